@@ -1,0 +1,287 @@
+"""Every error Farshore raises, grouped by what the catcher should do.
+
+    FarshoreError
+      UserError      fix the input or the configuration, then run again
+      Unavailable    passing trouble: a retry may succeed
+      Conflict       somebody else was first, or the state is unknown: read again before deciding
+      NotFound       the named thing is not there
+      Denied         credentials or keys do not allow it
+      Corrupt        data is wrong: stop, never retry, look for another copy
+      Unsupported    made by a newer Farshore, or needs a feature this one lacks
+      Bug            an internal promise was broken: please report
+
+Each class has a stable `code` (kebab-case), its own `exit_code`, `retryable`, and a default `hint` that says what
+to do. Instances pickle with all their fields, because an orchestrator may move them between processes.
+Exit codes 0 (done), 3 (done, with warnings), 2 (usage) and 130 (interrupted) belong to the command line.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_DONE = 0
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_WARNINGS = 3
+EXIT_INTERRUPTED = 130
+
+
+class FarshoreError(Exception):
+    """Base of the tree.
+
+    Args:
+        message: What failed with the names involved; lower case, no full stop.
+        hint: A sentence that says what to do; the class default when omitted.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = EXIT_BUG
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+
+    def __reduce__(self) -> tuple[type[FarshoreError], tuple[str, str]]:
+        return type(self), (self.message, self.hint)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UserError(FarshoreError):
+    """The input or the configuration must change before a retry makes sense."""
+
+
+class ConfigInvalid(UserError):
+    code = "config-invalid"
+    exit_code = 10
+    default_hint = "Correct farshore.toml; every key is described in docs/configuration.md."
+
+
+class SourceMissing(UserError):
+    code = "source-missing"
+    exit_code = 11
+    default_hint = "Check the name under [sources] and that its path or server exists."
+
+
+class SnapshotUnknown(UserError):
+    code = "snapshot-unknown"
+    exit_code = 12
+    default_hint = "List what there is with 'farshore snapshots'."
+
+
+class RepositoryExists(UserError):
+    code = "repository-exists"
+    exit_code = 13
+    default_hint = "Nothing was changed. Use the repository that is there, or choose an empty bucket or prefix."
+
+
+class RepositoryMissing(UserError):
+    code = "repository-missing"
+    exit_code = 14
+    default_hint = "Check the replica URLs, or create the repository with 'farshore init'."
+
+
+class TargetNotEmpty(UserError):
+    code = "target-not-empty"
+    exit_code = 15
+    default_hint = "Restore into an empty or new directory."
+
+
+class QueryInvalid(UserError):
+    code = "query-invalid"
+    exit_code = 16
+    default_hint = "The tables and their columns are described in docs/audit.md."
+
+
+class StoreFull(UserError):
+    code = "store-full"
+    exit_code = 17
+    default_hint = "Free or add space at this replica; nothing that was there is lost, and the next run continues."
+
+
+class TargetFailed(UserError):
+    code = "target-failed"
+    exit_code = 18
+    default_hint = "Check free space and permissions at the restore target."
+
+
+class Unavailable(FarshoreError):
+    """Passing trouble; a retry may succeed."""
+
+    retryable = True
+
+
+class StoreUnavailable(Unavailable):
+    code = "store-unavailable"
+    exit_code = 20
+    default_hint = "Check the network and the replica's endpoint; the next run continues where this one stopped."
+
+
+class QuorumNotReached(Unavailable):
+    code = "quorum-not-reached"
+    exit_code = 21
+    default_hint = "Bring enough replicas back and run again; what was uploaded is kept and not sent twice."
+
+
+class SourceUnavailable(Unavailable):
+    code = "source-unavailable"
+    exit_code = 22
+    default_hint = "Check that the source answers and that its credentials are valid."
+
+
+class SourceChanged(Unavailable):
+    code = "source-changed"
+    exit_code = 23
+    default_hint = "The source changed while it was read; back up from a snapshot, or when it is quieter."
+
+
+class ToolUnavailable(Unavailable):
+    code = "tool-unavailable"
+    exit_code = 24
+    default_hint = "Install the missing tool or library that the message names."
+
+
+class Conflict(FarshoreError):
+    """Somebody else was first, or the state is unknown; read again before deciding."""
+
+
+class StoreConflict(Conflict):
+    code = "store-conflict"
+    exit_code = 30
+    default_hint = "An object of this name exists with other bytes. Nothing was overwritten; run 'farshore verify'."
+
+
+class LeaseLost(Conflict):
+    code = "lease-lost"
+    exit_code = 31
+    default_hint = "The run paused for longer than its lease, so it was not committed. Run it again."
+
+
+class BackupRunning(Conflict):
+    code = "backup-running"
+    exit_code = 32
+    default_hint = "Another attempt at the same backup is at work; wait for it, or for its lease to end."
+
+
+class RepositoryMismatch(Conflict):
+    code = "repository-mismatch"
+    exit_code = 33
+    default_hint = "These replicas belong to different repositories; point each URL at a copy of the same one."
+
+
+class StateUnknown(Conflict):
+    code = "state-unknown"
+    exit_code = 34
+    default_hint = "The outcome could not be read back. Run 'farshore status', then run again."
+
+
+class NotFound(FarshoreError):
+    """The named thing is not there."""
+
+
+class ObjectNotFound(NotFound):
+    code = "object-not-found"
+    exit_code = 40
+    default_hint = "Run 'farshore verify' to see which snapshots need it and which replica still has it."
+
+
+class BucketNotFound(NotFound):
+    code = "bucket-not-found"
+    exit_code = 41
+    default_hint = "Create the bucket or container first, or correct the replica's URL."
+
+
+class Denied(FarshoreError):
+    """Credentials or keys do not allow it."""
+
+
+class StoreDenied(Denied):
+    code = "store-denied"
+    exit_code = 50
+    default_hint = "Check the replica's credentials and the permissions of its bucket."
+
+
+class WrongPassphrase(Denied):
+    code = "wrong-passphrase"
+    exit_code = 51
+    default_hint = "Check the passphrase or identity file; without one of them the data cannot be read by anyone."
+
+
+class CredentialCannotRead(Denied):
+    code = "credential-cannot-read"
+    exit_code = 52
+    default_hint = "This host holds a write-only credential. Use the passphrase or an identity file to read."
+
+
+class StoreReadOnly(Denied):
+    code = "store-read-only"
+    exit_code = 53
+    default_hint = "This replica was opened for reading only."
+
+
+class Corrupt(FarshoreError):
+    """Data is wrong; stop, never retry, look for another copy."""
+
+
+class ObjectCorrupt(Corrupt):
+    code = "object-corrupt"
+    exit_code = 60
+    default_hint = "Run 'farshore verify' to see what it touches; another replica may hold a good copy."
+
+
+class HeaderDamaged(Corrupt):
+    code = "header-damaged"
+    exit_code = 61
+    default_hint = "farshore.json of this replica is damaged; the same file from another replica replaces it."
+
+
+class VerifyFailed(Corrupt):
+    code = "verify-failed"
+    exit_code = 62
+    default_hint = "The listed objects are damaged or missing; restore what they touch from another replica."
+
+
+class SourceCorrupt(Corrupt):
+    code = "source-corrupt"
+    exit_code = 63
+    default_hint = "The source failed its own integrity check; no snapshot was made. Repair it before backing it up."
+
+
+class RestoreIncomplete(Corrupt):
+    code = "restore-incomplete"
+    exit_code = 64
+    default_hint = "No replica holds a good copy of the listed entries; everything else was restored."
+
+
+class Unsupported(FarshoreError):
+    """Made by a newer Farshore, or needs a feature this one lacks."""
+
+
+class FormatTooNew(Unsupported):
+    code = "format-too-new"
+    exit_code = 70
+    default_hint = "This repository was made by a newer Farshore; upgrade to read it."
+
+
+class FeatureMissing(Unsupported):
+    code = "feature-missing"
+    exit_code = 71
+    default_hint = "This repository uses a feature that this Farshore does not know; upgrade to read it."
+
+
+class SourceUnsupported(Unsupported):
+    code = "source-unsupported"
+    exit_code = 72
+    default_hint = "See docs/sources.md for the versions and settings that are supported."
+
+
+class Bug(FarshoreError):
+    """An internal promise was broken."""
+
+    code = "bug"
+    exit_code = EXIT_BUG
+    default_hint = "Please report this with the output of 'farshore version'."

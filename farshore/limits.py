@@ -1,0 +1,53 @@
+"""Every ceiling and size in one place, each with its unit and its reason."""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+# --- content -------------------------------------------------------------------------------------------------------
+CHUNK_BYTES_MIN = 256 * KIB  # a file below this is one chunk, so a tree of small files costs one hash each
+CHUNK_BYTES_AVG = 1 * MIB  # 10 TB make ten million chunks: an index that fits in memory
+CHUNK_BYTES_MAX = 4 * MIB  # a chunk always fits one segment
+PAGE_BLOCK_BYTES = 1 * MIB  # page-structured files are cut here on the first backup
+PAGE_HASH_BYTES = 16  # a missed change is a corruption: 128 bits make it unthinkable, 0.2 % of the data
+PAGE_EXTENTS_PER_BLOCK_MAX = 32  # past this a block is rewritten whole, so reads stay sequential
+SEGMENT_BYTES = 4 * MIB  # compressed once, sealed once; many small files share one call
+PACK_BYTES_TARGET = 16 * MIB  # 65,000 requests per TB; a window of packs per replica stays small in memory
+PACK_BYTES_MAX = 64 * MIB  # a reader may refuse anything larger
+FRAME_BYTES = 1 * MIB  # sealed objects are read at random by frames of this size
+READ_BYTES = 8 * MIB  # one read from a source
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+SMALL_OBJECT_BYTES_MAX = 16 * MIB  # header, slots, commits, leases: anything larger is not one of ours
+MULTIPART_BYTES_MIN = 64 * MIB  # objects above this are sent in parts
+MULTIPART_PART_BYTES = 32 * MIB  # S3 allows 10,000 parts of at least 5 MiB: objects up to 312 GiB
+MANIFEST_ROWS_PER_GROUP = 16 * 1024  # a row group in memory is about 8 MB
+FRAGMENT_PACKS_MAX = 64  # an index fragment covers at most this many packs, so a killed run keeps most of its work
+ENTRY_PATH_BYTES_MAX = 64 * KIB  # longer than any kernel path; a reader refuses more
+
+# --- time ------------------------------------------------------------------------------------------------------------
+LEASE_S = 3600.0  # a writer silent for this long is dead
+LEASE_BEAT_S = 600.0  # a new beat is written this often: six small objects an hour
+CLOCK_SKEW_S_MAX = 300.0  # more than this between host and store and leases cannot be ordered
+CONNECT_TIMEOUT_S = 10.0  # a replica that does not answer by then is down
+READ_TIMEOUT_S = 60.0  # longest silence within one request
+RETRY_ATTEMPTS_MAX = 5  # per request, in the retrying wrapper
+RETRY_BASE_S = 0.2  # first wait; doubled each time, full jitter
+RETRY_WAIT_S_MAX = 20.0  # longest wait between two attempts
+
+# --- flow of work ----------------------------------------------------------------------------------------------------
+READ_THREADS = 4  # reading and hashing; kernels release the GIL
+SEAL_THREADS = 2  # compressing and sealing
+UPLOADS_PER_REPLICA = 4  # concurrent puts to one replica
+WINDOW_PACKS = 4  # packs a slow replica may lag before the others wait for it
+WINDOW_WAIT_S = 120.0  # how long the others wait before a laggard is left behind for this run
+IN_FLIGHT_BYTES = 32 * MIB  # plain bytes between reading and sealing
+CHANGED_FILE_ATTEMPTS = 3  # times a file that changes while read is read again
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+ARGON2_MEMORY_KIB = 64 * KIB  # 64 MiB, 3 passes, 4 lanes: the second recommended choice of RFC 9106
+ARGON2_ITERATIONS = 3
+ARGON2_LANES = 4
+ARGON2_MEMORY_KIB_MAX = 4 * GIB // KIB  # a damaged slot must not make a reader allocate without bound

@@ -1,0 +1,245 @@
+"""The nouns of docs/glossary.md as frozen values; no I/O here.
+
+Ids are lower-case hex text (`RepositoryId`, `SnapshotId`, `SourceId`, `KeyId`: 32 digits; `PackId`, `FragmentId`: 64
+digits), except chunk ids, which are 32 raw bytes because there are millions of them. Names inside a source are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+RepositoryId = str
+SnapshotId = str
+SourceId = str
+KeyId = str
+PackId = str
+FragmentId = str
+ChunkId = bytes
+
+HOLE: ChunkId = bytes(32)  # an extent of this chunk reads as zeros and is a hole in the file
+
+
+class EntryKind(StrEnum):
+    """What an entry of a source is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"  # another name of the file entry whose path is `target`
+    FIFO = "fifo"
+    SOCKET = "socket"
+    CHARACTER_DEVICE = "character-device"
+    BLOCK_DEVICE = "block-device"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`length` bytes of `chunk` from `offset`; zeros when the chunk is `HOLE`."""
+
+    chunk: ChunkId
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name of a source: its metadata, without its content.
+
+    `path` is relative to the source's root with `/` between names, and empty for the root itself. Times are in
+    nanoseconds since the epoch, sizes in bytes. `inode` and `device` identify the file at the source and serve only
+    change detection. `page_bytes` is 0 for a file cut by content, else the page size of a page-structured file.
+    """
+
+    path: bytes
+    kind: EntryKind
+    mode: int = 0  # permission bits with setuid, setgid and sticky; no file type bits
+    uid: int = 0
+    gid: int = 0
+    user: str = ""
+    group: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+    inode: int = 0
+    device: int = 0
+    rdev: int = 0
+    links: int = 1
+    target: bytes = b""  # of a symlink, as stored; of a hard link, the path of the entry it names again
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()  # sorted by name; POSIX ACLs are among them
+    page_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something about one entry that a person should know."""
+
+    path: bytes
+    code: str  # vanished | unreadable | changing | unsupported | metadata
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCounts:
+    """What one backup did. All byte figures are plain bytes unless they say stored."""
+
+    entries: int = 0
+    files: int = 0
+    bytes_total: int = 0  # logical size of all files of the snapshot
+    bytes_read: int = 0  # read from the source by this run
+    bytes_new: int = 0  # of chunks the repository did not hold
+    bytes_stored: int = 0  # of objects made by this run, per replica
+    chunks_new: int = 0
+    packs_new: int = 0
+    entries_unchanged: int = 0
+    problems: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """One committed snapshot, as its commit record and the listings of the replicas tell it."""
+
+    snapshot_id: SnapshotId
+    source_id: SourceId
+    source: str
+    kind: str
+    identity: str  # scheduled moment or event id; empty for a backup asked for by hand
+    started_utc: datetime
+    committed_utc: datetime
+    counts: SnapshotCounts
+    replicas: tuple[str, ...]  # names of the reachable replicas that hold it
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaOutcome:
+    """What became of one replica in one run."""
+
+    replica: str
+    committed: bool
+    bytes_sent: int = 0
+    objects_sent: int = 0
+    requests: int = 0
+    error_code: str = ""  # empty when committed
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """The outcome of one backup run that reached its quorum."""
+
+    snapshot_id: SnapshotId
+    source: str
+    run_id: str
+    quorum: int
+    started_utc: datetime
+    finished_utc: datetime
+    counts: SnapshotCounts
+    replicas: tuple[ReplicaOutcome, ...]
+    problems: tuple[Problem, ...] = ()  # at most the first 1,000; `counts.problems` has the number
+    already_done: bool = False  # an earlier attempt at the same identity had committed
+
+    @property
+    def warned(self) -> bool:
+        """Whether a person should look although the snapshot counts."""
+        return self.counts.problems > 0 or any(not outcome.committed for outcome in self.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """The outcome of one restore."""
+
+    snapshot_id: SnapshotId
+    source: str
+    run_id: str
+    target: str
+    started_utc: datetime
+    finished_utc: datetime
+    entries: int
+    files: int
+    bytes_restored: int
+    replicas: tuple[str, ...]  # that objects were read from
+    problems: tuple[Problem, ...] = ()
+    fell_over: tuple[DamagedObject, ...] = ()  # objects that were bad at one replica and read from another
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedObject:
+    """An object that is missing or wrong at one replica, and what it touches."""
+
+    replica: str
+    name: str
+    code: str  # missing | truncated | altered | undecodable
+    detail: str
+    snapshots: tuple[SnapshotId, ...] = ()
+    paths: tuple[bytes, ...] = ()  # at most the first 1,000, as "source:path" is for the reader to make
+    paths_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """The outcome of one verify over one or more replicas."""
+
+    run_id: str
+    replicas: tuple[str, ...]
+    started_utc: datetime
+    finished_utc: datetime
+    snapshots: int
+    objects: int  # checked, over all replicas
+    bytes_read: int
+    read_data_percent: float  # 0 when no content was read
+    damaged: tuple[DamagedObject, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found."""
+        return not self.damaged
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """One replica as `farshore status` sees it."""
+
+    replica: str
+    url: str
+    region: str
+    reachable: bool
+    snapshots: int = 0
+    behind: int = 0  # snapshots that other replicas hold and this one does not
+    latest_utc: datetime | None = None
+    last_check_utc: datetime | None = None
+    last_check_clean: bool | None = None
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two snapshots."""
+
+    path: bytes
+    change: str  # added | removed | modified | metadata
+    kind: EntryKind
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long operation is. Figures only ever grow within one stage."""
+
+    stage: str  # scan | seal | replicate:<name> | commit | restore | verify:<name>
+    entries: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0  # 0 when it is not known
+    detail: str = ""
+    extra: tuple[tuple[str, str], ...] = field(default=())
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def no_progress(_: Progress) -> None:
+    """Report to nobody."""

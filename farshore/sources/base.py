@@ -1,0 +1,126 @@
+"""The contract of a source: something protected, read as a stream of entries with content. Nothing is stored here.
+
+A `Source` is cheap to make and checks nothing until asked. `capture()` freezes one moment and yields a `Capture`; the
+engine walks its items once, in the order given, and then calls `finish()`, which raises if anything about the source as
+a whole failed (a dump without its trailer, a failed checksum): then there is no snapshot.
+
+Content comes as pieces, never as whole files, so memory does not grow with a file's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from farshore.model import Entry, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The next bytes of a file: never empty, at most `READ_BYTES`. The buffer stays valid after the next piece."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """The next `length` bytes of a file are a hole: they read as zeros and occupy no space."""
+
+    length: int
+
+
+Piece = Data | Hole
+
+
+class Content(Protocol):
+    """The content of one file entry, readable once. Used by one thread, inside `with`."""
+
+    def __enter__(self) -> Content: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the file's pieces from first byte to last.
+
+        Raises:
+            FileNotFoundError: It vanished.
+            OSError: It could not be read (the engine reports it as unreadable).
+            SourceUnavailable, SourceCorrupt: The source as a whole failed; the backup stops.
+        """
+        ...
+
+    def settled(self) -> Entry:
+        """Return the entry as it is after the last piece was read, its size equal to the bytes yielded.
+
+        Raises:
+            SourceChanged: It changed while it was read, so the pieces may not belong together; read again.
+        """
+        ...
+
+
+class Item(Protocol):
+    """An entry, and for a regular file the way to its content."""
+
+    @property
+    def entry(self) -> Entry: ...
+
+    def open(self) -> Content:
+        """Return the content of a file entry. May be called again after `SourceChanged`, unless sequential."""
+        ...
+
+
+class Capture(Protocol):
+    """One frozen moment of a source.
+
+    `ordered`: items come in manifest order (see `farshore.format.manifest.sort_key`). `sequential`: content arrives
+    in line, so each item's content must be read to its end, once, before the next item is asked for, and by the
+    thread that walks the items.
+    """
+
+    @property
+    def ordered(self) -> bool: ...
+
+    @property
+    def sequential(self) -> bool: ...
+
+    def items(self) -> Iterator[Item]:
+        """Yield every entry once; the root itself (path empty) comes first where the source has one."""
+        ...
+
+    def problems(self) -> list[Problem]:
+        """Return what went wrong with single entries so far, without stopping the backup. Safe from any thread."""
+        ...
+
+    def finish(self) -> dict[str, str]:
+        """Check that the source as a whole was read, and return facts for the commit record.
+
+        Facts are short text a restore needs to judge fitness: versions, LSNs, timeline, library versions.
+
+        Raises:
+            SourceCorrupt, SourceUnavailable, SourceChanged: There is no snapshot.
+        """
+        ...
+
+
+class Source(Protocol):
+    """Something protected."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """directory | sqlite | postgres."""
+        ...
+
+    def check(self) -> None:
+        """Raise `SourceMissing`, `SourceUnavailable`, `SourceUnsupported` or `Denied` if a backup could not start."""
+        ...
+
+    def capture(self) -> AbstractContextManager[Capture]:
+        """Freeze one moment; leaving the context thaws it, whatever happened."""
+        ...
