@@ -1,8 +1,8 @@
 """The contract of a restore target: where entries of a snapshot are put back. Mirrors `farshore.sources.base`.
 
 Order of calls: `begin`, then for every entry in manifest order `make`, with `write` in between for the content of files
-(from any thread, in any order, whole or in parts), then `settle` for each file once all its bytes are written, then `finish`,
-which puts back what must come last (times and modes of directories).
+(from any thread, in any order, whole or in parts), then `settle` for each file once all its bytes are written, then
+`finish`, which puts back what must come last (times and modes of directories).
 """
 
 from __future__ import annotations
@@ -45,5 +45,5 @@ class Target(Protocol):
         ...
 
     def problems(self) -> list[Problem]:
-        """Return what could not be put back as it was (an owner without privilege, an xattr the file system refuses)."""
+        """Return what could not be put back as it was (an owner without privilege, an xattr that is refused)."""
         ...
