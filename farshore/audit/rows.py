@@ -1,0 +1,248 @@
+"""The rows of the audit tables as frozen values; needs no Parquet library, so that the command line starts fast.
+
+One dataclass per table. The recorder adds `repository_id`, `recorded_utc` and `schema_version` to every row when it
+writes it. Every time is timezone-aware. Empty text in a column that may be NULL is written as NULL. Nothing here holds
+the name of a file of a source, except `CheckRow.paths`, which the recorder drops unless `audit.paths` is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.model import ReplicaOutcome, SnapshotInfo
+
+SCHEMA_VERSION = 1  # grows by new columns that may be NULL; a column never changes its type or its meaning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaPart:
+    """What one replica did in one run: an element of `RunRow.replicas`."""
+
+    replica: str
+    state: str  # committed | created | read | checked | failed
+    bytes_sent: int = 0
+    objects_sent: int = 0
+    requests: int = 0
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run of one operation, whether it ended well or not: table `runs`."""
+
+    run_id: str
+    engine: str = "cli"  # cli | prefect
+    operation: str  # init | backup | restore | verify
+    state: str  # completed | completed-with-warnings | failed
+    started_utc: datetime
+    finished_utc: datetime
+    source_id: str = ""
+    source: str = ""
+    snapshot_id: str = ""  # that the run made or read
+    identity: str = ""  # scheduled moment or event id
+    attempt: int = 1
+    flow_run_id: str = ""  # of the orchestrator
+    error_code: str = ""
+    error: str = ""
+    problems: int = 0
+    host: str = ""
+    version: str = ""
+    replicas: tuple[ReplicaPart, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from start to end."""
+        return (self.finished_utc - self.started_utc).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRow:
+    """One committed snapshot: table `snapshots`."""
+
+    run_id: str
+    engine: str = "cli"
+    snapshot_id: str
+    parent_snapshot_id: str = ""  # that it was compared with
+    source_id: str
+    source: str
+    kind: str
+    identity: str = ""
+    started_utc: datetime
+    committed_utc: datetime
+    entries: int
+    files: int
+    bytes_total: int
+    bytes_read: int
+    bytes_new: int
+    bytes_stored: int  # per replica
+    chunks_new: int
+    packs_new: int
+    entries_unchanged: int = 0
+    problems: int = 0
+    quorum: int
+    replicas_committed: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @staticmethod
+    def of(
+        info: SnapshotInfo, *, run_id: str, quorum: int, engine: str = "cli", parent_snapshot_id: str = ""
+    ) -> SnapshotRow:
+        """Return the row of a snapshot whose `replicas` are those that hold its commit record."""
+        counts = info.counts
+        return SnapshotRow(
+            run_id=run_id,
+            engine=engine,
+            snapshot_id=info.snapshot_id,
+            parent_snapshot_id=parent_snapshot_id,
+            source_id=info.source_id,
+            source=info.source,
+            kind=info.kind,
+            identity=info.identity,
+            started_utc=info.started_utc,
+            committed_utc=info.committed_utc,
+            entries=counts.entries,
+            files=counts.files,
+            bytes_total=counts.bytes_total,
+            bytes_read=counts.bytes_read,
+            bytes_new=counts.bytes_new,
+            bytes_stored=counts.bytes_stored,
+            chunks_new=counts.chunks_new,
+            packs_new=counts.packs_new,
+            entries_unchanged=counts.entries_unchanged,
+            problems=counts.problems,
+            quorum=quorum,
+            replicas_committed=info.replicas,
+            facts=info.facts,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRow:
+    """One object that a run made: table `objects`. The same bytes lie at every replica."""
+
+    run_id: str
+    engine: str = "cli"
+    object: str  # its name in the repository
+    kind: str  # pack | index | manifest | needs | pages | commit | data-key
+    bytes: int
+    blake3: str  # of the object's bytes, 64 hex digits
+    snapshot_id: str = ""  # that it was made for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyRow:
+    """One object at one replica: table `copies`."""
+
+    run_id: str
+    engine: str = "cli"
+    object: str
+    replica: str
+    region: str = ""
+    provider: str  # s3 | gcs | azure | directory | memory: the kind of the store
+    state: str  # acknowledged | missing | failed
+    bytes: int
+    checksum: str = ""  # as the provider gave it, `algorithm:hex`
+    acknowledged_utc: datetime | None = None
+    snapshot_id: str = ""
+    error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineageRow:
+    """One object that one snapshot needs, new or reused: table `lineage`. Source -> snapshot -> copies."""
+
+    run_id: str
+    engine: str = "cli"
+    source_id: str
+    source: str
+    snapshot_id: str
+    parent_snapshot_id: str = ""
+    object: str
+    reused: bool  # an earlier run had made it
+    replicas: tuple[str, ...]  # that held the object when the snapshot was committed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRow:
+    """What a verify found at one replica: table `checks`.
+
+    One row per replica with no `object` and `state` "ok" or "damaged" (a check that found nothing is a row too), and
+    one row per damaged object. `objects_checked`, `bytes_read` and `damaged` are figures of the whole replica and stand
+    in the former; the latter have zeros there, so that sums are right.
+    """
+
+    run_id: str
+    engine: str = "cli"
+    check_id: str
+    replica: str
+    object: str = ""
+    state: str  # ok | damaged, or of an object: missing | truncated | altered | undecodable
+    detail: str = ""
+    snapshot_ids: tuple[str, ...] = ()  # that the object touches
+    started_utc: datetime
+    finished_utc: datetime
+    objects_checked: int = 0
+    damaged: int = 0
+    bytes_read: int = 0
+    read_data_percent: float = 0.0
+    paths_total: int = 0
+    paths: tuple[str, ...] | None = None  # written only when `audit.paths` is set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreRow:
+    """One restore: table `restores`."""
+
+    run_id: str
+    engine: str = "cli"
+    snapshot_id: str
+    source_id: str
+    source: str
+    target_kind: str  # directory
+    state: str  # completed | completed-with-warnings | failed
+    started_utc: datetime
+    finished_utc: datetime
+    entries: int
+    files: int
+    bytes_restored: int
+    replicas: tuple[str, ...]  # that objects were read from
+    verified: bool  # every byte written was hashed and matched the manifest
+    fell_over: int = 0  # objects that were bad at one replica and read from another
+    problems: int = 0
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from start to end."""
+        return (self.finished_utc - self.started_utc).total_seconds()
+
+
+AuditRow = RunRow | SnapshotRow | ObjectRow | CopyRow | LineageRow | CheckRow | RestoreRow
+
+TABLE_OF_ROW: dict[type[AuditRow], str] = {
+    RunRow: "runs",
+    SnapshotRow: "snapshots",
+    ObjectRow: "objects",
+    CopyRow: "copies",
+    LineageRow: "lineage",
+    CheckRow: "checks",
+    RestoreRow: "restores",
+}
+
+
+def replica_parts(outcomes: Iterable[ReplicaOutcome]) -> tuple[ReplicaPart, ...]:
+    """Return the `RunRow.replicas` of a backup run."""
+    return tuple(
+        ReplicaPart(
+            replica=outcome.replica,
+            state="committed" if outcome.committed else "failed",
+            bytes_sent=outcome.bytes_sent,
+            objects_sent=outcome.objects_sent,
+            requests=outcome.requests,
+            error_code=outcome.error_code,
+            error=outcome.error,
+        )
+        for outcome in outcomes
+    )
