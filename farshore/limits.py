@@ -51,3 +51,5 @@ ARGON2_MEMORY_KIB = 64 * KIB  # 64 MiB, 3 passes, 4 lanes: the second recommende
 ARGON2_ITERATIONS = 3
 ARGON2_LANES = 4
 ARGON2_MEMORY_KIB_MAX = 4 * GIB // KIB  # a damaged slot must not make a reader allocate without bound
+ARGON2_ITERATIONS_MAX = 64  # likewise for time
+ARGON2_LANES_MAX = 64

@@ -1,0 +1,78 @@
+"""Page-structured content: which pages of a block changed, and how to splice old and new extents. Pure.
+
+Databases and disk images rewrite pages in place. A keyed hash per page tells which ones differ from the last snapshot, so
+that one page in a hundred rewritten at random stores about one hundredth, where chunks of a megabyte would store most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.model import HOLE, Extent
+
+HASH_BYTES = limits.PAGE_HASH_BYTES
+
+
+def hash_pages(data: bytes | memoryview, page_bytes: int, page_key: bytes) -> bytes:
+    """Return 16 bytes for each page of `data`, in order; the last page may be short."""
+    view = memoryview(data)
+    return b"".join(
+        blake3(view[start : start + page_bytes], key=page_key).digest(HASH_BYTES)
+        for start in range(0, len(view), page_bytes)
+    )
+
+
+def changed_runs(before: bytes, after: bytes) -> list[tuple[int, int, bool]]:
+    """Return runs (first page, end page, changed) that cover all pages of `after`; pages unknown before are changed."""
+    count = len(after) // HASH_BYTES
+    if before[: len(after)] == after:
+        return [(0, count, False)] if count else []
+    runs: list[tuple[int, int, bool]] = []
+    for page in range(count):
+        at = page * HASH_BYTES
+        changed = before[at : at + HASH_BYTES] != after[at : at + HASH_BYTES]
+        if runs and runs[-1][2] == changed:
+            runs[-1] = (runs[-1][0], page + 1, changed)
+        else:
+            runs.append((page, page + 1, changed))
+    return runs
+
+
+@dataclass(slots=True)
+class ExtentCursor:
+    """Reads ranges out of an entry's earlier extents, forwards only, so a whole file is spliced in one pass."""
+
+    extents: Sequence[Extent]
+    _index: int = 0
+    _start: int = 0  # file offset of the extent at `_index`
+
+    def take(self, start: int, end: int) -> list[Extent]:
+        """Return extents for file bytes [start, end); `start` never goes back. Shorter where the old file ends."""
+        taken: list[Extent] = []
+        while self._index < len(self.extents) and start < end:
+            extent = self.extents[self._index]
+            extent_end = self._start + extent.length
+            if extent_end <= start:
+                self._start = extent_end
+                self._index += 1
+                continue
+            stop = min(end, extent_end)
+            skip = 0 if extent.chunk == HOLE else start - self._start
+            taken.append(Extent(extent.chunk, extent.offset + skip, stop - start))
+            start = stop
+        return taken
+
+
+def append_extent(extents: list[Extent], extent: Extent) -> None:
+    """Append, joining an extent that continues the last one."""
+    if extents:
+        last = extents[-1]
+        continues = extent.chunk == HOLE or extent.offset == last.offset + last.length
+        if last.chunk == extent.chunk and continues:
+            extents[-1] = Extent(last.chunk, last.offset, last.length + extent.length)
+            return
+    extents.append(extent)

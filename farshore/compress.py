@@ -1,0 +1,53 @@
+"""Compression of segments: zstd, or none where it gains nothing. Pure; releases the GIL.
+
+A compressor is not safe to share between threads, so each thread keeps its own.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import zstandard
+
+from farshore.errors import ObjectCorrupt
+
+CODEC_NONE = 0
+CODEC_ZSTD = 1
+LEVEL = 3
+
+_per_thread = threading.local()
+
+
+def compress(raw: bytes | bytearray | memoryview) -> tuple[int, bytes | bytearray | memoryview]:
+    """Return the codec used and the bytes: zstd when it saves anything, else the input itself."""
+    compressor = getattr(_per_thread, "compressor", None)
+    if compressor is None:
+        compressor = _per_thread.compressor = zstandard.ZstdCompressor(level=LEVEL)
+    packed: bytes = compressor.compress(raw)
+    return (CODEC_ZSTD, packed) if len(packed) < len(raw) else (CODEC_NONE, raw)
+
+
+def decompress(codec: int, stored: bytes, raw_length: int) -> bytes:
+    """Return exactly `raw_length` bytes.
+
+    Raises:
+        ObjectCorrupt: The codec is unknown, or the result has another length. Never allocates beyond `raw_length`.
+    """
+    if codec == CODEC_NONE:
+        raw = stored
+    elif codec == CODEC_ZSTD:
+        decompressor = getattr(_per_thread, "decompressor", None)
+        if decompressor is None:
+            decompressor = _per_thread.decompressor = zstandard.ZstdDecompressor()
+        try:
+            declared = zstandard.frame_content_size(stored)
+            if declared not in (raw_length, -1):
+                raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {raw_length}")
+            raw = decompressor.decompress(stored, max_output_size=max(raw_length, 1))
+        except zstandard.ZstdError as error:
+            raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
+    else:
+        raise ObjectCorrupt(f"unknown codec {codec}")
+    if len(raw) != raw_length:
+        raise ObjectCorrupt(f"a segment has {len(raw)} bytes, not {raw_length}")
+    return raw

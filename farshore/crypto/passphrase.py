@@ -1,0 +1,44 @@
+"""From a passphrase to a key: Argon2id (RFC 9106). Pure, slow and memory-hard on purpose."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from farshore import limits
+from farshore.crypto.derive import KEY_BYTES
+from farshore.errors import HeaderDamaged
+
+SALT_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class PassphraseCost:
+    """How dear one guess is. `memory_kib` in KiB."""
+
+    memory_kib: int = limits.ARGON2_MEMORY_KIB
+    iterations: int = limits.ARGON2_ITERATIONS
+    lanes: int = limits.ARGON2_LANES
+
+    def checked(self) -> PassphraseCost:
+        """Return itself, or raise `HeaderDamaged` where a damaged slot asks for absurd work."""
+        sane = (
+            8 * self.lanes <= self.memory_kib <= limits.ARGON2_MEMORY_KIB_MAX
+            and 1 <= self.iterations <= limits.ARGON2_ITERATIONS_MAX
+            and 1 <= self.lanes <= limits.ARGON2_LANES_MAX
+        )
+        if not sane:
+            raise HeaderDamaged(f"a key slot asks for an absurd passphrase cost: {self}")
+        return self
+
+
+def key_from_passphrase(passphrase: str, salt: bytes, cost: PassphraseCost) -> bytes:
+    """Return 32 key bytes. The passphrase is normalised (NFC), so it types alike on every keyboard."""
+    text = unicodedata.normalize("NFC", passphrase).encode()
+    cost.checked()
+    kdf = Argon2id(
+        salt=salt, length=KEY_BYTES, iterations=cost.iterations, lanes=cost.lanes, memory_cost=cost.memory_kib
+    )
+    return kdf.derive(text)

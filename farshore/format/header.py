@@ -1,0 +1,137 @@
+"""The repository's header, `farshore.json`. Pure; docs/format.md, section 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from blake3 import blake3
+
+from farshore.errors import FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
+from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
+
+FORMAT = "farshore"
+VERSION = 1
+KNOWN_FEATURES: frozenset[str] = frozenset()  # features beyond version 1 that this code understands
+_ALGORITHM = "fastcdc-2020"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """Sizes in bytes; a promise to every snapshot of the repository."""
+
+    minimum: int
+    average: int
+    maximum: int
+    block: int
+    normalization: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What every reader of a repository has to know first. Holds no secret."""
+
+    repository_id: str
+    created_utc: datetime
+    chunking: Chunking
+    recipient: str
+    audit_public: str
+    must_understand: tuple[str, ...] = ()
+    may_ignore: tuple[str, ...] = ()
+
+    @property
+    def check(self) -> str:
+        """The hash of the header's content, to which every key slot is bound."""
+        return _check(_body(self))
+
+    @property
+    def repository_bytes(self) -> bytes:
+        """The repository id as 16 bytes."""
+        return bytes.fromhex(self.repository_id)
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the bytes of `farshore.json`."""
+    body = _body(header)
+    return encode_canonical({**body, "check": _check(body)})
+
+
+def decode_header(data: bytes, where: str) -> Header:
+    """Return the header, or say exactly what is wrong with it.
+
+    Raises:
+        HeaderDamaged: Not JSON, not ours, incomplete, or its check fails.
+        FormatTooNew: A later format version.
+        FeatureMissing: It requires a feature this code lacks.
+    """
+    try:
+        value = decode_object(data, "farshore.json")
+    except ObjectCorrupt as error:
+        raise HeaderDamaged(f"the header at {where} is damaged: {error}") from error
+    if value.get("format") != FORMAT:
+        raise HeaderDamaged(f"the header at {where} is not a Farshore header")
+    version = value.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise HeaderDamaged(f"the header at {where} has no format version")
+    if version > VERSION:
+        raise FormatTooNew(f"the repository at {where} has format version {version}; this Farshore knows {VERSION}")
+    check = value.pop("check", None)
+    if check != _check(value):
+        raise HeaderDamaged(f"the header at {where} is damaged: its check does not hold")
+    try:
+        header = _from_body(value)
+    except (KeyError, TypeError, ValueError, ObjectCorrupt) as error:
+        raise HeaderDamaged(f"the header at {where} is incomplete: {error}") from error
+    unknown = sorted(set(header.must_understand) - KNOWN_FEATURES)
+    if unknown:
+        raise FeatureMissing(f"the repository at {where} needs features this Farshore lacks: {', '.join(unknown)}")
+    return header
+
+
+def _check(body: dict[str, Any]) -> str:
+    return blake3(encode_canonical(body)).hexdigest()
+
+
+def _body(header: Header) -> dict[str, Any]:
+    cuts = header.chunking
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "repository": header.repository_id,
+        "created_utc": encode_time(header.created_utc),
+        "chunking": {
+            "algorithm": _ALGORITHM,
+            "minimum": cuts.minimum,
+            "average": cuts.average,
+            "maximum": cuts.maximum,
+            "block": cuts.block,
+            "normalization": cuts.normalization,
+        },
+        "features": {"must_understand": list(header.must_understand), "may_ignore": list(header.may_ignore)},
+        "keys": {"recipient": header.recipient, "audit_public": header.audit_public},
+    }
+
+
+def _from_body(value: dict[str, Any]) -> Header:
+    cuts = value["chunking"]
+    if cuts["algorithm"] != _ALGORITHM:
+        raise FeatureMissing(f"unknown chunking algorithm {cuts['algorithm']!r}")
+    repository_id = value["repository"]
+    if len(bytes.fromhex(repository_id)) != 16:  # noqa: PLR2004 - the id's size, docs/format.md
+        raise ValueError("the repository id has not 32 digits")
+    return Header(
+        repository_id=repository_id,
+        created_utc=decode_time(value["created_utc"]),
+        chunking=Chunking(
+            minimum=int(cuts["minimum"]),
+            average=int(cuts["average"]),
+            maximum=int(cuts["maximum"]),
+            block=int(cuts["block"]),
+            normalization=int(cuts["normalization"]),
+        ),
+        recipient=str(value["keys"]["recipient"]),
+        audit_public=str(value["keys"]["audit_public"]),
+        must_understand=tuple(value["features"]["must_understand"]),
+        may_ignore=tuple(value["features"]["may_ignore"]),
+    )

@@ -1,0 +1,259 @@
+"""Manifests and page maps as Parquet. The only module of the repository format that knows pyarrow.
+
+Pure: reads and writes file-like objects it is given. docs/format.md, section 5. Both are written and read in batches, so
+memory does not grow with the number of entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from farshore import limits
+from farshore.errors import ObjectCorrupt
+from farshore.model import Entry, EntryKind
+
+WHOLE = "whole"
+CHANGING = "changing"
+
+SCHEMA = pa.schema([
+    pa.field("path", pa.binary(), nullable=False),
+    pa.field("display", pa.string(), nullable=False),
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("mode", pa.int32(), nullable=False),
+    pa.field("uid", pa.int64(), nullable=False),
+    pa.field("gid", pa.int64(), nullable=False),
+    pa.field("user", pa.string(), nullable=False),
+    pa.field("group", pa.string(), nullable=False),
+    pa.field("size", pa.int64(), nullable=False),
+    pa.field("mtime_ns", pa.int64(), nullable=False),
+    pa.field("ctime_ns", pa.int64(), nullable=False),
+    pa.field("inode", pa.int64(), nullable=False),
+    pa.field("device", pa.int64(), nullable=False),
+    pa.field("rdev", pa.int64(), nullable=False),
+    pa.field("links", pa.int64(), nullable=False),
+    pa.field("target", pa.binary(), nullable=False),
+    pa.field("xattrs", pa.list_(pa.struct([pa.field("name", pa.binary()), pa.field("value", pa.binary())]))),
+    pa.field("page_bytes", pa.int32(), nullable=False),
+    pa.field("content_hash", pa.binary(), nullable=False),
+    pa.field("extents", pa.binary(), nullable=False),
+    pa.field("state", pa.string(), nullable=False),
+])  # fmt: skip
+PAGES_SCHEMA = pa.schema([
+    pa.field("path", pa.binary(), nullable=False),
+    pa.field("page_bytes", pa.int32(), nullable=False),
+    pa.field("first_page", pa.int64(), nullable=False),
+    pa.field("hashes", pa.binary(), nullable=False),
+])  # fmt: skip
+IDENTITY_COLUMNS = ("path", "kind", "size", "mtime_ns", "ctime_ns", "inode", "device", "target", "state")
+_DICTIONARY_COLUMNS = ["kind", "user", "group", "state", "mode", "uid", "gid", "device", "page_bytes"]
+_SIGN_BIT = 1 << 63
+_WRAP = 1 << 64
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """One entry with its content: the hash of the whole file, its encoded extents, and whether it held still."""
+
+    entry: Entry
+    content_hash: bytes = b""
+    extents: bytes = b""
+    state: str = WHOLE
+
+
+def sort_key(path: bytes) -> bytes:
+    """Return the bytes by which paths are ordered: a directory comes right before what is in it."""
+    return path.replace(b"/", b"\x00")
+
+
+def display_path(path: bytes) -> str:
+    """Return the path as text for people; bytes that are not UTF-8 show as `\\xNN`."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def signed(value: int) -> int:
+    """Return an unsigned 64-bit number as the signed one with the same bits: inodes may use all 64."""
+    return value - _WRAP if value >= _SIGN_BIT else value
+
+
+def rows_to_table(rows: Sequence[ManifestRow]) -> pa.Table:
+    """Return the rows as a table of `SCHEMA`."""
+    entries = [row.entry for row in rows]
+    columns: list[list[Any]] = [
+        [e.path for e in entries],
+        [display_path(e.path) for e in entries],
+        [str(e.kind) for e in entries],
+        [e.mode for e in entries],
+        [e.uid for e in entries],
+        [e.gid for e in entries],
+        [e.user for e in entries],
+        [e.group for e in entries],
+        [e.size for e in entries],
+        [e.mtime_ns for e in entries],
+        [e.ctime_ns for e in entries],
+        [signed(e.inode) for e in entries],
+        [signed(e.device) for e in entries],
+        [signed(e.rdev) for e in entries],
+        [e.links for e in entries],
+        [e.target for e in entries],
+        [[{"name": name, "value": value} for name, value in e.xattrs] for e in entries],
+        [e.page_bytes for e in entries],
+        [row.content_hash for row in rows],
+        [row.extents for row in rows],
+        [row.state for row in rows],
+    ]
+    arrays = [pa.array(values, type=item.type) for values, item in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
+    """Yield the rows of a table of `SCHEMA`."""
+    columns = [table.column(name).to_pylist() for name in SCHEMA.names]
+    for values in zip(*columns, strict=True):
+        row = dict(zip(SCHEMA.names, values, strict=True))
+        yield ManifestRow(
+            entry=Entry(
+                path=row["path"],
+                kind=EntryKind(row["kind"]),
+                mode=row["mode"],
+                uid=row["uid"],
+                gid=row["gid"],
+                user=row["user"],
+                group=row["group"],
+                size=row["size"],
+                mtime_ns=row["mtime_ns"],
+                ctime_ns=row["ctime_ns"],
+                inode=row["inode"] % _WRAP,
+                device=row["device"] % _WRAP,
+                rdev=row["rdev"] % _WRAP,
+                links=row["links"],
+                target=row["target"],
+                xattrs=tuple((pair["name"], pair["value"]) for pair in row["xattrs"] or ()),
+                page_bytes=row["page_bytes"],
+            ),
+            content_hash=row["content_hash"],
+            extents=row["extents"],
+            state=row["state"],
+        )
+
+
+class ManifestWriter:
+    """Writes rows, which must come in manifest order, to a file-like object. One thread.
+
+    Rows are new ones or slices of an earlier manifest, so that unchanged entries cost no Python object each.
+    """
+
+    def __init__(self, sink: IO[bytes]) -> None:
+        self._writer = pq.ParquetWriter(
+            sink, SCHEMA, compression="zstd", compression_level=3, use_dictionary=_DICTIONARY_COLUMNS,
+            write_statistics=["path"], store_schema=False,
+        )  # fmt: skip
+        self._rows: list[ManifestRow] = []
+        self._tables: list[pa.Table] = []
+        self._pending = 0
+        self.entries = 0
+
+    def add(self, row: ManifestRow) -> None:
+        """Append one row."""
+        self._rows.append(row)
+        self._grow(1)
+
+    def add_slice(self, table: pa.Table) -> None:
+        """Append rows of an earlier manifest as they are."""
+        self._close_rows()
+        self._tables.append(table)
+        self._grow(table.num_rows)
+
+    def close(self) -> None:
+        """Write what is pending and the Parquet footer. The sink stays open."""
+        self._flush()
+        self._writer.close()
+
+    def _grow(self, count: int) -> None:
+        self.entries += count
+        self._pending += count
+        if self._pending >= limits.MANIFEST_ROWS_PER_GROUP:
+            self._flush()
+
+    def _close_rows(self) -> None:
+        if self._rows:
+            self._tables.append(rows_to_table(self._rows))
+            self._rows = []
+
+    def _flush(self) -> None:
+        self._close_rows()
+        if self._tables:
+            table = pa.concat_tables(self._tables)
+            self._writer.write_table(table, row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
+        self._tables = []
+        self._pending = 0
+
+
+class ManifestReader:
+    """Reads a manifest from a seekable file-like object, one row group at a time. One thread."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        try:
+            self._file = pq.ParquetFile(file)
+        except (pa.ArrowException, OSError) as error:
+            raise ObjectCorrupt(f"a manifest is not readable Parquet: {error}") from error
+        if set(SCHEMA.names) - set(self._file.schema_arrow.names):
+            raise ObjectCorrupt("a manifest lacks columns")
+        self.entries: int = self._file.metadata.num_rows
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield each row group as a table, with all columns or only those named."""
+        names = list(columns or SCHEMA.names)
+        for group in range(self._file.num_row_groups):
+            try:
+                yield self._file.read_row_group(group, columns=names, use_threads=False).combine_chunks()
+            except (pa.ArrowException, OSError) as error:
+                raise ObjectCorrupt(f"a manifest is damaged in row group {group}: {error}") from error
+
+    def rows(self) -> Iterator[ManifestRow]:
+        """Yield every row in manifest order."""
+        for table in self.tables():
+            yield from table_to_rows(table)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """Hashes of consecutive pages of one entry, from page `first_page`; 16 bytes each."""
+
+    path: bytes
+    page_bytes: int
+    first_page: int
+    hashes: bytes
+
+
+class PagesWriter:
+    """Writes page rows in manifest order to a file-like object. One thread."""
+
+    def __init__(self, sink: IO[bytes]) -> None:
+        self._writer = pq.ParquetWriter(sink, PAGES_SCHEMA, compression="none", use_dictionary=False, store_schema=False)
+
+    def add(self, row: PageRow) -> None:
+        """Append one row as its own row group: at most 1 MiB of hashes."""
+        names = PAGES_SCHEMA.names
+        arrays = [pa.array([getattr(row, name)], type=PAGES_SCHEMA.field(name).type) for name in names]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA))
+
+    def close(self) -> None:
+        """Write the Parquet footer. The sink stays open."""
+        self._writer.close()
+
+
+def read_pages(file: IO[bytes]) -> Iterator[PageRow]:
+    """Yield page rows in manifest order."""
+    try:
+        parquet = pq.ParquetFile(file)
+        for group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(group, use_threads=False)
+            for values in zip(*(table.column(name).to_pylist() for name in PAGES_SCHEMA.names), strict=True):
+                yield PageRow(*values)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ObjectCorrupt(f"a page map is not readable Parquet: {error}") from error

@@ -1,0 +1,107 @@
+"""Names of objects. Pure; docs/format.md, the table at its head. No name a user chose ever enters an object's name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from farshore.model import FragmentId, KeyId, PackId, SnapshotId, SourceId
+
+HEADER = "farshore.json"
+SLOTS = "keys/slots/"
+DATA_KEYS = "keys/data/"
+PACKS = "packs/"
+FRAGMENTS = "index/"
+SNAPSHOTS = "snapshots/"
+LEASES = "leases/"
+AUDIT = "audit/"
+
+COMMIT = "commit"
+MANIFEST = "manifest"
+PAGES = "pages"
+NEEDS = "needs"
+LEASE_END = "end"
+
+_SNAPSHOT_OBJECT = re.compile(r"snapshots/([0-9a-f]{32})/([0-9a-f]{32})/(commit|manifest|pages|needs)")
+_PACK = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{62})")
+_FRAGMENT = re.compile(r"index/([0-9a-f]{64})")
+_SLOT = re.compile(r"keys/slots/([0-9a-f]{32})\.json")
+_DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})")
+_LEASE = re.compile(r"leases/([0-9a-f]{32})/(\d{6}|end)")
+
+
+def slot(slot_id: str) -> str:
+    """Return the name of a key slot."""
+    return f"{SLOTS}{slot_id}.json"
+
+
+def data_key(key_id: KeyId, recipient: str) -> str:
+    """Return the name of a run's data key, sealed to one recipient."""
+    return f"{DATA_KEYS}{key_id}/{recipient}"
+
+
+def pack(pack_id: PackId) -> str:
+    """Return the name of a pack."""
+    return f"{PACKS}{pack_id[:2]}/{pack_id}"
+
+
+def fragment(fragment_id: FragmentId) -> str:
+    """Return the name of an index fragment."""
+    return f"{FRAGMENTS}{fragment_id}"
+
+
+def snapshot_object(source_id: SourceId, snapshot_id: SnapshotId, role: str) -> str:
+    """Return the name of a snapshot's `commit`, `manifest`, `pages` or `needs`."""
+    return f"{SNAPSHOTS}{source_id}/{snapshot_id}/{role}"
+
+
+def lease(lease_id: str, beat: int | None) -> str:
+    """Return the name of a lease's beat, or of its end when `beat` is None."""
+    return f"{LEASES}{lease_id}/{LEASE_END if beat is None else format(beat, '06d')}"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotObject:
+    """A parsed name under `snapshots/`."""
+
+    source_id: SourceId
+    snapshot_id: SnapshotId
+    role: str
+
+
+def parse_snapshot_object(name: str) -> SnapshotObject | None:
+    """Return the parts of a name under `snapshots/`, or None for a foreign object."""
+    match = _SNAPSHOT_OBJECT.fullmatch(name)
+    return SnapshotObject(*match.groups()) if match else None
+
+
+def parse_pack(name: str) -> PackId | None:
+    """Return the pack id, or None for a foreign object."""
+    match = _PACK.fullmatch(name)
+    return match.group(2) if match else None
+
+
+def parse_fragment(name: str) -> FragmentId | None:
+    """Return the fragment id, or None for a foreign object."""
+    match = _FRAGMENT.fullmatch(name)
+    return match.group(1) if match else None
+
+
+def parse_slot(name: str) -> str | None:
+    """Return the slot id, or None for a foreign object."""
+    match = _SLOT.fullmatch(name)
+    return match.group(1) if match else None
+
+
+def parse_data_key(name: str) -> tuple[KeyId, str] | None:
+    """Return the key id and recipient id, or None for a foreign object."""
+    match = _DATA_KEY.fullmatch(name)
+    return (match.group(1), match.group(2)) if match else None
+
+
+def parse_lease(name: str) -> tuple[str, int | None] | None:
+    """Return the lease id and the beat (None: the end), or None for a foreign object."""
+    match = _LEASE.fullmatch(name)
+    if not match:
+        return None
+    return match.group(1), None if match.group(2) == LEASE_END else int(match.group(2))

@@ -1,0 +1,164 @@
+"""The small records: commit, needs, lease. Values to canonical JSON and back. Pure; docs/format.md, section 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+
+from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.format.text import JsonObject, decode_object, decode_time, encode_canonical, encode_time
+from farshore.model import SnapshotCounts
+
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An object as a commit record vouches for it; `blake3` is the hash of its bytes as hex."""
+
+    name: str
+    bytes: int
+    blake3: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The record whose presence makes a snapshot exist at a replica."""
+
+    snapshot: str
+    source_id: str
+    source: str
+    kind: str
+    identity: str
+    run: str
+    parent: str
+    started_utc: datetime
+    committed_utc: datetime
+    farshore: str
+    data_key: str
+    objects: Mapping[str, ObjectRef]
+    counts: SnapshotCounts
+    facts: Mapping[str, str]
+    quorum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a snapshot needs besides its own objects: packs with their sizes, and data keys."""
+
+    packs: tuple[tuple[str, int], ...]
+    data_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One beat of a writer at work. `state`: held, ended (by its writer) or broken (by somebody else)."""
+
+    lease: str
+    run: str
+    source_id: str
+    identity: str
+    snapshot: str
+    host: str
+    beat: int
+    started_utc: datetime
+    expires_utc: datetime
+    state: str = field(default="held")
+
+
+def encode_commit(commit: Commit) -> bytes:
+    """Return the commit record's payload."""
+    value: JsonObject = {
+        "version": RECORD_VERSION,
+        "snapshot": commit.snapshot,
+        "source_id": commit.source_id,
+        "source": commit.source,
+        "kind": commit.kind,
+        "identity": commit.identity,
+        "run": commit.run,
+        "parent": commit.parent,
+        "started_utc": encode_time(commit.started_utc),
+        "committed_utc": encode_time(commit.committed_utc),
+        "farshore": commit.farshore,
+        "data_key": commit.data_key,
+        "objects": {role: asdict(ref) for role, ref in commit.objects.items()},
+        "counts": asdict(commit.counts),
+        "facts": dict(commit.facts),
+        "quorum": commit.quorum,
+    }
+    return encode_canonical(value)
+
+
+def decode_commit(payload: bytes) -> Commit:
+    """Return the commit record; unknown counts of later versions are ignored."""
+    value = _decode(payload, "a commit record")
+    known = {item.name for item in fields(SnapshotCounts)}
+    try:
+        return Commit(
+            snapshot=value["snapshot"],
+            source_id=value["source_id"],
+            source=value["source"],
+            kind=value["kind"],
+            identity=value["identity"],
+            run=value["run"],
+            parent=value["parent"],
+            started_utc=decode_time(value["started_utc"]),
+            committed_utc=decode_time(value["committed_utc"]),
+            farshore=value["farshore"],
+            data_key=value["data_key"],
+            objects={role: ObjectRef(**ref) for role, ref in value["objects"].items()},
+            counts=SnapshotCounts(**{name: count for name, count in value["counts"].items() if name in known}),
+            facts=dict(value["facts"]),
+            quorum=int(value["quorum"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ObjectCorrupt(f"a commit record is incomplete: {error}") from error
+
+
+def encode_needs(needs: Needs) -> bytes:
+    """Return the payload of a snapshot's needs."""
+    return encode_canonical({
+        "version": RECORD_VERSION,
+        "packs": [list(pack) for pack in sorted(needs.packs)],
+        "data_keys": sorted(needs.data_keys),
+    })  # fmt: skip
+
+
+def decode_needs(payload: bytes) -> Needs:
+    """Return a snapshot's needs."""
+    value = _decode(payload, "a snapshot's needs")
+    try:
+        packs = tuple((str(pack_id), int(size)) for pack_id, size in value["packs"])
+        return Needs(packs=packs, data_keys=tuple(str(key) for key in value["data_keys"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ObjectCorrupt(f"a snapshot's needs are incomplete: {error}") from error
+
+
+def encode_lease(lease: Lease) -> bytes:
+    """Return the payload of one beat."""
+    value: JsonObject = {"version": RECORD_VERSION, **asdict(lease)}
+    value["started_utc"] = encode_time(lease.started_utc)
+    value["expires_utc"] = encode_time(lease.expires_utc)
+    return encode_canonical(value)
+
+
+def decode_lease(payload: bytes) -> Lease:
+    """Return one beat."""
+    value = _decode(payload, "a lease")
+    try:
+        value["started_utc"] = decode_time(value["started_utc"])
+        value["expires_utc"] = decode_time(value["expires_utc"])
+        return Lease(**{item.name: value[item.name] for item in fields(Lease)})
+    except (KeyError, TypeError) as error:
+        raise ObjectCorrupt(f"a lease is incomplete: {error}") from error
+
+
+def _decode(payload: bytes, what: str) -> JsonObject:
+    value = decode_object(payload, what)
+    version = value.get("version")
+    if not isinstance(version, int):
+        raise ObjectCorrupt(f"{what} has no version")
+    if version > RECORD_VERSION:
+        raise FormatTooNew(f"{what} has version {version}; this Farshore knows {RECORD_VERSION}")
+    return value

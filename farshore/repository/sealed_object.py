@@ -1,0 +1,255 @@
+"""Sealed objects: the frame format of docs/format.md, section 5, written as a stream and read at random.
+
+A payload is cut into frames of 1 MiB, each sealed with its number and whether it is the last (the STREAM construction of
+Hoang, Reyhanitabar, Rogaway and Vizár, 2015), so a truncated, extended or reordered object does not open.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+from typing import IO
+
+import zstandard
+from blake3 import blake3
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from farshore import limits
+from farshore.crypto.derive import TAG_BYTES, associated, derive_key
+from farshore.errors import FormatTooNew, ObjectCorrupt
+
+MAGIC = b"FSOB"
+VERSION = 1
+HEADER_BYTES = 56
+INDEX_KEY_ID = bytes(16)
+FRAGMENT_NAME = "index/"  # what a fragment is bound to, because its own name is the hash of its bytes
+_FLAG_ZSTD = 1
+_FRAME_POWER = 20
+_HEADER = struct.Struct("<4sBBBB16s32s")
+_SEALED_FRAME_BYTES = limits.FRAME_BYTES + TAG_BYTES
+
+
+class SealedKind(IntEnum):
+    """What a sealed object is."""
+
+    MANIFEST = 1
+    PAGES = 2
+    NEEDS = 3
+    COMMIT = 4
+    LEASE = 5
+    FRAGMENT = 6
+    CACHE = 7
+
+
+def _nonce(frame: int, *, last: bool) -> bytes:
+    return struct.pack(">Q3xB", frame, last)
+
+
+class SealedWriter(io.RawIOBase):
+    """A file-like object that seals what is written to it into `sink`; `finish()` ends it. One thread.
+
+    Also hashes the sealed bytes, because a commit record vouches for them.
+    """
+
+    def __init__(
+        self,
+        *,
+        sink: IO[bytes],
+        secret: bytes,
+        key_id: bytes,
+        salt: bytes,
+        kind: SealedKind,
+        name: str,
+        repository_id: bytes,
+        flags: int = 0,
+    ) -> None:
+        super().__init__()
+        header = _HEADER.pack(MAGIC, VERSION, kind, flags, _FRAME_POWER, key_id, salt)
+        self._sink = sink
+        self._aead = AESGCM(derive_key(secret, "object", repository_id, salt))
+        self._associated = associated("object", repository_id, header, name.encode())
+        self._pending = bytearray()
+        self._frame = 0
+        self._position = 0
+        self._hash = blake3()
+        self.sealed_bytes = 0
+        self._emit(header)
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]  # any bytes-like object
+        view = memoryview(data).cast("B")
+        self._pending += view
+        self._position += len(view)
+        while len(self._pending) > limits.FRAME_BYTES:  # the last frame is known only at the end
+            self._seal(bytes(self._pending[: limits.FRAME_BYTES]), last=False)
+            del self._pending[: limits.FRAME_BYTES]
+        return len(view)
+
+    def finish(self) -> str:
+        """Seal the last frame and return BLAKE3-256 of the whole object as hex. The sink stays open."""
+        self._seal(bytes(self._pending), last=True)
+        self._pending.clear()
+        return self._hash.hexdigest()
+
+    def _seal(self, plain: bytes, *, last: bool) -> None:
+        self._emit(self._aead.encrypt(_nonce(self._frame, last=last), plain, self._associated))
+        self._frame += 1
+
+    def _emit(self, data: bytes) -> None:
+        self._sink.write(data)
+        self._hash.update(data)
+        self.sealed_bytes += len(data)
+
+
+class SealedReader(io.RawIOBase):
+    """A seekable file-like view of a sealed object's payload; opens only the frames it is asked for. One thread.
+
+    Args:
+        fetch: Returns `length` sealed bytes from `offset` of the object.
+        sealed_bytes: The object's size, as the commit record or the store tells it.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetch: Callable[[int, int], bytes],
+        sealed_bytes: int,
+        secret: bytes,
+        kind: SealedKind,
+        name: str,
+        repository_id: bytes,
+    ) -> None:
+        super().__init__()
+        self._fetch = fetch
+        header = fetch(0, HEADER_BYTES)
+        self._flags = check_header(header, kind, name)
+        self._name = name
+        salt = header[24:HEADER_BYTES]
+        self._aead = AESGCM(derive_key(secret, "object", repository_id, salt))
+        self._associated = associated("object", repository_id, header, name.encode())
+        body = sealed_bytes - HEADER_BYTES
+        self._frames = -(-body // _SEALED_FRAME_BYTES)
+        self._body = body
+        self._size = body - self._frames * TAG_BYTES
+        if self._frames < 1 or self._size < 0:
+            raise ObjectCorrupt(f"{name} is cut short")
+        self._position = 0
+        self._cached = (-1, b"")
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the payload is one zstd frame."""
+        return bool(self._flags & _FLAG_ZSTD)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._size - self._position, 0)
+        wanted = left if size is None or size < 0 else min(size, left)
+        parts: list[bytes] = []
+        while wanted:
+            frame, at = divmod(self._position, limits.FRAME_BYTES)
+            part = self._open(frame)[at : at + wanted]
+            parts.append(part)
+            self._position += len(part)
+            wanted -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the buffer protocol
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _open(self, frame: int) -> bytes:
+        if self._cached[0] == frame:
+            return self._cached[1]
+        start = frame * _SEALED_FRAME_BYTES
+        length = min(_SEALED_FRAME_BYTES, self._body - start)
+        sealed = self._fetch(HEADER_BYTES + start, length)
+        try:
+            plain = self._aead.decrypt(_nonce(frame, last=frame == self._frames - 1), sealed, self._associated)
+        except (InvalidTag, ValueError) as error:
+            raise ObjectCorrupt(f"{self._name} is damaged in frame {frame}, or sealed with another key") from error
+        self._cached = (frame, plain)
+        return plain
+
+
+def check_header(header: bytes, kind: SealedKind, name: str) -> int:
+    """Return the flags of a sealed object's header, or say what is wrong with it."""
+    if len(header) != HEADER_BYTES:
+        raise ObjectCorrupt(f"{name} is cut short")
+    magic, version, actual, flags, power, _, _ = _HEADER.unpack(header)
+    if magic != MAGIC:
+        raise ObjectCorrupt(f"{name} is not a sealed object")
+    if version != VERSION:
+        raise FormatTooNew(f"{name} has version {version}; this Farshore knows {VERSION}")
+    if actual != kind or power != _FRAME_POWER:
+        raise ObjectCorrupt(f"{name} is not a sealed {kind.name.lower()}")
+    return int(flags)
+
+
+def key_id_of(sealed: bytes) -> bytes:
+    """Return the id of the key that a sealed object names in its header."""
+    return sealed[8:24]
+
+
+def seal_object(
+    payload: bytes, *, secret: bytes, key_id: bytes, salt: bytes, kind: SealedKind, name: str, repository_id: bytes,
+    compress: bool = False,
+) -> bytes:  # fmt: skip
+    """Return a small payload as a sealed object, decoded once again before it is returned."""
+    sink = io.BytesIO()
+    stored = zstandard.ZstdCompressor(level=3).compress(payload) if compress else payload
+    writer = SealedWriter(
+        sink=sink, secret=secret, key_id=key_id, salt=salt, kind=kind, name=name, repository_id=repository_id,
+        flags=_FLAG_ZSTD if compress else 0,
+    )  # fmt: skip
+    writer.write(stored)
+    writer.finish()
+    sealed = sink.getvalue()
+    if open_object(sealed, secret=secret, kind=kind, name=name, repository_id=repository_id) != payload:
+        raise ObjectCorrupt(f"{name} does not decode to what was sealed; suspect memory")
+    return sealed
+
+
+def open_object(sealed: bytes, *, secret: bytes, kind: SealedKind, name: str, repository_id: bytes) -> bytes:
+    """Return the payload of a small sealed object.
+
+    Raises:
+        ObjectCorrupt: Damaged, of another kind, name or repository, or sealed with another key.
+    """
+    view = memoryview(sealed)
+    reader = SealedReader(
+        fetch=lambda offset, length: bytes(view[offset : offset + length]), sealed_bytes=len(sealed), secret=secret,
+        kind=kind, name=name, repository_id=repository_id,
+    )  # fmt: skip
+    payload = reader.read()
+    if not reader.compressed:
+        return payload
+    try:
+        size = zstandard.frame_content_size(payload)
+        if size < 0:
+            raise ObjectCorrupt(f"{name} does not declare its size")
+        return zstandard.ZstdDecompressor().decompress(payload)
+    except zstandard.ZstdError as error:
+        raise ObjectCorrupt(f"{name} does not decompress: {error}") from error
