@@ -53,3 +53,8 @@ ARGON2_LANES = 4
 ARGON2_MEMORY_KIB_MAX = 4 * GIB // KIB  # a damaged slot must not make a reader allocate without bound
 ARGON2_ITERATIONS_MAX = 64  # likewise for time
 ARGON2_LANES_MAX = 64
+
+# --- audit -----------------------------------------------------------------------------------------------------------
+AUDIT_FILE_ROWS_MAX = 64 * 1024  # rows of one audit file: about 100 MB of memory while encoding, 3 MB stored
+AUDIT_OUTBOX_BYTES_MAX = 256 * MIB  # audit files kept for replicas that are away; older ones are left for a heal
+AUDIT_DOWNLOADS = 16  # audit files are small, so fetching them waits on round trips

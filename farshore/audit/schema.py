@@ -1,0 +1,233 @@
+"""The audit tables as data: their columns, types and meaning. Pure; docs, DDL and the Parquet schema derive from it.
+
+The types are those that every engine reads alike: no unsigned integers, no nanosecond times, no maps, no dictionaries.
+The partition column `date` stands in the name of the file alone and is a DATE in every engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """A plain type."""
+
+    TEXT = "text"
+    INT64 = "int64"
+    DOUBLE = "double"
+    BOOL = "bool"
+    TIMESTAMP = "timestamp"  # microseconds, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """Named plain fields."""
+
+    fields: tuple[tuple[str, Kind], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """Any number of one type; never NULL inside."""
+
+    element: Kind | Struct
+
+
+ColumnType = Kind | ListOf
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; `nullable` text is NULL where a row has the empty text."""
+
+    name: str
+    type: ColumnType
+    description: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """One table."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+
+
+PARTITION_COLUMN = "date"
+
+_TEXTS = ListOf(Kind.TEXT)
+_FACTS = ListOf(Struct((("key", Kind.TEXT), ("value", Kind.TEXT))))
+_PARTS = ListOf(
+    Struct(
+        (
+            ("replica", Kind.TEXT),
+            ("state", Kind.TEXT),
+            ("bytes_sent", Kind.INT64),
+            ("objects_sent", Kind.INT64),
+            ("requests", Kind.INT64),
+            ("error_code", Kind.TEXT),
+            ("error", Kind.TEXT),
+        )
+    )
+)
+
+# The recorder knows these for all rows of a file; a row itself does not hold them.
+STAMP_COLUMNS = ("repository_id", "recorded_utc", "schema_version")
+
+_COMMON = (
+    Column("schema_version", Kind.INT64, "Version of the table's columns; 1. Later versions only add columns."),
+    Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
+    Column("run_id", Kind.TEXT, "The run that wrote the row; joins every table with `runs`."),
+    Column("engine", Kind.TEXT, "What conducted the run: `cli` or `prefect`."),
+    Column("recorded_utc", Kind.TIMESTAMP, "When the row was written; `date` is its UTC day."),
+)
+
+
+def _table(name: str, description: str, *columns: Column) -> TableSchema:
+    return TableSchema(name, description, _COMMON + columns)
+
+
+_RUNS = _table(
+    "runs",
+    "One row per run of one operation, whether it ended well or not.",
+    Column("operation", Kind.TEXT, "`init`, `backup`, `restore` or `verify`."),
+    Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
+    Column("started_utc", Kind.TIMESTAMP, "When the run started."),
+    Column("finished_utc", Kind.TIMESTAMP, "When the run ended."),
+    Column("duration_s", Kind.DOUBLE, "Seconds from start to end."),
+    Column("source_id", Kind.TEXT, "The source, 32 hex digits; NULL where the run is of no one source.", nullable=True),
+    Column("source", Kind.TEXT, "The source's name in the configuration.", nullable=True),
+    Column("snapshot_id", Kind.TEXT, "The snapshot that the run made or read.", nullable=True),
+    Column("identity", Kind.TEXT, "Scheduled moment or event id; NULL for a run asked for by hand.", nullable=True),
+    Column("attempt", Kind.INT64, "1 for the first attempt at the same identity."),
+    Column("flow_run_id", Kind.TEXT, "The orchestrator's own id of the run.", nullable=True),
+    Column("error_code", Kind.TEXT, "Code of docs/errors.md; NULL unless the run failed.", nullable=True),
+    Column(
+        "error",
+        Kind.TEXT,
+        "The message of the error; NULL for errors that may name files of a source, unless `audit.paths` is set.",
+        nullable=True,
+    ),
+    Column("problems", Kind.INT64, "Entries that a person should look at."),
+    Column("host", Kind.TEXT, "Name of the machine that ran it.", nullable=True),
+    Column("version", Kind.TEXT, "Version of Farshore that ran it.", nullable=True),
+    Column(
+        "replicas",
+        _PARTS,
+        "What each replica did. `state`: `committed`, `created`, `read`, `checked` or `failed`; `requests` were made "
+        "for `objects_sent` objects of `bytes_sent` bytes; `error_code` and `error` are empty unless it failed.",
+    ),
+)
+
+_SNAPSHOTS = _table(
+    "snapshots",
+    "One row per snapshot that was committed and read back at a quorum.",
+    Column("snapshot_id", Kind.TEXT, "The snapshot, 32 hex digits."),
+    Column("parent_snapshot_id", Kind.TEXT, "The snapshot it was compared with; NULL for a first one.", nullable=True),
+    Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
+    Column("source", Kind.TEXT, "The source's name in the configuration."),
+    Column("kind", Kind.TEXT, "Kind of source: `directory`, `sqlite`, `postgres`."),
+    Column("identity", Kind.TEXT, "Scheduled moment or event id; NULL for one asked for by hand.", nullable=True),
+    Column("started_utc", Kind.TIMESTAMP, "When reading the source started: the snapshot shows no later state."),
+    Column("committed_utc", Kind.TIMESTAMP, "When it was committed."),
+    Column("entries", Kind.INT64, "Names in it."),
+    Column("files", Kind.INT64, "Regular files in it."),
+    Column("bytes_total", Kind.INT64, "Logical size of all its files."),
+    Column("bytes_read", Kind.INT64, "Bytes read from the source by this run."),
+    Column("bytes_new", Kind.INT64, "Plain bytes of chunks that the repository did not hold."),
+    Column("bytes_stored", Kind.INT64, "Bytes of objects made by this run, at each replica."),
+    Column("chunks_new", Kind.INT64, "Chunks that the repository did not hold."),
+    Column("packs_new", Kind.INT64, "Packs made by this run."),
+    Column("entries_unchanged", Kind.INT64, "Entries that were not read again."),
+    Column("problems", Kind.INT64, "Entries that vanished, changed or could not be read."),
+    Column("quorum", Kind.INT64, "Replicas that had to hold it before it counted."),
+    Column("replicas_committed", _TEXTS, "Replicas that held it when the run ended."),
+    Column("facts", _FACTS, "What the source tells of itself, such as a server version or a log position."),
+)
+
+_OBJECTS = _table(
+    "objects",
+    "One row per object that a run made; the same bytes lie at every replica.",
+    Column("object", Kind.TEXT, "Its name in the repository."),
+    Column("kind", Kind.TEXT, "`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`."),
+    Column("bytes", Kind.INT64, "Its size."),
+    Column("blake3", Kind.TEXT, "BLAKE3-256 of its bytes, 64 hex digits."),
+    Column("snapshot_id", Kind.TEXT, "The snapshot it was made for.", nullable=True),
+)
+
+_COPIES = _table(
+    "copies",
+    "One row per object and replica that it was sent to. The latest row of an object and replica is the one that holds.",
+    Column("object", Kind.TEXT, "Its name in the repository."),
+    Column("replica", Kind.TEXT, "The replica's name in the configuration."),
+    Column("region", Kind.TEXT, "The replica's region in the configuration.", nullable=True),
+    Column("provider", Kind.TEXT, "`s3`, `gcs`, `azure`, `directory` or `memory`."),
+    Column("state", Kind.TEXT, "`acknowledged`, `missing` or `failed`."),
+    Column("bytes", Kind.INT64, "Its size."),
+    Column("checksum", Kind.TEXT, "As the provider gave it, `algorithm:hex`.", nullable=True),
+    Column("acknowledged_utc", Kind.TIMESTAMP, "When the provider acknowledged it.", nullable=True),
+    Column("snapshot_id", Kind.TEXT, "The snapshot it was sent for.", nullable=True),
+    Column("error_code", Kind.TEXT, "Code of docs/errors.md where it failed.", nullable=True),
+)
+
+_LINEAGE = _table(
+    "lineage",
+    "Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.",
+    Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
+    Column("source", Kind.TEXT, "The source's name in the configuration."),
+    Column("snapshot_id", Kind.TEXT, "The snapshot that needs the object."),
+    Column("parent_snapshot_id", Kind.TEXT, "The snapshot it was compared with.", nullable=True),
+    Column("object", Kind.TEXT, "The object's name in the repository."),
+    Column("reused", Kind.BOOL, "Whether an earlier run had made the object."),
+    Column("replicas", _TEXTS, "Replicas that held the object when the snapshot was committed."),
+)
+
+_CHECKS = _table(
+    "checks",
+    "One row per replica that was verified (`object` is NULL), also when nothing was found, and one per damaged object.",
+    Column("check_id", Kind.TEXT, "One verify; the same in all its rows."),
+    Column("replica", Kind.TEXT, "The replica's name in the configuration."),
+    Column("object", Kind.TEXT, "The damaged object; NULL in the row of the whole replica.", nullable=True),
+    Column(
+        "state",
+        Kind.TEXT,
+        "Of the replica: `ok` or `damaged`; of an object: `missing`, `truncated`, `altered` or `undecodable`.",
+    ),
+    Column("detail", Kind.TEXT, "What was found.", nullable=True),
+    Column("snapshot_ids", _TEXTS, "Snapshots that the object touches."),
+    Column("started_utc", Kind.TIMESTAMP, "When the check started."),
+    Column("finished_utc", Kind.TIMESTAMP, "When the check ended."),
+    Column("objects_checked", Kind.INT64, "Objects checked at the replica; 0 in the row of an object."),
+    Column("damaged", Kind.INT64, "Damaged objects at the replica; 0 in the row of an object."),
+    Column("bytes_read", Kind.INT64, "Bytes read from the replica; 0 in the row of an object."),
+    Column("read_data_percent", Kind.DOUBLE, "Share of content that was read and hashed."),
+    Column("paths_total", Kind.INT64, "Files that the object touches."),
+    Column("paths", _TEXTS, "Their names, at most 1,000; NULL unless `audit.paths` is set.", nullable=True),
+)
+
+_RESTORES = _table(
+    "restores",
+    "One row per restore.",
+    Column("snapshot_id", Kind.TEXT, "The snapshot that was restored."),
+    Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
+    Column("source", Kind.TEXT, "The source's name in the configuration."),
+    Column("target_kind", Kind.TEXT, "Kind of target: `directory`."),
+    Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
+    Column("started_utc", Kind.TIMESTAMP, "When it started."),
+    Column("finished_utc", Kind.TIMESTAMP, "When it ended."),
+    Column("duration_s", Kind.DOUBLE, "Seconds from start to end."),
+    Column("entries", Kind.INT64, "Names restored."),
+    Column("files", Kind.INT64, "Regular files restored."),
+    Column("bytes_restored", Kind.INT64, "Bytes of content written."),
+    Column("replicas", _TEXTS, "Replicas that objects were read from."),
+    Column("verified", Kind.BOOL, "Whether every byte written was hashed and matched the manifest."),
+    Column("fell_over", Kind.INT64, "Objects that were bad at one replica and read from another."),
+    Column("problems", Kind.INT64, "Entries that a person should look at."),
+)
+
+TABLES: dict[str, TableSchema] = {
+    table.name: table for table in (_RUNS, _SNAPSHOTS, _OBJECTS, _COPIES, _LINEAGE, _CHECKS, _RESTORES)
+}
