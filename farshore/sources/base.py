@@ -54,6 +54,8 @@ class Content(Protocol):
     def settled(self) -> Entry:
         """Return the entry as it is after the last piece was read, its size equal to the bytes yielded.
 
+        The only call that tells of a change: pieces of a file that shrank or was replaced simply end early.
+
         Raises:
             SourceChanged: It changed while it was read, so the pieces may not belong together; read again.
         """
@@ -61,13 +63,28 @@ class Content(Protocol):
 
 
 class Item(Protocol):
-    """An entry, and for a regular file the way to its content."""
+    """An entry, and for a regular file the way to its content. Safe to hand to another thread."""
 
     @property
-    def entry(self) -> Entry: ...
+    def stat_entry(self) -> Entry:
+        """The entry as known without more work, for change detection: it may lack `xattrs` and `page_bytes`.
+
+        An engine that finds size, mtime, ctime, inode and device as they were takes both from the previous manifest,
+        so that an unchanged entry costs nothing more. Sources with nothing to save return `entry`.
+        """
+        ...
+
+    @property
+    def entry(self) -> Entry:
+        """The complete entry. The first use may do a little I/O; it never raises, what cannot be read is a problem."""
+        ...
 
     def open(self) -> Content:
-        """Return the content of a file entry. May be called again after `SourceChanged`, unless sequential."""
+        """Return the content of a file entry. May be called again after `SourceChanged`, unless sequential.
+
+        A hard link opens too, with the content of the file it names: when the first name of a file is lost on the
+        way (vanished, unreadable), the engine stores the next name as the file instead.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ from farshore.model import Entry, Problem
 
 
 class Target(Protocol):
-    """A place to restore into. `write` and `settle` are safe from many threads; the other calls come from one."""
+    """A place to restore into. `write`, `settle` and `place` are safe from any thread; the others come from one."""
 
     def begin(self) -> None:
         """Check and prepare the place.
@@ -38,6 +38,14 @@ class Target(Protocol):
 
     def settle(self, entry: Entry) -> None:
         """Finish one file: flush it, then set owner, mode, xattrs and times, in the order that keeps them all."""
+        ...
+
+    def place(self, entry: Entry, data: bytes | memoryview) -> None:
+        """Make, write and settle one file in one call, `data` being all of its content.
+
+        Raises:
+            TargetFailed: The target is full or cannot be written; the message names the path.
+        """
         ...
 
     def finish(self) -> None:
