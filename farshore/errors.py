@@ -8,6 +8,7 @@
       Denied         credentials or keys do not allow it
       Corrupt        data is wrong: stop, never retry, look for another copy
       Unsupported    made by a newer Farshore, or needs a feature this one lacks
+      BackupOverdue  the newest snapshot is too old: find out why no backup ran
       Bug            an internal promise was broken: please report
 
 Each class has a stable `code` (kebab-case), its own `exit_code`, `retryable`, and a default `hint` that says what
@@ -107,6 +108,12 @@ class TargetFailed(UserError):
     code = "target-failed"
     exit_code = 18
     default_hint = "Check free space and permissions at the restore target."
+
+
+class SecretUnavailable(UserError):
+    code = "secret-unavailable"
+    exit_code = 19
+    default_hint = "Check the variable, file or command that farshore.toml names for this secret."
 
 
 class Unavailable(FarshoreError):
@@ -277,6 +284,14 @@ class SourceUnsupported(Unsupported):
     code = "source-unsupported"
     exit_code = 72
     default_hint = "See docs/sources.md for the versions and settings that are supported."
+
+
+class BackupOverdue(FarshoreError):
+    """The newest snapshot of a source is older than allowed; for monitoring."""
+
+    code = "backup-overdue"
+    exit_code = 65
+    default_hint = "See what happened to the runs of this source with 'farshore sql', and back it up."
 
 
 class Bug(FarshoreError):

@@ -1,0 +1,32 @@
+"""The configuration: farshore.toml and the environment, validated once into frozen settings."""
+
+from farshore.config.durations import format_duration, parse_duration
+from farshore.config.loading import find_config, load_config
+from farshore.config.secret import ResolveBlock, Secret
+from farshore.config.settings import (
+    AuditConfig,
+    Config,
+    DirectoryConfig,
+    PostgresConfig,
+    ReplicaConfig,
+    RepositoryConfig,
+    SourceConfig,
+    SqliteConfig,
+)
+
+__all__ = [
+    "AuditConfig",
+    "Config",
+    "DirectoryConfig",
+    "PostgresConfig",
+    "ReplicaConfig",
+    "RepositoryConfig",
+    "ResolveBlock",
+    "Secret",
+    "SourceConfig",
+    "SqliteConfig",
+    "find_config",
+    "format_duration",
+    "load_config",
+    "parse_duration",
+]

@@ -1,0 +1,139 @@
+"""From a file and the environment to a validated `Config`.
+
+Searched in this order, the first that is there is used alone: the path given (`--config`), $FARSHORE_CONFIG,
+./farshore.toml, ~/.config/farshore/farshore.toml, /etc/farshore/farshore.toml. Then the environment overrides
+single keys.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from farshore.config.document import read_document
+from farshore.config.findings import Findings
+from farshore.config.overrides import apply_overrides
+from farshore.config.schema import Surroundings
+from farshore.config.secret import ResolveBlock, Secret
+from farshore.config.sections import Sections
+from farshore.config.settings import Config, DirectoryConfig, ReplicaConfig, SourceConfig
+from farshore.errors import Bug, ConfigInvalid
+
+FILE_NAME = "farshore.toml"
+SYSTEM_FILE = Path("/etc/farshore") / FILE_NAME
+SYSTEM_STATE_DIR = Path("/var/lib/farshore")
+
+
+def load_config(path: Path | None, environment: Mapping[str, str], resolve_block: ResolveBlock | None = None) -> Config:
+    """Return the validated configuration. Reads the file; no secret, no server.
+
+    Args:
+        path: The file; None searches the places that the module names.
+        environment: The process's environment; it is kept for reading secrets later.
+        resolve_block: Reads Prefect Secret blocks; flows have one.
+
+    Raises:
+        ConfigInvalid: No file, or mistakes in it; the message names each with its place and the nearest known key.
+    """
+    document = read_document(find_config(path, environment))
+    findings = Findings()
+    apply_overrides(document, environment, findings)
+    around = Surroundings(base=document.path.parent, home=_home(environment))
+    sections = Sections(document, around, findings)
+    sections.check_names()
+    replicas = sections.replicas()
+    repository = sections.repository(len(document.values.get("replicas") or ()))
+    sources = sections.sources()
+    audit = sections.audit()
+    state = sections.state()
+    findings.settle()
+    if repository is None:
+        raise Bug("a configuration without findings has no repository settings")
+    if repository.passphrase is None and "FARSHORE_PASSPHRASE" in environment:
+        repository = replace(repository, passphrase=Secret("env", "FARSHORE_PASSPHRASE"))
+    return Config(
+        repository=repository,
+        replicas=replicas,
+        sources=sources,
+        audit=audit,
+        state_dir=_state_dir(state, environment, around),
+        path=document.path,
+        cache=_given(environment, "FARSHORE_CACHE", around) or state.get("cache"),
+        overrides=tuple(sorted(document.overridden.values())),
+        warnings=tuple(_warnings(replicas, sources)),
+        environment=environment,
+        resolve_block=resolve_block,
+    )
+
+
+def find_config(path: Path | None, environment: Mapping[str, str]) -> Path:
+    """Return the absolute path of the configuration file to use.
+
+    Raises:
+        ConfigInvalid: A file that was asked for, or every file that is looked for, is missing.
+    """
+    if path is not None:
+        return _present(path, "--config names")
+    if named := environment.get("FARSHORE_CONFIG"):
+        return _present(Path(named), "FARSHORE_CONFIG names")
+    home = _home(environment)
+    config_home = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    places = (Path.cwd() / FILE_NAME, config_home / "farshore" / FILE_NAME, SYSTEM_FILE)
+    for place in places:
+        if place.is_file():
+            return place
+    raise ConfigInvalid(
+        f"no {FILE_NAME} in {', '.join(str(place.parent) for place in places)}",
+        "Write one (docs/configuration.md starts with the smallest), or name one by --config or FARSHORE_CONFIG.",
+    )
+
+
+def _present(path: Path, who: str) -> Path:
+    absolute = Path.cwd() / path.expanduser()
+    if absolute.is_file() or absolute.is_fifo():
+        return absolute
+    what = "a directory" if absolute.is_dir() else "a file that does not exist"
+    raise ConfigInvalid(f"{who} {what}: {absolute}", "Name the farshore.toml to use.")
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    return Path(environment["HOME"]) if environment.get("HOME") else Path.home()
+
+
+def _given(environment: Mapping[str, str], name: str, around: Surroundings) -> Path | None:
+    """Return the directory that a variable names; relative ones are relative to where the command runs."""
+    value = environment.get(name)
+    if not value:
+        return None
+    return around.home / value[2:] if value.startswith("~/") else Path.cwd() / value
+
+
+def _state_dir(state: Mapping[str, Any], environment: Mapping[str, str], around: Surroundings) -> Path:
+    chosen = _given(environment, "FARSHORE_STATE_DIR", around) or state.get("dir")
+    if chosen is not None:
+        return Path(chosen)
+    if environment.get("XDG_STATE_HOME"):
+        return Path(environment["XDG_STATE_HOME"]) / "farshore"
+    if os.geteuid() == 0:
+        return SYSTEM_STATE_DIR
+    return around.home / ".local" / "state" / "farshore"
+
+
+def _warnings(replicas: Mapping[str, ReplicaConfig], sources: Mapping[str, SourceConfig]) -> list[str]:
+    """Return what is legal and yet probably not meant."""
+    found: list[str] = []
+    for source in sources.values():
+        if not isinstance(source, DirectoryConfig):
+            continue
+        root = os.path.realpath(source.path)
+        for replica in replicas.values():
+            place = os.path.realpath(replica.url.removeprefix("file://"))
+            if replica.url.startswith("file://") and Path(place).is_relative_to(root) and not source.exclude:
+                found.append(
+                    f"source {source.name} contains replica {replica.name} and excludes nothing, "
+                    "so every backup would contain the backups before it"
+                )
+    return found

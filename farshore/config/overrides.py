@@ -1,0 +1,141 @@
+"""Environment overrides: FARSHORE_REPOSITORY__QUORUM=1 sets quorum in [repository].
+
+Two underscores step into a section; `-` in a name is written `_`. Only keys of replicas and sources that the file
+names can be set, so that a misspelt name is an error and never a new, empty replica. Arrays and references are written
+as in TOML.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from farshore.config.document import Document, KeyPath
+from farshore.config.findings import Findings, nearest
+from farshore.config.places import CREDENTIALS
+from farshore.config.schema import (
+    AUDIT,
+    REPLICA,
+    REPOSITORY,
+    SOURCES,
+    STATE,
+    Key,
+    read_count,
+    read_flag,
+    read_secret,
+    read_secrets,
+    read_text,
+    read_texts,
+)
+from farshore.config.secret import SECRET_KINDS
+
+PREFIX = "FARSHORE_"
+RESERVED = (  # variables with a meaning of their own; docs/configuration.md describes each
+    "FARSHORE_CONFIG",
+    "FARSHORE_PASSPHRASE",
+    "FARSHORE_NEW_PASSPHRASE",
+    "FARSHORE_STATE_DIR",
+    "FARSHORE_CACHE",
+    "FARSHORE_LOG",
+    "FARSHORE_DEBUG",
+)
+
+
+def apply_overrides(document: Document, environment: Mapping[str, str], findings: Findings) -> None:
+    """Set the keys that the environment overrides, and find fault with variables that match no key.
+
+    Variables that the file itself names as the place of a secret may have any name.
+    """
+    known = dict(_variables(document.values))
+    allowed = {*RESERVED, *_referred(document.values)}
+    for name in sorted(environment):
+        if not name.startswith(PREFIX) or (name in allowed and name not in known):
+            continue
+        if name not in known:
+            close = nearest(name, [*known, *RESERVED])
+            findings.add(
+                f"the environment variable {name} matches no key of {document.path}",
+                f"Did you mean {close}? Otherwise unset it." if close else "Unset it, or correct its name.",
+            )
+            continue
+        path, key = known[name]
+        try:
+            _set(document.values, path, _decode(environment[name], key))
+        except (tomllib.TOMLDecodeError, TypeError) as error:
+            findings.add(f"the environment variable {name} does not fit {'.'.join(path)}: {error}", None)
+            continue
+        document.overridden[path] = name
+
+
+def _variables(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[KeyPath, Key]]]:
+    """Yield the name of every variable that can set a key, with that key."""
+    for section, keys in (("repository", REPOSITORY), ("audit", AUDIT), ("state", STATE)):
+        yield from _section_variables((section,), keys)
+    for name, replica in _tables(values.get("replicas")):
+        yield from _section_variables(("replicas", name), REPLICA)
+        scheme = str(replica.get("url", "")).partition("://")[0]
+        for credential in CREDENTIALS.get(scheme, ()):
+            yield from _section_variables(("replicas", name, "credentials"), {credential: Key(read_secret)})
+    for name, source in _tables(values.get("sources")):
+        keys = SOURCES.get(str(source.get("type", "")), {})
+        yield from _section_variables(("sources", name), keys)
+
+
+def _section_variables(section: KeyPath, keys: Mapping[str, Key]) -> Iterator[tuple[str, tuple[KeyPath, Key]]]:
+    for name, key in keys.items():
+        path = (*section, name)
+        yield variable_name(path), (path, key)
+        if key.read is read_secret:
+            for kind in SECRET_KINDS:
+                yield variable_name((*path, kind)), ((*path, kind), _PLACE[kind])
+
+
+_PLACE = {kind: Key(read_texts if kind == "command" else read_text) for kind in SECRET_KINDS}
+
+
+def variable_name(path: KeyPath) -> str:
+    """Return the name of the environment variable that sets the key at `path`."""
+    return PREFIX + "__".join(part.upper().replace("-", "_") for part in path)
+
+
+def _decode(text: str, key: Key) -> Any:
+    """Return the raw value that `text` would be in the file; the key's reader refuses what does not fit."""
+    if key.read is read_flag:
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
+    if key.read is read_count:
+        return int(text) if text.strip().isdecimal() else text
+    if key.read is read_texts and not text.lstrip().startswith("["):
+        return [text]
+    if key.read in (read_texts, read_secrets) or (key.read is read_secret and text.lstrip().startswith("{")):
+        return tomllib.loads(f"value = {text}")["value"]
+    return text
+
+
+def _set(values: dict[str, Any], path: KeyPath, value: Any) -> None:
+    """Set one key. A single way to a secret replaces the way that was there."""
+    for part in path[:-1]:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            inner = values[part] = {}
+        values = inner
+    if path[-1] in SECRET_KINDS and len(path) > 2:
+        values.clear()
+    values[path[-1]] = value
+
+
+def _tables(values: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(values, dict):
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield name, value
+
+
+def _referred(values: Any) -> Iterator[str]:
+    """Yield every name under a key `env`: the file refers to these variables, so they are no overrides."""
+    if isinstance(values, dict):
+        for name, value in values.items():
+            if name == "env" and isinstance(value, str):
+                yield value
+            else:
+                yield from _referred(value)

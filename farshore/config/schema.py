@@ -1,0 +1,210 @@
+"""Every key of farshore.toml: its section, and how it is read. docs/configuration.md lists the same keys.
+
+A reader takes the raw value and returns the setting, or raises `Mistake`. Readers never put a value that may be a
+secret into a message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farshore.config.durations import parse_duration
+from farshore.config.places import absolute_url, check_endpoint
+from farshore.config.secret import SECRET_KINDS, Secret
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_REGION = re.compile(r"[a-z0-9][a-z0-9-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
+_CRON_NAMED = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+_CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # minute, hour, day of month, month, day of week
+_CRON_WORDS = re.compile(r"(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat")
+
+
+class Mistake(Exception):
+    """A value is not what its key takes; the message continues "<key> ..."."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What relative paths are relative to, and what `~` is."""
+
+    base: Path
+    home: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: how it is read, and whether it must be there."""
+
+    read: Callable[[Any, Surroundings], Any]
+    required: bool = False
+
+
+def read_text(value: Any, _: Surroundings) -> str:
+    """Read a text that is not empty."""
+    if not isinstance(value, str):
+        raise Mistake(f"must be text, not {_kind(value)}")
+    if not value.strip():
+        raise Mistake("must not be empty")
+    return value
+
+
+def read_flag(value: Any, _: Surroundings) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise Mistake(f"must be true or false, not {_kind(value)}")
+    return value
+
+
+def read_count(value: Any, _: Surroundings) -> int:
+    """Read a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Mistake(f"must be a whole number, not {_kind(value)}")
+    if value < 1:
+        raise Mistake(f"must be at least 1, not {value}")
+    return value
+
+
+def read_texts(value: Any, around: Surroundings) -> tuple[str, ...]:
+    """Read an array of texts."""
+    if not isinstance(value, list):
+        raise Mistake(f'must be an array of texts like ["**/.cache/**"], not {_kind(value)}')
+    return tuple(read_text(item, around) for item in value)
+
+
+def read_path(value: Any, around: Surroundings) -> Path:
+    """Read a path, relative to the file, or to the home directory after `~`."""
+    text = read_text(value, around)
+    if "\0" in text:
+        raise Mistake("must not hold a NUL character")
+    if text == "~" or text.startswith("~/"):
+        return around.home / text[2:]
+    return around.base / text
+
+
+def read_url(value: Any, around: Surroundings) -> str:
+    """Read the URL of a replica and make it absolute."""
+    try:
+        return absolute_url(read_text(value, around), around.base, around.home)
+    except ValueError as error:
+        raise Mistake(str(error)) from error
+
+
+def read_endpoint(value: Any, around: Surroundings) -> str:
+    """Read the address of a server."""
+    try:
+        return check_endpoint(read_text(value, around))
+    except ValueError as error:
+        raise Mistake(str(error)) from error
+
+
+def read_region(value: Any, around: Surroundings) -> str:
+    """Read provider:place."""
+    text = read_text(value, around)
+    if not _REGION.fullmatch(text):
+        raise Mistake(f"must be provider:place, like aws:eu-central-1 or site:berlin, not {text!r}")
+    return text
+
+
+def read_duration(value: Any, around: Surroundings) -> Any:
+    """Read a duration such as 24h."""
+    try:
+        return parse_duration(read_text(value, around))
+    except ValueError as error:
+        raise Mistake(f"is {error}") from error
+
+
+def read_schedule(value: Any, around: Surroundings) -> str:
+    """Read a cron schedule: five fields, or @daily and the like."""
+    text = " ".join(read_text(value, around).split())
+    if text in _CRON_NAMED:
+        return text
+    fields = text.split(" ")
+    if len(fields) != len(_CRON_RANGES):
+        raise Mistake(
+            f"must be a cron schedule of five fields like '0 2 * * *', or one of {', '.join(_CRON_NAMED)}, not {text!r}"
+        )
+    for part, (lowest, highest) in zip(fields, _CRON_RANGES, strict=True):
+        numbers = re.findall(r"(?<!/)\b\d+", _CRON_WORDS.sub(str(lowest), part))
+        if not re.fullmatch(r"[0-9*/,\-#L?]+", _CRON_WORDS.sub("1", part)) or any(
+            not lowest <= int(number) <= highest for number in numbers
+        ):
+            raise Mistake(f"has a field that cron does not know: {part!r} in {text!r}")
+    return text
+
+
+def read_secret(value: Any, around: Surroundings) -> Secret:
+    """Read a reference to a secret. The value is never repeated in a message: it may be the secret itself."""
+    forms = '{ env = "NAME" }, { file = "/path" }, { command = ["program", "word"] } or { block = "name" }'
+    if not isinstance(value, dict):
+        raise Mistake("must be a reference to a secret, never the secret itself", f"Write {forms}.")
+    if len(value) != 1 or next(iter(value)) not in SECRET_KINDS:
+        raise Mistake("must refer to its secret in exactly one way", f"Write {forms}.")
+    ((kind, place),) = value.items()
+    if kind == "command":
+        words = read_texts(place, around)
+        if not words:
+            raise Mistake("has an empty command", 'Write { command = ["program", "word"] }.')
+        return Secret("command", words[0], words[1:])
+    if kind == "file":
+        return Secret("file", str(read_path(place, around)))
+    return Secret("env" if kind == "env" else "block", read_text(place, around))
+
+
+def read_secrets(value: Any, _: Surroundings) -> Any:
+    """Read a table of references; its keys depend on the replica's URL, so they are read by the loader."""
+    if not isinstance(value, dict):
+        raise Mistake(
+            f"must be a table of references, not {_kind(value)}",
+            'Write credentials = { access_key = { env = "NAME" }, secret_key = { env = "OTHER" } }.',
+        )
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "an array", dict: "a table"}
+    return names.get(type(value), "a date or time")
+
+
+REPOSITORY: Mapping[str, Key] = {
+    "quorum": Key(read_count),
+    "passphrase": Key(read_secret),
+    "identity": Key(read_path),
+    "credential": Key(read_path),
+}
+REPLICA: Mapping[str, Key] = {
+    "url": Key(read_url, required=True),
+    "region": Key(read_region),
+    "endpoint": Key(read_endpoint),
+    "credentials": Key(read_secrets),
+}
+_UPKEEP: Mapping[str, Key] = {
+    "schedule": Key(read_schedule),
+    "rpo": Key(read_duration),
+    "rto": Key(read_duration),
+    "owner": Key(read_text),
+}
+SOURCES: Mapping[str, Mapping[str, Key]] = {
+    "directory": {
+        "path": Key(read_path, required=True),
+        "exclude": Key(read_texts),
+        "one_file_system": Key(read_flag),
+        "paged": Key(read_texts),
+        "exclude_caches": Key(read_flag),
+        "exclude_if_present": Key(read_texts),
+        **_UPKEEP,
+    },
+    "sqlite": {"path": Key(read_path, required=True), **_UPKEEP},
+    "postgres": {"dsn": Key(read_secret, required=True), **_UPKEEP},
+}
+AUDIT: Mapping[str, Key] = {"paths": Key(read_flag)}
+STATE: Mapping[str, Key] = {"dir": Key(read_path), "cache": Key(read_path)}
+SECTIONS = ("repository", "replicas", "sources", "audit", "state")

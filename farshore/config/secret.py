@@ -1,0 +1,139 @@
+"""Secrets by reference: farshore.toml says where a secret is, never what it is.
+
+Four places: an environment variable, a file, the output of a command, a Prefect Secret block. A reference is read as
+late as possible, by whoever is about to use the value, and the value is kept nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from farshore.errors import SecretUnavailable
+
+SecretKind = Literal["env", "file", "command", "block"]
+ResolveBlock = Callable[[str], str]
+
+SECRET_KINDS: tuple[SecretKind, ...] = ("env", "file", "command", "block")
+SECRET_BYTES_MAX = 64 * 1024  # a service account's key file has 3 KB; more is the wrong file
+COMMAND_TIMEOUT_S = 30.0  # a password manager that waits for a person must not hang a nightly run
+RUN_SECRETS = (Path("/run/secrets"), Path("/run/credentials"))  # containers and systemd put root's read-only files here
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """Where a secret is. Never holds, prints or compares the secret itself.
+
+    `value` is the variable's name, the file's absolute path, the command's program, or the block's name;
+    `arguments` are a command's further words.
+    """
+
+    kind: SecretKind
+    value: str
+    arguments: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Secret({self})"
+
+    def __str__(self) -> str:
+        """Return the reference for people; a command's arguments stay out, they may hold a token."""
+        return f"{self.kind}:{self.value}"
+
+    def reveal(self, environment: Mapping[str, str], resolve_block: ResolveBlock | None = None) -> str:
+        """Return the secret, less one trailing newline. Blocks for at most `COMMAND_TIMEOUT_S`.
+
+        Args:
+            environment: Read for `env`, and handed to a `command`.
+            resolve_block: Returns the value of a Prefect Secret block; only a Prefect flow has one.
+
+        Raises:
+            SecretUnavailable: It is not there, is empty, may be read by others, or its command failed.
+        """
+        if self.kind == "env":
+            found = self._from_environment(environment)
+        elif self.kind == "file":
+            found = self._from_file()
+        elif self.kind == "command":
+            found = self._from_command(environment)
+        else:
+            found = self._from_block(resolve_block)
+        value = found.removesuffix("\n").removesuffix("\r")
+        if not value:
+            raise SecretUnavailable(f"the secret {self} is empty")
+        return value
+
+    def _from_environment(self, environment: Mapping[str, str]) -> str:
+        if self.value not in environment:
+            raise SecretUnavailable(
+                f"the environment variable {self.value} is not set",
+                f"Set {self.value}, or change the reference to it in farshore.toml.",
+            )
+        return environment[self.value]
+
+    def _from_file(self) -> str:
+        try:
+            with Path(self.value).open("rb") as file:
+                _check_private(self.value, os.fstat(file.fileno()))
+                data = file.read(SECRET_BYTES_MAX + 1)
+        except OSError as error:
+            raise SecretUnavailable(f"cannot read the secret file {self.value}: {error.strerror}") from error
+        if len(data) > SECRET_BYTES_MAX:
+            raise SecretUnavailable(f"the secret file {self.value} is larger than {SECRET_BYTES_MAX} bytes")
+        return _as_text(data, str(self))
+
+    def _from_command(self, environment: Mapping[str, str]) -> str:
+        words = [self.value, *self.arguments]
+        try:
+            done = subprocess.run(
+                words,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=COMMAND_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SecretUnavailable(
+                f"the secret command {self.value} gave no answer within {COMMAND_TIMEOUT_S:.0f} s",
+                "It runs without a terminal: it must not ask a question.",
+            ) from error
+        except OSError as error:
+            raise SecretUnavailable(f"cannot run the secret command {self.value}: {error.strerror}") from error
+        if done.returncode != 0:
+            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+            said = f": {last[0]}" if last else ""
+            raise SecretUnavailable(f"the secret command {self.value} failed with exit code {done.returncode}{said}")
+        return _as_text(done.stdout, str(self))
+
+    def _from_block(self, resolve_block: ResolveBlock | None) -> str:
+        if resolve_block is None:
+            raise SecretUnavailable(
+                f"the Prefect block {self.value} can only be read inside a Prefect flow",
+                "Outside Prefect use { env = ... }, { file = ... } or { command = [...] } for this secret.",
+            )
+        return resolve_block(self.value)
+
+
+def _check_private(path: str, status: os.stat_result) -> None:
+    """Refuse a secret file that somebody else can read; the open file is judged, so nothing can be swapped between."""
+    if not stat.S_IMODE(status.st_mode) & 0o077:
+        return
+    resolved = Path(path).resolve()
+    if status.st_uid == 0 and any(resolved.is_relative_to(folder) for folder in RUN_SECRETS):
+        return
+    raise SecretUnavailable(
+        f"the secret file {path} may be read by its group or by everyone",
+        f"Make it private: chmod 600 {path}",
+    )
+
+
+def _as_text(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SecretUnavailable(f"the secret {name} is not UTF-8 text") from error

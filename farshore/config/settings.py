@@ -1,0 +1,125 @@
+"""What farshore.toml says, as frozen values. Made by `load_config`; tests and flows may make them directly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar
+
+from farshore.config.secret import ResolveBlock, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryConfig:
+    """What holds for the repository as a whole.
+
+    `identity` is a recipient's private identity file; `credential` this host's write-only credential file. A host
+    that restores needs the passphrase or an identity; a host that only backs up may have the credential alone.
+    """
+
+    quorum: int
+    passphrase: Secret | None = None
+    identity: Path | None = None
+    credential: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaConfig:
+    """One replica. `credentials` is empty where the provider's own default chain supplies them."""
+
+    name: str
+    url: str  # file URLs are absolute and carry no percent-encoding
+    region: str = ""
+    endpoint: str | None = None
+    credentials: Mapping[str, Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """What deployments and reports need to know of a source; the engine itself does not act on it."""
+
+    schedule: str = ""  # cron, five fields, or @daily and the like
+    rpo: timedelta | None = None  # the newest snapshot may be at most this old
+    rto: timedelta | None = None  # a restore may take at most this long
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryConfig(Upkeep):
+    """A directory tree. Patterns are matched by `farshore.sources.directory`."""
+
+    kind: ClassVar[str] = "directory"
+
+    name: str
+    path: Path
+    exclude: tuple[str, ...] = ()
+    one_file_system: bool = True
+    paged: tuple[str, ...] = ()  # patterns of files to be cut at fixed pages (disk images, database files)
+    exclude_caches: bool = False  # leave out the content of directories marked by a CACHEDIR.TAG
+    exclude_if_present: tuple[str, ...] = ()  # leave out the content of directories that hold a file of such a name
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteConfig(Upkeep):
+    """One SQLite database file."""
+
+    kind: ClassVar[str] = "sqlite"
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresConfig(Upkeep):
+    """One PostgreSQL cluster, read over the replication protocol."""
+
+    kind: ClassVar[str] = "postgres"
+
+    name: str
+    dsn: Secret
+
+
+SourceConfig = DirectoryConfig | SqliteConfig | PostgresConfig
+
+
+@dataclass(frozen=True, slots=True)
+class AuditConfig:
+    """What the audit tables may tell. `paths`: whether names of files appear in them."""
+
+    paths: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that is configured. Safe to share between threads.
+
+    `environment` is what it was loaded with; `reveal` reads every secret through it, so nothing else needs to read
+    the process's environment. Neither it nor `resolve_block` shows in a repr.
+    """
+
+    repository: RepositoryConfig
+    replicas: dict[str, ReplicaConfig]
+    sources: dict[str, SourceConfig]
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    state_dir: Path = field(kw_only=True)
+    path: Path | None = None
+    cache: Path | None = None
+    overrides: tuple[str, ...] = ()  # environment variables that set a key
+    warnings: tuple[str, ...] = ()  # what is legal and yet probably not meant
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    resolve_block: ResolveBlock | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where copies of immutable objects are kept; deleting it costs time and nothing else."""
+        return self.cache or self.state_dir / "cache"
+
+    def reveal(self, secret: Secret) -> str:
+        """Return the secret, late and unkept.
+
+        Raises:
+            SecretUnavailable: It cannot be read on this host.
+        """
+        return secret.reveal(self.environment, self.resolve_block)
