@@ -38,8 +38,9 @@ def describe(server: LocalServer) -> str:
     """Return address and credentials as one line."""
     if isinstance(server, PostgresServer):
         return server.dsn()
-    assert isinstance(server, SeaweedServer | GcsServer | AzuriteServer)
-    return " ".join([server.address, *(f"{name}={value}" for name, value in server.credentials.items())])
+    if isinstance(server, SeaweedServer | GcsServer | AzuriteServer):
+        return " ".join([server.address, *(f"{name}={value}" for name, value in server.credentials.items())])
+    return server.title
 
 
 if __name__ == "__main__":

@@ -29,8 +29,6 @@ class AzuriteServer(LocalServer):
     def __init__(self) -> None:
         super().__init__()
         self.credentials = {"account": "farshore", "key": base64.b64encode(secrets.token_bytes(64)).decode()}
-        self._node: Node | None = None
-        self._package: Path | None = None
 
     @property
     def address(self) -> str:
@@ -65,12 +63,11 @@ class AzuriteServer(LocalServer):
         return pick_ports(1)
 
     def _prepare(self) -> None:
-        self._node = find_node()
-        self._package = npm_package(self._node, "azurite", AZURITE_VERSION)
+        self._node: Node = find_node()
+        self._package: Path = npm_package(self._node, "azurite", AZURITE_VERSION)
         (self.directory / "data").mkdir(exist_ok=True)
 
     def _command(self) -> list[str | Path]:
-        assert self._node is not None and self._package is not None
         return [
             self._node.program,
             self._package / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js",

@@ -43,8 +43,9 @@ class GcsServer(LocalServer):
     @cached_property
     def client(self) -> storage.Client:
         """A client without credentials."""
+        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call] # the SDK has no types here
         options = {"api_endpoint": self.address}
-        return storage.Client(project="local", credentials=AnonymousCredentials(), client_options=options)
+        return storage.Client(project="local", credentials=anonymous, client_options=options)
 
     def create_bucket(self, name: str) -> None:
         """Make an empty bucket."""

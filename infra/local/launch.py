@@ -1,8 +1,8 @@
 """Become another program that dies with the process that asked for it, as another user if told.
 
-Run as a script by `process.spawn`: `python -I -S launch.py OWNER_PID UID|- GID|- PROGRAM ARGUMENT...`. It exists because the
-two other ways are worse: a `preexec_fn` may deadlock in a process with threads, and a watching process would need
-watching itself. The death signal is asked for after the user has changed, because changing it clears the request.
+Run as a script by `process.spawn`: `python -I -S launch.py OWNER_PID UID|- GID|- PROGRAM ARGUMENT...`. It exists
+because the two other ways are worse: a `preexec_fn` may deadlock in a process with threads, and a watching process
+would need watching itself. The death signal is asked for after the user has changed: changing it clears the request.
 """
 
 from __future__ import annotations

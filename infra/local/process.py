@@ -57,7 +57,7 @@ class _Spawner:
             start, future = self._work.get()
             try:
                 future.set_result(start())
-            except BaseException as error:  # handed to the caller whatever it is  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001 - handed to the caller whatever it is
                 future.set_exception(error)
 
     def spawn(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
@@ -83,7 +83,7 @@ def spawn(
     uid, gid = ("-", "-") if user is None else map(str, user)
     prefix = [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), uid, gid]
     return _spawner(os.getpid()).spawn(
-        lambda: subprocess.Popen(  # noqa: S603 - our own command line
+        lambda: subprocess.Popen(
             [*prefix, *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -98,7 +98,7 @@ def spawn(
 class LocalServer(ABC):
     """One real server on 127.0.0.1. Not safe for use by two threads at once; its clients are another matter.
 
-    `start` may be called again after `stop` or `kill`: same data, same ports. As a context manager it starts, and closes.
+    `start` may follow `stop` or `kill`: same data, same ports. As a context manager it starts, then closes.
     """
 
     title: ClassVar[str]
@@ -126,6 +126,7 @@ class LocalServer(ABC):
     def _check_ready(self) -> None:
         """Do one real operation; any exception means not yet."""
 
+    @abstractmethod
     def _prepare(self) -> None:
         """Make what the first start needs in `directory`."""
 
@@ -197,7 +198,7 @@ class LocalServer(ABC):
         while self.running:
             try:
                 self._check_ready()
-            except Exception as error:  # any failure only means "not yet"  # noqa: BLE001
+            except Exception as error:  # any failure only means "not yet"
                 if time.monotonic() > deadline:
                     self.kill()
                     message = f"{self.title} was not ready after {_READY_TIMEOUT_S:.0f} s: {error}\n{self._log_tail()}"
