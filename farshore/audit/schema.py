@@ -160,7 +160,7 @@ _OBJECTS = _table(
 
 _COPIES = _table(
     "copies",
-    "One row per object and replica that it was sent to. The latest row of an object and replica is the one that holds.",
+    "One row per object and replica that it was sent to; the latest row of the two is the one that holds.",
     Column("object", Kind.TEXT, "Its name in the repository."),
     Column("replica", Kind.TEXT, "The replica's name in the configuration."),
     Column("region", Kind.TEXT, "The replica's region in the configuration.", nullable=True),
@@ -187,7 +187,7 @@ _LINEAGE = _table(
 
 _CHECKS = _table(
     "checks",
-    "One row per replica that was verified (`object` is NULL), also when nothing was found, and one per damaged object.",
+    "One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.",
     Column("check_id", Kind.TEXT, "One verify; the same in all its rows."),
     Column("replica", Kind.TEXT, "The replica's name in the configuration."),
     Column("object", Kind.TEXT, "The damaged object; NULL in the row of the whole replica.", nullable=True),

@@ -1,0 +1,167 @@
+"""Rows to Parquet bytes and back. Pure: no store, no file.
+
+Files are zstd with page checksums, timestamps in microseconds UTC, and hold no Arrow schema of their own, because the
+Parquet types say it all and most audit files are small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow
+from farshore.audit.schema import STAMP_COLUMNS, TABLES, Column, ColumnType, Kind, ListOf, Struct
+from farshore.errors import Bug, ObjectCorrupt
+
+_ARROW: Mapping[Kind, pa.DataType] = {
+    Kind.TEXT: pa.string(),
+    Kind.INT64: pa.int64(),
+    Kind.DOUBLE: pa.float64(),
+    Kind.BOOL: pa.bool_(),
+    Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the recorder adds to every row of a file."""
+
+    repository_id: str
+    recorded_utc: datetime
+    schema_version: int = SCHEMA_VERSION
+
+
+def arrow_schema(table: str) -> pa.Schema:
+    """Return the columns of a table; each field's metadata has its `description`."""
+    schema = TABLES[table]
+    fields = [
+        pa.field(
+            column.name,
+            _arrow_type(column.type),
+            nullable=column.nullable,
+            metadata={"description": column.description},
+        )
+        for column in schema.columns
+    ]
+    return pa.schema(fields)
+
+
+def encode_rows(table: str, rows: Sequence[AuditRow], stamp: Stamp) -> bytes:
+    """Return one Parquet file of `rows`, decoded again and compared before it is handed out.
+
+    Memory grows with the rows: callers cut at `AUDIT_FILE_ROWS_MAX`.
+
+    Raises:
+        Bug: A row is of another table, holds a wrong type, or did not survive the round trip.
+    """
+    if any(TABLE_OF_ROW.get(type(row)) != table for row in rows):
+        raise Bug(f"a row of another table was given to audit table {table}")
+    schema = arrow_schema(table)
+    columns = [_column(column, rows, stamp) for column in TABLES[table].columns]
+    encoded = pa.Table.from_arrays(columns, schema=schema)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", version="2.6", store_schema=False, write_page_checksum=True
+    ) as writer:
+        writer.write_table(encoded)
+    data: bytes = sink.getvalue().to_pybytes()
+    if not decode_table(table, f"new rows of {table}", data).equals(encoded):
+        raise Bug(f"audit table {table} did not read back as it was written")
+    return data
+
+
+def encode_empty(table: str) -> bytes:
+    """Return a Parquet file of no rows: the columns of a table for engines that have seen no file of it."""
+    return encode_rows(table, (), Stamp("", datetime.min))  # noqa: DTZ901 - of no row
+
+
+def decode_table(table: str, name: str, data: bytes) -> pa.Table:
+    """Return the rows of one file, every page's checksum verified.
+
+    A file of a later schema version may have more columns; they are left out. A column of a later version that an
+    older file lacks is NULL.
+
+    Raises:
+        ObjectCorrupt: The bytes are no such file; the message names it.
+    """
+    schema = arrow_schema(table)
+    try:
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+            found = file.read()
+        columns = [
+            found.column(field.name).cast(field.type)
+            if field.name in found.column_names
+            else pa.nulls(len(found), field.type)
+            for field in schema
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
+
+
+def decode_rows(table: str, name: str, data: bytes) -> list[dict[str, Any]]:
+    """Return the rows of one file as plain values. Raises as `decode_table`."""
+    rows: list[dict[str, Any]] = decode_table(table, name, data).to_pylist()
+    return rows
+
+
+def _arrow_type(column_type: ColumnType) -> pa.DataType:
+    if isinstance(column_type, ListOf):
+        element = column_type.element
+        inner = (
+            pa.struct([pa.field(name, _ARROW[kind], nullable=False) for name, kind in element.fields])
+            if isinstance(element, Struct)
+            else _ARROW[element]
+        )
+        return pa.list_(pa.field("element", inner, nullable=False))
+    return _ARROW[column_type]
+
+
+def _column(column: Column, rows: Sequence[AuditRow], stamp: Stamp) -> pa.Array:
+    if column.name in STAMP_COLUMNS:
+        values: list[Any] = [getattr(stamp, column.name)] * len(rows)
+    else:
+        values = [_plain(column, getattr(row, column.name)) for row in rows]
+    if not column.nullable and any(value is None for value in values):
+        raise Bug(f"audit column {column.name} may not be NULL")
+    try:
+        return pa.array(values, type=_arrow_type(column.type))
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise Bug(f"audit column {column.name} was given a wrong value: {_first_line(error)}") from error
+
+
+def _plain(column: Column, value: Any) -> Any:
+    if column.type is Kind.TEXT:
+        return None if column.nullable and not value else _text(value)
+    if column.type is Kind.TIMESTAMP and value is not None and value.tzinfo is None:
+        raise Bug(f"audit column {column.name} was given a time with no time zone")
+    if isinstance(column.type, ListOf) and value is not None:
+        element = column.type.element
+        if isinstance(element, Struct):
+            return [_struct(element, item) for item in value]
+        return [_text(item) for item in value]
+    return value
+
+
+def _struct(struct: Struct, item: Any) -> dict[str, Any]:
+    values: Iterable[Any] = (
+        item if isinstance(item, tuple) else (getattr(item, field_name) for field_name, _ in struct.fields)
+    )
+    return {
+        name: _text(value) if kind is Kind.TEXT else value
+        for (name, kind), value in zip(struct.fields, values, strict=True)
+    }
+
+
+def _text(value: str) -> str:
+    # Messages may quote names that are no Unicode; an engine must still be able to read the row.
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
