@@ -37,6 +37,7 @@ RESERVED = (  # variables with a meaning of their own; docs/configuration.md des
     "FARSHORE_NEW_PASSPHRASE",
     "FARSHORE_STATE_DIR",
     "FARSHORE_CACHE",
+    "FARSHORE_CHECKOUT",
     "FARSHORE_LOG",
     "FARSHORE_DEBUG",
 )
