@@ -45,7 +45,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
     sections = Sections(document, around, findings)
     sections.check_names()
     replicas = sections.replicas()
-    repository = sections.repository(len(document.values.get("replicas") or ()))
+    repository = sections.repository()
     sources = sections.sources()
     audit = sections.audit()
     state = sections.state()

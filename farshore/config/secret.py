@@ -57,9 +57,9 @@ class Secret:
         if self.kind == "env":
             found = self._from_environment(environment)
         elif self.kind == "file":
-            found = self._from_file()
+            found = read_file(self.value)
         elif self.kind == "command":
-            found = self._from_command(environment)
+            found = read_command((self.value, *self.arguments), environment)
         else:
             found = self._from_block(resolve_block)
         value = found.removesuffix("\n").removesuffix("\r")
@@ -75,41 +75,6 @@ class Secret:
             )
         return environment[self.value]
 
-    def _from_file(self) -> str:
-        try:
-            with Path(self.value).open("rb") as file:
-                _check_private(self.value, os.fstat(file.fileno()))
-                data = file.read(SECRET_BYTES_MAX + 1)
-        except OSError as error:
-            raise SecretUnavailable(f"cannot read the secret file {self.value}: {error.strerror}") from error
-        if len(data) > SECRET_BYTES_MAX:
-            raise SecretUnavailable(f"the secret file {self.value} is larger than {SECRET_BYTES_MAX} bytes")
-        return _as_text(data, str(self))
-
-    def _from_command(self, environment: Mapping[str, str]) -> str:
-        words = [self.value, *self.arguments]
-        try:
-            done = subprocess.run(
-                words,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=COMMAND_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SecretUnavailable(
-                f"the secret command {self.value} gave no answer within {COMMAND_TIMEOUT_S:.0f} s",
-                "It runs without a terminal: it must not ask a question.",
-            ) from error
-        except OSError as error:
-            raise SecretUnavailable(f"cannot run the secret command {self.value}: {error.strerror}") from error
-        if done.returncode != 0:
-            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-            said = f": {last[0]}" if last else ""
-            raise SecretUnavailable(f"the secret command {self.value} failed with exit code {done.returncode}{said}")
-        return _as_text(done.stdout, str(self))
-
     def _from_block(self, resolve_block: ResolveBlock | None) -> str:
         if resolve_block is None:
             raise SecretUnavailable(
@@ -119,21 +84,64 @@ class Secret:
         return resolve_block(self.value)
 
 
-def _check_private(path: str, status: os.stat_result) -> None:
-    """Refuse a secret file that somebody else can read; the open file is judged, so nothing can be swapped between."""
-    if not stat.S_IMODE(status.st_mode) & 0o077:
-        return
+def read_file(path: str, run_secrets: tuple[Path, ...] = RUN_SECRETS) -> str:
+    """Return the text of a secret file.
+
+    Others must not be able to read it, unless root put it into one of `run_secrets`. The open file is judged, so
+    nothing can be swapped between the check and the read.
+
+    Raises:
+        SecretUnavailable: It is not there, may be read by others, or is no secret's text.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read(SECRET_BYTES_MAX + 1)
+    except OSError as error:
+        raise SecretUnavailable(f"cannot read the secret file {path}: {error.strerror}") from error
     resolved = Path(path).resolve()
-    if status.st_uid == 0 and any(resolved.is_relative_to(folder) for folder in RUN_SECRETS):
-        return
-    raise SecretUnavailable(
-        f"the secret file {path} may be read by its group or by everyone",
-        f"Make it private: chmod 600 {path}",
-    )
+    put_by_root = status.st_uid == 0 and any(resolved.is_relative_to(folder) for folder in run_secrets)
+    if stat.S_IMODE(status.st_mode) & 0o077 and not put_by_root:
+        raise SecretUnavailable(
+            f"the secret file {path} may be read by its group or by everyone", f"Make it private: chmod 600 {path}"
+        )
+    if len(data) > SECRET_BYTES_MAX:
+        raise SecretUnavailable(f"the secret file {path} is larger than {SECRET_BYTES_MAX} bytes")
+    return _as_text(data, f"in the file {path}")
 
 
-def _as_text(data: bytes, name: str) -> str:
+def read_command(words: tuple[str, ...], environment: Mapping[str, str], timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+    """Return what a command prints. It runs without a shell and without a terminal.
+
+    Raises:
+        SecretUnavailable: It is not there, failed, or took longer than `timeout_s`.
+    """
+    program = words[0]
+    try:
+        done = subprocess.run(
+            words,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SecretUnavailable(
+            f"the secret command {program} gave no answer within {timeout_s:g} s",
+            "It runs without a terminal: it must not ask a question.",
+        ) from error
+    except OSError as error:
+        raise SecretUnavailable(f"cannot run the secret command {program}: {error.strerror}") from error
+    if done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        said = f": {last[0]}" if last else ""
+        raise SecretUnavailable(f"the secret command {program} failed with exit code {done.returncode}{said}")
+    return _as_text(done.stdout, f"printed by {program}")
+
+
+def _as_text(data: bytes, place: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SecretUnavailable(f"the secret {name} is not UTF-8 text") from error
+        raise SecretUnavailable(f"the secret {place} is not UTF-8 text") from error

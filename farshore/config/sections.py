@@ -49,13 +49,16 @@ class Sections:
     findings: Findings
 
     def check_names(self) -> None:
-        """Find sections that do not exist."""
-        for name in self.document.values:
+        """Find sections that do not exist, and values where a section belongs."""
+        for name, value in self.document.values.items():
             if name not in SECTIONS:
                 self._unknown((name,), SECTIONS, "section")
+            elif not isinstance(value, dict):
+                self._mistake((name,), "must be a section", f"Write it as [{name}].")
 
-    def repository(self, replicas: int) -> RepositoryConfig | None:
+    def repository(self) -> RepositoryConfig | None:
         """Read [repository]; the default quorum is a majority of the replicas."""
+        replicas = len(self._table(("replicas",)))
         values = self._keys(("repository",), REPOSITORY, self._table(("repository",)))
         if values is None:
             return None
@@ -117,10 +120,7 @@ class Sections:
 
     def _table(self, path: KeyPath) -> dict[str, Any]:
         value = self.document.values.get(path[0], {})
-        if isinstance(value, dict):
-            return value
-        self._mistake(path, "must be a section", f"Write it as [{path[0]}].")
-        return {}
+        return value if isinstance(value, dict) else {}
 
     def _named(self, section: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the named tables of a section; find names that are not legal or not distinct as variables."""

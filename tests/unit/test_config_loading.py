@@ -1,0 +1,344 @@
+"""farshore.toml: what is accepted, and how each mistake is told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from farshore.config import (
+    Config,
+    DirectoryConfig,
+    PostgresConfig,
+    Secret,
+    SqliteConfig,
+    find_config,
+    load_config,
+)
+from farshore.errors import ConfigInvalid
+
+AS_PRINTED_IN_THE_README = """
+[repository]
+quorum = 2                                     # replicas that must hold a snapshot before it counts
+passphrase = { env = "FARSHORE_PASSPHRASE" }
+
+[replicas.frankfurt]
+url = "s3://bucket/prefix"                     # s3:// gs:// az://container/prefix file:///path
+region = "aws:eu-central-1"
+endpoint = "http://127.0.0.1:8333"             # for S3-compatible and local servers
+[replicas.iowa]
+url = "gs://bucket/prefix"
+region = "gcp:us-central1"
+[replicas.sydney]
+url = "az://container/prefix"
+region = "azure:australiaeast"
+[replicas.vault]
+url = "file:///srv/vault"
+region = "site:berlin"
+
+[sources.shop]
+type = "postgres"
+dsn = { env = "SHOP_DSN" }
+[sources.ledger]
+type = "sqlite"
+path = "/srv/ledger.db"
+[sources.home]
+type = "directory"
+path = "/home"
+exclude = ["**/.cache/**"]
+"""
+
+SMALLEST = """
+[replicas.vault]
+url = "file:///srv/vault"
+"""
+
+
+def load(folder: Path, text: str, environment: dict[str, str] | None = None) -> Config:
+    file = folder / "farshore.toml"
+    file.write_text(text)
+    return load_config(file, {"HOME": str(folder / "home"), **(environment or {})})
+
+
+def refusal(folder: Path, text: str, environment: dict[str, str] | None = None) -> ConfigInvalid:
+    with pytest.raises(ConfigInvalid) as caught:
+        load(folder, text, environment)
+    return caught.value
+
+
+def test_the_documented_example_loads_as_printed(tmp_path: Path) -> None:
+    config = load(tmp_path, AS_PRINTED_IN_THE_README)
+
+    assert config.repository.quorum == 2
+    assert config.repository.passphrase == Secret("env", "FARSHORE_PASSPHRASE")
+    assert list(config.replicas) == ["frankfurt", "iowa", "sydney", "vault"]
+    assert config.replicas["frankfurt"].endpoint == "http://127.0.0.1:8333"
+    assert config.replicas["vault"].url == "file:///srv/vault"
+    assert config.sources == {
+        "shop": PostgresConfig(name="shop", dsn=Secret("env", "SHOP_DSN")),
+        "ledger": SqliteConfig(name="ledger", path=Path("/srv/ledger.db")),
+        "home": DirectoryConfig(name="home", path=Path("/home"), exclude=("**/.cache/**",)),
+    }
+    assert config.audit.paths is False
+    assert config.warnings == ()
+    assert config.path == tmp_path / "farshore.toml"
+
+
+def test_the_smallest_configuration_has_sensible_defaults(tmp_path: Path) -> None:
+    config = load(tmp_path, SMALLEST)
+
+    assert config.repository.quorum == 1
+    assert config.repository.passphrase is None
+    assert config.sources == {}
+
+
+@pytest.mark.parametrize(("replicas", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
+def test_the_default_quorum_is_a_majority(tmp_path: Path, replicas: int, quorum: int) -> None:
+    text = "".join(f'[replicas.r{number}]\nurl = "file:///srv/r{number}"\n' for number in range(replicas))
+
+    assert load(tmp_path, text).repository.quorum == quorum
+
+
+def test_upkeep_of_a_source_is_read(tmp_path: Path) -> None:
+    text = SMALLEST + (
+        '[sources.home]\ntype = "directory"\npath = "/home"\none_file_system = false\npaged = ["*.img"]\n'
+        'exclude_caches = true\nexclude_if_present = [".nobackup"]\n'
+        'schedule = "30 2 * * MON-FRI"\nrpo = "24h"\nrto = "1h30m"\nowner = "the storage team"\n'
+    )
+
+    source = load(tmp_path, text).sources["home"]
+
+    assert source == DirectoryConfig(
+        name="home",
+        path=Path("/home"),
+        one_file_system=False,
+        paged=("*.img",),
+        exclude_caches=True,
+        exclude_if_present=(".nobackup",),
+        schedule="30 2 * * MON-FRI",
+        rpo=timedelta(hours=24),
+        rto=timedelta(minutes=90),
+        owner="the storage team",
+    )
+
+
+def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Path) -> None:
+    text = (
+        '[replicas.near]\nurl = "file://copies/near"\n[replicas.here]\nurl = "file://./here"\n'
+        '[replicas.home]\nurl = "file://~/vault"\n'
+        '[sources.book]\ntype = "sqlite"\npath = "data/book.db"\n'
+        '[repository]\nidentity = "~/key"\npassphrase = { file = "pass" }\n[state]\ndir = "state"\n'
+    )
+
+    config = load(tmp_path, text)
+
+    assert config.replicas["near"].url == f"file://{tmp_path}/copies/near"
+    assert config.replicas["here"].url == f"file://{tmp_path}/here"
+    assert config.replicas["home"].url == f"file://{tmp_path}/home/vault"
+    assert config.sources["book"].path == tmp_path / "data/book.db"  # type: ignore[union-attr]
+    assert config.repository.identity == tmp_path / "home/key"
+    assert config.repository.passphrase == Secret("file", str(tmp_path / "pass"))
+    assert config.state_dir == tmp_path / "state"
+    assert config.cache_dir == tmp_path / "state/cache"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SMALLEST + "[repository]\nquorom = 1\n", "line 5: unknown key repository.quorom"),
+        (SMALLEST + "quorum = 1\n", "line 4: unknown key replicas.vault.quorum"),
+        (SMALLEST + '[source.home]\ntype = "directory"\n', "unknown section source"),
+        (SMALLEST + '[sources.home]\ntype = "directroy"\npath = "/x"\n', "the nearest is 'directory'"),
+        (SMALLEST + '[sources.home]\npath = "/x"\n', "line 4: sources.home has no type"),
+        (SMALLEST + '[sources.home]\ntype = "directory"\n', "line 4: sources.home has no path"),
+        (
+            SMALLEST + '[sources.home]\ntype = "sqlite"\npath = "/x"\nexclude = ["a"]\n',
+            "unknown key sources.home.exclude",
+        ),
+        (
+            SMALLEST + '[sources.Home]\ntype = "directory"\npath = "/x"\n',
+            "sources.Home has a name with other characters",
+        ),
+        (SMALLEST + '[sources.home]\ntype = "directory"\npath = ""\n', "sources.home.path must not be empty"),
+        (SMALLEST + '[sources.home]\ntype = "directory"\npath = 3\n', "must be text, not a number"),
+        (SMALLEST + '[sources.home]\ntype = "directory"\npath = "/x"\nexclude = "a"\n', "must be an array of texts"),
+        (SMALLEST + '[sources.home]\ntype = "directory"\npath = "/x"\nrpo = "soon"\n', "not a duration: 'soon'"),
+        (SMALLEST + '[sources.home]\ntype = "directory"\npath = "/x"\nschedule = "daily"\n', "must be a cron schedule"),
+        (
+            SMALLEST + '[sources.home]\ntype = "directory"\npath = "/x"\nschedule = "61 2 * * *"\n',
+            "'61' in '61 2 * * *'",
+        ),
+        (SMALLEST + "[repository]\nquorum = 2\n", "repository.quorum is 2, but there is 1 replica"),
+        (SMALLEST + "[repository]\nquorum = 0\n", "repository.quorum must be at least 1, not 0"),
+        (SMALLEST + "[repository]\nquorum = true\n", "must be a whole number, not true or false"),
+        (SMALLEST + '[repository]\nquorum = "1"\n', "must be a whole number, not text"),
+        (SMALLEST + "[audit]\npaths = 1\n", "audit.paths must be true or false, not a number"),
+        (SMALLEST + 'region = "frankfurt"\n', "must be provider:place"),
+        (SMALLEST + 'endpoint = "127.0.0.1:8333"\n', "must be the address of a server"),
+        (SMALLEST + 'endpoint = "http://user:word@host"\n', "must not hold a user name or password"),
+        (SMALLEST + 'credentials = { key = { env = "X" } }\n', "file:// takes none"),
+        ('[replicas.a]\nurl = "s3://b"\ncredentials = { acces_key = { env = "X" } }\n', "credentials.acces_key"),
+        ('[replicas.a]\nurl = "s3://b"\ncredentials = "x"\n', "must be a table of references"),
+        ('[replicas.a]\nurl = "ftp://b"\n', "must start with s3://"),
+        ('[replicas.a]\nurl = "s3://"\n', "names no bucket"),
+        ('[replicas.a]\nurl = "s3://key:secret@b"\n', "credentials go under credentials"),
+        ('[replicas.a]\nurl = "s3://b/../c"\n', "has a prefix with other characters"),
+        ('[replicas.a]\nurl = "file://"\n', "names no directory"),
+        ('[replicas.a]\nregion = "x:y"\n', "replicas.a has no url"),
+        ('[replicas]\na = "s3://b"\n', "replicas.a must be a section of its own"),
+        ("replicas = 3\n", "replicas must be a section"),
+        ('[replicas.a-b]\nurl = "s3://x"\n[replicas.a_b]\nurl = "s3://y"\n', "differs from replicas.a-b only by"),
+        ("", "names no replica"),
+        ("[replicas.vault\n", "is not valid TOML"),
+    ],
+)
+def test_each_mistake_is_named_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    error = refusal(tmp_path, text)
+
+    assert said in error.message
+    assert str(tmp_path / "farshore.toml") in error.message
+    assert error.hint
+
+
+def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
+    error = refusal(tmp_path, SMALLEST + "[repository]\nquorom = 1\n")
+
+    assert error.message == f"{tmp_path}/farshore.toml line 5: unknown key repository.quorom"
+    assert error.hint.startswith("Did you mean quorum?")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    error = refusal(
+        tmp_path, SMALLEST + '[repository]\nquorom = 1\n[audit]\npaths = "yes"\n[sources.x]\ntype = "zfs"\n'
+    )
+
+    assert error.message.startswith("3 mistakes in the configuration\n")
+    assert "line 5" in error.message
+    assert "line 7" in error.message
+    assert "line 9" in error.message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('url = "s3://bucket/a"', 'url = "s3://bucket/a/"'),
+        ('url = "file:///srv/vault"', 'url = "file:///srv/./vault/"'),
+        ('url = "s3://b"\nendpoint = "https://host"', 'url = "s3://b"\nendpoint = "https://host:443/"'),
+        ('url = "az://box"\nendpoint = "http://host:1/acc"', 'url = "az://box/"\nendpoint = "http://host:1/acc/"'),
+    ],
+)
+def test_two_replicas_in_one_place_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    error = refusal(tmp_path, f"[replicas.first]\n{one}\n[replicas.second]\n{other}\n")
+
+    assert "replicas.second.url is the same place as replicas.first" in error.message
+
+
+def test_a_replica_reached_through_a_symlink_is_the_same_place(tmp_path: Path) -> None:
+    (tmp_path / "vault").mkdir()
+    (tmp_path / "link").symlink_to("vault")
+
+    error = refusal(tmp_path, '[replicas.a]\nurl = "file://vault"\n[replicas.b]\nurl = "file://link"\n')
+
+    assert "is the same place as replicas.a" in error.message
+
+
+def test_a_replica_inside_another_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, '[replicas.a]\nurl = "s3://b/x"\n[replicas.b]\nurl = "s3://b/x/y"\n')
+
+    assert "replicas.b.url overlaps the place of replicas.a" in error.message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('url = "s3://bucket/a"', 'url = "s3://bucket/ab"'),
+        ('url = "s3://b"\nendpoint = "https://one"', 'url = "s3://b"\nendpoint = "https://two"'),
+        ('url = "s3://b"', 'url = "gs://b"'),
+        (
+            'url = "az://box"\ncredentials = { account = { env = "ONE" } }',
+            'url = "az://box"\ncredentials = { account = { env = "TWO" } }',
+        ),
+    ],
+)
+def test_different_places_that_look_alike_are_accepted(tmp_path: Path, one: str, other: str) -> None:
+    assert len(load(tmp_path, f"[replicas.first]\n{one}\n[replicas.second]\n{other}\n").replicas) == 2
+
+
+def test_a_source_that_contains_a_replica_is_warned_of(tmp_path: Path) -> None:
+    text = '[replicas.vault]\nurl = "file://data/vault"\n[sources.data]\ntype = "directory"\npath = "data"\n'
+
+    assert "source data contains replica vault" in load(tmp_path, text).warnings[0]
+    assert load(tmp_path, text + 'exclude = ["vault/**"]\n').warnings == ()
+
+
+@pytest.mark.parametrize(
+    "value", ['"hunter2"', "42", '["hunter2"]', '{ env = "A", file = "hunter2" }', '{ vlaue = "hunter2" }']
+)
+def test_a_literal_secret_is_refused_and_never_repeated(tmp_path: Path, value: str) -> None:
+    error = refusal(tmp_path, SMALLEST + f"[repository]\npassphrase = {value}\n")
+
+    assert "line 5: repository.passphrase must" in error.message
+    assert "env = " in error.hint
+    assert "hunter2" not in error.message + error.hint
+
+
+def test_lines_are_right_after_values_that_span_lines(tmp_path: Path) -> None:
+    text = (
+        '[replicas.vault]\nurl = "file:///v"\n\n[sources.a]\ntype = "directory"\n'
+        'exclude = [ # one = two\n  "x", "[y]",\n  "z",\n]\nowner = """\n[not.a.section]\nno = "key"\n"""\n'
+        'path = "/a"\n\n'
+        '["sources"."b"]  # quoted\ntype = "sqlite"\npaht = "/b"\n'
+    )
+
+    error = refusal(tmp_path, text)
+
+    assert "line 18: unknown key sources.b.paht" in error.message
+    assert "line 16: sources.b has no path" in error.message
+
+
+def test_the_search_order_is_given_then_variable_then_here_then_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, home = tmp_path / "here", tmp_path / "home"
+    (home / ".config/farshore").mkdir(parents=True)
+    here.mkdir()
+    monkeypatch.chdir(here)
+    environment = {"HOME": str(home)}
+    with pytest.raises(ConfigInvalid, match=r"no farshore\.toml in .*here.*\.config/farshore, /etc/farshore"):
+        find_config(None, environment)
+
+    (home / ".config/farshore/farshore.toml").touch()
+    assert find_config(None, environment) == home / ".config/farshore/farshore.toml"
+    (here / "farshore.toml").touch()
+    assert find_config(None, environment) == here / "farshore.toml"
+    (tmp_path / "other.toml").touch()
+    assert find_config(None, {**environment, "FARSHORE_CONFIG": "../other.toml"}) == here / "../other.toml"
+    (tmp_path / "given.toml").touch()
+    given = tmp_path / "given.toml"
+    assert find_config(given, {**environment, "FARSHORE_CONFIG": "../other.toml"}) == given
+
+
+def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="--config names a file that does not exist"):
+        find_config(tmp_path / "no.toml", {})
+    with pytest.raises(ConfigInvalid, match="FARSHORE_CONFIG names a directory"):
+        find_config(None, {"FARSHORE_CONFIG": str(tmp_path)})
+
+
+def test_the_state_directory_can_be_chosen_three_ways(tmp_path: Path) -> None:
+    with_state = SMALLEST + '[state]\ndir = "/var/state"\ncache = "/var/cache"\n'
+
+    assert load(tmp_path, with_state).state_dir == Path("/var/state")
+    assert load(tmp_path, with_state).cache_dir == Path("/var/cache")
+    assert load(tmp_path, with_state, {"FARSHORE_STATE_DIR": "/x", "FARSHORE_CACHE": "~/y"}).state_dir == Path("/x")
+    assert load(tmp_path, with_state, {"FARSHORE_CACHE": "~/y"}).cache_dir == tmp_path / "home/y"
+    assert load(tmp_path, SMALLEST, {"XDG_STATE_HOME": "/xdg"}).state_dir == Path("/xdg/farshore")
+
+
+def test_a_file_that_is_no_text_or_not_readable_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "farshore.toml"
+    file.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(ConfigInvalid, match="is not UTF-8 text"):
+        load_config(file, {})
