@@ -42,7 +42,7 @@ Table = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a segment was first sealed: the run's data key and the salt of the pack that first carried it."""
+    """What a segment is bound to: its run's data key and one of that run's salts. Also the shape of a pack's header."""
 
     key_id: bytes
     salt: bytes

@@ -1,0 +1,62 @@
+"""A local cache of immutable objects, bound to a repository id. Losing it costs time and nothing else.
+
+Objects never change, so an entry is right for ever or damaged; what is read from here is opened and checked like what is
+read from a store. Writes are atomic (temporary file, then rename); many processes may share one cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+_MODE_PRIVATE = 0o700
+
+
+class ObjectCache:
+    """Objects by name under one directory. Safe from many threads and processes."""
+
+    def __init__(self, directory: Path, repository_id: str) -> None:
+        self._root = directory / "objects" / repository_id
+
+    @property
+    def root(self) -> Path:
+        """Where this repository's objects are cached."""
+        return self._root
+
+    def get(self, name: str) -> bytes | None:
+        """Return an object's bytes, or None."""
+        try:
+            return self._path(name).read_bytes()
+        except OSError:
+            return None
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep an object; a cache that cannot be written is only a slower one."""
+        path = self._path(name)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+                file.write(data)
+            os.replace(file.name, path)
+
+    def put_file(self, name: str, source: Path) -> None:
+        """Move a file of the same file system into the cache."""
+        path = self._path(name)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
+            os.replace(source, path)
+
+    def path(self, name: str) -> Path | None:
+        """Return the file of a cached object, or None."""
+        path = self._path(name)
+        return path if path.is_file() else None
+
+    def drop(self, name: str) -> None:
+        """Forget an object, for instance one that proved damaged."""
+        with contextlib.suppress(OSError):
+            self._path(name).unlink()
+
+    def _path(self, name: str) -> Path:
+        return self._root / name

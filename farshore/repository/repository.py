@@ -1,0 +1,102 @@
+"""A repository that is open: its header, the keys this host holds, and its replicas.
+
+One logical repository with N placements: every replica is complete by itself. Opening reads each replica's header; a
+replica that cannot be reached is kept aside with its error, so callers see the whole truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farshore.chunking.content import CutSizes
+from farshore.clock import Clock
+from farshore.errors import CredentialCannotRead, Denied, FarshoreError, QuorumNotReached, RepositoryMissing
+from farshore.format.header import Header
+from farshore.repository.cache import ObjectCache
+from farshore.repository.keys import KeySet
+from farshore.stores.base import Store
+from farshore.stores.metered import MeteredStore
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One bucket or directory holding the repository. `store` retries and counts; safe from many threads."""
+
+    name: str
+    region: str
+    url: str
+    store: Store
+    meter: MeteredStore
+
+
+@dataclass
+class Repository:
+    """All replicas together. A context manager: leaving it closes the stores."""
+
+    header: Header
+    quorum: int
+    replicas: Mapping[str, Replica]
+    unreachable: Mapping[str, FarshoreError]
+    configured: tuple[str, ...]  # every replica of the configuration, also those not opened now
+    state_dir: Path
+    clock: Clock
+    keys: KeySet | None = None
+    audit_paths: bool = False
+    cache: ObjectCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cache = ObjectCache(self.state_dir, self.header.repository_id)
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for replica in self.replicas.values():
+            replica.store.close()
+
+    @property
+    def repository_id(self) -> str:
+        """The id as text."""
+        return self.header.repository_id
+
+    @property
+    def sizes(self) -> CutSizes:
+        """Chunk sizes of this repository."""
+        cuts = self.header.chunking
+        return CutSizes(cuts.minimum, cuts.average, cuts.maximum, cuts.normalization, cuts.block)
+
+    def writing_keys(self) -> KeySet:
+        """Return the keys, at least a writer's."""
+        if self.keys is None:
+            raise Denied("this repository was opened without keys", "Configure a passphrase or a credential.")
+        return self.keys
+
+    def reading_keys(self) -> KeySet:
+        """Return a reader's keys.
+
+        Raises:
+            CredentialCannotRead: Only a write-only credential is at hand.
+        """
+        keys = self.writing_keys()
+        if not keys.private_key:
+            raise CredentialCannotRead("this host's credential can add backups and cannot read one back")
+        return keys
+
+    def replica(self, name: str) -> Replica:
+        """Return a reachable replica by name, or raise what kept it from being opened."""
+        if name in self.replicas:
+            return self.replicas[name]
+        if name in self.unreachable:
+            raise self.unreachable[name]
+        known = ", ".join(self.configured)
+        raise RepositoryMissing(f"no replica is named {name}", f"The configuration names these: {known}.")
+
+    def require_quorum(self) -> None:
+        """Raise `QuorumNotReached` when fewer replicas than the quorum can be reached."""
+        if len(self.replicas) < self.quorum:
+            reasons = "; ".join(f"{name}: {error}" for name, error in self.unreachable.items())
+            raise QuorumNotReached(
+                f"{len(self.replicas)} of {len(self.configured)} replicas can be reached, {self.quorum} are needed ({reasons})"
+            )
