@@ -1,0 +1,190 @@
+"""Rules for Python files that no linter holds for us. Each takes a `Tree` and yields what breaks it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+
+from tests.tidy.tree import Finding, Source, Tree
+
+LINES_MAX = 500  # a file a reader holds in mind; 200 is the aim
+TEST_LINES_MAX = 800  # a suite over one contract reads better whole
+FUNCTION_LINES_MAX = 70  # one screen
+BANNED_STEMS = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "managers"}
+OURS = ("farshore", "flows", "tasks")
+NOT_SHIPPED = ("deployments", "infra", "tests")
+
+# A name ending in a dot bans everything below it.
+UNCERTAIN = (
+    "time.time",
+    "time.time_ns",
+    "time.monotonic",
+    "time.monotonic_ns",
+    "time.perf_counter",
+    "time.perf_counter_ns",
+    "time.sleep",
+    "datetime.datetime.now",
+    "datetime.datetime.utcnow",
+    "datetime.datetime.today",
+    "datetime.date.today",
+    "os.urandom",
+    "os.getrandom",
+    "random.",
+    "secrets.",
+    "uuid.",
+    "numpy.random.",
+)
+ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv")
+CLOCK = "farshore/clock.py"
+PRINTERS = ("farshore/cli/", "flows/")
+READERS_OF_ENVIRONMENT = ("farshore/cli/", "farshore/config/")
+FRONTS = {"farshore/__init__.py", "farshore/config/__init__.py"}  # the only packages that stand for their modules
+
+
+def long_files(tree: Tree) -> Iterator[Finding]:
+    for file in tree.python():
+        ceiling = TEST_LINES_MAX if file.path.startswith("tests/") else LINES_MAX
+        lines = len(file.text.splitlines())
+        if lines > ceiling:
+            yield file.at(ceiling, f"{lines} lines; {ceiling} is the ceiling, 200 the aim")
+
+
+def long_functions(tree: Tree) -> Iterator[Finding]:
+    for file in tree.python():
+        for node in ast.walk(file.module):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX:
+                    yield file.at(node.lineno, f"{node.name} has {lines} lines; {FUNCTION_LINES_MAX} is the ceiling")
+
+
+def vague_names(tree: Tree) -> Iterator[Finding]:
+    for file in tree.python():
+        for part in file.path.removesuffix(".py").split("/"):
+            if part.lower() in BANNED_STEMS:
+                yield file.at(1, f"'{part}' says nothing; name it for what it holds")
+
+
+def uncertain_calls(tree: Tree) -> Iterator[Finding]:
+    """Time and randomness come from a `Clock`, or no test could repeat them."""
+    for file in tree.python("farshore"):
+        if file.path != CLOCK:
+            yield from _uses(file, UNCERTAIN, "belongs to farshore/clock.py; take a Clock")
+
+
+def environment_reads(tree: Tree) -> Iterator[Finding]:
+    """The environment is read at the edge and passed on, so the engine's behavior is all in its arguments."""
+    for file in tree.python("farshore"):
+        if not file.path.startswith(READERS_OF_ENVIRONMENT):
+            yield from _uses(file, ENVIRONMENT, "is read only by the command line and the configuration")
+
+
+def prints_and_exits(tree: Tree) -> Iterator[Finding]:
+    """Library code returns or raises; only the edge talks to people and ends processes."""
+    for file in tree.python(*OURS):
+        if not file.path.startswith(PRINTERS):
+            yield from _uses(file, ("print", "input", "sys.exit", "os._exit"), "belongs to cli and flows")
+
+
+def relative_imports(tree: Tree) -> Iterator[Finding]:
+    """A relative import in a flow that is loaded by file makes a second copy of the module."""
+    for file in tree.python():
+        for node in ast.walk(file.module):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                yield file.at(node.lineno, "relative import; write the full name")
+
+
+def package_logic(tree: Tree) -> Iterator[Finding]:
+    """`__init__.py` holds at most a docstring; that of a front may also name what it exports."""
+    for file in tree.python():
+        if not file.path.endswith("__init__.py"):
+            continue
+        for node in file.module.body:
+            is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            is_export = isinstance(node, ast.ImportFrom) or ast.unparse(node).startswith("__")
+            if not is_docstring and not (file.path in FRONTS and is_export):
+                yield file.at(node.lineno, "a package's __init__.py has no logic and no imports")
+
+
+def shadowing_flows(tree: Tree) -> Iterator[Finding]:
+    """A worker loads `flows/x.py` as module `x` with flows/ first on the path: `x` must be nobody else's name."""
+    taken = sys.stdlib_module_names | packages_distributions().keys() | set(OURS)
+    for file in tree.python("flows"):
+        if file.stem != "__init__" and file.stem in taken:
+            yield file.at(1, f"a worker would load this in place of the module {file.stem!r}")
+
+
+def classes_in_flows(tree: Tree) -> Iterator[Finding]:
+    """A class in a flow file exists twice (by file and by import) and pickles under the wrong name."""
+    for file in tree.python("flows"):
+        for node in ast.walk(file.module):
+            if isinstance(node, ast.ClassDef):
+                yield file.at(node.lineno, f"class {node.name} belongs to farshore/model.py")
+
+
+def inward_imports(tree: Tree) -> Iterator[Finding]:
+    """What is shipped knows nothing of infra, tests and deployments, and infra knows nothing of what is shipped."""
+    for tops, strangers in ((OURS, NOT_SHIPPED), (("infra",), (*OURS, "tests"))):
+        for file in tree.python(*tops):
+            for node in ast.walk(file.module):
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                else:
+                    continue
+                for name in names:
+                    if name.split(".", 1)[0] in strangers:
+                        yield file.at(node.lineno, f"{file.path.split('/', 1)[0]} may not import {name}")
+
+
+def code_in_deployments(tree: Tree) -> Iterator[Finding]:
+    for file in tree.python("deployments"):
+        yield file.at(1, "deployments are data; code belongs to flows, tasks or farshore")
+
+
+def _uses(file: Source, banned: tuple[str, ...], why: str) -> Iterator[Finding]:
+    """Yield each use of a banned dotted name, whatever it was imported as."""
+    meaning: dict[str, str] = {}
+    for node in ast.walk(file.module):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.name if alias.asname else alias.name.split(".", 1)[0]
+                meaning[alias.asname or name] = name
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            meaning |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    builtins = {name: name for name in banned if "." not in name}
+    inner = {id(node.value) for node in ast.walk(file.module) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(file.module):
+        if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
+            name = _dotted(node, builtins | meaning)
+            if any(name == ban or name.startswith(ban if ban.endswith(".") else f"{ban}.") for ban in banned):
+                yield file.at(node.lineno, f"{name} {why}")
+
+
+def _dotted(node: ast.expr, meaning: dict[str, str]) -> str:
+    """Return the full name an expression such as `dt.datetime.now` stands for, or nothing."""
+    if isinstance(node, ast.Name):
+        return meaning.get(node.id, "")
+    if isinstance(node, ast.Attribute):
+        head = _dotted(node.value, meaning)
+        return f"{head}.{node.attr}" if head else ""
+    return ""
+
+
+RULES = (
+    long_files,
+    long_functions,
+    vague_names,
+    uncertain_calls,
+    environment_reads,
+    prints_and_exits,
+    relative_imports,
+    package_logic,
+    shadowing_flows,
+    classes_in_flows,
+    inward_imports,
+    code_in_deployments,
+)
