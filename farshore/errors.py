@@ -230,6 +230,12 @@ class StoreReadOnly(Denied):
     default_hint = "This replica was opened for reading only."
 
 
+class SourceDenied(Denied):
+    code = "source-denied"
+    exit_code = 54
+    default_hint = "Check the source's credentials and permissions."
+
+
 class Corrupt(FarshoreError):
     """Data is wrong; stop, never retry, look for another copy."""
 

@@ -45,6 +45,9 @@ WINDOW_PACKS = 4  # packs a slow replica may lag before the others wait for it
 WINDOW_WAIT_S = 120.0  # how long the others wait before a laggard is left behind for this run
 IN_FLIGHT_BYTES = 32 * MIB  # plain bytes between reading and sealing
 CHANGED_FILE_ATTEMPTS = 3  # times a file that changes while read is read again
+SQLITE_BUSY_S = 30.0  # a database locked for longer by its application is not to be had now
+POSTGRES_SILENCE_S = 1800.0  # the first byte comes after a checkpoint, which may flush a large cache
+STREAM_PIECE_BYTES = 1 * MIB  # protocol messages of 32 KiB are joined to this, so a piece costs nothing to hand on
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 ARGON2_MEMORY_KIB = 64 * KIB  # 64 MiB, 3 passes, 4 lanes: the second recommended choice of RFC 9106
