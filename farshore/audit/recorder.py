@@ -1,0 +1,259 @@
+"""Collects the audit rows of runs, seals them into the writer's chain, and gives them to every replica."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from farshore.audit import chain, names
+from farshore.audit.outbox import Head, Outbox, Parcel
+from farshore.audit.privacy import without_paths
+from farshore.audit.rows import TABLE_OF_ROW, AuditRow
+from farshore.audit.tables import Stamp, encode_rows
+from farshore.clock import Clock
+from farshore.errors import ConfigInvalid, Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
+from farshore.limits import AUDIT_FILE_ROWS_MAX
+from farshore.stores.base import Store
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditWritten:
+    """What became of the audit rows of one run.
+
+    `objects`: the names of the run's audit files and seals. `replicas`: by name, empty where the replica now has
+    everything, else `code: message`; what it lacks is kept on this host and sent with the next flush.
+    """
+
+    objects: tuple[str, ...]
+    replicas: dict[str, str]
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The replicas that lack something."""
+        return tuple(name for name, error in self.replicas.items() if error)
+
+
+@dataclass
+class _Run:
+    """The rows of one run that are not sealed yet, and the names of its objects that are."""
+
+    token: str
+    rows: dict[str, list[AuditRow]] = field(default_factory=lambda: defaultdict(list))
+    encoded: list[tuple[str, bytes]] = field(default_factory=list)
+    parts: int = 0
+    objects: tuple[str, ...] = ()
+
+
+class AuditRecorder:
+    """Holds rows until `flush`, then writes them to all replicas. Safe for use from many threads.
+
+    Args:
+        stores: The replicas by name; a retry within one request is their wrappers' business.
+        signing_key: 32 bytes of Ed25519; None leaves the seals unsigned.
+        writer_id: 32 hex digits that stay the same for this host and repository, see `open_writer_id`.
+        state_dir: The host's state directory; everything stands below `audit/<repository id>/<writer id>` in it.
+        paths: Whether names of files may be written (`audit.paths`). Otherwise `CheckRow.paths` is dropped, and so is
+            the message, but not the code, of every error that may quote one.
+    """
+
+    def __init__(
+        self,
+        *,
+        stores: Mapping[str, Store],
+        repository_id: str,
+        signing_key: bytes | None,
+        writer_id: str,
+        state_dir: Path,
+        clock: Clock,
+        paths: bool = False,
+    ) -> None:
+        self._stores = dict(stores)
+        self._repository_id = repository_id
+        self._signing_key = signing_key
+        self._writer_id = writer_id
+        self._outbox = Outbox(state_dir / "audit" / repository_id / writer_id)
+        self._clock = clock
+        self._paths = paths
+        self._lock = threading.Lock()
+        self._runs: dict[str, _Run] = {}
+        self._head_is_sure = False
+
+    def add(self, row: AuditRow) -> None:
+        """Take one row. Memory stays bounded: every `AUDIT_FILE_ROWS_MAX` rows of a table become compressed bytes."""
+        table = TABLE_OF_ROW[type(row)]
+        with self._lock:
+            run = self._runs.get(row.run_id)
+            if run is None:
+                run = self._runs[row.run_id] = _Run(self._clock.random_bytes(4).hex())
+            rows = run.rows[table]
+            rows.append(row if self._paths else without_paths(row))
+            if len(rows) < AUDIT_FILE_ROWS_MAX:
+                return
+            full, run.rows[table] = rows, []
+        self._encode(run, table, full)
+
+    def flush(self, run_id: str) -> AuditWritten:
+        """Seal what was added for the run and give every replica what it lacks, of this and of earlier flushes.
+
+        One replica's failure does not stop the others. Safe to repeat: a second call seals only rows that were added
+        since, and tries again the replicas that failed. Rows once sealed survive the end of the process.
+
+        Raises:
+            StoreUnavailable: The host has no record of its chain and no replica answered what it was; the rows are
+                kept in memory and the call may be repeated.
+            StoreFull, ConfigInvalid: The state directory has no space or cannot be used; likewise.
+        """
+        with self._lock:
+            run = self._runs.get(run_id)
+        if run:
+            for table in tuple(run.rows):
+                with self._lock:
+                    rows = run.rows.pop(table)
+                if rows:
+                    self._encode(run, table, rows)
+            if run.encoded:
+                self._seal(run_id, run)
+        return AuditWritten(run.objects if run else (), self._send())
+
+    def _encode(self, run: _Run, table: str, rows: list[AuditRow]) -> None:
+        recorded_utc = self._clock.now_utc()
+        data = encode_rows(table, rows, Stamp(self._repository_id, recorded_utc))
+        with self._lock:
+            run.parts += 1
+            name = names.file_name(table, recorded_utc.date(), rows[0].run_id, run.token, run.parts)
+            run.encoded.append((name, data))
+
+    def _seal(self, run_id: str, run: _Run) -> None:
+        with self._outbox.locked():
+            with self._lock:
+                files = list(run.encoded)
+            if not files:
+                return  # another thread has just sealed them
+            before = self._sure_head()
+            sequence = before.sequence + 1
+            seal = chain.make_seal(
+                repository_id=self._repository_id,
+                writer_id=self._writer_id,
+                sequence=sequence,
+                previous=before.digest,
+                run_id=run_id,
+                sealed_utc=self._clock.now_utc(),
+                files=[chain.SealedFile(name, len(data), chain.digest(data)) for name, data in files],
+                signing_key=self._signing_key,
+            )
+            files.append((names.seal_name(self._writer_id, sequence), seal))
+            self._outbox.add(Head(sequence, chain.digest(seal)), files, self._stores)
+        with self._lock:
+            del run.encoded[: len(files) - 1]
+            run.objects += tuple(name for name, _ in files)
+
+    def _sure_head(self) -> Head:
+        # A host that lost its state, or was set back to an older one, would seal two flushes at one place.
+        known = self._outbox.head()
+        if self._head_is_sure and known is not None:
+            return known
+        if known is None or self._stands_anywhere(names.seal_name(self._writer_id, known.sequence + 1)):
+            known = self._head_at_replicas(known or Head())
+        self._head_is_sure = True
+        return known
+
+    def _stands_anywhere(self, name: str) -> bool:
+        def stands(store: Store) -> bool:
+            try:
+                store.head(name)
+            except FarshoreError:
+                return False  # away, or denied: what this host knows has to do
+            return True
+
+        return any(_at_once(stands, self._stores.values()))
+
+    def _head_at_replicas(self, known: Head) -> Head:
+        def newest(store: Store) -> Head | FarshoreError:
+            try:
+                return self._newest_seal(store)
+            except FarshoreError as error:
+                return error
+
+        answers = _at_once(newest, self._stores.values())
+        heads = [answer for answer in answers if isinstance(answer, Head)]
+        if answers and not heads:
+            raise StoreUnavailable(f"no replica tells which audit seal was the last of this host: {answers[0]}")
+        return max([known, *heads], key=lambda head: head.sequence)
+
+    def _newest_seal(self, store: Store) -> Head:
+        listed = [info.name for info in store.list(names.seals_of_writer(self._writer_id))]
+        for name in sorted(listed, reverse=True):
+            try:
+                data = store.get(name)
+                return Head(chain.decode_seal(name, data).sequence, chain.digest(data))
+            except (ObjectCorrupt, ObjectNotFound):
+                continue
+        return Head()
+
+    def _send(self) -> dict[str, str]:
+        parcels = self._outbox.parcels()
+        errors = _at_once(lambda item: self._send_to(*item, parcels), self._stores.items())
+        return dict(zip(self._stores, errors, strict=True))
+
+    def _send_to(self, replica: str, store: Store, parcels: Iterable[Parcel]) -> str:
+        trouble = ""
+        for parcel in parcels:
+            if not parcel.waits_for(replica):
+                continue
+            try:
+                for name, path in parcel.contents():
+                    store.put(name, path.read_bytes())
+            except FileNotFoundError:
+                continue  # another process of this host has just sent it
+            except FarshoreError as error:
+                trouble = f"{error.code}: {error.message}"
+                if not isinstance(error, Conflict):
+                    break  # this replica is away: the parcel stays for the next flush
+                # Other bytes stand under a name of ours: no retry can mend that, and verify will tell of it.
+            parcel.done(replica)
+        return trouble
+
+
+def open_writer_id(state_dir: Path, repository_id: str, clock: Clock) -> str:
+    """Return this host's own id in the audit chain of a repository, made at random the first time.
+
+    Safe to call from many processes at once: all get the same.
+
+    Raises:
+        ConfigInvalid: The state directory cannot be used.
+    """
+    directory = state_dir / "audit" / repository_id
+    path = directory / "writer"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            fresh = directory / f"writer.{clock.random_bytes(8).hex()}"
+            fresh.write_text(clock.random_bytes(16).hex(), encoding="ascii")
+            try:
+                os.link(fresh, path)
+            except FileExistsError:
+                pass  # another process was first
+            finally:
+                fresh.unlink()
+        return path.read_text(encoding="ascii")
+    except OSError as error:
+        raise ConfigInvalid(
+            f"the state directory {state_dir} cannot be used: {error.strerror}",
+            "Point state_dir at a directory that this user can write.",
+        ) from error
+
+
+def _at_once(call: Callable[[_Item], _Answer], items: Collection[_Item]) -> list[_Answer]:
+    if not items:
+        return []
+    with ThreadPoolExecutor(len(items), thread_name_prefix="audit") as threads:
+        return list(threads.map(call, items))
