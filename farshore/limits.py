@@ -12,6 +12,7 @@ CHUNK_BYTES_AVG = 1 * MIB  # 10 TB make ten million chunks: an index that fits i
 CHUNK_BYTES_MAX = 4 * MIB  # a chunk always fits one segment
 PAGE_BLOCK_BYTES = 1 * MIB  # page-structured files are cut here on the first backup
 PAGE_HASH_BYTES = 16  # a missed change is a corruption: 128 bits make it unthinkable, 0.2 % of the data
+PAGES_PER_ROW_MAX = 65_536  # 1 MiB of hashes: a page map is read in steps of this
 PAGE_EXTENTS_PER_BLOCK_MAX = 32  # past this a block is rewritten whole, so reads stay sequential
 SEGMENT_BYTES = 4 * MIB  # compressed once, sealed once; many small files share one call
 PACK_BYTES_TARGET = 16 * MIB  # 65,000 requests per TB; a window of packs per replica stays small in memory
@@ -48,6 +49,17 @@ CHANGED_FILE_ATTEMPTS = 3  # times a file that changes while read is read again
 SQLITE_BUSY_S = 30.0  # a database locked for longer by its application is not to be had now
 POSTGRES_SILENCE_S = 1800.0  # the first byte comes after a checkpoint, which may flush a large cache
 STREAM_PIECE_BYTES = 1 * MIB  # protocol messages of 32 KiB are joined to this, so a piece costs nothing to hand on
+
+# --- directories ------------------------------------------------------------------------------------------------------
+OPEN_DIRECTORIES_MAX = 64  # kept open by one source or target: far below the usual 1,024 descriptors of a process
+OPEN_FILES_MAX = 64  # half-written files kept open by one target; the rest are opened again when their bytes come
+PAGED_FILE_BYTES_MIN = 1 * MIB  # below this a page map saves less than it costs
+PAGE_BYTES = 4 * KIB  # what disks, kernels and most databases write at once
+PROBLEMS_MAX = 100_000  # a list a person can still search and memory can still hold
+SPOOL_MEMORY_BYTES = 16 * MIB  # metadata of directories waiting for the end of a restore; more goes to an unnamed file
+TIMESTAMP_TICK_S = 0.02  # kernels stamp files by a tick of up to 10 ms: a second write within one tick leaves no trace
+TIMESTAMP_COARSE_S = 2.0  # likewise where the file system keeps whole seconds (FAT: even ones)
+TIMESTAMP_WAITS_MAX = 3  # a file still being written after so many ticks is called changing
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 ARGON2_MEMORY_KIB = 64 * KIB  # 64 MiB, 3 passes, 4 lanes: the second recommended choice of RFC 9106

@@ -1,0 +1,213 @@
+"""A directory tree as a source: every name, its metadata and its content, as bytes and to the nanosecond.
+
+A plain directory cannot be frozen. Each file is proved to have held still while it was read (see `posix_content`), but
+two files may be of two moments; back up a file system snapshot where that matters. docs/sources.md says what is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.errors import Bug, SourceChanged, SourceMissing, SourceUnavailable
+from farshore.handles import DirectoryHandles, Handle
+from farshore.model import Entry, EntryKind, Problem
+from farshore.sources.base import Capture, Content, Item
+from farshore.sources.posix_content import FileContent
+from farshore.sources.posix_globs import Globs
+from farshore.sources.posix_metadata import MetadataReader, reason, split_path
+from farshore.sources.posix_mounts import file_system_type, is_mount_point
+from farshore.sources.posix_walk import Walk, WalkOptions
+
+# Files that are rewritten in place by pages: images of disks and machines, and the table spaces of databases.
+PAGED_GLOBS = ("*.ibd", "ibdata[0-9]*", "*.img", "*.raw", "*.qcow2", "*.vmdk", "*.vdi", "*.vhd", "*.vhdx", "*.mdb")
+# Files that are looked into; they are paged when they begin like an SQLite database, by the page size it states.
+SQLITE_GLOBS = ("*.db", "*.db3", "*.sqlite", "*.sqlite3", "*.s3db")
+_WITH_CONTENT = (EntryKind.FILE, EntryKind.HARDLINK)
+
+
+class DirectorySource:
+    """Implements `Source` for a directory.
+
+    Args:
+        name: In the configuration.
+        path: Of the root; a symlink there is followed, and nowhere else.
+        exclude: Patterns of what to leave out, with the rules of .gitignore.
+        one_file_system: Record what is mounted inside as an empty directory.
+        paged: More patterns of files to cut by pages, with the same rules; `!` takes back a default.
+        exclude_caches: Of a directory with a valid CACHEDIR.TAG keep only the tag.
+        exclude_if_present: Of a directory that holds one of these names keep only that name.
+        clock: Tells whether a file was stamped within the last tick.
+    """
+
+    kind = "directory"
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        path: Path,
+        exclude: Sequence[str] = (),
+        one_file_system: bool = True,
+        paged: Sequence[str] = (),
+        exclude_caches: bool = False,
+        exclude_if_present: Sequence[str] = (),
+        clock: Clock,
+    ) -> None:
+        self._name = name
+        self._path = path
+        self._clock = clock
+        self._paged = Globs((*PAGED_GLOBS, *paged))
+        self._sqlite = Globs(SQLITE_GLOBS)
+        tags = tuple(os.fsencode(tag) for tag in exclude_if_present)
+        self._options = WalkOptions(Globs(exclude), one_file_system, tags, exclude_caches)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def check(self) -> None:
+        self._open_root()
+
+    @contextmanager
+    def capture(self) -> Iterator[Capture]:
+        root = self._open_root()
+        capture = DirectoryCapture(
+            root=root, path=self._path, options=self._options, paged=self._paged, sqlite=self._sqlite, clock=self._clock
+        )
+        try:
+            yield capture
+        finally:
+            capture.close()
+
+    def _open_root(self) -> Handle:
+        try:
+            root = Handle(os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            with os.scandir(root.fd) as names:
+                next(names, None)  # a dead network mount opens and then fails here
+        except FileNotFoundError as error:
+            raise SourceMissing(f"source {self._name}: {self._path} does not exist") from error
+        except NotADirectoryError as error:
+            raise SourceMissing(f"source {self._name}: {self._path} is not a directory") from error
+        except PermissionError as error:
+            raise SourceMissing(
+                f"source {self._name}: {self._path} cannot be read: {reason(error)}",
+                "Run as a user who may read the directory, or give this one the permission.",
+            ) from error
+        except OSError as error:
+            raise SourceUnavailable(f"source {self._name}: {self._path} does not answer: {reason(error)}") from error
+        return root
+
+
+class DirectoryCapture:
+    """Implements `Capture`: items in manifest order, whose contents any thread may read while the capture is open."""
+
+    ordered = True
+    sequential = False
+
+    def __init__(
+        self, *, root: Handle, path: Path, options: WalkOptions, paged: Globs, sqlite: Globs, clock: Clock
+    ) -> None:
+        self._root = root
+        self._path = path
+        self._paged = paged
+        self._sqlite = sqlite
+        self._clock = clock
+        self._problems: list[Problem] = []
+        self._lock = threading.Lock()
+        self._handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
+        self._metadata = MetadataReader(report=self._report)
+        self._walk = Walk(handles=self._handles, options=options, metadata=self._metadata, report=self._report)
+        self._one_file_system = options.one_file_system
+        self._entries = 0
+        self._walked = False
+
+    def items(self) -> Iterator[Item]:
+        for entry in self._walk.entries():
+            self._entries += 1
+            yield DirectoryItem(self, entry)
+        self._walked = True
+
+    def problems(self) -> list[Problem]:
+        with self._lock:
+            return list(self._problems)
+
+    def finish(self) -> dict[str, str]:
+        if not self._walked:
+            raise Bug("a capture was finished before its last item was asked for")
+        status = os.fstat(self._root.fd)
+        if status.st_nlink == 0:
+            raise SourceChanged(f"{self._path} was removed while it was read")
+        path = os.fsencode(os.path.realpath(self._path))
+        return {
+            # A mount point that is one no more, or a tree that has shrunk to nothing, is an unmounted volume.
+            "path_kind": "mount-point" if is_mount_point(self._root.fd) else "directory",
+            "file_system": file_system_type(path),
+            "root_device": str(status.st_dev),
+            "root_inode": str(status.st_ino),
+            "entries": str(self._entries),
+            "one_file_system": "yes" if self._one_file_system else "no",
+        }
+
+    def close(self) -> None:
+        """Close every directory. Items cannot be opened any more."""
+        self._handles.close()
+        self._root.close()
+
+    def complete(self, entry: Entry) -> Entry:
+        """Return an entry of the walk with extended attributes and page size; never raises."""
+        above, name = split_path(entry.path)
+        try:
+            directory = self._handles.get(above)
+        except OSError:
+            return entry  # gone with its directory; opening a file will tell
+        page_globs = False, False
+        if entry.size >= limits.PAGED_FILE_BYTES_MIN and entry.kind in _WITH_CONTENT:
+            path = entry.path
+            page_globs = self._paged.match(path, directory=False), self._sqlite.match(path, directory=False)
+        return self._metadata.complete(entry, directory, name, page_globs=page_globs)
+
+    def content(self, entry: Entry, page_bytes: int) -> Content:
+        """Return the content of an entry of the walk."""
+        return FileContent(
+            entry=entry, page_bytes=page_bytes, handles=self._handles, metadata=self._metadata, clock=self._clock
+        )
+
+    def _report(self, path: bytes, code: str, message: str) -> None:
+        with self._lock:
+            if len(self._problems) < limits.PROBLEMS_MAX:
+                self._problems.append(Problem(path, code, message))
+            elif len(self._problems) == limits.PROBLEMS_MAX:
+                self._problems.append(Problem(b"", "unreadable", "there are more problems than can be listed"))
+
+
+class DirectoryItem:
+    """Implements `Item`. Holds no open file, so any number may wait to be read."""
+
+    __slots__ = ("_capture", "_entry", "_stat_entry")
+
+    def __init__(self, capture: DirectoryCapture, stat_entry: Entry) -> None:
+        self._capture = capture
+        self._stat_entry = stat_entry
+        self._entry: Entry | None = None
+
+    @property
+    def stat_entry(self) -> Entry:
+        return self._stat_entry
+
+    @property
+    def entry(self) -> Entry:
+        if self._entry is None:
+            self._entry = self._capture.complete(self._stat_entry)
+        return self._entry
+
+    def open(self) -> Content:
+        entry = self._stat_entry
+        if entry.kind not in _WITH_CONTENT:
+            raise Bug(f"a {entry.kind} has no content")
+        return self._capture.content(entry, self.entry.page_bytes)

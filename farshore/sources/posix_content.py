@@ -1,0 +1,181 @@
+"""The content of one file of a directory tree: data and holes as they lie on disk, with proof that it held still.
+
+The file is opened once and everything is asked of the open file, so no rename can mix two files. The proof is that
+size, mtime, ctime and inode are the same before the first byte and after the last. Kernels stamp files by a clock tick,
+so a file stamped within the last tick is given a moment first: a later write then always leaves a new stamp.
+A process that writes through a shared memory map stamps the file only when the kernel flushes it: no reader sees that.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.errors import SourceChanged
+from farshore.handles import DirectoryHandles, Handle, open_unnoticed
+from farshore.model import Entry, EntryKind
+from farshore.sources.base import Data, Hole, Piece
+from farshore.sources.posix_metadata import FILE_FLAGS, MetadataReader, split_path
+
+_LARGE_BYTES = limits.READ_BYTES  # from here on the page cache is told what we are doing
+_NS = 1_000_000_000
+
+
+class FileContent:
+    """Implements `Content` for a regular file. One thread; not reusable."""
+
+    def __init__(
+        self, *, entry: Entry, page_bytes: int, handles: DirectoryHandles, metadata: MetadataReader, clock: Clock
+    ) -> None:
+        self._entry = entry
+        self._page_bytes = page_bytes
+        self._handles = handles
+        self._metadata = metadata
+        self._clock = clock
+        self._file = Handle(-1)
+        self._before: os.stat_result | None = None
+        self._bytes = 0
+        self._cause = "it was not read"
+
+    def __enter__(self) -> FileContent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def pieces(self) -> Iterator[Piece]:
+        before = self._open()
+        if before is None or before.st_size == 0:
+            return
+        for start, end, hole in self._runs(before.st_size):
+            if hole:
+                self._bytes += end - start
+                yield Hole(end - start)
+            else:
+                yield from self._read(start, end)
+        if self._bytes != before.st_size:
+            self._cause = "it became shorter"
+
+    def settled(self) -> Entry:
+        before = self._before
+        if before is None or self._bytes != before.st_size:
+            raise self._changed()
+        path, device = self._entry.path, before.st_dev
+        xattrs = self._metadata.xattrs(self._file.fd, path, device, again=True)
+        if _stamp(os.fstat(self._file.fd)) != _stamp(before):
+            self._cause = "its size or times are not what they were at the start"
+            raise self._changed()
+        return self._metadata.entry(path, EntryKind.FILE, before, xattrs=xattrs, page_bytes=self._page_bytes)
+
+    def _changed(self) -> SourceChanged:
+        path = self._entry.path.decode("utf-8", "backslashreplace")
+        return SourceChanged(f"{path} changed while it was read: {self._cause}")
+
+    def _open(self) -> os.stat_result | None:
+        """Open the file; None when something else has taken its name, which `settled` then tells."""
+        above, name = split_path(self._entry.path)
+        try:
+            directory = self._handles.get(above)
+        except (NotADirectoryError, FileNotFoundError) as error:
+            raise FileNotFoundError(errno.ENOENT, "its directory is not there any more") from error
+        try:
+            self._file = Handle(_open_regular(name, directory))
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # symlink, socket
+                raise
+            self._cause = "it is no longer a regular file"
+            return None
+        status = os.fstat(self._file.fd)
+        scanned = (self._entry.device, self._entry.inode)
+        if not stat.S_ISREG(status.st_mode):
+            self._cause = "it is no longer a regular file"
+        elif self._entry.links > 1 and (status.st_dev, status.st_ino) != scanned:
+            self._cause = "another file has taken one of its names"  # the other names would be linked to this one
+        else:
+            self._before = self._let_tick_pass(status)
+            return self._before or status
+        return None
+
+    def _let_tick_pass(self, status: os.stat_result) -> os.stat_result | None:
+        """Return the status once its stamps are old enough to tell the next write apart; None if it never is."""
+        for _ in range(limits.TIMESTAMP_WAITS_MAX):
+            wait_s = self._until_told_apart_s(status)
+            if wait_s <= 0:
+                return status
+            self._clock.wait_s(wait_s)
+            status = os.fstat(self._file.fd)
+        if self._until_told_apart_s(status) <= 0:
+            return status
+        self._cause = "it is written to all the time"
+        return None
+
+    def _until_told_apart_s(self, status: os.stat_result) -> float:
+        now_ns = int(self._clock.now_utc().timestamp() * _NS)
+        coarse = status.st_ctime_ns % _NS == 0
+        tick_s = limits.TIMESTAMP_COARSE_S if coarse else limits.TIMESTAMP_TICK_S
+        age_s = (now_ns - status.st_ctime_ns) / _NS
+        return tick_s - age_s if -tick_s < age_s < tick_s else 0.0  # a stamp from the future would never get old
+
+    def _runs(self, size: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield (start, end, is a hole) from first byte to last, as the file system tells."""
+        fd = self._file.fd
+        at = 0
+        while at < size:
+            data = min(_seek(fd, at, os.SEEK_DATA, size), size)
+            if data > at:
+                yield at, data, True
+            if data >= size:
+                return
+            at = min(max(_seek(fd, data, os.SEEK_HOLE, size), data + 1), size)
+            yield data, at, False
+
+    def _read(self, start: int, end: int) -> Iterator[Data]:
+        fd = self._file.fd
+        large = end - start >= _LARGE_BYTES
+        if large:
+            _advise(fd, start, end - start, "POSIX_FADV_SEQUENTIAL")
+        while start < end:
+            data = os.pread(fd, min(limits.READ_BYTES, end - start), start)
+            if not data:
+                return
+            if large:  # a backup reads everything once: what others keep in the page cache is worth more
+                _advise(fd, start, len(data), "POSIX_FADV_DONTNEED")
+            start += len(data)
+            self._bytes += len(data)
+            yield Data(data)
+
+
+def _open_regular(name: bytes, directory: Handle) -> int:
+    """Open for reading; waits for a lease (file servers hold them) only on what is certainly a regular file."""
+    try:
+        return open_unnoticed(name, FILE_FLAGS, dir_fd=directory.fd)
+    except BlockingIOError:
+        flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_PATH
+        held = Handle(os.open(name, flags, dir_fd=directory.fd))
+        if not stat.S_ISREG(os.fstat(held.fd).st_mode):
+            raise
+        return os.open(b"/proc/self/fd/%d" % held.fd, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _seek(fd: int, at: int, whence: int, size: int) -> int:
+    try:
+        return os.lseek(fd, at, whence)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # no data from here on
+            return size
+        if error.errno in (errno.EINVAL, errno.ENOTSUP):  # the file system does not tell: all of it is data
+            return at if whence == os.SEEK_DATA else size
+        raise
+
+
+def _advise(fd: int, offset: int, length: int, advice: str) -> None:
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(fd, offset, length, getattr(os, advice))

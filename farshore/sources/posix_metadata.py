@@ -1,0 +1,191 @@
+"""Metadata of names in a directory tree as entries: stat results, owners' names, extended attributes, page sizes.
+
+Extended attributes are read through /proc/self/fd/N/name, the only way to reach them that follows neither a symlink
+nor a parent that was renamed, and opens nothing (a FIFO or device node would act on being opened).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+
+from farshore import limits
+from farshore.handles import Handle, open_unnoticed
+from farshore.model import Entry, EntryKind
+
+KINDS = {
+    stat.S_IFREG: EntryKind.FILE,
+    stat.S_IFDIR: EntryKind.DIRECTORY,
+    stat.S_IFLNK: EntryKind.SYMLINK,
+    stat.S_IFIFO: EntryKind.FIFO,
+    stat.S_IFSOCK: EntryKind.SOCKET,
+    stat.S_IFCHR: EntryKind.CHARACTER_DEVICE,
+    stat.S_IFBLK: EntryKind.BLOCK_DEVICE,
+}
+_DEVICES = (EntryKind.CHARACTER_DEVICE, EntryKind.BLOCK_DEVICE)
+# No blocking on a FIFO, no terminal taken over, no symlink followed, nothing left to a child process.
+FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NO_XATTRS = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_GONE = frozenset({errno.ENODATA, errno.ENOENT, errno.ENOTDIR})  # since it was listed; its content tells of it
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+_SQLITE_HEADER_BYTES = 100
+
+Xattrs = tuple[tuple[bytes, bytes], ...]
+Report = Callable[[bytes, str, str], None]  # path, code, message
+
+
+def split_path(path: bytes) -> tuple[bytes, bytes]:
+    """Return the path of the parent directory and the name in it."""
+    above, _, name = path.rpartition(b"/")
+    return above, name
+
+
+def reason(error: OSError) -> str:
+    """Return why a system call failed, in the words of the system."""
+    return (error.strerror or str(error)).lower()
+
+
+class Owners:
+    """Names of users and groups, looked up once each: a directory service may take a network round trip."""
+
+    def __init__(self) -> None:
+        self._users: dict[int, str] = {}
+        self._groups: dict[int, str] = {}
+
+    def user(self, uid: int) -> str:
+        """Return the name of a user; empty when there is none."""
+        name = self._users.get(uid)
+        if name is None:
+            try:
+                name = pwd.getpwuid(uid).pw_name
+            except (KeyError, OverflowError):
+                name = ""
+            self._users[uid] = name
+        return name
+
+    def group(self, gid: int) -> str:
+        """Return the name of a group; empty when there is none."""
+        name = self._groups.get(gid)
+        if name is None:
+            try:
+                name = grp.getgrgid(gid).gr_name
+            except (KeyError, OverflowError):
+                name = ""
+            self._groups[gid] = name
+        return name
+
+
+class MetadataReader:
+    """Makes entries out of what the kernel tells. Safe from any thread."""
+
+    def __init__(self, *, report: Report) -> None:
+        self._owners = Owners()
+        self._report = report
+        self._without_xattrs: set[int] = set()  # devices whose file system knows none
+        self._named_xattrs = hasattr(os, "listxattr") and os.path.isdir("/proc/self/fd")
+        if hasattr(os, "listxattr") and not self._named_xattrs:
+            report(b"", "metadata", "extended attributes of directories and special files need /proc, which is absent")
+
+    def entry(
+        self,
+        path: bytes,
+        kind: EntryKind,
+        status: os.stat_result,
+        *,
+        target: bytes = b"",
+        xattrs: Xattrs = (),
+        page_bytes: int = 0,
+    ) -> Entry:
+        """Return the entry of a name. Sizes and link counts of directories say nothing and are left out."""
+        directory = kind is EntryKind.DIRECTORY
+        return Entry(
+            path,
+            kind,
+            mode=status.st_mode & 0o7777,
+            uid=status.st_uid,
+            gid=status.st_gid,
+            user=self._owners.user(status.st_uid),
+            group=self._owners.group(status.st_gid),
+            size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+            inode=status.st_ino,
+            device=status.st_dev,
+            rdev=status.st_rdev if kind in _DEVICES else 0,
+            links=1 if directory else status.st_nlink,
+            target=target,
+            xattrs=xattrs,
+            page_bytes=page_bytes,
+        )
+
+    def complete(self, entry: Entry, above: Handle, name: bytes, *, page_globs: tuple[bool, bool]) -> Entry:
+        """Return `entry` with its extended attributes and page size. Never raises; what fails is reported.
+
+        Args:
+            entry: As the walk made it.
+            above: The directory that holds the name; the entry itself for the root, with an empty name.
+            name: In that directory.
+            page_globs: Whether the path is known to be paged, and whether it may be an SQLite database.
+        """
+        xattrs: Xattrs = ()
+        if entry.device not in self._without_xattrs:
+            place = above.fd if not name else b"/proc/self/fd/%d/%s" % (above.fd, name)
+            if self._named_xattrs or not name:
+                xattrs = self.xattrs(place, entry.path, entry.device)
+        page_bytes = limits.PAGE_BYTES if page_globs[0] else 0
+        if page_globs[1]:
+            page_bytes = _sqlite_page_bytes(above, name) or page_bytes
+        if not xattrs and not page_bytes:
+            return entry
+        return replace(entry, xattrs=xattrs, page_bytes=page_bytes)
+
+    def xattrs(self, place: int | bytes, path: bytes, device: int, *, again: bool = False) -> Xattrs:
+        """Return every extended attribute we may read, sorted by name. POSIX ACLs are among them.
+
+        Args:
+            place: An open file, or the path of a name whose symlink is not followed.
+            path: Of the entry, for reports.
+            device: It lies on; one that knows no attributes is asked only once.
+            again: Whether it was asked before, so that failures were reported then.
+        """
+        if device in self._without_xattrs or not hasattr(os, "listxattr"):
+            return ()
+        follow = isinstance(place, int)
+        try:
+            names = os.listxattr(place, follow_symlinks=follow)
+        except OSError as error:
+            if error.errno in _NO_XATTRS:
+                self._without_xattrs.add(device)
+            elif not again and error.errno not in _GONE:
+                self._report(path, "metadata", f"extended attributes cannot be listed: {reason(error)}")
+            return ()
+        if not names:
+            return ()
+        found = []
+        for name in sorted(os.fsencode(n) for n in names):
+            try:
+                found.append((name, os.getxattr(place, name, follow_symlinks=follow)))
+            except OSError as error:
+                if not again and error.errno not in _GONE:
+                    shown = name.decode("utf-8", "backslashreplace")
+                    self._report(path, "metadata", f"extended attribute {shown} cannot be read: {reason(error)}")
+        return tuple(found)
+
+
+def _sqlite_page_bytes(above: Handle, name: bytes) -> int:
+    """Return the page size that an SQLite database states in its header, or 0 when the file is none."""
+    header = b""
+    with contextlib.suppress(OSError):  # opening it for its content will tell what is wrong
+        file = Handle(open_unnoticed(name, FILE_FLAGS, dir_fd=above.fd))
+        header = os.pread(file.fd, _SQLITE_HEADER_BYTES, 0)
+    if not header.startswith(_SQLITE_MAGIC):
+        return 0
+    page_bytes = int.from_bytes(header[16:18], "big")
+    page_bytes = 64 * limits.KIB if page_bytes == 1 else page_bytes  # 65,536 does not fit its two bytes
+    return page_bytes if page_bytes >= 512 and page_bytes & (page_bytes - 1) == 0 else 0
