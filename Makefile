@@ -1,0 +1,75 @@
+# The same recipes that .ci/run runs. Every one brings what it needs; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+python := .venv/bin/python
+sources := farshore flows tasks tests infra
+
+# Nothing started from here reports to anybody.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: help
+help: ## List the recipes
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: environment downloads ## Back up, lose a cloud, restore, query: the whole story in one command
+	@$(python) -m infra.demo $(DEMO_ARGS)
+
+.PHONY: demo-ui
+demo-ui: environment downloads ## The same, and keep the Prefect UI up until Ctrl-C
+	@$(python) -m infra.demo --ui $(DEMO_ARGS)
+
+.PHONY: test
+test: environment system downloads ## Run every test against real servers (PYTEST_ARGS="tests/unit -x" narrows it)
+	$(python) -m pytest -m "not benchmark" $(PYTEST_ARGS)
+
+.PHONY: check
+check: environment ## Lint, formatting, types, import contracts, tidiness
+	$(python) -m ruff check --quiet .
+	$(python) -m ruff format --check --quiet .
+	$(python) -m mypy --no-error-summary
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/shellcheck --severity=style .ci/run infra/bootstrap/*.sh
+	$(python) -m pytest --quiet --no-header tests/tidy
+
+.PHONY: fmt
+fmt: environment ## Format the code and apply the safe fixes
+	$(python) -m ruff check --quiet --fix . || true
+	$(python) -m ruff format .
+
+.PHONY: lock
+lock: environment ## Choose versions anew from pyproject.toml and record their hashes
+	infra/bootstrap/lock.sh
+
+.PHONY: wheel
+wheel: environment ## Build the wheel into dist/
+	rm -rf dist
+	$(python) -m build --no-isolation --wheel .
+
+.PHONY: clean
+clean: ## Remove what was built or cached here; the environment and downloads stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(sources) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## Remove the environment and the downloads too
+	rm -rf .venv .cache
+
+# --- what the recipes above stand on ------------------------------------------------------------------------------------
+
+.PHONY: environment
+environment:
+	@infra/bootstrap/environment.sh
+
+.PHONY: system
+system:
+	@infra/bootstrap/system.sh
+
+.PHONY: downloads
+downloads: environment
+	@$(python) -m infra.bootstrap.downloads

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Resolve pyproject.toml into requirements/*.lock: versions and hashes for Python 3.11 and later, no address of any index.
+# Versions already locked stay where they still fit; UPGRADE=1 chooses the newest.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+resolve() {
+    local lock=$1
+    shift
+    .venv/bin/uv pip compile pyproject.toml "$@" --output-file "$lock" ${UPGRADE:+--upgrade} --quiet \
+        --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+        --custom-compile-command "make lock"
+}
+
+resolve requirements/dev.lock --group dev
+# The runtime's versions are those that were tested.
+resolve requirements/runtime.lock --constraints requirements/dev.lock
