@@ -1,0 +1,262 @@
+"""An SQLite database as a source: a consistent copy by the online backup API, checked, then read.
+
+The copy is made by `sqlite3.Connection.backup` in one step (`pages=-1`) inside one read transaction:
+- A page keeps its place in the copy, so that a page map sees only what changed. VACUUM INTO would renumber pages.
+- Copying in small steps starts again at each write of another process and may never end; one step cannot starve.
+- In WAL mode writers go on meanwhile; with a rollback journal they wait for the length of the copy (about 1 s per GB).
+
+The source is opened for reading only and never written; in WAL mode SQLite makes the `-wal` and `-shm` files beside it
+that every reader needs. The copy takes as much space as the database under `tempfile.gettempdir()` (set by `TMPDIR`).
+
+A snapshot holds one file entry, named as the database file. Its inode and ctime are 0: those of the original tell
+nothing about a database in WAL mode, and 0 never equals those of a file, so the copy is always read and the page map
+finds the difference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from farshore.clock import Clock
+from farshore.errors import SourceChanged, SourceDenied, SourceMissing, SourceUnavailable, SourceUnsupported
+from farshore.limits import READ_BYTES, SQLITE_BUSY_S
+from farshore.model import Entry, EntryKind, Problem
+from farshore.sources.base import Capture, Content, Data, Item, Piece
+from farshore.sources.sqlite_check import (
+    SPACE_HINT,
+    DatabaseFacts,
+    check_header,
+    check_integrity,
+    read_facts,
+    translate_error,
+)
+from farshore.sources.sqlite_copy import free_bytes, private_directory
+
+_COPY_NAME = "copy"
+
+
+class SqliteSource:
+    """One SQLite database file.
+
+    Args:
+        path: The database file; a symbolic link is followed.
+        busy_s: How long a lock held by another process is waited for.
+    """
+
+    kind = "sqlite"
+
+    def __init__(self, *, name: str, path: Path | str, clock: Clock, busy_s: float = SQLITE_BUSY_S) -> None:
+        self._name = name
+        self._path = Path(path)
+        self._clock = clock
+        self._busy_s = busy_s
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        return self._name
+
+    def check(self) -> None:
+        """Look at the file and take a read lock on it; copies nothing.
+
+        Raises:
+            SourceMissing: There is no such file.
+            SourceDenied: It may not be read.
+            SourceUnsupported, SourceCorrupt: It is no SQLite database, or an empty file.
+            SourceUnavailable: It is locked for longer than `busy_s`, or was left in the middle of a transaction.
+        """
+        self._look()
+        with self._reading():
+            pass
+
+    @contextlib.contextmanager
+    def capture(self) -> Iterator[Capture]:
+        """Copy the database, check the copy, and offer it; the copy is removed on the way out.
+
+        Raises:
+            SourceCorrupt: The copy failed SQLite's own integrity check. Nothing was offered.
+            SourceUnavailable: As for `check`, or there is too little space for the copy.
+        """
+        original = self._look()
+        with contextlib.ExitStack() as stack:
+            try:
+                place = stack.enter_context(private_directory())
+            except OSError as error:
+                raise SourceUnavailable(f"no temporary directory for a copy of {self._path}: {error}") from error
+            copy = place / _COPY_NAME
+            facts = self._copy(copy)
+            found = self._check_copy(copy)
+            entry = Entry(
+                path=os.fsencode(self._path.name),
+                kind=EntryKind.FILE,
+                mode=stat.S_IMODE(original.st_mode),
+                uid=original.st_uid,
+                gid=original.st_gid,
+                size=copy.stat().st_size,
+                mtime_ns=original.st_mtime_ns,
+                page_bytes=facts.page_bytes,
+            )
+            yield _SqliteCapture(item=_CopyItem(entry=entry, path=copy), facts=facts.as_text() | found)
+
+    def _look(self) -> os.stat_result:
+        try:
+            status = self._path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise SourceUnsupported(f"{self._path} is not a regular file")
+            check_header(self._path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SourceMissing(f"there is no database {self._path}") from error
+        except PermissionError as error:
+            raise SourceDenied(f"the database {self._path} may not be read: {error.strerror}") from error
+        except OSError as error:
+            raise SourceUnavailable(f"the database {self._path} cannot be read: {error.strerror}") from error
+        return status
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Open the source inside a read transaction: from here on it is one moment of the database."""
+        options = "mode=ro&immutable=1" if self._on_still_media() else "mode=ro"
+        try:
+            with contextlib.closing(_connect(self._path, options, self._busy_s)) as connection:
+                connection.execute("BEGIN")
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                yield connection
+        except sqlite3.Error as error:
+            raise translate_error(error, self._path) from error
+
+    def _on_still_media(self) -> bool:
+        """Return whether nobody can write here, as on a mounted snapshot, and no journal waits to be applied.
+
+        SQLite cannot lock a database in WAL mode there, and needs not.
+        """
+        directory = self._path.resolve().parent
+        if os.statvfs(directory).f_flag & os.ST_RDONLY == 0:
+            return False
+        resolved = self._path.resolve()
+        journals = (resolved.with_name(resolved.name + suffix) for suffix in ("-wal", "-journal"))
+        if any(journal.exists() and journal.stat().st_size for journal in journals):
+            raise SourceUnsupported(
+                f"the database {self._path} has an unfinished journal on a file system that is mounted read-only",
+                "Mount it writable once and open the database with sqlite3, or back up the running database instead.",
+            )
+        return True
+
+    def _copy(self, copy: Path) -> DatabaseFacts:
+        with self._reading() as source:
+            facts = read_facts(source)
+            needed = facts.page_bytes * facts.pages
+            free = free_bytes(copy.parent)
+            if free < needed:
+                raise SourceUnavailable(
+                    f"the copy of {self._path} needs {needed} bytes in {copy.parent.parent}, which has {free}",
+                    SPACE_HINT,
+                )
+            with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as target:
+                target.execute("PRAGMA journal_mode = OFF")  # a half-made copy is thrown away, never repaired
+                target.execute("PRAGMA synchronous = OFF")
+                source.backup(target, pages=-1, progress=self._patience())
+        return facts
+
+    def _patience(self) -> _Patience:
+        return _Patience(clock=self._clock, deadline_s=self._clock.monotonic_s() + self._busy_s, path=self._path)
+
+    def _check_copy(self, copy: Path) -> dict[str, str]:
+        try:  # not read-only: SQLite leaves CHECK constraints out of a database that it opens so
+            with contextlib.closing(_connect(copy, "mode=rw", self._busy_s)) as connection:
+                return check_integrity(connection, str(self._path))
+        except sqlite3.Error as error:
+            raise translate_error(error, self._path) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """Ends a copy that cannot get its lock: `backup` itself would try for ever."""
+
+    clock: Clock
+    deadline_s: float
+    path: Path
+
+    def __call__(self, status: int, _remaining: int, _total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and self.clock.monotonic_s() > self.deadline_s:
+            raise SourceUnavailable(f"the database {self.path} is locked by another process")
+
+
+@dataclass(frozen=True, slots=True)
+class _CopyContent:
+    """The copy, read from its beginning."""
+
+    entry: Entry
+    file: BinaryIO
+
+    def __enter__(self) -> Content:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.file.close()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the pages of the copy in order."""
+        while data := self.file.read(READ_BYTES):
+            yield Data(data)
+
+    def settled(self) -> Entry:
+        """Return the entry; the copy is ours alone, so it can only differ if somebody tampered with it."""
+        size = self.file.tell()
+        if size != self.entry.size:
+            raise SourceChanged(f"the copy of {os.fsdecode(self.entry.path)} changed while it was read")
+        return replace(self.entry, size=size)
+
+
+@dataclass(frozen=True, slots=True)
+class _CopyItem:
+    """The one entry of the snapshot."""
+
+    entry: Entry
+    path: Path
+
+    @property
+    def stat_entry(self) -> Entry:
+        """The same entry: it carries no extended attributes."""
+        return self.entry
+
+    def open(self) -> Content:
+        """Open the copy; may be called again."""
+        return _CopyContent(entry=self.entry, file=self.path.open("rb"))
+
+
+@dataclass(frozen=True, slots=True)
+class _SqliteCapture:
+    """One checked copy. Everything that could fail has been checked before it is made."""
+
+    item: _CopyItem
+    facts: dict[str, str] = field(default_factory=dict)
+    ordered: bool = True
+    sequential: bool = False
+
+    def items(self) -> Iterator[Item]:
+        """Yield the one file."""
+        yield self.item
+
+    def problems(self) -> list[Problem]:
+        """Return nothing: a database is whole, or there is no snapshot."""
+        return []
+
+    def finish(self) -> dict[str, str]:
+        """Return the facts; the copy was checked before it was offered."""
+        return dict(self.facts)
+
+
+def _connect(path: Path, options: str, busy_s: float) -> sqlite3.Connection:
+    """Open a database by URI; bytes that are not text in its schema do not stop it."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{options}", uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
+    )
+    connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
+    return connection
