@@ -35,6 +35,7 @@ from farshore.sources.sqlite_check import (
     check_header,
     check_integrity,
     read_facts,
+    read_journal_mode,
     translate_error,
 )
 from farshore.sources.sqlite_copy import free_bytes, private_directory
@@ -92,7 +93,7 @@ class SqliteSource:
                 raise SourceUnavailable(f"no temporary directory for a copy of {self._path}: {error}") from error
             copy = place / _COPY_NAME
             facts = self._copy(copy)
-            found = self._check_copy(copy)
+            found = self._check_copy(copy) | {"journal_mode": read_journal_mode(copy)}
             entry = Entry(
                 path=os.fsencode(self._path.name),
                 kind=EntryKind.FILE,

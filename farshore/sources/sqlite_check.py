@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from farshore.errors import FarshoreError, SourceCorrupt, SourceDenied, SourceUnavailable, SourceUnsupported
 
 _MAGIC = b"SQLite format 3\0"
+_WRITE_VERSION_OFFSET = 18
+_WRITE_VERSION_WAL = 2
 _FINDINGS_MAX = 1_000_000  # asked of integrity_check, so that broken constraints never crowd out damage behind them
 _FINDINGS_QUOTED = 3
 _KEY_VIOLATIONS_COUNTED_MAX = 100_000
@@ -37,7 +40,6 @@ class DatabaseFacts:
 
     page_bytes: int
     pages: int
-    journal_mode: str  # wal | rollback; which kind of rollback journal is a matter of each connection
     encoding: str
     user_version: int
     application_id: int
@@ -50,7 +52,6 @@ class DatabaseFacts:
             "sqlite_version": sqlite3.sqlite_version,
             "page_bytes": str(self.page_bytes),
             "page_count": str(self.pages),
-            "journal_mode": self.journal_mode,
             "encoding": self.encoding,
             "user_version": str(self.user_version),
             "application_id": str(self.application_id),
@@ -84,18 +85,24 @@ def check_header(path: Path) -> None:
         )
 
 
+def read_journal_mode(path: Path) -> str:
+    """Return `wal` or `rollback`, as the header says; which kind of rollback journal is a matter of each connection."""
+    with path.open("rb") as file:
+        head = file.read(_WRITE_VERSION_OFFSET + 1)
+    return "wal" if head[_WRITE_VERSION_OFFSET] == _WRITE_VERSION_WAL else "rollback"
+
+
 def read_facts(connection: sqlite3.Connection) -> DatabaseFacts:
     """Return the facts of an open database. Inside a read transaction they all belong to one moment."""
     digest = hashlib.sha256()
     count = 0
     statement = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name, tbl_name"
     for row in connection.execute(statement):
-        digest.update(repr(row).encode())
+        digest.update(json.dumps(row).encode())
         count += 1
     return DatabaseFacts(
         page_bytes=_number(connection, "page_size"),
         pages=_number(connection, "page_count"),
-        journal_mode="wal" if _text(connection, "journal_mode") == "wal" else "rollback",
         encoding=_text(connection, "encoding"),
         user_version=_number(connection, "user_version"),
         application_id=_number(connection, "application_id"),
