@@ -42,6 +42,10 @@ fmt: environment ## Format the code and apply the safe fixes
 	$(python) -m ruff check --quiet --fix . || true
 	$(python) -m ruff format .
 
+.PHONY: docs
+docs: environment ## Write the pages that are made from code (docs/errors.md)
+	$(python) -m tests.unit.errors_page
+
 .PHONY: lock
 lock: environment ## Choose versions anew from pyproject.toml and record their hashes
 	infra/bootstrap/lock.sh

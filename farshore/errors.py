@@ -296,7 +296,7 @@ class BackupOverdue(FarshoreError):
     """The newest snapshot of a source is older than allowed; for monitoring."""
 
     code = "backup-overdue"
-    exit_code = 65
+    exit_code = 80
     default_hint = "See what happened to the runs of this source with 'farshore sql', and back it up."
 
 
