@@ -13,7 +13,7 @@ from farshore.model import Entry, Problem
 
 
 class Target(Protocol):
-    """A place to restore into. `write`, `settle` and `place` are safe from any thread; the others come from one."""
+    """A place to restore into. Any thread may `write`, `settle`, `place`, `discard`; the other calls come from one."""
 
     def begin(self) -> None:
         """Check and prepare the place.
@@ -46,6 +46,10 @@ class Target(Protocol):
         Raises:
             TargetFailed: The target is full or cannot be written; the message names the path.
         """
+        ...
+
+    def discard(self, entry: Entry) -> None:
+        """Remove a file whose content cannot be had, so that nothing half restored looks whole. Never settled then."""
         ...
 
     def finish(self) -> None:

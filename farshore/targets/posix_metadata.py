@@ -1,0 +1,86 @@
+"""Puts owner, attributes, mode and times back, in the order that keeps them all, and reports what the system refuses.
+
+Owner first, because a change of owner clears setuid and file capabilities; extended attributes (POSIX ACLs and
+capabilities are among them) next, while the mode still lets the owner write; then the mode, because setting an ACL may
+clear setgid; times last, because everything before touches them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+from farshore.handles import Handle
+from farshore.model import Entry, EntryKind
+from farshore.targets.posix_tree import reason
+
+Report = Callable[[bytes, str, str], None]  # path, code, message
+
+_SET_IDS = 0o6000
+_SPECIAL_BITS = 0o7000
+_PLAIN_TIMES_NS = range(2**31 * 1_000_000_000)  # what every file system can hold
+
+
+class MetadataWriter:
+    """Safe from any thread. Never raises `OSError`: what could not be put back is a problem, not a failure."""
+
+    def __init__(self, *, report: Report) -> None:
+        self._report = report
+
+    def apply(self, entry: Entry, file: Handle) -> None:
+        """Put back the metadata of an open file or directory."""
+        self._apply(entry, file.fd, file.fd, None)
+
+    def apply_named(self, entry: Entry, above: Handle, name: bytes) -> None:
+        """Put back the metadata of a name that must not be opened: a symlink, FIFO, socket or device."""
+        self._apply(entry, name, b"/proc/self/fd/%d/%s" % (above.fd, name), above.fd)
+
+    def _apply(self, entry: Entry, place: int | bytes, xattr_place: int | bytes, dir_fd: int | None) -> None:
+        follow = dir_fd is None
+        owned = self._chown(entry, place, dir_fd)
+        for name, value in entry.xattrs:
+            try:
+                os.setxattr(xattr_place, name, value, follow_symlinks=follow)
+            except OSError as error:
+                shown = name.decode("utf-8", "backslashreplace")
+                self._report(entry.path, "metadata", f"extended attribute {shown} could not be set: {reason(error)}")
+        if entry.kind is not EntryKind.SYMLINK:  # whose mode means nothing
+            self._chmod(entry, place, dir_fd, owned=owned)
+        try:
+            os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd, follow_symlinks=follow)
+            if entry.mtime_ns not in _PLAIN_TIMES_NS:
+                kept_ns = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow).st_mtime_ns
+                if kept_ns != entry.mtime_ns:
+                    self._report(entry.path, "metadata", "the file system cannot hold a time this old or this late")
+        except OSError as error:
+            self._report(entry.path, "metadata", f"the time could not be set: {reason(error)}")
+
+    def _chown(self, entry: Entry, place: int | bytes, dir_fd: int | None) -> bool:
+        """Set the owner; return whether it now is what it was."""
+        follow = dir_fd is None
+        try:
+            os.chown(place, entry.uid, entry.gid, dir_fd=dir_fd, follow_symlinks=follow)
+            return True
+        except OSError as error:
+            cause = reason(error)
+        with contextlib.suppress(OSError):  # anybody may give a file to a group of theirs
+            os.chown(place, -1, entry.gid, dir_fd=dir_fd, follow_symlinks=follow)
+        with contextlib.suppress(OSError):
+            status = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow)
+            if (status.st_uid, status.st_gid) == (entry.uid, entry.gid):
+                return True
+        self._report(entry.path, "metadata", f"the owner {entry.uid}:{entry.gid} could not be set: {cause}")
+        return False
+
+    def _chmod(self, entry: Entry, place: int | bytes, dir_fd: int | None, *, owned: bool) -> None:
+        # A setuid file that could not be given to its owner would lend its powers to whoever restores it.
+        mode = entry.mode if owned or entry.kind is EntryKind.DIRECTORY else entry.mode & ~_SET_IDS
+        try:
+            os.chmod(place, mode, dir_fd=dir_fd)
+            if entry.mode & _SPECIAL_BITS:
+                kept = os.stat(place, dir_fd=dir_fd).st_mode & 0o7777
+                if kept != entry.mode:
+                    self._report(entry.path, "metadata", f"the mode is {kept:04o} and was {entry.mode:04o}")
+        except OSError as error:
+            self._report(entry.path, "metadata", f"the mode could not be set: {reason(error)}")

@@ -1,0 +1,185 @@
+"""The names of a restore target: found, made and skipped below one open root, never through a symlink."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+
+from farshore import limits
+from farshore.errors import Bug, ObjectCorrupt, TargetFailed
+from farshore.handles import DirectoryHandles, Handle
+from farshore.model import Entry, EntryKind, Problem
+
+FILE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+PRIVATE_DIRECTORY = 0o700
+_PRIVATE_FILE = 0o600
+_NODE_TYPES = {
+    EntryKind.FIFO: stat.S_IFIFO,
+    EntryKind.SOCKET: stat.S_IFSOCK,
+    EntryKind.CHARACTER_DEVICE: stat.S_IFCHR,
+    EntryKind.BLOCK_DEVICE: stat.S_IFBLK,
+}
+# This file system, or this user, cannot have such an entry; every other one can still be restored.
+REFUSED = frozenset({errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG, errno.EOPNOTSUPP, errno.EFBIG, errno.EEXIST})
+_NODE_REFUSED = REFUSED | {errno.EPERM}
+_NO_NAMES = (b"", b".", b"..")
+
+
+def reason(error: OSError) -> str:
+    """Return why a system call failed, in the words of the system."""
+    return (error.strerror or str(error)).lower()
+
+
+def shown(path: bytes) -> str:
+    """Return a path as text for messages."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+class TargetTree:
+    """Everything below one root. Safe from any thread.
+
+    Directories and files are made open to their owner alone. An entry that the file system cannot hold is reported and
+    skipped; what is wrong with the target as a whole raises `TargetFailed`.
+    """
+
+    def __init__(self, *, path: Path, root: Handle) -> None:
+        self._path = path
+        self._root = root
+        self._handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
+        self._skipped: set[bytes] = set()
+        self._problems: list[Problem] = []
+        self._lock = threading.Lock()
+
+    def locate(self, entry: Entry, path: bytes | None = None, *, make: bool = True) -> tuple[Handle | None, bytes]:
+        """Return the open parent directory of a path, and the name in it; no handle when it cannot be had here.
+
+        Args:
+            entry: That is restored.
+            path: To find, when it is not the entry's own.
+            make: Whether to make missing parents.
+        Raises:
+            ObjectCorrupt: No backup can have made this path.
+        """
+        path = entry.path if path is None else path
+        if b"\x00" in path or any(name in _NO_NAMES for name in path.split(b"/")):
+            raise ObjectCorrupt(f"an entry has the path {shown(path)!r}, which no backup makes")
+        if self._root.fd < 0:
+            raise Bug("an entry was restored before the restore began, or after it ended")
+        above, _, name = path.rpartition(b"/")
+        try:
+            return self._handles.get(above, make_mode=PRIVATE_DIRECTORY if make else None), name
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise ObjectCorrupt(f"{shown(path)} passes through something that is not a directory") from error
+            if error.errno != errno.ENOENT or make:
+                self.refuse(entry, error)
+            return None, name
+
+    def directory(self, path: bytes) -> Handle:
+        """Return a directory that was made, open.
+
+        Raises:
+            OSError: It is not there any more.
+        """
+        return self._handles.get(path)
+
+    def make_directory(self, entry: Entry) -> bool:
+        """Make a directory, or find it made as the missing parent of something; return whether it is there."""
+        above, name = self.locate(entry)
+        if above is None:
+            return False
+        try:
+            try:
+                os.mkdir(name, PRIVATE_DIRECTORY, dir_fd=above.fd)
+            except FileExistsError:
+                self._handles.below(above, name, entry.path)
+        except NotADirectoryError as error:
+            raise ObjectCorrupt(f"there are two entries of the name {shown(entry.path)}") from error
+        except OSError as error:
+            self.refuse(entry, error)
+            return False
+        return True
+
+    def make_file(self, entry: Entry, above: Handle, name: bytes, *, sized: bool = True) -> Handle | None:
+        """Make an empty file, of its full size if `sized`; None when the file system cannot hold it."""
+        made = False
+        try:
+            flags = FILE_FLAGS | os.O_CREAT | os.O_EXCL
+            file = Handle(os.open(name, flags, _PRIVATE_FILE, dir_fd=above.fd))
+            made = True
+            if sized and entry.size:
+                os.ftruncate(file.fd, entry.size)
+        except OSError as error:
+            if made and error.errno in REFUSED:
+                os.unlink(name, dir_fd=above.fd)
+            self.refuse(entry, error)
+            return None
+        return file
+
+    def make_node(self, entry: Entry, above: Handle, name: bytes) -> bool:
+        """Make a symlink, FIFO, socket or device; return whether it is there."""
+        if entry.kind is EntryKind.SYMLINK and (not entry.target or b"\x00" in entry.target):
+            raise ObjectCorrupt(f"the symlink {shown(entry.path)} has a target that no backup makes")
+        try:
+            if entry.kind is EntryKind.SYMLINK:
+                os.symlink(entry.target, name, dir_fd=above.fd)
+            else:
+                os.mknod(name, _NODE_TYPES[entry.kind] | _PRIVATE_FILE, entry.rdev, dir_fd=above.fd)
+        except OSError as error:
+            self.refuse(entry, error, refused=_NODE_REFUSED)
+            return False
+        return True
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a file; do nothing if it is not there."""
+        above, name = self.locate(entry, make=False)
+        if above is None or self.skipped(entry):
+            return
+        try:
+            os.unlink(name, dir_fd=above.fd)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self.failed(entry, error) from error
+
+    def skipped(self, entry: Entry) -> bool:
+        """Return whether the entry was reported as one that this file system cannot hold."""
+        return entry.path in self._skipped
+
+    def refuse(self, entry: Entry, error: OSError, *, refused: frozenset[int] = REFUSED) -> None:
+        """Report and skip an entry that cannot be held here.
+
+        Raises:
+            TargetFailed: The error says something of the target, not of the entry.
+        """
+        if error.errno not in refused:
+            raise self.failed(entry, error) from error
+        self._skipped.add(entry.path)
+        clash = error.errno == errno.EEXIST
+        why = "another entry has this name on the file system of the target" if clash else reason(error)
+        self.report(entry.path, "unsupported", f"{entry.kind} not restored: {why}")
+
+    def failed(self, entry: Entry, error: OSError) -> TargetFailed:
+        """Return the error that ends the restore."""
+        return TargetFailed(f"cannot restore {shown(entry.path)} to {self._path}: {reason(error)}")
+
+    def report(self, path: bytes, code: str, message: str) -> None:
+        """Keep a problem for `problems`."""
+        with self._lock:
+            if len(self._problems) < limits.PROBLEMS_MAX:
+                self._problems.append(Problem(path, code, message))
+            elif len(self._problems) == limits.PROBLEMS_MAX:
+                self._problems.append(Problem(b"", "metadata", "there are more problems than can be listed"))
+
+    def problems(self) -> list[Problem]:
+        """Return what was reported so far."""
+        with self._lock:
+            return list(self._problems)
+
+    def close(self) -> None:
+        """Close every directory, the root too. Safe to repeat."""
+        self._handles.close()
+        self._root.close()
