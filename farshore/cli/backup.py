@@ -1,0 +1,180 @@
+"""`farshore backup`: back up sources, one after the other; the worst outcome is the exit code."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.passphrase import able_to_write
+from farshore.cli.progress import reporter_for
+from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text
+from farshore.errors import (
+    EXIT_BUG,
+    EXIT_DONE,
+    EXIT_WARNINGS,
+    BackupRunning,
+    FarshoreError,
+    LeaseLost,
+    QuorumNotReached,
+    SourceChanged,
+    SourceCorrupt,
+    SourceMissing,
+    SourceUnavailable,
+    SourceUnsupported,
+    StateUnknown,
+    StoreConflict,
+)
+
+if TYPE_CHECKING:
+    from farshore.config import Config
+    from farshore.model import BackupResult
+    from farshore.repository.repository import Repository
+
+PROBLEMS_SHOWN_MAX = 20  # a person reads these; the JSON record has the first thousand
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="a name under [sources]")
+    parser.add_argument("--all", action="store_true", help="back up every source that is configured")
+    parser.add_argument(
+        "--identity",
+        default="",
+        metavar="TEXT",
+        help="scheduled moment or event id: a source that was committed under it is not backed up again",
+    )
+
+
+def execute(invocation: Invocation) -> int:
+    """Back up each source in turn; one that fails does not stop the next."""
+    from farshore.ops.opening import Need, open_repository
+
+    config, output = invocation.config(), invocation.output
+    names = _chosen(invocation, config)
+    config = able_to_write(invocation, config)
+    worst = EXIT_DONE
+    with open_repository(config, need=Need.WRITE, clock=invocation.clock) as repository:
+        for name in names:
+            try:
+                result = _backup_one(invocation, config, repository, name)
+            except FarshoreError as error:
+                output.error(error, about=name)
+                worst = worse(worst, error.exit_code)
+                continue
+            _tell(invocation, result)
+            worst = worse(worst, EXIT_WARNINGS if result.warned else EXIT_DONE)
+    return worst
+
+
+def worse(one: int, other: int) -> int:
+    """Return the graver of two exit codes: done, warnings, errors by their number, and a bug above all."""
+
+    def gravity(code: int) -> tuple[int, int]:
+        return (2 if code == EXIT_BUG else 1 if code not in (EXIT_DONE, EXIT_WARNINGS) else 0, code)
+
+    return max(one, other, key=gravity)
+
+
+def _chosen(invocation: Invocation, config: Config) -> list[str]:
+    arguments = invocation.arguments
+    if arguments.all and arguments.sources:
+        arguments.parser.error("give sources or --all, not both")
+    if not config.sources:
+        raise SourceMissing(f"{config.path} names no source", "Add a section like [sources.home] first.")
+    if not arguments.all and not arguments.sources:
+        arguments.parser.error(f"give at least one source ({', '.join(config.sources)}) or --all")
+    return list(dict.fromkeys(arguments.sources)) or list(config.sources)
+
+
+def _backup_one(invocation: Invocation, config: Config, repository: Repository, name: str) -> BackupResult:
+    from farshore.ops.backup import run_backup
+    from farshore.ops.opening import open_source
+
+    source = open_source(config, known_source(config, name), clock=invocation.clock)
+    invocation.output.note(f"{name}: backing up to {', '.join(config.replicas)}")
+    with reporter_for(invocation) as progress:
+        return run_backup(
+            repository,
+            source,
+            identity=invocation.arguments.identity,
+            engine="cli",
+            progress=progress,
+            clock=invocation.clock,
+        )
+
+
+def known_source(config: Config, name: str) -> str:
+    """Return `name` if it is configured.
+
+    Raises:
+        SourceMissing: It is not; the message names the nearest.
+    """
+    if name in config.sources:
+        return name
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, config.sources, n=1)
+    meant = f"Did you mean {close[0]}? " if close else ""
+    raise SourceMissing(
+        f"no source is called {name!r}", f"{meant}Configured are: {', '.join(config.sources) or 'none'}."
+    )
+
+
+def _tell(invocation: Invocation, result: BackupResult) -> None:
+    output, counts = invocation.output, result.counts
+    output.record("backup", result, warned=result.warned)
+    held = [one.replica for one in result.replicas if one.committed]
+    if result.already_done:
+        output.line(
+            f"{result.source}: snapshot {result.snapshot_id} was committed by an earlier attempt; nothing to do"
+        )
+        return
+    output.line(
+        f"{result.source}: snapshot {result.snapshot_id} committed and read back at {len(held)} of "
+        f"{count_of(len(result.replicas), 'replica')} ({', '.join(held)}; quorum {result.quorum})"
+    )
+    output.line(
+        f"  read {human_bytes(counts.bytes_read)} of {human_bytes(counts.bytes_total)}, "
+        f"new {human_bytes(counts.bytes_new)}, stored {human_bytes(counts.bytes_stored)} at each; "
+        f"{count_of(counts.entries, 'entry', 'entries')}, {counts.entries_unchanged:,} unchanged; "
+        f"{elapsed(result.finished_utc - result.started_utc)}"
+    )
+    for outcome in result.replicas:
+        if not outcome.committed:
+            output.warning(f"{result.source}: {outcome.replica} was left behind: {shown_text(outcome.error)}")
+    for problem in result.problems[:PROBLEMS_SHOWN_MAX]:
+        said = f"{shown_path(problem.path) or '.'}: {problem.code}: {shown_text(problem.message)}"
+        output.warning(f"{result.source}: {said}")
+    if counts.problems > min(PROBLEMS_SHOWN_MAX, len(result.problems)):
+        more = counts.problems - min(PROBLEMS_SHOWN_MAX, len(result.problems))
+        output.warning(f"{result.source}: {count_of(more, 'more problem')}; --json lists the first 1,000")
+
+
+COMMAND = Command(
+    name="backup",
+    summary="back up sources to all replicas",
+    description=(
+        "Back up one or more sources, one after the other. A source is done when its snapshot was committed and read "
+        "back at a quorum of replicas. One that fails does not stop the next; the exit code is that of the worst."
+    ),
+    example="farshore backup home shop\nfarshore backup --all --identity 2026-11-21T02:00Z",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=(
+        *OPENING,
+        SourceMissing,
+        QuorumNotReached,
+        SourceUnavailable,
+        SourceChanged,
+        StoreConflict,
+        LeaseLost,
+        BackupRunning,
+        StateUnknown,
+        SourceCorrupt,
+        SourceUnsupported,
+    ),
+    exits=((EXIT_WARNINGS, "done with warnings: a replica was left behind, or entries had problems"),),
+    shows_progress=True,
+    interrupted="nothing is lost: what was uploaded is kept, and the next run continues",
+)

@@ -1,0 +1,111 @@
+"""What a command is: its words, its options, the errors it may end with, and the function that does it."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farshore.cli.output import Output
+from farshore.clock import Clock
+from farshore.errors import (
+    BucketNotFound,
+    Bug,
+    ConfigInvalid,
+    FarshoreError,
+    FeatureMissing,
+    FormatTooNew,
+    HeaderDamaged,
+    RepositoryMismatch,
+    RepositoryMissing,
+    SecretUnavailable,
+    StoreDenied,
+    StoreUnavailable,
+    WrongPassphrase,
+)
+
+if TYPE_CHECKING:
+    from farshore.config import Config
+
+OPENING: tuple[type[FarshoreError], ...] = (  # what opening a repository may fail with
+    ConfigInvalid,
+    SecretUnavailable,
+    RepositoryMissing,
+    StoreUnavailable,
+    RepositoryMismatch,
+    BucketNotFound,
+    StoreDenied,
+    WrongPassphrase,
+    HeaderDamaged,
+    FormatTooNew,
+    FeatureMissing,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of a command: its parsed options and everything it may touch."""
+
+    arguments: argparse.Namespace
+    output: Output
+    environment: Mapping[str, str]
+    clock: Clock
+
+    def config(self) -> Config:
+        """Load the configuration and tell its warnings.
+
+        Raises:
+            ConfigInvalid: There is none, or it has mistakes.
+        """
+        from farshore.config import load_config
+
+        config = load_config(self.config_path, self.environment)
+        for warning in config.warnings:
+            self.output.warning(warning)
+        return config
+
+    @property
+    def config_path(self) -> Path | None:
+        """The file that `--config` names."""
+        given = getattr(self.arguments, "config", None)
+        return Path(given) if given else None
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked something."""
+        return sys.stdin is not None and sys.stdin.isatty() and self.output.stderr.isatty()
+
+    def ask_secret(self, prompt: str) -> str:
+        """Ask on the terminal, without echo."""
+        return getpass.getpass(prompt, stream=self.output.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of `farshore`. Modules of commands import nothing heavy: the engine is loaded when they run."""
+
+    name: str
+    summary: str
+    description: str
+    example: str
+    execute: Callable[[Invocation], int] | None = None  # None: only its children do something
+    add_arguments: Callable[[argparse.ArgumentParser], None] | None = None
+    failures: tuple[type[FarshoreError], ...] = ()
+    exits: tuple[tuple[int, str], ...] = ()  # exit codes besides 0, 2 and those of `failures`
+    shows_progress: bool = False
+    interrupted: str = "nothing was changed"
+    children: tuple[Command, ...] = field(default=())
+
+    def epilog(self) -> str:
+        """Return the end of the command's help: an example and its exit codes."""
+        codes = {0: "done", 2: "usage: the command line was not understood", 130: "interrupted by Ctrl-C"}
+        codes |= dict(self.exits)
+        failures: tuple[type[FarshoreError], ...] = (*self.failures, Bug)
+        codes |= {failure.exit_code: failure.code for failure in failures}
+        listed = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in sorted(codes.items()))
+        example = "\n".join(f"  {line}" for line in self.example.splitlines())
+        return f"example:\n{example}\n\nexit codes (any other: failure; docs/errors.md explains each):\n{listed}"

@@ -1,0 +1,64 @@
+"""docs/errors.md, made from farshore/errors.py: `python -m farshore.cli.errors_page > docs/errors.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from farshore import errors
+from farshore.errors import FarshoreError
+
+HEAD = """# Errors and exit codes
+
+Made from `farshore/errors.py` by `make docs`; a test holds the two together.
+
+Every error has a stable `code`, an exit code of its own, a message that names what failed, and a hint that says what to
+do. The command line prints `error[code]: message` and `hint: ...` to standard error; with `--json` the same stands in a
+record of type `error` on standard output. A program may rely on `code` and on the exit code, never on the message.
+
+| exit code | meaning |
+| ---: | --- |
+| 0 | done |
+| 1 | `bug`: an internal promise was broken |
+| 2 | `usage`: the command line was not understood |
+| 3 | done, with warnings: a replica was left behind, or entries had problems |
+| 129, 130, 143 | `interrupted` by SIGHUP, Ctrl-C, SIGTERM |
+| 141 | standard output was closed by its reader |
+
+Any other exit code is one of the following, and any code that is not listed here means failure. "Retry" says whether
+the same command may succeed by itself later.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [HEAD]
+    for group in groups():
+        parts.append(f"## {group.__name__}\n\n{_first_line(group)}\n")
+        parts.append("| exit code | code | retry | what to do |\n| ---: | --- | --- | --- |")
+        parts.extend(
+            f"| {one.exit_code} | `{one.code}` | {'yes' if one.retryable else 'no'} | {one.default_hint} |"
+            for one in leaves(group)
+        )
+        parts.append("")
+    return "\n".join(parts)
+
+
+def groups() -> Iterator[type[FarshoreError]]:
+    """Yield the classes right below the root, in the order of their exit codes."""
+    yield from sorted(FarshoreError.__subclasses__(), key=lambda group: min(one.exit_code for one in leaves(group)))
+
+
+def leaves(group: type[FarshoreError]) -> list[type[FarshoreError]]:
+    """Return the errors of a group that are raised: its subclasses, or itself where it has none."""
+    found = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, group)]
+    raised = [one for one in found if "code" in vars(one)]
+    return sorted(raised, key=lambda one: one.exit_code)
+
+
+def _first_line(group: type[FarshoreError]) -> str:
+    return (group.__doc__ or "").strip().splitlines()[0]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,99 @@
+"""`farshore init`: make the repository at every replica."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.passphrase import VARIABLE, ask_new, with_passphrase
+from farshore.cli.wording import count_of
+from farshore.errors import EXIT_DONE, ConfigInvalid, RepositoryExists, RepositoryMissing, StoreFull, WrongPassphrase
+
+LOSS = "without the passphrase or an identity nobody can read the data, and nobody can help: keep one elsewhere"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--write-only",
+        action="store_true",
+        help="leave a credential on this host that adds backups and cannot read one back",
+    )
+    parser.add_argument(
+        "--recipient",
+        action="append",
+        default=[],
+        metavar="TEXT|FILE",
+        help="a recipient ('farshore key generate') who can read the data by an identity file; may be repeated",
+    )
+
+
+def execute(invocation: Invocation) -> int:
+    """Make the repository."""
+    from farshore.ops.initialize import initialize
+
+    config, output = invocation.config(), invocation.output
+    recipients = [recipient_text(one) for one in invocation.arguments.recipient]
+    asked = config.repository.passphrase is None and not recipients
+    if asked:
+        config = with_passphrase(config, ask_new(invocation))
+    result = initialize(
+        config, write_only=invocation.arguments.write_only, recipients=recipients, clock=invocation.clock
+    )
+    output.record("init", result)
+    output.line(f"repository {result.repository_id} made at {count_of(len(result.replicas), 'replica')}:")
+    for name in result.replicas:
+        output.line(f"  {name}  {config.replicas[name].url}")
+    output.line(f"{count_of(result.reader_slots, 'way', 'ways')} to read: a passphrase or an identity opens it")
+    if result.credential:
+        output.line(f"this host's write-only credential: {result.credential}")
+        output.line("  it adds backups and cannot read one; take the passphrase off this host now")
+    output.line(LOSS)
+    if asked:
+        output.note(f"next: set {VARIABLE}, or refer to the passphrase in farshore.toml, so that backups run unasked")
+    return EXIT_DONE
+
+
+def recipient_text(given: str) -> str:
+    """Return the one-line text of a recipient given as text or as a file that holds it.
+
+    Raises:
+        ConfigInvalid: It is neither.
+    """
+    from farshore.repository.slots import RECIPIENT_PREFIX
+
+    if given.startswith(RECIPIENT_PREFIX):
+        return given
+    file = Path(given)
+    if not file.is_file():
+        raise ConfigInvalid(
+            f"{given!r} is neither a recipient nor a file that holds one",
+            "Make one with 'farshore key generate FILE', which prints the recipient's text.",
+        )
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.strip().startswith(RECIPIENT_PREFIX):
+            return line.strip()
+    raise ConfigInvalid(
+        f"the file {given} holds no recipient",
+        f"It must hold the line that 'farshore key generate' printed, which starts with {RECIPIENT_PREFIX}",
+    )
+
+
+COMMAND = Command(
+    name="init",
+    summary="make the repository at every replica",
+    description=(
+        "Make keys and header at every replica that farshore.toml names. Refuses to touch an existing repository. "
+        "Asks for a passphrase on the terminal if none is configured and no recipient is given."
+    ),
+    example="farshore init --recipient offline-safe.recipient",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=(
+        *(failure for failure in OPENING if failure not in (RepositoryMissing, WrongPassphrase)),
+        RepositoryExists,
+        StoreFull,
+    ),
+    interrupted="a repository that was half made is finished by running 'farshore init' again",
+)

@@ -1,0 +1,130 @@
+"""`farshore key`: who can open the repository."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.init import recipient_text
+from farshore.cli.passphrase import able_to_read, ask_new
+from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, TargetFailed
+
+NEW_VARIABLE = "FARSHORE_NEW_PASSPHRASE"
+
+
+def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", metavar="FILE", help="the identity file to make; it must not exist")
+
+
+def generate(invocation: Invocation) -> int:
+    """Make an identity file and print its public recipient."""
+    from farshore.ops.keys import key_generate
+
+    file = Path(invocation.arguments.file).expanduser()
+    recipient = key_generate(file)
+    output = invocation.output
+    output.raw({"type": "identity", "path": str(file), "recipient": recipient})
+    output.note(f"made {file}, which only you can read: keep it off the backup hosts, and keep a copy elsewhere")
+    output.note("the line below is public; give it to 'farshore init --recipient' or 'farshore key add-recipient'")
+    output.line(recipient)
+    return EXIT_DONE
+
+
+def list_keys(invocation: Invocation) -> int:
+    """List the key slots; no key is needed for that."""
+    from farshore.ops.keys import list_slots
+    from farshore.ops.opening import Need, open_repository
+
+    output = invocation.output
+    with open_repository(invocation.config(), need=Need.NONE, clock=invocation.clock) as repository:
+        slots = list_slots(repository)
+    for slot in slots:
+        output.record("slot", slot)
+    output.table(("slot", "role", "kind", "recipient"), [(s.slot_id, s.role, s.kind, s.recipient) for s in slots])
+    return EXIT_DONE
+
+
+def add_recipient_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("recipient", metavar="TEXT|FILE", help="the line that 'farshore key generate' printed")
+
+
+def add_recipient(invocation: Invocation) -> int:
+    """Let one more recipient read the data."""
+    recipient = recipient_text(invocation.arguments.recipient)
+    return _add(invocation, recipient=recipient)
+
+
+def add_passphrase(invocation: Invocation) -> int:
+    """Let one more passphrase open the repository."""
+    given = invocation.environment.get(NEW_VARIABLE)
+    if given is not None and not given.strip():
+        raise ConfigInvalid(f"{NEW_VARIABLE} is empty", "An empty passphrase protects nothing.")
+    return _add(invocation, passphrase=given)
+
+
+def _add(invocation: Invocation, *, recipient: str = "", passphrase: str | None = "") -> int:
+    from farshore.ops.keys import add_slot
+    from farshore.ops.opening import Need, open_repository
+
+    config = able_to_read(invocation, invocation.config())
+    with open_repository(config, need=Need.READ, clock=invocation.clock) as repository:
+        new = ask_new(invocation) if passphrase is None else passphrase
+        slot = add_slot(repository, passphrase=new, recipient=recipient, clock=invocation.clock)
+    invocation.output.record("slot", slot)
+    invocation.output.line(f"added key slot {slot.slot_id} ({slot.kind}) at every replica that was reachable")
+    return EXIT_DONE
+
+
+_OPENING_TO_READ = (*OPENING, CredentialCannotRead)
+
+COMMAND = Command(
+    name="key",
+    summary="say who can open the repository",
+    description="Make identities, and say which passphrases and recipients open the repository.",
+    example="farshore key generate ~/offline/identity.json",
+    children=(
+        Command(
+            name="generate",
+            summary="make an identity file and print its public recipient",
+            description=(
+                "Make a private identity file (mode 0600) and print the public text of its recipient. Who holds the "
+                "file can read every backup of a repository that has the recipient. Needs no configuration."
+            ),
+            example="farshore key generate identity.json > safe.recipient",
+            add_arguments=add_generate_arguments,
+            execute=generate,
+            failures=(TargetFailed,),
+        ),
+        Command(
+            name="list",
+            summary="list the key slots",
+            description="List the passphrases and recipients that open the repository, without any secret of theirs.",
+            example="farshore key list",
+            execute=list_keys,
+            failures=OPENING,
+        ),
+        Command(
+            name="add-recipient",
+            summary="let one more identity read the data",
+            description="Wrap the repository's keys for one more recipient. Needs the passphrase or an identity.",
+            example="farshore key add-recipient safe.recipient",
+            add_arguments=add_recipient_arguments,
+            execute=add_recipient,
+            failures=_OPENING_TO_READ,
+        ),
+        Command(
+            name="add-passphrase",
+            summary="let one more passphrase open the repository",
+            description=(
+                "Wrap the repository's keys for one more passphrase, from FARSHORE_NEW_PASSPHRASE or asked for on the "
+                "terminal. Needs the present passphrase or an identity."
+            ),
+            example="farshore key add-passphrase",
+            execute=add_passphrase,
+            failures=_OPENING_TO_READ,
+        ),
+    ),
+)

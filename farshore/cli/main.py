@@ -1,0 +1,161 @@
+"""The entry point: parse, run one command, tell what happened, and end with its exit code. Never a traceback."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import gettempdir
+from typing import NoReturn, TextIO
+
+from farshore.cli import (
+    backup,
+    completion,
+    config,
+    diff,
+    init,
+    key,
+    ls,
+    restore,
+    snapshots,
+    sql,
+    status,
+    verify,
+    version,
+)
+from farshore.cli.command import Command, Invocation
+from farshore.cli.output import Output
+from farshore.cli.parsing import UsageMistake, build_parser
+from farshore.cli.signals import Stopped, stop_on_signals
+from farshore.clock import Clock, SystemClock
+from farshore.errors import EXIT_DONE, EXIT_USAGE, Bug, FarshoreError
+
+COMMANDS: tuple[Command, ...] = tuple(
+    module.COMMAND
+    for module in (init, backup, snapshots, ls, diff, restore, verify, sql, status, key, config, completion, version)
+)
+EXIT_BROKEN_PIPE = 141  # what a shell reports of a program ended by SIGPIPE
+
+
+def run() -> NoReturn:
+    """Run as the console script `farshore`: reads the process's arguments and environment, and ends the process."""
+    if "FARSHORE_DEBUG" not in os.environ:
+        warnings.simplefilter("ignore")  # deprecations inside SDKs are not the user's business
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the locale cannot show is no failure
+    try:
+        with stop_on_signals(sys.stderr):
+            code = main(sys.argv[1:], os.environ, sys.stdout, sys.stderr, SystemClock())
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+        code = EXIT_BROKEN_PIPE
+    except Stopped as stopped:
+        code = stopped.exit_code
+        sys.stderr.write(f"{stopped}\n")
+    if code >= 128:
+        # Worker threads may sit in a network call for a minute; everything they hold may be lost at any instruction.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, stderr: TextIO, clock: Clock) -> int:
+    """Run one command line and return its exit code. Raises only `Stopped` and `BrokenPipeError`."""
+    parser = build_parser(COMMANDS)
+    output = Output(stdout=stdout, stderr=stderr, json="--json" in words, quiet="--quiet" in words)
+    try:
+        arguments = parser.parse_args(words)
+    except UsageMistake as mistake:
+        return _tell_usage(output, mistake)
+    except SystemExit as done:  # --help printed its text
+        return int(done.code or EXIT_DONE)
+    if arguments.version:
+        output.line(f"farshore {version.farshore_version()}")
+        return EXIT_DONE
+    command: Command | None = arguments.command
+    if command is None or command.execute is None:
+        arguments.parser.print_help(stdout if not words else stderr)
+        return EXIT_USAGE
+    as_json = arguments.json or getattr(arguments, "format", "") == "json"
+    output = Output(stdout=stdout, stderr=stderr, json=as_json, quiet=arguments.quiet)
+    invocation = Invocation(arguments=arguments, output=output, environment=environment, clock=clock)
+    return _execute(command, invocation)
+
+
+def _execute(command: Command, invocation: Invocation) -> int:
+    output = invocation.output
+    try:
+        assert command.execute is not None  # noqa: S101 - `main` shows help for commands that only group others
+        code = command.execute(invocation)
+    except UsageMistake as mistake:
+        return _tell_usage(output, mistake)
+    except FarshoreError as error:
+        output.error(error)
+        return error.exit_code
+    except Stopped as stopped:
+        stopped.meaning = command.interrupted
+        output.raw({"type": "error", "code": "interrupted", "message": str(stopped), "exit_code": stopped.exit_code})
+        raise
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last line of defense between a bug and a traceback
+        return _tell_bug(invocation, error)
+    return code
+
+
+def _tell_usage(output: Output, mistake: UsageMistake) -> int:
+    output.raw(
+        {"type": "error", "code": "usage", "message": mistake.message, "hint": mistake.hint, "exit_code": EXIT_USAGE}
+    )
+    output.stderr.write(f"error[usage]: {mistake.message}\nhint: {mistake.hint}\n")
+    return EXIT_USAGE
+
+
+def _tell_bug(invocation: Invocation, error: Exception) -> int:
+    """Tell of an unexpected exception in a line, and keep its traceback where a report can take it from."""
+    trace = "".join(traceback.format_exception(error))
+    if invocation.environment.get("FARSHORE_DEBUG"):
+        invocation.output.stderr.write(trace)
+    kept = _keep_trace(invocation, trace)
+    where = f"the traceback is in {kept}" if kept else "set FARSHORE_DEBUG=1 to see the traceback"
+    bug = error if isinstance(error, Bug) else Bug(f"unexpected {type(error).__name__}: {error}")
+    invocation.output.error(Bug(bug.message, f"{Bug.default_hint} Nothing that was committed is lost; {where}."))
+    return Bug.exit_code
+
+
+def _keep_trace(invocation: Invocation, trace: str) -> Path | None:
+    """Write a traceback to a private file and return its path, or None where nothing can be written."""
+    stamp = invocation.clock.now_utc().strftime("%Y%m%dT%H%M%S")
+    name = f"bug-{stamp}-{os.getpid()}.log"
+    for folder in _log_folders(invocation):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = folder / name
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+                stream.write(f"farshore {version.farshore_version()} {' '.join(sys.argv[1:2])}\n{trace}")
+        except OSError:
+            continue
+        return file
+    return None
+
+
+def _log_folders(invocation: Invocation) -> list[Path]:
+    folders = [Path(gettempdir()) / f"farshore-logs-{os.getuid()}"]
+    try:
+        from farshore.config import load_config
+
+        folders.insert(0, load_config(invocation.config_path, invocation.environment).state_dir / "logs")
+    except (FarshoreError, OSError):
+        pass  # a broken configuration has no state directory; the temporary folder will do
+    return folders
+
+
+def _forget_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

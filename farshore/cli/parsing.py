@@ -1,0 +1,106 @@
+"""The command line as argparse sees it, with mistakes told the way every other error is."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from farshore.cli.command import Command
+from farshore.errors import EXIT_USAGE
+
+HELP_WIDTH = 100
+_CHOICE = re.compile(r"argument (?P<what>.*?): invalid choice: '(?P<given>.*?)' \(choose from (?P<known>.*)\)")
+
+
+class UsageMistake(Exception):
+    """The command line was not understood."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = EXIT_USAGE
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `UsageMistake` instead of ending the process, and never guesses at shortened options."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "allow_abbrev": False})
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the mistake, naming the nearest choice where there is one."""
+        hint = f"See '{self.prog} --help'."
+        if found := _CHOICE.fullmatch(message):
+            known = re.findall(r"[\w-]+", found["known"])
+            close = difflib.get_close_matches(found["given"], known, n=1)
+            message = f"there is no {found['what'].lower()} {found['given']!r}"
+            hint = f"Did you mean {close[0]}? {hint}" if close else f"Choose from {', '.join(known)}. {hint}"
+        raise UsageMistake(f"{self.prog}: {message}", hint)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=HELP_WIDTH)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap prose; leave examples and lists of exit codes as they are."""
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)  # noqa: SLF001 - the one hook there is
+
+
+def build_parser(commands: Sequence[Command]) -> Parser:
+    """Return the parser of the whole command line. `arguments.command` is the command that was chosen."""
+    root = Parser(
+        prog="farshore",
+        description="Replicated, encrypted, provable backups: one read, many shores.",
+        epilog=(
+            "farshore.toml is looked for in: --config, $FARSHORE_CONFIG, ./farshore.toml,\n"
+            "~/.config/farshore/farshore.toml, /etc/farshore/farshore.toml.\n"
+            "Each command tells its own options, an example and its exit codes: farshore COMMAND --help."
+        ),
+        formatter_class=_Formatter,
+    )
+    _add_shared(root, is_root=True)
+    root.add_argument("--version", action="store_true", help="tell the version and end")
+    root.set_defaults(command=None, root=root, parser=root)
+    _add_commands(root, root, commands, title="commands")
+    return root
+
+
+def _add_commands(root: Parser, parent: Parser, commands: Sequence[Command], title: str) -> None:
+    group = parent.add_subparsers(title=title, metavar="COMMAND", parser_class=Parser)
+    for command in commands:
+        parser = group.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.description,
+            epilog=command.epilog(),
+            formatter_class=_Formatter,
+        )
+        if command.add_arguments:
+            command.add_arguments(parser)
+        _add_shared(parser, is_root=False, shows_progress=command.shows_progress)
+        parser.set_defaults(command=command if command.execute else None, root=root, parser=parser)
+        if command.children:
+            _add_commands(root, parser, command.children, title="commands")
+
+
+def _add_shared(parser: argparse.ArgumentParser, *, is_root: bool, shows_progress: bool = False) -> None:
+    """Add what every command takes, before or after its name; only the root sets defaults, so either place counts."""
+    shared = parser.add_argument_group("everywhere")
+
+    def default(*, value: object) -> Any:
+        return value if is_root else argparse.SUPPRESS
+
+    shared.add_argument("--config", default=default(value=None), metavar="FILE", help="the farshore.toml to use")
+    shared.add_argument(
+        "--json", action="store_true", default=default(value=False), help="print records, one JSON object a line"
+    )
+    shared.add_argument("--quiet", action="store_true", default=default(value=False), help="no progress, no notes")
+    if shows_progress:
+        shared.add_argument("--progress", action="store_true", help="with --json: progress as records too")

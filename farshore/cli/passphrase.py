@@ -1,0 +1,57 @@
+"""Asking a person for the passphrase, where the configuration refers to none and there is a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import Invocation
+from farshore.errors import ConfigInvalid
+
+if TYPE_CHECKING:
+    from farshore.config import Config
+
+VARIABLE = "FARSHORE_PASSPHRASE"
+HOW_TO_CONFIGURE = 'Set FARSHORE_PASSPHRASE, or write passphrase = { file = "..." } under [repository].'
+
+
+def able_to_read(invocation: Invocation, config: Config) -> Config:
+    """Return a configuration that can open the data, asking for the passphrase if there is no other way."""
+    if config.repository.passphrase or config.repository.identity or not invocation.interactive:
+        return config
+    return with_passphrase(config, invocation.ask_secret("passphrase: "))
+
+
+def able_to_write(invocation: Invocation, config: Config) -> Config:
+    """Return a configuration that can add backups; a host's own credential asks for nothing."""
+    credential = config.repository.credential
+    if credential is not None and credential.exists():
+        return config
+    return able_to_read(invocation, config)
+
+
+def ask_new(invocation: Invocation, prompt: str = "new passphrase: ") -> str:
+    """Ask twice for a passphrase that is about to be set.
+
+    Raises:
+        ConfigInvalid: There is nobody to ask, or the answers are empty or differ.
+    """
+    if not invocation.interactive:
+        raise ConfigInvalid("there is no passphrase and no terminal to ask for one", HOW_TO_CONFIGURE)
+    first = invocation.ask_secret(prompt)
+    if not first.strip():
+        raise ConfigInvalid("an empty passphrase protects nothing", "Choose a long one, several words, and keep it.")
+    if invocation.ask_secret("the same again: ") != first:
+        raise ConfigInvalid("the two passphrases differ", "Nothing was changed; run the command again.")
+    return first
+
+
+def with_passphrase(config: Config, passphrase: str) -> Config:
+    """Return `config` with a passphrase that was typed: it lives in this process alone."""
+    from farshore.config import Secret
+
+    return replace(
+        config,
+        repository=replace(config.repository, passphrase=Secret("env", VARIABLE)),
+        environment={**config.environment, VARIABLE: passphrase},
+    )

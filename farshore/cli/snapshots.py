@@ -1,0 +1,65 @@
+"""`farshore snapshots`: what can be restored."""
+
+from __future__ import annotations
+
+import argparse
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.passphrase import able_to_write
+from farshore.cli.wording import compact_bytes, utc_time
+from farshore.errors import EXIT_DONE
+
+ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapshots
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help="only snapshots of this source")
+    parser.add_argument("--replica", metavar="NAME", help="ask this replica alone")
+
+
+def execute(invocation: Invocation) -> int:
+    """List snapshots by commit time."""
+    from farshore.ops.catalog import list_snapshots
+    from farshore.ops.opening import Need, open_repository
+
+    arguments, output = invocation.arguments, invocation.output
+    config = able_to_write(invocation, invocation.config())
+    with open_repository(config, need=Need.WRITE, replica=arguments.replica, clock=invocation.clock) as repository:
+        found = list_snapshots(repository, arguments.source)
+    for one in found:
+        output.record("snapshot", one)
+    if not found:
+        output.note("no snapshots" + (f" of {arguments.source}" if arguments.source else ""))
+        return EXIT_DONE
+    output.table(
+        ("snapshot", "source", "time", "entries", "size", "new", "replicas"),
+        [
+            (
+                one.snapshot_id[:ID_DIGITS_SHOWN],
+                one.source,
+                utc_time(one.committed_utc),
+                str(one.counts.entries),
+                compact_bytes(one.counts.bytes_total),
+                compact_bytes(one.counts.bytes_new),
+                ",".join(one.replicas),
+            )
+            for one in found
+        ],
+        right=frozenset({"entries", "size", "new"}),
+    )
+    return EXIT_DONE
+
+
+COMMAND = Command(
+    name="snapshots",
+    summary="list snapshots and the replicas that hold them",
+    description=(
+        "List snapshots by the time they were committed: id, source, time, entries, size, new bytes, and the reachable "
+        "replicas that hold each. Any unique prefix of an id names a snapshot in other commands."
+    ),
+    example="farshore snapshots home --json | jq -r .snapshot_id",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=OPENING,
+)

@@ -1,0 +1,195 @@
+"""`farshore status`: are the replicas there, level and proven? For people and for monitoring."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import Command, Invocation
+from farshore.cli.passphrase import able_to_write
+from farshore.cli.wording import shown_text, utc_time
+from farshore.errors import (
+    EXIT_DONE,
+    EXIT_WARNINGS,
+    BackupOverdue,
+    ConfigInvalid,
+    SecretUnavailable,
+    StoreUnavailable,
+    VerifyFailed,
+)
+
+if TYPE_CHECKING:
+    from farshore.config import Config
+    from farshore.model import ReplicaStatus
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--max-age",
+        type=duration,
+        metavar="DURATION",
+        help="fail when the newest snapshot of a configured source is older, for instance 26h (default: its rpo)",
+    )
+
+
+def duration(text: str) -> timedelta:
+    """Return a duration given on the command line."""
+    from farshore.config import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAge:
+    """How old the newest snapshot of a source is, and how old it may be."""
+
+    source: str
+    latest_utc: datetime | None  # when reading the source began: the snapshot shows no later state
+    age: timedelta | None
+    allowed: timedelta | None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the newest snapshot is older than allowed, or there is none."""
+        return self.allowed is not None and (self.age is None or self.age > self.allowed)
+
+
+def execute(invocation: Invocation) -> int:
+    """Ask every replica, then look at the age of every source where an age is allowed."""
+    from farshore.ops.status import repository_status
+
+    config, output = invocation.config(), invocation.output
+    replicas = repository_status(config, clock=invocation.clock)
+    for one in replicas:
+        output.record("replica", one, state=state_of(one))
+    output.table(
+        ("replica", "region", "state", "snapshots", "behind", "latest", "last check"),
+        [
+            (
+                one.replica,
+                one.region,
+                state_of(one),
+                str(one.snapshots) if one.reachable else "",
+                str(one.behind) if one.reachable else "",
+                utc_time(one.latest_utc),
+                _told_check(one),
+            )
+            for one in replicas
+        ],
+        right=frozenset({"snapshots", "behind"}),
+    )
+    for one in replicas:
+        if one.error:
+            output.warning(f"{one.replica} ({one.url}): {one.error_code}: {shown_text(one.error)}")
+    ages = _source_ages(invocation, config, replicas)
+    return _verdict(invocation, replicas, ages)
+
+
+def state_of(replica: ReplicaStatus) -> str:
+    """Return one word for a replica: unreachable, damaged, behind or level."""
+    if not replica.reachable:
+        return "unreachable"
+    if replica.last_check_clean is False:
+        return "damaged"
+    return "behind" if replica.behind else "level"
+
+
+def exit_code_of(replicas: Sequence[ReplicaStatus], overdue: Sequence[SourceAge]) -> int:
+    """Return the exit code for monitoring; the first that applies: damage, overdue, unreachable, behind, done."""
+    states = {state_of(one) for one in replicas}
+    if "damaged" in states:
+        return VerifyFailed.exit_code
+    if overdue:
+        return BackupOverdue.exit_code
+    if "unreachable" in states:
+        return StoreUnavailable.exit_code
+    return EXIT_WARNINGS if "behind" in states else EXIT_DONE
+
+
+def _told_check(replica: ReplicaStatus) -> str:
+    if replica.last_check_utc is None:
+        return "never" if replica.reachable else ""
+    return f"{utc_time(replica.last_check_utc)} {'clean' if replica.last_check_clean else 'DAMAGED'}"
+
+
+def _source_ages(invocation: Invocation, config: Config, replicas: Sequence[ReplicaStatus]) -> list[SourceAge]:
+    """Return the age of each configured source, from the commit records that a quorum may hold.
+
+    Without `--max-age` and without any rpo, nobody asked: no key is needed and nothing is returned.
+    """
+    from farshore.ops.catalog import list_snapshots
+    from farshore.ops.opening import Need, open_repository
+
+    output, limit = invocation.output, invocation.arguments.max_age
+    allowed = {name: limit or source.rpo for name, source in config.sources.items()}
+    if not any(allowed.values()) or not any(one.reachable for one in replicas):
+        return []
+    with open_repository(able_to_write(invocation, config), need=Need.WRITE, clock=invocation.clock) as repository:
+        found = list_snapshots(repository)
+    away = sum(not one.reachable for one in replicas)
+    counted = [one for one in found if len(one.replicas) + away >= config.repository.quorum]
+    now = invocation.clock.now_utc()
+    ages: list[SourceAge] = []
+    for name, age_max in allowed.items():
+        latest = max((one.started_utc for one in counted if one.source == name), default=None)
+        ages.append(SourceAge(name, latest, None if latest is None else now - latest, age_max))
+    for one in ages:
+        output.record("source", one, overdue=one.overdue)
+    output.line()
+    output.table(
+        ("source", "latest", "age", "allowed", "state"),
+        [
+            (
+                one.source,
+                utc_time(one.latest_utc),
+                format_age(one.age),
+                format_age(one.allowed),
+                "overdue" if one.overdue else "fresh" if one.allowed else "",
+            )
+            for one in ages
+        ],
+    )
+    return ages
+
+
+def format_age(age: timedelta | None) -> str:
+    """Return an age or a limit such as `1d2h`, or nothing."""
+    from farshore.config import format_duration
+
+    return "" if age is None else format_duration(age)
+
+
+def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], ages: Sequence[SourceAge]) -> int:
+    """Tell what is graver than a warning as errors, and return the exit code."""
+    overdue = [one for one in ages if one.overdue]
+    damaged = [one.replica for one in replicas if state_of(one) == "damaged"]
+    if damaged:
+        invocation.output.error(VerifyFailed(f"the last check found damage at {', '.join(damaged)}"))
+    for one in overdue:
+        age = f"is {format_age(one.age)} old" if one.age else "is missing: there is none"
+        said = f"the newest snapshot of {one.source} {age}; {format_age(one.allowed)} is allowed"
+        invocation.output.error(BackupOverdue(said))
+    return exit_code_of(replicas, overdue)
+
+
+COMMAND = Command(
+    name="status",
+    summary="tell whether replicas are there, level and proven",
+    description=(
+        "Show for each replica whether it is reachable, how many snapshots it holds, how many it is behind the others, "
+        "and its last check; and for each source with an rpo (or with --max-age) whether its newest snapshot is young "
+        "enough. The exit code is made for monitoring: the first that applies of 62, 65, 20, 3, 0."
+    ),
+    example="farshore status --max-age 26h || alert 'farshore: look at the backups'",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=(ConfigInvalid, SecretUnavailable, StoreUnavailable, VerifyFailed, BackupOverdue),
+    exits=((EXIT_WARNINGS, "a replica is behind the others"),),
+)

@@ -1,0 +1,107 @@
+"""`farshore verify`: prove that the replicas hold what they should, and say what damage touches."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.passphrase import able_to_read
+from farshore.cli.progress import reporter_for
+from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text
+from farshore.errors import EXIT_DONE, VerifyFailed
+
+if TYPE_CHECKING:
+    from farshore.model import DamagedObject
+
+PATHS_SHOWN_MAX = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--read-data",
+        nargs="?",
+        type=percent,
+        const=100.0,
+        default=0.0,
+        metavar="PERCENT",
+        help="also read and check this share of the packs' content; all of it without a figure",
+    )
+    parser.add_argument("--replica", metavar="NAME", help="check this replica alone")
+
+
+def percent(text: str) -> float:
+    """Return a share in percent, above 0 and at most 100."""
+    try:
+        share = float(text.removesuffix("%"))
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 100:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 100, not {text!r}")
+    return share
+
+
+def execute(invocation: Invocation) -> int:
+    """Check, record the check, and report."""
+    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.verify import verify_repository
+
+    arguments, output = invocation.arguments, invocation.output
+    config = able_to_read(invocation, invocation.config())
+    with (
+        open_repository(config, need=Need.READ, replica=arguments.replica, clock=invocation.clock) as repository,
+        reporter_for(invocation) as progress,
+    ):
+        result = verify_repository(
+            repository,
+            replica=arguments.replica,
+            read_data_percent=arguments.read_data,
+            engine="cli",
+            progress=progress,
+            clock=invocation.clock,
+        )
+    output.record("verify", result, clean=result.clean)
+    for damaged in result.damaged:
+        output.line("\n".join(told_damage(damaged)))
+    read = f", {human_bytes(result.bytes_read)} of content read" if result.read_data_percent else ""
+    output.line(
+        f"checked {count_of(result.objects, 'object')} of {count_of(result.snapshots, 'snapshot')} at "
+        f"{', '.join(result.replicas)}{read} in {elapsed(result.finished_utc - result.started_utc)}: "
+        f"{'clean' if result.clean else count_of(len(result.damaged), 'damaged object')}"
+    )
+    if result.clean:
+        return EXIT_DONE
+    where = sorted({damaged.replica for damaged in result.damaged})
+    output.error(VerifyFailed(f"{count_of(len(result.damaged), 'object')} damaged or missing at {', '.join(where)}"))
+    return VerifyFailed.exit_code
+
+
+def told_damage(damaged: DamagedObject) -> list[str]:
+    """Return the lines that tell of one damaged object and what it touches."""
+    lines = [f"{damaged.replica}: {damaged.name} is {damaged.code}: {shown_text(damaged.detail)}"]
+    if damaged.snapshots:
+        lines.append(f"  snapshots: {', '.join(one[:12] for one in damaged.snapshots)}")
+    lines.extend(f"  path: {shown_path(path)}" for path in damaged.paths[:PATHS_SHOWN_MAX])
+    if damaged.paths_total > min(len(damaged.paths), PATHS_SHOWN_MAX):
+        lines.append(f"  and {count_of(damaged.paths_total - PATHS_SHOWN_MAX, 'more path')}")
+    if not damaged.snapshots and not damaged.paths:
+        lines.append("  no snapshot needs it")
+    return lines
+
+
+COMMAND = Command(
+    name="verify",
+    summary="check every replica, and say what damage touches",
+    description=(
+        "Check that every replica holds every object of every snapshot it lists, by name, size and checksum, and that "
+        "keys, indexes and manifests decode. With --read-data the packs' content is read and checked too. Damage is "
+        "told with the snapshots and paths it touches."
+    ),
+    example="farshore verify --read-data=5\nfarshore verify --replica vault --read-data",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=(*OPENING, VerifyFailed),
+    shows_progress=True,
+    interrupted="nothing was changed; run it again for a result",
+)

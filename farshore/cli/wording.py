@@ -1,0 +1,72 @@
+"""How figures, times and names look to people. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_STEP = 1024
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def human_bytes(count: int) -> str:
+    """Return a size by its binary unit, such as `1.5 GiB`."""
+    size, unit = float(count), 0
+    while abs(size) >= _STEP and unit < len(_UNITS) - 1:
+        size /= _STEP
+        unit += 1
+    shown = f"{size:.0f}" if unit == 0 or abs(size) >= 100 else f"{size:.1f}"
+    if shown == str(_STEP) and unit < len(_UNITS) - 1:  # 1023.7 KiB reads 1.0 MiB
+        shown, unit = "1.0", unit + 1
+    return f"{shown} {_UNITS[unit]}"
+
+
+def compact_bytes(count: int) -> str:
+    """Return a size without a space, so that columns stay columns for cut and awk."""
+    return human_bytes(count).replace(" ", "")
+
+
+def count_of(count: int, noun: str, plural: str = "") -> str:
+    """Return `1 entry`, `2,000 entries`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {plural or noun + 's'}"
+
+
+def utc_time(moment: datetime | None) -> str:
+    """Return a moment in UTC to the second, such as `2026-11-21T05:00:00Z`, or `-`."""
+    if moment is None:
+        return "-"
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc_time_exact(moment: datetime) -> str:
+    """Return a moment in UTC to the microsecond where it has any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def elapsed(duration: timedelta) -> str:
+    """Return how long something took: `0.8 s`, `4 min 5 s`, `2 h 10 min`."""
+    seconds = duration.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, left_s = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {left_s} s"
+    hours, left_minutes = divmod(minutes, 60)
+    return f"{hours} h {left_minutes} min"
+
+
+def shown_path(path: bytes) -> str:
+    """Return a path on one line: bytes that are no UTF-8, and characters that would move the cursor, as escapes."""
+    return shown_text(path.decode("utf-8", "backslashreplace"))
+
+
+def shown_text(text: str) -> str:
+    """Return text that a terminal shows as it is: no line ends, no control characters, no lone surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
