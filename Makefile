@@ -44,7 +44,7 @@ fmt: environment ## Format the code and apply the safe fixes
 
 .PHONY: docs
 docs: environment ## Write the pages that are made from code (docs/errors.md)
-	$(python) -m tests.unit.errors_page
+	$(python) -m farshore.cli.errors_page >docs/errors.md
 
 .PHONY: lock
 lock: environment ## Choose versions anew from pyproject.toml and record their hashes
