@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -40,6 +41,18 @@ ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb", "os.puten
 CLOCK = "farshore/clock.py"
 PRINTERS = ("farshore/cli/", "flows/")
 READERS_OF_ENVIRONMENT = ("farshore/cli/", "farshore/config/")
+PROPER_NOUNS = {
+    "Azure",
+    "Debian",
+    "DuckDB",
+    "Farshore",
+    "Linux",
+    "Parquet",
+    "Postgres",
+    "PostgreSQL",
+    "Prefect",
+    "Python",
+}
 FRONTS = {"farshore/__init__.py", "farshore/config/__init__.py"}  # the only packages that stand for their modules
 
 
@@ -140,9 +153,29 @@ def inward_imports(tree: Tree) -> Iterator[Finding]:
                         yield file.at(node.lineno, f"{file.path.split('/', 1)[0]} may not import {name}")
 
 
+def error_messages(tree: Tree) -> Iterator[Finding]:
+    """A message is a clause that can stand after a colon: lower case, no full stop. A hint is a sentence."""
+    for file in tree.python(*OURS):
+        for node in ast.walk(file.module):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
+                continue
+            start, end = _ends(node.exc.args[0])
+            if re.match("[A-Z][a-z]", start) and start.split(maxsplit=1)[0].rstrip(",:'s") not in PROPER_NOUNS:
+                yield file.at(node.lineno, f"the message starts with a capital: {start[:40]!r}")
+            if end.endswith("."):
+                yield file.at(node.lineno, f"the message ends with a full stop: {end[-40:]!r}")
+
+
 def code_in_deployments(tree: Tree) -> Iterator[Finding]:
     for file in tree.python("deployments"):
         yield file.at(1, "deployments are data; code belongs to flows, tasks or farshore")
+
+
+def _ends(message: ast.expr) -> tuple[str, str]:
+    """Return the literal text a message starts and ends with; nothing where that is computed."""
+    parts = message.values if isinstance(message, ast.JoinedStr) else [message]
+    texts = [part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else "" for part in parts]
+    return texts[0], texts[-1]
 
 
 def _uses(file: Source, banned: tuple[str, ...], why: str) -> Iterator[Finding]:
@@ -186,5 +219,6 @@ RULES = (
     shadowing_flows,
     classes_in_flows,
     inward_imports,
+    error_messages,
     code_in_deployments,
 )

@@ -17,7 +17,7 @@ _HOST_PARTS = ("pypi" + r"\.org", "python" + "hosted", "npm" + r"js\.(?:org|com)
 _OPTIONS = ("index" + "[-_]url", "extra" + "[-_]index", "find" + "[-_]links", "trusted" + "[-_]host")
 FORBIDDEN = (
     ("an address of a package index", re.compile("|".join(_HOST_PARTS), re.IGNORECASE)),
-    ("an option that names a package index", re.compile("|".join(_OPTIONS), re.IGNORECASE)),
+    ("an option that names a package index", re.compile(f"(?<!no-emit-)(?:{'|'.join(_OPTIONS)})", re.IGNORECASE)),
     ("an address recorded by a package lock", re.compile('"resol' + 'ved"')),
     ("a path of one machine", re.compile(r"(?<![\w.~}$*-])/(?:ro" + "ot|wo" + "rk|fa" + "rm|Us" + r"ers/\w+)/")),
     ("a private key", re.compile("BEGIN " + r"(?:[A-Z0-9]+ )*PRIVATE KEY")),
