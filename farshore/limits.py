@@ -21,16 +21,19 @@ FRAME_BYTES = 1 * MIB  # sealed objects are read at random by frames of this siz
 READ_BYTES = 8 * MIB  # one read from a source
 
 # --- objects ---------------------------------------------------------------------------------------------------------
+CACHED_OBJECT_BYTES_MAX = 256 * MIB  # manifests up to this are fetched whole, once; larger ones are read by frame
 SMALL_OBJECT_BYTES_MAX = 16 * MIB  # header, slots, commits, leases: anything larger is not one of ours
 MULTIPART_BYTES_MIN = 64 * MIB  # objects above this are sent in parts
 MULTIPART_PART_BYTES = 32 * MIB  # S3 allows 10,000 parts of at least 5 MiB: objects up to 312 GiB
+COMPARE_BYTES_MAX = 1 * MIB  # a name that is taken: up to here bytes are compared, above it the provider's checksum
+LIST_PAGE_OBJECTS = 1000  # what S3 gives at most; the others follow, so a page is one request everywhere
 MANIFEST_ROWS_PER_GROUP = 16 * 1024  # a row group in memory is about 8 MB
 FRAGMENT_PACKS_MAX = 64  # an index fragment covers at most this many packs, so a killed run keeps most of its work
 ENTRY_PATH_BYTES_MAX = 64 * KIB  # longer than any kernel path; a reader refuses more
 
 # --- time ------------------------------------------------------------------------------------------------------------
-LEASE_S = 3600.0  # a writer silent for this long is dead
-LEASE_BEAT_S = 600.0  # a new beat is written this often: six small objects an hour
+LEASE_S = 900.0  # a writer silent for this long is dead
+LEASE_BEAT_S = 240.0  # a new beat is written this often: fifteen small objects an hour
 CLOCK_SKEW_S_MAX = 300.0  # more than this between host and store and leases cannot be ordered
 CONNECT_TIMEOUT_S = 10.0  # a replica that does not answer by then is down
 READ_TIMEOUT_S = 60.0  # longest silence within one request
@@ -42,6 +45,7 @@ RETRY_WAIT_S_MAX = 20.0  # longest wait between two attempts
 READ_THREADS = 4  # reading and hashing; kernels release the GIL
 SEAL_THREADS = 2  # compressing and sealing
 UPLOADS_PER_REPLICA = 4  # concurrent puts to one replica
+STORE_CONNECTIONS = 16  # kept open to one replica: uploads, and the reads of restore and verify beside them
 WINDOW_PACKS = 4  # packs a slow replica may lag before the others wait for it
 WINDOW_WAIT_S = 120.0  # how long the others wait before a laggard is left behind for this run
 IN_FLIGHT_BYTES = 32 * MIB  # plain bytes between reading and sealing
@@ -71,5 +75,15 @@ ARGON2_LANES_MAX = 64
 
 # --- audit -----------------------------------------------------------------------------------------------------------
 AUDIT_FILE_ROWS_MAX = 64 * 1024  # rows of one audit file: about 100 MB of memory while encoding, 3 MB stored
+AUDIT_FILE_BYTES_MAX = 256 * MIB  # a reader refuses more, so that a planted file cannot fill its memory
 AUDIT_OUTBOX_BYTES_MAX = 256 * MIB  # audit files kept for replicas that are away; older ones are left for a heal
 AUDIT_DOWNLOADS = 16  # audit files are small, so fetching them waits on round trips
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+BATCH_ITEMS_MAX = 128  # small files handed to a reading thread at a time
+BATCH_BYTES_MAX = 4 * MIB  # likewise, by size
+SMALL_FILE_BYTES_MAX = 4 * MIB  # a larger file is streamed through the sealing thread
+PENDING_UNITS_MAX = 16  # batches between walking and sealing; times BATCH_BYTES_MAX bounds the memory
+PROBLEMS_KEPT_MAX = 1000  # of a result; the count is exact
+ORPHAN_PACKS_MAX = 256  # packs of killed runs whose footers are read to adopt them; more wait for the next run
+HEAD_OBJECTS_MAX = 200  # up to here presence is asked object by object, beyond by one listing

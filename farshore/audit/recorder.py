@@ -15,6 +15,7 @@ from farshore.audit import chain, names
 from farshore.audit.outbox import Head, Outbox, Parcel
 from farshore.audit.privacy import without_paths
 from farshore.audit.rows import TABLE_OF_ROW, AuditRow
+from farshore.audit.schema import TABLES
 from farshore.audit.tables import Stamp, encode_rows
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid, Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
@@ -91,15 +92,24 @@ class AuditRecorder:
         """Take one row. Memory stays bounded: every `AUDIT_FILE_ROWS_MAX` rows of a table become compressed bytes."""
         table = TABLE_OF_ROW[type(row)]
         with self._lock:
-            run = self._runs.get(row.run_id)
-            if run is None:
-                run = self._runs[row.run_id] = _Run(self._clock.random_bytes(4).hex())
+            run = self._run(row.run_id)
             rows = run.rows[table]
             rows.append(row if self._paths else without_paths(row))
             if len(rows) < AUDIT_FILE_ROWS_MAX:
                 return
             full, run.rows[table] = rows, []
-        self._encode(run, table, full)
+        self._encode(run, row.run_id, table, full)
+
+    def add_columns(self, run_id: str) -> None:
+        """Take an empty file of every table.
+
+        The run that makes a repository calls it, so that every engine can be told of every table before the first
+        restore or verify has written a row.
+        """
+        with self._lock:
+            run = self._run(run_id)
+        for table in TABLES:
+            self._encode(run, run_id, table, [])
 
     def flush(self, run_id: str) -> AuditWritten:
         """Seal what was added for the run and give every replica what it lacks, of this and of earlier flushes.
@@ -119,17 +129,23 @@ class AuditRecorder:
                 with self._lock:
                     rows = run.rows.pop(table)
                 if rows:
-                    self._encode(run, table, rows)
+                    self._encode(run, run_id, table, rows)
             if run.encoded:
                 self._seal(run_id, run)
         return AuditWritten(run.objects if run else (), self._send())
 
-    def _encode(self, run: _Run, table: str, rows: list[AuditRow]) -> None:
+    def _run(self, run_id: str) -> _Run:
+        run = self._runs.get(run_id)
+        if run is None:
+            run = self._runs[run_id] = _Run(self._clock.random_bytes(4).hex())
+        return run
+
+    def _encode(self, run: _Run, run_id: str, table: str, rows: list[AuditRow]) -> None:
         recorded_utc = self._clock.now_utc()
         data = encode_rows(table, rows, Stamp(self._repository_id, recorded_utc))
         with self._lock:
             run.parts += 1
-            name = names.file_name(table, recorded_utc.date(), rows[0].run_id, run.token, run.parts)
+            name = names.file_name(table, recorded_utc.date(), run_id, run.token, run.parts)
             run.encoded.append((name, data))
 
     def _seal(self, run_id: str, run: _Run) -> None:

@@ -1,0 +1,148 @@
+"""The local copy of one replica's audit files. They are immutable, so each is fetched once and kept for ever.
+
+    <cache_dir>/audit/<repository id>/<replica>/<table>/date=YYYY-MM-DD/*.parquet
+
+One folder per replica, so that what one replica lost or altered is not papered over by another. Processes may share a
+cache: a file appears whole, by a rename, after its content was checked.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from farshore.audit import names
+from farshore.audit.rows import SCHEMA_VERSION
+from farshore.audit.schema import TABLES
+from farshore.audit.tables import decode_table, encode_empty
+from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreFull
+from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
+from farshore.stores.base import ObjectInfo, Store
+
+# An empty file of each table stands beside the real ones, so that every engine knows every column of a new repository.
+_COLUMNS_FILE = f"date=1970-01-01/columns-{SCHEMA_VERSION}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What a sync left: `root` holds a folder per table; `damaged` says per table what is wrong at the replica."""
+
+    root: Path
+    damaged: dict[str, FarshoreError]
+
+
+def cache_root(cache_dir: Path, repository_id: str, replica: str) -> Path:
+    """Return the folder of one replica of one repository."""
+    return cache_dir / "audit" / repository_id / f"_{quote(replica, safe='')}"
+
+
+def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str) -> Synced:
+    """Fetch the files of `tables` that are not here yet; every other table gets its columns and stays as it is.
+
+    A file that is damaged, or that was seen before and is now gone, is no failure of the sync: its table is reported.
+
+    Raises:
+        StoreUnavailable, StoreDenied, BucketNotFound: As the store said; what was fetched is kept.
+        StoreFull, ConfigInvalid: The cache directory has no space or cannot be used.
+    """
+    try:
+        for table in TABLES:
+            columns_file = root / table / _COLUMNS_FILE
+            if not columns_file.exists():
+                _write(columns_file, encode_empty(table))
+        damaged = {}
+        with ThreadPoolExecutor(AUDIT_DOWNLOADS, thread_name_prefix="audit") as threads:
+            for table in sorted(set(tables)):
+                trouble = _sync_table(store, root, table, replica, threads)
+                if trouble:
+                    damaged[table] = trouble
+        return Synced(root, damaged)
+    except OSError as error:
+        raise _explain(root, error) from error
+
+
+def drop_damaged(root: Path, tables: Iterable[str]) -> bool:
+    """Remove local files that no longer read as they did when they were fetched; return whether there were any."""
+    found = False
+    for table in tables:
+        for path in sorted((root / table).glob("date=*/*.parquet")):
+            try:
+                decode_table(table, path.name, path.read_bytes())
+            except ObjectCorrupt:
+                path.unlink(missing_ok=True)
+                found = True
+    return found
+
+
+def _sync_table(
+    store: Store, root: Path, table: str, replica: str, threads: ThreadPoolExecutor
+) -> FarshoreError | None:
+    listed = {info.name: info for info in store.list(f"{names.AUDIT_PREFIX}{table}/") if names.table_of(info.name)}
+    present = _present(root, table)
+    wanted = [info for name, info in listed.items() if present.get(name) != info.size]
+    troubles = [trouble for trouble in threads.map(lambda info: _fetch(store, root, table, info), wanted) if trouble]
+    gone = sorted(present.keys() - listed.keys())
+    if gone:
+        # An audit file is never deleted, so its absence is damage and not an answer of fewer rows.
+        troubles.append(
+            ObjectNotFound(
+                f"{len(gone)} audit files that it had are gone, the first of them {gone[0]}",
+                "Query another replica with --replica, and run 'farshore verify' on this one.",
+            )
+        )
+    if not troubles:
+        return None
+    first = troubles[0]
+    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+    return type(first)(
+        f"table {table} at replica {replica}: {first.message}{more}",
+        "Query another replica with --replica; the other tables of this one can be queried.",
+    )
+
+
+def _present(root: Path, table: str) -> dict[str, int]:
+    found = {}
+    for folder in sorted((root / table).glob("date=*")):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = f"{names.AUDIT_PREFIX}{table}/{folder.name}/{entry.name}"
+                if names.table_of(name) and f"{folder.name}/{entry.name}" != _COLUMNS_FILE:
+                    found[name] = entry.stat().st_size
+    return found
+
+
+def _fetch(store: Store, root: Path, table: str, info: ObjectInfo) -> FarshoreError | None:
+    if info.size > AUDIT_FILE_BYTES_MAX:
+        return ObjectCorrupt(f"audit file {info.name} has {info.size} bytes, more than any of ours")
+    try:
+        data = store.get(info.name)
+        if len(data) != info.size:
+            raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
+        decode_table(table, info.name, data)
+    except (ObjectCorrupt, ObjectNotFound) as error:
+        return error
+    _write(root / info.name.removeprefix(names.AUDIT_PREFIX), data)
+    return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    # Not synced to disk: a file cut short by a power cut differs in size from the listing and is fetched again.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+def _explain(root: Path, error: OSError) -> FarshoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"no space is left in the cache directory {root}", "Free or add space there.")
+    return ConfigInvalid(
+        f"the cache directory {root} cannot be used: {error.strerror}",
+        "Point it at a directory that this user can write.",
+    )

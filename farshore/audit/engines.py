@@ -1,0 +1,198 @@
+"""The SQL engines that `farshore sql` can run over a local folder of audit files. One function per engine.
+
+DuckDB comes with Farshore. The others are optional: each is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from farshore.audit.schema import PARTITION_COLUMN, TABLES
+from farshore.audit.views import VIEWS
+from farshore.errors import Bug, QueryInvalid, ToolUnavailable
+
+_CHDB_UNREADABLE = ("INCORRECT_DATA", "PARQUET_EXCEPTION", "CANNOT_EXTRACT_TABLE_STRUCTURE", "CANNOT_READ_ALL_DATA")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTable:
+    """The answer to a query: plain Python values, times timezone-aware in UTC."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+
+
+class CopyUnreadable(Exception):
+    """The engine could not read a local file. Internal: the caller fetches it again or reports it."""
+
+
+def run_sql(engine: str, root: Path, sql: str) -> QueryTable:
+    """Run one statement over the tables below `root`, one folder each, and the views.
+
+    Raises:
+        QueryInvalid: The engine refuses the statement; the message is its own.
+        CopyUnreadable: A file below `root` is damaged.
+        ToolUnavailable: The engine is not installed.
+    """
+    return ENGINES[engine](root, sql)
+
+
+def define_duckdb(connection: duckdb.DuckDBPyConnection, root: str) -> None:
+    """Define the tables below `root`, a folder or an s3:// address, and all views. Used over a bucket as well."""
+    for table in TABLES:
+        connection.execute(f"CREATE VIEW {table} AS {_duckdb_select(table, root)}")
+    for name, view in VIEWS.items():
+        connection.execute(f"CREATE VIEW {name} AS {view.sql}")
+
+
+def _duckdb_select(table: str, root: str) -> str:
+    columns = ", ".join((*(column.name for column in TABLES[table].columns), PARTITION_COLUMN))
+    place = f"{root}/{table}/{PARTITION_COLUMN}=*/*.parquet".replace("'", "''")
+    return (  # only names of ours and an escaped path
+        f"SELECT {columns} FROM read_parquet('{place}', union_by_name=true, hive_partitioning=true, "  # noqa: S608
+        f"hive_types={{'{PARTITION_COLUMN}': DATE}})"
+    )
+
+
+def _run_duckdb(root: Path, sql: str) -> QueryTable:
+    connection = duckdb.connect(
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
+    )
+    with connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET allowed_directories = ?", [[str(root)]])
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            define_duckdb(connection, glob.escape(str(root)))
+            answer = connection.execute(sql)
+            columns = tuple(column[0] for column in answer.description or ())
+            return QueryTable(columns, [_plain_row(row) for row in answer.fetchall()])
+        except duckdb.InterruptException as error:
+            raise KeyboardInterrupt from error
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise CopyUnreadable(str(error).strip()) from error
+        except (duckdb.InternalException, duckdb.FatalException) as error:
+            raise Bug(f"DuckDB failed: {error}") from error
+        except duckdb.Error as error:
+            raise QueryInvalid(str(error).strip()) from error
+
+
+def _run_polars(root: Path, sql: str) -> QueryTable:
+    polars = _load("polars")
+    hive_schema = {PARTITION_COLUMN: polars.Date}
+    frames = {
+        table: polars.scan_parquet(
+            f"{glob.escape(str(root / table))}/{PARTITION_COLUMN}=*/*.parquet",
+            hive_partitioning=True,
+            hive_schema=hive_schema,
+            missing_columns="insert",
+            extra_columns="ignore",
+        )
+        for table in TABLES
+    }
+    try:
+        context = polars.SQLContext(frames)
+        for name, view in VIEWS.items():
+            context.register(name, context.execute(view.sql, eager=False))
+        answer = context.execute(sql, eager=True)
+        return QueryTable(tuple(answer.columns), [_plain_row(row) for row in answer.rows()])
+    except polars.exceptions.ComputeError as error:
+        raise CopyUnreadable(str(error).strip()) from error
+    except (polars.exceptions.PolarsError, OSError) as error:
+        raise QueryInvalid(str(error).strip()) from error
+
+
+def _run_datafusion(root: Path, sql: str) -> QueryTable:
+    datafusion = _load("datafusion")
+    context = datafusion.SessionContext()
+    for table in TABLES:
+        context.register_parquet(
+            table, root / table, table_partition_cols=[(PARTITION_COLUMN, pa.date32())], skip_metadata=True
+        )
+    everything = datafusion.SQLOptions()
+    only_read = everything.with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
+    try:
+        for name, view in VIEWS.items():
+            context.register_view(name, context.sql(view.sql))
+        frame = context.sql_with_options(sql, only_read)
+        batches = frame.collect()
+        answer = pa.Table.from_batches(batches, schema=frame.schema())
+        return QueryTable(tuple(answer.column_names), _arrow_rows(answer))
+    except Exception as error:
+        message = str(error).strip()
+        if "Parquet error" in message:
+            raise CopyUnreadable(message) from error
+        raise QueryInvalid(message) from error
+
+
+def _run_chdb(root: Path, sql: str) -> QueryTable:
+    sessions = _load("chdb.session")
+    with sessions.Session() as session:
+        session.query("SET join_use_nulls = 1, use_hive_partitioning = 1, schema_inference_mode = 'union'")
+        for table in TABLES:
+            place = f"{root}/{table}/{PARTITION_COLUMN}=*/*.parquet".replace("'", "''")
+            session.query(f"CREATE VIEW {table} AS SELECT * FROM file('{place}', 'Parquet')")  # noqa: S608
+        for name, view in VIEWS.items():
+            session.query(f"CREATE VIEW {name} AS {view.sql}")
+        try:
+            data = session.query(sql, "ArrowStream").bytes()
+        except Exception as error:
+            message = str(error).strip()
+            if any(code in message for code in _CHDB_UNREADABLE):
+                raise CopyUnreadable(message) from error
+            raise QueryInvalid(message) from error
+    answer = pa.ipc.open_stream(pa.BufferReader(data)).read_all()
+    return QueryTable(tuple(answer.column_names), _arrow_rows(answer))
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise ToolUnavailable(
+            f"the SQL engine {package} is not installed", f"Install it with 'pip install {package}', or use duckdb."
+        ) from error
+
+
+def _arrow_rows(table: pa.Table) -> list[tuple[object, ...]]:
+    columns = [column.to_pylist() for column in table.columns]
+    return [_plain_row(row) for row in zip(*columns, strict=True)]
+
+
+def _plain_row(row: Iterable[Any]) -> tuple[object, ...]:
+    return tuple(_plain(value) for value in row)
+
+
+def _plain(value: Any) -> object:
+    """Return one value as every engine should give it: times in UTC, whole decimals as integers."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+ENGINES: Mapping[str, Callable[[Path, str], QueryTable]] = {
+    "duckdb": _run_duckdb,
+    "datafusion": _run_datafusion,
+    "polars": _run_polars,
+    "chdb": _run_chdb,
+}

@@ -1,0 +1,101 @@
+"""SQL over the audit tables of one replica, whatever cloud it lies in: a local copy of its files, and an engine."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from farshore.audit.cache import Synced, cache_root, drop_damaged, sync_tables
+from farshore.audit.engines import ENGINES, CopyUnreadable, QueryTable, run_sql
+from farshore.audit.schema import PARTITION_COLUMN, TABLES
+from farshore.audit.statements import check_read_only
+from farshore.audit.views import VIEWS, tables_of
+from farshore.errors import QueryInvalid
+from farshore.stores.base import Store
+
+_WORD = re.compile(r"\w+")
+_UNKNOWN = (  # how engines name what they do not know
+    re.compile(r"Table with name \"?(\w+)\"? does not exist"),
+    re.compile(r"[Rr]eferenced column \"(\w+)\" not found"),
+    re.compile(r"does not have a column named \"(\w+)\""),
+    re.compile(r"table '(?:\w+\.)*(\w+)' not found"),
+    re.compile(r"No field named \"?(?:\w+\.)*(\w+)\"?"),
+    re.compile(r"relation '(\w+)' was not found"),
+    re.compile(r"unable to find column \"(\w+)\""),
+    re.compile(r"Unknown (?:table )?expression identifier [`'](\w+)[`']"),
+)
+
+
+def query(
+    store: Store, cache_dir: Path, sql: str, *, repository_id: str, replica: str, engine: str = "duckdb"
+) -> QueryTable:
+    """Return the answer to one reading statement over the tables and views of docs/audit.md.
+
+    Fetches only files of the tables that the statement names and that are not in `cache_dir` yet; safe to call from
+    many processes at once. With DuckDB the statement can read nothing but the audit tables of this replica.
+
+    Raises:
+        QueryInvalid: The statement is wrong, or would do more than read; the message is the engine's.
+        ObjectCorrupt, ObjectNotFound: A table that the statement names has a damaged file here, or has lost one.
+        ToolUnavailable: The engine is not installed.
+        StoreUnavailable, StoreDenied, BucketNotFound: As the store said.
+        StoreFull, ConfigInvalid: The cache directory has no space or cannot be used.
+    """
+    if engine not in ENGINES:
+        raise QueryInvalid(f"no SQL engine is called {engine!r}", f"Choose one of: {', '.join(ENGINES)}.")
+    check_read_only(sql, engine)
+    tables = _tables_named(sql)
+    synced = _sync(store, cache_root(cache_dir, repository_id, replica), tables, replica)
+    try:
+        return _run(engine, synced, sql)
+    except CopyUnreadable as error:
+        # The local copy was whole when it was fetched, so the disk spoilt it since: fetch it again, once.
+        if not drop_damaged(synced.root, tables):
+            raise _explained(str(error)) from error
+    synced = _sync(store, synced.root, tables, replica)
+    try:
+        return _run(engine, synced, sql)
+    except CopyUnreadable as error:
+        raise _explained(str(error)) from error
+
+
+def _sync(store: Store, root: Path, tables: frozenset[str], replica: str) -> Synced:
+    synced = sync_tables(store, root, tables, replica)
+    for trouble in synced.damaged.values():
+        raise trouble
+    return synced
+
+
+def _run(engine: str, synced: Synced, sql: str) -> QueryTable:
+    try:
+        return run_sql(engine, synced.root, sql)
+    except QueryInvalid as error:
+        raise _explained(error.message) from error
+
+
+def _tables_named(sql: str) -> frozenset[str]:
+    # By word and not by parser: that holds for every dialect, and a word too many costs only a look at a listing.
+    words = {word.lower() for word in _WORD.findall(sql)}
+    return frozenset(table for name in words & _known_columns().keys() for table in tables_of(name))
+
+
+def _known_columns() -> Mapping[str, tuple[str, ...]]:
+    """Return the columns of every table; views are named with none, because the engine derives them."""
+    columns = {name: (*(column.name for column in table.columns), PARTITION_COLUMN) for name, table in TABLES.items()}
+    return columns | dict.fromkeys(VIEWS, ())
+
+
+def _explained(message: str) -> QueryInvalid:
+    known = _known_columns()
+    for pattern in _UNKNOWN:
+        if match := pattern.search(message):
+            candidates = {*known, *(column for columns in known.values() for column in columns)}
+            near = difflib.get_close_matches(match[1].lower(), sorted(candidates), n=1)
+            nearest = f"Did you mean {near[0]}? " if near else ""
+            return QueryInvalid(
+                message,
+                f"{nearest}The tables are {', '.join(TABLES)}; docs/audit.md describes their columns and views.",
+            )
+    return QueryInvalid(message)
