@@ -236,6 +236,12 @@ class SourceDenied(Denied):
     default_hint = "Check the source's credentials and permissions."
 
 
+class KeyMissing(Denied):
+    code = "key-missing"
+    exit_code = 54
+    default_hint = "Set FARSHORE_PASSPHRASE, or passphrase, identity or credential under [repository]."
+
+
 class Corrupt(FarshoreError):
     """Data is wrong; stop, never retry, look for another copy."""
 

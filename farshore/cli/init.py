@@ -8,7 +8,15 @@ from pathlib import Path
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import VARIABLE, ask_new, with_passphrase
 from farshore.cli.wording import count_of
-from farshore.errors import EXIT_DONE, ConfigInvalid, RepositoryExists, RepositoryMissing, StoreFull, WrongPassphrase
+from farshore.errors import (
+    EXIT_DONE,
+    ConfigInvalid,
+    KeyMissing,
+    RepositoryExists,
+    RepositoryMissing,
+    StoreFull,
+    WrongPassphrase,
+)
 
 LOSS = "without the passphrase or an identity nobody can read the data, and nobody can help: keep one elsewhere"
 
@@ -91,7 +99,7 @@ COMMAND = Command(
     add_arguments=add_arguments,
     execute=execute,
     failures=(
-        *(failure for failure in OPENING if failure not in (RepositoryMissing, WrongPassphrase)),
+        *(failure for failure in OPENING if failure not in (RepositoryMissing, WrongPassphrase, KeyMissing)),
         RepositoryExists,
         StoreFull,
     ),

@@ -78,6 +78,19 @@ def _add(invocation: Invocation, *, recipient: str = "", passphrase: str | None 
     return EXIT_DONE
 
 
+def enroll(invocation: Invocation) -> int:
+    """Leave a write-only credential on this host."""
+    from farshore.ops.initialize import enroll_host
+
+    config = able_to_read(invocation, invocation.config())
+    result = enroll_host(config, clock=invocation.clock)
+    output = invocation.output
+    output.raw({"type": "credential", "path": result.credential, "repository_id": result.repository_id})
+    output.line(f"this host's write-only credential: {result.credential}")
+    output.line("  it adds backups and cannot read one; take the passphrase off this host now")
+    return EXIT_DONE
+
+
 _OPENING_TO_READ = (*OPENING, CredentialCannotRead)
 
 COMMAND = Command(
@@ -124,6 +137,17 @@ COMMAND = Command(
             ),
             example="farshore key add-passphrase",
             execute=add_passphrase,
+            failures=_OPENING_TO_READ,
+        ),
+        Command(
+            name="enroll",
+            summary="leave a write-only credential on this host",
+            description=(
+                "Write this host's credential for a repository that exists: it adds backups, deduplicates, and cannot "
+                "read one back. Needs the passphrase or an identity once; take it off the host afterwards."
+            ),
+            example="farshore key enroll",
+            execute=enroll,
             failures=_OPENING_TO_READ,
         ),
     ),

@@ -25,7 +25,7 @@ def able_to_read(invocation: Invocation, config: Config) -> Config:
 def able_to_write(invocation: Invocation, config: Config) -> Config:
     """Return a configuration that can add backups; a host's own credential asks for nothing."""
     credential = config.repository.credential
-    if credential is not None and credential.exists():
+    if (credential and credential.exists()) or any(config.state_dir.glob("credentials/*/*")):
         return config
     return able_to_read(invocation, config)
 

@@ -30,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Run one query, or list the tables."""
-    from farshore.ops.query import run_query
-
     arguments = invocation.arguments
     if arguments.tables:
         return _list_tables(invocation)
+    from farshore.ops.query import run_query
+
     text = _query_text(invocation)
     result = run_query(
         invocation.config(), text, replica=arguments.replica, engine=arguments.engine, clock=invocation.clock
