@@ -39,7 +39,10 @@ ColumnType = Kind | ListOf
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; `nullable` text is NULL where a row has the empty text."""
+    """One column; `nullable` text is NULL where a row has the empty text.
+
+    Descriptions go into DDL as they are: no apostrophe, and at most 255 characters, which is what AWS Glue takes.
+    """
 
     name: str
     type: ColumnType
@@ -78,7 +81,7 @@ _PARTS = ListOf(
 STAMP_COLUMNS = ("repository_id", "recorded_utc", "schema_version")
 
 _COMMON = (
-    Column("schema_version", Kind.INT64, "Version of the table's columns; 1. Later versions only add columns."),
+    Column("schema_version", Kind.INT64, "Version of the columns: 1. Later versions only add columns."),
     Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
     Column("run_id", Kind.TEXT, "The run that wrote the row; joins every table with `runs`."),
     Column("engine", Kind.TEXT, "What conducted the run: `cli` or `prefect`."),
@@ -99,11 +102,11 @@ _RUNS = _table(
     Column("finished_utc", Kind.TIMESTAMP, "When the run ended."),
     Column("duration_s", Kind.DOUBLE, "Seconds from start to end."),
     Column("source_id", Kind.TEXT, "The source, 32 hex digits; NULL where the run is of no one source.", nullable=True),
-    Column("source", Kind.TEXT, "The source's name in the configuration.", nullable=True),
+    Column("source", Kind.TEXT, "Name of the source in the configuration.", nullable=True),
     Column("snapshot_id", Kind.TEXT, "The snapshot that the run made or read.", nullable=True),
     Column("identity", Kind.TEXT, "Scheduled moment or event id; NULL for a run asked for by hand.", nullable=True),
     Column("attempt", Kind.INT64, "1 for the first attempt at the same identity."),
-    Column("flow_run_id", Kind.TEXT, "The orchestrator's own id of the run.", nullable=True),
+    Column("flow_run_id", Kind.TEXT, "Id of the run at the orchestrator.", nullable=True),
     Column("error_code", Kind.TEXT, "Code of docs/errors.md; NULL unless the run failed.", nullable=True),
     Column(
         "error",
@@ -117,8 +120,8 @@ _RUNS = _table(
     Column(
         "replicas",
         _PARTS,
-        "What each replica did. `state`: `committed`, `created`, `read`, `checked` or `failed`; `requests` were made "
-        "for `objects_sent` objects of `bytes_sent` bytes; `error_code` and `error` are empty unless it failed.",
+        "What each replica did. `state`: `committed`, `created`, `read`, `checked` or `failed`; `requests` counts all "
+        "requests to it; `error_code` and `error` are empty unless it failed.",
     ),
 )
 
@@ -128,7 +131,7 @@ _SNAPSHOTS = _table(
     Column("snapshot_id", Kind.TEXT, "The snapshot, 32 hex digits."),
     Column("parent_snapshot_id", Kind.TEXT, "The snapshot it was compared with; NULL for a first one.", nullable=True),
     Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
-    Column("source", Kind.TEXT, "The source's name in the configuration."),
+    Column("source", Kind.TEXT, "Name of the source in the configuration."),
     Column("kind", Kind.TEXT, "Kind of source: `directory`, `sqlite`, `postgres`."),
     Column("identity", Kind.TEXT, "Scheduled moment or event id; NULL for one asked for by hand.", nullable=True),
     Column("started_utc", Kind.TIMESTAMP, "When reading the source started: the snapshot shows no later state."),
@@ -151,7 +154,7 @@ _SNAPSHOTS = _table(
 _OBJECTS = _table(
     "objects",
     "One row per object that a run made; the same bytes lie at every replica.",
-    Column("object", Kind.TEXT, "Its name in the repository."),
+    Column("object", Kind.TEXT, "Name of the object in the repository."),
     Column("kind", Kind.TEXT, "`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`."),
     Column("bytes", Kind.INT64, "Its size."),
     Column("blake3", Kind.TEXT, "BLAKE3-256 of its bytes, 64 hex digits."),
@@ -161,9 +164,9 @@ _OBJECTS = _table(
 _COPIES = _table(
     "copies",
     "One row per object and replica that it was sent to; the latest row of the two is the one that holds.",
-    Column("object", Kind.TEXT, "Its name in the repository."),
-    Column("replica", Kind.TEXT, "The replica's name in the configuration."),
-    Column("region", Kind.TEXT, "The replica's region in the configuration.", nullable=True),
+    Column("object", Kind.TEXT, "Name of the object in the repository."),
+    Column("replica", Kind.TEXT, "Name of the replica in the configuration."),
+    Column("region", Kind.TEXT, "Region of the replica in the configuration.", nullable=True),
     Column("provider", Kind.TEXT, "`s3`, `gcs`, `azure`, `directory` or `memory`."),
     Column("state", Kind.TEXT, "`acknowledged`, `missing` or `failed`."),
     Column("bytes", Kind.INT64, "Its size."),
@@ -177,10 +180,10 @@ _LINEAGE = _table(
     "lineage",
     "Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.",
     Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
-    Column("source", Kind.TEXT, "The source's name in the configuration."),
+    Column("source", Kind.TEXT, "Name of the source in the configuration."),
     Column("snapshot_id", Kind.TEXT, "The snapshot that needs the object."),
     Column("parent_snapshot_id", Kind.TEXT, "The snapshot it was compared with.", nullable=True),
-    Column("object", Kind.TEXT, "The object's name in the repository."),
+    Column("object", Kind.TEXT, "Name of the object in the repository."),
     Column("reused", Kind.BOOL, "Whether an earlier run had made the object."),
     Column("replicas", _TEXTS, "Replicas that held the object when the snapshot was committed."),
 )
@@ -189,7 +192,7 @@ _CHECKS = _table(
     "checks",
     "One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.",
     Column("check_id", Kind.TEXT, "One verify; the same in all its rows."),
-    Column("replica", Kind.TEXT, "The replica's name in the configuration."),
+    Column("replica", Kind.TEXT, "Name of the replica in the configuration."),
     Column("object", Kind.TEXT, "The damaged object; NULL in the row of the whole replica.", nullable=True),
     Column(
         "state",
@@ -213,7 +216,7 @@ _RESTORES = _table(
     "One row per restore.",
     Column("snapshot_id", Kind.TEXT, "The snapshot that was restored."),
     Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
-    Column("source", Kind.TEXT, "The source's name in the configuration."),
+    Column("source", Kind.TEXT, "Name of the source in the configuration."),
     Column("target_kind", Kind.TEXT, "Kind of target: `directory`."),
     Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
     Column("started_utc", Kind.TIMESTAMP, "When it started."),

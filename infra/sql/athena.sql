@@ -1,0 +1,287 @@
+-- Farshore's audit tables in Amazon Athena. Replace BUCKET and PREFIX, and run the statements one by one. Partitions are
+-- projected from the day, so no crawler is needed. Times are UTC, to the millisecond.
+
+-- One row per run of one operation, whether it ended well or not.
+CREATE EXTERNAL TABLE IF NOT EXISTS runs (
+  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `operation` string COMMENT '`init`, `backup`, `restore` or `verify`.',
+  `state` string COMMENT '`completed`, `completed-with-warnings` or `failed`.',
+  `started_utc` timestamp COMMENT 'When the run started.',
+  `finished_utc` timestamp COMMENT 'When the run ended.',
+  `duration_s` double COMMENT 'Seconds from start to end.',
+  `source_id` string COMMENT 'The source, 32 hex digits; NULL where the run is of no one source.',
+  `source` string COMMENT 'Name of the source in the configuration.',
+  `snapshot_id` string COMMENT 'The snapshot that the run made or read.',
+  `identity` string COMMENT 'Scheduled moment or event id; NULL for a run asked for by hand.',
+  `attempt` bigint COMMENT '1 for the first attempt at the same identity.',
+  `flow_run_id` string COMMENT 'Id of the run at the orchestrator.',
+  `error_code` string COMMENT 'Code of docs/errors.md; NULL unless the run failed.',
+  `error` string COMMENT 'The message of the error; NULL for errors that may name files of a source, unless `audit.paths` is set.',
+  `problems` bigint COMMENT 'Entries that a person should look at.',
+  `host` string COMMENT 'Name of the machine that ran it.',
+  `version` string COMMENT 'Version of Farshore that ran it.',
+  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `created`, `read`, `checked` or `failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.'
+)
+COMMENT 'One row per run of one operation, whether it ended well or not.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/runs/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/runs/date=${date}'
+);
+
+-- One row per snapshot that was committed and read back at a quorum.
+CREATE EXTERNAL TABLE IF NOT EXISTS snapshots (
+  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `snapshot_id` string COMMENT 'The snapshot, 32 hex digits.',
+  `parent_snapshot_id` string COMMENT 'The snapshot it was compared with; NULL for a first one.',
+  `source_id` string COMMENT 'The source, 32 hex digits.',
+  `source` string COMMENT 'Name of the source in the configuration.',
+  `kind` string COMMENT 'Kind of source: `directory`, `sqlite`, `postgres`.',
+  `identity` string COMMENT 'Scheduled moment or event id; NULL for one asked for by hand.',
+  `started_utc` timestamp COMMENT 'When reading the source started: the snapshot shows no later state.',
+  `committed_utc` timestamp COMMENT 'When it was committed.',
+  `entries` bigint COMMENT 'Names in it.',
+  `files` bigint COMMENT 'Regular files in it.',
+  `bytes_total` bigint COMMENT 'Logical size of all its files.',
+  `bytes_read` bigint COMMENT 'Bytes read from the source by this run.',
+  `bytes_new` bigint COMMENT 'Plain bytes of chunks that the repository did not hold.',
+  `bytes_stored` bigint COMMENT 'Bytes of objects made by this run, at each replica.',
+  `chunks_new` bigint COMMENT 'Chunks that the repository did not hold.',
+  `packs_new` bigint COMMENT 'Packs made by this run.',
+  `entries_unchanged` bigint COMMENT 'Entries that were not read again.',
+  `problems` bigint COMMENT 'Entries that vanished, changed or could not be read.',
+  `quorum` bigint COMMENT 'Replicas that had to hold it before it counted.',
+  `replicas_committed` array<string> COMMENT 'Replicas that held it when the run ended.',
+  `facts` array<struct<key:string,value:string>> COMMENT 'What the source tells of itself, such as a server version or a log position.'
+)
+COMMENT 'One row per snapshot that was committed and read back at a quorum.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/snapshots/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/snapshots/date=${date}'
+);
+
+-- One row per object that a run made; the same bytes lie at every replica.
+CREATE EXTERNAL TABLE IF NOT EXISTS objects (
+  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `object` string COMMENT 'Name of the object in the repository.',
+  `kind` string COMMENT '`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.',
+  `bytes` bigint COMMENT 'Its size.',
+  `blake3` string COMMENT 'BLAKE3-256 of its bytes, 64 hex digits.',
+  `snapshot_id` string COMMENT 'The snapshot it was made for.'
+)
+COMMENT 'One row per object that a run made; the same bytes lie at every replica.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/objects/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/objects/date=${date}'
+);
+
+-- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
+CREATE EXTERNAL TABLE IF NOT EXISTS copies (
+  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `object` string COMMENT 'Name of the object in the repository.',
+  `replica` string COMMENT 'Name of the replica in the configuration.',
+  `region` string COMMENT 'Region of the replica in the configuration.',
+  `provider` string COMMENT '`s3`, `gcs`, `azure`, `directory` or `memory`.',
+  `state` string COMMENT '`acknowledged`, `missing` or `failed`.',
+  `bytes` bigint COMMENT 'Its size.',
+  `checksum` string COMMENT 'As the provider gave it, `algorithm:hex`.',
+  `acknowledged_utc` timestamp COMMENT 'When the provider acknowledged it.',
+  `snapshot_id` string COMMENT 'The snapshot it was sent for.',
+  `error_code` string COMMENT 'Code of docs/errors.md where it failed.'
+)
+COMMENT 'One row per object and replica that it was sent to; the latest row of the two is the one that holds.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/copies/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/copies/date=${date}'
+);
+
+-- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
+CREATE EXTERNAL TABLE IF NOT EXISTS lineage (
+  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `source_id` string COMMENT 'The source, 32 hex digits.',
+  `source` string COMMENT 'Name of the source in the configuration.',
+  `snapshot_id` string COMMENT 'The snapshot that needs the object.',
+  `parent_snapshot_id` string COMMENT 'The snapshot it was compared with.',
+  `object` string COMMENT 'Name of the object in the repository.',
+  `reused` boolean COMMENT 'Whether an earlier run had made the object.',
+  `replicas` array<string> COMMENT 'Replicas that held the object when the snapshot was committed.'
+)
+COMMENT 'Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/lineage/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/lineage/date=${date}'
+);
+
+-- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
+CREATE EXTERNAL TABLE IF NOT EXISTS checks (
+  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `check_id` string COMMENT 'One verify; the same in all its rows.',
+  `replica` string COMMENT 'Name of the replica in the configuration.',
+  `object` string COMMENT 'The damaged object; NULL in the row of the whole replica.',
+  `state` string COMMENT 'Of the replica: `ok` or `damaged`; of an object: `missing`, `truncated`, `altered` or `undecodable`.',
+  `detail` string COMMENT 'What was found.',
+  `snapshot_ids` array<string> COMMENT 'Snapshots that the object touches.',
+  `started_utc` timestamp COMMENT 'When the check started.',
+  `finished_utc` timestamp COMMENT 'When the check ended.',
+  `objects_checked` bigint COMMENT 'Objects checked at the replica; 0 in the row of an object.',
+  `damaged` bigint COMMENT 'Damaged objects at the replica; 0 in the row of an object.',
+  `bytes_read` bigint COMMENT 'Bytes read from the replica; 0 in the row of an object.',
+  `read_data_percent` double COMMENT 'Share of content that was read and hashed.',
+  `paths_total` bigint COMMENT 'Files that the object touches.',
+  `paths` array<string> COMMENT 'Their names, at most 1,000; NULL unless `audit.paths` is set.'
+)
+COMMENT 'One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/checks/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/checks/date=${date}'
+);
+
+-- One row per restore.
+CREATE EXTERNAL TABLE IF NOT EXISTS restores (
+  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `snapshot_id` string COMMENT 'The snapshot that was restored.',
+  `source_id` string COMMENT 'The source, 32 hex digits.',
+  `source` string COMMENT 'Name of the source in the configuration.',
+  `target_kind` string COMMENT 'Kind of target: `directory`.',
+  `state` string COMMENT '`completed`, `completed-with-warnings` or `failed`.',
+  `started_utc` timestamp COMMENT 'When it started.',
+  `finished_utc` timestamp COMMENT 'When it ended.',
+  `duration_s` double COMMENT 'Seconds from start to end.',
+  `entries` bigint COMMENT 'Names restored.',
+  `files` bigint COMMENT 'Regular files restored.',
+  `bytes_restored` bigint COMMENT 'Bytes of content written.',
+  `replicas` array<string> COMMENT 'Replicas that objects were read from.',
+  `verified` boolean COMMENT 'Whether every byte written was hashed and matched the manifest.',
+  `fell_over` bigint COMMENT 'Objects that were bad at one replica and read from another.',
+  `problems` bigint COMMENT 'Entries that a person should look at.'
+)
+COMMENT 'One row per restore.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/restores/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/restores/date=${date}'
+);
+
+-- `snapshots`, each snapshot once.
+CREATE OR REPLACE VIEW snapshots_once AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
+) AS counted
+WHERE occurrence = 1;
+
+-- The latest word on each object at each replica.
+CREATE OR REPLACE VIEW copies_now AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY object, replica ORDER BY recorded_utc DESC) AS occurrence FROM copies
+) AS counted
+WHERE occurrence = 1;
+
+-- The newest snapshot of each source; `started_utc` is the moment that a restore of it brings back.
+CREATE OR REPLACE VIEW last_good_backup AS
+SELECT source, source_id, kind, snapshot_id, run_id, started_utc, committed_utc, quorum, replicas_committed, entries,
+       bytes_total, problems
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY started_utc DESC, committed_utc DESC) AS place
+    FROM snapshots_once
+) AS ranked
+WHERE place = 1;
+
+-- For each snapshot and replica how many of the objects that it needs are there; `complete` when all are.
+CREATE OR REPLACE VIEW copies_per_snapshot AS
+SELECT needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider,
+       count(*) AS objects_held, max(total.objects_needed) AS objects_needed, sum(held.bytes) AS bytes_held,
+       count(*) = max(total.objects_needed) AS complete
+FROM (SELECT DISTINCT source, source_id, snapshot_id, object FROM lineage) AS needed
+JOIN (SELECT snapshot_id, count(DISTINCT object) AS objects_needed FROM lineage GROUP BY snapshot_id) AS total
+  ON total.snapshot_id = needed.snapshot_id
+JOIN copies_now AS held ON held.object = needed.object
+WHERE held.state = 'acknowledged'
+GROUP BY needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider;
+
+-- Per UTC day and source: snapshots, bytes read, new, and stored at each replica.
+CREATE OR REPLACE VIEW bytes_per_source_per_day AS
+SELECT CAST(committed_utc AS DATE) AS day, source, source_id, count(*) AS snapshots, sum(bytes_read) AS bytes_read,
+       sum(bytes_new) AS bytes_new, sum(bytes_stored) AS bytes_stored
+FROM snapshots_once
+GROUP BY CAST(committed_utc AS DATE), source, source_id;
+
+-- What an object touches: every snapshot that needs it, and its source.
+CREATE OR REPLACE VIEW object_impact AS
+SELECT DISTINCT lineage.object, lineage.source, lineage.source_id, lineage.snapshot_id, snapshots_once.committed_utc
+FROM lineage
+LEFT JOIN snapshots_once ON snapshots_once.snapshot_id = lineage.snapshot_id;
+
+-- Every damaged object that a verify found, with what it touches; one row per object, replica and snapshot.
+CREATE OR REPLACE VIEW damage_impact AS
+SELECT found.replica, found.object, found.state, found.detail, found.finished_utc AS found_utc, impact.source,
+       impact.source_id, impact.snapshot_id, impact.committed_utc
+FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
+LEFT JOIN object_impact AS impact ON impact.object = found.object;

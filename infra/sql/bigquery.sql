@@ -1,0 +1,135 @@
+-- Farshore's audit tables in BigQuery, from a GCS replica. Replace DATASET, BUCKET and PREFIX. Columns come from the
+-- files; times are TIMESTAMP, lists are ARRAY.
+
+-- One row per run of one operation, whether it ended well or not.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.runs
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per run of one operation, whether it ended well or not.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/runs',
+  uris = ['gs://BUCKET/PREFIX/audit/runs/*']
+);
+
+-- One row per snapshot that was committed and read back at a quorum.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.snapshots
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per snapshot that was committed and read back at a quorum.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/snapshots',
+  uris = ['gs://BUCKET/PREFIX/audit/snapshots/*']
+);
+
+-- One row per object that a run made; the same bytes lie at every replica.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.objects
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per object that a run made; the same bytes lie at every replica.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/objects',
+  uris = ['gs://BUCKET/PREFIX/audit/objects/*']
+);
+
+-- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.copies
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per object and replica that it was sent to; the latest row of the two is the one that holds.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/copies',
+  uris = ['gs://BUCKET/PREFIX/audit/copies/*']
+);
+
+-- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.lineage
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/lineage',
+  uris = ['gs://BUCKET/PREFIX/audit/lineage/*']
+);
+
+-- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.checks
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/checks',
+  uris = ['gs://BUCKET/PREFIX/audit/checks/*']
+);
+
+-- One row per restore.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.restores
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per restore.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/restores',
+  uris = ['gs://BUCKET/PREFIX/audit/restores/*']
+);
+
+-- `snapshots`, each snapshot once.
+CREATE OR REPLACE VIEW DATASET.snapshots_once AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY snapshot_id ORDER BY recorded_utc) AS occurrence FROM DATASET.snapshots
+) AS counted
+WHERE occurrence = 1;
+
+-- The latest word on each object at each replica.
+CREATE OR REPLACE VIEW DATASET.copies_now AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY object, replica ORDER BY recorded_utc DESC) AS occurrence FROM DATASET.copies
+) AS counted
+WHERE occurrence = 1;
+
+-- The newest snapshot of each source; `started_utc` is the moment that a restore of it brings back.
+CREATE OR REPLACE VIEW DATASET.last_good_backup AS
+SELECT source, source_id, kind, snapshot_id, run_id, started_utc, committed_utc, quorum, replicas_committed, entries,
+       bytes_total, problems
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY started_utc DESC, committed_utc DESC) AS place
+    FROM DATASET.snapshots_once
+) AS ranked
+WHERE place = 1;
+
+-- For each snapshot and replica how many of the objects that it needs are there; `complete` when all are.
+CREATE OR REPLACE VIEW DATASET.copies_per_snapshot AS
+SELECT needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider,
+       count(*) AS objects_held, max(total.objects_needed) AS objects_needed, sum(held.bytes) AS bytes_held,
+       count(*) = max(total.objects_needed) AS complete
+FROM (SELECT DISTINCT source, source_id, snapshot_id, object FROM DATASET.lineage) AS needed
+JOIN (SELECT snapshot_id, count(DISTINCT object) AS objects_needed FROM DATASET.lineage GROUP BY snapshot_id) AS total
+  ON total.snapshot_id = needed.snapshot_id
+JOIN DATASET.copies_now AS held ON held.object = needed.object
+WHERE held.state = 'acknowledged'
+GROUP BY needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider;
+
+-- Per UTC day and source: snapshots, bytes read, new, and stored at each replica.
+CREATE OR REPLACE VIEW DATASET.bytes_per_source_per_day AS
+SELECT CAST(committed_utc AS DATE) AS day, source, source_id, count(*) AS snapshots, sum(bytes_read) AS bytes_read,
+       sum(bytes_new) AS bytes_new, sum(bytes_stored) AS bytes_stored
+FROM DATASET.snapshots_once
+GROUP BY CAST(committed_utc AS DATE), source, source_id;
+
+-- What an object touches: every snapshot that needs it, and its source.
+CREATE OR REPLACE VIEW DATASET.object_impact AS
+SELECT DISTINCT lineage.object, lineage.source, lineage.source_id, lineage.snapshot_id, snapshots_once.committed_utc
+FROM DATASET.lineage
+LEFT JOIN DATASET.snapshots_once ON snapshots_once.snapshot_id = lineage.snapshot_id;
+
+-- Every damaged object that a verify found, with what it touches; one row per object, replica and snapshot.
+CREATE OR REPLACE VIEW DATASET.damage_impact AS
+SELECT found.replica, found.object, found.state, found.detail, found.finished_utc AS found_utc, impact.source,
+       impact.source_id, impact.snapshot_id, impact.committed_utc
+FROM (SELECT * FROM DATASET.checks WHERE object IS NOT NULL) AS found
+LEFT JOIN DATASET.object_impact AS impact ON impact.object = found.object;

@@ -1,0 +1,94 @@
+-- Farshore's audit tables in ClickHouse. Replace HOST, BUCKET and PREFIX; give keys as two more arguments of s3() or by a
+-- named collection. For GCS use gcs(), for Azure azureBlobStorage(), for a folder file(), with the same path.
+-- Set join_use_nulls = 1 for NULLs where a LEFT JOIN finds nothing.
+
+-- One row per run of one operation, whether it ended well or not.
+CREATE OR REPLACE VIEW runs AS
+SELECT * FROM s3('https://HOST/BUCKET/PREFIX/audit/runs/date=*/*.parquet', 'Parquet')
+SETTINGS use_hive_partitioning = 1, schema_inference_mode = 'union';
+
+-- One row per snapshot that was committed and read back at a quorum.
+CREATE OR REPLACE VIEW snapshots AS
+SELECT * FROM s3('https://HOST/BUCKET/PREFIX/audit/snapshots/date=*/*.parquet', 'Parquet')
+SETTINGS use_hive_partitioning = 1, schema_inference_mode = 'union';
+
+-- One row per object that a run made; the same bytes lie at every replica.
+CREATE OR REPLACE VIEW objects AS
+SELECT * FROM s3('https://HOST/BUCKET/PREFIX/audit/objects/date=*/*.parquet', 'Parquet')
+SETTINGS use_hive_partitioning = 1, schema_inference_mode = 'union';
+
+-- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
+CREATE OR REPLACE VIEW copies AS
+SELECT * FROM s3('https://HOST/BUCKET/PREFIX/audit/copies/date=*/*.parquet', 'Parquet')
+SETTINGS use_hive_partitioning = 1, schema_inference_mode = 'union';
+
+-- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
+CREATE OR REPLACE VIEW lineage AS
+SELECT * FROM s3('https://HOST/BUCKET/PREFIX/audit/lineage/date=*/*.parquet', 'Parquet')
+SETTINGS use_hive_partitioning = 1, schema_inference_mode = 'union';
+
+-- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
+CREATE OR REPLACE VIEW checks AS
+SELECT * FROM s3('https://HOST/BUCKET/PREFIX/audit/checks/date=*/*.parquet', 'Parquet')
+SETTINGS use_hive_partitioning = 1, schema_inference_mode = 'union';
+
+-- One row per restore.
+CREATE OR REPLACE VIEW restores AS
+SELECT * FROM s3('https://HOST/BUCKET/PREFIX/audit/restores/date=*/*.parquet', 'Parquet')
+SETTINGS use_hive_partitioning = 1, schema_inference_mode = 'union';
+
+-- `snapshots`, each snapshot once.
+CREATE OR REPLACE VIEW snapshots_once AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
+) AS counted
+WHERE occurrence = 1;
+
+-- The latest word on each object at each replica.
+CREATE OR REPLACE VIEW copies_now AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY object, replica ORDER BY recorded_utc DESC) AS occurrence FROM copies
+) AS counted
+WHERE occurrence = 1;
+
+-- The newest snapshot of each source; `started_utc` is the moment that a restore of it brings back.
+CREATE OR REPLACE VIEW last_good_backup AS
+SELECT source, source_id, kind, snapshot_id, run_id, started_utc, committed_utc, quorum, replicas_committed, entries,
+       bytes_total, problems
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY started_utc DESC, committed_utc DESC) AS place
+    FROM snapshots_once
+) AS ranked
+WHERE place = 1;
+
+-- For each snapshot and replica how many of the objects that it needs are there; `complete` when all are.
+CREATE OR REPLACE VIEW copies_per_snapshot AS
+SELECT needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider,
+       count(*) AS objects_held, max(total.objects_needed) AS objects_needed, sum(held.bytes) AS bytes_held,
+       count(*) = max(total.objects_needed) AS complete
+FROM (SELECT DISTINCT source, source_id, snapshot_id, object FROM lineage) AS needed
+JOIN (SELECT snapshot_id, count(DISTINCT object) AS objects_needed FROM lineage GROUP BY snapshot_id) AS total
+  ON total.snapshot_id = needed.snapshot_id
+JOIN copies_now AS held ON held.object = needed.object
+WHERE held.state = 'acknowledged'
+GROUP BY needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider;
+
+-- Per UTC day and source: snapshots, bytes read, new, and stored at each replica.
+CREATE OR REPLACE VIEW bytes_per_source_per_day AS
+SELECT CAST(committed_utc AS DATE) AS day, source, source_id, count(*) AS snapshots, sum(bytes_read) AS bytes_read,
+       sum(bytes_new) AS bytes_new, sum(bytes_stored) AS bytes_stored
+FROM snapshots_once
+GROUP BY CAST(committed_utc AS DATE), source, source_id;
+
+-- What an object touches: every snapshot that needs it, and its source.
+CREATE OR REPLACE VIEW object_impact AS
+SELECT DISTINCT lineage.object, lineage.source, lineage.source_id, lineage.snapshot_id, snapshots_once.committed_utc
+FROM lineage
+LEFT JOIN snapshots_once ON snapshots_once.snapshot_id = lineage.snapshot_id;
+
+-- Every damaged object that a verify found, with what it touches; one row per object, replica and snapshot.
+CREATE OR REPLACE VIEW damage_impact AS
+SELECT found.replica, found.object, found.state, found.detail, found.finished_utc AS found_utc, impact.source,
+       impact.source_id, impact.snapshot_id, impact.committed_utc
+FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
+LEFT JOIN object_impact AS impact ON impact.object = found.object;

@@ -1,0 +1,86 @@
+-- Farshore's audit tables in Spark SQL: s3a:// with hadoop-aws; gs:// or abfss:// likewise. The partition column is found
+-- as a DATE. Set spark.sql.session.timeZone to UTC, so that days are UTC days.
+
+-- One row per run of one operation, whether it ended well or not.
+CREATE OR REPLACE TEMPORARY VIEW runs
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/runs', mergeSchema 'true');
+
+-- One row per snapshot that was committed and read back at a quorum.
+CREATE OR REPLACE TEMPORARY VIEW snapshots
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/snapshots', mergeSchema 'true');
+
+-- One row per object that a run made; the same bytes lie at every replica.
+CREATE OR REPLACE TEMPORARY VIEW objects
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/objects', mergeSchema 'true');
+
+-- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
+CREATE OR REPLACE TEMPORARY VIEW copies
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/copies', mergeSchema 'true');
+
+-- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
+CREATE OR REPLACE TEMPORARY VIEW lineage
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/lineage', mergeSchema 'true');
+
+-- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
+CREATE OR REPLACE TEMPORARY VIEW checks
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/checks', mergeSchema 'true');
+
+-- One row per restore.
+CREATE OR REPLACE TEMPORARY VIEW restores
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/restores', mergeSchema 'true');
+
+-- `snapshots`, each snapshot once.
+CREATE OR REPLACE TEMPORARY VIEW snapshots_once AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
+) AS counted
+WHERE occurrence = 1;
+
+-- The latest word on each object at each replica.
+CREATE OR REPLACE TEMPORARY VIEW copies_now AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY object, replica ORDER BY recorded_utc DESC) AS occurrence FROM copies
+) AS counted
+WHERE occurrence = 1;
+
+-- The newest snapshot of each source; `started_utc` is the moment that a restore of it brings back.
+CREATE OR REPLACE TEMPORARY VIEW last_good_backup AS
+SELECT source, source_id, kind, snapshot_id, run_id, started_utc, committed_utc, quorum, replicas_committed, entries,
+       bytes_total, problems
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY started_utc DESC, committed_utc DESC) AS place
+    FROM snapshots_once
+) AS ranked
+WHERE place = 1;
+
+-- For each snapshot and replica how many of the objects that it needs are there; `complete` when all are.
+CREATE OR REPLACE TEMPORARY VIEW copies_per_snapshot AS
+SELECT needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider,
+       count(*) AS objects_held, max(total.objects_needed) AS objects_needed, sum(held.bytes) AS bytes_held,
+       count(*) = max(total.objects_needed) AS complete
+FROM (SELECT DISTINCT source, source_id, snapshot_id, object FROM lineage) AS needed
+JOIN (SELECT snapshot_id, count(DISTINCT object) AS objects_needed FROM lineage GROUP BY snapshot_id) AS total
+  ON total.snapshot_id = needed.snapshot_id
+JOIN copies_now AS held ON held.object = needed.object
+WHERE held.state = 'acknowledged'
+GROUP BY needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider;
+
+-- Per UTC day and source: snapshots, bytes read, new, and stored at each replica.
+CREATE OR REPLACE TEMPORARY VIEW bytes_per_source_per_day AS
+SELECT CAST(committed_utc AS DATE) AS day, source, source_id, count(*) AS snapshots, sum(bytes_read) AS bytes_read,
+       sum(bytes_new) AS bytes_new, sum(bytes_stored) AS bytes_stored
+FROM snapshots_once
+GROUP BY CAST(committed_utc AS DATE), source, source_id;
+
+-- What an object touches: every snapshot that needs it, and its source.
+CREATE OR REPLACE TEMPORARY VIEW object_impact AS
+SELECT DISTINCT lineage.object, lineage.source, lineage.source_id, lineage.snapshot_id, snapshots_once.committed_utc
+FROM lineage
+LEFT JOIN snapshots_once ON snapshots_once.snapshot_id = lineage.snapshot_id;
+
+-- Every damaged object that a verify found, with what it touches; one row per object, replica and snapshot.
+CREATE OR REPLACE TEMPORARY VIEW damage_impact AS
+SELECT found.replica, found.object, found.state, found.detail, found.finished_utc AS found_utc, impact.source,
+       impact.source_id, impact.snapshot_id, impact.committed_utc
+FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
+LEFT JOIN object_impact AS impact ON impact.object = found.object;
