@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+import farshore
 from tests.packaging.conftest import ROOT, Installed
 
 OURS = {"farshore", "flows", "tasks"}
@@ -85,7 +86,8 @@ def test_the_engine_alone_loads_no_orchestrator(installed: Installed) -> None:
 
 
 def test_the_command_line_runs_from_it(installed: Installed) -> None:
-    assert project()["version"] in installed.run("farshore", "version")
+    assert project()["version"] == farshore.__version__
+    assert f"farshore {farshore.__version__}" in installed.run("farshore", "version").splitlines()[0]
     usage = installed.run("farshore", "--help")
     assert {"init", "backup", "restore", "verify"} <= set(usage.replace(",", " ").split())
 
