@@ -1,0 +1,268 @@
+"""One base backup as it streams by: items in line, each file checked against the server's manifest at the end.
+
+Nothing is written to disk but the manifest, once it is larger than memory should hold. The last thing the server says
+is whether its own verification of data checksums succeeded, so nothing before the end of the stream makes a backup.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import IO
+
+import google_crc32c
+
+from farshore.clock import Clock
+from farshore.errors import Bug, FarshoreError, SourceChanged, SourceCorrupt, SourceUnavailable
+from farshore.limits import READ_BYTES, SMALL_OBJECT_BYTES_MAX
+from farshore.model import Entry, EntryKind, Problem
+from farshore.sources.base import Item
+from farshore.sources.postgres_connection import ReplicationSession, Row
+from farshore.sources.postgres_facts import Cluster
+from farshore.sources.postgres_items import ContentItem, EntryItem
+from farshore.sources.postgres_layout import (
+    AUTO_CONF,
+    IN_PLACE_SETTING,
+    MANIFEST,
+    archive_prefix,
+    clean_path,
+    page_bytes_of,
+    tablespace_of_link,
+)
+from farshore.sources.postgres_manifest import ManifestCheck
+from farshore.sources.postgres_stream import BackupStream
+from farshore.sources.postgres_tar import TarMember
+from farshore.sources.postgres_wal import WalCheck, WalGeometry, decode_lsn
+
+_NS = 1_000_000_000
+_FILE_MODE = 0o600
+_TABLESPACE_HINT = "Run the backup again, and create no tablespace meanwhile: WAL would tie the copy to its place."
+_SKIPPING_FUNCTIONS = ("sendDir",)  # of the server, where it warns of a file that it leaves out
+
+
+class PostgresCapture:
+    """The stream of one base backup.
+
+    Args:
+        started: The result sets that come before the stream: the start position, and the tablespaces.
+        tablespaces_now: Asks the server for the OIDs of its tablespaces; None where it may not be asked.
+    """
+
+    ordered = False
+    sequential = True
+
+    def __init__(
+        self,
+        *,
+        session: ReplicationSession,
+        cluster: Cluster,
+        started: list[list[Row]],
+        facts: dict[str, str],
+        tablespaces_now: Callable[[], set[str] | None],
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._cluster = cluster
+        self._facts = facts
+        self._tablespaces_now = tablespaces_now
+        self._clock = clock
+        self._start_lsn = str(started[0][0][0])
+        self._tablespaces = {str(row[0]) for row in started[1] if row[0] is not None}
+        self._in_place = bool(self._tablespaces)
+        self._stream = BackupStream(session.messages())
+        self._manifest_check = ManifestCheck()
+        self._wal_check = WalCheck(
+            WalGeometry(
+                segment_bytes=cluster.wal_segment_bytes,
+                page_bytes=cluster.wal_page_bytes,
+                system_identifier=cluster.system_identifier,
+            )
+        )
+        self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SMALL_OBJECT_BYTES_MAX)  # noqa: SIM115 - see close
+        self._owner = (0, 0)
+        self._failure: FarshoreError | None = None
+        self._complete = False
+
+    def close(self) -> None:
+        """Forget the manifest. Safe to repeat."""
+        self._spool.close()
+
+    def items(self) -> Iterator[Item]:
+        """Yield every entry once, as it arrives; the manifest comes last, after everything was verified.
+
+        Raises:
+            SourceUnavailable, SourceCorrupt, SourceChanged: There is no backup; `finish` says the same again.
+            Bug: The content of the item before was not read to its end.
+        """
+        with self.failing():
+            yield from self._walk()
+            self._complete = True
+
+    def problems(self) -> list[Problem]:
+        """Return what the server warned of: special files it left out, and pages it could not look at."""
+        return [
+            Problem(path=b"", code="unsupported" if function in _SKIPPING_FUNCTIONS else "changing", message=said)
+            for function, said in tuple(self._session.warnings)
+        ]
+
+    def finish(self) -> dict[str, str]:
+        """Return the facts, if the stream was read to its end and everything about it was right."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._complete:
+            raise Bug("a base backup was finished before its stream was read to the end")
+        return dict(self._facts)
+
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """Remember the first error: a backup that failed once never becomes a snapshot."""
+        try:
+            yield
+        except FarshoreError as error:
+            self._failure = self._failure or error
+            raise
+
+    def read_member(self, path: bytes, size: int) -> Iterator[bytes]:
+        """Yield the content of the current member and note its checksum."""
+        crc = 0
+        wal = self._wal_check.reader(path)
+        for piece in self._stream.content(size):
+            crc = google_crc32c.extend(crc, piece)
+            if wal is not None:
+                wal.update(piece)
+            yield piece
+        if wal is not None:
+            self._wal_check.add(path, size, wal)  # the manifest lists no WAL
+        else:
+            self._manifest_check.add(path, size, crc)
+
+    def read_manifest(self) -> Iterator[bytes]:
+        """Yield the manifest, which has been checked."""
+        self._spool.seek(0)
+        while data := self._spool.read(READ_BYTES):
+            yield data
+
+    def _walk(self) -> Iterator[Item]:
+        first = True
+        auto_conf = not self._in_place
+        for archive in self._stream.archives():
+            prefix = archive_prefix(archive)
+            for member in self._stream.members():
+                if first:
+                    self._owner = (member.uid, member.gid)
+                    yield EntryItem(self._root(member))
+                    first = False
+                path = prefix + clean_path(member.name)
+                auto_conf = auto_conf or path == AUTO_CONF
+                yield self._item(path, member)
+        if not auto_conf:
+            yield ContentItem(
+                self._own_file(AUTO_CONF, len(IN_PLACE_SETTING)), self.failing, lambda: iter([IN_PLACE_SETTING])
+            )
+        size = self._take_manifest()
+        self._verify(self._session.finish())
+        yield ContentItem(self._own_file(MANIFEST, size), self.failing, self.read_manifest)
+
+    def _item(self, path: bytes, member: TarMember) -> Item:
+        entry = Entry(
+            path=path,
+            kind=member.kind,
+            mode=member.mode,
+            uid=member.uid,
+            gid=member.gid,
+            size=member.size,
+            mtime_ns=member.mtime_s * _NS,
+            page_bytes=page_bytes_of(path, self._cluster.block_bytes),
+        )
+        match member.kind:
+            case EntryKind.FILE:
+                return self._file_item(entry)
+            case EntryKind.SYMLINK:
+                return EntryItem(self._tablespace_directory(path, member))
+            case _:
+                self._tablespaces.add(tablespace_of_link(path))
+                return EntryItem(entry)
+
+    def _file_item(self, entry: Entry) -> Item:
+        path, size = entry.path, entry.size
+        if not size:  # the engine need not open it
+            self._manifest_check.add(path, 0, 0)
+        if path != AUTO_CONF or not self._in_place:
+            return ContentItem(entry, self.failing, lambda: self.read_member(path, size) if size else iter(()))
+
+        def with_setting() -> Iterator[bytes]:
+            if size:
+                yield from self.read_member(path, size)
+            yield IN_PLACE_SETTING
+
+        return ContentItem(replace(entry, size=size + len(IN_PLACE_SETTING)), self.failing, with_setting)
+
+    def _tablespace_directory(self, path: bytes, member: TarMember) -> Entry:
+        """Return the directory that takes the place of a tablespace's link; its files came in an archive before."""
+        tablespace = tablespace_of_link(path)
+        if not tablespace:
+            raise SourceCorrupt(f"the server sent a symbolic link where none can be: {path!r}")
+        if tablespace not in self._tablespaces:
+            raise SourceChanged("a tablespace was created while the backup ran", _TABLESPACE_HINT)
+        return Entry(
+            path=path,
+            kind=EntryKind.DIRECTORY,
+            mode=self._cluster.directory_mode,
+            uid=member.uid,
+            gid=member.gid,
+            mtime_ns=member.mtime_s * _NS,
+        )
+
+    def _root(self, member: TarMember) -> Entry:
+        """Return the data directory itself, which has no header of its own; its owner owns all in it."""
+        return Entry(
+            path=b"",
+            kind=EntryKind.DIRECTORY,
+            mode=self._cluster.directory_mode,
+            uid=member.uid,
+            gid=member.gid,
+            mtime_ns=self._now_ns(),
+        )
+
+    def _own_file(self, path: bytes, size: int) -> Entry:
+        uid, gid = self._owner
+        return Entry(
+            path=path, kind=EntryKind.FILE, mode=_FILE_MODE, uid=uid, gid=gid, size=size, mtime_ns=self._now_ns()
+        )
+
+    def _now_ns(self) -> int:
+        return int(self._clock.now_utc().timestamp()) * _NS
+
+    def _take_manifest(self) -> int:
+        try:
+            for data in self._stream.manifest():
+                self._spool.write(data)
+            return self._spool.tell()
+        except OSError as error:
+            raise SourceUnavailable(f"the server's manifest cannot be kept: {error}") from error
+
+    def _verify(self, ended: list[list[Row]]) -> None:
+        """Check everything that arrived, and fill in the facts that only the end tells.
+
+        The caller has read the server's last answer, so its own verification of checksums has succeeded.
+        """
+        if not ended or not ended[0]:
+            raise SourceUnavailable("the server did not say where the backup ends")
+        stop_lsn = str(ended[0][0][0])
+        self._spool.seek(0)
+        ranges = self._manifest_check.check(self._spool, self._cluster.system_identifier)
+        self._wal_check.check(ranges)
+        said = (min(wal.start for wal in ranges), max(wal.end for wal in ranges))
+        if said != (decode_lsn(self._start_lsn), decode_lsn(stop_lsn)):
+            raise SourceCorrupt("the manifest names other WAL than the server did")
+        now = self._tablespaces_now()
+        if now is not None and now - self._tablespaces:
+            raise SourceChanged("a tablespace was created while the backup ran", _TABLESPACE_HINT)
+        self._facts |= {
+            "timeline": str(max(wal.timeline for wal in ranges)),
+            "start_lsn": self._start_lsn,
+            "stop_lsn": stop_lsn,
+            "tablespaces": str(len(self._tablespaces - {""})),
+        }

@@ -1,0 +1,156 @@
+"""Positions in the write-ahead log, its segment files, and whether the segments of a backup are all there. Pure.
+
+WAL segments are the one part of a base backup that its manifest has no checksum for, so each is looked at here: it must
+have its full size, and each page up to the backup's end must carry its own address. A segment that was recycled or cut
+while it was being sent does not.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass, field
+
+from farshore.errors import SourceCorrupt
+
+_SEGMENT = re.compile(rb"pg_wal/([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
+# xlp_magic, xlp_info, xlp_tli, xlp_pageaddr, xlp_rem_len, padding; then on a segment's first page
+# xlp_sysid, xlp_seg_size, xlp_xlog_blcksz.
+_LONG_HEADER = "HHIQI4xQII"
+_PAGE_ADDRESS_OFFSET = 8
+_LONG_HEADER_BYTES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class WalRange:
+    """The WAL of one timeline that a restored copy replays: from `start` up to, without, `end`."""
+
+    timeline: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalGeometry:
+    """Sizes of the log of one cluster."""
+
+    segment_bytes: int
+    page_bytes: int
+    system_identifier: int
+
+    def segment_of(self, path: bytes) -> tuple[int, int] | None:
+        """Return timeline and number of the segment stored at `path`, or None if it is another file."""
+        found = _SEGMENT.fullmatch(path)
+        if not found:
+            return None
+        timeline, high, low = (int(part, 16) for part in found.groups())
+        return timeline, high * self._per_high() + low
+
+    def segment_name(self, timeline: int, number: int) -> str:
+        """Return the file name of a segment."""
+        high, low = divmod(number, self._per_high())
+        return f"{timeline:08X}{high:08X}{low:08X}"
+
+    def _per_high(self) -> int:
+        return (1 << 32) // self.segment_bytes
+
+
+def decode_lsn(text: str) -> int:
+    """Return the position that PostgreSQL writes as two hex numbers.
+
+    Raises:
+        SourceCorrupt: It is not one.
+    """
+    found = _LSN.fullmatch(text)
+    if not found:
+        raise SourceCorrupt(f"the server sent {text!r} as a position in the WAL")
+    return (int(found[1], 16) << 32) | int(found[2], 16)
+
+
+@dataclass(slots=True)
+class SegmentReader:
+    """Watches the bytes of one segment go by. `good_until` is the address up to which its pages are in their place."""
+
+    geometry: WalGeometry
+    number: int
+    good_until: int = field(init=False)
+    _done: int = field(default=0, init=False)
+    _page: bytes = field(default=b"", init=False)  # the beginning of a page that came in two pieces
+    _order: str = field(default="", init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.good_until = self.number * self.geometry.segment_bytes
+
+    def update(self, data: bytes) -> None:
+        """Look at the next bytes, of any length."""
+        page_bytes = self.geometry.page_bytes
+        data = self._page + data if self._page else data
+        whole = len(data) - len(data) % page_bytes
+        for start in range(0, whole, page_bytes):
+            if self._stopped or not self._is_good(data, start):
+                self._stopped = True
+                break
+            self.good_until += page_bytes
+        self._done += whole
+        self._page = data[whole:]
+
+    def _is_good(self, data: bytes, start: int) -> bool:
+        if not self._order:
+            self._order = self._find_order(data[start : start + _LONG_HEADER_BYTES])
+        if not self._order:
+            return False
+        (address,) = struct.unpack_from(f"{self._order}Q", data, start + _PAGE_ADDRESS_OFFSET)
+        return bool(address == self.good_until)
+
+    def _find_order(self, header: bytes) -> str:
+        """Return the byte order of the server if this is the first page of a segment of its log."""
+        wanted = (self.geometry.system_identifier, self.geometry.segment_bytes, self.geometry.page_bytes)
+        return next((order for order in "<>" if struct.unpack(order + _LONG_HEADER, header)[5:] == wanted), "")
+
+
+@dataclass(slots=True)
+class WalCheck:
+    """Which segments came, and how far each is good."""
+
+    geometry: WalGeometry
+    _seen: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # -> (size, good until)
+
+    def reader(self, path: bytes) -> SegmentReader | None:
+        """Return what should see the bytes of the file at `path`, or None if it is no segment."""
+        segment = self.geometry.segment_of(path)
+        return None if segment is None else SegmentReader(self.geometry, segment[1])
+
+    def add(self, path: bytes, size: int, reader: SegmentReader) -> None:
+        """Remember a segment whose bytes have all been seen."""
+        segment = self.geometry.segment_of(path)
+        if segment is not None:
+            self._seen[segment] = (size, reader.good_until)
+
+    def check(self, ranges: list[WalRange]) -> None:
+        """Check that the log from the backup's start to its end is there and in its place.
+
+        Where a timeline ends within a segment, the next timeline's file of the same number holds the same bytes, so
+        either will do. Pages behind a forced switch of segments are zeros, so only the last segment is held to
+        the backup's end page by page, the others to their first page.
+
+        Raises:
+            SourceCorrupt: A segment is missing, short, or not what its name says.
+        """
+        size = self.geometry.segment_bytes
+        timelines = [wal.timeline for wal in ranges]
+        end = max((wal.end for wal in ranges), default=0)
+        if not ranges or any(wal.start >= wal.end for wal in ranges):
+            raise SourceCorrupt("the backup names no WAL that a restored copy would need")
+        for wal in ranges:
+            for number in range(wal.start // size, (wal.end - 1) // size + 1):
+                found = [self._seen[timeline, number] for timeline in timelines if (timeline, number) in self._seen]
+                name = self.geometry.segment_name(wal.timeline, number)
+                if not found:
+                    raise SourceCorrupt(f"the WAL segment {name}, which a restored copy needs, was not sent")
+                needed_until = min(end, number * size + self.geometry.page_bytes)
+                if (end - 1) // size == number:
+                    needed_until = end
+                if not any(sent == size and good_until >= needed_until for sent, good_until in found):
+                    raise SourceCorrupt(f"the WAL segment {name} is incomplete or holds something else")
