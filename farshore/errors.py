@@ -238,7 +238,7 @@ class SourceDenied(Denied):
 
 class KeyMissing(Denied):
     code = "key-missing"
-    exit_code = 54
+    exit_code = 55
     default_hint = "Set FARSHORE_PASSPHRASE, or passphrase, identity or credential under [repository]."
 
 

@@ -85,10 +85,11 @@ def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, s
     as_json = arguments.json or getattr(arguments, "format", "") == "json"
     output = Output(stdout=stdout, stderr=stderr, json=as_json, quiet=arguments.quiet)
     invocation = Invocation(arguments=arguments, output=output, environment=environment, clock=clock)
-    return _execute(command, invocation)
+    return execute(command, invocation)
 
 
-def _execute(command: Command, invocation: Invocation) -> int:
+def execute(command: Command, invocation: Invocation) -> int:
+    """Run one command and tell how it failed, if it did. Raises only `Stopped` and `BrokenPipeError`."""
     output = invocation.output
     try:
         assert command.execute is not None  # noqa: S101 - `main` shows help for commands that only group others

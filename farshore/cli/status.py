@@ -185,7 +185,7 @@ COMMAND = Command(
     description=(
         "Show for each replica whether it is reachable, how many snapshots it holds, how many it is behind the others, "
         "and its last check; and for each source with an rpo (or with --max-age) whether its newest snapshot is young "
-        "enough. The exit code is made for monitoring: the first that applies of 62, 65, 20, 3, 0."
+        "enough. The exit code is made for monitoring: the first that applies of 62, 80, 20, 3, 0."
     ),
     example="farshore status --max-age 26h || alert 'farshore: look at the backups'",
     add_arguments=add_arguments,
