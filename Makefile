@@ -22,7 +22,7 @@ demo: environment downloads ## Back up, lose a cloud, restore, query: the whole 
 
 .PHONY: demo-ui
 demo-ui: environment downloads ## The same, and keep the Prefect UI up until Ctrl-C
-	@$(python) -m infra.demo --ui $(DEMO_ARGS)
+	@$(python) -m infra.demo --keep-ui $(DEMO_ARGS)
 
 .PHONY: test
 test: environment system downloads ## Run every test against real servers (PYTEST_ARGS="tests/unit -x" narrows it)

@@ -34,7 +34,7 @@ FORBIDDEN = (
 # American spelling everywhere, as the standard library has it; parts of words, whole stems only.
 _BRITISH = (
     "behav" + "iour", "col" + "our", "fav" + "our", "hon" + "our", "neighb" + "our", "lab" + "our", "cent" + "re",
-    "cata" + "logue", "arte" + "fact", "whil" + "st", "lic" + "ence", "defen" + "ce", "offen" + "ce", "label" + "led",
+    "cata" + "logue", "arte" + "fact", "whil" + "st", "lic" + "ence", "defen" + "ce", "offen" + "ce",
     "model" + "ling", "trave" + "lled", "gr" + "ey", "judge" + "ment",
 )  # fmt: skip
 _STEMS = (
