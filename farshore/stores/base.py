@@ -131,9 +131,24 @@ class Store(Protocol):
         ...
 
 
+def is_name(name: str) -> bool:
+    """Return whether this is a legal object name."""
+    parts = name.split("/")
+    return (
+        len(name) <= NAME_LENGTH_MAX
+        and _NAME_CHARACTERS.issuperset(name)
+        and not any(part in ("", ".", "..") for part in parts)
+    )
+
+
 def check_name(name: str) -> str:
     """Return `name`, or raise `Bug` if it is no legal object name. Names are made by us, never by a user."""
-    parts = name.split("/")
-    if len(name) > NAME_LENGTH_MAX or not _NAME_CHARACTERS.issuperset(name) or any(p in ("", ".", "..") for p in parts):
+    if not is_name(name):
         raise Bug(f"not an object name: {name!r}")
     return name
+
+
+def check_range(offset: int, length: int | None) -> None:
+    """Raise `Bug` if this is no range of bytes."""
+    if offset < 0 or (length is not None and length < 0):
+        raise Bug(f"not a range of bytes: offset {offset}, length {length}")

@@ -103,6 +103,7 @@ class SeaweedServer(LocalServer):
             f"-filer.localSocket={self.directory / 'filer.sock'}",
             f"-master.port={master}",
             f"-volume.port={volume}",
+            "-volume.max=1000",  # each bucket takes one; the default is counted from the free space
             f"-filer.port={filer}",
             f"-admin.port={admin}",
         ]

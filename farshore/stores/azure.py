@@ -1,0 +1,299 @@
+"""A store in an Azure Blob Storage container.
+
+Every put carries `If-None-Match: *` and the MD5 of its bytes, which the service verifies before it acknowledges and
+keeps with the blob. Large bodies go in blocks, each verified, and become visible at once when the list of blocks is
+committed under the same condition. Texts of the SDK's errors may hold a signed address, so none is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
+from requests.adapters import HTTPAdapter
+
+from farshore.errors import (
+    BucketNotFound,
+    ObjectCorrupt,
+    ObjectNotFound,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
+from farshore.limits import (
+    CONNECT_TIMEOUT_S,
+    LIST_PAGE_OBJECTS,
+    MIB,
+    MULTIPART_BYTES_MIN,
+    MULTIPART_PART_BYTES,
+    PACK_BYTES_MAX,
+    READ_TIMEOUT_S,
+    STORE_CONNECTIONS,
+)
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.body import body_bytes, body_pieces, compare_present, open_body
+
+_BLOCKS_MAX = 50_000  # by Azure's own rules
+_SIGNATURE = re.compile(r"(?i)\b(sig|sv|se|sp|st|spr|sr|skoid|sktid)=[^&\s'\")]+")
+
+
+class _Exists(Exception):
+    """The condition of a put was not met: the name is taken."""
+
+
+class _BeyondEnd(Exception):
+    """A range starts behind the blob's last byte."""
+
+
+# Codes first: one status stands for several things. What is in neither table passes when it is 500 or above, and is a
+# refusal that no retry cures below that.
+_BY_CODE: dict[str, type[Exception]] = {
+    "BlobAlreadyExists": _Exists,
+    "BlobImmutableDueToPolicy": _Exists,
+    "ContainerNotFound": BucketNotFound,
+    "ContainerBeingDeleted": BucketNotFound,
+    "ContainerDisabled": BucketNotFound,
+    "BlobNotFound": ObjectNotFound,
+    "ResourceNotFound": ObjectNotFound,
+    "Md5Mismatch": StoreUnavailable,
+    "Crc64Mismatch": StoreUnavailable,
+    "InvalidRange": _BeyondEnd,
+}
+_BY_STATUS: dict[int, type[Exception]] = {
+    404: ObjectNotFound,
+    408: StoreUnavailable,
+    409: StoreUnavailable,
+    412: _Exists,
+    416: _BeyondEnd,
+    429: StoreUnavailable,
+    507: StoreFull,
+}
+
+
+class AzureStore:
+    """Blobs in a container below a prefix.
+
+    Args:
+        prefix: Without slashes at its ends; empty for the whole container.
+        endpoint: The service's address where it is not Azure's public one. Local servers have the account in the
+            path, so it is added unless the host's name begins with it.
+        credentials: `connection_string`, or `account` with `key` or `sas`.
+        page_objects: Blobs in one page of a listing.
+    """
+
+    capabilities = Capabilities(
+        kind="azure",
+        atomic_put=True,
+        checksum="md5",
+        survives_power_loss=True,
+        object_bytes_max=_BLOCKS_MAX * MULTIPART_PART_BYTES,
+    )
+
+    def __init__(
+        self,
+        *,
+        container: str,
+        prefix: str = "",
+        endpoint: str | None = None,
+        credentials: Mapping[str, str],
+        page_objects: int = LIST_PAGE_OBJECTS,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._page_objects = page_objects
+        self.url = f"az://{container}/{prefix}".rstrip("/")
+        session = requests.Session()
+        adapter = HTTPAdapter(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        options: dict[str, Any] = {
+            "transport": RequestsTransport(
+                session=session, connection_timeout=connect_timeout_s, read_timeout=read_timeout_s
+            ),
+            "retry_total": 0,  # the retrying wrapper retries
+            "max_single_put_size": MULTIPART_BYTES_MIN,
+            "max_block_size": MULTIPART_PART_BYTES,
+            "max_single_get_size": PACK_BYTES_MAX,  # one request for any pack
+            "max_chunk_get_size": 32 * MIB,
+        }
+        with self._boundary("open"):
+            if connection_string := credentials.get("connection_string"):
+                self._container = ContainerClient.from_connection_string(connection_string, container, **options)
+            else:
+                account = credentials.get("account", "")
+                self._container = ContainerClient(
+                    _account_url(account, endpoint), container, credential=_credential(account, credentials), **options
+                )
+
+    def __repr__(self) -> str:
+        return f"AzureStore({self.url!r})"
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+
+    def put(self, name: str, body: Body) -> PutOutcome:
+        size = body_bytes(body)
+        in_blocks = size > MULTIPART_BYTES_MIN
+        if in_blocks:  # the condition is checked only at the end, so a look beforehand spares sending in vain
+            with contextlib.suppress(ObjectNotFound):
+                self.head(name)
+                return compare_present(self, name, body, _digest)
+        md5 = _md5(body)
+        transfer: dict[str, Any]
+        if in_blocks:
+            transfer = {"validate_content": True}  # the SDK sends the MD5 of each block, and the service verifies it
+        else:
+            transfer = {"headers": {"Content-MD5": base64.b64encode(md5).decode()}}  # the same, hashed only once
+        try:
+            with self._boundary("put", name), open_body(body) as stream:
+                self._blob(name).upload_blob(
+                    stream,
+                    length=size,
+                    overwrite=False,
+                    content_settings=ContentSettings(
+                        content_type="application/octet-stream", content_md5=bytearray(md5)
+                    ),
+                    max_concurrency=1,
+                    **transfer,
+                )
+        except _Exists:
+            return compare_present(self, name, body, _digest)
+        return PutOutcome.CREATED
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        check_range(offset, length)
+        if length == 0:
+            self.head(name)
+            return b""
+        try:
+            with self._boundary("get", name):
+                stream = self._blob(name).download_blob(
+                    offset=offset if offset or length is not None else None, length=length, max_concurrency=1
+                )
+                data: bytes = stream.readall()
+        except _BeyondEnd:
+            return b""
+        md5 = stream.properties.content_settings.content_md5
+        if not offset and length is None and md5 and hashlib.md5(data, usedforsecurity=False).digest() != bytes(md5):
+            raise ObjectCorrupt(f"get {self.url}/{name}: the bytes do not have the service's checksum")
+        return data
+
+    def head(self, name: str) -> ObjectInfo:
+        with self._boundary("head", name):
+            properties = self._blob(name).get_blob_properties()
+        return _info(name, properties)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        with self._boundary("list"):
+            blobs = self._container.list_blobs(
+                name_starts_with=self._prefix + prefix, results_per_page=self._page_objects
+            )
+            for blob in blobs:
+                yield _info(blob.name.removeprefix(self._prefix), blob)
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
+            self._blob(name).delete_blob()
+
+    def now_utc(self) -> datetime:
+        dates: list[str] = []
+        with self._boundary("now_utc"):
+            blobs = self._container.list_blobs(
+                results_per_page=1,
+                raw_response_hook=lambda answer: dates.append(answer.http_response.headers["Date"]),
+            )
+            next(iter(blobs), None)
+        return parsedate_to_datetime(dates[0]).astimezone(UTC)
+
+    def close(self) -> None:
+        self._container.close()
+
+    # --- errors -------------------------------------------------------------------------------------------------------
+
+    def _blob(self, name: str) -> BlobClient:
+        return self._container.get_blob_client(self._prefix + check_name(name))
+
+    @contextlib.contextmanager
+    def _boundary(self, verb: str, name: str = "") -> Iterator[None]:
+        """Turn what the SDK raises into the errors of the contract; its own text and trace stay behind."""
+        place = f"{verb} {self.url}/{name}" if name else f"{verb} {self.url}"
+        try:
+            yield
+        except HttpResponseError as error:
+            raised = _answered(error, verb, place)
+        except (AzureError, OSError) as error:  # connections, time-outs, bodies cut short
+            raised = StoreUnavailable(f"{place}: {_text(error)}")
+        except ValueError as error:  # a connection string or key of the wrong form
+            raised = StoreDenied(f"{place}: {_text(error)}")
+        else:
+            return
+        raise raised
+
+
+def _answered(error: HttpResponseError, verb: str, place: str) -> Exception:
+    """Return the error for an answer of the service, or for a request that the SDK gave up on."""
+    code = str(getattr(error, "error_code", None) or "").removeprefix("StorageErrorCode.")
+    status = error.status_code or 0
+    text = f"{place}: {code or status or 'no answer'}: {_text(error)}"
+    if not status:
+        return (StoreDenied if isinstance(error, ClientAuthenticationError) else StoreUnavailable)(text)
+    if status == 404 and verb in ("list", "now_utc"):
+        return BucketNotFound(text)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreUnavailable if status >= 500 else StoreDenied)
+    return kind(text)
+
+
+def _text(error: Exception) -> str:
+    """Return the first line of an error without what signs an address."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return _SIGNATURE.sub(r"\1=...", line).rstrip(".")
+
+
+def _account_url(account: str, endpoint: str | None) -> str:
+    if endpoint is None:
+        return f"https://{account}.blob.core.windows.net"
+    host = urlsplit(endpoint).hostname or ""
+    address = endpoint.rstrip("/")
+    return address if host.split(".")[0] == account else f"{address}/{account}"
+
+
+def _credential(account: str, credentials: Mapping[str, str]) -> AzureNamedKeyCredential | AzureSasCredential | None:
+    if key := credentials.get("key"):
+        return AzureNamedKeyCredential(account, key)
+    if sas := credentials.get("sas"):
+        return AzureSasCredential(sas.lstrip("?"))
+    return None
+
+
+def _md5(body: Body) -> bytes:
+    md5 = hashlib.md5(usedforsecurity=False)
+    for piece in body_pieces(body):
+        md5.update(piece)
+    return md5.digest()
+
+
+def _digest(body: Body) -> str:
+    """Return a body's checksum as `head` gives it."""
+    return f"md5:{_md5(body).hex()}"
+
+
+def _info(name: str, properties: BlobProperties) -> ObjectInfo:
+    md5 = properties.content_settings.content_md5
+    return ObjectInfo(
+        name=name,
+        size=properties.size,
+        modified_utc=properties.last_modified,
+        checksum=f"md5:{bytes(md5).hex()}" if md5 else "",
+    )

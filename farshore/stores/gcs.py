@@ -1,0 +1,282 @@
+"""A store in a Google Cloud Storage bucket.
+
+Every put carries the condition that no generation of the name exists, and the CRC32C of its bytes in the object's
+metadata: the service refuses bytes that do not have it. The SDK's own checks of uploads stay off, because on a mismatch
+it deletes the name, whoever's object is there by then.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import google_crc32c
+from google.api_core import exceptions as sdk
+from google.auth import default as default_credentials
+from google.auth import exceptions as auth
+from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption
+from google.oauth2.service_account import Credentials
+from requests.adapters import HTTPAdapter
+
+from farshore.errors import (
+    BucketNotFound,
+    FarshoreError,
+    ObjectCorrupt,
+    ObjectNotFound,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
+from farshore.limits import (
+    CONNECT_TIMEOUT_S,
+    GIB,
+    LIST_PAGE_OBJECTS,
+    MULTIPART_PART_BYTES,
+    READ_TIMEOUT_S,
+    STORE_CONNECTIONS,
+)
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_ENDPOINT = "https://storage.googleapis.com"
+_LISTED_FIELDS = "items(name,size,updated,crc32c),nextPageToken"
+
+
+class _Exists(Exception):
+    """The condition of a put was not met: the name is taken."""
+
+
+class _BeyondEnd(Exception):
+    """A range starts behind the object's last byte."""
+
+
+# What is not here passes when it is 500 or above, and is a refusal that no retry cures below that.
+_BY_STATUS: dict[int, type[Exception]] = {
+    404: ObjectNotFound,
+    408: StoreUnavailable,
+    409: StoreUnavailable,
+    412: _Exists,
+    416: _BeyondEnd,
+    429: StoreUnavailable,
+    507: StoreFull,
+}
+
+
+class GcsStore:
+    """Objects in a bucket below a prefix. Credentials are looked for at the first request.
+
+    Args:
+        prefix: Without slashes at its ends; empty for the whole bucket.
+        endpoint: For local servers, which are asked without credentials unless some are given; None for Google.
+        credentials: `service_account`, the path of its JSON file; Google's application default when it is not given.
+        page_objects: Objects in one page of a listing.
+    """
+
+    capabilities = Capabilities(
+        kind="gcs", atomic_put=True, checksum="crc32c", survives_power_loss=True, object_bytes_max=5 * 1024 * GIB
+    )
+
+    def __init__(
+        self,
+        *,
+        bucket: str,
+        prefix: str = "",
+        endpoint: str | None = None,
+        credentials: Mapping[str, str],
+        page_objects: int = LIST_PAGE_OBJECTS,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        self._bucket_name = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._endpoint = endpoint
+        self._service_account = credentials.get("service_account", "")
+        self._page_objects = page_objects
+        self._timeout_s = (connect_timeout_s, read_timeout_s)
+        self._lock = threading.Lock()
+        self._opened: tuple[storage.Client, AuthorizedSession] | None = None
+        self.url = f"gs://{bucket}/{prefix}".rstrip("/")
+
+    def __repr__(self) -> str:
+        return f"GcsStore({self.url!r})"
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+
+    def put(self, name: str, body: Body) -> PutOutcome:
+        checksum = _crc32c(body)
+        try:
+            with self._boundary("put", name) as blob, open_body(body) as stream:
+                blob.crc32c = base64.b64encode(checksum).decode()
+                blob.chunk_size = MULTIPART_PART_BYTES
+                blob.upload_from_file(
+                    stream,
+                    size=body_bytes(body),
+                    content_type="application/octet-stream",
+                    if_generation_match=0,
+                    checksum=None,
+                    timeout=self._timeout_s,
+                    retry=None,
+                )
+                reported = blob.crc32c
+        except _Exists:
+            return compare_present(self, name, body, _digest)
+        if base64.b64decode(reported or "") != checksum:
+            raise ObjectCorrupt(f"put {self.url}/{name}: the service kept other bytes than were sent")
+        return PutOutcome.CREATED
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        check_range(offset, length)
+        if length == 0:
+            self.head(name)
+            return b""
+        try:
+            with self._boundary("get", name) as blob:
+                data: bytes = blob.download_as_bytes(
+                    start=offset or None,
+                    end=None if length is None else offset + length - 1,
+                    raw_download=True,
+                    checksum="crc32c",  # compared where the service tells it: when the object is read whole
+                    timeout=self._timeout_s,
+                    retry=None,
+                )
+        except _BeyondEnd:
+            return b""
+        return data
+
+    def head(self, name: str) -> ObjectInfo:
+        with self._boundary("head", name) as blob:
+            blob.reload(timeout=self._timeout_s, retry=None)
+        return _info(name, blob)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        with self._boundary("list"):
+            blobs = self._client.list_blobs(
+                self._bucket_name,
+                prefix=self._prefix + prefix,
+                page_size=self._page_objects,
+                fields=_LISTED_FIELDS,
+                timeout=self._timeout_s,
+                retry=None,
+            )
+            for blob in blobs:
+                yield _info(blob.name.removeprefix(self._prefix), blob)
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name) as blob:
+            blob.delete(timeout=self._timeout_s, retry=None)
+
+    def now_utc(self) -> datetime:
+        with self._boundary("now_utc"):
+            address = f"{self._endpoint or _ENDPOINT}/storage/v1/b/{self._bucket_name}/o?maxResults=1"
+            response = self._session.get(address, timeout=self._timeout_s)
+            if not response.ok:
+                raise sdk.from_http_response(response)  # type: ignore[no-untyped-call] # the SDK is half typed
+        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._opened is not None:
+                self._opened[0].close()
+                self._opened = None
+
+    # --- connections --------------------------------------------------------------------------------------------------
+
+    @property
+    def _client(self) -> storage.Client:
+        return self._open()[0]
+
+    @property
+    def _session(self) -> AuthorizedSession:
+        return self._open()[1]
+
+    def _open(self) -> tuple[storage.Client, AuthorizedSession]:
+        with self._lock:
+            if self._opened is None:
+                credentials = self._find_credentials()
+                session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
+                adapter = HTTPAdapter(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+                session.mount("https://", adapter)
+                session.mount("http://", adapter)
+                options = {"api_endpoint": self._endpoint} if self._endpoint else None
+                client = storage.Client(project=None, credentials=credentials, _http=session, client_options=options)
+                self._opened = client, session
+            return self._opened
+
+    def _find_credentials(self) -> Any:
+        if self._service_account:
+            try:
+                return Credentials.from_service_account_file(  # type: ignore[no-untyped-call]
+                    self._service_account, scopes=[_SCOPE]
+                )
+            except (OSError, ValueError) as error:
+                raise StoreDenied(f"no service account in {self._service_account}: {error}") from error
+        if self._endpoint:
+            return AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return default_credentials(scopes=[_SCOPE])[0]
+
+    # --- errors -------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _boundary(self, verb: str, name: str = "") -> Iterator[storage.Blob]:
+        """Give the blob of a name, and turn what the SDK raises into the errors of the contract."""
+        key = self._prefix + check_name(name) if name else "-"
+        place = f"{verb} {self.url}/{name}" if name else f"{verb} {self.url}"
+        try:
+            yield self._client.bucket(self._bucket_name).blob(key)
+        except sdk.GoogleAPICallError as error:
+            raise self._answered(error, verb, place) from error
+        except DataCorruption as error:
+            raise ObjectCorrupt(f"{place}: the bytes do not have the service's checksum") from error
+        except auth.GoogleAuthError as error:
+            passing = isinstance(error, auth.TransportError) or getattr(error, "retryable", False)
+            raise (StoreUnavailable if passing else StoreDenied)(f"{place}: {error}") from error
+        except OSError as error:  # connections, time-outs and bodies cut short: all that requests raises is one
+            raise StoreUnavailable(f"{place}: {error}") from error
+
+    def _answered(self, error: sdk.GoogleAPICallError, verb: str, place: str) -> Exception:
+        """Return the error for an answer of the service."""
+        status = int(error.code or 0)
+        text = f"{place}: {status}: {error.message.rstrip('.')}"
+        if status == 404:
+            return self._not_found(verb, text)
+        if status == 400 and verb == "put" and "crc32c" in error.message.lower():
+            return StoreUnavailable(text)  # the bytes were altered on their way
+        return (_BY_STATUS.get(status) or (StoreUnavailable if status >= 500 else StoreDenied))(text)
+
+    def _not_found(self, verb: str, text: str) -> FarshoreError:
+        """Tell a missing bucket from a missing object."""
+        if verb in ("put", "list", "now_utc"):
+            return BucketNotFound(text)
+        try:
+            self.now_utc()
+        except StoreDenied:  # these credentials may use objects and not look at their bucket
+            return ObjectNotFound(text)
+        except FarshoreError as error:
+            return error
+        return ObjectNotFound(text)
+
+
+def _crc32c(body: Body) -> bytes:
+    checksum = 0
+    for piece in body_pieces(body):
+        checksum = google_crc32c.extend(checksum, as_bytes(piece))
+    return checksum.to_bytes(4, "big")
+
+
+def _digest(body: Body) -> str:
+    """Return a body's checksum as `head` gives it."""
+    return f"crc32c:{_crc32c(body).hex()}"
+
+
+def _info(name: str, blob: storage.Blob) -> ObjectInfo:
+    checksum = f"crc32c:{base64.b64decode(blob.crc32c).hex()}" if blob.crc32c else ""
+    return ObjectInfo(name=name, size=blob.size, modified_utc=blob.updated, checksum=checksum)

@@ -1,0 +1,107 @@
+"""A wrapper that counts: requests by verb, failures, and bytes in and out."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
+from farshore.stores.body import body_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What went through a store up to one moment. Only verbs that were used are named."""
+
+    requests: Mapping[str, int]  # calls by verb, failed ones too
+    failures: Mapping[str, int]  # calls by verb that raised
+    bytes_out: int  # bodies of the puts that succeeded, whether created or present
+    bytes_in: int  # bytes that gets returned
+    objects_listed: int
+
+
+class MeteredStore:
+    """The same store, counted. `snapshot` may be called by any thread at any time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._requests: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._bytes_out = 0
+        self._bytes_in = 0
+        self._objects_listed = 0
+
+    def __repr__(self) -> str:
+        return f"MeteredStore({self._store!r})"
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._store.capabilities
+
+    def snapshot(self) -> Meter:
+        """Return all counts of one moment."""
+        with self._lock:
+            return Meter(
+                requests=dict(self._requests),
+                failures=dict(self._failures),
+                bytes_out=self._bytes_out,
+                bytes_in=self._bytes_in,
+                objects_listed=self._objects_listed,
+            )
+
+    def put(self, name: str, body: Body) -> PutOutcome:
+        with self._counted("put"):
+            size = body_bytes(body)
+            outcome = self._store.put(name, body)
+        with self._lock:
+            self._bytes_out += size
+        return outcome
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        with self._counted("get"):
+            data = self._store.get(name, offset, length)
+        with self._lock:
+            self._bytes_in += len(data)
+        return data
+
+    def head(self, name: str) -> ObjectInfo:
+        with self._counted("head"):
+            return self._store.head(name)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        with self._counted("list"):
+            for info in self._store.list(prefix):
+                with self._lock:
+                    self._objects_listed += 1
+                yield info
+
+    def delete(self, name: str) -> None:
+        with self._counted("delete"):
+            self._store.delete(name)
+
+    def now_utc(self) -> datetime:
+        with self._counted("now_utc"):
+            return self._store.now_utc()
+
+    def close(self) -> None:
+        self._store.close()
+
+    @contextlib.contextmanager
+    def _counted(self, verb: str) -> Iterator[None]:
+        with self._lock:
+            self._requests[verb] += 1
+        try:
+            yield
+        except Exception:
+            with self._lock:
+                self._failures[verb] += 1
+            raise

@@ -1,0 +1,353 @@
+"""A store in an S3 bucket, or in one of any service that speaks S3 with conditional writes.
+
+Every put carries `If-None-Match: *` and the CRC-64/NVME of its bytes, which the service verifies before it
+acknowledges. Large bodies go in parts, each with its own checksum, and become visible at once when they are completed
+under the same condition; the service then holds the checksum of the whole object.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from awscrt.checksums import combine_crc64nvme, crc64nvme
+from botocore import exceptions as sdk
+from botocore.config import Config
+from urllib3.exceptions import HTTPError
+
+from farshore.errors import (
+    BucketNotFound,
+    Bug,
+    FarshoreError,
+    ObjectCorrupt,
+    ObjectNotFound,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
+from farshore.limits import (
+    CONNECT_TIMEOUT_S,
+    GIB,
+    LIST_PAGE_OBJECTS,
+    MULTIPART_BYTES_MIN,
+    MULTIPART_PART_BYTES,
+    READ_TIMEOUT_S,
+    STORE_CONNECTIONS,
+)
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+_PARTS_MAX = 10_000  # by S3's own rules
+_NO_CREDENTIALS = (
+    sdk.NoCredentialsError,
+    sdk.PartialCredentialsError,
+    sdk.CredentialRetrievalError,
+    sdk.ProfileNotFound,
+    sdk.TokenRetrievalError,
+    sdk.UnauthorizedSSOTokenError,
+)
+
+
+class _Exists(Exception):
+    """The condition of a put was not met: the name is taken."""
+
+
+class _BeyondEnd(Exception):
+    """A range starts behind the object's last byte."""
+
+
+# Codes first: one status stands for several things. What is in neither table passes when it is 500 or above; below
+# that it is a refusal which no retry cures: wrong or expired credentials, and requests the service does not know.
+_BY_CODE: dict[str, type[Exception]] = {
+    "PreconditionFailed": _Exists,
+    "InvalidRange": _BeyondEnd,
+    "NoSuchBucket": BucketNotFound,
+    "NoSuchKey": ObjectNotFound,
+    "NoSuchUpload": StoreUnavailable,
+    "BadDigest": StoreUnavailable,
+    "XAmzContentChecksumMismatch": StoreUnavailable,
+    "RequestTimeout": StoreUnavailable,
+    "SlowDown": StoreUnavailable,
+    "InsufficientStorage": StoreFull,
+    "QuotaExceeded": StoreFull,
+    "StorageFull": StoreFull,
+    "XMinioStorageFull": StoreFull,
+}
+_BY_STATUS: dict[int, type[Exception]] = {
+    404: ObjectNotFound,
+    408: StoreUnavailable,
+    409: StoreUnavailable,  # ConditionalRequestConflict, OperationAborted: another request was at work on the name
+    412: _Exists,
+    416: _BeyondEnd,
+    425: StoreUnavailable,
+    429: StoreUnavailable,
+    507: StoreFull,
+}
+
+
+class S3Store:
+    """Objects in a bucket below a prefix.
+
+    Args:
+        prefix: Without slashes at its ends; empty for the whole bucket.
+        endpoint: For S3-compatible and local services, which are then asked by path; None for AWS.
+        credentials: `access_key`, `secret_key`, `session_token`; boto3's own chain where they are not given.
+        page_objects: Objects in one page of a listing.
+    """
+
+    capabilities = Capabilities(
+        kind="s3",
+        atomic_put=True,
+        checksum="crc64nvme",
+        survives_power_loss=True,
+        object_bytes_max=min(_PARTS_MAX * MULTIPART_PART_BYTES, 5 * 1024 * GIB),
+    )
+
+    def __init__(
+        self,
+        *,
+        bucket: str,
+        prefix: str = "",
+        endpoint: str | None = None,
+        region_name: str = "us-east-1",
+        credentials: Mapping[str, str],
+        page_objects: int = LIST_PAGE_OBJECTS,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._page_objects = page_objects
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        over_tls = endpoint is None or endpoint.startswith("https:")
+        config = Config(
+            connect_timeout=connect_timeout_s,
+            read_timeout=read_timeout_s,
+            retries={"total_max_attempts": 1, "mode": "standard"},  # the retrying wrapper retries
+            max_pool_connections=STORE_CONNECTIONS,
+            request_checksum_calculation="when_required",  # each put below carries its own
+            response_checksum_validation="when_supported",
+            s3={
+                "addressing_style": "path" if endpoint else "auto",
+                # Over TLS the checksum protects the body, and hashing it again would cost a pass for nothing.
+                "payload_signing_enabled": not over_tls,
+            },
+        )
+        with self._boundary("open"):
+            self._client: S3Client = boto3.session.Session().client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name=region_name,
+                aws_access_key_id=credentials.get("access_key"),
+                aws_secret_access_key=credentials.get("secret_key"),
+                aws_session_token=credentials.get("session_token"),
+                config=config,
+            )
+
+    def __repr__(self) -> str:
+        return f"S3Store({self.url!r})"
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+
+    def put(self, name: str, body: Body) -> PutOutcome:
+        key = self._key(name)
+        if body_bytes(body) > MULTIPART_BYTES_MIN:
+            return self._put_in_parts(name, key, body)
+        data = as_bytes(body)
+        try:
+            with self._boundary("put", name):
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=data,
+                    IfNoneMatch="*",
+                    ChecksumCRC64NVME=_base64(crc64nvme(data)),
+                )
+        except _Exists:
+            return compare_present(self, name, data, _digest)
+        return PutOutcome.CREATED
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        check_range(offset, length)
+        if length == 0:
+            self.head(name)
+            return b""
+        request: dict[str, Any] = {"Bucket": self._bucket, "Key": self._key(name)}
+        if offset or length is not None:
+            request["Range"] = f"bytes={offset}-{'' if length is None else offset + length - 1}"
+        else:
+            request["ChecksumMode"] = "ENABLED"  # botocore then compares the bytes with the service's checksum
+        try:
+            with self._boundary("get", name):
+                response = self._client.get_object(**request)
+                with response["Body"] as stream:
+                    data = stream.read()
+        except _BeyondEnd:
+            return b""
+        if "Range" in request and response["ResponseMetadata"]["HTTPStatusCode"] == 200:
+            return data[offset : None if length is None else offset + length]  # the service gave it all
+        return data
+
+    def head(self, name: str) -> ObjectInfo:
+        with self._boundary("head", name):
+            response = self._client.head_object(Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED")
+        checksum = response.get("ChecksumCRC64NVME", "")
+        return ObjectInfo(
+            name=name,
+            size=response["ContentLength"],
+            modified_utc=response["LastModified"].astimezone(UTC),
+            checksum=f"crc64nvme:{base64.b64decode(checksum).hex()}" if checksum and "-" not in checksum else "",
+        )
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket,
+            Prefix=self._prefix + prefix,
+            PaginationConfig={"PageSize": self._page_objects},
+        )
+        with self._boundary("list"):
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield ObjectInfo(
+                        name=entry["Key"].removeprefix(self._prefix),
+                        size=entry["Size"],
+                        modified_utc=entry["LastModified"].astimezone(UTC),
+                    )
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+
+    def now_utc(self) -> datetime:
+        with self._boundary("now_utc"):
+            response = self._client.head_bucket(Bucket=self._bucket)
+        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
+
+    def close(self) -> None:
+        self._client.close()
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _put_in_parts(self, name: str, key: str, body: Body) -> PutOutcome:
+        """Put a large body. The condition is checked only at its end, so a look beforehand spares sending in vain."""
+        with contextlib.suppress(ObjectNotFound):
+            self.head(name)
+            return compare_present(self, name, body, _digest)
+        with self._boundary("put", name):
+            upload_id = self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT"
+            )["UploadId"]
+        try:
+            parts, checksum, size = self._send_parts(name, key, upload_id, body)
+            with self._boundary("put", name):
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=key,
+                    UploadId=upload_id,
+                    MultipartUpload={"Parts": parts},
+                    IfNoneMatch="*",
+                    ChecksumCRC64NVME=_base64(checksum),
+                    ChecksumType="FULL_OBJECT",
+                    MpuObjectSize=size,
+                )
+        except BaseException as error:
+            with contextlib.suppress(sdk.BotoCoreError, sdk.ClientError):  # the first error is the one to tell of
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+            if isinstance(error, _Exists):
+                return compare_present(self, name, body, _digest)
+            raise
+        return PutOutcome.CREATED
+
+    def _send_parts(
+        self, name: str, key: str, upload_id: str, body: Body
+    ) -> tuple[Sequence[CompletedPartTypeDef], int, int]:
+        """Send all parts; return them with the checksum and size of the whole."""
+        parts: list[CompletedPartTypeDef] = []
+        whole, size = crc64nvme(b""), 0
+        for number, piece in enumerate(body_pieces(body, MULTIPART_PART_BYTES), start=1):
+            data = as_bytes(piece)
+            checksum = crc64nvme(data)
+            whole, size = combine_crc64nvme(whole, checksum, len(data)), size + len(data)
+            with self._boundary("put", name):
+                response = self._client.upload_part(
+                    Bucket=self._bucket,
+                    Key=key,
+                    UploadId=upload_id,
+                    PartNumber=number,
+                    Body=data,
+                    ChecksumCRC64NVME=_base64(checksum),
+                )
+            parts.append({"PartNumber": number, "ETag": response["ETag"], "ChecksumCRC64NVME": _base64(checksum)})
+        return parts, whole, size
+
+    # --- errors -------------------------------------------------------------------------------------------------------
+
+    def _key(self, name: str) -> str:
+        return self._prefix + check_name(name)
+
+    @contextlib.contextmanager
+    def _boundary(self, verb: str, name: str = "") -> Iterator[None]:
+        """Turn what the SDK raises into the errors of the contract, most specific first."""
+        place = f"{verb} {self.url}/{name}" if name else f"{verb} {self.url}"
+        try:
+            yield
+        except sdk.ClientError as error:
+            raise self._answered(error, verb, place) from error
+        except _NO_CREDENTIALS as error:
+            raise StoreDenied(f"{place}: {_text(error)}") from error
+        except sdk.FlexibleChecksumError as error:
+            raise ObjectCorrupt(f"{place}: the bytes do not have the service's checksum") from error
+        except (sdk.ParamValidationError, sdk.UnknownServiceError) as error:
+            raise Bug(f"{place}: {_text(error)}") from error
+        except (sdk.BotoCoreError, HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
+            raise StoreUnavailable(f"{place}: {_text(error)}") from error
+
+    def _answered(self, error: sdk.ClientError, verb: str, place: str) -> Exception:
+        """Return the error for an answer of the service."""
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        message = error.response.get("Error", {}).get("Message", "").rstrip(".")
+        text = f"{place}: {code or status}{': ' if message else ''}{message}"
+        if verb == "now_utc" and status == 404:
+            return BucketNotFound(text)
+        kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreUnavailable if status >= 500 else StoreDenied)
+        if kind is ObjectNotFound:
+            return self._not_found(text)
+        if code == "RequestTimeTooSkewed":
+            return StoreDenied(text, "Set this host's clock: it differs too much from the service's.")
+        return kind(text)
+
+    def _not_found(self, text: str) -> FarshoreError:
+        """Tell a missing bucket from a missing object, which answers without a body do not."""
+        try:
+            self.now_utc()
+        except StoreDenied:  # these credentials may use objects and not look at their bucket
+            return ObjectNotFound(text)
+        except FarshoreError as error:
+            return error
+        return ObjectNotFound(text)
+
+
+def _digest(body: Body) -> str:
+    """Return a body's checksum as `head` gives it."""
+    checksum = crc64nvme(b"")
+    for piece in body_pieces(body):
+        checksum = crc64nvme(piece, checksum)
+    return f"crc64nvme:{checksum:016x}"
+
+
+def _base64(checksum: int) -> str:
+    return base64.b64encode(checksum.to_bytes(8, "big")).decode()
+
+
+def _text(error: Exception) -> str:
+    return str(error).rstrip(".")
