@@ -1,0 +1,59 @@
+"""Restore one snapshot into an empty directory of the machine that runs this flow.
+
+`farshore restore` does the same without Prefect; this is for restores that are asked for and kept on record there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from farshore.clock import SystemClock
+from farshore.errors import FarshoreError
+from tasks.naming import artifact_key, name_restore_run
+from tasks.policy import thread_runner
+from tasks.progress import ProgressReporter
+from tasks.report import failed, report_restore
+from tasks.restore import find_snapshot, write_target
+from tasks.sessions import SESSIONS
+
+
+@flow(
+    name="restore",
+    flow_run_name=name_restore_run,
+    task_runner=thread_runner(),
+    retries=0,
+    persist_result=False,
+)
+def restore(
+    snapshot: str,
+    target: str,
+    replica: str | None = None,
+    include: list[str] | None = None,
+    config_path: str | None = None,
+) -> State[Any]:
+    """Restore one snapshot, checking every hash, falling over to another replica object by object.
+
+    Args:
+        snapshot: An id, a unique prefix, SOURCE for its latest, or SOURCE@TIME.
+        target: An empty or new directory on the worker.
+        replica: Read from this replica alone.
+        include: Patterns of the paths to restore; everything when empty.
+        config_path: farshore.toml on the worker; empty searches where the command line does.
+    """
+    clock = SystemClock()
+    try:
+        with SESSIONS.enter(clock=clock) as session:
+            info = find_snapshot(snapshot, replica, config_path)
+            reporter = ProgressReporter(
+                board=session.board, key=artifact_key("progress-restore", info.source), clock=clock
+            )
+            writing = write_target.submit(session.session_id, info, target, replica, include or [], config_path)
+            reporter.follow([writing])
+            result = writing.result()
+            reporter.finish()
+        return report_restore(result)
+    except FarshoreError as error:
+        return failed(error)

@@ -1,0 +1,124 @@
+"""Results as Markdown pages for Prefect's artifacts. Pure.
+
+Names of files stay out: the Prefect server is not trusted with them; `farshore verify` and `farshore ls` show them to
+whoever holds a key.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from farshore.limits import KIB
+from farshore.model import BackupResult, DamagedObject, RestoreResult, VerifyResult
+
+DAMAGED_ROWS_MAX = 200  # a page is for reading; the audit table `checks` has every row
+
+
+def backup_page(result: BackupResult) -> str:
+    """Return the result of a backup as a page."""
+    counts = result.counts
+    held = sum(outcome.committed for outcome in result.replicas)
+    took = _seconds(result.started_utc, result.finished_utc)
+    outcome_line = (
+        "Done already, by an earlier attempt at the same moment."
+        if result.already_done
+        else f"**Held by {held} of {len(result.replicas)} replicas** (quorum {result.quorum}); read back, {took}."
+    )
+    replicas = [
+        (
+            outcome.replica,
+            "yes" if outcome.committed else "**no**",
+            bytes_text(outcome.bytes_sent),
+            f"{outcome.objects_sent:,}",
+            f"{outcome.requests:,}",
+            f"{outcome.error} ({outcome.error_code})" if outcome.error_code else "",
+        )
+        for outcome in result.replicas
+    ]
+    numbers = [
+        ("entries", f"{counts.entries:,}"),
+        ("of these unchanged and not read", f"{counts.entries_unchanged:,}"),
+        ("size of the source", bytes_text(counts.bytes_total)),
+        ("read from the source", bytes_text(counts.bytes_read)),
+        ("new content", bytes_text(counts.bytes_new)),
+        ("stored, at each replica", bytes_text(counts.bytes_stored)),
+        ("problems with single entries", f"{counts.problems:,}"),
+    ]
+    problems = [(code, f"{count:,}") for code, count in Counter(p.code for p in result.problems).most_common()]
+    return _page(
+        f"Backup of {result.source}",
+        outcome_line,
+        f"Snapshot `{result.snapshot_id}`, run `{result.run_id}`.",
+        _table(("replica", "holds it", "sent", "objects", "requests", "trouble"), replicas, right=(2, 3, 4)),
+        _table(("what", "how much"), numbers, right=(1,)),
+        _table(("problem", "entries"), problems, right=(1,)) if problems else "",
+    )
+
+
+def restore_page(result: RestoreResult) -> str:
+    """Return the result of a restore as a page."""
+    numbers = [
+        ("entries", f"{result.entries:,}"),
+        ("files", f"{result.files:,}"),
+        ("content", bytes_text(result.bytes_restored)),
+        ("time", _seconds(result.started_utc, result.finished_utc)),
+        ("read from", ", ".join(result.replicas)),
+        ("bad objects, read from another replica", f"{len(result.fell_over):,}"),
+        ("problems with single entries", f"{len(result.problems):,}"),
+    ]
+    return _page(
+        f"Restore of {result.source}",
+        f"Snapshot `{result.snapshot_id}` into `{result.target}`. Every byte was checked against its hash.",
+        _table(("what", "how much"), numbers, right=(1,)),
+        _damaged_table(result.fell_over),
+    )
+
+
+def verify_page(result: VerifyResult) -> str:
+    """Return the result of a verify as a page."""
+    damage = f"**{len(result.damaged):,} objects are damaged or missing.**"
+    return _page(
+        f"Verify of {', '.join(result.replicas)}",
+        "**Nothing is damaged.**" if result.clean else damage,
+        f"{result.objects:,} objects of {result.snapshots:,} snapshots checked, {bytes_text(result.bytes_read)} read, "
+        f"{_seconds(result.started_utc, result.finished_utc)}.",
+        _damaged_table(result.damaged),
+    )
+
+
+def bytes_text(count: int) -> str:
+    """Return a count of bytes for people."""
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < KIB:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= KIB
+    return f"{size:,.2f} TiB"
+
+
+def _damaged_table(damaged: Sequence[DamagedObject]) -> str:
+    if not damaged:
+        return ""
+    rows = [
+        (found.replica, f"`{found.name}`", found.code, str(len(found.snapshots)), f"{found.paths_total:,}")
+        for found in damaged[:DAMAGED_ROWS_MAX]
+    ]
+    if len(damaged) > len(rows):
+        rows.append(("...", f"and {len(damaged) - len(rows):,} more", "", "", ""))
+    return _table(("replica", "object", "what is wrong", "snapshots touched", "paths touched"), rows, right=(3, 4))
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Return a Markdown table; columns in `right` are aligned there."""
+    rules = ["---:" if column in right else "---" for column in range(len(header))]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in (header, rules, *rows))
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"## {title}", *(part for part in parts if part)])
+
+
+def _seconds(started: datetime, finished: datetime) -> str:
+    return f"{(finished - started).total_seconds():,.1f} s"

@@ -1,0 +1,50 @@
+"""The step that brings one replica its objects, beside those of all other replicas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Failed
+from prefect.tasks import exponential_backoff
+
+from farshore.errors import Bug, FarshoreError
+from farshore.model import ReplicaOutcome
+from tasks.policy import RETRY_BASE_S, RETRY_JITTER, SEND_RETRIES, is_last_try, is_passing
+from tasks.sessions import SESSIONS
+
+
+@task(
+    name="replicate",
+    task_run_name="replicate-{replica}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=SEND_RETRIES,
+    retry_delay_seconds=exponential_backoff(RETRY_BASE_S),
+    retry_jitter_factor=RETRY_JITTER,
+    retry_condition_fn=is_passing,
+)
+def replicate_packs(session_id: str, replica: str) -> ReplicaOutcome | State[Any]:
+    """Send one replica everything that is sealed, until sealing has ended and all of it is acknowledged there.
+
+    Safe to repeat: it goes on with the first object that was not acknowledged. A replica that fails for good is left
+    behind and named in the result; the backup fails only if no quorum is left.
+
+    Returns:
+        What was sent; or the state Failed when the replica takes no part in this run, Cancelled when the run stopped.
+    """
+    session = SESSIONS.get(session_id)
+    if reason := session.left_behind.get(replica):
+        return Failed(message=f"{replica} takes no part in this run: {reason}")
+    backup = session.require_backup()
+    try:
+        outcome = backup.replicate(replica)
+    except Exception as error:
+        if session.stopped.is_set():
+            return Cancelled(message="The run was stopped, because its source could not be sealed.")
+        if is_last_try(error):
+            backup.leave_behind(replica, error if isinstance(error, FarshoreError) else Bug(repr(error)))
+        raise
+    return Failed(message=f"{replica} was left behind: {outcome.error}") if outcome.error_code else outcome

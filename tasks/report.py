@@ -1,0 +1,132 @@
+"""What a run leaves in Prefect: its final state, its result as an artifact, and an event for automations.
+
+Nothing here decides anything: the truth is in the repository and its audit tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+from prefect.states import Completed, Failed
+
+from farshore.errors import FarshoreError, VerifyFailed
+from farshore.model import BackupResult, RestoreResult, VerifyResult
+from tasks.naming import artifact_key
+from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, restore_page, verify_page
+
+WARNING = "Warning"  # states of type Completed, because the run counts, under a name that is seen at a glance
+ALREADY_DONE = "AlreadyDone"
+
+
+def failed(error: FarshoreError) -> State[Any]:
+    """Return the final state of a run that failed: what happened, and what to do."""
+    return Failed(message=f"{error.message} ({error.code}). {error.hint}".strip(), data=error)
+
+
+def report_backup(result: BackupResult) -> State[Any]:
+    """Leave a committed backup's artifact and event; return the run's final state."""
+    held = [outcome.replica for outcome in result.replicas if outcome.committed]
+    behind = [outcome.replica for outcome in result.replicas if not outcome.committed]
+    _write_artifact(artifact_key("backup", result.source), backup_page(result))
+    _emit(
+        "farshore.backup.committed",
+        _source_resource(result.source, result.snapshot_id) | {"farshore.warned": str(result.warned).lower()},
+        related=[("snapshot", result.snapshot_id), *(("replica", replica) for replica in held)],
+        payload={
+            "snapshot": result.snapshot_id,
+            "run": result.run_id,
+            "already_done": result.already_done,
+            "held_by": held,
+            "left_behind": behind,
+            "problems": result.counts.problems,
+        },
+    )
+    notes = [f"left behind: {', '.join(behind)}"] if behind else []
+    notes += [f"{result.counts.problems:,} problems with single entries"] if result.counts.problems else []
+    short = result.snapshot_id[:12]
+    if result.already_done:
+        return Completed(name=ALREADY_DONE, message=f"snapshot {short} is of an earlier attempt", data=result)
+    return _completed(f"snapshot {short} is held by {len(held)} of {len(result.replicas)} replicas", notes, result)
+
+
+def report_restore(result: RestoreResult) -> State[Any]:
+    """Leave a restore's artifact and event; return the run's final state."""
+    _write_artifact(artifact_key("restore", result.source), restore_page(result))
+    _emit(
+        "farshore.restore.finished",
+        _source_resource(result.source, result.snapshot_id),
+        related=[("snapshot", result.snapshot_id)],
+        payload={
+            "snapshot": result.snapshot_id,
+            "run": result.run_id,
+            "entries": result.entries,
+            "bytes": result.bytes_restored,
+            "fell_over": len(result.fell_over),
+            "problems": len(result.problems),
+        },
+    )
+    notes = [f"{len(result.fell_over):,} bad objects were read from another replica"] if result.fell_over else []
+    notes += [f"{len(result.problems):,} problems with single entries"] if result.problems else []
+    read_from = ", ".join(result.replicas)
+    return _completed(
+        f"{result.entries:,} entries, {bytes_text(result.bytes_restored)} from {read_from}", notes, result
+    )
+
+
+def report_verify(result: VerifyResult, subject: str) -> State[Any]:
+    """Leave a verify's artifact and event; return the run's final state: damage fails it."""
+    _write_artifact(artifact_key("verify", subject), verify_page(result))
+    _emit(
+        "farshore.verify.finished",
+        {
+            "prefect.resource.id": "farshore.repository",
+            "prefect.resource.name": "repository",
+            "farshore.clean": str(result.clean).lower(),
+        },
+        related=[("replica", replica) for replica in result.replicas],
+        payload={
+            "clean": result.clean,
+            "run": result.run_id,
+            "objects": result.objects,
+            "damaged": [f"{found.replica}/{found.name}" for found in result.damaged[:DAMAGED_ROWS_MAX]],
+        },
+    )
+    if result.clean:
+        return Completed(message=f"{result.objects:,} objects checked, nothing damaged", data=result)
+    where = ", ".join(sorted({found.replica for found in result.damaged}))
+    return failed(VerifyFailed(f"{len(result.damaged):,} objects damaged or missing at {where}"))
+
+
+def _completed(message: str, notes: Sequence[str], result: object) -> State[Any]:
+    if notes:
+        return Completed(name=WARNING, message="; ".join([message, *notes]), data=result)
+    return Completed(message=message, data=result)
+
+
+def _source_resource(source: str, snapshot_id: str) -> dict[str, str]:
+    return {
+        "prefect.resource.id": f"farshore.source.{source}",
+        "prefect.resource.name": source,
+        "farshore.snapshot": snapshot_id,
+    }
+
+
+def _write_artifact(key: str, page: str) -> None:
+    if FlowRunContext.get() is not None:
+        create_markdown_artifact(page, key=key)
+
+
+def _emit(
+    event: str, resource: dict[str, str], *, related: Sequence[tuple[str, str]], payload: Mapping[str, Any]
+) -> None:
+    if FlowRunContext.get() is None:
+        return
+    others = [
+        {"prefect.resource.id": f"farshore.{role}.{name}", "prefect.resource.role": role} for role, name in related
+    ]
+    emit_event(event, resource, related=others, payload=dict(payload))

@@ -1,0 +1,74 @@
+"""The steps of a restore: find the snapshot, then write it out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from farshore.clock import SystemClock
+from farshore.model import RestoreResult, SnapshotInfo
+from farshore.ops.catalog import resolve_snapshot
+from farshore.ops.opening import Need, open_repository
+from farshore.ops.restore import restore_snapshot
+from tasks.opening import open_config
+from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
+from tasks.sessions import SESSIONS
+
+
+@task(
+    name="resolve",
+    task_run_name="resolve-{snapshot}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=STEP_RETRIES,
+    retry_delay_seconds=exponential_backoff(RETRY_BASE_S),
+    retry_jitter_factor=RETRY_JITTER,
+    retry_condition_fn=is_passing,
+)
+def find_snapshot(snapshot: str, replica: str | None, config_path: str | None) -> SnapshotInfo:
+    """Return the snapshot that a selector names: an id, a unique prefix, SOURCE for its latest, or SOURCE@TIME.
+
+    Reads only, so it is safe to repeat.
+
+    Raises:
+        SnapshotUnknown: No snapshot, or more than one, answers to it.
+        Unavailable: Passing.
+    """
+    with open_repository(open_config(config_path), need=Need.READ, replica=replica, clock=SystemClock()) as repository:
+        return resolve_snapshot(repository, snapshot)
+
+
+@task(name="restore", cache_policy=NO_CACHE, persist_result=False, retries=0)
+def write_target(
+    session_id: str,
+    info: SnapshotInfo,
+    target: str,
+    replica: str | None,
+    include: list[str],
+    config_path: str | None,
+) -> RestoreResult:
+    """Restore a snapshot into an empty or new directory, checking every hash, from any replica that has a good copy.
+
+    Not repeatable: a second try would find the target no longer empty. Single requests are retried by the stores, and a
+    replica that fails is replaced by another, so what is left to retry needs a person.
+
+    Raises:
+        TargetNotEmpty, TargetFailed: The place must change first.
+        RestoreIncomplete: No replica has a good copy of some entries; everything else was restored.
+    """
+    session = SESSIONS.get(session_id)
+    clock = SystemClock()
+    with open_repository(open_config(config_path), need=Need.READ, replica=replica, clock=clock) as repository:
+        return restore_snapshot(
+            repository,
+            info,
+            Path(target),
+            replica=replica,
+            include=include,
+            engine="prefect",
+            progress=session.board.note,
+            clock=clock,
+        )

@@ -1,0 +1,94 @@
+"""What a flow run holds in memory while its tasks work on it.
+
+A session owns open connections and threads, so it can be neither a task's argument nor its result. Tasks are given its
+id and find it here. Tasks therefore run in the process of their flow: the task runner is always a pool of threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from farshore.clock import Clock
+from farshore.errors import Bug, FarshoreError
+from farshore.ops.backup import BackupSession
+from tasks.progress import ProgressBoard
+
+
+@dataclass
+class Session:
+    """One attempt of a flow run, and what its tasks need to know of each other."""
+
+    session_id: str
+    board: ProgressBoard = field(default_factory=ProgressBoard)
+    stopped: threading.Event = field(default_factory=threading.Event)  # sealing failed: nobody need go on
+    left_behind: dict[str, str] = field(default_factory=dict)  # replicas that never took part, each with its reason
+    _backup: BackupSession | None = None
+    _opened: ExitStack = field(default_factory=ExitStack)
+
+    def hold(self, backup: BackupSession, opened: ExitStack) -> None:
+        """Keep a backup that has begun; `opened` is closed when the session ends."""
+        self._opened.push(opened)
+        self._backup = backup
+
+    def require_backup(self) -> BackupSession:
+        """Return the backup that the first task began."""
+        if self._backup is None:
+            raise Bug(f"session {self.session_id} has no backup begun")
+        return self._backup
+
+    def end(self, error: BaseException | None) -> None:
+        """Close everything. A backup that `error` ended is recorded as failed; one that was interrupted is only closed.
+
+        A person or a platform that stops a run waits for it, or kills it: there is no time for audit rows then.
+        """
+        with self._opened:
+            if self._backup is not None and isinstance(error, Exception):
+                self._backup.fail(error if isinstance(error, FarshoreError) else Bug(repr(error)))
+
+
+class Sessions:
+    """The live sessions of this process by id. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live: dict[str, Session] = {}
+
+    @contextmanager
+    def enter(self, *, clock: Clock) -> Iterator[Session]:
+        """Hold a new session for the length of the block; whatever ends the block ends and forgets the session."""
+        session = Session(session_id=clock.random_bytes(8).hex())
+        with self._lock:
+            self._live[session.session_id] = session
+        failure: BaseException | None = None
+        try:
+            yield session
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            with self._lock:
+                del self._live[session.session_id]
+            session.end(failure)
+
+    def get(self, session_id: str) -> Session:
+        """Return a live session.
+
+        Raises:
+            Bug: There is none: the task runs in another process than its flow, or after the flow ended.
+        """
+        with self._lock:
+            session = self._live.get(session_id)
+        if session is None:
+            raise Bug(f"no live session {session_id} in this process")
+        return session
+
+    def count(self) -> int:
+        """Return how many sessions are live."""
+        with self._lock:
+            return len(self._live)
+
+
+SESSIONS = Sessions()

@@ -1,0 +1,47 @@
+"""The step that checks what the replicas hold."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from farshore.clock import SystemClock
+from farshore.model import VerifyResult
+from farshore.ops.opening import Need, open_repository
+from farshore.ops.verify import verify_repository
+from tasks.opening import open_config
+from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
+from tasks.sessions import SESSIONS
+
+
+@task(
+    name="verify",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=STEP_RETRIES,
+    retry_delay_seconds=exponential_backoff(RETRY_BASE_S),
+    retry_jitter_factor=RETRY_JITTER,
+    retry_condition_fn=is_passing,
+)
+def verify_replicas(
+    session_id: str, replica: str | None, read_data_percent: float, config_path: str | None
+) -> VerifyResult:
+    """Check every object of one replica or of all, and read part of the content. Safe to repeat: it changes nothing.
+
+    Damage is a result and not an error: it is returned, and written to the audit table `checks`.
+
+    Raises:
+        Unavailable: Passing.
+    """
+    session = SESSIONS.get(session_id)
+    clock = SystemClock()
+    with open_repository(open_config(config_path), need=Need.READ, replica=replica, clock=clock) as repository:
+        return verify_repository(
+            repository,
+            replica=replica,
+            read_data_percent=read_data_percent,
+            engine="prefect",
+            progress=session.board.note,
+            clock=clock,
+        )
