@@ -62,11 +62,12 @@ fi
 pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check "$@"
 }
+# -qq: warnings about an index are for whoever runs it; what fails is still said.
 say "environment: installing $(grep -c '==' "$lock") locked packages (about a minute the first time)"
-pip install --quiet --no-compile --require-hashes -r "$lock" ||
+pip install -qq --no-compile --require-hashes -r "$lock" ||
     die "the locked packages could not be installed" \
         "pip has to reach a package index; its settings (pip config list, PIP_*) are used as they are."
-pip install --quiet --no-compile --no-deps --no-build-isolation --editable .
+pip install -qq --no-compile --no-deps --no-build-isolation --editable .
 
 # Once and for all processes: an import of the orchestrator takes half the time. Some files are templates or for other
 # versions and do not compile; nobody imports those.
