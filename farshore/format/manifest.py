@@ -231,29 +231,99 @@ class PageRow:
 
 
 class PagesWriter:
-    """Writes page rows in manifest order to a file-like object. One thread."""
+    """Writes page rows to a file-like object; the rows of a path together, in page order. One thread."""
 
     def __init__(self, sink: IO[bytes]) -> None:
-        self._writer = pq.ParquetWriter(sink, PAGES_SCHEMA, compression="none", use_dictionary=False, store_schema=False)
+        self._writer = pq.ParquetWriter(
+            sink, PAGES_SCHEMA, compression="none", use_dictionary=False, store_schema=False
+        )
+        self._rows: list[PageRow] = []
+        self._bytes = 0
+        self.rows = 0
 
     def add(self, row: PageRow) -> None:
-        """Append one row as its own row group: at most 1 MiB of hashes."""
-        names = PAGES_SCHEMA.names
-        arrays = [pa.array([getattr(row, name)], type=PAGES_SCHEMA.field(name).type) for name in names]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA))
+        """Append one row. Row groups hold about 1 MiB of hashes."""
+        self._rows.append(row)
+        self.rows += 1
+        self._bytes += len(row.hashes)
+        if self._bytes >= limits.MIB:
+            self._flush()
 
     def close(self) -> None:
-        """Write the Parquet footer. The sink stays open."""
+        """Write what is pending and the Parquet footer. The sink stays open."""
+        self._flush()
         self._writer.close()
 
+    def _flush(self) -> None:
+        if self._rows:
+            arrays = [
+                pa.array([getattr(row, item.name) for row in self._rows], type=item.type) for item in PAGES_SCHEMA
+            ]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA))
+        self._rows, self._bytes = [], 0
 
-def read_pages(file: IO[bytes]) -> Iterator[PageRow]:
-    """Yield page rows in manifest order."""
-    try:
-        parquet = pq.ParquetFile(file)
-        for group in range(parquet.num_row_groups):
-            table = parquet.read_row_group(group, use_threads=False)
-            for values in zip(*(table.column(name).to_pylist() for name in PAGES_SCHEMA.names), strict=True):
-                yield PageRow(*values)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise ObjectCorrupt(f"a page map is not readable Parquet: {error}") from error
+
+class PageMap:
+    """Page hashes of an earlier snapshot, found by path. One thread; holds the paths and one row group in memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._rows: dict[bytes, list[tuple[int, int]]] = {}
+        self._group: tuple[int, list[PageRow]] = (-1, [])
+        try:
+            self._file = pq.ParquetFile(file)
+            for group in range(self._file.num_row_groups):
+                paths = self._file.read_row_group(group, columns=["path"], use_threads=False).column(0).to_pylist()
+                for row, path in enumerate(paths):
+                    self._rows.setdefault(path, []).append((group, row))
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise ObjectCorrupt(f"a page map is not readable Parquet: {error}") from error
+
+    def cursor(self, path: bytes, page_bytes: int) -> PageCursor | None:
+        """Return the hashes of one file, or None where there are none for pages of this size."""
+        places = self._rows.get(path)
+        if not places or self._read(*places[0]).page_bytes != page_bytes:
+            return None
+        return PageCursor(self._read(*place) for place in places)
+
+    def rows(self, path: bytes) -> Iterator[PageRow]:
+        """Yield the rows of one file, in page order."""
+        for place in self._rows.get(path, ()):
+            yield self._read(*place)
+
+    def _read(self, group: int, row: int) -> PageRow:
+        if self._group[0] != group:
+            try:
+                table = self._file.read_row_group(group, use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                raise ObjectCorrupt(f"a page map is damaged in row group {group}: {error}") from error
+            columns = (table.column(name).to_pylist() for name in PAGES_SCHEMA.names)
+            self._group = (group, [PageRow(*values) for values in zip(*columns, strict=True)])
+        return self._group[1][row]
+
+
+class PageCursor:
+    """The page hashes of one file, forwards only."""
+
+    def __init__(self, rows: Iterator[PageRow]) -> None:
+        self._rows = rows
+        self._first = 0
+        self._hashes = b""
+
+    def take(self, first_page: int, count: int) -> bytes:
+        """Return hashes of `count` pages from `first_page`, fewer where the earlier file ended. Never goes back."""
+        parts: list[bytes] = []
+        while count > 0:
+            known = len(self._hashes) // limits.PAGE_HASH_BYTES
+            if first_page >= self._first + known:
+                row = next(self._rows, None)
+                if row is None:
+                    break
+                self._first, self._hashes = row.first_page, row.hashes
+                continue
+            at = first_page - self._first
+            part = self._hashes[at * limits.PAGE_HASH_BYTES : (at + count) * limits.PAGE_HASH_BYTES]
+            parts.append(part)
+            taken = len(part) // limits.PAGE_HASH_BYTES
+            first_page += taken
+            count -= taken
+        return b"".join(parts)

@@ -66,6 +66,11 @@ class LeaseHolder:
         self._expires = {name: lease.started_utc for name in stores}
         self._thread: threading.Thread | None = None
 
+    @property
+    def lease(self) -> Lease:
+        """The lease as its last beat has it."""
+        return self._lease
+
     def take(self) -> dict[str, FarshoreError]:
         """Write the first beat at every replica and start renewing; return the replicas where that failed."""
         failed = self._beat()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from farshore.chunking.content import CutSizes
 from farshore.clock import Clock
-from farshore.errors import CredentialCannotRead, Denied, FarshoreError, QuorumNotReached, RepositoryMissing
+from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
 from farshore.repository.cache import ObjectCache
 from farshore.repository.keys import KeySet
@@ -41,13 +41,14 @@ class Repository:
     unreachable: Mapping[str, FarshoreError]
     configured: tuple[str, ...]  # every replica of the configuration, also those not opened now
     state_dir: Path
+    cache_dir: Path
     clock: Clock
     keys: KeySet | None = None
     audit_paths: bool = False
     cache: ObjectCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cache = ObjectCache(self.state_dir, self.header.repository_id)
+        self.cache = ObjectCache(self.cache_dir, self.header.repository_id)
 
     def __enter__(self) -> Repository:
         return self
@@ -70,7 +71,7 @@ class Repository:
     def writing_keys(self) -> KeySet:
         """Return the keys, at least a writer's."""
         if self.keys is None:
-            raise Denied("this repository was opened without keys", "Configure a passphrase or a credential.")
+            raise KeyMissing("this repository was opened without keys", "Configure a passphrase or a credential.")
         return self.keys
 
     def reading_keys(self) -> KeySet:

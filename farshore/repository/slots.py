@@ -17,7 +17,14 @@ from farshore.clock import Clock
 from farshore.crypto import passphrase as passphrases
 from farshore.crypto import recipient
 from farshore.crypto.derive import ZERO_NONCE, associated
-from farshore.errors import ConfigInvalid, FormatTooNew, HeaderDamaged, ObjectCorrupt, RepositoryMismatch, WrongPassphrase
+from farshore.errors import (
+    ConfigInvalid,
+    FormatTooNew,
+    HeaderDamaged,
+    ObjectCorrupt,
+    RepositoryMismatch,
+    WrongPassphrase,
+)
 from farshore.format.header import Header
 from farshore.format.text import JsonObject, decode_object, encode_canonical
 from farshore.repository.keys import KeySet, decode_key_set, encode_key_set
@@ -27,7 +34,7 @@ CREDENTIAL_FORMAT = "farshore-credential"
 IDENTITY_FORMAT = "farshore-identity"
 RECIPIENT_PREFIX = "farshore-recipient-1:"
 VERSION = 1
-PASSPHRASE = "passphrase"
+PASSPHRASE = "passphrase"  # noqa: S105 - a kind of slot
 RECIPIENT = "recipient"
 
 
@@ -150,17 +157,21 @@ def encode_recipient(public_key: bytes) -> str:
 
 def decode_recipient(text: str) -> bytes:
     """Return the public key of a recipient's line of text."""
+    invalid = ConfigInvalid(
+        "a recipient is not valid text", "Copy the whole line that 'farshore key generate' printed."
+    )
     try:
         public_key = base64.urlsafe_b64decode(text.strip().removeprefix(RECIPIENT_PREFIX).encode())
     except (ValueError, binascii.Error) as error:
-        raise ConfigInvalid("a recipient is not valid text", "Copy the whole line that 'farshore key generate' printed.") from error
+        raise invalid from error
     if not text.strip().startswith(RECIPIENT_PREFIX) or len(public_key) != recipient.PUBLIC_BYTES:
-        raise ConfigInvalid("a recipient is not valid text", "Copy the whole line that 'farshore key generate' printed.")
+        raise invalid
     return public_key
 
 
 def _encode(slot_id: str, keys: KeySet, **more: object) -> bytes:
-    return encode_canonical({"format": SLOT_FORMAT, "version": VERSION, "slot": slot_id, "role": str(keys.role), **more})
+    value = {"format": SLOT_FORMAT, "version": VERSION, "slot": slot_id, "role": str(keys.role), **more}
+    return encode_canonical(value)
 
 
 def _decode(data: bytes, expected: str, what: str) -> JsonObject:
@@ -173,7 +184,8 @@ def _decode(data: bytes, expected: str, what: str) -> JsonObject:
     version = value.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise FormatTooNew(f"{what} has version {version}; this Farshore knows {VERSION}")
-    if expected == SLOT_FORMAT and not all(isinstance(value.get(key), str) for key in ("slot", "role", "kind", "sealed")):
+    required = ("slot", "role", "kind", "sealed") if expected == SLOT_FORMAT else ()
+    if not all(isinstance(value.get(key), str) for key in required):
         raise HeaderDamaged(f"{what} is incomplete")
     return value
 

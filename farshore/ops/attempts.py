@@ -1,0 +1,77 @@
+"""Done, alive or dead? What every attempt asks the store before it works, so that a flow run is only an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farshore.errors import BackupRunning, FarshoreError
+from farshore.format import names
+from farshore.format.records import Commit, Lease
+from farshore.model import ReplicaOutcome
+from farshore.ops.host import is_known_dead
+from farshore.repository.holdings import list_commit_names, read_commits
+from farshore.repository.leases import read_leases
+from farshore.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class DoneAttempt:
+    """A committed snapshot with the identity that was asked for."""
+
+    commit: Commit
+    outcomes: tuple[ReplicaOutcome, ...]
+
+
+def find_done(repository: Repository, source_id: str, identity: str) -> tuple[list[Commit], DoneAttempt | None]:
+    """Return the source's commits, oldest first, and the one of this identity if a quorum holds it."""
+    holders: dict[str, set[str]] = {}
+    commits: dict[str, Commit] = {}
+    for name, replica in repository.replicas.items():
+        try:
+            listed = list_commit_names(replica, source_id)
+        except FarshoreError:
+            continue  # the run will find out by itself whether this replica can take part
+        unread = [item for item in listed if item.snapshot_id not in commits]
+        read, _ = read_commits(repository, replica, unread)
+        commits.update({commit.snapshot: commit for commit in read})
+        for item in listed:
+            holders.setdefault(item.snapshot_id, set()).add(name)
+    ordered = sorted(commits.values(), key=lambda commit: commit.committed_utc)
+    for commit in reversed(ordered):
+        held = holders[commit.snapshot]
+        if identity and commit.identity == identity and len(held) >= repository.quorum:
+            outcomes = tuple(
+                ReplicaOutcome(name, committed=name in held, error_code="" if name in held else "not-held")
+                for name in repository.configured
+            )
+            return ordered, DoneAttempt(commit, outcomes)
+    return ordered, None
+
+
+def refuse_if_running(repository: Repository, ours: Lease) -> None:
+    """Raise `BackupRunning` where another live attempt at the same identity has precedence.
+
+    Both attempts write their lease before they list, so at least one sees the other; the earlier one goes on, by start
+    and then by id. A backup asked for by hand has no identity and competes with nobody.
+    """
+    if not ours.identity:
+        return
+    for replica in repository.replicas.values():
+        try:
+            leases = read_leases(replica.store, repository.writing_keys(), repository.clock)
+        except FarshoreError:
+            continue
+        for found in leases:
+            other = found.lease
+            same = (other.source_id, other.identity) == (ours.source_id, ours.identity)
+            if not same or other.lease == ours.lease or not found.live or is_known_dead(other.host):
+                continue
+            if (other.started_utc, other.lease) < (ours.started_utc, ours.lease):
+                raise BackupRunning(
+                    f"run {other.run} is at work on the same backup ({ours.identity}) since {other.started_utc:%H:%M} UTC"
+                )
+
+
+def commit_name(commit: Commit) -> str:
+    """Return the object name of a commit record."""
+    return names.snapshot_object(commit.source_id, commit.snapshot, names.COMMIT)

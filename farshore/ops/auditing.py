@@ -1,0 +1,156 @@
+"""Audit rows of the operations: who writes them, and how a run becomes rows. docs/audit.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from farshore import __version__
+from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
+from farshore.audit.rows import AuditRow, CopyRow, LineageRow, ObjectRow, RunRow, SnapshotRow, replica_parts
+from farshore.errors import FarshoreError
+from farshore.format import names
+from farshore.format.records import Commit
+from farshore.model import ReplicaOutcome
+from farshore.ops.host import host_name
+from farshore.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class MadeObject:
+    """An object that a run made."""
+
+    name: str
+    kind: str  # pack | index | manifest | needs | pages | commit | data-key
+    bytes: int
+    blake3: str
+
+
+def run_row(
+    *, run_id: str, engine: str, operation: str, started_utc: datetime, finished_utc: datetime, state: str,
+    error: FarshoreError | None = None, flow_run_id: str = "",
+) -> RunRow:  # fmt: skip
+    """Return a row of `runs` with what every operation knows; callers fill in the rest with `replace`."""
+    return RunRow(
+        run_id=run_id,
+        engine=engine,
+        operation=operation,
+        state=state,
+        started_utc=started_utc,
+        finished_utc=finished_utc,
+        flow_run_id=flow_run_id,
+        error_code=error.code if error else "",
+        error=error.message if error else "",
+        host=host_name(),
+        version=__version__,
+    )
+
+
+def record(repository: Repository, run_id: str, rows: Sequence[AuditRow]) -> AuditWritten | None:
+    """Write rows to every reachable replica. Returns None without the keys to sign them.
+
+    What a replica could not be given is kept on this host and sent with the next run's rows.
+    """
+    if repository.keys is None:
+        return None
+    recorder = AuditRecorder(
+        stores={name: replica.store for name, replica in repository.replicas.items()},
+        repository_id=repository.repository_id,
+        signing_key=repository.keys.audit_key,
+        writer_id=open_writer_id(repository.state_dir, repository.repository_id, repository.clock),
+        state_dir=repository.state_dir,
+        clock=repository.clock,
+        paths=repository.audit_paths,
+    )
+    for row in rows:
+        recorder.add(row)
+    return recorder.flush(run_id)
+
+
+def backup_rows(
+    *,
+    repository: Repository,
+    engine: str,
+    commit: Commit,
+    outcomes: Sequence[ReplicaOutcome],
+    made: Sequence[MadeObject],
+    acknowledged: Mapping[str, set[str]],
+    reused: Sequence[tuple[str, tuple[str, ...]]],
+) -> list[AuditRow]:
+    """Return rows of `snapshots`, `objects`, `copies` and `lineage` for one committed snapshot.
+
+    Args:
+        acknowledged: By replica, the names it acknowledged in this run.
+        reused: Earlier packs that the snapshot needs, each with the replicas that hold it.
+    """
+    committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
+    shared = {"run_id": commit.run, "engine": engine, "snapshot_id": commit.snapshot}
+    lineage = {**shared, "source_id": commit.source_id, "source": commit.source, "parent_snapshot_id": commit.parent}
+    rows: list[AuditRow] = [_snapshot_row(commit, engine, committed)]
+    now = repository.clock.now_utc()
+    for item in made:
+        rows.append(ObjectRow(object=item.name, kind=item.kind, bytes=item.bytes, blake3=item.blake3, **shared))
+        holders: list[str] = []
+        for name, replica in repository.replicas.items():
+            has = item.name in acknowledged.get(name, set())
+            if has:
+                holders.append(name)
+            rows.append(
+                CopyRow(
+                    object=item.name,
+                    replica=name,
+                    region=replica.region,
+                    provider=replica.store.capabilities.kind,
+                    state="acknowledged" if has else "missing",
+                    bytes=item.bytes,
+                    acknowledged_utc=now if has else None,
+                    **shared,
+                )
+            )
+        rows.append(LineageRow(object=item.name, reused=False, replicas=tuple(holders), **lineage))
+    for pack_id, holders_of in reused:
+        rows.append(LineageRow(object=names.pack(pack_id), reused=True, replicas=holders_of, **lineage))
+    return rows
+
+
+def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutcome]) -> RunRow:
+    """Return the row of a backup run that committed."""
+    return replace(
+        row,
+        source_id=commit.source_id,
+        source=commit.source,
+        snapshot_id=commit.snapshot,
+        identity=commit.identity,
+        problems=commit.counts.problems,
+        replicas=replica_parts(outcomes),
+    )
+
+
+def _snapshot_row(commit: Commit, engine: str, committed: tuple[str, ...]) -> SnapshotRow:
+    counts = commit.counts
+    return SnapshotRow(
+        run_id=commit.run,
+        engine=engine,
+        snapshot_id=commit.snapshot,
+        parent_snapshot_id=commit.parent,
+        source_id=commit.source_id,
+        source=commit.source,
+        kind=commit.kind,
+        identity=commit.identity,
+        started_utc=commit.started_utc,
+        committed_utc=commit.committed_utc,
+        entries=counts.entries,
+        files=counts.files,
+        bytes_total=counts.bytes_total,
+        bytes_read=counts.bytes_read,
+        bytes_new=counts.bytes_new,
+        bytes_stored=counts.bytes_stored,
+        chunks_new=counts.chunks_new,
+        packs_new=counts.packs_new,
+        entries_unchanged=counts.entries_unchanged,
+        problems=counts.problems,
+        quorum=commit.quorum,
+        replicas_committed=committed,
+        facts=tuple(sorted(commit.facts.items())),
+    )

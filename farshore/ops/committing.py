@@ -1,0 +1,197 @@
+"""Commit: bring each replica up to what the snapshot needs, then make it exist there, then read it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from blake3 import blake3
+
+from farshore.clock import Clock
+from farshore.errors import Bug, Conflict, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
+from farshore.format import names
+from farshore.format.pack import encode_footer
+from farshore.format.records import Commit, Needs, encode_commit
+from farshore.model import ReplicaOutcome
+from farshore.ops.attempts import commit_name
+from farshore.ops.auditing import MadeObject
+from farshore.ops.outgoing import seal_fragment
+from farshore.repository.fanout import Fanout
+from farshore.repository.leases import LeaseHolder
+from farshore.repository.presence import Presence, bring_up
+from farshore.repository.repository import Repository
+from farshore.repository.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
+
+
+class Committer:
+    """Commits one snapshot at the replicas of one run. Repeatable: what is done is found done."""
+
+    def __init__(
+        self,
+        *,
+        repository: Repository,
+        fanout: Fanout,
+        presence: Presence,
+        holder: LeaseHolder,
+        unleased: Mapping[str, FarshoreError],
+        clock: Clock,
+    ) -> None:
+        self._repository = repository
+        self._fanout = fanout
+        self._presence = presence
+        self._holder = holder
+        self._clock = clock
+        self._put: dict[str, set[str]] = {name: set() for name in repository.replicas}
+        self._copied: dict[str, int] = {}
+        self._ready: dict[str, set[str]] = {}  # replica -> reused packs that are there
+        self._adopted: tuple[str, bytes] | None = None
+        self._sealed: tuple[str, bytes] | None = None
+        self._before = {name: _requests(repository, name) for name in repository.replicas}
+        self.unleased = dict(unleased)
+        self.reused: list[tuple[str, tuple[str, ...]]] = []
+
+    @property
+    def made(self) -> MadeObject:
+        """The commit record as an object of this run."""
+        if self._sealed is None:
+            raise Bug("there is no commit record yet")
+        name, body = self._sealed
+        return MadeObject(name, names.COMMIT, len(body), blake3(body).hexdigest())
+
+    def put_at(self, replica: str) -> set[str]:
+        """Names of objects that committing put at a replica."""
+        return self._put[replica]
+
+    def commit(self, commit: Commit, needs: Needs) -> tuple[ReplicaOutcome, ...]:
+        """Return the outcome at every configured replica.
+
+        Raises:
+            QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
+            LeaseLost: At so many replicas that no quorum is left.
+        """
+        wanted = [pack for pack in needs.packs if pack[0] in self._presence.footers]
+        key_names = [
+            names.data_key(key, self._repository.writing_keys().recipient_id.hex())
+            for key in needs.data_keys
+            if key != commit.data_key
+        ]
+        self._sealed = self._sealed or self._seal(commit)
+        self._adopted = self._adopted or self._adopt(wanted)
+        errors: dict[str, FarshoreError] = {}
+        finished = [name for name in self._repository.replicas if self._finished(name)]
+        with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
+            prepared = {name: pool.submit(self._prepare, name, wanted, key_names) for name in finished}
+            ready = [name for name, future in prepared.items() if _succeeded(name, future.result, errors)]
+            self._require(ready, errors)
+            written = {name: pool.submit(self._write, name) for name in ready}
+            committed = [name for name, future in written.items() if _succeeded(name, future.result, errors)]
+            self._require(committed, errors)
+        self.reused = [
+            (pack_id, tuple(name for name in committed if pack_id in self._ready[name])) for pack_id, _ in wanted
+        ]
+        return tuple(self._outcome(name, name in committed, errors) for name in self._repository.configured)
+
+    def _prepare(self, name: str, wanted: list[tuple[str, int]], key_names: list[str]) -> None:
+        """Re-check every reused pack at this replica, and copy there what it lacks."""
+        replica = self._repository.replicas[name]
+        others = [other for other in self._repository.replicas.values() if other.name != name]
+        self._copied[name] = bring_up(replica, others, self._presence, wanted, key_names)
+        if self._adopted is not None:
+            replica.store.put(*self._adopted)
+            self._put[name].add(self._adopted[0])
+        self._ready[name] = {pack_id for pack_id, _ in wanted}
+
+    def _write(self, name: str) -> None:
+        if self._sealed is None:
+            raise Bug("there is no commit record yet")
+        store = self._repository.replicas[name].store
+        self._holder.check(name)
+        object_name, body = self._sealed
+        lost: FarshoreError | None = None
+        try:
+            store.put(object_name, body)
+        except (Unavailable, Conflict) as error:
+            lost = error  # a lost reply looks like a lost race: what is there now decides
+        try:
+            there = store.get(object_name)
+        except FarshoreError as error:
+            raise lost or error from error
+        if there != body:
+            raise StateUnknown(f"{name} does not return the commit record as it was written")
+        self._put[name].add(object_name)
+
+    def _seal(self, commit: Commit) -> tuple[str, bytes]:
+        keys = self._repository.writing_keys()
+        name = commit_name(commit)
+        return name, seal_object(
+            encode_commit(commit), secret=keys.index_key, key_id=INDEX_KEY_ID, salt=self._clock.random_bytes(32),
+            kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id,
+        )  # fmt: skip
+
+    def _adopt(self, wanted: list[tuple[str, int]]) -> tuple[str, bytes] | None:
+        """Return a fragment that names the killed runs' packs which this snapshot reuses."""
+        packs = [
+            (bytes.fromhex(pack_id), size, encode_footer(self._presence.footers[pack_id].footer))
+            for pack_id, size in wanted
+            if pack_id in self._presence.orphans
+        ]
+        if not packs:
+            return None
+        body = seal_fragment(packs, self._repository.writing_keys(), self._clock)
+        return names.fragment(blake3(body).hexdigest()), body
+
+    def _finished(self, name: str) -> bool:
+        return name not in self.unleased and self._fanout.finished(name)
+
+    def _error_of(self, name: str, errors: dict[str, FarshoreError]) -> FarshoreError | None:
+        if name in errors:
+            return errors[name]
+        if name in self._repository.unreachable:
+            return self._repository.unreachable[name]
+        if name in self.unleased:
+            return self.unleased[name]
+        return self._fanout.error_of(name)
+
+    def _outcome(self, name: str, committed: bool, errors: dict[str, FarshoreError]) -> ReplicaOutcome:  # noqa: FBT001
+        if name not in self._repository.replicas or name in self.unleased:
+            error = self._error_of(name, errors)
+            return ReplicaOutcome(
+                name, committed=False, error_code=error.code if error else "left-behind", error=str(error or "")
+            )
+        sent = self._fanout.acknowledged(name)
+        error = None if committed else self._error_of(name, errors)
+        return ReplicaOutcome(
+            replica=name,
+            committed=committed,
+            bytes_sent=sum(size for _, size in sent) + self._copied.get(name, 0),
+            objects_sent=len(sent) + len(self._put[name]),
+            requests=_requests(self._repository, name) - self._before[name],
+            error_code="" if committed else (error.code if error else "left-behind"),
+            error="" if committed else str(error or "left behind"),
+        )
+
+    def _require(self, ready: list[str], errors: dict[str, FarshoreError]) -> None:
+        if len(ready) >= self._repository.quorum:
+            return
+        reasons = "; ".join(
+            f"{name}: {self._error_of(name, errors) or 'left behind'}"
+            for name in self._repository.configured
+            if name not in ready
+        )
+        raise QuorumNotReached(
+            f"{len(ready)} of {len(self._repository.configured)} replicas hold everything, "
+            f"{self._repository.quorum} are needed ({reasons})"
+        )
+
+
+def _succeeded(name: str, result: Callable[[], None], errors: dict[str, FarshoreError]) -> bool:
+    try:
+        result()
+    except FarshoreError as error:
+        errors[name] = error
+        return False
+    return True
+
+
+def _requests(repository: Repository, name: str) -> int:
+    return sum(repository.replicas[name].meter.snapshot().requests.values())

@@ -1,0 +1,132 @@
+"""From chunks to packs: drop what the repository holds, gather the rest into segments, seal, pack, hand on.
+
+Sealing runs in a small pool, in order of gathering; at most a few segments are in flight, so memory is set by the limits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.index import ChunkIndex
+from farshore.model import HOLE, ChunkId
+from farshore.repository.keys import DataKey, KeySet
+from farshore.repository.packs import (
+    PackBuilder,
+    PlainSegment,
+    SealedPack,
+    SealedSegment,
+    SegmentNumbers,
+    seal_segment,
+)
+
+Chunk = tuple[ChunkId, bytes | memoryview]
+
+
+class Gatherer:
+    """Takes every chunk of a run from one thread and hands sealed packs to `deliver`, in order."""
+
+    def __init__(
+        self,
+        *,
+        index: ChunkIndex,
+        keys: KeySet,
+        data_key: DataKey,
+        clock: Clock,
+        deliver: Callable[[SealedPack], None],
+        seal_threads: int = limits.SEAL_THREADS,
+    ) -> None:
+        self._index = index
+        self._keys = keys
+        self._data_key = data_key
+        self._numbers = SegmentNumbers(data_key=data_key, clock=clock)
+        self._builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=clock)
+        self._deliver = deliver
+        self._pool = ThreadPoolExecutor(seal_threads, thread_name_prefix="seal")
+        self._in_flight: deque[Future[SealedSegment]] = deque()
+        self._in_flight_max = seal_threads + 1
+        self._parts: list[bytes | memoryview] = []
+        self._chunks: list[tuple[ChunkId, int, int]] = []
+        self._bytes = 0
+        self._made: set[ChunkId] = set()
+        self._reused = np.zeros(len(index.packs), dtype=bool)
+        self.bytes_new = 0
+        self.chunks_new = 0
+
+    def add(self, chunks: Sequence[Chunk]) -> None:
+        """Take chunks: new ones are gathered, known ones only counted as reused."""
+        rows = self._index.find([chunk_id for chunk_id, _ in chunks])
+        known = rows >= 0
+        if known.any():
+            self.reuse(rows[known])
+        for at in np.flatnonzero(~known):
+            chunk_id, data = chunks[at]
+            if chunk_id not in self._made:
+                self._gather(chunk_id, data)
+
+    def add_one(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
+        """Take one chunk."""
+        self.add(((chunk_id, data),))
+
+    def reuse(self, rows: npt.NDArray[np.int64]) -> None:
+        """Note that the snapshot needs the packs of these index rows."""
+        self._reused[self._index.packs_of(rows)] = True
+
+    def holds(self, chunk_ids: Iterable[ChunkId]) -> bool:
+        """Whether all these chunks are in the index or were gathered by this run; holes count as held."""
+        unknown = [one for one in chunk_ids if one != HOLE and one not in self._made]
+        return not unknown or bool((self._index.find(unknown) >= 0).all())
+
+    def reuse_ids(self, chunk_ids: Iterable[ChunkId]) -> None:
+        """Note that the snapshot needs these chunks, which the repository holds."""
+        rows = self._index.find([one for one in chunk_ids if one != HOLE])
+        self.reuse(rows[rows >= 0])
+
+    @property
+    def reused_packs(self) -> list[str]:
+        """Ids of earlier packs that the snapshot needs."""
+        return [self._index.packs[at].pack_id.hex() for at in np.flatnonzero(self._reused)]
+
+    def finish(self) -> None:
+        """Seal and deliver what is left."""
+        self._close_segment()
+        while self._in_flight:
+            self._take_sealed()
+        if not self._builder.empty:
+            self._deliver(self._builder.build())
+        self.close()
+
+    def close(self) -> None:
+        """Stop the pool. Safe to repeat."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _gather(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
+        if self._bytes and self._bytes + len(data) > limits.SEGMENT_BYTES:
+            self._close_segment()
+        self._made.add(chunk_id)
+        self._chunks.append((chunk_id, self._bytes, len(data)))
+        self._parts.append(data)
+        self._bytes += len(data)
+        self.bytes_new += len(data)
+        self.chunks_new += 1
+
+    def _close_segment(self) -> None:
+        if not self._chunks:
+            return
+        origin, number = self._numbers.take()
+        segment = PlainSegment(origin, number, b"".join(self._parts), tuple(self._chunks))
+        self._parts, self._chunks, self._bytes = [], [], 0
+        self._in_flight.append(self._pool.submit(seal_segment, segment, self._data_key, self._keys.repository_id))
+        while len(self._in_flight) > self._in_flight_max or (self._in_flight and self._in_flight[0].done()):
+            self._take_sealed()
+
+    def _take_sealed(self) -> None:
+        self._builder.add(self._in_flight.popleft().result())
+        if self._builder.full:
+            self._deliver(self._builder.build())

@@ -1,0 +1,151 @@
+"""Create a repository: keys, header and key slots at every replica; or a credential for one more host."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.errors import (
+    ConfigInvalid,
+    FarshoreError,
+    ObjectNotFound,
+    RepositoryExists,
+    RepositoryMismatch,
+    StateUnknown,
+)
+from farshore.format import names
+from farshore.format.header import Chunking, Header, decode_header, encode_header
+from farshore.ops.opening import Need, credential_path, open_replica, open_repository
+from farshore.repository import slots
+from farshore.repository.keys import KeySet, generate_keys
+from farshore.repository.repository import Replica
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """What was made. `credential`: path of the write-only credential, or empty."""
+
+    repository_id: str
+    replicas: tuple[str, ...]
+    credential: str
+    reader_slots: int
+
+
+def initialize(config: Config, *, write_only: bool = False, recipients: Sequence[str] = (), clock: Clock) -> InitResult:
+    """Create the repository at every replica, in an order that leaves no half-made repository that looks whole.
+
+    Slots go first, the header last, so an interrupted call leaves nothing that opens; running it again makes a new
+    repository only while no header stands anywhere. Every replica must be reachable: a copy that does not know its own
+    keys is none.
+
+    Args:
+        write_only: Leave on this host a credential that adds backups and cannot read one back.
+        recipients: Lines of `farshore key generate` whose holders may read, besides the passphrase.
+
+    Raises:
+        RepositoryExists: A replica holds a repository already; nothing was changed.
+        ConfigInvalid: Neither a passphrase nor a recipient is given, so nobody could ever read.
+        StoreUnavailable, StoreDenied, BucketNotFound: A replica cannot be written; nothing looks made.
+    """
+    public_keys = [slots.decode_recipient(text) for text in recipients]
+    if config.repository.passphrase is None and not public_keys:
+        raise ConfigInvalid(
+            "a repository needs a passphrase or a recipient, or nobody could ever read it",
+            'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" }, or give --recipient.',
+        )
+    replicas = [open_replica(config, replica, clock) for replica in config.replicas.values()]
+    try:
+        _require_empty(replicas)
+        keys, header = _new_repository(clock)
+        made = [slots.seal_recipient_slot(keys, header, public_key, clock) for public_key in public_keys]
+        if config.repository.passphrase is not None:
+            passphrase = config.reveal(config.repository.passphrase)
+            made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock))
+        objects = [(names.slot(slot_id), body) for slot_id, body in made]
+        objects.append((names.HEADER, encode_header(header)))
+        with ThreadPoolExecutor(len(replicas)) as pool:
+            list(pool.map(lambda replica: _put_all(replica, objects), replicas))
+    finally:
+        for replica in replicas:
+            replica.store.close()
+    credential = write_credential(config, keys, header) if write_only else ""
+    return InitResult(header.repository_id, tuple(replica.name for replica in replicas), credential, len(made))
+
+
+def enroll_host(config: Config, *, clock: Clock) -> InitResult:
+    """Leave a write-only credential on this host for a repository that exists; needs the passphrase or an identity."""
+    with open_repository(config, need=Need.READ, clock=clock) as repository:
+        credential = write_credential(config, repository.reading_keys(), repository.header)
+        return InitResult(repository.repository_id, tuple(repository.replicas), credential, 0)
+
+
+def write_credential(config: Config, keys: KeySet, header: Header) -> str:
+    """Write this host's write-only credential, mode 0600, and return its path."""
+    path = credential_path(config, header)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+            file.write(slots.encode_credential(keys, header))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise ConfigInvalid(
+            f"the credential {path} cannot be written: {error.strerror}", "Check repository.credential and its folder."
+        ) from error
+    return str(path)
+
+
+def _new_repository(clock: Clock) -> tuple[KeySet, Header]:
+    repository_id = clock.random_bytes(16)
+    keys = generate_keys(repository_id, clock)
+    header = Header(
+        repository_id=repository_id.hex(),
+        created_utc=clock.now_utc(),
+        chunking=Chunking(
+            minimum=limits.CHUNK_BYTES_MIN,
+            average=limits.CHUNK_BYTES_AVG,
+            maximum=limits.CHUNK_BYTES_MAX,
+            block=limits.PAGE_BLOCK_BYTES,
+        ),
+        recipient=keys.recipient_id.hex(),
+        audit_public=keys.audit_public.hex(),
+    )
+    return keys, header
+
+
+def _require_empty(replicas: Sequence[Replica]) -> None:
+    """Refuse where a header stands; an empty listing would prove nothing, so each is asked for by name."""
+
+    def ask(replica: Replica) -> str:
+        try:
+            data = replica.store.get(names.HEADER)
+        except ObjectNotFound:
+            return ""
+        try:
+            return decode_header(data, replica.url).repository_id
+        except FarshoreError:
+            return "one whose header is damaged or newer"
+
+    with ThreadPoolExecutor(len(replicas)) as pool:
+        found = dict(zip(replicas, pool.map(ask, replicas), strict=True))
+    existing = {replica.name: repository_id for replica, repository_id in found.items() if repository_id}
+    if len(set(existing.values())) > 1:
+        raise RepositoryMismatch(f"the replicas hold different repositories already ({existing})")
+    if existing:
+        listed = ", ".join(f"{name} ({repository_id})" for name, repository_id in existing.items())
+        raise RepositoryExists(f"there is a repository already at {listed}")
+
+
+def _put_all(replica: Replica, objects: Sequence[tuple[str, bytes]]) -> None:
+    for name, body in objects:
+        replica.store.put(name, body)
+        if replica.store.get(name) != body:
+            raise StateUnknown(f"{replica.name} does not return {name} as it was written")

@@ -1,0 +1,236 @@
+"""From configuration to an open repository, and to a source."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from pathlib import Path
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.config import Config, DirectoryConfig, ReplicaConfig, SqliteConfig
+from farshore.errors import (
+    CredentialCannotRead,
+    FarshoreError,
+    HeaderDamaged,
+    KeyMissing,
+    ObjectNotFound,
+    RepositoryMismatch,
+    RepositoryMissing,
+    SourceMissing,
+    StoreUnavailable,
+    WrongPassphrase,
+)
+from farshore.format import names
+from farshore.format.header import Header, decode_header
+from farshore.repository import slots
+from farshore.repository.keys import KeySet
+from farshore.repository.repository import Replica, Repository
+from farshore.sources.base import Source
+from farshore.sources.directory import DirectorySource
+from farshore.sources.postgres import PostgresSource
+from farshore.sources.sqlite import SqliteSource
+from farshore.stores.metered import MeteredStore
+from farshore.stores.opening import open_store
+from farshore.stores.retrying import RetryingStore
+
+CREDENTIAL_FILE = "credential.json"
+
+
+class Need(StrEnum):
+    """Which keys an operation needs."""
+
+    NONE = "none"
+    WRITE = "write"
+    READ = "read"
+
+
+def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replica:
+    """Return a replica whose store retries and counts. Sends nothing yet.
+
+    Raises:
+        ConfigInvalid, SecretUnavailable: Its URL or credentials cannot be used.
+    """
+    credentials = {key: config.reveal(secret) for key, secret in replica.credentials.items()}
+    store = open_store(
+        replica.url, endpoint=replica.endpoint, region=replica.region, credentials=credentials, clock=clock
+    )
+    meter = MeteredStore(store)
+    return Replica(replica.name, replica.region, store.url, RetryingStore(meter, clock=clock), meter)
+
+
+def open_repository(config: Config, *, need: Need, replica: str | None = None, clock: Clock) -> Repository:
+    """Open every replica, or one, read the headers, and unlock the keys that are needed.
+
+    Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`; the others serve.
+
+    Raises:
+        RepositoryMissing: No replica that answered holds a repository.
+        RepositoryMismatch: Two replicas belong to different repositories.
+        StoreUnavailable, StoreDenied, HeaderDamaged, FormatTooNew: No replica could be opened; the first reason.
+        WrongPassphrase, CredentialCannotRead, KeyMissing: The keys cannot be had.
+    """
+    if replica is not None and replica not in config.replicas:
+        known = ", ".join(config.replicas)
+        raise RepositoryMissing(f"no replica is named {replica}", f"The configuration names these: {known}.")
+    chosen = [one for name, one in config.replicas.items() if replica in (None, name)]
+    replicas: dict[str, Replica] = {}
+    headers: dict[str, Header] = {}
+    failed: dict[str, FarshoreError] = {}
+    with ThreadPoolExecutor(len(chosen)) as pool:
+        opened = pool.map(lambda one: _open_one(config, one, clock), chosen)
+        for one, result in zip(chosen, opened, strict=True):
+            if isinstance(result, FarshoreError):
+                failed[one.name] = result
+            else:
+                replicas[one.name], headers[one.name] = result
+    if not headers:
+        raise _first(failed)
+    _check_same(headers)
+    header = next(iter(headers.values()))
+    repository = Repository(
+        header=header,
+        quorum=config.repository.quorum,
+        replicas=replicas,
+        unreachable=failed,
+        configured=tuple(config.replicas),
+        state_dir=config.state_dir,
+        cache_dir=config.cache_dir,
+        clock=clock,
+        audit_paths=config.audit.paths,
+    )
+    try:
+        if need is not Need.NONE:
+            repository.keys = unlock(config, repository, need)
+    except FarshoreError:
+        repository.__exit__()
+        raise
+    return repository
+
+
+def credential_path(config: Config, header: Header) -> Path:
+    """Return where this host's write-only credential is kept."""
+    return config.repository.credential or config.state_dir / "credentials" / header.repository_id / CREDENTIAL_FILE
+
+
+def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
+    """Return the keys from the host's credential, an identity file or the passphrase, whichever serves the need."""
+    header = repository.header
+    path = credential_path(config, header)
+    has_credential = path.is_file()
+    if need is Need.WRITE and has_credential:
+        return slots.decode_credential(path.read_bytes(), header, str(path))
+    if config.repository.identity is None and config.repository.passphrase is None:
+        if has_credential:
+            raise CredentialCannotRead(
+                "this host holds only a write-only credential, which cannot read a backup",
+                "Set repository.passphrase, for instance to { env = \"FARSHORE_PASSPHRASE\" }, or repository.identity.",
+            )
+        raise KeyMissing(
+            "there is no passphrase, identity or credential to open the repository with",
+            'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" } in farshore.toml, and the variable.',
+        )
+    identity, passphrase = b"", ""
+    if config.repository.identity is not None:
+        identity = _read_identity(config.repository.identity)
+    if config.repository.passphrase is not None:
+        passphrase = config.reveal(config.repository.passphrase)
+    return open_slots(repository, passphrase=passphrase, identity=identity)
+
+
+def open_slots(repository: Repository, *, passphrase: str, identity: bytes) -> KeySet:
+    """Try every key slot of the replicas; a slot damaged at one replica is read from the next.
+
+    Raises:
+        WrongPassphrase: Slots were read and none opens.
+        HeaderDamaged: No slot could be read.
+    """
+    tried: set[str] = set()
+    damaged: FarshoreError | None = None
+    for replica in repository.replicas.values():
+        try:
+            listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
+        except FarshoreError as error:
+            damaged = error
+            continue
+        for name in listed:
+            if name in tried:
+                continue
+            try:
+                keys = slots.open_slot(
+                    replica.store.get(name), repository.header, passphrase=passphrase, identity=identity
+                )
+            except FarshoreError as error:
+                damaged = error
+                continue
+            tried.add(name)
+            if keys is not None:
+                return keys
+    if tried:
+        raise WrongPassphrase("the passphrase or identity opens none of the repository's key slots")
+    raise damaged or HeaderDamaged("the repository has no key slot", "Copy keys/slots from another replica.")
+
+
+def open_source(config: Config, name: str, *, clock: Clock) -> Source:
+    """Return a source of the configuration. Reads nothing yet but the secret it names.
+
+    Raises:
+        SourceMissing: No source has this name.
+    """
+    source = config.sources.get(name)
+    if source is None:
+        known = ", ".join(config.sources) or "none"
+        raise SourceMissing(f"no source is named {name}", f"The configuration names these: {known}.")
+    if isinstance(source, DirectoryConfig):
+        return DirectorySource(
+            name=name,
+            path=source.path,
+            exclude=source.exclude,
+            one_file_system=source.one_file_system,
+            paged=source.paged,
+            exclude_caches=source.exclude_caches,
+            exclude_if_present=source.exclude_if_present,
+            clock=clock,
+        )
+    if isinstance(source, SqliteConfig):
+        return SqliteSource(name=name, path=source.path, clock=clock)
+    return PostgresSource(name=name, dsn=config.reveal(source.dsn), clock=clock)
+
+
+def _open_one(config: Config, replica: ReplicaConfig, clock: Clock) -> tuple[Replica, Header] | FarshoreError:
+    try:
+        opened = open_replica(config, replica, clock)
+    except FarshoreError as error:
+        return error
+    try:
+        data = opened.store.get(names.HEADER)
+        if len(data) > limits.SMALL_OBJECT_BYTES_MAX:
+            raise HeaderDamaged(f"the header at {opened.url} is far too large")
+        return opened, decode_header(data, opened.url)
+    except ObjectNotFound:
+        opened.store.close()
+        return RepositoryMissing(f"there is no repository at {replica.name} ({opened.url})")
+    except FarshoreError as error:
+        opened.store.close()
+        return error
+
+
+def _check_same(headers: dict[str, Header]) -> None:
+    if len({header.repository_id for header in headers.values()}) > 1:
+        listed = ", ".join(f"{name}: {header.repository_id}" for name, header in headers.items())
+        raise RepositoryMismatch(f"the replicas belong to different repositories ({listed})")
+
+
+def _first(failed: dict[str, FarshoreError]) -> FarshoreError:
+    """The reason that tells most: a missing repository only when every replica says so."""
+    other = [error for error in failed.values() if not isinstance(error, RepositoryMissing)]
+    if other:
+        return other[0]
+    return next(iter(failed.values()), StoreUnavailable("no replica is configured"))
+
+
+def _read_identity(path: Path) -> bytes:
+    try:
+        return slots.decode_identity(path.read_bytes(), str(path))
+    except OSError as error:
+        raise KeyMissing(f"the identity file {path} cannot be read: {error.strerror}", "Check repository.identity.") from error

@@ -1,0 +1,294 @@
+"""Read one file of a source: cut it, name its chunks, hash the whole, and never mistake a torn read for a good one.
+
+Chunks leave through `emit` as they are cut, so memory does not grow with a file's size.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.chunking import pages
+from farshore.chunking.content import ContentCutter, CutSizes
+from farshore.errors import SourceChanged
+from farshore.format.manifest import CHANGING, WHOLE, PageCursor, PageRow
+from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem
+from farshore.repository.keys import KeySet
+from farshore.sources.base import Content, Data, Hole, Item
+
+Emit = Callable[[ChunkId, bytes | memoryview], None]
+_ZEROS = bytes(1 * limits.MIB)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the previous snapshot knows of a page-structured file."""
+
+    extents: Sequence[Extent]
+    pages: PageCursor
+
+
+@dataclass(slots=True)
+class FileRead:
+    """One file as it was read. `pages` are the rows of its page map; empty for a file cut by content."""
+
+    entry: Entry
+    content_hash: bytes
+    extents: list[Extent]
+    bytes_read: int
+    state: str = WHOLE
+    pages: list[PageRow] = field(default_factory=list)
+
+
+class ContentReader:
+    """Reads files with one repository's keys and sizes. Holds no state between files; safe from many threads."""
+
+    def __init__(self, *, keys: KeySet, sizes: CutSizes) -> None:
+        self._keys = keys
+        self._sizes = sizes
+
+    def read(
+        self, item: Item, emit: Emit, *, earlier: Callable[[], Earlier | None] = lambda: None, attempts: int
+    ) -> FileRead | Problem:
+        """Read one file, again when it changes meanwhile; return what was read, or the problem.
+
+        A file that changes during every attempt is kept as last read, marked `changing`, so that a log that never
+        rests is neither lost nor passed off as whole.
+
+        Raises:
+            SourceUnavailable, SourceCorrupt: The source as a whole failed.
+        """
+        path = item.stat_entry.path
+        result: FileRead | None = None
+        for attempt in range(attempts):
+            try:
+                with item.open() as content:
+                    entry = _as_file(item.entry)
+                    if entry.page_bytes:
+                        result = self._read_pages(entry, content, emit, earlier())
+                    else:
+                        result = self._read_content(entry, content, emit)
+                    result.entry = _as_file(content.settled())
+                return result
+            except SourceChanged as error:
+                _log.info("attempt %d: %s", attempt + 1, error)
+            except FileNotFoundError:
+                return Problem(path, "vanished", "it was there when the directory was listed and gone when it was opened")
+            except OSError as error:
+                return Problem(path, "unreadable", error.strerror or str(error))
+        if result is None:
+            return Problem(path, "changing", f"it was replaced during each of {attempts} attempts to open it")
+        size = sum(extent.length for extent in result.extents)
+        result.entry = replace(result.entry, size=size)
+        result.state = CHANGING
+        return result
+
+    def chunk_id(self, data: bytes | memoryview) -> ChunkId:
+        """Return a chunk's name."""
+        return blake3(data, key=self._keys.chunk_key).digest()
+
+    def _read_content(self, entry: Entry, content: Content, emit: Emit) -> FileRead:
+        whole = blake3()
+        extents: list[Extent] = []
+        cutter: ContentCutter | None = None
+        bytes_read = 0
+
+        def keep(chunk: bytes | memoryview) -> None:
+            chunk_id = self.chunk_id(chunk)
+            emit(chunk_id, chunk)
+            extents.append(Extent(chunk_id, 0, len(chunk)))
+
+        for piece in content.pieces():
+            if isinstance(piece, Hole):
+                for chunk in cutter.finish() if cutter else ():
+                    keep(chunk)
+                _hash_zeros(whole, piece.length)
+                pages.append_extent(extents, Extent(HOLE, 0, piece.length))
+                continue
+            whole.update(piece.data)
+            bytes_read += len(piece.data)
+            if cutter is None and len(piece.data) == entry.size <= self._sizes.minimum:
+                keep(piece.data)  # the common small file: one read, one chunk, no cutter
+                continue
+            cutter = cutter or ContentCutter(sizes=self._sizes, seed=self._keys.cut_seed)
+            for chunk in cutter.feed(piece.data):
+                keep(chunk)
+        for chunk in cutter.finish() if cutter else ():
+            keep(chunk)
+        return FileRead(entry, whole.digest(), extents, bytes_read)
+
+    def _read_pages(self, entry: Entry, content: Content, emit: Emit, earlier: Earlier | None) -> FileRead:
+        paged = PagedFile(entry=entry, keys=self._keys, block_bytes=self._sizes.block, emit=emit, earlier=earlier)
+        for piece in content.pieces():
+            if isinstance(piece, Data):
+                paged.feed(piece.data)
+            else:
+                paged.feed_hole(piece.length)
+        return paged.finish()
+
+
+class PagedFile:
+    """Builds the extents of one page-structured file, block by block. One thread; one use.
+
+    Changed pages of all blocks are gathered into shared chunks, so a thousand scattered pages are a few chunks.
+    """
+
+    def __init__(
+        self, *, entry: Entry, keys: KeySet, block_bytes: int, emit: Emit, earlier: Earlier | None
+    ) -> None:
+        self._entry = entry
+        self._page = entry.page_bytes
+        self._block = block_bytes
+        self._keys = keys
+        self._emit = emit
+        self._earlier = earlier
+        self._cursor = pages.ExtentCursor(earlier.extents) if earlier else None
+        self._whole = blake3()
+        self._pending = bytearray()
+        self._at = 0  # file offset of the next block
+        self._parts: list[Extent | tuple[int, int, int]] = []  # extents, or (gathered chunk, offset, length) to come
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._chunk_ids: list[ChunkId] = []
+        self._rows: list[PageRow] = []
+        self._hashes: list[bytes] = []
+        self._hashed_pages = 0
+        self._row_start = 0
+        self._bytes_read = 0
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        self._whole.update(data)
+        self._bytes_read += len(data)
+        self._pending += data
+        whole_blocks = len(self._pending) - len(self._pending) % self._block
+        view = memoryview(bytes(self._pending[:whole_blocks]))
+        del self._pending[:whole_blocks]
+        for start in range(0, whole_blocks, self._block):
+            self._add_block(view[start : start + self._block])
+
+    def feed_hole(self, length: int) -> None:
+        """Take a hole: whole blocks of it stay holes, the rest counts as zeros."""
+        _hash_zeros(self._whole, length)
+        while length:
+            if not self._pending and length >= self._block:
+                self._add_hole_block()
+                length -= self._block
+                continue
+            part = min(length, self._block - len(self._pending))
+            self._pending += _ZEROS[:part]
+            length -= part
+            if len(self._pending) == self._block:
+                block = bytes(self._pending)
+                self._pending.clear()
+                self._add_block(memoryview(block))
+
+    def finish(self) -> FileRead:
+        """Return the file."""
+        if self._pending:
+            block = bytes(self._pending)
+            self._pending.clear()
+            self._add_block(memoryview(block))
+        self._flush_gathered()
+        self._close_row()
+        extents: list[Extent] = []
+        for part in self._parts:
+            extent = part if isinstance(part, Extent) else Extent(self._chunk_ids[part[0]], part[1], part[2])
+            pages.append_extent(extents, extent)
+        return FileRead(self._entry, self._whole.digest(), extents, self._bytes_read, pages=self._rows)
+
+    def _add_block(self, block: memoryview) -> None:
+        hashes = pages.hash_pages(block, self._page, self._keys.page_key)
+        start, end = self._at, self._at + len(block)
+        first = start // self._page
+        self._remember(first, hashes)
+        self._at = end
+        if self._earlier and self._cursor:
+            before = self._earlier.pages.take(first, len(hashes) // pages.HASH_BYTES)
+            old = self._cursor.take(start, end)
+            spliced = self._splice(block, pages.changed_runs(before, hashes), old)
+            if spliced is not None:
+                self._parts += spliced
+                return
+        self._parts.append(Extent(self._name(block), 0, len(block)))
+
+    def _splice(
+        self, block: memoryview, runs: list[tuple[int, int, bool]], old: list[Extent]
+    ) -> list[Extent | tuple[int, int, int]] | None:
+        """Return parts that join unchanged ranges of `old` with gathered pages, or None to store the block whole."""
+        if all(changed for _, _, changed in runs):
+            return None
+        cursor = pages.ExtentCursor(old)
+        plan: list[Extent | tuple[int, int]] = []
+        for first, last, changed in runs:
+            start, end = first * self._page, min(last * self._page, len(block))
+            if changed:
+                plan.append((start, end))
+                continue
+            taken = cursor.take(start, end)
+            if sum(extent.length for extent in taken) != end - start:
+                return None  # the earlier extents do not cover what its page map claims
+            plan += taken
+        if len(plan) > limits.PAGE_EXTENTS_PER_BLOCK_MAX:
+            return None
+        return [part if isinstance(part, Extent) else self._gather(block[part[0] : part[1]]) for part in plan]
+
+    def _gather(self, data: memoryview) -> tuple[int, int, int]:
+        if self._gathered_bytes + len(data) > self._block:
+            self._flush_gathered()
+        place = (len(self._chunk_ids), self._gathered_bytes, len(data))
+        self._gathered.append(bytes(data))
+        self._gathered_bytes += len(data)
+        return place
+
+    def _flush_gathered(self) -> None:
+        if self._gathered:
+            self._chunk_ids.append(self._name(b"".join(self._gathered)))
+        self._gathered, self._gathered_bytes = [], 0
+
+    def _name(self, data: bytes | memoryview) -> ChunkId:
+        chunk_id = blake3(data, key=self._keys.chunk_key).digest()
+        self._emit(chunk_id, data)
+        return chunk_id
+
+    def _add_hole_block(self) -> None:
+        zero = pages.hash_pages(_ZEROS[: self._page], self._page, self._keys.page_key)
+        first = self._at // self._page
+        count = self._block // self._page
+        self._remember(first, zero * count)
+        if self._earlier and self._cursor:  # keep both cursors in step
+            self._earlier.pages.take(first, count)
+            self._cursor.take(self._at, self._at + self._block)
+        self._at += self._block
+        self._parts.append(Extent(HOLE, 0, self._block))
+
+    def _remember(self, first: int, hashes: bytes) -> None:
+        if not self._hashes:
+            self._row_start = first
+        self._hashes.append(hashes)
+        self._hashed_pages += len(hashes) // pages.HASH_BYTES
+        if self._hashed_pages + self._block // self._page > limits.PAGES_PER_ROW_MAX:
+            self._close_row()
+
+    def _close_row(self) -> None:
+        if self._hashes:
+            self._rows.append(PageRow(self._entry.path, self._page, self._row_start, b"".join(self._hashes)))
+        self._hashes, self._hashed_pages = [], 0
+
+
+def _as_file(entry: Entry) -> Entry:
+    """A hard link that stands in for its lost first name is stored as the file."""
+    return replace(entry, kind=EntryKind.FILE, target=b"") if entry.kind is EntryKind.HARDLINK else entry
+
+
+def _hash_zeros(hasher: blake3, length: int) -> None:
+    view = memoryview(_ZEROS)
+    while length:
+        part = min(length, len(view))
+        hasher.update(view[:part])
+        length -= part

@@ -1,0 +1,196 @@
+"""Restore a snapshot: read the manifest as a stream, fetch in windows, check every hash, put entries back in order.
+
+A window holds the segments of a bounded stretch of the manifest; while one is written the next is fetched. Memory is set by
+the limits, whatever the size of the snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from farshore.audit.rows import RestoreRow
+from farshore.clock import Clock
+from farshore.errors import FarshoreError, RestoreIncomplete
+from farshore.format.manifest import CHANGING, ManifestRow
+from farshore.format.records import Commit
+from farshore.model import Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
+from farshore.ops import auditing
+from farshore.ops.catalog import find_commit, holders_of, open_snapshot
+from farshore.ops.fetching import SegmentFetcher, load_index
+from farshore.ops.selecting import Selection
+from farshore.ops.windows import Window, plan_windows
+from farshore.ops.writing_back import WriteBack
+from farshore.repository.holdings import read_needs
+from farshore.repository.repository import Replica, Repository
+from farshore.targets.directory import DirectoryTarget
+
+
+def restore_snapshot(
+    repository: Repository,
+    snapshot: SnapshotInfo,
+    target: Path,
+    *,
+    replica: str | None = None,
+    include: Sequence[str] = (),
+    engine: str = "cli",
+    flow_run_id: str = "",
+    progress: ProgressCallback = no_progress,
+    clock: Clock,
+) -> RestoreResult:
+    """Put a snapshot, or the entries that patterns select, into a new or empty directory.
+
+    Every chunk is hashed when it is read and every whole file before it is called good. Where an object is bad or missing
+    at one replica it is read from the next; with `replica` only that one is asked.
+
+    Raises:
+        TargetNotEmpty, TargetFailed: The target cannot take it.
+        CredentialCannotRead, WrongPassphrase: The keys at hand cannot read.
+        RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
+    """
+    started_utc = clock.now_utc()
+    run_id = clock.random_bytes(16).hex()
+    replicas = [repository.replica(replica)] if replica else holders_of(repository, snapshot)
+    try:
+        result, lost = _restore(repository, snapshot, target, replicas, include, run_id, started_utc, progress, clock)
+    except FarshoreError as error:
+        _record(repository, snapshot, None, error, engine, flow_run_id, run_id, started_utc, clock)
+        raise
+    failure = _incomplete(lost) if lost else None
+    _record(repository, snapshot, result, failure, engine, flow_run_id, run_id, started_utc, clock)
+    if failure:
+        raise failure
+    return result
+
+
+def _restore(  # noqa: PLR0913 - one call, every argument named above
+    repository: Repository,
+    snapshot: SnapshotInfo,
+    path: Path,
+    replicas: Sequence[Replica],
+    include: Sequence[str],
+    run_id: str,
+    started_utc: datetime,
+    progress: ProgressCallback,
+    clock: Clock,
+) -> tuple[RestoreResult, list[Problem]]:
+    commit = find_commit(repository, snapshot)
+    manifest = open_snapshot(repository, commit, replicas)
+    index = load_index(repository, replicas, _needs(repository, replicas, commit))
+    target = DirectoryTarget(path=path, clock=clock)
+    target.begin()
+    fetcher = SegmentFetcher(repository=repository, index=index, replicas=replicas)
+    writer = WriteBack(target=target)
+    total = commit.counts.bytes_total if not include else 0
+    changing: list[Problem] = []
+    try:
+        rows = _watch(Selection(include).rows(manifest.rows), changing)
+        for window in _ahead(plan_windows(rows, index), fetcher):
+            writer.write(window)
+            progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
+        writer.finish()
+        target.finish()
+    finally:
+        fetcher.close()
+        writer.close()
+    result = RestoreResult(
+        snapshot_id=snapshot.snapshot_id,
+        source=snapshot.source,
+        run_id=run_id,
+        target=str(path),
+        started_utc=started_utc,
+        finished_utc=clock.now_utc(),
+        entries=writer.entries,
+        files=writer.files,
+        bytes_restored=writer.bytes_written,
+        replicas=tuple(sorted(fetcher.used)) or tuple(one.name for one in replicas[:1]),
+        problems=tuple([*writer.lost, *changing, *target.problems()]),
+        fell_over=tuple(fetcher.damaged.values()),
+    )
+    return result, writer.lost
+
+
+def _ahead(windows: Iterator[Window], fetcher: SegmentFetcher) -> Iterator[Window]:
+    """Yield windows whose segments have been asked for, one window ahead of the writing."""
+    current: Window | None = None
+    for window in windows:
+        window.futures = fetcher.fetch(window.wanted)
+        if current is not None:
+            yield current
+        current = window
+    if current is not None:
+        yield current
+
+
+def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[ManifestRow]:
+    for row in rows:
+        if row.state == CHANGING:
+            changing.append(Problem(row.entry.path, "changing", "it was changing while it was backed up"))
+        yield row
+
+
+def _needs(repository: Repository, replicas: Sequence[Replica], commit: Commit):  # type: ignore[no-untyped-def]
+    last: FarshoreError | None = None
+    for one in replicas:
+        try:
+            return read_needs(repository, one, commit)
+        except FarshoreError as error:
+            last = error
+    raise last or RestoreIncomplete(f"no replica holds what snapshot {commit.snapshot} needs")
+
+
+def _incomplete(lost: Sequence[Problem]) -> RestoreIncomplete:
+    shown = ", ".join(problem.path.decode("utf-8", "backslashreplace") for problem in lost[:5])
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""  # noqa: PLR2004 - as many as a line shows
+    return RestoreIncomplete(
+        f"{len(lost)} files could not be restored whole: {shown}{more}; the first reason: {lost[0].message}"
+    )
+
+
+def _record(  # noqa: PLR0913 - the parts of two rows
+    repository: Repository,
+    snapshot: SnapshotInfo,
+    result: RestoreResult | None,
+    error: FarshoreError | None,
+    engine: str,
+    flow_run_id: str,
+    run_id: str,
+    started_utc: datetime,
+    clock: Clock,
+) -> None:
+    warned = result is not None and (result.problems or result.fell_over)
+    state = "failed" if error else "completed-with-warnings" if warned else "completed"
+    finished_utc = clock.now_utc()
+    run = auditing.run_row(
+        run_id=run_id, engine=engine, operation="restore", started_utc=started_utc, finished_utc=finished_utc,
+        state=state, error=error, flow_run_id=flow_run_id,
+    )  # fmt: skip
+    row = RestoreRow(
+        run_id=run_id,
+        engine=engine,
+        snapshot_id=snapshot.snapshot_id,
+        source_id=snapshot.source_id,
+        source=snapshot.source,
+        target_kind="directory",
+        state=state,
+        started_utc=started_utc,
+        finished_utc=finished_utc,
+        entries=result.entries if result else 0,
+        files=result.files if result else 0,
+        bytes_restored=result.bytes_restored if result else 0,
+        replicas=result.replicas if result else (),
+        verified=error is None,
+        fell_over=len(result.fell_over) if result else 0,
+        problems=len(result.problems) if result else 0,
+    )
+    run = replace(
+        run, source=snapshot.source, source_id=snapshot.source_id, snapshot_id=snapshot.snapshot_id,
+        problems=row.problems,
+    )  # fmt: skip
+    try:
+        auditing.record(repository, run_id, [run, row])
+    except FarshoreError:
+        if error is None:
+            raise

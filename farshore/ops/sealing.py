@@ -1,0 +1,286 @@
+"""The reading side of a backup: walk a capture, compare, read what changed, gather chunks, write the manifest.
+
+Small files are read and hashed in batches by a few threads, in order; large and page-structured files are streamed. The
+queue between is bounded, so memory is set by the limits and not by the source.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from farshore import limits
+from farshore.errors import SourceMissing
+from farshore.format.extents import decode_extents, encode_extents
+from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, PageMap, PagesWriter, sort_key
+from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
+from farshore.ops.comparing import Match, PreviousManifest, Run, Slice
+from farshore.ops.gathering import Chunk, Gatherer
+from farshore.ops.reading import ContentReader, Earlier, FileRead
+from farshore.sources.base import Capture, Item
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What became of one item of a batch, with the chunks it needs."""
+
+    result: ManifestRow | FileRead | Problem
+    chunks: list[Chunk]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inline:
+    """An item that is read when its turn comes: large, page-structured, or a hard link."""
+
+    item: Item
+    match: Match | None
+
+
+_Unit = Slice | _Inline | Future[list[_Read]]
+
+
+class Sealer:
+    """Reads one capture into a gatherer, a manifest and a page map. One use; `run` from one thread."""
+
+    def __init__(
+        self,
+        *,
+        reader: ContentReader,
+        gatherer: Gatherer,
+        manifest: ManifestWriter,
+        page_map: PagesWriter,
+        previous: PreviousManifest | None,
+        previous_pages: PageMap | None,
+        progress: ProgressCallback,
+    ) -> None:
+        self._reader = reader
+        self._gatherer = gatherer
+        self._manifest = manifest
+        self._pages = page_map
+        self._previous = previous
+        self._previous_pages = previous_pages
+        self._progress = progress
+        self._pending: deque[_Unit] = deque()
+        self._batch: list[Item] = []
+        self._batch_bytes = 0
+        self._run = Run()
+        self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
+        self._unsorted: list[ManifestRow] | None = None
+        self._earlier_extents: dict[bytes, bytes] = {}
+        self.problems: list[Problem] = []
+        self.counts = SnapshotCounts()
+
+    def run(self, capture: Capture, *, allow_empty: bool) -> dict[str, str]:
+        """Read everything; return the source's facts.
+
+        Raises:
+            SourceMissing: The source is empty now although its last snapshot was not.
+            SourceCorrupt, SourceUnavailable: The source as a whole failed; there is no snapshot.
+        """
+        if not capture.ordered:
+            self._unsorted = []
+        with ThreadPoolExecutor(limits.READ_THREADS, thread_name_prefix="read") as pool:
+            try:
+                for item in capture.items():
+                    if capture.sequential:
+                        self._handle_inline(_Inline(item, None))
+                    else:
+                        self._take(item, pool)
+                self._close_batch(pool)
+                self._flush_run()
+                while self._pending:
+                    self._handle(self._pending.popleft())
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        facts = capture.finish()
+        self._write_unsorted()
+        self.problems += capture.problems()
+        before = self._previous.entries if self._previous else 0
+        if not allow_empty and self.counts.entries <= 1 < before and not self.counts.files:
+            raise SourceMissing(
+                f"the source is empty now, and its last snapshot had {before:,} entries",
+                "Check that the volume is mounted. If it is meant to be empty, back up with --allow-empty.",
+            )
+        self.counts = replace(
+            self.counts,
+            bytes_new=self._gatherer.bytes_new,
+            chunks_new=self._gatherer.chunks_new,
+            problems=len(self.problems),
+        )
+        return facts
+
+    def load_earlier(self, manifest: ManifestReader) -> None:
+        """Remember where the pages of each page-structured file were, for a capture that comes in any order."""
+        for table in manifest.tables(["path", "page_bytes", "extents"]):
+            columns = (table.column(name).to_pylist() for name in ("path", "page_bytes", "extents"))
+            for path, page_bytes, extents in zip(*columns, strict=True):
+                if page_bytes:
+                    self._earlier_extents[path] = extents
+
+    def _take(self, item: Item, pool: ThreadPoolExecutor) -> None:
+        entry = item.stat_entry
+        match = self._previous.match(entry) if self._previous else None
+        unchanged = match is not None and match.unchanged
+        if entry.kind is EntryKind.HARDLINK or (not unchanged and _streamed(item)):
+            self._close_batch(pool)
+            self._flush_run()
+            self._push(_Inline(item, match))
+            return
+        if match and unchanged:
+            self._close_batch(pool)
+            for part in self._run.add(match):
+                self._push(part)
+            return
+        self._flush_run()
+        self._batch.append(item)
+        self._batch_bytes += entry.size if entry.kind is EntryKind.FILE else 0
+        if len(self._batch) >= limits.BATCH_ITEMS_MAX or self._batch_bytes >= limits.BATCH_BYTES_MAX:
+            self._close_batch(pool)
+
+    def _close_batch(self, pool: ThreadPoolExecutor) -> None:
+        if self._batch:
+            self._push(pool.submit(self._read_batch, self._batch))
+            self._batch, self._batch_bytes = [], 0
+
+    def _flush_run(self) -> None:
+        for part in self._run.flush():
+            self._push(part)
+
+    def _push(self, unit: _Unit) -> None:
+        self._pending.append(unit)
+        while len(self._pending) > limits.PENDING_UNITS_MAX:
+            self._handle(self._pending.popleft())
+
+    def _read_batch(self, items: list[Item]) -> list[_Read]:
+        """Run in a reading thread."""
+        results: list[_Read] = []
+        for item in items:
+            if item.stat_entry.kind is not EntryKind.FILE:
+                results.append(_Read(ManifestRow(item.entry), []))
+                continue
+            chunks: list[Chunk] = []
+            result = self._reader.read(item, _collect(chunks), attempts=limits.CHANGED_FILE_ATTEMPTS)
+            results.append(_Read(result, chunks))
+        return results
+
+    def _handle(self, unit: _Unit) -> None:
+        if isinstance(unit, Slice):
+            self._gatherer.reuse(unit.rows)
+            self._manifest.add_slice(unit.table)
+            for path in unit.paged if self._previous_pages else ():
+                for page_row in self._previous_pages.rows(path):
+                    self._pages.add(page_row)
+            self._count(unit.count, unit.files, unit.bytes_total, unchanged=unit.count)
+        elif isinstance(unit, _Inline):
+            self._handle_inline(unit)
+        else:
+            reads = unit.result()
+            self._gatherer.add([chunk for read in reads for chunk in read.chunks])
+            for read in reads:
+                self._finish(read.result)
+        self._tell()
+
+    def _handle_inline(self, unit: _Inline) -> None:
+        entry = unit.item.stat_entry
+        if entry.kind is EntryKind.HARDLINK and entry.target not in self._lost:
+            self._handle_link(unit, entry)
+            return
+        if entry.kind is EntryKind.HARDLINK and self._lost[entry.target] is not None:
+            self._finish(ManifestRow(replace(unit.item.entry, target=self._lost[entry.target] or b"")))
+            return
+        if entry.kind not in (EntryKind.FILE, EntryKind.HARDLINK):
+            self._finish(ManifestRow(unit.item.entry))
+            return
+        result = self._reader.read(
+            unit.item,
+            self._gatherer.add_one,
+            earlier=lambda: self._earlier(unit),
+            attempts=1 if self._unsorted is not None else limits.CHANGED_FILE_ATTEMPTS,
+        )
+        if entry.kind is EntryKind.HARDLINK and isinstance(result, FileRead):
+            self._lost[entry.target] = entry.path
+        self._finish(result)
+
+    def _handle_link(self, unit: _Inline, entry: Entry) -> None:
+        if unit.match and unit.match.unchanged:
+            self._handle(unit.match.group.slice(unit.match.at, unit.match.at + 1))
+        else:
+            self._finish(ManifestRow(unit.item.entry))
+
+    def _earlier(self, unit: _Inline) -> Earlier | None:
+        """Return what is known of a page-structured file, if every chunk of it is still held."""
+        entry = unit.item.entry
+        if self._previous_pages is None:
+            return None
+        encoded = self._earlier_extents.get(entry.path) if unit.match is None else unit.match.row().extents
+        cursor = self._previous_pages.cursor(entry.path, entry.page_bytes)
+        if encoded is None or cursor is None:
+            return None
+        extents = decode_extents(encoded)
+        if not self._gatherer.holds({extent.chunk for extent in extents}):
+            return None
+        return Earlier(extents, cursor)
+
+    def _finish(self, result: ManifestRow | FileRead | Problem) -> None:
+        if isinstance(result, Problem):
+            self.problems.append(result)
+            self._lost.setdefault(result.path, None)
+            return
+        if isinstance(result, ManifestRow):
+            self._write(result)
+            return
+        if result.pages:
+            self._gatherer.reuse_ids({extent.chunk for extent in result.extents})
+            for page_row in result.pages:
+                self._pages.add(page_row)
+        if result.state != "whole":
+            self.problems.append(
+                Problem(result.entry.path, "changing", "it changed during each attempt to read it; stored as last read")
+            )
+        row = ManifestRow(result.entry, result.content_hash, encode_extents(result.extents), result.state)
+        self._write(row, bytes_read=result.bytes_read)
+
+    def _write(self, row: ManifestRow, bytes_read: int = 0) -> None:
+        is_file = row.entry.kind is EntryKind.FILE
+        self._count(1, int(is_file), row.entry.size if is_file else 0, bytes_read=bytes_read)
+        if self._unsorted is None:
+            self._manifest.add(row)
+        else:
+            self._unsorted.append(row)
+            self._tell()
+
+    def _write_unsorted(self) -> None:
+        for row in sorted(self._unsorted or (), key=lambda row: sort_key(row.entry.path)):
+            self._manifest.add(row)
+
+    def _count(self, entries: int, files: int, bytes_total: int, *, unchanged: int = 0, bytes_read: int = 0) -> None:
+        counts = self.counts
+        self.counts = replace(
+            counts,
+            entries=counts.entries + entries,
+            files=counts.files + files,
+            bytes_total=counts.bytes_total + bytes_total,
+            bytes_read=counts.bytes_read + bytes_read,
+            entries_unchanged=counts.entries_unchanged + unchanged,
+        )
+
+    def _tell(self) -> None:
+        counts = self.counts
+        self._progress(Progress("seal", entries=counts.entries, bytes_done=counts.bytes_total))
+
+
+def _streamed(item: Item) -> bool:
+    """Whether a file is read by the sealing thread: it is large, or its earlier pages are wanted."""
+    entry = item.stat_entry
+    if entry.kind is not EntryKind.FILE or entry.size < limits.PAGED_FILE_BYTES_MIN:
+        return False
+    return entry.size > limits.SMALL_FILE_BYTES_MAX or bool(item.entry.page_bytes)
+
+
+def _collect(chunks: list[Chunk]) -> Callable[[bytes, bytes | memoryview], None]:
+    def emit(chunk_id: bytes, data: bytes | memoryview) -> None:
+        chunks.append((chunk_id, data))
+
+    return emit

@@ -1,0 +1,150 @@
+"""What a replica holds, as its own listings tell it: packs, snapshots, index fragments.
+
+An empty or shrunken listing is not evidence (design, invariant 9): what a listing does not show is treated as missing,
+which at worst stores or copies something twice, and never as permission to delete or to call a snapshot complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from blake3 import blake3
+
+from farshore.errors import ObjectCorrupt
+from farshore.format import names
+from farshore.format import pack as layout
+from farshore.format.pack import PackedFooter
+from farshore.format.records import Commit, Needs, decode_commit, decode_needs
+from farshore.repository.keys import KeySet
+from farshore.repository.packs import open_footer
+from farshore.repository.repository import Replica, Repository
+from farshore.repository.sealed_object import FRAGMENT_NAME, SealedKind, open_object
+
+_FETCH_THREADS = 8
+Decoded = TypeVar("Decoded")
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """The packs (id -> bytes) and index fragments (ids) that one replica lists."""
+
+    packs: Mapping[str, int]
+    fragments: frozenset[str]
+
+
+def list_holdings(replica: Replica) -> Holdings:
+    """List packs and fragments of one replica; foreign objects are passed over."""
+    packs: dict[str, int] = {}
+    for info in replica.store.list(names.PACKS):
+        pack_id = names.parse_pack(info.name)
+        if pack_id is not None:
+            packs[pack_id] = info.size
+    fragments = {names.parse_fragment(info.name) for info in replica.store.list(names.FRAGMENTS)}
+    return Holdings(packs, frozenset(fragment for fragment in fragments if fragment))
+
+
+def open_cached(repository: Repository, replica: Replica, name: str, decode: Callable[[bytes], Decoded]) -> Decoded:
+    """Return a decoded immutable object; a damaged cache entry is dropped and the replica asked again."""
+    data = repository.cache.get(name)
+    if data is not None:
+        try:
+            return decode(data)
+        except ObjectCorrupt:
+            repository.cache.drop(name)
+    data = replica.store.get(name)
+    value = decode(data)
+    repository.cache.put(name, data)
+    return value
+
+
+def read_fragment(repository: Repository, replica: Replica, fragment_id: str) -> list[PackedFooter]:
+    """Return the footers of an index fragment, its id checked against its bytes."""
+    keys = repository.writing_keys()
+    name = names.fragment(fragment_id)
+
+    def decode(data: bytes) -> list[PackedFooter]:
+        if blake3(data).hexdigest() != fragment_id:
+            raise ObjectCorrupt(f"{name} is altered: its bytes do not hash to its name")
+        payload = open_object(
+            data, secret=keys.index_key, kind=SealedKind.FRAGMENT, name=FRAGMENT_NAME, repository_id=keys.repository_id
+        )
+        return layout.decode_fragment(payload)
+
+    return open_cached(repository, replica, name, decode)
+
+
+def read_footer(keys: KeySet, replica: Replica, pack_id: str, pack_bytes: int) -> PackedFooter:
+    """Return a pack's footer from the pack itself: three small ranged reads. Rebuilds the index without fragments."""
+    name = names.pack(pack_id)
+    tail = replica.store.get(name, pack_bytes - layout.TAIL_BYTES, layout.TAIL_BYTES)
+    length = layout.decode_tail(tail, pack_bytes)
+    header = replica.store.get(name, 0, layout.HEADER_BYTES)
+    start = pack_bytes - layout.TAIL_BYTES - length
+    plain = open_footer(keys, header, replica.store.get(name, start, length))
+    return PackedFooter(bytes.fromhex(pack_id), pack_bytes, layout.decode_footer(plain, start))
+
+
+def list_commit_names(replica: Replica, source_id: str | None = None) -> list[names.SnapshotObject]:
+    """Return the snapshots that a replica lists as committed."""
+    prefix = names.SNAPSHOTS if source_id is None else f"{names.SNAPSHOTS}{source_id}/"
+    parsed = (names.parse_snapshot_object(info.name) for info in replica.store.list(prefix))
+    return [item for item in parsed if item is not None and item.role == names.COMMIT]
+
+
+def read_commit(repository: Repository, replica: Replica, item: names.SnapshotObject) -> Commit:
+    """Return a commit record, opened and checked."""
+    keys = repository.writing_keys()
+    name = names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)
+
+    def decode(data: bytes) -> Commit:
+        payload = open_object(
+            data, secret=keys.index_key, kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id
+        )
+        commit = decode_commit(payload)
+        if (commit.snapshot, commit.source_id) != (item.snapshot_id, item.source_id):
+            raise ObjectCorrupt(f"{name} names another snapshot")
+        return commit
+
+    return open_cached(repository, replica, name, decode)
+
+
+def read_commits(
+    repository: Repository, replica: Replica, items: Iterable[names.SnapshotObject]
+) -> tuple[list[Commit], dict[str, ObjectCorrupt]]:
+    """Return the commits that open, and by name those that do not, so that one damaged record hides no other."""
+    damaged: dict[str, ObjectCorrupt] = {}
+    commits: list[Commit] = []
+
+    def read(item: names.SnapshotObject) -> Commit | ObjectCorrupt:
+        try:
+            return read_commit(repository, replica, item)
+        except ObjectCorrupt as error:
+            return error
+
+    wanted = list(items)
+    with ThreadPoolExecutor(_FETCH_THREADS) as pool:
+        for item, result in zip(wanted, pool.map(read, wanted), strict=True):
+            if isinstance(result, Commit):
+                commits.append(result)
+            else:
+                damaged[names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)] = result
+    return commits, damaged
+
+
+def read_needs(repository: Repository, replica: Replica, commit: Commit) -> Needs:
+    """Return what a snapshot needs, checked against its commit record."""
+    keys = repository.writing_keys()
+    ref = commit.objects[names.NEEDS]
+
+    def decode(data: bytes) -> Needs:
+        if len(data) != ref.bytes or blake3(data).hexdigest() != ref.blake3:
+            raise ObjectCorrupt(f"{ref.name} is not what its commit record vouches for")
+        payload = open_object(
+            data, secret=keys.index_key, kind=SealedKind.NEEDS, name=ref.name, repository_id=keys.repository_id
+        )
+        return decode_needs(payload)
+
+    return open_cached(repository, replica, ref.name, decode)
