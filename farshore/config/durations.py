@@ -26,10 +26,11 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return `duration` the way `parse_duration` reads it, by its two largest units; `0s` below a second."""
+    """Return `duration` the way `parse_duration` reads it, by its two largest units below a week; `0s` below a second."""
     left_s = int(duration.total_seconds())
     parts: list[str] = []
-    for unit, unit_s in _UNITS_S.items():
+    for unit in "dhms":
+        unit_s = _UNITS_S[unit]
         count, left_s = divmod(left_s, unit_s)
         if count and len(parts) < 2:
             parts.append(f"{count}{unit}")

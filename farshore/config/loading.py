@@ -16,6 +16,7 @@ from typing import Any
 from farshore.config.document import read_document
 from farshore.config.findings import Findings
 from farshore.config.overrides import apply_overrides
+from farshore.config.places import directory_of
 from farshore.config.schema import Surroundings
 from farshore.config.secret import ResolveBlock, Secret
 from farshore.config.sections import Sections
@@ -130,8 +131,8 @@ def _warnings(replicas: Mapping[str, ReplicaConfig], sources: Mapping[str, Sourc
             continue
         root = os.path.realpath(source.path)
         for replica in replicas.values():
-            place = os.path.realpath(replica.url.removeprefix("file://"))
-            if replica.url.startswith("file://") and Path(place).is_relative_to(root) and not source.exclude:
+            inside = replica.url.startswith("file://") and directory_of(replica.url).is_relative_to(root)
+            if inside and not source.exclude:
                 found.append(
                     f"source {source.name} contains replica {replica.name} and excludes nothing, "
                     "so every backup would contain the backups before it"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from farshore.config.secret import Secret
 
@@ -14,11 +14,16 @@ SCHEMES = ("s3", "gs", "az", "file", "memory")
 CREDENTIALS: Mapping[str, tuple[str, ...]] = {
     "s3": ("access_key", "secret_key", "session_token"),
     "gs": ("service_account",),
-    "az": ("account", "key", "sas"),
+    "az": ("account", "key", "sas", "connection_string"),
     "file": (),
     "memory": (),
 }
-_BUCKET = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]*")
+_BUCKETS = {  # the services know the finer rules
+    "s3": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}[A-Za-z0-9]"),
+    "gs": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}[A-Za-z0-9]"),
+    "az": re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web"),
+    "memory": re.compile(r"[A-Za-z0-9._-]+"),
+}
 _PREFIX = re.compile(r"(?:[A-Za-z0-9._=-]+/?)*")
 
 
@@ -36,15 +41,17 @@ def absolute_url(url: str, base: Path, home: Path) -> str:
     if scheme == "file":
         if not rest.strip("/") and rest != "/":
             raise ValueError("names no directory")
-        return f"file://{_absolute(rest, base, home)}"
+        return _absolute(unquote(rest), base, home).as_uri()
     if "@" in rest or "?" in rest or "#" in rest:
         raise ValueError(
             "must be only the place: credentials go under credentials, by reference, and the server under endpoint"
         )
     bucket, _, prefix = rest.partition("/")
     prefix = prefix.strip("/")
-    if not _BUCKET.fullmatch(bucket):
+    if not bucket:
         raise ValueError("names no bucket or container after ://")
+    if not _BUCKETS[scheme].fullmatch(bucket):
+        raise ValueError(f"has {bucket!r} after ://, which is no name for a bucket or container")
     if not _PREFIX.fullmatch(prefix) or any(part in (".", "..") for part in prefix.split("/")):
         raise ValueError("has a prefix with other characters than letters, digits, and . _ = - /")
     return f"{scheme}://{bucket}/{prefix}" if prefix else f"{scheme}://{bucket}"
@@ -66,11 +73,31 @@ def check_endpoint(endpoint: str) -> str:
     return endpoint.rstrip("/")
 
 
+def check_credentials(scheme: str, given: Collection[str]) -> None:
+    """Check that the credentials of a replica are whole.
+
+    Raises:
+        ValueError: One that is needed is missing, or two exclude each other.
+    """
+    if scheme == "s3" and given and not {"access_key", "secret_key"} <= set(given):
+        raise ValueError("needs both access_key and secret_key, or neither")
+    if scheme == "az" and given and "connection_string" not in given:
+        if "account" not in given:
+            raise ValueError("needs account, or connection_string alone")
+        if len({"key", "sas"} & set(given)) != 1:
+            raise ValueError("needs either key or sas besides account")
+
+
+def directory_of(url: str) -> Path:
+    """Return the directory that a file URL names, symlinks followed."""
+    return Path(os.path.realpath(unquote(url.removeprefix("file://"))))
+
+
 def place_of(url: str, endpoint: str | None, credentials: Mapping[str, Secret]) -> tuple[str, ...]:
     """Return the parts that say where `url` (absolute) is: equal for two replicas in one place."""
     scheme, _, rest = url.partition("://")
     if scheme == "file":
-        return ("file", *Path(os.path.realpath(rest)).parts)
+        return ("file", *directory_of(url).parts)
     server = endpoint or ""
     parts = urlsplit(server)
     if parts.hostname:

@@ -9,7 +9,7 @@ from typing import Any
 from farshore.config.document import Document, KeyPath
 from farshore.config.findings import Findings, nearest
 from farshore.config.overrides import variable_name
-from farshore.config.places import CREDENTIALS, place_of
+from farshore.config.places import CREDENTIALS, check_credentials, place_of
 from farshore.config.schema import (
     AUDIT,
     NAME,
@@ -163,7 +163,12 @@ class Sections:
         if given and not CREDENTIALS[scheme]:
             self._mistake(path, f"is for cloud replicas; {scheme}:// takes none", "Remove it.")
             return {}
-        return self._keys(path, {key: Key(read_secret) for key in CREDENTIALS[scheme]}, given) or {}
+        credentials = self._keys(path, {key: Key(read_secret) for key in CREDENTIALS[scheme]}, given)
+        try:
+            check_credentials(scheme, given)
+        except ValueError as error:
+            self._mistake(path, str(error), None)
+        return credentials or {}
 
     def _check_places(self, replicas: Mapping[str, ReplicaConfig]) -> None:
         places = {name: place_of(one.url, one.endpoint, one.credentials) for name, one in replicas.items()}

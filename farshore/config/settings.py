@@ -30,7 +30,7 @@ class ReplicaConfig:
     """One replica. `credentials` is empty where the provider's own default chain supplies them."""
 
     name: str
-    url: str  # file URLs are absolute and carry no percent-encoding
+    url: str  # file URLs are absolute
     region: str = ""
     endpoint: str | None = None
     credentials: Mapping[str, Secret] = field(default_factory=dict)

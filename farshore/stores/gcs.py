@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -77,7 +78,7 @@ class GcsStore:
     Args:
         prefix: Without slashes at its ends; empty for the whole bucket.
         endpoint: For local servers, which are asked without credentials unless some are given; None for Google.
-        credentials: `service_account`, the path of its JSON file; Google's application default when it is not given.
+        credentials: `service_account`, its JSON or the path of its JSON file; Google's application default when it is not given.
         page_objects: Objects in one page of a listing.
     """
 
@@ -212,6 +213,15 @@ class GcsStore:
             return self._opened
 
     def _find_credentials(self) -> Any:
+        if self._service_account.lstrip().startswith("{"):
+            try:
+                return Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+                    json.loads(self._service_account), scopes=[_SCOPE]
+                )
+            except ValueError:  # its text would repeat parts of the key
+                raise StoreDenied(
+                    f"the service account for gs://{self._bucket_name} is not a key file's JSON"
+                ) from None
         if self._service_account:
             try:
                 return Credentials.from_service_account_file(  # type: ignore[no-untyped-call]

@@ -55,8 +55,8 @@ def open_store(
     Args:
         endpoint: The address of an S3-compatible or local service, `http://` or `https://`.
         region: As the configuration has it, `provider:region`; only S3 needs it to sign requests.
-        credentials: s3: `access_key`, `secret_key`, `session_token`; gs: `service_account` (a path); az: `account` with
-            `key` or `sas`, or `connection_string`. Without them S3 and GCS look where their SDKs look.
+        credentials: s3: `access_key`, `secret_key`, `session_token`; gs: `service_account` (JSON or a path); az:
+            `account` with `key` or `sas`, or `connection_string`. Without them S3 and GCS look where their SDKs look.
     Raises:
         ConfigInvalid: The URL, endpoint or credentials cannot be right.
         StoreDenied: Credentials are of the wrong form.

@@ -126,7 +126,7 @@ def test_upkeep_of_a_source_is_read(tmp_path: Path) -> None:
 def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Path) -> None:
     text = (
         '[replicas.near]\nurl = "file://copies/near"\n[replicas.here]\nurl = "file://./here"\n'
-        '[replicas.home]\nurl = "file://~/vault"\n'
+        '[replicas.home]\nurl = "file://~/vault"\n[replicas.odd]\nurl = "file://a b#c%25"\n'
         '[sources.book]\ntype = "sqlite"\npath = "data/book.db"\n'
         '[repository]\nidentity = "~/key"\npassphrase = { file = "pass" }\n[state]\ndir = "state"\n'
     )
@@ -136,6 +136,7 @@ def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Pat
     assert config.replicas["near"].url == f"file://{tmp_path}/copies/near"
     assert config.replicas["here"].url == f"file://{tmp_path}/here"
     assert config.replicas["home"].url == f"file://{tmp_path}/home/vault"
+    assert config.replicas["odd"].url == f"file://{tmp_path}/a%20b%23c%25"
     assert config.sources["book"].path == tmp_path / "data/book.db"  # type: ignore[union-attr]
     assert config.repository.identity == tmp_path / "home/key"
     assert config.repository.passphrase == Secret("file", str(tmp_path / "pass"))
@@ -178,17 +179,24 @@ def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Pat
         (SMALLEST + 'endpoint = "127.0.0.1:8333"\n', "must be the address of a server"),
         (SMALLEST + 'endpoint = "http://user:word@host"\n', "must not hold a user name or password"),
         (SMALLEST + 'credentials = { key = { env = "X" } }\n', "file:// takes none"),
-        ('[replicas.a]\nurl = "s3://b"\ncredentials = { acces_key = { env = "X" } }\n', "credentials.acces_key"),
-        ('[replicas.a]\nurl = "s3://b"\ncredentials = "x"\n', "must be a table of references"),
+        ('[replicas.a]\nurl = "s3://bucket"\ncredentials = { acces_key = { env = "X" } }\n', "credentials.acces_key"),
+        ('[replicas.a]\nurl = "s3://bucket"\ncredentials = "x"\n', "must be a table of references"),
+        (
+            '[replicas.a]\nurl = "s3://bucket"\ncredentials = { access_key = { env = "X" } }\n',
+            "both access_key and secret",
+        ),
+        ('[replicas.a]\nurl = "az://box"\ncredentials = { key = { env = "X" } }\n', "needs account"),
+        ('[replicas.a]\nurl = "az://box"\ncredentials = { account = { env = "X" } }\n', "either key or sas"),
+        ('[replicas.a]\nurl = "az://Box"\n', "has 'Box' after ://"),
         ('[replicas.a]\nurl = "ftp://b"\n', "must start with s3://"),
         ('[replicas.a]\nurl = "s3://"\n', "names no bucket"),
-        ('[replicas.a]\nurl = "s3://key:secret@b"\n', "credentials go under credentials"),
-        ('[replicas.a]\nurl = "s3://b/../c"\n', "has a prefix with other characters"),
+        ('[replicas.a]\nurl = "s3://key:secret@bucket"\n', "credentials go under credentials"),
+        ('[replicas.a]\nurl = "s3://bucket/../c"\n', "has a prefix with other characters"),
         ('[replicas.a]\nurl = "file://"\n', "names no directory"),
         ('[replicas.a]\nregion = "x:y"\n', "replicas.a has no url"),
-        ('[replicas]\na = "s3://b"\n', "replicas.a must be a section of its own"),
+        ('[replicas]\na = "s3://bucket"\n', "replicas.a must be a section of its own"),
         ("replicas = 3\n", "replicas must be a section"),
-        ('[replicas.a-b]\nurl = "s3://x"\n[replicas.a_b]\nurl = "s3://y"\n', "differs from replicas.a-b only by"),
+        ('[replicas.a-b]\nurl = "s3://one"\n[replicas.a_b]\nurl = "s3://two"\n', "differs from replicas.a-b only by"),
         ("", "names no replica"),
         ("[replicas.vault\n", "is not valid TOML"),
     ],
@@ -224,7 +232,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     [
         ('url = "s3://bucket/a"', 'url = "s3://bucket/a/"'),
         ('url = "file:///srv/vault"', 'url = "file:///srv/./vault/"'),
-        ('url = "s3://b"\nendpoint = "https://host"', 'url = "s3://b"\nendpoint = "https://host:443/"'),
+        ('url = "s3://bucket"\nendpoint = "https://host"', 'url = "s3://bucket"\nendpoint = "https://host:443/"'),
         ('url = "az://box"\nendpoint = "http://host:1/acc"', 'url = "az://box/"\nendpoint = "http://host:1/acc/"'),
     ],
 )
@@ -244,7 +252,7 @@ def test_a_replica_reached_through_a_symlink_is_the_same_place(tmp_path: Path) -
 
 
 def test_a_replica_inside_another_is_refused(tmp_path: Path) -> None:
-    error = refusal(tmp_path, '[replicas.a]\nurl = "s3://b/x"\n[replicas.b]\nurl = "s3://b/x/y"\n')
+    error = refusal(tmp_path, '[replicas.a]\nurl = "s3://bucket/x"\n[replicas.b]\nurl = "s3://bucket/x/y"\n')
 
     assert "replicas.b.url overlaps the place of replicas.a" in error.message
 
@@ -253,11 +261,11 @@ def test_a_replica_inside_another_is_refused(tmp_path: Path) -> None:
     ("one", "other"),
     [
         ('url = "s3://bucket/a"', 'url = "s3://bucket/ab"'),
-        ('url = "s3://b"\nendpoint = "https://one"', 'url = "s3://b"\nendpoint = "https://two"'),
-        ('url = "s3://b"', 'url = "gs://b"'),
+        ('url = "s3://bucket"\nendpoint = "https://one"', 'url = "s3://bucket"\nendpoint = "https://two"'),
+        ('url = "s3://bucket"', 'url = "gs://bucket"'),
         (
-            'url = "az://box"\ncredentials = { account = { env = "ONE" } }',
-            'url = "az://box"\ncredentials = { account = { env = "TWO" } }',
+            'url = "az://box"\ncredentials = { account = { env = "ONE" }, key = { env = "K" } }',
+            'url = "az://box"\ncredentials = { account = { env = "TWO" }, key = { env = "K" } }',
         ),
     ],
 )
