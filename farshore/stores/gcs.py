@@ -78,7 +78,7 @@ class GcsStore:
     Args:
         prefix: Without slashes at its ends; empty for the whole bucket.
         endpoint: For local servers, which are asked without credentials unless some are given; None for Google.
-        credentials: `service_account`, its JSON or the path of its JSON file; Google's application default when it is not given.
+        credentials: `service_account`, its JSON or the path of that file; Google's application default without it.
         page_objects: Objects in one page of a listing.
     """
 
