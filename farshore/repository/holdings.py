@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from blake3 import blake3
 
-from farshore.errors import ObjectCorrupt
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.pack import PackedFooter
@@ -60,20 +60,21 @@ def open_cached(repository: Repository, replica: Replica, name: str, decode: Cal
     return value
 
 
-def read_fragment(repository: Repository, replica: Replica, fragment_id: str) -> list[PackedFooter]:
+def open_fragment(keys: KeySet, fragment_id: str, data: bytes) -> list[PackedFooter]:
     """Return the footers of an index fragment, its id checked against its bytes."""
+    if blake3(data).hexdigest() != fragment_id:
+        raise ObjectCorrupt(f"{names.fragment(fragment_id)} is altered: its bytes do not hash to its name")
+    payload = open_object(
+        data, secret=keys.index_key, kind=SealedKind.FRAGMENT, name=FRAGMENT_NAME, repository_id=keys.repository_id
+    )
+    return layout.decode_fragment(payload)
+
+
+def read_fragment(repository: Repository, replica: Replica, fragment_id: str) -> list[PackedFooter]:
+    """Return the footers of an index fragment, from the cache or a replica."""
     keys = repository.writing_keys()
     name = names.fragment(fragment_id)
-
-    def decode(data: bytes) -> list[PackedFooter]:
-        if blake3(data).hexdigest() != fragment_id:
-            raise ObjectCorrupt(f"{name} is altered: its bytes do not hash to its name")
-        payload = open_object(
-            data, secret=keys.index_key, kind=SealedKind.FRAGMENT, name=FRAGMENT_NAME, repository_id=keys.repository_id
-        )
-        return layout.decode_fragment(payload)
-
-    return open_cached(repository, replica, name, decode)
+    return open_cached(repository, replica, name, lambda data: open_fragment(keys, fragment_id, data))
 
 
 def read_footer(keys: KeySet, replica: Replica, pack_id: str, pack_bytes: int) -> PackedFooter:
@@ -94,34 +95,37 @@ def list_commit_names(replica: Replica, source_id: str | None = None) -> list[na
     return [item for item in parsed if item is not None and item.role == names.COMMIT]
 
 
-def read_commit(repository: Repository, replica: Replica, item: names.SnapshotObject) -> Commit:
-    """Return a commit record, opened and checked."""
-    keys = repository.writing_keys()
+def open_commit(keys: KeySet, item: names.SnapshotObject, data: bytes) -> Commit:
+    """Return a commit record, opened and checked against its name."""
     name = names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)
-
-    def decode(data: bytes) -> Commit:
-        payload = open_object(
-            data, secret=keys.index_key, kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id
-        )
-        commit = decode_commit(payload)
-        if (commit.snapshot, commit.source_id) != (item.snapshot_id, item.source_id):
-            raise ObjectCorrupt(f"{name} names another snapshot")
-        return commit
-
-    return open_cached(repository, replica, name, decode)
+    payload = open_object(
+        data, secret=keys.index_key, kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id
+    )
+    commit = decode_commit(payload)
+    if (commit.snapshot, commit.source_id) != (item.snapshot_id, item.source_id):
+        raise ObjectCorrupt(f"{name} names another snapshot")
+    return commit
 
 
 def read_commits(
-    repository: Repository, replica: Replica, items: Iterable[names.SnapshotObject]
-) -> tuple[list[Commit], dict[str, ObjectCorrupt]]:
-    """Return the commits that open, and by name those that do not, so that one damaged record hides no other."""
-    damaged: dict[str, ObjectCorrupt] = {}
+    repository: Repository, replica: Replica, items: Iterable[names.SnapshotObject], *, cached: bool = True
+) -> tuple[list[Commit], dict[str, FarshoreError]]:
+    """Return the commits that open, and by name those that do not, so that one damaged record hides no other.
+
+    Args:
+        cached: Take what this host has read before; a check of the replica itself does not.
+    """
+    keys = repository.writing_keys()
+    damaged: dict[str, FarshoreError] = {}
     commits: list[Commit] = []
 
-    def read(item: names.SnapshotObject) -> Commit | ObjectCorrupt:
+    def read(item: names.SnapshotObject) -> Commit | FarshoreError:
+        name = names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)
         try:
-            return read_commit(repository, replica, item)
-        except ObjectCorrupt as error:
+            if cached:
+                return open_cached(repository, replica, name, lambda data: open_commit(keys, item, data))
+            return open_commit(keys, item, replica.store.get(name))
+        except (Corrupt, NotFound) as error:
             return error
 
     wanted = list(items)

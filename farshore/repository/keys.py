@@ -64,7 +64,8 @@ class KeySet:
     @cached_property
     def cut_seed(self) -> int:
         """The seed of content-defined cuts, so that chunk sizes tell nothing about known files."""
-        return int.from_bytes(derive_key(self.chunk_key, "cdc-seed", self.repository_id)[:8], "little")
+        seed = int.from_bytes(derive_key(self.chunk_key, "cdc-seed", self.repository_id)[:8], "little")
+        return seed & (1 << 63) - 1  # the cutter takes no more bits
 
     @cached_property
     def audit_public(self) -> bytes:

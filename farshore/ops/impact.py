@@ -1,0 +1,60 @@
+"""What a damaged object touches: the paths of every snapshot that needs it. Needs a reader's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from farshore import limits
+from farshore.errors import FarshoreError
+from farshore.format import names
+from farshore.format.extents import view_extents
+from farshore.format.records import Commit, Needs
+from farshore.index import ABSENT
+from farshore.model import DamagedObject
+from farshore.ops.catalog import open_snapshot
+from farshore.ops.fetching import load_index
+from farshore.repository.repository import Repository
+
+
+def paths_touched(
+    repository: Repository, commits: Sequence[Commit], needs: Mapping[str, Needs], damaged: Sequence[DamagedObject]
+) -> list[DamagedObject]:
+    """Return the findings with the paths whose content lies in them; the first 1,000 of each, and their number.
+
+    Reads the manifests of the snapshots concerned, from whichever replica has a good copy.
+    """
+    packs = {names.pack(pack_id): pack_id for one in needs.values() for pack_id, _ in one.packs}
+    wanted = {packs[one.name] for one in damaged if one.name in packs}
+    touched: dict[str, dict[bytes, None]] = {pack_id: {} for pack_id in wanted}
+    for commit in commits:
+        mine = wanted & {pack_id for pack_id, _ in needs[commit.snapshot].packs} if commit.snapshot in needs else set()
+        if mine:
+            _collect(repository, commit, needs[commit.snapshot], mine, touched)
+    results: list[DamagedObject] = []
+    for one in damaged:
+        paths = tuple(touched.get(packs.get(one.name, ""), {}))
+        results.append(replace(one, paths=paths[: limits.PROBLEMS_KEPT_MAX], paths_total=len(paths)))
+    return results
+
+
+def _collect(
+    repository: Repository, commit: Commit, needs: Needs, packs: set[str], touched: dict[str, dict[bytes, None]]
+) -> None:
+    replicas = list(repository.replicas.values())
+    source = commit.source.encode()
+    try:
+        index = load_index(repository, replicas, needs)
+        manifest = open_snapshot(repository, commit, replicas)
+        bad = {number: one.pack_id.hex() for number, one in enumerate(index.packs) if one.pack_id.hex() in packs}
+        for table in manifest.tables(["path", "extents"]):
+            for path, extents in zip(table.column("path").to_pylist(), table.column("extents").to_pylist(), strict=True):
+                if not extents:
+                    continue
+                rows = index.find(np.ascontiguousarray(view_extents(extents)["chunk"]))
+                for number in set(index.packs_of(rows[rows != ABSENT]).tolist()) & bad.keys():
+                    touched[bad[number]][source + b":" + path] = None
+    except FarshoreError:
+        return  # the manifest itself is gone everywhere: that is a finding of its own

@@ -1,0 +1,88 @@
+"""SQL over the audit tables of a replica, and the few questions that other commands ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.audit.query import query
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.errors import FarshoreError, RepositoryMissing
+from farshore.format import names
+from farshore.format.header import decode_header
+from farshore.ops.opening import open_replica
+from farshore.repository.repository import Replica
+
+_LAST_CHECKS = """
+    SELECT replica, max(finished_utc) AS checked_utc, arg_max(state = 'ok', finished_utc) AS clean
+    FROM checks WHERE object IS NULL GROUP BY replica
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """An answer: column names, rows of plain Python values, and the replica it was read from."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    replica: str
+
+
+def run_query(
+    config: Config, sql: str, *, replica: str | None = None, engine: str = "duckdb", clock: Clock
+) -> QueryResult:
+    """Answer one reading statement from a replica's audit tables: the one named, else the first that answers.
+
+    Needs no key: the tables are not sealed, their chain is signed.
+
+    Raises:
+        QueryInvalid: The statement is wrong, or would do more than read.
+        FarshoreError: No replica could be read; the first reason.
+    """
+    if replica is not None and replica not in config.replicas:
+        raise RepositoryMissing(f"no replica is named {replica}", f"There are: {', '.join(config.replicas)}.")
+    first: FarshoreError | None = None
+    for name in [replica] if replica else config.replicas:
+        try:
+            opened = open_replica(config, config.replicas[name], clock)
+        except FarshoreError as error:
+            first = first or error
+            continue
+        try:
+            repository_id = decode_header(opened.store.get(names.HEADER), opened.url).repository_id
+        except FarshoreError as error:
+            opened.store.close()
+            first = first or error
+            continue
+        return _ask(config, opened, repository_id, sql, engine)
+    raise first or RepositoryMissing("no replica is configured")
+
+
+def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, tuple[datetime, bool]]:
+    """Return for each replica when it was last verified and whether it was clean; empty where nothing is known.
+
+    The rows of all replicas are alike, so the first that can be read answers for all.
+    """
+    for name in replicas:
+        try:
+            answer = run_query(config, _LAST_CHECKS, replica=name, clock=clock)
+        except FarshoreError:
+            continue
+        found: dict[str, tuple[datetime, bool]] = {}
+        for replica, checked_utc, clean in answer.rows:
+            if isinstance(checked_utc, datetime):
+                found[str(replica)] = (checked_utc, bool(clean))
+        return found
+    return {}
+
+
+def _ask(config: Config, replica: Replica, repository_id: str, sql: str, engine: str) -> QueryResult:
+    try:
+        table = query(
+            replica.store, config.cache_dir, sql, repository_id=repository_id, replica=replica.name, engine=engine
+        )
+    finally:
+        replica.store.close()
+    return QueryResult(tuple(table.columns), list(table.rows), replica.name)

@@ -1,0 +1,314 @@
+"""Verify replicas: everything a listed snapshot needs is there, sound, and (read-data) hashes to its name.
+
+Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. What a
+damaged object touches is answered from the snapshots' needs, and from their manifests where a reader's keys are at hand.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.audit import chain
+from farshore.audit import names as audit_names
+from farshore.audit.rows import AuditRow, CheckRow
+from farshore.clock import Clock
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectNotFound
+from farshore.format import names
+from farshore.format import pack as layout
+from farshore.format.records import Commit, Needs
+from farshore.model import DamagedObject, Progress, ProgressCallback, VerifyResult, no_progress
+from farshore.ops import auditing
+from farshore.ops.impact import paths_touched
+from farshore.repository.holdings import list_commit_names, open_fragment, read_commits, read_needs
+from farshore.repository.keys import open_data_key
+from farshore.repository.repository import Replica, Repository
+
+_THREADS = 4
+_FULL = 100.0
+
+
+@dataclass
+class _Check:
+    """What one replica showed."""
+
+    replica: Replica
+    sizes: dict[str, int] = field(default_factory=dict)
+    commits: list[Commit] = field(default_factory=list)
+    needs: dict[str, Needs] = field(default_factory=dict)
+    damaged: dict[str, DamagedObject] = field(default_factory=dict)
+    objects: int = 0
+    bytes_read: int = 0
+    error: FarshoreError | None = None
+
+    def blame(self, name: str, code: str, detail: str, snapshot: str = "") -> None:
+        """Note a damaged object; a second finding adds the snapshot it touches."""
+        found = self.damaged.get(name) or DamagedObject(self.replica.name, name, code, detail)
+        if snapshot and snapshot not in found.snapshots:
+            found = replace(found, snapshots=(*found.snapshots, snapshot))
+        self.damaged[name] = found
+
+
+def verify_repository(
+    repository: Repository,
+    *,
+    replica: str | None = None,
+    read_data_percent: float = 0.0,
+    engine: str = "cli",
+    flow_run_id: str = "",
+    progress: ProgressCallback = no_progress,
+    clock: Clock,
+) -> VerifyResult:
+    """Check one replica, or all; write the findings as audit rows; return them. Damage is a result, not an error.
+
+    Args:
+        read_data_percent: Share of the packs to read whole and hash; 100 reads all.
+
+    Raises:
+        StoreUnavailable, StoreDenied: A replica that was asked for cannot be listed: unknown is not clean.
+    """
+    keys = repository.writing_keys()
+    started_utc = clock.now_utc()
+    run_id = clock.random_bytes(16).hex()
+    chosen = [repository.replica(name) for name in ([replica] if replica else repository.configured)]
+    checks = [_check_replica(repository, one, read_data_percent, progress, run_id) for one in chosen]
+    damaged: list[DamagedObject] = []
+    for check in checks:
+        found = list(check.damaged.values())
+        if keys.private_key:
+            found = paths_touched(repository, check.commits, check.needs, found)
+        damaged += found
+    result = VerifyResult(
+        run_id=run_id,
+        replicas=tuple(one.name for one in chosen),
+        started_utc=started_utc,
+        finished_utc=clock.now_utc(),
+        snapshots=len({commit.snapshot for check in checks for commit in check.commits}),
+        objects=sum(check.objects for check in checks),
+        bytes_read=sum(check.bytes_read for check in checks),
+        read_data_percent=read_data_percent,
+        damaged=tuple(damaged),
+    )
+    _record(repository, result, checks, engine, flow_run_id)
+    return result
+
+
+def _check_replica(
+    repository: Repository, replica: Replica, percent: float, progress: ProgressCallback, run_id: str
+) -> _Check:
+    check = _Check(replica)
+    for info in replica.store.list():
+        check.sizes[info.name] = info.size
+    listed = list_commit_names(replica)
+    check.commits, bad = read_commits(repository, replica, listed, cached=False)
+    for name, error in bad.items():
+        parsed = names.parse_snapshot_object(name)
+        check.blame(name, "undecodable", str(error), parsed.snapshot_id if parsed else "")
+    _check_header(repository, check)
+    for commit in check.commits:
+        _check_snapshot(repository, check, commit)
+    _check_keys(repository, check)
+    _check_fragments(repository, check)
+    _check_packs(check, percent, progress, run_id)
+    _check_audit(repository, check)
+    check.objects = len(check.sizes)
+    return check
+
+
+def _check_header(repository: Repository, check: _Check) -> None:
+    """The header was read when the replica was opened; here every slot is, and that there is one."""
+    slots = [name for name in check.sizes if names.parse_slot(name)]
+    if not slots:
+        check.blame(names.SLOTS, "missing", "there is no key slot, so this replica alone cannot be unlocked")
+
+
+def _check_snapshot(repository: Repository, check: _Check, commit: Commit) -> None:
+    for ref in commit.objects.values():
+        size = check.sizes.get(ref.name)
+        if size is None:
+            check.blame(ref.name, "missing", "it is not listed", commit.snapshot)
+        elif size != ref.bytes:
+            check.blame(ref.name, "truncated", f"it has {size} bytes, not {ref.bytes}", commit.snapshot)
+        else:
+            data = _read(check, ref.name, commit.snapshot)
+            if data is not None and blake3(data).hexdigest() != ref.blake3:
+                check.blame(ref.name, "altered", "its bytes are not those that were committed", commit.snapshot)
+    try:
+        needs = read_needs(repository, check.replica, commit)
+    except (Corrupt, NotFound):
+        return  # told above
+    check.needs[commit.snapshot] = needs
+    for pack_id, size in needs.packs:
+        name = names.pack(pack_id)
+        held = check.sizes.get(name)
+        if held is None:
+            check.blame(name, "missing", "it is not listed", commit.snapshot)
+        elif held != size:
+            check.blame(name, "truncated", f"it has {held} bytes, not {size}", commit.snapshot)
+    recipient = repository.writing_keys().recipient_id.hex()
+    for key_id in needs.data_keys:
+        name = names.data_key(key_id, recipient)
+        if name not in check.sizes:
+            check.blame(name, "missing", "it is not listed", commit.snapshot)
+
+
+def _check_keys(repository: Repository, check: _Check) -> None:
+    keys = repository.writing_keys()
+    if not keys.private_key:
+        return
+    for name in check.sizes:
+        parsed = names.parse_data_key(name)
+        if parsed is None or parsed[1] != keys.recipient_id.hex():
+            continue
+        touched = [snapshot for snapshot, needs in check.needs.items() if parsed[0] in needs.data_keys]
+        data = _read(check, name, *touched)
+        if data is None:
+            continue
+        try:
+            open_data_key(keys, bytes.fromhex(parsed[0]), data)
+        except Corrupt as error:
+            for snapshot in touched or [""]:
+                check.blame(name, "altered", str(error), snapshot)
+
+
+def _check_fragments(repository: Repository, check: _Check) -> None:
+    for name in check.sizes:
+        fragment_id = names.parse_fragment(name)
+        if fragment_id is None:
+            continue
+        data = _read(check, name)
+        if data is None:
+            continue
+        try:
+            packs = open_fragment(repository.writing_keys(), fragment_id, data)
+        except Corrupt as error:
+            check.blame(name, "altered", f"{error}; the index can be rebuilt from the packs")
+            continue
+        for packed in packs:
+            pack_name = names.pack(packed.pack_id.hex())
+            if pack_name not in check.sizes:
+                check.blame(pack_name, "missing", "an index fragment names it")
+
+
+def _check_packs(check: _Check, percent: float, progress: ProgressCallback, run_id: str) -> None:
+    """Read a sample of the packs whole; a pack's name is the hash of its bytes, so this needs no key."""
+    packs = sorted(name for name in check.sizes if names.parse_pack(name))
+    if percent < _FULL:
+        count = -(-int(len(packs) * percent) // int(_FULL)) if percent else 0
+        packs = sorted(random.Random(run_id).sample(packs, min(count, len(packs))))  # noqa: S311 - a sample
+    total = sum(check.sizes[name] for name in packs)
+    done = 0
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for name, finding in zip(packs, pool.map(lambda one: _hash_pack(check, one), packs), strict=True):
+            done += check.sizes[name]
+            if finding:
+                _blame_pack(check, name, *finding)
+            progress(Progress(f"verify:{check.replica.name}", len(packs), done, total))
+    check.bytes_read += done
+
+
+def _hash_pack(check: _Check, name: str) -> tuple[str, str] | None:
+    try:
+        data = check.replica.store.get(name)
+    except ObjectNotFound:
+        return "missing", "it is listed and cannot be read"
+    except Corrupt as error:
+        return "altered", str(error)
+    if len(data) != check.sizes[name]:
+        return "truncated", f"it has {len(data)} bytes, not the {check.sizes[name]} that are listed"
+    if blake3(data).hexdigest() != names.parse_pack(name):
+        return "altered", "its bytes do not hash to its name"
+    try:
+        layout.decode_header(data)
+    except FarshoreError as error:
+        return "undecodable", str(error)
+    return None
+
+
+def _blame_pack(check: _Check, name: str, code: str, detail: str) -> None:
+    pack_id = names.parse_pack(name)
+    touched = [
+        snapshot for snapshot, needs in check.needs.items() if any(pack_id == one for one, _ in needs.packs)
+    ]
+    for snapshot in touched or [""]:
+        check.blame(name, code, detail, snapshot)
+
+
+def _check_audit(repository: Repository, check: _Check) -> None:
+    """Follow the signed chain of audit files and hash each. A file not sealed yet belongs to a run at work."""
+    seals: list[tuple[str, bytes]] = []
+    files: dict[str, chain.ListedFile] = {}
+    for name, size in check.sizes.items():
+        if not name.startswith(audit_names.AUDIT_PREFIX):
+            continue
+        data = _read(check, name)
+        if name.startswith(audit_names.SEALS_PREFIX):
+            seals += [(name, data)] if data is not None else []
+        else:
+            files[name] = chain.ListedFile(size, chain.digest(data) if data is not None else "")
+    findings = chain.verify_seals(
+        seals,
+        repository_id=repository.repository_id,
+        public_key=bytes.fromhex(repository.header.audit_public),
+        files=files,
+    )
+    for finding in findings:
+        if finding.code != "unsealed-file":
+            code = "missing" if finding.code.startswith("missing") else "altered"
+            check.blame(finding.name, code, f"audit evidence: {finding.detail}")
+
+
+def _read(check: _Check, name: str, *touched: str) -> bytes | None:
+    try:
+        data = check.replica.store.get(name)
+    except (NotFound, Corrupt) as error:
+        code = "missing" if isinstance(error, NotFound) else "altered"
+        for snapshot in touched or ("",):
+            check.blame(name, code, str(error), snapshot)
+        return None
+    check.bytes_read += len(data)
+    return data
+
+
+def _record(
+    repository: Repository, result: VerifyResult, checks: Sequence[_Check], engine: str, flow_run_id: str
+) -> None:
+    state = "completed" if result.clean else "completed-with-warnings"
+    rows: list[AuditRow] = [
+        auditing.run_row(
+            run_id=result.run_id, engine=engine, operation="verify", started_utc=result.started_utc,
+            finished_utc=result.finished_utc, state=state, flow_run_id=flow_run_id,
+        )
+    ]  # fmt: skip
+    for check in checks:
+        name = check.replica.name
+        bad = [one for one in result.damaged if one.replica == name]
+        shared = {
+            "run_id": result.run_id, "engine": engine, "check_id": result.run_id, "replica": name,
+            "started_utc": result.started_utc, "finished_utc": result.finished_utc,
+        }  # fmt: skip
+        rows.append(
+            CheckRow(
+                state="damaged" if bad else "ok",
+                snapshot_ids=tuple(commit.snapshot for commit in check.commits[: limits.PROBLEMS_KEPT_MAX]),
+                objects_checked=check.objects,
+                damaged=len(bad),
+                bytes_read=check.bytes_read,
+                read_data_percent=result.read_data_percent,
+                **shared,
+            )
+        )
+        for one in bad:
+            paths = tuple(path.decode("utf-8", "backslashreplace") for path in one.paths)
+            rows.append(
+                CheckRow(
+                    object=one.name, state=one.code, detail=one.detail, snapshot_ids=one.snapshots,
+                    paths_total=one.paths_total, paths=paths, **shared,
+                )
+            )  # fmt: skip
+    auditing.record(repository, result.run_id, rows)
