@@ -44,6 +44,7 @@ from farshore.limits import (
 )
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.listing import in_order
 
 _BLOCKS_MAX = 50_000  # by Azure's own rules
 _SIGNATURE = re.compile(r"(?i)\b(sig|sv|se|sp|st|spr|sr|skoid|sktid)=[^&\s'\")]+")
@@ -196,6 +197,9 @@ class AzureStore:
         return _info(name, properties)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return in_order(self._listed(prefix), self.url)
+
+    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._boundary("list"):
             blobs = self._container.list_blobs(
                 name_starts_with=self._prefix + prefix, results_per_page=self._page_objects

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import google_crc32c
+import requests
 from google.api_core import exceptions as sdk
 from google.auth import default as default_credentials
 from google.auth import exceptions as auth
@@ -27,6 +29,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from google.oauth2.service_account import Credentials
 from requests.adapters import HTTPAdapter
 
+from farshore.clock import Clock
 from farshore.errors import (
     BucketNotFound,
     FarshoreError,
@@ -40,14 +43,20 @@ from farshore.limits import (
     CONNECT_TIMEOUT_S,
     GIB,
     LIST_PAGE_OBJECTS,
+    MIB,
+    MULTIPART_BYTES_MIN,
     MULTIPART_PART_BYTES,
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
 )
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.listing import in_order
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_REQUEST = re.compile(r"^[A-Z]+ https?://\S+:? ?")  # the SDK begins its messages with method and address
+_CONTENT_TYPE = "application/octet-stream"
+_SENT_BYTES = 1 * MIB  # handed to the connection at once
 _ENDPOINT = "https://storage.googleapis.com"
 _LISTED_FIELDS = "items(name,size,updated,crc32c),nextPageToken"
 
@@ -72,6 +81,27 @@ _BY_STATUS: dict[int, type[Exception]] = {
 }
 
 
+class _Related:
+    """An object's metadata and bytes as one `multipart/related` body. May be sent again, which a new token asks for."""
+
+    def __init__(self, *, metadata: Mapping[str, str], body: Body, boundary: str) -> None:
+        self.boundary = boundary
+        self._body = body
+        self._head = (
+            f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(metadata)}\r\n"
+            f"--{boundary}\r\nContent-Type: {_CONTENT_TYPE}\r\n\r\n"
+        ).encode()
+        self._tail = f"\r\n--{boundary}--".encode()
+
+    def __len__(self) -> int:
+        return len(self._head) + body_bytes(self._body) + len(self._tail)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self._head
+        yield from body_pieces(self._body, _SENT_BYTES)
+        yield self._tail
+
+
 class GcsStore:
     """Objects in a bucket below a prefix. Credentials are looked for at the first request.
 
@@ -93,14 +123,17 @@ class GcsStore:
         prefix: str = "",
         endpoint: str | None = None,
         credentials: Mapping[str, str],
+        clock: Clock,
         page_objects: int = LIST_PAGE_OBJECTS,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
         self._bucket_name = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._endpoint = endpoint
+        self._endpoint = endpoint or _ENDPOINT
+        self._anonymous = endpoint is not None
         self._service_account = credentials.get("service_account", "")
+        self._clock = clock
         self._page_objects = page_objects
         self._timeout_s = (connect_timeout_s, read_timeout_s)
         self._lock = threading.Lock()
@@ -113,24 +146,17 @@ class GcsStore:
     # --- the contract -------------------------------------------------------------------------------------------------
 
     def put(self, name: str, body: Body) -> PutOutcome:
+        large = body_bytes(body) > MULTIPART_BYTES_MIN
+        if large:  # a look beforehand spares sending in vain
+            with contextlib.suppress(ObjectNotFound):
+                self.head(name)
+                return compare_present(self, name, body, _digest)
         checksum = _crc32c(body)
         try:
-            with self._boundary("put", name) as blob, open_body(body) as stream:
-                blob.crc32c = base64.b64encode(checksum).decode()
-                blob.chunk_size = MULTIPART_PART_BYTES
-                blob.upload_from_file(
-                    stream,
-                    size=body_bytes(body),
-                    content_type="application/octet-stream",
-                    if_generation_match=0,
-                    checksum=None,
-                    timeout=self._timeout_s,
-                    retry=None,
-                )
-                reported = blob.crc32c
+            reported = self._put_large(name, body, checksum) if large else self._put_at_once(name, body, checksum)
         except _Exists:
             return compare_present(self, name, body, _digest)
-        if base64.b64decode(reported or "") != checksum:
+        if base64.b64decode(reported) != checksum:
             raise ObjectCorrupt(f"put {self.url}/{name}: the service kept other bytes than were sent")
         return PutOutcome.CREATED
 
@@ -159,6 +185,9 @@ class GcsStore:
         return _info(name, blob)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return in_order(self._listed(prefix), self.url)
+
+    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._boundary("list"):
             blobs = self._client.list_blobs(
                 self._bucket_name,
@@ -177,10 +206,8 @@ class GcsStore:
 
     def now_utc(self) -> datetime:
         with self._boundary("now_utc"):
-            address = f"{self._endpoint or _ENDPOINT}/storage/v1/b/{self._bucket_name}/o?maxResults=1"
-            response = self._session.get(address, timeout=self._timeout_s)
-            if not response.ok:
-                raise sdk.from_http_response(response)  # type: ignore[no-untyped-call] # the SDK is half typed
+            address = f"{self._endpoint}/storage/v1/b/{self._bucket_name}/o"
+            response = _checked(self._session.get(address, params={"maxResults": 1}, timeout=self._timeout_s))
         return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
 
     def close(self) -> None:
@@ -188,6 +215,45 @@ class GcsStore:
             if self._opened is not None:
                 self._opened[0].close()
                 self._opened = None
+
+    # --- uploads ------------------------------------------------------------------------------------------------------
+
+    def _put_at_once(self, name: str, body: Body, checksum: bytes) -> str:
+        """Send metadata and bytes in one request, without joining them in memory as the SDK would.
+
+        Returns:
+            The CRC32C of what the service kept.
+        """
+        related = _Related(
+            metadata={"name": self._prefix + check_name(name), "crc32c": base64.b64encode(checksum).decode()},
+            body=body,
+            boundary=self._clock.random_bytes(16).hex(),  # nobody can have put it into the bytes
+        )
+        with self._boundary("put", name):
+            response = self._session.post(
+                f"{self._endpoint}/upload/storage/v1/b/{self._bucket_name}/o",
+                params={"uploadType": "multipart", "ifGenerationMatch": "0"},
+                headers={"Content-Type": f"multipart/related; boundary={related.boundary}"},
+                data=related,
+                timeout=self._timeout_s,
+            )
+            return str(_checked(response).json().get("crc32c", ""))
+
+    def _put_large(self, name: str, body: Body, checksum: bytes) -> str:
+        """Send a large body in chunks of one resumable upload; return the CRC32C kept."""
+        with self._boundary("put", name) as blob, open_body(body) as stream:
+            blob.crc32c = base64.b64encode(checksum).decode()
+            blob.chunk_size = MULTIPART_PART_BYTES
+            blob.upload_from_file(
+                stream,
+                size=body_bytes(body),
+                content_type=_CONTENT_TYPE,
+                if_generation_match=0,
+                checksum=None,
+                timeout=self._timeout_s,
+                retry=None,
+            )
+            return str(blob.crc32c or "")
 
     # --- connections --------------------------------------------------------------------------------------------------
 
@@ -207,8 +273,12 @@ class GcsStore:
                 adapter = HTTPAdapter(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
-                options = {"api_endpoint": self._endpoint} if self._endpoint else None
-                client = storage.Client(project=None, credentials=credentials, _http=session, client_options=options)
+                client = storage.Client(
+                    project=None,
+                    credentials=credentials,
+                    _http=session,
+                    client_options={"api_endpoint": self._endpoint},
+                )
                 self._opened = client, session
             return self._opened
 
@@ -229,7 +299,7 @@ class GcsStore:
                 )
             except (OSError, ValueError) as error:
                 raise StoreDenied(f"no service account in {self._service_account}: {error}") from error
-        if self._endpoint:
+        if self._anonymous:
             return AnonymousCredentials()  # type: ignore[no-untyped-call]
         return default_credentials(scopes=[_SCOPE])[0]
 
@@ -255,7 +325,8 @@ class GcsStore:
     def _answered(self, error: sdk.GoogleAPICallError, verb: str, place: str) -> Exception:
         """Return the error for an answer of the service."""
         status = int(error.code or 0)
-        text = f"{place}: {status}: {error.message.rstrip('.')}"
+        message = _REQUEST.sub("", next(iter(error.message.splitlines()), ""))
+        text = f"{place}: {status}: {message.rstrip('.: ')}"
         if status == 404:
             return self._not_found(verb, text)
         if status == 400 and verb == "put" and "crc32c" in error.message.lower():
@@ -273,6 +344,13 @@ class GcsStore:
         except FarshoreError as error:
             return error
         return ObjectNotFound(text)
+
+
+def _checked(response: requests.Response) -> requests.Response:
+    """Return an answer that is one, or raise the SDK's error for it."""
+    if not response.ok:
+        raise sdk.from_http_response(response)  # type: ignore[no-untyped-call] # the SDK is half typed
+    return response
 
 
 def _crc32c(body: Body) -> bytes:

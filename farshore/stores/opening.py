@@ -70,7 +70,7 @@ def open_store(
             region_name = region.rpartition(":")[2] or _REGION_DEFAULT
             return S3Store(bucket=place, prefix=prefix, endpoint=endpoint, region_name=region_name, credentials=given)
         case "gs":
-            return GcsStore(bucket=place, prefix=prefix, endpoint=endpoint, credentials=given)
+            return GcsStore(bucket=place, prefix=prefix, endpoint=endpoint, credentials=given, clock=clock)
         case "az":
             return AzureStore(container=place, prefix=prefix, endpoint=endpoint, credentials=given)
         case "file":
@@ -159,15 +159,20 @@ def _check_credentials(url: str, scheme: str, given: Mapping[str, str]) -> None:
 def _check_endpoint(url: str, scheme: str, endpoint: str | None) -> str | None:
     if not endpoint:
         return None
-    parts = urlsplit(endpoint)
     if scheme not in ("s3", "gs", "az"):
         raise ConfigInvalid(f"an endpoint for {url}", "Only s3://, gs:// and az:// have one; leave it out.")
-    if parts.username or parts.password:
+    invalid = ConfigInvalid(
+        f"not an endpoint: {_without_secrets(endpoint)!r} of {url}", "Write it as http://host:port or https://host."
+    )
+    try:
+        parts = urlsplit(endpoint)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise invalid from error
+    if "@" in parts.netloc:
         raise ConfigInvalid(f"credentials in the endpoint of {url}", "Give credentials by reference, beside the URL.")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigInvalid(
-            f"not an endpoint: {_without_secrets(endpoint)!r} of {url}", "Write it as http://host:port or https://host."
-        )
+    if not usable or parts.query or parts.fragment:
+        raise invalid
     return endpoint.rstrip("/")
 
 

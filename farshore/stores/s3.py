@@ -41,6 +41,7 @@ from farshore.limits import (
 )
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
+from farshore.stores.listing import in_order
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -209,6 +210,9 @@ class S3Store:
         )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return in_order(self._listed(prefix), self.url)
+
+    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket,
             Prefix=self._prefix + prefix,
