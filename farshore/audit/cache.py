@@ -72,9 +72,12 @@ def drop_damaged(root: Path, tables: Iterable[str]) -> bool:
     found = False
     for table in tables:
         for path in sorted((root / table).glob("date=*/*.parquet")):
+            name = f"{names.AUDIT}{table}/{path.parent.name}/{path.name}"
             try:
-                decode_table(table, path.name, path.read_bytes())
-            except ObjectCorrupt:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                continue  # another process has just dropped it
+            if not names.is_whole(name, data):
                 path.unlink(missing_ok=True)
                 found = True
     return found
@@ -83,7 +86,7 @@ def drop_damaged(root: Path, tables: Iterable[str]) -> bool:
 def _sync_table(
     store: Store, root: Path, table: str, replica: str, threads: ThreadPoolExecutor
 ) -> FarshoreError | None:
-    listed = {info.name: info for info in store.list(f"{names.AUDIT_PREFIX}{table}/") if names.table_of(info.name)}
+    listed = {info.name: info for info in store.list(f"{names.AUDIT}{table}/") if names.table_of(info.name)}
     present = _present(root, table)
     wanted = [info for name, info in listed.items() if present.get(name) != info.size]
     troubles = [trouble for trouble in threads.map(lambda info: _fetch(store, root, table, info), wanted) if trouble]
@@ -111,7 +114,7 @@ def _present(root: Path, table: str) -> dict[str, int]:
     for folder in sorted((root / table).glob("date=*")):
         with os.scandir(folder) as entries:
             for entry in entries:
-                name = f"{names.AUDIT_PREFIX}{table}/{folder.name}/{entry.name}"
+                name = f"{names.AUDIT}{table}/{folder.name}/{entry.name}"
                 if names.table_of(name) and f"{folder.name}/{entry.name}" != _COLUMNS_FILE:
                     found[name] = entry.stat().st_size
     return found
@@ -124,10 +127,12 @@ def _fetch(store: Store, root: Path, table: str, info: ObjectInfo) -> FarshoreEr
         data = store.get(info.name)
         if len(data) != info.size:
             raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
+        if not names.is_whole(info.name, data):
+            raise ObjectCorrupt(f"audit file {info.name} does not have the bytes that its name promises")
         decode_table(table, info.name, data)
     except (ObjectCorrupt, ObjectNotFound) as error:
         return error
-    _write(root / info.name.removeprefix(names.AUDIT_PREFIX), data)
+    _write(root / info.name.removeprefix(names.AUDIT), data)
     return None
 
 

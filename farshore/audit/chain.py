@@ -18,7 +18,7 @@ the `heads` that a host remembers), and what a holder of the signing key chose t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from farshore.audit import names
-from farshore.errors import ObjectCorrupt
+from farshore.errors import Corrupt, NotFound, ObjectCorrupt
 from farshore.format.text import decode_object, encode_canonical
 
 SEAL_KIND = "farshore-audit-seal"
@@ -60,23 +60,14 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedFile:
-    """An audit file as a replica has it; `blake3` is empty when its bytes were not read."""
-
-    bytes: int
-    blake3: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class SealFinding:
     """Something wrong with the evidence.
 
-    `code`: missing-file, altered-file, unsealed-file, bad-seal, bad-signature, missing-seal, broken-chain. A file that
-    was written within the last minutes may be unsealed only because its run is still at work.
+    `code`: missing-file, altered-file, bad-seal, bad-signature, missing-seal, broken-chain, unsealed-file.
     """
 
     code: str
-    name: str
+    object: str
     detail: str
 
 
@@ -150,24 +141,31 @@ def decode_seal(name: str, data: bytes) -> Seal:
 
 def verify_seals(
     seals: Iterable[tuple[str, bytes]],
-    *,
-    repository_id: str,
     public_key: bytes | None,
-    files: Mapping[str, ListedFile],
+    files: Mapping[str, int],
+    read: Callable[[str], bytes] | None = None,
+    *,
     heads: Mapping[str, int] | None = None,
+    settled: bool = False,
 ) -> list[SealFinding]:
     """Return everything that is wrong with the evidence at one replica; an empty list when it holds.
 
     Args:
         seals: Name and bytes of every object below `audit/_seals/`.
         public_key: The repository's audit key of 32 bytes; None when seals are unsigned, which then is no finding.
-        files: Every other object below `audit/`, by name.
+        files: Name and size of every object below `audit/`. List them after the seals were read: a run that is at work
+            puts its files first.
+        read: Gives the bytes of a file, to compare them too; without it names and sizes are compared.
         heads: The newest sequence that is known of each writer, from elsewhere than this replica.
+        settled: Report files that no good seal names, too. A run that is at work, or was killed and has not been
+            followed by another one of its host, leaves such files, so this is for when there is none.
+    Raises:
+        FarshoreError: As `read` did, but for NotFound and Corrupt, which are findings.
     """
     findings: list[SealFinding] = []
     chains: dict[str, _Chain] = defaultdict(_Chain)
     for name, data in seals:
-        seal, finding = _judge(name, data, repository_id, public_key)
+        seal, finding = _judge(name, data, public_key)
         if finding:
             findings.append(finding)
         if seal:
@@ -179,7 +177,13 @@ def verify_seals(
     for writer_id, chain in sorted(chains.items()):
         findings += _check_chain(writer_id, chain)
     sealed = {file.name: file for chain in chains.values() for seal, _ in chain.links.values() for file in seal.files}
-    return findings + _check_files(sealed, files)
+    for _, file in sorted(sealed.items()):
+        if finding := _check_file(file, files.get(file.name), read):
+            findings.append(finding)
+    if settled:
+        unsealed = sorted(name for name in files if name not in sealed and not name.startswith(names.SEALS))
+        findings += [SealFinding("unsealed-file", name, "no good seal names it") for name in unsealed]
+    return findings
 
 
 @dataclass
@@ -191,16 +195,12 @@ class _Chain:
     head: int = 0
 
 
-def _judge(
-    name: str, data: bytes, repository_id: str, public_key: bytes | None
-) -> tuple[Seal | None, SealFinding | None]:
+def _judge(name: str, data: bytes, public_key: bytes | None) -> tuple[Seal | None, SealFinding | None]:
     # Only a good seal may vouch for files or tell how long a chain is: anyone who can write can forge the others.
     try:
         seal = decode_seal(name, data)
     except ObjectCorrupt as error:
         return None, SealFinding("bad-seal", name, error.message)
-    if seal.repository_id != repository_id:
-        return None, SealFinding("bad-seal", name, f"is of repository {seal.repository_id}")
     if public_key is not None and not _signed_by(seal, public_key):
         return None, SealFinding("bad-signature", name, "was not signed by the repository's audit key")
     return seal, None
@@ -226,20 +226,20 @@ def _check_chain(writer_id: str, chain: _Chain) -> list[SealFinding]:
     return findings
 
 
-def _check_files(sealed: Mapping[str, SealedFile], files: Mapping[str, ListedFile]) -> list[SealFinding]:
-    findings = []
-    for name, file in sorted(sealed.items()):
-        listed = files.get(name)
-        if listed is None:
-            findings.append(SealFinding("missing-file", name, "a seal names it and the replica does not have it"))
-        elif listed.bytes != file.bytes:
-            findings.append(
-                SealFinding("altered-file", name, f"has {listed.bytes} bytes where {file.bytes} were sealed")
-            )
-        elif listed.blake3 and listed.blake3 != file.blake3:
-            findings.append(SealFinding("altered-file", name, "has other bytes than were sealed"))
-    findings += [SealFinding("unsealed-file", name, "no seal names it") for name in sorted(files) if name not in sealed]
-    return findings
+def _check_file(file: SealedFile, size: int | None, read: Callable[[str], bytes] | None) -> SealFinding | None:
+    if size is None:
+        return SealFinding("missing-file", file.name, "a seal names it and the replica does not have it")
+    if size != file.bytes:
+        return SealFinding("altered-file", file.name, f"has {size} bytes where {file.bytes} were sealed")
+    if read is None:
+        return None
+    try:
+        whole = digest(read(file.name)) == file.blake3
+    except NotFound:
+        return SealFinding("missing-file", file.name, "it is listed and cannot be read")
+    except Corrupt as error:
+        return SealFinding("altered-file", file.name, error.message)
+    return None if whole else SealFinding("altered-file", file.name, "has other bytes than were sealed")
 
 
 def _signed_by(seal: Seal, public_key: bytes) -> bool:

@@ -47,10 +47,8 @@ class AuditWritten:
 class _Run:
     """The rows of one run that are not sealed yet, and the names of its objects that are."""
 
-    token: str
     rows: dict[str, list[AuditRow]] = field(default_factory=lambda: defaultdict(list))
     encoded: list[tuple[str, bytes]] = field(default_factory=list)
-    parts: int = 0
     objects: tuple[str, ...] = ()
 
 
@@ -58,10 +56,12 @@ class AuditRecorder:
     """Holds rows until `flush`, then writes them to all replicas. Safe for use from many threads.
 
     Args:
-        stores: The replicas by name; a retry within one request is their wrappers' business.
+        stores: The replicas that are open, by name; a retry within one request is their wrappers' business.
         signing_key: 32 bytes of Ed25519; None leaves the seals unsigned.
         writer_id: 32 hex digits that stay the same for this host and repository, see `open_writer_id`.
         state_dir: The host's state directory; everything stands below `audit/<repository id>/<writer id>` in it.
+        configured: The names of all replicas; what those that are not open lack is kept for them, so that no chain
+            has a gap once they are back.
         paths: Whether names of files may be written (`audit.paths`). Otherwise `CheckRow.paths` is dropped, and so is
             the message, but not the code, of every error that may quote one.
     """
@@ -75,9 +75,11 @@ class AuditRecorder:
         writer_id: str,
         state_dir: Path,
         clock: Clock,
+        configured: Collection[str] = (),
         paths: bool = False,
     ) -> None:
         self._stores = dict(stores)
+        self._replicas = tuple(dict.fromkeys((*stores, *configured)))
         self._repository_id = repository_id
         self._signing_key = signing_key
         self._writer_id = writer_id
@@ -85,14 +87,14 @@ class AuditRecorder:
         self._clock = clock
         self._paths = paths
         self._lock = threading.Lock()
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, _Run] = defaultdict(_Run)
         self._head_is_sure = False
 
     def add(self, row: AuditRow) -> None:
         """Take one row. Memory stays bounded: every `AUDIT_FILE_ROWS_MAX` rows of a table become compressed bytes."""
         table = TABLE_OF_ROW[type(row)]
         with self._lock:
-            run = self._run(row.run_id)
+            run = self._runs[row.run_id]
             rows = run.rows[table]
             rows.append(row if self._paths else without_paths(row))
             if len(rows) < AUDIT_FILE_ROWS_MAX:
@@ -107,7 +109,7 @@ class AuditRecorder:
         restore or verify has written a row.
         """
         with self._lock:
-            run = self._run(run_id)
+            run = self._runs[run_id]
         for table in TABLES:
             self._encode(run, run_id, table, [])
 
@@ -134,19 +136,11 @@ class AuditRecorder:
                 self._seal(run_id, run)
         return AuditWritten(run.objects if run else (), self._send())
 
-    def _run(self, run_id: str) -> _Run:
-        run = self._runs.get(run_id)
-        if run is None:
-            run = self._runs[run_id] = _Run(self._clock.random_bytes(4).hex())
-        return run
-
     def _encode(self, run: _Run, run_id: str, table: str, rows: list[AuditRow]) -> None:
         recorded_utc = self._clock.now_utc()
         data = encode_rows(table, rows, Stamp(self._repository_id, recorded_utc))
         with self._lock:
-            run.parts += 1
-            name = names.file_name(table, recorded_utc.date(), run_id, run.token, run.parts)
-            run.encoded.append((name, data))
+            run.encoded.append((names.file_name(table, recorded_utc.date(), run_id, data), data))
 
     def _seal(self, run_id: str, run: _Run) -> None:
         with self._outbox.locked():
@@ -167,7 +161,7 @@ class AuditRecorder:
                 signing_key=self._signing_key,
             )
             files.append((names.seal_name(self._writer_id, sequence), seal))
-            self._outbox.add(Head(sequence, chain.digest(seal)), files, self._stores)
+            self._outbox.add(Head(sequence, chain.digest(seal)), files, self._replicas)
         with self._lock:
             del run.encoded[: len(files) - 1]
             run.objects += tuple(name for name, _ in files)

@@ -83,8 +83,7 @@ def encode_empty(table: str) -> bytes:
 def decode_table(table: str, name: str, data: bytes) -> pa.Table:
     """Return the rows of one file, every page's checksum verified.
 
-    A file of a later schema version may have more columns; they are left out. A column of a later version that an
-    older file lacks is NULL.
+    A file of a later schema version may have more columns; they are left out.
 
     Raises:
         ObjectCorrupt: The bytes are no such file; the message names it.
@@ -93,13 +92,7 @@ def decode_table(table: str, name: str, data: bytes) -> pa.Table:
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             found = file.read()
-        columns = [
-            found.column(field.name).cast(field.type)
-            if field.name in found.column_names
-            else pa.nulls(len(found), field.type)
-            for field in schema
-        ]
-        return pa.Table.from_arrays(columns, schema=schema)
+        return pa.Table.from_arrays([found.column(field.name).cast(field.type) for field in schema], schema=schema)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
 

@@ -1,0 +1,179 @@
+"""Rows of a small, made-up repository: two sources, eight backups each, one replica that misses some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from farshore.audit.rows import (
+    AuditRow,
+    CheckRow,
+    CopyRow,
+    LineageRow,
+    ObjectRow,
+    ReplicaPart,
+    RestoreRow,
+    RunRow,
+    SnapshotRow,
+)
+from farshore.clock import FixedClock
+
+REPOSITORY = "ab" * 16
+SOURCES = {"shop": "11" * 16, "home": "22" * 16}
+BACKUPS = 8
+PACKS = 3  # new ones of each backup
+START = datetime(2026, 11, 20, 21, 30, 0, 123456, tzinfo=UTC)  # the backups pass midnight
+
+
+def repository_rows() -> Iterator[AuditRow]:
+    """Yield the rows run by run."""
+    clock = FixedClock(START, seed=7)
+    needed: dict[str, list[str]] = {source: [] for source in SOURCES}
+    before = dict.fromkeys(SOURCES, "")
+    for number in range(BACKUPS):
+        for source, source_id in SOURCES.items():
+            clock.advance(1200.5)
+            new = [f"packs/aa/{clock.random_bytes(32).hex()}" for _ in range(PACKS)]
+            needed[source] += new
+            snapshot_id = clock.random_bytes(16).hex()
+            yield from _backup(clock, number, source, source_id, snapshot_id, before[source], new, needed[source])
+            before[source] = snapshot_id
+    yield from _check(clock, needed["shop"][0])
+    yield RestoreRow(
+        run_id="restore-1",
+        engine="prefect",
+        snapshot_id=before["shop"],
+        source_id=SOURCES["shop"],
+        source="shop",
+        target_kind="directory",
+        state="completed",
+        started_utc=clock.now_utc(),
+        finished_utc=clock.now_utc() + timedelta(seconds=2.5),
+        entries=5,
+        files=4,
+        bytes_restored=1_000_000,
+        replicas=("vault",),
+        verified=True,
+        fell_over=1,
+    )
+    yield RunRow(
+        run_id="failed-1",
+        operation="backup",
+        state="failed",
+        started_utc=clock.now_utc(),
+        finished_utc=clock.now_utc(),
+        source="home",
+        source_id=SOURCES["home"],
+        error_code="quorum-not-reached",
+        error="1 of 2 replicas hold it",
+    )
+
+
+def _backup(
+    clock: FixedClock,
+    number: int,
+    source: str,
+    source_id: str,
+    snapshot_id: str,
+    parent: str,
+    new: list[str],
+    needed: list[str],
+) -> Iterator[AuditRow]:
+    run_id = clock.random_bytes(16).hex()
+    now = clock.now_utc()
+    iowa_is_away = number % 4 == 3
+    held_by = ("vault",) if iowa_is_away else ("vault", "iowa")
+    for name in new:
+        yield ObjectRow(run_id=run_id, object=name, kind="pack", bytes=1000, blake3=name[-64:], snapshot_id=snapshot_id)
+        for replica in ("vault", "iowa"):
+            sent = replica in held_by
+            yield CopyRow(
+                run_id=run_id,
+                object=name,
+                replica=replica,
+                region="gcp:us-central1" if replica == "iowa" else "",
+                provider="gcs" if replica == "iowa" else "directory",
+                state="acknowledged" if sent else "failed",
+                bytes=1000,
+                checksum="crc32c:00000000" if sent else "",
+                acknowledged_utc=now if sent else None,
+                snapshot_id=snapshot_id,
+                error_code="" if sent else "store-unavailable",
+            )
+    for name in needed:
+        yield LineageRow(
+            run_id=run_id,
+            source_id=source_id,
+            source=source,
+            snapshot_id=snapshot_id,
+            parent_snapshot_id=parent,
+            object=name,
+            reused=name not in new,
+            replicas=held_by,
+        )
+    yield SnapshotRow(
+        run_id=run_id,
+        snapshot_id=snapshot_id,
+        parent_snapshot_id=parent,
+        source_id=source_id,
+        source=source,
+        kind="directory",
+        started_utc=now,
+        committed_utc=now + timedelta(seconds=3),
+        entries=5,
+        files=4,
+        bytes_total=10**15 + number,  # more than a float holds exactly when summed
+        bytes_read=100,
+        bytes_new=50,
+        bytes_stored=3000,
+        chunks_new=3,
+        packs_new=PACKS,
+        quorum=1,
+        replicas_committed=held_by,
+        facts=(("server", "18.6"),),
+    )
+    yield RunRow(
+        run_id=run_id,
+        operation="backup",
+        state="completed-with-warnings" if iowa_is_away else "completed",
+        started_utc=now,
+        finished_utc=now + timedelta(seconds=4.5),
+        source=source,
+        source_id=source_id,
+        snapshot_id=snapshot_id,
+        host="büro",
+        version="0.1.0",
+        replicas=tuple(
+            ReplicaPart(replica=name, state="committed", bytes_sent=3000, objects_sent=3, requests=4)
+            for name in held_by
+        ),
+    )
+
+
+def _check(clock: FixedClock, damaged: str) -> Iterator[AuditRow]:
+    now = clock.now_utc()
+    yield CheckRow(
+        run_id="check-1",
+        check_id="check-1",
+        replica="vault",
+        state="damaged",
+        started_utc=now,
+        finished_utc=now + timedelta(seconds=1),
+        objects_checked=48,
+        damaged=1,
+        bytes_read=48_000,
+        read_data_percent=100.0,
+    )
+    yield CheckRow(
+        run_id="check-1",
+        check_id="check-1",
+        replica="vault",
+        object=damaged,
+        state="altered",
+        detail="segment 2 does not open",
+        snapshot_ids=("s1", "s2"),
+        started_utc=now,
+        finished_utc=now + timedelta(seconds=1),
+        paths_total=2,
+        paths=("secret plans.txt", "/etc/shadow"),
+    )

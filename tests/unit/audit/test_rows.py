@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from farshore.audit.rows import TABLE_OF_ROW, SnapshotRow, replica_parts
+from farshore.audit.schema import STAMP_COLUMNS, TABLES
+from farshore.model import ReplicaOutcome, SnapshotCounts, SnapshotInfo
+
+MOMENT = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+
+
+def test_the_rows_load_no_parquet_library() -> None:
+    program = "import sys, farshore.audit.rows; sys.exit(any(name in sys.modules for name in ('pyarrow', 'duckdb')))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_every_table_has_a_row_and_every_column_a_value() -> None:
+    assert sorted(TABLE_OF_ROW.values()) == sorted(TABLES)
+    for row_type, table in TABLE_OF_ROW.items():
+        columns = {column.name for column in TABLES[table].columns} - set(STAMP_COLUMNS)
+        values = set(row_type.__dataclass_fields__) | {
+            name for name, value in vars(row_type).items() if isinstance(value, property)
+        }
+        assert columns == values, table
+
+
+def test_a_snapshot_row_tells_what_the_snapshot_tells() -> None:
+    counts = SnapshotCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+    info = SnapshotInfo("s1", "src", "shop", "sqlite", "id", MOMENT, MOMENT, counts, ("a", "b"), (("k", "v"),))
+    row = SnapshotRow.of(info, run_id="r1", quorum=2, engine="prefect", parent_snapshot_id="s0")
+    for name in SnapshotCounts.__dataclass_fields__:
+        assert getattr(row, name) == getattr(counts, name)
+    assert (row.snapshot_id, row.parent_snapshot_id, row.source, row.kind, row.identity) == (
+        "s1",
+        "s0",
+        "shop",
+        "sqlite",
+        "id",
+    )
+    assert (row.replicas_committed, row.facts, row.quorum, row.engine) == (("a", "b"), (("k", "v"),), 2, "prefect")
+
+
+@pytest.mark.parametrize(("committed", "state"), [(True, "committed"), (False, "failed")])
+def test_a_replica_part_says_what_became_of_a_replica(committed: bool, state: str) -> None:
+    (part,) = replica_parts([ReplicaOutcome("iowa", committed, 10, 2, 3, "store-full", "no space is left")])
+    assert (part.replica, part.state, part.bytes_sent, part.objects_sent, part.requests) == ("iowa", state, 10, 2, 3)
+    assert (part.error_code, part.error) == ("store-full", "no space is left")
