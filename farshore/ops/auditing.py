@@ -61,6 +61,7 @@ def record(repository: Repository, run_id: str, rows: Sequence[AuditRow]) -> Aud
         writer_id=open_writer_id(repository.state_dir, repository.repository_id, repository.clock),
         state_dir=repository.state_dir,
         clock=repository.clock,
+        configured=repository.configured,
         paths=repository.audit_paths,
     )
     for row in rows:
