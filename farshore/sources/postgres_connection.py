@@ -44,15 +44,13 @@ class Server:
     """Where a server is and how to log in; connects when asked, and keeps the password out of every message."""
 
     def __init__(self, *, source: str, dsn: str) -> None:
-        try:
-            given = psycopg.conninfo.conninfo_to_dict(dsn)
-        except psycopg.Error:
-            # Not even the cause: libpq quotes the part it does not understand, which may be the password.
+        given = _parse(dsn)
+        if given is None:  # without the cause: libpq quotes the part it does not understand, which may be the password
             raise ConfigInvalid(
                 f"the dsn of source {source!r} cannot be read",
                 "Write it as postgresql://user@host:port/database or as 'host=... port=... user=...'.",
-            ) from None
-        self._parameters = _DEFAULTS | {name: str(value) for name, value in given.items() if value is not None}
+            )
+        self._parameters = _DEFAULTS | given
         self._secret = self._parameters.get("password", "")
         host = self._parameters.get("hostaddr") or self._parameters.get("host") or "the default host"
         self.place = f"source {source!r} at {host}:{self._parameters.get('port', '5432')}"
@@ -125,6 +123,7 @@ class ReplicationSession:
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
         self._heard_s = clock.monotonic_s()
+        self._after_copy: pq.abc.PGresult | None = None  # the answer that came behind the stream
         self.warnings: list[tuple[str, str]] = []  # (the server's function that warned, what it said)
 
     def __enter__(self) -> ReplicationSession:
@@ -189,6 +188,7 @@ class ReplicationSession:
             elif count == 0:
                 self._wait()
             else:
+                self._after_copy = self._result()  # where it broke off, the reason is here
                 return
 
     def finish(self) -> list[list[Row]]:
@@ -199,8 +199,10 @@ class ReplicationSession:
             SourceUnavailable: It did not complete.
         """
         results = []
-        while (result := self._result()) is not None:
+        result, self._after_copy = self._after_copy or self._result(), None
+        while result is not None:
             results.append(_rows(result))
+            result = self._result()
         return results
 
     def _send(self, command: str) -> None:
@@ -257,6 +259,18 @@ class ReplicationSession:
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self.warnings.append((notice.source_function or "", self._server.clean(notice.message_primary or "")))
+
+
+def _parse(dsn: str) -> dict[str, str] | None:
+    """Return the parameters of a connection string, or None if it is none."""
+    try:
+        given = {
+            name: str(value) for name, value in psycopg.conninfo.conninfo_to_dict(dsn).items() if value is not None
+        }
+    except psycopg.Error:
+        return None
+    ports = given.get("port", "").split(",")  # one for each host
+    return given if all(not port or port.isdecimal() for port in ports) else None
 
 
 def _rows(result: pq.abc.PGresult) -> list[Row]:
