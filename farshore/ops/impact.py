@@ -33,9 +33,15 @@ def paths_touched(
         mine = wanted & {pack_id for pack_id, _ in needs[commit.snapshot].packs} if commit.snapshot in needs else set()
         if mine:
             _collect(repository, commit, needs[commit.snapshot], mine, touched)
+    by_id = {commit.snapshot: commit for commit in commits}
     results: list[DamagedObject] = []
     for one in damaged:
-        paths = tuple(touched.get(packs.get(one.name, ""), {}))
+        if one.name not in packs:  # a manifest, a key, a commit record: all of each snapshot that needs it
+            whole = [by_id[snapshot] for snapshot in one.snapshots if snapshot in by_id]
+            paths = tuple(dict.fromkeys(commit.source.encode() + b":" for commit in whole))
+            results.append(replace(one, paths=paths, paths_total=sum(commit.counts.entries for commit in whole)))
+            continue
+        paths = tuple(touched[packs[one.name]])
         results.append(replace(one, paths=paths[: limits.PROBLEMS_KEPT_MAX], paths_total=len(paths)))
     return results
 

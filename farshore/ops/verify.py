@@ -240,27 +240,18 @@ def _blame_pack(check: _Check, name: str, code: str, detail: str) -> None:
 
 
 def _check_audit(repository: Repository, check: _Check) -> None:
-    """Follow the signed chain of audit files and hash each. A file not sealed yet belongs to a run at work."""
+    """Follow the signed chain of audit files and hash each of them."""
     seals: list[tuple[str, bytes]] = []
-    files: dict[str, chain.ListedFile] = {}
-    for name, size in check.sizes.items():
-        if not name.startswith(audit_names.AUDIT_PREFIX):
-            continue
-        data = _read(check, name)
-        if name.startswith(audit_names.SEALS_PREFIX):
+    for name in check.sizes:
+        if name.startswith(audit_names.SEALS):
+            data = _read(check, name)
             seals += [(name, data)] if data is not None else []
-        else:
-            files[name] = chain.ListedFile(size, chain.digest(data) if data is not None else "")
-    findings = chain.verify_seals(
-        seals,
-        repository_id=repository.repository_id,
-        public_key=bytes.fromhex(repository.header.audit_public),
-        files=files,
-    )
-    for finding in findings:
-        if finding.code != "unsealed-file":
-            code = "missing" if finding.code.startswith("missing") else "altered"
-            check.blame(finding.name, code, f"audit evidence: {finding.detail}")
+    store = check.replica.store
+    files = {info.name: info.size for info in store.list(audit_names.AUDIT)}
+    public_key = bytes.fromhex(repository.header.audit_public)
+    for finding in chain.verify_seals(seals, public_key, files, store.get):
+        code = "missing" if finding.code.startswith("missing") else "altered"
+        check.blame(finding.object, code, f"audit evidence: {finding.detail}")
 
 
 def _read(check: _Check, name: str, *touched: str) -> bytes | None:
