@@ -62,7 +62,6 @@ def record(repository: Repository, run_id: str, rows: Sequence[AuditRow]) -> Aud
         state_dir=repository.state_dir,
         clock=repository.clock,
         configured=repository.configured,
-        configured=repository.configured,
         paths=repository.audit_paths,
     )
     for row in rows:
