@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="scheduled moment or event id: a source that was committed under it is not backed up again",
     )
+    parser.add_argument(
+        "--allow-empty",
+        action="store_true",
+        help="accept a source that is empty although its last snapshot was not",
+    )
 
 
 def execute(invocation: Invocation) -> int:
@@ -98,6 +103,7 @@ def _backup_one(invocation: Invocation, config: Config, repository: Repository, 
             repository,
             source,
             identity=invocation.arguments.identity,
+            allow_empty=invocation.arguments.allow_empty,
             engine="cli",
             progress=progress,
             clock=invocation.clock,

@@ -53,7 +53,9 @@ def execute(invocation: Invocation) -> int:
     output.line(f"repository {result.repository_id} made at {count_of(len(result.replicas), 'replica')}:")
     for name in result.replicas:
         output.line(f"  {name}  {config.replicas[name].url}")
-    output.line(f"{count_of(result.reader_slots, 'way', 'ways')} to read: a passphrase or an identity opens it")
+    ways = ["the passphrase"] if config.repository.passphrase else []
+    ways += [count_of(len(recipients), "recipient")] if recipients else []
+    output.line(f"opened by {' and '.join(ways)}")
     if result.credential:
         output.line(f"this host's write-only credential: {result.credential}")
         output.line("  it adds backups and cannot read one; take the passphrase off this host now")

@@ -8,7 +8,7 @@ from pathlib import Path
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.init import recipient_text
 from farshore.cli.passphrase import able_to_read, ask_new
-from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, TargetFailed
+from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, QuorumNotReached
 
 NEW_VARIABLE = "FARSHORE_NEW_PASSPHRASE"
 
@@ -20,10 +20,10 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def generate(invocation: Invocation) -> int:
     """Make an identity file and print its public recipient."""
-    from farshore.ops.keys import key_generate
+    from farshore.ops.keys import generate_identity
 
     file = Path(invocation.arguments.file).expanduser()
-    recipient = key_generate(file)
+    recipient = generate_identity(file)
     output = invocation.output
     output.raw({"type": "identity", "path": str(file), "recipient": recipient})
     output.note(f"made {file}, which only you can read: keep it off the backup hosts, and keep a copy elsewhere")
@@ -53,28 +53,33 @@ def add_recipient_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_recipient(invocation: Invocation) -> int:
     """Let one more recipient read the data."""
+    from farshore.ops.keys import add_recipient_slot
+    from farshore.ops.opening import Need, open_repository
+
     recipient = recipient_text(invocation.arguments.recipient)
-    return _add(invocation, recipient=recipient)
+    config = able_to_read(invocation, invocation.config())
+    with open_repository(config, need=Need.READ, clock=invocation.clock) as repository:
+        slot_id = add_recipient_slot(repository, recipient, clock=invocation.clock)
+    return _tell_added(invocation, slot_id, "recipient")
 
 
 def add_passphrase(invocation: Invocation) -> int:
     """Let one more passphrase open the repository."""
-    given = invocation.environment.get(NEW_VARIABLE)
-    if given is not None and not given.strip():
-        raise ConfigInvalid(f"{NEW_VARIABLE} is empty", "An empty passphrase protects nothing.")
-    return _add(invocation, passphrase=given)
-
-
-def _add(invocation: Invocation, *, recipient: str = "", passphrase: str | None = "") -> int:
-    from farshore.ops.keys import add_slot
+    from farshore.ops.keys import add_passphrase_slot
     from farshore.ops.opening import Need, open_repository
 
+    new = invocation.environment.get(NEW_VARIABLE)
+    if new is not None and not new.strip():
+        raise ConfigInvalid(f"{NEW_VARIABLE} is empty", "An empty passphrase protects nothing.")
     config = able_to_read(invocation, invocation.config())
     with open_repository(config, need=Need.READ, clock=invocation.clock) as repository:
-        new = ask_new(invocation) if passphrase is None else passphrase
-        slot = add_slot(repository, passphrase=new, recipient=recipient, clock=invocation.clock)
-    invocation.output.record("slot", slot)
-    invocation.output.line(f"added key slot {slot.slot_id} ({slot.kind}) at every replica that was reachable")
+        slot_id = add_passphrase_slot(repository, new or ask_new(invocation), clock=invocation.clock)
+    return _tell_added(invocation, slot_id, "passphrase")
+
+
+def _tell_added(invocation: Invocation, slot_id: str, kind: str) -> int:
+    invocation.output.raw({"type": "slot", "slot_id": slot_id, "kind": kind})
+    invocation.output.line(f"added key slot {slot_id} ({kind}) at every replica")
     return EXIT_DONE
 
 
@@ -91,7 +96,7 @@ def enroll(invocation: Invocation) -> int:
     return EXIT_DONE
 
 
-_OPENING_TO_READ = (*OPENING, CredentialCannotRead)
+_TO_ADD = (*OPENING, CredentialCannotRead, QuorumNotReached)
 
 COMMAND = Command(
     name="key",
@@ -109,7 +114,7 @@ COMMAND = Command(
             example="farshore key generate identity.json > safe.recipient",
             add_arguments=add_generate_arguments,
             execute=generate,
-            failures=(TargetFailed,),
+            failures=(ConfigInvalid,),
         ),
         Command(
             name="list",
@@ -126,7 +131,7 @@ COMMAND = Command(
             example="farshore key add-recipient safe.recipient",
             add_arguments=add_recipient_arguments,
             execute=add_recipient,
-            failures=_OPENING_TO_READ,
+            failures=_TO_ADD,
         ),
         Command(
             name="add-passphrase",
@@ -137,7 +142,7 @@ COMMAND = Command(
             ),
             example="farshore key add-passphrase",
             execute=add_passphrase,
-            failures=_OPENING_TO_READ,
+            failures=_TO_ADD,
         ),
         Command(
             name="enroll",
@@ -148,7 +153,7 @@ COMMAND = Command(
             ),
             example="farshore key enroll",
             execute=enroll,
-            failures=_OPENING_TO_READ,
+            failures=(*OPENING, CredentialCannotRead),
         ),
     ),
 )

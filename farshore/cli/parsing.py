@@ -14,6 +14,8 @@ from farshore.errors import EXIT_USAGE
 HELP_WIDTH = 100
 _CHOICE = re.compile(r"argument (?P<what>.*?): invalid choice: '(?P<given>.*?)' \(choose from (?P<known>.*)\)")
 
+_UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (?P<given>--\S+)")
+
 
 class UsageMistake(Exception):
     """The command line was not understood."""
@@ -30,6 +32,20 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "allow_abbrev": False})
+        self._is_intermixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
+        """Parse, with options and names in any order: argparse alone refuses `ls home --long etc`."""
+        if self._subparsers is not None or self._is_intermixing:
+            return super().parse_known_args(args, namespace)
+        self._is_intermixing = True
+        try:
+            parsed, unknown = self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_intermixing = False
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, []
 
     def error(self, message: str) -> NoReturn:
         """Raise the mistake, naming the nearest choice where there is one."""
@@ -39,6 +55,10 @@ class Parser(argparse.ArgumentParser):
             close = difflib.get_close_matches(found["given"], known, n=1)
             message = f"there is no {found['what'].lower()} {found['given']!r}"
             hint = f"Did you mean {close[0]}? {hint}" if close else f"Choose from {', '.join(known)}. {hint}"
+        elif found := _UNKNOWN_OPTION.match(message):
+            known = [option for action in self._actions for option in action.option_strings]
+            close = difflib.get_close_matches(found["given"].partition("=")[0], known, n=1)
+            hint = f"Did you mean {close[0]}? {hint}" if close else hint
         raise UsageMistake(f"{self.prog}: {message}", hint)
 
 

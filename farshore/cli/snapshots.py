@@ -7,7 +7,7 @@ import argparse
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.wording import compact_bytes, utc_time
-from farshore.errors import EXIT_DONE
+from farshore.errors import EXIT_DONE, SnapshotUnknown
 
 ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapshots
 
@@ -29,6 +29,8 @@ def execute(invocation: Invocation) -> int:
         found = list_snapshots(repository, arguments.source)
     for one in found:
         output.record("snapshot", one)
+    if not found and arguments.source not in (None, *config.sources):
+        raise SnapshotUnknown(f"no snapshot is of a source {arguments.source!r}, and none is configured")
     if not found:
         output.note("no snapshots" + (f" of {arguments.source}" if arguments.source else ""))
         return EXIT_DONE
@@ -61,5 +63,5 @@ COMMAND = Command(
     example="farshore snapshots home --json | jq -r .snapshot_id",
     add_arguments=add_arguments,
     execute=execute,
-    failures=OPENING,
+    failures=(*OPENING, SnapshotUnknown),
 )

@@ -14,7 +14,7 @@ from farshore.errors import EXIT_DONE, QueryInvalid, ToolUnavailable
 
 if TYPE_CHECKING:
     from farshore.audit.schema import ColumnType
-    from farshore.model import QueryResult
+    from farshore.ops.query import QueryResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

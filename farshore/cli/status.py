@@ -16,6 +16,7 @@ from farshore.errors import (
     EXIT_WARNINGS,
     BackupOverdue,
     ConfigInvalid,
+    RepositoryMissing,
     SecretUnavailable,
     StoreUnavailable,
     VerifyFailed,
@@ -93,7 +94,9 @@ def execute(invocation: Invocation) -> int:
 
 
 def state_of(replica: ReplicaStatus) -> str:
-    """Return one word for a replica: unreachable, damaged, behind or level."""
+    """Return one word for a replica: missing, unreachable, damaged, behind or level."""
+    if replica.error_code == RepositoryMissing.code:
+        return "missing"
     if not replica.reachable:
         return "unreachable"
     if replica.last_check_clean is False:
@@ -108,7 +111,9 @@ def exit_code_of(replicas: Sequence[ReplicaStatus], overdue: Sequence[SourceAge]
         return VerifyFailed.exit_code
     if overdue:
         return BackupOverdue.exit_code
-    if "unreachable" in states:
+    if states == {"missing"}:
+        return RepositoryMissing.exit_code
+    if states & {"missing", "unreachable"}:
         return StoreUnavailable.exit_code
     return EXIT_WARNINGS if "behind" in states else EXIT_DONE
 
@@ -190,6 +195,6 @@ COMMAND = Command(
     example="farshore status --max-age 26h || alert 'farshore: look at the backups'",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(ConfigInvalid, SecretUnavailable, StoreUnavailable, VerifyFailed, BackupOverdue),
+    failures=(ConfigInvalid, SecretUnavailable, RepositoryMissing, StoreUnavailable, VerifyFailed, BackupOverdue),
     exits=((EXIT_WARNINGS, "a replica is behind the others"),),
 )

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.passphrase import able_to_read
+from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text
 from farshore.errors import EXIT_DONE, VerifyFailed
@@ -48,9 +48,12 @@ def execute(invocation: Invocation) -> int:
     from farshore.ops.verify import verify_repository
 
     arguments, output = invocation.arguments, invocation.output
-    config = able_to_read(invocation, invocation.config())
+    config = able_to_write(invocation, invocation.config())
+    reads = config.repository.passphrase or config.repository.identity  # without, the paths touched stay unknown
     with (
-        open_repository(config, need=Need.READ, replica=arguments.replica, clock=invocation.clock) as repository,
+        open_repository(
+            config, need=Need.READ if reads else Need.WRITE, replica=arguments.replica, clock=invocation.clock
+        ) as repository,
         reporter_for(invocation) as progress,
     ):
         result = verify_repository(
