@@ -229,7 +229,7 @@ class BackupSession:
         self._progress(Progress("commit"))
         if self._commit is None:
             self._commit = self._commit_record(work)
-        self._outcomes = work.committer.commit(self._commit, work.outgoing.needs)
+        self._outcomes = work.committer.commit(self._commit, work.outgoing.needs, work.outgoing.made)
         return self._outcomes
 
     def audit(self) -> BackupResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from blake3 import blake3
@@ -62,7 +62,7 @@ class Committer:
         """Names of objects that committing put at a replica."""
         return self._put[replica]
 
-    def commit(self, commit: Commit, needs: Needs) -> tuple[ReplicaOutcome, ...]:
+    def commit(self, commit: Commit, needs: Needs, made: Sequence[MadeObject]) -> tuple[ReplicaOutcome, ...]:
         """Return the outcome at every configured replica.
 
         Raises:
@@ -80,7 +80,7 @@ class Committer:
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
         with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
-            prepared = {name: pool.submit(self._prepare, name, wanted, key_names) for name in finished}
+            prepared = {name: pool.submit(self._prepare, name, needs, made, key_names) for name in finished}
             ready = [name for name, future in prepared.items() if _succeeded(name, future.result, errors)]
             self._require(ready, errors)
             written = {name: pool.submit(self._write, name) for name in ready}
@@ -91,15 +91,18 @@ class Committer:
         ]
         return tuple(self._outcome(name, name in committed, errors) for name in self._repository.configured)
 
-    def _prepare(self, name: str, wanted: list[tuple[str, int]], key_names: list[str]) -> None:
-        """Re-check every reused pack at this replica, and copy there what it lacks."""
+    def _prepare(self, name: str, needs: Needs, made: Sequence[MadeObject], key_names: list[str]) -> None:
+        """Ask this replica again for everything the snapshot needs, new and reused, and copy there what it lacks."""
         replica = self._repository.replicas[name]
         others = [other for other in self._repository.replicas.values() if other.name != name]
-        self._copied[name] = bring_up(replica, others, self._presence, wanted, key_names)
+        self._copied[name] = bring_up(replica, others, self._presence, needs.packs, key_names)
+        for item in made:
+            if item.kind != "pack" and replica.store.head(item.name).size != item.bytes:
+                raise StateUnknown(f"{name} acknowledged {item.name} and holds another size of it")
         if self._adopted is not None:
             replica.store.put(*self._adopted)
             self._put[name].add(self._adopted[0])
-        self._ready[name] = {pack_id for pack_id, _ in wanted}
+        self._ready[name] = {pack_id for pack_id, _ in needs.packs}
 
     def _write(self, name: str) -> None:
         if self._sealed is None:
