@@ -28,6 +28,7 @@ from farshore.cli import (
     version,
 )
 from farshore.cli.command import Command, Invocation
+from farshore.cli.logs import configure_logs
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake, build_parser
 from farshore.cli.signals import Stopped, stop_on_signals
@@ -93,6 +94,7 @@ def execute(command: Command, invocation: Invocation) -> int:
     output = invocation.output
     try:
         assert command.execute is not None  # noqa: S101 - `main` shows help for commands that only group others
+        configure_logs(invocation.environment, output.stderr)
         code = command.execute(invocation)
     except UsageMistake as mistake:
         return _tell_usage(output, mistake)
