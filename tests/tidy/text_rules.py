@@ -26,7 +26,7 @@ FORBIDDEN = (
     ("a token", re.compile(r"\b(?:gh" + r"[pousr]_[A-Za-z0-9]{30}|AI" + r"za[A-Za-z0-9_-]{30}|xox" + r"[bp]-\d)")),
     (
         "a password in an address",
-        re.compile(r"[a-z]+://[A-Za-z0-9_.-]+:(?!password|PASSWORD|secret|\.\.\.)[A-Za-z0-9]{6,}@"),
+        re.compile(r"[a-z]+://[A-Za-z0-9_.-]+:(?!password|PASSWORD|secret|\.\.\.)[A-Za-z0-9]{8,}@"),
     ),
     ("work left undone", re.compile(r"\b(?:TO" + "DO|FIX" + "ME|XX" + r"X)\b")),
 )
