@@ -27,7 +27,9 @@ _SAID_DENIED = (
     "is not permitted to log in",
 )
 _SAID_NO_ROLE = re.compile(r'role "[^"]*" does not exist')
+_SAID_SENDERS = "max_wal_senders"
 _SAID_NO_SENDERS = re.compile(r"max_wal_senders.*\D0\)")
+_PREFIXES = re.compile(r"^connection (?:failed|is bad): (?:connection to server (?:at|on) .*? failed: )?")
 _SECRET_CHARACTERS_MIN = 3  # a shorter "secret" would only blot out ordinary letters
 
 GRANT_HINT = (
@@ -36,6 +38,7 @@ GRANT_HINT = (
     "Check the password too. See docs/sources-postgres.md."
 )
 SENDERS_HINT = "Set wal_level = replica and max_wal_senders = 10 (the defaults) and restart the server."
+BUSY_HINT = "All of the server's WAL senders are in use; wait for one, or raise max_wal_senders."
 VERSION_HINT = "PostgreSQL 15 or later is needed for a base backup in one stream."
 
 
@@ -65,9 +68,11 @@ def error_of_answer(place: str, sqlstate: str, text: str) -> FarshoreError:
 
 def error_of_connecting(place: str, text: str, *, needs_password: bool) -> FarshoreError:
     """Return the error for a connection that was not made; libpq tells no SQLSTATE there, only words."""
-    said = f"{place}: {text}"
+    said = f"{place}: {_PREFIXES.sub('', text)}"
     if _SAID_NO_SENDERS.search(text):
         return SourceUnsupported(said, SENDERS_HINT)
     if needs_password or _SAID_NO_ROLE.search(text) or any(words in text for words in _SAID_DENIED):
         return SourceDenied(said, GRANT_HINT)
+    if _SAID_SENDERS in text:
+        return SourceUnavailable(said, BUSY_HINT)
     return SourceUnavailable(said)

@@ -24,7 +24,7 @@ _RELATION = re.compile(
     rb"\d+(?:_(?:fsm|vm|init))?(?:\.\d+)?"  # relation number, fork, segment
 )
 _TABLESPACE_LINK = re.compile(rb"pg_tblspc/(\d+)")
-_TABLESPACE_ARCHIVE = re.compile(r"(\d+)\.tar(?:\.[a-z0-9]+)?")
+_TABLESPACE_ARCHIVE = re.compile(r"(\d+)\.tar")
 
 
 def clean_path(name: bytes) -> bytes:
