@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -51,14 +52,20 @@ def run() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # a name that the locale cannot show is no failure
     try:
         with stop_on_signals(sys.stderr):
+            configure_logs(os.environ, sys.stderr)
             code = main(sys.argv[1:], os.environ, sys.stdout, sys.stderr, SystemClock())
             sys.stdout.flush()
+    except FarshoreError as error:
+        Output(stdout=sys.stdout, stderr=sys.stderr, json="--json" in sys.argv).error(error)
+        code = error.exit_code
     except BrokenPipeError:
         _forget_stdout()
         code = EXIT_BROKEN_PIPE
     except Stopped as stopped:
         code = stopped.exit_code
         sys.stderr.write(f"{stopped}\n")
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
     if code >= 128:
         # Worker threads may sit in a network call for a minute; everything they hold may be lost at any instruction.
         sys.stderr.flush()
@@ -94,7 +101,6 @@ def execute(command: Command, invocation: Invocation) -> int:
     output = invocation.output
     try:
         assert command.execute is not None  # noqa: S101 - `main` shows help for commands that only group others
-        configure_logs(invocation.environment, output.stderr)
         code = command.execute(invocation)
     except UsageMistake as mistake:
         return _tell_usage(output, mistake)
