@@ -75,9 +75,10 @@ def verify_repository(
     keys = repository.writing_keys()
     started_utc = clock.now_utc()
     run_id = clock.random_bytes(16).hex()
-    chosen = [repository.replica(name) for name in ([replica] if replica else repository.configured)]
+    chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     checks = [_check_replica(repository, one, read_data_percent, progress, run_id) for one in chosen]
-    damaged: list[DamagedObject] = []
+    away = {} if replica else repository.unreachable
+    damaged = [_absent(name, error) for name, error in away.items()]
     for check in checks:
         found = list(check.damaged.values())
         if keys.private_key:
@@ -85,7 +86,7 @@ def verify_repository(
         damaged += found
     result = VerifyResult(
         run_id=run_id,
-        replicas=tuple(one.name for one in chosen),
+        replicas=tuple(name for name in repository.configured if replica in (None, name)),
         started_utc=started_utc,
         finished_utc=clock.now_utc(),
         snapshots=len({commit.snapshot for check in checks for commit in check.commits}),
@@ -96,6 +97,11 @@ def verify_repository(
     )
     _record(repository, result, checks, engine, flow_run_id)
     return result
+
+
+def _absent(name: str, error: FarshoreError) -> DamagedObject:
+    """Return the finding for a replica that could not be opened at all: what cannot be seen is not sound."""
+    return DamagedObject(name, names.HEADER, "missing", f"the replica cannot be opened: {error}")
 
 
 def _check_replica(
@@ -266,6 +272,10 @@ def _read(check: _Check, name: str, *touched: str) -> bytes | None:
     return data
 
 
+def _snapshots_of(check: _Check) -> tuple[str, ...]:
+    return tuple(commit.snapshot for commit in check.commits[: limits.PROBLEMS_KEPT_MAX])
+
+
 def _record(
     repository: Repository, result: VerifyResult, checks: Sequence[_Check], engine: str, flow_run_id: str
 ) -> None:
@@ -276,8 +286,9 @@ def _record(
             finished_utc=result.finished_utc, state=state, flow_run_id=flow_run_id,
         )
     ]  # fmt: skip
-    for check in checks:
-        name = check.replica.name
+    seen = {check.replica.name: check for check in checks}
+    for name in result.replicas:
+        check = seen.get(name)
         bad = [one for one in result.damaged if one.replica == name]
         shared = {
             "run_id": result.run_id, "engine": engine, "check_id": result.run_id, "replica": name,
@@ -286,10 +297,10 @@ def _record(
         rows.append(
             CheckRow(
                 state="damaged" if bad else "ok",
-                snapshot_ids=tuple(commit.snapshot for commit in check.commits[: limits.PROBLEMS_KEPT_MAX]),
-                objects_checked=check.objects,
+                snapshot_ids=_snapshots_of(check) if check else (),
+                objects_checked=check.objects if check else 0,
                 damaged=len(bad),
-                bytes_read=check.bytes_read,
+                bytes_read=check.bytes_read if check else 0,
                 read_data_percent=result.read_data_percent,
                 **shared,
             )
