@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,18 @@ class Parcel:
         """Return whether this replica has still to be given the parcel."""
         return self.mark(replica).exists()
 
+    def waits(self) -> bool:
+        """Return whether any replica has still to be given the parcel."""
+        with suppress(FileNotFoundError):
+            return any((self.directory / "to").iterdir())
+        return False
+
+    def bytes_held(self) -> int:
+        """Return how much it holds; less while another process drops it."""
+        with suppress(FileNotFoundError):
+            return sum(file.stat().st_size for file in (self.directory / "files").iterdir())
+        return 0
+
     def done(self, replica: str) -> None:
         """Forget that this replica waits; drop the parcel once nobody does. Safe to repeat."""
         self.mark(replica).unlink(missing_ok=True)
@@ -88,8 +100,9 @@ class Outbox:
     Raises (every method): StoreFull where the state directory has no space, ConfigInvalid where it cannot be used.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, bytes_max: int = AUDIT_OUTBOX_BYTES_MAX) -> None:
         self._directory = directory
+        self._bytes_max = bytes_max
         self._parcels = directory / "parcels"
 
     @contextmanager
@@ -108,10 +121,12 @@ class Outbox:
         """Return the newest seal that this host knows of, or None when it has no record. Call it with the lock held."""
         with self._explained():
             head = self._read_head()
-            for parcel in self._all()[-1:]:  # a kill may have come between the parcel and the head
-                if head is None or parcel.sequence > head.sequence:
-                    head = Head(parcel.sequence, parcel.digest())
-                    self._write_head(head)
+            for parcel in self._all()[-1:]:
+                # A kill may have come between the parcel and the head. A parcel that is just being dropped is older.
+                with suppress(FileNotFoundError):
+                    if head is None or parcel.sequence > head.sequence:
+                        head = Head(parcel.sequence, parcel.digest())
+                        self._write_head(head)
             return head
 
     def add(self, head: Head, files: Sequence[tuple[str, bytes]], replicas: Iterable[str]) -> None:
@@ -126,7 +141,7 @@ class Outbox:
             building.replace(self._parcels / f"{head.sequence:012d}")
             _sync(self._parcels)
             self._write_head(head)
-            self._drop_oldest()
+            self._tidy()
 
     def parcels(self) -> list[Parcel]:
         """Return every parcel that some replica waits for, oldest first."""
@@ -152,12 +167,12 @@ class Outbox:
         fresh.replace(self._directory / "head.json")
         _sync(self._directory)
 
-    def _drop_oldest(self) -> None:
+    def _tidy(self) -> None:
         # A replica that is away for months is levelled by a heal; the outbox only bridges the ordinary outage.
         kept = 0
         for parcel in reversed(self._all()):
-            kept += sum(file.stat().st_size for file in (parcel.directory / "files").iterdir())
-            if kept > AUDIT_OUTBOX_BYTES_MAX:
+            kept += parcel.bytes_held()
+            if kept > self._bytes_max or not parcel.waits():
                 shutil.rmtree(parcel.directory, ignore_errors=True)
 
     @contextmanager
