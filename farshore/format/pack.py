@@ -145,7 +145,11 @@ def _check(origins: tuple[Origin, ...], segments: Table, chunks: Table, body_end
         ends = segments["offset"].astype(np.int64) + segments["stored"]
         limit = limits.PACK_BYTES_MAX if body_end is None else body_end
         raw_max = limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX
-        if int(ends.max()) > limit or int(segments["offset"].min()) < HEADER_BYTES or int(segments["raw"].max()) > raw_max:
+        if (
+            int(ends.max()) > limit
+            or int(segments["offset"].min()) < HEADER_BYTES
+            or int(segments["raw"].max()) > raw_max
+        ):
             raise ObjectCorrupt("a pack's footer names a segment outside the pack")
     if len(chunks):
         if int(chunks["segment"].max()) >= len(segments):

@@ -167,9 +167,7 @@ class BackupSession:
             repository=repository, fanout=fanout, presence=presence, holder=holder, unleased=failed, clock=self._clock
         )
         base = find_base(repository, source_id, commits)
-        self._work = _Work(
-            snapshot_id, source_id, data_key, holder, fanout, presence, base, outgoing, committer
-        )
+        self._work = _Work(snapshot_id, source_id, data_key, holder, fanout, presence, base, outgoing, committer)
         return Begun(self.run_id, snapshot_id, self._source.name, fanout.at_work)
 
     def seal(self) -> SnapshotCounts:
@@ -208,7 +206,9 @@ class BackupSession:
             return self._left_behind(work, replica)
         sent = work.fanout.acknowledged(replica)
         self._progress(Progress(f"replicate:{replica}", bytes_done=sum(size for _, size in sent)))
-        return ReplicaOutcome(replica, committed=False, bytes_sent=sum(size for _, size in sent), objects_sent=len(sent))
+        return ReplicaOutcome(
+            replica, committed=False, bytes_sent=sum(size for _, size in sent), objects_sent=len(sent)
+        )
 
     def leave_behind(self, replica: str, error: FarshoreError) -> None:
         """Give one replica up for this run; its error will be named in the result."""

@@ -139,9 +139,7 @@ def _from_replica(repository: Repository, replica: Replica, commit: Commit) -> B
     manifest = open_manifest(repository, replica, commit, data_key)
     page_map = None
     if names.PAGES in commit.objects:
-        page_map = PageMap(
-            _open_remote(repository, replica, commit.objects[names.PAGES], data_key, SealedKind.PAGES)
-        )
+        page_map = PageMap(_open_remote(repository, replica, commit.objects[names.PAGES], data_key, SealedKind.PAGES))
     return BaseSnapshot(commit.snapshot, commit.started_utc, manifest, page_map)
 
 

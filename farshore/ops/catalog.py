@@ -171,7 +171,9 @@ def _before(snapshots: list[SnapshotInfo], source: str, text: str) -> SnapshotIn
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SnapshotUnknown(f"{text!r} is not a time", "Write it like 2026-01-31T04:00 or 2026-01-31T04:00+02:00.") from error
+        raise SnapshotUnknown(
+            f"{text!r} is not a time", "Write it like 2026-01-31T04:00 or 2026-01-31T04:00+02:00."
+        ) from error
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     matching = [one for one in snapshots if one.source == source and one.started_utc <= moment]
     if not matching:

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from farshore.format.extents import view_extents
-from farshore.format.manifest import IDENTITY_COLUMNS, SCHEMA, WHOLE, ManifestReader, ManifestRow, sort_key, table_to_rows
+from farshore.format.manifest import (
+    IDENTITY_COLUMNS,
+    SCHEMA,
+    WHOLE,
+    ManifestReader,
+    ManifestRow,
+    sort_key,
+    table_to_rows,
+)
 from farshore.index import ABSENT, ChunkIndex
 from farshore.model import HOLE, Entry
 

@@ -53,9 +53,7 @@ def load_index(repository: Repository, replicas: Sequence[Replica], needs: Needs
     return ChunkIndex(found.values())
 
 
-def _footer_anywhere(
-    repository: Repository, replicas: Sequence[Replica], pack_id: str, size: int
-) -> PackedFooter:
+def _footer_anywhere(repository: Repository, replicas: Sequence[Replica], pack_id: str, size: int) -> PackedFooter:
     last: FarshoreError = ObjectCorrupt(f"no replica holds pack {pack_id}")
     for replica in replicas:
         try:
@@ -178,9 +176,7 @@ class SegmentFetcher:
     def _note(self, replica: Replica, name: str, error: FarshoreError) -> None:
         code = "missing" if isinstance(error, NotFound) else "altered" if isinstance(error, Corrupt) else error.code
         with self._lock:
-            self.damaged.setdefault(
-                (replica.name, name), DamagedObject(replica.name, name, code, error.message)
-            )
+            self.damaged.setdefault((replica.name, name), DamagedObject(replica.name, name, code, error.message))
 
 
 def segment_of(location: Location) -> SegmentKey:

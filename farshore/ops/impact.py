@@ -56,7 +56,9 @@ def _collect(
         manifest = open_snapshot(repository, commit, replicas)
         bad = {number: one.pack_id.hex() for number, one in enumerate(index.packs) if one.pack_id.hex() in packs}
         for table in manifest.tables(["path", "extents"]):
-            for path, extents in zip(table.column("path").to_pylist(), table.column("extents").to_pylist(), strict=True):
+            for path, extents in zip(
+                table.column("path").to_pylist(), table.column("extents").to_pylist(), strict=True
+            ):
                 if not extents:
                     continue
                 rows = index.find(np.ascontiguousarray(view_extents(extents)["chunk"]))

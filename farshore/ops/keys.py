@@ -50,9 +50,7 @@ def list_slots(repository: Repository) -> list[SlotInfo]:
 
 def add_recipient_slot(repository: Repository, text: str, *, clock: Clock) -> str:
     """Let the holder of an identity read the repository; return the new slot's id. Needs a reader's keys."""
-    made = slots.seal_recipient_slot(
-        repository.reading_keys(), repository.header, slots.decode_recipient(text), clock
-    )
+    made = slots.seal_recipient_slot(repository.reading_keys(), repository.header, slots.decode_recipient(text), clock)
     return _put_everywhere(repository, *made)
 
 

@@ -124,7 +124,7 @@ def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
         if has_credential:
             raise CredentialCannotRead(
                 "this host holds only a write-only credential, which cannot read a backup",
-                "Set repository.passphrase, for instance to { env = \"FARSHORE_PASSPHRASE\" }, or repository.identity.",
+                'Set repository.passphrase, for instance to { env = "FARSHORE_PASSPHRASE" }, or repository.identity.',
             )
         raise KeyMissing(
             "there is no passphrase, identity or credential to open the repository with",
@@ -233,4 +233,6 @@ def _read_identity(path: Path) -> bytes:
     try:
         return slots.decode_identity(path.read_bytes(), str(path))
     except OSError as error:
-        raise KeyMissing(f"the identity file {path} cannot be read: {error.strerror}", "Check repository.identity.") from error
+        raise KeyMissing(
+            f"the identity file {path} cannot be read: {error.strerror}", "Check repository.identity."
+        ) from error

@@ -78,7 +78,9 @@ class ContentReader:
             except SourceChanged as error:
                 _log.info("attempt %d: %s", attempt + 1, error)
             except FileNotFoundError:
-                return Problem(path, "vanished", "it was there when the directory was listed and gone when it was opened")
+                return Problem(
+                    path, "vanished", "it was there when the directory was listed and gone when it was opened"
+                )
             except OSError as error:
                 return Problem(path, "unreadable", error.strerror or str(error))
         if result is None:
@@ -138,9 +140,7 @@ class PagedFile:
     Changed pages of all blocks are gathered into shared chunks, so a thousand scattered pages are a few chunks.
     """
 
-    def __init__(
-        self, *, entry: Entry, keys: KeySet, block_bytes: int, emit: Emit, earlier: Earlier | None
-    ) -> None:
+    def __init__(self, *, entry: Entry, keys: KeySet, block_bytes: int, emit: Emit, earlier: Earlier | None) -> None:
         self._entry = entry
         self._page = entry.page_bytes
         self._block = block_bytes

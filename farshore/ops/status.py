@@ -33,7 +33,9 @@ def repository_status(config: Config, *, clock: Clock) -> list[ReplicaStatus]:
     with ThreadPoolExecutor(len(replicas)) as pool:
         seen = list(pool.map(lambda one: _look(config, one, clock), replicas))
     everything = {snapshot for one in seen for snapshot in one.snapshots}
-    checks = last_checks(config, [one.name for one, found in zip(replicas, seen, strict=True) if not found.error], clock)
+    checks = last_checks(
+        config, [one.name for one, found in zip(replicas, seen, strict=True) if not found.error], clock
+    )
     statuses: list[ReplicaStatus] = []
     for replica, found in zip(replicas, seen, strict=True):
         checked_utc, clean = checks.get(replica.name, (None, None))

@@ -238,9 +238,7 @@ def _hash_pack(check: _Check, name: str) -> tuple[str, str] | None:
 
 def _blame_pack(check: _Check, name: str, code: str, detail: str) -> None:
     pack_id = names.parse_pack(name)
-    touched = [
-        snapshot for snapshot, needs in check.needs.items() if any(pack_id == one for one, _ in needs.packs)
-    ]
+    touched = [snapshot for snapshot, needs in check.needs.items() if any(pack_id == one for one, _ in needs.packs)]
     for snapshot in touched or [""]:
         check.blame(name, code, detail, snapshot)
 

@@ -112,7 +112,9 @@ def open_segment(
     try:
         stored = AESGCM(key).decrypt(_NUMBER.pack(ref.number), sealed, bound)
     except (InvalidTag, ValueError) as error:
-        raise ObjectCorrupt(f"segment {ref.number} does not open: it was altered, or sealed with another key") from error
+        raise ObjectCorrupt(
+            f"segment {ref.number} does not open: it was altered, or sealed with another key"
+        ) from error
     return decompress(ref.codec, stored, ref.raw_length)
 
 
@@ -170,7 +172,9 @@ def open_footer(keys: KeySet, header: bytes, sealed_footer: bytes) -> bytes:
         bound = associated("footer", keys.repository_id, header)
         return _footer_aead(keys, origin).decrypt(ZERO_NONCE, sealed_footer, bound)
     except (InvalidTag, ValueError) as error:
-        raise ObjectCorrupt("a pack's footer does not open: it was altered, or belongs to another repository") from error
+        raise ObjectCorrupt(
+            "a pack's footer does not open: it was altered, or belongs to another repository"
+        ) from error
 
 
 def _footer_aead(keys: KeySet, origin: layout.Origin) -> AESGCM:
