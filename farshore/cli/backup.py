@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
@@ -118,8 +119,6 @@ def known_source(config: Config, name: str) -> str:
     """
     if name in config.sources:
         return name
-    from difflib import get_close_matches
-
     close = get_close_matches(name, config.sources, n=1)
     meant = f"Did you mean {close[0]}? " if close else ""
     raise SourceMissing(

@@ -7,6 +7,7 @@ import getpass
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,20 @@ class Invocation:
         """Load the configuration and tell its warnings.
 
         Raises:
-            ConfigInvalid: There is none, or it has mistakes.
+            ConfigInvalid: There is none, it has mistakes, or it has no replica of the name that `--replica` gives.
         """
         from farshore.config import load_config
 
         config = load_config(self.config_path, self.environment)
         for warning in config.warnings:
             self.output.warning(warning)
+        replica = getattr(self.arguments, "replica", None)
+        if replica is not None and replica not in config.replicas:
+            close = get_close_matches(replica, config.replicas, n=1)
+            meant = f"Did you mean {close[0]}? " if close else ""
+            raise ConfigInvalid(
+                f"no replica is called {replica!r}", f"{meant}Configured are: {', '.join(config.replicas)}."
+            )
         return config
 
     @property

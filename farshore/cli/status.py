@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
 from farshore.cli.passphrase import able_to_write
+from farshore.cli.records import plain
 from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
@@ -71,7 +72,7 @@ def execute(invocation: Invocation) -> int:
     for one in replicas:
         output.record("replica", one, state=state_of(one))
     output.table(
-        ("replica", "region", "state", "snapshots", "behind", "latest", "last check"),
+        ("replica", "region", "state", "snapshots", "behind", "latest", "last check", "found"),
         [
             (
                 one.replica,
@@ -81,6 +82,7 @@ def execute(invocation: Invocation) -> int:
                 str(one.behind) if one.reachable else "",
                 utc_time(one.latest_utc),
                 _told_check(one),
+                {None: "", True: "clean", False: "DAMAGE"}[one.last_check_clean],
             )
             for one in replicas
         ],
@@ -121,7 +123,7 @@ def exit_code_of(replicas: Sequence[ReplicaStatus], overdue: Sequence[SourceAge]
 def _told_check(replica: ReplicaStatus) -> str:
     if replica.last_check_utc is None:
         return "never" if replica.reachable else ""
-    return f"{utc_time(replica.last_check_utc)} {'clean' if replica.last_check_clean else 'DAMAGED'}"
+    return utc_time(replica.last_check_utc)
 
 
 def _source_ages(invocation: Invocation, config: Config, replicas: Sequence[ReplicaStatus]) -> list[SourceAge]:
@@ -146,7 +148,16 @@ def _source_ages(invocation: Invocation, config: Config, replicas: Sequence[Repl
         latest = max((one.started_utc for one in counted if one.source == name), default=None)
         ages.append(SourceAge(name, latest, None if latest is None else now - latest, age_max))
     for one in ages:
-        output.record("source", one, overdue=one.overdue)
+        output.raw(
+            {
+                "type": "source",
+                "source": one.source,
+                "latest_utc": plain(one.latest_utc),
+                "age_s": plain(one.age),
+                "allowed_s": plain(one.allowed),
+                "overdue": one.overdue,
+            }
+        )
     output.line()
     output.table(
         ("source", "latest", "age", "allowed", "state"),
