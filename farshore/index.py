@@ -1,7 +1,7 @@
 """The chunk index: which pack holds a chunk, and where in it. In memory, 48 bytes a chunk. No network.
 
-Chunk ids are sorted by their first 8 bytes, and a batch of look-ups is one vectorised binary search. Ids are outputs of a
-keyed hash, so those 8 bytes are uniform and all but never equal; the other 24 are always compared.
+Chunk ids are sorted by their first 8 bytes, and a batch of look-ups is one vectorised binary search. Ids are outputs of
+a keyed hash, so those 8 bytes are uniform and all but never equal; the other 24 are always compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHUNK_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a chunk lies: number of its pack in `ChunkIndex.packs`, row of its segment there, range in the plain segment."""
+    """Where a chunk lies: its pack's place in `ChunkIndex.packs`, its segment's row there, its range in the segment."""
 
     pack: int
     segment: int

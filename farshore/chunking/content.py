@@ -50,7 +50,7 @@ class ContentCutter:
             return
         start = 0
         for cut in self._cdc.cut_buf(buffer):
-            # A cut is certain only if the cutter saw `maximum` bytes from the chunk's start, or chose it before the end.
+            # A cut is certain only where the cutter saw `maximum` bytes from the chunk's start.
             if len(buffer) - start < self._sizes.maximum:
                 break
             yield buffer[start : start + cut.length]

@@ -1,7 +1,8 @@
 """Page-structured content: which pages of a block changed, and how to splice old and new extents. Pure.
 
-Databases and disk images rewrite pages in place. A keyed hash per page tells which ones differ from the last snapshot, so
-that one page in a hundred rewritten at random stores about one hundredth, where chunks of a megabyte would store most.
+Databases and disk images rewrite pages in place. A keyed hash per page tells which ones differ from the last snapshot,
+so that one page in a hundred rewritten at random stores about one hundredth, where chunks of a megabyte would store
+most.
 """
 
 from __future__ import annotations

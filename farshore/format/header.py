@@ -118,7 +118,7 @@ def _from_body(value: dict[str, Any]) -> Header:
     if cuts["algorithm"] != _ALGORITHM:
         raise FeatureMissing(f"unknown chunking algorithm {cuts['algorithm']!r}")
     repository_id = value["repository"]
-    if len(bytes.fromhex(repository_id)) != 16:  # noqa: PLR2004 - the id's size, docs/format.md
+    if len(bytes.fromhex(repository_id)) != 16:
         raise ValueError("the repository id has not 32 digits")
     return Header(
         repository_id=repository_id,

@@ -1,11 +1,12 @@
 """Manifests and page maps as Parquet. The only module of the repository format that knows pyarrow.
 
-Pure: reads and writes file-like objects it is given. docs/format.md, section 5. Both are written and read in batches, so
-memory does not grow with the number of entries.
+Pure: reads and writes file-like objects it is given. docs/format.md, section 5. Both are written and read in batches,
+so memory does not grow with the number of entries.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -16,6 +17,8 @@ import pyarrow.parquet as pq
 from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.model import Entry, EntryKind
+
+File = IO[bytes] | io.RawIOBase
 
 WHOLE = "whole"
 CHANGING = "changing"
@@ -71,7 +74,7 @@ def sort_key(path: bytes) -> bytes:
 
 
 def display_path(path: bytes) -> str:
-    """Return the path as text for people; bytes that are not UTF-8 show as `\\xNN`."""
+    r"""Return the path as text for people; bytes that are not UTF-8 show as `\xNN`."""
     return path.decode("utf-8", "backslashreplace")
 
 
@@ -147,7 +150,7 @@ class ManifestWriter:
     Rows are new ones or slices of an earlier manifest, so that unchanged entries cost no Python object each.
     """
 
-    def __init__(self, sink: IO[bytes]) -> None:
+    def __init__(self, sink: File) -> None:
         self._writer = pq.ParquetWriter(
             sink, SCHEMA, compression="zstd", compression_level=3, use_dictionary=_DICTIONARY_COLUMNS,
             write_statistics=["path"], store_schema=False,
@@ -196,7 +199,7 @@ class ManifestWriter:
 class ManifestReader:
     """Reads a manifest from a seekable file-like object, one row group at a time. One thread."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: File) -> None:
         try:
             self._file = pq.ParquetFile(file)
         except (pa.ArrowException, OSError) as error:
@@ -233,7 +236,7 @@ class PageRow:
 class PagesWriter:
     """Writes page rows to a file-like object; the rows of a path together, in page order. One thread."""
 
-    def __init__(self, sink: IO[bytes]) -> None:
+    def __init__(self, sink: File) -> None:
         self._writer = pq.ParquetWriter(
             sink, PAGES_SCHEMA, compression="none", use_dictionary=False, store_schema=False
         )
@@ -266,7 +269,7 @@ class PagesWriter:
 class PageMap:
     """Page hashes of an earlier snapshot, found by path. One thread; holds the paths and one row group in memory."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: File) -> None:
         self._rows: dict[bytes, list[tuple[int, int]]] = {}
         self._group: tuple[int, list[PageRow]] = (-1, [])
         try:

@@ -67,9 +67,8 @@ def refuse_if_running(repository: Repository, ours: Lease) -> None:
             if not same or other.lease == ours.lease or not found.live or is_known_dead(other.host):
                 continue
             if (other.started_utc, other.lease) < (ours.started_utc, ours.lease):
-                raise BackupRunning(
-                    f"run {other.run} is at work on the same backup ({ours.identity}) since {other.started_utc:%H:%M} UTC"
-                )
+                since = f"{other.started_utc:%H:%M} UTC"
+                raise BackupRunning(f"run {other.run} is at work on the same backup ({ours.identity}) since {since}")
 
 
 def commit_name(commit: Commit) -> str:

@@ -1,7 +1,7 @@
 """One backup, step by step: begin, seal, replicate (once per replica, beside seal), commit, audit.
 
-The command line runs the steps with threads, a flow runs each as a task. A session is one attempt; the backup's identity
-and its state live in the store, and every attempt first asks there whether it is done, alive or dead.
+The command line runs the steps with threads, a flow runs each as a task. A session is one attempt; the backup's
+identity and its state live in the store, and every attempt first asks there whether it is done, alive or dead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from farshore import __version__, limits
 from farshore.audit.rows import AuditRow, RunRow
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
-from farshore.format import names
 from farshore.format.manifest import ManifestWriter, PagesWriter
 from farshore.format.records import Commit, Lease
 from farshore.index import ChunkIndex

@@ -1,8 +1,8 @@
 """Compare a source's entries with the previous manifest: a merge of two sorted streams, in constant memory.
 
 An entry is unchanged when size, mtime, ctime, inode, device, kind and link target are as they were, it held still
-then, and every chunk of it is still in the index. Unchanged entries that stand together are passed on as one slice of the
-old manifest, so they cost neither a read nor a new row.
+then, and every chunk of it is still in the index. Unchanged entries that stand together are passed on as one slice of
+the old manifest, so they cost neither a read nor a new row.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ Table = Any  # pyarrow.Table, which only farshore.format may name
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Rows of the previous manifest that are unchanged and stand together; `rows` are their chunks' index rows, and
-    `paged` the paths of page-structured files among them."""
+    """Rows of the previous manifest that are unchanged and stand together.
+
+    `rows` are their chunks' index rows, and `paged` the paths of page-structured files among them.
+    """
 
     table: Table
     count: int
@@ -133,7 +135,7 @@ class _Group:
     def same(self, at: int, entry: Entry, trusted_before_ns: int) -> bool:
         """Whether the row is the very entry, held still, and has all its chunks in the index."""
         kind, size, mtime_ns, ctime_ns, inode, device, target = self._identity[at]
-        return (
+        return bool(
             ctime_ns == entry.ctime_ns != 0
             and mtime_ns == entry.mtime_ns
             and size == entry.size

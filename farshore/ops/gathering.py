@@ -1,6 +1,6 @@
 """From chunks to packs: drop what the repository holds, gather the rest into segments, seal, pack, hand on.
 
-Sealing runs in a small pool, in order of gathering; at most a few segments are in flight, so memory is set by the limits.
+Sealing runs in a small pool, in order of gathering; at most a few segments are in flight, so the limits set the memory.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Gatherer:
         if known.any():
             self.reuse(rows[known])
         for at in np.flatnonzero(~known):
-            chunk_id, data = chunks[at]
+            chunk_id, data = chunks[int(at)]
             if chunk_id not in self._made:
                 self._gather(chunk_id, data)
 

@@ -6,8 +6,8 @@ import os
 import socket
 from pathlib import Path
 
-from farshore.format.text import decode_object, encode_canonical
 from farshore.errors import ObjectCorrupt
+from farshore.format.text import decode_object, encode_canonical
 
 
 def host_name() -> str:
@@ -33,7 +33,7 @@ def is_known_dead(described: str) -> bool:
         return False
     if boot and boot != _boot_id():
         return True
-    return _started(pid) != started
+    return bool(_started(pid) != started)
 
 
 def _boot_id() -> str:

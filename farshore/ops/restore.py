@@ -1,7 +1,7 @@
 """Restore a snapshot: read the manifest as a stream, fetch in windows, check every hash, put entries back in order.
 
-A window holds the segments of a bounded stretch of the manifest; while one is written the next is fetched. Memory is set by
-the limits, whatever the size of the snapshot.
+A window holds the segments of a bounded stretch of the manifest; while one is written the next is fetched. Memory is
+set by the limits, whatever the size of the snapshot.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from farshore.audit.rows import RestoreRow
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, RestoreIncomplete
 from farshore.format.manifest import CHANGING, ManifestRow
-from farshore.format.records import Commit
+from farshore.format.records import Commit, Needs
 from farshore.model import Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops import auditing
 from farshore.ops.catalog import find_commit, holders_of, open_snapshot
@@ -42,8 +42,8 @@ def restore_snapshot(
 ) -> RestoreResult:
     """Put a snapshot, or the entries that patterns select, into a new or empty directory.
 
-    Every chunk is hashed when it is read and every whole file before it is called good. Where an object is bad or missing
-    at one replica it is read from the next; with `replica` only that one is asked.
+    Every chunk is hashed when it is read and every whole file before it is called good. Where an object is bad or
+    missing at one replica it is read from the next; with `replica` only that one is asked.
 
     Raises:
         TargetNotEmpty, TargetFailed: The target cannot take it.
@@ -65,7 +65,7 @@ def restore_snapshot(
     return result
 
 
-def _restore(  # noqa: PLR0913 - one call, every argument named above
+def _restore(
     repository: Repository,
     snapshot: SnapshotInfo,
     path: Path,
@@ -106,7 +106,7 @@ def _restore(  # noqa: PLR0913 - one call, every argument named above
         files=writer.files,
         bytes_restored=writer.bytes_written,
         replicas=tuple(sorted(fetcher.used)) or tuple(one.name for one in replicas[:1]),
-        problems=tuple([*writer.lost, *changing, *target.problems()]),
+        problems=(*writer.lost, *changing, *target.problems()),
         fell_over=tuple(fetcher.damaged.values()),
     )
     return result, writer.lost
@@ -131,7 +131,7 @@ def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[Man
         yield row
 
 
-def _needs(repository: Repository, replicas: Sequence[Replica], commit: Commit):  # type: ignore[no-untyped-def]
+def _needs(repository: Repository, replicas: Sequence[Replica], commit: Commit) -> Needs:
     last: FarshoreError | None = None
     for one in replicas:
         try:
@@ -143,13 +143,13 @@ def _needs(repository: Repository, replicas: Sequence[Replica], commit: Commit):
 
 def _incomplete(lost: Sequence[Problem]) -> RestoreIncomplete:
     shown = ", ".join(problem.path.decode("utf-8", "backslashreplace") for problem in lost[:5])
-    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""  # noqa: PLR2004 - as many as a line shows
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
     return RestoreIncomplete(
         f"{len(lost)} files could not be restored whole: {shown}{more}; the first reason: {lost[0].message}"
     )
 
 
-def _record(  # noqa: PLR0913 - the parts of two rows
+def _record(
     repository: Repository,
     snapshot: SnapshotInfo,
     result: RestoreResult | None,

@@ -169,9 +169,10 @@ class Sealer:
         if isinstance(unit, Slice):
             self._gatherer.reuse(unit.rows)
             self._manifest.add_slice(unit.table)
-            for path in unit.paged if self._previous_pages else ():
-                for page_row in self._previous_pages.rows(path):
-                    self._pages.add(page_row)
+            if self._previous_pages is not None:
+                for path in unit.paged:
+                    for page_row in self._previous_pages.rows(path):
+                        self._pages.add(page_row)
             self._count(unit.count, unit.files, unit.bytes_total, unchanged=unit.count)
         elif isinstance(unit, _Inline):
             self._handle_inline(unit)

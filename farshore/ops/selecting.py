@@ -1,4 +1,4 @@
-"""Which entries of a snapshot a restore takes: patterns, the parents they need, and hard links whose file is left out."""
+"""Which entries a restore takes: patterns, the parents they need, and hard links whose file is left out."""
 
 from __future__ import annotations
 

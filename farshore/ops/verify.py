@@ -1,7 +1,8 @@
 """Verify replicas: everything a listed snapshot needs is there, sound, and (read-data) hashes to its name.
 
-Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. What a
-damaged object touches is answered from the snapshots' needs, and from their manifests where a reader's keys are at hand.
+Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. What
+a damaged object touches is answered from the snapshots' needs, and from their manifests where a reader's keys are at
+hand.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from blake3 import blake3
 
@@ -288,7 +290,7 @@ def _record(
     for name in result.replicas:
         check = seen.get(name)
         bad = [one for one in result.damaged if one.replica == name]
-        shared = {
+        shared: dict[str, Any] = {
             "run_id": result.run_id, "engine": engine, "check_id": result.run_id, "replica": name,
             "started_utc": result.started_utc, "finished_utc": result.finished_utc,
         }  # fmt: skip

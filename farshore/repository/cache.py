@@ -1,13 +1,12 @@
 """A local cache of immutable objects, bound to a repository id. Losing it costs time and nothing else.
 
-Objects never change, so an entry is right for ever or damaged; what is read from here is opened and checked like what is
-read from a store. Writes are atomic (temporary file, then rename); many processes may share one cache.
+Objects never change, so an entry is right for ever or damaged; what is read from here is opened and checked like
+what is read from a store. Writes are atomic (temporary file, then rename); many processes may share one cache.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 
@@ -39,14 +38,14 @@ class ObjectCache:
             path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
                 file.write(data)
-            os.replace(file.name, path)
+            Path(file.name).replace(path)
 
     def put_file(self, name: str, source: Path) -> None:
         """Move a file of the same file system into the cache."""
         path = self._path(name)
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
-            os.replace(source, path)
+            source.replace(path)
 
     def path(self, name: str) -> Path | None:
         """Return the file of a cached object, or None."""

@@ -1,8 +1,8 @@
 """Fan-out: every object of a run goes to every replica, each with its own queue and its own pace.
 
-The sealing thread offers parcels in order; for each replica one caller drains its queue with a few concurrent puts. Packs
-travel freely, other parcels are barriers: they are put only after everything before them was acknowledged there. So an
-index fragment at a replica never names a pack that is not there, whatever is killed when.
+The sealing thread offers parcels in order; for each replica one caller drains its queue with a few concurrent puts.
+Packs travel freely, other parcels are barriers: they are put only after everything before them was acknowledged there.
+So an index fragment at a replica never names a pack that is not there, whatever is killed when.
 
 A bounded window of packs keeps memory flat. When one replica lags a whole window behind, the others wait for it for a
 bounded time; then it is left behind for this run and its queue is dropped.

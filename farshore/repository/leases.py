@@ -63,7 +63,7 @@ class LeaseHolder:
         self._clock = clock
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._expires = {name: lease.started_utc for name in stores}
+        self._expires = dict.fromkeys(stores, lease.started_utc)
         self._thread: threading.Thread | None = None
 
     @property

@@ -116,7 +116,7 @@ def bring_up(
 
 
 def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str | None) -> int:
-    """Copy one object from the first replica that has a good copy; return its bytes. `digest` is its BLAKE3, if known."""
+    """Copy one object from the first replica with a good copy; return its bytes. `digest` is its BLAKE3, if known."""
     reasons: list[str] = []
     for source in sources:
         try:

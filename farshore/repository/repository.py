@@ -99,5 +99,6 @@ class Repository:
         if len(self.replicas) < self.quorum:
             reasons = "; ".join(f"{name}: {error}" for name, error in self.unreachable.items())
             raise QuorumNotReached(
-                f"{len(self.replicas)} of {len(self.configured)} replicas can be reached, {self.quorum} are needed ({reasons})"
+                f"{len(self.replicas)} of {len(self.configured)} replicas can be reached, "
+                f"{self.quorum} are needed ({reasons})"
             )
