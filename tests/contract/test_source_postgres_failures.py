@@ -85,10 +85,11 @@ def fail_half_way(
     *,
     silence_s: float = 30.0,
     match: str = ".",
+    at: bytes = b"base/",
 ) -> FarshoreError:
-    """Read the first megabytes of a capture, interfere, and read on: there is an error and no snapshot."""
+    """Read a capture up to some path, interfere, and read on: there is an error and no snapshot."""
     with postgres_source(server.dsn(), silence_s=silence_s).capture() as capture:
-        rest = read_until(capture, b"base/")
+        rest = read_until(capture, at)
         read_item(next(rest))
         interfere()
         with pytest.raises(error, match=match) as caught:
@@ -174,12 +175,37 @@ def test_page_damaged_on_the_source_s_disk(server: PostgresServer) -> None:
     take(postgres_source(server.dsn()))
 
 
-def test_tablespace_created_meanwhile(server: PostgresServer) -> None:
+@pytest.mark.parametrize("at", [b"backup_label", b"global/pg_control"])
+def test_tablespace_created_meanwhile(server: PostgresServer, at: bytes) -> None:
+    """Before its link would be sent, and when the links have been sent already."""
     with tempfile.TemporaryDirectory(prefix="farshore-test-space-") as place:
         server.give(Path(place))
         create = f"CREATE TABLESPACE late LOCATION '{place}'"
-        fail_half_way(server, SourceChanged, lambda: query(server.dsn(), create), match="tablespace was created")
+        match = "tablespace was created"
+        fail_half_way(server, SourceChanged, lambda: query(server.dsn(), create), match=match, at=at)
         query(server.dsn(), "DROP TABLESPACE late")
+
+
+def test_wal_damaged_on_the_source_s_disk(server: PostgresServer) -> None:
+    """The manifest lists no WAL, so nothing else would tell."""
+    sound: list[tuple[Path, bytes]] = []
+
+    def damage() -> None:
+        ((name,),) = query(server.dsn(), "SELECT pg_walfile_name(pg_current_wal_lsn())")
+        query(server.dsn(), "CREATE TABLE later AS SELECT n FROM generate_series(1, 10000) n")  # beyond the first page
+        path = server.data / "pg_wal" / str(name)
+        with path.open("r+b") as file:
+            sound.append((path, file.read(16)))
+            file.seek(8)
+            file.write(b"\xff" * 8)
+
+    try:
+        fail_half_way(server, SourceCorrupt, damage, match="incomplete or holds something else")
+    finally:
+        query(server.dsn(), "DROP TABLE later")
+        path, head = sound[0]
+        with path.open("r+b") as file:
+            file.write(head)
 
 
 def test_content_must_be_read_in_line(server: PostgresServer) -> None:
