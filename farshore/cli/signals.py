@@ -39,7 +39,9 @@ def stop_on_signals(stderr: TextIO) -> Iterator[None]:
         os.write(stderr.fileno(), b"\nstopping; once more to stop at once\n")
         raise Stopped(number)
 
-    before = {number: signal.signal(number, handle) for number in _NAMES}
+    # What the parent made deaf stays deaf: nohup ignores SIGHUP, a shell's background job SIGINT.
+    heard = [number for number in _NAMES if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield
     finally:
