@@ -14,7 +14,7 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.errors import Bug, SourceChanged, SourceMissing, SourceUnavailable
+from farshore.errors import Bug, SourceChanged, SourceDenied, SourceMissing, SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Capture, Content, Item
@@ -95,7 +95,7 @@ class DirectorySource:
         except NotADirectoryError as error:
             raise SourceMissing(f"source {self._name}: {self._path} is not a directory") from error
         except PermissionError as error:
-            raise SourceMissing(
+            raise SourceDenied(
                 f"source {self._name}: {self._path} cannot be read: {reason(error)}",
                 "Run as a user who may read the directory, or give this one the permission.",
             ) from error

@@ -23,6 +23,7 @@ from farshore.sources.posix_metadata import FILE_FLAGS, MetadataReader, split_pa
 
 _LARGE_BYTES = limits.READ_BYTES  # from here on the page cache is told what we are doing
 _NS = 1_000_000_000
+_WAIT_MARGIN_S = 0.001  # clocks tell microseconds, waits may end a little early
 
 
 class FileContent:
@@ -106,7 +107,7 @@ class FileContent:
             wait_s = self._until_told_apart_s(status)
             if wait_s <= 0:
                 return status
-            self._clock.wait_s(wait_s)
+            self._clock.wait_s(wait_s + _WAIT_MARGIN_S)
             status = os.fstat(self._file.fd)
         if self._until_told_apart_s(status) <= 0:
             return status

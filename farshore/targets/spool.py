@@ -6,6 +6,7 @@ buffer; the rest lies in an unnamed file at the target.
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 from array import array
@@ -13,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from farshore import limits
+from farshore.handles import Handle
 from farshore.model import Entry, EntryKind
+from farshore.targets.posix_files import write_all
 
 _HEAD = struct.Struct("<IqqqII")  # mode, uid, gid, mtime_ns, bytes of path, number of attributes
 _PAIR = struct.Struct("<II")  # bytes of name, bytes of value
@@ -27,7 +30,10 @@ class DirectorySpool:
     """
 
     def __init__(self, *, place: Path) -> None:
-        self._file = tempfile.SpooledTemporaryFile(limits.SPOOL_MEMORY_BYTES, dir=str(place))  # noqa: SIM115 - see close
+        self._place = place
+        self._file = Handle(-1)
+        self._file_bytes = 0
+        self._memory = bytearray()
         self._ends = array("Q", [0])
 
     def __len__(self) -> int:
@@ -43,19 +49,32 @@ class DirectorySpool:
         parts.append(entry.path)
         for name, value in entry.xattrs:
             parts += (_PAIR.pack(len(name), len(value)), name, value)
-        record = b"".join(parts)
-        self._file.write(record)
-        self._ends.append(self._ends[-1] + len(record))
+        self._memory += b"".join(parts)
+        self._ends.append(self._file_bytes + len(self._memory))
+        if len(self._memory) > limits.SPOOL_MEMORY_BYTES:
+            self._flush()
 
     def reverse(self) -> Iterator[Entry]:
         """Yield what was kept, the last first."""
-        for number in range(len(self._ends) - 2, -1, -1):
-            self._file.seek(self._ends[number])
-            yield _decode(self._file.read(self._ends[number + 1] - self._ends[number]))
+        for number in range(len(self) - 1, -1, -1):
+            start, end = self._ends[number], self._ends[number + 1]
+            if start >= self._file_bytes:
+                yield _decode(bytes(self._memory[start - self._file_bytes : end - self._file_bytes]))
+            else:
+                yield _decode(os.pread(self._file.fd, end - start, start))
 
     def close(self) -> None:
         """Forget everything. Safe to repeat."""
+        self._memory.clear()
         self._file.close()
+
+    def _flush(self) -> None:
+        if self._file.fd < 0:
+            with tempfile.TemporaryFile(dir=self._place) as file:
+                self._file = Handle(os.dup(file.fileno()))
+        write_all(self._file.fd, self._file_bytes, bytes(self._memory))
+        self._file_bytes += len(self._memory)
+        self._memory.clear()
 
 
 def _decode(record: bytes) -> Entry:
