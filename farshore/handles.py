@@ -17,7 +17,11 @@ _NO_ATIME = getattr(os, "O_NOATIME", 0)
 
 
 class Handle:
-    """A file descriptor that closes when nobody holds it any more, so a cache may forget what others still use."""
+    """A file descriptor that closes when nobody holds it any more, so a cache may forget what others still use.
+
+    Hand on the handle, never its number alone: while a caller holds only the number, the file may close, and the number
+    may come to mean another file.
+    """
 
     __slots__ = ("fd",)
 

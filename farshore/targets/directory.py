@@ -84,7 +84,7 @@ class DirectoryTarget:
         if self._tree.skipped(entry):
             return
         try:
-            write_all(self._made_file(entry).fd, offset, data)
+            write_all(self._made_file(entry), offset, data)
         except OSError as error:
             raise self._tree.failed(entry, error) from error
 
@@ -110,7 +110,7 @@ class DirectoryTarget:
         if file is None:
             return
         try:
-            write_all(file.fd, 0, data)
+            write_all(file, 0, data)
             self._metadata.apply(entry, file)
             file.close()
         except OSError as error:
@@ -128,7 +128,7 @@ class DirectoryTarget:
         self._links.finish()
         try:
             self._settle_directories(spool)
-            sync_file_system(self._root.fd)
+            sync_file_system(self._root)
         except OSError as error:
             raise TargetFailed(f"{self._path} cannot be made durable: {reason(error)}") from error
         finally:

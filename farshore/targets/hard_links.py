@@ -75,7 +75,7 @@ class HardLinks:
             file = self._tree.make_file(entry, above, name)
             if file is None:
                 return
-            copy_runs(first.fd, file.fd, entry.size)
+            copy_runs(first, file, entry.size)
             self._metadata.apply(entry, file)
             file.close()
         except OSError as error:

@@ -72,7 +72,7 @@ class DirectorySpool:
         if self._file.fd < 0:
             with tempfile.TemporaryFile(dir=self._place) as file:
                 self._file = Handle(os.dup(file.fileno()))
-        write_all(self._file.fd, self._file_bytes, bytes(self._memory))
+        write_all(self._file, self._file_bytes, bytes(self._memory))
         self._file_bytes += len(self._memory)
         self._memory.clear()
 
