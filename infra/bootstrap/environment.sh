@@ -71,7 +71,7 @@ pip install -qq --no-compile --no-deps --no-build-isolation --editable .
 
 # Once and for all processes: an import of the orchestrator takes half the time. Some files are templates or for other
 # versions and do not compile; nobody imports those.
-env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" || true
+env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" >/dev/null 2>&1 || true
 
 level >"$stamp"
 say "environment: ready"
