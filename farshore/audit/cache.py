@@ -1,6 +1,7 @@
 """The local copy of one replica's audit files. They are immutable, so each is fetched once and kept for ever.
 
     <cache_dir>/audit/<repository id>/<replica>/<table>/date=YYYY-MM-DD/*.parquet
+    <cache_dir>/audit/<repository id>/<replica>/_columns/<table>/…      an empty file of each table
 
 One folder per replica, so that what one replica lost or altered is not papered over by another. Processes may share a
 cache: a file appears whole, by a rename, after its content was checked.
@@ -9,6 +10,7 @@ cache: a file appears whole, by a rename, after its content was checked.
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import threading
 from collections.abc import Iterable
@@ -25,8 +27,8 @@ from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectN
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
 from farshore.stores.base import ObjectInfo, Store
 
-# An empty file of each table stands beside the real ones, so that every engine knows every column of a new repository.
-_COLUMNS_FILE = f"date=1970-01-01/columns-{SCHEMA_VERSION}.parquet"
+# Apart from the real files, because some engines answer min(date) from the names of files, empty or not.
+_COLUMNS_FILE = f"date=1970-01-01/{SCHEMA_VERSION}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,19 @@ class Synced:
 
 def cache_root(cache_dir: Path, repository_id: str, replica: str) -> Path:
     """Return the folder of one replica of one repository."""
-    return cache_dir / "audit" / repository_id / f"_{quote(replica, safe='')}"
+    return cache_dir.absolute() / "audit" / repository_id / f"_{quote(replica, safe='')}"
+
+
+def columns_file(root: Path, table: str) -> Path:
+    """Return the empty file of a table, by which engines know the columns of a table that has no file yet."""
+    return root / "_columns" / table / _COLUMNS_FILE
+
+
+def data_files(root: Path, table: str) -> str | None:
+    """Return the pattern that matches the files of a table, or None when there is none."""
+    if next((root / table).glob("date=*/*.parquet"), None) is None:
+        return None
+    return f"{glob.escape(str(root / table))}/date=*/*.parquet"
 
 
 def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str) -> Synced:
@@ -53,9 +67,9 @@ def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str) -
     """
     try:
         for table in TABLES:
-            columns_file = root / table / _COLUMNS_FILE
-            if not columns_file.exists():
-                _write(columns_file, encode_empty(table))
+            (root / table).mkdir(parents=True, exist_ok=True)
+            if not columns_file(root, table).exists():
+                _write(columns_file(root, table), encode_empty(table))
         damaged = {}
         with ThreadPoolExecutor(AUDIT_DOWNLOADS, thread_name_prefix="audit") as threads:
             for table in sorted(set(tables)):
@@ -115,7 +129,7 @@ def _present(root: Path, table: str) -> dict[str, int]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = f"{names.AUDIT}{table}/{folder.name}/{entry.name}"
-                if names.table_of(name) and f"{folder.name}/{entry.name}" != _COLUMNS_FILE:
+                if names.table_of(name):
                     found[name] = entry.stat().st_size
     return found
 

@@ -18,7 +18,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from farshore.audit.cache import columns_file, data_files
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
+from farshore.audit.tables import arrow_schema
 from farshore.audit.views import VIEWS
 from farshore.errors import Bug, QueryInvalid, ToolUnavailable
 
@@ -48,21 +50,22 @@ def run_sql(engine: str, root: Path, sql: str) -> QueryTable:
     return ENGINES[engine](root, sql)
 
 
-def define_duckdb(connection: duckdb.DuckDBPyConnection, root: str) -> None:
-    """Define the tables below `root`, a folder or an s3:// address, and all views. Used over a bucket as well."""
-    for table in TABLES:
-        connection.execute(f"CREATE VIEW {table} AS {_duckdb_select(table, root)}")
+def _places(root: Path, table: str) -> list[str]:
+    """Return what to read for a table: the file of its columns, and the pattern of its files where it has some."""
+    pattern = data_files(root, table)
+    return [glob.escape(str(columns_file(root, table))), *([pattern] if pattern else [])]
+
+
+def _define_duckdb(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    for table, schema in TABLES.items():
+        columns = ", ".join((*(column.name for column in schema.columns), PARTITION_COLUMN))
+        places = ", ".join("'" + place.replace("'", "''") + "'" for place in _places(root, table))
+        connection.execute(  # names of ours and escaped paths
+            f"CREATE VIEW {table} AS SELECT {columns} FROM read_parquet([{places}], union_by_name=true, "  # noqa: S608
+            f"hive_partitioning=true, hive_types={{'{PARTITION_COLUMN}': DATE}})"
+        )
     for name, view in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {view.sql}")
-
-
-def _duckdb_select(table: str, root: str) -> str:
-    columns = ", ".join((*(column.name for column in TABLES[table].columns), PARTITION_COLUMN))
-    place = f"{root}/{table}/{PARTITION_COLUMN}=*/*.parquet".replace("'", "''")
-    return (  # only names of ours and an escaped path
-        f"SELECT {columns} FROM read_parquet('{place}', union_by_name=true, hive_partitioning=true, "  # noqa: S608
-        f"hive_types={{'{PARTITION_COLUMN}': DATE}})"
-    )
 
 
 def _run_duckdb(root: Path, sql: str) -> QueryTable:
@@ -71,12 +74,13 @@ def _run_duckdb(root: Path, sql: str) -> QueryTable:
     )
     with connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET allowed_directories = ?", [[str(root)]])
+        # The escaped form too: what is allowed is compared with a pattern as it is written.
+        connection.execute("SET allowed_directories = ?", [[str(root), glob.escape(str(root))]])
         connection.execute("SET enable_external_access = false")
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
         try:
-            define_duckdb(connection, glob.escape(str(root)))
+            _define_duckdb(connection, root)
             answer = connection.execute(sql)
             columns = tuple(column[0] for column in answer.description or ())
             return QueryTable(columns, [_plain_row(row) for row in answer.fetchall()])
@@ -95,7 +99,7 @@ def _run_polars(root: Path, sql: str) -> QueryTable:
     hive_schema = {PARTITION_COLUMN: polars.Date}
     frames = {
         table: polars.scan_parquet(
-            f"{glob.escape(str(root / table))}/{PARTITION_COLUMN}=*/*.parquet",
+            _places(root, table),
             hive_partitioning=True,
             hive_schema=hive_schema,
             missing_columns="insert",
@@ -118,18 +122,17 @@ def _run_polars(root: Path, sql: str) -> QueryTable:
 def _run_datafusion(root: Path, sql: str) -> QueryTable:
     datafusion = _load("datafusion")
     context = datafusion.SessionContext()
-    for table in TABLES:
-        context.register_parquet(
-            table, root / table, table_partition_cols=[(PARTITION_COLUMN, pa.date32())], skip_metadata=True
-        )
     everything = datafusion.SQLOptions()
     only_read = everything.with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
+        for table in TABLES:
+            partition = [(PARTITION_COLUMN, pa.date32())]
+            context.register_parquet(table, root / table, table_partition_cols=partition, schema=arrow_schema(table))
         for name, view in VIEWS.items():
             context.register_view(name, context.sql(view.sql))
         frame = context.sql_with_options(sql, only_read)
         batches = frame.collect()
-        answer = pa.Table.from_batches(batches, schema=frame.schema())
+        answer = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema())
         return QueryTable(tuple(answer.column_names), _arrow_rows(answer))
     except Exception as error:
         message = str(error).strip()
@@ -143,7 +146,7 @@ def _run_chdb(root: Path, sql: str) -> QueryTable:
     with sessions.Session() as session:
         session.query("SET join_use_nulls = 1, use_hive_partitioning = 1, schema_inference_mode = 'union'")
         for table in TABLES:
-            place = f"{root}/{table}/{PARTITION_COLUMN}=*/*.parquet".replace("'", "''")
+            place = _places(root, table)[-1].replace("'", "''")
             session.query(f"CREATE VIEW {table} AS SELECT * FROM file('{place}', 'Parquet')")  # noqa: S608
         for name, view in VIEWS.items():
             session.query(f"CREATE VIEW {name} AS {view.sql}")

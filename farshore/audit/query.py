@@ -24,6 +24,7 @@ _UNKNOWN = (  # how engines name what they do not know
     re.compile(r"No field named \"?(?:\w+\.)*(\w+)\"?"),
     re.compile(r"relation '(\w+)' was not found"),
     re.compile(r"unable to find column \"(\w+)\""),
+    re.compile(r"no column named '(\w+)' found"),
     re.compile(r"Unknown (?:table )?expression identifier [`'](\w+)[`']"),
 )
 
