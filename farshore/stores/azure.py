@@ -23,6 +23,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from farshore.errors import (
     BucketNotFound,
@@ -237,18 +238,19 @@ class AzureStore:
             yield
         except HttpResponseError as error:
             raised = _answered(error, verb, place)
-        except (AzureError, OSError) as error:  # connections, time-outs, bodies cut short
+        except (AzureError, HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
             raised = StoreUnavailable(f"{place}: {_text(error)}")
         except ValueError as error:  # a connection string or key of the wrong form
             raised = StoreDenied(f"{place}: {_text(error)}")
         else:
             return
-        raise raised
+        raise raised from None
 
 
 def _answered(error: HttpResponseError, verb: str, place: str) -> Exception:
     """Return the error for an answer of the service, or for a request that the SDK gave up on."""
-    code = str(getattr(error, "error_code", None) or "").removeprefix("StorageErrorCode.")
+    code = getattr(error, "error_code", None) or ""  # the SDK's own enumeration, or text where it does not know it
+    code = str(getattr(code, "value", code))
     status = error.status_code or 0
     text = f"{place}: {code or status or 'no answer'}: {_text(error)}"
     if not status:

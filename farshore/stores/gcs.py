@@ -28,6 +28,7 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.oauth2.service_account import Credentials
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from farshore.clock import Clock
 from farshore.errors import (
@@ -166,8 +167,8 @@ class GcsStore:
             self.head(name)
             return b""
         try:
-            with self._boundary("get", name) as blob:
-                data: bytes = blob.download_as_bytes(
+            with self._boundary("get", name):
+                data: bytes = self._blob(name).download_as_bytes(
                     start=offset or None,
                     end=None if length is None else offset + length - 1,
                     raw_download=True,
@@ -180,7 +181,8 @@ class GcsStore:
         return data
 
     def head(self, name: str) -> ObjectInfo:
-        with self._boundary("head", name) as blob:
+        with self._boundary("head", name):
+            blob = self._blob(name)
             blob.reload(timeout=self._timeout_s, retry=None)
         return _info(name, blob)
 
@@ -201,8 +203,8 @@ class GcsStore:
                 yield _info(blob.name.removeprefix(self._prefix), blob)
 
     def delete(self, name: str) -> None:
-        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name) as blob:
-            blob.delete(timeout=self._timeout_s, retry=None)
+        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
+            self._blob(name).delete(timeout=self._timeout_s, retry=None)
 
     def now_utc(self) -> datetime:
         with self._boundary("now_utc"):
@@ -241,7 +243,8 @@ class GcsStore:
 
     def _put_large(self, name: str, body: Body, checksum: bytes) -> str:
         """Send a large body in chunks of one resumable upload; return the CRC32C kept."""
-        with self._boundary("put", name) as blob, open_body(body) as stream:
+        with self._boundary("put", name), open_body(body) as stream:
+            blob = self._blob(name)
             blob.crc32c = base64.b64encode(checksum).decode()
             blob.chunk_size = MULTIPART_PART_BYTES
             blob.upload_from_file(
@@ -279,6 +282,8 @@ class GcsStore:
                     _http=session,
                     client_options={"api_endpoint": self._endpoint},
                 )
+                # Otherwise a background thread asks for the bucket, with retries, to describe traces that nobody takes.
+                client._bucket_metadata_cache = None  # noqa: SLF001 - there is no public switch but the environment
                 self._opened = client, session
             return self._opened
 
@@ -298,35 +303,36 @@ class GcsStore:
                     self._service_account, scopes=[_SCOPE]
                 )
             except (OSError, ValueError) as error:
-                raise StoreDenied(f"no service account in {self._service_account}: {error}") from error
+                raise StoreDenied(f"no service account in {self._service_account}: {_text(error)}") from error
         if self._anonymous:
             return AnonymousCredentials()  # type: ignore[no-untyped-call]
         return default_credentials(scopes=[_SCOPE])[0]
 
+    def _blob(self, name: str) -> storage.Blob:
+        return self._client.bucket(self._bucket_name).blob(self._prefix + check_name(name))
+
     # --- errors -------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _boundary(self, verb: str, name: str = "") -> Iterator[storage.Blob]:
-        """Give the blob of a name, and turn what the SDK raises into the errors of the contract."""
-        key = self._prefix + check_name(name) if name else "-"
+    def _boundary(self, verb: str, name: str = "") -> Iterator[None]:
+        """Turn what the SDK raises into the errors of the contract, most specific first."""
         place = f"{verb} {self.url}/{name}" if name else f"{verb} {self.url}"
         try:
-            yield self._client.bucket(self._bucket_name).blob(key)
+            yield
         except sdk.GoogleAPICallError as error:
             raise self._answered(error, verb, place) from error
         except DataCorruption as error:
             raise ObjectCorrupt(f"{place}: the bytes do not have the service's checksum") from error
         except auth.GoogleAuthError as error:
             passing = isinstance(error, auth.TransportError) or getattr(error, "retryable", False)
-            raise (StoreUnavailable if passing else StoreDenied)(f"{place}: {error}") from error
-        except OSError as error:  # connections, time-outs and bodies cut short: all that requests raises is one
-            raise StoreUnavailable(f"{place}: {error}") from error
+            raise (StoreUnavailable if passing else StoreDenied)(f"{place}: {_text(error)}") from error
+        except (HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
+            raise StoreUnavailable(f"{place}: {_text(error)}") from error
 
     def _answered(self, error: sdk.GoogleAPICallError, verb: str, place: str) -> Exception:
         """Return the error for an answer of the service."""
         status = int(error.code or 0)
-        message = _REQUEST.sub("", next(iter(error.message.splitlines()), ""))
-        text = f"{place}: {status}: {message.rstrip('.: ')}"
+        text = f"{place}: {status}: {_text(error)}"
         if status == 404:
             return self._not_found(verb, text)
         if status == 400 and verb == "put" and "crc32c" in error.message.lower():
@@ -351,6 +357,12 @@ def _checked(response: requests.Response) -> requests.Response:
     if not response.ok:
         raise sdk.from_http_response(response)  # type: ignore[no-untyped-call] # the SDK is half typed
     return response
+
+
+def _text(error: Exception) -> str:
+    """Return the first line of an error, without the request that the SDK begins it with."""
+    line = next(iter(str(getattr(error, "message", error)).splitlines()), "") or type(error).__name__
+    return _REQUEST.sub("", line).rstrip(".: ")
 
 
 def _crc32c(body: Body) -> bytes:

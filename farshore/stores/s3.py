@@ -190,7 +190,7 @@ class S3Store:
         try:
             with self._boundary("get", name):
                 response = self._client.get_object(**request)
-                with response["Body"] as stream:
+                with contextlib.closing(response["Body"]) as stream:  # as a context it gives the unchecked stream
                     data = stream.read()
         except _BeyondEnd:
             return b""

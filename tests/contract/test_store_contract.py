@@ -1,0 +1,312 @@
+"""What every store and every wrapper does: one suite over all of them, against the real services."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreReadOnly
+from farshore.limits import MIB, MULTIPART_BYTES_MIN
+from farshore.stores.base import PutOutcome, Store
+from farshore.stores.readonly import ReadOnlyStore
+from tests.contract.conftest import PAGE_OBJECTS
+
+BARE = ["memory", "directory", "s3", "gcs", "azure"]
+WRAPPED = ["retrying", "metered", "faulty", "retrying-faulty"]
+EVERY = [*BARE, *WRAPPED]
+CREATED, PRESENT = PutOutcome.CREATED, PutOutcome.PRESENT
+
+OpenAny = Callable[[str], Store]
+
+
+@pytest.fixture(params=EVERY)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def store(kind: str, open_any: OpenAny) -> Store:
+    return open_any(kind)
+
+
+def made(kind: str) -> set[PutOutcome]:
+    """The outcomes of a first put: where replies get lost, the retry finds its own object."""
+    return {CREATED, PRESENT} if kind == "retrying-faulty" else {CREATED}
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 5 * MIB], ids=["empty", "one-byte", "small", "5-mib"])
+def test_an_object_comes_back_as_it_was_put(kind: str, store: Store, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    assert store.put("packs/aa/one", data) in made(kind)
+    assert store.get("packs/aa/one") == data
+    info = store.head("packs/aa/one")
+    assert (info.name, info.size) == ("packs/aa/one", size)
+    assert [listed.size for listed in store.list("packs/")] == [size]
+
+
+@pytest.mark.parametrize("shape", [bytes, bytearray, memoryview, "slice", "file"], ids=str)
+def test_every_kind_of_body_is_taken(kind: str, store: Store, shape: object, tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(100_000)
+    if shape == "file":
+        (tmp_path / "body").write_bytes(data)
+        assert store.put("body", tmp_path / "body") in made(kind)
+        assert (tmp_path / "body").read_bytes() == data
+    elif shape == "slice":
+        assert store.put("body", memoryview(b"front" + data + b"back")[5:-4]) in made(kind)
+    else:
+        assert store.put("body", shape(data)) in made(kind)  # type: ignore[operator] # one of the three types
+    assert store.get("body") == data
+    assert store.put("body", data) is PRESENT
+
+
+def test_ranges_are_exact_and_stop_where_the_object_ends(store: Store) -> None:
+    data = random.Random(2).randbytes(10_000)
+    store.put("ranged", data)
+    for offset, length in [(0, 1), (0, 10_000), (9_999, 1), (5_000, 100), (0, 0), (17, 0), (10_000, 0)]:
+        assert store.get("ranged", offset, length) == data[offset : offset + length]
+    assert store.get("ranged", 4_000) == data[4_000:]
+    assert store.get("ranged", 9_990, 100) == data[9_990:]
+    assert store.get("ranged", 0, 1_000_000) == data
+    assert store.get("ranged", 10_000) == b""
+    assert store.get("ranged", 10_000, 5) == b""
+    assert store.get("ranged", 50_000, 5) == b""
+    store.put("nothing", b"")
+    assert store.get("nothing", 0, 5) == b""
+    assert store.get("nothing", 3) == b""
+
+
+@pytest.mark.parametrize("source", ["bytes", "file"])
+@pytest.mark.parametrize("kind", BARE)
+def test_large_bodies_go_in_parts_and_come_back(kind: str, open_any: OpenAny, tmp_path: Path, source: str) -> None:
+    store = open_any(kind)
+    block = random.Random(3).randbytes(MIB)
+    data = block * (MULTIPART_BYTES_MIN // MIB + 3) + b"end"
+    body: bytes | Path = data
+    if source == "file":
+        body = tmp_path / "large"
+        body.write_bytes(data)
+    assert store.put("large", body) is CREATED
+    assert store.head("large").size == len(data)
+    assert store.get("large") == data
+    assert store.get("large", 40 * MIB - 10, 20) == data[40 * MIB - 10 : 40 * MIB + 10]
+    assert store.put("large", body) is PRESENT
+    with pytest.raises(StoreConflict):
+        store.put("large", data[:-1] + b"!")
+    with pytest.raises(StoreConflict):
+        store.put("large", data + b"more")
+    assert store.get("large", len(data) - 3) == b"end"
+
+
+def test_the_same_bytes_again_are_present(kind: str, store: Store) -> None:
+    for size in (0, 10, 2 * MIB):
+        data = random.Random(size).randbytes(size)
+        assert store.put(f"twice-{size}", data) in made(kind)
+        assert store.put(f"twice-{size}", data) is PRESENT
+
+
+@pytest.mark.parametrize("size", [3, 2 * MIB], ids=["small", "large"])
+def test_other_bytes_are_a_conflict_and_change_nothing(store: Store, size: int) -> None:
+    first = random.Random(4).randbytes(size)
+    store.put("taken", first)
+    for other in (b"", first[:-1], first[:-1] + bytes([first[-1] ^ 1]), first + b"x"):
+        with pytest.raises(StoreConflict) as caught:
+            store.put("taken", other)
+        assert not caught.value.retryable
+        assert "taken" in str(caught.value)
+    assert store.get("taken") == first
+
+
+@pytest.mark.parametrize("size", [20, 300_000], ids=["small", "larger"])
+def test_of_many_writers_of_one_name_exactly_one_wins(kind: str, store: Store, size: int) -> None:
+    writers = 8
+    bodies = [random.Random(number).randbytes(size) for number in range(writers)]
+    together = threading.Barrier(writers)
+
+    def write(number: int) -> PutOutcome | StoreConflict:
+        together.wait()
+        try:
+            return store.put("raced", bodies[number])
+        except StoreConflict as error:
+            return error
+
+    with ThreadPoolExecutor(writers) as threads:
+        outcomes = list(threads.map(write, range(writers)))
+    winners = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, PutOutcome)]
+    assert len(winners) == 1, outcomes
+    assert outcomes[winners[0]] in made(kind)
+    assert store.get("raced") == bodies[winners[0]]
+
+
+def test_many_writers_of_the_same_bytes_all_succeed(kind: str, store: Store) -> None:
+    together = threading.Barrier(8)
+
+    def write(_: int) -> PutOutcome:
+        together.wait()
+        return store.put("shared", b"the same for all")
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(write, range(8)))
+    created = outcomes.count(CREATED)
+    assert created == 1 or (kind == "retrying-faulty" and created == 0), outcomes
+
+
+def test_what_is_not_there_is_not_found(store: Store) -> None:
+    with pytest.raises(ObjectNotFound):
+        store.get("nowhere")
+    with pytest.raises(ObjectNotFound):
+        store.get("nowhere", 5, 0)
+    with pytest.raises(ObjectNotFound):
+        store.get("no/such/folder", 3, 10)
+    with pytest.raises(ObjectNotFound):
+        store.head("nowhere")
+    store.put("folder/object", b"x")
+    with pytest.raises(ObjectNotFound):
+        store.get("folder")
+    with pytest.raises(ObjectNotFound):
+        store.head("folder")
+    assert list(store.list("nowhere")) == []
+
+
+def test_deleting_twice_equals_once(kind: str, store: Store) -> None:
+    store.put("gone", b"x")
+    store.put("kept", b"y")
+    store.delete("gone")
+    store.delete("gone")
+    store.delete("never/there")
+    with pytest.raises(ObjectNotFound):
+        store.head("gone")
+    assert [info.name for info in store.list()] == ["kept"]
+    assert store.put("gone", b"other bytes") in made(kind)
+
+
+def test_listings_go_through_all_pages_in_order_of_name(kind: str, store: Store) -> None:
+    count = 10 * PAGE_OBJECTS + 7 if kind != "retrying-faulty" else PAGE_OBJECTS
+    names = [f"many/{number % 13:02}/{number:05}" for number in range(count)]
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda name: store.put(name, name.encode()), names))
+    found = list(store.list("many/"))
+    assert [info.name for info in found] == sorted(names)
+    assert {info.size for info in found} == {len(names[0])}
+    assert [info.name for info in store.list("many/03/")] == sorted(n for n in names if n.startswith("many/03/"))
+
+
+def test_prefixes_are_strings_not_folders(store: Store) -> None:
+    names = ["a/b", "a/bc", "a/b0/x", "a/c", "ab", "A/b", "b"]
+    for name in names:
+        if name != "a/b":
+            store.put(name, name.encode())
+    store.put("a/b.json", b"")
+    names[0] = "a/b.json"
+    for prefix in ("", "a", "a/", "a/b", "a/b0", "a/b0/", "a/b0/x", "a/b0/xy", "A", "c", "a/b."):
+        assert [info.name for info in store.list(prefix)] == sorted(n for n in names if n.startswith(prefix)), prefix
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind != "s3"])
+def test_names_sort_by_code_point_also_where_folders_meet(kind: str, open_any: OpenAny) -> None:
+    store = open_any(kind)
+    names = ["a-b/c", "a.b", "a/b/c", "a/b-c", "a0", "a=1/b", "a_b", "Z/z"]
+    for name in names:
+        store.put(name, b"x")
+    assert [info.name for info in store.list()] == sorted(names)
+
+
+def test_every_legal_character_is_kept(store: Store) -> None:
+    name = "audit/date=2026-01-02/ABCxyz_0.9-a=b/part-0.parquet"
+    store.put(name, b"x")
+    assert store.get(name) == b"x"
+    assert [info.name for info in store.list("audit/date=2026-01-02/")] == [name]
+
+
+def test_illegal_names_are_a_bug(store: Store) -> None:
+    illegal = ["", "/a", "a/", "a//b", "../a", "a/../b", "a/./b", "a b", "a\\b", "ä", "a\0", "~a", "a%2Fb", "x" * 513]
+    for name in illegal:
+        for use in (lambda name: store.put(name, b""), store.get, store.head, store.delete):
+            with pytest.raises(Bug):
+                use(name)
+
+
+def test_illegal_ranges_are_a_bug(store: Store) -> None:
+    store.put("ranged", b"abc")
+    for offset, length in ((-1, None), (0, -1), (-1, 1)):
+        with pytest.raises(Bug):
+            store.get("ranged", offset, length)
+
+
+def test_an_object_tells_when_it_was_made_and_its_checksum(kind: str, store: Store) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    store.put("told", b"123456789")
+    info = store.head("told")
+    assert info.modified_utc is not None
+    assert info.modified_utc.utcoffset() == timedelta(0)
+    assert before < info.modified_utc < datetime.now(UTC) + timedelta(seconds=5)
+    known = {
+        "s3": "crc64nvme:ae8b14860a799888",
+        "gcs": "crc32c:e3069283",
+        "azure": "md5:25f9e794323b453885f5181f1b624d0b",
+    }
+    assert info.checksum == known.get(kind, "")
+    assert info.checksum.partition(":")[0] == store.capabilities.checksum
+
+
+@pytest.mark.parametrize("kind", BARE)
+def test_the_store_has_a_clock(kind: str, open_any: OpenAny) -> None:
+    now_utc = open_any(kind).now_utc()
+    assert now_utc.utcoffset() == timedelta(0)
+    assert abs(now_utc - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_a_store_says_where_and_what_it_is(kind: str, store: Store) -> None:
+    assert store.url.split(":")[0] in ("memory", "file", "s3", "gs", "az")
+    assert store.url in repr(store)
+    assert store.capabilities.atomic_put
+    assert store.capabilities.kind in BARE
+    assert store.capabilities.object_bytes_max > MULTIPART_BYTES_MIN
+
+
+def test_two_places_do_not_see_each_other(kind: str, open_any: OpenAny) -> None:
+    one, two = open_any(kind), open_any(kind)
+    one.put("mine", b"1")
+    assert list(two.list()) == []
+    with pytest.raises(ObjectNotFound):
+        two.head("mine")
+
+
+def test_closing_twice_equals_once(store: Store) -> None:
+    store.put("x", b"x")
+    store.close()
+    store.close()
+
+
+@pytest.mark.parametrize("kind", BARE)
+def test_a_read_only_store_reads_and_refuses_the_rest(kind: str, open_any: OpenAny) -> None:
+    inner = open_any(kind)
+    store: Store = ReadOnlyStore(inner)
+    inner.put("there", b"bytes")
+    for change in (lambda: store.put("new", b""), lambda: store.put("there", b"bytes"), lambda: store.delete("there")):
+        with pytest.raises(StoreReadOnly):
+            change()
+    assert store.get("there", 1, 2) == b"yt"
+    assert store.head("there").size == 5
+    assert [info.name for info in store.list()] == ["there"]
+    assert store.url == inner.url
+    assert abs(store.now_utc() - inner.now_utc()) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("kind", BARE)
+def test_threads_share_one_store(kind: str, open_any: OpenAny) -> None:
+    store = open_any(kind)
+    blocks = [os.urandom(50_000) for _ in range(24)]
+
+    def work(number: int) -> bool:
+        store.put(f"threads/{number}", blocks[number])
+        return store.get(f"threads/{number}") == blocks[number] and store.head(f"threads/{number}").size == 50_000
+
+    with ThreadPoolExecutor(12) as threads:
+        assert all(threads.map(work, range(24)))
