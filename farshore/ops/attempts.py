@@ -29,16 +29,16 @@ def find_done(repository: Repository, source_id: str, identity: str) -> tuple[li
     for name, replica in repository.replicas.items():
         try:
             listed = list_commit_names(replica, source_id)
+            unread = [item for item in listed if item.snapshot_id not in commits]
+            read, _ = read_commits(repository, replica, unread)
         except FarshoreError:
             continue  # the run will find out by itself whether this replica can take part
-        unread = [item for item in listed if item.snapshot_id not in commits]
-        read, _ = read_commits(repository, replica, unread)
         commits.update({commit.snapshot: commit for commit in read})
         for item in listed:
             holders.setdefault(item.snapshot_id, set()).add(name)
     ordered = sorted(commits.values(), key=lambda commit: commit.committed_utc)
     for commit in reversed(ordered):
-        held = holders[commit.snapshot]
+        held = holders.get(commit.snapshot, set())
         if identity and commit.identity == identity and len(held) >= repository.quorum:
             outcomes = tuple(
                 ReplicaOutcome(name, committed=name in held, error_code="" if name in held else "not-held")

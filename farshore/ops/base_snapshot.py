@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from farshore.format import names
 from farshore.format.manifest import ManifestReader, PageMap
 from farshore.format.records import Commit, ObjectRef
 from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
+from farshore.handles import Handle
 from farshore.repository.keys import DataKey, KeySet, open_data_key
 from farshore.repository.repository import Replica, Repository
 from farshore.repository.sealed_object import (
@@ -144,14 +146,9 @@ def _from_replica(repository: Repository, replica: Replica, commit: Commit) -> B
 
 
 def _open_local(path: Path, secret: bytes, kind: SealedKind, name: str, keys: KeySet) -> SealedReader:
-    file = path.open("rb")
-
-    def fetch(offset: int, length: int) -> bytes:
-        file.seek(offset)
-        return file.read(length)
-
+    handle = Handle(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # closes with the last reader that holds it
     return SealedReader(
-        fetch=fetch, sealed_bytes=path.stat().st_size, secret=secret, kind=kind, name=name,
+        fetch=lambda offset, length: os.pread(handle.fd, length, offset), sealed_bytes=path.stat().st_size, secret=secret, kind=kind, name=name,
         repository_id=keys.repository_id,
     )  # fmt: skip
 

@@ -34,13 +34,13 @@ def read_catalog(repository: Repository, source: str | None = None) -> list[tupl
     for name, replica in repository.replicas.items():
         try:
             listed = list_commit_names(replica, source_id)
+            unread = [item for item in listed if item.snapshot_id not in commits]
+            read, _ = read_commits(repository, replica, unread)
         except FarshoreError as error:
             failed.append(error)
             continue
         for item in listed:
             holders.setdefault(item, []).append(name)
-        unread = [item for item in listed if item.snapshot_id not in commits]
-        read, _ = read_commits(repository, replica, unread)
         commits.update({commit.snapshot: commit for commit in read})
     if failed and len(failed) == len(repository.replicas):
         raise failed[0]

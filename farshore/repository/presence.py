@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import FarshoreError, ObjectCorrupt, ObjectNotFound, StateUnknown
+from farshore.errors import FarshoreError, ObjectNotFound, StateUnknown
 from farshore.format import names
 from farshore.format.pack import PackedFooter
 from farshore.repository.holdings import Holdings, list_holdings, read_footer, read_fragment
@@ -93,8 +93,11 @@ def bring_up(
         StoreUnavailable, StoreFull, StoreDenied: This replica cannot be brought up now.
     """
     copied = 0
-    for pack_id in reused_missing(replica, wanted):
+    missing = set(reused_missing(replica, wanted))
+    for pack_id in sorted(missing):
         copied += copy_object(names.pack(pack_id), others, replica, pack_id)
+    if missing and reused_missing(replica, [item for item in wanted if item[0] in missing]):
+        raise StateUnknown(f"{replica.name} acknowledges packs and does not keep them whole")
     held = presence.holdings[replica.name].fragments
     lacking = {
         presence.fragments_of[pack_id][0]
@@ -135,12 +138,15 @@ def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str 
 def _read_anywhere(
     repository: Repository, replicas: Mapping[str, Replica], presence: Presence, fragment_id: str
 ) -> list[PackedFooter]:
-    """Read a fragment from any replica that lists it; one that is damaged everywhere is as if it were not there."""
+    """Read a fragment from any replica that lists it; one that cannot be read is as if it were not there.
+
+    What it names is then adopted from the packs, or stored once more; neither loses anything.
+    """
     for name, held in presence.holdings.items():
         if fragment_id in held.fragments:
             try:
                 return read_fragment(repository, replicas[name], fragment_id)
-            except (ObjectCorrupt, ObjectNotFound):
+            except FarshoreError:
                 continue
     return []
 
@@ -168,6 +174,6 @@ def _adopt_orphans(
         size = presence.holdings[holder].packs[pack_id]
         try:
             presence.footers[pack_id] = read_footer(repository.writing_keys(), replicas[holder], pack_id, size)
-        except (ObjectCorrupt, ObjectNotFound):
+        except FarshoreError:
             continue
         presence.orphans.add(pack_id)

@@ -1,0 +1,132 @@
+"""A small world to hurt: a source that changes by rounds, three directory replicas, and what each round held."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farshore.clock import SystemClock
+from farshore.config import Config, load_config
+from farshore.model import SnapshotInfo
+from farshore.ops.catalog import list_snapshots
+from farshore.ops.initialize import initialize
+from farshore.ops.opening import Need, open_repository
+from farshore.ops.restore import restore_snapshot
+from farshore.ops.verify import verify_repository
+
+PASSPHRASE = "a passphrase for tests"
+REPLICAS = ("one", "two", "three")
+_ROUND_FILE = "round.txt"
+
+
+@dataclass
+class World:
+    """Made in a temporary directory. `advance` changes the source; `expected` remembers each round's content."""
+
+    root: Path
+    seed: int
+    files: int = 300
+    large_bytes: int = 6_000_000
+    quorum: int = 2
+    expected: dict[str, dict[str, str]] = field(default_factory=dict)
+    round: int = 0
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.source = self.root / "source"
+        self.source.mkdir()
+        replicas = []
+        for name in REPLICAS:
+            (self.root / name).mkdir()
+            replicas.append(f'[replicas.{name}]\nurl = "file://{self.root / name}"\n')
+        self.config_path = self.root / "farshore.toml"
+        self.config_path.write_text(
+            f'[repository]\nquorum = {self.quorum}\npassphrase = {{ env = "FARSHORE_PASSPHRASE" }}\n'
+            f'[sources.home]\ntype = "directory"\npath = "{self.source}"\n'
+            f'[state]\ndir = "{self.root / "state"}"\n' + "".join(replicas)
+        )
+        self.clock = SystemClock()
+        self.config = self.load()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"FARSHORE_PASSPHRASE": PASSPHRASE, "HOME": str(self.root), "PATH": "/usr/bin:/bin"}
+
+    def load(self) -> Config:
+        return load_config(self.config_path, self.environment)
+
+    def initialize(self) -> None:
+        initialize(self.config, clock=self.clock)
+
+    def advance(self) -> str:
+        """Change part of the source and remember all of it under this round's name."""
+        self.round += 1
+        for _ in range(max(self.files // 10, 1) if self.round > 1 else self.files):
+            number = self.random.randrange(self.files)
+            path = self.source / f"directory-{number % 7}" / f"file-{number}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(self.random.randbytes(self.random.randrange(1, 40_000)))
+        large = self.source / "large.bin"
+        data = bytearray(large.read_bytes()) if large.exists() else bytearray(self.random.randbytes(self.large_bytes))
+        at = self.random.randrange(len(data) - 100_000)
+        data[at : at + 100_000] = self.random.randbytes(100_000)
+        large.write_bytes(data)
+        (self.source / _ROUND_FILE).write_text(str(self.round))
+        self.expected[str(self.round)] = fingerprint(self.source)
+        return str(self.round)
+
+    def start_backup(self, *more: str) -> subprocess.Popen[bytes]:
+        """Start the real command line in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "farshore", "--config", str(self.config_path), "--quiet", "backup", "home", *more],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def backup(self) -> str:
+        """Run a backup to its end; return what it printed. It must succeed."""
+        process = self.start_backup()
+        printed, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, printed.decode()
+        return printed.decode()
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:
+            return list_snapshots(repository)
+
+    def check_everything(self, *, replicas: tuple[str, ...] = REPLICAS, samples: int | None = None) -> int:
+        """Restore every snapshot from every replica that lists it, alone, and compare with what its round held.
+
+        Then verify every replica with all its data. Returns the number of restores.
+        """
+        restored = 0
+        with open_repository(self.config, need=Need.READ, clock=self.clock) as repository:
+            snapshots = list_snapshots(repository)
+            chosen = snapshots if samples is None else self.random.sample(snapshots, min(samples, len(snapshots)))
+            for snapshot in chosen:
+                for replica in snapshot.replicas:
+                    target = self.root / "restored"
+                    restore_snapshot(repository, snapshot, target, replica=replica, clock=self.clock)
+                    name = (target / _ROUND_FILE).read_text()
+                    assert fingerprint(target) == self.expected[name], f"{snapshot.snapshot_id} from {replica}"
+                    shutil.rmtree(target)
+                    restored += 1
+            for replica in replicas:
+                result = verify_repository(repository, replica=replica, read_data_percent=100.0, clock=self.clock)
+                assert result.clean, [(one.name, one.code, one.detail) for one in result.damaged]
+        return restored
+
+
+def fingerprint(root: Path) -> dict[str, str]:
+    """Return the hash of every file below a directory."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
