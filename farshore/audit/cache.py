@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from farshore.audit import names
 from farshore.audit.rows import SCHEMA_VERSION
-from farshore.audit.schema import TABLES
+from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.tables import decode_table, encode_empty
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreFull
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
@@ -40,7 +40,16 @@ class Synced:
 
 
 def cache_root(cache_dir: Path, repository_id: str, replica: str) -> Path:
-    """Return the folder of one replica of one repository."""
+    """Return the folder of one replica of one repository.
+
+    Raises:
+        ConfigInvalid: A folder on the way has the name of a partition, which engines would take for ours.
+    """
+    if any(part.startswith(f"{PARTITION_COLUMN}=") for part in cache_dir.absolute().parts):
+        raise ConfigInvalid(
+            f"the cache directory {cache_dir} lies below a folder called {PARTITION_COLUMN}=…",
+            "Point it at a directory of another name.",
+        )
     return cache_dir.absolute() / "audit" / repository_id / f"_{quote(replica, safe='')}"
 
 

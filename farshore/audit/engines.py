@@ -96,16 +96,11 @@ def _run_duckdb(root: Path, sql: str) -> QueryTable:
 
 def _run_polars(root: Path, sql: str) -> QueryTable:
     polars = _load("polars")
-    hive_schema = {PARTITION_COLUMN: polars.Date}
     frames = {
         table: polars.scan_parquet(
-            _places(root, table),
-            hive_partitioning=True,
-            hive_schema=hive_schema,
-            missing_columns="insert",
-            extra_columns="ignore",
-        )
-        for table in TABLES
+            _places(root, table), hive_partitioning=True, missing_columns="insert", extra_columns="ignore"
+        ).select([*(column.name for column in schema.columns), PARTITION_COLUMN])
+        for table, schema in TABLES.items()
     }
     try:
         context = polars.SQLContext(frames)
@@ -127,7 +122,9 @@ def _run_datafusion(root: Path, sql: str) -> QueryTable:
     try:
         for table in TABLES:
             partition = [(PARTITION_COLUMN, pa.date32())]
-            context.register_parquet(table, root / table, table_partition_cols=partition, schema=arrow_schema(table))
+            context.register_parquet(
+                table, f"{(root / table).as_uri()}/", table_partition_cols=partition, schema=arrow_schema(table)
+            )
         for name, view in VIEWS.items():
             context.register_view(name, context.sql(view.sql))
         frame = context.sql_with_options(sql, only_read)

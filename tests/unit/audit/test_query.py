@@ -366,7 +366,7 @@ def test_half_written_and_foreign_files_are_left_out(ask: Ask, cached: list[Path
 
 
 def test_any_cache_directory_will_do(ask: Ask, tmp_path: Path) -> None:
-    for name in ("it's", "[a]*?", "a=b", "date=1999-01-01", "büro x"):
+    for name in ("it's", "[a]*?", "a=b", "büro x"):
         for engine in ("duckdb", "datafusion", "polars"):
             rows = ask("SELECT count(*) AS n, min(date) AS d FROM runs", cache_dir=tmp_path / name, engine=engine).rows
             assert rows == [(2 * BACKUPS + 1, date(2026, 11, 20))], (name, engine)
@@ -381,6 +381,8 @@ def test_a_cache_directory_that_cannot_be_used_is_told(ask: Ask, tmp_path: Path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigInvalid, match="cache directory"):
         ask("SELECT count(*) FROM runs", cache_dir=tmp_path / "file")
+    with pytest.raises(ConfigInvalid, match="date="):
+        ask("SELECT count(*) FROM runs", cache_dir=tmp_path / "date=1999-01-01")
 
 
 def test_any_name_of_a_replica_has_a_cache_of_its_own(tmp_path: Path) -> None:
