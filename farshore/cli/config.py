@@ -86,7 +86,7 @@ def _try_secrets(invocation: Invocation, config: Config) -> FarshoreError | None
         rows.append((key, str(secret), said))
         output.raw({"type": "secret", "key": key, "reference": str(secret), "state": shown_text(said)})
     output.line()
-    output.table(("secret", "reference", "state"), rows)
+    output.table(("secret", "reference", "state"), rows, wraps=frozenset({"state"}))
     if failed:
         output.error(failed)
     return failed

@@ -105,5 +105,5 @@ COMMAND = Command(
         RepositoryExists,
         StoreFull,
     ),
-    interrupted="a repository that was half made is finished by running 'farshore init' again",
+    interrupted="see with 'farshore status' what was made before running it again",
 )

@@ -30,11 +30,11 @@ from farshore.cli import (
 )
 from farshore.cli.command import Command, Invocation
 from farshore.cli.logs import configure_logs
-from farshore.cli.output import Output
+from farshore.cli.output import Outlet, OutletFailed, Output
 from farshore.cli.parsing import UsageMistake, build_parser
 from farshore.cli.signals import Stopped, stop_on_signals
 from farshore.clock import Clock, SystemClock
-from farshore.errors import EXIT_DONE, EXIT_USAGE, Bug, FarshoreError
+from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, Bug, FarshoreError
 
 COMMANDS: tuple[Command, ...] = tuple(
     module.COMMAND
@@ -47,9 +47,7 @@ def run() -> NoReturn:
     """Run as the console script `farshore`: reads the process's arguments and environment, and ends the process."""
     if "FARSHORE_DEBUG" not in os.environ:
         warnings.simplefilter("ignore")  # deprecations inside SDKs are not the user's business
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the locale cannot show is no failure
+    _prepare_streams()
     try:
         with stop_on_signals(sys.stderr):
             configure_logs(os.environ, sys.stderr)
@@ -61,6 +59,10 @@ def run() -> NoReturn:
     except BrokenPipeError:
         _forget_stdout()
         code = EXIT_BROKEN_PIPE
+    except OutletFailed as error:  # a full disk behind a redirection; what the command did stands
+        _forget_stdout()
+        sys.stderr.write(f"error[output]: cannot write standard output: {error}\n")
+        code = EXIT_BUG
     except Stopped as stopped:
         code = stopped.exit_code
         sys.stderr.write(f"{stopped}\n")
@@ -74,7 +76,7 @@ def run() -> NoReturn:
 
 
 def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, stderr: TextIO, clock: Clock) -> int:
-    """Run one command line and return its exit code. Raises only `Stopped` and `BrokenPipeError`."""
+    """Run one command line and return its exit code. Raises only `Stopped`, `BrokenPipeError`, `OutletFailed`."""
     parser = build_parser(COMMANDS)
     output = Output(stdout=stdout, stderr=stderr, json="--json" in words, quiet="--quiet" in words)
     try:
@@ -97,7 +99,7 @@ def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, s
 
 
 def execute(command: Command, invocation: Invocation) -> int:
-    """Run one command and tell how it failed, if it did. Raises only `Stopped` and `BrokenPipeError`."""
+    """Run one command and tell how it failed, if it did. Raises only `Stopped`, `BrokenPipeError`, `OutletFailed`."""
     output = invocation.output
     try:
         assert command.execute is not None  # noqa: S101 - `main` shows help for commands that only group others
@@ -111,7 +113,7 @@ def execute(command: Command, invocation: Invocation) -> int:
         stopped.meaning = command.interrupted
         output.raw({"type": "error", "code": "interrupted", "message": str(stopped), "exit_code": stopped.exit_code})
         raise
-    except BrokenPipeError:
+    except (BrokenPipeError, OutletFailed):
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defense between a bug and a traceback
         return _tell_bug(invocation, error)
@@ -163,6 +165,22 @@ def _log_folders(invocation: Invocation) -> list[Path]:
     except (FarshoreError, OSError):
         pass  # a broken configuration has no state directory; the temporary folder will do
     return folders
+
+
+def _prepare_streams() -> None:
+    """Have two streams that can be written to, whatever the parent left us."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: no file of a replica may become "stderr"
+    out = sys.stdout.buffer if sys.stdout else os.fdopen(1, "wb", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    # A name that the locale cannot show is no failure; and a stream that fails must be told from an engine that does.
+    encoding = sys.stdout.encoding if sys.stdout else "utf-8"
+    sys.stdout = Outlet(out, encoding=encoding, errors="backslashreplace", line_buffering=out.isatty())
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
 
 
 def _forget_stdout() -> None:

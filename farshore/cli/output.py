@@ -5,15 +5,50 @@ With `--json` standard output carries records alone, one JSON object per line, e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from farshore.cli.records import Record, encode_record, error_record, record_of
 from farshore.cli.wording import shown_text
 from farshore.errors import FarshoreError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 EMPTY_CELL = "-"  # a cell always has something in it, so columns can be cut by number
+COLUMN_GAP = 3  # what the drawn table puts between two columns
+WRAPPED_WIDTH_MIN = 24  # text in a narrower column is a ladder of words
+
+
+class OutletFailed(Exception):
+    """Standard output cannot be written, for another reason than a reader that went away."""
+
+
+class Outlet(io.TextIOWrapper):
+    """Standard output, with failures of its own kind."""
+
+    def write(self, text: str, /) -> int:
+        """Write, or raise `OutletFailed`."""
+        with _telling_failures():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Flush, or raise `OutletFailed`."""
+        with _telling_failures():
+            super().flush()
+
+
+@contextmanager
+def _telling_failures() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutletFailed(error.strerror) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +93,71 @@ class Output:
         self.stderr.write(f"{error_text(error, about)}\n")
         self.stderr.flush()
 
-    def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]], right: frozenset[str] = frozenset()) -> None:
+    def table(
+        self,
+        titles: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        right: frozenset[str] = frozenset(),
+        wraps: frozenset[str] = frozenset(),
+    ) -> None:
         """Print a table for people: drawn on a terminal, else aligned plain text that is easy to cut and grep.
+
+        A table that is too wide for the terminal is told row by row, so that no id is broken.
 
         Args:
             titles: One per column.
             rows: Cells, as many as titles.
             right: Titles of the columns that hold figures.
+            wraps: Titles of the columns whose text may run over several lines on a terminal.
         """
         if self.json:
             return
         cells = [[shown_text(cell) or EMPTY_CELL for cell in row] for row in rows]
-        if self.stdout.isatty():
-            self._drawn_table(titles, cells, right)
-        else:
+        if not self.stdout.isatty():
             self.stdout.writelines(f"{line}\n" for line in plain_table(titles, cells, right))
-
-    def _drawn_table(self, titles: Sequence[str], cells: list[list[str]], right: frozenset[str]) -> None:
-        from rich.box import SIMPLE_HEAD
+            return
         from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for title in titles:
-            table.add_column(title, justify="right" if title in right else "left", overflow="fold")
-        for row in cells:
-            table.add_row(*(Text(cell) for cell in row))  # never markup: a name may hold brackets
-        Console(file=self.stdout, highlight=False).print(table)
+        console = Console(file=self.stdout, highlight=False, soft_wrap=False)
+        if _width(titles, cells, wraps) > console.width:
+            self.stdout.writelines(f"{line}\n" for line in listed_rows(titles, cells))
+        else:
+            _draw(console, titles, cells, right, wraps)
+
+
+def _width(titles: Sequence[str], cells: list[list[str]], wraps: frozenset[str]) -> int:
+    """Return the columns of the terminal that a drawn table needs at least."""
+    needed = 0
+    for column, title in enumerate(titles):
+        longest = max(len(title), *(len(row[column]) for row in cells)) if cells else len(title)
+        needed += (min(longest, WRAPPED_WIDTH_MIN) if title in wraps else longest) + COLUMN_GAP
+    return needed
+
+
+def _draw(
+    console: Console, titles: Sequence[str], cells: list[list[str]], right: frozenset[str], wraps: frozenset[str]
+) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", no_wrap=title not in wraps)
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))  # never markup: a name may hold brackets
+    console.print(table)
+
+
+def listed_rows(titles: Sequence[str], cells: list[list[str]]) -> list[str]:
+    """Return each row as a block of lines, one cell a line."""
+    width = max(map(len, titles), default=0)
+    lines: list[str] = []
+    for number, row in enumerate(cells, start=1):
+        lines.append(f"row {number}")
+        lines.extend(f"  {title:<{width}}  {cell}" for title, cell in zip(titles, row, strict=True))
+    return lines
 
 
 def plain_table(titles: Sequence[str], cells: list[list[str]], right: frozenset[str] = frozenset()) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,9 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     shown = plain(value)
-    return ", ".join(str(one) for one in shown) if isinstance(shown, list) else str(shown)
+    if isinstance(shown, list) and not any(isinstance(one, (list, dict)) for one in shown):
+        return ", ".join(map(str, shown))
+    return json.dumps(shown, ensure_ascii=False) if isinstance(shown, (list, dict)) else str(shown)
 
 
 def _list_tables(invocation: Invocation) -> int:
@@ -94,7 +97,7 @@ def _list_tables(invocation: Invocation) -> int:
         invocation.output.raw(
             {"type": "column", "table": name, "column": column_name, "kind": kind, "description": description}
         )
-    invocation.output.table(("table", "column", "kind", "description"), rows)
+    invocation.output.table(("table", "column", "kind", "description"), rows, wraps=frozenset({"kind", "description"}))
     return EXIT_DONE
 
 

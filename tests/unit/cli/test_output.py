@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 from farshore.cli.output import Output, error_text, plain_table
 from farshore.errors import ConfigInvalid, WrongPassphrase
@@ -53,6 +54,31 @@ def test_on_a_terminal_a_table_is_drawn_and_markup_is_text() -> None:
 
     assert "[red]not markup[/red]" in said(out.stdout)
     assert "─" in said(out.stdout)
+
+
+def test_a_table_too_wide_for_the_terminal_is_told_row_by_row() -> None:
+    out = output(stdout=Terminal())
+
+    out.table(("id", "text"), [["a" * 70, "b" * 70], ["c", ""]])
+
+    assert said(out.stdout).splitlines() == [
+        "row 1",
+        f"  id    {'a' * 70}",
+        f"  text  {'b' * 70}",
+        "row 2",
+        "  id    c",
+        "  text  -",
+    ]
+
+
+def test_prose_in_a_drawn_table_wraps_and_ids_do_not() -> None:
+    out = output(stdout=Terminal())
+
+    out.table(("id", "text"), [["a" * 40, "word " * 40]], wraps=frozenset({"text"}))
+
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said(out.stdout))
+    assert "a" * 40 in plain
+    assert max(map(len, plain.splitlines())) <= 80
 
 
 def test_with_json_standard_output_has_records_alone() -> None:
