@@ -50,11 +50,14 @@ def seal_to(public_key: bytes, plain: bytes, info: bytes) -> bytes:
     """Return `plain` sealed to the holder of the private key; `OVERHEAD_BYTES` longer. About 0.1 ms."""
     if len(public_key) != PUBLIC_BYTES:
         raise ObjectCorrupt(f"a public key has {PUBLIC_BYTES} bytes, not {len(public_key)}")
-    key = MLKEM768X25519PublicKey(
-        MLKEM768PublicKey.from_public_bytes(public_key[:_MLKEM_PUBLIC_BYTES]),
-        X25519PublicKey.from_public_bytes(public_key[_MLKEM_PUBLIC_BYTES:]),
-    )
-    return _SUITE.encrypt(plain, key, info=info)
+    try:
+        key = MLKEM768X25519PublicKey(
+            MLKEM768PublicKey.from_public_bytes(public_key[:_MLKEM_PUBLIC_BYTES]),
+            X25519PublicKey.from_public_bytes(public_key[_MLKEM_PUBLIC_BYTES:]),
+        )
+        return _SUITE.encrypt(plain, key, info=info)
+    except ValueError as error:
+        raise ObjectCorrupt("a public key is not valid") from error
 
 
 def open_sealed(private_key: bytes, sealed: bytes, info: bytes) -> bytes:

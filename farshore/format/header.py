@@ -43,7 +43,7 @@ class Header:
     @property
     def check(self) -> str:
         """The hash of the header's content, to which every key slot is bound."""
-        return _check(_body(self))
+        return check_of(_body(self))
 
     @property
     def repository_bytes(self) -> bytes:
@@ -54,7 +54,7 @@ class Header:
 def encode_header(header: Header) -> bytes:
     """Return the bytes of `farshore.json`."""
     body = _body(header)
-    return encode_canonical({**body, "check": _check(body)})
+    return encode_canonical({**body, "check": check_of(body)})
 
 
 def decode_header(data: bytes, where: str) -> Header:
@@ -76,8 +76,7 @@ def decode_header(data: bytes, where: str) -> Header:
         raise HeaderDamaged(f"the header at {where} has no format version")
     if version > VERSION:
         raise FormatTooNew(f"the repository at {where} has format version {version}; this Farshore knows {VERSION}")
-    check = value.pop("check", None)
-    if check != _check(value):
+    if not check_holds(value):
         raise HeaderDamaged(f"the header at {where} is damaged: its check does not hold")
     try:
         header = _from_body(value)
@@ -89,8 +88,18 @@ def decode_header(data: bytes, where: str) -> Header:
     return header
 
 
-def _check(body: dict[str, Any]) -> str:
+def check_of(value: dict[str, Any]) -> str:
+    """Return the hash by which a header or key slot shows damage: of its canonical JSON without `check`."""
+    body = {name: item for name, item in value.items() if name != "check"}
     return blake3(encode_canonical(body)).hexdigest()
+
+
+def check_holds(value: dict[str, Any]) -> bool:
+    """Whether the `check` of a header or key slot is that of its content."""
+    try:
+        return bool(value.get("check") == check_of(value))
+    except (ValueError, RecursionError):  # values that have no canonical form, which nobody wrote
+        return False
 
 
 def _body(header: Header) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _PACK = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _FRAGMENT = re.compile(r"index/([0-9a-f]{64})")
 _SLOT = re.compile(r"keys/slots/([0-9a-f]{32})\.json")
 _DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})")
-_LEASE = re.compile(r"leases/([0-9a-f]{32})/(\d{6}|end)")
+_LEASE = re.compile(r"leases/([0-9a-f]{32})/([0-9]{6}|end)")
 
 
 def slot(slot_id: str) -> str:

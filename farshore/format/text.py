@@ -20,12 +20,17 @@ def encode_canonical(value: JsonObject) -> bytes:
 def decode_object(data: bytes, what: str) -> JsonObject:
     """Return the JSON object, or raise `ObjectCorrupt` naming `what`."""
     try:
-        value = json.loads(data)
-    except ValueError as error:
+        value = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise ObjectCorrupt(f"{what} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise ObjectCorrupt(f"{what} is not a JSON object")
     return value
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity, which Python reads and JSON does not know."""
+    raise ValueError(f"{name} is no JSON value")
 
 
 def encode_time(moment: datetime) -> str:

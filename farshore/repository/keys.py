@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
@@ -119,7 +118,7 @@ def decode_key_set(value: JsonObject, repository_id: bytes) -> KeySet:
             keys[name] = base64.b64decode(value[name], validate=True)
             if len(keys[name]) != length:
                 raise ObjectCorrupt(f"a key set has a {name} of the wrong length")
-    except (KeyError, TypeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ObjectCorrupt(f"a key set is incomplete: {error}") from error
     return KeySet(repository_id=repository_id, **keys)
 

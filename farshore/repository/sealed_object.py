@@ -110,7 +110,7 @@ class SealedWriter(io.RawIOBase):
 
 
 class SealedReader(io.RawIOBase):
-    """A seekable file-like view of a sealed object's payload; opens only the frames it is asked for. One thread.
+    """A seekable file-like view of a sealed object's payload; opens the last frame and those asked for. One thread.
 
     Args:
         fetch: Returns `length` sealed bytes from `offset` of the object.
@@ -143,6 +143,7 @@ class SealedReader(io.RawIOBase):
             raise ObjectCorrupt(f"{name} is cut short")
         self._position = 0
         self._cached = (-1, b"")
+        self._open(self._frames - 1)  # it alone knows that it is the last, so from here on the size is proven
 
     @property
     def compressed(self) -> bool:

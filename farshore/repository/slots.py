@@ -6,7 +6,6 @@ Pure: bytes in, bytes out. docs/format.md, section 2.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ from farshore.errors import (
     RepositoryMismatch,
     WrongPassphrase,
 )
-from farshore.format.header import Header
+from farshore.format.header import Header, check_holds, check_of
 from farshore.format.text import JsonObject, decode_object, encode_canonical
 from farshore.repository.keys import KeySet, decode_key_set, encode_key_set
 
@@ -36,6 +35,8 @@ RECIPIENT_PREFIX = "farshore-recipient-1:"
 VERSION = 1
 PASSPHRASE = "passphrase"  # noqa: S105 - a kind of slot
 RECIPIENT = "recipient"
+_KDF = "argon2id"
+_RECIPIENT_CHECK_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def seal_passphrase_slot(
     key = passphrases.key_from_passphrase(passphrase, salt, cost)
     sealed = AESGCM(key).encrypt(ZERO_NONCE, _payload(keys), _bound_to(header, slot_id, keys.role))
     kdf = {
-        "name": "argon2id",
+        "name": _KDF,
         "memory_kib": cost.memory_kib,
         "iterations": cost.iterations,
         "lanes": cost.lanes,
@@ -88,11 +89,13 @@ def open_slot(data: bytes, header: Header, *, passphrase: str = "", identity: by
         HeaderDamaged, FormatTooNew: The slot itself cannot be read.
     """
     value = _decode(data, SLOT_FORMAT, "a key slot")
-    bound = _bound_to(header, value["slot"], value["role"])
     try:
+        bound = _bound_to(header, value["slot"], value["role"])
         sealed = base64.b64decode(value["sealed"], validate=True)
         if value["kind"] == PASSPHRASE and passphrase:
             kdf = value["kdf"]
+            if kdf["name"] != _KDF:
+                raise FormatTooNew(f"key slot {value['slot']} needs {kdf['name']}, which this Farshore does not know")
             cost = passphrases.PassphraseCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
             key = passphrases.key_from_passphrase(passphrase, base64.b64decode(kdf["salt"]), cost)
             payload = AESGCM(key).decrypt(ZERO_NONCE, sealed, bound)
@@ -102,7 +105,7 @@ def open_slot(data: bytes, header: Header, *, passphrase: str = "", identity: by
             return None
     except (InvalidTag, WrongPassphrase):
         return None
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HeaderDamaged(f"key slot {value.get('slot')} is damaged: {error}") from error
     return decode_key_set(decode_object(payload, "a key set"), header.repository_bytes)
 
@@ -143,7 +146,7 @@ def decode_identity(data: bytes, where: str) -> bytes:
     value = _decode(data, IDENTITY_FORMAT, f"the identity file {where}")
     try:
         private_key = base64.b64decode(value["private_key"], validate=True)
-    except (KeyError, TypeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise HeaderDamaged(f"the identity file {where} is damaged", "Use the copy you kept elsewhere.") from error
     if len(private_key) != recipient.PRIVATE_BYTES:
         raise HeaderDamaged(f"the identity file {where} is damaged", "Use the copy you kept elsewhere.")
@@ -151,8 +154,12 @@ def decode_identity(data: bytes, where: str) -> bytes:
 
 
 def encode_recipient(public_key: bytes) -> str:
-    """Return a public key as one line of text that may be shown to anyone."""
-    return RECIPIENT_PREFIX + base64.urlsafe_b64encode(public_key).decode()
+    """Return a public key as one line of text that may be shown to anyone.
+
+    Its last bytes are a check, because a key with one letter wrong is a key too, and nobody's.
+    """
+    check = recipient.recipient_id(public_key)[:_RECIPIENT_CHECK_BYTES]
+    return RECIPIENT_PREFIX + base64.urlsafe_b64encode(public_key + check).decode()
 
 
 def decode_recipient(text: str) -> bytes:
@@ -161,17 +168,20 @@ def decode_recipient(text: str) -> bytes:
         "a recipient is not valid text", "Copy the whole line that 'farshore key generate' printed."
     )
     try:
-        public_key = base64.urlsafe_b64decode(text.strip().removeprefix(RECIPIENT_PREFIX).encode())
-    except (ValueError, binascii.Error) as error:
+        data = base64.urlsafe_b64decode(text.strip().removeprefix(RECIPIENT_PREFIX).encode())
+    except ValueError as error:
         raise invalid from error
+    public_key, check = data[:-_RECIPIENT_CHECK_BYTES], data[-_RECIPIENT_CHECK_BYTES:]
     if not text.strip().startswith(RECIPIENT_PREFIX) or len(public_key) != recipient.PUBLIC_BYTES:
+        raise invalid
+    if check != recipient.recipient_id(public_key)[:_RECIPIENT_CHECK_BYTES]:
         raise invalid
     return public_key
 
 
 def _encode(slot_id: str, keys: KeySet, **more: object) -> bytes:
     value = {"format": SLOT_FORMAT, "version": VERSION, "slot": slot_id, "role": str(keys.role), **more}
-    return encode_canonical(value)
+    return encode_canonical({**value, "check": check_of(value)})
 
 
 def _decode(data: bytes, expected: str, what: str) -> JsonObject:
@@ -182,8 +192,12 @@ def _decode(data: bytes, expected: str, what: str) -> JsonObject:
     if value.get("format") != expected:
         raise HeaderDamaged(f"{what} is not a {expected} file")
     version = value.get("version")
-    if not isinstance(version, int) or version > VERSION:
+    if not isinstance(version, int) or version < 1:
+        raise HeaderDamaged(f"{what} has no version")
+    if version > VERSION:
         raise FormatTooNew(f"{what} has version {version}; this Farshore knows {VERSION}")
+    if expected == SLOT_FORMAT and not check_holds(value):
+        raise HeaderDamaged(f"{what} is damaged: its check does not hold")
     required = ("slot", "role", "kind", "sealed") if expected == SLOT_FORMAT else ()
     if not all(isinstance(value.get(key), str) for key in required):
         raise HeaderDamaged(f"{what} is incomplete")
