@@ -8,6 +8,7 @@ import signal
 
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer
+from infra.local.objects import ObjectServer
 from infra.local.postgres import PostgresServer
 from infra.local.process import LocalServer
 from infra.local.seaweedfs import SeaweedServer
@@ -38,7 +39,7 @@ def describe(server: LocalServer) -> str:
     """Return address and credentials as one line."""
     if isinstance(server, PostgresServer):
         return server.dsn()
-    if isinstance(server, SeaweedServer | GcsServer | AzuriteServer):
+    if isinstance(server, ObjectServer):
         return " ".join([server.address, *(f"{name}={value}" for name, value in server.credentials.items())])
     return server.title
 

@@ -15,29 +15,21 @@ from typing import ClassVar
 from azure.storage.blob import BlobServiceClient
 
 from infra.local.node import Node, find_node, npm_package
+from infra.local.objects import ObjectServer
 from infra.local.ports import pick_ports
-from infra.local.process import LocalServer
 
 AZURITE_VERSION = "3.37.0"
 
 
-class AzuriteServer(LocalServer):
+class AzuriteServer(ObjectServer):
     """An Azure Blob server with one account and a key made for this run."""
 
     title: ClassVar[str] = "azurite"
+    scheme: ClassVar[str] = "az"
 
     def __init__(self) -> None:
         super().__init__()
         self.credentials = {"account": "farshore", "key": base64.b64encode(secrets.token_bytes(64)).decode()}
-
-    @property
-    def address(self) -> str:
-        """The endpoint, without the account."""
-        return f"http://127.0.0.1:{self._ports[0]}"
-
-    def url(self, bucket: str, prefix: str = "") -> str:
-        """Return the URL of a prefix of a container here, as `farshore.toml` has it."""
-        return f"az://{bucket}/{prefix}".rstrip("/")
 
     @cached_property
     def client(self) -> BlobServiceClient:
@@ -51,11 +43,9 @@ class AzuriteServer(LocalServer):
         )
 
     def create_bucket(self, name: str) -> None:
-        """Make an empty container."""
         self.client.create_container(name)
 
     def delete_bucket(self, name: str) -> None:
-        """Delete a container with all that is in it."""
         self.client.delete_container(name)
 
     def _pick_ports(self) -> list[int]:

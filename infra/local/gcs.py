@@ -15,30 +15,19 @@ from typing import ClassVar
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from infra.local.objects import ObjectServer
 from infra.local.ports import pick_ports
-from infra.local.process import LocalServer, ServerFailed
+from infra.local.process import ServerFailed
 from infra.local.wheels import package_directory
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-class GcsServer(LocalServer):
+class GcsServer(ObjectServer):
     """A GCS server. Data survives `stop` and `kill`."""
 
     title: ClassVar[str] = "fake-gcs-server"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.credentials: dict[str, str] = {}
-
-    @property
-    def address(self) -> str:
-        """The endpoint."""
-        return f"http://127.0.0.1:{self._ports[0]}"
-
-    def url(self, bucket: str, prefix: str = "") -> str:
-        """Return the URL of a prefix of a bucket here, as `farshore.toml` has it."""
-        return f"gs://{bucket}/{prefix}".rstrip("/")
+    scheme: ClassVar[str] = "gs"
 
     @cached_property
     def client(self) -> storage.Client:
@@ -48,11 +37,9 @@ class GcsServer(LocalServer):
         return storage.Client(project="local", credentials=anonymous, client_options=options)
 
     def create_bucket(self, name: str) -> None:
-        """Make an empty bucket."""
         self.client.create_bucket(name, timeout=30, retry=None)
 
     def delete_bucket(self, name: str) -> None:
-        """Delete a bucket with all that is in it."""
         bucket = self.client.bucket(name)
         for blob in self.client.list_blobs(name, timeout=30, retry=None):
             bucket.delete_blob(blob.name, timeout=30, retry=None)

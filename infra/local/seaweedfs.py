@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, ClassVar
 import boto3
 from botocore.config import Config
 
+from infra.local.objects import ObjectServer
 from infra.local.ports import pick_ports
-from infra.local.process import LocalServer, ServerFailed
+from infra.local.process import ServerFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,24 +27,16 @@ if TYPE_CHECKING:
 _REGION = "us-east-1"
 
 
-class SeaweedServer(LocalServer):
+class SeaweedServer(ObjectServer):
     """An S3 server. `credentials` are the administrator's; data survives `stop` and `kill`."""
 
     title: ClassVar[str] = "seaweedfs"
+    scheme: ClassVar[str] = "s3"
 
     def __init__(self) -> None:
         super().__init__()
         self.credentials = {"access_key": "admin", "secret_key": secrets.token_hex(16)}
         self.reader_credentials = {"access_key": "reader", "secret_key": secrets.token_hex(16)}
-
-    @property
-    def address(self) -> str:
-        """The endpoint."""
-        return f"http://127.0.0.1:{self._ports[0]}"
-
-    def url(self, bucket: str, prefix: str = "") -> str:
-        """Return the URL of a prefix of a bucket here, as `farshore.toml` has it."""
-        return f"s3://{bucket}/{prefix}".rstrip("/")
 
     @cached_property
     def client(self) -> S3Client:
@@ -60,11 +53,9 @@ class SeaweedServer(LocalServer):
         )
 
     def create_bucket(self, name: str) -> None:
-        """Make an empty bucket."""
         self.client.create_bucket(Bucket=name)
 
     def delete_bucket(self, name: str) -> None:
-        """Delete a bucket with all that is in it."""
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=name):
             for entry in page.get("Contents", []):
                 self.client.delete_object(Bucket=name, Key=entry["Key"])

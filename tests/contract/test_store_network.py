@@ -35,6 +35,7 @@ from farshore.stores.opening import open_store
 from farshore.stores.retrying import RetryingStore
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer
+from infra.local.objects import ObjectServer
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.contract.conftest import OpenStore
@@ -42,7 +43,7 @@ from tests.contract.network import MARK, Answer, Relay, answering, closed_port, 
 
 SERVED = ["s3", "gcs", "azure"]
 SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az"}
-SERVERS = {"s3": SeaweedServer, "gcs": GcsServer, "azure": AzuriteServer}
+SERVERS: dict[str, type[ObjectServer]] = {"s3": SeaweedServer, "gcs": GcsServer, "azure": AzuriteServer}
 KEYS: dict[str, dict[str, str]] = {
     "s3": {"access_key": "admin", "secret_key": "not-the-right-secret"},
     "gcs": {},
@@ -213,7 +214,7 @@ def test_s3_without_any_credentials_is_denied(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_missing_bucket_is_named_as_such_by_every_verb(kind: str, place: PlaceUrl, open_bare: OpenStore) -> None:
-    elsewhere = PlaceUrl(**{**place, "url": f"{SCHEMES[kind]}://no-such-bucket/prefix"})  # type: ignore[typeddict-item]
+    elsewhere = PlaceUrl(**{**place, "url": f"{SCHEMES[kind]}://no-such-bucket/prefix"})
     for verb, use in uses(open_bare(kind, elsewhere)).items():
         with pytest.raises(BucketNotFound) as caught:
             use()
