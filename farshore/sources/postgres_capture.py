@@ -26,6 +26,7 @@ from farshore.sources.postgres_layout import (
     AUTO_CONF,
     IN_PLACE_SETTING,
     MANIFEST,
+    SIGNALS,
     archive_prefix,
     clean_path,
     page_bytes_of,
@@ -156,7 +157,10 @@ class PostgresCapture:
                     first = False
                 path = prefix + clean_path(member.name)
                 auto_conf = auto_conf or path == AUTO_CONF
-                yield self._item(path, member)
+                if path in SIGNALS:
+                    self._skip(path, member.size)
+                else:
+                    yield self._item(path, member)
         if not auto_conf:
             yield ContentItem(
                 self._own_file(AUTO_CONF, len(IN_PLACE_SETTING)), self.failing, lambda: iter([IN_PLACE_SETTING])
@@ -184,6 +188,11 @@ class PostgresCapture:
             case _:
                 self._tablespaces.add(tablespace_of_link(path))
                 return EntryItem(entry)
+
+    def _skip(self, path: bytes, size: int) -> None:
+        """Take a file that has no place in the copy off the stream; the manifest lists it all the same."""
+        for _ in self.read_member(path, size):
+            pass
 
     def _file_item(self, entry: Entry) -> Item:
         path, size = entry.path, entry.size

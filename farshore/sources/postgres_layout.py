@@ -14,6 +14,9 @@ from farshore.errors import SourceCorrupt
 AUTO_CONF = b"postgresql.auto.conf"
 MANIFEST = b"backup_manifest"
 TABLESPACES = b"pg_tblspc"
+# They say what the server that was asked does besides, not what the data is: with them a copy of a standby would start
+# as a standby of the same primary. pg_verifybackup does not miss them.
+SIGNALS = frozenset({b"standby.signal", b"recovery.signal"})
 IN_PLACE_SETTING = (
     b"\n# In this copy tablespaces are directories inside pg_tblspc, not links to other places.\n"
     b"allow_in_place_tablespaces = 'on'\n"

@@ -18,8 +18,18 @@ _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 # xlp_magic, xlp_info, xlp_tli, xlp_pageaddr, xlp_rem_len, padding; then on a segment's first page
 # xlp_sysid, xlp_seg_size, xlp_xlog_blcksz.
 _LONG_HEADER = "HHIQI4xQII"
-_PAGE_ADDRESS_OFFSET = 8
 _LONG_HEADER_BYTES = 40
+_SHORT_HEADER_BYTES = 24
+_LONG_HEADER_FLAG = 2
+_PAGE_INFO_OFFSET = 2
+_PAGE_ADDRESS_OFFSET = 8
+_PAGE_REMAINING_OFFSET = 16  # bytes of a record that began on the page before
+# A record: xl_tot_len, xl_xid, xl_prev, xl_info, xl_rmid, padding, xl_crc.
+_RECORD_HEADER_BYTES = 24
+_RECORD_INFO_OFFSET = 16
+_MANAGER_XLOG = 0
+_SWITCH = 0x40
+_ALIGNMENT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +80,18 @@ def decode_lsn(text: str) -> int:
 
 @dataclass(slots=True)
 class SegmentReader:
-    """Watches the bytes of one segment go by. `good_until` is the address up to which its pages are in their place."""
+    """Watches the bytes of one segment go by.
+
+    `good_until` is the address up to which its pages are in their place; `switched` says that the log was then told to
+    go on in the next segment (by pg_switch_wal, archive_timeout or a backup), so that what follows is zeros by design.
+    """
 
     geometry: WalGeometry
     number: int
     good_until: int = field(init=False)
-    _done: int = field(default=0, init=False)
-    _page: bytes = field(default=b"", init=False)  # the beginning of a page that came in two pieces
+    switched: bool = field(default=False, init=False)
+    _rest: bytes = field(default=b"", init=False)  # the beginning of a page that came in two pieces
+    _last: bytes = field(default=b"", init=False)  # the last good page
     _order: str = field(default="", init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -85,24 +100,31 @@ class SegmentReader:
 
     def update(self, data: bytes) -> None:
         """Look at the next bytes, of any length."""
+        if self._stopped:
+            return
         page_bytes = self.geometry.page_bytes
-        data = self._page + data if self._page else data
-        whole = len(data) - len(data) % page_bytes
-        for start in range(0, whole, page_bytes):
-            if self._stopped or not self._is_good(data, start):
+        data = self._rest + data if self._rest else data
+        start = 0
+        while start + page_bytes <= len(data) and not self._stopped:
+            address = self._address(data, start)
+            if address == self.good_until:
+                self.good_until += page_bytes
+                start += page_bytes
+            else:
+                last = data[start - page_bytes : start] if start else self._last
+                self.switched = address == 0 and _ends_with_switch(last, self._order)
                 self._stopped = True
-                break
-            self.good_until += page_bytes
-        self._done += whole
-        self._page = data[whole:]
+        if start:
+            self._last = data[start - page_bytes : start]
+        self._rest = data[start:]
 
-    def _is_good(self, data: bytes, start: int) -> bool:
+    def _address(self, data: bytes, start: int) -> int | None:
+        """Return the address that a page claims; None while no page of this cluster's log has been seen."""
         if not self._order:
             self._order = self._find_order(data[start : start + _LONG_HEADER_BYTES])
         if not self._order:
-            return False
-        (address,) = struct.unpack_from(f"{self._order}Q", data, start + _PAGE_ADDRESS_OFFSET)
-        return bool(address == self.good_until)
+            return None
+        return int(struct.unpack_from(f"{self._order}Q", data, start + _PAGE_ADDRESS_OFFSET)[0])
 
     def _find_order(self, header: bytes) -> str:
         """Return the byte order of the server if this is the first page of a segment of its log."""
@@ -110,12 +132,38 @@ class SegmentReader:
         return next((order for order in "<>" if struct.unpack(order + _LONG_HEADER, header)[5:] == wanted), "")
 
 
+def _ends_with_switch(page: bytes, order: str) -> bool:
+    """Return whether the last record of a page is the one that switches segments."""
+    if not page:
+        return False
+    (info,) = struct.unpack_from(f"{order}H", page, _PAGE_INFO_OFFSET)
+    (remaining,) = struct.unpack_from(f"{order}I", page, _PAGE_REMAINING_OFFSET)
+    header_bytes = _LONG_HEADER_BYTES if info & _LONG_HEADER_FLAG else _SHORT_HEADER_BYTES
+    position = header_bytes + _aligned(remaining)
+    if remaining and position < len(page) and not any(page[position : position + 4]):
+        return bool(remaining <= _RECORD_HEADER_BYTES)  # the switch itself began at the very end of the page before
+    last = -1
+    while position + _RECORD_HEADER_BYTES <= len(page):
+        (total,) = struct.unpack_from(f"{order}I", page, position)
+        if total < _RECORD_HEADER_BYTES:
+            break
+        last, position = position, position + _aligned(total)
+    if last < 0:
+        return False
+    kind, manager = page[last + _RECORD_INFO_OFFSET], page[last + _RECORD_INFO_OFFSET + 1]
+    return bool(manager == _MANAGER_XLOG and kind & 0xF0 == _SWITCH)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
 @dataclass(slots=True)
 class WalCheck:
     """Which segments came, and how far each is good."""
 
     geometry: WalGeometry
-    _seen: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # -> (size, good until)
+    _seen: dict[tuple[int, int], tuple[int, SegmentReader]] = field(default_factory=dict)  # with the size it had
 
     def reader(self, path: bytes) -> SegmentReader | None:
         """Return what should see the bytes of the file at `path`, or None if it is no segment."""
@@ -126,14 +174,13 @@ class WalCheck:
         """Remember a segment whose bytes have all been seen."""
         segment = self.geometry.segment_of(path)
         if segment is not None:
-            self._seen[segment] = (size, reader.good_until)
+            self._seen[segment] = (size, reader)
 
     def check(self, ranges: list[WalRange]) -> None:
         """Check that the log from the backup's start to its end is there and in its place.
 
         Where a timeline ends within a segment, the next timeline's file of the same number holds the same bytes, so
-        either will do. Pages behind a forced switch of segments are zeros, so only the last segment is held to
-        the backup's end page by page, the others to their first page.
+        either will do.
 
         Raises:
             SourceCorrupt: A segment is missing, short, or not what its name says.
@@ -149,8 +196,11 @@ class WalCheck:
                 name = self.geometry.segment_name(wal.timeline, number)
                 if not found:
                     raise SourceCorrupt(f"the WAL segment {name}, which a restored copy needs, was not sent")
-                needed_until = min(end, number * size + self.geometry.page_bytes)
-                if (end - 1) // size == number:
-                    needed_until = end
-                if not any(sent == size and good_until >= needed_until for sent, good_until in found):
+                if not any(sent == size and _reaches(reader, min(end, (number + 1) * size)) for sent, reader in found):
                     raise SourceCorrupt(f"the WAL segment {name} is incomplete or holds something else")
+
+
+def _reaches(reader: SegmentReader, needed_until: int) -> bool:
+    """Return whether a segment is good up to an address; behind a switch it is so only as a whole."""
+    whole = needed_until % reader.geometry.segment_bytes == 0
+    return reader.good_until >= needed_until or (whole and reader.switched)

@@ -194,6 +194,27 @@ def test_restored_copy_can_be_backed_up_again(server: PostgresServer) -> None:
             assert rows_of(copy_of_copy.dsn()) == expected
 
 
+def test_copy_of_a_standby_starts_as_a_server_of_its_own(server: PostgresServer) -> None:
+    with served_place("farshore-test-") as place:
+        standby, directory = place / "standby", place / "restored"
+        server.give(place)
+        mapped = [f"--tablespace-mapping={path}={place / 'space'}" for path in tablespace_places(server)]
+        server.run("pg_basebackup", ["-D", standby, "-c", "fast", "-X", "stream", "-R", *mapped])
+        with PostgresServer(data=standby, programs=server.programs) as follower:
+            taken = take(postgres_source(follower.dsn()), directory)
+            expected = rows_of(follower.dsn(), without=("passing",))
+        assert taken.facts["taken_from"] == "standby"
+        assert b"standby.signal" not in taken.entries
+        with restored(directory, server) as copy:
+            assert query(copy.dsn(), "SELECT pg_is_in_recovery()") == [(False,)]
+            assert rows_of(copy.dsn(), without=("passing",)) == expected
+
+
+def tablespace_places(server: PostgresServer) -> list[str]:
+    rows = query(server.dsn(), "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'extra'")
+    return [str(place) for (place,) in rows]
+
+
 def test_nothing_stays_behind_at_the_server(server: PostgresServer) -> None:
     with postgres_source(server.dsn()).capture() as capture:
         next(iter(capture.items()))

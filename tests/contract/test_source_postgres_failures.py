@@ -86,9 +86,10 @@ def fail_half_way(
     silence_s: float = 30.0,
     match: str = ".",
     at: bytes = b"base/",
+    user: str = "postgres",
 ) -> FarshoreError:
     """Read a capture up to some path, interfere, and read on: there is an error and no snapshot."""
-    with postgres_source(server.dsn(), silence_s=silence_s).capture() as capture:
+    with postgres_source(dsn_of(server, user), silence_s=silence_s).capture() as capture:
         rest = read_until(capture, at)
         read_item(next(rest))
         interfere()
@@ -175,14 +176,14 @@ def test_page_damaged_on_the_source_s_disk(server: PostgresServer) -> None:
     take(postgres_source(server.dsn()))
 
 
-@pytest.mark.parametrize("at", [b"backup_label", b"global/pg_control"])
-def test_tablespace_created_meanwhile(server: PostgresServer, at: bytes) -> None:
-    """Before its link would be sent, and when the links have been sent already."""
+@pytest.mark.parametrize(("at", "user"), [(b"backup_label", "streamer"), (b"global/pg_control", "postgres")])
+def test_tablespace_created_meanwhile(server: PostgresServer, at: bytes, user: str) -> None:
+    """Told by its link, and by SQL when the links have been sent already."""
     with tempfile.TemporaryDirectory(prefix="farshore-test-space-") as place:
         server.give(Path(place))
         create = f"CREATE TABLESPACE late LOCATION '{place}'"
         match = "tablespace was created"
-        fail_half_way(server, SourceChanged, lambda: query(server.dsn(), create), match=match, at=at)
+        fail_half_way(server, SourceChanged, lambda: query(server.dsn(), create), match=match, at=at, user=user)
         query(server.dsn(), "DROP TABLESPACE late")
 
 

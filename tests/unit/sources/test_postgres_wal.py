@@ -15,15 +15,34 @@ SYSTEM = 7391234567890123456
 GEOMETRY = WalGeometry(segment_bytes=SEGMENT, page_bytes=PAGE, system_identifier=SYSTEM)
 
 
-def segment(number: int, order: str = "<", system: int = SYSTEM, pages: int = 4) -> bytes:
-    """A segment as PostgreSQL lays it out, of which `pages` have been written."""
+def record(order: str, size: int, manager: int, kind: int) -> bytes:
+    head = struct.pack(order + "IIQBB2xI", size, 0, 0, kind, manager, 0)
+    return (head + b"\x55" * (size - len(head))).ljust(-(-size // 8) * 8, b"\0")
+
+
+def segment(number: int, order: str = "<", system: int = SYSTEM, pages: int = 4, switch: str = "") -> bytes:
+    """A segment as PostgreSQL lays it out, of which `pages` have been written.
+
+    `switch` says how the log left it: not at all, by a record on the last written page (`record`), or by one that began
+    on the page before it (`split`).
+    """
     data = b""
     for page in range(pages):
         address = number * SEGMENT + page * PAGE
-        head = struct.pack(order + "HHIQI4x", 0xD118, 0, 1, address, 0)
+        last = page == pages - 1
+        split = last and switch == "split"
+        head = struct.pack(order + "HHIQI4x", 0xD118, (0 if page else 2) | split, 1, address, 8 if split else 0)
         if page == 0:
             head += struct.pack(order + "QII", system, SEGMENT, PAGE)
-        data += head + b"\x55" * (PAGE - len(head))
+        if split:
+            body = bytes(8)
+        elif last and switch:
+            body = record(order, 100, 10, 0) + record(order, 24, 0, 0x40)
+        elif last and pages < 4:
+            body = record(order, 100, 10, 0) + record(order, 114, 0, 0x10)
+        else:
+            body = b"\x55" * (PAGE - len(head))
+        data += (head + body).ljust(PAGE, b"\0")
     return data + bytes(SEGMENT - len(data))
 
 
@@ -81,8 +100,25 @@ def test_end_at_a_border_needs_no_further_segment() -> None:
     check({(1, 7): segment(7)}, one_range(7 * SEGMENT + 40, 8 * SEGMENT))
 
 
-def test_segment_switched_early_is_zeros_behind_the_switch() -> None:
-    check({(1, 7): segment(7, pages=2), (1, 8): segment(8, pages=1)}, one_range(7 * SEGMENT + 40, 8 * SEGMENT + 200))
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("pages", "switch"), [(1, "record"), (3, "record"), (2, "split")])
+@pytest.mark.parametrize("step", [1000, PAGE, SEGMENT])
+def test_segment_left_early_is_zeros_behind_the_switch(order: str, pages: int, switch: str, step: int) -> None:
+    left = segment(7, order, pages=pages, switch=switch)
+    check({(1, 7): left, (1, 8): segment(8, order, pages=1)}, one_range(7 * SEGMENT + 40, 8 * SEGMENT + 200), step)
+    check({(1, 7): left}, one_range(7 * SEGMENT + 40, 8 * SEGMENT), step)  # a standby stops at the border
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3])
+def test_segment_of_zeros_without_a_switch_was_cut(pages: int) -> None:
+    for end in (8 * SEGMENT, 8 * SEGMENT + 200):
+        with pytest.raises(SourceCorrupt, match="incomplete"):
+            check({(1, 7): segment(7, pages=pages), (1, 8): segment(8)}, one_range(7 * SEGMENT + 40, end))
+
+
+def test_nothing_is_expected_behind_a_switch_in_the_same_segment() -> None:
+    with pytest.raises(SourceCorrupt, match="incomplete"):
+        check({(1, 7): segment(7, pages=1, switch="record")}, one_range(7 * SEGMENT + 40, 7 * SEGMENT + PAGE + 300))
 
 
 def test_last_segment_of_a_timeline_may_come_from_the_next() -> None:
