@@ -195,6 +195,7 @@ class LocalServer(ABC):
     def _wait_ready(self) -> bool:
         """Return True when it works, False when the process ended."""
         deadline = time.monotonic() + _READY_TIMEOUT_S
+        time.sleep(_POLL_S)  # one that finds its port taken has ended by then, and no stranger is asked for answers
         while self.running:
             try:
                 self._check_ready()
