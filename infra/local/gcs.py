@@ -20,6 +20,7 @@ from infra.local.ports import pick_ports
 from infra.local.process import ServerFailed
 from infra.local.wheels import package_directory
 
+_READY_S = 2.0  # a port's previous owner may take a connection and say nothing
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -67,10 +68,11 @@ class GcsServer(ObjectServer):
         ]
 
     def _check_ready(self) -> None:
-        name = f"ready-{secrets.token_hex(4)}"
-        self.create_bucket(name)
-        self.client.bucket(name).blob("ready").upload_from_string(b"ready", timeout=5, retry=None)
-        self.delete_bucket(name)
+        bucket = self.client.bucket(f"ready-{secrets.token_hex(4)}")
+        bucket.create(timeout=_READY_S, retry=None)
+        bucket.blob("ready").upload_from_string(b"ready", timeout=_READY_S, retry=None)
+        bucket.delete_blob("ready", timeout=_READY_S, retry=None)
+        bucket.delete(timeout=_READY_S, retry=None)
 
 
 def _binary() -> Path:
