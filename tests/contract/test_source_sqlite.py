@@ -232,6 +232,25 @@ def test_broken_foreign_keys_and_constraints_are_facts(tmp_path: Path) -> None:
     assert facts["constraint_violations"] == "1"
 
 
+def test_database_without_a_table_is_a_database(tmp_path: Path) -> None:
+    database = tmp_path / "ledger.db"
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    facts = take(sqlite_source(database))[2]
+    assert (facts["schema_objects"], facts["user_version"], facts["page_count"]) == ("0", "7", "1")
+
+
+def test_what_only_the_application_can_compare_cannot_be_checked(tmp_path: Path) -> None:
+    database = make_database(tmp_path / "ledger.db", rows=5, journal="delete")
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.create_collation("house", lambda a, b: (a > b) - (a < b))
+        connection.execute("CREATE TABLE names (name TEXT COLLATE house)")
+        connection.execute("INSERT INTO names VALUES ('b'), ('a')")
+        connection.execute("CREATE INDEX names_name ON names (name)")
+    with pytest.raises(SourceUnsupported, match="house"):
+        take(sqlite_source(database))
+
+
 def damage_a_leaf(database: Path) -> None:
     """Overwrite the middle of a page of the table."""
     with database.open("r+b") as file:
