@@ -62,9 +62,10 @@ fi
 pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check "$@"
 }
+# --no-deps: the lock is complete, and older pips resolve an extra to a version that the lock does not hold.
 # -qq: warnings about an index are for whoever runs it; what fails is still said.
 say "environment: installing $(grep -c '==' "$lock") locked packages (about a minute the first time)"
-pip install -qq --no-compile --require-hashes -r "$lock" ||
+pip install -qq --no-compile --no-deps --require-hashes -r "$lock" ||
     die "the locked packages could not be installed" \
         "pip has to reach a package index; its settings (pip config list, PIP_*) are used as they are."
 pip install -qq --no-compile --no-deps --no-build-isolation --editable .
