@@ -8,6 +8,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from farshore import limits
 from farshore.errors import FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
 from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
 
@@ -15,6 +16,9 @@ FORMAT = "farshore"
 VERSION = 1
 KNOWN_FEATURES: frozenset[str] = frozenset()  # features beyond version 1 that this code understands
 _ALGORITHM = "fastcdc-2020"
+_CHUNK_BYTES_MIN = 64  # the cutter takes no less
+_PAGE_BYTES_MAX = 64 * limits.KIB  # of SQLite; a block holds whole pages of every size
+_NORMALIZATIONS = (0, 1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,14 @@ class Chunking:
     maximum: int
     block: int
     normalization: int = 1
+
+    def checked(self) -> Chunking:
+        """Return itself, or raise `ValueError` where no cutter could use it."""
+        in_order = _CHUNK_BYTES_MIN <= self.minimum <= self.average <= self.maximum <= limits.CHUNK_BYTES_MAX
+        blocks = 0 < self.block <= limits.CHUNK_BYTES_MAX and self.block % _PAGE_BYTES_MAX == 0
+        if not in_order or not blocks or self.normalization not in _NORMALIZATIONS:
+            raise ValueError(f"no cutter can use {self}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +150,7 @@ def _from_body(value: dict[str, Any]) -> Header:
             maximum=int(cuts["maximum"]),
             block=int(cuts["block"]),
             normalization=int(cuts["normalization"]),
-        ),
+        ).checked(),
         recipient=str(value["keys"]["recipient"]),
         audit_public=str(value["keys"]["audit_public"]),
         must_understand=tuple(value["features"]["must_understand"]),

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from farshore import limits
-from farshore.errors import ObjectCorrupt
+from farshore.errors import FeatureMissing, ObjectCorrupt
 from farshore.model import Entry, EntryKind
 
 File = IO[bytes] | io.RawIOBase
@@ -121,7 +121,7 @@ def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
         yield ManifestRow(
             entry=Entry(
                 path=row["path"],
-                kind=EntryKind(row["kind"]),
+                kind=_kind(row["kind"]),
                 mode=row["mode"],
                 uid=row["uid"],
                 gid=row["gid"],
@@ -142,6 +142,13 @@ def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
             extents=row["extents"],
             state=row["state"],
         )
+
+
+def _kind(text: str) -> EntryKind:
+    try:
+        return EntryKind(text)
+    except ValueError as error:
+        raise FeatureMissing(f"a manifest has an entry of kind {text!r}, which this Farshore does not know") from error
 
 
 class ManifestWriter:
@@ -313,7 +320,10 @@ class PageCursor:
         self._hashes = b""
 
     def take(self, first_page: int, count: int) -> bytes:
-        """Return hashes of `count` pages from `first_page`, fewer where the earlier file ended. Never goes back."""
+        """Return hashes of `count` pages from `first_page`, fewer where the earlier file ended or a hole begins.
+
+        Empty where a hole begins right there. Never goes back.
+        """
         parts: list[bytes] = []
         while count > 0:
             known = len(self._hashes) // limits.PAGE_HASH_BYTES
@@ -323,6 +333,8 @@ class PageCursor:
                     break
                 self._first, self._hashes = row.first_page, row.hashes
                 continue
+            if first_page < self._first:
+                break  # a hole was there
             at = first_page - self._first
             part = self._hashes[at * limits.PAGE_HASH_BYTES : (at + count) * limits.PAGE_HASH_BYTES]
             parts.append(part)

@@ -1,0 +1,162 @@
+"""Each thing that can be wrong with a header has an error of its own, so that a person knows what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from blake3 import blake3
+
+from farshore.errors import FarshoreError, FeatureMissing, FormatTooNew, HeaderDamaged
+from farshore.format.header import Chunking, Header, decode_header, encode_header
+
+HEADER = Header(
+    repository_id="000102030405060708090a0b0c0d0e0f",
+    created_utc=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
+    chunking=Chunking(minimum=262144, average=1048576, maximum=4194304, block=1048576),
+    recipient="ab" * 16,
+    audit_public="cd" * 32,
+)
+
+
+def altered(change: Callable[[dict[str, Any]], None], *, check: bool = True) -> bytes:
+    """Return the header with its JSON changed, and its check made to hold again where asked."""
+    value = json.loads(encode_header(HEADER))
+    del value["check"]
+    change(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
+    value["check"] = blake3(text.encode()).hexdigest() if check else json.loads(encode_header(HEADER))["check"]
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def test_it_reads_what_it_wrote_and_is_canonical() -> None:
+    data = encode_header(HEADER)
+    assert decode_header(data, "here") == HEADER
+    assert data == json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    assert HEADER.check == json.loads(data)["check"]
+    assert HEADER.repository_bytes == bytes(range(16))
+
+
+def test_the_bytes_of_the_first_version_are_fixed() -> None:
+    assert encode_header(HEADER) == (
+        b'{"check":"' + HEADER.check.encode() + b'","chunking":{"algorithm":"fastcdc-2020","average":1048576,'
+        b'"block":1048576,"maximum":4194304,"minimum":262144,"normalization":1},"created_utc":'
+        b'"2026-01-02T03:04:05.000678Z",'
+        b'"features":{"may_ignore":[],"must_understand":[]},"format":"farshore","keys":{"audit_public":"' + b"cd" * 32
+        + b'","recipient":"' + b"ab" * 16 + b'"},"repository":"000102030405060708090a0b0c0d0e0f","version":1}\n'
+    )  # fmt: skip
+    assert HEADER.check == "3e8d979f4d352aa5b88798cd16a5c6a12058214aaeb0565aca3e270e889f1278"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\x00" * 300, b"[]", b"null", b"1", b"{}", b'"farshore"', b"{", b"\xff\xfe{\x00}\x00", b"[" * 100_000,
+        b'{"a":' * 50_000, b'{"format":"farshore-slot","version":1}', b'{"format":"farshore"}',
+        b'{"format":"farshore","version":"1"}', b'{"format":"farshore","version":0}',
+        b'{"format":"farshore","version":1.5}', b'{"format":"farshore","version":-3}', b'{"format":"farshore","version":1}',
+        b'{"format":"farshore","version":1,"x":NaN}', b'{"format":"farshore","version":1,"x":"\\ud800"}',
+    ],
+    ids=range(20),
+)  # fmt: skip
+def test_what_is_no_header_is_damaged(data: bytes) -> None:
+    with pytest.raises(HeaderDamaged):
+        decode_header(data, "here")
+
+
+def test_every_flipped_bit_is_noticed() -> None:
+    data = encode_header(HEADER)
+    for at in range(len(data) - 1):  # the last byte is a newline, which JSON does not mind
+        for bit in (1, 128):
+            with pytest.raises(FarshoreError) as caught:
+                decode_header(data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :], "here")
+            assert isinstance(caught.value, HeaderDamaged | FormatTooNew)
+
+
+def test_every_cut_is_noticed() -> None:
+    data = encode_header(HEADER)
+    for length in range(len(data) - 1):
+        with pytest.raises(HeaderDamaged):
+            decode_header(data[:length], "here")
+
+
+def test_a_newer_version_is_told_before_anything_else_of_it_is_judged() -> None:
+    newer = b'{"format":"farshore","version":2,"everything":"else is different"}'
+    with pytest.raises(FormatTooNew, match="version 2"):
+        decode_header(newer, "here")
+
+
+def test_a_feature_that_must_be_understood_is_named() -> None:
+    data = encode_header(dataclasses.replace(HEADER, must_understand=("erasure-coding", "tape")))
+    with pytest.raises(FeatureMissing, match="erasure-coding, tape"):
+        decode_header(data, "here")
+
+
+def test_a_feature_that_may_be_ignored_is_ignored() -> None:
+    header = dataclasses.replace(HEADER, may_ignore=("colored-labels",))
+    assert decode_header(encode_header(header), "here") == header
+
+
+def test_an_unknown_key_is_ignored_but_counts_in_the_check() -> None:
+    def add(value: dict[str, Any]) -> None:
+        value["comment"] = "made by a later version"
+
+    assert decode_header(altered(add), "here") == HEADER
+    with pytest.raises(HeaderDamaged, match="check"):
+        decode_header(altered(add, check=False), "here")
+
+
+def test_the_check_comes_before_the_features() -> None:
+    def require(value: dict[str, Any]) -> None:
+        value["features"]["must_understand"] = ["tape"]
+
+    with pytest.raises(HeaderDamaged, match="check"):
+        decode_header(altered(require, check=False), "here")
+
+
+def test_an_unknown_cutter_is_a_missing_feature() -> None:
+    def change(value: dict[str, Any]) -> None:
+        value["chunking"]["algorithm"] = "buzhash"
+
+    with pytest.raises(FeatureMissing, match="buzhash"):
+        decode_header(altered(change), "here")
+
+
+@pytest.mark.parametrize("key", ["chunking", "created_utc", "features", "keys", "repository"])
+@pytest.mark.parametrize("value", [None, 7, "x", [], {}], ids=repr)
+def test_a_header_with_a_part_missing_or_wrong_is_incomplete(key: str, value: object) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content[key] = value
+
+    with pytest.raises(HeaderDamaged, match="incomplete"):
+        decode_header(altered(change), "here")
+
+
+@pytest.mark.parametrize("repository_id", ["", "00", "zz" * 16, "AB" * 17])
+def test_a_repository_id_has_32_digits(repository_id: str) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["repository"] = repository_id
+
+    with pytest.raises(HeaderDamaged):
+        decode_header(altered(change), "here")
+
+
+@pytest.mark.parametrize("sizes", [
+    {"minimum": 0}, {"minimum": -1}, {"average": 1}, {"maximum": 1 << 40}, {"maximum": 1000}, {"block": 0},
+    {"block": 1 << 40}, {"normalization": 9},
+], ids=str)  # fmt: skip
+def test_sizes_that_no_cutter_can_use_are_refused(sizes: dict[str, int]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["chunking"].update(sizes)
+
+    with pytest.raises(HeaderDamaged):
+        decode_header(altered(change), "here")
+
+
+def test_messages_name_the_place() -> None:
+    with pytest.raises(HeaderDamaged, match="s3://bucket"):
+        decode_header(b"x", "s3://bucket")
