@@ -17,11 +17,11 @@ from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.errors import SourceChanged
 from farshore.format.manifest import CHANGING, WHOLE, PageCursor, PageRow
 from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem
+from farshore.repository.content_hash import ContentHash
 from farshore.repository.keys import KeySet
 from farshore.sources.base import Content, Data, Hole, Item
 
 Emit = Callable[[ChunkId, bytes | memoryview], None]
-_ZEROS = bytes(1 * limits.MIB)
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +95,7 @@ class ContentReader:
         return blake3(data, key=self._keys.chunk_key).digest()
 
     def _read_content(self, entry: Entry, content: Content, emit: Emit) -> FileRead:
-        whole = blake3()
+        whole = ContentHash()
         extents: list[Extent] = []
         cutter: ContentCutter | None = None
         bytes_read = 0
@@ -109,7 +109,7 @@ class ContentReader:
             if isinstance(piece, Hole):
                 for chunk in cutter.finish() if cutter else ():
                     keep(chunk)
-                _hash_zeros(whole, piece.length)
+                whole.skip(piece.length)
                 pages.append_extent(extents, Extent(HOLE, 0, piece.length))
                 continue
             whole.update(piece.data)
@@ -148,7 +148,7 @@ class PagedFile:
         self._emit = emit
         self._earlier = earlier
         self._cursor = pages.ExtentCursor(earlier.extents) if earlier else None
-        self._whole = blake3()
+        self._whole = ContentHash()
         self._pending = bytearray()
         self._at = 0  # file offset of the next block
         self._parts: list[Extent | tuple[int, int, int]] = []  # extents, or (gathered chunk, offset, length) to come
@@ -163,7 +163,6 @@ class PagedFile:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
-        self._whole.update(data)
         self._bytes_read += len(data)
         self._pending += data
         whole_blocks = len(self._pending) - len(self._pending) % self._block
@@ -174,14 +173,14 @@ class PagedFile:
 
     def feed_hole(self, length: int) -> None:
         """Take a hole: whole blocks of it stay holes, the rest counts as zeros."""
-        _hash_zeros(self._whole, length)
         while length:
             if not self._pending and length >= self._block:
-                self._add_hole_block()
-                length -= self._block
+                whole_blocks = length - length % self._block
+                self._add_hole(whole_blocks)
+                length -= whole_blocks
                 continue
             part = min(length, self._block - len(self._pending))
-            self._pending += _ZEROS[:part]
+            self._pending += bytes(part)
             length -= part
             if len(self._pending) == self._block:
                 block = bytes(self._pending)
@@ -203,6 +202,7 @@ class PagedFile:
         return FileRead(self._entry, self._whole.digest(), extents, self._bytes_read, pages=self._rows)
 
     def _add_block(self, block: memoryview) -> None:
+        self._whole.update(block)
         hashes = pages.hash_pages(block, self._page, self._keys.page_key)
         start, end = self._at, self._at + len(block)
         first = start // self._page
@@ -256,16 +256,12 @@ class PagedFile:
         self._emit(chunk_id, data)
         return chunk_id
 
-    def _add_hole_block(self) -> None:
-        zero = pages.hash_pages(_ZEROS[: self._page], self._page, self._keys.page_key)
-        first = self._at // self._page
-        count = self._block // self._page
-        self._remember(first, zero * count)
-        if self._earlier and self._cursor:  # keep both cursors in step
-            self._earlier.pages.take(first, count)
-            self._cursor.take(self._at, self._at + self._block)
-        self._at += self._block
-        self._parts.append(Extent(HOLE, 0, self._block))
+    def _add_hole(self, length: int) -> None:
+        """Keep whole blocks of a hole. They leave a gap in the page map: what is data there next time is new."""
+        self._close_row()
+        self._whole.skip(length)
+        self._at += length
+        self._parts.append(Extent(HOLE, 0, length))
 
     def _remember(self, first: int, hashes: bytes) -> None:
         if not self._hashes:
@@ -284,11 +280,3 @@ class PagedFile:
 def _as_file(entry: Entry) -> Entry:
     """A hard link that stands in for its lost first name is stored as the file."""
     return replace(entry, kind=EntryKind.FILE, target=b"") if entry.kind is EntryKind.HARDLINK else entry
-
-
-def _hash_zeros(hasher: blake3, length: int) -> None:
-    view = memoryview(_ZEROS)
-    while length:
-        part = min(length, len(view))
-        hasher.update(view[:part])
-        length -= part

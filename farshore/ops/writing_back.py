@@ -13,16 +13,15 @@ from farshore.errors import FarshoreError, ObjectCorrupt, TargetFailed
 from farshore.model import EntryKind, Problem
 from farshore.ops.fetching import SegmentKey
 from farshore.ops.windows import MISSING, Part, Piece, Window
+from farshore.repository.content_hash import ContentHash
 from farshore.targets.base import Target
-
-_ZEROS = bytes(limits.MIB)
 
 
 @dataclass(slots=True)
 class _Open:
     """A file that spans windows."""
 
-    hasher: blake3 = field(default_factory=blake3)
+    hasher: ContentHash = field(default_factory=ContentHash)
     failed: str = ""
 
 
@@ -103,7 +102,7 @@ class WriteBack:
         state = self._open or _Open()
         for part in piece.parts:
             if part.location is None:
-                _hash_zeros(state.hasher, part.extent.length)
+                state.hasher.skip(part.extent.length)
                 continue
             try:
                 view = _view(part, segments)
@@ -151,11 +150,3 @@ def _view(part: Part, segments: dict[SegmentKey, bytes]) -> memoryview:
     if part.extent.offset + part.extent.length > location.length:
         raise ObjectCorrupt("its extents reach outside a chunk")
     return view
-
-
-def _hash_zeros(hasher: blake3, length: int) -> None:
-    view = memoryview(_ZEROS)
-    while length:
-        part = min(length, len(view))
-        hasher.update(view[:part])
-        length -= part

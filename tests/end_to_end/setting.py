@@ -1,0 +1,77 @@
+"""A repository on real servers, for tests from end to end: its configuration, and the steps on it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farshore.clock import SystemClock
+from farshore.config import Config, load_config
+from farshore.model import BackupResult, RestoreResult, SnapshotInfo
+from farshore.ops.backup import run_backup
+from farshore.ops.catalog import list_snapshots, resolve_snapshot
+from farshore.ops.initialize import initialize
+from farshore.ops.opening import Need, open_repository, open_source
+from farshore.ops.restore import restore_snapshot
+
+Place = Mapping[str, object]
+
+
+@dataclass
+class Setting:
+    """Made in a temporary directory from places (url, endpoint, credentials) and sources (TOML lines)."""
+
+    root: Path
+    places: Mapping[str, Place]
+    sources: Mapping[str, str]
+    quorum: int = 2
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.clock = SystemClock()
+        self.environment |= {"FARSHORE_PASSPHRASE": "a passphrase for tests", "HOME": str(self.root)}
+        lines = [f"[repository]\nquorum = {self.quorum}", f'[state]\ndir = "{self.root / "state"}"']
+        for name, place in self.places.items():
+            lines.append(f'[replicas.{name}]\nurl = "{place["url"]}"')
+            if place["endpoint"]:
+                lines.append(f'endpoint = "{place["endpoint"]}"')
+            credentials = place["credentials"]
+            if isinstance(credentials, dict) and credentials:
+                for key, value in credentials.items():
+                    self.environment[f"{name}_{key}".upper()] = value
+                references = ", ".join(f'{key} = {{ env = "{name.upper()}_{key.upper()}" }}' for key in credentials)
+                lines.append(f"credentials = {{ {references} }}")
+        lines += [f"[sources.{name}]\n{text}" for name, text in self.sources.items()]
+        self.path = self.root / "farshore.toml"
+        self.path.write_text("\n".join(lines) + "\n")
+        self.config: Config = load_config(self.path, self.environment)
+
+    def initialize(self, *, write_only: bool = False) -> None:
+        initialize(self.config, write_only=write_only, clock=self.clock)
+
+    def backup(self, source: str) -> BackupResult:
+        with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:
+            return run_backup(repository, open_source(self.config, source, clock=self.clock), clock=self.clock)
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:
+            return list_snapshots(repository)
+
+    def restore(self, selector: str, target: Path, *, replica: str | None = None) -> RestoreResult:
+        with open_repository(self.config, need=Need.READ, clock=self.clock) as repository:
+            snapshot = resolve_snapshot(repository, selector)
+            return restore_snapshot(repository, snapshot, target, replica=replica, clock=self.clock)
+
+
+def rsync_differences(before: Path, after: Path) -> str:
+    """Return what rsync would have to do to make two trees alike in content and all metadata; empty when nothing."""
+    done = subprocess.run(
+        ["rsync", "-aHAXSn", "--checksum", "--delete", "--itemize-changes", f"{before}/", f"{after}/"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=True,
+    )
+    return done.stdout
