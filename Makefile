@@ -30,6 +30,7 @@ test: environment system downloads ## Run every test against real servers (PYTES
 
 .PHONY: check
 check: environment ## Lint, formatting, types, import contracts, tidiness
+	$(python) -m pip --quiet check
 	$(python) -m ruff check --quiet .
 	$(python) -m ruff format --check --quiet .
 	$(python) -m mypy --no-error-summary
