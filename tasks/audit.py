@@ -13,6 +13,7 @@ from tasks.sessions import SESSIONS
 
 @task(
     name="audit",
+    task_run_name="audit",
     cache_policy=NO_CACHE,
     persist_result=False,
     retries=STEP_RETRIES,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Cancelled
 from prefect.tasks import exponential_backoff
 
 from farshore.clock import SystemClock
@@ -16,7 +19,7 @@ from farshore.ops.backup import BackupSession, Begun
 from farshore.ops.opening import Need, open_repository, open_source
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_last_try, is_passing
-from tasks.sessions import SESSIONS
+from tasks.sessions import SESSIONS, STOPPED
 
 
 @task(
@@ -67,16 +70,19 @@ def begin_snapshot(session_id: str, source: str, config_path: str | None, identi
     return begun
 
 
-@task(name="seal", cache_policy=NO_CACHE, persist_result=False, retries=0)
-def seal_source(session_id: str) -> SnapshotCounts:
+@task(name="seal", task_run_name="seal", cache_policy=NO_CACHE, persist_result=False, retries=0)
+def seal_source(session_id: str) -> SnapshotCounts | State[Any]:
     """Read the source once, compare, cut, compress, encrypt, and hand every pack to every replica.
 
     Not repeatable, because a source may be readable only once; the flow makes a new attempt instead, which uploads only
     what is missing. Blocks while the replicas are behind, so their tasks must run beside this one.
     """
     session = SESSIONS.get(session_id)
-    try:
-        return session.require_backup().seal()
-    except BaseException:
-        session.stopped.set()
-        raise
+    with session.sealing:
+        try:
+            return session.require_backup().seal()
+        except BaseException:
+            if session.stopped.is_set():
+                return Cancelled(message=STOPPED)
+            session.stopped.set()
+            raise

@@ -13,7 +13,9 @@ from prefect.tasks import exponential_backoff
 from farshore.errors import Bug, FarshoreError
 from farshore.model import ReplicaOutcome
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, SEND_RETRIES, is_last_try, is_passing
-from tasks.sessions import SESSIONS
+from tasks.sessions import SESSIONS, STOPPED
+
+STOP_NOTICE_S = 0.5  # queues close a moment before it is known that sealing failed
 
 
 @task(
@@ -42,8 +44,8 @@ def replicate_packs(session_id: str, replica: str) -> ReplicaOutcome | State[Any
     try:
         outcome = backup.replicate(replica)
     except Exception as error:
-        if session.stopped.is_set():
-            return Cancelled(message="The run was stopped, because its source could not be sealed.")
+        if session.stopped.wait(STOP_NOTICE_S):
+            return Cancelled(message=STOPPED)
         if is_last_try(error):
             backup.leave_behind(replica, error if isinstance(error, FarshoreError) else Bug(repr(error)))
         raise

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from farshore.clock import SystemClock
@@ -41,7 +42,7 @@ def find_snapshot(snapshot: str, replica: str | None, config_path: str | None) -
         return resolve_snapshot(repository, snapshot)
 
 
-@task(name="restore", cache_policy=NO_CACHE, persist_result=False, retries=0)
+@task(name="restore", task_run_name="restore", cache_policy=NO_CACHE, persist_result=False, retries=0)
 def write_target(
     session_id: str,
     info: SnapshotInfo,
@@ -69,6 +70,7 @@ def write_target(
             replica=replica,
             include=include,
             engine="prefect",
+            flow_run_id=flow_run.id or "",
             progress=session.board.note,
             clock=clock,
         )

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError
 from farshore.ops.backup import BackupSession
-from tasks.progress import ProgressBoard
+from tasks.progress import ProgressBoard, run_logger
+
+STOPPED = "The run was stopped."
+SEAL_STOP_S = 20.0  # a platform that stops a run kills it after half a minute or so
 
 
 @dataclass
@@ -23,8 +26,9 @@ class Session:
 
     session_id: str
     board: ProgressBoard = field(default_factory=ProgressBoard)
-    stopped: threading.Event = field(default_factory=threading.Event)  # sealing failed: nobody need go on
+    stopped: threading.Event = field(default_factory=threading.Event)  # nothing more of this run is wanted
     left_behind: dict[str, str] = field(default_factory=dict)  # replicas that never took part, each with its reason
+    sealing: threading.Lock = field(default_factory=threading.Lock)  # held while the source is being read
     _backup: BackupSession | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
 
@@ -40,13 +44,20 @@ class Session:
         return self._backup
 
     def end(self, error: BaseException | None) -> None:
-        """Close everything. A backup that `error` ended is recorded as failed; one that was interrupted is only closed.
+        """Stop what is still at work and close everything. A backup that `error` ended is recorded as failed.
 
-        A person or a platform that stops a run waits for it, or kills it: there is no time for audit rows then.
+        One that was interrupted is only closed: whoever stops a run waits for it, or kills it soon.
         """
         with self._opened:
-            if self._backup is not None and isinstance(error, Exception):
+            if self._backup is None:
+                return
+            if isinstance(error, Exception):
                 self._backup.fail(error if isinstance(error, FarshoreError) else Bug(repr(error)))
+            elif error is not None:
+                self.stopped.set()
+                self._backup.stop()
+            if not self.sealing.acquire(timeout=SEAL_STOP_S):
+                run_logger().warning("sealing did not stop within %.0f s", SEAL_STOP_S)
 
 
 class Sessions:

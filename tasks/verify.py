@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from farshore.clock import SystemClock
@@ -17,6 +18,7 @@ from tasks.sessions import SESSIONS
 
 @task(
     name="verify",
+    task_run_name="verify",
     cache_policy=NO_CACHE,
     persist_result=False,
     retries=STEP_RETRIES,
@@ -42,6 +44,7 @@ def verify_replicas(
             replica=replica,
             read_data_percent=read_data_percent,
             engine="prefect",
+            flow_run_id=flow_run.id or "",
             progress=session.board.note,
             clock=clock,
         )

@@ -19,13 +19,19 @@ _QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
 class PrefectServer(LocalServer):
-    """A server of its own, on SQLite, with a Prefect home of its own. It sends nothing anywhere."""
+    """A server of its own, on SQLite, with a Prefect home of its own. It sends nothing anywhere.
+
+    Args:
+        environment: What its process gets, besides its own settings.
+        schedules: Whether the schedules of deployments make runs.
+    """
 
     title: ClassVar[str] = "prefect server"
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, schedules: bool) -> None:
         super().__init__()
         self._base = dict(environment)
+        self._schedules = schedules
 
     @property
     def address(self) -> str:
@@ -47,9 +53,8 @@ class PrefectServer(LocalServer):
         return [program("prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(self._ports[0])]
 
     def _environment(self) -> dict[str, str]:
-        # Schedules stay asleep: the demo runs each backup when its story comes to it, whatever the time of day.
-        asleep = {"PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
-        return self._base | self.client_environment | asleep
+        schedules = {"PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self._schedules).lower()}
+        return self._base | self.client_environment | schedules
 
     def _check_ready(self) -> None:
         with urllib.request.urlopen(f"{self.address}/api/health", timeout=5) as answer:  # noqa: S310 - our own address

@@ -83,6 +83,7 @@ class World:
         self.ledger, self.home, self.vault = self.root / "ledger.db", self.root / "home", self.root / "vault"
         self.config, self.restored = self.root / "farshore.toml", self.root / "restored"
         (self.root / "user").mkdir()
+        self.vault.mkdir()
         self.restored.mkdir(mode=0o711)
         self.environment = clean_environment(self.root / "user") | {
             "FARSHORE_CONFIG": str(self.config),
@@ -90,7 +91,8 @@ class World:
             "FARSHORE_STATE_DIR": str(self.root / "state"),
             "FARSHORE_PASSPHRASE": secrets.token_urlsafe(24),
         }
-        self.prefect = PrefectServer(self.environment)
+        # The story says when a backup is made, whatever the time of day.
+        self.prefect = PrefectServer(self.environment, schedules=False)
         self.worker = PrefectWorker(self.environment)
         return self
 
@@ -130,7 +132,9 @@ class World:
         self._stack.callback(self.worker.stop)
 
     def _deploy(self) -> None:
-        self.programs.prefect("deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
+        # Where a variable of the pull step is set, its value is stored instead of its name, for every worker.
+        portable = {name: value for name, value in self.environment.items() if name != "FARSHORE_CHECKOUT"}
+        Programs(portable).prefect("deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
 
     def _start_stores(self) -> None:
         self.start(self.s3)

@@ -1,0 +1,130 @@
+"""The backup flow against a real Prefect server and real directories."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import Any
+
+import pytest
+from prefect import State
+from prefect.client.orchestration import SyncPrefectClient
+
+from farshore.clock import SystemClock
+from farshore.errors import QuorumNotReached
+from farshore.model import BackupResult, SnapshotInfo
+from farshore.ops.catalog import list_snapshots
+from farshore.ops.opening import Need, open_repository
+from farshore.ops.query import run_query
+from flows.backup import backup
+from tasks.sessions import SESSIONS
+from tests.flows.conftest import Repository, artifact, flow_run_id, task_states
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+def run(repository: Repository, **parameters: Any) -> State[Any]:
+    state: State[Any] = backup("home", str(repository.config_path), return_state=True, **parameters)
+    assert SESSIONS.count() == 0
+    return state
+
+
+def snapshots(repository: Repository) -> list[SnapshotInfo]:
+    with open_repository(repository.config, need=Need.READ, clock=SystemClock()) as opened:
+        return list_snapshots(opened)
+
+
+def test_it_commits_and_shows_every_step(repository: Repository, prefect_api: SyncPrefectClient) -> None:
+    state = run(repository)
+    assert state.is_completed()
+    assert state.name == "Completed"
+    (snapshot,) = snapshots(repository)
+    assert set(snapshot.replicas) == {"berlin", "oslo", "lima"}
+    assert state.message == f"snapshot {snapshot.snapshot_id[:12]} is held by 3 of 3 replicas"
+    tasks = ("snapshot-home", "seal", "replicate-berlin", "replicate-oslo", "replicate-lima", "commit", "audit")
+    assert settled_tasks(prefect_api, state, len(tasks)) == dict.fromkeys(tasks, "Completed")
+    assert prefect_api.read_flow_run(flow_run_id(state)).name.startswith("backup-home-20")
+    page = artifact(prefect_api, state, "backup-home")
+    assert "| berlin | yes |" in page
+    assert snapshot.snapshot_id in page
+    assert artifact(prefect_api, state, "progress-home") == 100.0
+
+
+def settled_tasks(client: SyncPrefectClient, state: State[Any], count: int) -> dict[str, str]:
+    """Return the tasks once the server, which learns of them by events, knows that all have ended."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = task_states(client, state)
+        if len(found) >= count and not {"Pending", "Running"} & set(found.values()):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
+def test_a_replica_that_is_gone_is_a_warning(repository: Repository, prefect_api: SyncPrefectClient) -> None:
+    shutil.rmtree(repository.replica("lima"))
+    state = run(repository)
+    assert state.is_completed()
+    assert state.name == "Warning"
+    assert "left behind: lima" in (state.message or "")
+    (snapshot,) = snapshots(repository)
+    assert set(snapshot.replicas) == {"berlin", "oslo"}
+    found = settled_tasks(prefect_api, state, 7)
+    assert found["replicate-lima"] == "Failed"
+    assert found["replicate-oslo"] == "Completed"
+    assert "| lima | **no** |" in artifact(prefect_api, state, "backup-home")
+
+
+def test_below_the_quorum_it_fails_and_says_what_to_do(repository: Repository) -> None:
+    for name in ("oslo", "lima"):
+        shutil.rmtree(repository.replica(name))
+    state = run(repository, attempts=1)
+    assert state.is_failed()
+    assert "(quorum-not-reached)" in (state.message or "")
+    assert QuorumNotReached.default_hint in (state.message or "")
+    for name in ("oslo", "lima"):
+        shutil.copytree(repository.replica("berlin"), repository.replica(name))
+    assert snapshots(repository) == []
+    assert run(repository).is_completed()
+
+
+def test_a_mistake_of_the_user_is_not_tried_again(repository: Repository) -> None:
+    started_s = time.monotonic()
+    state: State[Any] = backup("attic", str(repository.config_path), return_state=True)
+    assert state.is_failed()
+    assert "no source is named attic" in (state.message or "")
+    assert time.monotonic() - started_s < 20
+
+
+def test_the_same_identity_is_done_once(repository: Repository) -> None:
+    first = run(repository, identity="2026-01-02T03:04:00+00:00")
+    (repository.source / "new.txt").write_text("new\n")
+    second = run(repository, identity="2026-01-02T03:04:00+00:00")
+    assert first.name == "Completed"
+    assert second.name == "AlreadyDone"
+    assert second.is_completed()
+    (snapshot,) = snapshots(repository)
+    assert snapshot.identity == "2026-01-02T03:04:00+00:00"
+    result: BackupResult = second.result()
+    assert result.snapshot_id == snapshot.snapshot_id
+
+
+def test_by_hand_every_run_is_a_backup(repository: Repository) -> None:
+    run(repository)
+    run(repository)
+    assert [snapshot.identity for snapshot in snapshots(repository)] == ["", ""]
+
+
+def test_a_source_that_vanishes_stops_every_step(repository: Repository, prefect_api: SyncPrefectClient) -> None:
+    shutil.rmtree(repository.source)
+    state = run(repository, attempts=1)
+    assert state.is_failed()
+    assert snapshots(repository) == []
+
+
+def test_the_audit_tables_name_the_flow_run(repository: Repository) -> None:
+    state = run(repository)
+    result = run_query(
+        repository.config, "SELECT engine, state, flow_run_id FROM runs WHERE operation = 'backup'", clock=SystemClock()
+    )
+    assert result.rows == [("prefect", "completed", str(flow_run_id(state)))]

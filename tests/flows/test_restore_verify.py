@@ -1,0 +1,94 @@
+"""The restore and verify flows against a real Prefect server and real directories."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import State
+from prefect.client.orchestration import SyncPrefectClient
+
+from flows.backup import backup
+from flows.restore import restore
+from flows.verify import verify
+from tests.flows.conftest import Repository, artifact
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+@pytest.fixture
+def backed_up(repository: Repository) -> Repository:
+    assert backup("home", str(repository.config_path), return_state=True).is_completed()
+    return repository
+
+
+def ruin(replica: Path) -> list[Path]:
+    """Flip a byte in every pack of a replica."""
+    packs = [path for path in (replica / "packs").rglob("*") if path.is_file()]
+    for path in packs:
+        body = bytearray(path.read_bytes())
+        body[len(body) // 2] ^= 0xFF
+        path.chmod(0o600)
+        path.write_bytes(body)
+    return packs
+
+
+def test_restore_brings_everything_back(backed_up: Repository, tmp_path: Path, prefect_api: SyncPrefectClient) -> None:
+    target = tmp_path / "restored"
+    state: State[Any] = restore("home", str(target), config_path=str(backed_up.config_path), return_state=True)
+    assert state.name == "Completed", state.message
+    assert (target / "letters" / "one.txt").read_text() == "one\n" * 100
+    assert (target / "large.bin").read_bytes() == (backed_up.source / "large.bin").read_bytes()
+    assert "## Restore of home" in artifact(prefect_api, state, "restore-home")
+
+
+def test_restore_takes_patterns_and_one_replica(backed_up: Repository, tmp_path: Path) -> None:
+    target = tmp_path / "restored"
+    state: State[Any] = restore(
+        "home", str(target), "lima", ["letters/**"], str(backed_up.config_path), return_state=True
+    )
+    assert state.name == "Completed", state.message
+    assert (target / "letters" / "one.txt").exists()
+    assert not (target / "large.bin").exists()
+
+
+def test_restore_steps_over_damage_and_says_so(backed_up: Repository, tmp_path: Path) -> None:
+    assert ruin(backed_up.replica("berlin"))
+    target = tmp_path / "restored"
+    state: State[Any] = restore("home", str(target), config_path=str(backed_up.config_path), return_state=True)
+    assert state.is_completed()
+    assert (target / "large.bin").read_bytes() == (backed_up.source / "large.bin").read_bytes()
+
+
+def test_restore_into_what_is_not_empty_fails(backed_up: Repository) -> None:
+    state: State[Any] = restore(
+        "home", str(backed_up.source), config_path=str(backed_up.config_path), return_state=True
+    )
+    assert state.is_failed()
+    assert "(target-not-empty)" in (state.message or "")
+
+
+def test_verify_of_sound_replicas_completes(backed_up: Repository, prefect_api: SyncPrefectClient) -> None:
+    state: State[Any] = verify(None, 100.0, str(backed_up.config_path), return_state=True)
+    assert state.name == "Completed", state.message
+    assert "**Nothing is damaged.**" in artifact(prefect_api, state, "verify-all")
+
+
+def test_verify_fails_on_damage_and_names_it(backed_up: Repository, prefect_api: SyncPrefectClient) -> None:
+    packs = ruin(backed_up.replica("oslo"))
+    state: State[Any] = verify(None, 100.0, str(backed_up.config_path), return_state=True)
+    assert state.is_failed()
+    assert "damaged or missing at oslo (verify-failed)" in (state.message or "")
+    page = artifact(prefect_api, state, "verify-all")
+    assert all(path.name in page for path in packs)
+    sound: State[Any] = verify("lima", 100.0, str(backed_up.config_path), return_state=True)
+    assert sound.is_completed()
+
+
+def test_verify_names_a_replica_that_is_gone(backed_up: Repository) -> None:
+    shutil.rmtree(backed_up.replica("lima"))
+    state: State[Any] = verify(None, 0.0, str(backed_up.config_path), return_state=True)
+    assert state.is_failed()
+    assert "lima" in (state.message or "")
