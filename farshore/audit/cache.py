@@ -13,8 +13,9 @@ import errno
 import glob
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -91,19 +92,29 @@ def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str) -
 
 
 def drop_damaged(root: Path, tables: Iterable[str]) -> bool:
-    """Remove local files that no longer read as they did when they were fetched; return whether there were any."""
+    """Remove local files that are not as they were fetched; return whether there were any.
+
+    Raises:
+        ObjectCorrupt: A file is as it was fetched and yet cannot be read: somebody planted it.
+    """
     found = False
-    for table in tables:
-        for path in sorted((root / table).glob("date=*/*.parquet")):
-            name = f"{names.AUDIT}{table}/{path.parent.name}/{path.name}"
-            try:
-                data = path.read_bytes()
-            except FileNotFoundError:
-                continue  # another process has just dropped it
-            if not names.is_whole(name, data):
-                path.unlink(missing_ok=True)
-                found = True
+    for name, path in _local_files(root, tables):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue  # another process has just dropped it
+        if names.is_whole(name, data):
+            decode_table(names.table_of(name) or "", name, data)
+        else:
+            path.unlink(missing_ok=True)
+            found = True
     return found
+
+
+def _local_files(root: Path, tables: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    for table in sorted(set(tables)):
+        for path in sorted((root / table).glob("date=*/*.parquet")):
+            yield f"{names.AUDIT}{table}/{path.parent.name}/{path.name}", path
 
 
 def _sync_table(
@@ -112,7 +123,7 @@ def _sync_table(
     listed = {info.name: info for info in store.list(f"{names.AUDIT}{table}/") if names.table_of(info.name)}
     present = _present(root, table)
     wanted = [info for name, info in listed.items() if present.get(name) != info.size]
-    troubles = [trouble for trouble in threads.map(lambda info: _fetch(store, root, table, info), wanted) if trouble]
+    troubles = [trouble for trouble in threads.map(lambda info: _fetch(store, root, info), wanted) if trouble]
     gone = sorted(present.keys() - listed.keys())
     if gone:
         # An audit file is never deleted, so its absence is damage and not an answer of fewer rows.
@@ -139,11 +150,12 @@ def _present(root: Path, table: str) -> dict[str, int]:
             for entry in entries:
                 name = f"{names.AUDIT}{table}/{folder.name}/{entry.name}"
                 if names.table_of(name):
-                    found[name] = entry.stat().st_size
+                    with suppress(FileNotFoundError):  # another process may have dropped a spoilt one
+                        found[name] = entry.stat().st_size
     return found
 
 
-def _fetch(store: Store, root: Path, table: str, info: ObjectInfo) -> FarshoreError | None:
+def _fetch(store: Store, root: Path, info: ObjectInfo) -> FarshoreError | None:
     if info.size > AUDIT_FILE_BYTES_MAX:
         return ObjectCorrupt(f"audit file {info.name} has {info.size} bytes, more than any of ours")
     try:
@@ -152,7 +164,6 @@ def _fetch(store: Store, root: Path, table: str, info: ObjectInfo) -> FarshoreEr
             raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
         if not names.is_whole(info.name, data):
             raise ObjectCorrupt(f"audit file {info.name} does not have the bytes that its name promises")
-        decode_table(table, info.name, data)
     except (ObjectCorrupt, ObjectNotFound) as error:
         return error
     _write(root / info.name.removeprefix(names.AUDIT), data)

@@ -311,6 +311,15 @@ def test_a_damaged_file_is_named_and_other_tables_answer(
     assert ask("SELECT count(*) FROM copies").rows
 
 
+@pytest.mark.parametrize("engine", ["duckdb", "datafusion", "polars"])
+def test_a_planted_file_is_named(ask: Ask, shelf: Shelf, engine: str) -> None:
+    name = names.file_name("runs", date(2026, 11, 20), "run", b"no Parquet at all")
+    shelf.objects[name] = (b"no Parquet at all", START)
+    for _ in range(2):
+        with pytest.raises(ObjectCorrupt, match=name):
+            ask("SELECT duration_s FROM runs", engine=engine)
+
+
 def test_a_replica_that_lost_what_it_had_is_no_smaller_answer(ask: Ask, shelf: Shelf) -> None:
     ask("SELECT count(*) FROM runs")
     lost = _first(shelf, "runs")
