@@ -13,7 +13,11 @@ _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 def is_mount_point(fd: int) -> bool:
     """Return whether the open directory is the root of a mounted file system."""
-    here, above = os.fstat(fd), os.stat("..", dir_fd=fd)
+    here = os.fstat(fd)
+    try:
+        above = os.stat("..", dir_fd=fd)
+    except OSError:  # it may be listed and not passed
+        return False
     return here.st_dev != above.st_dev or here.st_ino == above.st_ino
 
 

@@ -163,6 +163,16 @@ def test_a_source_that_may_not_be_read_is_denied() -> None:
         as_nobody(lambda: DirectorySource(name="home", path=Path(name), clock=SystemClock()).check())
 
 
+@pytest.mark.skipif(not ROOT, reason="only root can become somebody else")
+def test_a_source_that_may_be_listed_and_not_passed_tells_of_every_name() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        top = fill(Path(name), "a", "b/c")
+        top.chmod(0o744)
+        entries, problems = as_nobody(lambda: scan(top))
+    assert [entry.path for entry in entries] == [b""]
+    assert [(problem.path, problem.code) for problem in problems] == [(b"a", "unreadable"), (b"b", "unreadable")]
+
+
 def test_a_good_source_passes_its_check_and_says_what_it_is(tmp_path: Path) -> None:
     source = DirectorySource(name="home", path=tmp_path, clock=SystemClock())
     source.check()
