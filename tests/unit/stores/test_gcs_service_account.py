@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from farshore.clock import SystemClock
 from farshore.errors import StoreDenied
 from farshore.stores.gcs import GcsStore
 
@@ -29,7 +30,7 @@ def key_file() -> str:
 
 
 def account_of(service_account: str) -> str:
-    store = GcsStore(bucket="bucket", credentials={"service_account": service_account})
+    store = GcsStore(bucket="bucket", credentials={"service_account": service_account}, clock=SystemClock())
     return str(store._find_credentials().service_account_email)  # noqa: SLF001 - asking for a token needs Google
 
 
