@@ -168,7 +168,7 @@ def decode_recipient(text: str) -> bytes:
         "a recipient is not valid text", "Copy the whole line that 'farshore key generate' printed."
     )
     try:
-        data = base64.urlsafe_b64decode(text.strip().removeprefix(RECIPIENT_PREFIX).encode())
+        data = base64.b64decode(text.strip().removeprefix(RECIPIENT_PREFIX), altchars=b"-_", validate=True)
     except ValueError as error:
         raise invalid from error
     public_key, check = data[:-_RECIPIENT_CHECK_BYTES], data[-_RECIPIENT_CHECK_BYTES:]

@@ -71,8 +71,8 @@ def test_needs_are_sorted_so_that_equal_needs_are_equal_bytes() -> None:
 def test_a_commit_holds_what_the_format_says() -> None:
     value = json.loads(encode_commit(COMMIT))
     assert set(value) == {
-        "version", "snapshot", "source_id", "source", "kind", "identity", "run", "parent", "started_utc", "committed_utc",
-        "farshore", "data_key", "objects", "counts", "facts", "quorum",
+        "version", "snapshot", "source_id", "source", "kind", "identity", "run", "parent", "started_utc",
+        "committed_utc", "farshore", "data_key", "objects", "counts", "facts", "quorum",
     }  # fmt: skip
     assert value["objects"]["needs"] == {"name": "snapshots/b", "bytes": 8, "blake3": "6" * 64}
 

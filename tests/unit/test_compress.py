@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import zstandard
+
+from farshore.compress import CODEC_NONE, CODEC_ZSTD, compress, decompress
+from farshore.errors import ObjectCorrupt
+
+NOISE = random.Random(1).randbytes(10_000)
+TEXT = b"the same words again and again " * 1000
+
+
+def test_what_shrinks_is_compressed() -> None:
+    codec, stored = compress(TEXT)
+    assert codec == CODEC_ZSTD
+    assert len(stored) < len(TEXT) // 10
+    assert decompress(codec, bytes(stored), len(TEXT)) == TEXT
+
+
+@pytest.mark.parametrize("raw", [b"", b"x", NOISE])
+def test_what_does_not_shrink_is_kept(raw: bytes) -> None:
+    codec, stored = compress(raw)
+    assert (codec, bytes(stored)) == (CODEC_NONE, raw)
+    assert decompress(codec, bytes(stored), len(raw)) == raw
+
+
+def test_any_buffer_is_taken() -> None:
+    for buffer in (bytearray(TEXT), memoryview(TEXT)):
+        codec, stored = compress(buffer)
+        assert decompress(codec, bytes(stored), len(TEXT)) == TEXT
+
+
+def test_a_wrong_length_is_corrupt() -> None:
+    _, stored = compress(TEXT)
+    for codec, data in ((CODEC_NONE, NOISE), (CODEC_ZSTD, bytes(stored))):
+        right = len(NOISE) if codec == CODEC_NONE else len(TEXT)
+        for length in (0, 1, right - 1, right + 1):
+            with pytest.raises(ObjectCorrupt):
+                decompress(codec, data, length)
+
+
+def test_an_unknown_codec_is_corrupt() -> None:
+    with pytest.raises(ObjectCorrupt, match="codec 2"):
+        decompress(2, b"", 0)
+
+
+def test_a_frame_that_would_grow_without_bound_is_refused() -> None:
+    """Nothing is allocated beyond what the sealed length says, whether the frame declares its size or not."""
+    bomb = zstandard.ZstdCompressor(level=3).compress(bytes(50_000_000))
+    stream = zstandard.ZstdCompressor(level=3, write_content_size=False).compress(bytes(50_000_000))
+    for frame in (bomb, stream):
+        with pytest.raises(ObjectCorrupt):
+            decompress(CODEC_ZSTD, frame, 1000)
+
+
+def test_every_damage_of_a_frame_is_corrupt_or_gives_that_length() -> None:
+    _, stored = compress(TEXT)
+    data = bytes(stored)
+    for at in range(len(data)):
+        try:
+            raw = decompress(CODEC_ZSTD, data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :], len(TEXT))
+        except ObjectCorrupt:
+            continue
+        assert len(raw) == len(TEXT)
+    for length in range(len(data)):
+        with pytest.raises(ObjectCorrupt):
+            decompress(CODEC_ZSTD, data[:length], len(TEXT))
+
+
+def test_a_frame_of_the_first_version_opens() -> None:
+    frame = bytes.fromhex("28b52ffd204bad00007066617273686f7265207a7374642001000a692a01")
+    assert decompress(CODEC_ZSTD, frame, 75) == b"farshore zstd " * 5 + b"farsh"
+
+
+def test_threads_do_not_share_a_compressor() -> None:
+    inputs = [random.Random(seed).randbytes(50) * (seed + 20) for seed in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        outputs = list(pool.map(lambda raw: (raw, *compress(raw)), inputs))
+        restored = list(pool.map(lambda one: decompress(one[1], bytes(one[2]), len(one[0])), outputs))
+    assert restored == inputs
