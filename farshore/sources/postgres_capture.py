@@ -124,6 +124,9 @@ class PostgresCapture:
         except FarshoreError as error:
             self._failure = self._failure or error
             raise
+        except OSError as error:  # of the manifest's spool; the engine would take it for one unreadable file
+            self._failure = self._failure or SourceUnavailable(f"the server's manifest cannot be kept: {error}")
+            raise self._failure from error
 
     def read_member(self, path: bytes, size: int) -> Iterator[bytes]:
         """Yield the content of the current member and note its checksum."""
@@ -245,12 +248,9 @@ class PostgresCapture:
         return int(self._clock.now_utc().timestamp()) * _NS
 
     def _take_manifest(self) -> int:
-        try:
-            for data in self._stream.manifest():
-                self._spool.write(data)
-            return self._spool.tell()
-        except OSError as error:
-            raise SourceUnavailable(f"the server's manifest cannot be kept: {error}") from error
+        for data in self._stream.manifest():
+            self._spool.write(data)
+        return self._spool.tell()
 
     def _verify(self, ended: list[list[Row]]) -> None:
         """Check everything that arrived, and fill in the facts that only the end tells.

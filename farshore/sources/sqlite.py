@@ -20,15 +20,15 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from farshore.clock import Clock
-from farshore.errors import SourceChanged, SourceDenied, SourceMissing, SourceUnavailable, SourceUnsupported
-from farshore.limits import READ_BYTES, SQLITE_BUSY_S
-from farshore.model import Entry, EntryKind, Problem
-from farshore.sources.base import Capture, Content, Data, Item, Piece
+from farshore.errors import SourceDenied, SourceMissing, SourceUnavailable, SourceUnsupported
+from farshore.limits import SQLITE_BUSY_S
+from farshore.model import Entry, EntryKind
+from farshore.sources.base import Capture
+from farshore.sources.sqlite_capture import CopyItem, SqliteCapture
 from farshore.sources.sqlite_check import (
     SPACE_HINT,
     DatabaseFacts,
@@ -104,7 +104,7 @@ class SqliteSource:
                 mtime_ns=original.st_mtime_ns,
                 page_bytes=facts.page_bytes,
             )
-            yield _SqliteCapture(item=_CopyItem(entry=entry, path=copy), facts=facts.as_text() | found)
+            yield SqliteCapture(item=CopyItem(entry=entry, path=copy), facts=facts.as_text() | found)
 
     def _look(self) -> os.stat_result:
         try:
@@ -187,71 +187,6 @@ class _Patience:
     def __call__(self, status: int, _remaining: int, _total: int) -> None:
         if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and self.clock.monotonic_s() > self.deadline_s:
             raise SourceUnavailable(f"the database {self.path} is locked by another process")
-
-
-@dataclass(frozen=True, slots=True)
-class _CopyContent:
-    """The copy, read from its beginning."""
-
-    entry: Entry
-    file: BinaryIO
-
-    def __enter__(self) -> Content:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.file.close()
-
-    def pieces(self) -> Iterator[Piece]:
-        """Yield the pages of the copy in order."""
-        while data := self.file.read(READ_BYTES):
-            yield Data(data)
-
-    def settled(self) -> Entry:
-        """Return the entry; the copy is ours alone, so it can only differ if somebody tampered with it."""
-        size = self.file.tell()
-        if size != self.entry.size:
-            raise SourceChanged(f"the copy of {os.fsdecode(self.entry.path)} changed while it was read")
-        return replace(self.entry, size=size)
-
-
-@dataclass(frozen=True, slots=True)
-class _CopyItem:
-    """The one entry of the snapshot."""
-
-    entry: Entry
-    path: Path
-
-    @property
-    def stat_entry(self) -> Entry:
-        """The same entry: it carries no extended attributes."""
-        return self.entry
-
-    def open(self) -> Content:
-        """Open the copy; may be called again."""
-        return _CopyContent(entry=self.entry, file=self.path.open("rb"))
-
-
-@dataclass(frozen=True, slots=True)
-class _SqliteCapture:
-    """One checked copy. Everything that could fail has been checked before it is made."""
-
-    item: _CopyItem
-    facts: dict[str, str] = field(default_factory=dict)
-    ordered: bool = True
-    sequential: bool = False
-
-    def items(self) -> Iterator[Item]:
-        """Yield the one file."""
-        yield self.item
-
-    def problems(self) -> list[Problem]:
-        """Return nothing: a database is whole, or there is no snapshot."""
-        return []
-
-    def finish(self) -> dict[str, str]:
-        """Return the facts; the copy was checked before it was offered."""
-        return dict(self.facts)
 
 
 def _connect(path: Path, options: str, busy_s: float) -> sqlite3.Connection:

@@ -386,6 +386,22 @@ def test_copy_is_private_and_gone_afterwards(tmp_path: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+def test_copy_that_is_lost_or_left_unread_is_no_snapshot(tmp_path: Path) -> None:
+    database = make_database(tmp_path / "ledger.db", rows=500)
+    with sqlite_source(database).capture() as capture:
+        (item,) = capture.items()
+        with pytest.raises(SourceUnavailable, match="not read to its end"):
+            capture.finish()
+        with item.open() as content, pytest.raises(SourceUnavailable, match="changed"):
+            content.settled()
+        for left in (tmp_path / "temporary").glob("*/copy"):  # as a cleaner of temporary files would
+            left.unlink()
+        with pytest.raises(SourceUnavailable, match="cannot be read"):
+            item.open()
+        with pytest.raises(SourceUnavailable, match="not read to its end"):
+            capture.finish()
+
+
 def test_copy_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
     database = make_database(tmp_path / "ledger.db", rows=5)
     place = tmp_path / "temporary"
