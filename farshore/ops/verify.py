@@ -80,7 +80,8 @@ def verify_repository(
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     checks = [_check_replica(repository, one, read_data_percent, progress, run_id) for one in chosen]
     away = {} if replica else repository.unreachable
-    damaged = [_absent(name, error) for name, error in away.items()]
+    snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
+    damaged = [_absent(name, error, snapshots) for name, error in away.items()]
     for check in checks:
         found = list(check.damaged.values())
         if keys.private_key:
@@ -91,7 +92,7 @@ def verify_repository(
         replicas=tuple(name for name in repository.configured if replica in (None, name)),
         started_utc=started_utc,
         finished_utc=clock.now_utc(),
-        snapshots=len({commit.snapshot for check in checks for commit in check.commits}),
+        snapshots=len(snapshots),
         objects=sum(check.objects for check in checks),
         bytes_read=sum(check.bytes_read for check in checks),
         read_data_percent=read_data_percent,
@@ -101,9 +102,12 @@ def verify_repository(
     return result
 
 
-def _absent(name: str, error: FarshoreError) -> DamagedObject:
-    """Return the finding for a replica that could not be opened at all: what cannot be seen is not sound."""
-    return DamagedObject(name, names.HEADER, "missing", f"the replica cannot be opened: {error}")
+def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> DamagedObject:
+    """Return the finding for a replica that could not be opened at all: what cannot be seen is not sound.
+
+    It touches every snapshot that the other replicas list, because this copy of each may be gone.
+    """
+    return DamagedObject(name, names.HEADER, "missing", f"the replica cannot be opened: {error}", snapshots)
 
 
 def _check_replica(
