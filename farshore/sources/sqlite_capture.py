@@ -1,4 +1,4 @@
-"""The checked copy of a database as the engine reads it: one entry, whose content is read whole or makes no snapshot."""
+"""The checked copy of a database as the engine reads it: one entry, read whole, or there is no snapshot."""
 
 from __future__ import annotations
 
