@@ -15,6 +15,7 @@ PAGE_HASH_BYTES = 16  # a missed change is a corruption: 128 bits make it unthin
 PAGES_PER_ROW_MAX = 65_536  # 1 MiB of hashes: a page map is read in steps of this
 PAGE_EXTENTS_PER_BLOCK_MAX = 32  # past this a block is rewritten whole, so reads stay sequential
 SEGMENT_BYTES = 4 * MIB  # compressed once, sealed once; many small files share one call
+SEGMENT_CHUNKS_MAX = 16_384  # of tiny files a segment holds no more, or its table in the footer would outgrow a pack
 PACK_BYTES_TARGET = 16 * MIB  # 65,000 requests per TB; a window of packs per replica stays small in memory
 PACK_BYTES_MAX = 64 * MIB  # a reader may refuse anything larger
 FRAME_BYTES = 1 * MIB  # sealed objects are read at random by frames of this size

@@ -107,7 +107,7 @@ class Gatherer:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _gather(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
-        if self._bytes and self._bytes + len(data) > limits.SEGMENT_BYTES:
+        if self._bytes + len(data) > limits.SEGMENT_BYTES or len(self._chunks) >= limits.SEGMENT_CHUNKS_MAX:
             self._close_segment()
         self._made.add(chunk_id)
         self._chunks.append((chunk_id, self._bytes, len(data)))

@@ -141,7 +141,8 @@ class PackBuilder:
     def add(self, segment: SealedSegment) -> None:
         """Append a segment."""
         self._segments.append(segment)
-        self._bytes += len(segment.sealed)
+        rows = layout.SEGMENT_DTYPE.itemsize + layout.CHUNK_DTYPE.itemsize * len(segment.chunks)
+        self._bytes += len(segment.sealed) + rows  # of millions of tiny files the footer is the larger part
 
     def build(self) -> SealedPack:
         """Return the pack, its footer opened again and compared, and start a new one."""

@@ -187,6 +187,8 @@ class SealedReader(io.RawIOBase):
         start = frame * _SEALED_FRAME_BYTES
         length = min(_SEALED_FRAME_BYTES, self._body - start)
         sealed = self._fetch(HEADER_BYTES + start, length)
+        if len(sealed) != length:
+            raise ObjectCorrupt(f"{self._name} is cut short in frame {frame}")
         try:
             plain = self._aead.decrypt(_nonce(frame, last=frame == self._frames - 1), sealed, self._associated)
         except (InvalidTag, ValueError) as error:

@@ -48,5 +48,8 @@ def test_every_input_changes_the_key() -> None:
 
 
 def test_associated_data_is_laid_out_as_the_format_says() -> None:
-    assert associated("data-key", REPOSITORY, b"a" * 16, b"b") == b"farshore/1/data-key\x00" + REPOSITORY + b"a" * 16 + b"b"
+    assert (
+        associated("data-key", REPOSITORY, b"a" * 16, b"b")
+        == b"farshore/1/data-key\x00" + REPOSITORY + b"a" * 16 + b"b"
+    )
     assert bytes(12) == ZERO_NONCE

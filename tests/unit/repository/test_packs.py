@@ -1,0 +1,205 @@
+"""Segments and packs: a flipped byte anywhere is an error, and never other data."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+from blake3 import blake3
+
+from farshore import limits
+from farshore.clock import FixedClock
+from farshore.compress import CODEC_NONE, CODEC_ZSTD
+from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.format import pack as layout
+from farshore.repository.keys import DataKey, KeySet, generate_data_key
+from farshore.repository.packs import (
+    SEGMENTS_PER_SALT,
+    PackBuilder,
+    PlainSegment,
+    SealedPack,
+    SealedSegment,
+    SegmentNumbers,
+    SegmentRef,
+    open_footer,
+    open_segment,
+    seal_segment,
+)
+
+REPOSITORY = b"r" * 16
+KEYS = KeySet(REPOSITORY, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
+ORIGIN = layout.Origin(DATA_KEY.key_id, b"o" * 32)
+NOISE = random.Random(9).randbytes(5000)
+
+
+def sealed(raw: bytes = NOISE, *, number: int = 0, origin: layout.Origin = ORIGIN) -> SealedSegment:
+    half = len(raw) // 2
+    chunks = ((b"1" * 32, 0, half), (b"2" * 32, half, len(raw) - half))
+    return seal_segment(PlainSegment(origin, number, raw, chunks), DATA_KEY, REPOSITORY)
+
+
+def built(*segments: SealedSegment, keys: KeySet = KEYS) -> SealedPack:
+    builder = PackBuilder(keys=keys, key_id=DATA_KEY.key_id, clock=FixedClock())
+    for segment in segments:
+        builder.add(segment)
+    return builder.build()
+
+
+def opened(body: bytes, keys: KeySet = KEYS, data_key: DataKey = DATA_KEY) -> list[bytes]:
+    """Read a pack whole, as anybody would who has its bytes and the keys; return its segments."""
+    length = layout.decode_tail(body[-layout.TAIL_BYTES :], len(body))
+    start = len(body) - layout.TAIL_BYTES - length
+    plain = open_footer(keys, body[: layout.HEADER_BYTES], body[start : -layout.TAIL_BYTES])
+    footer = layout.decode_footer(plain, start)
+    raws = []
+    for row in footer.segments:
+        ref = SegmentRef(footer.origins[row["origin"]], int(row["number"]), int(row["codec"]), int(row["raw"]))
+        at = int(row["offset"])
+        raws.append(open_segment(body[at : at + int(row["stored"])], ref, data_key, REPOSITORY))
+    return raws
+
+
+@pytest.mark.parametrize(
+    ("raw", "codec"), [(NOISE, CODEC_NONE), (b"words " * 900, CODEC_ZSTD), (b"", CODEC_NONE), (b"x", CODEC_NONE)]
+)
+def test_a_segment_opens_to_what_was_sealed(raw: bytes, codec: int) -> None:
+    segment = sealed(raw)
+    assert segment.codec == codec
+    assert open_segment(segment.sealed, segment, DATA_KEY, REPOSITORY) == raw
+
+
+def test_a_segment_of_the_first_version_opens() -> None:
+    ref = SegmentRef(ORIGIN, 7, CODEC_ZSTD, 75)
+    data = bytes.fromhex("5e7dc6adce8f511af794d08e5e1c3c2fdfad138c84d5235a056dd52f8956fe0e217dbe446561e21f65fdf63b21b9")
+    assert open_segment(data, ref, DATA_KEY, REPOSITORY) == b"farshore zstd " * 5 + b"farsh"
+
+
+@pytest.mark.parametrize("raw", [NOISE[:300], b"words " * 90], ids=["kept", "compressed"])
+def test_every_flipped_byte_of_a_segment_is_noticed(raw: bytes) -> None:
+    segment = sealed(raw)
+    for at in range(len(segment.sealed)):
+        flipped = segment.sealed[:at] + bytes([segment.sealed[at] ^ 1]) + segment.sealed[at + 1 :]
+        with pytest.raises(ObjectCorrupt):
+            open_segment(flipped, segment, DATA_KEY, REPOSITORY)
+    for length in (0, 15, 16, len(segment.sealed) - 1):
+        with pytest.raises(ObjectCorrupt):
+            open_segment(segment.sealed[:length], segment, DATA_KEY, REPOSITORY)
+
+
+@pytest.mark.parametrize("change", [
+    {"number": 1}, {"codec": CODEC_ZSTD}, {"raw_length": 4999}, {"origin": layout.Origin(ORIGIN.key_id, b"x" * 32)},
+    {"origin": layout.Origin(b"x" * 16, ORIGIN.salt)},
+], ids=["number", "codec", "length", "salt", "key"])  # fmt: skip
+def test_a_segment_is_bound_to_all_that_its_footer_says(change: dict[str, object]) -> None:
+    segment = sealed()
+    with pytest.raises(ObjectCorrupt):
+        open_segment(segment.sealed, dataclasses.replace(segment, **change), DATA_KEY, REPOSITORY)  # type: ignore[arg-type]
+
+
+def test_another_key_or_repository_opens_no_segment() -> None:
+    segment = sealed()
+    with pytest.raises(ObjectCorrupt):
+        open_segment(segment.sealed, segment, DataKey(DATA_KEY.key_id, b"x" * 32), REPOSITORY)
+    with pytest.raises(ObjectCorrupt):
+        open_segment(segment.sealed, segment, DATA_KEY, b"x" * 16)
+
+
+def test_a_segment_is_not_bound_to_its_pack() -> None:
+    """Prune moves live segments verbatim, without a data key."""
+    segment = sealed(number=3)
+    other = sealed(b"words " * 90, number=9, origin=layout.Origin(DATA_KEY.key_id, b"p" * 32))
+    assert opened(built(segment).body) == [NOISE]
+    assert opened(built(other, segment).body) == [b"words " * 90, NOISE]
+
+
+def test_a_pack_is_what_the_format_says() -> None:
+    pack = built(sealed(), sealed(b"words " * 90, number=1))
+    assert pack.pack_id == blake3(pack.body).digest()
+    assert pack.body[:8] == b"FSPK\x01\0\0\0"
+    assert pack.body[8:24] == DATA_KEY.key_id
+    assert pack.body[-4:] == b"FSPF"
+    footer = layout.decode_footer(pack.footer)
+    assert footer.origins == (ORIGIN,)
+    assert footer.segments["number"].tolist() == [0, 1]
+    assert [bytes(one) for one in footer.chunks["id"]] == [b"1" * 32, b"2" * 32] * 2
+    assert footer.chunks["segment"].tolist() == [0, 0, 1, 1]
+    assert opened(pack.body) == [NOISE, b"words " * 90]
+
+
+def test_every_flipped_byte_of_a_pack_is_noticed_by_whoever_reads_it() -> None:
+    pack = built(sealed(NOISE[:200]), sealed(b"words " * 30, number=1))
+    for at in range(len(pack.body)):
+        flipped = pack.body[:at] + bytes([pack.body[at] ^ 1]) + pack.body[at + 1 :]
+        assert blake3(flipped).digest() != pack.pack_id
+        try:
+            opened(flipped)
+        except FarshoreError:
+            continue
+        # A reader with keys takes the key id of a segment from the sealed footer, so nothing else is left to trust.
+        pytest.fail(f"byte {at} of {len(pack.body)} was flipped and nothing noticed")
+
+
+def test_every_cut_of_a_pack_is_noticed() -> None:
+    pack = built(sealed(NOISE[:200]))
+    for length in range(layout.TAIL_BYTES, len(pack.body)):
+        with pytest.raises(FarshoreError):
+            opened(pack.body[:length])
+
+
+def test_the_footer_of_another_repository_does_not_open() -> None:
+    pack = built(sealed())
+    other_key = dataclasses.replace(KEYS, index_key=b"x" * 32)
+    other_repository = dataclasses.replace(KEYS, repository_id=b"x" * 16)
+    for keys in (other_key, other_repository):
+        with pytest.raises(ObjectCorrupt, match="belongs to another repository"):
+            opened(pack.body, keys=keys)
+
+
+def test_the_footer_of_another_pack_does_not_open() -> None:
+    clock = FixedClock()
+    builder = PackBuilder(keys=KEYS, key_id=DATA_KEY.key_id, clock=clock)
+    builder.add(sealed())
+    one = builder.build()
+    builder.add(sealed())
+    two = builder.build()
+    assert one.body != two.body
+    with pytest.raises(ObjectCorrupt):
+        opened(one.body[: layout.HEADER_BYTES] + two.body[layout.HEADER_BYTES :])
+
+
+def test_a_builder_is_full_at_its_target_and_empty_after_a_pack() -> None:
+    builder = PackBuilder(keys=KEYS, key_id=DATA_KEY.key_id, clock=FixedClock())
+    segment = sealed(random.Random(1).randbytes(limits.SEGMENT_BYTES))
+    added = 0
+    assert (builder.empty, builder.full) == (True, False)
+    while not builder.full:
+        builder.add(segment)
+        added += 1
+    assert added == 4
+    assert (builder.empty, builder.full) == (False, True)
+    assert len(builder.build().body) <= limits.PACK_BYTES_MAX
+    assert (builder.empty, builder.full) == (True, False)
+
+
+def test_a_pack_of_very_many_tiny_chunks_stays_below_the_largest_pack() -> None:
+    """The footer counts too: four million files of a few bytes would make one of 180 MB."""
+    builder = PackBuilder(keys=KEYS, key_id=DATA_KEY.key_id, clock=FixedClock())
+    chunks = tuple((bytes(32), 0, 1) for _ in range(100_000))
+    segment = dataclasses.replace(sealed(b"x" * 100), chunks=chunks)
+    added = 0
+    while not builder.full:
+        builder.add(segment)
+        added += 1
+        assert added < 14
+    assert len(builder.build().body) <= limits.PACK_BYTES_MAX
+
+
+def test_no_number_is_ever_given_twice_under_one_salt() -> None:
+    numbers = SegmentNumbers(data_key=generate_data_key(FixedClock()), clock=FixedClock(seed=3))
+    given = [numbers.take() for _ in range(SEGMENTS_PER_SALT + 3)]
+    assert [number for _, number in given[:3]] == [0, 1, 2]
+    assert [number for _, number in given[-4:]] == [SEGMENTS_PER_SALT - 1, 0, 1, 2]
+    assert len({origin.salt for origin, _ in given}) == 2
+    assert len(set(given)) == len(given)
