@@ -60,6 +60,12 @@ def test_what_arrived_is_what_is_listed(version: int, order: str) -> None:
     assert check(manifest(version=version, order=order)) == [WalRange(1, 0x2000028, 0x2000100)]
 
 
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_an_empty_file_first_does_not_tell_the_byte_order(order: str) -> None:
+    files = {b"base/5/16411": b"", **FILES}
+    assert check(manifest(files, order=order), files)
+
+
 def test_two_timelines() -> None:
     ranges = (
         '{ "Timeline": 3, "Start-LSN": "0/3000000", "End-LSN": "0/3000100" },\n'
