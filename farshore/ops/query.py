@@ -9,7 +9,7 @@ from datetime import datetime
 from farshore.audit.query import query
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.errors import FarshoreError, RepositoryMissing
+from farshore.errors import FarshoreError, ObjectNotFound, RepositoryMissing
 from farshore.format import names
 from farshore.format.header import decode_header
 from farshore.ops.opening import open_replica
@@ -52,6 +52,10 @@ def run_query(
             continue
         try:
             repository_id = decode_header(opened.store.get(names.HEADER), opened.url).repository_id
+        except ObjectNotFound:
+            opened.store.close()
+            first = first or RepositoryMissing(f"there is no repository at {name} ({opened.url})")
+            continue
         except FarshoreError as error:
             opened.store.close()
             first = first or error
