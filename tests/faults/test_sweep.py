@@ -33,9 +33,7 @@ def _backup(world: World, plan: Plan, *, retrying: bool = False) -> tuple[Backup
         faulty = FaultyStore(good.meter, clock=world.clock, plan=plan)
         store = RetryingStore(faulty, clock=FixedClock()) if retrying else faulty
         repository.replicas = {**repository.replicas, "one": dataclasses.replace(good, store=store)}
-        result = run_backup(
-            repository, open_source(world.config, "home", clock=world.clock), clock=world.clock
-        )
+        result = run_backup(repository, open_source(world.config, "home", clock=world.clock), clock=world.clock)
         return result, faulty
 
 
@@ -79,6 +77,7 @@ def test_a_passing_fault_at_any_call_is_ridden_out_by_the_retries(tmp_path: Path
 
 def test_a_truncated_put_is_never_committed_over(tmp_path: Path) -> None:
     world = _world(tmp_path)
+
     def plan(verb: str, name: str, _number: int) -> Fault | None:
         return TRUNCATE if verb == "put" and name.startswith("packs/") else None
 
