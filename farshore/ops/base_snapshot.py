@@ -148,9 +148,13 @@ def _from_replica(repository: Repository, replica: Replica, commit: Commit) -> B
 def _open_local(path: Path, secret: bytes, kind: SealedKind, name: str, keys: KeySet) -> SealedReader:
     handle = Handle(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # closes with the last reader that holds it
     return SealedReader(
-        fetch=lambda offset, length: os.pread(handle.fd, length, offset), sealed_bytes=path.stat().st_size, secret=secret, kind=kind, name=name,
+        fetch=lambda offset, length: os.pread(handle.fd, length, offset),
+        sealed_bytes=path.stat().st_size,
+        secret=secret,
+        kind=kind,
+        name=name,
         repository_id=keys.repository_id,
-    )  # fmt: skip
+    )
 
 
 def _open_remote(

@@ -121,7 +121,7 @@ def _check_replica(
     for name, error in bad.items():
         parsed = names.parse_snapshot_object(name)
         check.blame(name, "undecodable", str(error), parsed.snapshot_id if parsed else "")
-    _check_header(repository, check)
+    _check_slots(check)
     for commit in check.commits:
         _check_snapshot(repository, check, commit)
     _check_keys(repository, check)
@@ -132,7 +132,7 @@ def _check_replica(
     return check
 
 
-def _check_header(repository: Repository, check: _Check) -> None:
+def _check_slots(check: _Check) -> None:
     """The header was read when the replica was opened; here every slot is, and that there is one."""
     slots = [name for name in check.sizes if names.parse_slot(name)]
     if not slots:
