@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -39,27 +39,29 @@ class CopyUnreadable(Exception):
     """The engine could not read a local file. Internal: the caller fetches it again or reports it."""
 
 
-def run_sql(engine: str, root: Path, sql: str) -> QueryTable:
+def run_sql(engine: str, root: Path, sql: str, tables: Collection[str]) -> QueryTable:
     """Run one statement over the tables below `root`, one folder each, and the views.
+
+    Only `tables` have rows; of the others the columns are there, which spares opening their files.
 
     Raises:
         QueryInvalid: The engine refuses the statement; the message is its own.
         CopyUnreadable: A file below `root` is damaged.
         ToolUnavailable: The engine is not installed.
     """
-    return ENGINES[engine](root, sql)
+    return ENGINES[engine](root, sql, tables)
 
 
-def _places(root: Path, table: str) -> list[str]:
+def _places(root: Path, table: str, tables: Collection[str]) -> list[str]:
     """Return what to read for a table: the file of its columns, and the pattern of its files where it has some."""
-    pattern = data_files(root, table)
+    pattern = data_files(root, table) if table in tables else None
     return [glob.escape(str(columns_file(root, table))), *([pattern] if pattern else [])]
 
 
-def _define_duckdb(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+def _define_duckdb(connection: duckdb.DuckDBPyConnection, root: Path, tables: Collection[str]) -> None:
     for table, schema in TABLES.items():
         columns = ", ".join((*(column.name for column in schema.columns), PARTITION_COLUMN))
-        places = ", ".join("'" + place.replace("'", "''") + "'" for place in _places(root, table))
+        places = ", ".join("'" + place.replace("'", "''") + "'" for place in _places(root, table, tables))
         connection.execute(  # names of ours and escaped paths
             f"CREATE VIEW {table} AS SELECT {columns} FROM read_parquet([{places}], union_by_name=true, "  # noqa: S608
             f"hive_partitioning=true, hive_types={{'{PARTITION_COLUMN}': DATE}})"
@@ -68,7 +70,7 @@ def _define_duckdb(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
         connection.execute(f"CREATE VIEW {name} AS {view.sql}")
 
 
-def _run_duckdb(root: Path, sql: str) -> QueryTable:
+def _run_duckdb(root: Path, sql: str, tables: Collection[str]) -> QueryTable:
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
     )
@@ -80,7 +82,7 @@ def _run_duckdb(root: Path, sql: str) -> QueryTable:
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
         try:
-            _define_duckdb(connection, root)
+            _define_duckdb(connection, root, tables)
             answer = connection.execute(sql)
             columns = tuple(column[0] for column in answer.description or ())
             return QueryTable(columns, [_plain_row(row) for row in answer.fetchall()])
@@ -94,11 +96,11 @@ def _run_duckdb(root: Path, sql: str) -> QueryTable:
             raise QueryInvalid(str(error).strip()) from error
 
 
-def _run_polars(root: Path, sql: str) -> QueryTable:
+def _run_polars(root: Path, sql: str, tables: Collection[str]) -> QueryTable:
     polars = _load("polars")
     frames = {
         table: polars.scan_parquet(
-            _places(root, table), hive_partitioning=True, missing_columns="insert", extra_columns="ignore"
+            _places(root, table, tables), hive_partitioning=True, missing_columns="insert", extra_columns="ignore"
         ).select([*(column.name for column in schema.columns), PARTITION_COLUMN])
         for table, schema in TABLES.items()
     }
@@ -114,7 +116,7 @@ def _run_polars(root: Path, sql: str) -> QueryTable:
         raise QueryInvalid(str(error).strip()) from error
 
 
-def _run_datafusion(root: Path, sql: str) -> QueryTable:
+def _run_datafusion(root: Path, sql: str, _tables: Collection[str]) -> QueryTable:
     datafusion = _load("datafusion")
     context = datafusion.SessionContext()
     everything = datafusion.SQLOptions()
@@ -138,12 +140,12 @@ def _run_datafusion(root: Path, sql: str) -> QueryTable:
         raise QueryInvalid(message) from error
 
 
-def _run_chdb(root: Path, sql: str) -> QueryTable:
+def _run_chdb(root: Path, sql: str, tables: Collection[str]) -> QueryTable:
     sessions = _load("chdb.session")
     with sessions.Session() as session:
         session.query("SET join_use_nulls = 1, use_hive_partitioning = 1, schema_inference_mode = 'union'")
         for table in TABLES:
-            place = _places(root, table)[-1].replace("'", "''")
+            place = _places(root, table, tables)[-1].replace("'", "''")
             session.query(f"CREATE VIEW {table} AS SELECT * FROM file('{place}', 'Parquet')")  # noqa: S608
         for name, view in VIEWS.items():
             session.query(f"CREATE VIEW {name} AS {view.sql}")
@@ -190,7 +192,7 @@ def _plain(value: Any) -> object:
     return value
 
 
-ENGINES: Mapping[str, Callable[[Path, str], QueryTable]] = {
+ENGINES: Mapping[str, Callable[[Path, str, Collection[str]], QueryTable]] = {
     "duckdb": _run_duckdb,
     "datafusion": _run_datafusion,
     "polars": _run_polars,

@@ -50,14 +50,14 @@ def query(
     tables = _tables_named(sql)
     synced = _sync(store, cache_root(cache_dir, repository_id, replica), tables, replica)
     try:
-        return _run(engine, synced, sql)
+        return _run(engine, synced, sql, tables)
     except CopyUnreadable as error:
         # The local copy was whole when it was fetched, so the disk spoilt it since: fetch it again, once.
         if not drop_damaged(synced.root, tables):
             raise _explained(str(error)) from error
     synced = _sync(store, synced.root, tables, replica)
     try:
-        return _run(engine, synced, sql)
+        return _run(engine, synced, sql, tables)
     except CopyUnreadable as error:
         raise _explained(str(error)) from error
 
@@ -69,9 +69,9 @@ def _sync(store: Store, root: Path, tables: frozenset[str], replica: str) -> Syn
     return synced
 
 
-def _run(engine: str, synced: Synced, sql: str) -> QueryTable:
+def _run(engine: str, synced: Synced, sql: str, tables: frozenset[str]) -> QueryTable:
     try:
-        return run_sql(engine, synced.root, sql)
+        return run_sql(engine, synced.root, sql, tables)
     except QueryInvalid as error:
         raise _explained(error.message) from error
 

@@ -215,6 +215,9 @@ def test_a_statement_that_does_more_than_read_is_refused(ask: Ask, tmp_path: Pat
         "read_parquet('/tmp/*.parquet')",
         "read_parquet('https://localhost/x.parquet')",
         "query('SELECT * FROM read_text(''/etc/hostname'')')",
+        "query_table('ru' || 'ns')",
+        "\"query\"('FROM ru' || 'ns')",
+        "query /* */ ('FROM ru' || 'ns')",
     ],
 )
 def test_a_statement_reaches_nothing_but_the_tables(ask: Ask, source: str) -> None:
