@@ -37,8 +37,13 @@ class ObjectCache:
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-                file.write(data)
-            Path(file.name).replace(path)
+                new = Path(file.name)
+            try:
+                new.write_bytes(data)
+                new.replace(path)
+            except OSError:
+                new.unlink()
+                raise
 
     def put_file(self, name: str, source: Path) -> None:
         """Move a file of the same file system into the cache."""

@@ -21,6 +21,8 @@ from farshore.clock import Clock
 from farshore.errors import FarshoreError, StoreUnavailable
 from farshore.stores.base import Body, Store
 
+_LOOK_AGAIN_S = 0.2  # how late a deadline may be noticed
+
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
@@ -152,25 +154,33 @@ class Fanout:
             return self._lanes[replica].finished
 
     def _wait_for_room(self) -> None:
-        deadline = self._clock.monotonic_s() + self._window_wait_s
+        deadline: float | None = None
         while True:
             laggards = [
                 name for name, lane in self._lanes.items() if not lane.left_behind and lane.lag() >= self._window
             ]
             if not laggards or self._aborted:
                 return
-            working = [lane for lane in self._lanes.values() if not lane.left_behind]
-            left_s = deadline - self._clock.monotonic_s()
-            if left_s <= 0 and len(laggards) < len(working):
-                for name in laggards:
-                    lane = self._lanes[name]
-                    lane.left_behind = True
-                    lane.error = StoreUnavailable(
-                        f"{name} fell {self._window} packs behind and was waited for {self._window_wait_s:g} s"
-                    )
-                    lane.queue.clear()
+            working = sum(not lane.left_behind for lane in self._lanes.values())
+            now = self._clock.monotonic_s()
+            if len(laggards) == working:
+                deadline = None  # all are slow, so nobody waits for anybody
+            elif deadline is None:
+                deadline = now + self._window_wait_s
+            elif now >= deadline:
+                self._leave_laggards(laggards)
                 return
-            self._changed.wait(timeout=max(min(left_s, 1.0), 0.05))
+            self._changed.wait(timeout=_LOOK_AGAIN_S)
+
+    def _leave_laggards(self, laggards: list[str]) -> None:
+        for name in laggards:
+            lane = self._lanes[name]
+            lane.left_behind = True
+            lane.error = lane.error or StoreUnavailable(
+                f"{name} fell {self._window} packs behind and was waited for {self._window_wait_s:g} s"
+            )
+            lane.queue.clear()
+        self._changed.notify_all()
 
     def _next(self, lane: _Lane, flying: dict[Future[None], Parcel]) -> Parcel | None:
         with self._changed:

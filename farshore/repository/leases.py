@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from farshore import limits
 from farshore.clock import Clock
@@ -100,11 +101,7 @@ class LeaseHolder:
             self._thread.join(timeout=limits.READ_TIMEOUT_S)
         name = names.lease(self._lease.lease, None)
         body = self._seal(replace(self._lease, state="ended"), name)
-        for store in self._stores.values():
-            try:
-                store.put(name, body)
-            except FarshoreError:
-                continue  # an unended lease only expires later
+        self._put_everywhere(name, body)  # where that fails, the lease only expires later
 
     def _renew(self) -> None:
         while not self._clock.wait_s(limits.LEASE_BEAT_S, self._stop):
@@ -117,16 +114,24 @@ class LeaseHolder:
         self._lease = replace(self._lease, expires_utc=expires)
         name = names.lease(self._lease.lease, self._lease.beat)
         body = self._seal(self._lease, name)
-        failed: dict[str, FarshoreError] = {}
-        for replica, store in self._stores.items():
+        return self._put_everywhere(name, body, expires)
+
+    def _put_everywhere(self, name: str, body: bytes, expires: datetime | None = None) -> dict[str, FarshoreError]:
+        """Put at all replicas at once: one that does not answer must not let the lease run out at the others."""
+
+        def put(replica: str) -> FarshoreError | None:
             try:
-                store.put(name, body)
+                self._stores[replica].put(name, body)
             except FarshoreError as error:
-                failed[replica] = error
-                continue
-            with self._lock:
-                self._expires[replica] = expires
-        return failed
+                return error
+            if expires is not None:
+                with self._lock:
+                    self._expires[replica] = expires
+            return None
+
+        with ThreadPoolExecutor(max(len(self._stores), 1), thread_name_prefix="lease") as pool:
+            errors = dict(zip(self._stores, pool.map(put, self._stores), strict=True))
+        return {replica: error for replica, error in errors.items() if error is not None}
 
     def _seal(self, lease: Lease, name: str) -> bytes:
         return seal_object(

@@ -1,0 +1,306 @@
+"""Order, barriers, back-pressure: what a replica shows is always honest, and a slow one stalls nobody for long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from farshore import limits
+from farshore.clock import FixedClock, SystemClock
+from farshore.errors import StoreDenied, StoreUnavailable
+from farshore.repository.fanout import Fanout, Parcel
+from farshore.stores.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_call, from_call
+from farshore.stores.memory import MemoryStore
+from tests.unit.repository.stores import GatedStore
+
+CLOCK = FixedClock()
+
+
+def pack(number: int) -> Parcel:
+    return Parcel(f"packs/{number}", b"p" * number, number, barrier=False)
+
+
+def barrier(name: str) -> Parcel:
+    return Parcel(name, name.encode(), len(name), barrier=True)
+
+
+def fanout(*replicas: str, window_packs: int = 100, window_wait_s: float = 60.0) -> Fanout:
+    return Fanout(replicas=replicas, clock=SystemClock(), window_packs=window_packs, window_wait_s=window_wait_s)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.002)
+
+
+def started(call: Callable[[], None]) -> tuple[ThreadPoolExecutor, Future[None]]:
+    pool = ThreadPoolExecutor(1)
+    return pool, pool.submit(call)
+
+
+def test_everything_reaches_every_replica() -> None:
+    queues = fanout("a", "b", "c")
+    stores = {name: GatedStore(clock=CLOCK) for name in "abc"}
+    parcels = [barrier("key"), *(pack(number) for number in range(30)), barrier("index"), pack(99), barrier("manifest")]
+    with ThreadPoolExecutor(3) as pool:
+        drains = [pool.submit(queues.drain, name, store) for name, store in stores.items()]
+        for parcel in parcels:
+            queues.offer(parcel)
+        queues.end()
+        for drain in drains:
+            drain.result()
+    for name, store in stores.items():
+        assert {info.name: info.size for info in store.list()} == {one.name: one.size for one in parcels}
+        assert queues.finished(name)
+        assert sorted(queues.acknowledged(name)) == sorted((one.name, one.size) for one in parcels)
+
+
+def test_a_barrier_waits_for_all_before_it_and_holds_all_behind_it() -> None:
+    queues, store = fanout("a"), GatedStore(clock=CLOCK, is_open=False)
+    for parcel in (barrier("key"), pack(1), pack(2), pack(3), barrier("index"), pack(4), barrier("manifest")):
+        queues.offer(parcel)
+    queues.end()
+    pool, drain = started(lambda: queues.drain("a", store))
+    with pool:
+        until(lambda: store.begun == ["key"])
+        store.open()
+        drain.result()
+    assert store.done[0] == "key"
+    assert set(store.done[1:4]) == {"packs/1", "packs/2", "packs/3"}
+    assert store.done[4:] == ["index", "packs/4", "manifest"]
+
+
+def test_nothing_passes_a_barrier_that_has_not_been_acknowledged() -> None:
+    queues, store = fanout("a"), GatedStore(clock=CLOCK, is_open=False)
+    queues.offer(pack(1))
+    queues.offer(barrier("index"))
+    queues.offer(pack(2))
+    queues.end()
+    pool, drain = started(lambda: queues.drain("a", store))
+    with pool:
+        until(lambda: store.begun == ["packs/1"])
+        time.sleep(0.05)
+        assert store.begun == ["packs/1"]
+        store.open()
+        drain.result()
+
+
+def test_packs_of_one_replica_travel_together() -> None:
+    queues, store = fanout("a"), GatedStore(clock=CLOCK, is_open=False)
+    for number in range(20):
+        queues.offer(pack(number))
+    queues.end()
+    pool, drain = started(lambda: queues.drain("a", store))
+    with pool:
+        until(lambda: len(store.begun) == limits.UPLOADS_PER_REPLICA)
+        store.open()
+        drain.result()
+    assert store.at_once_max == limits.UPLOADS_PER_REPLICA
+
+
+def test_the_sealing_thread_waits_while_a_replica_is_a_window_behind() -> None:
+    queues, store = fanout("a", window_packs=3), GatedStore(clock=CLOCK, is_open=False)
+    offered: list[int] = []
+
+    def offer() -> None:
+        for number in range(10):
+            queues.offer(pack(number))
+            offered.append(number)
+        queues.end()
+
+    with ThreadPoolExecutor(2) as pool:
+        sealing, drain = pool.submit(offer), pool.submit(queues.drain, "a", store)
+        until(lambda: len(offered) == 3)
+        time.sleep(0.1)
+        assert len(offered) == 3
+        store.open()
+        sealing.result()
+        drain.result()
+    assert len(store.done) == 10
+
+
+def test_barriers_need_no_room() -> None:
+    queues = fanout("a", window_packs=1)
+    queues.offer(pack(1))
+    for number in range(5):
+        queues.offer(barrier(f"small-{number}"))
+
+
+def test_a_slow_replica_is_waited_for_and_then_left_behind() -> None:
+    """The clock stands still until the test moves it, so the wait is told apart from none at all."""
+    clock = FixedClock()
+    queues = Fanout(replicas=["fast", "slow"], clock=clock, window_packs=2, window_wait_s=120.0)
+    fast, slow = GatedStore(clock=CLOCK), GatedStore(clock=CLOCK, is_open=False)
+    offered: list[int] = []
+
+    def offer() -> None:
+        for number in range(6):
+            queues.offer(pack(number))
+            offered.append(number)
+        queues.end()
+
+    with ThreadPoolExecutor(3) as pool:
+        sealing = pool.submit(offer)
+        drains = [pool.submit(queues.drain, "fast", fast), pool.submit(queues.drain, "slow", slow)]
+        until(lambda: len(offered) == 2 and len(fast.done) == 2)
+        time.sleep(0.1)
+        assert queues.at_work == ("fast", "slow")
+        assert len(offered) == 2
+        clock.advance(121)
+        sealing.result()
+        drains[0].result()
+        assert [name for name in ("fast", "slow") if name in queues.at_work] == ["fast"]
+        assert queues.finished("fast")
+        slow.open()
+        drains[1].result()
+    assert len(fast.done) == 6
+    assert not queues.finished("slow")
+    error = queues.error_of("slow")
+    assert isinstance(error, StoreUnavailable)
+    assert "2 packs behind" in error.message
+    assert set(slow.done) == {"packs/0", "packs/1"}
+
+
+def test_nobody_is_left_behind_when_all_are_slow() -> None:
+    clock = FixedClock()
+    queues = Fanout(replicas=["a", "b"], clock=clock, window_packs=1, window_wait_s=1.0)
+    queues.offer(pack(0))
+    pool, offer = started(lambda: queues.offer(pack(1)))
+    with pool:
+        clock.advance(100)
+        time.sleep(0.15)
+        assert queues.at_work == ("a", "b")
+        assert not offer.done()
+        stores = [GatedStore(clock=CLOCK), GatedStore(clock=CLOCK)]
+        offer.add_done_callback(lambda _: queues.end())
+        with ThreadPoolExecutor(2) as drains:
+            list(drains.map(queues.drain, "ab", stores))
+    assert [len(store.done) for store in stores] == [2, 2]
+
+
+@pytest.mark.parametrize("call", range(1, 7))
+@pytest.mark.parametrize("fault", [FAIL, LOSE_REPLY], ids=["fail", "lose-reply"])
+def test_a_drain_that_failed_continues_where_it_stopped(call: int, fault: Fault) -> None:
+    queues, inner = fanout("a"), MemoryStore(clock=CLOCK)
+    parcels = [barrier("key"), pack(1), pack(2), barrier("index"), pack(3), barrier("manifest")]
+    for parcel in parcels:
+        queues.offer(parcel)
+    queues.end()
+    store = FaultyStore(inner, clock=CLOCK, plan=at_call(call, fault))
+    with pytest.raises(StoreUnavailable):
+        queues.drain("a", store)
+    assert not queues.finished("a")
+    queues.drain("a", store)
+    assert queues.finished("a")
+    assert sorted(queues.acknowledged("a")) == sorted((one.name, one.size) for one in parcels)
+    puts = [one.name for one in store.calls if one.verb == "put"]
+    for position in (0, 3, 5):  # each barrier still came after everything before it
+        name = parcels[position].name
+        assert all(puts.index(earlier.name) <= puts.index(name) for earlier in parcels[:position])
+    assert len(puts) <= len(parcels) + limits.UPLOADS_PER_REPLICA
+    assert {info.name for info in inner.list()} == {one.name for one in parcels}
+
+
+def test_one_failing_replica_does_not_disturb_the_others() -> None:
+    queues = fanout("good", "bad", window_packs=2)
+    good = GatedStore(clock=CLOCK)
+    bad = FaultyStore(MemoryStore(clock=CLOCK), clock=CLOCK, plan=from_call(3, Fault(FaultKind.FAIL, StoreDenied)))
+
+    def drain_bad() -> None:
+        with pytest.raises(StoreDenied):
+            queues.drain("bad", bad)
+        queues.leave_behind("bad", StoreDenied("revoked"))
+
+    with ThreadPoolExecutor(2) as pool:
+        drains = [pool.submit(queues.drain, "good", good), pool.submit(drain_bad)]
+        for number in range(12):
+            queues.offer(pack(number))
+        queues.end()
+        for drain in drains:
+            drain.result()
+    assert len(good.done) == 12
+    assert queues.finished("good")
+    assert not queues.finished("bad")
+    assert isinstance(queues.error_of("bad"), StoreDenied)
+    assert queues.error_of("good") is None
+
+
+def test_the_first_reason_for_leaving_a_replica_behind_is_kept() -> None:
+    queues = fanout("a", "b")
+    queues.leave_behind("a", StoreDenied("first"))
+    queues.leave_behind("a", StoreUnavailable("second"))
+    assert isinstance(queues.error_of("a"), StoreDenied)
+    assert queues.at_work == ("b",)
+
+
+def test_a_replica_left_behind_drains_at_once_and_is_not_finished() -> None:
+    queues = fanout("a", "b")
+    queues.offer(pack(1))
+    queues.leave_behind("a", StoreDenied("away"))
+    store = GatedStore(clock=CLOCK)
+    queues.drain("a", store)
+    assert store.begun == []
+    assert not queues.finished("a")
+
+
+def test_an_aborted_run_stops_everybody() -> None:
+    queues, store = fanout("a", window_packs=2), GatedStore(clock=CLOCK, is_open=False)
+
+    def offer_all() -> None:
+        for number in range(10):
+            queues.offer(pack(number))
+
+    with ThreadPoolExecutor(2) as pool:
+        offer = pool.submit(offer_all)
+        drain = pool.submit(queues.drain, "a", store)
+        until(lambda: len(store.begun) == 2)
+        queues.abort()
+        with pytest.raises(StoreUnavailable, match="stopped"):
+            offer.result()
+        store.open()
+        with pytest.raises(StoreUnavailable, match="stopped"):
+            drain.result()
+    assert not queues.finished("a")
+    assert len(store.done) == 2
+
+
+def test_an_aborted_run_sends_nothing_more_when_asked_again() -> None:
+    queues, store = fanout("a"), GatedStore(clock=CLOCK)
+    queues.offer(pack(1))
+    queues.abort()
+    with pytest.raises(StoreUnavailable):
+        queues.drain("a", store)
+    assert store.begun == []
+
+
+def test_a_drain_waits_for_parcels_that_come_late() -> None:
+    queues, store = fanout("a"), GatedStore(clock=CLOCK)
+    pool, drain = started(lambda: queues.drain("a", store))
+    with pool:
+        for number in range(3):
+            time.sleep(0.02)
+            queues.offer(pack(number))
+            until(lambda number=number: len(store.done) == number + 1)  # type: ignore[misc]
+        assert not drain.done()
+        queues.end()
+        drain.result()
+    assert queues.finished("a")
+
+
+def test_an_error_is_told_without_waiting_for_the_next_parcel() -> None:
+    """A replica that refuses is told while the source is still being read, so a large file does not hide it."""
+    queues = fanout("a")
+    store = FaultyStore(MemoryStore(clock=CLOCK), clock=CLOCK, plan=at_call(1, Fault(FaultKind.FAIL, StoreDenied)))
+    pool, drain = started(lambda: queues.drain("a", store))
+    with pool:
+        queues.offer(pack(1))
+        try:
+            with pytest.raises(StoreDenied):
+                drain.result(timeout=10)
+        finally:
+            queues.end()
