@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +24,7 @@ from farshore.errors import ConfigInvalid, Conflict, FarshoreError, ObjectCorrup
 from farshore.limits import AUDIT_FILE_ROWS_MAX
 from farshore.stores.base import Store
 
+_WRITER_ID = re.compile("[0-9a-f]{32}")
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
@@ -245,15 +248,14 @@ def open_writer_id(state_dir: Path, repository_id: str, clock: Clock) -> str:
     path = directory / "writer"
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not _WRITER_ID.fullmatch(path.read_text(encoding="latin-1")):
+            path.unlink()  # spoilt by a power cut: a new chain begins
         if not path.exists():
             fresh = directory / f"writer.{clock.random_bytes(8).hex()}"
             fresh.write_text(clock.random_bytes(16).hex(), encoding="ascii")
-            try:
+            with suppress(FileExistsError):  # another process was first
                 os.link(fresh, path)
-            except FileExistsError:
-                pass  # another process was first
-            finally:
-                fresh.unlink()
+            fresh.unlink()
         return path.read_text(encoding="ascii")
     except OSError as error:
         raise ConfigInvalid(

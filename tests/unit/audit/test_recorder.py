@@ -346,6 +346,16 @@ def test_hosts_have_chains_of_their_own(recorder: Recorder, stores: Mapping[str,
     assert _findings(stores["vault"]) == []
 
 
+def test_a_spoilt_writer_id_begins_a_new_chain(tmp_path: Path) -> None:
+    first = open_writer_id(tmp_path, REPOSITORY, SystemClock())
+    (place,) = tmp_path.rglob("writer")
+    for spoilt in (b"", bytes(32), b"\xff"):
+        place.write_bytes(spoilt)
+        again = open_writer_id(tmp_path, REPOSITORY, SystemClock())
+        assert len(bytes.fromhex(again)) == 16
+        assert again != first
+
+
 def test_one_host_may_run_many_at_once(stores: Mapping[str, Store], tmp_path: Path) -> None:
     clock = SystemClock()
     start = threading.Barrier(8)
