@@ -55,6 +55,11 @@ def test_each_help_has_a_description_an_example_and_exit_codes(
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_exit_codes_of_one_command_alone_are_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "  3  done with warnings: a replica was left behind" in help_of(("backup",), capsys)
+    assert " 80  backup-overdue" in help_of(("status",), capsys)
+
+
 @pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
 def test_the_handbook_names_every_command_and_option(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
