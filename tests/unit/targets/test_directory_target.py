@@ -277,7 +277,6 @@ def test_where_no_more_links_can_be_made_the_content_is_copied(target: Directory
     else:
         pytest.skip("this file system knows no limit of links")
     target.make(other(b"copy", EntryKind.HARDLINK, b"f", size=entry.size, mode=0o640, mtime_ns=2_000))
-    subprocess.run(["rm", "-rf", place / "more"], check=True) if made < 3 else None
     target.finish()
     copy = (place / "copy").stat()
     assert copy.st_nlink == 1
