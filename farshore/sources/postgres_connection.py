@@ -33,6 +33,7 @@ _DEFAULTS = {
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
+_WARNINGS_MAX = 1000  # one for each file that the server leaves out; a person reads no more
 _FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 _MAY_REPLICATE = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
@@ -257,7 +258,7 @@ class ReplicationSession:
         return "; ".join([text, *(said for _, said in self.warnings[:3])])
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
-        if notice.severity_nonlocalized == "WARNING":
+        if notice.severity_nonlocalized == "WARNING" and len(self.warnings) < _WARNINGS_MAX:
             self.warnings.append((notice.source_function or "", self._server.clean(notice.message_primary or "")))
 
 
