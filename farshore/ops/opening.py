@@ -28,8 +28,6 @@ from farshore.repository.keys import KeySet
 from farshore.repository.repository import Replica, Repository
 from farshore.sources.base import Source
 from farshore.sources.directory import DirectorySource
-from farshore.sources.postgres import PostgresSource
-from farshore.sources.sqlite import SqliteSource
 from farshore.stores.metered import MeteredStore
 from farshore.stores.opening import open_store
 from farshore.stores.retrying import RetryingStore
@@ -193,7 +191,11 @@ def open_source(config: Config, name: str, *, clock: Clock) -> Source:
             clock=clock,
         )
     if isinstance(source, SqliteConfig):
+        from farshore.sources.sqlite import SqliteSource
+
         return SqliteSource(name=name, path=source.path, clock=clock)
+    from farshore.sources.postgres import PostgresSource  # its driver takes a third of a second to import
+
     return PostgresSource(name=name, dsn=config.reveal(source.dsn), clock=clock)
 
 

@@ -114,12 +114,14 @@ class WriteBack:
             self._start(_writing(self._target, piece, part, view))
         if piece.last:
             self._wait()
-            self._target.settle(entry)
+            self._open = None
             if not state.failed and state.hasher.digest() != piece.row.content_hash:
                 state.failed = "its content does not hash to what the manifest says"
             if state.failed:
-                self.lost.append(Problem(entry.path, "lost", state.failed))
-            self._open = None
+                self._target.discard(entry)
+                self._lose(piece, state.failed)
+            else:
+                self._target.settle(entry)
 
     def _lose(self, piece: Piece, message: str) -> None:
         """Leave a file out: a wrong one is worse than none."""

@@ -15,12 +15,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid
-from farshore.stores.azure import AzureStore
 from farshore.stores.base import NAME_LENGTH_MAX, Store, is_name
 from farshore.stores.directory import DirectoryStore
-from farshore.stores.gcs import GcsStore
 from farshore.stores.memory import MemoryStore, shared_shelf
-from farshore.stores.s3 import S3Store
 
 _FORMS = {
     "s3": "s3://bucket/prefix",
@@ -65,13 +62,20 @@ def open_store(
     given = {name: value for name, value in (credentials or {}).items() if value}
     _check_credentials(url, scheme, given)
     endpoint = _check_endpoint(url, scheme, endpoint)
+    # An SDK takes up to a second and 30 MB to import, so a store's module is imported by whoever has such a replica.
     match scheme:
         case "s3":
+            from farshore.stores.s3 import S3Store
+
             region_name = region.rpartition(":")[2] or _REGION_DEFAULT
             return S3Store(bucket=place, prefix=prefix, endpoint=endpoint, region_name=region_name, credentials=given)
         case "gs":
+            from farshore.stores.gcs import GcsStore
+
             return GcsStore(bucket=place, prefix=prefix, endpoint=endpoint, credentials=given, clock=clock)
         case "az":
+            from farshore.stores.azure import AzureStore
+
             return AzureStore(container=place, prefix=prefix, endpoint=endpoint, credentials=given)
         case "file":
             return DirectoryStore(path=Path(place), clock=clock)
