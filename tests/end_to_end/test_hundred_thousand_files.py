@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.setting import Setting, rsync_differences
+from tests.end_to_end.setting import Place, Setting, rsync_differences
 
 ENTRIES = 100_000
 
@@ -21,7 +21,9 @@ def test_a_hundred_thousand_real_files_restore_identical(tmp_path: Path) -> None
     tree = tmp_path / "tree"
     tree.mkdir()
     _fill(tree)
-    places = {name: {"url": (tmp_path / name).as_uri(), "endpoint": None, "credentials": {}} for name in ("one", "two")}
+    places: dict[str, Place] = {
+        name: {"url": (tmp_path / name).as_uri(), "endpoint": None, "credentials": {}} for name in ("one", "two")
+    }
     for name in places:
         (tmp_path / name).mkdir()
     setting = Setting(tmp_path, places, {"tree": f'type = "directory"\npath = "{tree}"'})

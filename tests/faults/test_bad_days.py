@@ -19,7 +19,7 @@ from farshore.ops.backup import run_backup
 from farshore.ops.opening import Need, open_repository, open_source
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace
-from tests.end_to_end.setting import Setting
+from tests.end_to_end.setting import Place, Setting
 from tests.faults.world import fingerprint
 
 
@@ -34,7 +34,7 @@ def _small_disk(path: Path, megabytes: int) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def _place(path: Path) -> dict[str, object]:
+def _place(path: Path) -> Place:
     path.mkdir(exist_ok=True)
     return {"url": path.as_uri(), "endpoint": None, "credentials": {}}
 
@@ -101,8 +101,12 @@ def test_revoked_credentials_are_told_from_trouble_that_passes(tmp_path: Path, f
 def test_a_server_killed_in_mid_upload_is_left_behind_and_comes_back(tmp_path: Path) -> None:
     with SeaweedServer() as server:
         server.create_bucket("copies")
-        s3 = {"url": server.url("copies", "farshore"), "endpoint": server.address, "credentials": server.credentials}
-        places = {"frankfurt": s3, **{n: _place(tmp_path / n) for n in ("one", "two")}}
+        s3: Place = {
+            "url": server.url("copies", "farshore"),
+            "endpoint": server.address,
+            "credentials": server.credentials,
+        }
+        places: dict[str, Place] = {"frankfurt": s3, **{n: _place(tmp_path / n) for n in ("one", "two")}}
         setting = Setting(tmp_path, places, {"home": _source(tmp_path, 150)})
         setting.initialize()
         with open_repository(setting.config, need=Need.WRITE, clock=setting.clock) as repository:
