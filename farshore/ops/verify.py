@@ -7,7 +7,7 @@ hand.
 
 from __future__ import annotations
 
-import random
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -210,9 +210,9 @@ def _check_fragments(repository: Repository, check: _Check) -> None:
 def _check_packs(check: _Check, percent: float, progress: ProgressCallback, run_id: str) -> None:
     """Read a sample of the packs whole; a pack's name is the hash of its bytes, so this needs no key."""
     packs = sorted(name for name in check.sizes if names.parse_pack(name))
-    if percent < _FULL:
-        count = -(-int(len(packs) * percent) // int(_FULL)) if percent else 0
-        packs = sorted(random.Random(run_id).sample(packs, min(count, len(packs))))  # noqa: S311 - a sample
+    if percent < _FULL:  # ordered by a hash of run and name, so that each run takes another sample
+        packs.sort(key=lambda name: blake3(f"{run_id} {name}".encode()).digest())
+        packs = packs[: math.ceil(len(packs) * percent / _FULL)]
     total = sum(check.sizes[name] for name in packs)
     done = 0
     with ThreadPoolExecutor(_THREADS) as pool:
