@@ -78,19 +78,23 @@ class Output:
     def note(self, text: str) -> None:
         """Say on standard error what is about to happen or what comes next; nothing with `--json` or `--quiet`."""
         if not self.json and not self.quiet:
-            self.stderr.write(f"{text}\n")
-            self.stderr.flush()
+            self._aside(text)
 
     def warning(self, text: str) -> None:
         """Say on standard error what a person should look at; with `--json` as a record too."""
         self.raw({"type": "warning", "message": text})
-        self.stderr.write(f"warning: {text}\n")
+        self._aside(f"warning: {text}")
 
     def error(self, error: FarshoreError, about: str = "") -> None:
         """Say on standard error what failed; with `--json` as a record too."""
         record = error_record(error)
         self.raw({**record, "source": about} if about else record)
-        self.stderr.write(f"{error_text(error, about)}\n")
+        self._aside(error_text(error, about))
+
+    def _aside(self, text: str) -> None:
+        """Write to standard error after what standard output has so far: a log of both reads in order."""
+        self.stdout.flush()
+        self.stderr.write(f"{text}\n")
         self.stderr.flush()
 
     def table(

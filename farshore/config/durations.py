@@ -26,7 +26,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return `duration` the way `parse_duration` reads it, by its two largest units below a week; `0s` below a second."""
+    """Return `duration` as `parse_duration` reads it, by its two largest units below a week; `0s` below a second."""
     left_s = int(duration.total_seconds())
     parts: list[str] = []
     for unit in "dhms":
