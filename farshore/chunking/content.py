@@ -1,4 +1,4 @@
-"""Cut general content into chunks: FastCDC (Xia et al., 2020; normalised chunking). Pure.
+"""Cut general content into chunks: FastCDC (Xia et al., 2020; normalized chunking). Pure.
 
 Cut points are a compatibility promise: they depend only on the header's sizes and the repository's seed.
 """

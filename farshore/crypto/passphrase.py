@@ -35,7 +35,7 @@ class PassphraseCost:
 
 
 def key_from_passphrase(passphrase: str, salt: bytes, cost: PassphraseCost) -> bytes:
-    """Return 32 key bytes. The passphrase is normalised (NFC), so it types alike on every keyboard."""
+    """Return 32 key bytes. The passphrase is normalized (NFC), so it types alike on every keyboard."""
     text = unicodedata.normalize("NFC", passphrase).encode()
     cost.checked()
     kdf = Argon2id(

@@ -65,7 +65,7 @@ def _footer_anywhere(repository: Repository, replicas: Sequence[Replica], pack_i
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """Neighbouring segments of one pack, read by one request."""
+    """Neighboring segments of one pack, read by one request."""
 
     pack: int
     start: int
