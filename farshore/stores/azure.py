@@ -43,7 +43,7 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
 )
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import body_bytes, body_pieces, compare_present, open_body
 from farshore.stores.listing import in_order
 
@@ -59,8 +59,8 @@ class _BeyondEnd(Exception):
     """A range starts behind the blob's last byte."""
 
 
-# Codes first: one status stands for several things. What is in neither table passes when it is 500 or above, and is a
-# refusal that no retry cures below that.
+# Codes first: one status stands for several things. What is in neither table is a refusal that no retry cures when it
+# is a 4xx; the rest comes from a service or gateway in trouble.
 _BY_CODE: dict[str, type[Exception]] = {
     "BlobAlreadyExists": _Exists,
     "BlobImmutableDueToPolicy": _Exists,
@@ -194,8 +194,7 @@ class AzureStore:
 
     def head(self, name: str) -> ObjectInfo:
         with self._boundary("head", name):
-            properties = self._blob(name).get_blob_properties()
-        return _info(name, properties)
+            return _info(name, self._blob(name).get_blob_properties())
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return in_order(self._listed(prefix), self.url)
@@ -220,7 +219,7 @@ class AzureStore:
                 raw_response_hook=lambda answer: dates.append(answer.http_response.headers["Date"]),
             )
             next(iter(blobs), None)
-        return parsedate_to_datetime(dates[0]).astimezone(UTC)
+            return parsedate_to_datetime(dates[0]).astimezone(UTC)
 
     def close(self) -> None:
         self._container.close()
@@ -240,8 +239,11 @@ class AzureStore:
             raised = _answered(error, verb, place)
         except (AzureError, HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
             raised = StoreUnavailable(f"{place}: {_text(error)}")
-        except ValueError as error:  # a connection string or key of the wrong form
-            raised = StoreDenied(f"{place}: {_text(error)}")
+        except NONSENSE as error:
+            if verb == "open":
+                raised = StoreDenied(f"{place}: the connection string, account or key is of the wrong form")
+            else:
+                raised = StoreUnavailable(f"{place}: no answer of Azure ({type(error).__name__})")
         else:
             return
         raise raised from None
@@ -257,7 +259,7 @@ def _answered(error: HttpResponseError, verb: str, place: str) -> Exception:
         return (StoreDenied if isinstance(error, ClientAuthenticationError) else StoreUnavailable)(text)
     if status == 404 and verb in ("list", "now_utc"):
         return BucketNotFound(text)
-    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreUnavailable if status >= 500 else StoreDenied)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable)
     return kind(text)
 
 

@@ -28,6 +28,9 @@ Body = bytes | bytearray | memoryview | Path
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-=/")
 NAME_LENGTH_MAX = 512  # with a prefix this stays under the 1,024 bytes that S3, GCS and Azure allow
 
+# What SDKs raise when an answer is not the service's: a gateway's page, a login form, half a document.
+NONSENSE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 
 class PutOutcome(StrEnum):
     """Whether this call made the object, or found the same bytes there."""

@@ -50,7 +50,7 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
 )
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
 from farshore.stores.listing import in_order
 
@@ -70,7 +70,7 @@ class _BeyondEnd(Exception):
     """A range starts behind the object's last byte."""
 
 
-# What is not here passes when it is 500 or above, and is a refusal that no retry cures below that.
+# What is not here is a refusal that no retry cures when it is a 4xx; the rest comes from something in trouble.
 _BY_STATUS: dict[int, type[Exception]] = {
     404: ObjectNotFound,
     408: StoreUnavailable,
@@ -157,7 +157,7 @@ class GcsStore:
             reported = self._put_large(name, body, checksum) if large else self._put_at_once(name, body, checksum)
         except _Exists:
             return compare_present(self, name, body, _digest)
-        if base64.b64decode(reported) != checksum:
+        if reported != checksum:
             raise ObjectCorrupt(f"put {self.url}/{name}: the service kept other bytes than were sent")
         return PutOutcome.CREATED
 
@@ -184,7 +184,7 @@ class GcsStore:
         with self._boundary("head", name):
             blob = self._blob(name)
             blob.reload(timeout=self._timeout_s, retry=None)
-        return _info(name, blob)
+            return _info(name, blob)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return in_order(self._listed(prefix), self.url)
@@ -210,7 +210,7 @@ class GcsStore:
         with self._boundary("now_utc"):
             address = f"{self._endpoint}/storage/v1/b/{self._bucket_name}/o"
             response = _checked(self._session.get(address, params={"maxResults": 1}, timeout=self._timeout_s))
-        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+            return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
 
     def close(self) -> None:
         with self._lock:
@@ -220,7 +220,7 @@ class GcsStore:
 
     # --- uploads ------------------------------------------------------------------------------------------------------
 
-    def _put_at_once(self, name: str, body: Body, checksum: bytes) -> str:
+    def _put_at_once(self, name: str, body: Body, checksum: bytes) -> bytes:
         """Send metadata and bytes in one request, without joining them in memory as the SDK would.
 
         Returns:
@@ -239,9 +239,9 @@ class GcsStore:
                 data=related,
                 timeout=self._timeout_s,
             )
-            return str(_checked(response).json().get("crc32c", ""))
+            return base64.b64decode(_checked(response).json()["crc32c"])
 
-    def _put_large(self, name: str, body: Body, checksum: bytes) -> str:
+    def _put_large(self, name: str, body: Body, checksum: bytes) -> bytes:
         """Send a large body in chunks of one resumable upload; return the CRC32C kept."""
         with self._boundary("put", name), open_body(body) as stream:
             blob = self._blob(name)
@@ -256,7 +256,7 @@ class GcsStore:
                 timeout=self._timeout_s,
                 retry=None,
             )
-            return str(blob.crc32c or "")
+            return base64.b64decode(blob.crc32c)
 
     # --- connections --------------------------------------------------------------------------------------------------
 
@@ -328,6 +328,8 @@ class GcsStore:
             raise (StoreUnavailable if passing else StoreDenied)(f"{place}: {_text(error)}") from error
         except (HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
             raise StoreUnavailable(f"{place}: {_text(error)}") from error
+        except NONSENSE as error:
+            raise StoreUnavailable(f"{place}: no answer of GCS ({type(error).__name__})") from error
 
     def _answered(self, error: sdk.GoogleAPICallError, verb: str, place: str) -> Exception:
         """Return the error for an answer of the service."""
@@ -337,7 +339,7 @@ class GcsStore:
             return self._not_found(verb, text)
         if status == 400 and verb == "put" and "crc32c" in error.message.lower():
             return StoreUnavailable(text)  # the bytes were altered on their way
-        return (_BY_STATUS.get(status) or (StoreUnavailable if status >= 500 else StoreDenied))(text)
+        return (_BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable))(text)
 
     def _not_found(self, verb: str, text: str) -> FarshoreError:
         """Tell a missing bucket from a missing object."""
@@ -354,7 +356,7 @@ class GcsStore:
 
 def _checked(response: requests.Response) -> requests.Response:
     """Return an answer that is one, or raise the SDK's error for it."""
-    if not response.ok:
+    if not 200 <= response.status_code < 300:
         raise sdk.from_http_response(response)  # type: ignore[no-untyped-call] # the SDK is half typed
     return response
 

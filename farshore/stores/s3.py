@@ -18,6 +18,7 @@ import boto3
 from awscrt.checksums import combine_crc64nvme, crc64nvme
 from botocore import exceptions as sdk
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from farshore.errors import (
@@ -39,7 +40,7 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
 )
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
 from farshore.stores.listing import in_order
 
@@ -201,13 +202,13 @@ class S3Store:
     def head(self, name: str) -> ObjectInfo:
         with self._boundary("head", name):
             response = self._client.head_object(Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED")
-        checksum = response.get("ChecksumCRC64NVME", "")
-        return ObjectInfo(
-            name=name,
-            size=response["ContentLength"],
-            modified_utc=response["LastModified"].astimezone(UTC),
-            checksum=f"crc64nvme:{base64.b64decode(checksum).hex()}" if checksum and "-" not in checksum else "",
-        )
+            checksum = response.get("ChecksumCRC64NVME", "")
+            return ObjectInfo(
+                name=name,
+                size=response["ContentLength"],
+                modified_utc=response["LastModified"].astimezone(UTC),
+                checksum=f"crc64nvme:{base64.b64decode(checksum).hex()}" if checksum and "-" not in checksum else "",
+            )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return in_order(self._listed(prefix), self.url)
@@ -234,7 +235,7 @@ class S3Store:
     def now_utc(self) -> datetime:
         with self._boundary("now_utc"):
             response = self._client.head_bucket(Bucket=self._bucket)
-        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
+            return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
 
     def close(self) -> None:
         self._client.close()
@@ -314,6 +315,8 @@ class S3Store:
             raise Bug(f"{place}: {_text(error)}") from error
         except (sdk.BotoCoreError, HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
             raise StoreUnavailable(f"{place}: {_text(error)}") from error
+        except (ResponseParserError, *NONSENSE) as error:
+            raise StoreUnavailable(f"{place}: no answer of S3 ({type(error).__name__})") from error
 
     def _answered(self, error: sdk.ClientError, verb: str, place: str) -> Exception:
         """Return the error for an answer of the service."""

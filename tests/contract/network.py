@@ -7,9 +7,9 @@ import re
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 MARK = b"<farshore-test-mark>"
 SPOILED = b"<farshore-test-mArk>"
@@ -50,6 +50,16 @@ class Relay:
             return True
 
 
+class QuietServer(socketserver.ThreadingTCPServer):
+    """A server for clients that hang up as they please."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing."""
+
+
 @contextlib.contextmanager
 def relay_to(target_port: int) -> Iterator[Relay]:
     """Run a relay on a port of its own."""
@@ -63,7 +73,7 @@ def relay_to(target_port: int) -> Iterator[Relay]:
             ):
                 _pump(relay, self.request, server)
 
-    with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+    with _serving(QuietServer(("127.0.0.1", 0), Handler)) as port:
         relay.port = port
         yield relay
 
@@ -71,6 +81,8 @@ def relay_to(target_port: int) -> Iterator[Relay]:
 def _pump(relay: Relay, client: socket.socket, server: socket.socket) -> None:
     """Pass bytes both ways until one side ends or an answer is to be lost."""
     losing = threading.Event()
+    for side in (client, server):
+        side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def upstream() -> None:
         with contextlib.suppress(OSError):
@@ -103,7 +115,17 @@ class Answer:
     cut: int | None = None
 
 
-Script = Callable[[str, str, bytes], Answer]  # method, path with query, body
+@dataclass(frozen=True)
+class Asked:
+    """What a client asked of a scripted server."""
+
+    method: str
+    path: str  # with the query
+    headers: Mapping[str, str]  # their names in lower case
+    body: bytes
+
+
+Script = Callable[[Asked], Answer]
 
 
 @contextlib.contextmanager
@@ -112,10 +134,12 @@ def answering(script: Script) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or each answer waits 40 ms for the client's acknowledgement
 
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            answer = script(self.command, self.path, self.rfile.read(length))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = script(Asked(self.command, self.path, headers, self.rfile.read(length)))
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(answer.body)))
             for name, value in answer.headers:
@@ -131,7 +155,7 @@ def answering(script: Script) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
             """Say nothing."""
 
-    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+    with _serving(QuietServer(("127.0.0.1", 0), Handler)) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -154,7 +178,6 @@ def closed_port() -> int:
 
 @contextlib.contextmanager
 def _serving(server: socketserver.TCPServer) -> Iterator[int]:
-    server.daemon_threads = True  # type: ignore[attr-defined] # of the threading mixin
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

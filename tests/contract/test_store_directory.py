@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half(tmp_path: Path, proc: str) 
 LIMITED = """
 import resource, sys
 from pathlib import Path
+from typing import Any
 from farshore.clock import SystemClock
 from farshore.errors import StoreFull
 from farshore.stores.directory import DirectoryStore
@@ -86,6 +89,7 @@ def test_a_limit_on_file_size_is_a_full_store(root: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Any
 from farshore.clock import SystemClock
 from farshore.stores.directory import DirectoryStore
 store = DirectoryStore(path=Path(sys.argv[1]), clock=SystemClock())
@@ -182,6 +186,33 @@ def test_objects_are_write_once_files_in_folders(root: Path, store: DirectorySto
     assert status.st_mode & 0o222 == 0
     assert status.st_nlink == 1
     assert sorted(str(path.relative_to(root)) for path in root.rglob("*")) == ["packs", "packs/aa", "packs/aa/one"]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["created", "present"])
+def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_answer(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """A power cut cannot be made here, so the calls that guard against it are looked at."""
+    if again:
+        store.put("packs/one", b"bytes")  # perhaps by a process that was killed before it could flush
+    events: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def seen_fsync(file: int) -> None:
+        events.append("flush folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "flush file")
+        fsync(file)
+
+    def seen_link(*arguments: Any, **options: Any) -> None:
+        events.append("name")
+        link(*arguments, **options)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(os, "link", seen_link)
+    assert store.put("packs/one", b"bytes") is (PutOutcome.PRESENT if again else PutOutcome.CREATED)
+    if again:
+        assert events == ["flush file", "flush folder"]
+    else:
+        assert events == ["flush folder", "flush file", "name", "flush folder"]  # the first: "packs" in the root
 
 
 def test_a_path_is_not_kept_open_or_changed(store: DirectoryStore, tmp_path: Path) -> None:
