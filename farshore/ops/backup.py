@@ -69,6 +69,7 @@ class _Work:
     fanout: Fanout
     presence: Presence
     base: BaseSnapshot | None
+    entries_before: int  # of the newest snapshot of this source
     outgoing: Outgoing
     committer: Committer
 
@@ -166,7 +167,10 @@ class BackupSession:
             repository=repository, fanout=fanout, presence=presence, holder=holder, unleased=failed, clock=self._clock
         )
         base = find_base(repository, source_id, commits)
-        self._work = _Work(snapshot_id, source_id, data_key, holder, fanout, presence, base, outgoing, committer)
+        before = commits[-1].counts.entries if commits else base.manifest.entries if base else 0
+        self._work = _Work(
+            snapshot_id, source_id, data_key, holder, fanout, presence, base, before, outgoing, committer
+        )
         return Begun(self.run_id, snapshot_id, self._source.name, fanout.at_work)
 
     def seal(self) -> SnapshotCounts:
@@ -310,6 +314,7 @@ class BackupSession:
                     page_map=page_map,
                     previous=previous,
                     previous_pages=pages_before,
+                    entries_before=work.entries_before,
                     progress=self._progress,
                 )
                 with self._source.capture() as capture:
@@ -436,9 +441,13 @@ def run_backup(
             return session.audit()
         with ThreadPoolExecutor(len(begun.replicas), thread_name_prefix="replicate") as pool:
             futures = [pool.submit(_replicate, session, name) for name in begun.replicas]
-            session.seal()
-            for future in futures:
-                future.result()
+            try:
+                session.seal()
+                for future in futures:
+                    future.result()
+            except BaseException:
+                session.stop()  # or an interrupt would wait until every queue is empty
+                raise
         session.commit()
         return session.audit()
     except FarshoreError as error:

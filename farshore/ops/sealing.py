@@ -22,11 +22,15 @@ from farshore.ops.reading import ContentReader, Earlier, FileRead
 from farshore.sources.base import Capture, Item
 
 
+class _GrownError(Exception):
+    """A small file has become so large since it was listed that a batch must not hold it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What became of one item of a batch, with the chunks it needs."""
+    """What became of one item of a batch, with the chunks it needs; `_Inline` when it must be streamed after all."""
 
-    result: ManifestRow | FileRead | Problem
+    result: ManifestRow | FileRead | Problem | _Inline
     chunks: list[Chunk]
 
 
@@ -39,6 +43,7 @@ class _Inline:
 
 
 _Unit = Slice | _Inline | Future[list[_Read]]
+_BATCHED_FILE_BYTES_MAX = limits.CHANGED_FILE_ATTEMPTS * limits.SMALL_FILE_BYTES_MAX  # what each attempt read is held
 
 
 class Sealer:
@@ -53,6 +58,7 @@ class Sealer:
         page_map: PagesWriter,
         previous: PreviousManifest | None,
         previous_pages: PageMap | None,
+        entries_before: int,
         progress: ProgressCallback,
     ) -> None:
         self._reader = reader
@@ -61,6 +67,7 @@ class Sealer:
         self._pages = page_map
         self._previous = previous
         self._previous_pages = previous_pages
+        self._entries_before = entries_before
         self._progress = progress
         self._pending: deque[_Unit] = deque()
         self._batch: list[Item] = []
@@ -97,7 +104,7 @@ class Sealer:
         facts = capture.finish()
         self._write_unsorted()
         self.problems += capture.problems()
-        before = self._previous.entries if self._previous else 0
+        before = self._entries_before
         if not allow_empty and self.counts.entries <= 1 < before and not self.counts.files:
             raise SourceMissing(
                 f"the source is empty now, and its last snapshot had {before:,} entries",
@@ -161,7 +168,11 @@ class Sealer:
                 results.append(_Read(ManifestRow(item.entry), []))
                 continue
             chunks: list[Chunk] = []
-            result = self._reader.read(item, _collect(chunks), attempts=limits.CHANGED_FILE_ATTEMPTS)
+            try:
+                result = self._reader.read(item, _collect(chunks), attempts=limits.CHANGED_FILE_ATTEMPTS)
+            except _GrownError:
+                results.append(_Read(_Inline(item, None), []))
+                continue
             results.append(_Read(result, chunks))
         return results
 
@@ -180,7 +191,10 @@ class Sealer:
             reads = unit.result()
             self._gatherer.add([chunk for read in reads for chunk in read.chunks])
             for read in reads:
-                self._finish(read.result)
+                if isinstance(read.result, _Inline):
+                    self._handle_inline(read.result)
+                else:
+                    self._finish(read.result)
         self._tell()
 
     def _handle_inline(self, unit: _Inline) -> None:
@@ -281,7 +295,13 @@ def _streamed(item: Item) -> bool:
 
 
 def _collect(chunks: list[Chunk]) -> Callable[[bytes, bytes | memoryview], None]:
+    held = 0
+
     def emit(chunk_id: bytes, data: bytes | memoryview) -> None:
+        nonlocal held
+        held += len(data)
+        if held > _BATCHED_FILE_BYTES_MAX:
+            raise _GrownError
         chunks.append((chunk_id, data))
 
     return emit

@@ -1,0 +1,173 @@
+"""A whole engine for tests: replicas in memory, keys by an identity so that nothing is slow, and ways to hurt it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.config.settings import ReplicaConfig, RepositoryConfig
+from farshore.format import names
+from farshore.model import BackupResult, RestoreResult, SnapshotInfo, VerifyResult
+from farshore.ops.backup import run_backup
+from farshore.ops.catalog import list_snapshots
+from farshore.ops.initialize import initialize
+from farshore.ops.keys import generate_identity
+from farshore.ops.opening import Need, open_repository
+from farshore.ops.restore import restore_snapshot
+from farshore.ops.verify import verify_repository
+from farshore.repository.repository import Repository
+from farshore.sources.base import Source
+from farshore.stores.base import Store
+from farshore.stores.memory import Shelf, shared_shelf
+from tests.unit.repository.clocks import StillClock
+
+_numbers = itertools.count()
+
+
+def fresh_memory_urls(*names_of: str) -> dict[str, str]:
+    """Return for each name the URL of a new, empty replica in this process's memory."""
+    number = next(_numbers)
+    return {name: f"memory://{os.getpid()}-{number}-{name}" for name in names_of}
+
+
+@dataclass
+class Engine:
+    """A repository with its replicas, seen from one host."""
+
+    root: Path
+    clock: Clock = field(default_factory=StillClock)
+    urls: dict[str, str] = field(default_factory=lambda: fresh_memory_urls("a", "b", "c"))
+    quorum: int = 2
+    host: str = "host"
+    restored: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(exist_ok=True)
+        self.identity = self.root / "identity"
+        self.repository_config = RepositoryConfig(quorum=self.quorum, identity=self.identity)
+        self.wrap: Callable[[str, Store], Store] = lambda _, store: store
+
+    @property
+    def state_dir(self) -> Path:
+        return self.root / self.host
+
+    @property
+    def config(self) -> Config:
+        return Config(
+            repository=self.repository_config,
+            replicas={name: ReplicaConfig(name, url) for name, url in self.urls.items()},
+            sources={},
+            state_dir=self.state_dir,
+        )
+
+    def initialize(self, *, write_only: bool = False) -> Engine:
+        recipient = generate_identity(self.identity)
+        initialize(self.config, write_only=write_only, recipients=[recipient], clock=self.clock)
+        return self
+
+    def at(self, host: str, *, reads: bool = True) -> Engine:
+        """Return the same repository as another host sees it: its own state, and perhaps no key to read with."""
+        other = replace(self, host=host)
+        if not reads:
+            credential = other.state_dir / "credential"
+            other.repository_config = replace(self.repository_config, identity=None, credential=credential)
+        return other
+
+    @contextmanager
+    def opened(self, need: Need = Need.READ, *, replica: str | None = None) -> Iterator[Repository]:
+        with open_repository(self.config, need=need, replica=replica, clock=self.clock) as repository:
+            repository.replicas = {
+                name: replace(one, store=self.wrap(name, one.store)) for name, one in repository.replicas.items()
+            }
+            yield repository
+
+    def backup(
+        self, source: Source, *, need: Need = Need.WRITE, identity: str = "", allow_empty: bool = False
+    ) -> BackupResult:
+        with self.opened(need) as repository:
+            return run_backup(repository, source, identity=identity, allow_empty=allow_empty, clock=self.clock)
+
+    def snapshots(self, source: str | None = None) -> list[SnapshotInfo]:
+        with self.opened() as repository:
+            return list_snapshots(repository, source)
+
+    def restore(
+        self, snapshot_id: str, *, replica: str | None = None, include: Sequence[str] = ()
+    ) -> tuple[RestoreResult, dict[bytes, bytes | None]]:
+        """Restore into a new directory; return the result and what is there."""
+        target = self.root / f"restored-{next(self.restored)}"
+        with self.opened() as repository:
+            (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
+            result = restore_snapshot(repository, snapshot, target, replica=replica, include=include, clock=self.clock)
+        shown = tree(target)
+        shutil.rmtree(target)
+        return result, shown
+
+    def verify(self, *, replica: str | None = None, percent: float = 100.0, need: Need = Need.READ) -> VerifyResult:
+        with self.opened(need) as repository:
+            return verify_repository(repository, replica=replica, read_data_percent=percent, clock=self.clock)
+
+    @contextmanager
+    def away(self, *replicas: str) -> Iterator[None]:
+        """Have some replicas out of reach for a while."""
+        urls = dict(self.urls)
+        self.urls.update({name: (self.root / "out-of-reach" / name).as_uri() for name in replicas})
+        yield
+        self.urls.update(urls)
+
+    # --- looking and hurting, at replicas in memory ------------------------------------------------------------------
+
+    def shelf(self, replica: str) -> Shelf:
+        return shared_shelf(self.urls[replica].removeprefix("memory://"))
+
+    def objects(self, replica: str, prefix: str = "") -> dict[str, bytes]:
+        return {
+            name: data for name, (data, _) in sorted(self.shelf(replica).objects.items()) if name.startswith(prefix)
+        }
+
+    def data_objects(self, replica: str) -> dict[str, bytes]:
+        """Everything that must be alike at all replicas: neither leases nor audit rows."""
+        found = self.objects(replica)
+        return {name: data for name, data in found.items() if not name.startswith((names.LEASES, names.AUDIT))}
+
+    def alter(self, replica: str, name: str, change: Callable[[bytes], bytes]) -> None:
+        data, moment = self.shelf(replica).objects[name]
+        self.shelf(replica).objects[name] = (change(data), moment)
+
+    def lose(self, replica: str, name: str) -> None:
+        del self.shelf(replica).objects[name]
+
+    def flip(self, replica: str, name: str, at: int = -1) -> None:
+        """Flip one bit; by default in the middle."""
+        self.alter(replica, name, lambda data: flipped(data, at if at >= 0 else len(data) // 2))
+
+    def forget_cache(self) -> None:
+        """Lose everything this host keeps besides its credential."""
+        shutil.rmtree(self.config.cache_dir, ignore_errors=True)
+
+    def cached_files(self) -> list[Path]:
+        return sorted(path for path in (self.config.cache_dir / "objects").rglob("*") if path.is_file())
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def tree(root: Path) -> dict[bytes, bytes | None]:
+    """Return the content of every file below a directory, by path; None for anything else."""
+    top = os.fsencode(root)
+    shown: dict[bytes, bytes | None] = {b"": None}
+    for folder, directories, files in os.walk(top):
+        for name in directories + files:
+            path = os.path.join(folder, name)
+            is_file = os.path.isfile(path) and not os.path.islink(path)
+            with open(path, "rb") if is_file else open(os.devnull, "rb") as file:
+                shown[os.path.relpath(path, top)] = file.read() if is_file else None
+    return shown
