@@ -63,15 +63,16 @@ WHERE place = 1;
 
 -- For each snapshot and replica how many of the objects that it needs are there; `complete` when all are.
 CREATE OR REPLACE VIEW copies_per_snapshot AS
-SELECT needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider,
-       count(*) AS objects_held, max(total.objects_needed) AS objects_needed, sum(held.bytes) AS bytes_held,
+SELECT needed.source AS source, needed.source_id AS source_id, needed.snapshot_id AS snapshot_id,
+       held.replica AS replica, max(held.region) AS region, max(held.provider) AS provider, count(*) AS objects_held,
+       max(total.objects_needed) AS objects_needed, sum(held.bytes) AS bytes_held,
        count(*) = max(total.objects_needed) AS complete
 FROM (SELECT DISTINCT source, source_id, snapshot_id, object FROM lineage) AS needed
 JOIN (SELECT snapshot_id, count(DISTINCT object) AS objects_needed FROM lineage GROUP BY snapshot_id) AS total
   ON total.snapshot_id = needed.snapshot_id
 JOIN copies_now AS held ON held.object = needed.object
 WHERE held.state = 'acknowledged'
-GROUP BY needed.source, needed.source_id, needed.snapshot_id, held.replica, held.region, held.provider;
+GROUP BY needed.source, needed.source_id, needed.snapshot_id, held.replica;
 
 -- Per UTC day and source: snapshots, bytes read, new, and stored at each replica.
 CREATE OR REPLACE VIEW bytes_per_source_per_day AS
@@ -82,13 +83,15 @@ GROUP BY CAST(committed_utc AS DATE), source, source_id;
 
 -- What an object touches: every snapshot that needs it, and its source.
 CREATE OR REPLACE VIEW object_impact AS
-SELECT DISTINCT lineage.object, lineage.source, lineage.source_id, lineage.snapshot_id, snapshots_once.committed_utc
+SELECT DISTINCT lineage.object AS object, lineage.source AS source, lineage.source_id AS source_id,
+       lineage.snapshot_id AS snapshot_id, snapshots_once.committed_utc AS committed_utc
 FROM lineage
 LEFT JOIN snapshots_once ON snapshots_once.snapshot_id = lineage.snapshot_id;
 
 -- Every damaged object that a verify found, with what it touches; one row per object, replica and snapshot.
 CREATE OR REPLACE VIEW damage_impact AS
-SELECT found.replica, found.object, found.state, found.detail, found.finished_utc AS found_utc, impact.source,
-       impact.source_id, impact.snapshot_id, impact.committed_utc
+SELECT found.replica AS replica, found.object AS object, found.state AS state, found.detail AS detail,
+       found.finished_utc AS found_utc, impact.source AS source, impact.source_id AS source_id,
+       impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object;

@@ -16,6 +16,7 @@ from farshore.audit.cache import cache_root
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
 from farshore.audit.recorder import AuditRecorder
+from farshore.audit.rows import CopyRow
 from farshore.audit.schema import TABLES
 from farshore.audit.views import VIEWS, tables_of
 from farshore.clock import FixedClock
@@ -142,6 +143,33 @@ def test_views_count_a_row_once_that_was_written_twice(ask: Ask, shelf: Shelf, t
     assert ask("SELECT count(*) FROM snapshots").rows == [(2 * BACKUPS + 1,)]
     assert {name: ask(f"SELECT count(*) FROM {name}").rows for name in VIEWS} == before
     assert ask("SELECT max(objects_held - objects_needed) FROM copies_per_snapshot").rows == [(0,)]
+
+
+def test_the_latest_word_on_a_copy_holds(ask: Ask, shelf: Shelf, tmp_path: Path) -> None:
+    ((failed,),) = ask("SELECT object FROM copies WHERE state = 'failed' ORDER BY recorded_utc LIMIT 1").rows
+    complete = "SELECT count(*) FROM copies_per_snapshot WHERE replica = 'iowa' AND objects_held = objects_needed - 2"
+    assert ask(complete).rows == [(0,)]
+    clock = FixedClock(START + timedelta(days=1), seed=98)
+    recorder = AuditRecorder(
+        stores={"vault": MemoryStore(shelf=shelf, clock=clock)},
+        repository_id=REPOSITORY,
+        signing_key=bytes(32),
+        writer_id="ef" * 16,
+        state_dir=tmp_path / "heal",
+        clock=clock,
+    )
+    healed = CopyRow(
+        run_id="heal", object=str(failed), replica="iowa", provider="gcs", state="acknowledged", bytes=1000
+    )
+    recorder.add(healed)
+    recorder.flush("heal")
+    assert ask(f"SELECT replica, state FROM copies_now WHERE object = '{failed}' ORDER BY replica").rows == [
+        ("iowa", "acknowledged"),
+        ("vault", "acknowledged"),
+    ]
+    ((levelled,),) = ask(complete).rows
+    assert isinstance(levelled, int)
+    assert levelled > 0
 
 
 def test_a_file_is_fetched_once_and_only_when_it_is_needed(ask: Ask, store: MeteredStore, shelf: Shelf) -> None:
