@@ -17,7 +17,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.errors import Corrupt, FarshoreError, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.manifest import ManifestReader, PageMap
 from farshore.format.records import Commit, ObjectRef
@@ -101,7 +101,7 @@ def read_data_key(repository: Repository, replica: Replica, key_id: str) -> Data
     if cached is not None:
         try:
             return open_data_key(keys, bytes.fromhex(key_id), cached)
-        except ObjectCorrupt:
+        except (Corrupt, Unsupported):
             repository.cache.drop(name)
     sealed = replica.store.get(name)
     data_key = open_data_key(keys, bytes.fromhex(key_id), sealed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.pack import PackedFooter
 from farshore.format.records import Needs
@@ -30,8 +30,10 @@ _RANGE_BYTES_MAX = 16 * limits.MIB
 def load_index(repository: Repository, replicas: Sequence[Replica], needs: Needs) -> ChunkIndex:
     """Return an index of the packs a snapshot needs: from fragments, and from the packs themselves where those lack.
 
+    A pack whose footer can be read nowhere is left out.
+
     Raises:
-        ObjectCorrupt, ObjectNotFound: A pack's footer can be read nowhere.
+        FarshoreError: No replica answers for a pack.
     """
     sizes = dict(needs.packs)
     found: dict[str, PackedFooter] = {}
@@ -45,11 +47,16 @@ def load_index(repository: Repository, replicas: Sequence[Replica], needs: Needs
         for fragment_id in fragments:
             try:
                 packs = read_fragment(repository, replica, fragment_id)
-            except (Corrupt, NotFound):
+            except (Corrupt, NotFound, Unsupported):
                 continue
             found.update({one.pack_id.hex(): one for one in packs if one.pack_id.hex() in sizes})
-    for pack_id in sizes.keys() - found.keys():
-        found[pack_id] = _footer_anywhere(repository, replicas, pack_id, sizes[pack_id])
+            if len(found) == len(sizes):
+                break
+    for pack_id in sorted(sizes.keys() - found.keys()):
+        try:
+            found[pack_id] = _footer_anywhere(repository, replicas, pack_id, sizes[pack_id])
+        except (Corrupt, NotFound, Unsupported):
+            continue  # what lies in it is lost, and nothing else is
     return ChunkIndex(found.values())
 
 
@@ -125,17 +132,26 @@ class SegmentFetcher:
         for replica in self._replicas:
             try:
                 data = memoryview(replica.store.get(name, one.start, one.end - one.start))
-                for segment in one.segments:
-                    key = (one.pack, segment)
-                    if key not in opened:
-                        opened[key] = self._open(packed, segment, data, one.start, wanted[key])
             except FarshoreError as error:
                 last = error
                 self._note(replica, name, error)
                 continue
-            with self._lock:
-                self.used.add(replica.name)
-            return opened
+            for segment in one.segments:
+                key = (one.pack, segment)
+                if key in opened:
+                    continue
+                try:
+                    opened[key] = self._open(packed, segment, data, one.start, wanted[key])
+                except FarshoreError as error:
+                    last = error
+                    self._note(replica, name, error)
+                else:
+                    with self._lock:
+                        self.used.add(replica.name)
+            if len(opened) == len(one.segments):
+                return opened
+        if opened:
+            return opened  # the files that need the others are told by name
         raise last
 
     def _open(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from blake3 import blake3
 
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.pack import PackedFooter
@@ -52,7 +52,7 @@ def open_cached(repository: Repository, replica: Replica, name: str, decode: Cal
     if data is not None:
         try:
             return decode(data)
-        except ObjectCorrupt:
+        except (Corrupt, Unsupported):
             repository.cache.drop(name)
     data = replica.store.get(name)
     value = decode(data)
@@ -125,7 +125,7 @@ def read_commits(
             if cached:
                 return open_cached(repository, replica, name, lambda data: open_commit(keys, item, data))
             return open_commit(keys, item, replica.store.get(name))
-        except (Corrupt, NotFound) as error:
+        except (Corrupt, NotFound, Unsupported) as error:
             return error
 
     wanted = list(items)
