@@ -18,10 +18,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from azure.core import MatchConditions
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
+from azure.storage.blob import BlobBlock, BlobClient, BlobProperties, ContainerClient, ContentSettings
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
@@ -44,7 +45,7 @@ from farshore.limits import (
     STORE_CONNECTIONS,
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
-from farshore.stores.body import body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
 from farshore.stores.listing import in_order
 
 _BLOCKS_MAX = 50_000  # by Azure's own rules
@@ -69,6 +70,7 @@ _BY_CODE: dict[str, type[Exception]] = {
     "ContainerDisabled": BucketNotFound,
     "BlobNotFound": ObjectNotFound,
     "ResourceNotFound": ObjectNotFound,
+    "InvalidBlockList": StoreUnavailable,  # another writer committed, which drops the blocks of everybody else
     "Md5Mismatch": StoreUnavailable,
     "Crc64Mismatch": StoreUnavailable,
     "InvalidRange": _BeyondEnd,
@@ -127,7 +129,6 @@ class AzureStore:
             ),
             "retry_total": 0,  # the retrying wrapper retries
             "max_single_put_size": MULTIPART_BYTES_MIN,
-            "max_block_size": MULTIPART_PART_BYTES,
             "max_single_get_size": PACK_BYTES_MAX,  # one request for any pack
             "max_chunk_get_size": 32 * MIB,
         }
@@ -153,26 +154,38 @@ class AzureStore:
                 self.head(name)
                 return compare_present(self, name, body, _digest)
         md5 = _md5(body)
-        transfer: dict[str, Any]
-        if in_blocks:
-            transfer = {"validate_content": True}  # the SDK sends the MD5 of each block, and the service verifies it
-        else:
-            transfer = {"headers": {"Content-MD5": base64.b64encode(md5).decode()}}  # the same, hashed only once
+        settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))
         try:
-            with self._boundary("put", name), open_body(body) as stream:
-                self._blob(name).upload_blob(
-                    stream,
-                    length=size,
-                    overwrite=False,
-                    content_settings=ContentSettings(
-                        content_type="application/octet-stream", content_md5=bytearray(md5)
-                    ),
-                    max_concurrency=1,
-                    **transfer,
-                )
+            if in_blocks:
+                self._put_blocks(name, body, md5, settings)
+            else:
+                with self._boundary("put", name), open_body(body) as stream:
+                    self._blob(name).upload_blob(
+                        stream,
+                        length=size,
+                        overwrite=False,
+                        content_settings=settings,
+                        headers={"Content-MD5": _base64(md5)},  # as `validate_content` sends, hashed only once
+                    )
         except _Exists:
             return compare_present(self, name, body, _digest)
         return PutOutcome.CREATED
+
+    def _put_blocks(self, name: str, body: Body, md5: bytes, settings: ContentSettings) -> None:
+        """Stage a large body block by block, and commit the list of its blocks.
+
+        The SDK numbers blocks alike for everybody, so two writers of one name would mix theirs. Here their names hold
+        the MD5 of the whole body: only the same bytes can take each other's place.
+        """
+        blob = self._blob(name)
+        blocks = []
+        for number, piece in enumerate(body_pieces(body, MULTIPART_PART_BYTES)):
+            block = f"{md5.hex()}-{number:06}"
+            with self._boundary("put", name):
+                blob.stage_block(block, as_bytes(piece), validate_content=True)
+            blocks.append(BlobBlock(block_id=block))
+        with self._boundary("put", name):
+            blob.commit_block_list(blocks, content_settings=settings, match_condition=MatchConditions.IfMissing)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         check_range(offset, length)
@@ -290,6 +303,10 @@ def _md5(body: Body) -> bytes:
     for piece in body_pieces(body):
         md5.update(piece)
     return md5.digest()
+
+
+def _base64(md5: bytes) -> str:
+    return base64.b64encode(md5).decode()
 
 
 def _digest(body: Body) -> str:

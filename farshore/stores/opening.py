@@ -36,6 +36,7 @@ _CREDENTIALS: dict[str, frozenset[str]] = {
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}[A-Za-z0-9]")  # the services know the finer rules
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web")
 _PREFIX_LENGTH_MAX = 1024 - NAME_LENGTH_MAX - 1  # S3, GCS and Azure allow 1,024 bytes for a whole key
+_REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _REGION_DEFAULT = "us-east-1"  # what S3-compatible services expect when they have none
 
 
@@ -67,7 +68,7 @@ def open_store(
         case "s3":
             from farshore.stores.s3 import S3Store
 
-            region_name = region.rpartition(":")[2] or _REGION_DEFAULT
+            region_name = _region_name(url, region)
             return S3Store(bucket=place, prefix=prefix, endpoint=endpoint, region_name=region_name, credentials=given)
         case "gs":
             from farshore.stores.gcs import GcsStore
@@ -158,6 +159,16 @@ def _check_credentials(url: str, scheme: str, given: Mapping[str, str]) -> None:
             raise ConfigInvalid(f"no account for {url}", "Give account with key or sas, or connection_string.")
         if len({"key", "sas"} & given.keys()) != 1:
             raise ConfigInvalid(f"one of key and sas is needed for {url}", "Give account with either key or sas.")
+
+
+def _region_name(url: str, region: str) -> str:
+    """Return what S3 signs requests with: the region without the provider before it."""
+    name = region.rpartition(":")[2] or _REGION_DEFAULT
+    if not _REGION.fullmatch(name):
+        raise ConfigInvalid(
+            f"not a region of S3: {region!r} of {url}", "Write it as provider:region, aws:eu-central-1."
+        )
+    return name
 
 
 def _check_endpoint(url: str, scheme: str, endpoint: str | None) -> str | None:

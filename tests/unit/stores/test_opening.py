@@ -178,3 +178,25 @@ def test_one_memory_name_is_one_place_in_this_process() -> None:
 @pytest.mark.parametrize("region", ["aws:eu-central-1", "eu-central-1", "", "hetzner:fsn1"])
 def test_any_region_opens_s3(region: str) -> None:
     opened("s3://bucket", region=region).close()
+
+
+@pytest.mark.parametrize("region", ["aws:eu_central_1", "site:Berlin office", "aws:-eu", "x" * 64])
+def test_a_region_that_cannot_sign_is_refused(region: str) -> None:
+    with pytest.raises(ConfigInvalid, match="not a region"):
+        opened("s3://bucket", region=region)
+    opened("file:///srv/vault", region=region).close()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [
+        (None, "https://someone.blob.core.windows.net/container"),
+        ("http://127.0.0.1:10000", "http://127.0.0.1:10000/someone/container"),
+        ("https://someone.blob.core.chinacloudapi.cn/", "https://someone.blob.core.chinacloudapi.cn/container"),
+    ],
+)
+def test_azure_is_asked_where_the_account_is(endpoint: str | None, address: str) -> None:
+    store = opened("az://container/prefix", endpoint=endpoint)
+    assert isinstance(store, AzureStore)
+    assert store._container.url == address  # noqa: SLF001 - the contract does not tell addresses
+    store.close()
