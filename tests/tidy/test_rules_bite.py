@@ -82,6 +82,7 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (text_rules.dead_links, "docs/a.md", "# One\n\nsee [two](#two)\n"),
     (text_rules.dead_links, "README.md", '<img src="docs/none.svg">\n'),
     (text_rules.dead_links, "README.md", "![picture](docs/none.svg)\n"),
+    (text_rules.unlisted_pages, "docs/a.md", "# A\n"),
     (text_rules.missing_readmes, "farshore/errors.py", ""),
     (text_rules.missing_readmes, "farshore/README.md", "line\n" * 60),
 ]
@@ -124,6 +125,7 @@ ALLOWED: list[tuple[Rule, str, str]] = [
     (text_rules.british_spelling, "a.md", "promise, exercise, precise, center, cancelled, otherwise, generation\n"),
     (text_rules.dead_links, "a.md", "# Big `news`, two\n\n[x](#big-news-two) [y](https://example.org/z) [a](./a.md)\n"),
     (text_rules.dead_links, "a.md", "```\n[x](none.md)\n```\n"),
+    (text_rules.unlisted_pages, "docs/adr/0001-a.md", "# A\n"),
     (text_rules.missing_readmes, "farshore/README.md", "line\n" * 59),
 ]
 

@@ -86,6 +86,15 @@ def dead_links(tree: Tree) -> Iterator[Finding]:
                 yield file.at(line, f"link to {link}, which has no such heading")
 
 
+def unlisted_pages(tree: Tree) -> Iterator[Finding]:
+    """A page that docs/README.md does not name is read by nobody."""
+    index = next((file.text for file in tree.files if file.path == "docs/README.md"), "")
+    for file in tree.files:
+        name = file.path.removeprefix("docs/")
+        if re.fullmatch(r"docs/[^/]+\.md", file.path) and name != "README.md" and f"({name})" not in index:
+            yield file.at(1, "docs/README.md does not list this page")
+
+
 def missing_readmes(tree: Tree) -> Iterator[Finding]:
     tops = {file.path.split("/", 1)[0] for file in tree.files if "/" in file.path} - NO_READERS
     for top in sorted(tops):
@@ -118,4 +127,4 @@ def _line(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
-RULES = (forbidden_texts, british_spelling, dead_links, missing_readmes)
+RULES = (forbidden_texts, british_spelling, dead_links, unlisted_pages, missing_readmes)
