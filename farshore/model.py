@@ -19,6 +19,7 @@ PackId = str
 FragmentId = str
 ChunkId = bytes
 
+UNREACHABLE = "unreachable"  # code of a finding about a whole replica: nothing was seen, so nothing is known
 HOLE: ChunkId = bytes(32)  # an extent of this chunk reads as zeros and is a hole in the file
 
 
@@ -171,7 +172,7 @@ class DamagedObject:
 
     replica: str
     name: str
-    code: str  # missing | truncated | altered | undecodable
+    code: str  # missing | truncated | altered | undecodable | unreachable
     detail: str
     snapshots: tuple[SnapshotId, ...] = ()
     paths: tuple[bytes, ...] = ()  # at most the first 1,000, as "source:path" is for the reader to make

@@ -9,7 +9,8 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text
-from farshore.errors import EXIT_DONE, VerifyFailed
+from farshore.errors import EXIT_DONE, StoreUnavailable, VerifyFailed
+from farshore.model import UNREACHABLE
 
 if TYPE_CHECKING:
     from farshore.model import DamagedObject
@@ -75,6 +76,10 @@ def execute(invocation: Invocation) -> int:
     )
     if result.clean:
         return EXIT_DONE
+    away = [damaged for damaged in result.damaged if damaged.code == UNREACHABLE]
+    if len(away) == len(result.damaged):  # what was seen is sound, and not everything was seen
+        output.error(StoreUnavailable(away[0].detail))
+        return StoreUnavailable.exit_code
     where = sorted({damaged.replica for damaged in result.damaged})
     output.error(VerifyFailed(f"{count_of(len(result.damaged), 'object')} damaged or missing at {', '.join(where)}"))
     return VerifyFailed.exit_code
@@ -104,7 +109,7 @@ COMMAND = Command(
     example="farshore verify --read-data=5\nfarshore verify --replica vault --read-data",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(*OPENING, VerifyFailed),
+    failures=(*OPENING, StoreUnavailable, VerifyFailed),
     shows_progress=True,
     interrupted="nothing was changed; run it again for a result",
 )

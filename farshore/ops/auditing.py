@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,7 +10,6 @@ from farshore import __version__
 from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
 from farshore.audit.rows import AuditRow, CopyRow, LineageRow, ObjectRow, RunRow, SnapshotRow, replica_parts
 from farshore.errors import FarshoreError
-from farshore.format import names
 from farshore.format.records import Commit
 from farshore.model import ReplicaOutcome
 from farshore.ops.host import host_name
@@ -47,7 +46,9 @@ def run_row(
     )
 
 
-def record(repository: Repository, run_id: str, rows: Sequence[AuditRow]) -> AuditWritten | None:
+def record(
+    repository: Repository, run_id: str, rows: Iterable[AuditRow], *, with_columns: bool = False
+) -> AuditWritten | None:
     """Write rows to every reachable replica. Returns None without the keys to sign them.
 
     What a replica could not be given is kept on this host and sent with the next run's rows.
@@ -66,6 +67,8 @@ def record(repository: Repository, run_id: str, rows: Sequence[AuditRow]) -> Aud
     )
     for row in rows:
         recorder.add(row)
+    if with_columns:  # an engine that reads files in place learns the columns of a table from its first one
+        recorder.add_columns(run_id)
     return recorder.flush(run_id)
 
 
@@ -83,7 +86,7 @@ def backup_rows(
 
     Args:
         acknowledged: By replica, the names it acknowledged in this run.
-        reused: Earlier packs that the snapshot needs, each with the replicas that hold it.
+        reused: Earlier packs and data keys that the snapshot needs, each with the replicas that hold it.
     """
     committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
     shared = {"run_id": commit.run, "engine": engine, "snapshot_id": commit.snapshot}
@@ -110,8 +113,8 @@ def backup_rows(
                 )
             )
         rows.append(LineageRow(object=item.name, reused=False, replicas=tuple(holders), **lineage))
-    for pack_id, holders_of in reused:
-        rows.append(LineageRow(object=names.pack(pack_id), reused=True, replicas=holders_of, **lineage))
+    for name, holders_of in reused:
+        rows.append(LineageRow(object=name, reused=True, replicas=holders_of, **lineage))
     return rows
 
 

@@ -204,11 +204,11 @@ class BackupSession:
         store = self._repository.replica(replica).store
         if replica not in work.fanout.at_work:
             return self._left_behind(work, replica)
-        work.fanout.drain(replica, store)
+        stage = f"replicate:{replica}"
+        work.fanout.drain(replica, store, lambda done: self._progress(Progress(stage, bytes_done=done)))
         if not work.fanout.finished(replica):
             return self._left_behind(work, replica)
         sent = work.fanout.acknowledged(replica)
-        self._progress(Progress(f"replicate:{replica}", bytes_done=sum(size for _, size in sent)))
         return ReplicaOutcome(
             replica, committed=False, bytes_sent=sum(size for _, size in sent), objects_sent=len(sent)
         )

@@ -43,7 +43,6 @@ class Committer:
         self._clock = clock
         self._put: dict[str, set[str]] = {name: set() for name in repository.replicas}
         self._copied: dict[str, int] = {}
-        self._ready: dict[str, set[str]] = {}  # replica -> reused packs that are there
         self._adopted: tuple[str, bytes] | None = None
         self._sealed: tuple[str, bytes] | None = None
         self._before = {name: _requests(repository, name) for name in repository.replicas}
@@ -86,9 +85,8 @@ class Committer:
             written = {name: pool.submit(self._write, name) for name in ready}
             committed = [name for name, future in written.items() if _succeeded(name, future.result, errors)]
             self._require(committed, errors)
-        self.reused = [
-            (pack_id, tuple(name for name in committed if pack_id in self._ready[name])) for pack_id, _ in wanted
-        ]
+        # Bringing a replica up made sure of each pack and key there, or it would not have committed.
+        self.reused = [(name, tuple(committed)) for name in [*(names.pack(pack[0]) for pack in wanted), *key_names]]
         return tuple(self._outcome(name, name in committed, errors) for name in self._repository.configured)
 
     def _prepare(self, name: str, needs: Needs, made: Sequence[MadeObject], key_names: list[str]) -> None:
@@ -102,7 +100,6 @@ class Committer:
         if self._adopted is not None:
             replica.store.put(*self._adopted)
             self._put[name].add(self._adopted[0])
-        self._ready[name] = {pack_id for pack_id, _ in needs.packs}
 
     def _write(self, name: str) -> None:
         if self._sealed is None:

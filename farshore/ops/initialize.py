@@ -6,10 +6,12 @@ import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from farshore import limits
+from farshore.audit.rows import ReplicaPart
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import (
@@ -22,6 +24,7 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import Chunking, Header, decode_header, encode_header
+from farshore.ops import auditing
 from farshore.ops.opening import Need, credential_path, open_replica, open_repository
 from farshore.repository import slots
 from farshore.repository.keys import KeySet, generate_keys
@@ -54,6 +57,7 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
         ConfigInvalid: Neither a passphrase nor a recipient is given, so nobody could ever read.
         StoreUnavailable, StoreDenied, BucketNotFound: A replica cannot be written; nothing looks made.
     """
+    started_utc = clock.now_utc()
     public_keys = [slots.decode_recipient(text) for text in recipients]
     if config.repository.passphrase is None and not public_keys:
         raise ConfigInvalid(
@@ -76,6 +80,7 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
         for replica in replicas:
             replica.store.close()
     credential = write_credential(config, keys, header) if write_only else ""
+    _record(config, keys, started_utc, clock)
     return InitResult(header.repository_id, tuple(replica.name for replica in replicas), credential, len(made))
 
 
@@ -101,6 +106,19 @@ def write_credential(config: Config, keys: KeySet, header: Header) -> str:
             f"the credential {path} cannot be written: {error.strerror}", "Check repository.credential and its folder."
         ) from error
     return str(path)
+
+
+def _record(config: Config, keys: KeySet, started_utc: datetime, clock: Clock) -> None:
+    """The first row of the repository's audit tables."""
+    run_id = clock.random_bytes(16).hex()
+    with open_repository(config, need=Need.NONE, clock=clock) as repository:
+        repository.keys = keys
+        row = auditing.run_row(
+            run_id=run_id, engine="cli", operation="init", started_utc=started_utc,
+            finished_utc=clock.now_utc(), state="completed",
+        )  # fmt: skip
+        parts = tuple(ReplicaPart(replica=name, state="created") for name in repository.replicas)
+        auditing.record(repository, run_id, [replace(row, replicas=parts)], with_columns=True)
 
 
 def _new_repository(clock: Clock) -> tuple[KeySet, Header]:

@@ -15,9 +15,17 @@ from farshore.format.header import decode_header
 from farshore.ops.opening import open_replica
 from farshore.repository.repository import Replica
 
+# Damage that a deep check found stands until a check at least as deep finds none.
 _LAST_CHECKS = """
-    SELECT replica, max(finished_utc) AS checked_utc, arg_max(state = 'ok', finished_utc) AS clean
-    FROM checks WHERE object IS NULL GROUP BY replica
+    SELECT replica, max(finished_utc) AS checked_utc, bool_and(state = 'ok' OR disproved) AS clean
+    FROM (
+        SELECT *, EXISTS (
+            SELECT 1 FROM checks AS later
+            WHERE later.object IS NULL AND later.replica = found.replica AND later.state = 'ok'
+              AND later.finished_utc > found.finished_utc AND later.read_data_percent >= found.read_data_percent
+        ) AS disproved
+        FROM checks AS found WHERE object IS NULL AND state IN ('ok', 'damaged')
+    ) AS judged GROUP BY replica
 """
 
 

@@ -22,6 +22,7 @@ from farshore.repository.keys import KeySet
 from farshore.sources.base import Content, Data, Hole, Item
 
 Emit = Callable[[ChunkId, bytes | memoryview], None]
+Tell = Callable[[int], None]  # of so many more bytes read
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +54,13 @@ class ContentReader:
         self._sizes = sizes
 
     def read(
-        self, item: Item, emit: Emit, *, earlier: Callable[[], Earlier | None] = lambda: None, attempts: int
+        self,
+        item: Item,
+        emit: Emit,
+        *,
+        earlier: Callable[[], Earlier | None] = lambda: None,
+        attempts: int,
+        tell: Tell = lambda _: None,
     ) -> FileRead | Problem:
         """Read one file, again when it changes meanwhile; return what was read, or the problem.
 
@@ -70,9 +77,9 @@ class ContentReader:
                 with item.open() as content:
                     entry = _as_file(item.entry)
                     if entry.page_bytes:
-                        result = self._read_pages(entry, content, emit, earlier())
+                        result = self._read_pages(entry, content, emit, earlier(), tell)
                     else:
-                        result = self._read_content(entry, content, emit)
+                        result = self._read_content(entry, content, emit, tell)
                     result.entry = _as_file(content.settled())
                 return result
             except SourceChanged as error:
@@ -94,7 +101,7 @@ class ContentReader:
         """Return a chunk's name."""
         return blake3(data, key=self._keys.chunk_key).digest()
 
-    def _read_content(self, entry: Entry, content: Content, emit: Emit) -> FileRead:
+    def _read_content(self, entry: Entry, content: Content, emit: Emit, tell: Tell) -> FileRead:
         whole = ContentHash()
         extents: list[Extent] = []
         cutter: ContentCutter | None = None
@@ -114,6 +121,7 @@ class ContentReader:
                 continue
             whole.update(piece.data)
             bytes_read += len(piece.data)
+            tell(len(piece.data))
             if cutter is None and len(piece.data) == entry.size <= self._sizes.minimum:
                 keep(piece.data)  # the common small file: one read, one chunk, no cutter
                 continue
@@ -124,11 +132,12 @@ class ContentReader:
             keep(chunk)
         return FileRead(entry, whole.digest(), extents, bytes_read)
 
-    def _read_pages(self, entry: Entry, content: Content, emit: Emit, earlier: Earlier | None) -> FileRead:
+    def _read_pages(self, entry: Entry, content: Content, emit: Emit, earlier: Earlier | None, tell: Tell) -> FileRead:
         paged = PagedFile(entry=entry, keys=self._keys, block_bytes=self._sizes.block, emit=emit, earlier=earlier)
         for piece in content.pieces():
             if isinstance(piece, Data):
                 paged.feed(piece.data)
+                tell(len(piece.data))
             else:
                 paged.feed_hole(piece.length)
         return paged.finish()

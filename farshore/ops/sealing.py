@@ -76,6 +76,7 @@ class Sealer:
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
         self._unsorted: list[ManifestRow] | None = None
         self._earlier_extents: dict[bytes, bytes] = {}
+        self._streaming = self._told = 0
         self.problems: list[Problem] = []
         self.counts = SnapshotCounts()
 
@@ -213,7 +214,9 @@ class Sealer:
             self._gatherer.add_one,
             earlier=lambda: self._earlier(unit),
             attempts=1 if self._unsorted is not None else limits.CHANGED_FILE_ATTEMPTS,
+            tell=self._tell_streaming,
         )
+        self._streaming = 0
         if entry.kind is EntryKind.HARDLINK and isinstance(result, FileRead):
             self._lost[entry.target] = entry.path
         self._finish(result)
@@ -281,9 +284,15 @@ class Sealer:
             entries_unchanged=counts.entries_unchanged + unchanged,
         )
 
+    def _tell_streaming(self, bytes_read: int) -> None:
+        """A large file shows its progress before it is done; a second attempt at it shows none."""
+        self._streaming += bytes_read
+        self._tell()
+
     def _tell(self) -> None:
-        counts = self.counts
-        self._progress(Progress("seal", entries=counts.entries, bytes_done=counts.bytes_total))
+        done = max(self._told, self.counts.bytes_total + self._streaming)
+        self._told = done
+        self._progress(Progress("seal", entries=self.counts.entries, bytes_done=done))
 
 
 def _streamed(item: Item) -> bool:

@@ -20,13 +20,14 @@ from farshore.audit import chain
 from farshore.audit import names as audit_names
 from farshore.audit.rows import AuditRow, CheckRow
 from farshore.clock import Clock
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectNotFound
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectNotFound, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.records import Commit, Needs
-from farshore.model import DamagedObject, Progress, ProgressCallback, VerifyResult, no_progress
+from farshore.model import UNREACHABLE, DamagedObject, Progress, ProgressCallback, VerifyResult, no_progress
 from farshore.ops import auditing
 from farshore.ops.impact import paths_touched
+from farshore.repository import slots
 from farshore.repository.holdings import list_commit_names, open_fragment, read_commits, read_needs
 from farshore.repository.keys import open_data_key
 from farshore.repository.repository import Replica, Repository
@@ -105,9 +106,11 @@ def verify_repository(
 def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> DamagedObject:
     """Return the finding for a replica that could not be opened at all: what cannot be seen is not sound.
 
-    It touches every snapshot that the other replicas list, because this copy of each may be gone.
+    Trouble that passes is told as `unreachable`, which is no damage that a later check would have to disprove. It
+    touches every snapshot that the other replicas list, because this copy of each may be gone.
     """
-    return DamagedObject(name, names.HEADER, "missing", f"the replica cannot be opened: {error}", snapshots)
+    code = UNREACHABLE if error.retryable else "missing"
+    return DamagedObject(name, names.HEADER, code, f"the replica cannot be opened: {error}", snapshots)
 
 
 def _check_replica(
@@ -134,8 +137,17 @@ def _check_replica(
 
 def _check_slots(check: _Check) -> None:
     """The header was read when the replica was opened; here every slot is, and that there is one."""
-    slots = [name for name in check.sizes if names.parse_slot(name)]
-    if not slots:
+    listed = [name for name in check.sizes if names.parse_slot(name)]
+    for name in listed:
+        data = _read(check, name)
+        if data is None:
+            continue
+        try:
+            if slots.describe_slot(data).slot_id != names.parse_slot(name):
+                check.blame(name, "altered", "it is another slot than its name says")
+        except (Corrupt, Unsupported) as error:
+            check.blame(name, "undecodable", str(error))
+    if not listed:
         check.blame(names.SLOTS, "missing", "there is no key slot, so this replica alone cannot be unlocked")
 
 
@@ -152,7 +164,7 @@ def _check_snapshot(repository: Repository, check: _Check, commit: Commit) -> No
                 check.blame(ref.name, "altered", "its bytes are not those that were committed", commit.snapshot)
     try:
         needs = read_needs(repository, check.replica, commit)
-    except (Corrupt, NotFound):
+    except (Corrupt, NotFound, Unsupported):
         return  # told above
     check.needs[commit.snapshot] = needs
     for pack_id, size in needs.packs:
@@ -183,7 +195,7 @@ def _check_keys(repository: Repository, check: _Check) -> None:
             continue
         try:
             open_data_key(keys, bytes.fromhex(parsed[0]), data)
-        except Corrupt as error:
+        except (Corrupt, Unsupported) as error:
             for snapshot in touched or [""]:
                 check.blame(name, "altered", str(error), snapshot)
 
@@ -198,7 +210,7 @@ def _check_fragments(repository: Repository, check: _Check) -> None:
             continue
         try:
             packs = open_fragment(repository.writing_keys(), fragment_id, data)
-        except Corrupt as error:
+        except (Corrupt, Unsupported) as error:
             check.blame(name, "altered", f"{error}; the index can be rebuilt from the packs")
             continue
         for packed in packs:
@@ -276,6 +288,12 @@ def _read(check: _Check, name: str, *touched: str) -> bytes | None:
     return data
 
 
+def _state(bad: Sequence[DamagedObject]) -> str:
+    if not bad:
+        return "ok"
+    return UNREACHABLE if all(one.code == UNREACHABLE for one in bad) else "damaged"
+
+
 def _snapshots_of(check: _Check) -> tuple[str, ...]:
     return tuple(commit.snapshot for commit in check.commits[: limits.PROBLEMS_KEPT_MAX])
 
@@ -300,7 +318,7 @@ def _record(
         }  # fmt: skip
         rows.append(
             CheckRow(
-                state="damaged" if bad else "ok",
+                state=_state(bad),
                 snapshot_ids=_snapshots_of(check) if check else (),
                 objects_checked=check.objects if check else 0,
                 damaged=len(bad),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -39,6 +39,7 @@ class _Lane:
     queue: deque[Parcel] = field(default_factory=deque)
     flying: dict[str, Parcel] = field(default_factory=dict)
     done: list[tuple[str, int]] = field(default_factory=list)
+    bytes_done: int = 0
     error: FarshoreError | None = None
     left_behind: bool = False
     finished: bool = False
@@ -122,8 +123,11 @@ class Fanout:
             lane.queue.clear()
             self._changed.notify_all()
 
-    def drain(self, replica: str, store: Store) -> None:
+    def drain(self, replica: str, store: Store, tell: Callable[[int], None] = lambda _: None) -> None:
         """Put this replica's parcels until the end; return when all are acknowledged, or it was left behind.
+
+        Args:
+            tell: Called from any thread with the bytes acknowledged so far.
 
         Raises:
             FarshoreError: A put failed. The parcel is back in the queue: calling again continues where this stopped.
@@ -135,9 +139,9 @@ class Fanout:
                 while (parcel := self._next(lane, flying)) is not None:
                     if parcel.barrier:
                         self._land(lane, flying, everything=True)
-                        self._put(lane, store, parcel)
+                        self._put(lane, store, parcel, tell)
                         continue
-                    flying[pool.submit(self._put, lane, store, parcel)] = parcel
+                    flying[pool.submit(self._put, lane, store, parcel, tell)] = parcel
                     if len(flying) >= limits.UPLOADS_PER_REPLICA:
                         self._land(lane, flying, everything=False)
                 self._land(lane, flying, everything=True)
@@ -207,12 +211,15 @@ class Fanout:
             if not everything:
                 return
 
-    def _put(self, lane: _Lane, store: Store, parcel: Parcel) -> None:
+    def _put(self, lane: _Lane, store: Store, parcel: Parcel, tell: Callable[[int], None]) -> None:
         store.put(parcel.name, parcel.body)
         with self._changed:
             lane.flying.pop(parcel.name, None)
             lane.done.append((parcel.name, parcel.size))
+            lane.bytes_done += parcel.size
+            done = lane.bytes_done
             self._changed.notify_all()
+        tell(done)
 
     def _return_unlanded(self, lane: _Lane, flying: dict[Future[None], Parcel]) -> None:
         """Put back what was not acknowledged, in its old order; putting an object twice is harmless."""

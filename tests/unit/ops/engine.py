@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from farshore.clock import Clock
+from farshore.clock import FixedClock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
@@ -42,7 +42,7 @@ class Engine:
     """A repository with its replicas, seen from one host."""
 
     root: Path
-    clock: Clock = field(default_factory=StillClock)
+    clock: FixedClock = field(default_factory=StillClock)
     urls: dict[str, str] = field(default_factory=lambda: fresh_memory_urls("a", "b", "c"))
     quorum: int = 2
     host: str = "host"
@@ -91,6 +91,7 @@ class Engine:
     def backup(
         self, source: Source, *, need: Need = Need.WRITE, identity: str = "", allow_empty: bool = False
     ) -> BackupResult:
+        self.clock.advance(0.001)  # no two commits of a source are of one moment
         with self.opened(need) as repository:
             return run_backup(repository, source, identity=identity, allow_empty=allow_empty, clock=self.clock)
 
