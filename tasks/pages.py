@@ -24,7 +24,8 @@ def backup_page(result: BackupResult) -> str:
     outcome_line = (
         "Done already, by an earlier attempt at the same moment."
         if result.already_done
-        else f"**Held by {held} of {len(result.replicas)} replicas** (quorum {result.quorum}); read back, {took}."
+        else f"**Held by {held} of {len(result.replicas)} replicas**, read back from each, in {took}. "
+        f"The quorum is {result.quorum}."
     )
     replicas = [
         (

@@ -102,11 +102,13 @@ def percent_done(latest: Iterable[Progress]) -> float:
 
 def describe(progress: Progress) -> str:
     """Return one line for the log and the artifact."""
-    done = f"{progress.bytes_done / MIB:,.1f} MiB"
+    parts = [f"{progress.entries:,} entries"] if progress.entries else []
     if progress.bytes_total:
-        done += f" of {progress.bytes_total / MIB:,.1f} MiB"
-    entries = f", {progress.entries:,} entries" if progress.entries else ""
-    return f"{progress.stage}: {done}{entries}"
+        parts.append(f"{progress.bytes_done / MIB:,.1f} of {progress.bytes_total / MIB:,.1f} MiB")
+    elif progress.bytes_done:
+        parts.append(f"{progress.bytes_done / MIB:,.1f} MiB")
+    stage = progress.stage.replace(":", " ")  # consoles turn ":b:" into a picture
+    return f"{stage}: {', '.join(parts)}" if parts else stage
 
 
 def run_logger() -> RunLogger:

@@ -35,19 +35,24 @@ def run() -> int:
             except (DemoFailed, ServerFailed) as failure:
                 print(f"\n{diary.table()}\n\n{failure}", flush=True)
                 return EXIT_FAILED
+            except Exception:  # a server or a tool behaved as nobody thought of
+                print(f"\n{diary.table()}\n", flush=True)
+                raise
             print(f"\n{diary.table()}\n\n{pieces(world)}\n", flush=True)
             if keep_ui:
                 _keep(world)
     except KeyboardInterrupt:
         print("\nInterrupted; everything was removed.", flush=True)
         return EXIT_INTERRUPTED
-    print("Everything held, and everything was removed.", flush=True)
+    print("Everything held, and everything was removed. 'make demo-ui' keeps it up to look around.", flush=True)
     return 0
 
 
 def _keep(world: World) -> None:
     names = [
-        name for name in world.programs.environment if name.startswith(("FARSHORE_", "DEMO_", "SHOP_", "PREFECT_"))
+        name
+        for name in world.programs.environment
+        if name.startswith(("FARSHORE_", "DEMO_", "SHOP_", "PREFECT_", "DO_NOT_TRACK"))
     ]
     print("To look around with 'farshore' and 'prefect' from another terminal:\n")
     print("\n".join(f"export {name}='{world.programs.environment[name]}'" for name in sorted(names)))

@@ -48,7 +48,9 @@ def _table_digests(dsn: str) -> dict[str, tuple[int, str]]:
         ).fetchall()
         for (table,) in tables:
             digest, rows = hashlib.sha256(), 0
-            query = sql.SQL('copy (select r::text from {} as r order by 1 collate "C") to stdout')
+            query = sql.SQL(
+                'copy (select line from (select r::text as line from {} as r) as t order by line collate "C") to stdout'
+            )
             with connection.cursor().copy(query.format(sql.Identifier(table))) as copy:
                 for block in copy:
                     digest.update(block)

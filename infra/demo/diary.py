@@ -52,8 +52,11 @@ class Diary:
         except DemoFailed as failure:
             step.said = str(failure).splitlines()[0]
             raise
+        except KeyboardInterrupt:
+            step.said = "interrupted"
+            raise
         except BaseException as error:
-            step.said = step.said or type(error).__name__
+            step.said = type(error).__name__
             raise
         finally:
             step.seconds = time.monotonic() - started_s

@@ -89,8 +89,18 @@ class PrefectWorker(LocalServer):
             raise OSError("not polling yet")
 
     def kill(self) -> None:
-        """End the worker and its flow runs, which are in its process group."""
-        if self.running:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+        """End the worker and its flow runs, which are its descendants, each in a session of its own."""
+        runs = _descendants(self.pid) if self.running else []
         super().kill()
+        for pid in runs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            for child in children.read_text().split():
+                found += [int(child), *_descendants(int(child))]
+    return found

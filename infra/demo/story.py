@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from infra.demo.compare import compare_databases, compare_directories, compare_ledgers
 from infra.demo.diary import DemoFailed, Diary, format_table
@@ -14,6 +15,8 @@ from infra.demo.world import DATABASE, PREFIX, SOURCES, World
 from infra.local.postgres import PostgresServer
 
 MIB = 2**20
+PATHS_SHOWN = 3  # of each damaged object; the command itself names more
+LINE_SHOWN = 150
 EXIT_WARNINGS = 3
 EXIT_VERIFY_FAILED = 62
 
@@ -21,24 +24,22 @@ _QUERIES = (
     (
         "the last good backup of each source",
         (
-            "SELECT source, count(*) AS snapshots, max(committed_utc) AS last_good, "
-            "round(sum(bytes_stored) / 1048576.0, 1) AS stored_mib FROM snapshots GROUP BY source ORDER BY source"
+            "SELECT source, left(snapshot_id, 12) AS snapshot, committed_utc, replicas_committed "
+            "FROM last_good_backup ORDER BY source"
         ),
     ),
     (
-        "the copies of each snapshot",
+        "the complete copies of each snapshot",
         (
-            "SELECT s.source, left(s.snapshot_id, 12) AS snapshot, c.replica, count(*) AS objects, "
-            "round(sum(c.bytes) / 1048576.0, 1) AS mib FROM snapshots s JOIN copies c USING (snapshot_id) "
-            "WHERE c.state = 'acknowledged' GROUP BY ALL ORDER BY ALL"
+            "SELECT source, left(snapshot_id, 12) AS snapshot, string_agg(replica, ', ' ORDER BY replica) AS complete_at "
+            "FROM copies_per_snapshot WHERE complete GROUP BY ALL ORDER BY ALL"
         ),
     ),
     (
         "what the damage touches",
         (
-            "SELECT k.replica, k.state, l.source, count(DISTINCT k.object) AS objects, "
-            "count(DISTINCT l.snapshot_id) AS snapshots FROM checks k JOIN lineage l ON l.object = k.object "
-            "GROUP BY ALL ORDER BY ALL"
+            "SELECT replica, state, source, count(DISTINCT object) AS objects, count(DISTINCT snapshot_id) AS snapshots "
+            "FROM damage_impact GROUP BY ALL ORDER BY ALL"
         ),
     ),
 )
@@ -57,15 +58,16 @@ def tell(diary: Diary, world: World) -> None:
         world.write_config()
         world.run_at_once((lambda: world.programs.farshore("init"), world.deploy))
         step.said = "one repository at four replicas, quorum 2; five deployments"
+    known: dict[str, list[str]] = {source: [] for source in SOURCES}
     with diary.step("back up three sources by the Prefect flow") as step:
-        step.said = _back_up(diary, world)
+        step.said = _back_up(diary, world, known)
     with diary.step("change all three sources") as step:
         _change(diary, world)
         step.said = "a little of each"
     with diary.step("back up again") as step:
-        step.said = _back_up(diary, world)
+        step.said = _back_up(diary, world, known)
     with diary.step("farshore diff: what changed") as step:
-        step.said = _show_differences(diary, world)
+        step.said = _show_differences(diary, world, known)
     with diary.step("DISASTER: a bucket deleted, bytes flipped in another") as step:
         diary.say(delete_bucket(world.gcs, "iowa"))
         flipped = flip_bytes(world.s3, "frankfurt", PREFIX)
@@ -85,13 +87,15 @@ def tell(diary: Diary, world: World) -> None:
         step.said = "three questions answered from the Parquet in a replica"
 
 
-def _back_up(diary: Diary, world: World) -> str:
-    before = {record["snapshot_id"] for record in world.programs.records("snapshots")}
+def _back_up(diary: Diary, world: World, known: dict[str, list[str]]) -> str:
+    """Back every source up at the same time; add the new snapshots to `known`, by source."""
     with ThreadPoolExecutor(len(SOURCES)) as threads:
         for source, run in [(source, threads.submit(_run_backup, world, source)) for source in SOURCES]:
             diary.say(f"{source}: {run.result()}")
+    before = {snapshot for snapshots in known.values() for snapshot in snapshots}
     made = [record for record in world.programs.records("snapshots") if record["snapshot_id"] not in before]
-    for record in sorted(made, key=lambda record: str(record["source"])):
+    for record in made:
+        known[str(record["source"])].append(str(record["snapshot_id"]))
         counts = record["counts"]
         diary.say(
             f"{record['source']}: {counts['entries']:,} entries, {counts['bytes_total'] / MIB:,.1f} MiB; "
@@ -119,13 +123,12 @@ def _change(diary: Diary, world: World) -> None:
     diary.say(f"home: {change_home(world.home)}")
 
 
-def _show_differences(diary: Diary, world: World) -> str:
+def _show_differences(diary: Diary, world: World, known: dict[str, list[str]]) -> str:
+    with ThreadPoolExecutor(len(SOURCES)) as threads:
+        running = {source: threads.submit(world.programs.records, "diff", *known[source]) for source in SOURCES}
     said = []
-    for source in SOURCES:
-        snapshots = [record for record in world.programs.records("snapshots", source) if record["type"] == "snapshot"]
-        first, last = (str(snapshots[index]["snapshot_id"]) for index in (0, -1))
-        changes = world.programs.records("diff", first, last)
-        kinds = [str(change["change"]) for change in changes]
+    for source, diff in running.items():
+        kinds = [str(change["change"]) for change in diff.result()]
         told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("added", "removed", "modified", "metadata"))
         diary.say(f"{source}: {told}")
         said.append(f"{source} {len(kinds)}")
@@ -135,15 +138,26 @@ def _show_differences(diary: Diary, world: World) -> str:
 def _verify(diary: Diary, world: World, flipped: list[str]) -> str:
     done = world.programs.farshore("verify", "--read-data", expect={EXIT_VERIFY_FAILED})
     lines = (done.stdout + done.stderr).splitlines()
-    diary.say("\n".join(lines[:12]))
-    if len(lines) > 12:
-        diary.say(f"... and {len(lines) - 12:,} more lines")
+    diary.say(_shortened(lines))
     missed = [name for name in flipped if not any("frankfurt" in line and name in line for line in lines)]
     if missed:
         raise DemoFailed(f"verify did not find {missed[0]}")
     if not any("iowa" in line for line in lines):
         raise DemoFailed("verify did not miss iowa")
     return f"exit code {EXIT_VERIFY_FAILED}; all {len(flipped)} ruined packs named with what they touch"
+
+
+def _shortened(lines: list[str]) -> str:
+    """Return what verify said with a few paths of each object only."""
+    shown: list[str] = []
+    paths = 0
+    for line in lines:
+        paths = paths + 1 if line.startswith("  path:") else 0
+        if paths <= PATHS_SHOWN:
+            shown.append(line if len(line) <= LINE_SHOWN else f"{line[:LINE_SHOWN]}...")
+        elif paths == PATHS_SHOWN + 1:
+            shown.append("  path: ...")
+    return "\n".join(shown)
 
 
 def _restore_and_compare(diary: Diary, world: World) -> None:
@@ -179,12 +193,18 @@ def _check_shop(world: World, place: Path) -> str:
     return f"{said}; the restored server at port {restored.port} passes pg_amcheck"
 
 
+def _state_of(replica: dict[str, Any]) -> str:
+    if not replica["reachable"]:
+        return f"{replica['error_code']}"
+    return f"{replica['snapshots']} snapshots; last check {'clean' if replica['last_check_clean'] else 'found damage'}"
+
+
 def pieces(world: World) -> str:
     """Return where everything is, as a table."""
-    held = {record["replica"]: record for record in world.programs.records("status", expect=range(256))}
     rows = [
-        (name, str(record["url"]), f"{record['snapshots']} snapshots" if record["reachable"] else f"{record['error']}")
-        for name, record in held.items()
+        (str(record["replica"]), str(record["url"]), _state_of(record))
+        for record in world.programs.records("status", expect=range(256))
+        if "replica" in record
     ]
     rows += [(f"restored {path.name}", str(path), "") for path in sorted(world.restored.iterdir())]
     rows += [

@@ -72,7 +72,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     config_path.write_text(
         '[repository]\nquorum = 2\npassphrase = { env = "FARSHORE_PASSPHRASE" }\n'
         + "".join(sections)
-        + f'[sources.home]\ntype = "directory"\npath = "{source}"\n[state]\ndir = "{tmp_path / "state"}"\n'
+        + f'[sources.home]\ntype = "directory"\npath = "{source}"\n'
+        + f'[sources.ledger]\ntype = "sqlite"\npath = "{tmp_path / "ledger.db"}"\n'
+        + f'[state]\ndir = "{tmp_path / "state"}"\n'
     )
     made = Repository(tmp_path, config_path, source)
     initialize(made.config, clock=SystemClock())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -120,6 +122,40 @@ def test_a_source_that_vanishes_stops_every_step(repository: Repository, prefect
     state = run(repository, attempts=1)
     assert state.is_failed()
     assert snapshots(repository) == []
+
+
+def test_a_source_that_fails_half_way_stops_every_step(repository: Repository, prefect_api: SyncPrefectClient) -> None:
+    with closing(sqlite3.connect(repository.root / "ledger.db")) as connection, connection:
+        connection.execute("create table booking (purpose text)")
+        connection.executemany("insert into booking values (?)", ((f"invoice {number}",) for number in range(10_000)))
+    with (repository.root / "ledger.db").open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"\xff" * 4096)
+    state: State[Any] = backup("ledger", str(repository.config_path), return_state=True)
+    assert state.is_failed()
+    assert "(source-corrupt)" in (state.message or "")
+    replicas = {f"replicate-{name}": "Cancelled" for name in ("berlin", "oslo", "lima")}
+    assert settled_tasks(prefect_api, state, 5) == {"snapshot-ledger": "Completed", "seal": "Failed", **replicas}
+    assert snapshots(repository) == []
+    assert SESSIONS.count() == 0
+
+
+def test_an_event_tells_of_the_commit(repository: Repository, prefect_api: SyncPrefectClient) -> None:
+    state = run(repository)
+    (snapshot,) = snapshots(repository)
+    wanted = {"filter": {"event": {"name": ["farshore.backup.committed"]}}}
+    deadline = time.monotonic() + 20
+    while True:
+        events = prefect_api.request("POST", "/events/filter", json=wanted).json()["events"]
+        found = [event for event in events if event["resource"]["farshore.snapshot"] == snapshot.snapshot_id]
+        if found:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert found[0]["resource"]["prefect.resource.id"] == "farshore.source.home"
+    assert found[0]["payload"]["held_by"] == ["berlin", "oslo", "lima"]
+    related = {resource["prefect.resource.id"] for resource in found[0]["related"]}
+    assert {f"prefect.flow-run.{flow_run_id(state)}", "farshore.replica.oslo"} <= related
 
 
 def test_the_audit_tables_name_the_flow_run(repository: Repository) -> None:

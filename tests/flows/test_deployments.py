@@ -14,6 +14,7 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events import emit_event
 
 from farshore.clock import SystemClock
 from farshore.ops.catalog import list_snapshots
@@ -92,6 +93,21 @@ def test_a_scheduled_run_is_of_its_moment(
     with open_repository(repository.config, need=Need.READ, clock=SystemClock()) as opened:
         (snapshot,) = list_snapshots(opened)
     assert snapshot.identity == moment.isoformat()
+
+
+@pytest.mark.usefixtures("programs")
+def test_an_event_asks_for_a_backup(prefect_api: SyncPrefectClient) -> None:
+    deployment = prefect_api.read_deployment_by_name("backup/shop")
+    event = emit_event("farshore.backup.requested", {"prefect.resource.id": "farshore.source.shop"})
+    assert event is not None
+    wanted = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+    deadline = time.monotonic() + 60
+    while True:
+        runs = prefect_api.read_flow_runs(deployment_filter=wanted)
+        if any(run.parameters == {"source": "shop", "identity": f"event-{event.id}"} for run in runs):
+            return
+        assert time.monotonic() < deadline, [run.parameters for run in runs]
+        time.sleep(0.2)
 
 
 def ended_run(client: SyncPrefectClient, deployment_id: Any, moment: datetime) -> FlowRun:
