@@ -178,7 +178,7 @@ def _before(snapshots: list[SnapshotInfo], source: str, text: str) -> SnapshotIn
     matching = [one for one in snapshots if one.source == source and one.started_utc <= moment]
     if not matching:
         raise SnapshotUnknown(f"{source} has no snapshot from {moment:%Y-%m-%d %H:%M:%S %Z} or before")
-    return matching[-1]
+    return max(matching, key=lambda one: one.started_utc)  # a run that took longer may commit after a newer state
 
 
 def _info(commit: Commit, held: tuple[str, ...]) -> SnapshotInfo:
