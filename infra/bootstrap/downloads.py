@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from infra.local.azurite import AZURITE_VERSION
-from infra.local.node import cache_directory, find_node, npm_package
+from infra.local.azurite import AZURITE_PACKAGE
+from infra.local.node import find_node, installed_at, npm_package
 
 
 def run() -> None:
     """Install Azurite into the cache unless it is there."""
-    if not (cache_directory() / "npm" / f"azurite-{AZURITE_VERSION}").exists():
-        print(f"downloads: Azurite {AZURITE_VERSION} from npm (about twenty seconds)", file=sys.stderr, flush=True)
-    npm_package(find_node(), "azurite", AZURITE_VERSION)
+    if not installed_at(AZURITE_PACKAGE).exists():
+        print("downloads: Azurite from npm (about twenty seconds)", file=sys.stderr, flush=True)
+    npm_package(find_node(), AZURITE_PACKAGE)
 
 
 if __name__ == "__main__":

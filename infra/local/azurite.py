@@ -18,7 +18,7 @@ from infra.local.node import Node, find_node, npm_package
 from infra.local.objects import ObjectServer
 from infra.local.ports import pick_ports
 
-AZURITE_VERSION = "3.37.0"
+AZURITE_PACKAGE = Path(__file__).with_name("azurite_package")  # locked, with all that it needs
 
 
 class AzuriteServer(ObjectServer):
@@ -54,7 +54,7 @@ class AzuriteServer(ObjectServer):
 
     def _prepare(self) -> None:
         self._node: Node = find_node()
-        self._package: Path = npm_package(self._node, "azurite", AZURITE_VERSION)
+        self._package: Path = npm_package(self._node, AZURITE_PACKAGE)
         (self.directory / "data").mkdir(exist_ok=True)
 
     def _command(self) -> list[str | Path]:

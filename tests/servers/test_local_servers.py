@@ -18,7 +18,7 @@ import pytest
 from infra.local import process
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer
-from infra.local.node import Node, find_node, npm_package
+from infra.local.node import Node, find_node, installed_at, npm_package
 from infra.local.ports import GRPC_OFFSET, is_free, pick_ports
 from infra.local.postgres import PostgresServer
 from infra.local.process import LocalServer, ServerFailed
@@ -265,17 +265,24 @@ def test_a_package_is_installed_once_and_whole(monkeypatch: pytest.MonkeyPatch, 
     )
     npm.chmod(0o755)
     monkeypatch.setenv("FARSHORE_CACHE", str(tmp_path / "cache"))
+    locked = tmp_path / "left"
+    locked.mkdir()
+    (locked / "package.json").write_text("{}")
+    (locked / "package-lock.json").write_text("{}")
     node = Node(program=Path("/bin/true"), npm=(str(npm),))
     with pytest.raises(ServerFailed, match="no network"):
-        npm_package(node, "left", "1.0.0")
-    assert not (tmp_path / "cache" / "npm" / "left-1.0.0").exists()
+        npm_package(node, locked)
+    place = installed_at(locked)
+    assert not place.exists()
     places: list[Path] = []
-    threads = [threading.Thread(target=lambda: places.append(npm_package(node, "left", "1.0.0"))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: places.append(npm_package(node, locked))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(places) == {tmp_path / "cache" / "npm" / "left-1.0.0"}
-    assert (places[0] / "node_modules" / "left" / "whole").exists()
+    assert places == [place] * 4
+    assert (place / "node_modules" / "left" / "whole").exists()
     assert (tmp_path / "calls").read_text().count("call") == 2
-    assert sorted(entry.name for entry in (tmp_path / "cache" / "npm").iterdir()) == ["left-1.0.0", "left-1.0.0.lock"]
+    assert sorted(entry.name for entry in place.parent.iterdir()) == [place.name, f"{place.name}.lock"]
+    (locked / "package-lock.json").write_text('{"changed": true}')
+    assert installed_at(locked) != place
