@@ -6,44 +6,25 @@ identity and its state live in the store, and every attempt first asks there whe
 
 from __future__ import annotations
 
-import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from farshore import __version__, limits
 from farshore.audit.rows import AuditRow, RunRow
 from farshore.clock import Clock
-from farshore.errors import Bug, FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
-from farshore.format.manifest import ManifestWriter, PagesWriter
-from farshore.format.records import Commit, Lease
-from farshore.index import ChunkIndex
-from farshore.model import (
-    BackupResult,
-    Progress,
-    ProgressCallback,
-    ReplicaOutcome,
-    SnapshotCounts,
-    no_progress,
-)
+from farshore.errors import Bug, FarshoreError
+from farshore.format.records import Commit
+from farshore.model import BackupResult, Progress, ProgressCallback, ReplicaOutcome, SnapshotCounts, no_progress
 from farshore.ops import auditing
-from farshore.ops.attempts import find_done, refuse_if_running
-from farshore.ops.base_snapshot import BaseSnapshot, find_base, remember_base
-from farshore.ops.committing import Committer
-from farshore.ops.comparing import PreviousManifest
-from farshore.ops.gathering import Gatherer
-from farshore.ops.host import describe_process
-from farshore.ops.outgoing import Outgoing
-from farshore.ops.reading import ContentReader
-from farshore.ops.sealing import Sealer
-from farshore.repository.fanout import Fanout
-from farshore.repository.keys import DataKey, generate_data_key
-from farshore.repository.leases import LeaseHolder
-from farshore.repository.packs import SealedPack
-from farshore.repository.presence import Presence, survey
+from farshore.ops.attempt_work import Attempt, Work, left_behind, prepare
+from farshore.ops.attempts import find_done
+from farshore.ops.base_snapshot import remember_base
+from farshore.ops.seal_source import Sealed, seal_source
 from farshore.repository.repository import Repository
+from farshore.scratch import scratch_directory
 from farshore.sources.base import Source
 
 
@@ -56,22 +37,6 @@ class Begun:
     source: str
     replicas: tuple[str, ...]  # at work; empty when an earlier attempt had done it
     already_done: bool = False
-
-
-@dataclass
-class _Work:
-    """What `begin` prepares and the later steps use."""
-
-    snapshot_id: str
-    source_id: str
-    data_key: DataKey
-    holder: LeaseHolder
-    fanout: Fanout
-    presence: Presence
-    base: BaseSnapshot | None
-    entries_before: int  # of the newest snapshot of this source
-    outgoing: Outgoing
-    committer: Committer
 
 
 class BackupSession:
@@ -106,13 +71,12 @@ class BackupSession:
         self._progress = progress
         self._clock = clock
         self._started_utc = clock.now_utc()
-        self._spool = tempfile.TemporaryDirectory(prefix="farshore-", dir=_spool_root(repository))
-        self._work: _Work | None = None
+        self._held = ExitStack()
+        self._work: Work | None = None
         self._done: BackupResult | None = None
         self._commit: Commit | None = None
         self._outcomes: tuple[ReplicaOutcome, ...] = ()
-        self._sealer: Sealer | None = None
-        self._facts: dict[str, str] = {}
+        self._sealed: Sealed | None = None
         self._recorded = False
         self._closed = threading.Lock()
 
@@ -128,50 +92,17 @@ class BackupSession:
         """
         if self._work is not None:
             return Begun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
-        repository, keys = self._repository, self._repository.writing_keys()
         self._source.check()
-        repository.require_quorum()
-        source_id = keys.source_id(self._source.name)
-        snapshot_id = self._clock.random_bytes(16).hex()
-        commits, done = find_done(repository, source_id, self._identity)
+        self._repository.require_quorum()
+        source_id = self._source_id()
+        commits, done = find_done(self._repository, source_id, self._identity)
         if done is not None:
             self._done = self._result_of(done.commit, done.outcomes, already_done=True)
             return Begun(self.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
-        holder = LeaseHolder(
-            stores={name: replica.store for name, replica in repository.replicas.items()},
-            keys=keys,
-            clock=self._clock,
-            lease=Lease(
-                lease=self._clock.random_bytes(16).hex(), run=self.run_id, source_id=source_id, identity=self._identity,
-                snapshot=snapshot_id, host=describe_process(), beat=0, started_utc=self._started_utc,
-                expires_utc=self._started_utc,
-            ),
-        )  # fmt: skip
-        try:
-            failed = holder.take()
-            refuse_if_running(repository, holder.lease)
-            leased = [replica for name, replica in repository.replicas.items() if name not in failed]
-            presence = survey(repository, leased)
-            fanout = Fanout(replicas=[replica.name for replica in leased], clock=self._clock)
-            for name, error in presence.failed.items():
-                fanout.leave_behind(name, error)
-            self._require_quorum(fanout, {**failed, **presence.failed})
-        except BaseException:
-            holder.end()
-            raise
-        data_key = generate_data_key(self._clock)
-        outgoing = Outgoing(
-            fanout=fanout, keys=keys, data_key=data_key, clock=self._clock, spool=Path(self._spool.name)
-        )
-        committer = Committer(
-            repository=repository, fanout=fanout, presence=presence, holder=holder, unleased=failed, clock=self._clock
-        )
-        base = find_base(repository, source_id, commits)
-        before = commits[-1].counts.entries if commits else base.manifest.entries if base else 0
-        self._work = _Work(
-            snapshot_id, source_id, data_key, holder, fanout, presence, base, before, outgoing, committer
-        )
-        return Begun(self.run_id, snapshot_id, self._source.name, fanout.at_work)
+        attempt = Attempt(self.run_id, source_id, self._identity, self._started_utc)
+        spool = self._held.enter_context(scratch_directory("run-", self._repository.cache_dir / "spool"))
+        self._work = prepare(self._repository, attempt, commits, spool)
+        return Begun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
 
     def seal(self) -> SnapshotCounts:
         """Read the source once and offer every sealed object to every replica; then end the queues.
@@ -185,12 +116,14 @@ class BackupSession:
         """
         work = self._begun()
         try:
-            counts = self._seal(work)
+            self._sealed = seal_source(
+                self._repository, self._source, work, allow_empty=self._allow_empty, progress=self._progress
+            )
         except BaseException:
             work.fanout.abort()
             raise
         work.fanout.end()
-        return counts
+        return self._sealed.counts
 
     def replicate(self, replica: str) -> ReplicaOutcome:
         """Send one replica everything that is sealed, until the end; copy to it what the snapshot reuses and it lacks.
@@ -203,11 +136,11 @@ class BackupSession:
         work = self._begun()
         store = self._repository.replica(replica).store
         if replica not in work.fanout.at_work:
-            return self._left_behind(work, replica)
+            return left_behind(work, replica)
         stage = f"replicate:{replica}"
         work.fanout.drain(replica, store, lambda done: self._progress(Progress(stage, bytes_done=done)))
         if not work.fanout.finished(replica):
-            return self._left_behind(work, replica)
+            return left_behind(work, replica)
         sent = work.fanout.acknowledged(replica)
         return ReplicaOutcome(
             replica, committed=False, bytes_sent=sum(size for _, size in sent), objects_sent=len(sent)
@@ -227,11 +160,11 @@ class BackupSession:
             LeaseLost: The run was suspended for too long.
         """
         work = self._begun()
-        if self._sealer is None:
+        if self._sealed is None:
             raise Bug("a session was committed before it was sealed")
         self._progress(Progress("commit"))
         if self._commit is None:
-            self._commit = self._commit_record(work)
+            self._commit = self._commit_record(work, self._sealed)
         self._outcomes = work.committer.commit(self._commit, work.outgoing.needs, work.outgoing.made)
         return self._outcomes
 
@@ -290,62 +223,9 @@ class BackupSession:
             if self._work is not None:
                 self._work.fanout.abort()
                 self._work.holder.end()
-            self._spool.cleanup()
+            self._held.close()
 
-    def _seal(self, work: _Work) -> SnapshotCounts:
-        repository, keys = self._repository, self._repository.writing_keys()
-        index = ChunkIndex(work.presence.footers.values())
-        work.outgoing.start()
-        gatherer = Gatherer(
-            index=index, keys=keys, data_key=work.data_key, clock=self._clock, deliver=self._deliver(work)
-        )
-        try:
-            with work.outgoing.open_files(work.source_id, work.snapshot_id) as (manifest_file, pages_file):
-                manifest, page_map = ManifestWriter(manifest_file), PagesWriter(pages_file)
-                previous = pages_before = None
-                if work.base is not None:
-                    started_ns = int(work.base.started_utc.timestamp() * 1e9)
-                    previous = PreviousManifest(reader=work.base.manifest, index=index, started_ns=started_ns)
-                    pages_before = work.base.pages
-                sealer = Sealer(
-                    reader=ContentReader(keys=keys, sizes=repository.sizes),
-                    gatherer=gatherer,
-                    manifest=manifest,
-                    page_map=page_map,
-                    previous=previous,
-                    previous_pages=pages_before,
-                    entries_before=work.entries_before,
-                    progress=self._progress,
-                )
-                with self._source.capture() as capture:
-                    if not capture.ordered and work.base is not None and pages_before is not None:
-                        sealer.load_earlier(work.base.manifest)
-                    facts = sealer.run(capture, allow_empty=self._allow_empty)
-                manifest.close()
-                page_map.close()
-            gatherer.finish()
-        finally:
-            gatherer.close()
-        work.outgoing.finish(has_pages=page_map.rows > 0)
-        work.outgoing.write_needs(work.presence, gatherer.reused_packs)
-        self._sealer, self._facts = sealer, facts
-        return self._counts(work)
-
-    def _deliver(self, work: _Work) -> Callable[[SealedPack], None]:
-        def deliver(pack: SealedPack) -> None:
-            self._require_quorum(work.fanout, {})
-            work.outgoing.send_pack(pack)
-
-        return deliver
-
-    def _counts(self, work: _Work) -> SnapshotCounts:
-        if self._sealer is None:
-            raise Bug("counts were asked for before sealing")
-        stored = sum(item.bytes for item in work.outgoing.made)
-        packs = sum(item.kind == "pack" for item in work.outgoing.made)
-        return replace(self._sealer.counts, bytes_stored=stored, packs_new=packs)
-
-    def _commit_record(self, work: _Work) -> Commit:
+    def _commit_record(self, work: Work, sealed: Sealed) -> Commit:
         return Commit(
             snapshot=work.snapshot_id,
             source_id=work.source_id,
@@ -359,33 +239,15 @@ class BackupSession:
             farshore=__version__,
             data_key=work.data_key.key_id.hex(),
             objects=work.outgoing.refs,
-            counts=self._counts(work),
-            facts=self._facts,
+            counts=sealed.counts,
+            facts=sealed.facts,
             quorum=self._repository.quorum,
         )
-
-    def _require_quorum(self, fanout: Fanout, failed: dict[str, FarshoreError]) -> None:
-        at_work = fanout.at_work
-        if len(at_work) >= self._repository.quorum:
-            return
-        errors = {**self._repository.unreachable, **failed}
-        for name in self._repository.replicas:
-            if name not in at_work and name not in errors:
-                errors[name] = fanout.error_of(name) or StoreUnavailable("left behind")
-        reasons = "; ".join(f"{name}: {error}" for name, error in errors.items())
-        raise QuorumNotReached(
-            f"{len(at_work)} of {len(self._repository.configured)} replicas take this backup, "
-            f"{self._repository.quorum} are needed ({reasons})"
-        )
-
-    def _left_behind(self, work: _Work, replica: str) -> ReplicaOutcome:
-        error = work.fanout.error_of(replica) or StateUnknown(f"{replica} did not finish")
-        return ReplicaOutcome(replica, committed=False, error_code=error.code, error=error.message)
 
     def _result_of(
         self, commit: Commit, outcomes: tuple[ReplicaOutcome, ...], *, already_done: bool = False
     ) -> BackupResult:
-        problems = self._sealer.problems[: limits.PROBLEMS_KEPT_MAX] if self._sealer else []
+        problems = self._sealed.problems[: limits.PROBLEMS_KEPT_MAX] if self._sealed else []
         return BackupResult(
             snapshot_id=commit.snapshot,
             source=commit.source,
@@ -404,14 +266,16 @@ class BackupSession:
             run_id=self.run_id, engine=self._engine, operation="backup", started_utc=self._started_utc,
             finished_utc=self._clock.now_utc(), state=state, error=error, flow_run_id=self._flow_run_id,
         )  # fmt: skip
-        source_id = self._repository.writing_keys().source_id(self._source.name)
-        return replace(row, source=self._source.name, source_id=source_id, identity=self._identity)
+        return replace(row, source=self._source.name, source_id=self._source_id(), identity=self._identity)
+
+    def _source_id(self) -> str:
+        return self._repository.writing_keys().source_id(self._source.name)
 
     def _record(self, rows: Sequence[AuditRow]) -> None:
         auditing.record(self._repository, self.run_id, rows)
         self._recorded = True
 
-    def _begun(self) -> _Work:
+    def _begun(self) -> Work:
         if self._work is None:
             raise Bug("a session's step was called before begin, or after it found the backup done")
         return self._work
@@ -462,9 +326,3 @@ def _replicate(session: BackupSession, replica: str) -> None:
         session.replicate(replica)
     except FarshoreError as error:
         session.leave_behind(replica, error)
-
-
-def _spool_root(repository: Repository) -> Path:
-    root = repository.cache_dir / "spool"
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return root

@@ -44,9 +44,9 @@ class InitResult:
 def initialize(config: Config, *, write_only: bool = False, recipients: Sequence[str] = (), clock: Clock) -> InitResult:
     """Create the repository at every replica, in an order that leaves no half-made repository that looks whole.
 
-    Slots go first, the header last, so an interrupted call leaves nothing that opens; running it again makes a new
-    repository only while no header stands anywhere. Every replica must be reachable: a copy that does not know its own
-    keys is none.
+    Slots go first, to every replica, and then the headers, so an interrupted call leaves nothing that opens; running it
+    again makes a new repository only while no header stands anywhere. Every replica must be reachable: a copy that does
+    not know its own keys is none.
 
     Args:
         write_only: Leave on this host a credential that adds backups and cannot read one back.
@@ -72,10 +72,8 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
         if config.repository.passphrase is not None:
             passphrase = config.reveal(config.repository.passphrase)
             made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock))
-        objects = [(names.slot(slot_id), body) for slot_id, body in made]
-        objects.append((names.HEADER, encode_header(header)))
-        with ThreadPoolExecutor(len(replicas)) as pool:
-            list(pool.map(lambda replica: _put_all(replica, objects), replicas))
+        _put_everywhere(replicas, [(names.slot(slot_id), body) for slot_id, body in made])
+        _put_everywhere(replicas, [(names.HEADER, encode_header(header))])
     finally:
         for replica in replicas:
             replica.store.close()
@@ -162,8 +160,12 @@ def _require_empty(replicas: Sequence[Replica]) -> None:
         raise RepositoryExists(f"there is a repository already at {listed}")
 
 
-def _put_all(replica: Replica, objects: Sequence[tuple[str, bytes]]) -> None:
-    for name, body in objects:
-        replica.store.put(name, body)
-        if replica.store.get(name) != body:
-            raise StateUnknown(f"{replica.name} does not return {name} as it was written")
+def _put_everywhere(replicas: Sequence[Replica], objects: Sequence[tuple[str, bytes]]) -> None:
+    def put(replica: Replica) -> None:
+        for name, body in objects:
+            replica.store.put(name, body)
+            if replica.store.get(name) != body:
+                raise StateUnknown(f"{replica.name} does not return {name} as it was written")
+
+    with ThreadPoolExecutor(len(replicas)) as pool:
+        list(pool.map(put, replicas))

@@ -221,6 +221,12 @@ def _check_same(headers: dict[str, Header]) -> None:
     if len({header.repository_id for header in headers.values()}) > 1:
         listed = ", ".join(f"{name}: {header.repository_id}" for name, header in headers.items())
         raise RepositoryMismatch(f"the replicas belong to different repositories ({listed})")
+    if len({header.check for header in headers.values()}) > 1:
+        listed = ", ".join(f"{name}: {header.check[:8]}" for name, header in headers.items())
+        raise RepositoryMismatch(
+            f"the replicas hold different headers of one repository ({listed}), so one was exchanged",
+            "Open each replica by itself with --replica; the one that opens no key slot has the wrong header.",
+        )
 
 
 def _first(failed: dict[str, FarshoreError]) -> FarshoreError:

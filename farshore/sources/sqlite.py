@@ -27,6 +27,7 @@ from farshore.clock import Clock
 from farshore.errors import SourceDenied, SourceMissing, SourceUnavailable, SourceUnsupported
 from farshore.limits import SQLITE_BUSY_S
 from farshore.model import Entry, EntryKind
+from farshore.scratch import free_bytes, scratch_directory
 from farshore.sources.base import Capture
 from farshore.sources.sqlite_capture import CopyItem, SqliteCapture
 from farshore.sources.sqlite_check import (
@@ -38,7 +39,6 @@ from farshore.sources.sqlite_check import (
     read_journal_mode,
     translate_error,
 )
-from farshore.sources.sqlite_copy import free_bytes, private_directory
 
 _COPY_NAME = "copy"
 
@@ -88,7 +88,7 @@ class SqliteSource:
         original = self._look()
         with contextlib.ExitStack() as stack:
             try:
-                place = stack.enter_context(private_directory())
+                place = stack.enter_context(scratch_directory("farshore-sqlite-"))
             except OSError as error:
                 raise SourceUnavailable(f"no temporary directory for a copy of {self._path}: {error}") from error
             copy = place / _COPY_NAME

@@ -1,8 +1,7 @@
-"""A private place for the copy of a database: nobody else reads it, and a killed process does not leave it for ever.
+"""Private scratch directories: nobody else reads them, and a killed process does not leave them for ever.
 
-The directory is made with mode 0700 under `tempfile.gettempdir()` and removed on the way out. A process that is killed
-cannot remove it, so each directory holds a lock for as long as its owner lives, and whoever makes the next one removes
-those whose lock nobody holds.
+Each is made with mode 0700 and removed on the way out. A process that is killed cannot remove its own, so each holds a
+lock for as long as its owner lives, and whoever makes the next one removes those whose lock nobody holds.
 """
 
 from __future__ import annotations
@@ -15,33 +14,38 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_PREFIX = "farshore-sqlite-"
 _UNBORN_PREFIX = "farshore-new-"  # not yet locked, so not yet to be found by `remove_orphans`
 _LOCK_NAME = "lock"
 
 
 @contextlib.contextmanager
-def private_directory() -> Iterator[Path]:
+def scratch_directory(prefix: str, root: Path | None = None) -> Iterator[Path]:
     """Make an empty directory of our own, and remove it with all it holds, whatever happened. Safe from many threads.
+
+    Args:
+        prefix: What its name begins with; directories of killed processes are looked for by it.
+        root: Where it is made, and made itself where it is not there; the system's place for temporary files if None.
 
     Raises:
         OSError: It could not be made.
     """
-    remove_orphans()
-    unborn = Path(tempfile.mkdtemp(prefix=_UNBORN_PREFIX))
-    place = unborn
+    place = Path(tempfile.gettempdir()) if root is None else root
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_orphans(place, prefix)
+    unborn = Path(tempfile.mkdtemp(prefix=_UNBORN_PREFIX, dir=place))
+    made = unborn
     try:
         with (unborn / _LOCK_NAME).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            place = unborn.rename(unborn.with_name(_PREFIX + unborn.name.removeprefix(_UNBORN_PREFIX)))
-            yield place
+            made = unborn.rename(unborn.with_name(prefix + unborn.name.removeprefix(_UNBORN_PREFIX)))
+            yield made
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
-def remove_orphans() -> None:
+def remove_orphans(root: Path, prefix: str) -> None:
     """Remove the directories of processes that are gone. Does nothing about those it cannot judge or remove."""
-    for place in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for place in root.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):  # held by a living process, gone already, or of another user
             descriptor = os.open(place / _LOCK_NAME, os.O_RDWR | os.O_NOFOLLOW)
             try:

@@ -1,0 +1,126 @@
+"""What one attempt at a backup works with, made by `prepare`: its lease, what replicas hold, its queues, its base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from farshore.errors import FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
+from farshore.format.records import Commit, Lease
+from farshore.model import ReplicaOutcome
+from farshore.ops.attempts import refuse_if_running
+from farshore.ops.base_snapshot import BaseSnapshot, find_base
+from farshore.ops.committing import Committer
+from farshore.ops.host import describe_process
+from farshore.ops.outgoing import Outgoing
+from farshore.repository.fanout import Fanout
+from farshore.repository.keys import DataKey, generate_data_key
+from farshore.repository.leases import LeaseHolder
+from farshore.repository.presence import Presence, survey
+from farshore.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Which backup is attempted, and by which run."""
+
+    run_id: str
+    source_id: str
+    identity: str
+    started_utc: datetime
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the steps of one attempt share."""
+
+    snapshot_id: str
+    source_id: str
+    data_key: DataKey
+    holder: LeaseHolder
+    fanout: Fanout
+    presence: Presence
+    base: BaseSnapshot | None
+    entries_before: int  # of the newest snapshot of this source
+    outgoing: Outgoing
+    committer: Committer
+
+
+def prepare(repository: Repository, attempt: Attempt, commits: list[Commit], spool: Path) -> Work:
+    """Take a lease at every replica, learn what they hold, and find what to compare with.
+
+    Replicas that cannot be leased or listed are left behind for this run.
+
+    Args:
+        commits: The committed snapshots of the source, oldest first.
+
+    Raises:
+        QuorumNotReached: Too few replicas are left.
+        BackupRunning: Another attempt at the same identity is at work.
+    """
+    keys, clock = repository.writing_keys(), repository.clock
+    lease = Lease(
+        lease=clock.random_bytes(16).hex(),
+        run=attempt.run_id,
+        source_id=attempt.source_id,
+        identity=attempt.identity,
+        snapshot=clock.random_bytes(16).hex(),
+        host=describe_process(),
+        beat=0,
+        started_utc=attempt.started_utc,
+        expires_utc=attempt.started_utc,
+    )
+    stores = {name: replica.store for name, replica in repository.replicas.items()}
+    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
+    try:
+        failed = holder.take()
+        refuse_if_running(repository, holder.lease)
+        leased = [replica for name, replica in repository.replicas.items() if name not in failed]
+        presence = survey(repository, leased)
+        fanout = Fanout(replicas=[replica.name for replica in leased], clock=clock)
+        for name, error in presence.failed.items():
+            fanout.leave_behind(name, error)
+        require_quorum(repository, fanout, {**failed, **presence.failed})
+        base = find_base(repository, attempt.source_id, commits)
+    except BaseException:
+        holder.end()
+        raise
+    data_key = generate_data_key(clock)
+    return Work(
+        snapshot_id=lease.snapshot,
+        source_id=attempt.source_id,
+        data_key=data_key,
+        holder=holder,
+        fanout=fanout,
+        presence=presence,
+        base=base,
+        entries_before=commits[-1].counts.entries if commits else base.manifest.entries if base else 0,
+        outgoing=Outgoing(fanout=fanout, keys=keys, data_key=data_key, clock=clock, spool=spool),
+        committer=Committer(
+            repository=repository, fanout=fanout, presence=presence, holder=holder, unleased=failed, clock=clock
+        ),
+    )
+
+
+def require_quorum(repository: Repository, fanout: Fanout, failed: Mapping[str, FarshoreError]) -> None:
+    """Raise `QuorumNotReached` when so few replicas are still at work that going on is pointless."""
+    at_work = fanout.at_work
+    if len(at_work) >= repository.quorum:
+        return
+    errors = {**repository.unreachable, **failed}
+    for name in repository.replicas:
+        if name not in at_work and name not in errors:
+            errors[name] = fanout.error_of(name) or StoreUnavailable("left behind")
+    reasons = "; ".join(f"{name}: {error}" for name, error in errors.items())
+    raise QuorumNotReached(
+        f"{len(at_work)} of {len(repository.configured)} replicas take this backup, "
+        f"{repository.quorum} are needed ({reasons})"
+    )
+
+
+def left_behind(work: Work, replica: str) -> ReplicaOutcome:
+    """Return the outcome of a replica that was given up."""
+    error = work.fanout.error_of(replica) or StateUnknown(f"{replica} did not finish")
+    return ReplicaOutcome(replica, committed=False, error_code=error.code, error=error.message)

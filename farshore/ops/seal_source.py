@@ -1,0 +1,84 @@
+"""Seal one snapshot of a source: capture, compare, read, gather, and hand every object on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from farshore.format.manifest import ManifestWriter, PagesWriter
+from farshore.index import ChunkIndex
+from farshore.model import Problem, ProgressCallback, SnapshotCounts
+from farshore.ops.attempt_work import Work, require_quorum
+from farshore.ops.comparing import PreviousManifest
+from farshore.ops.gathering import Gatherer
+from farshore.ops.reading import ContentReader
+from farshore.ops.sealing import Sealer
+from farshore.repository.packs import SealedPack
+from farshore.repository.repository import Repository
+from farshore.sources.base import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What sealing found: counts, facts of the source, and the problems of single entries."""
+
+    counts: SnapshotCounts
+    facts: dict[str, str]
+    problems: list[Problem]
+
+
+def seal_source(
+    repository: Repository, source: Source, work: Work, *, allow_empty: bool, progress: ProgressCallback
+) -> Sealed:
+    """Read the source once and offer all its sealed objects to the fan-out. Blocks with its back-pressure.
+
+    Raises:
+        SourceMissing, SourceCorrupt, SourceUnavailable: The source failed; there is no snapshot.
+        QuorumNotReached: Too few replicas are still at work.
+    """
+    keys = repository.writing_keys()
+    index = ChunkIndex(work.presence.footers.values())
+
+    def deliver(pack: SealedPack) -> None:
+        require_quorum(repository, work.fanout, {})
+        work.outgoing.send_pack(pack)
+
+    work.outgoing.start()
+    gatherer = Gatherer(index=index, keys=keys, data_key=work.data_key, clock=repository.clock, deliver=deliver)
+    try:
+        with work.outgoing.open_files(work.source_id, work.snapshot_id) as (manifest_file, pages_file):
+            manifest, page_map = ManifestWriter(manifest_file), PagesWriter(pages_file)
+            sealer = Sealer(
+                reader=ContentReader(keys=keys, sizes=repository.sizes),
+                gatherer=gatherer,
+                manifest=manifest,
+                page_map=page_map,
+                previous=_previous(work, index),
+                previous_pages=work.base.pages if work.base else None,
+                entries_before=work.entries_before,
+                progress=progress,
+            )
+            with source.capture() as capture:
+                if not capture.ordered and work.base is not None and work.base.pages is not None:
+                    sealer.load_earlier(work.base.manifest)
+                facts = sealer.run(capture, allow_empty=allow_empty)
+            manifest.close()
+            page_map.close()
+        gatherer.finish()
+    finally:
+        gatherer.close()
+    work.outgoing.finish(has_pages=page_map.rows > 0)
+    work.outgoing.write_needs(work.presence, gatherer.reused_packs)
+    made = work.outgoing.made
+    counts = replace(
+        sealer.counts,
+        bytes_stored=sum(item.bytes for item in made),
+        packs_new=sum(item.kind == "pack" for item in made),
+    )
+    return Sealed(counts, facts, sealer.problems)
+
+
+def _previous(work: Work, index: ChunkIndex) -> PreviousManifest | None:
+    if work.base is None:
+        return None
+    started_ns = int(work.base.started_utc.timestamp() * 1e9)
+    return PreviousManifest(reader=work.base.manifest, index=index, started_ns=started_ns)
