@@ -1,0 +1,293 @@
+"""Making a repository and opening it: what is refused, what is done without, and what each error says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from farshore.config.secret import Secret
+from farshore.config.settings import RepositoryConfig
+from farshore.errors import (
+    ConfigInvalid,
+    FarshoreError,
+    FeatureMissing,
+    FormatTooNew,
+    HeaderDamaged,
+    KeyMissing,
+    QuorumNotReached,
+    RepositoryExists,
+    RepositoryMismatch,
+    RepositoryMissing,
+    SecretUnavailable,
+    SnapshotUnknown,
+    WrongPassphrase,
+)
+from farshore.format import names
+from farshore.format.header import decode_header, encode_header
+from farshore.ops.catalog import resolve_snapshot
+from farshore.ops.initialize import enroll_host, initialize
+from farshore.ops.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
+from farshore.ops.opening import Need, open_repository
+from farshore.repository import slots
+from farshore.repository.keys import Role
+from tests.unit.ops.engine import Engine
+from tests.unit.ops.tree_source import TreeSource
+from tests.unit.repository.clocks import StillClock
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return Engine(tmp_path).initialize()
+
+
+def test_every_replica_gets_the_same_header_and_slots(engine: Engine) -> None:
+    first = engine.data_objects("a")
+    assert sorted(name.split("/")[0] for name in first) == ["farshore.json", "keys"]
+    assert engine.data_objects("b") == engine.data_objects("c") == first
+
+
+def test_a_repository_that_exists_is_not_touched(engine: Engine) -> None:
+    before = {name: engine.objects(name) for name in "abc"}
+    with pytest.raises(RepositoryExists):
+        initialize(engine.config, recipients=[_recipient(engine)], clock=engine.clock)
+    engine.urls["d"] = engine.urls["a"].replace("-a", "-d")
+    with pytest.raises(RepositoryExists):
+        initialize(engine.config, recipients=[_recipient(engine)], clock=engine.clock)
+    assert {name: engine.objects(name) for name in "abc"} == before
+    assert engine.objects("d") == {}
+
+
+def _recipient(engine: Engine) -> str:
+    path = engine.root / "another-identity"
+    path.unlink(missing_ok=True)
+    return generate_identity(path)
+
+
+def test_where_a_damaged_header_stands_nothing_is_made(engine: Engine) -> None:
+    for replica in "abc":
+        engine.flip(replica, names.HEADER, at=100)
+    with pytest.raises((RepositoryExists, HeaderDamaged)):
+        initialize(engine.config, recipients=[_recipient(engine)], clock=engine.clock)
+
+
+def test_a_repository_that_nobody_could_read_is_not_made(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    with pytest.raises(ConfigInvalid, match="nobody could ever read"):
+        initialize(engine.config, clock=engine.clock)
+    empty = replace(engine.repository_config, passphrase=Secret("env", "EMPTY"))
+    engine.repository_config = empty
+    with pytest.raises(SecretUnavailable):
+        initialize(replace(engine.config, environment={"EMPTY": ""}), clock=engine.clock)
+    with pytest.raises(ConfigInvalid):
+        initialize(engine.config, recipients=["farshore-recipient-1:AAAA"], clock=engine.clock)
+    assert engine.objects("a") == {}
+
+
+def test_a_replica_that_cannot_be_written_leaves_no_header_anywhere(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    recipient = generate_identity(engine.identity)
+    with engine.away("b"), pytest.raises(FarshoreError):
+        initialize(engine.config, recipients=[recipient], clock=engine.clock)
+    assert names.HEADER not in {**engine.objects("a"), **engine.objects("c")}
+    initialize(engine.config, recipients=[recipient], clock=engine.clock)
+    with engine.opened() as repository:
+        assert repository.reading_keys().role is Role.READER
+
+
+def test_what_an_interrupted_init_left_does_not_disturb_the_next(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    stale = Engine(tmp_path / "stale", clock=StillClock(seed=2)).initialize()
+    for name, data in stale.objects("a", names.SLOTS).items():
+        engine.shelf("a").objects[name] = (data, engine.clock.now_utc())
+    engine.initialize()
+    with engine.opened() as repository:
+        assert repository.reading_keys().role is Role.READER
+
+
+# --- opening ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_need_gives_the_keys_it_names(engine: Engine) -> None:
+    with engine.opened(Need.NONE) as repository:
+        assert repository.keys is None
+        with pytest.raises(KeyMissing):
+            repository.writing_keys()
+    with engine.opened(Need.READ) as repository:
+        assert repository.reading_keys().private_key
+
+
+def test_no_repository_is_told_only_when_every_replica_says_so(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    generate_identity(engine.identity)
+    with pytest.raises(RepositoryMissing), engine.opened():
+        pass
+    with engine.away("b"), pytest.raises(FarshoreError) as caught, engine.opened():
+        pass
+    assert not isinstance(caught.value, RepositoryMissing)
+
+
+def test_one_damaged_header_is_done_without(engine: Engine) -> None:
+    engine.flip("a", names.HEADER, at=50)
+    with engine.opened() as repository:
+        assert list(repository.replicas) == ["b", "c"]
+        assert isinstance(repository.unreachable["a"], HeaderDamaged)
+        with pytest.raises(HeaderDamaged):
+            repository.replica("a")
+
+
+def _rewrite_header(engine: Engine, replica: str, **more: object) -> None:
+    header = decode_header(engine.objects(replica)[names.HEADER], "")
+    engine.alter(replica, names.HEADER, lambda _: encode_header(replace(header, **more)))  # type: ignore[arg-type]
+
+
+def test_damaged_newer_and_unknown_headers_each_have_their_error(engine: Engine) -> None:
+    with engine.away("b", "c"):
+        original = engine.objects("a")[names.HEADER]
+        engine.flip("a", names.HEADER, at=50)
+        with pytest.raises(HeaderDamaged), engine.opened():
+            pass
+        engine.alter("a", names.HEADER, lambda _: original.replace(b'"version":1', b'"version":2'))
+        with pytest.raises(FormatTooNew), engine.opened():
+            pass
+        engine.alter("a", names.HEADER, lambda _: original)
+        _rewrite_header(engine, "a", must_understand=("tape",))
+        with pytest.raises(FeatureMissing, match="tape"), engine.opened():
+            pass
+
+
+def test_replicas_of_two_repositories_are_never_mixed(tmp_path: Path, engine: Engine) -> None:
+    other = Engine(tmp_path / "other", clock=StillClock(seed=2)).initialize()
+    engine.urls["c"] = other.urls["c"]
+    with pytest.raises(RepositoryMismatch, match="different repositories"), engine.opened():
+        pass
+    with pytest.raises(RepositoryMismatch):
+        initialize(engine.config, recipients=[_recipient(engine)], clock=engine.clock)
+
+
+def test_a_header_that_was_exchanged_is_told_and_the_others_still_open(engine: Engine) -> None:
+    """Whoever can write one replica must not be able to lock the others or to put a key of their own in place."""
+    _rewrite_header(engine, "a", audit_public="00" * 32)
+    with pytest.raises(RepositoryMismatch, match="exchanged"), engine.opened():
+        pass
+    with pytest.raises(WrongPassphrase), engine.opened(replica="a"):
+        pass
+    with engine.opened(replica="b") as repository:
+        assert repository.reading_keys().role is Role.READER
+
+
+def test_a_wrong_identity_and_a_wrong_passphrase_open_nothing(engine: Engine) -> None:
+    other = engine.root / "other"
+    generate_identity(other)
+    engine.repository_config = replace(engine.repository_config, identity=other)
+    with pytest.raises(WrongPassphrase), engine.opened():
+        pass
+    engine.repository_config = RepositoryConfig(quorum=2, passphrase=Secret("env", "P"))
+    config = replace(engine.config, environment={"P": "wrong"})
+    with pytest.raises(WrongPassphrase), open_repository(config, need=Need.READ, clock=engine.clock):
+        pass
+
+
+def test_a_slot_damaged_at_one_replica_is_read_from_the_next(engine: Engine) -> None:
+    (slot,) = engine.objects("a", names.SLOTS)
+    for at in (1, 60, -1):
+        engine.flip("a", slot, at=at)
+        with engine.opened() as repository:
+            assert repository.reading_keys().role is Role.READER
+    engine.lose("b", slot)
+    with engine.opened() as repository:
+        assert repository.reading_keys().role is Role.READER
+    engine.lose("c", slot)
+    with pytest.raises(HeaderDamaged), engine.opened():
+        pass
+
+
+def test_without_any_slot_the_error_says_so(engine: Engine) -> None:
+    for replica in "abc":
+        for slot in engine.objects(replica, names.SLOTS):
+            engine.lose(replica, slot)
+    with pytest.raises(HeaderDamaged, match="no key slot"), engine.opened():
+        pass
+
+
+def test_only_a_named_replica_is_opened(engine: Engine) -> None:
+    with engine.opened(replica="b") as repository:
+        assert list(repository.replicas) == ["b"]
+        assert repository.configured == ("a", "b", "c")
+    with pytest.raises(RepositoryMissing, match="no replica is named x"), engine.opened(replica="x"):
+        pass
+    with engine.opened() as repository, pytest.raises(RepositoryMissing):
+        repository.replica("x")
+
+
+def test_too_few_replicas_for_the_quorum_stop_a_backup_before_it_reads(engine: Engine) -> None:
+    source = TreeSource(clock=engine.clock)
+    source.file(b"a", b"content")
+    with engine.away("b", "c"), pytest.raises(QuorumNotReached, match="1 of 3"):
+        engine.backup(source)
+    assert source.reads == {}
+
+
+def test_a_header_that_is_far_too_large_is_refused(engine: Engine) -> None:
+    engine.alter("a", names.HEADER, lambda data: data + b" " * 20_000_000)
+    with engine.opened() as repository:
+        assert isinstance(repository.unreachable["a"], HeaderDamaged)
+
+
+# --- who may open it -------------------------------------------------------------------------------------------------
+
+
+def test_an_identity_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "identity"
+    text = generate_identity(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert slots.decode_recipient(text)
+    data = path.read_bytes()
+    with pytest.raises(ConfigInvalid, match="exists"):
+        generate_identity(path)
+    assert path.read_bytes() == data
+    with pytest.raises(ConfigInvalid):
+        generate_identity(tmp_path / "no-folder" / "identity")
+
+
+def test_one_more_recipient_may_open_every_replica(engine: Engine) -> None:
+    path = engine.root / "second"
+    text = generate_identity(path)
+    with engine.opened() as repository:
+        slot_id = add_recipient_slot(repository, text, clock=engine.clock)
+        assert slot_id in [one.slot_id for one in list_slots(repository)]
+    engine.repository_config = replace(engine.repository_config, identity=path)
+    for replica in "abc":
+        with engine.opened(replica=replica) as repository:
+            assert repository.reading_keys().role is Role.READER
+
+
+def test_one_more_passphrase_may_open_it(engine: Engine) -> None:
+    with engine.opened() as repository:
+        add_passphrase_slot(repository, "correct horse", clock=engine.clock)
+        with pytest.raises(ConfigInvalid):
+            add_passphrase_slot(repository, "", clock=engine.clock)
+    engine.repository_config = RepositoryConfig(quorum=2, passphrase=Secret("env", "P"))
+    config = replace(engine.config, environment={"P": "correct horse"})
+    with open_repository(config, need=Need.READ, clock=engine.clock) as repository:
+        assert repository.reading_keys().role is Role.READER
+
+
+def test_a_slot_is_added_everywhere_or_not_at_all(engine: Engine) -> None:
+    text = _recipient(engine)
+    with engine.away("c"), engine.opened() as repository, pytest.raises(QuorumNotReached):
+        add_recipient_slot(repository, text, clock=engine.clock)
+    assert len(engine.objects("a", names.SLOTS)) == 1
+
+
+def test_an_enrolled_host_holds_a_private_file_that_only_writes(engine: Engine) -> None:
+    host = engine.at("server")
+    path = Path(enroll_host(host.config, clock=engine.clock).credential)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert b"private_key" not in path.read_bytes()
+    host.repository_config = replace(host.repository_config, identity=None)
+    with host.opened(Need.WRITE) as repository:
+        assert repository.writing_keys().role is Role.WRITER
+        with pytest.raises(SnapshotUnknown):
+            resolve_snapshot(repository, "home")

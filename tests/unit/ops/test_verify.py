@@ -1,0 +1,225 @@
+"""Verify: every damage is found, named by its object and by what it touches, and nothing sound is blamed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from farshore.format import names
+from farshore.model import DamagedObject, VerifyResult
+from farshore.ops.opening import Need
+from tests.unit.ops.engine import Engine, flipped
+from tests.unit.ops.tree_source import TreeSource
+
+NOISE = random.Random(1).randbytes(200_000)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return Engine(tmp_path).initialize(write_only=True)
+
+
+@pytest.fixture
+def source(engine: Engine) -> TreeSource:
+    """Two snapshots: the second reuses the pack of the first and adds one; it has a page map."""
+    tree = TreeSource(clock=engine.clock)
+    tree.file(b"a", NOISE)
+    tree.file(b"b", NOISE[::-1])
+    tree.file(b"db", NOISE * 8, page_bytes=4096)
+    engine.clock.wait_s(60)
+    engine.backup(tree)
+    engine.clock.wait_s(60)
+    tree.write(b"b", b"changed")
+    engine.backup(tree)
+    return tree
+
+
+def reader(engine: Engine) -> Engine:
+    """The same repository from a host with all keys."""
+    return engine.at("desk")
+
+
+def found(engine: Engine, *, percent: float = 100.0, need: Need = Need.READ) -> dict[str, DamagedObject]:
+    result: VerifyResult = reader(engine).verify(percent=percent, need=need)
+    assert all(one.replica == "b" for one in result.damaged)
+    return {one.name: one for one in result.damaged}
+
+
+def by_role(engine: Engine, role: str) -> list[str]:
+    return [name for name in engine.objects("b", names.SNAPSHOTS) if name.endswith(f"/{role}")]
+
+
+def test_a_sound_repository_is_clean(engine: Engine, source: TreeSource) -> None:
+    result = reader(engine).verify()
+    assert result.clean
+    assert result.replicas == ("a", "b", "c")
+    assert (result.snapshots, result.read_data_percent) == (2, 100.0)
+    assert result.objects > 30
+    assert result.bytes_read > 3 * len(NOISE)
+
+
+def test_a_pack_that_is_gone_names_its_snapshots_and_paths(engine: Engine, source: TreeSource) -> None:
+    first, second = engine.snapshots()
+    for pack in engine.objects("b", names.PACKS):
+        engine.lose("b", pack)
+    blamed = found(engine, percent=0)
+    assert {one.code for one in blamed.values()} == {"missing"}
+    assert len(blamed) == 2
+    touched = sorted(blamed.values(), key=lambda one: len(one.snapshots))
+    assert touched[0].snapshots == (second.snapshot_id,)
+    assert touched[0].paths == (b"home:b",)
+    assert set(touched[1].snapshots) == {first.snapshot_id, second.snapshot_id}
+    assert set(touched[1].paths) == {b"home:a", b"home:b", b"home:db"}
+    assert touched[1].paths_total == 3
+
+
+def test_a_flip_in_a_pack_is_found_only_by_reading_it(engine: Engine, source: TreeSource) -> None:
+    pack = next(iter(engine.objects("b", names.PACKS)))
+    engine.flip("b", pack)
+    assert found(engine, percent=0) == {}
+    assert found(engine)[pack].code == "altered"
+
+
+def test_a_cut_in_a_pack_is_found_by_its_size(engine: Engine, source: TreeSource) -> None:
+    pack = next(iter(engine.objects("b", names.PACKS)))
+    engine.alter("b", pack, lambda data: data[:-1])
+    assert found(engine, percent=0)[pack].code == "truncated"
+
+
+@pytest.mark.parametrize("role", ["manifest", "needs", "pages"])
+@pytest.mark.parametrize(("damage", "code"), [("lost", "missing"), ("cut", "truncated"), ("flipped", "altered")])
+def test_damage_to_an_object_of_a_snapshot_touches_that_snapshot(
+    engine: Engine, source: TreeSource, role: str, damage: str, code: str
+) -> None:
+    name = by_role(engine, role)[0]
+    if damage == "lost":
+        engine.lose("b", name)
+    else:
+        engine.alter("b", name, lambda data: data[:-1] if damage == "cut" else flipped(data, len(data) // 2))
+    blamed = found(engine, percent=0)
+    assert list(blamed) == [name]
+    assert blamed[name].code == code
+    assert blamed[name].snapshots == (name.split("/")[2],)
+
+
+@pytest.mark.parametrize("at", [0, 4, 5, 6, 7, 30, 80, -1])
+def test_a_commit_record_that_does_not_open_is_named(engine: Engine, source: TreeSource, at: int) -> None:
+    name = by_role(engine, "commit")[0]
+    engine.flip("b", name, at=at)
+    blamed = found(engine, percent=0)
+    assert list(blamed) == [name]
+    assert blamed[name].code == "undecodable"
+    assert blamed[name].snapshots == (name.split("/")[2],)
+
+
+@pytest.mark.parametrize("at", [0, 4, 5, 8, 30, -1])
+def test_a_damaged_data_key_touches_every_snapshot_that_needs_it(engine: Engine, source: TreeSource, at: int) -> None:
+    first, second = engine.snapshots()
+    keys = list(engine.objects("b", names.DATA_KEYS))
+    for name in keys:
+        engine.flip("b", name, at=at)
+    blamed = found(engine, percent=0)
+    assert set(blamed) == set(keys)
+    assert sorted(set(one.snapshots) for one in blamed.values()) in (
+        [{second.snapshot_id}, {first.snapshot_id, second.snapshot_id}],
+        [{first.snapshot_id, second.snapshot_id}, {second.snapshot_id}],
+    )
+
+
+def test_a_data_key_that_is_gone(engine: Engine, source: TreeSource) -> None:
+    for name in engine.objects("b", names.DATA_KEYS):
+        engine.lose("b", name)
+    assert {one.code for one in found(engine, percent=0).values()} == {"missing"}
+
+
+@pytest.mark.parametrize("at", [0, 4, 5, 30, -1])
+def test_a_damaged_index_fragment_is_named(engine: Engine, source: TreeSource, at: int) -> None:
+    name = next(iter(engine.objects("b", names.FRAGMENTS)))
+    engine.flip("b", name, at=at)
+    blamed = found(engine, percent=0)
+    assert list(blamed) == [name]
+    assert "rebuilt" in blamed[name].detail
+
+
+def test_a_key_slot_that_is_damaged_or_gone_leaves_the_replica_locked(engine: Engine, source: TreeSource) -> None:
+    (slot,) = engine.objects("b", names.SLOTS)
+    engine.flip("b", slot)
+    assert found(engine, percent=0)[slot].code == "undecodable"
+    engine.lose("b", slot)
+    assert found(engine, percent=0)[names.SLOTS].code == "missing"
+
+
+def test_a_slot_under_another_name(engine: Engine, source: TreeSource) -> None:
+    (slot,) = engine.objects("b", names.SLOTS)
+    other = names.slot("ab" * 16)
+    engine.shelf("b").objects[other] = engine.shelf("b").objects[slot]
+    assert found(engine, percent=0)[other].code == "altered"
+
+
+def test_audit_rows_are_part_of_what_is_checked(engine: Engine, source: TreeSource) -> None:
+    tables = [name for name in engine.objects("b", names.AUDIT) if name.endswith(".parquet")]
+    engine.flip("b", tables[0])
+    engine.lose("b", tables[1])
+    blamed = found(engine, percent=0)
+    assert blamed[tables[0]].code == "altered"
+    assert blamed[tables[1]].code == "missing"
+
+
+def test_a_writer_verifies_too_but_names_no_paths(engine: Engine, source: TreeSource) -> None:
+    pack = next(iter(engine.objects("b", names.PACKS)))
+    engine.flip("b", pack)
+    result = engine.verify(need=Need.WRITE)
+    (one,) = result.damaged
+    assert (one.name, one.code, one.paths) == (pack, "altered", ())
+
+
+def test_a_sample_reads_only_its_share(engine: Engine) -> None:
+    source = TreeSource(clock=engine.clock)
+    for number in range(10):
+        source.file(b"f", random.Random(number).randbytes(1000))
+        engine.clock.wait_s(60)
+        engine.backup(source)
+    packs = {name: len(data) for name, data in engine.objects("b", names.PACKS).items()}
+    assert len(packs) == 10
+    nothing = engine.verify(replica="b", percent=0, need=Need.WRITE).bytes_read
+    some = engine.verify(replica="b", percent=25, need=Need.WRITE).bytes_read
+    every = engine.verify(replica="b", percent=100, need=Need.WRITE).bytes_read
+    assert 2 * max(packs.values()) < some - nothing < 6 * max(packs.values())
+    assert every - nothing >= sum(packs.values())
+
+
+def test_one_replica_is_verified_alone(engine: Engine, source: TreeSource) -> None:
+    engine.flip("b", next(iter(engine.objects("b", names.PACKS))))
+    assert reader(engine).verify(replica="a").clean
+    assert not reader(engine).verify(replica="b").clean
+
+
+def test_a_replica_that_is_away_is_not_clean(engine: Engine, source: TreeSource) -> None:
+    with engine.away("b"):
+        result = reader(engine).verify(percent=0)
+    assert [one.replica for one in result.damaged] == ["b"]
+    assert not result.clean
+
+
+def test_a_header_that_is_damaged_is_told(engine: Engine, source: TreeSource) -> None:
+    engine.flip("b", names.HEADER, at=100)
+    result = reader(engine).verify(percent=0)
+    assert [(one.replica, one.name) for one in result.damaged] == [("b", names.HEADER)]
+
+
+def test_damage_at_two_replicas_is_told_of_each(engine: Engine, source: TreeSource) -> None:
+    pack = next(iter(engine.objects("a", names.PACKS)))
+    engine.lose("a", pack)
+    engine.flip("c", pack)
+    result = reader(engine).verify()
+    assert {(one.replica, one.name, one.code) for one in result.damaged} == {
+        ("a", pack, "missing"), ("c", pack, "altered")
+    }  # fmt: skip
+
+
+def test_verify_changes_nothing_but_its_own_audit_rows(engine: Engine, source: TreeSource) -> None:
+    before = engine.data_objects("b")
+    engine.verify(need=Need.WRITE)
+    assert engine.data_objects("b") == before
