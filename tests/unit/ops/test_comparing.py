@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from farshore.format.extents import encode_extents
+from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow, ManifestWriter, table_to_rows
+from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
+from farshore.index import ChunkIndex
+from farshore.model import HOLE, Entry, EntryKind, Extent
+from farshore.ops.comparing import PreviousManifest, Run, Slice
+
+STARTED_NS = 1_000_000_000_000
+OLD_NS = STARTED_NS - 10_000_000_000
+
+
+def chunk(number: int) -> bytes:
+    return random.Random(number).randbytes(32)
+
+
+def index_of(numbers: Sequence[int]) -> ChunkIndex:
+    table = np.array([(chunk(number), 0, 0, 1) for number in numbers], CHUNK_DTYPE)
+    packed = PackedFooter(bytes(32), 1, Footer((Origin(bytes(16), bytes(32)),), np.zeros(1, SEGMENT_DTYPE), table))
+    return ChunkIndex([packed] if len(table) else [])
+
+
+def row(number: int, *, chunks: Sequence[int] = (), **more: object) -> ManifestRow:
+    entry = Entry(
+        f"{number:06}".encode(), EntryKind.FILE, size=number, mtime_ns=OLD_NS, ctime_ns=OLD_NS, inode=number, device=1
+    )
+    extents = encode_extents([Extent(HOLE if one < 0 else chunk(one), 0, 1) for one in chunks])
+    return ManifestRow(replace(entry, **more), extents=extents)  # type: ignore[arg-type]
+
+
+def previous(rows: Sequence[ManifestRow], index: ChunkIndex) -> PreviousManifest:
+    file = io.BytesIO()
+    writer = ManifestWriter(file)
+    for one in rows:
+        writer.add(one)
+    writer.close()
+    file.seek(0)
+    return PreviousManifest(reader=ManifestReader(file), index=index, started_ns=STARTED_NS)
+
+
+def compare(rows: Sequence[ManifestRow], now: Sequence[Entry], index: ChunkIndex) -> tuple[list[Slice], list[bytes]]:
+    """Return the slices of what is unchanged, and the paths of what is not."""
+    before, run = previous(rows, index), Run()
+    slices: list[Slice] = []
+    changed: list[bytes] = []
+    for entry in now:
+        match = before.match(entry)
+        if match is not None and match.unchanged:
+            slices += run.add(match)
+        else:
+            slices += run.flush()
+            changed.append(entry.path)
+    return slices + list(run.flush()), changed
+
+
+def paths(part: Slice) -> list[bytes]:
+    return [one.entry.path for one in table_to_rows(part.table)]
+
+
+def test_entries_that_stand_together_are_one_slice() -> None:
+    rows = [row(number, chunks=[number]) for number in range(5)]
+    (part,), changed = compare(rows, [one.entry for one in rows], index_of(range(5)))
+    assert changed == []
+    assert list(table_to_rows(part.table)) == rows
+    assert (part.count, part.files, part.bytes_total) == (5, 5, 10)
+    assert len(part.rows) == 5
+
+
+def test_what_is_new_or_changed_or_gone_parts_the_slices() -> None:
+    rows = [row(number) for number in range(0, 20, 2)]
+    now = [one.entry for one in rows]
+    now[3] = replace(now[3], mtime_ns=5)
+    now.insert(5, row(9).entry)
+    del now[7]
+    slices, changed = compare(rows, now, index_of([]))
+    assert changed == [b"000006", b"000009"]
+    assert [paths(part) for part in slices] == [
+        [b"000000", b"000002", b"000004"], [b"000008"], [b"000010"], [b"000014", b"000016", b"000018"]
+    ]  # fmt: skip
+
+
+def test_slices_do_not_span_row_groups() -> None:
+    rows = [row(number) for number in range(40_000)]
+    slices, changed = compare(rows, [one.entry for one in rows], index_of([]))
+    assert changed == []
+    assert [part.count for part in slices] == [16384, 16384, 7232]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"size": 99}, {"mtime_ns": OLD_NS + 1}, {"ctime_ns": OLD_NS + 1}, {"inode": 99}, {"device": 99},
+        {"kind": EntryKind.FIFO}, {"target": b"x"},
+    ],
+    ids=lambda more: next(iter(more)),
+)  # fmt: skip
+def test_any_difference_of_identity_is_a_change(more: dict[str, object]) -> None:
+    rows = [row(1)]
+    assert compare(rows, [replace(rows[0].entry, **more)], index_of([]))[1] == [b"000001"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "more", [{"mode": 1}, {"uid": 5}, {"user": "x"}, {"xattrs": ((b"a", b"b"),)}, {"page_bytes": 512}]
+)
+def test_what_a_walk_may_not_know_is_no_difference(more: dict[str, object]) -> None:
+    """A change of mode, owner or attributes moves the ctime, so it need not be compared."""
+    rows = [row(1)]
+    assert compare(rows, [replace(rows[0].entry, **more)], index_of([]))[1] == []  # type: ignore[arg-type]
+
+
+def test_large_numbers_are_compared_as_they_are_stored() -> None:
+    rows = [row(1, inode=(1 << 64) - 1, device=1 << 63)]
+    assert compare(rows, [rows[0].entry], index_of([]))[1] == []
+    assert compare(rows, [replace(rows[0].entry, inode=(1 << 64) - 2)], index_of([]))[1] == [b"000001"]
+
+
+@pytest.mark.parametrize(
+    ("ctime_ns", "trusted"),
+    [(STARTED_NS - 2_000_000_001, True), (STARTED_NS - 2_000_000_000, False), (STARTED_NS + 5, False), (0, False)],
+)
+def test_times_that_were_too_young_prove_nothing(ctime_ns: int, trusted: bool) -> None:
+    rows = [row(1, ctime_ns=ctime_ns)]
+    assert compare(rows, [rows[0].entry], index_of([]))[1] == ([] if trusted else [b"000001"])
+
+
+def test_what_was_changing_is_changed() -> None:
+    rows = [replace(row(1), state=CHANGING)]
+    assert compare(rows, [rows[0].entry], index_of([]))[1] == [b"000001"]
+
+
+def test_an_entry_whose_chunk_is_gone_is_changed() -> None:
+    rows = [
+        row(1, chunks=[1, 2]),
+        row(2, chunks=[3]),
+        row(3, chunks=[]),
+        row(4, chunks=[-1]),
+        row(5, chunks=[2, -1, 1]),
+    ]
+    for held, gone in (([1, 2, 3], []), ([1, 2], [2]), ([1, 3], [1, 5]), ([], [1, 2, 5])):
+        changed = compare(rows, [one.entry for one in rows], index_of(held))[1]
+        assert changed == [f"{number:06}".encode() for number in gone]
+
+
+def test_a_slice_knows_its_chunks_files_and_pages() -> None:
+    rows = [
+        row(1, chunks=[1, -1, 2], page_bytes=4096),
+        row(2, kind=EntryKind.DIRECTORY),
+        row(3, chunks=[3]),
+        row(4, kind=EntryKind.HARDLINK, target=b"000003"),
+    ]
+    index = index_of([3, 2, 1])
+    slices, changed = compare(rows, [one.entry for one in rows], index)
+    assert changed == []
+    (part,) = slices
+    assert (part.count, part.files, part.bytes_total, part.paged) == (4, 2, 4, (b"000001",))
+    assert sorted(part.rows.tolist()) == sorted(index.find([chunk(1), chunk(2), chunk(3)]).tolist())
+
+
+def test_a_match_gives_its_row() -> None:
+    rows = [row(number, chunks=[number]) for number in range(4)]
+    before = previous(rows, index_of(range(4)))
+    match = before.match(replace(rows[2].entry, size=77))
+    assert match is not None
+    assert not match.unchanged
+    assert match.row() == rows[2]
+    assert before.match(rows[1].entry) is None  # it never goes back
+    assert before.match(rows[3].entry) is not None
+    assert before.match(row(9).entry) is None
+
+
+def test_order_is_that_of_a_walk() -> None:
+    walk = [b"", b"a", b"a/b", b"a/b/c", b"a-b", b"b"]
+    rows = [ManifestRow(replace(row(0).entry, path=path)) for path in walk]
+    assert compare(rows, [one.entry for one in rows], index_of([]))[1] == []
+
+
+def test_an_empty_manifest_matches_nothing() -> None:
+    before = previous([], index_of([]))
+    assert before.entries == 0
+    assert before.match(row(1).entry) is None
+    assert before.match(row(2).entry) is None

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from blake3 import blake3
+
+from farshore import limits
+from farshore.clock import FixedClock
+from farshore.errors import QuorumNotReached
+from farshore.format.pack import Footer, PackedFooter, decode_footer
+from farshore.index import ABSENT, ChunkIndex
+from farshore.model import HOLE
+from farshore.ops.gathering import Gatherer
+from farshore.repository.keys import DataKey, KeySet
+from farshore.repository.packs import SealedPack, SegmentRef, open_segment
+
+KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
+CHANCE = random.Random(1)
+
+
+def named(data: bytes) -> tuple[bytes, bytes]:
+    return blake3(data, key=KEYS.chunk_key).digest(), data
+
+
+class Delivered:
+    """The packs of a run, opened again."""
+
+    def __init__(self, index: ChunkIndex | None = None) -> None:
+        self.packs: list[SealedPack] = []
+        self.gatherer = Gatherer(
+            index=index or ChunkIndex(), keys=KEYS, data_key=DATA_KEY, clock=FixedClock(), deliver=self.packs.append
+        )
+
+    def footers(self) -> list[Footer]:
+        return [decode_footer(pack.footer) for pack in self.packs]
+
+    def chunks(self) -> dict[bytes, bytes]:
+        found = {}
+        for pack, footer in zip(self.packs, self.footers(), strict=True):
+            raws = []
+            for row in footer.segments:
+                ref = SegmentRef(footer.origins[row["origin"]], int(row["number"]), int(row["codec"]), int(row["raw"]))
+                at = int(row["offset"])
+                raws.append(open_segment(pack.body[at : at + int(row["stored"])], ref, DATA_KEY, KEYS.repository_id))
+            for row in footer.chunks:
+                at = int(row["offset"])
+                found[bytes(row["id"])] = raws[row["segment"]][at : at + int(row["length"])]
+        return found
+
+    def index(self) -> ChunkIndex:
+        return ChunkIndex(
+            PackedFooter(pack.pack_id, len(pack.body), footer)
+            for pack, footer in zip(self.packs, self.footers(), strict=True)
+        )
+
+
+def test_every_chunk_is_in_a_pack_once() -> None:
+    run = Delivered()
+    chunks = [named(CHANCE.randbytes(CHANCE.randrange(1, 2_000_000))) for _ in range(30)]
+    for chunk in [*chunks, *chunks[::3]]:
+        run.gatherer.add_one(*chunk)
+    run.gatherer.finish()
+    assert run.chunks() == dict(chunks)
+    assert run.gatherer.chunks_new == 30
+    assert run.gatherer.bytes_new == sum(len(data) for _, data in chunks)
+
+
+def test_segments_and_packs_keep_to_their_sizes() -> None:
+    run = Delivered()
+    for size in (1, limits.CHUNK_BYTES_MAX, 5, limits.SEGMENT_BYTES - 1, 2, *[900_000] * 60):
+        run.gatherer.add_one(*named(CHANCE.randbytes(size)))
+    run.gatherer.finish()
+    raws = [int(raw) for footer in run.footers() for raw in footer.segments["raw"]]
+    assert max(raws) <= limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX
+    assert all(len(pack.body) <= limits.PACK_BYTES_MAX for pack in run.packs)
+    assert all(len(pack.body) >= limits.PACK_BYTES_TARGET for pack in run.packs[:-1])
+
+
+def test_a_segment_of_tiny_chunks_holds_a_bounded_number() -> None:
+    run = Delivered()
+    count = 2 * limits.SEGMENT_CHUNKS_MAX + 5
+    run.gatherer.add([(number.to_bytes(32), number.to_bytes(4)) for number in range(1, count + 1)])
+    run.gatherer.finish()
+    (footer,) = run.footers()
+    assert np.bincount(footer.chunks["segment"]).tolist() == [limits.SEGMENT_CHUNKS_MAX] * 2 + [5]
+
+
+def test_what_the_repository_holds_is_reused_and_noted() -> None:
+    first = Delivered()
+    old = [named(CHANCE.randbytes(6_000_000)) for _ in range(6)]
+    first.gatherer.add(old)
+    first.gatherer.finish()
+    assert len(first.packs) == 2
+    second = Delivered(first.index())
+    new = named(b"new")
+    second.gatherer.add([old[0], new])
+    second.gatherer.finish()
+    assert second.chunks() == dict([new])
+    assert second.gatherer.reused_packs == [first.packs[0].pack_id.hex()]
+    second.gatherer.reuse_ids([old[5][0], HOLE, new[0]])
+    assert second.gatherer.reused_packs == [pack.pack_id.hex() for pack in first.packs]
+
+
+def test_holding_means_indexed_or_gathered_or_a_hole() -> None:
+    first = Delivered()
+    old, new = named(b"old"), named(b"new")
+    first.gatherer.add_one(*old)
+    first.gatherer.finish()
+    second = Delivered(first.index())
+    assert second.gatherer.holds([old[0], HOLE])
+    assert second.gatherer.holds([])
+    assert not second.gatherer.holds([old[0], new[0]])
+    second.gatherer.add_one(*new)
+    assert second.gatherer.holds([old[0], new[0]])
+    second.gatherer.close()
+
+
+def test_nothing_gathered_is_no_pack() -> None:
+    run = Delivered()
+    run.gatherer.add([])
+    run.gatherer.finish()
+    assert run.packs == []
+
+
+def test_a_pack_that_cannot_be_delivered_stops_the_run() -> None:
+    def refuse(_: SealedPack) -> None:
+        raise QuorumNotReached("nobody is left")
+
+    gatherer = Gatherer(index=ChunkIndex(), keys=KEYS, data_key=DATA_KEY, clock=FixedClock(), deliver=refuse)
+    gatherer.add_one(*named(b"x"))
+    with pytest.raises(QuorumNotReached):
+        gatherer.finish()
+    gatherer.close()
+
+
+def test_packs_are_delivered_while_chunks_still_come() -> None:
+    run = Delivered()
+    for _ in range(12):
+        run.gatherer.add_one(*named(CHANCE.randbytes(4_000_000)))
+    assert run.packs
+    run.gatherer.finish()
+    assert len(run.chunks()) == 12
+    assert run.index().find([bytes(32)]).tolist() == [ABSENT]
