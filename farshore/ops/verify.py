@@ -29,7 +29,7 @@ from farshore.ops import auditing
 from farshore.ops.impact import paths_touched
 from farshore.repository import slots
 from farshore.repository.holdings import list_commit_names, open_fragment, read_commits, read_needs
-from farshore.repository.keys import open_data_key
+from farshore.repository.keys import check_data_key, open_data_key
 from farshore.repository.repository import Replica, Repository
 
 _THREADS = 4
@@ -182,19 +182,20 @@ def _check_snapshot(repository: Repository, check: _Check, commit: Commit) -> No
 
 
 def _check_keys(repository: Repository, check: _Check) -> None:
+    """Check every data key by its own check, and open those that are sealed to the keys at hand."""
     keys = repository.writing_keys()
-    if not keys.private_key:
-        return
     for name in check.sizes:
         parsed = names.parse_data_key(name)
-        if parsed is None or parsed[1] != keys.recipient_id.hex():
+        if parsed is None:
             continue
         touched = [snapshot for snapshot, needs in check.needs.items() if parsed[0] in needs.data_keys]
         data = _read(check, name, *touched)
         if data is None:
             continue
         try:
-            open_data_key(keys, bytes.fromhex(parsed[0]), data)
+            check_data_key(data, name)
+            if keys.private_key and parsed[1] == keys.recipient_id.hex():
+                open_data_key(keys, bytes.fromhex(parsed[0]), data)
         except (Corrupt, Unsupported) as error:
             for snapshot in touched or [""]:
                 check.blame(name, "altered", str(error), snapshot)

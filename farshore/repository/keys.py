@@ -21,7 +21,9 @@ from farshore.format.text import JsonObject
 _DATA_KEY_HEADER = struct.Struct("<4sBB2x16s")
 _DATA_KEY_MAGIC = b"FSDK"
 _SUITE = 1
+_CHECK_BYTES = 16
 KEY_ID_BYTES = 16
+DATA_KEY_BYTES = _DATA_KEY_HEADER.size + recipient.OVERHEAD_BYTES + KEY_BYTES + _CHECK_BYTES
 
 
 class Role(StrEnum):
@@ -143,7 +145,25 @@ def seal_data_key(keys: KeySet, data_key: DataKey) -> bytes:
     """Return the object `keys/data/<key id>/<recipient id>`. Needs no private key."""
     header = _DATA_KEY_HEADER.pack(_DATA_KEY_MAGIC, 1, _SUITE, keys.recipient_id)
     info = associated("data-key", keys.repository_id, data_key.key_id, keys.recipient_id)
-    return header + recipient.seal_to(keys.public_key, data_key.secret, info)
+    sealed = header + recipient.seal_to(keys.public_key, data_key.secret, info)
+    return sealed + blake3(sealed).digest(_CHECK_BYTES)
+
+
+def check_data_key(sealed: bytes, what: str) -> None:
+    """Raise `ObjectCorrupt` where a sealed data key is damaged, which needs no key to see.
+
+    Raises:
+        FormatTooNew: It is whole, and of a later version.
+    """
+    if sealed[:4] != _DATA_KEY_MAGIC:
+        raise ObjectCorrupt(f"{what} is not a data key")
+    if blake3(sealed[:-_CHECK_BYTES]).digest(_CHECK_BYTES) != sealed[-_CHECK_BYTES:]:
+        raise ObjectCorrupt(f"{what} is damaged: its check does not hold")
+    _, version, suite, _ = _DATA_KEY_HEADER.unpack(sealed[: _DATA_KEY_HEADER.size])
+    if version != 1 or suite != _SUITE:
+        raise FormatTooNew(f"{what} has version {version}, suite {suite}")
+    if len(sealed) != DATA_KEY_BYTES:
+        raise ObjectCorrupt(f"{what} has the wrong length")
 
 
 def open_data_key(keys: KeySet, key_id: bytes, sealed: bytes) -> DataKey:
@@ -155,16 +175,12 @@ def open_data_key(keys: KeySet, key_id: bytes, sealed: bytes) -> DataKey:
     """
     if not keys.private_key:
         raise CredentialCannotRead("this credential can add backups and cannot read one back")
+    what = f"data key {key_id.hex()}"
+    check_data_key(sealed, what)
     header_bytes = _DATA_KEY_HEADER.size
-    if len(sealed) != header_bytes + recipient.OVERHEAD_BYTES + KEY_BYTES:
-        raise ObjectCorrupt(f"data key {key_id.hex()} has the wrong length")
-    magic, version, suite, recipient_id = _DATA_KEY_HEADER.unpack(sealed[:header_bytes])
-    if magic != _DATA_KEY_MAGIC:
-        raise ObjectCorrupt(f"data key {key_id.hex()} is not a data key")
-    if version != 1 or suite != _SUITE:
-        raise FormatTooNew(f"data key {key_id.hex()} has version {version}, suite {suite}")
+    recipient_id = sealed[header_bytes - KEY_ID_BYTES : header_bytes]
     info = associated("data-key", keys.repository_id, key_id, recipient_id)
     try:
-        return DataKey(key_id, recipient.open_sealed(keys.private_key, sealed[header_bytes:], info))
+        return DataKey(key_id, recipient.open_sealed(keys.private_key, sealed[header_bytes:-_CHECK_BYTES], info))
     except WrongPassphrase as error:
-        raise ObjectCorrupt(f"data key {key_id.hex()} is damaged, or sealed to another recipient") from error
+        raise ObjectCorrupt(f"{what} is sealed to another recipient, or was forged") from error

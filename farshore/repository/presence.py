@@ -16,6 +16,7 @@ from farshore.errors import FarshoreError, ObjectNotFound, StateUnknown
 from farshore.format import names
 from farshore.format.pack import PackedFooter
 from farshore.repository.holdings import Holdings, list_holdings, read_footer, read_fragment
+from farshore.repository.keys import DATA_KEY_BYTES, check_data_key
 from farshore.repository.repository import Replica, Repository
 
 _THREADS = 8
@@ -112,18 +113,27 @@ def bring_up(
         copied += copy_object(names.fragment(fragment_id), others, replica, fragment_id)
     for name in key_names:
         try:
-            replica.store.head(name)
+            size = replica.store.head(name).size
         except ObjectNotFound:
             copied += copy_object(name, others, replica, None)
+            continue
+        if size != DATA_KEY_BYTES:
+            raise StateUnknown(f"{replica.name} holds {name} with {size} bytes, not {DATA_KEY_BYTES}")
     return copied
 
 
 def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str | None) -> int:
-    """Copy one object from the first replica with a good copy; return its bytes. `digest` is its BLAKE3, if known."""
+    """Copy one object from the first replica with a good copy; return its bytes.
+
+    Args:
+        digest: BLAKE3 of the object, which is also its name; None for a data key, which has a check of its own.
+    """
     reasons: list[str] = []
     for source in sources:
         try:
             data = source.store.get(name)
+            if digest is None:
+                check_data_key(data, name)
         except FarshoreError as error:
             reasons.append(f"{source.name}: {error}")
             continue

@@ -406,6 +406,32 @@ def test_a_reused_pack_that_one_replica_lost_is_copied_there_again(engine: Engin
     assert all(outcome.committed for outcome in result.replicas)
 
 
+def test_a_replica_that_came_back_is_given_no_damaged_key(engine: Engine, source: TreeSource) -> None:
+    """A data key is copied by hosts that cannot open it, and what is written once stays."""
+    with engine.away("c"):
+        engine.backup(source)
+    (key,) = engine.objects("a", names.DATA_KEYS)
+    engine.flip("a", key)
+    engine.clock.wait_s(60)
+    result = engine.backup(source)
+    assert engine.objects("c")[key] == engine.objects("b")[key]
+    assert engine.restore(result.snapshot_id, replica="c")[1] == source.contents()
+
+
+@pytest.mark.parametrize("kind", [names.DATA_KEYS, names.FRAGMENTS, names.PACKS])
+def test_what_no_replica_has_whole_is_copied_nowhere(engine: Engine, source: TreeSource, kind: str) -> None:
+    with engine.away("c"):
+        engine.backup(source)
+    for replica in "ab":
+        for name in engine.objects(replica, kind):
+            engine.flip(replica, name)
+    engine.clock.wait_s(60)
+    result = engine.backup(source)
+    made = {name for name in engine.objects("a", kind) if name not in engine.objects("c")}
+    assert all(engine.objects("c").get(name) != engine.objects("a")[name] for name in made)
+    assert [outcome.committed for outcome in result.replicas][2] is (kind == names.FRAGMENTS)
+
+
 def test_a_replica_whose_reused_pack_is_cut_short_is_not_committed_to(engine: Engine, source: TreeSource) -> None:
     engine.backup(source)
     (pack,) = engine.objects("a", "packs/")

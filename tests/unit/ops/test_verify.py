@@ -128,6 +128,12 @@ def test_a_damaged_data_key_touches_every_snapshot_that_needs_it(engine: Engine,
     )
 
 
+def test_a_writer_sees_a_damaged_data_key_too(engine: Engine, source: TreeSource) -> None:
+    name = next(iter(engine.objects("b", names.DATA_KEYS)))
+    engine.flip("b", name)
+    assert list(found(engine, percent=0, need=Need.WRITE)) == [name]
+
+
 def test_a_data_key_that_is_gone(engine: Engine, source: TreeSource) -> None:
     for name in engine.objects("b", names.DATA_KEYS):
         engine.lose("b", name)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import pytest
+from blake3 import blake3
 
 from farshore.clock import FixedClock
 from farshore.crypto import recipient
 from farshore.errors import CredentialCannotRead, FormatTooNew, ObjectCorrupt
 from farshore.repository.keys import (
+    DATA_KEY_BYTES,
     DataKey,
     KeySet,
     Role,
+    check_data_key,
     decode_key_set,
     encode_key_set,
     generate_data_key,
@@ -62,7 +65,7 @@ def test_a_data_key_is_sealed_by_a_writer_and_opened_by_a_reader() -> None:
     sealed = seal_data_key(KEYS.writer(), DATA_KEY)
     assert sealed[:8] == b"FSDK\x01\x01\0\0"
     assert sealed[8:24] == KEYS.recipient_id
-    assert len(sealed) == 24 + recipient.OVERHEAD_BYTES + 32
+    assert len(sealed) == 24 + recipient.OVERHEAD_BYTES + 32 + 16 == DATA_KEY_BYTES
     assert open_data_key(KEYS, DATA_KEY.key_id, sealed) == DATA_KEY
 
 
@@ -86,6 +89,25 @@ def test_a_data_key_is_bound_to_its_id_repository_and_every_byte() -> None:
             open_data_key(KEYS, DATA_KEY.key_id, sealed[:length])
     with pytest.raises(ObjectCorrupt):
         open_data_key(KEYS, DATA_KEY.key_id, sealed + b"\0")
+
+
+def test_damage_to_a_data_key_shows_without_any_key() -> None:
+    sealed = seal_data_key(KEYS.writer(), DATA_KEY)
+    check_data_key(sealed, "it")
+    for at in range(len(sealed)):
+        with pytest.raises(ObjectCorrupt):
+            check_data_key(sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :], "it")
+    for length in range(0, len(sealed), 9):
+        with pytest.raises(ObjectCorrupt):
+            check_data_key(sealed[:length], "it")
+
+
+@pytest.mark.parametrize("at", [4, 5])
+def test_a_data_key_of_a_later_version_is_told(at: int) -> None:
+    sealed = bytearray(seal_data_key(KEYS, DATA_KEY)[:-16])
+    sealed[at] = 2
+    with pytest.raises(FormatTooNew):
+        check_data_key(bytes(sealed) + blake3(sealed).digest(16), "it")
 
 
 def test_data_keys_are_random() -> None:
