@@ -1,0 +1,69 @@
+"""What a restore selects can always be put back: every parent comes first, and every link finds its file."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farshore.errors import SnapshotUnknown
+from farshore.format.manifest import ManifestRow, sort_key
+from farshore.model import Entry, EntryKind
+from farshore.ops.selecting import Selection
+
+NAMES = st.sampled_from([b"a", b"b", b"c.txt", b"\xff"])
+PATTERNS = st.lists(
+    st.sampled_from(
+        ["a", "b/", "/a", "/a/b", "*.txt", "**/b", "!b", "a/**", "?", "[bc]*", "nothing", "!/a/b/c.txt", "*"]
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> list[ManifestRow]:
+    """A tree of directories, files, and links to some of them."""
+    paths = {b""}
+    for parts in draw(st.lists(st.lists(NAMES, min_size=1, max_size=3), max_size=12)):
+        paths |= {b"/".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    directories = {path.rpartition(b"/")[0] for path in paths if path} | {b""}
+    files = sorted(paths - directories, key=sort_key)
+    rows: list[ManifestRow] = []
+    for path in sorted(paths, key=sort_key):
+        kind, target = EntryKind.DIRECTORY, b""
+        if path not in directories:
+            earlier = files[: files.index(path)]
+            target = draw(st.sampled_from([b"", *earlier]))
+            firsts = {row.entry.path for row in rows if row.entry.kind is EntryKind.FILE}
+            target = target if target in firsts else b""
+            kind = EntryKind.HARDLINK if target else EntryKind.FILE
+        content = b"" if kind is EntryKind.DIRECTORY else (target or path)
+        rows.append(ManifestRow(Entry(path, kind, target=target), content_hash=content))
+    return rows
+
+
+@given(manifests(), PATTERNS)
+def test_a_selection_can_be_put_back(rows: list[ManifestRow], patterns: list[str]) -> None:
+    try:
+        chosen = list(Selection(patterns).rows(lambda: iter(rows)))
+    except SnapshotUnknown:
+        assert patterns
+        return
+    by_path = {row.entry.path: row for row in rows}
+    paths = [row.entry.path for row in chosen]
+    assert paths == sorted(set(paths), key=sort_key)
+    assert set(paths) <= set(by_path)
+    seen: dict[bytes, ManifestRow] = {}
+    for row in chosen:
+        entry, original = row.entry, by_path[row.entry.path]
+        if entry.path:
+            assert entry.path.rpartition(b"/")[0] in seen
+        if entry.kind is EntryKind.HARDLINK:
+            assert seen[entry.target].content_hash == original.content_hash  # the same file, and it is there
+        elif entry.kind is EntryKind.FILE:
+            first = by_path[original.entry.target] if original.entry.kind is EntryKind.HARDLINK else original
+            assert row.content_hash == first.content_hash
+        else:
+            assert row == original
+        seen[entry.path] = row
+    if not [one for one in patterns if one.strip("!/")]:
+        assert chosen == rows
