@@ -65,6 +65,7 @@ def cut(data: bytes, borders: list[int]) -> list[bytes]:
     return chunks + [bytes(chunk) for chunk in cutter.finish()]
 
 
+@settings(max_examples=400)
 @given(CONTENT, st.lists(st.integers(0, 30_000), max_size=30))
 def test_cuts_do_not_depend_on_the_borders_of_pieces(data: bytes, borders: list[int]) -> None:
     chunks = cut(data, [])
@@ -73,7 +74,7 @@ def test_cuts_do_not_depend_on_the_borders_of_pieces(data: bytes, borders: list[
     assert all(SIZES.minimum <= len(chunk) <= SIZES.maximum for chunk in chunks[:-1])
 
 
-@settings(max_examples=60)
+@settings(max_examples=400)
 @given(PIECES)
 def test_any_map_of_data_and_holes_comes_back(pieces: list[bytes | int]) -> None:
     source = TreeSource(clock=FixedClock())
@@ -101,7 +102,7 @@ def histories(draw: st.DrawFn) -> list[list[bytes | int]]:
     for _ in range(draw(st.integers(1, 6))):
         for _ in range(draw(st.integers(0, 8))):
             what = draw(st.sampled_from(["page", "bytes", "hole", "cut", "grow"]))
-            at = draw(st.integers(0, max(len(state), 1)))
+            at = draw(st.integers(0, len(state)))
             size = draw(st.sampled_from([1, 511, 512, 5000, 65536, 140_000]))
             if what == "page":
                 at = at // 512 * 512
@@ -131,7 +132,7 @@ def _as_pieces(state: bytes, holes: list[tuple[int, int]]) -> list[bytes | int]:
     return pieces
 
 
-@settings(max_examples=60)
+@settings(max_examples=600)
 @given(histories(), st.sampled_from([512, 4096, 65536]))
 def test_any_history_of_a_paged_file_comes_back(states: list[list[bytes | int]], page_bytes: int) -> None:
     chunks: dict[bytes, bytes] = {}
