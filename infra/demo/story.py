@@ -31,14 +31,16 @@ _QUERIES = (
     (
         "the complete copies of each snapshot",
         (
-            "SELECT source, left(snapshot_id, 12) AS snapshot, string_agg(replica, ', ' ORDER BY replica) AS complete_at "
+            "SELECT source, left(snapshot_id, 12) AS snapshot, "
+            "string_agg(replica, ', ' ORDER BY replica) AS complete_at "
             "FROM copies_per_snapshot WHERE complete GROUP BY ALL ORDER BY ALL"
         ),
     ),
     (
         "what the damage touches",
         (
-            "SELECT replica, state, source, count(DISTINCT object) AS objects, count(DISTINCT snapshot_id) AS snapshots "
+            "SELECT replica, state, source, count(DISTINCT object) AS objects, "
+            "count(DISTINCT snapshot_id) AS snapshots "
             "FROM damage_impact GROUP BY ALL ORDER BY ALL"
         ),
     ),
