@@ -68,7 +68,7 @@ distclean: clean ## Remove the environment and the downloads too
 # --- what the recipes above stand on ------------------------------------------------------------------------------------
 
 .PHONY: environment
-environment:
+environment: ## Make .venv from the lock; done by every recipe that needs it
 	@infra/bootstrap/environment.sh
 
 .PHONY: system

@@ -80,12 +80,14 @@ def backup_rows(
     outcomes: Sequence[ReplicaOutcome],
     made: Sequence[MadeObject],
     acknowledged: Mapping[str, set[str]],
+    checksums: Mapping[str, Mapping[str, str]],
     reused: Sequence[tuple[str, tuple[str, ...]]],
 ) -> list[AuditRow]:
     """Return rows of `snapshots`, `objects`, `copies` and `lineage` for one committed snapshot.
 
     Args:
         acknowledged: By replica, the names it acknowledged in this run.
+        checksums: By replica and name, as the provider told it.
         reused: Earlier packs and data keys that the snapshot needs, each with the replicas that hold it.
     """
     committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
@@ -95,24 +97,24 @@ def backup_rows(
     now = repository.clock.now_utc()
     for item in made:
         rows.append(ObjectRow(object=item.name, kind=item.kind, bytes=item.bytes, blake3=item.blake3, **shared))
-        holders: list[str] = []
-        for name, replica in repository.replicas.items():
-            has = item.name in acknowledged.get(name, set())
-            if has:
-                holders.append(name)
+        holders = tuple(name for name in repository.configured if item.name in acknowledged.get(name, set()))
+        for name in repository.configured:
+            replica = repository.replicas.get(name)
+            has = name in holders
             rows.append(
                 CopyRow(
                     object=item.name,
                     replica=name,
-                    region=replica.region,
-                    provider=replica.store.capabilities.kind,
+                    region=replica.region if replica else "",
+                    provider=replica.store.capabilities.kind if replica else "unknown",
                     state="acknowledged" if has else "missing",
                     bytes=item.bytes,
+                    checksum=checksums.get(name, {}).get(item.name, "") if has else "",
                     acknowledged_utc=now if has else None,
                     **shared,
                 )
             )
-        rows.append(LineageRow(object=item.name, reused=False, replicas=tuple(holders), **lineage))
+        rows.append(LineageRow(object=item.name, reused=False, replicas=holders, **lineage))
     for name, holders_of in reused:
         rows.append(LineageRow(object=name, reused=True, replicas=holders_of, **lineage))
     return rows

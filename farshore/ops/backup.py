@@ -193,6 +193,7 @@ class BackupSession:
             outcomes=self._outcomes,
             made=[*work.outgoing.made, work.committer.made],
             acknowledged=acknowledged,
+            checksums=work.committer.checksums,
             reused=work.committer.reused,
         )
         state = "completed-with-warnings" if result.warned else "completed"

@@ -43,6 +43,7 @@ class Committer:
         self._clock = clock
         self._put: dict[str, set[str]] = {name: set() for name in repository.replicas}
         self._copied: dict[str, int] = {}
+        self.checksums: dict[str, dict[str, str]] = {name: {} for name in repository.replicas}  # as providers gave them
         self._adopted: tuple[str, bytes] | None = None
         self._sealed: tuple[str, bytes] | None = None
         self._before = {name: _requests(repository, name) for name in repository.replicas}
@@ -93,9 +94,13 @@ class Committer:
         """Ask this replica again for everything the snapshot needs, new and reused, and copy there what it lacks."""
         replica = self._repository.replicas[name]
         others = [other for other in self._repository.replicas.values() if other.name != name]
-        self._copied[name] = bring_up(replica, others, self._presence, needs.packs, key_names)
+        self._copied[name] = bring_up(replica, others, self._presence, needs.packs, key_names, self.checksums[name])
         for item in made:
-            if item.kind != "pack" and replica.store.head(item.name).size != item.bytes:
+            if item.kind == "pack":
+                continue
+            info = replica.store.head(item.name)
+            self.checksums[name][item.name] = info.checksum
+            if info.size != item.bytes:
                 raise StateUnknown(f"{name} acknowledged {item.name} and holds another size of it")
         if self._adopted is not None:
             replica.store.put(*self._adopted)

@@ -65,17 +65,29 @@ def survey(repository: Repository, replicas: Collection[Replica]) -> Presence:
     return presence
 
 
-def reused_missing(replica: Replica, wanted: Sequence[tuple[str, int]]) -> list[str]:
-    """Return which of these packs (id, bytes) a replica lacks right now, asked of the store and not remembered."""
+def reused_missing(
+    replica: Replica, wanted: Sequence[tuple[str, int]], checksums: dict[str, str] | None = None
+) -> list[str]:
+    """Return which of these packs (id, bytes) a replica lacks right now, asked of the store and not remembered.
+
+    Args:
+        checksums: Where given, takes the provider's own checksum of each object it told one of, by name.
+    """
+    told = {} if checksums is None else checksums
     if len(wanted) > limits.HEAD_OBJECTS_MAX:
-        packs = list_holdings(replica).packs
-        return [pack_id for pack_id, size in wanted if packs.get(pack_id) != size]
+        listed = {info.name: info for info in replica.store.list(names.PACKS)}
+        told.update({name: info.checksum for name, info in listed.items() if info.checksum})
+        found = {pack_id: listed.get(names.pack(pack_id)) for pack_id, _ in wanted}
+        return [pack_id for pack_id, size in wanted if (info := found[pack_id]) is None or info.size != size]
 
     def lacks(item: tuple[str, int]) -> bool:
         try:
-            return replica.store.head(names.pack(item[0])).size != item[1]
+            info = replica.store.head(names.pack(item[0]))
         except ObjectNotFound:
             return True
+        if info.checksum:
+            told[info.name] = info.checksum
+        return info.size != item[1]
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return [pack_id for (pack_id, _), absent in zip(wanted, pool.map(lacks, wanted), strict=True) if absent]
@@ -83,18 +95,18 @@ def reused_missing(replica: Replica, wanted: Sequence[tuple[str, int]]) -> list[
 
 def bring_up(
     replica: Replica, others: Sequence[Replica], presence: Presence, wanted: Sequence[tuple[str, int]],
-    key_names: Iterable[str],
+    key_names: Iterable[str], checksums: dict[str, str] | None = None,
 ) -> int:  # fmt: skip
     """Copy to one replica the packs, data keys and index fragments that a snapshot reuses and it lacks.
 
-    Repeatable: what is there is not sent again. Returns the bytes copied.
+    Repeatable: what is there is not sent again. Returns the bytes copied. `checksums` as in `reused_missing`.
 
     Raises:
         StateUnknown: No replica has a good copy of something that is needed.
         StoreUnavailable, StoreFull, StoreDenied: This replica cannot be brought up now.
     """
     copied = 0
-    missing = set(reused_missing(replica, wanted))
+    missing = set(reused_missing(replica, wanted, checksums))
     for pack_id in sorted(missing):
         copied += copy_object(names.pack(pack_id), others, replica, pack_id)
     if missing and reused_missing(replica, [item for item in wanted if item[0] in missing]):
