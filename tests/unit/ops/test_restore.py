@@ -40,10 +40,10 @@ def packs(engine: Engine, replica: str = "a") -> list[str]:
     return list(engine.objects(replica, "packs/"))
 
 
-def largest_pack(engine: Engine) -> str:
+def smallest_pack(engine: Engine) -> str:
     found = engine.objects("a", "packs/")
     assert len(found) == 2
-    return max(found, key=lambda name: len(found[name]))
+    return min(found, key=lambda name: len(found[name]))
 
 
 def damaged_objects(engine: Engine, replica: str) -> dict[str, list[str]]:
@@ -132,7 +132,7 @@ def test_with_one_replica_named_no_other_is_asked(engine: Engine, source: TreeSo
 def test_what_no_replica_has_is_named_and_everything_else_restored(engine: Engine, source: TreeSource) -> None:
     """A file that cannot be had is left out, whatever its size: a wrong one is worse than none."""
     engine.backup(source)
-    first = largest_pack(engine)  # of the large file; the small ones come after it, in the other
+    first = smallest_pack(engine)  # of the files that come last; the others do not need it
     for replica in "abc":
         engine.lose(replica, first)
     with engine.opened() as repository:
@@ -171,7 +171,7 @@ def test_a_pack_and_its_index_that_are_gone_everywhere_take_only_their_own_files
     engine: Engine, source: TreeSource
 ) -> None:
     engine.backup(source)
-    first = largest_pack(engine)  # of the large file; the small ones come after it, in the other
+    first = smallest_pack(engine)  # of the files that come last; the others do not need it
     for replica in "abc":
         engine.lose(replica, first)
         for name in damaged_objects(engine, replica)["index"]:
