@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
-from farshore.clock import FixedClock
+from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
@@ -37,12 +38,18 @@ def fresh_memory_urls(*names_of: str) -> dict[str, str]:
     return {name: f"memory://{os.getpid()}-{number}-{name}" for name in names_of}
 
 
+class MovedClock(Clock, Protocol):
+    """A clock that tests move on."""
+
+    def advance(self, seconds: float) -> None: ...
+
+
 @dataclass
 class Engine:
     """A repository with its replicas, seen from one host."""
 
     root: Path
-    clock: FixedClock = field(default_factory=StillClock)
+    clock: MovedClock = field(default_factory=StillClock)
     urls: dict[str, str] = field(default_factory=lambda: fresh_memory_urls("a", "b", "c"))
     quorum: int = 2
     host: str = "host"
@@ -52,6 +59,7 @@ class Engine:
         self.root.mkdir(exist_ok=True)
         self.identity = self.root / "identity"
         self.repository_config = RepositoryConfig(quorum=self.quorum, identity=self.identity)
+        self.places = dict(self.urls)  # where replicas are also while they are away
         self.wrap: Callable[[str, Store], Store] = lambda _, store: store
 
     @property
@@ -118,15 +126,22 @@ class Engine:
     @contextmanager
     def away(self, *replicas: str) -> Iterator[None]:
         """Have some replicas out of reach for a while."""
-        urls = dict(self.urls)
-        self.urls.update({name: (self.root / "out-of-reach" / name).as_uri() for name in replicas})
+        for name in replicas:
+            self.take_away(name)
         yield
-        self.urls.update(urls)
+        for name in replicas:
+            self.bring_back(name)
+
+    def take_away(self, replica: str) -> None:
+        self.urls[replica] = (self.root / "out-of-reach" / replica).as_uri()
+
+    def bring_back(self, replica: str) -> None:
+        self.urls[replica] = self.places[replica]
 
     # --- looking and hurting, at replicas in memory ------------------------------------------------------------------
 
     def shelf(self, replica: str) -> Shelf:
-        return shared_shelf(self.urls[replica].removeprefix("memory://"))
+        return shared_shelf(self.places.get(replica, self.urls.get(replica, "")).removeprefix("memory://"))
 
     def objects(self, replica: str, prefix: str = "") -> dict[str, bytes]:
         return {
