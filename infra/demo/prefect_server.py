@@ -53,8 +53,12 @@ class PrefectServer(LocalServer):
         return [program("prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(self._ports[0])]
 
     def _environment(self) -> dict[str, str]:
-        schedules = {"PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self._schedules).lower()}
-        return self._base | self.client_environment | schedules
+        settings = {
+            "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self._schedules).lower(),
+            # A run that comes a moment before its deployment's slot is free waits this long, by default half a minute.
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
+        }
+        return self._base | self.client_environment | settings
 
     def _check_ready(self) -> None:
         with urllib.request.urlopen(f"{self.address}/api/health", timeout=5) as answer:  # noqa: S310 - our own address
@@ -82,7 +86,8 @@ class PrefectWorker(LocalServer):
         return [program("prefect"), "--no-prompt", "worker", "start", "--pool", POOL, "--type", "process"]
 
     def _environment(self) -> dict[str, str]:
-        return self._base | {"PREFECT_WORKER_QUERY_SECONDS": "1"}
+        # Prefect works in a folder of a fixed name below the temporary one: whoever was first there owns it.
+        return self._base | {"PREFECT_WORKER_QUERY_SECONDS": "1", "TMPDIR": str(self.directory)}
 
     def _check_ready(self) -> None:
         if "started!" not in self.log_path.read_text(errors="replace"):

@@ -58,9 +58,9 @@ def change_ledger(path: Path) -> str:
 def make_home(root: Path) -> str:
     """Make a home directory from the real files of this Python, with odd ones beside them; return what is in it."""
     root.mkdir()
-    shutil.copytree(
-        sysconfig.get_path("stdlib"), root / "projects", symlinks=True, ignore=shutil.ignore_patterns(*_LEFT_OUT)
-    )
+    ignore = shutil.ignore_patterns(*_LEFT_OUT)
+    shutil.copytree(sysconfig.get_path("stdlib"), root / "projects", symlinks=True, ignore=ignore)
+    shutil.copytree(Path(sysconfig.get_path("purelib")) / "prefect", root / "prefect", symlinks=True, ignore=ignore)
     odd = root / "odd"
     odd.mkdir(mode=0o750)
     for name in (
