@@ -110,7 +110,7 @@ def histories(draw: st.DrawFn) -> list[list[bytes | int]]:
             elif what == "bytes":
                 state[at : at + size] = chance.randbytes(max(min(size, len(state) - at), 0))
             elif what == "hole":
-                end = min(at + size, len(state))
+                end = max(at, min(at + size, len(state)))
                 state[at:end] = bytes(end - at)
                 holes.append((at, end))
             elif what == "cut":
