@@ -1,134 +1,177 @@
-"""Make the golden repository of format version 1: python -m tests.golden.regenerate DIRECTORY
+"""Make the golden repository of the current format version, on a machine of no name:
 
-Run by hand, once per format version; the result is committed and opens for ever. Never run by the tests. Sealing to a
-public key is random, so two runs differ in their bytes and agree in what they hold. The host's name enters the audit
-tables: run it in a namespace of its own, `unshare --uts sh -c 'hostname golden; ...'`.
+    unshare --uts sh -c "hostname golden; python -m tests.golden.regenerate tests/golden/vN"
+
+Only for a format version that no release has written yet: what is committed here opens for ever, so a directory that
+exists is never touched. Times, ids and keys come from a clock that stands still, so that two runs differ only where the
+format is random by design (key pairs, and whatever is sealed to them).
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
-import os
+import random
 import sqlite3
-import stat
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
-from farshore.clock import FixedClock
-from farshore.config import Config, load_config
+from farshore.config import Config
+from farshore.config.secret import Secret
+from farshore.config.settings import ReplicaConfig, RepositoryConfig
+from farshore.format.manifest import ManifestRow
+from farshore.model import Entry, EntryKind
 from farshore.ops.backup import run_backup
+from farshore.ops.catalog import iterate_rows, list_snapshots
 from farshore.ops.initialize import initialize
-from farshore.ops.opening import Need, open_repository, open_source
+from farshore.ops.keys import generate_identity
+from farshore.ops.opening import Need, open_repository
+from farshore.sources.base import Source
+from farshore.sources.sqlite import SqliteSource
+from tests.unit.ops.tree_source import TreeSource, blocks
+from tests.unit.repository.clocks import StillClock
 
-PASSPHRASE = "golden passphrase, not a secret"
-REPOSITORY = "repository"
-EXPECTED = "expected.json"
+PASSPHRASE = "golden grüße, open for ever"
+STARTED_UTC = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
+_PAGE_BYTES = 4096
 
 
-def config_of(repository: Path, state: Path, home: Path, ledger: Path) -> Config:
-    """Return a configuration of one replica at `repository`."""
-    path = state / "farshore.toml"
-    path.write_text(
-        f'[repository]\nquorum = 1\npassphrase = {{ env = "FARSHORE_PASSPHRASE" }}\n'
-        f'[replicas.golden]\nurl = "file://{repository}"\n'
-        f'[sources.home]\ntype = "directory"\npath = "{home}"\n'
-        f'[sources.ledger]\ntype = "sqlite"\npath = "{ledger}"\n'
-        f'[state]\ndir = "{state}"\n'
+def golden_tree(clock: StillClock) -> TreeSource:
+    """Return the tree of the first snapshot: everything a directory may hold, in few bytes once compressed."""
+    chance = random.Random(2026)
+    tree = TreeSource(clock=clock)
+    tree.directory(b"documents", mode=0o2750)
+    tree.file(b"documents/empty")
+    tree.file(b"documents/letter.txt", "Grüße aus Föhr\n".encode() * 20)
+    tree.file(b"documents/script", b"#!/bin/sh\n", mode=0o4755)
+    tree.symlink(b"documents/to-letter", b"letter.txt")
+    tree.symlink(b"dangling", b"/no/\xffwhere")
+    tree.link(b"zz-second-name", b"documents/letter.txt")
+    tree.file(b"odd \xff\xfe\n name", b"names are bytes")
+    tree.directory(b"empty directory")
+    tree.put(Entry(b"fifo", EntryKind.FIFO, mode=0o640))
+    tree.file(
+        b"with-attributes", b"x", xattrs=((b"user.binary", bytes(range(256))), (b"user.empty", b"")), user="nobody"
+    )  # fmt: skip
+    tree.file(b"sparse", b"start" * 1000, 2_000_000, b"middle", 300_000)
+    words = [chance.randbytes(64) for _ in range(256)]  # compresses well, and yet has cut points
+    tree.file(b"large.log", b"".join(chance.choice(words) for _ in range(22_000)))
+    tree.file(
+        b"disk.img", b"".join(chance.randbytes(32) * (_PAGE_BYTES // 32) for _ in range(290)), page_bytes=_PAGE_BYTES
     )
-    return load_config(path, {"FARSHORE_PASSPHRASE": PASSPHRASE, "HOME": str(state)})
+    clock.advance(3600)
+    return tree
 
 
-def main(into: Path) -> None:
-    """Write the repository and what it must hold."""
+def change_tree(tree: TreeSource, clock: StillClock) -> None:
+    """Make the tree that of the second snapshot."""
+    chance = random.Random(2027)
+    tree.write(b"documents/letter.txt", b"rewritten\n")
+    tree.write(
+        b"disk.img",
+        blocks(tree.content(b"disk.img"), _PAGE_BYTES, [0, 7, 200], lambda size: chance.randbytes(16) * (size // 16)),
+    )
+    tree.write(b"sparse", b"start" * 1000, 2_300_000, b"end")
+    tree.remove(b"empty directory", b"documents/empty")
+    tree.file(b"documents/new", b"new")
+    tree.write(b"large.log", tree.content(b"large.log") + b"one more line\n")
+    clock.advance(3600)
+
+
+def make_database(path: Path) -> None:
+    """Write a small SQLite database, always the same."""
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA page_size = 1024")
+        database.execute("CREATE TABLE ledger (entry INTEGER PRIMARY KEY, amount INTEGER, note TEXT)")
+        database.executemany(
+            "INSERT INTO ledger VALUES (?, ?, ?)", [(one, one * 7, f"entry {one}") for one in range(50)]
+        )
+    database.close()
+
+
+def configure(root: Path, *, state_dir: Path) -> Config:
+    """Return the configuration that opens the golden repository at `root`."""
+    return Config(
+        repository=RepositoryConfig(quorum=1, passphrase=Secret("env", "GOLDEN"), identity=root / "identity.json"),
+        replicas={"only": ReplicaConfig("only", (root / "replica").as_uri(), region="site:golden")},
+        sources={},
+        state_dir=state_dir,
+        environment={"GOLDEN": PASSPHRASE},
+    )
+
+
+def generate(root: Path) -> None:
+    """Make the repository, and beside it what must be found in it."""
+    (root / "replica").mkdir(parents=True)
+    clock = StillClock(moment_utc=STARTED_UTC, seed=2026)
     with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        for name in ("state", "home"):
-            (root / name).mkdir()
-        (into / REPOSITORY).mkdir(parents=True)
-        config = config_of(into / REPOSITORY, root / "state", root / "home", root / "ledger.db")
-        clock = FixedClock()
-        initialize(config, clock=clock)
-        expected: list[dict[str, object]] = []
-        for change in (_first, _second):
-            change(root / "home", root / "ledger.db")
-            _back_up(config, clock)
-            clock.advance(86_400)
-            digest = hashlib.sha256("\n".join(dump(root / "ledger.db")).encode()).hexdigest()
-            expected.append({"home": describe(root / "home"), "ledger": digest})
-        (into / EXPECTED).write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
+        config = configure(root, state_dir=Path(scratch) / "state")
+        database = Path(scratch) / "ledger.db"
+        make_database(database)
+        initialize(config, recipients=[generate_identity(root / "identity.json")], clock=clock)
+        tree = golden_tree(clock)
+        _back_up(config, tree, clock)
+        change_tree(tree, clock)
+        _back_up(config, tree, clock)
+        _back_up(config, SqliteSource(name="ledger", path=database, clock=clock), clock)
+        expected = _describe(config, clock)
+    objects = sorted(path for path in (root / "replica").rglob("*") if path.is_file())
+    expected["objects"] = {
+        str(path.relative_to(root / "replica")): hashlib.sha256(path.read_bytes()).hexdigest() for path in objects
+    }
+    text = json.dumps(expected, indent=1, sort_keys=True, ensure_ascii=True)
+    (root / "expected.json").write_text(text + "\n", encoding="ascii")
 
 
-def _back_up(config: Config, clock: FixedClock) -> None:
-    for name in config.sources:
-        clock.advance(60)
-        with open_repository(config, need=Need.READ, clock=clock) as repository:
-            run_backup(repository, open_source(config, name, clock=clock), clock=clock)
+def describe_row(row: ManifestRow) -> dict[str, object]:
+    """Return everything a manifest says of an entry, as JSON."""
+    entry = row.entry
+    return {
+        "path": entry.path.hex(),
+        "kind": str(entry.kind),
+        "mode": entry.mode,
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "user": entry.user,
+        "size": entry.size,
+        "mtime_ns": entry.mtime_ns,
+        "target": entry.target.hex(),
+        "xattrs": [[name.hex(), value.hex()] for name, value in entry.xattrs],
+        "page_bytes": entry.page_bytes,
+        "content_hash": row.content_hash.hex(),
+        "state": row.state,
+    }
 
 
-def _first(home: Path, ledger: Path) -> None:
-    (home / "empty").mkdir(mode=0o711)
-    (home / "notes").write_text("a small file\n" * 40)
-    (home / "script").write_bytes(b"#!/bin/sh\n")
-    (home / "script").chmod(0o4755)
-    (home / "link").symlink_to("notes")
-    os.link(home / "notes", home / "same notes")
-    Path(os.fsdecode(os.fsencode(home) + b"/odd \xff\n name")).write_bytes(b"not UTF-8")
-    os.setxattr(home / "notes", "user.origin", b"\x00\xff")
-    with (home / "sparse").open("wb") as file:
-        file.seek(1 << 20)
-        file.write(b"behind a hole")
-        file.truncate(3 << 20)
-    os.mkfifo(home / "pipe")
-    (home / "disk.img").write_bytes(b"".join(number.to_bytes(4, "big") * 1024 for number in range(512)))
-    (home / "large").write_bytes(hashlib.shake_128(b"large").digest(1_200_000)[:60_000] * 20)
-    for path in sorted(home.rglob("*")):
-        os.utime(path, ns=(1_700_000_000_123_456_789, 1_700_000_000_123_456_789), follow_symlinks=False)
-    with sqlite3.connect(ledger) as connection:
-        connection.execute("CREATE TABLE entries (id INTEGER PRIMARY KEY, note TEXT)")
-        connection.executemany("INSERT INTO entries (note) VALUES (?)", [(f"note {n}",) for n in range(500)])
-    connection.close()
+def _back_up(config: Config, source: Source, clock: StillClock) -> None:
+    with open_repository(config, need=Need.READ, clock=clock) as repository:
+        run_backup(repository, source, clock=clock)
+    clock.advance(3600)
 
 
-def _second(home: Path, ledger: Path) -> None:
-    with (home / "disk.img").open("r+b") as file:
-        for page in (3, 200, 201, 511):
-            file.seek(page * 4096)
-            file.write(b"changed page" * 10)
-    (home / "script").unlink()
-    (home / "added").write_text("in the second snapshot\n")
-    with sqlite3.connect(ledger) as connection:
-        connection.execute("UPDATE entries SET note = 'changed' WHERE id % 50 = 0")
-    connection.close()
+def _describe(config: Config, clock: StillClock) -> dict[str, object]:
+    with open_repository(config, need=Need.READ, clock=clock) as repository:
+        snapshots = []
+        for one in list_snapshots(repository):
+            rows = [describe_row(row) for row in iterate_rows(repository, one)]
+            snapshots.append({
+                "snapshot": one.snapshot_id, "source": one.source, "kind": one.kind,
+                "started_utc": one.started_utc.isoformat(), "entries": rows,
+            })  # fmt: skip
+        return {"repository": repository.repository_id, "passphrase": PASSPHRASE, "snapshots": snapshots}
 
 
-def describe(root: Path) -> dict[str, dict[str, object]]:
-    """Return what a tree holds, told by the file system alone: kind, mode, time, links, attributes, hash."""
-    found: dict[str, dict[str, object]] = {}
-    for path in sorted(root.rglob("*")):
-        status = path.lstat()
-        about: dict[str, object] = {"kind": stat.S_IFMT(status.st_mode), "mode": stat.S_IMODE(status.st_mode)}
-        if path.is_symlink():
-            about["target"] = str(path.readlink())
-        elif path.is_file():
-            about |= {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "links": status.st_nlink}
-            about["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-            about["attributes"] = {
-                name: os.getxattr(path, name).hex() for name in os.listxattr(path) if name.startswith("user.")
-            }
-        found[os.fsencode(path.relative_to(root)).hex()] = about
-    return found
-
-
-def dump(ledger: Path) -> list[str]:
-    """Return the statements that would make a database again."""
-    connection = sqlite3.connect(ledger)
-    try:
-        return list(connection.iterdump())
-    finally:
-        connection.close()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path, help="where it is made; must not exist")
+    directory = parser.parse_args().directory
+    if directory.exists():
+        sys.exit(f"{directory} exists; a golden repository is never rewritten")
+    generate(directory.resolve())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute())
+    main()

@@ -1,198 +1,510 @@
-"""An old repository opens for ever (design, invariant 8), and damage is named for what it is."""
+"""The golden repository of format version 1 opens, lists, verifies and restores, for ever; damage is named.
+
+Every damage has a name, and what must come of it: the error of opening, the findings of verify, the outcome of
+restores. The committed files are only ever copied.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from blake3 import blake3
 
-from farshore.clock import FixedClock
-from farshore.config import Config
-from farshore.errors import FarshoreError, FeatureMissing, FormatTooNew, HeaderDamaged, RestoreIncomplete
+from farshore.errors import (
+    FarshoreError,
+    FeatureMissing,
+    FormatTooNew,
+    HeaderDamaged,
+    ObjectCorrupt,
+    ObjectNotFound,
+    RepositoryMissing,
+    RestoreIncomplete,
+    SnapshotUnknown,
+    WrongPassphrase,
+)
+from farshore.format import names
+from farshore.format.header import check_of
 from farshore.format.text import encode_canonical
-from farshore.ops.catalog import list_snapshots
+from farshore.model import SnapshotInfo, VerifyResult
+from farshore.ops.backup import run_backup
+from farshore.ops.catalog import iterate_rows, list_snapshots, resolve_snapshot
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.verify import verify_repository
-from tests.golden.regenerate import EXPECTED, REPOSITORY, config_of, describe, dump
+from farshore.repository.repository import Repository
+from tests.golden.regenerate import (
+    PASSPHRASE,
+    STARTED_UTC,
+    change_tree,
+    configure,
+    describe_row,
+    golden_tree,
+    make_database,
+)
+from tests.unit.ops.engine import flipped, tree
+from tests.unit.repository.clocks import StillClock
 
-GOLDEN = Path(__file__).parent / "v1"
+VERSION_1 = Path(__file__).parent / "v1"
+EXPECTED: dict[str, Any] = json.loads((VERSION_1 / "expected.json").read_text(encoding="ascii"))
+LATER_S = 365 * 86400.0
+
+
+@dataclass
+class Golden:
+    """A copy of the golden repository, and objects in it by what they are."""
+
+    root: Path
+    clock: StillClock = field(default_factory=lambda: StillClock(moment_utc=STARTED_UTC, seed=7))
+
+    @property
+    def replica(self) -> Path:
+        return self.root / "replica"
+
+    def open(self, need: Need = Need.READ) -> Repository:
+        config = configure(self.root, state_dir=self.root / "state")
+        quick = replace(config, repository=replace(config.repository, passphrase=None))  # Argon2 is slow on purpose
+        return open_repository(quick, need=need, clock=self.clock)
+
+    def named(self, prefix: str, ending: str = "") -> list[Path]:
+        """Objects in order of name; of snapshots, those of `home` from old to new."""
+        found = [path for path in sorted((self.replica / prefix).rglob("*")) if path.is_file()]
+        return [path for path in found if path.name.endswith(ending)]
+
+    def of_snapshot(self, number: int, role: str) -> Path:
+        wanted = EXPECTED["snapshots"][number]["snapshot"]
+        (path,) = [path for path in self.named("snapshots", role) if path.parent.name == wanted]
+        return path
+
+    def packs(self) -> list[Path]:
+        """Packs by size: the last holds the first snapshot of `home`, the one before it the second."""
+        return sorted(self.named("packs"), key=lambda path: path.stat().st_size)
+
+    def verify(self) -> VerifyResult:
+        with self.open() as repository:
+            return verify_repository(repository, read_data_percent=100.0, clock=self.clock)
+
+    def restore(self, number: int) -> dict[bytes, bytes | None]:
+        target = self.root / f"restored-{number}"
+        with self.open() as repository:
+            restore_snapshot(repository, self._snapshot(repository, number), target, clock=self.clock)
+        return tree(target)
+
+    @staticmethod
+    def _snapshot(repository: Repository, number: int) -> SnapshotInfo:
+        return resolve_snapshot(repository, EXPECTED["snapshots"][number]["snapshot"])
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A copy: no test touches the golden one."""
-    copy = tmp_path / "copy"
-    shutil.copytree(GOLDEN / REPOSITORY, copy)
+def golden(tmp_path: Path) -> Golden:
+    shutil.copytree(VERSION_1, tmp_path / "v1")
+    for path in (tmp_path / "v1").rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    copy = Golden(tmp_path / "v1")
+    copy.clock.advance(LATER_S)
     return copy
 
 
-def _config(repository: Path, tmp_path: Path) -> Config:
-    state = tmp_path / "state"
-    state.mkdir(exist_ok=True)
-    return config_of(repository, state, tmp_path / "home", tmp_path / "ledger.db")
+@pytest.fixture(scope="module")
+def contents() -> list[dict[bytes, bytes | None]]:
+    """What the two snapshots of `home` must restore to."""
+    clock = StillClock(moment_utc=STARTED_UTC)
+    source = golden_tree(clock)
+    first = source.contents()
+    change_tree(source, clock)
+    return [first, source.contents()]
 
 
-def test_version_1_opens_verifies_and_restores(repository: Path, tmp_path: Path) -> None:
-    config, clock = _config(repository, tmp_path), FixedClock()
-    expected = json.loads((GOLDEN / EXPECTED).read_text())
-    with open_repository(config, need=Need.READ, clock=clock) as opened:
-        snapshots = list_snapshots(opened)
-        assert [one.source for one in snapshots] == ["home", "ledger", "home", "ledger"]
-        assert verify_repository(opened, read_data_percent=100.0, clock=clock).damaged == ()
-        for number, snapshot in enumerate(snapshots):
-            target = tmp_path / f"restored-{number}"
-            result = restore_snapshot(opened, snapshot, target, clock=clock)
-            assert [one for one in result.problems if one.code == "lost"] == []
-            if snapshot.source == "home":
-                assert describe(target) == expected[number // 2]["home"]
-            else:
-                statements = "\n".join(dump(target / "ledger.db"))
-                assert hashlib.sha256(statements.encode()).hexdigest() == expected[number // 2]["ledger"]
+@pytest.fixture(autouse=True, scope="module")
+def committed_files_are_never_touched() -> Iterator[None]:
+    def state() -> dict[str, str]:
+        files = [path for path in VERSION_1.rglob("*") if path.is_file()]
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    before = state()
+    yield
+    assert state() == before
 
 
-def test_the_second_snapshot_of_the_golden_image_stored_only_its_changed_pages(
-    repository: Path, tmp_path: Path
-) -> None:
-    with open_repository(_config(repository, tmp_path), need=Need.WRITE, clock=FixedClock()) as opened:
-        second = [one for one in list_snapshots(opened) if one.source == "home"][1]
-    assert second.counts.bytes_new < 40_000
+def test_its_objects_are_those_that_were_made() -> None:
+    objects = [path for path in (VERSION_1 / "replica").rglob("*") if path.is_file()]
+    hashes = {
+        str(path.relative_to(VERSION_1 / "replica")): hashlib.sha256(path.read_bytes()).hexdigest() for path in objects
+    }
+    assert hashes == EXPECTED["objects"]
+    assert sum(path.stat().st_size for path in VERSION_1.rglob("*") if path.is_file()) < 300_000
 
 
-def _header(repository: Path, **changes: object) -> None:
-    path = repository / "farshore.json"
-    value = json.loads(path.read_text())
-    value.pop("check")
-    value |= changes
-    value["check"] = blake3(encode_canonical(value)).hexdigest()
-    path.write_bytes(encode_canonical(value))
+def test_the_passphrase_opens_it(golden: Golden) -> None:
+    (golden.root / "identity.json").unlink()
+    config = configure(golden.root, state_dir=golden.root / "state")
+    config = replace(config, repository=replace(config.repository, identity=None))
+    with open_repository(config, need=Need.READ, clock=golden.clock) as repository:
+        assert repository.repository_id == EXPECTED["repository"]
+        assert repository.reading_keys().private_key
+    with pytest.raises(WrongPassphrase):
+        open_repository(replace(config, environment={"GOLDEN": PASSPHRASE + " "}), need=Need.READ, clock=golden.clock)
 
 
-def _rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
-    path.chmod(0o644)
-    path.write_bytes(change(path.read_bytes()))
+def test_every_entry_is_listed_as_it_was(golden: Golden) -> None:
+    with golden.open() as repository:
+        snapshots = list_snapshots(repository)
+        assert [one.snapshot_id for one in snapshots] == [one["snapshot"] for one in EXPECTED["snapshots"]]
+        for one, expected in zip(snapshots, EXPECTED["snapshots"], strict=True):
+            assert (one.source, one.kind) == (expected["source"], expected["kind"])
+            assert one.started_utc.isoformat() == expected["started_utc"]
+            assert [describe_row(row) for row in iterate_rows(repository, one)] == expected["entries"]
 
 
-def _flip(at: int) -> Callable[[bytes], bytes]:
-    return lambda data: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+def test_it_verifies_clean(golden: Golden) -> None:
+    result = golden.verify()
+    assert result.clean, result.damaged
+    assert result.snapshots == 3
 
 
-HEADERS: dict[str, tuple[Callable[[Path], None], type[FarshoreError]]] = {
-    "newer-version": (lambda repository: _header(repository, version=2), FormatTooNew),
-    "unknown-feature": (
-        lambda repository: _header(repository, features={"must_understand": ["tides"], "may_ignore": []}),
-        FeatureMissing,
+def test_every_snapshot_restores(golden: Golden, tmp_path: Path, contents: list[dict[bytes, bytes | None]]) -> None:
+    assert [golden.restore(0), golden.restore(1)] == contents
+    restored = golden.restore(2)
+    path = tmp_path / "restored.db"
+    path.write_bytes(restored[b"ledger.db"] or b"")
+    make_database(tmp_path / "original.db")
+    queries = [sqlite3.connect(name) for name in (path, tmp_path / "original.db")]
+    rows = [database.execute("SELECT * FROM ledger").fetchall() for database in queries]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 50
+    for database in queries:
+        database.close()
+
+
+def test_metadata_is_restored(golden: Golden) -> None:
+    golden.restore(0)
+    top = golden.root / "restored-0"
+    assert (top / "documents" / "script").stat().st_mode & 0o7777 == 0o4755
+    assert (top / "documents").stat().st_mode & 0o7777 == 0o2750
+    assert (top / "fifo").is_fifo()
+    assert (top / "zz-second-name").samefile(top / "documents" / "letter.txt")
+    assert (top / "sparse").stat().st_blocks * 512 < 1_000_000
+    for entry in EXPECTED["snapshots"][0]["entries"]:
+        if entry["kind"] == "file":
+            path = Path(str(top)) / bytes.fromhex(entry["path"]).decode("utf-8", "surrogateescape")
+            assert path.stat().st_mtime_ns == entry["mtime_ns"]
+
+
+def test_a_backup_into_it_finds_every_chunk(golden: Golden) -> None:
+    """Ids of chunks and cut points are promises: with other ones everything would be stored a second time."""
+    clock = StillClock(moment_utc=STARTED_UTC)
+    source = golden_tree(clock)
+    source.name = "again"
+    golden.clock.advance(60)
+    with golden.open() as repository:
+        result = run_backup(repository, source, clock=golden.clock)
+    assert result.counts.bytes_new == 0
+    assert result.counts.bytes_read > 2_000_000
+    assert golden.verify().clean
+
+
+def test_only_changed_pages_were_stored(golden: Golden) -> None:
+    with golden.open() as repository:
+        first, second = list_snapshots(repository)[:2]
+    assert first.counts.bytes_new > 2_000_000
+    assert second.counts.bytes_new < 700_000  # three pages, the end of the log, and small files
+
+
+def test_a_feature_that_may_be_ignored_is(golden: Golden) -> None:
+    alter(header, rewritten(lambda one: one["features"].update(may_ignore=["tides"])))(golden)
+    with golden.open(Need.NONE) as repository:
+        assert repository.repository_id == EXPECTED["repository"]
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+Apply = Callable[[Golden], None]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is done to a copy, and what must come of it.
+
+    `opens`: the error of opening. `finds`: what verify says, as (start of the object's name, code). `restores`: for
+    each of the two snapshots of `home`, the error of restoring it, or None when it comes back whole.
+    """
+
+    apply: Apply
+    opens: type[FarshoreError] | None = None
+    finds: frozenset[tuple[str, str]] = frozenset()
+    restores: tuple[type[FarshoreError] | None, type[FarshoreError] | None] = (None, None)
+
+
+def alter(pick: Callable[[Golden], Path], change: Callable[[bytes], bytes]) -> Apply:
+    def apply(golden: Golden) -> None:
+        path = pick(golden)
+        path.write_bytes(change(path.read_bytes()))
+
+    return apply
+
+
+def lose(pick: Callable[[Golden], Path]) -> Apply:
+    return lambda golden: pick(golden).unlink()
+
+
+def swap(one: Callable[[Golden], Path], other: Callable[[Golden], Path]) -> Apply:
+    def apply(golden: Golden) -> None:
+        first, second = one(golden).read_bytes(), other(golden).read_bytes()
+        one(golden).write_bytes(second)
+        other(golden).write_bytes(first)
+
+    return apply
+
+
+def each(*parts: Apply) -> Apply:
+    def apply(golden: Golden) -> None:
+        for part in parts:
+            part(golden)
+
+    return apply
+
+
+def header(golden: Golden) -> Path:
+    return golden.replica / names.HEADER
+
+
+def rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
+    """A header or slot as a later or hostile writer would make it, with a check that holds."""
+
+    def rewrite(data: bytes) -> bytes:
+        value = json.loads(data)
+        change(value)
+        return encode_canonical({**value, "check": check_of(value)})
+
+    return rewrite
+
+
+def flip(at: int | None = None) -> Callable[[bytes], bytes]:
+    return lambda data: flipped(data, (len(data) // 2 if at is None else at) % len(data))
+
+
+def cut(data: bytes) -> bytes:
+    return data[:-5]
+
+
+def first_pack(golden: Golden) -> Path:
+    return golden.packs()[-1]
+
+
+def second_pack(golden: Golden) -> Path:
+    return golden.packs()[-2]
+
+
+def manifest(number: int) -> Callable[[Golden], Path]:
+    return lambda golden: golden.of_snapshot(number, names.MANIFEST)
+
+
+def role(number: int, which: str) -> Callable[[Golden], Path]:
+    return lambda golden: golden.of_snapshot(number, which)
+
+
+def slot(number: int) -> Callable[[Golden], Path]:
+    return lambda golden: golden.named("keys/slots")[number]
+
+
+def data_key(number: int) -> Callable[[Golden], Path]:
+    """The data key of a snapshot's run, as its manifest's header names it."""
+
+    def pick(golden: Golden) -> Path:
+        key_id = golden.of_snapshot(number, names.MANIFEST).read_bytes()[8:24].hex()
+        (path,) = golden.named(f"keys/data/{key_id}")
+        return path
+
+    return pick
+
+
+def every_fragment(golden: Golden) -> None:
+    for path in golden.named("index"):
+        path.unlink()
+
+
+def overwrite_leases(golden: Golden) -> None:
+    for path in golden.named("leases"):
+        path.write_bytes(b"x")
+
+
+def add_foreign_objects(golden: Golden) -> None:
+    for name in ("README", "packs/x", "index/y", "snapshots/z"):
+        (golden.replica / name).write_bytes(b"not one of ours")
+
+
+def found(*pairs: tuple[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(pairs)
+
+
+DAMAGES = {
+    # the header and the key slots
+    "header-missing": Damage(lose(header), RepositoryMissing),
+    "header-empty": Damage(alter(header, lambda _: b""), HeaderDamaged),
+    "header-not-json": Damage(alter(header, lambda data: data[:100]), HeaderDamaged),
+    "header-flipped": Damage(alter(header, flip(60)), HeaderDamaged),
+    "header-of-a-newer-version": Damage(alter(header, rewritten(lambda one: one.update(version=2))), FormatTooNew),
+    "header-with-a-feature-that-must-be-understood": Damage(
+        alter(header, rewritten(lambda one: one["features"].update(must_understand=["erasure-coding"]))), FeatureMissing
     ),
-    "header-flipped-bit": (
-        lambda repository: _rewrite(repository / "farshore.json", lambda data: data.replace(b"1048576", b"1048577", 1)),
-        HeaderDamaged,
+    "header-with-another-cutter": Damage(
+        alter(header, rewritten(lambda one: one["chunking"].update(algorithm="rabin"))), FeatureMissing
     ),
-    "header-cut": (lambda repository: _rewrite(repository / "farshore.json", lambda data: data[:50]), HeaderDamaged),
-    "header-empty": (lambda repository: _rewrite(repository / "farshore.json", lambda _: b""), HeaderDamaged),
-    "slot-flipped": (
-        lambda repository: _rewrite(
-            next((repository / "keys" / "slots").iterdir()),
-            lambda data: data.replace(b'"sealed":"', b'"sealed":"AAAA', 1),
-        ),
-        FarshoreError,
+    "header-exchanged": Damage(
+        alter(header, rewritten(lambda one: one["keys"].update(audit_public="00" * 32))), WrongPassphrase
     ),
-}
-
-
-@pytest.mark.parametrize("damage", HEADERS)
-def test_a_damaged_header_is_its_own_clear_error(damage: str, repository: Path, tmp_path: Path) -> None:
-    hurt, error = HEADERS[damage]
-    hurt(repository)
-    with pytest.raises(error) as caught:
-        open_repository(_config(repository, tmp_path), need=Need.READ, clock=FixedClock())
-    assert caught.value.hint
-
-
-def test_a_feature_that_may_be_ignored_is(repository: Path, tmp_path: Path) -> None:
-    _header(repository, features={"must_understand": [], "may_ignore": ["tides"]})
-    open_repository(_config(repository, tmp_path), need=Need.NONE, clock=FixedClock()).__exit__()
-
-
-def _largest_pack(repository: Path) -> Path:
-    return max(
-        (path for path in (repository / "packs").rglob("*") if path.is_file()), key=lambda one: one.stat().st_size
-    )
-
-
-def _any(repository: Path, pattern: str) -> Path:
-    return next(repository.glob(pattern))
-
-
-OBJECTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "pack-missing": (lambda repository: _largest_pack(repository).unlink(), "packs/", "missing"),
-    "pack-truncated": (
-        lambda repository: _rewrite(_largest_pack(repository), lambda data: data[:-1]), "packs/", "truncated",
+    "slots-missing": Damage(each(lose(slot(0)), lose(slot(0))), HeaderDamaged),
+    "slots-flipped": Damage(each(alter(slot(0), flip()), alter(slot(1), flip())), HeaderDamaged),
+    "slot-flipped": Damage(alter(slot(0), flip()), finds=found(("keys/slots/", "undecodable"))),
+    "slot-of-a-newer-version": Damage(
+        alter(slot(0), rewritten(lambda one: one.update(version=2))), finds=found(("keys/slots/", "undecodable"))
     ),
-    "pack-header-flipped": (lambda repository: _rewrite(_largest_pack(repository), _flip(10)), "packs/", "altered"),
-    "pack-segment-flipped": (lambda repository: _rewrite(_largest_pack(repository), _flip(500)), "packs/", "altered"),
-    "pack-footer-flipped": (lambda repository: _rewrite(_largest_pack(repository), _flip(-20)), "packs/", "altered"),
-    "fragment-flipped": (lambda repository: _rewrite(_any(repository, "index/*"), _flip(90)), "index/", "altered"),
-    "manifest-missing": (
-        lambda repository: _any(repository, "snapshots/*/*/manifest").unlink(), "snapshots/", "missing",
+    # packs
+    "pack-missing": Damage(
+        lose(first_pack), finds=found(("packs/", "missing")), restores=(RestoreIncomplete, RestoreIncomplete)
     ),
-    "manifest-flipped": (
-        lambda repository: _rewrite(_any(repository, "snapshots/*/*/manifest"), _flip(100)), "snapshots/", "altered",
+    "pack-of-one-snapshot-missing": Damage(
+        lose(second_pack), finds=found(("packs/", "missing")), restores=(None, RestoreIncomplete)
     ),
-    "commit-flipped": (
-        lambda repository: _rewrite(_any(repository, "snapshots/*/*/commit"), _flip(70)), "snapshots/", "undecodable",
+    "pack-truncated": Damage(alter(first_pack, cut), finds=found(("packs/", "truncated"))),
+    "pack-truncated-to-its-header": Damage(
+        alter(first_pack, lambda data: data[:56]),
+        finds=found(("packs/", "truncated")),
+        restores=(RestoreIncomplete, RestoreIncomplete),
     ),
-    "data-key-flipped": (
-        lambda repository: _rewrite(_any(repository, "keys/data/*/*"), _flip(200)), "keys/", "altered",
+    "pack-empty": Damage(
+        alter(first_pack, lambda _: b""),
+        finds=found(("packs/", "truncated")),
+        restores=(RestoreIncomplete, RestoreIncomplete),
     ),
-    "data-key-missing": (lambda repository: _any(repository, "keys/data/*/*").unlink(), "keys/", "missing"),
-    "audit-flipped": (
-        lambda repository: _rewrite(_any(repository, "audit/snapshots/*/*"), _flip(40)), "audit/", "altered",
+    "pack-extended": Damage(alter(first_pack, lambda data: data + b"x"), finds=found(("packs/", "truncated"))),
+    "pack-header-flipped": Damage(alter(first_pack, flip(0)), finds=found(("packs/", "altered"))),
+    "segment-flipped": Damage(
+        alter(first_pack, flip(1000)),
+        finds=found(("packs/", "altered")),
+        restores=(RestoreIncomplete, RestoreIncomplete),
     ),
-    "seal-missing": (lambda repository: _any(repository, "audit/_seals/*/*2.json").unlink(), "audit/", "missing"),
+    "footer-flipped": Damage(alter(first_pack, flip(-20)), finds=found(("packs/", "altered"))),
+    "footer-flipped-and-no-fragment": Damage(
+        each(alter(first_pack, flip(-20)), every_fragment),
+        finds=found(("packs/", "altered")),
+        restores=(RestoreIncomplete, RestoreIncomplete),
+    ),
+    "packs-swapped": Damage(
+        swap(first_pack, second_pack),
+        finds=found(("packs/", "truncated")),
+        restores=(RestoreIncomplete, RestoreIncomplete),
+    ),
+    # the index
+    "fragments-missing": Damage(every_fragment),
+    "fragment-flipped": Damage(alter(lambda one: one.named("index")[0], flip()), finds=found(("index/", "altered"))),
+    "fragment-of-a-newer-version": Damage(
+        alter(lambda one: one.named("index")[0], flip(4)), finds=found(("index/", "altered"))
+    ),
+    "fragment-truncated": Damage(alter(lambda one: one.named("index")[0], cut), finds=found(("index/", "altered"))),
+    # the objects of a snapshot
+    "manifest-missing": Damage(
+        lose(manifest(1)), finds=found(("snapshots/", "missing")), restores=(None, ObjectNotFound)
+    ),
+    "manifest-flipped": Damage(
+        alter(manifest(1), flip()), finds=found(("snapshots/", "altered")), restores=(None, ObjectCorrupt)
+    ),
+    "manifest-truncated": Damage(
+        alter(manifest(1), cut), finds=found(("snapshots/", "truncated")), restores=(None, ObjectCorrupt)
+    ),
+    "manifests-swapped": Damage(
+        swap(manifest(0), manifest(1)),
+        finds=found(("snapshots/", "truncated")),
+        restores=(ObjectCorrupt, ObjectCorrupt),
+    ),
+    "pages-flipped": Damage(alter(role(0, names.PAGES), flip()), finds=found(("snapshots/", "altered"))),
+    "pages-missing": Damage(lose(role(0, names.PAGES)), finds=found(("snapshots/", "missing"))),
+    "needs-missing": Damage(
+        lose(role(1, names.NEEDS)), finds=found(("snapshots/", "missing")), restores=(None, ObjectNotFound)
+    ),
+    "needs-flipped": Damage(
+        alter(role(1, names.NEEDS), flip()), finds=found(("snapshots/", "altered")), restores=(None, ObjectCorrupt)
+    ),
+    "commit-missing": Damage(lose(role(1, names.COMMIT)), restores=(None, SnapshotUnknown)),
+    "commit-flipped": Damage(
+        alter(role(1, names.COMMIT), flip()),
+        finds=found(("snapshots/", "undecodable")),
+        restores=(None, SnapshotUnknown),
+    ),
+    "commit-of-a-newer-version": Damage(
+        alter(role(1, names.COMMIT), flip(4)),
+        finds=found(("snapshots/", "undecodable")),
+        restores=(None, SnapshotUnknown),
+    ),
+    "commits-swapped": Damage(
+        swap(role(0, names.COMMIT), role(1, names.COMMIT)),
+        finds=found(("snapshots/", "undecodable")),
+        restores=(SnapshotUnknown, SnapshotUnknown),
+    ),
+    # data keys: the second snapshot needs both
+    "data-key-missing": Damage(
+        lose(data_key(1)), finds=found(("keys/data/", "missing")), restores=(None, ObjectNotFound)
+    ),
+    "data-key-flipped": Damage(
+        alter(data_key(1), flip()), finds=found(("keys/data/", "altered")), restores=(None, ObjectCorrupt)
+    ),
+    "earlier-data-key-flipped": Damage(
+        alter(data_key(0), flip(5)), finds=found(("keys/data/", "altered")), restores=(ObjectCorrupt, RestoreIncomplete)
+    ),
+    "data-keys-swapped": Damage(
+        swap(data_key(0), data_key(1)),
+        finds=found(("keys/data/", "altered")),
+        restores=(ObjectCorrupt, ObjectCorrupt),
+    ),
+    # the rest
+    "leases-overwritten": Damage(overwrite_leases),
+    "audit-file-flipped": Damage(
+        alter(lambda one: one.named("audit/runs")[0], flip()), finds=found(("audit/runs/", "altered"))
+    ),
+    "audit-file-missing": Damage(
+        lose(lambda one: one.named("audit/lineage")[0]), finds=found(("audit/lineage/", "missing"))
+    ),
+    "audit-seal-flipped": Damage(
+        alter(lambda one: one.named("audit/_seals")[0], flip()), finds=found(("audit/_seals/", "altered"))
+    ),
+    "audit-seal-missing": Damage(
+        lose(lambda one: one.named("audit/_seals")[1]), finds=found(("audit/_seals/", "missing"))
+    ),
+    "foreign-objects": Damage(add_foreign_objects),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", OBJECTS)
-def test_verify_names_the_damage(damage: str, repository: Path, tmp_path: Path) -> None:
-    hurt, prefix, code = OBJECTS[damage]
-    hurt(repository)
-    clock = FixedClock()
-    with open_repository(_config(repository, tmp_path), need=Need.READ, clock=clock) as opened:
-        result = verify_repository(opened, read_data_percent=100.0, clock=clock)
-    assert result.damaged
-    assert {(one.name.startswith(prefix), one.code) for one in result.damaged} >= {(True, code)}
-    if prefix not in ("index/", "audit/"):
-        assert any(one.snapshots for one in result.damaged)
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage(golden: Golden, name: str, contents: list[dict[bytes, bytes | None]]) -> None:
+    damage = DAMAGES[name]
+    damage.apply(golden)
+    if damage.opens is not None:
+        with pytest.raises(damage.opens) as caught:
+            golden.open()
+        assert type(caught.value) is damage.opens
+        return
+    for number, error in enumerate(damage.restores):
+        shutil.rmtree(golden.root / "state", ignore_errors=True)
+        if error is None:
+            assert golden.restore(number) == contents[number]
+            continue
+        with pytest.raises(error) as failed:
+            golden.restore(number)
+        assert type(failed.value) is error
+        partly = tree(golden.root / f"restored-{number}") if (golden.root / f"restored-{number}").exists() else {}
+        assert partly.items() <= contents[number].items()  # never a wrong byte
+        assert len(partly) < len(contents[number])
+    shutil.rmtree(golden.root / "state", ignore_errors=True)
+    result = golden.verify()
+    told = {(one.name, one.code) for one in result.damaged}
+    assert {(_start_of(at, damage.finds), code) for at, code in told} == damage.finds, told
 
 
-def test_lost_fragments_are_read_from_the_packs(repository: Path, tmp_path: Path) -> None:
-    shutil.rmtree(repository / "index")
-    clock = FixedClock()
-    with open_repository(_config(repository, tmp_path), need=Need.READ, clock=clock) as opened:
-        snapshot = list_snapshots(opened)[0]
-        restore_snapshot(opened, snapshot, tmp_path / "back", clock=clock)
-    expected = json.loads((GOLDEN / EXPECTED).read_text())
-    assert describe(tmp_path / "back") == expected[0]["home"]
-
-
-def test_a_flipped_segment_loses_the_files_in_it_and_says_so(repository: Path, tmp_path: Path) -> None:
-    _rewrite(_largest_pack(repository), _flip(500))
-    clock = FixedClock()
-    with open_repository(_config(repository, tmp_path), need=Need.READ, clock=clock) as opened:
-        snapshot = list_snapshots(opened)[0]
-        with pytest.raises(RestoreIncomplete):
-            restore_snapshot(opened, snapshot, tmp_path / "back", clock=clock)
-    expected = json.loads((GOLDEN / EXPECTED).read_text())[0]["home"]
-    for path, about in describe(tmp_path / "back").items():
-        assert about.get("sha256") == expected[path].get("sha256"), "what is restored is right"
-
-
-def test_the_golden_repository_is_never_rewritten() -> None:
-    for path in (GOLDEN / REPOSITORY / "packs").rglob("*"):
-        if path.is_file():
-            assert blake3(path.read_bytes()).hexdigest() == path.name
+def _start_of(name: str, finds: frozenset[tuple[str, str]]) -> str:
+    return next((start for start, _ in finds if name.startswith(start)), name)
