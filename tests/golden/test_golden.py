@@ -313,6 +313,11 @@ def slot(number: int) -> Callable[[Golden], Path]:
     return lambda golden: golden.named("keys/slots")[number]
 
 
+def passphrase_slot(golden: Golden) -> Path:
+    (path,) = [path for path in golden.named("keys/slots") if b'"kind":"passphrase"' in path.read_bytes()]
+    return path
+
+
 def data_key(number: int) -> Callable[[Golden], Path]:
     """The data key of a snapshot's run, as its manifest's header names it."""
 
@@ -361,9 +366,9 @@ DAMAGES = {
     ),
     "slots-missing": Damage(each(lose(slot(0)), lose(slot(0))), HeaderDamaged),
     "slots-flipped": Damage(each(alter(slot(0), flip()), alter(slot(1), flip())), HeaderDamaged),
-    "slot-flipped": Damage(alter(slot(0), flip()), finds=found(("keys/slots/", "undecodable"))),
+    "slot-flipped": Damage(alter(passphrase_slot, flip()), finds=found(("keys/slots/", "undecodable"))),
     "slot-of-a-newer-version": Damage(
-        alter(slot(0), rewritten(lambda one: one.update(version=2))), finds=found(("keys/slots/", "undecodable"))
+        alter(passphrase_slot, rewritten(lambda one: one.update(version=2))), finds=found(("keys/slots/", "undecodable"))
     ),
     # packs
     "pack-missing": Damage(
