@@ -368,7 +368,8 @@ DAMAGES = {
     "slots-flipped": Damage(each(alter(slot(0), flip()), alter(slot(1), flip())), HeaderDamaged),
     "slot-flipped": Damage(alter(passphrase_slot, flip()), finds=found(("keys/slots/", "undecodable"))),
     "slot-of-a-newer-version": Damage(
-        alter(passphrase_slot, rewritten(lambda one: one.update(version=2))), finds=found(("keys/slots/", "undecodable"))
+        alter(passphrase_slot, rewritten(lambda one: one.update(version=2))),
+        finds=found(("keys/slots/", "undecodable")),
     ),
     # packs
     "pack-missing": Damage(
