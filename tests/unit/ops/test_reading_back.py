@@ -1,0 +1,144 @@
+"""The last line of defense: whatever an index or a manifest claims, chunks and files are good only if they hash so."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blake3 import blake3
+
+from farshore.clock import FixedClock
+from farshore.errors import ObjectCorrupt
+from farshore.format.extents import encode_extents
+from farshore.format.manifest import ManifestRow
+from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
+from farshore.index import ChunkIndex
+from farshore.model import HOLE, Entry, EntryKind, Extent
+from farshore.ops.catalog import iterate_rows, list_snapshots
+from farshore.ops.fetching import SegmentFetcher
+from farshore.ops.windows import plan_windows
+from farshore.ops.writing_back import WriteBack
+from farshore.repository.content_hash import ContentHash
+from farshore.repository.holdings import list_holdings, read_fragment
+from farshore.targets.directory import DirectoryTarget
+from tests.unit.ops.engine import Engine, tree
+from tests.unit.ops.tree_source import TreeSource
+
+A, B = random.Random(1).randbytes(5000), random.Random(2).randbytes(5000)
+
+
+def test_an_index_that_points_to_another_chunk_is_found_out(tmp_path: Path) -> None:
+    """Both chunks are sealed and sound; only their places were exchanged."""
+    engine = Engine(tmp_path).initialize()
+    source = TreeSource(clock=engine.clock)
+    source.file(b"a", A)
+    source.file(b"b", B)
+    engine.backup(source)
+    with engine.opened() as repository:
+        replica = repository.replicas["a"]
+        (fragment,) = list_holdings(replica).fragments
+        (packed,) = read_fragment(repository, replica, fragment)
+        chunks = packed.footer.chunks.copy()
+        chunks["id"] = chunks["id"][::-1]
+        footer = Footer(packed.footer.origins, packed.footer.segments, chunks)
+        index = ChunkIndex([PackedFooter(packed.pack_id, packed.pack_bytes, footer)])
+        rows = list(iterate_rows(repository, list_snapshots(repository)[0]))
+        (window,) = plan_windows(rows, index)
+        fetcher = SegmentFetcher(repository=repository, index=index, replicas=list(repository.replicas.values()))
+        try:
+            (future,) = fetcher.fetch(window.wanted)
+            with pytest.raises(ObjectCorrupt, match="does not hash to its name"):
+                future.result()
+        finally:
+            fetcher.close()
+        assert {replica for replica, _ in fetcher.damaged} == {"a", "b", "c"}
+
+
+def written(tmp_path: Path, row: ManifestRow) -> WriteBack:
+    """Write one file whose content lies in one segment: A, then B."""
+    table = np.array([(b"a" * 32, 0, 0, 5000), (b"b" * 32, 0, 5000, 5000)], CHUNK_DTYPE)
+    footer = Footer((Origin(bytes(16), bytes(32)),), np.zeros(1, SEGMENT_DTYPE), table)
+    index = ChunkIndex([PackedFooter(bytes(32), 1, footer)])
+    target = DirectoryTarget(path=tmp_path / "target", clock=FixedClock())
+    target.begin()
+    writer = WriteBack(target=target)
+    try:
+        for window in plan_windows([row], index):
+            future: Future[dict[tuple[int, int], bytes]] = Future()
+            future.set_result({(0, 0): A + B})
+            window.futures = [future]
+            writer.write(window)
+        writer.finish()
+        target.finish()
+    finally:
+        writer.close()
+    return writer
+
+
+def row(extents: list[Extent], content_hash: bytes, *, size: int | None = None) -> ManifestRow:
+    length = sum(extent.length for extent in extents)
+    entry = Entry(b"f", EntryKind.FILE, mode=0o644, size=length if size is None else size)
+    return ManifestRow(entry, content_hash, encode_extents(extents))
+
+
+FIRST, SECOND = Extent(b"a" * 32, 0, 5000), Extent(b"b" * 32, 0, 5000)
+
+
+def test_a_file_that_hashes_as_its_manifest_says_is_good(tmp_path: Path) -> None:
+    writer = written(tmp_path, row([FIRST, SECOND], blake3(A + B).digest()))
+    assert writer.lost == []
+    assert tree(tmp_path / "target")[b"f"] == A + B
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        row([SECOND, FIRST], blake3(A + B).digest()),
+        row([FIRST], blake3(A + B).digest()),
+        row([FIRST, FIRST], blake3(A + B).digest()),
+        row([], blake3(A).digest()),
+        row([Extent(b"a" * 32, 1, 4999)], blake3(A).digest()),
+        row([Extent(b"a" * 32, 1, 5000)], blake3((A + B)[1:5001]).digest()),
+        row([FIRST], blake3(A).digest(), size=5001),
+        row([FIRST, Extent(HOLE, 0, 10)], blake3(A + bytes(10)).digest()),
+        row([Extent(HOLE, 0, 10), SECOND], blake3(A).digest()),
+    ],
+    ids=["order", "short", "twice", "empty", "shifted", "over-the-end", "size", "hole-as-zeros", "hole-first"],
+)
+def test_a_file_that_does_not_is_left_out(tmp_path: Path, wrong: ManifestRow) -> None:
+    writer = written(tmp_path, wrong)
+    assert [(problem.path, problem.code) for problem in writer.lost] == [(b"f", "lost")]
+    assert b"f" not in tree(tmp_path / "target")
+
+
+def test_a_sparse_file_hashes_by_its_data_and_its_holes(tmp_path: Path) -> None:
+    hasher = ContentHash()
+    hasher.skip(100)
+    hasher.update(B)
+    hasher.skip(7)
+    writer = written(tmp_path, row([Extent(HOLE, 0, 100), SECOND, Extent(HOLE, 0, 7)], hasher.digest()))
+    assert writer.lost == []
+    assert tree(tmp_path / "target")[b"f"] == bytes(100) + B + bytes(7)
+
+
+def test_a_content_hash_is_plain_without_holes_and_tells_holes_from_zeros() -> None:
+    plain, sparse, joined, zeros = ContentHash(), ContentHash(), ContentHash(), ContentHash()
+    plain.update(A)
+    plain.update(B)
+    assert plain.digest() == blake3(A + B).digest()
+    states: list[tuple[ContentHash, list[bytes | int]]] = [
+        (sparse, [A, 20]), (joined, [A, 5, 15]), (zeros, [A, bytes(20)])
+    ]  # fmt: skip
+    for hasher, parts in states:
+        for part in parts:
+            if isinstance(part, int):
+                hasher.skip(part)
+            else:
+                hasher.update(part)
+    digest = sparse.digest()
+    assert digest == joined.digest()
+    assert digest != zeros.digest()
+    assert digest == blake3(A + (5000).to_bytes(8, "little") + (20).to_bytes(8, "little")).digest()
