@@ -316,9 +316,12 @@ def test_a_body_cut_short_is_unavailable(kind: str, open_bare: OpenStore) -> Non
             open_bare(kind, place).get("name")
 
 
-@pytest.mark.parametrize(("kind", "how"), [("s3", "kill"), ("gcs", "kill"), ("azure", "stop")])
+@pytest.mark.parametrize(("kind", "how"), [("s3", "kill"), ("gcs", "stop"), ("azure", "stop")])
 def test_a_server_that_goes_and_comes_back_is_met_with_retries(kind: str, open_bare: OpenStore, how: str) -> None:
-    """Azurite is stopped, because it may forget its newest blobs when it is killed, which Azure does not."""
+    """Azurite and the GCS server are stopped and not killed, which the services themselves would not need.
+
+    Killed, Azurite may forget its newest blobs, and the GCS server may be left with half an object that spoils listings.
+    """
     bodies = {f"object/{number:03}": bytes([number % 256]) * 20_000 for number in range(100)}
     with SERVERS[kind]() as server:
         server.create_bucket("bucket")
