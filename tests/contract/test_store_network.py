@@ -320,7 +320,7 @@ def test_a_body_cut_short_is_unavailable(kind: str, open_bare: OpenStore) -> Non
 def test_a_server_that_goes_and_comes_back_is_met_with_retries(kind: str, open_bare: OpenStore, how: str) -> None:
     """Azurite and the GCS server are stopped and not killed, which the services themselves would not need.
 
-    Killed, Azurite may forget its newest blobs, and the GCS server may be left with half an object that spoils listings.
+    Killed, Azurite may forget its newest blobs, and the GCS server may keep half an object that spoils listings.
     """
     bodies = {f"object/{number:03}": bytes([number % 256]) * 20_000 for number in range(100)}
     with SERVERS[kind]() as server:
