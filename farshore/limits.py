@@ -91,4 +91,5 @@ FETCH_THREADS = 4  # segments fetched and opened at once by a restore
 WINDOW_SEGMENTS_MAX = 12  # segments of one restore window: 48 MiB plain, and as much again of the next one
 WINDOW_PIECES_MAX = 4096  # entries of one restore window
 WINDOW_BYTES_MAX = 64 * MIB  # of content in one restore window
+HELD_SEGMENTS_BYTES = 192 * MIB  # opened and kept: after months of rewrites a database lies in pieces of many packs
 HEAD_OBJECTS_MAX = 200  # up to here presence is asked object by object, beyond by one listing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from farshore.repository.packs import SegmentRef, open_segment
 from farshore.repository.repository import Replica, Repository
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
+Wanted = dict[SegmentKey, set[tuple[ChunkId, int, int]]]  # the chunks (id, offset, length) to be used of each segment
 _GAP_BYTES = 256 * limits.KIB  # reading this much for nothing is cheaper than another request
 _RANGE_BYTES_MAX = 16 * limits.MIB
 
@@ -80,13 +82,36 @@ class _Range:
     segments: tuple[int, ...]
 
 
-class SegmentFetcher:
-    """Opens segments, checking the name of every chunk that is wanted. Safe from many threads.
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Segments that were fetched together. `proven`: chunks of them that were found to hash to their names."""
 
-    Replicas are asked in order; an object that is missing or wrong at one is remembered and read from the next.
+    segments: tuple[SegmentKey, ...]
+    future: Future[dict[SegmentKey, bytes]]
+    plain_bytes: int
+    proven: set[ChunkId]
+
+    @property
+    def failed(self) -> bool:
+        return self.future.done() and self.future.exception() is not None
+
+
+class SegmentFetcher:
+    """Opens segments, checking the name of every chunk that is wanted. `fetch` from one thread.
+
+    Replicas are asked in order; an object that is missing or wrong at one is remembered and read from the next. The
+    segments used last are kept, because the stretches of a restore that follow each other use the same ones.
     """
 
-    def __init__(self, *, repository: Repository, index: ChunkIndex, replicas: Sequence[Replica]) -> None:
+    def __init__(
+        self,
+        *,
+        repository: Repository,
+        index: ChunkIndex,
+        replicas: Sequence[Replica],
+        held_bytes_max: int = limits.HELD_SEGMENTS_BYTES,
+    ) -> None:
+        self._held_bytes_max = held_bytes_max
         self._repository = repository
         self._keys = repository.reading_keys()
         self._index = index
@@ -94,6 +119,9 @@ class SegmentFetcher:
         self._data_keys: dict[bytes, DataKey] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(limits.FETCH_THREADS, thread_name_prefix="fetch")
+        self._held: OrderedDict[tuple[SegmentKey, ...], _Held] = OrderedDict()  # the longest unused first
+        self._held_with: dict[SegmentKey, _Held] = {}
+        self._held_bytes = 0
         self.damaged: dict[tuple[str, str], DamagedObject] = {}
         self.used: set[str] = set()
 
@@ -101,13 +129,56 @@ class SegmentFetcher:
         """Stop the pool."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def fetch(self, wanted: dict[SegmentKey, set[tuple[ChunkId, int, int]]]) -> list[Future[dict[SegmentKey, bytes]]]:
+    def fetch(self, wanted: Wanted) -> list[Future[dict[SegmentKey, bytes]]]:
         """Start fetching segments; each future gives some of them, or raises when no replica has a good copy.
 
         Args:
             wanted: For each segment the chunks (id, offset, length) that will be used and must hash to their names.
         """
-        return [self._pool.submit(self._fetch_range, one, wanted) for one in self._plan(wanted)]
+        fresh: Wanted = {}
+        again: dict[tuple[SegmentKey, ...], Wanted] = {}
+        for key, chunks in wanted.items():
+            held = self._held_with.get(key)
+            if held is not None and held.failed:
+                self._forget(held)
+                held = None
+            (fresh if held is None else again.setdefault(held.segments, {}))[key] = chunks
+        futures: list[Future[dict[SegmentKey, bytes]]] = []
+        for segments, chunks_of in again.items():
+            self._held.move_to_end(segments)
+            futures.append(self._pool.submit(self._prove, self._held[segments], chunks_of))
+        futures += [self._hold(one, fresh) for one in self._plan(fresh)]
+        while self._held_bytes > self._held_bytes_max and len(self._held) > 1:
+            self._forget(next(iter(self._held.values())))
+        return futures
+
+    def _hold(self, one: _Range, wanted: Wanted) -> Future[dict[SegmentKey, bytes]]:
+        segments = tuple((one.pack, segment) for segment in one.segments)
+        rows = self._index.packs[one.pack].footer.segments[list(one.segments)]
+        proven = {chunk_id for key in segments for chunk_id, _, _ in wanted[key]}
+        future = self._pool.submit(self._fetch_range, one, wanted)
+        held = _Held(segments, future, int(rows["raw"].sum()), proven)
+        self._held[segments] = held
+        self._held_with.update(dict.fromkeys(segments, held))
+        self._held_bytes += held.plain_bytes
+        return future
+
+    def _forget(self, held: _Held) -> None:
+        del self._held[held.segments]
+        self._held_bytes -= held.plain_bytes
+        for key in held.segments:
+            if self._held_with.get(key) is held:
+                del self._held_with[key]
+
+    def _prove(self, held: _Held, wanted: Wanted) -> dict[SegmentKey, bytes]:
+        """Return segments that were fetched before, with chunks checked that were not wanted then."""
+        opened = held.future.result()
+        found = {key: opened[key] for key in wanted if key in opened}
+        for key, raw in found.items():
+            new = {chunk for chunk in wanted[key] if chunk[0] not in held.proven}
+            self._check_chunks(self._index.packs[key[0]], raw, new)
+            held.proven.update(chunk_id for chunk_id, _, _ in new)
+        return found
 
     def _plan(self, wanted: Iterable[SegmentKey]) -> list[_Range]:
         ranges: list[_Range] = []
@@ -122,9 +193,7 @@ class SegmentFetcher:
                 ranges.append(_Range(pack, start, end, (segment,)))
         return ranges
 
-    def _fetch_range(
-        self, one: _Range, wanted: dict[SegmentKey, set[tuple[ChunkId, int, int]]]
-    ) -> dict[SegmentKey, bytes]:
+    def _fetch_range(self, one: _Range, wanted: Wanted) -> dict[SegmentKey, bytes]:
         packed = self._index.packs[one.pack]
         name = names.pack(packed.pack_id.hex())
         opened: dict[SegmentKey, bytes] = {}
@@ -165,11 +234,14 @@ class SegmentFetcher:
         if len(sealed) != int(row["stored"]):
             raise ObjectCorrupt(f"pack {packed.pack_id.hex()} is cut short")
         raw = open_segment(sealed, ref, self._data_key(origin.key_id), self._keys.repository_id)
+        self._check_chunks(packed, raw, chunks)
+        return raw
+
+    def _check_chunks(self, packed: PackedFooter, raw: bytes, chunks: Iterable[tuple[ChunkId, int, int]]) -> None:
         view = memoryview(raw)
         for chunk_id, offset, length in chunks:
             if blake3(view[offset : offset + length], key=self._keys.chunk_key).digest() != chunk_id:
                 raise ObjectCorrupt(f"a chunk of pack {packed.pack_id.hex()} does not hash to its name")
-        return raw
 
     def _data_key(self, key_id: bytes) -> DataKey:
         with self._lock:
