@@ -66,13 +66,17 @@ def find_base(repository: Repository, source_id: str, commits: Sequence[Commit])
 def remember_base(
     repository: Repository, *, source_id: str, data_key: DataKey, commit: Commit, files: dict[str, Path]
 ) -> None:
-    """Keep this run's manifest and page map on this host for the next run. `files` are moved into the cache."""
+    """Keep this run's manifest and page map on this host for the next run. `files` are moved into the cache.
+
+    Repeatable: a file that a first call has moved is there.
+    """
     keys = repository.writing_keys()
     name = _key_name(source_id)
     repository.cache.drop(name)  # first: a half-replaced base must not be readable
     for role in (names.MANIFEST, names.PAGES):
-        repository.cache.drop(_file_name(source_id, role))
-        if role in files:
+        if role not in files:
+            repository.cache.drop(_file_name(source_id, role))
+        elif files[role].exists():
             repository.cache.put_file(_file_name(source_id, role), files[role])
     value = {
         "snapshot": commit.snapshot,
