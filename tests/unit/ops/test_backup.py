@@ -16,7 +16,6 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.model import BackupResult
-from farshore.ops.backup import BackupSession
 from farshore.ops.catalog import iterate_entries, list_snapshots
 from farshore.ops.opening import Need
 from farshore.stores.faulty import FAIL, Fault, FaultKind, FaultyStore
@@ -461,29 +460,6 @@ def test_an_identity_that_only_some_replicas_hold_is_not_done(engine: Engine, so
     again = engine.backup(source, identity="hourly")
     assert not again.already_done
     assert all(outcome.committed for outcome in again.replicas)
-
-
-def test_every_step_but_sealing_may_be_repeated(engine: Engine, source: TreeSource) -> None:
-    """A task that is retried calls the same step again."""
-    with engine.opened(Need.WRITE) as repository:
-        session = BackupSession(repository, source, clock=engine.clock)
-        begun = session.begin()
-        assert session.begin() == begun
-        session.seal()
-        for replica in (*begun.replicas, *begun.replicas):
-            assert session.replicate(replica).error_code == ""
-        for _ in range(2):
-            assert [outcome.committed for outcome in session.commit()] == [True] * 3
-        first, second = session.audit(), session.audit()
-        assert (first.snapshot_id, first.counts) == (second.snapshot_id, second.counts)
-        session.close()
-        session.close()
-    assert len(engine.snapshots()) == 1
-    assert engine.verify().clean
-    source.reads.clear()
-    engine.clock.wait_s(60)
-    engine.backup(source)
-    assert source.reads == {}  # what the next run compares with is there
 
 
 def test_objects_are_never_overwritten_and_never_deleted(engine: Engine, source: TreeSource) -> None:

@@ -207,6 +207,30 @@ def test_a_dead_attempt_does_not_block_the_next_once_its_lease_is_over(engine: E
         session.close()
 
 
+def test_every_step_but_sealing_may_be_repeated(engine: Engine, source: TreeSource) -> None:
+    """A task that is retried calls the same step again."""
+    host = write_only(engine, "server")
+    with host.opened(Need.WRITE) as repository:
+        session = BackupSession(repository, source, clock=engine.clock)
+        begun = session.begin()
+        assert session.begin() == begun
+        session.seal()
+        for replica in (*begun.replicas, *begun.replicas):
+            assert session.replicate(replica).error_code == ""
+        for _ in range(2):
+            assert [outcome.committed for outcome in session.commit()] == [True] * 3
+        first, second = session.audit(), session.audit()
+        assert (first.snapshot_id, first.counts) == (second.snapshot_id, second.counts)
+        session.close()
+        session.close()
+    assert len(engine.snapshots()) == 1
+    assert engine.verify().clean
+    source.reads.clear()
+    engine.clock.wait_s(60)
+    host.backup(source)
+    assert source.reads == {}  # what the next run compares with is there
+
+
 def test_a_credential_of_another_repository_is_refused(tmp_path: Path, engine: Engine) -> None:
     other = Engine(tmp_path / "other", clock=engine.clock).initialize()
     host, stranger = write_only(engine, "server"), write_only(other, "server")
