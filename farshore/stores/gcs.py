@@ -28,7 +28,7 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.oauth2.service_account import Credentials
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from farshore.clock import Clock
 from farshore.errors import (
@@ -101,6 +101,23 @@ class _Related:
         yield self._head
         yield from body_pieces(self._body, _SENT_BYTES)
         yield self._tail
+
+
+class _Connections(HTTPAdapter):
+    """Connections that are kept, and asked once more when the server had just closed the kept one.
+
+    A server may close at any moment, and a request that crosses with that was not answered. Only what reads is sent
+    again; everything else is for `RetryingStore`, which waits in between.
+    """
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        try:
+            return super().send(request, *args, **kwargs)
+        except requests.ConnectionError as error:
+            closed = bool(error.args) and isinstance(error.args[0], ProtocolError)
+            if not closed or request.method not in ("GET", "HEAD"):
+                raise
+            return super().send(request, *args, **kwargs)
 
 
 class GcsStore:
@@ -273,7 +290,7 @@ class GcsStore:
             if self._opened is None:
                 credentials = self._find_credentials()
                 session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
-                adapter = HTTPAdapter(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+                adapter = _Connections(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
                 client = storage.Client(
