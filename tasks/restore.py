@@ -11,9 +11,9 @@ from prefect.tasks import exponential_backoff
 
 from farshore.clock import SystemClock
 from farshore.model import RestoreResult, SnapshotInfo
-from farshore.ops.catalog import resolve_snapshot
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.snapshots import resolve_snapshot
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS

@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List the differences in the order of the manifest, then their count on standard error."""
-    from farshore.ops.catalog import diff_snapshots, resolve_snapshot
+    from farshore.ops.catalog import diff_snapshots
     from farshore.ops.opening import Need, open_repository
+    from farshore.ops.snapshots import resolve_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())

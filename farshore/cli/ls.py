@@ -40,8 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List entries in the order of the manifest."""
-    from farshore.ops.catalog import iterate_entries, resolve_snapshot
+    from farshore.ops.catalog import iterate_entries
     from farshore.ops.opening import Need, open_repository
+    from farshore.ops.snapshots import resolve_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())

@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Say what will be done, then do it."""
-    from farshore.ops.catalog import resolve_snapshot
     from farshore.ops.opening import Need, open_repository
     from farshore.ops.restore import restore_snapshot
+    from farshore.ops.snapshots import resolve_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     target = Path(os.path.abspath(Path(arguments.target).expanduser()))  # noqa: PTH100 - keeps symlinks as given

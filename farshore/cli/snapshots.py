@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List snapshots by commit time."""
-    from farshore.ops.catalog import list_snapshots
     from farshore.ops.opening import Need, open_repository
+    from farshore.ops.snapshots import list_snapshots
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())

@@ -131,8 +131,8 @@ def _source_ages(invocation: Invocation, config: Config, replicas: Sequence[Repl
 
     Without `--max-age` and without any rpo, nobody asked: no key is needed and nothing is returned.
     """
-    from farshore.ops.catalog import list_snapshots
     from farshore.ops.opening import Need, open_repository
+    from farshore.ops.snapshots import list_snapshots
 
     output, limit = invocation.output, invocation.arguments.max_age
     allowed = {name: limit or source.rpo for name, source in config.sources.items()}

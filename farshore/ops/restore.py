@@ -18,9 +18,10 @@ from farshore.format.manifest import CHANGING, ManifestRow
 from farshore.format.records import Commit, Needs
 from farshore.model import Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops import auditing
-from farshore.ops.catalog import find_commit, holders_of, open_snapshot
+from farshore.ops.catalog import holders_of, open_snapshot
 from farshore.ops.fetching import SegmentFetcher, load_index
 from farshore.ops.selecting import Selection
+from farshore.ops.snapshots import find_commit
 from farshore.ops.windows import Window, plan_windows
 from farshore.ops.writing_back import WriteBack
 from farshore.repository.holdings import read_needs

@@ -11,10 +11,10 @@ from farshore.clock import SystemClock
 from farshore.config import Config, load_config
 from farshore.model import BackupResult, RestoreResult, SnapshotInfo
 from farshore.ops.backup import run_backup
-from farshore.ops.catalog import list_snapshots, resolve_snapshot
 from farshore.ops.initialize import initialize
 from farshore.ops.opening import Need, open_repository, open_source
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.snapshots import list_snapshots, resolve_snapshot
 
 Place = Mapping[str, object]
 

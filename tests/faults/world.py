@@ -13,10 +13,10 @@ from pathlib import Path
 from farshore.clock import SystemClock
 from farshore.config import Config, load_config
 from farshore.model import SnapshotInfo
-from farshore.ops.catalog import list_snapshots
 from farshore.ops.initialize import initialize
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.snapshots import list_snapshots
 from farshore.ops.verify import verify_repository
 
 PASSPHRASE = "a passphrase for tests"

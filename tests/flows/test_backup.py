@@ -15,9 +15,9 @@ from prefect.client.orchestration import SyncPrefectClient
 from farshore.clock import SystemClock
 from farshore.errors import QuorumNotReached
 from farshore.model import BackupResult, SnapshotInfo
-from farshore.ops.catalog import list_snapshots
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.query import run_query
+from farshore.ops.snapshots import list_snapshots
 from flows.backup import backup
 from tasks.sessions import SESSIONS
 from tests.flows.conftest import Repository, artifact, flow_run_id, task_states

@@ -17,8 +17,8 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events import emit_event
 
 from farshore.clock import SystemClock
-from farshore.ops.catalog import list_snapshots
 from farshore.ops.opening import Need, open_repository
+from farshore.ops.snapshots import list_snapshots
 from infra.demo.prefect_server import POOL, PrefectServer, PrefectWorker
 from infra.demo.programs import REPOSITORY, Programs, clean_environment
 from tests.flows.conftest import Repository

@@ -25,10 +25,11 @@ from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format.manifest import ManifestRow
 from farshore.model import Entry, EntryKind
 from farshore.ops.backup import run_backup
-from farshore.ops.catalog import iterate_rows, list_snapshots
+from farshore.ops.catalog import iterate_rows
 from farshore.ops.initialize import initialize
 from farshore.ops.keys import generate_identity
 from farshore.ops.opening import Need, open_repository
+from farshore.ops.snapshots import list_snapshots
 from farshore.sources.base import Source
 from farshore.sources.sqlite import SqliteSource
 from tests.unit.ops.tree_source import TreeSource, blocks

@@ -34,9 +34,10 @@ from farshore.format.header import check_of
 from farshore.format.text import encode_canonical
 from farshore.model import SnapshotInfo, VerifyResult
 from farshore.ops.backup import run_backup
-from farshore.ops.catalog import iterate_rows, list_snapshots, resolve_snapshot
+from farshore.ops.catalog import iterate_rows
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.snapshots import list_snapshots, resolve_snapshot
 from farshore.ops.verify import verify_repository
 from farshore.repository.repository import Repository
 from tests.golden.regenerate import (

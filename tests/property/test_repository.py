@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from farshore.errors import QuorumNotReached, StoreUnavailable
 from farshore.format import names
 from farshore.ops.backup import run_backup
-from farshore.ops.catalog import list_snapshots
 from farshore.ops.opening import Need
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.snapshots import list_snapshots
 from farshore.sources.directory import DirectorySource
 from farshore.stores.base import Store
 from farshore.stores.faulty import FAIL, Fault, FaultyStore

@@ -17,11 +17,11 @@ from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
 from farshore.model import BackupResult, RestoreResult, SnapshotInfo, VerifyResult
 from farshore.ops.backup import run_backup
-from farshore.ops.catalog import list_snapshots
 from farshore.ops.initialize import initialize
 from farshore.ops.keys import generate_identity
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.snapshots import list_snapshots
 from farshore.ops.verify import verify_repository
 from farshore.repository.repository import Repository
 from farshore.sources.base import Source

@@ -16,8 +16,9 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.model import BackupResult
-from farshore.ops.catalog import iterate_entries, list_snapshots
+from farshore.ops.catalog import iterate_entries
 from farshore.ops.opening import Need
+from farshore.ops.snapshots import list_snapshots
 from farshore.stores.faulty import FAIL, Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource

@@ -10,7 +10,8 @@ from farshore.errors import FarshoreError, SnapshotUnknown
 from farshore.format import names
 from farshore.model import Change, EntryKind, SnapshotInfo
 from farshore.ops.backup import BackupSession, run_backup
-from farshore.ops.catalog import diff_snapshots, iterate_entries, list_snapshots, resolve_snapshot
+from farshore.ops.catalog import diff_snapshots, iterate_entries
+from farshore.ops.snapshots import list_snapshots, resolve_snapshot
 from farshore.repository.repository import Repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource

@@ -11,9 +11,10 @@ import pytest
 from farshore.errors import BackupRunning, CredentialCannotRead, KeyMissing, RepositoryMismatch
 from farshore.format import names
 from farshore.ops.backup import BackupSession
-from farshore.ops.catalog import iterate_entries, list_snapshots
+from farshore.ops.catalog import iterate_entries
 from farshore.ops.initialize import enroll_host
 from farshore.ops.opening import Need
+from farshore.ops.snapshots import list_snapshots
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
 

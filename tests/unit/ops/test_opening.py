@@ -26,10 +26,10 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import decode_header, encode_header
-from farshore.ops.catalog import resolve_snapshot
 from farshore.ops.initialize import enroll_host, initialize
 from farshore.ops.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
 from farshore.ops.opening import Need, open_repository
+from farshore.ops.snapshots import resolve_snapshot
 from farshore.repository import slots
 from farshore.repository.keys import Role
 from tests.unit.ops.engine import Engine

@@ -17,8 +17,9 @@ from farshore.format.manifest import ManifestRow
 from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.catalog import iterate_rows, list_snapshots
+from farshore.ops.catalog import iterate_rows
 from farshore.ops.fetching import SegmentFetcher
+from farshore.ops.snapshots import list_snapshots
 from farshore.ops.windows import plan_windows
 from farshore.ops.writing_back import WriteBack
 from farshore.repository.content_hash import ContentHash

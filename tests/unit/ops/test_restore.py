@@ -10,8 +10,8 @@ import pytest
 from farshore.clock import FixedClock
 from farshore.errors import FarshoreError, RestoreIncomplete, SnapshotUnknown, TargetNotEmpty
 from farshore.format import names
-from farshore.ops.catalog import list_snapshots
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.snapshots import list_snapshots
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
 
