@@ -23,6 +23,7 @@ READ_BYTES = 8 * MIB  # one read from a source
 
 # --- objects ---------------------------------------------------------------------------------------------------------
 CACHED_OBJECT_BYTES_MAX = 256 * MIB  # manifests up to this are fetched whole, once; larger ones are read by frame
+CACHED_COMMIT_FILES_MAX = 8  # of one source; more are joined, so a listing opens few files after many nights
 SMALL_OBJECT_BYTES_MAX = 16 * MIB  # header, slots, commits, leases: anything larger is not one of ours
 MULTIPART_BYTES_MIN = 64 * MIB  # objects above this are sent in parts
 MULTIPART_PART_BYTES = 32 * MIB  # S3 allows 10,000 parts of at least 5 MiB: objects up to 312 GiB

@@ -9,7 +9,7 @@ from farshore.format import names
 from farshore.format.records import Commit, Lease
 from farshore.model import ReplicaOutcome
 from farshore.ops.host import is_known_dead
-from farshore.repository.holdings import list_commit_names, read_commits
+from farshore.repository.commits import list_commits
 from farshore.repository.leases import read_leases
 from farshore.repository.repository import Repository
 
@@ -24,21 +24,10 @@ class DoneAttempt:
 
 def find_done(repository: Repository, source_id: str, identity: str) -> tuple[list[Commit], DoneAttempt | None]:
     """Return the source's commits, oldest first, and the one of this identity if a quorum holds it."""
-    holders: dict[str, set[str]] = {}
-    commits: dict[str, Commit] = {}
-    for name, replica in repository.replicas.items():
-        try:
-            listed = list_commit_names(replica, source_id)
-            unread = [item for item in listed if item.snapshot_id not in commits]
-            read, _ = read_commits(repository, replica, unread)
-        except FarshoreError:
-            continue  # the run will find out by itself whether this replica can take part
-        commits.update({commit.snapshot: commit for commit in read})
-        for item in listed:
-            holders.setdefault(item.snapshot_id, set()).add(name)
-    ordered = sorted(commits.values(), key=lambda commit: commit.committed_utc)
+    found = list_commits(repository, source_id)  # a replica that fails finds out by itself whether it can take part
+    ordered = sorted(found.commits.values(), key=lambda commit: commit.committed_utc)
     for commit in reversed(ordered):
-        held = holders.get(commit.snapshot, set())
+        held = found.holders[commit.snapshot]
         if identity and commit.identity == identity and len(held) >= repository.quorum:
             outcomes = tuple(
                 ReplicaOutcome(name, committed=name in held, error_code="" if name in held else "not-held")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from farshore.errors import FarshoreError, SnapshotUnknown
-from farshore.format.names import SnapshotObject
+from farshore.errors import SnapshotUnknown
 from farshore.format.records import Commit
 from farshore.model import SnapshotInfo
-from farshore.repository.holdings import list_commit_names, read_commits
+from farshore.repository.commits import list_commits
 from farshore.repository.repository import Repository
 
 _ID_DIGITS = frozenset("0123456789abcdef")
@@ -25,24 +24,11 @@ def read_catalog(repository: Repository, source: str | None = None) -> list[tupl
     """
     keys = repository.writing_keys()
     source_id = keys.source_id(source) if source else None
-    holders: dict[SnapshotObject, list[str]] = {}
-    commits: dict[str, Commit] = {}
-    failed: list[FarshoreError] = []
-    for name, replica in repository.replicas.items():
-        try:
-            listed = list_commit_names(replica, source_id)
-            unread = [item for item in listed if item.snapshot_id not in commits]
-            read, _ = read_commits(repository, replica, unread)
-        except FarshoreError as error:
-            failed.append(error)
-            continue
-        for item in listed:
-            holders.setdefault(item, []).append(name)
-        commits.update({commit.snapshot: commit for commit in read})
-    if failed and len(failed) == len(repository.replicas):
-        raise failed[0]
-    found = [(commits[item.snapshot_id], tuple(held)) for item, held in holders.items() if item.snapshot_id in commits]
-    return sorted(found, key=lambda pair: (pair[0].committed_utc, pair[0].snapshot))
+    found = list_commits(repository, source_id)
+    if found.failed and len(found.failed) == len(repository.replicas):
+        raise next(iter(found.failed.values()))
+    pairs = [(commit, found.holders[snapshot_id]) for snapshot_id, commit in found.commits.items()]
+    return sorted(pairs, key=lambda pair: (pair[0].committed_utc, pair[0].snapshot))
 
 
 def list_snapshots(repository: Repository, source: str | None = None) -> list[SnapshotInfo]:

@@ -28,7 +28,8 @@ from farshore.model import UNREACHABLE, DamagedObject, Progress, ProgressCallbac
 from farshore.ops import auditing
 from farshore.ops.impact import paths_touched
 from farshore.repository import slots
-from farshore.repository.holdings import list_commit_names, open_fragment, read_commits, read_needs
+from farshore.repository.commits import list_commit_names, read_commits
+from farshore.repository.holdings import open_fragment, read_needs
 from farshore.repository.keys import check_data_key, open_data_key
 from farshore.repository.repository import Replica, Repository
 

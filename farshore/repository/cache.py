@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 _MODE_PRIVATE = 0o700
+_UNFINISHED = ".new-"  # how the names of files begin that are still being written
 
 
 class ObjectCache:
@@ -36,7 +37,7 @@ class ObjectCache:
         path = self._path(name)
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_UNFINISHED, delete=False) as file:
                 new = Path(file.name)
             try:
                 new.write_bytes(data)
@@ -51,6 +52,14 @@ class ObjectCache:
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
             source.replace(path)
+
+    def list(self, folder: str) -> list[str]:
+        """Return the names of the objects in one folder, in order; none where it cannot be read."""
+        try:
+            found = sorted(path.name for path in self._path(folder).iterdir() if not path.name.startswith(_UNFINISHED))
+        except OSError:
+            return []
+        return [f"{folder}/{name}" for name in found]
 
     def path(self, name: str) -> Path | None:
         """Return the file of a cached object, or None."""

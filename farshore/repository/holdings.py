@@ -1,4 +1,4 @@
-"""What a replica holds, as its own listings tell it: packs, snapshots, index fragments.
+"""What a replica holds, as its own listings tell it: packs and index fragments; and what a snapshot needs of them.
 
 An empty or shrunken listing is not evidence (design, invariant 9): what a listing does not show is treated as missing,
 which at worst stores or copies something twice, and never as permission to delete or to call a snapshot complete.
@@ -6,24 +6,22 @@ which at worst stores or copies something twice, and never as permission to dele
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from blake3 import blake3
 
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
+from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.pack import PackedFooter
-from farshore.format.records import Commit, Needs, decode_commit, decode_needs
+from farshore.format.records import Commit, Needs, decode_needs
 from farshore.repository.keys import KeySet
 from farshore.repository.packs import open_footer
 from farshore.repository.repository import Replica, Repository
 from farshore.repository.sealed_object import FRAGMENT_NAME, SealedKind, open_object
 
-_FETCH_THREADS = 8
 Decoded = TypeVar("Decoded")
 
 
@@ -86,56 +84,6 @@ def read_footer(keys: KeySet, replica: Replica, pack_id: str, pack_bytes: int) -
     start = pack_bytes - layout.TAIL_BYTES - length
     plain = open_footer(keys, header, replica.store.get(name, start, length))
     return PackedFooter(bytes.fromhex(pack_id), pack_bytes, layout.decode_footer(plain, start))
-
-
-def list_commit_names(replica: Replica, source_id: str | None = None) -> list[names.SnapshotObject]:
-    """Return the snapshots that a replica lists as committed."""
-    prefix = names.SNAPSHOTS if source_id is None else f"{names.SNAPSHOTS}{source_id}/"
-    parsed = (names.parse_snapshot_object(info.name) for info in replica.store.list(prefix))
-    return [item for item in parsed if item is not None and item.role == names.COMMIT]
-
-
-def open_commit(keys: KeySet, item: names.SnapshotObject, data: bytes) -> Commit:
-    """Return a commit record, opened and checked against its name."""
-    name = names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)
-    payload = open_object(
-        data, secret=keys.index_key, kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id
-    )
-    commit = decode_commit(payload)
-    if (commit.snapshot, commit.source_id) != (item.snapshot_id, item.source_id):
-        raise ObjectCorrupt(f"{name} names another snapshot")
-    return commit
-
-
-def read_commits(
-    repository: Repository, replica: Replica, items: Iterable[names.SnapshotObject], *, cached: bool = True
-) -> tuple[list[Commit], dict[str, FarshoreError]]:
-    """Return the commits that open, and by name those that do not, so that one damaged record hides no other.
-
-    Args:
-        cached: Take what this host has read before; a check of the replica itself does not.
-    """
-    keys = repository.writing_keys()
-    damaged: dict[str, FarshoreError] = {}
-    commits: list[Commit] = []
-
-    def read(item: names.SnapshotObject) -> Commit | FarshoreError:
-        name = names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)
-        try:
-            if cached:
-                return open_cached(repository, replica, name, lambda data: open_commit(keys, item, data))
-            return open_commit(keys, item, replica.store.get(name))
-        except (Corrupt, NotFound, Unsupported) as error:
-            return error
-
-    wanted = list(items)
-    with ThreadPoolExecutor(_FETCH_THREADS) as pool:
-        for item, result in zip(wanted, pool.map(read, wanted), strict=True):
-            if isinstance(result, Commit):
-                commits.append(result)
-            else:
-                damaged[names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)] = result
-    return commits, damaged
 
 
 def read_needs(repository: Repository, replica: Replica, commit: Commit) -> Needs:
