@@ -6,11 +6,9 @@ import contextlib
 import io
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import gettempdir
 from typing import NoReturn, TextIO
 
 from farshore.cli import (
@@ -130,6 +128,8 @@ def _tell_usage(output: Output, mistake: UsageMistake) -> int:
 
 def _tell_bug(invocation: Invocation, error: Exception) -> int:
     """Tell of an unexpected exception in a line, and keep its traceback where a report can take it from."""
+    import traceback
+
     trace = "".join(traceback.format_exception(error))
     if invocation.environment.get("FARSHORE_DEBUG"):
         invocation.output.stderr.write(trace)
@@ -157,6 +157,8 @@ def _keep_trace(invocation: Invocation, trace: str) -> Path | None:
 
 
 def _log_folders(invocation: Invocation) -> list[Path]:
+    from tempfile import gettempdir
+
     folders = [Path(gettempdir()) / f"farshore-logs-{os.getuid()}"]
     try:
         from farshore.config import load_config

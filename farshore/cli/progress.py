@@ -10,10 +10,11 @@ from farshore.cli.command import Invocation
 from farshore.cli.output import Output
 from farshore.cli.wording import count_of, human_bytes, shown_text
 from farshore.clock import Clock
-from farshore.model import Progress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+    from farshore.model import Progress
 
 LINE_EVERY_S = 10.0  # often enough to see that a nightly run lives, rare enough for its log
 RECORD_EVERY_S = 1.0  # per stage, for programs that show their own display

@@ -10,7 +10,6 @@ from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text
 from farshore.errors import EXIT_DONE, StoreUnavailable, VerifyFailed
-from farshore.model import UNREACHABLE
 
 if TYPE_CHECKING:
     from farshore.model import DamagedObject
@@ -45,6 +44,7 @@ def percent(text: str) -> float:
 
 def execute(invocation: Invocation) -> int:
     """Check, record the check, and report."""
+    from farshore.model import UNREACHABLE
     from farshore.ops.opening import Need, open_repository
     from farshore.ops.verify import verify_repository
 

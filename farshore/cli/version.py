@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
-
 from farshore.cli.command import Command, Invocation
 from farshore.errors import EXIT_DONE
 
@@ -25,11 +22,15 @@ LIBRARIES = (  # those whose version matters in a report
 
 def farshore_version() -> str:
     """Return the version of the installed distribution."""
+    from importlib import metadata
+
     return metadata.version("farshore")
 
 
 def execute(invocation: Invocation) -> int:
     """Tell versions; needs no configuration."""
+    import platform
+
     from farshore.format.header import VERSION as FORMAT_VERSION
 
     libraries = {name: _version_of(name) for name in LIBRARIES}
@@ -53,6 +54,8 @@ def execute(invocation: Invocation) -> int:
 
 
 def _version_of(distribution: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
