@@ -1,11 +1,13 @@
-"""The chunk index: which pack holds a chunk, and where in it. In memory, 48 bytes a chunk. No network.
+"""The chunk index: which pack holds a chunk, and where in it. In memory, 52 bytes a chunk and 80 a pack. No network.
 
-Chunk ids are sorted by their first 8 bytes, and a batch of look-ups is one vectorised binary search. Ids are outputs of
-a keyed hash, so those 8 bytes are uniform and all but never equal; the other 24 are always compared.
+The tables of pack footers are the index: joined, they are kept as they came, 44 bytes a chunk, and beside them lies one
+sorted number of 8 bytes a chunk: the first 4 bytes of its id, then its row. A batch of look-ups is one vectorised
+binary search. Ids are outputs of a keyed hash, so of 50 million few share 4 bytes; the whole id is always compared.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +15,80 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from farshore.format.pack import CHUNK_DTYPE, PackedFooter
+from farshore.format.footers import Footers, join_footers
+from farshore.format.pack import PackedFooter
 from farshore.model import ChunkId
 
 ABSENT = -1
 Array = npt.NDArray[Any]
-_CHUNK_BYTES = 32
+_ID_BYTES = 32
+_ID_DTYPE = np.dtype(f"V{_ID_BYTES}")
+_TAG_BITS = 32
+_ROW_MASK = np.uint64((1 << _TAG_BITS) - 1)
+_SHIFT = np.uint64(_TAG_BITS)
+_BLOCK_ROWS = 1 << 16  # rows are numbered in steps of this, so that numbering takes no memory of its own
+_SORTED_FROM = 1 << 12  # a batch from here on is looked up in order: neighbors in the table share cache lines
+
+
+class IdRows:
+    """The rows of a table of 32-byte ids, found by id; 8 bytes a row. Read-only, and safe from many threads.
+
+    Args:
+        ids: `V32`, also as a field of a wider table; fewer than 2^32. Kept and not copied.
+    """
+
+    def __init__(self, ids: Array) -> None:
+        self._ids = ids
+        self._order = np.empty(len(ids), np.uint64)
+        for start in range(0, len(ids), _BLOCK_ROWS):
+            part = _tags(ids[start : start + _BLOCK_ROWS])
+            self._order[start : start + len(part)] = (part << _SHIFT) | np.arange(start, start + len(part), dtype="u8")
+        self._order.sort()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory taken beside the ids, in bytes."""
+        return self._order.nbytes
+
+    def find(self, ids: Sequence[bytes] | Array) -> Array:
+        """Return for each id its row, the first of equal ones, or `ABSENT`; `ids` may be a `V32` array."""
+        wanted = ids if isinstance(ids, np.ndarray) else np.frombuffer(b"".join(ids), dtype=_ID_DTYPE)
+        if len(wanted) >= _SORTED_FROM:
+            tags = _tags(wanted)
+            turn = np.argsort(tags)
+            rows = np.empty(len(wanted), np.int64)
+            rows[turn] = self._search(wanted[turn], tags[turn])
+            return rows
+        return self._search(wanted, _tags(wanted))
+
+    def _search(self, wanted: Array, tags: Array) -> Array:
+        rows = np.full(len(wanted), ABSENT, dtype=np.int64)
+        left = np.arange(len(wanted))
+        at = np.searchsorted(self._order, tags << _SHIFT)
+        while True:  # once, and again for ids whose first bytes are those of another
+            inside = at < len(self._order)
+            left, at = left[inside], at[inside]
+            order = self._order[at]
+            alike = order >> _SHIFT == tags[left]
+            left, at, found = left[alike], at[alike], (order[alike] & _ROW_MASK).astype(np.int64)
+            if not len(left):
+                return rows
+            same = (_wide(self._ids[found]) == _wide(wanted[left])).all(axis=1)
+            rows[left[same]] = found[same]
+            left, at = left[~same], at[~same] + 1
+
+
+def first_seen(rows: Array, seen: Array) -> Array:
+    """Return for each row whether it is met for the first time, and note it in `seen`; `ABSENT` never is."""
+    known = np.flatnonzero(rows != ABSENT)
+    firsts = known[np.unique(rows[known], return_index=True)[1]]
+    mask = np.zeros(len(rows), dtype=bool)
+    mask[firsts] = ~seen[rows[firsts]]
+    seen[rows[firsts]] = True
+    return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +102,36 @@ class Location:
 
 
 class ChunkIndex:
-    """Read-only look-ups over the footers it was built from. Safe from many threads once built."""
+    """Read-only look-ups over footers. Safe from many threads once built.
 
-    def __init__(self, packs: Iterable[PackedFooter] = ()) -> None:
-        unique = {pack.pack_id: pack for pack in packs}
-        self.packs: tuple[PackedFooter, ...] = tuple(unique.values())
-        tables = [pack.footer.chunks for pack in self.packs]
-        counts = np.array([len(table) for table in tables], dtype=np.int64)
-        chunks = np.concatenate(tables) if tables else np.zeros(0, CHUNK_DTYPE)
-        pack_numbers = np.repeat(np.arange(len(tables), dtype=np.int32), counts)
-        keys = _prefixes(chunks["id"])
-        order = np.argsort(keys, kind="stable")
-        self._keys = keys[order]
-        self._chunks = chunks[order]
-        self._packs = pack_numbers[order]
+    Args:
+        packs: Footers already joined, each pack once, or single ones.
+    """
+
+    def __init__(self, packs: Footers | Iterable[PackedFooter] = ()) -> None:
+        if not isinstance(packs, Footers):
+            packs = join_footers(list({pack.pack_id: pack for pack in packs}.values()))
+        self.packs = packs
+        self._rows = IdRows(packs.chunks["id"])
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory its tables take, in bytes."""
+        return self._rows.nbytes + self.packs.nbytes
 
     def find(self, ids: Sequence[ChunkId] | Array) -> Array:
-        """Return for each id the row of its entry, or `ABSENT`; `ids` may be a V32 array."""
-        wanted = ids if isinstance(ids, np.ndarray) else np.frombuffer(b"".join(ids), dtype=f"V{_CHUNK_BYTES}")
-        rows = np.full(len(wanted), ABSENT, dtype=np.int64)
-        if not len(self._keys) or not len(wanted):
-            return rows
-        at = np.searchsorted(self._keys, _prefixes(wanted), side="left")
-        inside = at < len(self._keys)
-        candidates = np.where(inside, at, 0)
-        same = inside & (_wide(self._chunks["id"][candidates]) == _wide(wanted)).all(axis=1)
-        rows[same] = candidates[same]
-        for miss in np.flatnonzero(inside & ~same):  # two ids may share 8 bytes
-            rows[miss] = self._scan(int(at[miss]), bytes(wanted[miss]))
-        return rows
+        """Return for each id the row of its entry, or `ABSENT`; `ids` may be a `V32` array."""
+        return self._rows.find(ids)
 
     def packs_of(self, rows: Array) -> Array:
         """Return the pack number of each row; `ABSENT` stays `ABSENT`."""
-        packs = np.full(len(rows), ABSENT, dtype=np.int64)
         known = rows >= 0
-        packs[known] = self._packs[rows[known]]
-        return packs
+        # Of the table's own type, or the search would first convert the whole table.
+        packs = np.searchsorted(self.packs.chunk_starts, rows.astype("<u4"), side="right") - 1
+        return np.where(known, packs, ABSENT)
 
     def locate(self, chunk_id: ChunkId) -> Location | None:
         """Return where one chunk lies, or None."""
@@ -79,23 +140,15 @@ class ChunkIndex:
 
     def location(self, row: int) -> Location:
         """Return where the chunk of a row lies."""
-        entry = self._chunks[row]
-        return Location(int(self._packs[row]), int(entry["segment"]), int(entry["offset"]), int(entry["length"]))
-
-    def _scan(self, start: int, wanted: bytes) -> int:
-        key = self._keys[start]
-        at = start
-        while at < len(self._keys) and self._keys[at] == key:
-            if bytes(self._chunks["id"][at]) == wanted:
-                return at
-            at += 1
-        return ABSENT
+        entry = self.packs.chunks[row]
+        pack = bisect_right(self.packs.chunk_starts, row) - 1
+        return Location(pack, int(entry["segment"]), int(entry["offset"]), int(entry["length"]))
 
 
-def _prefixes(ids: Array) -> Array:
-    """The first 8 bytes of each id as a number; contiguous."""
-    return np.ascontiguousarray(_wide(ids)[:, 0])
+def _tags(ids: Array) -> Array:
+    """The first 4 bytes of each id as a number."""
+    return np.ascontiguousarray(ids).view("<u4").reshape(len(ids), _ID_BYTES // 4)[:, 0].astype(np.uint64)
 
 
 def _wide(ids: Array) -> Array:
-    return np.ascontiguousarray(ids).view("<u8").reshape(len(ids), 4)
+    return np.ascontiguousarray(ids).view("<u8").reshape(len(ids), _ID_BYTES // 8)

@@ -159,11 +159,6 @@ def _check(origins: tuple[Origin, ...], segments: Table, chunks: Table, body_end
             raise ObjectCorrupt("a pack's footer names a chunk outside its segment")
 
 
-# --- index fragments: the footers of many packs ----------------------------------------------------------------------
-
-_FRAGMENT_ENTRY = struct.Struct("<32sQI")
-
-
 @dataclass(frozen=True, slots=True)
 class PackedFooter:
     """One pack as an index fragment tells it."""
@@ -171,25 +166,3 @@ class PackedFooter:
     pack_id: bytes
     pack_bytes: int
     footer: Footer
-
-
-def encode_fragment(packs: list[tuple[bytes, int, bytes]]) -> bytes:
-    """Return a fragment's payload from (pack id, pack bytes, plain footer) of each pack."""
-    return b"".join(_FRAGMENT_ENTRY.pack(pack_id, size, len(footer)) + footer for pack_id, size, footer in packs)
-
-
-def decode_fragment(payload: bytes) -> list[PackedFooter]:
-    """Return the packs of a fragment, as views over `payload`."""
-    view = memoryview(payload)
-    packs: list[PackedFooter] = []
-    at = 0
-    while at < len(view):
-        if at + _FRAGMENT_ENTRY.size > len(view):
-            raise ObjectCorrupt("an index fragment is cut short")
-        pack_id, size, length = _FRAGMENT_ENTRY.unpack_from(view, at)
-        at += _FRAGMENT_ENTRY.size
-        if at + length > len(view):
-            raise ObjectCorrupt("an index fragment is cut short")
-        packs.append(PackedFooter(pack_id, size, decode_footer(view[at : at + length])))
-        at += length
-    return packs

@@ -69,7 +69,7 @@ class Committer:
             QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
             LeaseLost: At so many replicas that no quorum is left.
         """
-        wanted = [pack for pack in needs.packs if pack[0] in self._presence.footers]
+        wanted = self._presence.known(needs.packs)
         key_names = [
             names.data_key(key, self._repository.writing_keys().recipient_id.hex())
             for key in needs.data_keys
@@ -135,10 +135,11 @@ class Committer:
 
     def _adopt(self, wanted: list[tuple[str, int]]) -> tuple[str, bytes] | None:
         """Return a fragment that names the killed runs' packs which this snapshot reuses."""
+        adopted = [pack_id for pack_id, _ in wanted if pack_id in self._presence.orphans]
         packs = [
-            (bytes.fromhex(pack_id), size, encode_footer(self._presence.footers[pack_id].footer))
-            for pack_id, size in wanted
-            if pack_id in self._presence.orphans
+            (packed.pack_id, packed.pack_bytes, encode_footer(packed.footer))
+            for packed in self._presence.footers(adopted)
+            if packed is not None
         ]
         if not packs:
             return None

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
 from farshore.format import names
 from farshore.format.pack import PackedFooter
-from farshore.format.records import Needs
 from farshore.index import ChunkIndex, Location
 from farshore.model import ChunkId, DamagedObject
 from farshore.ops.base_snapshot import read_data_key
-from farshore.repository.holdings import list_holdings, read_footer, read_fragment
 from farshore.repository.keys import DataKey
 from farshore.repository.packs import SegmentRef, open_segment
 from farshore.repository.repository import Replica, Repository
@@ -27,49 +25,6 @@ SegmentKey = tuple[int, int]  # pack number in the index, segment row
 Wanted = dict[SegmentKey, set[tuple[ChunkId, int, int]]]  # the chunks (id, offset, length) to be used of each segment
 _GAP_BYTES = 256 * limits.KIB  # reading this much for nothing is cheaper than another request
 _RANGE_BYTES_MAX = 16 * limits.MIB
-
-
-def load_index(repository: Repository, replicas: Sequence[Replica], needs: Needs) -> ChunkIndex:
-    """Return an index of the packs a snapshot needs: from fragments, and from the packs themselves where those lack.
-
-    A pack whose footer can be read nowhere is left out.
-
-    Raises:
-        FarshoreError: No replica answers for a pack.
-    """
-    sizes = dict(needs.packs)
-    found: dict[str, PackedFooter] = {}
-    for replica in replicas:
-        if len(found) == len(sizes):
-            break
-        try:
-            fragments = sorted(list_holdings(replica).fragments)
-        except FarshoreError:
-            continue
-        for fragment_id in fragments:
-            try:
-                packs = read_fragment(repository, replica, fragment_id)
-            except (Corrupt, NotFound, Unsupported):
-                continue
-            found.update({one.pack_id.hex(): one for one in packs if one.pack_id.hex() in sizes})
-            if len(found) == len(sizes):
-                break
-    for pack_id in sorted(sizes.keys() - found.keys()):
-        try:
-            found[pack_id] = _footer_anywhere(repository, replicas, pack_id, sizes[pack_id])
-        except (Corrupt, NotFound, Unsupported):
-            continue  # what lies in it is lost, and nothing else is
-    return ChunkIndex(found.values())
-
-
-def _footer_anywhere(repository: Repository, replicas: Sequence[Replica], pack_id: str, size: int) -> PackedFooter:
-    last: FarshoreError = ObjectCorrupt(f"no replica holds pack {pack_id}")
-    for replica in replicas:
-        try:
-            return read_footer(repository.writing_keys(), replica, pack_id, size)
-        except FarshoreError as error:
-            last = error
-    raise last
 
 
 @dataclass(frozen=True, slots=True)

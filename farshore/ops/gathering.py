@@ -91,7 +91,7 @@ class Gatherer:
     @property
     def reused_packs(self) -> list[str]:
         """Ids of earlier packs that the snapshot needs."""
-        return [self._index.packs[at].pack_id.hex() for at in np.flatnonzero(self._reused)]
+        return [pack_id.tobytes().hex() for pack_id in self._index.packs.pack_ids[self._reused]]
 
     def finish(self) -> None:
         """Seal and deliver what is left."""

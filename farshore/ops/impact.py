@@ -15,7 +15,7 @@ from farshore.format.records import Commit, Needs
 from farshore.index import ABSENT
 from farshore.model import DamagedObject
 from farshore.ops.catalog import open_snapshot
-from farshore.ops.fetching import load_index
+from farshore.ops.locating import load_index
 from farshore.repository.repository import Repository
 
 

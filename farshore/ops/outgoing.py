@@ -15,7 +15,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.clock import Clock
 from farshore.format import names
-from farshore.format import pack as layout
+from farshore.format.footers import encode_fragment
 from farshore.format.records import Needs, ObjectRef, encode_needs
 from farshore.ops.auditing import MadeObject
 from farshore.repository.fanout import Fanout, Parcel
@@ -91,8 +91,9 @@ class Outgoing:
 
     def write_needs(self, presence: Presence, reused: list[str]) -> None:
         """Send the list of packs and data keys that the snapshot needs."""
-        packs = [*self._pack_sizes.items(), *((pack, presence.footers[pack].pack_bytes) for pack in reused)]
-        origins = (origin for pack in reused for origin in presence.footers[pack].footer.origins)
+        known = [packed for packed in presence.footers(reused) if packed is not None]
+        packs = [*self._pack_sizes.items(), *((packed.pack_id.hex(), packed.pack_bytes) for packed in known)]
+        origins = {origin for packed in known for origin in packed.footer.origins}
         data_keys = {self._data_key.key_id.hex(), *(origin.key_id.hex() for origin in origins)}
         self.needs = Needs(tuple(sorted(packs)), tuple(sorted(data_keys)))
         name = self._names[names.NEEDS]
@@ -118,6 +119,6 @@ class Outgoing:
 def seal_fragment(packs: list[tuple[bytes, int, bytes]], keys: KeySet, clock: Clock) -> bytes:
     """Return an index fragment from (pack id, pack bytes, plain footer) of each pack."""
     return seal_object(
-        layout.encode_fragment(packs), secret=keys.index_key, key_id=INDEX_KEY_ID, salt=clock.random_bytes(32),
+        encode_fragment(packs), secret=keys.index_key, key_id=INDEX_KEY_ID, salt=clock.random_bytes(32),
         kind=SealedKind.FRAGMENT, name=FRAGMENT_NAME, repository_id=keys.repository_id,
     )  # fmt: skip

@@ -19,7 +19,8 @@ from farshore.format.records import Commit, Needs
 from farshore.model import Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops import auditing
 from farshore.ops.catalog import holders_of, open_snapshot
-from farshore.ops.fetching import SegmentFetcher, load_index
+from farshore.ops.fetching import SegmentFetcher
+from farshore.ops.locating import load_index
 from farshore.ops.selecting import Selection
 from farshore.ops.snapshots import find_commit
 from farshore.ops.windows import Window, plan_windows

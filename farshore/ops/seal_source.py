@@ -36,7 +36,7 @@ def seal_source(
         QuorumNotReached: Too few replicas are still at work.
     """
     keys = repository.writing_keys()
-    index = ChunkIndex(work.presence.footers.values())
+    index = work.presence.index
 
     def deliver(pack: SealedPack) -> None:
         require_quorum(repository, work.fanout, {})

@@ -6,15 +6,19 @@ which at worst stores or copies something twice, and never as permission to dele
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from blake3 import blake3
 
 from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
+from farshore.format.footers import PACK_ID_DTYPE, Footers, decode_fragment
 from farshore.format.pack import PackedFooter
 from farshore.format.records import Commit, Needs, decode_needs
 from farshore.repository.keys import KeySet
@@ -23,25 +27,33 @@ from farshore.repository.repository import Replica, Repository
 from farshore.repository.sealed_object import FRAGMENT_NAME, SealedKind, open_object
 
 Decoded = TypeVar("Decoded")
+Table = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """The packs (id -> bytes) and index fragments (ids) that one replica lists."""
+    """The packs that one replica lists (ids as `V32`, and the bytes of each), and its index fragments (ids)."""
 
-    packs: Mapping[str, int]
+    pack_ids: Table
+    pack_bytes: Table
     fragments: frozenset[str]
 
 
 def list_holdings(replica: Replica) -> Holdings:
     """List packs and fragments of one replica; foreign objects are passed over."""
-    packs: dict[str, int] = {}
+    ids, sizes = bytearray(), array("q")  # 40 bytes a pack: a repository has millions
     for info in replica.store.list(names.PACKS):
         pack_id = names.parse_pack(info.name)
         if pack_id is not None:
-            packs[pack_id] = info.size
+            ids += bytes.fromhex(pack_id)
+            sizes.append(info.size)
+    return Holdings(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, np.int64), list_fragments(replica))
+
+
+def list_fragments(replica: Replica) -> frozenset[str]:
+    """List the index fragments of one replica."""
     fragments = {names.parse_fragment(info.name) for info in replica.store.list(names.FRAGMENTS)}
-    return Holdings(packs, frozenset(fragment for fragment in fragments if fragment))
+    return frozenset(fragment for fragment in fragments if fragment)
 
 
 def open_cached(repository: Repository, replica: Replica, name: str, decode: Callable[[bytes], Decoded]) -> Decoded:
@@ -58,17 +70,17 @@ def open_cached(repository: Repository, replica: Replica, name: str, decode: Cal
     return value
 
 
-def open_fragment(keys: KeySet, fragment_id: str, data: bytes) -> list[PackedFooter]:
+def open_fragment(keys: KeySet, fragment_id: str, data: bytes) -> Footers:
     """Return the footers of an index fragment, its id checked against its bytes."""
     if blake3(data).hexdigest() != fragment_id:
         raise ObjectCorrupt(f"{names.fragment(fragment_id)} is altered: its bytes do not hash to its name")
     payload = open_object(
         data, secret=keys.index_key, kind=SealedKind.FRAGMENT, name=FRAGMENT_NAME, repository_id=keys.repository_id
     )
-    return layout.decode_fragment(payload)
+    return decode_fragment(payload)
 
 
-def read_fragment(repository: Repository, replica: Replica, fragment_id: str) -> list[PackedFooter]:
+def read_fragment(repository: Repository, replica: Replica, fragment_id: str) -> Footers:
     """Return the footers of an index fragment, from the cache or a replica."""
     keys = repository.writing_keys()
     name = names.fragment(fragment_id)

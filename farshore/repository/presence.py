@@ -5,64 +5,158 @@ Copying is of ciphertext, whose names are hashes of their bytes, so it needs no 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import FarshoreError, ObjectNotFound, StateUnknown
 from farshore.format import names
+from farshore.format.footers import Footers, FootersJoin, join_footers
 from farshore.format.pack import PackedFooter
-from farshore.repository.holdings import Holdings, list_holdings, read_footer, read_fragment
+from farshore.index import ABSENT, ChunkIndex, first_seen
+from farshore.repository.holdings import list_holdings, read_footer, read_fragment
 from farshore.repository.keys import DATA_KEY_BYTES, check_data_key
+from farshore.repository.listed_packs import ListedPacks
 from farshore.repository.repository import Replica, Repository
 
 _THREADS = 8
+_FRAGMENTS_AHEAD = 16  # read before their turn: a fragment of packs of tiny files is 20 MB
+Table = npt.NDArray[Any]
 
 
 @dataclass
 class Presence:
-    """What all replicas held when a run began. Built once; read by many threads."""
+    """What all replicas held when a run began. Built once; read by many threads.
 
-    holdings: dict[str, Holdings]
-    footers: dict[str, PackedFooter] = field(default_factory=dict)  # pack id -> footer, of packs held somewhere
-    fragments_of: dict[str, list[str]] = field(default_factory=dict)  # pack id -> fragments that name it
-    packs_of: dict[str, list[str]] = field(default_factory=dict)  # fragment id -> packs it names
+    `numbers` gives for each row of `listed` its number in `index.packs`. The fragment that is `named_by[at]` in
+    `fragment_ids` names the pack of row `named[at]`.
+    """
+
+    listed: ListedPacks
+    fragments: Mapping[str, frozenset[str]]  # replica -> fragments it lists
+    fragment_ids: Sequence[str] = ()
+    index: ChunkIndex = field(default_factory=ChunkIndex)
+    numbers: Table = field(default_factory=lambda: np.zeros(0, np.int64))
+    named: Table = field(default_factory=lambda: np.zeros(0, np.int64))
+    named_by: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     orphans: set[str] = field(default_factory=set)  # packs that no fragment names: a killed run left them
     failed: dict[str, FarshoreError] = field(default_factory=dict)
 
     def holders(self, pack_id: str) -> list[str]:
         """Return the replicas that listed this pack with the size its footer gives."""
-        return [name for name, held in self.holdings.items() if pack_id in held.packs]
+        (row,) = self.listed.find([pack_id])
+        return [] if row == ABSENT else self.listed.holders(int(row))
+
+    def footers(self, pack_ids: Sequence[str]) -> list[PackedFooter | None]:
+        """Return the footers of packs, None for those that were not there, or whose footer could not be read."""
+        rows = self.listed.find(pack_ids)
+        return [None if row == ABSENT or (at := self.numbers[row]) == ABSENT else self.index.packs[at] for row in rows]
+
+    def known(self, packs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Return which of these packs (id, bytes) are in the index."""
+        rows = self.listed.find([pack_id for pack_id, _ in packs])
+        return [
+            pack for pack, row in zip(packs, rows, strict=True) if row != ABSENT and self.numbers[row] != ABSENT
+        ]  # fmt: skip
+
+    def fragments_lacking(self, replica: str, pack_ids: Sequence[str]) -> list[str]:
+        """Return fragments that name these packs, as far as any does and the replica listed none for them."""
+        held = np.array([one in self.fragments[replica] for one in self.fragment_ids], dtype=bool)
+        first = np.full(len(self.listed), ABSENT, np.int64)
+        first[self.named[::-1]] = self.named_by[::-1]  # of equal places the last assignment stays
+        first[self.named[held[self.named_by]]] = ABSENT
+        rows = self.listed.find(pack_ids)
+        return [self.fragment_ids[at] for at in np.unique(first[rows[rows != ABSENT]]) if at != ABSENT]
+
+    def packs_lacking(self, replica: str, fragment_id: str) -> list[str]:
+        """Return packs that a fragment names, some replica listed, and this one did not."""
+        rows = self.named[self.named_by == self.fragment_ids.index(fragment_id)]
+        rows = rows[self.listed.held(rows) & ~self.listed.held(rows, replica)]
+        return [self.listed.pack_id(row) for row in rows]
 
 
 def survey(repository: Repository, replicas: Collection[Replica]) -> Presence:
     """List every replica and read the index. A replica that cannot be listed is in `failed`, not silently empty."""
-    presence = Presence({})
+    holdings, failed = {}, {}
     with ThreadPoolExecutor(max(len(replicas), 1)) as pool:
         futures = {replica.name: pool.submit(list_holdings, replica) for replica in replicas}
         for name, future in futures.items():
             try:
-                presence.holdings[name] = future.result()
+                holdings[name] = future.result()
             except FarshoreError as error:
-                presence.failed[name] = error
+                failed[name] = error
     by_name = {replica.name: replica for replica in replicas}
-    fragments = {fragment for held in presence.holdings.values() for fragment in held.fragments}
-    held_somewhere = {pack for held in presence.holdings.values() for pack in held.packs}
+    fragments = {name: held.fragments for name, held in holdings.items()}
+    fragment_ids = sorted(set().union(*fragments.values()))
+    listed = ListedPacks(holdings)
+    del holdings
+    survey_of = _Survey(listed)
     with ThreadPoolExecutor(_THREADS) as pool:
-        read = pool.map(lambda one: _read_anywhere(repository, by_name, presence, one), sorted(fragments))
-        for fragment_id, packs in zip(sorted(fragments), read, strict=True):
-            ids = [pack.pack_id.hex() for pack in packs]
-            presence.packs_of[fragment_id] = ids
-            for pack_id, packed in zip(ids, packs, strict=True):
-                presence.fragments_of.setdefault(pack_id, []).append(fragment_id)
-                if pack_id in held_somewhere:
-                    presence.footers[pack_id] = packed
-    _drop_wrong_sizes(presence)
-    _adopt_orphans(repository, by_name, presence, held_somewhere)
-    return presence
+        reading = _in_order(pool, lambda one: _read_anywhere(repository, by_name, fragments, one), fragment_ids)
+        for number, footers in enumerate(reading):
+            survey_of.add(number, footers)
+    orphans = set(survey_of.adopt_orphans(repository, by_name))
+    return Presence(
+        listed, fragments, fragment_ids, ChunkIndex(survey_of.join.finish()), survey_of.numbers,
+        *survey_of.naming(), orphans, failed,
+    )  # fmt: skip
+
+
+class _Survey:
+    """Takes the fragments of a repository one after the other, so that none is held longer than its turn."""
+
+    def __init__(self, listed: ListedPacks) -> None:
+        self.join = FootersJoin()
+        self.numbers = np.full(len(listed), ABSENT, np.int64)
+        self._listed = listed
+        self._joined = 0
+        self._taken = np.zeros(len(listed), dtype=bool)
+        self._naming: list[tuple[int, Table]] = []
+
+    def add(self, number: int, footers: Footers) -> None:
+        """Take the packs of a fragment that are new here and held somewhere with the size their footer gives."""
+        rows = self._listed.find(footers.pack_ids)
+        known = rows != ABSENT
+        self._naming.append((number, rows[known]))
+        self._listed.drop_other_sizes(rows[known], footers.pack_bytes[known])
+        rows[known] = np.where(self._listed.held(rows[known]), rows[known], ABSENT)
+        self._take(footers, rows)
+
+    def _take(self, footers: Footers, rows: Table) -> None:
+        new = first_seen(rows, self._taken)
+        self.join.add(footers, new)
+        count = int(new.sum())
+        self.numbers[rows[new]] = np.arange(self._joined, self._joined + count)
+        self._joined += count
+
+    def naming(self) -> tuple[Table, Table]:
+        """Return the rows that fragments name, fragment after fragment, and the fragment of each."""
+        rows = [rows for _, rows in self._naming]
+        by = [np.full(len(rows), number, np.int64) for number, rows in self._naming]
+        empty = np.zeros(0, np.int64)
+        return np.concatenate([empty, *rows]), np.concatenate([empty, *by])
+
+    def adopt_orphans(self, repository: Repository, replicas: Mapping[str, Replica]) -> Iterator[str]:
+        """Read the footers of packs that no fragment names: what a killed run sent is used, and not sent again."""
+        unnamed = np.ones(len(self._listed), dtype=bool)
+        unnamed[self.naming()[0]] = False
+        orphans = sorted((self._listed.pack_id(row), row) for row in np.flatnonzero(unnamed).tolist())
+        for pack_id, row in orphans[: limits.ORPHAN_PACKS_MAX]:
+            holder = self._listed.holders(row)[0]
+            size = self._listed.bytes_at(holder, row)
+            try:
+                packed = read_footer(repository.writing_keys(), replicas[holder], pack_id, size)
+            except FarshoreError:
+                continue
+            self._take(join_footers([packed]), np.array([row]))
+            yield pack_id
 
 
 def reused_missing(
@@ -111,17 +205,10 @@ def bring_up(
         copied += copy_object(names.pack(pack_id), others, replica, pack_id)
     if missing and reused_missing(replica, [item for item in wanted if item[0] in missing]):
         raise StateUnknown(f"{replica.name} acknowledges packs and does not keep them whole")
-    held = presence.holdings[replica.name].fragments
-    lacking = {
-        presence.fragments_of[pack_id][0]
-        for pack_id, _ in wanted
-        if pack_id in presence.fragments_of and not held.intersection(presence.fragments_of[pack_id])
-    }
-    for fragment_id in sorted(lacking):  # a listed fragment promises all its packs, so they come first
-        held_packs = presence.holdings[replica.name].packs
-        for pack_id in presence.packs_of[fragment_id]:
-            if pack_id not in held_packs and presence.holders(pack_id):
-                copied += copy_object(names.pack(pack_id), others, replica, pack_id)
+    # A listed fragment promises all its packs, so they come first.
+    for fragment_id in presence.fragments_lacking(replica.name, [pack_id for pack_id, _ in wanted]):
+        for pack_id in presence.packs_lacking(replica.name, fragment_id):
+            copied += copy_object(names.pack(pack_id), others, replica, pack_id)
         copied += copy_object(names.fragment(fragment_id), others, replica, fragment_id)
     for name in key_names:
         try:
@@ -158,44 +245,27 @@ def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str 
 
 
 def _read_anywhere(
-    repository: Repository, replicas: Mapping[str, Replica], presence: Presence, fragment_id: str
-) -> list[PackedFooter]:
+    repository: Repository, replicas: Mapping[str, Replica], fragments: Mapping[str, Collection[str]], fragment_id: str
+) -> Footers:
     """Read a fragment from any replica that lists it; one that cannot be read is as if it were not there.
 
     What it names is then adopted from the packs, or stored once more; neither loses anything.
     """
-    for name, held in presence.holdings.items():
-        if fragment_id in held.fragments:
+    for name, listed in fragments.items():
+        if fragment_id in listed:
             try:
                 return read_fragment(repository, replicas[name], fragment_id)
             except FarshoreError:
                 continue
-    return []
+    return join_footers([])
 
 
-def _drop_wrong_sizes(presence: Presence) -> None:
-    """A pack whose listed size is not the one its footer was indexed with is damaged there: treat it as missing."""
-    for name, held in presence.holdings.items():
-        sound = {
-            pack_id: size
-            for pack_id, size in held.packs.items()
-            if pack_id not in presence.footers or presence.footers[pack_id].pack_bytes == size
-        }
-        presence.holdings[name] = Holdings(sound, held.fragments)
-    for pack_id in [pack_id for pack_id in presence.footers if not presence.holders(pack_id)]:
-        del presence.footers[pack_id]
-
-
-def _adopt_orphans(
-    repository: Repository, replicas: Mapping[str, Replica], presence: Presence, held_somewhere: Collection[str]
-) -> None:
-    """Read the footers of packs that no fragment names, so that a killed run's uploads are used and not sent again."""
-    orphans = sorted(pack for pack in held_somewhere if pack not in presence.fragments_of)
-    for pack_id in orphans[: limits.ORPHAN_PACKS_MAX]:
-        holder = presence.holders(pack_id)[0]
-        size = presence.holdings[holder].packs[pack_id]
-        try:
-            presence.footers[pack_id] = read_footer(repository.writing_keys(), replicas[holder], pack_id, size)
-        except FarshoreError:
-            continue
-        presence.orphans.add(pack_id)
+def _in_order(pool: ThreadPoolExecutor, call: Callable[[str], Footers], items: Iterable[str]) -> Iterator[Footers]:
+    """Yield what a call returns for each item, in order; only a few results wait for their turn."""
+    waiting: deque[Future[Footers]] = deque()
+    for item in items:
+        waiting.append(pool.submit(call, item))
+        if len(waiting) > _FRAGMENTS_AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -14,6 +14,7 @@ from farshore import limits
 from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.format.extents import decode_extents, encode_extents
+from farshore.format.footers import decode_fragment, encode_fragment
 from farshore.format.header import Chunking, Header, decode_header, encode_header
 from farshore.format.manifest import (
     CHANGING,
@@ -33,9 +34,7 @@ from farshore.format.pack import (
     Footer,
     Origin,
     decode_footer,
-    decode_fragment,
     encode_footer,
-    encode_fragment,
 )
 from farshore.format.records import (
     Commit,

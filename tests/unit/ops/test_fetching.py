@@ -11,7 +11,8 @@ from blake3 import blake3
 from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
-from farshore.ops.fetching import SegmentFetcher, SegmentKey, Wanted, load_index, segment_of
+from farshore.ops.fetching import SegmentFetcher, SegmentKey, Wanted, segment_of
+from farshore.ops.locating import load_index
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import find_commit, list_snapshots
 from farshore.repository.holdings import read_needs

@@ -41,14 +41,19 @@ def packs(engine: Engine, replica: str = "a") -> dict[str, int]:
     return {name.split("/")[-1]: len(data) for name, data in engine.objects(replica, names.PACKS).items()}
 
 
+def sizes(presence: Presence) -> dict[str, int]:
+    """The packs that are known, with their sizes."""
+    return {one.pack_id.hex(): one.pack_bytes for one in presence.index.packs}
+
+
 def test_everything_is_known_from_fragments(engine: Engine) -> None:
     with surveyed(engine) as (_, presence):
-        assert set(presence.footers) == set(packs(engine))
+        assert set(sizes(presence)) == set(packs(engine))
         assert presence.orphans == set()
         assert presence.failed == {}
         for pack_id, size in packs(engine).items():
             assert presence.holders(pack_id) == ["a", "b", "c"]
-            assert presence.footers[pack_id].pack_bytes == size
+            assert sizes(presence)[pack_id] == size
 
 
 def test_packs_without_fragments_are_adopted(engine: Engine) -> None:
@@ -56,7 +61,7 @@ def test_packs_without_fragments_are_adopted(engine: Engine) -> None:
         for name in engine.objects(replica, names.FRAGMENTS):
             engine.lose(replica, name)
     with surveyed(engine) as (_, presence):
-        assert set(presence.footers) == presence.orphans == set(packs(engine))
+        assert set(sizes(presence)) == presence.orphans == set(packs(engine))
 
 
 def test_a_fragment_that_one_replica_has_damaged_is_read_from_another(engine: Engine) -> None:
@@ -68,7 +73,7 @@ def test_a_fragment_that_one_replica_has_damaged_is_read_from_another(engine: En
         else store
     )
     with surveyed(engine) as (_, presence):
-        assert set(presence.footers) == set(packs(engine))
+        assert set(sizes(presence)) == set(packs(engine))
         assert presence.orphans == set()
 
 
@@ -80,7 +85,7 @@ def test_a_replica_that_cannot_be_listed_is_failed_and_not_empty(engine: Engine)
     )
     with surveyed(engine) as (_, presence):
         assert list(presence.failed) == ["b"]
-        assert "b" not in presence.holdings
+        assert "b" not in presence.fragments
 
 
 def test_a_pack_of_the_wrong_size_is_not_held(engine: Engine) -> None:
@@ -92,7 +97,7 @@ def test_a_pack_of_the_wrong_size_is_not_held(engine: Engine) -> None:
         engine.lose(replica, names.pack(pack_id))
     with surveyed(engine) as (_, presence):
         assert presence.holders(pack_id) == []
-        assert pack_id not in presence.footers
+        assert pack_id not in sizes(presence)
 
 
 def test_a_pack_that_a_fragment_names_and_nobody_holds_is_unknown(engine: Engine) -> None:
@@ -100,14 +105,14 @@ def test_a_pack_that_a_fragment_names_and_nobody_holds_is_unknown(engine: Engine
     for replica in "abc":
         engine.lose(replica, names.pack(pack_id))
     with surveyed(engine) as (_, presence):
-        assert pack_id not in presence.footers
+        assert pack_id not in sizes(presence)
 
 
 def test_an_orphan_that_is_garbage_is_passed_over(engine: Engine) -> None:
     for data in (b"", b"x", b"FSPK" + b"\1" + bytes(100), bytes(500)):
         engine.shelf("a").objects[names.pack("ab" * 32)] = (data, engine.clock.now_utc())
         with surveyed(engine) as (_, presence):
-            assert "ab" * 32 not in presence.footers
+            assert "ab" * 32 not in sizes(presence)
 
 
 @pytest.mark.parametrize("heads", [True, False], ids=["one-by-one", "by-listing"])
