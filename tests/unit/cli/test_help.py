@@ -153,17 +153,49 @@ def test_the_bash_completion_completes_in_bash() -> None:
     assert done.stdout.split() == ["snapshots"]
 
 
-def test_help_starts_fast_and_loads_no_engine() -> None:
-    probe = (
-        "import sys; from farshore.cli.main import COMMANDS; from farshore.cli.parsing import build_parser;"
-        "build_parser(COMMANDS).format_help();"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}), *sorted(sys.modules))"
-    )
-    loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"pyarrow", "duckdb", "boto3", "botocore", "google", "azure", "psycopg", "cryptography", "numpy", "rich"}
+HEAVY = frozenset({
+    "azure", "blake3", "boto3", "botocore", "cryptography", "duckdb", "google", "numpy", "prefect", "psycopg",
+    "pyarrow", "pyfastcdc", "requests", "rich", "zstandard",
+})  # fmt: skip
 
-    assert heavy.isdisjoint(loaded)
-    assert "farshore.ops.opening" not in loaded
+
+def loaded_by(code: str) -> set[str]:
+    """Return the modules that a new interpreter has after some code, and the packages they are of."""
+    probe = f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"
+    said = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stderr.split()
+    return {*said, *(name.partition(".")[0] for name in said)}
+
+
+def test_no_help_and_no_completion_loads_an_engine_or_a_library() -> None:
+    lines = [[*words, "--help"] for words in ((), *every_command())] + [["completion", "bash"]]
+    loaded = loaded_by(
+        f"import sys\nfrom farshore.cli.main import main\nfrom farshore.clock import FixedClock\n"
+        f"for words in {lines}: assert main(words, {{}}, sys.stdout, sys.stderr, FixedClock()) == 0"
+    )
+
+    assert "farshore.cli.backup" in loaded
+    assert HEAVY.isdisjoint(loaded)
+    assert not {name for name in loaded if name.startswith(("farshore.ops", "farshore.config", "farshore.format"))}
+
+
+def test_telling_versions_loads_none_of_the_libraries_it_tells_of() -> None:
+    loaded = loaded_by(
+        "import sys\nfrom farshore.cli.main import main\nfrom farshore.clock import FixedClock\n"
+        "assert main(['version'], {}, sys.stdout, sys.stderr, FixedClock()) == 0"
+    )
+
+    assert loaded & HEAVY == {"blake3"}  # the header's check, beside the format's version
+
+
+def test_listing_snapshots_of_directories_loads_neither_tables_nor_an_sdk() -> None:
+    """They take longer to load than a thousand snapshots take to list."""
+    loaded = loaded_by("import farshore.config, farshore.ops.opening, farshore.ops.snapshots, farshore.cli.snapshots")
+
+    assert "cryptography" in loaded
+    assert loaded & HEAVY == {"blake3", "cryptography", "pyfastcdc", "zstandard"}
+
+
+def test_help_starts_fast() -> None:
     took_s = min(_start_cpu_s() for _ in range(5))
     assert took_s < START_CPU_S_MAX
 
