@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 from azure.core import MatchConditions
@@ -47,6 +47,7 @@ from farshore.limits import (
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
 from farshore.stores.listing import in_order
+from farshore.stores.tally import RequestKind, Tally
 
 _BLOCKS_MAX = 50_000  # by Azure's own rules
 _SIGNATURE = re.compile(r"(?i)\b(sig|sv|se|sp|st|spr|sr|skoid|sktid)=[^&\s'\")]+")
@@ -86,6 +87,32 @@ _BY_STATUS: dict[int, type[Exception]] = {
 }
 
 
+class _Connections(HTTPAdapter):
+    """Connections that are kept, and counted requests."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+        self._tally = tally
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        self._tally.add(_kind_of(request))
+        return super().send(request, *args, **kwargs)
+
+
+def _kind_of(request: requests.PreparedRequest) -> RequestKind:
+    """Tell what a request is: reading a blob and a list are both GET."""
+    match request.method:
+        case "GET":
+            is_list = "list" in parse_qs(str(urlsplit(request.url or "").query)).get("comp", ())
+            return RequestKind.LIST if is_list else RequestKind.GET
+        case "HEAD":
+            return RequestKind.HEAD
+        case "DELETE":
+            return RequestKind.DELETE
+        case _:
+            return RequestKind.PUT
+
+
 class AzureStore:
     """Blobs in a container below a prefix.
 
@@ -120,7 +147,8 @@ class AzureStore:
         self._page_objects = page_objects
         self.url = f"az://{container}/{prefix}".rstrip("/")
         session = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+        self.tally = Tally()
+        adapter = _Connections(self.tally)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         options: dict[str, Any] = {

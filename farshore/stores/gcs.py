@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import google_crc32c
 import requests
@@ -53,6 +54,7 @@ from farshore.limits import (
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
 from farshore.stores.listing import in_order
+from farshore.stores.tally import RequestKind, Tally
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+:? ?")  # the SDK begins its messages with method and address
@@ -110,14 +112,36 @@ class _Connections(HTTPAdapter):
     again; everything else is for `RetryingStore`, which waits in between.
     """
 
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+        self._tally = tally
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        self._tally.add(_kind_of(request))
         try:
             return super().send(request, *args, **kwargs)
         except requests.ConnectionError as error:
             closed = bool(error.args) and isinstance(error.args[0], ProtocolError)
             if not closed or request.method not in ("GET", "HEAD"):
                 raise
+            self._tally.add(_kind_of(request))
             return super().send(request, *args, **kwargs)
+
+
+def _kind_of(request: requests.PreparedRequest) -> RequestKind:
+    """Tell what a request of the JSON API is: reading an object, its description and a list are all GET there."""
+    match request.method:
+        case "GET":
+            address = urlsplit(request.url or "")
+            if str(address.path).endswith("/o"):
+                return RequestKind.LIST
+            return RequestKind.GET if "alt=media" in str(address.query) else RequestKind.HEAD
+        case "HEAD":
+            return RequestKind.HEAD
+        case "DELETE":
+            return RequestKind.DELETE
+        case _:
+            return RequestKind.PUT
 
 
 class GcsStore:
@@ -155,6 +179,7 @@ class GcsStore:
         self._page_objects = page_objects
         self._timeout_s = (connect_timeout_s, read_timeout_s)
         self._lock = threading.Lock()
+        self.tally = Tally()
         self._opened: tuple[storage.Client, AuthorizedSession] | None = None
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")
 
@@ -290,7 +315,7 @@ class GcsStore:
             if self._opened is None:
                 credentials = self._find_credentials()
                 session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
-                adapter = _Connections(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+                adapter = _Connections(self.tally)
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
                 client = storage.Client(

@@ -1,4 +1,4 @@
-"""A wrapper that counts: requests by verb, failures, and bytes in and out."""
+"""A wrapper that counts: requests by kind, failures, and bytes in and out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from datetime import datetime
 
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import body_bytes
+from farshore.stores.tally import CountsRequests, RequestKind, Tally
+
+_KINDS = {**{kind.value: kind for kind in RequestKind}, "now_utc": RequestKind.HEAD}  # by verb of the contract
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """What went through a store up to one moment. Only verbs that were used are named."""
+    """What went through a store up to one moment. Only kinds and verbs that were used are named."""
 
-    requests: Mapping[str, int]  # calls by verb, failed ones too
+    requests: Mapping[str, int]  # by kind (put, get, head, list, delete), failed ones too
     failures: Mapping[str, int]  # calls by verb that raised
     bytes_out: int  # bodies of the puts that succeeded, whether created or present
     bytes_in: int  # bytes that gets returned
@@ -25,12 +28,16 @@ class Meter:
 
 
 class MeteredStore:
-    """The same store, counted. `snapshot` may be called by any thread at any time."""
+    """The same store, counted. `snapshot` may be called by any thread at any time.
+
+    Of a store that counts the requests it sends, these are told; of another, each call is one request.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._requests: Counter[str] = Counter()
+        self._counts_calls = not isinstance(store, CountsRequests)
+        self._tally = store.tally if isinstance(store, CountsRequests) else Tally()
         self._failures: Counter[str] = Counter()
         self._bytes_out = 0
         self._bytes_in = 0
@@ -51,7 +58,7 @@ class MeteredStore:
         """Return all counts of one moment."""
         with self._lock:
             return Meter(
-                requests=dict(self._requests),
+                requests=self._tally.counts(),
                 failures=dict(self._failures),
                 bytes_out=self._bytes_out,
                 bytes_in=self._bytes_in,
@@ -97,8 +104,8 @@ class MeteredStore:
 
     @contextlib.contextmanager
     def _counted(self, verb: str) -> Iterator[None]:
-        with self._lock:
-            self._requests[verb] += 1
+        if self._counts_calls:
+            self._tally.add(_KINDS[verb])
         try:
             yield
         except Exception:

@@ -43,6 +43,7 @@ from farshore.limits import (
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
 from farshore.stores.listing import in_order
+from farshore.stores.tally import RequestKind, Tally
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -94,6 +95,14 @@ _BY_STATUS: dict[int, type[Exception]] = {
     429: StoreUnavailable,
     507: StoreFull,
 }
+_BY_OPERATION = {
+    "GetObject": RequestKind.GET,
+    "HeadObject": RequestKind.HEAD,
+    "HeadBucket": RequestKind.HEAD,
+    "ListObjectsV2": RequestKind.LIST,
+    "DeleteObject": RequestKind.DELETE,
+    "AbortMultipartUpload": RequestKind.DELETE,
+}  # what is not here writes: an object, a part, the beginning or end of an object in parts
 
 
 class S3Store:
@@ -154,6 +163,8 @@ class S3Store:
                 aws_session_token=credentials.get("session_token"),
                 config=config,
             )
+        self.tally = Tally()
+        self._client.meta.events.register("before-send.s3", self._count)
 
     def __repr__(self) -> str:
         return f"S3Store({self.url!r})"
@@ -295,6 +306,10 @@ class S3Store:
         return parts, whole, size
 
     # --- errors -------------------------------------------------------------------------------------------------------
+
+    def _count(self, event_name: str, **_: Any) -> None:
+        """Count a request at the moment it is sent; what is returned here would be taken for its answer."""
+        self.tally.add(_BY_OPERATION.get(event_name.rpartition(".")[2], RequestKind.PUT))
 
     def _key(self, name: str) -> str:
         return self._prefix + check_name(name)
