@@ -128,6 +128,25 @@ class ReplicaOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaRequests:
+    """What one replica was asked by one run, as its service counts and bills it."""
+
+    replica: str
+    puts: int = 0  # also each part of a large object, and its beginning and end
+    gets: int = 0
+    heads: int = 0
+    lists: int = 0  # pages
+    deletes: int = 0
+    bytes_up: int = 0  # of objects, without what the protocol adds
+    bytes_down: int = 0
+
+    @property
+    def total(self) -> int:
+        """Requests of every kind."""
+        return self.puts + self.gets + self.heads + self.lists + self.deletes
+
+
+@dataclass(frozen=True, slots=True)
 class BackupResult:
     """The outcome of one backup run that reached its quorum."""
 
@@ -141,6 +160,7 @@ class BackupResult:
     replicas: tuple[ReplicaOutcome, ...]
     problems: tuple[Problem, ...] = ()  # at most the first 1,000; `counts.problems` has the number
     already_done: bool = False  # an earlier attempt at the same identity had committed
+    requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
 
     @property
     def warned(self) -> bool:
@@ -164,6 +184,7 @@ class RestoreResult:
     replicas: tuple[str, ...]  # that objects were read from
     problems: tuple[Problem, ...] = ()
     fell_over: tuple[DamagedObject, ...] = ()  # objects that were bad at one replica and read from another
+    requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +213,7 @@ class VerifyResult:
     bytes_read: int
     read_data_percent: float  # 0 when no content was read
     damaged: tuple[DamagedObject, ...] = ()
+    requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
 
     @property
     def clean(self) -> bool:
