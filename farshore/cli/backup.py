@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text
+from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text, told_requests
 from farshore.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -145,6 +145,7 @@ def _tell(invocation: Invocation, result: BackupResult) -> None:
         f"{count_of(counts.entries, 'entry', 'entries')}, {counts.entries_unchanged:,} unchanged; "
         f"{elapsed(result.finished_utc - result.started_utc)}"
     )
+    output.lines(told_requests(result.requests))
     for outcome in result.replicas:
         if not outcome.committed:
             output.warning(f"{result.source}: {outcome.replica} was left behind: {shown_text(outcome.error)}")

@@ -65,6 +65,11 @@ class Output:
         if not self.json:
             self.stdout.write(f"{text}\n")
 
+    def lines(self, texts: Iterable[str]) -> None:
+        """Print lines for people; nothing with `--json`."""
+        for text in texts:
+            self.line(text)
+
     def record(self, kind: str, value: Any, **more: Any) -> None:
         """Print a result dataclass as a record; nothing without `--json`."""
         if self.json:

@@ -9,7 +9,7 @@ from pathlib import Path
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text, utc_time
+from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text, told_requests, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -75,6 +75,7 @@ def execute(invocation: Invocation) -> int:
         f"{human_bytes(result.bytes_restored)}, every hash checked, from {', '.join(result.replicas) or 'no replica'} "
         f"in {elapsed(result.finished_utc - result.started_utc)}"
     )
+    output.lines(told_requests(result.requests))
     for damaged in result.fell_over:
         output.warning(f"{damaged.name} is {damaged.code} at {damaged.replica}; it was read from another replica")
     for problem in result.problems[:PROBLEMS_SHOWN_MAX]:

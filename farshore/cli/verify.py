@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text
+from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text, told_requests
 from farshore.errors import EXIT_DONE, StoreUnavailable, VerifyFailed
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def execute(invocation: Invocation) -> int:
         f"{', '.join(result.replicas)}{read} in {elapsed(result.finished_utc - result.started_utc)}: "
         f"{'clean' if result.clean else count_of(len(result.damaged), 'damaged object')}"
     )
+    output.lines(told_requests(result.requests))
     if result.clean:
         return EXIT_DONE
     away = [damaged for damaged in result.damaged if damaged.code == UNREACHABLE]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from farshore.model import ReplicaRequests
 
 _STEP = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -54,6 +59,18 @@ def elapsed(duration: timedelta) -> str:
         return f"{minutes} min {left_s} s"
     hours, left_minutes = divmod(minutes, 60)
     return f"{hours} h {left_minutes} min"
+
+
+def told_requests(requests: Iterable[ReplicaRequests]) -> list[str]:
+    """Return a line for each replica: what it was asked by kind, and the bytes that went each way."""
+    lines: list[str] = []
+    for one in requests:
+        kinds = {"put": one.puts, "get": one.gets, "head": one.heads, "list": one.lists, "delete": one.deletes}
+        said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count) or "none"
+        lines.append(
+            f"  requests to {one.replica}: {said}; {human_bytes(one.bytes_up)} up, {human_bytes(one.bytes_down)} down"
+        )
+    return lines
 
 
 def shown_path(path: bytes) -> str:

@@ -172,7 +172,7 @@ class BackupSession:
         """Write the audit rows, keep what the next run compares with, end the lease, and return the result."""
         if self._done is not None:
             self._record([self._run_row("completed", None)])
-            return self._done
+            return replace(self._done, requests=self._repository.take_requests())
         work = self._begun()
         if self._commit is None:
             raise Bug("a session was audited before it was committed")
@@ -200,7 +200,7 @@ class BackupSession:
         run = auditing.finished_run(self._run_row(state, None), commit=self._commit, outcomes=self._outcomes)
         self._record([run, *rows])
         work.holder.end()
-        return result
+        return replace(result, requests=self._repository.take_requests())
 
     def stop(self) -> None:
         """Have `seal` and every `replicate` that is at work end soon, with `StoreUnavailable`. Safe from any thread."""
@@ -217,6 +217,8 @@ class BackupSession:
             self._record([self._run_row("failed", error)])
         except FarshoreError:
             return  # the error that ended the run is the one to tell
+        finally:
+            self._repository.take_requests()  # or the next run of this process would tell them as its own
 
     def close(self) -> None:
         """End the lease and remove temporary files. Safe to repeat."""

@@ -64,7 +64,7 @@ def restore_snapshot(
     _record(repository, snapshot, result, failure, engine, flow_run_id, run_id, started_utc, clock)
     if failure:
         raise failure
-    return result
+    return replace(result, requests=repository.take_requests())
 
 
 def _restore(

@@ -101,7 +101,7 @@ def verify_repository(
         damaged=tuple(damaged),
     )
     _record(repository, result, checks, engine, flow_run_id)
-    return result
+    return replace(result, requests=repository.take_requests())
 
 
 def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> DamagedObject:

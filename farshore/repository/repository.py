@@ -14,10 +14,11 @@ from farshore.chunking.content import CutSizes
 from farshore.clock import Clock
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
+from farshore.model import ReplicaRequests
 from farshore.repository.cache import ObjectCache
 from farshore.repository.keys import KeySet
 from farshore.stores.base import Store
-from farshore.stores.metered import MeteredStore
+from farshore.stores.metered import Meter, MeteredStore
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Repository:
     keys: KeySet | None = None
     audit_paths: bool = False
     cache: ObjectCache = field(init=False)
+    _told: dict[str, Meter] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cache = ObjectCache(self.cache_dir, self.header.repository_id)
@@ -94,6 +96,18 @@ class Repository:
         known = ", ".join(self.configured)
         raise RepositoryMissing(f"no replica is named {name}", f"The configuration names these: {known}.")
 
+    def take_requests(self) -> tuple[ReplicaRequests, ...]:
+        """Return what each replica was asked since this was last called, or since it was opened.
+
+        So the first run of a process tells what opening and finding a snapshot took, and each request is told once.
+        """
+        taken: list[ReplicaRequests] = []
+        for name, replica in self.replicas.items():
+            now = replica.meter.snapshot()
+            taken.append(_requests_between(name, self._told.get(name), now))
+            self._told[name] = now
+        return tuple(taken)
+
     def require_quorum(self) -> None:
         """Raise `QuorumNotReached` when fewer replicas than the quorum can be reached."""
         if len(self.replicas) < self.quorum:
@@ -102,3 +116,19 @@ class Repository:
                 f"{len(self.replicas)} of {len(self.configured)} replicas can be reached, "
                 f"{self.quorum} are needed ({reasons})"
             )
+
+
+def _requests_between(replica: str, before: Meter | None, now: Meter) -> ReplicaRequests:
+    def count(kind: str) -> int:
+        return now.requests.get(kind, 0) - (before.requests.get(kind, 0) if before else 0)
+
+    return ReplicaRequests(
+        replica=replica,
+        puts=count("put"),
+        gets=count("get"),
+        heads=count("head"),
+        lists=count("list"),
+        deletes=count("delete"),
+        bytes_up=now.bytes_out - (before.bytes_out if before else 0),
+        bytes_down=now.bytes_in - (before.bytes_in if before else 0),
+    )
