@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 RepositoryId = str
 SnapshotId = str
@@ -36,8 +37,7 @@ class EntryKind(StrEnum):
     BLOCK_DEVICE = "block-device"
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """`length` bytes of `chunk` from `offset`; zeros when the chunk is `HOLE`."""
 
     chunk: ChunkId
@@ -45,9 +45,8 @@ class Extent:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One name of a source: its metadata, without its content.
+class Entry(NamedTuple):
+    """One name of a source: its metadata, without its content. A tuple, because there are millions of them.
 
     `path` is relative to the source's root with `/` between names, and empty for the root itself. Times are in
     nanoseconds since the epoch, sizes in bytes. `inode` and `device` identify the file at the source and serve only

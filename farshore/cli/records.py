@@ -41,22 +41,23 @@ def error_record(error: FarshoreError) -> Record:
 
 
 def fields_of(value: Any) -> Record:
-    """Return the fields of a dataclass, with names inside it as text and, where they need it, as bytes."""
+    """Return the fields of a dataclass or named tuple, with names as text and, where they need it, as bytes."""
     fields: Record = {}
-    for one in dataclasses.fields(value):
-        content = getattr(value, one.name)
-        if one.name == "xattrs":
-            fields["xattrs"] = [{"name": _text(name), "value_bytes": _base64(data)} for name, data in content]
-        elif one.name == "facts":
+    known = getattr(value, "_fields", None) or [one.name for one in dataclasses.fields(value)]
+    for name in known:
+        content = getattr(value, name)
+        if name == "xattrs":
+            fields["xattrs"] = [{"name": _text(key), "value_bytes": _base64(data)} for key, data in content]
+        elif name == "facts":
             fields["facts"] = dict(content)
         elif isinstance(content, bytes):
-            fields.update(_name(one.name, content))
+            fields.update(_name(name, content))
         elif isinstance(content, tuple) and content and all(isinstance(item, bytes) for item in content):
-            fields[one.name] = [_text(item) for item in content]
+            fields[name] = [_text(item) for item in content]
             if not all(_is_text(item) for item in content):
-                fields[f"{one.name}_bytes"] = [None if _is_text(item) else _base64(item) for item in content]
+                fields[f"{name}_bytes"] = [None if _is_text(item) else _base64(item) for item in content]
         else:
-            fields[one.name] = plain(content)
+            fields[name] = plain(content)
     return fields
 
 
@@ -64,7 +65,7 @@ def plain(value: Any) -> Any:
     """Return a value as JSON knows it; what it does not know becomes text."""
     if value is None or isinstance(value, (bool, int)):
         return value
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) or hasattr(value, "_fields"):
         return fields_of(value)
     for kinds, convert in _CONVERSIONS:
         if isinstance(value, kinds):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from blake3 import blake3
 
@@ -93,7 +93,7 @@ class ContentReader:
         if result is None:
             return Problem(path, "changing", f"it was replaced during each of {attempts} attempts to open it")
         size = sum(extent.length for extent in result.extents)
-        result.entry = replace(result.entry, size=size)
+        result.entry = result.entry._replace(size=size)
         result.state = CHANGING
         return result
 
@@ -288,4 +288,4 @@ class PagedFile:
 
 def _as_file(entry: Entry) -> Entry:
     """A hard link that stands in for its lost first name is stored as the file."""
-    return replace(entry, kind=EntryKind.FILE, target=b"") if entry.kind is EntryKind.HARDLINK else entry
+    return entry._replace(kind=EntryKind.FILE, target=b"") if entry.kind is EntryKind.HARDLINK else entry

@@ -204,7 +204,7 @@ class Sealer:
             self._handle_link(unit, entry)
             return
         if entry.kind is EntryKind.HARDLINK and self._lost[entry.target] is not None:
-            self._finish(ManifestRow(replace(unit.item.entry, target=self._lost[entry.target] or b"")))
+            self._finish(ManifestRow(unit.item.entry._replace(target=self._lost[entry.target] or b"")))
             return
         if entry.kind not in (EntryKind.FILE, EntryKind.HARDLINK):
             self._finish(ManifestRow(unit.item.entry))

@@ -1,48 +1,59 @@
-"""Which entries a restore takes: patterns, the parents they need, and hard links whose file is left out."""
+"""Which entries a restore takes: patterns, the parents they need, and hard links whose file is left out.
+
+Plain text that a pattern holds narrows the manifest first, whole row groups at a time; the patterns themselves are
+tried on what is left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from farshore.errors import SnapshotUnknown
-from farshore.format.manifest import ManifestRow
-from farshore.model import EntryKind
+from farshore.format.choosing import Alike, Candidates, HardLinks
+from farshore.format.manifest import ENTRY_COLUMNS, ManifestReader, ManifestRow, table_to_entries, table_to_rows
+from farshore.model import Entry, EntryKind
 from farshore.sources.posix_globs import Globs
+
+_SPECIAL = re.compile(r"[*?\[\\]")
+_OPAQUE = re.compile(r"[\[\\]")  # what follows may be text or not: it is not looked into
 
 
 class Selection:
-    """Patterns with the rules of .gitignore; none means everything. One use; forwards only."""
+    """Patterns with the rules of .gitignore; none means everything."""
 
     def __init__(self, include: Sequence[str]) -> None:
         self._globs = Globs(include)
         self._patterns = tuple(include)
+        self._candidates = candidates(include)
 
-    def rows(self, read: Callable[[], Iterator[ManifestRow]]) -> Iterator[ManifestRow]:
+    def rows(self, manifest: ManifestReader) -> Iterator[ManifestRow]:
         """Yield the selected rows, each after the directories above it.
 
         A hard link whose file is not selected becomes that file.
-
-        Args:
-            read: Reads the manifest from its start; called twice when there are patterns.
 
         Raises:
             SnapshotUnknown: The patterns select nothing.
         """
         if not self._patterns:
-            yield from read()
+            yield from manifest.rows()
             return
-        orphaned = self._orphaned_links(read())
+        orphaned = self._orphaned_links(manifest)
+        candidates = replace(self._candidates, paths=(*self._candidates.paths, *orphaned))
+        tables = manifest.tables(choice=candidates)
         files: dict[bytes, ManifestRow] = {}
         stands_for: dict[bytes, bytes] = {}
         waiting: list[ManifestRow] = []
+        branch = _Branch(self._globs)
         found = False
-        for row in read():
+        for row in (row for table in tables for row in table_to_rows(table)):
             path = row.entry.path
-            waiting = [one for one in waiting if _is_above(one.entry.path, path)]
+            if waiting:
+                waiting = [one for one in waiting if _is_above(one.entry.path, path)]
             if path in orphaned:
                 files[path] = row
-            if not self._selected(row):
+            if not branch.selects(row.entry):
                 if row.entry.kind is EntryKind.DIRECTORY:
                     waiting.append(row)
                 continue
@@ -55,23 +66,65 @@ class Selection:
                 f"nothing in the snapshot matches {', '.join(self._patterns)}", "Show what there is with 'farshore ls'."
             )
 
-    def _selected(self, row: ManifestRow) -> bool:
-        """Whether the row, or a directory above it, matches."""
-        parts = row.entry.path.split(b"/")
-        for end in range(1, len(parts) + 1):
-            is_directory = end < len(parts) or row.entry.kind is EntryKind.DIRECTORY
-            if parts[0] and self._globs.match(b"/".join(parts[:end]), directory=is_directory):
-                return True
-        return False
-
-    def _orphaned_links(self, rows: Iterator[ManifestRow]) -> set[bytes]:
+    def _orphaned_links(self, manifest: ManifestReader) -> set[bytes]:
+        """Return the files that are left out and have a hard link that is not."""
         targets: set[bytes] = set()
-        for row in rows:
-            if row.entry.kind is EntryKind.HARDLINK and self._selected(row):
-                first = replace(row.entry, path=row.entry.target, kind=EntryKind.FILE)
-                if not self._selected(replace(row, entry=first)):
-                    targets.add(row.entry.target)
+        branch, other = _Branch(self._globs), _Branch(self._globs)
+        for table in manifest.tables(ENTRY_COLUMNS, HardLinks(self._candidates)):
+            for entry in table_to_entries(table):
+                if branch.selects(entry) and not other.selects(replace(entry, path=entry.target, kind=EntryKind.FILE)):
+                    targets.add(entry.target)
         return targets
+
+
+class _Branch:
+    """Tries patterns on entries; what it found of the directories above one serves the next beside it."""
+
+    def __init__(self, globs: Globs) -> None:
+        self._globs = globs
+        self._directory: bytes | None = None
+        self._inside = False
+
+    def selects(self, entry: Entry) -> bool:
+        """Return whether the entry, or a directory above it, matches."""
+        directory, separator, _ = entry.path.rpartition(b"/")
+        if not separator:
+            above = False
+        elif directory == self._directory:
+            above = self._inside
+        else:
+            parts = directory.split(b"/")
+            above = any(self._matches(b"/".join(parts[:end]), directory=True) for end in range(1, len(parts) + 1))
+            self._directory, self._inside = directory, above
+        return above or self._matches(entry.path, directory=entry.kind is EntryKind.DIRECTORY)
+
+    def _matches(self, path: bytes, *, directory: bool) -> bool:
+        return bool(path) and self._globs.match(path, directory=directory)
+
+
+def candidates(patterns: Sequence[str]) -> Candidates:
+    """Return which entries patterns may select: those that hold the text which any match must hold.
+
+    Whatever lies below a match holds the text of its path, too. The directories above plain text at the beginning of a
+    path are candidates by name, because a restore needs them.
+    """
+    alike = [_alike(pattern) for pattern in patterns if pattern.strip("!/") and not pattern.startswith("!")]
+    above = {one.prefix[:at] for one in alike for at in _slashes(one.prefix)}
+    return Candidates(tuple(dict.fromkeys(alike)), (b"", *sorted(above)))
+
+
+def _alike(pattern: str) -> Alike:
+    body = pattern.rstrip("/")
+    prefix = ""
+    if "/" in body:  # it is matched from the root
+        prefix = _SPECIAL.split(body.removeprefix("/"), maxsplit=1)[0]
+    plain = _OPAQUE.split(body, maxsplit=1)[0]
+    text = max(re.split(r"[*?/]", plain), key=len)
+    return Alike(prefix.encode("utf-8", "surrogateescape"), text.encode("utf-8", "surrogateescape"))
+
+
+def _slashes(path: bytes) -> Iterator[int]:
+    return (at for at, byte in enumerate(path) if byte == ord("/"))
 
 
 def _stand_in(row: ManifestRow, files: dict[bytes, ManifestRow], stands_for: dict[bytes, bytes]) -> ManifestRow:
@@ -79,10 +132,10 @@ def _stand_in(row: ManifestRow, files: dict[bytes, ManifestRow], stands_for: dic
     if entry.kind is not EntryKind.HARDLINK or entry.target not in files:
         return row
     if entry.target in stands_for:
-        return replace(row, entry=replace(entry, target=stands_for[entry.target]))
+        return replace(row, entry=entry._replace(target=stands_for[entry.target]))
     stands_for[entry.target] = entry.path
     first = files[entry.target]
-    return replace(first, entry=replace(first.entry, path=entry.path))
+    return replace(first, entry=first.entry._replace(path=entry.path))
 
 
 def _is_above(directory: bytes, path: bytes) -> bool:

@@ -13,7 +13,6 @@ import os
 import pwd
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 
 from farshore import limits
 from farshore.handles import Handle, open_unnoticed
@@ -143,7 +142,7 @@ class MetadataReader:
             page_bytes = _sqlite_page_bytes(above, name) or page_bytes
         if not xattrs and not page_bytes:
             return entry
-        return replace(entry, xattrs=xattrs, page_bytes=page_bytes)
+        return entry._replace(xattrs=xattrs, page_bytes=page_bytes)
 
     def xattrs(self, place: int | bytes, path: bytes, device: int, *, again: bool = False) -> Xattrs:
         """Return every extended attribute we may read, sorted by name. POSIX ACLs are among them.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import IO
 
 import google_crc32c
@@ -209,7 +208,7 @@ class PostgresCapture:
                 yield from self.read_member(path, size)
             yield IN_PLACE_SETTING
 
-        return ContentItem(replace(entry, size=size + len(IN_PLACE_SETTING)), self.failing, with_setting)
+        return ContentItem(entry._replace(size=size + len(IN_PLACE_SETTING)), self.failing, with_setting)
 
     def _tablespace_directory(self, path: bytes, member: TarMember) -> Entry:
         """Return the directory that takes the place of a tablespace's link; its files came in an archive before."""

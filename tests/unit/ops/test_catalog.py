@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,7 +159,7 @@ def test_what_was_added_removed_and_modified(engine: Engine, source: TreeSource)
     source.write(b"d/a", b"longer than before")
     source.file(b"d/new", b"new")
     source.file(b"zz", b"12345")
-    source.nodes[b"l"].entry = replace(source.nodes[b"l"].entry, target=b"elsewhere", ctime_ns=1)
+    source.nodes[b"l"].entry = source.nodes[b"l"].entry._replace(target=b"elsewhere", ctime_ns=1)
     engine.backup(source)
     assert changes(engine) == [
         Change(b"d/a", "modified", EntryKind.FILE, 3, 18),
@@ -177,7 +176,7 @@ def test_what_was_added_removed_and_modified(engine: Engine, source: TreeSource)
 def test_a_change_of_metadata_is_told_as_one(engine: Engine, source: TreeSource, more: dict[str, object]) -> None:
     engine.backup(source)
     node = source.nodes[b"d/a"]
-    node.entry = replace(node.entry, ctime_ns=7, **more)  # type: ignore[arg-type]
+    node.entry = node.entry._replace(ctime_ns=7, **more)  # type: ignore[arg-type]
     engine.backup(source)
     assert changes(engine) == [Change(b"d/a", "metadata", EntryKind.FILE, 3, 3)]
 

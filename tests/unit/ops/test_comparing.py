@@ -34,7 +34,7 @@ def row(number: int, *, chunks: Sequence[int] = (), **more: object) -> ManifestR
         f"{number:06}".encode(), EntryKind.FILE, size=number, mtime_ns=OLD_NS, ctime_ns=OLD_NS, inode=number, device=1
     )
     extents = encode_extents([Extent(HOLE if one < 0 else chunk(one), 0, 1) for one in chunks])
-    return ManifestRow(replace(entry, **more), extents=extents)  # type: ignore[arg-type]
+    return ManifestRow(entry._replace(**more), extents=extents)  # type: ignore[arg-type]
 
 
 def previous(rows: Sequence[ManifestRow], index: ChunkIndex) -> PreviousManifest:
@@ -78,7 +78,7 @@ def test_entries_that_stand_together_are_one_slice() -> None:
 def test_what_is_new_or_changed_or_gone_parts_the_slices() -> None:
     rows = [row(number) for number in range(0, 20, 2)]
     now = [one.entry for one in rows]
-    now[3] = replace(now[3], mtime_ns=5)
+    now[3] = now[3]._replace(mtime_ns=5)
     now.insert(5, row(9).entry)
     del now[7]
     slices, changed = compare(rows, now, index_of([]))
@@ -105,7 +105,7 @@ def test_slices_do_not_span_row_groups() -> None:
 )  # fmt: skip
 def test_any_difference_of_identity_is_a_change(more: dict[str, object]) -> None:
     rows = [row(1)]
-    assert compare(rows, [replace(rows[0].entry, **more)], index_of([]))[1] == [b"000001"]  # type: ignore[arg-type]
+    assert compare(rows, [rows[0].entry._replace(**more)], index_of([]))[1] == [b"000001"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -114,13 +114,13 @@ def test_any_difference_of_identity_is_a_change(more: dict[str, object]) -> None
 def test_what_a_walk_may_not_know_is_no_difference(more: dict[str, object]) -> None:
     """A change of mode, owner or attributes moves the ctime, so it need not be compared."""
     rows = [row(1)]
-    assert compare(rows, [replace(rows[0].entry, **more)], index_of([]))[1] == []  # type: ignore[arg-type]
+    assert compare(rows, [rows[0].entry._replace(**more)], index_of([]))[1] == []  # type: ignore[arg-type]
 
 
 def test_large_numbers_are_compared_as_they_are_stored() -> None:
     rows = [row(1, inode=(1 << 64) - 1, device=1 << 63)]
     assert compare(rows, [rows[0].entry], index_of([]))[1] == []
-    assert compare(rows, [replace(rows[0].entry, inode=(1 << 64) - 2)], index_of([]))[1] == [b"000001"]
+    assert compare(rows, [rows[0].entry._replace(inode=(1 << 64) - 2)], index_of([]))[1] == [b"000001"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_slice_knows_its_chunks_files_and_pages() -> None:
 def test_a_match_gives_its_row() -> None:
     rows = [row(number, chunks=[number]) for number in range(4)]
     before = previous(rows, index_of(range(4)))
-    match = before.match(replace(rows[2].entry, size=77))
+    match = before.match(rows[2].entry._replace(size=77))
     assert match is not None
     assert not match.unchanged
     assert match.row() == rows[2]
@@ -179,7 +179,7 @@ def test_a_match_gives_its_row() -> None:
 
 def test_order_is_that_of_a_walk() -> None:
     walk = [b"", b"a", b"a/b", b"a/b/c", b"a-b", b"b"]
-    rows = [ManifestRow(replace(row(0).entry, path=path)) for path in walk]
+    rows = [ManifestRow(row(0).entry._replace(path=path)) for path in walk]
     assert compare(rows, [one.entry for one in rows], index_of([]))[1] == []
 
 

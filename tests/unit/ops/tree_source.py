@@ -69,8 +69,8 @@ class TreeSource:
     def link(self, path: bytes, first: bytes) -> None:
         """Give a file one more name."""
         node = self.nodes[first]
-        entry = replace(node.entry, path=path, kind=EntryKind.HARDLINK, target=first, links=2)
-        node.entry = replace(node.entry, links=2)
+        entry = node.entry._replace(path=path, kind=EntryKind.HARDLINK, target=first, links=2)
+        node.entry = node.entry._replace(links=2)
         self.nodes[path] = replace(node, entry=entry)
 
     def write(self, path: bytes, *pieces: bytes | int) -> None:
@@ -81,7 +81,7 @@ class TreeSource:
 
     def touch(self, path: bytes) -> None:
         now = int(self.clock.now_utc().timestamp() * NS)
-        self.nodes[path].entry = replace(self.nodes[path].entry, mtime_ns=now, ctime_ns=now)
+        self.nodes[path].entry = self.nodes[path].entry._replace(mtime_ns=now, ctime_ns=now)
 
     def remove(self, *paths: bytes) -> None:
         for path in paths:
@@ -106,12 +106,12 @@ class TreeSource:
     def put(self, entry: Entry, **more: object) -> None:
         now = int(self.clock.now_utc().timestamp() * NS)
         self.inode += 1
-        made = replace(entry, uid=os.getuid(), gid=os.getgid(), mtime_ns=now, ctime_ns=now, inode=self.inode, device=7)
-        self.nodes[entry.path] = Node(replace(made, **more))  # type: ignore[arg-type]
+        made = entry._replace(uid=os.getuid(), gid=os.getgid(), mtime_ns=now, ctime_ns=now, inode=self.inode, device=7)
+        self.nodes[entry.path] = Node(made._replace(**more))  # type: ignore[arg-type]
 
     def _resize(self, path: bytes) -> None:
         node = self.nodes[path]
-        node.entry = replace(node.entry, size=node.size)
+        node.entry = node.entry._replace(size=node.size)
 
     # --- the contract ------------------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class TreeItem:
 
     @property
     def stat_entry(self) -> Entry:
-        return replace(self.entry, xattrs=(), page_bytes=0)
+        return self.entry._replace(xattrs=(), page_bytes=0)
 
     def open(self) -> Content:
         self._source.before_read(self._path)
@@ -201,7 +201,7 @@ class TreeContent:
         if self._node.changes:
             self._node.changes -= 1
             raise SourceChanged(f"{self._entry.path!r} changed while it was read")
-        return replace(self._entry, size=self._bytes)
+        return self._entry._replace(size=self._bytes)
 
 
 def blocks(data: bytes, page_bytes: int, changed: Sequence[int], fresh: Callable[[int], bytes]) -> bytes:

@@ -9,7 +9,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,17 +26,17 @@ SECRET = "not to be touched"
 
 
 def directory(path: bytes, mode: int = 0o755, **facts: object) -> Entry:
-    return replace(Entry(path, EntryKind.DIRECTORY, mode, UID, GID, mtime_ns=1_000), **facts)  # type: ignore[arg-type]
+    return Entry(path, EntryKind.DIRECTORY, mode, UID, GID, mtime_ns=1_000)._replace(**facts)  # type: ignore[arg-type]
 
 
 def file(path: bytes, size: int = 0, mode: int = 0o644, **facts: object) -> Entry:
     entry = Entry(path, EntryKind.FILE, mode, UID, GID, size=size, mtime_ns=2_000)
-    return replace(entry, **facts)  # type: ignore[arg-type]
+    return entry._replace(**facts)  # type: ignore[arg-type]
 
 
 def other(path: bytes, kind: EntryKind, target: bytes = b"", **facts: object) -> Entry:
     entry = Entry(path, kind, 0o600, UID, GID, mtime_ns=3_000, target=target)
-    return replace(entry, **facts)  # type: ignore[arg-type]
+    return entry._replace(**facts)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -187,7 +186,7 @@ def test_directories_closed_to_their_owner_are_settled_deepest_first(place: Path
         target = DirectoryTarget(path=place, clock=SystemClock())
         target.begin()
         for path in (b"", b"a", b"a/b", b"a/b/c"):
-            target.make(replace(directory(path, 0o000, mtime_ns=5), uid=os.geteuid(), gid=os.getegid()))
+            target.make(directory(path, 0o000, mtime_ns=5)._replace(uid=os.geteuid(), gid=os.getegid()))
         target.finish()
         assert target.problems() == []
 
