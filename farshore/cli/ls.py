@@ -49,7 +49,7 @@ def execute(invocation: Invocation) -> int:
     under = os.fsencode(arguments.path).strip(b"/")
     with open_repository(config, need=Need.READ, replica=arguments.replica, clock=invocation.clock) as repository:
         snapshot = resolve_snapshot(repository, arguments.snapshot)
-        entries = iterate_entries(repository, snapshot, under)
+        entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)
         first = next(entries, None)
         if first is None and under:
             raise SnapshotUnknown(

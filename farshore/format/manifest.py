@@ -7,15 +7,18 @@ so memory does not grow with the number of entries.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from farshore import limits
 from farshore.errors import FeatureMissing, ObjectCorrupt
+from farshore.format import choosing, columns
+from farshore.format.choosing import Choice
 from farshore.model import Entry, EntryKind
 
 File = IO[bytes] | io.RawIOBase
@@ -86,7 +89,7 @@ def signed(value: int) -> int:
 def rows_to_table(rows: Sequence[ManifestRow]) -> pa.Table:
     """Return the rows as a table of `SCHEMA`."""
     entries = [row.entry for row in rows]
-    columns: list[list[Any]] = [
+    values: list[list[Any]] = [
         [e.path for e in entries],
         [display_path(e.path) for e in entries],
         [str(e.kind) for e in entries],
@@ -109,39 +112,45 @@ def rows_to_table(rows: Sequence[ManifestRow]) -> pa.Table:
         [row.extents for row in rows],
         [row.state for row in rows],
     ]
-    arrays = [pa.array(values, type=item.type) for values, item in zip(columns, SCHEMA, strict=True)]
+    arrays = [pa.array(column, type=item.type) for column, item in zip(values, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
     """Yield the rows of a table of `SCHEMA`."""
-    columns = [table.column(name).to_pylist() for name in SCHEMA.names]
-    for values in zip(*columns, strict=True):
-        row = dict(zip(SCHEMA.names, values, strict=True))
-        yield ManifestRow(
-            entry=Entry(
-                path=row["path"],
-                kind=_kind(row["kind"]),
-                mode=row["mode"],
-                uid=row["uid"],
-                gid=row["gid"],
-                user=row["user"],
-                group=row["group"],
-                size=row["size"],
-                mtime_ns=row["mtime_ns"],
-                ctime_ns=row["ctime_ns"],
-                inode=row["inode"] % _WRAP,
-                device=row["device"] % _WRAP,
-                rdev=row["rdev"] % _WRAP,
-                links=row["links"],
-                target=row["target"],
-                xattrs=tuple((pair["name"], pair["value"]) for pair in row["xattrs"] or ()),
-                page_bytes=row["page_bytes"],
-            ),
-            content_hash=row["content_hash"],
-            extents=row["extents"],
-            state=row["state"],
-        )
+    return map(
+        ManifestRow,
+        table_to_entries(table),
+        columns.binaries(table.column("content_hash")),
+        columns.binaries(table.column("extents")),
+        _texts(table.column("state")),
+    )
+
+
+def table_to_entries(table: pa.Table) -> Iterator[Entry]:
+    """Yield the entries of a table of `ENTRY_COLUMNS`, or more."""
+    values = (_VALUES[name](table.column(name)) for name in ENTRY_COLUMNS)
+    return map(Entry, *values)
+
+
+def kinds(column: pa.ChunkedArray) -> list[EntryKind]:
+    """Return the kinds of a column of them.
+
+    Raises:
+        FeatureMissing: There is one that this Farshore does not know.
+    """
+    distinct, rows = columns.texts(column)
+    known = [_kind(text) for text in distinct]
+    return [known[row] for row in rows]
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    distinct, rows = columns.texts(column)
+    return [distinct[row] for row in rows]
+
+
+def _unsigned(column: pa.ChunkedArray) -> list[int]:
+    return columns.integers(column, unsigned=True)
 
 
 def _kind(text: str) -> EntryKind:
@@ -149,6 +158,28 @@ def _kind(text: str) -> EntryKind:
         return EntryKind(text)
     except ValueError as error:
         raise FeatureMissing(f"a manifest has an entry of kind {text!r}, which this Farshore does not know") from error
+
+
+_VALUES: Mapping[str, Callable[[pa.ChunkedArray], Sequence[Any]]] = {  # the fields of `Entry`, in their order
+    "path": columns.binaries,
+    "kind": kinds,
+    "mode": columns.integers,
+    "uid": columns.integers,
+    "gid": columns.integers,
+    "user": _texts,
+    "group": _texts,
+    "size": columns.integers,
+    "mtime_ns": columns.integers,
+    "ctime_ns": columns.integers,
+    "inode": _unsigned,
+    "device": _unsigned,
+    "rdev": _unsigned,
+    "links": columns.integers,
+    "target": columns.binaries,
+    "xattrs": columns.pairs,
+    "page_bytes": columns.integers,
+}
+ENTRY_COLUMNS = tuple(_VALUES)
 
 
 class ManifestWriter:
@@ -180,7 +211,7 @@ class ManifestWriter:
 
     def close(self) -> None:
         """Write what is pending and the Parquet footer. The sink stays open."""
-        self._flush()
+        self._flush(last=True)
         self._writer.close()
 
     def _grow(self, count: int) -> None:
@@ -194,13 +225,17 @@ class ManifestWriter:
             self._tables.append(rows_to_table(self._rows))
             self._rows = []
 
-    def _flush(self) -> None:
+    def _flush(self, *, last: bool = False) -> None:
+        """Write whole row groups and keep the rest: small groups of one snapshot would be there in all later ones."""
         self._close_rows()
-        if self._tables:
-            table = pa.concat_tables(self._tables)
-            self._writer.write_table(table, row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
-        self._tables = []
-        self._pending = 0
+        if not self._tables:
+            return
+        table = pa.concat_tables(self._tables)
+        rest = 0 if last else table.num_rows % limits.MANIFEST_ROWS_PER_GROUP
+        full = table.num_rows - rest
+        self._writer.write_table(table.slice(0, full), row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
+        self._tables = [table.slice(full)] if rest else []
+        self._pending = rest
 
 
 class ManifestReader:
@@ -213,21 +248,43 @@ class ManifestReader:
             raise ObjectCorrupt(f"a manifest is not readable Parquet: {error}") from error
         if set(SCHEMA.names) - set(self._file.schema_arrow.names):
             raise ObjectCorrupt("a manifest lacks columns")
+        leaves = self._file.metadata.schema
+        self._path_column = [leaves.column(at).path for at in range(len(leaves))].index("path")
         self.entries: int = self._file.metadata.num_rows
 
-    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield each row group as a table, with all columns or only those named."""
-        names = list(columns or SCHEMA.names)
+    def tables(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> Iterator[pa.Table]:
+        """Yield each row group as a table, with all columns or only those named.
+
+        Args:
+            choice: Only these rows; a row group with none of them is not yielded, and if its paths tell, not read.
+        """
+        chosen = list(names or SCHEMA.names)
         for group in range(self._file.num_row_groups):
-            try:
-                yield self._file.read_row_group(group, columns=names, use_threads=False).combine_chunks()
-            except (pa.ArrowException, OSError) as error:
-                raise ObjectCorrupt(f"a manifest is damaged in row group {group}: {error}") from error
+            if choice is None:
+                yield self._read(group, chosen)
+                continue
+            if not self._may_hold(group, choice):
+                continue
+            mask = choice.rows(self._read(group, choosing.COLUMNS))
+            if pc.any(mask).as_py():
+                yield self._read(group, chosen).filter(mask).combine_chunks()
 
     def rows(self) -> Iterator[ManifestRow]:
         """Yield every row in manifest order."""
         for table in self.tables():
             yield from table_to_rows(table)
+
+    def _may_hold(self, group: int, choice: Choice) -> bool:
+        statistics = self._file.metadata.row_group(group).column(self._path_column).statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
+        return choice.within(statistics.min, statistics.max)
+
+    def _read(self, group: int, names: Sequence[str]) -> pa.Table:
+        try:
+            return self._file.read_row_group(group, columns=list(names), use_threads=False).combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            raise ObjectCorrupt(f"a manifest is damaged in row group {group}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

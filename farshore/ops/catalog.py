@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from farshore.errors import FarshoreError, ObjectNotFound, SnapshotUnknown, UserError
-from farshore.format.manifest import ManifestReader, ManifestRow, sort_key
+from farshore.format.choosing import Subtree
+from farshore.format.differing import diff_manifests
+from farshore.format.manifest import ENTRY_COLUMNS, ManifestReader, ManifestRow, table_to_entries
 from farshore.format.records import Commit
-from farshore.model import Change, Entry, EntryKind, SnapshotInfo
+from farshore.model import Change, Entry, SnapshotInfo
 from farshore.ops.base_snapshot import open_manifest, read_data_key
 from farshore.ops.snapshots import find_commit
 from farshore.repository.repository import Replica, Repository
@@ -43,18 +45,24 @@ def holders_of(repository: Repository, snapshot: SnapshotInfo) -> list[Replica]:
     return listed + [replica for replica in repository.replicas.values() if replica not in listed]
 
 
-def iterate_entries(repository: Repository, snapshot: SnapshotInfo, path: bytes = b"") -> Iterator[Entry]:
-    """Yield the entries at and below a path, in manifest order.
+def iterate_entries(
+    repository: Repository, snapshot: SnapshotInfo, path: bytes = b"", *, recursive: bool = True
+) -> Iterator[Entry]:
+    """Yield the entry at a path and those below it, in manifest order; row groups that hold none are not read.
+
+    Args:
+        recursive: Everything below; else only what is right below.
 
     Raises:
         SnapshotUnknown: The snapshot has no such path.
     """
     wanted = path.strip(b"/")
+    commit = find_commit(repository, snapshot)
+    manifest = open_snapshot(repository, commit, holders_of(repository, snapshot))
     found = False
-    for row in iterate_rows(repository, snapshot):
-        if not wanted or row.entry.path == wanted or row.entry.path.startswith(wanted + b"/"):
-            found = True
-            yield row.entry
+    for table in manifest.tables(ENTRY_COLUMNS, Subtree(wanted, recursive=recursive)):
+        found = True
+        yield from table_to_entries(table)
     if not found:
         shown = wanted.decode("utf-8", "backslashreplace")
         raise SnapshotUnknown(
@@ -63,31 +71,8 @@ def iterate_entries(repository: Repository, snapshot: SnapshotInfo, path: bytes 
 
 
 def diff_snapshots(repository: Repository, before: SnapshotInfo, after: SnapshotInfo) -> Iterator[Change]:
-    """Yield what differs, in manifest order: a merge of two sorted streams in constant memory."""
-    old, new = iterate_rows(repository, before), iterate_rows(repository, after)
-    left, right = next(old, None), next(new, None)
-    while left is not None or right is not None:
-        left_key = sort_key(left.entry.path) if left else None
-        right_key = sort_key(right.entry.path) if right else None
-        if right is None or (left_key is not None and right_key is not None and left_key < right_key):
-            if left is not None:
-                yield Change(left.entry.path, "removed", left.entry.kind, left.entry.size, 0)
-            left = next(old, None)
-        elif left is None or (left_key is not None and right_key is not None and left_key > right_key):
-            yield Change(right.entry.path, "added", right.entry.kind, 0, right.entry.size)
-            right = next(new, None)
-        else:
-            change = _compare(left, right)
-            if change:
-                yield Change(right.entry.path, change, right.entry.kind, left.entry.size, right.entry.size)
-            left, right = next(old, None), next(new, None)
-
-
-def _compare(left: ManifestRow, right: ManifestRow) -> str:
-    a, b = left.entry, right.entry
-    content = (left.content_hash, a.target, a.rdev) != (right.content_hash, b.target, b.rdev)
-    if a.kind is not b.kind or content:
-        return "modified"
-    time = a.mtime_ns != b.mtime_ns and a.kind is not EntryKind.DIRECTORY  # a directory's time follows its content
-    owner = (a.mode, a.uid, a.gid, a.xattrs) != (b.mode, b.uid, b.gid, b.xattrs)
-    return "metadata" if time or owner else ""
+    """Yield what differs, in manifest order, in memory that does not grow with the snapshots."""
+    old, new = (
+        open_snapshot(repository, find_commit(repository, one), holders_of(repository, one)) for one in (before, after)
+    )
+    yield from diff_manifests(old, new)

@@ -88,7 +88,7 @@ def _restore(
     total = commit.counts.bytes_total if not include else 0
     changing: list[Problem] = []
     try:
-        rows = _watch(Selection(include).rows(manifest.rows), changing)
+        rows = _watch(Selection(include).rows(manifest), changing)
         for window in _ahead(plan_windows(rows, index), fetcher):
             writer.write(window)
             progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))

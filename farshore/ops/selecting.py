@@ -13,7 +13,7 @@ from dataclasses import replace
 from farshore.errors import SnapshotUnknown
 from farshore.format.choosing import Alike, Candidates, HardLinks
 from farshore.format.manifest import ENTRY_COLUMNS, ManifestReader, ManifestRow, table_to_entries, table_to_rows
-from farshore.model import Entry, EntryKind
+from farshore.model import EntryKind
 from farshore.sources.posix_globs import Globs
 
 _SPECIAL = re.compile(r"[*?\[\\]")
@@ -53,7 +53,7 @@ class Selection:
                 waiting = [one for one in waiting if _is_above(one.entry.path, path)]
             if path in orphaned:
                 files[path] = row
-            if not branch.selects(row.entry):
+            if not branch.selects(path, directory=row.entry.kind is EntryKind.DIRECTORY):
                 if row.entry.kind is EntryKind.DIRECTORY:
                     waiting.append(row)
                 continue
@@ -72,7 +72,8 @@ class Selection:
         branch, other = _Branch(self._globs), _Branch(self._globs)
         for table in manifest.tables(ENTRY_COLUMNS, HardLinks(self._candidates)):
             for entry in table_to_entries(table):
-                if branch.selects(entry) and not other.selects(replace(entry, path=entry.target, kind=EntryKind.FILE)):
+                selected = branch.selects(entry.path, directory=False)
+                if selected and not other.selects(entry.target, directory=False):
                     targets.add(entry.target)
         return targets
 
@@ -82,21 +83,18 @@ class _Branch:
 
     def __init__(self, globs: Globs) -> None:
         self._globs = globs
-        self._directory: bytes | None = None
+        self._above: bytes | None = None
         self._inside = False
 
-    def selects(self, entry: Entry) -> bool:
-        """Return whether the entry, or a directory above it, matches."""
-        directory, separator, _ = entry.path.rpartition(b"/")
-        if not separator:
-            above = False
-        elif directory == self._directory:
-            above = self._inside
-        else:
-            parts = directory.split(b"/")
-            above = any(self._matches(b"/".join(parts[:end]), directory=True) for end in range(1, len(parts) + 1))
-            self._directory, self._inside = directory, above
-        return above or self._matches(entry.path, directory=entry.kind is EntryKind.DIRECTORY)
+    def selects(self, path: bytes, *, directory: bool) -> bool:
+        """Return whether an entry, or a directory above it, matches."""
+        above, separator, _ = path.rpartition(b"/")
+        if separator and above != self._above:
+            names = above.split(b"/")
+            levels = (b"/".join(names[:end]) for end in range(1, len(names) + 1))
+            self._inside = any(self._matches(level, directory=True) for level in levels)
+            self._above = above
+        return (bool(separator) and self._inside) or self._matches(path, directory=directory)
 
     def _matches(self, path: bytes, *, directory: bool) -> bool:
         return bool(path) and self._globs.match(path, directory=directory)

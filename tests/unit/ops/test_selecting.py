@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
 
 import pytest
 
 from farshore.errors import SnapshotUnknown
-from farshore.format.manifest import ManifestRow, sort_key
+from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
 from farshore.ops.selecting import Selection
 
@@ -22,11 +22,17 @@ def link(path: bytes, target: bytes) -> ManifestRow:
     return ManifestRow(Entry(path, EntryKind.HARDLINK, target=target))
 
 
-def select(*patterns: str, among: list[ManifestRow] | None = None) -> list[ManifestRow]:
-    def read() -> Iterator[ManifestRow]:
-        return iter(rows() if among is None else among)
+def manifest(among: list[ManifestRow]) -> ManifestReader:
+    file = io.BytesIO()
+    writer = ManifestWriter(file)
+    for row in among:
+        writer.add(row)
+    writer.close()
+    return ManifestReader(io.BytesIO(file.getvalue()))
 
-    return list(Selection(patterns).rows(read))
+
+def select(*patterns: str, among: list[ManifestRow] | None = None) -> list[ManifestRow]:
+    return list(Selection(patterns).rows(manifest(rows() if among is None else among)))
 
 
 def paths(*patterns: str) -> list[bytes]:

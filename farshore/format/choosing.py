@@ -1,0 +1,106 @@
+"""Which rows of a manifest are wanted, decided a row group at a time; before it is read, by the paths it may hold.
+
+Pure. Statistics of a row group are its first and last path in the order of bytes, which is not the order of the
+manifest: they bound the paths and tell nothing of what comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from farshore.format.columns import whole
+from farshore.model import EntryKind
+
+COLUMNS = ("path", "kind")
+
+
+class Choice(Protocol):
+    """Rows that are wanted. Pure."""
+
+    def within(self, low: bytes, high: bytes) -> bool:
+        """Return whether a wanted path may lie from `low` to `high`, in the order of bytes."""
+        ...
+
+    def rows(self, table: pa.Table) -> pa.BooleanArray:
+        """Return for each row of a table of `COLUMNS` whether it is wanted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subtree:
+    """The entry at a path and those below it, or only those right below. The empty path is the root."""
+
+    path: bytes
+    recursive: bool = True
+
+    def within(self, low: bytes, high: bytes) -> bool:
+        """Return whether a wanted path may lie from `low` to `high`."""
+        return _may_begin(self.path, low, high)
+
+    def rows(self, table: pa.Table) -> pa.BooleanArray:
+        """Return for each row whether it is wanted."""
+        paths = whole(table.column("path"))
+        chosen = pc.equal(paths, pa.scalar(self.path, pa.binary()))
+        below = pc.starts_with(paths, pattern=self.path + b"/") if self.path else pc.invert(chosen)
+        if not self.recursive:
+            depth = self.path.count(b"/") + 1 if self.path else 0
+            below = pc.and_(below, pc.equal(pc.count_substring(paths, pattern=b"/"), depth))
+        return pc.or_(chosen, below)
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Entries whose path begins with `prefix` and holds `text` somewhere; directories need not hold it."""
+
+    prefix: bytes
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What patterns may select, as far as plain text of theirs tells; and some paths besides."""
+
+    alike: Sequence[Alike]
+    paths: Sequence[bytes] = ()
+
+    def within(self, low: bytes, high: bytes) -> bool:
+        """Return whether a wanted path may lie from `low` to `high`."""
+        return any(_may_begin(one.prefix, low, high) for one in self.alike) or any(
+            low <= path <= high for path in self.paths
+        )
+
+    def rows(self, table: pa.Table) -> pa.BooleanArray:
+        """Return for each row whether it is wanted."""
+        paths = whole(table.column("path"))
+        chosen = pc.is_in(paths, value_set=pa.array(self.paths, pa.binary()))
+        directories = pc.equal(whole(table.column("kind")), str(EntryKind.DIRECTORY))
+        for one in self.alike:
+            holds = pc.or_(directories, pc.match_substring(paths, pattern=one.text))
+            chosen = pc.or_(chosen, pc.and_(pc.starts_with(paths, pattern=one.prefix), holds))
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class HardLinks:
+    """Those of another choice that are hard links."""
+
+    among: Choice
+
+    def within(self, low: bytes, high: bytes) -> bool:
+        """Return whether a wanted path may lie from `low` to `high`."""
+        return self.among.within(low, high)
+
+    def rows(self, table: pa.Table) -> pa.BooleanArray:
+        """Return for each row whether it is wanted."""
+        links = pc.equal(whole(table.column("kind")), str(EntryKind.HARDLINK))
+        return pc.and_(links, self.among.rows(table)) if pc.any(links).as_py() else links
+
+
+def _may_begin(prefix: bytes, low: bytes, high: bytes) -> bool:
+    """Whether a path that begins with `prefix` may lie from `low` to `high`."""
+    return high >= prefix and low[: len(prefix)] <= prefix

@@ -1,0 +1,133 @@
+"""How two manifests differ: stretches of both are joined by path, and rows become Python values only where they differ.
+
+Pure. Works on one row group of each at a time, whatever the size of the manifests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from farshore.format.columns import whole
+from farshore.format.manifest import ManifestReader, kinds, sort_key
+from farshore.model import Change, EntryKind
+
+_CONTENT = ("kind", "content_hash", "target", "rdev")
+_METADATA = ("mode", "uid", "gid")
+_COLUMNS = ("path", "size", "mtime_ns", "xattrs", *_CONTENT, *_METADATA)
+_Joined = list[tuple[bytes, Change]]  # with the key by which paths are ordered
+
+
+def diff_manifests(before: ManifestReader, after: ManifestReader) -> Iterator[Change]:
+    """Yield what was added, removed or changed, in manifest order."""
+    old, new = _Stretch(before), _Stretch(after)
+    while old.fill() | new.fill():
+        ends = [one.last_key() for one in (old, new) if not one.empty]
+        found = _join(old.take(min(ends)), new.take(min(ends)))
+        yield from (change for _, change in sorted(found, key=lambda pair: pair[0]))
+
+
+class _Stretch:
+    """What is left of one row group of a manifest."""
+
+    def __init__(self, manifest: ManifestReader) -> None:
+        self._tables = manifest.tables(_COLUMNS)
+        self._table: pa.Table | None = None
+
+    @property
+    def empty(self) -> bool:
+        return self._table is None or not self._table.num_rows
+
+    def fill(self) -> bool:
+        """Read the next row group when this one is used up; return whether there is something left."""
+        while self.empty:
+            self._table = next(self._tables, None)
+            if self._table is None:
+                return False
+        return True
+
+    def last_key(self) -> bytes:
+        """Return the key of the last path."""
+        return self._key(self._rows() - 1)
+
+    def take(self, end: bytes) -> pa.Table | None:
+        """Return and drop the rows up to a key, which is in order, so it is found by halving."""
+        if self._table is None or self.empty:
+            return None
+        low, high = 0, self._rows()
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self._key(middle) <= end else (low, middle)
+        taken, self._table = self._table.slice(0, low), self._table.slice(low)
+        return taken
+
+    def _rows(self) -> int:
+        return int(self._table.num_rows) if self._table is not None else 0
+
+    def _key(self, row: int) -> bytes:
+        return sort_key(self._table.column("path")[row].as_py()) if self._table is not None else b""
+
+
+def _join(old: pa.Table | None, new: pa.Table | None) -> _Joined:
+    if old is None or new is None:
+        return [*_whole_rows(old, "removed"), *_whole_rows(new, "added")]
+    old_paths, new_paths = whole(old.column("path")), whole(new.column("path"))
+    if old_paths.equals(new_paths):
+        return _compare(old, new)
+    places = pc.index_in(new_paths, value_set=old_paths)
+    common = pc.is_valid(places)
+    removed = pc.invert(pc.is_in(old_paths, value_set=new_paths))
+    return [
+        *_compare(old.take(pc.drop_null(places)), new.filter(common)),
+        *_whole_rows(old.filter(removed), "removed"),
+        *_whole_rows(new.filter(pc.invert(common)), "added"),
+    ]
+
+
+def _compare(old: pa.Table, new: pa.Table) -> _Joined:
+    """Return what changed in rows that stand for the same paths."""
+    content = _unlike(old, new, _CONTENT)
+    times = pc.not_equal(whole(old.column("mtime_ns")), whole(new.column("mtime_ns")))
+    directories = pc.equal(whole(new.column("kind")), str(EntryKind.DIRECTORY))
+    times = pc.and_not(times, directories)  # a directory's time follows its content
+    metadata = pc.or_(pc.or_(times, _unlike(old, new, _METADATA)), _unlike_xattrs(old, new))
+    changed = pc.or_(content, metadata)
+    if not pc.any(changed).as_py():
+        return []
+    told = pc.if_else(content, "modified", "metadata").filter(changed).to_pylist()
+    old, new = old.filter(changed), new.filter(changed)
+    rows = zip(new["path"].to_pylist(), told, kinds(new["kind"]), _sizes(old), _sizes(new), strict=True)
+    return [(sort_key(row[0]), Change(*row)) for row in rows]
+
+
+def _unlike(old: pa.Table, new: pa.Table, names: tuple[str, ...]) -> pa.Array:
+    masks = [pc.not_equal(whole(old.column(name)), whole(new.column(name))) for name in names]
+    joined = masks[0]
+    for mask in masks[1:]:
+        joined = pc.or_(joined, mask)
+    return joined
+
+
+def _unlike_xattrs(old: pa.Table, new: pa.Table) -> pa.Array:
+    """Compare attributes, which Arrow cannot: in Python, where either side has some."""
+    left, right = whole(old.column("xattrs")), whole(new.column("xattrs"))
+    if left.equals(right):
+        return pa.array([False] * len(left), pa.bool_())
+    pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
+    return pa.array([(a or []) != (b or []) for a, b in pairs], pa.bool_())
+
+
+def _whole_rows(table: pa.Table | None, change: str) -> _Joined:
+    if table is None or not table.num_rows:
+        return []
+    sizes, zeros = _sizes(table), [0] * table.num_rows
+    before, after = (sizes, zeros) if change == "removed" else (zeros, sizes)
+    rows = zip(table["path"].to_pylist(), kinds(table["kind"]), before, after, strict=True)
+    return [(sort_key(path), Change(path, change, kind, *two)) for path, kind, *two in rows]
+
+
+def _sizes(table: pa.Table) -> list[Any]:
+    return table.column("size").to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
