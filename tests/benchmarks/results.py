@@ -1,0 +1,91 @@
+"""Raw results of a bench as frozen values, and their JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.dataset import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One step of one tool on one dataset in one round."""
+
+    round: int
+    tool: str
+    dataset: str
+    step: str
+    wall_s: float
+    user_s: float
+    system_s: float
+    memory_peak_bytes: int
+    bytes_stored: int  # by the repository afterwards, over all its replicas
+    requests: Mapping[str, int] = field(default_factory=dict)  # by verb, where they can be counted
+
+    @property
+    def cpu_s(self) -> float:
+        return self.user_s + self.system_s
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What it ran on."""
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    file_system: str
+    kernel: str
+    python: str
+    date: str  # of the day
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that a bench measured."""
+
+    machine: Machine
+    facts: Facts
+    versions: Mapping[str, str]  # by tool
+    runs: tuple[Run, ...]
+
+    def of(self, tool: str, dataset: str, step: str) -> list[Run]:
+        """Return the runs of one cell, by round."""
+        return [run for run in self.runs if (run.tool, run.dataset, run.step) == (tool, dataset, step)]
+
+    def median(self, tool: str, dataset: str, step: str, figure: Callable[[Run], float]) -> float | None:
+        """Return the median of a figure over the rounds, or nothing where nothing was measured."""
+        runs = self.of(tool, dataset, step)
+        return statistics.median(map(figure, runs)) if runs else None
+
+    def ratio(self, tool: str, other: str, dataset: str, step: str, figure: Callable[[Run], float]) -> float | None:
+        """Return the median over the rounds of (tool / other): rounds lie close in time, so drift cancels out."""
+        ours = {run.round: figure(run) for run in self.of(tool, dataset, step)}
+        theirs = {run.round: figure(run) for run in self.of(other, dataset, step)}
+        both = [ours[number] / theirs[number] for number in ours.keys() & theirs.keys() if theirs[number]]
+        return statistics.median(both) if both else None
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Write them as JSON, replacing the file whole."""
+    staged = path.with_suffix(".new")
+    staged.write_text(json.dumps(dataclasses.asdict(results), indent=1) + "\n")
+    staged.replace(path)
+
+
+def read_results(path: Path) -> Results:
+    """Return what `write_results` wrote."""
+    raw: dict[str, Any] = json.loads(path.read_text())
+    runs: Sequence[dict[str, Any]] = raw["runs"]
+    return Results(
+        machine=Machine(**raw["machine"]),
+        facts=Facts(**raw["facts"]),
+        versions=raw["versions"],
+        runs=tuple(Run(**run) for run in runs),
+    )

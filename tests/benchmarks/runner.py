@@ -1,0 +1,127 @@
+"""Run the tools in turn: each one's whole story on one dataset, then the next tool's, and all of it again each round.
+
+Every other round goes through the tools backwards, so that a machine that drifts hits all of them alike.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.compare import differences
+from tests.benchmarks.dataset import Data
+from tests.benchmarks.measuring import BenchFailed, measure
+from tests.benchmarks.results import Run
+from tests.benchmarks.s3_server import CountingS3
+from tests.benchmarks.tools import BACKUPS, CHANGED, FIRST, RESTORE, STEPS, UNCHANGED, VERIFY, Setting, Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run."""
+
+    tools: Sequence[Tool]
+    datasets: Sequence[str]
+    steps: frozenset[str]
+    rounds: int
+
+
+def run_plan(plan: Plan, data: Data, work: Path, *, say: Callable[[str], None], keep: Callable[[Run], None]) -> None:
+    """Run all of a plan below `work`, handing each run to `keep`; what tools left there is removed at the end.
+
+    Raises:
+        BenchFailed: A tool failed, or restored something else than was backed up.
+    """
+    for number in range(plan.rounds):
+        for dataset in plan.datasets:
+            tools = [tool for tool in plan.tools if dataset in tool.datasets]
+            for tool in tools if number % 2 == 0 else reversed(tools):
+                for run in _run_story(tool, dataset, plan, data, work, number):
+                    say(_told(run, number, plan.rounds))
+                    keep(run)
+
+
+def planned_steps(tool: Tool, dataset: str, chosen: frozenset[str]) -> list[str]:
+    """Return the steps of a tool's story in order, with the first backup where the others need one."""
+    possible = [step for step in STEPS if step in tool.steps and (step != CHANGED or dataset == "image")]
+    if chosen & {UNCHANGED, CHANGED, VERIFY, RESTORE}:
+        chosen |= {FIRST}
+    return [step for step in possible if step in chosen]
+
+
+def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, number: int) -> Iterator[Run]:
+    place, restored = work / "run", work / "restored"
+    with ExitStack() as stack:
+        stack.enter_context(_empty(place))
+        server = stack.enter_context(CountingS3()) if tool.on_s3 else None
+        bucket = server.make_bucket() if server else None
+        source = data.directory(dataset)
+        setting = Setting(dataset=dataset, source=source, place=place, restored=restored, bucket=bucket)
+        if dataset == "image":
+            data.set_changed(False)
+        tool.prepare(setting)
+        newest = FIRST
+        for step in planned_steps(tool, dataset, plan.steps):
+            if step == CHANGED:
+                data.set_changed(True)
+            newest = step if step in BACKUPS else newest
+            with _empty(restored) if step == RESTORE else ExitStack():
+                run = _run_step(tool, step, setting, data, number, newest, server)
+                if step == RESTORE:
+                    _require_equal(tool, setting)
+            if step in plan.steps:
+                yield run
+
+
+def _run_step(
+    tool: Tool, step: str, setting: Setting, data: Data, number: int, newest: str, server: CountingS3 | None
+) -> Run:
+    if step not in (VERIFY, RESTORE):
+        data.warm(setting.dataset)
+    job = tool.job(step, setting, newest=newest)
+    os.sync()  # nobody pays for what another one wrote
+    before = server.requests() if server else {}
+    cost = measure(job, logs=setting.place / "logs")
+    after = server.requests() if server else {}
+    requests = {verb: after[verb] - before.get(verb, 0) for verb in sorted(after) if after[verb] != before.get(verb, 0)}
+    stored = server.stored_bytes(setting.bucket) if server and setting.bucket else tool.stored_bytes(setting)
+    return Run(
+        round=number,
+        tool=tool.name,
+        dataset=setting.dataset,
+        step=step,
+        wall_s=round(cost.wall_s, 4),
+        user_s=round(cost.user_s, 4),
+        system_s=round(cost.system_s, 4),
+        memory_peak_bytes=cost.memory_peak_bytes,
+        bytes_stored=stored,
+        requests=requests or tool.said(cost.output).requests,
+    )
+
+
+def _require_equal(tool: Tool, setting: Setting) -> None:
+    found = differences(setting.source, setting.restored, metadata=tool.metadata, time_step_ns=tool.time_step_ns)
+    if found:
+        raise BenchFailed(f"{tool.title} restored something else than {setting.dataset}:\n" + "\n".join(found))
+
+
+@contextmanager
+def _empty(directory: Path) -> Iterator[None]:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _told(run: Run, number: int, rounds: int) -> str:
+    requests = "".join(f", {count:,} {verb}" for verb, count in run.requests.items())
+    return (
+        f"round {number + 1}/{rounds}  {run.dataset:<6} {run.tool:<12} {run.step:<10}{run.wall_s:9.2f} s"
+        f"{run.cpu_s:9.2f} s CPU{run.memory_peak_bytes / 1e6:8.0f} MB{run.bytes_stored / 1e9:9.3f} GB stored{requests}"
+    )
