@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,8 @@ from farshore.repository.sealed_object import (
     open_object,
     seal_object,
 )
+
+_PIECE_BYTES = 16 * limits.MIB  # of a manifest on its way into the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,18 +169,12 @@ def _open_remote(
     """Open a manifest or page map: from the local cache when it is what the commit vouches for, else from a replica."""
     keys = repository.writing_keys()
     path = repository.cache.path(ref.name)
-    if path is not None and not _is_vouched(path.read_bytes(), ref):
+    if path is not None and not _is_vouched(path, ref):
         repository.cache.drop(ref.name)
         path = None
     if path is None and ref.bytes <= limits.CACHED_OBJECT_BYTES_MAX:
-        data = replica.store.get(ref.name)
-        if not _is_vouched(data, ref):
-            raise ObjectCorrupt(f"{ref.name} at {replica.name} is not what its commit record vouches for")
-        repository.cache.put(ref.name, data)
+        repository.cache.put_pieces(ref.name, _vouched_pieces(replica, ref))
         path = repository.cache.path(ref.name)
-        if path is None:  # a cache that cannot be written
-            view = memoryview(data)
-            return _reader(lambda offset, length: bytes(view[offset : offset + length]), ref, data_key, kind, keys)
     if path is not None:
         return _open_local(path, data_key.secret, kind, ref.name, keys)
     return _reader(lambda offset, length: replica.store.get(ref.name, offset, length), ref, data_key, kind, keys)
@@ -193,8 +189,27 @@ def _reader(
     )  # fmt: skip
 
 
-def _is_vouched(data: bytes, ref: ObjectRef) -> bool:
-    return len(data) == ref.bytes and blake3(data).hexdigest() == ref.blake3
+def _is_vouched(path: Path, ref: ObjectRef) -> bool:
+    digest = blake3()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+    return path.stat().st_size == ref.bytes and digest.hexdigest() == ref.blake3
+
+
+def _vouched_pieces(replica: Replica, ref: ObjectRef) -> Iterator[bytes]:
+    """Yield an object in pieces, because a manifest may be larger than all else in memory.
+
+    Raises:
+        ObjectCorrupt: At the end, when the pieces were not what the commit record vouches for.
+    """
+    digest = blake3()
+    for start in range(0, ref.bytes, _PIECE_BYTES):
+        piece = replica.store.get(ref.name, start, min(_PIECE_BYTES, ref.bytes - start))
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != ref.blake3:
+        raise ObjectCorrupt(f"{ref.name} at {replica.name} is not what its commit record vouches for")
 
 
 def _key_name(source_id: str) -> str:

@@ -80,7 +80,9 @@ def _restore(
 ) -> tuple[RestoreResult, list[Problem]]:
     commit = find_commit(repository, snapshot)
     manifest = open_snapshot(repository, commit, replicas)
-    index = load_index(repository, replicas, _needs(repository, replicas, commit))
+    selection = Selection(include)
+    chunk_ids = selection.chunk_ids(manifest) if include else None
+    index = load_index(repository, replicas, _needs(repository, replicas, commit), chunk_ids)
     target = DirectoryTarget(path=path, clock=clock)
     target.begin()
     fetcher = SegmentFetcher(repository=repository, index=index, replicas=replicas)
@@ -88,7 +90,7 @@ def _restore(
     total = commit.counts.bytes_total if not include else 0
     changing: list[Problem] = []
     try:
-        rows = _watch(Selection(include).rows(manifest), changing)
+        rows = _watch(selection.rows(manifest), changing)
         for window in _ahead(plan_windows(rows, index), fetcher):
             writer.write(window)
             progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))

@@ -9,13 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from farshore.errors import SnapshotUnknown
 from farshore.format.choosing import Alike, Candidates, HardLinks
+from farshore.format.extents import view_extents
 from farshore.format.manifest import ENTRY_COLUMNS, ManifestReader, ManifestRow, table_to_entries, table_to_rows
-from farshore.model import EntryKind
+from farshore.model import HOLE, EntryKind
 from farshore.sources.posix_globs import Globs
 
+_CHUNKS_MAX = 1_000_000  # 40 MB beside the index; a restore of more takes the index of the whole snapshot
 _SPECIAL = re.compile(r"[*?\[\\]")
 _OPAQUE = re.compile(r"[\[\\]")  # what follows may be text or not: it is not looked into
 
@@ -65,6 +71,23 @@ class Selection:
             raise SnapshotUnknown(
                 f"nothing in the snapshot matches {', '.join(self._patterns)}", "Show what there is with 'farshore ls'."
             )
+
+    def chunk_ids(self, manifest: ManifestReader) -> npt.NDArray[Any] | None:
+        """Return the chunks of the selected rows (`V32`), or None when there are so many that all serve as well.
+
+        Raises:
+            SnapshotUnknown: The patterns select nothing.
+        """
+        ids: list[bytes] = []
+        count = 0
+        for row in self.rows(manifest):
+            if row.extents:
+                chunks = np.ascontiguousarray(view_extents(row.extents)["chunk"])
+                ids.append(chunks.tobytes())
+                count += len(chunks)
+            if count > _CHUNKS_MAX:
+                return None
+        return np.frombuffer(b"".join(ids), f"V{len(HOLE)}")
 
     def _orphaned_links(self, manifest: ManifestReader) -> set[bytes]:
         """Return the files that are left out and have a hard link that is not."""

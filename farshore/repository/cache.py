@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 _MODE_PRIVATE = 0o700
@@ -34,17 +35,23 @@ class ObjectCache:
 
     def put(self, name: str, data: bytes) -> None:
         """Keep an object; a cache that cannot be written is only a slower one."""
+        self.put_pieces(name, (data,))
+
+    def put_pieces(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Keep an object that comes in pieces; nothing of it when they end in an error, which is passed on."""
         path = self._path(name)
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_UNFINISHED, delete=False) as file:
                 new = Path(file.name)
-            try:
-                new.write_bytes(data)
-                new.replace(path)
-            except OSError:
-                new.unlink()
-                raise
+                try:
+                    for piece in pieces:
+                        file.write(piece)
+                    file.flush()
+                    new.replace(path)
+                except BaseException:
+                    new.unlink()
+                    raise
 
     def put_file(self, name: str, source: Path) -> None:
         """Move a file of the same file system into the cache."""
