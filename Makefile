@@ -28,6 +28,10 @@ demo-ui: environment downloads ## The same, and keep the Prefect UI up until Ctr
 test: environment system downloads ## Run every test against real servers (PYTEST_ARGS="tests/unit -x" narrows it)
 	$(python) -m pytest -m "not benchmark" $(PYTEST_ARGS)
 
+.PHONY: bench
+bench: environment peers ## Measure beside restic, Borg and others, an hour on a quiet machine (BENCH_ARGS="--help" tells more)
+	$(python) -m tests.benchmarks $(BENCH_ARGS)
+
 .PHONY: check
 check: environment ## Lint, formatting, types, import contracts, tidiness
 	$(python) -m pip --quiet check
@@ -74,6 +78,10 @@ environment: ## Make .venv from the lock; done by every recipe that needs it
 .PHONY: system
 system:
 	@infra/bootstrap/system.sh
+
+.PHONY: peers
+peers: environment
+	@infra/bootstrap/peers.sh
 
 .PHONY: downloads
 downloads: environment

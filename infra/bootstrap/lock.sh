@@ -7,11 +7,13 @@ cd "$(dirname "$0")/../.."
 resolve() {
     local lock=$1
     shift
-    .venv/bin/uv pip compile pyproject.toml "$@" --output-file "$lock" ${UPGRADE:+--upgrade} --quiet \
+    .venv/bin/uv pip compile "$@" --output-file "$lock" ${UPGRADE:+--upgrade} --quiet \
         --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
         --custom-compile-command "make lock"
 }
 
-resolve requirements/dev.lock --group dev
+resolve requirements/dev.lock pyproject.toml --group dev
 # The runtime's versions are those that were tested.
-resolve requirements/runtime.lock --constraints requirements/dev.lock
+resolve requirements/runtime.lock pyproject.toml --constraints requirements/dev.lock
+# Programs of other people, which share nothing with ours.
+resolve requirements/peers.lock --group peers

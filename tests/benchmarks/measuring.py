@@ -53,7 +53,7 @@ def job(command: Sequence[str | Path], *, cwd: Path, home: Path, environment: Ma
     """
     program = shutil.which(command[0])
     if program is None:
-        raise BenchFailed(f"no program {command[0]!r} here; `make peers` installs the peers")
+        raise BenchFailed(f"no program {command[0]!r} here; `make bench` installs the peers")
     home.mkdir(parents=True, exist_ok=True)
     basis = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
     return Job((str(program), *map(str, command[1:])), cwd, basis | dict(environment or {}))
