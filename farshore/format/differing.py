@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from farshore.format.columns import whole
-from farshore.format.manifest import ManifestReader, kinds, sort_key
+from farshore.format.entries import kinds
+from farshore.format.manifest import ManifestReader, sort_key
 from farshore.model import Change, EntryKind
 
 _CONTENT = ("kind", "content_hash", "target", "rdev")

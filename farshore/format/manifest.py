@@ -7,7 +7,7 @@ so memory does not grow with the number of entries.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from farshore import limits
-from farshore.errors import FeatureMissing, ObjectCorrupt
-from farshore.format import choosing, columns
+from farshore.errors import ObjectCorrupt
+from farshore.format import choosing, columns, entries
 from farshore.format.choosing import Choice
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry
 
 File = IO[bytes] | io.RawIOBase
 
@@ -55,7 +55,6 @@ PAGES_SCHEMA = pa.schema([
     pa.field("first_page", pa.int64(), nullable=False),
     pa.field("hashes", pa.binary(), nullable=False),
 ])  # fmt: skip
-IDENTITY_COLUMNS = ("path", "kind", "size", "mtime_ns", "ctime_ns", "inode", "device", "target", "state")
 _DICTIONARY_COLUMNS = ["kind", "user", "group", "state", "mode", "uid", "gid", "device", "page_bytes"]
 _SIGN_BIT = 1 << 63
 _WRAP = 1 << 64
@@ -88,26 +87,26 @@ def signed(value: int) -> int:
 
 def rows_to_table(rows: Sequence[ManifestRow]) -> pa.Table:
     """Return the rows as a table of `SCHEMA`."""
-    entries = [row.entry for row in rows]
+    listed = [row.entry for row in rows]
     values: list[list[Any]] = [
-        [e.path for e in entries],
-        [display_path(e.path) for e in entries],
-        [str(e.kind) for e in entries],
-        [e.mode for e in entries],
-        [e.uid for e in entries],
-        [e.gid for e in entries],
-        [e.user for e in entries],
-        [e.group for e in entries],
-        [e.size for e in entries],
-        [e.mtime_ns for e in entries],
-        [e.ctime_ns for e in entries],
-        [signed(e.inode) for e in entries],
-        [signed(e.device) for e in entries],
-        [signed(e.rdev) for e in entries],
-        [e.links for e in entries],
-        [e.target for e in entries],
-        [[{"name": name, "value": value} for name, value in e.xattrs] for e in entries],
-        [e.page_bytes for e in entries],
+        [e.path for e in listed],
+        [display_path(e.path) for e in listed],
+        [str(e.kind) for e in listed],
+        [e.mode for e in listed],
+        [e.uid for e in listed],
+        [e.gid for e in listed],
+        [e.user for e in listed],
+        [e.group for e in listed],
+        [e.size for e in listed],
+        [e.mtime_ns for e in listed],
+        [e.ctime_ns for e in listed],
+        [signed(e.inode) for e in listed],
+        [signed(e.device) for e in listed],
+        [signed(e.rdev) for e in listed],
+        [e.links for e in listed],
+        [e.target for e in listed],
+        [[{"name": name, "value": value} for name, value in e.xattrs] for e in listed],
+        [e.page_bytes for e in listed],
         [row.content_hash for row in rows],
         [row.extents for row in rows],
         [row.state for row in rows],
@@ -120,66 +119,11 @@ def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
     """Yield the rows of a table of `SCHEMA`."""
     return map(
         ManifestRow,
-        table_to_entries(table),
+        entries.table_to_entries(table),
         columns.binaries(table.column("content_hash")),
         columns.binaries(table.column("extents")),
-        _texts(table.column("state")),
+        entries.texts(table.column("state")),
     )
-
-
-def table_to_entries(table: pa.Table) -> Iterator[Entry]:
-    """Yield the entries of a table of `ENTRY_COLUMNS`, or more."""
-    values = (_VALUES[name](table.column(name)) for name in ENTRY_COLUMNS)
-    return map(Entry, *values)
-
-
-def kinds(column: pa.ChunkedArray) -> list[EntryKind]:
-    """Return the kinds of a column of them.
-
-    Raises:
-        FeatureMissing: There is one that this Farshore does not know.
-    """
-    distinct, rows = columns.texts(column)
-    known = [_kind(text) for text in distinct]
-    return [known[row] for row in rows]
-
-
-def _texts(column: pa.ChunkedArray) -> list[str]:
-    distinct, rows = columns.texts(column)
-    return [distinct[row] for row in rows]
-
-
-def _unsigned(column: pa.ChunkedArray) -> list[int]:
-    return columns.integers(column, unsigned=True)
-
-
-def _kind(text: str) -> EntryKind:
-    try:
-        return EntryKind(text)
-    except ValueError as error:
-        raise FeatureMissing(f"a manifest has an entry of kind {text!r}, which this Farshore does not know") from error
-
-
-_VALUES: Mapping[str, Callable[[pa.ChunkedArray], Sequence[Any]]] = {  # the fields of `Entry`, in their order
-    "path": columns.binaries,
-    "kind": kinds,
-    "mode": columns.integers,
-    "uid": columns.integers,
-    "gid": columns.integers,
-    "user": _texts,
-    "group": _texts,
-    "size": columns.integers,
-    "mtime_ns": columns.integers,
-    "ctime_ns": columns.integers,
-    "inode": _unsigned,
-    "device": _unsigned,
-    "rdev": _unsigned,
-    "links": columns.integers,
-    "target": columns.binaries,
-    "xattrs": columns.pairs,
-    "page_bytes": columns.integers,
-}
-ENTRY_COLUMNS = tuple(_VALUES)
 
 
 class ManifestWriter:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from farshore.errors import FarshoreError, ObjectNotFound, SnapshotUnknown, UserError
 from farshore.format.choosing import Subtree
 from farshore.format.differing import diff_manifests
-from farshore.format.manifest import ENTRY_COLUMNS, ManifestReader, ManifestRow, table_to_entries
+from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
+from farshore.format.manifest import ManifestReader, ManifestRow
 from farshore.format.records import Commit
 from farshore.model import Change, Entry, SnapshotInfo
 from farshore.ops.base_snapshot import open_manifest, read_data_key

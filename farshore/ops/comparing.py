@@ -7,27 +7,22 @@ the old manifest, so they cost neither a read nor a new row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from farshore.format.extents import view_extents
-from farshore.format.manifest import (
-    IDENTITY_COLUMNS,
-    SCHEMA,
-    WHOLE,
-    ManifestReader,
-    ManifestRow,
-    sort_key,
-    table_to_rows,
-)
+from farshore.format.comparable import Comparable
+from farshore.format.manifest import SCHEMA, ManifestReader, ManifestRow, sort_key, table_to_rows
 from farshore.index import ABSENT, ChunkIndex
-from farshore.model import HOLE, Entry
+from farshore.model import HOLE, Entry, EntryKind
 
 RACY_NS = 2_000_000_000  # a change within the clock's grain of the last read could hide behind equal times
 _HOLE = np.frombuffer(HOLE, dtype="V32")[0]
+_IDENTITY = attrgetter("kind", "size", "mtime_ns", "ctime_ns", "inode", "device", "target")
 Table = Any  # pyarrow.Table, which only farshore.format may name
 
 
@@ -59,27 +54,26 @@ class PreviousManifest:
 
     def match(self, entry: Entry) -> Match | None:
         """Return the previous row of this path, or None where it is new. Paths must come in manifest order."""
-        wanted = sort_key(entry.path)
+        wanted = b""
         while True:
-            if self._group is None or self._at >= len(self._group.keys):
+            group, at = self._group, self._at
+            if group is None or at >= len(group.paths):
                 table = next(self._tables, None)
                 if table is None:
                     self._group = None
                     return None
-                self._group, self._at = _Group(table, self._index), 0
+                self._group, self._at = _Group(table, self._index, self._trusted_before_ns), 0
                 continue
-            key = self._group.keys[self._at]
-            if key > wanted:
+            if group.paths[at] == entry.path:  # as nearly always, and then no order need be known
+                self._at = at + 1
+                return Match(group, at, group.identities[at] == _IDENTITY(entry))
+            wanted = wanted or sort_key(entry.path)
+            if sort_key(group.paths[at]) > wanted:
                 return None
-            self._at += 1
-            if key == wanted:
-                at = self._at - 1
-                same = self._group.same(at, entry, self._trusted_before_ns)
-                return Match(self._group, at, unchanged=same)
+            self._at = at + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A path that the previous manifest has too."""
 
     group: _Group
@@ -88,7 +82,7 @@ class Match:
 
     def row(self) -> ManifestRow:
         """Return the previous row."""
-        return next(table_to_rows(self.group.table.slice(self.at, 1)))
+        return next(iter(table_to_rows(self.group.table.slice(self.at, 1))))
 
 
 class Run:
@@ -98,75 +92,57 @@ class Run:
         self._group: _Group | None = None
         self._start = self._end = 0
 
-    def add(self, match: Match) -> Iterator[Slice]:
-        """Take one unchanged match; yield the slice that it does not continue."""
-        if match.group is not self._group or match.at != self._end:
-            yield from self.flush()
-            self._group, self._start = match.group, match.at
-        self._end = match.at + 1
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is collected."""
+        return self._group is None
 
-    def flush(self) -> Iterator[Slice]:
-        """Yield what is collected."""
-        if self._group is not None and self._end > self._start:
-            yield self._group.slice(self._start, self._end)
+    def add(self, match: Match) -> Sequence[Slice]:
+        """Take one unchanged match; return the slice that it does not continue, if it does not."""
+        if match.group is self._group and match.at == self._end:
+            self._end += 1
+            return ()
+        ended = self.flush()
+        self._group, self._start, self._end = match.group, match.at, match.at + 1
+        return ended
+
+    def flush(self) -> Sequence[Slice]:
+        """Return what is collected, if anything is."""
+        ended = () if self._group is None else (self._group.slice(self._start, self._end),)
         self._group, self._start, self._end = None, 0, 0
+        return ended
 
 
 class _Group:
     """One row group of the previous manifest with its identity columns and where its chunks are."""
 
-    def __init__(self, table: Table, index: ChunkIndex) -> None:
-        self.table = table
-        columns = {name: table.column(name).to_pylist() for name in IDENTITY_COLUMNS}
-        self.keys = [sort_key(path) for path in columns["path"]]
-        self._identity = list(
-            zip(*(columns[name] for name in IDENTITY_COLUMNS[1:-1]), strict=True)
-        )  # kind, size, mtime_ns, ctime_ns, inode, device, target
-        self._states = columns["state"]
-        self._paths = columns["path"]
-        self._paged = [at for at, size in enumerate(table.column("page_bytes").to_pylist()) if size]
-        array = table.column("extents").combine_chunks()
-        array = array.chunk(0) if hasattr(array, "chunk") and array.num_chunks else array
-        self._ends, chunk_ids = _flatten(array)
+    def __init__(self, table: Table, index: ChunkIndex, trusted_before_ns: int) -> None:
+        self.table = table.select(SCHEMA.names)
+        columns = Comparable(self.table)
+        self.paths = columns.paths()
+        self._ends, chunk_ids = columns.chunk_ids()
         self._rows = index.find(chunk_ids)
-        holes = chunk_ids == _HOLE
-        self._missing_before = np.concatenate(([0], np.cumsum((self._rows == ABSENT) & ~holes)))
-
-    def same(self, at: int, entry: Entry, trusted_before_ns: int) -> bool:
-        """Whether the row is the very entry, held still, and has all its chunks in the index."""
-        kind, size, mtime_ns, ctime_ns, inode, device, target = self._identity[at]
-        return bool(
-            ctime_ns == entry.ctime_ns != 0
-            and mtime_ns == entry.mtime_ns
-            and size == entry.size
-            and inode == _signed(entry.inode)
-            and device == _signed(entry.device)
-            and kind == entry.kind
-            and target == entry.target
-            and ctime_ns < trusted_before_ns
-            and self._states[at] == WHOLE
-            and self._missing_before[self._ends[at + 1]] == self._missing_before[self._ends[at]]
-        )
+        missing = np.concatenate(([0], np.cumsum((self._rows == ABSENT) & (chunk_ids != _HOLE))))
+        whole = missing[self._ends[1:]] == missing[self._ends[:-1]]
+        ctimes = columns.ctimes_ns()
+        proven = whole & columns.held_still() & (ctimes != 0) & (ctimes < trusted_before_ns)
+        self.identities = columns.identities()
+        for at in np.flatnonzero(~proven).tolist():
+            self.identities[at] = None  # equal to no entry
+        is_file = columns.are(EntryKind.FILE)
+        self._files_before = np.concatenate(([0], np.cumsum(is_file)))
+        self._bytes_before = np.concatenate(([0], np.cumsum(np.where(is_file, columns.sizes(), 0))))
+        self._paged: list[int] = np.flatnonzero(columns.page_bytes()).tolist()
 
     def slice(self, start: int, end: int) -> Slice:
         """Return rows [start, end) as they are."""
-        table = self.table.slice(start, end - start).select(SCHEMA.names)
-        kinds = [row[0] for row in self._identity[start:end]]
-        sizes = sum(row[1] for row in self._identity[start:end] if row[0] == "file")
         rows = self._rows[self._ends[start] : self._ends[end]]
-        paged = tuple(self._paths[at] for at in self._paged if start <= at < end)
-        return Slice(table, end - start, kinds.count("file"), sizes, rows[rows != ABSENT], paged)
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _flatten(array: Any) -> tuple[Any, Any]:
-    """Return, for a binary column of extents, the running count of extents at each row, and all chunk ids."""
-    offsets = np.frombuffer(array.buffers()[1], dtype=np.int32, count=len(array) + 1, offset=4 * array.offset)
-    data = array.buffers()[2]
-    view = memoryview(data)[int(offsets[0]) : int(offsets[-1])] if data is not None else memoryview(b"")
-    extents = view_extents(view)
-    starts = (offsets - offsets[0]) // extents.dtype.itemsize
-    return starts, np.ascontiguousarray(extents["chunk"])
+        paged = self._paged[bisect_left(self._paged, start) : bisect_left(self._paged, end)]
+        return Slice(
+            table=self.table.slice(start, end - start),
+            count=end - start,
+            files=int(self._files_before[end] - self._files_before[start]),
+            bytes_total=int(self._bytes_before[end] - self._bytes_before[start]),
+            rows=rows[rows != ABSENT],
+            paged=tuple(self.paths[at] for at in paged),
+        )

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from farshore.errors import SnapshotUnknown
 from farshore.format.choosing import Alike, Candidates, HardLinks
+from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
 from farshore.format.extents import view_extents
-from farshore.format.manifest import ENTRY_COLUMNS, ManifestReader, ManifestRow, table_to_entries, table_to_rows
+from farshore.format.manifest import ManifestReader, ManifestRow, table_to_rows
 from farshore.model import HOLE, EntryKind
 from farshore.sources.posix_globs import Globs
 

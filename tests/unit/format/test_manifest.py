@@ -11,9 +11,9 @@ import pytest
 
 from farshore import limits
 from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.format.entries import ENTRY_COLUMNS
 from farshore.format.manifest import (
     CHANGING,
-    IDENTITY_COLUMNS,
     SCHEMA,
     ManifestReader,
     ManifestRow,
@@ -154,8 +154,8 @@ def test_a_slice_without_xattrs_of_a_file_with_none_equals_its_rows() -> None:
 
 
 def test_only_the_columns_asked_for_are_read() -> None:
-    tables = list(ManifestReader(written(numbered(3))).tables(IDENTITY_COLUMNS))
-    assert [table.column_names for table in tables] == [list(IDENTITY_COLUMNS)]
+    tables = list(ManifestReader(written(numbered(3))).tables(ENTRY_COLUMNS))
+    assert [table.column_names for table in tables] == [list(ENTRY_COLUMNS)]
 
 
 def test_what_is_no_parquet_is_corrupt() -> None:

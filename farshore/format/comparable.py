@@ -1,0 +1,66 @@
+"""What a backup compares of an earlier manifest, a row group at a time. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from farshore.format import columns
+from farshore.format.entries import columns_of
+from farshore.format.extents import view_extents
+from farshore.format.manifest import WHOLE
+from farshore.model import EntryKind
+
+_IDENTITY_COLUMNS = ("kind", "size", "mtime_ns", "ctime_ns", "inode", "device", "target")
+
+
+class Comparable:
+    """The columns of a manifest's table that a backup compares; each call converts anew."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def paths(self) -> list[bytes]:
+        """Return the paths."""
+        return columns.binaries(self._table.column("path"))
+
+    def identities(self) -> list[tuple[object, ...] | None]:
+        """Return of each row kind, size, mtime, ctime, inode, device and target, as an entry has them."""
+        return list(zip(*columns_of(self._table, _IDENTITY_COLUMNS), strict=True))
+
+    def chunk_ids(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the chunks of all extents (`V32`), and for each row where its own begin and end among them."""
+        data, ends = columns.binary_buffers(self._table.column("extents"))
+        extents = view_extents(data)
+        return ends // extents.dtype.itemsize, np.ascontiguousarray(extents["chunk"])
+
+    def are(self, kind: EntryKind) -> npt.NDArray[np.bool_]:
+        """Return for each row whether it is of a kind."""
+        return self._equals("kind", str(kind))
+
+    def held_still(self) -> npt.NDArray[np.bool_]:
+        """Return for each row whether it held still while it was read."""
+        return self._equals("state", WHOLE)
+
+    def ctimes_ns(self) -> npt.NDArray[np.int64]:
+        """Return the ctimes."""
+        return self._numbers("ctime_ns")
+
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Return the sizes."""
+        return self._numbers("size")
+
+    def page_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the page sizes."""
+        return self._numbers("page_bytes")
+
+    def _numbers(self, name: str) -> npt.NDArray[np.int64]:
+        return np.asarray(columns.whole(self._table.column(name)).to_numpy(zero_copy_only=False), np.int64)
+
+    def _equals(self, name: str, text: str) -> npt.NDArray[np.bool_]:
+        mask = pc.equal(columns.whole(self._table.column(name)), text)
+        return np.asarray(mask.to_numpy(zero_copy_only=False), np.bool_)
