@@ -68,6 +68,24 @@ def test_restore_and_verify(shore: Shore) -> None:
     assert (verified["type"], verified["clean"], verified["damaged"]) == ("verify", True, [])
 
 
+def test_results_tell_what_each_replica_was_asked(shore: Shore) -> None:
+    (backup,) = shore.good("backup", "home", "--json").of("backup")
+    (verified,) = shore.good("verify", "--json").of("verify")
+    (restored,) = shore.good("restore", "home", "--target", "asked", "--json").of("restore")
+
+    for record in (backup, verified, restored):
+        assert [one["replica"] for one in record["requests"]] == ["alpha", "beta", "gamma"]
+        for one in record["requests"]:
+            counts = [one[kind] for kind in ("puts", "gets", "heads", "lists", "deletes", "bytes_up", "bytes_down")]
+            assert min(counts) >= 0
+            assert one["puts"] > 0  # each run leaves its audit rows at every replica
+            assert one["bytes_up"] > 0
+    for asked, outcome in zip(backup["requests"], backup["replicas"], strict=True):
+        assert asked["puts"] >= outcome["objects_sent"]
+        assert asked["bytes_up"] >= outcome["bytes_sent"]
+    assert sum(one["bytes_down"] for one in restored["requests"]) > restored["bytes_restored"]
+
+
 def test_progress_comes_as_records_only_where_asked_for(shore: Shore) -> None:
     silent = shore.good("backup", "home", "--json")
     told = shore.good("backup", "home", "--json", "--progress")

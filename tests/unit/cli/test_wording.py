@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.cli.wording import compact_bytes, count_of, elapsed, human_bytes, shown_path, utc_time, utc_time_exact
+from farshore.cli.wording import (
+    compact_bytes,
+    count_of,
+    elapsed,
+    human_bytes,
+    shown_path,
+    told_requests,
+    utc_time,
+    utc_time_exact,
+)
+from farshore.model import ReplicaRequests
 
 
 @pytest.mark.parametrize(
@@ -73,3 +83,13 @@ def test_a_path_is_shown_on_one_line_without_control_characters(path: bytes, sho
 @given(st.binary(max_size=60))
 def test_any_path_is_shown_printably(path: bytes) -> None:
     assert shown_path(path).isprintable()
+
+
+def test_requests_are_told_by_kind_without_those_that_were_not_made() -> None:
+    assert told_requests([
+        ReplicaRequests("alpha", puts=1200, lists=3, bytes_up=2048, bytes_down=1),
+        ReplicaRequests("beta"),
+    ]) == [
+        "  requests to alpha: 1,200 put, 3 list; 2.0 KiB up, 1 B down",
+        "  requests to beta: none; 0 B up, 0 B down",
+    ]  # fmt: skip

@@ -26,6 +26,8 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import decode_header, encode_header
+from farshore.model import ReplicaRequests
+from farshore.ops.backup import run_backup
 from farshore.ops.initialize import enroll_host, initialize
 from farshore.ops.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
 from farshore.ops.opening import Need, open_repository
@@ -291,3 +293,33 @@ def test_an_enrolled_host_holds_a_private_file_that_only_writes(engine: Engine) 
         assert repository.writing_keys().role is Role.WRITER
         with pytest.raises(SnapshotUnknown):
             resolve_snapshot(repository, "home")
+
+
+def test_each_request_is_told_by_one_run(engine: Engine) -> None:
+    source = TreeSource(clock=engine.clock)
+    source.file(b"a", b"one")
+    with engine.opened(Need.WRITE) as repository:
+        runs = [run_backup(repository, source, clock=engine.clock).requests for _ in range(2)]
+        meters = {name: replica.meter.snapshot() for name, replica in repository.replicas.items()}
+        nothing = repository.take_requests()
+    for number, (name, meter) in enumerate(meters.items()):
+        told = [run[number] for run in runs]
+        assert {one.replica for one in told} == {name}
+        assert sum(one.total for one in told) == sum(meter.requests.values())
+        assert sum(one.bytes_up for one in told) == meter.bytes_out
+        assert sum(one.bytes_down for one in told) == meter.bytes_in
+        assert told[0].gets >= 1  # opening reads the header
+        assert nothing[number] == ReplicaRequests(name)
+
+
+def test_what_a_failed_run_asked_is_not_told_by_the_next(engine: Engine) -> None:
+    source = TreeSource(clock=engine.clock)
+    source.file(b"a", b"one")
+    with engine.opened(Need.WRITE) as repository:
+        alone = run_backup(repository, source, clock=engine.clock).requests
+        empty = TreeSource(clock=engine.clock)
+        for _ in range(3):
+            with pytest.raises(FarshoreError):
+                run_backup(repository, empty, clock=engine.clock)
+        after = run_backup(repository, source, clock=engine.clock).requests
+    assert sum(one.total for one in after) < 2 * sum(one.total for one in alone)
