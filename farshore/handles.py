@@ -39,8 +39,9 @@ class Handle:
             os.close(fd)
 
     def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            self.close()
+        if self.fd >= 0:
+            with contextlib.suppress(OSError):
+                self.close()
 
 
 def open_unnoticed(name: bytes, flags: int, *, dir_fd: int) -> int:
@@ -96,6 +97,7 @@ class DirectoryHandles:
     def __init__(self, *, root: Handle, open_max: int) -> None:
         self._root = root
         self._cache = HandleCache(open_max=open_max)
+        self._last: tuple[bytes, Handle] = b"", root  # files come directory by directory
 
     @property
     def root(self) -> Handle:
@@ -109,12 +111,16 @@ class DirectoryHandles:
             NotADirectoryError: Something on the way is a symlink or no directory.
             OSError: A directory could not be opened.
         """
+        last = self._last
+        if last[0] == path:
+            return last[1]
         known, handle = self._nearest(path)
         while known < len(path):
             start = known + 1 if known else 0
             end = path.find(b"/", start)
             known = len(path) if end < 0 else end
             handle = self.below(handle, path[start:known], path[:known], make_mode=make_mode)
+        self._last = path, handle
         return handle
 
     def below(self, above: Handle, name: bytes, path: bytes, *, make_mode: int | None = None) -> Handle:
@@ -133,6 +139,7 @@ class DirectoryHandles:
 
     def close(self) -> None:
         """Close what nobody holds; the root belongs to whoever opened it."""
+        self._last = b"", self._root
         self._cache.clear()
 
     def _nearest(self, path: bytes) -> tuple[int, Handle]:

@@ -44,7 +44,7 @@ RETRY_BASE_S = 0.2  # first wait; doubled each time, full jitter
 RETRY_WAIT_S_MAX = 20.0  # longest wait between two attempts
 
 # --- flow of work ----------------------------------------------------------------------------------------------------
-READ_THREADS = 4  # reading and hashing; kernels release the GIL
+READ_THREADS = 2  # reading and hashing small files: more only contend for the interpreter
 SEAL_THREADS = 2  # compressing and sealing
 UPLOADS_PER_REPLICA = 4  # concurrent puts to one replica
 STORE_CONNECTIONS = 16  # kept open to one replica: uploads, and the reads of restore and verify beside them
@@ -85,7 +85,8 @@ AUDIT_DOWNLOADS = 16  # audit files are small, so fetching them waits on round t
 BATCH_ITEMS_MAX = 128  # small files handed to a reading thread at a time
 BATCH_BYTES_MAX = 4 * MIB  # likewise, by size
 SMALL_FILE_BYTES_MAX = 4 * MIB  # a larger file is streamed through the sealing thread
-PENDING_UNITS_MAX = 16  # batches between walking and sealing; times BATCH_BYTES_MAX bounds the memory
+PENDING_UNITS_MAX = 6  # batches between walking and sealing; times BATCH_BYTES_MAX bounds the memory
+MADE_IDS_RECENT_MAX = 1 << 16  # ids of chunks just made: 8 MB as a set, folded into tables of 40 bytes each
 PROBLEMS_KEPT_MAX = 1000  # of a result; the count is exact
 ORPHAN_PACKS_MAX = 256  # packs of killed runs whose footers are read to adopt them; more wait for the next run
 FETCH_THREADS = 4  # segments fetched and opened at once by a restore

@@ -16,6 +16,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, ChunkId
+from farshore.ops.made_ids import MadeIds
 from farshore.repository.keys import DataKey, KeySet
 from farshore.repository.packs import (
     PackBuilder,
@@ -54,20 +55,25 @@ class Gatherer:
         self._parts: list[bytes | memoryview] = []
         self._chunks: list[tuple[ChunkId, int, int]] = []
         self._bytes = 0
-        self._made: set[ChunkId] = set()
+        self._made = MadeIds()
         self._reused = np.zeros(len(index.packs), dtype=bool)
         self.bytes_new = 0
         self.chunks_new = 0
 
     def add(self, chunks: Sequence[Chunk]) -> None:
         """Take chunks: new ones are gathered, known ones only counted as reused."""
-        rows = self._index.find([chunk_id for chunk_id, _ in chunks])
-        known = rows >= 0
-        if known.any():
-            self.reuse(rows[known])
-        for at in np.flatnonzero(~known):
-            chunk_id, data = chunks[int(at)]
-            if chunk_id not in self._made:
+        self._made.fold()
+        ids = [chunk_id for chunk_id, _ in chunks]
+        known = self._made.known(ids)
+        if len(self._index):
+            rows = self._index.find(ids)
+            held = rows >= 0
+            if held.any():
+                self.reuse(rows[held])
+            known |= held
+        for at in np.flatnonzero(~known).tolist():
+            chunk_id, data = chunks[at]
+            if self._made.add(chunk_id):
                 self._gather(chunk_id, data)
 
     def add_one(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
@@ -80,8 +86,8 @@ class Gatherer:
 
     def holds(self, chunk_ids: Iterable[ChunkId]) -> bool:
         """Whether all these chunks are in the index or were gathered by this run; holes count as held."""
-        unknown = [one for one in chunk_ids if one != HOLE and one not in self._made]
-        return not unknown or bool((self._index.find(unknown) >= 0).all())
+        wanted = [one for one in chunk_ids if one != HOLE]
+        return bool((self._made.known(wanted) | (self._index.find(wanted) >= 0)).all())
 
     def reuse_ids(self, chunk_ids: Iterable[ChunkId]) -> None:
         """Note that the snapshot needs these chunks, which the repository holds."""
@@ -109,7 +115,6 @@ class Gatherer:
     def _gather(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
         if self._bytes + len(data) > limits.SEGMENT_BYTES or len(self._chunks) >= limits.SEGMENT_CHUNKS_MAX:
             self._close_segment()
-        self._made.add(chunk_id)
         self._chunks.append((chunk_id, self._bytes, len(data)))
         self._parts.append(data)
         self._bytes += len(data)

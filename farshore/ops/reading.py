@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from blake3 import blake3
 
@@ -70,12 +71,15 @@ class ContentReader:
         Raises:
             SourceUnavailable, SourceCorrupt: The source as a whole failed.
         """
-        path = item.stat_entry.path
+        entry = item.stat_entry
+        if entry.size >= limits.PAGED_FILE_BYTES_MIN:
+            entry = item.entry  # tells whether it is page-structured
+        entry = _as_file(entry)
+        path = entry.path
         result: FileRead | None = None
         for attempt in range(attempts):
             try:
                 with item.open() as content:
-                    entry = _as_file(item.entry)
                     if entry.page_bytes:
                         result = self._read_pages(entry, content, emit, earlier(), tell)
                     else:
@@ -93,7 +97,7 @@ class ContentReader:
         if result is None:
             return Problem(path, "changing", f"it was replaced during each of {attempts} attempts to open it")
         size = sum(extent.length for extent in result.extents)
-        result.entry = result.entry._replace(size=size)
+        result.entry = _as_file(item.entry)._replace(size=size)
         result.state = CHANGING
         return result
 
@@ -102,6 +106,14 @@ class ContentReader:
         return blake3(data, key=self._keys.chunk_key).digest()
 
     def _read_content(self, entry: Entry, content: Content, emit: Emit, tell: Tell) -> FileRead:
+        pieces = content.pieces()
+        start = list(islice(pieces, 2))
+        if len(start) == 1 and isinstance(start[0], Data) and len(start[0].data) <= self._sizes.minimum:
+            data = start[0].data  # the common small file: one read, one chunk, no cutter
+            chunk_id = self.chunk_id(data)
+            emit(chunk_id, data)
+            tell(len(data))
+            return FileRead(entry, blake3(data).digest(), [Extent(chunk_id, 0, len(data))], len(data))
         whole = ContentHash()
         extents: list[Extent] = []
         cutter: ContentCutter | None = None
@@ -112,7 +124,7 @@ class ContentReader:
             emit(chunk_id, chunk)
             extents.append(Extent(chunk_id, 0, len(chunk)))
 
-        for piece in content.pieces():
+        for piece in chain(start, pieces):
             if isinstance(piece, Hole):
                 for chunk in cutter.finish() if cutter else ():
                     keep(chunk)
@@ -122,9 +134,6 @@ class ContentReader:
             whole.update(piece.data)
             bytes_read += len(piece.data)
             tell(len(piece.data))
-            if cutter is None and len(piece.data) == entry.size <= self._sizes.minimum:
-                keep(piece.data)  # the common small file: one read, one chunk, no cutter
-                continue
             cutter = cutter or ContentCutter(sizes=self._sizes, seed=self._keys.cut_seed)
             for chunk in cutter.feed(piece.data):
                 keep(chunk)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from farshore import limits
 from farshore.errors import SourceMissing
@@ -26,8 +27,7 @@ class _GrownError(Exception):
     """A small file has become so large since it was listed that a batch must not hold it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """What became of one item of a batch, with the chunks it needs; `_Inline` when it must be streamed after all."""
 
     result: ManifestRow | FileRead | Problem | _Inline
@@ -78,7 +78,7 @@ class Sealer:
         self._earlier_extents: dict[bytes, bytes] = {}
         self._streaming = self._told = 0
         self.problems: list[Problem] = []
-        self.counts = SnapshotCounts()
+        self._entries = self._files = self._bytes_total = self._bytes_read = self._unchanged = 0
 
     def run(self, capture: Capture, *, allow_empty: bool) -> dict[str, str]:
         """Read everything; return the source's facts.
@@ -106,18 +106,26 @@ class Sealer:
         self._write_unsorted()
         self.problems += capture.problems()
         before = self._entries_before
-        if not allow_empty and self.counts.entries <= 1 < before and not self.counts.files:
+        if not allow_empty and self._entries <= 1 < before and not self._files:
             raise SourceMissing(
                 f"the source is empty now, and its last snapshot had {before:,} entries",
                 "Check that the volume is mounted. If it is meant to be empty, back up with --allow-empty.",
             )
-        self.counts = replace(
-            self.counts,
+        return facts
+
+    @property
+    def counts(self) -> SnapshotCounts:
+        """What was found and read so far."""
+        return SnapshotCounts(
+            entries=self._entries,
+            files=self._files,
+            bytes_total=self._bytes_total,
+            bytes_read=self._bytes_read,
             bytes_new=self._gatherer.bytes_new,
             chunks_new=self._gatherer.chunks_new,
+            entries_unchanged=self._unchanged,
             problems=len(self.problems),
         )
-        return facts
 
     def load_earlier(self, manifest: ManifestReader) -> None:
         """Remember where the pages of each page-structured file were, for a capture that comes in any order."""
@@ -141,7 +149,8 @@ class Sealer:
             for part in self._run.add(match):
                 self._push(part)
             return
-        self._flush_run()
+        if not self._run.empty:
+            self._flush_run()
         self._batch.append(item)
         self._batch_bytes += entry.size if entry.kind is EntryKind.FILE else 0
         if len(self._batch) >= limits.BATCH_ITEMS_MAX or self._batch_bytes >= limits.BATCH_BYTES_MAX:
@@ -158,7 +167,8 @@ class Sealer:
 
     def _push(self, unit: _Unit) -> None:
         self._pending.append(unit)
-        while len(self._pending) > limits.PENDING_UNITS_MAX:
+        # A slice waits for nobody, and holds a whole row group of the earlier manifest in memory.
+        while len(self._pending) > limits.PENDING_UNITS_MAX or (self._pending and isinstance(self._pending[0], Slice)):
             self._handle(self._pending.popleft())
 
     def _read_batch(self, items: list[Item]) -> list[_Read]:
@@ -185,7 +195,10 @@ class Sealer:
                 for path in unit.paged:
                     for page_row in self._previous_pages.rows(path):
                         self._pages.add(page_row)
-            self._count(unit.count, unit.files, unit.bytes_total, unchanged=unit.count)
+            self._entries += unit.count
+            self._files += unit.files
+            self._bytes_total += unit.bytes_total
+            self._unchanged += unit.count
         elif isinstance(unit, _Inline):
             self._handle_inline(unit)
         else:
@@ -261,8 +274,11 @@ class Sealer:
         self._write(row, bytes_read=result.bytes_read)
 
     def _write(self, row: ManifestRow, bytes_read: int = 0) -> None:
-        is_file = row.entry.kind is EntryKind.FILE
-        self._count(1, int(is_file), row.entry.size if is_file else 0, bytes_read=bytes_read)
+        self._entries += 1
+        self._bytes_read += bytes_read
+        if row.entry.kind is EntryKind.FILE:
+            self._files += 1
+            self._bytes_total += row.entry.size
         if self._unsorted is None:
             self._manifest.add(row)
         else:
@@ -273,26 +289,15 @@ class Sealer:
         for row in sorted(self._unsorted or (), key=lambda row: sort_key(row.entry.path)):
             self._manifest.add(row)
 
-    def _count(self, entries: int, files: int, bytes_total: int, *, unchanged: int = 0, bytes_read: int = 0) -> None:
-        counts = self.counts
-        self.counts = replace(
-            counts,
-            entries=counts.entries + entries,
-            files=counts.files + files,
-            bytes_total=counts.bytes_total + bytes_total,
-            bytes_read=counts.bytes_read + bytes_read,
-            entries_unchanged=counts.entries_unchanged + unchanged,
-        )
-
     def _tell_streaming(self, bytes_read: int) -> None:
         """A large file shows its progress before it is done; a second attempt at it shows none."""
         self._streaming += bytes_read
         self._tell()
 
     def _tell(self) -> None:
-        done = max(self._told, self.counts.bytes_total + self._streaming)
+        done = max(self._told, self._bytes_total + self._streaming)
         self._told = done
-        self._progress(Progress("seal", entries=self.counts.entries, bytes_done=done))
+        self._progress(Progress("seal", entries=self._entries, bytes_done=done))
 
 
 def _streamed(item: Item) -> bool:

@@ -186,17 +186,19 @@ def _footer_of(segments: Sequence[SealedSegment]) -> layout.Footer:
     origins = tuple(dict.fromkeys(segment.origin for segment in segments))
     numbers = {origin: index for index, origin in enumerate(origins)}
     table = np.zeros(len(segments), layout.SEGMENT_DTYPE)
-    chunks = np.zeros(sum(len(segment.chunks) for segment in segments), layout.CHUNK_DTYPE)
-    offset, at = layout.HEADER_BYTES, 0
+    placed = [chunk for segment in segments for chunk in segment.chunks]
+    chunks = np.zeros(len(placed), layout.CHUNK_DTYPE)
+    chunks["id"] = np.frombuffer(b"".join([chunk_id for chunk_id, _, _ in placed]), chunks.dtype["id"])
+    chunks["segment"] = np.repeat(np.arange(len(segments)), [len(segment.chunks) for segment in segments])
+    chunks["offset"] = [start for _, start, _ in placed]
+    chunks["length"] = [length for _, _, length in placed]
+    offset = layout.HEADER_BYTES
     for index, segment in enumerate(segments):
         stored = len(segment.sealed)
         table[index] = (
             numbers[segment.origin], segment.codec, 0, segment.number, offset, stored, segment.raw_length,
         )  # fmt: skip
         offset += stored
-        for chunk_id, start, length in segment.chunks:
-            chunks[at] = (chunk_id, index, start, length)
-            at += 1
     return layout.Footer(origins, table, chunks)
 
 

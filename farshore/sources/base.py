@@ -11,21 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from farshore.model import Entry, Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(NamedTuple):
     """The next bytes of a file: never empty, at most `READ_BYTES`. The buffer stays valid after the next piece."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(NamedTuple):
     """The next `length` bytes of a file are a hole: they read as zeros and occupy no space."""
 
     length: int
@@ -67,7 +64,9 @@ class Item(Protocol):
 
     @property
     def stat_entry(self) -> Entry:
-        """The entry as known without more work, for change detection: it may lack `xattrs` and `page_bytes`.
+        """The entry as known without more work, for change detection: it may lack `xattrs`.
+
+        A file of `PAGED_FILE_BYTES_MIN` bytes or more may lack `page_bytes` too.
 
         An engine that finds size, mtime, ctime, inode and device as they were takes both from the previous manifest,
         so that an unchanged entry costs nothing more. Sources with nothing to save return `entry`.

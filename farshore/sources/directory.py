@@ -126,6 +126,8 @@ class DirectoryCapture:
         self._one_file_system = options.one_file_system
         self._entries = 0
         self._walked = False
+        started_ns = int(clock.now_utc().timestamp() * 1e9)
+        self._settled_before_ns = started_ns - int(limits.TIMESTAMP_COARSE_S * 1e9)
 
     def items(self) -> Iterator[Item]:
         for entry in self._walk.entries():
@@ -159,8 +161,8 @@ class DirectoryCapture:
         self._handles.close()
         self._root.close()
 
-    def complete(self, entry: Entry) -> Entry:
-        """Return an entry of the walk with extended attributes and page size; never raises."""
+    def complete(self, entry: Entry, *, again: bool) -> Entry:
+        """Return an entry of the walk with extended attributes and page size; never raises, reports unless `again`."""
         above, name = split_path(entry.path)
         try:
             directory = self._handles.get(above)
@@ -170,12 +172,18 @@ class DirectoryCapture:
         if entry.size >= limits.PAGED_FILE_BYTES_MIN and entry.kind in _WITH_CONTENT:
             path = entry.path
             page_globs = self._paged.match(path, directory=False), self._sqlite.match(path, directory=False)
-        return self._metadata.complete(entry, directory, name, page_globs=page_globs)
+        return self._metadata.complete(entry, directory, name, page_globs=page_globs, again=again)
 
-    def content(self, entry: Entry, page_bytes: int) -> Content:
-        """Return the content of an entry of the walk."""
+    def content(self, entry: Entry, page_bytes: int, *, again: bool) -> Content:
+        """Return the content of an entry of the walk; `again` when its attributes were read before."""
         return FileContent(
-            entry=entry, page_bytes=page_bytes, handles=self._handles, metadata=self._metadata, clock=self._clock
+            entry=entry,
+            page_bytes=page_bytes,
+            handles=self._handles,
+            metadata=self._metadata,
+            clock=self._clock,
+            settled_before_ns=self._settled_before_ns,
+            again=again,
         )
 
     def _report(self, path: bytes, code: str, message: str) -> None:
@@ -189,12 +197,13 @@ class DirectoryCapture:
 class DirectoryItem:
     """Implements `Item`. Holds no open file, so any number may wait to be read."""
 
-    __slots__ = ("_capture", "_entry", "_stat_entry")
+    __slots__ = ("_capture", "_entry", "_opened", "_stat_entry")
 
     def __init__(self, capture: DirectoryCapture, stat_entry: Entry) -> None:
         self._capture = capture
         self._stat_entry = stat_entry
         self._entry: Entry | None = None
+        self._opened = False
 
     @property
     def stat_entry(self) -> Entry:
@@ -203,11 +212,13 @@ class DirectoryItem:
     @property
     def entry(self) -> Entry:
         if self._entry is None:
-            self._entry = self._capture.complete(self._stat_entry)
+            self._entry = self._capture.complete(self._stat_entry, again=self._opened)
         return self._entry
 
     def open(self) -> Content:
         entry = self._stat_entry
         if entry.kind not in _WITH_CONTENT:
             raise Bug(f"a {entry.kind} has no content")
-        return self._capture.content(entry, self.entry.page_bytes)
+        page_bytes = self.entry.page_bytes if entry.size >= limits.PAGED_FILE_BYTES_MIN else 0
+        again, self._opened = self._opened or self._entry is not None, True
+        return self._capture.content(entry, page_bytes, again=again)

@@ -22,6 +22,8 @@ from farshore.sources.base import Data, Hole, Piece
 from farshore.sources.posix_metadata import FILE_FLAGS, MetadataReader, split_path
 
 _LARGE_BYTES = limits.READ_BYTES  # from here on the page cache is told what we are doing
+_BLOCK_BYTES = 512  # st_blocks counts these, whatever the file system's own blocks are
+_HOLE_BYTES_MIN = 4 * limits.KIB  # no file system keeps smaller holes: a file up to here is all data or all hole
 _NS = 1_000_000_000
 _WAIT_MARGIN_S = 0.001  # clocks tell microseconds, waits may end a little early
 
@@ -30,14 +32,31 @@ class FileContent:
     """Implements `Content` for a regular file. One thread; not reusable."""
 
     def __init__(
-        self, *, entry: Entry, page_bytes: int, handles: DirectoryHandles, metadata: MetadataReader, clock: Clock
+        self,
+        *,
+        entry: Entry,
+        page_bytes: int,
+        handles: DirectoryHandles,
+        metadata: MetadataReader,
+        clock: Clock,
+        settled_before_ns: int,
+        again: bool,
     ) -> None:
+        """Make the content of `entry`.
+
+        Args:
+            page_bytes: 0 for a file cut by content.
+            settled_before_ns: A file stamped before this moment shows any later write by a new stamp.
+            again: Whether its attributes were read before, so that what failed was reported then.
+        """
         self._entry = entry
+        self._settled_before_ns = settled_before_ns
+        self._again = again
         self._page_bytes = page_bytes
         self._handles = handles
         self._metadata = metadata
         self._clock = clock
-        self._file = Handle(-1)
+        self._fd = -1
         self._before: os.stat_result | None = None
         self._bytes = 0
         self._cause = "it was not read"
@@ -46,13 +65,15 @@ class FileContent:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def pieces(self) -> Iterator[Piece]:
         before = self._open()
         if before is None or before.st_size == 0:
             return
-        for start, end, hole in self._runs(before.st_size):
+        for start, end, hole in self._runs(before):
             if hole:
                 self._bytes += end - start
                 yield Hole(end - start)
@@ -66,8 +87,8 @@ class FileContent:
         if before is None or self._bytes != before.st_size:
             raise self._changed()
         path, device = self._entry.path, before.st_dev
-        xattrs = self._metadata.xattrs(self._file.fd, path, device, again=True)
-        if _stamp(os.fstat(self._file.fd)) != _stamp(before):
+        xattrs = self._metadata.xattrs(self._fd, path, device, again=self._again)
+        if _stamp(os.fstat(self._fd)) != _stamp(before):
             self._cause = "its size or times are not what they were at the start"
             raise self._changed()
         return self._metadata.entry(path, EntryKind.FILE, before, xattrs=xattrs, page_bytes=self._page_bytes)
@@ -84,13 +105,13 @@ class FileContent:
         except (NotADirectoryError, FileNotFoundError) as error:
             raise FileNotFoundError(errno.ENOENT, "its directory is not there any more") from error
         try:
-            self._file = Handle(_open_regular(name, directory))
+            self._fd = _open_regular(name, directory)
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # symlink, socket
                 raise
             self._cause = "it is no longer a regular file"
             return None
-        status = os.fstat(self._file.fd)
+        status = os.fstat(self._fd)
         scanned = (self._entry.device, self._entry.inode)
         if not stat.S_ISREG(status.st_mode):
             self._cause = "it is no longer a regular file"
@@ -103,12 +124,14 @@ class FileContent:
 
     def _let_tick_pass(self, status: os.stat_result) -> os.stat_result | None:
         """Return the status once its stamps are old enough to tell the next write apart; None if it never is."""
+        if status.st_ctime_ns < self._settled_before_ns:
+            return status
         for _ in range(limits.TIMESTAMP_WAITS_MAX):
             wait_s = self._until_told_apart_s(status)
             if wait_s <= 0:
                 return status
             self._clock.wait_s(wait_s + _WAIT_MARGIN_S)
-            status = os.fstat(self._file.fd)
+            status = os.fstat(self._fd)
         if self._until_told_apart_s(status) <= 0:
             return status
         self._cause = "it is written to all the time"
@@ -121,9 +144,12 @@ class FileContent:
         age_s = (now_ns - status.st_ctime_ns) / _NS
         return tick_s - age_s if -tick_s < age_s < tick_s else 0.0  # a stamp from the future would never get old
 
-    def _runs(self, size: int) -> Iterator[tuple[int, int, bool]]:
+    def _runs(self, status: os.stat_result) -> Iterator[tuple[int, int, bool]]:
         """Yield (start, end, is a hole) from first byte to last, as the file system tells."""
-        fd = self._file.fd
+        fd, size = self._fd, status.st_size
+        if size <= _HOLE_BYTES_MIN and status.st_blocks * _BLOCK_BYTES >= size:
+            yield 0, size, False  # spares the questions, which cost as much as reading a small file
+            return
         at = 0
         while at < size:
             data = min(_seek(fd, at, os.SEEK_DATA, size), size)
@@ -135,7 +161,7 @@ class FileContent:
             yield data, at, False
 
     def _read(self, start: int, end: int) -> Iterator[Data]:
-        fd = self._file.fd
+        fd = self._fd
         large = end - start >= _LARGE_BYTES
         if large:
             _advise(fd, start, end - start, "POSIX_FADV_SEQUENTIAL")

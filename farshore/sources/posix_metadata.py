@@ -102,28 +102,30 @@ class MetadataReader:
         page_bytes: int = 0,
     ) -> Entry:
         """Return the entry of a name. Sizes and link counts of directories say nothing and are left out."""
-        directory = kind is EntryKind.DIRECTORY
-        return Entry(
+        mode, uid, gid = status.st_mode, status.st_uid, status.st_gid
+        return Entry(  # by position: names would double the time
             path,
             kind,
-            mode=status.st_mode & 0o7777,
-            uid=status.st_uid,
-            gid=status.st_gid,
-            user=self._owners.user(status.st_uid),
-            group=self._owners.group(status.st_gid),
-            size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
-            mtime_ns=status.st_mtime_ns,
-            ctime_ns=status.st_ctime_ns,
-            inode=status.st_ino,
-            device=status.st_dev,
-            rdev=status.st_rdev if kind in _DEVICES else 0,
-            links=1 if directory else status.st_nlink,
-            target=target,
-            xattrs=xattrs,
-            page_bytes=page_bytes,
+            mode & 0o7777,
+            uid,
+            gid,
+            self._owners.user(uid),
+            self._owners.group(gid),
+            status.st_size if stat.S_ISREG(mode) else 0,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_ino,
+            status.st_dev,
+            status.st_rdev if kind in _DEVICES else 0,
+            1 if kind is EntryKind.DIRECTORY else status.st_nlink,
+            target,
+            xattrs,
+            page_bytes,
         )
 
-    def complete(self, entry: Entry, above: Handle, name: bytes, *, page_globs: tuple[bool, bool]) -> Entry:
+    def complete(
+        self, entry: Entry, above: Handle, name: bytes, *, page_globs: tuple[bool, bool], again: bool = False
+    ) -> Entry:
         """Return `entry` with its extended attributes and page size. Never raises; what fails is reported.
 
         Args:
@@ -131,12 +133,13 @@ class MetadataReader:
             above: The directory that holds the name; the entry itself for the root, with an empty name.
             name: In that directory.
             page_globs: Whether the path is known to be paged, and whether it may be an SQLite database.
+            again: Whether its attributes were asked for before, so that failures were reported then.
         """
         xattrs: Xattrs = ()
         if entry.device not in self._without_xattrs:
             place = above.fd if not name else b"/proc/self/fd/%d/%s" % (above.fd, name)
             if self._named_xattrs or not name:
-                xattrs = self.xattrs(place, entry.path, entry.device)
+                xattrs = self.xattrs(place, entry.path, entry.device, again=again)
         page_bytes = limits.PAGE_BYTES if page_globs[0] else 0
         if page_globs[1]:
             page_bytes = _sqlite_page_bytes(above, name) or page_bytes

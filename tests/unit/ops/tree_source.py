@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, SourceChanged
 from farshore.format.manifest import sort_key
@@ -156,7 +157,8 @@ class TreeItem:
 
     @property
     def stat_entry(self) -> Entry:
-        return self.entry._replace(xattrs=(), page_bytes=0)
+        large = self.entry.size >= limits.PAGED_FILE_BYTES_MIN
+        return self.entry._replace(xattrs=(), page_bytes=0 if large else self.entry.page_bytes)
 
     def open(self) -> Content:
         self._source.before_read(self._path)
