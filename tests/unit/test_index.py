@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
-from farshore.index import ABSENT, ChunkIndex, Location
+from farshore.index import ABSENT, ChunkIndex, IdRows, Location, first_seen
 from farshore.model import HOLE
+
+ORIGINS = (Origin(bytes(16), bytes(32)),)
 
 
 def pack(number: int, chunks: Sequence[tuple[bytes, int, int, int]]) -> PackedFooter:
@@ -91,10 +93,38 @@ def test_an_array_of_ids_serves_as_a_list_does() -> None:
 
 
 def test_it_takes_at_most_64_bytes_a_chunk() -> None:
-    ids = np.frombuffer(random.Random(1).randbytes(32 * 10_000), dtype="V32")
-    table = np.zeros(10_000, CHUNK_DTYPE)
-    table["id"] = ids
-    packed = PackedFooter(bytes(32), 1, Footer((Origin(bytes(16), bytes(32)),), np.zeros(1, SEGMENT_DTYPE), table))
-    index = ChunkIndex([packed])
-    held = sum(value.nbytes for value in vars(index).values() if isinstance(value, np.ndarray))
-    assert held <= 64 * 10_000
+    """Of chunks of 1 MiB, 16 to a pack, which is the costliest: a pack has 60 bytes of its own."""
+    ids = random.Random(1).randbytes(32 * 16_000)
+    packs = []
+    for number in range(1000):
+        table = np.zeros(16, CHUNK_DTYPE)
+        table["id"] = np.frombuffer(ids, "V32", 16, number * 512)
+        packs.append(PackedFooter(number.to_bytes(32), 1, Footer(ORIGINS, np.zeros(4, SEGMENT_DTYPE), table)))
+    assert ChunkIndex(packs).nbytes <= 64 * 16_000
+
+
+def test_a_large_batch_is_answered_in_the_order_asked() -> None:
+    ids = np.frombuffer(random.Random(2).randbytes(32 * 20_000), "V32")
+    rows = IdRows(ids[:15_000])
+    turn = np.random.Generator(np.random.PCG64(1)).permutation(20_000)
+    assert rows.find(ids[turn]).tolist() == [at if at < 15_000 else ABSENT for at in turn.tolist()]
+
+
+def test_equal_ids_are_found_at_their_first_row() -> None:
+    ids = [b"b" * 32, b"a" * 32, b"b" * 32, b"a" * 32, b"a" * 31 + b"b"]
+    rows = IdRows(np.frombuffer(b"".join(ids), "V32"))
+    assert rows.find([b"a" * 32, b"b" * 32, ids[-1], b"c" * 32]).tolist() == [1, 0, 4, ABSENT]
+
+
+def test_more_rows_than_are_numbered_at_once() -> None:
+    ids = np.arange(4 * 200_000, dtype="<u8").view("V32")
+    assert IdRows(ids).find(ids[[0, 65_535, 65_536, 199_999]]).tolist() == [0, 65_535, 65_536, 199_999]
+
+
+def test_what_is_met_for_the_first_time() -> None:
+    seen = np.zeros(4, dtype=bool)
+    assert first_seen(np.array([2, ABSENT, 2, 0]), seen).tolist() == [True, False, False, True]
+    assert first_seen(np.array([0, 3, ABSENT, 2, 3]), seen).tolist() == [False, True, False, False, False]
+    assert seen.tolist() == [True, False, True, True]
+    assert first_seen(np.zeros(0, np.int64), seen).tolist() == []
+    assert first_seen(np.array([ABSENT]), np.zeros(0, dtype=bool)).tolist() == [False]

@@ -3,8 +3,12 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from farshore.errors import ObjectCorrupt
 from farshore.repository.cache import ObjectCache
 
 NAME = "snapshots/a/b/manifest"
@@ -23,6 +27,24 @@ def test_what_was_put_is_had_until_it_is_dropped(tmp_path: Path) -> None:
     cache.drop(NAME)
     cache.drop(NAME)
     assert cache.get(NAME) is None
+
+
+def test_pieces_are_kept_when_they_come_to_their_end(tmp_path: Path) -> None:
+    cache = ObjectCache(tmp_path, "r" * 32)
+
+    def pieces(error: Exception | None) -> Iterator[bytes]:
+        yield b"one "
+        assert cache.get(NAME) is None
+        yield b"two"
+        if error:
+            raise error
+
+    with pytest.raises(ObjectCorrupt):
+        cache.put_pieces(NAME, pieces(ObjectCorrupt("not what it should be")))
+    assert cache.get(NAME) is None
+    cache.put_pieces(NAME, pieces(None))
+    assert cache.get(NAME) == b"one two"
+    assert [path.name for path in cache.root.rglob("*") if path.is_file()] == ["manifest"]
 
 
 def test_repositories_share_nothing(tmp_path: Path) -> None:
