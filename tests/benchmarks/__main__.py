@@ -17,11 +17,13 @@ from tests.benchmarks.dataset import DATASETS, IMAGE_BYTES, NOISE_BYTES, make_da
 from tests.benchmarks.farshore_tools import FarshoreOne, FarshoreS3, FarshoreThree
 from tests.benchmarks.floor_tools import Copy, Read, TarZstd
 from tests.benchmarks.machine import describe_machine
+from tests.benchmarks.many_snapshots import SNAPSHOTS_MADE, run_listing
 from tests.benchmarks.measuring import BenchFailed
 from tests.benchmarks.peer_tools import Borg, Rclone, RcloneS3, Restic, ResticS3
-from tests.benchmarks.results import Results, Run, write_results
-from tests.benchmarks.runner import Plan, run_plan
-from tests.benchmarks.tools import STEPS, Tool
+from tests.benchmarks.report import bar_table, short_tables, summary_line, write_report
+from tests.benchmarks.results import Results, Run, read_results, write_results
+from tests.benchmarks.runner import Plan, empty_directory, run_plan
+from tests.benchmarks.tools import SNAPSHOTS, STEPS, Tool
 
 TOOLS: tuple[type[Tool], ...] = (
     Read, Copy, TarZstd, Rclone, FarshoreOne, Restic, Borg, FarshoreThree, FarshoreS3, ResticS3, RcloneS3,
@@ -75,9 +77,23 @@ def run_bench(options: argparse.Namespace, work: Path) -> None:
         kept.append(run)
         write_results(Results(results.machine, results.facts, versions, tuple(kept)), path)
 
-    plan = Plan(tools=tools, datasets=options.datasets, steps=frozenset(options.cases), rounds=options.repeat)
+    plan = Plan(
+        tools=tools,
+        datasets=[name for name in options.datasets if name in DATASETS],
+        steps=frozenset(options.cases),
+        rounds=options.repeat,
+    )
+    if SNAPSHOTS in options.datasets:
+        count = max(20, int(SNAPSHOTS_MADE * options.scale))
+        say(f"listing: making {count:,} snapshots (minutes)")
+        with empty_directory(work / "run"):
+            for run in run_listing(work / "run", rounds=options.repeat, snapshots=count):
+                keep(run)
     run_plan(plan, data, work, say=say, keep=keep)
-    say(f"results: {path}")
+    final = read_results(path)
+    write_report(final, path)
+    print(f"{short_tables(final)}\n{bar_table(final)}\n{summary_line(final)}")
+    say(f"results: {path}, and .md and .png beside it")
     if options.discard:
         shutil.rmtree(work / "data")
     else:
@@ -93,12 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     names = [kind.name for kind in TOOLS]
     chosen = [name for name in names if name != "rclone-s3"]  # one request per file: minutes for a floor
+    every = [*DATASETS, SNAPSHOTS]
     parser.add_argument("--work", type=Path, default=cache_directory() / "bench", help="where all of it happens")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size of the data (default 1)")
     parser.add_argument("--repeat", type=int, default=3, help="rounds; medians are taken over them (default 3)")
     parser.add_argument("--tools", type=_some_of(names), default=chosen, help=f"some of {','.join(names)}")
     parser.add_argument("--cases", type=_some_of(STEPS), default=list(STEPS), help=f"some of {','.join(STEPS)}")
-    parser.add_argument("--datasets", type=_some_of(DATASETS), default=list(DATASETS), help="some of tree,image,noise")
+    parser.add_argument("--datasets", type=_some_of(every), default=every, help=f"some of {','.join(every)}")
     parser.add_argument("--output", type=Path, help="the file for raw results (default results.json in --work)")
     parser.add_argument("--discard", action="store_true", help="remove the data at the end")
     return parser

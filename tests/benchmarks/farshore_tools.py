@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.benchmarks.measuring import Job, job, perform
-from tests.benchmarks.tools import PASSPHRASE, RESTORE, VERIFY, Said, Setting, Tool
+from tests.benchmarks.tools import PASSPHRASE, RESTORE, VERBS, VERIFY, Said, Setting, Tool
 
 _PROGRAM = Path(sys.executable).with_name("farshore")
 
@@ -40,9 +40,10 @@ class FarshoreOne(Tool):
 
     def said(self, output: str) -> Said:
         for line in reversed(output.splitlines()):
-            requests = json.loads(line).get("requests")
-            if isinstance(requests, dict):
-                return Said(requests={str(kind): int(count) for kind, count in requests.items()})
+            replicas = json.loads(line).get("requests")
+            if replicas:
+                counts = {verb: sum(replica[f"{verb}s"] for replica in replicas) for verb in VERBS}
+                return Said(requests={verb: count for verb, count in counts.items() if count})
         return Said()
 
     def _initialize(self, setting: Setting, sections: list[str], quorum: int) -> None:

@@ -12,7 +12,7 @@ from tests.benchmarks.tools import BACKUPS, PASSPHRASE, RESTORE, VERIFY, Setting
 
 
 def peer(name: str) -> str:
-    """Return the program of a peer: named by a variable in capitals, else of `infra/bootstrap/peers.sh`, else on the PATH."""
+    """Return the program of a peer: named by a variable (`RESTIC`), else of `make peers`, else on the PATH."""
     ours = cache_directory() / "peers" / "bin" / name
     return os.environ.get(name.upper()) or (str(ours) if ours.exists() else name)
 

@@ -61,15 +61,12 @@ class Results:
 
     def median(self, tool: str, dataset: str, step: str, figure: Callable[[Run], float]) -> float | None:
         """Return the median of a figure over the rounds, or nothing where nothing was measured."""
-        runs = self.of(tool, dataset, step)
-        return statistics.median(map(figure, runs)) if runs else None
+        return self.median_of([figure(run) for run in self.of(tool, dataset, step)])
 
-    def ratio(self, tool: str, other: str, dataset: str, step: str, figure: Callable[[Run], float]) -> float | None:
-        """Return the median over the rounds of (tool / other): rounds lie close in time, so drift cancels out."""
-        ours = {run.round: figure(run) for run in self.of(tool, dataset, step)}
-        theirs = {run.round: figure(run) for run in self.of(other, dataset, step)}
-        both = [ours[number] / theirs[number] for number in ours.keys() & theirs.keys() if theirs[number]]
-        return statistics.median(both) if both else None
+    @staticmethod
+    def median_of(figures: Sequence[float]) -> float | None:
+        """Return the median, or nothing of nothing."""
+        return statistics.median(figures) if figures else None
 
 
 def write_results(results: Results, path: Path) -> None:

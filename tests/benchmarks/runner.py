@@ -56,7 +56,7 @@ def planned_steps(tool: Tool, dataset: str, chosen: frozenset[str]) -> list[str]
 def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, number: int) -> Iterator[Run]:
     place, restored = work / "run", work / "restored"
     with ExitStack() as stack:
-        stack.enter_context(_empty(place))
+        stack.enter_context(empty_directory(place))
         server = stack.enter_context(CountingS3()) if tool.on_s3 else None
         bucket = server.make_bucket() if server else None
         source = data.directory(dataset)
@@ -69,7 +69,7 @@ def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, num
             if step == CHANGED:
                 data.set_changed(True)
             newest = step if step in BACKUPS else newest
-            with _empty(restored) if step == RESTORE else ExitStack():
+            with empty_directory(restored) if step == RESTORE else ExitStack():
                 run = _run_step(tool, step, setting, data, number, newest, server)
                 if step == RESTORE:
                     _require_equal(tool, setting)
@@ -110,7 +110,8 @@ def _require_equal(tool: Tool, setting: Setting) -> None:
 
 
 @contextmanager
-def _empty(directory: Path) -> Iterator[None]:
+def empty_directory(directory: Path) -> Iterator[None]:
+    """Make a directory, empty, and remove it with all that was put there."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     try:

@@ -15,6 +15,9 @@ FIRST, UNCHANGED, CHANGED, VERIFY, RESTORE = "first", "unchanged", "changed", "v
 READ, READ_DISK = "read", "read-disk"  # floors: the source read and thrown away, from the cache and from the disk
 STEPS = (READ, READ_DISK, FIRST, UNCHANGED, CHANGED, VERIFY, RESTORE)
 BACKUPS = (FIRST, UNCHANGED, CHANGED)
+SNAPSHOTS = "snapshots"  # a dataset of its own: a repository with many of them
+HELP, LIST = "help", "list"  # steps there
+VERBS = ("put", "get", "head", "list", "delete")
 PASSPHRASE = "correct horse battery staple"
 
 

@@ -1,0 +1,201 @@
+"""Make tables and a picture from raw results: `python -m tests.benchmarks.report RESULTS.json [--publish]`.
+
+With `--publish` they go, between their marks, into README.md and docs/benchmarks.md, with the raw results beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tests.benchmarks.bars import verdicts
+from tests.benchmarks.plot import draw
+from tests.benchmarks.results import Results, Run, read_results
+from tests.benchmarks.tools import CHANGED, FIRST, READ, READ_DISK, RESTORE, STEPS, UNCHANGED, VERIFY
+from tests.benchmarks.wording import requests, seconds, size
+
+ROOT = Path(__file__).resolve().parents[2]
+RAW, PAGE, PICTURE, README = "docs/benchmarks.json", "docs/benchmarks.md", "docs/benchmarks.png", "README.md"
+_BEGIN, _END = "<!-- made by tests/benchmarks: begin -->", "<!-- made by tests/benchmarks: end -->"
+_TOOLS = {
+    "farshore": "Farshore",
+    "farshore-3": "Farshore, three replicas",
+    "restic": "restic",
+    "borg": "Borg",
+    "farshore-s3": "Farshore, S3",
+    "restic-s3": "restic, S3",
+    "rclone": "rclone sync",
+    "rclone-s3": "rclone sync, S3",
+    "tar": "tar \\| zstd",
+    "cp": "cp -a",
+    "read": "dd",
+}
+_SHORT = ("farshore", "farshore-3", "restic", "borg", "rclone", "tar", "cp")  # columns of the README's table
+_STEPS = {
+    FIRST: "First backup",
+    UNCHANGED: "Second backup, nothing changed",
+    CHANGED: "Backup after 1 % of the pages changed",
+    VERIFY: "Verify with all data",
+    RESTORE: "Restore",
+    READ: "Reading alone, from the page cache",
+    READ_DISK: "Reading alone, from the disk",
+}
+_DATASETS = ("tree", "image", "noise")
+
+
+def short_tables(results: Results) -> str:
+    """Return what the README shows: seconds of each case, and the bars."""
+    rows = []
+    for step in (FIRST, UNCHANGED, CHANGED, VERIFY, RESTORE):
+        for dataset in _DATASETS:
+            cells = {tool: results.median(tool, dataset, step, lambda run: run.wall_s) for tool in _SHORT}
+            if cells["farshore"] is not None:
+                rows.append([f"{_STEPS[step].lower()}, {dataset}", *(seconds(cell) for cell in cells.values())])
+    heads = ["seconds (median)", *(_TOOLS[tool] for tool in _SHORT)]
+    return "\n".join([*_table(heads, rows, right=range(1, len(heads))), ""])
+
+
+def bar_table(results: Results) -> str:
+    """Return each bar with what was measured."""
+    rows = [[one.case, one.measured, one.wanted, "yes" if one.reached else "**no**"] for one in verdicts(results)]
+    return "\n".join([*_table(["bar", "measured", "wanted", "reached"], rows, right=()), ""])
+
+
+def full_tables(results: Results) -> str:
+    """Return the page's part: the machine, the versions, the bars, and every figure of every cell."""
+    lines = ["### The machine and the data", "", *_circumstances(results), "", "### The bars", "", bar_table(results)]
+    for step in STEPS:
+        for dataset in _DATASETS:
+            tools = [tool for tool in _TOOLS if results.of(tool, dataset, step)]
+            if tools:
+                lines += [f"### {_STEPS[step]}: {dataset}", "", *_cells(results, tools, dataset, step), ""]
+    return "\n".join(lines)
+
+
+def summary_line(results: Results) -> str:
+    """Return one sentence on where the figures come from."""
+    machine, rounds = results.machine, 1 + max((run.round for run in _measured(results)), default=0)
+    return (
+        f"{machine.processor}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB of memory, "
+        f"{machine.file_system}, {machine.kernel}, {machine.date}; "
+        + ("one round" if rounds == 1 else f"medians of {rounds} rounds")
+    )
+
+
+def put_between_marks(text: str, part: str) -> str:
+    """Return a page with what stands between the marks replaced.
+
+    Raises:
+        ValueError: It has no marks.
+    """
+    start, end = text.index(_BEGIN) + len(_BEGIN), text.index(_END)
+    return f"{text[:start]}\n{part.strip()}\n{text[end:]}"
+
+
+def readme_part(results: Results) -> str:
+    """Return what stands between the marks of the README."""
+    bars = verdicts(results)
+    reached = sum(one.reached for one in bars)
+    return "\n".join(
+        [
+            f"![Seconds of each case, for each tool; the table below has the same figures]({PICTURE})",
+            "",
+            short_tables(results),
+            f"{summary_line(results)}. {reached} of {len(bars)} bars are reached. They, CPU, memory, sizes and",
+            "requests stand in [docs/benchmarks.md](docs/benchmarks.md).",
+        ]
+    )
+
+
+def page_part(results: Results) -> str:
+    """Return what stands between the marks of docs/benchmarks.md."""
+    return f"![Seconds of each case, for each tool]({PICTURE.removeprefix('docs/')})\n\n{full_tables(results)}"
+
+
+def publish(results: Results, raw: Path, root: Path = ROOT) -> None:
+    """Write raw results, picture and tables to where they are shown."""
+    if raw.resolve() != (root / RAW).resolve():
+        shutil.copyfile(raw, root / RAW)
+    draw(results, root / PICTURE)
+    for name, part in ((README, readme_part(results)), (PAGE, page_part(results))):
+        page = root / name
+        page.write_text(put_between_marks(page.read_text(), part))
+
+
+def _measured(results: Results) -> list[Run]:
+    return [run for run in results.runs if run.dataset in _DATASETS]
+
+
+def _circumstances(results: Results) -> Iterator[str]:
+    facts = results.facts
+    stored, changed = size(facts.image_bytes_zstd), size(facts.changed_bytes_zstd)
+    yield f"- {summary_line(results)}; Python {results.machine.python}"
+    yield f"- {'; '.join(sorted(set(results.versions.values())))}"
+    yield (
+        f"- `tree`: {facts.tree_files:,} files and {facts.tree_links:,} symlinks in {facts.tree_directories:,} "
+        f"directories, {size(facts.tree_bytes)}"
+    )
+    yield (
+        f"- `image`: {size(facts.image_bytes)} in pages of 8 KiB ({stored} compressed by zstd), of "
+        f"which {facts.changed_pages:,} change ({size(facts.changed_bytes)}, {changed} compressed)"
+    )
+    yield f"- `noise`: {size(facts.noise_bytes)} that nothing compresses"
+
+
+def _cells(results: Results, tools: Sequence[str], dataset: str, step: str) -> Iterator[str]:
+    base = results.median("farshore", dataset, step, lambda run: run.wall_s)
+    heads = ["tool", "wall s", "against Farshore", "CPU s", "memory MB", "stored GB", "requests"]
+    rows = []
+    for tool in tools:
+
+        def of(figure: Callable[[Run], float], tool: str = tool) -> float:
+            return results.median(tool, dataset, step, figure) or 0.0
+
+        wall_s = of(lambda run: run.wall_s)
+        stored = of(lambda run: run.bytes_stored)
+        rows.append(
+            [
+                _TOOLS[tool],
+                seconds(wall_s),
+                f"{wall_s / base:.2f}" if base else "",
+                seconds(of(lambda run: run.cpu_s)),
+                f"{of(lambda run: run.memory_peak_bytes) / 1e6:.0f}",
+                f"{stored / 1e9:.3f}" if stored else "",
+                requests(results.of(tool, dataset, step)[-1].requests),
+            ]
+        )
+    yield from _table(heads, rows, right=range(1, 6))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> Iterator[str]:
+    yield f"| {' | '.join(heads)} |"
+    yield f"| {' | '.join('---:' if index in right else '---' for index in range(len(heads)))} |"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def main() -> int:
+    """Write the report and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.report", description=__doc__)
+    parser.add_argument("results", type=Path, help="raw results that `make bench` wrote")
+    parser.add_argument("--publish", action="store_true", help="into README.md and docs/")
+    options = parser.parse_args()
+    results = read_results(options.results)
+    if options.publish:
+        publish(results, options.results)
+    else:
+        write_report(results, options.results)
+    return 0
+
+
+def write_report(results: Results, raw: Path) -> None:
+    """Write the tables and the picture beside the raw results."""
+    draw(results, raw.with_suffix(".png"))
+    raw.with_suffix(".md").write_text(f"{short_tables(results)}\n{full_tables(results)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
