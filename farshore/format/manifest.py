@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format import choosing, columns, entries
+from farshore.format.assembling import Assembly
 from farshore.format.choosing import Choice
 from farshore.model import Entry
 
@@ -56,8 +58,7 @@ PAGES_SCHEMA = pa.schema([
     pa.field("hashes", pa.binary(), nullable=False),
 ])  # fmt: skip
 _DICTIONARY_COLUMNS = ["kind", "user", "group", "state", "mode", "uid", "gid", "device", "page_bytes"]
-_SIGN_BIT = 1 << 63
-_WRAP = 1 << 64
+_UNSIGNED = ("inode", "device", "rdev")  # kept as the signed numbers with the same bits: inodes may use all 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,39 +81,22 @@ def display_path(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
-def signed(value: int) -> int:
-    """Return an unsigned 64-bit number as the signed one with the same bits: inodes may use all 64."""
-    return value - _WRAP if value >= _SIGN_BIT else value
-
-
 def rows_to_table(rows: Sequence[ManifestRow]) -> pa.Table:
     """Return the rows as a table of `SCHEMA`."""
-    listed = [row.entry for row in rows]
-    values: list[list[Any]] = [
-        [e.path for e in listed],
-        [display_path(e.path) for e in listed],
-        [str(e.kind) for e in listed],
-        [e.mode for e in listed],
-        [e.uid for e in listed],
-        [e.gid for e in listed],
-        [e.user for e in listed],
-        [e.group for e in listed],
-        [e.size for e in listed],
-        [e.mtime_ns for e in listed],
-        [e.ctime_ns for e in listed],
-        [signed(e.inode) for e in listed],
-        [signed(e.device) for e in listed],
-        [signed(e.rdev) for e in listed],
-        [e.links for e in listed],
-        [e.target for e in listed],
-        [[{"name": name, "value": value} for name, value in e.xattrs] for e in listed],
-        [e.page_bytes for e in listed],
-        [row.content_hash for row in rows],
-        [row.extents for row in rows],
-        [row.state for row in rows],
-    ]
-    arrays = [pa.array(column, type=item.type) for column, item in zip(values, SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    if not rows:
+        return SCHEMA.empty_table()
+    entries_of = dict(zip(Entry._fields, zip(*(row.entry for row in rows), strict=True), strict=True))
+    values: dict[str, Any] = {
+        **entries_of,
+        "display": [display_path(path) for path in entries_of["path"]],
+        "xattrs": [[{"name": name, "value": value} for name, value in pairs] for pairs in entries_of["xattrs"]],
+        "content_hash": [row.content_hash for row in rows],
+        "extents": [row.extents for row in rows],
+        "state": [row.state for row in rows],
+    }
+    for name in _UNSIGNED:
+        values[name] = np.array(values[name], np.uint64).view(np.int64)
+    return pa.Table.from_arrays([pa.array(values[item.name], type=item.type) for item in SCHEMA], schema=SCHEMA)
 
 
 def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
@@ -137,49 +121,53 @@ class ManifestWriter:
             sink, SCHEMA, compression="zstd", compression_level=3, use_dictionary=_DICTIONARY_COLUMNS,
             write_statistics=["path"], store_schema=False,
         )  # fmt: skip
+        self._assembly = Assembly(SCHEMA)
         self._rows: list[ManifestRow] = []
-        self._tables: list[pa.Table] = []
+        self._parts: list[tuple[pa.Table | None, int, int]] = []  # no table: new rows
         self._pending = 0
         self.entries = 0
 
     def add(self, row: ManifestRow) -> None:
         """Append one row."""
+        if self._parts and self._parts[-1][0] is None:
+            _, start, count = self._parts[-1]
+            self._parts[-1] = (None, start, count + 1)
+        else:
+            self._parts.append((None, len(self._rows), 1))
         self._rows.append(row)
         self._grow(1)
 
-    def add_slice(self, table: pa.Table) -> None:
+    def add_slice(self, table: pa.Table, start: int = 0, count: int | None = None) -> None:
         """Append rows of an earlier manifest as they are."""
-        self._close_rows()
-        self._tables.append(table)
-        self._grow(table.num_rows)
+        count = table.num_rows - start if count is None else count
+        self._parts.append((table, start, count))
+        self._grow(count)
 
     def close(self) -> None:
         """Write what is pending and the Parquet footer. The sink stays open."""
-        self._flush(last=True)
+        self._assemble()
+        self._write(self._assembly.pending)
         self._writer.close()
 
     def _grow(self, count: int) -> None:
         self.entries += count
         self._pending += count
         if self._pending >= limits.MANIFEST_ROWS_PER_GROUP:
-            self._flush()
+            self._assemble()
+            # Whole row groups: small ones of one snapshot would be there in all later ones.
+            self._write(self._assembly.pending - self._assembly.pending % limits.MANIFEST_ROWS_PER_GROUP)
+            self._pending = self._assembly.pending
 
-    def _close_rows(self) -> None:
-        if self._rows:
-            self._tables.append(rows_to_table(self._rows))
-            self._rows = []
+    def _assemble(self) -> None:
+        """Put new rows and slices in order; the new rows become columns all at once."""
+        new = rows_to_table(self._rows)
+        for table, start, count in self._parts:
+            self._assembly.add(new if table is None else table, start, count)
+        self._rows, self._parts = [], []
 
-    def _flush(self, *, last: bool = False) -> None:
-        """Write whole row groups and keep the rest: small groups of one snapshot would be there in all later ones."""
-        self._close_rows()
-        if not self._tables:
-            return
-        table = pa.concat_tables(self._tables)
-        rest = 0 if last else table.num_rows % limits.MANIFEST_ROWS_PER_GROUP
-        full = table.num_rows - rest
-        self._writer.write_table(table.slice(0, full), row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
-        self._tables = [table.slice(full)] if rest else []
-        self._pending = rest
+    def _write(self, count: int) -> None:
+        if count:
+            self._writer.write_table(self._assembly.take(count), row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
 
 
 class ManifestReader:

@@ -28,12 +28,13 @@ Table = Any  # pyarrow.Table, which only farshore.format may name
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Rows of the previous manifest that are unchanged and stand together.
+    """Rows of the previous manifest that are unchanged and stand together: `count` of a row group, from `start`.
 
     `rows` are their chunks' index rows, and `paged` the paths of page-structured files among them.
     """
 
-    table: Table
+    group: Table
+    start: int
     count: int
     files: int
     bytes_total: int
@@ -139,7 +140,8 @@ class _Group:
         rows = self._rows[self._ends[start] : self._ends[end]]
         paged = self._paged[bisect_left(self._paged, start) : bisect_left(self._paged, end)]
         return Slice(
-            table=self.table.slice(start, end - start),
+            group=self.table,
+            start=start,
             count=end - start,
             files=int(self._files_before[end] - self._files_before[start]),
             bytes_total=int(self._bytes_before[end] - self._bytes_before[start]),

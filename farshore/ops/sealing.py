@@ -190,7 +190,7 @@ class Sealer:
     def _handle(self, unit: _Unit) -> None:
         if isinstance(unit, Slice):
             self._gatherer.reuse(unit.rows)
-            self._manifest.add_slice(unit.table)
+            self._manifest.add_slice(unit.group, unit.start, unit.count)
             if self._previous_pages is not None:
                 for path in unit.paged:
                     for page_row in self._previous_pages.rows(path):

@@ -136,6 +136,8 @@ def test_entries_of_a_snapshot_or_of_a_path_in_it(catalog: tuple[Repository, lis
     for path in (b"d", b"/d", b"d/", b"/d/"):
         assert [one.path for one in iterate_entries(repository, snapshots[0], path)] == [b"d", b"d/a", b"d/sub-file"]
     assert [one.path for one in iterate_entries(repository, snapshots[0], b"d/a")] == [b"d/a"]
+    for path, below in ((b"", [b"", b"d", b"d-b", b"l"]), (b"d", [b"d", b"d/a", b"d/sub-file"]), (b"d-b", [b"d-b"])):
+        assert [one.path for one in iterate_entries(repository, snapshots[0], path, recursive=False)] == below
     with pytest.raises(SnapshotUnknown, match="no path 'd/b'"):
         list(iterate_entries(repository, snapshots[0], b"d/b"))
 

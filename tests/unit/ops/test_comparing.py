@@ -62,15 +62,19 @@ def compare(rows: Sequence[ManifestRow], now: Sequence[Entry], index: ChunkIndex
     return slices + list(run.flush()), changed
 
 
+def rows_of(part: Slice) -> list[ManifestRow]:
+    return list(table_to_rows(part.group.slice(part.start, part.count)))
+
+
 def paths(part: Slice) -> list[bytes]:
-    return [one.entry.path for one in table_to_rows(part.table)]
+    return [one.entry.path for one in rows_of(part)]
 
 
 def test_entries_that_stand_together_are_one_slice() -> None:
     rows = [row(number, chunks=[number]) for number in range(5)]
     (part,), changed = compare(rows, [one.entry for one in rows], index_of(range(5)))
     assert changed == []
-    assert list(table_to_rows(part.table)) == rows
+    assert rows_of(part) == rows
     assert (part.count, part.files, part.bytes_total) == (5, 5, 10)
     assert len(part.rows) == 5
 
