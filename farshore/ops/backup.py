@@ -19,6 +19,7 @@ from farshore.errors import Bug, FarshoreError
 from farshore.format.records import Commit
 from farshore.model import BackupResult, Progress, ProgressCallback, ReplicaOutcome, SnapshotCounts, no_progress
 from farshore.ops import auditing
+from farshore.ops.allocation import settle_allocation
 from farshore.ops.attempt_work import Attempt, Work, left_behind, prepare
 from farshore.ops.attempts import find_done
 from farshore.ops.base_snapshot import remember_base
@@ -92,6 +93,7 @@ class BackupSession:
         """
         if self._work is not None:
             return Begun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
+        settle_allocation()
         self._source.check()
         self._repository.require_quorum()
         source_id = self._source_id()
@@ -211,10 +213,9 @@ class BackupSession:
         """Record a run that failed, as far as replicas can be reached. Never raises."""
         if self._work is not None:
             self._work.fanout.abort()
-        if self._recorded:
-            return
         try:
-            self._record([self._run_row("failed", error)])
+            if not self._recorded:
+                self._record([self._run_row("failed", error)])
         except FarshoreError:
             return  # the error that ended the run is the one to tell
         finally:
