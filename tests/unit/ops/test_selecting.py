@@ -5,9 +5,10 @@ import io
 import pytest
 
 from farshore.errors import SnapshotUnknown
+from farshore.format.choosing import Alike
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
-from farshore.ops.selecting import Selection
+from farshore.ops.selecting import Selection, candidates
 
 PATHS = [b"", b"etc", b"etc/passwd", b"home", b"home/a", b"home/a/.cache", b"home/a/.cache/x", b"home/a/notes.txt"]
 
@@ -52,6 +53,7 @@ def test_no_pattern_means_everything() -> None:
         (["/home/a"], [b"", b"home", b"home/a", b"home/a/.cache", b"home/a/.cache/x", b"home/a/notes.txt"]),
         (["/home/a", "!.cache"], [b"", b"home", b"home/a", b"home/a/.cache", b"home/a/.cache/x", b"home/a/notes.txt"]),
         (["etc/", "x"], [b"", b"etc", b"etc/passwd", b"home", b"home/a", b"home/a/.cache", b"home/a/.cache/x"]),
+        (["pass?d"], [b"", b"etc", b"etc/passwd"]),
         (["**/.cache/*"], [b"", b"home", b"home/a", b"home/a/.cache", b"home/a/.cache/x"]),
     ],
 )
@@ -94,6 +96,30 @@ def test_links_of_two_files_are_kept_apart() -> None:
 def test_a_link_whose_file_is_nowhere_stays_as_it_is() -> None:
     """Its restore reports it; it must not stop the others."""
     assert select("z1", among=rows(link(b"z1", b"gone")))[-1] == link(b"z1", b"gone")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "prefix", "text"),
+    [
+        ("/home/a", b"home/a", b"home"),
+        ("home/a/", b"home/a", b"home"),
+        ("*.txt", b"", b".txt"),
+        ("a?c", b"", b"a"),
+        ("?", b"", b""),
+        ("/var/l?g/*.log", b"var/l", b".log"),
+        ("**/cache/x", b"", b"cache"),
+        ("[abc]def", b"", b""),
+        ("ab[c]def", b"", b"ab"),
+        (r"/a\*b/longer", b"a", b"a"),
+        ("caf\udce9/x", b"caf\xe9/x", b"caf\xe9"),
+    ],
+)
+def test_plain_text_of_a_pattern_bounds_what_it_may_select(pattern: str, prefix: bytes, text: bytes) -> None:
+    assert candidates([pattern, "!not", "/"]).alike == (Alike(prefix, text),)
+
+
+def test_directories_above_plain_text_are_candidates() -> None:
+    assert candidates(["/a/b/c*", "/a/x", "y"]).paths == (b"", b"a", b"a/b")
 
 
 def test_parents_come_once_and_only_when_something_below_them_does() -> None:
