@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 from blake3 import blake3
 
 from farshore import limits
@@ -20,10 +23,12 @@ HASH_BYTES = limits.PAGE_HASH_BYTES
 
 def hash_pages(data: bytes | memoryview, page_bytes: int, page_key: bytes) -> bytes:
     """Return 16 bytes for each page of `data`, in order; the last page may be short."""
-    view = memoryview(data)
+    view, digest = memoryview(data), blake3
     return b"".join(
-        blake3(view[start : start + page_bytes], key=page_key).digest(HASH_BYTES)
-        for start in range(0, len(view), page_bytes)
+        [
+            digest(view[start : start + page_bytes], key=page_key).digest(HASH_BYTES)
+            for start in range(0, len(view), page_bytes)
+        ]
     )
 
 
@@ -32,15 +37,16 @@ def changed_runs(before: bytes, after: bytes) -> list[tuple[int, int, bool]]:
     count = len(after) // HASH_BYTES
     if before[: len(after)] == after:
         return [(0, count, False)] if count else []
-    runs: list[tuple[int, int, bool]] = []
-    for page in range(count):
-        at = page * HASH_BYTES
-        changed = before[at : at + HASH_BYTES] != after[at : at + HASH_BYTES]
-        if runs and runs[-1][2] == changed:
-            runs[-1] = (runs[-1][0], page + 1, changed)
-        else:
-            runs.append((page, page + 1, changed))
-    return runs
+    known = min(count, len(before) // HASH_BYTES)
+    changed = np.ones(count, dtype=bool)
+    changed[:known] = (_words(before, known) != _words(after, known)).any(axis=1)
+    edges = [0, *(np.flatnonzero(changed[1:] != changed[:-1]) + 1).tolist(), count]
+    return [(start, end, bool(changed[start])) for start, end in pairwise(edges)]
+
+
+def _words(hashes: bytes, count: int) -> npt.NDArray[np.uint64]:
+    """Return the hashes of the first `count` pages as rows of two numbers."""
+    return np.frombuffer(hashes, "<u8", 2 * count).reshape(count, 2)
 
 
 @dataclass(slots=True)

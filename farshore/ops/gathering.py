@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,10 @@ Chunk = tuple[ChunkId, bytes | memoryview]
 
 
 class Gatherer:
-    """Takes every chunk of a run from one thread and hands sealed packs to `deliver`, in order."""
+    """Takes every chunk of a run from one thread and hands sealed packs to `deliver`, in order.
+
+    While `pressed`, what is delivered waits to be taken, so there is time to compress harder.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Gatherer:
         data_key: DataKey,
         clock: Clock,
         deliver: Callable[[SealedPack], None],
+        pressed: Callable[[], bool] = lambda: False,
         seal_threads: int = limits.SEAL_THREADS,
     ) -> None:
         self._index = index
@@ -49,6 +54,7 @@ class Gatherer:
         self._numbers = SegmentNumbers(data_key=data_key, clock=clock)
         self._builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=clock)
         self._deliver = deliver
+        self._pressed = pressed
         self._pool = ThreadPoolExecutor(seal_threads, thread_name_prefix="seal")
         self._in_flight: deque[Future[SealedSegment]] = deque()
         self._in_flight_max = seal_threads + 1
@@ -127,7 +133,8 @@ class Gatherer:
         origin, number = self._numbers.take()
         segment = PlainSegment(origin, number, b"".join(self._parts), tuple(self._chunks))
         self._parts, self._chunks, self._bytes = [], [], 0
-        self._in_flight.append(self._pool.submit(seal_segment, segment, self._data_key, self._keys.repository_id))
+        seal = partial(seal_segment, thorough=self._pressed())
+        self._in_flight.append(self._pool.submit(seal, segment, self._data_key, self._keys.repository_id))
         while len(self._in_flight) > self._in_flight_max or (self._in_flight and self._in_flight[0].done()):
             self._take_sealed()
 

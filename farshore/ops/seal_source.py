@@ -43,7 +43,14 @@ def seal_source(
         work.outgoing.send_pack(pack)
 
     work.outgoing.start()
-    gatherer = Gatherer(index=index, keys=keys, data_key=work.data_key, clock=repository.clock, deliver=deliver)
+    gatherer = Gatherer(
+        index=index,
+        keys=keys,
+        data_key=work.data_key,
+        clock=repository.clock,
+        deliver=deliver,
+        pressed=lambda: work.fanout.pressed,
+    )
     try:
         with work.outgoing.open_files(work.source_id, work.snapshot_id) as (manifest_file, pages_file):
             manifest, page_map = ManifestWriter(manifest_file), PagesWriter(pages_file)

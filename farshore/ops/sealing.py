@@ -19,7 +19,8 @@ from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter
 from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
 from farshore.ops.comparing import Match, PreviousManifest, Run, Slice
 from farshore.ops.gathering import Chunk, Gatherer
-from farshore.ops.reading import ContentReader, Earlier, FileRead
+from farshore.ops.paged_file import Earlier, FileRead
+from farshore.ops.reading import ContentReader
 from farshore.sources.base import Capture, Item
 
 
@@ -76,6 +77,7 @@ class Sealer:
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
         self._unsorted: list[ManifestRow] | None = None
         self._earlier_extents: dict[bytes, bytes] = {}
+        self._read_ahead = False
         self._streaming = self._told = 0
         self.problems: list[Problem] = []
         self._entries = self._files = self._bytes_total = self._bytes_read = self._unchanged = 0
@@ -89,6 +91,7 @@ class Sealer:
         """
         if not capture.ordered:
             self._unsorted = []
+        self._read_ahead = not capture.sequential
         with ThreadPoolExecutor(limits.READ_THREADS, thread_name_prefix="read") as pool:
             try:
                 for item in capture.items():
@@ -228,6 +231,7 @@ class Sealer:
             earlier=lambda: self._earlier(unit),
             attempts=1 if self._unsorted is not None else limits.CHANGED_FILE_ATTEMPTS,
             tell=self._tell_streaming,
+            ahead=self._read_ahead,
         )
         self._streaming = 0
         if entry.kind is EntryKind.HARDLINK and isinstance(result, FileRead):

@@ -74,6 +74,12 @@ class Fanout:
         with self._changed:
             return tuple(name for name, lane in self._lanes.items() if not lane.left_behind)
 
+    @property
+    def pressed(self) -> bool:
+        """Whether a replica at work has so much to take that `offer` is about to wait for it."""
+        with self._changed:
+            return any(not lane.left_behind and lane.lag() >= self._window - 1 for lane in self._lanes.values())
+
     def error_of(self, replica: str) -> FarshoreError | None:
         """Why a replica was left behind, or None."""
         with self._changed:

@@ -74,12 +74,14 @@ class SegmentNumbers:
         return self._origin, self._next - 1
 
 
-def seal_segment(segment: PlainSegment, data_key: DataKey, repository_id: bytes) -> SealedSegment:
+def seal_segment(
+    segment: PlainSegment, data_key: DataKey, repository_id: bytes, *, thorough: bool = False
+) -> SealedSegment:
     """Compress and seal; then open, decompress and compare, so that bad memory or a bad library is caught here.
 
-    Safe from many threads; nearly all of it runs with the GIL released.
+    Safe from many threads; nearly all of it runs with the GIL released. `thorough` as in `compress`.
     """
-    codec, stored = compress(segment.raw)
+    codec, stored = compress(segment.raw, thorough=thorough)
     key = derive_key(data_key.secret, "segment", repository_id, segment.origin.salt)
     bound = _segment_binding(repository_id, segment.origin, segment.number, codec, len(segment.raw))
     sealed = AESGCM(key).encrypt(_NUMBER.pack(segment.number), stored, bound)

@@ -13,7 +13,8 @@ from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.clock import FixedClock
 from farshore.format.manifest import PageCursor
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.reading import ContentReader, Earlier, FileRead, PagedFile
+from farshore.ops.paged_file import Earlier, FileRead, PagedFile
+from farshore.ops.reading import ContentReader
 from farshore.repository.content_hash import ContentHash
 from farshore.repository.keys import KeySet
 from tests.unit.ops.tree_source import TreeItem, TreeSource

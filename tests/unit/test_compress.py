@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -25,6 +27,17 @@ def test_what_does_not_shrink_is_kept(raw: bytes) -> None:
     codec, stored = compress(raw)
     assert (codec, bytes(stored)) == (CODEC_NONE, raw)
     assert decompress(codec, bytes(stored), len(raw)) == raw
+
+
+def test_where_there_is_time_less_is_stored_and_never_more() -> None:
+    sources = sorted(Path(random.__file__).parent.glob("*.py"))[:40]
+    prose = b"".join(source.read_bytes() for source in sources)
+    assert len(compress(prose, thorough=True)[1]) < len(compress(prose)[1])
+    pages = Path(np.__file__).read_bytes()
+    for raw in (prose, pages, TEXT, NOISE):
+        codec, stored = compress(raw, thorough=True)
+        assert len(stored) <= len(compress(raw)[1])
+        assert decompress(codec, bytes(stored), len(raw)) == raw
 
 
 def test_any_buffer_is_taken() -> None:

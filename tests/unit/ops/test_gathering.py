@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,10 +29,15 @@ def named(data: bytes) -> tuple[bytes, bytes]:
 class Delivered:
     """The packs of a run, opened again."""
 
-    def __init__(self, index: ChunkIndex | None = None) -> None:
+    def __init__(self, index: ChunkIndex | None = None, *, pressed: bool = False) -> None:
         self.packs: list[SealedPack] = []
         self.gatherer = Gatherer(
-            index=index or ChunkIndex(), keys=KEYS, data_key=DATA_KEY, clock=FixedClock(), deliver=self.packs.append
+            index=index or ChunkIndex(),
+            keys=KEYS,
+            data_key=DATA_KEY,
+            clock=FixedClock(),
+            deliver=self.packs.append,
+            pressed=lambda: pressed,
         )
 
     def footers(self) -> list[Footer]:
@@ -66,6 +72,19 @@ def test_every_chunk_is_in_a_pack_once() -> None:
     assert run.chunks() == dict(chunks)
     assert run.gatherer.chunks_new == 30
     assert run.gatherer.bytes_new == sum(len(data) for _, data in chunks)
+
+
+def test_while_replicas_are_slow_less_is_stored() -> None:
+    sources = sorted(Path(random.__file__).parent.glob("*.py"))[:60]
+    stored = {}
+    for pressed in (False, True):
+        run = Delivered(pressed=pressed)
+        for source in sources:
+            run.gatherer.add_one(*named(source.read_bytes()))
+        run.gatherer.finish()
+        assert run.chunks() == dict(named(source.read_bytes()) for source in sources)
+        stored[pressed] = sum(len(pack.body) for pack in run.packs)
+    assert stored[True] < stored[False]
 
 
 def test_segments_and_packs_keep_to_their_sizes() -> None:

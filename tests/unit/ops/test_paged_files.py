@@ -14,7 +14,8 @@ from farshore.chunking.content import CutSizes
 from farshore.chunking.pages import hash_pages
 from farshore.format.manifest import PageCursor, PageRow
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.reading import ContentReader, Earlier, FileRead, PagedFile
+from farshore.ops.paged_file import Earlier, FileRead, PagedFile
+from farshore.ops.reading import ContentReader
 from farshore.repository.keys import KeySet
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks

@@ -124,6 +124,33 @@ def test_the_sealing_thread_waits_while_a_replica_is_a_window_behind() -> None:
     assert len(store.done) == 10
 
 
+def test_it_is_pressed_just_before_the_sealing_thread_would_wait() -> None:
+    queues = fanout("quick", "slow", window_packs=3)
+    store = MemoryStore(clock=SystemClock())
+    assert not queues.pressed
+    queues.offer(pack(1))
+    queues.offer(barrier("index/1"))
+    assert not queues.pressed
+    queues.offer(pack(2))
+    assert queues.pressed
+    pool, drained = started(lambda: queues.drain("slow", store))
+    pool2, drained2 = started(lambda: queues.drain("quick", store))
+    until(lambda: not queues.pressed)
+    queues.end()
+    for one in (drained, drained2):
+        one.result()
+    pool.shutdown()
+    pool2.shutdown()
+
+
+def test_a_replica_left_behind_presses_nobody() -> None:
+    queues = fanout("slow", window_packs=2)
+    queues.offer(pack(1))
+    assert queues.pressed
+    queues.leave_behind("slow", StoreUnavailable("gone"))
+    assert not queues.pressed
+
+
 def test_barriers_need_no_room() -> None:
     queues = fanout("a", window_packs=1)
     queues.offer(pack(1))

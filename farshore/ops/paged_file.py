@@ -1,0 +1,189 @@
+"""One page-structured file, block by block: hash its pages, splice what changed into the extents it had.
+
+Chunks leave through `emit` as they are cut, so memory does not grow with a file's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.chunking import pages
+from farshore.format.manifest import WHOLE, PageCursor, PageRow
+from farshore.model import HOLE, ChunkId, Entry, Extent
+from farshore.repository.content_hash import ContentHash
+from farshore.repository.keys import KeySet
+
+Emit = Callable[[ChunkId, bytes | memoryview], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the previous snapshot knows of a page-structured file."""
+
+    extents: Sequence[Extent]
+    pages: PageCursor
+
+
+@dataclass(slots=True)
+class FileRead:
+    """One file as it was read. `pages` are the rows of its page map; empty for a file cut by content."""
+
+    entry: Entry
+    content_hash: bytes
+    extents: list[Extent]
+    bytes_read: int
+    state: str = WHOLE
+    pages: list[PageRow] = field(default_factory=list)
+
+
+class PagedFile:
+    """Builds the extents of one page-structured file, block by block. One thread; one use.
+
+    Changed pages of all blocks are gathered into shared chunks, so a thousand scattered pages are a few chunks.
+    """
+
+    def __init__(self, *, entry: Entry, keys: KeySet, block_bytes: int, emit: Emit, earlier: Earlier | None) -> None:
+        self._entry = entry
+        self._page = entry.page_bytes
+        self._block = block_bytes
+        self._keys = keys
+        self._emit = emit
+        self._earlier = earlier
+        self._cursor = pages.ExtentCursor(earlier.extents) if earlier else None
+        self._whole = ContentHash()
+        self._pending = bytearray()
+        self._at = 0  # file offset of the next block
+        self._parts: list[Extent | tuple[int, int, int]] = []  # extents, or (gathered chunk, offset, length) to come
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._chunk_ids: list[ChunkId] = []
+        self._rows: list[PageRow] = []
+        self._hashes: list[bytes] = []
+        self._hashed_pages = 0
+        self._row_start = 0
+        self._bytes_read = 0
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        self._bytes_read += len(data)
+        view = memoryview(data)
+        if self._pending:
+            missing = self._block - len(self._pending)
+            self._pending += view[:missing]
+            view = view[missing:]
+            if len(self._pending) == self._block:
+                self._add_pending()
+        whole_blocks = len(view) - len(view) % self._block
+        for start in range(0, whole_blocks, self._block):
+            self._add_block(view[start : start + self._block])
+        self._pending += view[whole_blocks:]
+
+    def feed_hole(self, length: int) -> None:
+        """Take a hole: whole blocks of it stay holes, the rest counts as zeros."""
+        while length:
+            if not self._pending and length >= self._block:
+                whole_blocks = length - length % self._block
+                self._add_hole(whole_blocks)
+                length -= whole_blocks
+                continue
+            part = min(length, self._block - len(self._pending))
+            self._pending += bytes(part)
+            length -= part
+            if len(self._pending) == self._block:
+                self._add_pending()
+
+    def finish(self) -> FileRead:
+        """Return the file."""
+        if self._pending:
+            self._add_pending()
+        self._flush_gathered()
+        self._close_row()
+        extents: list[Extent] = []
+        for part in self._parts:
+            extent = part if isinstance(part, Extent) else Extent(self._chunk_ids[part[0]], part[1], part[2])
+            pages.append_extent(extents, extent)
+        return FileRead(self._entry, self._whole.digest(), extents, self._bytes_read, pages=self._rows)
+
+    def _add_pending(self) -> None:
+        block = bytes(self._pending)
+        self._pending.clear()
+        self._add_block(memoryview(block))
+
+    def _add_block(self, block: memoryview) -> None:
+        self._whole.update(block)
+        hashes = pages.hash_pages(block, self._page, self._keys.page_key)
+        start, end = self._at, self._at + len(block)
+        first = start // self._page
+        self._remember(first, hashes)
+        self._at = end
+        if self._earlier and self._cursor:
+            before = self._earlier.pages.take(first, len(hashes) // pages.HASH_BYTES)
+            old = self._cursor.take(start, end)
+            spliced = self._splice(block, pages.changed_runs(before, hashes), old)
+            if spliced is not None:
+                self._parts += spliced
+                return
+        self._parts.append(Extent(self._name(block), 0, len(block)))
+
+    def _splice(
+        self, block: memoryview, runs: list[tuple[int, int, bool]], old: list[Extent]
+    ) -> list[Extent | tuple[int, int, int]] | None:
+        """Return parts that join unchanged ranges of `old` with gathered pages, or None to store the block whole."""
+        if all(changed for _, _, changed in runs):
+            return None
+        cursor = pages.ExtentCursor(old)
+        plan: list[Extent | tuple[int, int]] = []
+        for first, last, changed in runs:
+            start, end = first * self._page, min(last * self._page, len(block))
+            if changed:
+                plan.append((start, end))
+                continue
+            taken = cursor.take(start, end)
+            if sum(extent.length for extent in taken) != end - start:
+                return None  # the earlier extents do not cover what its page map claims
+            plan += taken
+        if len(plan) > limits.PAGE_EXTENTS_PER_BLOCK_MAX:
+            return None
+        return [part if isinstance(part, Extent) else self._gather(block[part[0] : part[1]]) for part in plan]
+
+    def _gather(self, data: memoryview) -> tuple[int, int, int]:
+        if self._gathered_bytes + len(data) > self._block:
+            self._flush_gathered()
+        place = (len(self._chunk_ids), self._gathered_bytes, len(data))
+        self._gathered.append(bytes(data))
+        self._gathered_bytes += len(data)
+        return place
+
+    def _flush_gathered(self) -> None:
+        if self._gathered:
+            self._chunk_ids.append(self._name(b"".join(self._gathered)))
+        self._gathered, self._gathered_bytes = [], 0
+
+    def _name(self, data: bytes | memoryview) -> ChunkId:
+        chunk_id = blake3(data, key=self._keys.chunk_key).digest()
+        self._emit(chunk_id, data)
+        return chunk_id
+
+    def _add_hole(self, length: int) -> None:
+        """Keep whole blocks of a hole. They leave a gap in the page map: what is data there next time is new."""
+        self._close_row()
+        self._whole.skip(length)
+        self._at += length
+        self._parts.append(Extent(HOLE, 0, length))
+
+    def _remember(self, first: int, hashes: bytes) -> None:
+        if not self._hashes:
+            self._row_start = first
+        self._hashes.append(hashes)
+        self._hashed_pages += len(hashes) // pages.HASH_BYTES
+        if self._hashed_pages + self._block // self._page > limits.PAGES_PER_ROW_MAX:
+            self._close_row()
+
+    def _close_row(self) -> None:
+        if self._hashes:
+            self._rows.append(PageRow(self._entry.path, self._page, self._row_start, b"".join(self._hashes)))
+        self._hashes, self._hashed_pages = [], 0
