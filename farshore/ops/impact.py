@@ -10,9 +10,8 @@ import numpy as np
 from farshore import limits
 from farshore.errors import FarshoreError
 from farshore.format import names
-from farshore.format.extents import view_extents
+from farshore.format.comparable import Comparable
 from farshore.format.records import Commit, Needs
-from farshore.index import ABSENT
 from farshore.model import DamagedObject
 from farshore.ops.catalog import open_snapshot
 from farshore.ops.locating import load_index
@@ -56,13 +55,12 @@ def _collect(
         manifest = open_snapshot(repository, commit, replicas)
         bad = {number: one.pack_id.hex() for number, one in enumerate(index.packs) if one.pack_id.hex() in packs}
         for table in manifest.tables(["path", "extents"]):
-            for path, extents in zip(
-                table.column("path").to_pylist(), table.column("extents").to_pylist(), strict=True
-            ):
-                if not extents:
-                    continue
-                rows = index.find(np.ascontiguousarray(view_extents(extents)["chunk"]))
-                for number in set(index.packs_of(rows[rows != ABSENT]).tolist()) & bad.keys():
-                    touched[bad[number]][source + b":" + path] = None
+            columns = Comparable(table)
+            ends, chunk_ids = columns.chunk_ids()
+            numbers = index.packs_of(index.find(chunk_ids))
+            lost = np.flatnonzero(np.isin(numbers, list(bad)))
+            paths = columns.paths() if len(lost) else []
+            for at, row in zip(lost.tolist(), (np.searchsorted(ends, lost, side="right") - 1).tolist(), strict=True):
+                touched[bad[int(numbers[at])]][source + b":" + paths[row]] = None
     except FarshoreError:
         return  # the manifest itself is gone everywhere: that is a finding of its own
