@@ -5,6 +5,7 @@ Copying is of ciphertext, whose names are hashes of their bytes, so it needs no 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,7 +37,7 @@ class Presence:
     """What all replicas held when a run began. Built once; read by many threads.
 
     `numbers` gives for each row of `listed` its number in `index.packs`. The fragment that is `named_by[at]` in
-    `fragment_ids` names the pack of row `named[at]`.
+    `fragment_ids` names the pack of row `named[at]`; both are sorted by fragment.
     """
 
     listed: ListedPacks
@@ -77,7 +78,9 @@ class Presence:
 
     def packs_lacking(self, replica: str, fragment_id: str) -> list[str]:
         """Return packs that a fragment names, some replica listed, and this one did not."""
-        rows = self.named[self.named_by == self.fragment_ids.index(fragment_id)]
+        number = bisect_left(self.fragment_ids, fragment_id)
+        start, end = np.searchsorted(self.named_by, (number, number + 1))
+        rows = self.named[start:end]
         rows = rows[self.listed.held(rows) & ~self.listed.held(rows, replica)]
         return [self.listed.pack_id(row) for row in rows]
 

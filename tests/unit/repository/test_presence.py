@@ -168,3 +168,24 @@ def test_a_replica_that_keeps_nothing_it_acknowledges_is_found_out(engine: Engin
         )
         with pytest.raises(StateUnknown):
             bring_up(lying, [repository.replicas["a"]], presence, list(packs(engine).items()), [])
+
+
+def test_a_replica_that_lacks_several_fragments_gets_each_with_all_its_packs(engine: Engine) -> None:
+    """Also those packs of a lacking fragment that the snapshot does not need: a listed fragment promises them."""
+    before = engine.data_objects("a")
+    kept = list(engine.objects("b", names.FRAGMENTS))[1]
+    for name in [*engine.objects("b", names.PACKS), *engine.objects("b", names.FRAGMENTS)]:
+        if name != kept:
+            engine.lose("b", name)
+    with surveyed(engine) as (repository, presence):
+        others = [repository.replicas["a"], repository.replicas["c"]]
+        assert presence.fragments_lacking("a", list(packs(engine))) == []
+        lacking = presence.fragments_lacking("b", list(packs(engine)))
+        assert sorted(names.fragment(one) for one in lacking) == [
+            name for name in engine.objects("a", names.FRAGMENTS) if name != kept
+        ]
+        for fragment_id in lacking:
+            assert len(presence.packs_lacking("b", fragment_id)) == 1
+            assert presence.packs_lacking("a", fragment_id) == []
+        bring_up(repository.replicas["b"], others, presence, list(packs(engine).items()), [])
+    assert engine.data_objects("b") == before
