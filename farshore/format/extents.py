@@ -19,7 +19,7 @@ _EXTENT = struct.Struct("<32sIQ")
 
 def encode_extents(extents: Iterable[Extent]) -> bytes:
     """Return the extents end to end."""
-    return b"".join(_EXTENT.pack(extent.chunk, extent.offset, extent.length) for extent in extents)
+    return b"".join([_EXTENT.pack(*extent) for extent in extents])
 
 
 def decode_extents(data: bytes) -> list[Extent]:

@@ -39,7 +39,8 @@ class MadeIds:
 
     def known(self, chunk_ids: Sequence[ChunkId]) -> npt.NDArray[np.bool_]:
         """Return for each id whether it is in."""
-        found = np.fromiter((one in self._recent for one in chunk_ids), bool, len(chunk_ids))
+        recent = self._recent
+        found = np.array([one in recent for one in chunk_ids], bool)
         for rows in self._rows:
             found |= rows.find(chunk_ids) >= 0
         return found
