@@ -13,7 +13,7 @@ from pathlib import Path
 
 import farshore
 from infra.local.node import cache_directory
-from tests.benchmarks.dataset import DATASETS, IMAGE_BYTES, NOISE_BYTES, make_data, require_space
+from tests.benchmarks.dataset import DATASETS, make_data, require_space
 from tests.benchmarks.farshore_tools import FarshoreOne, FarshoreS3, FarshoreThree
 from tests.benchmarks.floor_tools import Copy, Read, TarZstd
 from tests.benchmarks.machine import describe_machine
@@ -28,7 +28,8 @@ from tests.benchmarks.tools import SNAPSHOTS, STEPS, Tool
 TOOLS: tuple[type[Tool], ...] = (
     Read, Copy, TarZstd, Rclone, FarshoreOne, Restic, Borg, FarshoreThree, FarshoreS3, ResticS3, RcloneS3,
 )  # fmt: skip
-_SPACE_FACTOR = 3.5  # of the data: itself, three replicas of it compressed by half, and one restore
+_DATA_BYTES = 9.5e9  # of all data, at full size
+_RUN_BYTES = 11.5e9  # while it runs: three replicas of the image, compressed by half, and one restore of it
 
 _EXAMPLE = """examples:
   python -m tests.benchmarks --scale 0.02 --repeat 1                      a trial of a minute
@@ -64,11 +65,11 @@ def run_bench(options: argparse.Namespace, work: Path) -> None:
     versions = {tool.name: tool.version() for tool in tools}
     for tool in tools:
         say(f"{tool.title}: {versions[tool.name]}")
-    require_space(work, 0 if (work / "data").exists() else int(_SPACE_FACTOR * options.scale * 2 * IMAGE_BYTES))
+    there = (work / "data").exists()
+    require_space(work, int(options.scale * (_RUN_BYTES + (0 if there else _DATA_BYTES))))
     for package in farshore.__path__:  # as an installation has it
         compileall.compile_dir(package, quiet=2)
     data = make_data(work / "data", scale=options.scale, say=say)
-    require_space(work, int(_SPACE_FACTOR * options.scale * (IMAGE_BYTES + NOISE_BYTES) * 0.6))
     results = Results(machine=describe_machine(work), facts=data.facts, versions=versions, runs=())
     path: Path = options.output or work / "results.json"
     kept: list[Run] = []

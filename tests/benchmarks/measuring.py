@@ -81,7 +81,7 @@ def perform(work: Job) -> str:
     return done.stdout
 
 
-def measure(work: Job, *, logs: Path) -> Measurement:
+def measure(work: Job, *, logs: Path, timeout_s: float = _TIMEOUT_S) -> Measurement:
     """Run a job under the stopwatch. Whatever interrupts this ends the job first.
 
     Raises:
@@ -101,7 +101,7 @@ def measure(work: Job, *, logs: Path) -> Measurement:
             start_new_session=True,
         )
         try:
-            process.wait(_TIMEOUT_S)
+            process.wait(timeout_s)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

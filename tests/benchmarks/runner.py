@@ -48,9 +48,10 @@ def run_plan(plan: Plan, data: Data, work: Path, *, say: Callable[[str], None], 
 def planned_steps(tool: Tool, dataset: str, chosen: frozenset[str]) -> list[str]:
     """Return the steps of a tool's story in order, with the first backup where the others need one."""
     possible = [step for step in STEPS if step in tool.steps and (step != CHANGED or dataset == "image")]
-    if chosen & {UNCHANGED, CHANGED, VERIFY, RESTORE}:
-        chosen |= {FIRST}
-    return [step for step in possible if step in chosen]
+    wanted = chosen & set(possible)
+    if wanted & {UNCHANGED, CHANGED, VERIFY, RESTORE}:
+        wanted |= {FIRST}
+    return [step for step in possible if step in wanted]
 
 
 def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, number: int) -> Iterator[Run]:
