@@ -22,6 +22,7 @@ from tests.benchmarks.tools import (
 MEMORY_BYTES_MAX = 300e6
 FILES_PER_S_MIN = 100_000
 STORED_CHANGE_FACTOR_MAX = 1.15
+READ_FACTOR_MAX = 1.1  # one read of the source; what is read back of each replica is small
 HELP_S_MAX = 0.15
 LIST_S_MAX = 1.0
 
@@ -75,7 +76,14 @@ _SPEEDS = (
 
 def verdicts(results: Results) -> list[Verdict]:
     """Return the verdict on each bar whose runs are there."""
-    return [*_speeds(results), *_scanned(results), *_stored(results), *_memory(results), *_startup(results)]
+    return [
+        *_speeds(results),
+        *_read_once(results),
+        *_scanned(results),
+        *_stored(results),
+        *_memory(results),
+        *_startup(results),
+    ]
 
 
 def _wall(run: Run) -> float:
@@ -98,6 +106,17 @@ def _speeds(results: Results) -> Iterator[Verdict]:
         else:
             most = 1 / bar.times
             yield Verdict(case, f"{1 / ratio:.2f} times the time", f"at most {most:g}", 1 / ratio <= most)
+
+
+def _read_once(results: Results) -> Iterator[Verdict]:
+    for dataset in ("tree", "image"):
+        one, three = (
+            results.median(tool, dataset, FIRST, lambda run: run.bytes_read) for tool in ("farshore", "farshore-3")
+        )
+        if one and three:
+            case = f"first backup, {dataset}, all bytes read for three replicas against one"
+            wanted = f"at most {READ_FACTOR_MAX}"
+            yield Verdict(case, f"{three / one:.2f} times", wanted, three / one <= READ_FACTOR_MAX)
 
 
 def _scanned(results: Results) -> Iterator[Verdict]:

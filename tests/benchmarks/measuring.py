@@ -38,6 +38,7 @@ class Measurement:
     user_s: float
     system_s: float
     memory_peak_bytes: int
+    bytes_read: int  # by system calls, whether they came from a disk or not
     output: str  # standard output
 
     @property
@@ -114,6 +115,7 @@ def measure(work: Job, *, logs: Path, timeout_s: float = _TIMEOUT_S) -> Measurem
         user_s=result["user_s"],
         system_s=result["system_s"],
         memory_peak_bytes=result["memory_peak_bytes"],
+        bytes_read=result["bytes_read"],
         output=said.read_text(errors="replace"),
     )
 

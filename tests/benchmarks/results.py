@@ -26,6 +26,7 @@ class Run:
     system_s: float
     memory_peak_bytes: int
     bytes_stored: int  # by the repository afterwards, over all its replicas
+    bytes_read: int = 0  # by system calls of all processes of the tool
     requests: Mapping[str, int] = field(default_factory=dict)  # by verb, where they can be counted
 
     @property

@@ -100,6 +100,7 @@ def _run_step(
         system_s=round(cost.system_s, 4),
         memory_peak_bytes=cost.memory_peak_bytes,
         bytes_stored=stored,
+        bytes_read=cost.bytes_read,
         requests=requests or tool.said(cost.output).requests,
     )
 

@@ -41,6 +41,13 @@ def memory_of(pids: list[int]) -> int:
     return total
 
 
+def bytes_read_by(pid: int) -> int:
+    """Return what an ended process and its waited-for descendants have read by system calls, cached or not."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/io", "rb") as counters:
+        return int(next(line for line in counters if line.startswith(b"rchar:")).split()[1])
+    return 0
+
+
 def measure(command: list[str]) -> dict[str, object]:
     """Run a command to its end and return its status, times in seconds, and peak memory of its whole tree in bytes."""
     started = time.monotonic()
@@ -54,12 +61,14 @@ def measure(command: list[str]) -> dict[str, object]:
             peak = max(peak, memory_of(tree_of(pid)))
         samples += 1
         wait_s = max(INTERVAL_S, (time.process_time() - before) / SHARE_MAX)
+    bytes_read = bytes_read_by(pid)  # until it is waited for, its counters are there
     _, status, usage = os.wait4(pid, 0)
     return {
         "wall_s": time.monotonic() - started,
         "user_s": usage.ru_utime,  # of the process and of all descendants that were waited for
         "system_s": usage.ru_stime,
         "memory_peak_bytes": max(peak, usage.ru_maxrss * 1024),
+        "bytes_read": bytes_read,
         "samples": samples,
         "status": os.waitstatus_to_exitcode(status),
     }
