@@ -15,10 +15,12 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from awscrt.checksums import combine_crc64nvme, crc64nvme
 from botocore import exceptions as sdk
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
+from botocore.utils import parse_timestamp
 from urllib3.exceptions import HTTPError
 
 from farshore.errors import (
@@ -154,7 +156,9 @@ class S3Store:
             },
         )
         with self._boundary("open"):
-            self._client: S3Client = boto3.session.Session().client(
+            session = botocore.session.Session()
+            session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_read_time)
+            self._client: S3Client = boto3.session.Session(botocore_session=session).client(
                 "s3",
                 endpoint_url=endpoint,
                 region_name=region_name,
@@ -365,6 +369,15 @@ def _digest(body: Body) -> str:
     for piece in body_pieces(body):
         checksum = crc64nvme(piece, checksum)
     return f"crc64nvme:{checksum:016x}"
+
+
+def _read_time(text: Any) -> datetime:
+    """Return a time of an answer; the SDK's own reader guesses at forms and takes most of the time of a listing."""
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):  # a header, or a service with a form of its own
+        moment: datetime = parse_timestamp(text)
+        return moment
 
 
 def _base64(checksum: int) -> str:
