@@ -7,6 +7,7 @@ import compileall
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ TOOLS: tuple[type[Tool], ...] = (
 )  # fmt: skip
 _DATA_BYTES = 9.5e9  # of all data, at full size
 _RUN_BYTES = 11.5e9  # while it runs: three replicas of the image, compressed by half, and one restore of it
+_SOCKET_PLACE_CHARACTERS_MAX = 60  # the path of a socket below it has at most 107
 
 _EXAMPLE = """examples:
   python -m tests.benchmarks --scale 0.02 --repeat 1                      a trial of a minute
@@ -41,7 +43,8 @@ _EXAMPLE = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench and return its exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: tools first, then what they left
+    for ending in (signal.SIGINT, signal.SIGTERM):  # both end like Ctrl-C: tools first, then what they left
+        signal.signal(ending, signal.default_int_handler)
     work: Path = options.work.resolve()
     try:
         run_bench(options, work)
@@ -66,6 +69,8 @@ def run_bench(options: argparse.Namespace, work: Path) -> None:
     for tool in tools:
         say(f"{tool.title}: {versions[tool.name]}")
     there = (work / "data").exists()
+    if len(str(work)) < _SOCKET_PLACE_CHARACTERS_MAX:
+        tempfile.tempdir = str(work)  # the S3 server keeps its objects on the disk that the other tools use
     require_space(work, int(options.scale * (_RUN_BYTES + (0 if there else _DATA_BYTES))))
     for package in farshore.__path__:  # as an installation has it
         compileall.compile_dir(package, quiet=2)

@@ -39,9 +39,12 @@ _INK, _FAINT = "#1f2328", "#59636e"
 
 
 def draw(results: Results, path: Path) -> None:
-    """Write the picture as PNG; twice the width of a README's column, so that it is sharp on any screen."""
+    """Write the picture as PNG; twice the width of a README's column, so that it is sharp; none without figures."""
     tools = [tool for tool in _TOOLS if any(run.tool == tool for run in results.runs)]
     panels = [panel for panel in _PANELS if any(results.of(tool, *panel[1:]) for tool in tools)]
+    if not panels:
+        path.unlink(missing_ok=True)  # an older picture beside newer figures would lie
+        return
     rows = -(-len(panels) // _COLUMNS)
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9, "text.color": _INK, "axes.titlecolor": _INK}):
         engine = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.07)
