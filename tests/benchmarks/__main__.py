@@ -114,12 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [kind.name for kind in TOOLS]
-    chosen = [name for name in names if name != "rclone-s3"]  # one request per file: minutes for a floor
     every = [*DATASETS, SNAPSHOTS]
     parser.add_argument("--work", type=Path, default=cache_directory() / "bench", help="where all of it happens")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size of the data (default 1)")
     parser.add_argument("--repeat", type=int, default=3, help="rounds; medians are taken over them (default 3)")
-    parser.add_argument("--tools", type=_some_of(names), default=chosen, help=f"some of {','.join(names)}")
+    parser.add_argument("--tools", type=_some_of(names), default=names, help=f"some of {','.join(names)}")
     parser.add_argument("--cases", type=_some_of(STEPS), default=list(STEPS), help=f"some of {','.join(STEPS)}")
     parser.add_argument("--datasets", type=_some_of(every), default=every, help=f"some of {','.join(every)}")
     parser.add_argument("--output", type=Path, help="the file for raw results (default results.json in --work)")

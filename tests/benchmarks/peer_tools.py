@@ -115,6 +115,7 @@ class Rclone(Tool):
 class RcloneS3(Rclone):
     name: ClassVar[str] = "rclone-s3"
     title: ClassVar[str] = "rclone sync, S3"
+    datasets: ClassVar[frozenset[str]] = frozenset(("image", "noise"))  # of a tree, every file is a request: minutes
     on_s3: ClassVar[bool] = True
 
     def _address(self, setting: Setting) -> str:

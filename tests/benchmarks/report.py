@@ -55,6 +55,8 @@ def short_tables(results: Results) -> str:
             cells = [results.median(tool, dataset, step, lambda run: run.wall_s) for tool in tools]
             if any(cells):
                 rows.append([f"{_STEPS[step].lower()}, {dataset}", *map(seconds, cells)])
+    if not rows:
+        return ""
     heads = ["seconds (median)", *(_TOOLS[tool] for tool in tools)]
     return "\n".join([*_table(heads, rows, right=range(1, len(heads))), ""])
 
