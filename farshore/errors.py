@@ -7,7 +7,7 @@
       NotFound       the named thing is not there
       Denied         credentials or keys do not allow it
       Corrupt        data is wrong: stop, never retry, look for another copy
-      Unsupported    made by a newer Farshore, or needs a feature this one lacks
+      Unsupported    made by a newer Farshore, or something needed is lacking, here or at a service
       BackupOverdue  the newest snapshot is too old: find out why no backup ran
       Bug            an internal promise was broken: please report
 
@@ -277,7 +277,7 @@ class RestoreIncomplete(Corrupt):
 
 
 class Unsupported(FarshoreError):
-    """Made by a newer Farshore, or needs a feature this one lacks."""
+    """Made by a newer Farshore, or something needed is lacking, here or at a service."""
 
 
 class FormatTooNew(Unsupported):
@@ -296,6 +296,18 @@ class SourceUnsupported(Unsupported):
     code = "source-unsupported"
     exit_code = 72
     default_hint = "See docs/sources.md for the versions and settings that are supported."
+
+
+class StoreUnsafe(Unsupported):
+    code = "store-unsafe"
+    exit_code = 73
+    default_hint = "Do not keep a replica there: two writers of one name both won, so objects can be lost unnoticed."
+
+
+class StoreUnfit(Unsupported):
+    code = "store-unfit"
+    exit_code = 74
+    default_hint = "The replica fails checks that Farshore relies on; docs/probe.md explains each and what to change."
 
 
 class BackupOverdue(FarshoreError):
