@@ -30,6 +30,7 @@ MULTIPART_PART_BYTES = 32 * MIB  # S3 allows 10,000 parts of at least 5 MiB: obj
 COMPARE_BYTES_MAX = 1 * MIB  # a name that is taken: up to here bytes are compared, above it the provider's checksum
 LIST_PAGE_OBJECTS = 1000  # what S3 gives at most; the others follow, so a page is one request everywhere
 MANIFEST_ROWS_PER_GROUP = 16 * 1024  # a row group in memory is about 8 MB
+FRAGMENT_FOOTERS_BYTES = 8 * MIB  # a fragment ends here too: of tiny files those of 64 packs would be near a gigabyte
 FRAGMENT_PACKS_MAX = 64  # an index fragment covers at most this many packs, so a killed run keeps most of its work
 ENTRY_PATH_BYTES_MAX = 64 * KIB  # longer than any kernel path; a reader refuses more
 

@@ -18,6 +18,7 @@ from farshore.format import names
 from farshore.format.footers import encode_fragment
 from farshore.format.records import Needs, ObjectRef, encode_needs
 from farshore.ops.auditing import MadeObject
+from farshore.ops.page_bases import PagesBase
 from farshore.repository.fanout import Fanout, Parcel
 from farshore.repository.keys import DataKey, KeySet, seal_data_key
 from farshore.repository.packs import SealedPack
@@ -44,6 +45,7 @@ class Outgoing:
         self.refs: dict[str, ObjectRef] = {}
         self.files: dict[str, Path] = {}
         self.needs = Needs((), ())
+        self.pages_base: PagesBase | None = None
 
     def start(self) -> None:
         """Send the run's data key ahead of everything that needs it."""
@@ -51,13 +53,14 @@ class Outgoing:
         self._send_small(name, "data-key", seal_data_key(self._keys, self._data_key))
 
     def send_pack(self, pack: SealedPack) -> None:
-        """Send a pack; after `FRAGMENT_PACKS_MAX` of them, the index fragment that names them."""
+        """Send a pack; and when packs are many, or their footers large, the index fragment that names them."""
         pack_id = pack.pack_id.hex()
         self._pack_sizes[pack_id] = len(pack.body)
         self._unindexed.append((pack.pack_id, len(pack.body), pack.footer))
         self.made.append(MadeObject(names.pack(pack_id), "pack", len(pack.body), pack_id))
         self._fanout.offer(Parcel(names.pack(pack_id), pack.body, len(pack.body), barrier=False))
-        if len(self._unindexed) >= limits.FRAGMENT_PACKS_MAX:
+        footers_bytes = sum(len(footer) for _, _, footer in self._unindexed)
+        if len(self._unindexed) >= limits.FRAGMENT_PACKS_MAX or footers_bytes >= limits.FRAGMENT_FOOTERS_BYTES:
             self._send_fragment()
 
     @contextmanager
@@ -79,15 +82,23 @@ class Outgoing:
                 digest = writer.finish()
                 self.refs[role] = ObjectRef(self._names[role], writer.sealed_bytes, digest)
 
-    def finish(self, *, has_pages: bool) -> None:
-        """Send the last fragment, the manifest, and the page map where there is one."""
+    def finish(self, *, has_pages: bool, pages_base: PagesBase | None) -> None:
+        """Send the last fragment, the manifest, and the page map where there is one.
+
+        Args:
+            pages_base: What the page map is a difference from. The commit record names it and needs its data key; it
+                is an object of an earlier run.
+        """
         self._send_fragment()
-        if not has_pages:
+        self.pages_base = pages_base
+        if not has_pages and pages_base is None:
             del self.refs[names.PAGES]
             self.files.pop(names.PAGES).unlink()
         for role, ref in self.refs.items():
             self.made.append(MadeObject(ref.name, role, ref.bytes, ref.blake3))
             self._fanout.offer(Parcel(ref.name, self.files[role], ref.bytes, barrier=True))
+        if pages_base is not None:
+            self.refs[names.PAGES_BASE] = pages_base.ref
 
     def write_needs(self, presence: Presence, reused: list[str]) -> None:
         """Send the list of packs and data keys that the snapshot needs."""
@@ -95,6 +106,8 @@ class Outgoing:
         packs = [*self._pack_sizes.items(), *((packed.pack_id.hex(), packed.pack_bytes) for packed in known)]
         origins = {origin for packed in known for origin in packed.footer.origins}
         data_keys = {self._data_key.key_id.hex(), *(origin.key_id.hex() for origin in origins)}
+        if self.pages_base is not None:
+            data_keys.add(self.pages_base.data_key.key_id.hex())
         self.needs = Needs(tuple(sorted(packs)), tuple(sorted(data_keys)))
         name = self._names[names.NEEDS]
         body = seal_object(

@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.benchmarks.machine import describe_machine
 from tests.benchmarks.scale_report import Build, Scale, Step, publish, summary, write_scale
 from tests.benchmarks.scale_source import (
+    CONTENTS,
     DIRECTORIES_PER_TOP,
     FILES_PER_DIRECTORY,
     content,
@@ -52,6 +53,7 @@ class Trial:
 
     files: int
     place: Path
+    contents: int
 
     @property
     def config(self) -> Path:
@@ -68,6 +70,7 @@ class Trial:
 
     def backup(self, *, changes: int, read: int) -> list[str]:
         words = ["--files", str(self.files), "--changes", str(changes), "--expect-read", str(read)]
+        words += ["--contents", str(self.contents)]
         return [sys.executable, "-m", "tests.benchmarks.scale_backup", str(self.config), *words]
 
 
@@ -109,7 +112,7 @@ def measure_entries(trial: Trial, say: Callable[[Step], None]) -> list[Step]:
     step("list one directory", trial.farshore("ls", ids[0], one), lambda output: _lines(output) == FILES_PER_DIRECTORY)
     step("diff of 30 changes", trial.farshore("diff", ids[0], ids[-1]), lambda output: _lines(output) == CHANGES)
     restore = ["restore", ids[0], "--target", str(target), "--include", f"/{one}"]
-    step("restore of one directory", trial.farshore(*restore), lambda _: _is_restored(target / one))
+    step("restore of one directory", trial.farshore(*restore), lambda _: _is_restored(target / one, trial.contents))
     return steps
 
 
@@ -118,10 +121,11 @@ def _lines(output: Path) -> int:
         return sum(1 for _ in file)
 
 
-def _is_restored(directory: Path) -> bool:
+def _is_restored(directory: Path, contents: int) -> bool:
     """Whether every file of the directory is there, with its content."""
     first = _RESTORED * FILES_PER_DIRECTORY
-    expected = {f"file{at:09d}.dat": content(content_number(at, 0)) for at in range(first, first + FILES_PER_DIRECTORY)}
+    numbers = range(first, first + FILES_PER_DIRECTORY)
+    expected = {f"file{at:09d}.dat": content(content_number(at, 0, contents)) for at in numbers}
     return {path.name: path.read_bytes() for path in directory.iterdir()} == expected
 
 
@@ -139,6 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale", description=__doc__)
     parser.add_argument("--files", type=_numbers, default=(100_000, 1_000_000, 10_000_000), help="sizes, by commas")
     parser.add_argument("--chunks", type=_numbers, default=(1_000_000, 10_000_000, 50_000_000), help="likewise")
+    parser.add_argument("--contents", type=int, default=CONTENTS, help="different contents; 0: each file has its own")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), help="has 1 GB for a million files")
     parser.add_argument("--results", type=Path, default=Path("build/benchmarks-scale.json"), metavar="FILE")
     parser.add_argument("--publish", action="store_true", help="put tables and picture into docs/")
@@ -149,7 +154,7 @@ def main() -> int:
     try:
         for files in options.files:
             with tempfile.TemporaryDirectory(prefix="farshore-scale-", dir=options.work) as place:
-                steps += measure_entries(Trial(files, Path(place) / "trial"), _say)
+                steps += measure_entries(Trial(files, Path(place) / "trial", options.contents), _say)
                 shutil.rmtree(place, ignore_errors=True)
         for chunks in options.chunks:
             builds.append(measure_index(chunks))

@@ -19,11 +19,12 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--files", type=int, required=True)
     parser.add_argument("--changes", type=int, default=0)
+    parser.add_argument("--contents", type=int, required=True)
     parser.add_argument("--expect-read", type=int, required=True, help="entries that are read and not taken over")
     arguments = parser.parse_args()
     clock = SystemClock()
     config = load_config(arguments.config, os.environ)
-    source = ScaleSource(arguments.files, arguments.changes)
+    source = ScaleSource(arguments.files, arguments.changes, arguments.contents)
     with open_repository(config, need=Need.WRITE, clock=clock) as repository:
         counts = run_backup(repository, source, clock=clock).counts
     if counts.problems or counts.entries - counts.entries_unchanged != arguments.expect_read:

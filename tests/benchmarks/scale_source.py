@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Capture, Content, Data, Piece
@@ -28,9 +28,11 @@ def directory_path(number: int) -> bytes:
     return b"top%05d/dir%07d" % (number // DIRECTORIES_PER_TOP, number)
 
 
-def content_number(number: int, edition: int) -> int:
-    """Return which of the contents a file has."""
-    return (((number + edition * 7919) * _SCATTER & _MASK) >> 32) % CONTENTS
+def content_number(number: int, edition: int, contents: int) -> int:
+    """Return which of the contents a file has; with none to choose from, one of its own."""
+    if not contents:
+        return 2 * number + edition
+    return (((number + edition * 7919) * _SCATTER & _MASK) >> 32) % contents
 
 
 def content(which: int) -> bytes:
@@ -73,12 +75,14 @@ class _Capture:
     ordered = True
     sequential = False
 
-    def __init__(self, files: int, changes: int) -> None:
+    def __init__(self, files: int, changes: int, contents: int) -> None:
         self._files = files
+        self._contents = contents
         self._changed = {(2 * at + 1) * files // (2 * changes): at % 3 for at in range(changes)}
 
     def items(self) -> Iterator[_Item]:
         """Yield the tree. Of the files that change, every third is rewritten, gone, or has a new one after it."""
+        contents = self._contents
         yield _Item(_directory(b"", 2))
         for number in range(-(-self._files // FILES_PER_DIRECTORY)):
             folder = directory_path(number)
@@ -90,12 +94,12 @@ class _Capture:
                 path = b"%s/file%09d.dat" % (folder, at)
                 change = self._changed.get(at)
                 if change is None:
-                    yield _file(path, at, 0)
+                    yield _file(path, at, 0, contents)
                 elif change == 0:
-                    yield _file(path, at, 1)
+                    yield _file(path, at, 1, contents)
                 elif change == 1:
-                    yield _file(path, at, 0)
-                    yield _file(path + b"-new", at, 1)
+                    yield _file(path, at, 0, contents)
+                    yield _file(path + b"-new", at, 1, contents)
 
     def problems(self) -> list[Problem]:
         return []
@@ -111,8 +115,8 @@ def _directory(path: bytes, inode: int) -> Entry:
     )  # fmt: skip
 
 
-def _file(path: bytes, number: int, edition: int) -> _Item:
-    which = content_number(number, edition)
+def _file(path: bytes, number: int, edition: int, contents: int) -> _Item:
+    which = content_number(number, edition, contents)
     moment_ns = _MOMENT_NS + number * 1_000_003 + edition
     size = _TEXT_BYTES * (2 + which % 9)
     entry = Entry(
@@ -124,10 +128,15 @@ def _file(path: bytes, number: int, edition: int) -> _Item:
 
 @dataclass(frozen=True, slots=True)
 class ScaleSource:
-    """Implements `Source`. `changes`: how many files differ from the tree without changes."""
+    """Implements `Source`.
+
+    `changes`: how many files differ from the tree without changes. `contents`: how many different ones there are; 0:
+    every file has its own.
+    """
 
     files: int
     changes: int = 0
+    contents: int = CONTENTS
     name: str = "simulated"
     kind: str = "directory"
 
@@ -136,9 +145,4 @@ class ScaleSource:
 
     @contextmanager
     def capture(self) -> Iterator[Capture]:
-        yield _Capture(self.files, self.changes)
-
-
-def changed(source: ScaleSource, changes: int) -> ScaleSource:
-    """Return the source after some files changed."""
-    return replace(source, changes=changes)
+        yield _Capture(self.files, self.changes, self.contents)

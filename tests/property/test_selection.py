@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farshore.errors import SnapshotUnknown
-from farshore.format.manifest import ManifestRow, sort_key
+from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
 from farshore.ops.selecting import Selection
 
@@ -41,10 +43,19 @@ def manifests(draw: st.DrawFn) -> list[ManifestRow]:
     return rows
 
 
+def manifest(rows: list[ManifestRow]) -> ManifestReader:
+    file = io.BytesIO()
+    writer = ManifestWriter(file)
+    for row in rows:
+        writer.add(row)
+    writer.close()
+    return ManifestReader(io.BytesIO(file.getvalue()))
+
+
 @given(manifests(), PATTERNS)
 def test_a_selection_can_be_put_back(rows: list[ManifestRow], patterns: list[str]) -> None:
     try:
-        chosen = list(Selection(patterns).rows(lambda: iter(rows)))
+        chosen = list(Selection(patterns).rows(manifest(rows)))
     except SnapshotUnknown:
         assert patterns
         return

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from farshore import limits
+from farshore.clock import FixedClock
+from farshore.ops.outgoing import Outgoing
+from farshore.repository.fanout import Fanout
+from farshore.repository.keys import DataKey, KeySet
+from farshore.repository.packs import SealedPack
+
+KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+
+
+def sent(tmp_path: Path, *footers: int) -> list[str]:
+    """The kinds of the objects that packs with footers of so many bytes become."""
+    clock = FixedClock()
+    fanout = Fanout(replicas=["a"], clock=clock)
+    data_key = DataKey(b"k" * 16, b"s" * 32)
+    outgoing = Outgoing(fanout=fanout, keys=KEYS, data_key=data_key, clock=clock, spool=tmp_path)
+    for number, size in enumerate(footers):
+        outgoing.send_pack(SealedPack(number.to_bytes(32), b"pack", bytes(size)))
+    return [one.kind for one in outgoing.made]
+
+
+def test_a_fragment_is_sent_before_the_footers_it_holds_fill_memory(tmp_path: Path) -> None:
+    large = limits.FRAGMENT_FOOTERS_BYTES // 2
+    assert sent(tmp_path, large, large - 1) == ["pack", "pack"]
+    assert sent(tmp_path, large, large, 1) == ["pack", "pack", "index", "pack"]
+    assert sent(tmp_path, 2 * large) == ["pack", "index"]
