@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -91,8 +90,7 @@ def first_seen(rows: Array, seen: Array) -> Array:
     return mask
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where a chunk lies: its pack's place in `ChunkIndex.packs`, its segment's row there, its range in the segment."""
 
     pack: int
@@ -132,6 +130,13 @@ class ChunkIndex:
         # Of the table's own type, or the search would first convert the whole table.
         packs = np.searchsorted(self.packs.chunk_starts, rows.astype("<u4"), side="right") - 1
         return np.where(known, packs, ABSENT)
+
+    def locations(self, rows: Array) -> list[Location]:
+        """Return where the chunks of rows lie, none of them `ABSENT`; of many at once, at a fraction of the cost."""
+        packs = np.searchsorted(self.packs.chunk_starts, rows.astype("<u4"), side="right") - 1
+        entries = self.packs.chunks[rows]
+        columns = (packs, entries["segment"], entries["offset"], entries["length"])
+        return list(map(Location, *(column.tolist() for column in columns)))
 
     def locate(self, chunk_id: ChunkId) -> Location | None:
         """Return where one chunk lies, or None."""

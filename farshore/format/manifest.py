@@ -59,6 +59,7 @@ PAGES_SCHEMA = pa.schema([
 ])  # fmt: skip
 _DICTIONARY_COLUMNS = ["kind", "user", "group", "state", "mode", "uid", "gid", "device", "page_bytes"]
 _UNSIGNED = ("inode", "device", "rdev")  # kept as the signed numbers with the same bits: inodes may use all 64
+_ROWS_AT_ONCE = 2048  # a row takes 2 kB as Python values: a whole row group would take more than all else
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,8 @@ class ManifestReader:
     def rows(self) -> Iterator[ManifestRow]:
         """Yield every row in manifest order."""
         for table in self.tables():
-            yield from table_to_rows(table)
+            for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+                yield from table_to_rows(table.slice(start, _ROWS_AT_ONCE))
 
     def _may_hold(self, group: int, choice: Choice) -> bool:
         statistics = self._file.metadata.row_group(group).column(self._path_column).statistics

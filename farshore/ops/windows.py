@@ -1,23 +1,31 @@
-"""Cut a manifest into windows: stretches of entries whose segments fit in memory together. Pure."""
+"""Cut a manifest into windows: stretches of entries whose segments fit in memory together. Pure.
+
+Chunks of many entries are looked up in one batch, because a tree has hundreds of thousands of files of one chunk each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
 
 from farshore import limits
-from farshore.format.extents import decode_extents
+from farshore.errors import ObjectCorrupt
+from farshore.format.extents import EXTENT_BYTES, decode_extents, view_extents
 from farshore.format.manifest import ManifestRow
 from farshore.index import ABSENT, ChunkIndex, Location
 from farshore.model import HOLE, ChunkId, EntryKind, Extent
-from farshore.ops.fetching import SegmentKey, segment_of
+from farshore.ops.fetching import SegmentKey
 
 MISSING = Location(-1, -1, 0, 0)  # a chunk that no pack of the snapshot holds
+_LOOKED_UP_ROWS = 1024  # in one batch
+_LOOKED_UP_BYTES = 4096 * EXTENT_BYTES  # likewise; a row with more is looked up in steps
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One extent of a file at its place: `location` is None for a hole."""
 
     offset: int
@@ -25,8 +33,7 @@ class Part:
     location: Location | None
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """An entry, or for a large file some consecutive parts of it; `first` and `last` mark its ends."""
 
     row: ManifestRow
@@ -41,32 +48,23 @@ class Window:
 
     pieces: list[Piece] = field(default_factory=list)
     wanted: dict[SegmentKey, set[tuple[ChunkId, int, int]]] = field(default_factory=dict)
+    used: dict[SegmentKey, int] = field(default_factory=dict)  # bytes of each segment
     content_bytes: int = 0
-    futures: list[Future[dict[SegmentKey, bytes]]] = field(default_factory=list)
+    futures: list[Future[dict[SegmentKey, memoryview]]] = field(default_factory=list)
 
     @property
     def full(self) -> bool:
-        """Whether the window has reached its limits."""
-        return (
-            len(self.wanted) >= limits.WINDOW_SEGMENTS_MAX
-            or self.content_bytes >= limits.WINDOW_BYTES_MAX
-            or len(self.pieces) >= limits.WINDOW_PIECES_MAX
-        )
+        """Whether no more content belongs into the window."""
+        return len(self.wanted) >= limits.WINDOW_SEGMENTS_MAX or self.content_bytes >= limits.WINDOW_BYTES_MAX
 
 
 def plan_windows(rows: Iterable[ManifestRow], index: ChunkIndex) -> Iterator[Window]:
     """Yield windows that cover all rows in order; a file that does not fit one continues in the next."""
     window = Window()
-    for row in rows:
-        if row.entry.kind is not EntryKind.FILE:
-            window.pieces.append(Piece(row, (), first=True, last=True))
-            if window.full:
-                yield window
-                window = Window()
-            continue
+    for row, located in _located(rows, index):
         parts: list[Part] = []
         first = True
-        for part in _parts(row, index):
+        for part in located:
             parts.append(part)
             _add(window, part)
             if window.full:
@@ -74,27 +72,92 @@ def plan_windows(rows: Iterable[ManifestRow], index: ChunkIndex) -> Iterator[Win
                 yield window
                 window, parts, first = Window(), [], False
         window.pieces.append(Piece(row, tuple(parts), first=first, last=True))
-        if window.full:
+        if len(window.pieces) >= limits.WINDOW_PIECES_MAX:
             yield window
             window = Window()
     if window.pieces:
         yield window
 
 
-def _parts(row: ManifestRow, index: ChunkIndex) -> Iterator[Part]:
-    extents = decode_extents(row.extents)
-    found = index.find([extent.chunk for extent in extents]) if extents else ()
+def _located(rows: Iterable[ManifestRow], index: ChunkIndex) -> Iterator[tuple[ManifestRow, Iterable[Part]]]:
+    """Yield each row with its parts in order; only files have any."""
+    batch: list[ManifestRow] = []
+    batch_bytes = 0
+    for row in rows:
+        extents_bytes = len(row.extents) if row.entry.kind is EntryKind.FILE else 0
+        if extents_bytes % EXTENT_BYTES:
+            raise ObjectCorrupt("an entry's extents are cut short")
+        if batch and (len(batch) >= _LOOKED_UP_ROWS or batch_bytes + extents_bytes > _LOOKED_UP_BYTES):
+            yield from _look_up(batch, index)
+            batch, batch_bytes = [], 0
+        if extents_bytes > _LOOKED_UP_BYTES:
+            yield row, _parts_in_steps(row.extents, index)
+        else:
+            batch.append(row)
+            batch_bytes += extents_bytes
+    yield from _look_up(batch, index)
+
+
+def _look_up(rows: list[ManifestRow], index: ChunkIndex) -> Iterator[tuple[ManifestRow, Iterable[Part]]]:
+    files = [row for row in rows if row.entry.kind is EntryKind.FILE]
+    extents, locations = _find(b"".join([row.extents for row in files]), index)
+    at = 0
+    for row in rows:
+        count = len(row.extents) // EXTENT_BYTES if row.entry.kind is EntryKind.FILE else 0
+        if count == 1:
+            yield row, (Part(0, extents[at], locations[at]),)
+        else:
+            yield row, _parts(0, extents[at : at + count], locations[at : at + count])
+        at += count
+
+
+def _parts_in_steps(extents_bytes: bytes, index: ChunkIndex) -> Iterator[Part]:
     offset = 0
-    for extent, at in zip(extents, found, strict=True):
-        location = None if extent.chunk == HOLE else MISSING if at == ABSENT else index.location(int(at))
-        yield Part(offset, extent, location)
+    for start in range(0, len(extents_bytes), _LOOKED_UP_BYTES):
+        extents, locations = _find(extents_bytes[start : start + _LOOKED_UP_BYTES], index)
+        yield from _parts(offset, extents, locations)
+        offset += sum(extent.length for extent in extents)
+
+
+def _parts(offset: int, extents: list[Extent], locations: list[Location | None]) -> list[Part]:
+    parts: list[Part] = []
+    for extent, location in zip(extents, locations, strict=True):
+        parts.append(Part(offset, extent, location))
         offset += extent.length
+    return parts
+
+
+def _find(extents_bytes: bytes, index: ChunkIndex) -> tuple[list[Extent], list[Location | None]]:
+    """Return extents and where each of them lies; None for a hole."""
+    extents = decode_extents(extents_bytes)
+    if not extents:
+        return [], []
+    chunks = np.ascontiguousarray(view_extents(extents_bytes)["chunk"])
+    rows = index.find(chunks)
+    rows[~chunks.view("<u8").reshape(len(extents), -1).any(axis=1)] = ABSENT  # holes, whatever an index says
+    locations: list[Location | None] = list(index.locations(rows[rows != ABSENT]))
+    if len(locations) == len(extents):
+        return extents, locations
+    found = iter(locations)
+    return extents, [
+        None if extent.chunk == HOLE else MISSING if row == ABSENT else next(found)
+        for extent, row in zip(extents, rows.tolist(), strict=True)
+    ]
 
 
 def _add(window: Window, part: Part) -> None:
-    if part.location is None:
+    location = part.location
+    if location is None:
         return
     window.content_bytes += part.extent.length
-    if part.location is not MISSING:
-        chunk = (part.extent.chunk, part.location.offset, part.location.length)
-        window.wanted.setdefault(segment_of(part.location), set()).add(chunk)
+    if location is not MISSING:
+        pack, segment, offset, length = location
+        chunk = (part.extent.chunk, offset, length)
+        key = (pack, segment)
+        chunks = window.wanted.get(key)
+        if chunks is None:
+            window.wanted[key] = {chunk}
+            window.used[key] = part.extent.length
+        else:
+            chunks.add(chunk)
+            window.used[key] += part.extent.length
