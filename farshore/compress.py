@@ -53,14 +53,11 @@ def decompress(codec: int, stored: bytes, raw_length: int) -> bytes:
     if codec == CODEC_NONE:
         raw = stored
     elif codec == CODEC_ZSTD:
-        decompressor = getattr(_per_thread, "decompressor", None)
-        if decompressor is None:
-            decompressor = _per_thread.decompressor = zstandard.ZstdDecompressor()
         try:
             declared = zstandard.frame_content_size(stored)
             if declared not in (raw_length, -1):
                 raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {raw_length}")
-            raw = decompressor.decompress(stored, max_output_size=max(raw_length, 1))
+            raw = _decompressor().decompress(stored, max_output_size=max(raw_length, 1))
         except zstandard.ZstdError as error:
             raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
     else:
@@ -68,3 +65,34 @@ def decompress(codec: int, stored: bytes, raw_length: int) -> bytes:
     if len(raw) != raw_length:
         raise ObjectCorrupt(f"a segment has {len(raw)} bytes, not {raw_length}")
     return raw
+
+
+def decompress_into(codec: int, stored: bytes | memoryview, raw: memoryview) -> None:
+    """Fill `raw` with the bytes, which must be exactly as many. Raises as `decompress`."""
+    if codec == CODEC_NONE:
+        if len(stored) != len(raw):
+            raise ObjectCorrupt(f"a segment has {len(stored)} bytes, not {len(raw)}")
+        raw[:] = stored
+        return
+    if codec != CODEC_ZSTD:
+        raise ObjectCorrupt(f"unknown codec {codec}")
+    filled = 0
+    try:
+        declared = zstandard.frame_content_size(stored)
+        if declared not in (len(raw), -1):
+            raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {len(raw)}")
+        with _decompressor().stream_reader(stored) as reader:
+            while filled < len(raw) and (count := reader.readinto(raw[filled:])):
+                filled += count
+            more = len(reader.read(1))
+    except zstandard.ZstdError as error:
+        raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
+    if filled + more != len(raw):
+        raise ObjectCorrupt(f"a segment has not the {len(raw)} bytes that it should have")
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    decompressor: zstandard.ZstdDecompressor | None = getattr(_per_thread, "decompressor", None)
+    if decompressor is None:
+        decompressor = _per_thread.decompressor = zstandard.ZstdDecompressor()
+    return decompressor

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,13 +18,14 @@ from farshore.index import ChunkIndex, Location
 from farshore.model import ChunkId, DamagedObject
 from farshore.ops.base_snapshot import read_data_key
 from farshore.repository.keys import DataKey
-from farshore.repository.packs import SegmentRef, open_segment
+from farshore.repository.packs import SegmentRef, open_segment_apart
 from farshore.repository.repository import Replica, Repository
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
 Wanted = dict[SegmentKey, set[tuple[ChunkId, int, int]]]  # the chunks (id, offset, length) to be used of each segment
 _GAP_BYTES = 256 * limits.KIB  # reading this much for nothing is cheaper than another request
-_RANGE_BYTES_MAX = 16 * limits.MIB
+_RANGE_BYTES_MAX = 8 * limits.MIB
+_USED_UP_BYTES_MAX = 16 * limits.MIB  # copies of a file often lie near it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,14 @@ class _Range:
     segments: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Held:
     """Segments that were fetched together. `proven`: chunks of them that were found to hash to their names."""
 
     segments: tuple[SegmentKey, ...]
-    future: Future[dict[SegmentKey, bytes]]
+    future: Future[dict[SegmentKey, memoryview]]
     plain_bytes: int
+    unused_bytes: int  # of those that nobody has used yet; copies of a file count for what only one of them uses
     proven: set[ChunkId]
 
     @property
@@ -55,7 +57,8 @@ class SegmentFetcher:
     """Opens segments, checking the name of every chunk that is wanted. `fetch` from one thread.
 
     Replicas are asked in order; an object that is missing or wrong at one is remembered and read from the next. The
-    segments used last are kept, because the stretches of a restore that follow each other use the same ones.
+    segments used last are kept, because the stretches of a restore that follow each other use the same ones; of those
+    that were used up, only a few.
     """
 
     def __init__(
@@ -77,6 +80,9 @@ class SegmentFetcher:
         self._held: OrderedDict[tuple[SegmentKey, ...], _Held] = OrderedDict()  # the longest unused first
         self._held_with: dict[SegmentKey, _Held] = {}
         self._held_bytes = 0
+        self._used_up: deque[_Held] = deque()  # the first to go
+        self._used_up_bytes = 0
+        self._once_used_up: set[SegmentKey] = set()
         self.damaged: dict[tuple[str, str], DamagedObject] = {}
         self.used: set[str] = set()
 
@@ -84,12 +90,16 @@ class SegmentFetcher:
         """Stop the pool."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def fetch(self, wanted: Wanted) -> list[Future[dict[SegmentKey, bytes]]]:
+    def fetch(
+        self, wanted: Wanted, used: Mapping[SegmentKey, int] | None = None
+    ) -> list[Future[dict[SegmentKey, memoryview]]]:
         """Start fetching segments; each future gives some of them, or raises when no replica has a good copy.
 
         Args:
             wanted: For each segment the chunks (id, offset, length) that will be used and must hash to their names.
+            used: How many bytes of each segment will be used; one that was used up is not kept for long.
         """
+        used = used or {}
         fresh: Wanted = {}
         again: dict[tuple[SegmentKey, ...], Wanted] = {}
         for key, chunks in wanted.items():
@@ -98,34 +108,60 @@ class SegmentFetcher:
                 self._forget(held)
                 held = None
             (fresh if held is None else again.setdefault(held.segments, {}))[key] = chunks
-        futures: list[Future[dict[SegmentKey, bytes]]] = []
+        futures: list[Future[dict[SegmentKey, memoryview]]] = []
         for segments, chunks_of in again.items():
+            held = self._held[segments]
             self._held.move_to_end(segments)
-            futures.append(self._pool.submit(self._prove, self._held[segments], chunks_of))
-        futures += [self._hold(one, fresh) for one in self._plan(fresh)]
-        while self._held_bytes > self._held_bytes_max and len(self._held) > 1:
-            self._forget(next(iter(self._held.values())))
+            self._use(held, sum(used.get(key, 0) for key in chunks_of))
+            futures.append(self._pool.submit(self._prove, held, chunks_of))
+        futures += [self._hold(one, fresh, used) for one in self._plan(fresh)]
+        self._trim()
         return futures
 
-    def _hold(self, one: _Range, wanted: Wanted) -> Future[dict[SegmentKey, bytes]]:
+    def _trim(self) -> None:
+        """Forget what was used up, then what was not used for longest, until the rest is within bounds."""
+        while self._used_up_bytes > min(_USED_UP_BYTES_MAX, self._held_bytes_max):
+            held = self._used_up.popleft()
+            self._used_up_bytes -= held.plain_bytes
+            self._forget(held)
+        while self._held_bytes > self._held_bytes_max and len(self._held) > 1:
+            self._forget(next(iter(self._held.values())))
+
+    def _hold(
+        self, one: _Range, wanted: Wanted, used: Mapping[SegmentKey, int]
+    ) -> Future[dict[SegmentKey, memoryview]]:
         segments = tuple((one.pack, segment) for segment in one.segments)
         rows = self._index.packs[one.pack].footer.segments[list(one.segments)]
-        proven = {chunk_id for key in segments for chunk_id, _, _ in wanted[key]}
         future = self._pool.submit(self._fetch_range, one, wanted)
-        held = _Held(segments, future, int(rows["raw"].sum()), proven)
+        plain_bytes = int(rows["raw"].sum())
+        again = self._once_used_up.issuperset(segments)  # for a copy of something: nothing else of it will be wanted
+        proven = {chunk_id for key in segments for chunk_id, _, _ in wanted[key]}
+        held = _Held(segments, future, plain_bytes, 1 if again else plain_bytes, proven)
         self._held[segments] = held
         self._held_with.update(dict.fromkeys(segments, held))
         self._held_bytes += held.plain_bytes
+        self._use(held, sum(used.get(key, 0) for key in segments))
         return future
 
+    def _use(self, held: _Held, used_bytes: int) -> None:
+        """Note that so much of segments is used now."""
+        if held.unused_bytes > 0:
+            held.unused_bytes -= used_bytes
+            if held.unused_bytes <= 0:
+                self._once_used_up.update(held.segments)
+                self._used_up.append(held)
+                self._used_up_bytes += held.plain_bytes
+
     def _forget(self, held: _Held) -> None:
+        if self._held.get(held.segments) is not held:
+            return  # forgotten before
         del self._held[held.segments]
         self._held_bytes -= held.plain_bytes
         for key in held.segments:
             if self._held_with.get(key) is held:
                 del self._held_with[key]
 
-    def _prove(self, held: _Held, wanted: Wanted) -> dict[SegmentKey, bytes]:
+    def _prove(self, held: _Held, wanted: Wanted) -> dict[SegmentKey, memoryview]:
         """Return segments that were fetched before, with chunks checked that were not wanted then."""
         opened = held.future.result()
         found = {key: opened[key] for key in wanted if key in opened}
@@ -148,10 +184,10 @@ class SegmentFetcher:
                 ranges.append(_Range(pack, start, end, (segment,)))
         return ranges
 
-    def _fetch_range(self, one: _Range, wanted: Wanted) -> dict[SegmentKey, bytes]:
+    def _fetch_range(self, one: _Range, wanted: Wanted) -> dict[SegmentKey, memoryview]:
         packed = self._index.packs[one.pack]
         name = names.pack(packed.pack_id.hex())
-        opened: dict[SegmentKey, bytes] = {}
+        opened: dict[SegmentKey, memoryview] = {}
         last: FarshoreError = ObjectCorrupt(f"no replica holds {name}")
         for replica in self._replicas:
             try:
@@ -180,7 +216,7 @@ class SegmentFetcher:
 
     def _open(
         self, packed: PackedFooter, segment: int, data: memoryview, start: int, chunks: set[tuple[ChunkId, int, int]]
-    ) -> bytes:
+    ) -> memoryview:
         row = packed.footer.segments[segment]
         origin = packed.footer.origins[int(row["origin"])]
         ref = SegmentRef(origin, int(row["number"]), int(row["codec"]), int(row["raw"]))
@@ -188,14 +224,13 @@ class SegmentFetcher:
         sealed = data[at : at + int(row["stored"])]
         if len(sealed) != int(row["stored"]):
             raise ObjectCorrupt(f"pack {packed.pack_id.hex()} is cut short")
-        raw = open_segment(sealed, ref, self._data_key(origin.key_id), self._keys.repository_id)
+        raw = open_segment_apart(sealed, ref, self._data_key(origin.key_id), self._keys.repository_id)
         self._check_chunks(packed, raw, chunks)
         return raw
 
-    def _check_chunks(self, packed: PackedFooter, raw: bytes, chunks: Iterable[tuple[ChunkId, int, int]]) -> None:
-        view = memoryview(raw)
+    def _check_chunks(self, packed: PackedFooter, raw: memoryview, chunks: Iterable[tuple[ChunkId, int, int]]) -> None:
         for chunk_id, offset, length in chunks:
-            if blake3(view[offset : offset + length], key=self._keys.chunk_key).digest() != chunk_id:
+            if blake3(raw[offset : offset + length], key=self._keys.chunk_key).digest() != chunk_id:
                 raise ObjectCorrupt(f"a chunk of pack {packed.pack_id.hex()} does not hash to its name")
 
     def _data_key(self, key_id: bytes) -> DataKey:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from farshore.compress import CODEC_NONE, CODEC_ZSTD, compress, decompress
+from farshore.compress import CODEC_NONE, CODEC_ZSTD, compress, decompress, decompress_into
 from farshore.errors import ObjectCorrupt
 
 NOISE = random.Random(1).randbytes(10_000)
@@ -94,3 +94,29 @@ def test_threads_do_not_share_a_compressor() -> None:
         outputs = list(pool.map(lambda raw: (raw, *compress(raw)), inputs))
         restored = list(pool.map(lambda one: decompress(one[1], bytes(one[2]), len(one[0])), outputs))
     assert restored == inputs
+
+
+def test_bytes_may_come_into_memory_that_is_there() -> None:
+    for given in (TEXT, NOISE, b"", b"x"):
+        codec, stored = compress(given)
+        room = bytearray(b"?" * (len(given) + 2))
+        decompress_into(codec, bytes(stored), memoryview(room)[1:-1])
+        assert room == b"?" + given + b"?"
+
+
+def test_nothing_is_written_outside_memory_that_is_there() -> None:
+    for given in (TEXT, NOISE):
+        codec, stored = compress(given)
+        for length in (0, 1, len(given) - 1, len(given) + 1):
+            room = bytearray(b"?" * (length + 100_000))
+            with pytest.raises(ObjectCorrupt):
+                decompress_into(codec, bytes(stored), memoryview(room)[:length])
+            assert room[length:] == b"?" * 100_000
+    undeclared = zstandard.ZstdCompressor(write_content_size=False).compress(TEXT)
+    for length in (len(TEXT) - 1, len(TEXT) + 1):
+        with pytest.raises(ObjectCorrupt):
+            decompress_into(CODEC_ZSTD, undeclared, memoryview(bytearray(length)))
+    with pytest.raises(ObjectCorrupt, match="codec 2"):
+        decompress_into(2, b"", memoryview(bytearray(0)))
+    with pytest.raises(ObjectCorrupt, match="does not open"):
+        decompress_into(CODEC_ZSTD, b"no frame", memoryview(bytearray(9)))
