@@ -18,6 +18,7 @@ from farshore.format.manifest import CHANGING, ManifestRow
 from farshore.format.records import Commit, Needs
 from farshore.model import Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops import auditing
+from farshore.ops.allocation import settle_allocation
 from farshore.ops.catalog import holders_of, open_snapshot
 from farshore.ops.fetching import SegmentFetcher
 from farshore.ops.locating import load_index
@@ -52,6 +53,7 @@ def restore_snapshot(
         CredentialCannotRead, WrongPassphrase: The keys at hand cannot read.
         RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
     """
+    settle_allocation()
     started_utc = clock.now_utc()
     run_id = clock.random_bytes(16).hex()
     replicas = [repository.replica(replica)] if replica else holders_of(repository, snapshot)
@@ -99,6 +101,7 @@ def _restore(
     finally:
         fetcher.close()
         writer.close()
+        target.close()
     result = RestoreResult(
         snapshot_id=snapshot.snapshot_id,
         source=snapshot.source,
@@ -120,7 +123,7 @@ def _ahead(windows: Iterator[Window], fetcher: SegmentFetcher) -> Iterator[Windo
     """Yield windows whose segments have been asked for, one window ahead of the writing."""
     current: Window | None = None
     for window in windows:
-        window.futures = fetcher.fetch(window.wanted)
+        window.futures = fetcher.fetch(window.wanted, window.used)
         if current is not None:
             yield current
         current = window

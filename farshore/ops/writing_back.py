@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from blake3 import blake3
-
 from farshore import limits
-from farshore.errors import FarshoreError, ObjectCorrupt, TargetFailed
-from farshore.model import EntryKind, Problem
+from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.model import Entry, EntryKind, Problem
 from farshore.ops.fetching import SegmentKey
+from farshore.ops.staging import Staging
 from farshore.ops.windows import MISSING, Part, Piece, Window
 from farshore.repository.content_hash import ContentHash
-from farshore.targets.base import Target
+from farshore.targets.base import SmallFile, Target
 
 
 @dataclass(slots=True)
 class _Open:
-    """A file that spans windows."""
+    """A file that may span windows."""
 
     hasher: ContentHash = field(default_factory=ContentHash)
     failed: str = ""
@@ -30,21 +27,21 @@ class WriteBack:
 
     def __init__(self, *, target: Target) -> None:
         self._target = target
-        self._pool = ThreadPoolExecutor(limits.READ_THREADS, thread_name_prefix="write")
-        self._placing: list[Future[None]] = []
+        self._staging = Staging(target=target)
         self._open: _Open | None = None
+        self._links: list[Entry] = []
         self.entries = 0
         self.files = 0
         self.bytes_written = 0
         self.lost: list[Problem] = []
 
     def write(self, window: Window) -> None:
-        """Write one window; returns when everything of it is at the target.
+        """Write one window. The target may still be at work on small files of it, and holds nothing of its segments.
 
         Raises:
             TargetFailed: The target is full or cannot be written.
         """
-        segments: dict[SegmentKey, bytes] = {}
+        segments: dict[SegmentKey, memoryview] = {}
         reason = ""
         for future in window.futures:
             try:
@@ -53,48 +50,63 @@ class WriteBack:
                 reason = reason or error.message  # the files that need it are told by name below
         for piece in window.pieces:
             self._write_piece(piece, segments, reason)
-        self._wait()
+        self._make_links()
+        self._count_placed()
 
     def finish(self) -> None:
         """Wait for what is under way."""
-        self._wait()
+        self._staging.wait()
+        self._target.drain()
+        self._count_placed()
 
     def close(self) -> None:
-        """Stop the pool. Safe to repeat."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Stop the threads. Safe to repeat."""
+        self._staging.close()
 
-    def _write_piece(self, piece: Piece, segments: dict[SegmentKey, bytes], reason: str) -> None:
+    def _write_piece(self, piece: Piece, segments: dict[SegmentKey, memoryview], reason: str) -> None:
         entry = piece.row.entry
-        if entry.kind is not EntryKind.FILE:
-            if entry.kind is EntryKind.HARDLINK:
-                self._wait()  # the file it names again must be there
+        if entry.kind is EntryKind.HARDLINK:
+            self._links.append(entry)
+        elif entry.kind is not EntryKind.FILE:
             self._target.make(entry)
             self.entries += 1
-            return
-        if piece.first and piece.last and not any(part.location is None for part in piece.parts):
-            self._place(piece, segments, reason)
+        elif piece.first and piece.last and entry.size <= limits.SLOT_CONTENT_BYTES and _is_dense(piece.parts):
+            self._add(piece, segments, reason)
         else:
             self._write_parts(piece, segments, reason)
-        if piece.last:
-            self.entries += 1
-            self.files += 1
 
-    def _place(self, piece: Piece, segments: dict[SegmentKey, bytes], reason: str) -> None:
-        """Write a whole file in one call, from a thread of the pool."""
-        entry = piece.row.entry
+    def _make_links(self) -> None:
+        """Make the hard links of a window once the files they name again are there: these come before, or with them."""
+        if self._links:
+            self._target.drain()
+            for entry in self._links:
+                self._target.make(entry)
+            self.entries += len(self._links)
+            self._links.clear()
+
+    def _add(self, piece: Piece, segments: dict[SegmentKey, memoryview], reason: str) -> None:
+        """Hand a whole small file to the target."""
+        row = piece.row
+        entry = row.entry
+        size = 0
         try:
             views = [_view(part, segments) for part in piece.parts]
         except ObjectCorrupt as error:
-            self._lose(piece, f"{error.message}: {reason}" if reason else error.message)
+            self._lose(entry, f"{error.message}: {reason}" if reason else error.message)
             return
-        data = views[0] if len(views) == 1 else memoryview(b"".join(views))
-        if blake3(data).digest() != piece.row.content_hash or len(data) != entry.size:
-            self._lose(piece, "its content does not hash to what the manifest says")
+        for view in views:
+            size += len(view)
+        if size != entry.size:
+            self._lose(entry, "its content has another size than the manifest says")
             return
-        self.bytes_written += len(data)
-        self._start(lambda: self._target.place(entry, data))
+        self._target.add(
+            SmallFile(
+                entry.path, entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.xattrs, entry.size, row.content_hash
+            ),
+            views,
+        )
 
-    def _write_parts(self, piece: Piece, segments: dict[SegmentKey, bytes], reason: str) -> None:
+    def _write_parts(self, piece: Piece, segments: dict[SegmentKey, memoryview], reason: str) -> None:
         entry = piece.row.entry
         if piece.first:
             self._target.make(entry)
@@ -102,6 +114,7 @@ class WriteBack:
         state = self._open or _Open()
         for part in piece.parts:
             if part.location is None:
+                self._staging.flush(entry, state.hasher)
                 state.hasher.skip(part.extent.length)
                 continue
             try:
@@ -109,46 +122,53 @@ class WriteBack:
             except ObjectCorrupt as error:
                 state.failed = state.failed or (f"{error.message}: {reason}" if reason else error.message)
                 continue
-            state.hasher.update(view)
+            self._staging.add(entry, state.hasher, part.offset, view)
             self.bytes_written += len(view)
-            self._start(_writing(self._target, piece, part, view))
         if piece.last:
-            self._wait()
-            self._open = None
-            if not state.failed and state.hasher.digest() != piece.row.content_hash:
-                state.failed = "its content does not hash to what the manifest says"
-            if state.failed:
-                self._target.discard(entry)
-                self._lose(piece, state.failed)
-            else:
-                self._target.settle(entry)
+            self._settle(piece, state)
 
-    def _lose(self, piece: Piece, message: str) -> None:
+    def _settle(self, piece: Piece, state: _Open) -> None:
+        entry = piece.row.entry
+        self._staging.flush(entry, state.hasher)
+        self._staging.wait()
+        self._open = None
+        if not state.failed and state.hasher.digest() != piece.row.content_hash:
+            state.failed = "its content does not hash to what the manifest says"
+        if state.failed:
+            self._target.discard(entry)
+            self._lose(entry, state.failed)
+        else:
+            self._target.settle(entry)
+            self.entries += 1
+            self.files += 1
+
+    def _lose(self, entry: Entry, message: str) -> None:
         """Leave a file out: a wrong one is worse than none."""
-        self.lost.append(Problem(piece.row.entry.path, "lost", message))
+        self.lost.append(Problem(entry.path, "lost", message))
+        self.entries += 1
+        self.files += 1
 
-    def _start(self, call: Callable[[], None]) -> None:
-        self._placing.append(self._pool.submit(call))
-
-    def _wait(self) -> None:
-        placing, self._placing = self._placing, []
-        for future in placing:
-            try:
-                future.result()
-            except OSError as error:
-                raise TargetFailed(f"the target cannot be written: {error.strerror or error}") from error
+    def _count_placed(self) -> None:
+        placed = self._target.take_placed()
+        self.entries += placed.files
+        self.files += placed.files
+        self.bytes_written += placed.bytes_written
+        self.lost += placed.lost
 
 
-def _writing(target: Target, piece: Piece, part: Part, view: memoryview) -> Callable[[], None]:
-    return lambda: target.write(piece.row.entry, part.offset, view)
+def _is_dense(parts: tuple[Part, ...]) -> bool:
+    return all(part.location is not None for part in parts)
 
 
-def _view(part: Part, segments: dict[SegmentKey, bytes]) -> memoryview:
+def _view(part: Part, segments: dict[SegmentKey, memoryview]) -> memoryview:
     location = part.location
-    if location is None or location is MISSING or (location.pack, location.segment) not in segments:
+    if location is None or location is MISSING:
         raise ObjectCorrupt("no replica holds a good copy of its content")
-    start = location.offset + part.extent.offset
-    view = memoryview(segments[location.pack, location.segment])[start : start + part.extent.length]
-    if part.extent.offset + part.extent.length > location.length:
+    raw = segments.get((location.pack, location.segment))
+    if raw is None:
+        raise ObjectCorrupt("no replica holds a good copy of its content")
+    extent = part.extent
+    if extent.offset + extent.length > location.length:
         raise ObjectCorrupt("its extents reach outside a chunk")
-    return view
+    start = location.offset + extent.offset
+    return raw[start : start + extent.length]

@@ -1,15 +1,53 @@
 """The contract of a restore target: where entries of a snapshot are put back. Mirrors `farshore.sources.base`.
 
 Order of calls: `begin`, then for every entry in manifest order `make`, with `write` in between for the content of files
-(from any thread, in any order, whole or in parts), then `settle` for each file once all its bytes are written, then
-`finish`, which puts back what must come last (times and modes of directories).
+(from any thread, in any order, whole or in parts), then `settle` for each file once all its bytes are written; or for a
+small file `add`, and `drain` before something needs it. Then `finish`, which puts back what must come last (times and
+modes of directories), and in any case `close`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
-from farshore.model import Entry, Problem
+from farshore.model import Entry, EntryKind, Problem
+
+
+class SmallFile(NamedTuple):
+    """A file whose content follows that of the file before it; `content_hash` is what the content must hash to."""
+
+    path: bytes
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    xattrs: tuple[tuple[bytes, bytes], ...]
+    size: int
+    content_hash: bytes
+
+    def entry(self) -> Entry:
+        """Return the file as an entry."""
+        return Entry(
+            self.path, EntryKind.FILE, self.mode, self.uid, self.gid,
+            size=self.size, mtime_ns=self.mtime_ns, xattrs=self.xattrs,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Placed:
+    """What became of files. `lost`: those that were left out because their content is not what it should be."""
+
+    files: int = 0
+    bytes_written: int = 0
+    lost: list[Problem] = field(default_factory=list)
+
+    def add(self, other: Placed) -> None:
+        """Count in what another call did."""
+        self.files += other.files
+        self.bytes_written += other.bytes_written
+        self.lost += other.lost
 
 
 class Target(Protocol):
@@ -48,12 +86,36 @@ class Target(Protocol):
         """
         ...
 
+    def add(self, file: SmallFile, content: Sequence[memoryview]) -> None:
+        """Take one small file whole: hashed, made, written and settled now or later, by `drain` at the latest.
+
+        Not from any thread, but from the one that makes; what stands in `content` is free again on return.
+
+        Args:
+            file: Of at most `limits.SLOT_CONTENT_BYTES`.
+        Raises:
+            TargetFailed: The target is full or cannot be written, as this or an earlier file showed.
+        """
+        ...
+
+    def drain(self) -> None:
+        """Return when every file that was added is there. From the same thread, raises as `add`."""
+        ...
+
+    def take_placed(self) -> Placed:
+        """Return what became of added files since this was last asked. From the same thread."""
+        ...
+
     def discard(self, entry: Entry) -> None:
         """Remove a file whose content cannot be had, so that nothing half restored looks whole. Never settled then."""
         ...
 
     def finish(self) -> None:
         """Set metadata of directories, deepest first, and make everything durable."""
+        ...
+
+    def close(self) -> None:
+        """Stop what still works for the target, finished or not. Safe to repeat."""
         ...
 
     def problems(self) -> list[Problem]:

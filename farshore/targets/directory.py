@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from farshore import limits
@@ -16,11 +17,14 @@ from farshore.clock import Clock
 from farshore.errors import Bug, TargetFailed, TargetNotEmpty
 from farshore.handles import DIRECTORY_FLAGS, Handle, HandleCache
 from farshore.model import Entry, EntryKind, Problem
+from farshore.targets.base import Placed, SmallFile
+from farshore.targets.direct_files import DirectFiles
 from farshore.targets.hard_links import HardLinks
 from farshore.targets.posix_files import sync_file_system, write_all
 from farshore.targets.posix_metadata import MetadataWriter
 from farshore.targets.posix_tree import FILE_FLAGS, PRIVATE_DIRECTORY, TargetTree, reason, shown
 from farshore.targets.spool import DirectorySpool
+from farshore.targets.writers import FileWriters
 
 _ACLS = ("system.posix_acl_access", "system.posix_acl_default")
 
@@ -31,9 +35,10 @@ class DirectoryTarget:
     Args:
         path: Of the directory to restore into; made with its parents when missing.
         clock: Every part takes one; nothing here depends on time.
+        processes: That write many small files; by default as many as pay on this machine, and 0 for none.
     """
 
-    def __init__(self, *, path: Path, clock: Clock) -> None:
+    def __init__(self, *, path: Path, clock: Clock, processes: int | None = None) -> None:
         self._path = path
         self._root = Handle(-1)
         self._root_mode = PRIVATE_DIRECTORY
@@ -41,6 +46,10 @@ class DirectoryTarget:
         self._metadata = MetadataWriter(report=self._tree.report)
         self._links = HardLinks(tree=self._tree, metadata=self._metadata)
         self._files = HandleCache(open_max=limits.OPEN_FILES_MAX)
+        self._writers = FileWriters(
+            tree=self._tree, metadata=self._metadata, root=self._root, path=path, processes=processes
+        )
+        self._direct = DirectFiles(tree=self._tree)
         self._spool: DirectorySpool | None = None
 
     def begin(self) -> None:
@@ -84,7 +93,8 @@ class DirectoryTarget:
         if self._tree.skipped(entry):
             return
         try:
-            write_all(self._made_file(entry), offset, data)
+            done = self._direct.write(entry, offset, data)
+            write_all(self._made_file(entry), offset + done, memoryview(data)[done:])
         except OSError as error:
             raise self._tree.failed(entry, error) from error
 
@@ -98,6 +108,7 @@ class DirectoryTarget:
                 raise Bug(f"{shown(entry.path)} was restored with {size} bytes and had {entry.size}")
             self._metadata.apply(entry, file)
             self._files.pop(entry.path)
+            self._direct.close(entry)
             file.close()
         except OSError as error:
             raise self._tree.failed(entry, error) from error
@@ -116,14 +127,25 @@ class DirectoryTarget:
         except OSError as error:
             raise self._tree.failed(entry, error) from error
 
+    def add(self, file: SmallFile, content: Sequence[memoryview]) -> None:
+        self._writers.add(file, content)
+
+    def drain(self) -> None:
+        self._writers.drain()
+
+    def take_placed(self) -> Placed:
+        return self._writers.take()
+
     def discard(self, entry: Entry) -> None:
         self._files.pop(entry.path)
+        self._direct.close(entry)
         self._tree.remove(entry)
 
     def finish(self) -> None:
         spool = self._spool
         if spool is None:
             raise Bug("a restore was finished before it began")
+        self._writers.drain()
         self._files.clear()
         self._links.finish()
         try:
@@ -132,8 +154,15 @@ class DirectoryTarget:
         except OSError as error:
             raise TargetFailed(f"{self._path} cannot be made durable: {reason(error)}") from error
         finally:
-            spool.close()
-            self._tree.close()
+            self.close()
+
+    def close(self) -> None:
+        self._writers.close()
+        self._direct.clear()
+        self._files.clear()
+        if self._spool is not None:
+            self._spool.close()
+        self._tree.close()
 
     def problems(self) -> list[Problem]:
         return self._tree.problems()

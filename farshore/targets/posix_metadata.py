@@ -19,7 +19,7 @@ Report = Callable[[bytes, str, str], None]  # path, code, message
 
 _SET_IDS = 0o6000
 _SPECIAL_BITS = 0o7000
-_PLAIN_TIMES_NS = range(2**31 * 1_000_000_000)  # what every file system can hold
+PLAIN_TIMES_NS = range(2**31 * 1_000_000_000)  # what every file system can hold
 
 
 class MetadataWriter:
@@ -49,7 +49,7 @@ class MetadataWriter:
             self._chmod(entry, place, dir_fd, owned=owned)
         try:
             os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd, follow_symlinks=follow)
-            if entry.mtime_ns not in _PLAIN_TIMES_NS:
+            if entry.mtime_ns not in PLAIN_TIMES_NS:
                 kept_ns = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow).st_mtime_ns
                 if kept_ns != entry.mtime_ns:
                     self._report(entry.path, "metadata", "the file system cannot hold a time this old or this late")

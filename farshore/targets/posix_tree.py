@@ -25,7 +25,7 @@ _NODE_TYPES = {
 # This file system, or this user, cannot have such an entry; every other one can still be restored.
 REFUSED = frozenset({errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG, errno.EOPNOTSUPP, errno.EFBIG, errno.EEXIST})
 _NODE_REFUSED = REFUSED | {errno.EPERM}
-_NO_NAMES = (b"", b".", b"..")
+NO_NAMES = (b"", b".", b"..")
 
 
 def reason(error: OSError) -> str:
@@ -64,7 +64,7 @@ class TargetTree:
             ObjectCorrupt: No backup can have made this path.
         """
         path = entry.path if path is None else path
-        if b"\x00" in path or any(name in _NO_NAMES for name in path.split(b"/")):
+        if b"\x00" in path or any(name in NO_NAMES for name in path.split(b"/")):
             raise ObjectCorrupt(f"an entry has the path {shown(path)!r}, which no backup makes")
         if self._root.fd < 0:
             raise Bug("an entry was restored before the restore began, or after it ended")
@@ -178,6 +178,12 @@ class TargetTree:
         """Return what was reported so far."""
         with self._lock:
             return list(self._problems)
+
+    def take_problems(self) -> list[Problem]:
+        """Return what was reported since this was last asked."""
+        with self._lock:
+            problems, self._problems = self._problems, []
+            return problems
 
     def close(self) -> None:
         """Close every directory, the root too. Safe to repeat."""

@@ -68,8 +68,8 @@ def written(tmp_path: Path, row: ManifestRow) -> WriteBack:
     writer = WriteBack(target=target)
     try:
         for window in plan_windows([row], index):
-            future: Future[dict[tuple[int, int], bytes]] = Future()
-            future.set_result({(0, 0): A + B})
+            future: Future[dict[tuple[int, int], memoryview]] = Future()
+            future.set_result({(0, 0): memoryview(A + B)})
             window.futures = [future]
             writer.write(window)
         writer.finish()

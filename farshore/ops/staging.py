@@ -1,0 +1,93 @@
+"""Stretches of large files on their way to the target: gathered, hashed, written by threads while the next is gathered.
+
+Chunks come in pieces of any size, from anywhere. Gathered in a few buffers of their own, they are written in few calls
+from memory that a disk can read directly, and the segments they came from can be let go.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from farshore import limits
+from farshore.errors import TargetFailed
+from farshore.model import Entry
+from farshore.repository.content_hash import ContentHash
+from farshore.targets.base import Target
+
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+
+
+class Staging:
+    """Writes content of one file after another, each from first byte to last. One thread."""
+
+    def __init__(self, *, target: Target) -> None:
+        self._target = target
+        self._pool = ThreadPoolExecutor(limits.STAGES, thread_name_prefix="write")
+        self._free: list[memoryview] = []
+        self._made = 0
+        self._writing: deque[tuple[Future[None], memoryview]] = deque()
+        self._stage = memoryview(b"")
+        self._filled = 0
+        self._at = 0
+
+    def add(self, entry: Entry, hasher: ContentHash, offset: int, data: memoryview) -> None:
+        """Take bytes of a file at `offset`; they are copied.
+
+        Raises:
+            TargetFailed: Earlier bytes could not be written.
+        """
+        if offset != self._at + self._filled:
+            self.flush(entry, hasher)
+        while data:
+            if not self._filled:
+                self._stage = self._stage or self._take()
+                self._at = offset
+            count = min(len(data), limits.STAGE_BYTES - self._filled)
+            self._stage[self._filled : self._filled + count] = data[:count]
+            self._filled += count
+            offset += count
+            data = data[count:]
+            if self._filled == limits.STAGE_BYTES:
+                self.flush(entry, hasher)
+
+    def flush(self, entry: Entry, hasher: ContentHash) -> None:
+        """Hash what was gathered, and start writing it. What is hashed is the very memory that is written."""
+        if not self._filled:
+            return
+        stretch = self._stage[: self._filled]
+        hasher.update(stretch)
+        self._writing.append((self._pool.submit(self._target.write, entry, self._at, stretch), self._stage))
+        self._stage, self._filled = memoryview(b""), 0
+
+    def wait(self) -> None:
+        """Wait until all that was flushed is written.
+
+        Raises:
+            TargetFailed: It could not be.
+        """
+        while self._writing:
+            self._finish_one()
+
+    def close(self) -> None:
+        """Stop the threads. Safe to repeat."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _take(self) -> memoryview:
+        if not self._free and self._made < limits.STAGES:
+            self._made += 1
+            return memoryview(
+                mmap.mmap(-1, limits.STAGE_BYTES, flags=_PRIVATE)
+            )  # whole pages, as writing past the cache needs them
+        if not self._free:
+            self._finish_one()
+        return self._free.pop()
+
+    def _finish_one(self) -> None:
+        future, stage = self._writing.popleft()
+        self._free.append(stage)
+        try:
+            future.result()
+        except OSError as error:
+            raise TargetFailed(f"the target cannot be written: {error.strerror or error}") from error

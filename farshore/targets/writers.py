@@ -1,0 +1,218 @@
+"""The writing processes of a restore: started when there are many small files, given batches, waited for.
+
+While nothing has been started, files are placed right here, so a restore of a few files costs no process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from mmap import mmap
+from pathlib import Path
+from typing import IO
+
+from farshore import limits
+from farshore.errors import Bug, TargetFailed
+from farshore.handles import Handle
+from farshore.targets.base import Placed, SmallFile
+from farshore.targets.batches import (
+    CONTENT_BYTES,
+    ORDER,
+    RECORD_BYTES,
+    SLOT_BYTES,
+    Answer,
+    encode_records,
+    make_shared,
+    map_shared,
+    read_answer,
+)
+from farshore.targets.placing import FilePlacer
+from farshore.targets.posix_metadata import MetadataWriter
+from farshore.targets.posix_tree import TargetTree
+
+_ENDING_S = 10.0  # a process without orders ends at once; one that hangs in the kernel must not hang us
+_START = "import sys; sys.path[:] = {path!r}; from farshore.targets.writing_process import main; main()"
+_ORDERS_AHEAD = 2  # for one process: the next batch is there when one is done
+
+
+@dataclass(slots=True)
+class _Writer:
+    process: subprocess.Popen[bytes]
+    orders: IO[bytes]
+    answers: IO[bytes]
+    busy: int = 0  # orders not answered
+
+
+class FileWriters:
+    """Places whole small files, in the order given or at the same time. `add` and `drain` from one thread.
+
+    Args:
+        root: Of the target, open; it must stay open until `close`.
+        processes: How many to use, or None for as many as pay; 0 places everything in this one.
+    """
+
+    def __init__(
+        self, *, tree: TargetTree, metadata: MetadataWriter, root: Handle, path: Path, processes: int | None
+    ) -> None:
+        self._tree = tree
+        self._root = root
+        self._path = path
+        self._here = FilePlacer(tree=tree, metadata=metadata)
+        self._processes = _processes() if processes is None else processes
+        self._slots = self._processes * _ORDERS_AHEAD + 1
+        self._writers: list[_Writer] = []
+        self._selector = selectors.DefaultSelector()
+        self._shared: mmap | None = None
+        self._memory = memoryview(bytearray(CONTENT_BYTES))  # of the batch being filled; later a slot
+        self._free: list[int] = []
+        self._slot = -1
+        self._files: list[SmallFile] = []
+        self._filled = 0
+        self._placed = Placed()
+        self._placed_here = 0
+
+    def add(self, file: SmallFile, content: Sequence[memoryview]) -> None:
+        """Take a file of at most `SLOT_CONTENT_BYTES`; its content is copied. It may be placed later, by `drain`.
+
+        Raises:
+            TargetFailed: The target cannot be written, which an earlier file may have shown.
+            ObjectCorrupt: Likewise for a path that no backup makes.
+        """
+        if self._filled + file.size > CONTENT_BYTES or len(self._files) >= limits.SLOT_FILES_MAX:
+            self._give()
+        at = self._filled
+        for view in content:
+            self._memory[at : at + len(view)] = view
+            at += len(view)
+        self._filled = at
+        self._files.append(file)
+
+    def drain(self) -> None:
+        """Place all that was added. Raises as `add`."""
+        if self._files:
+            self._give()
+        while any(writer.busy for writer in self._writers):
+            self._take_answers()
+
+    def take(self) -> Placed:
+        """Return what became of the files that were placed since this was last asked."""
+        placed, self._placed = self._placed, Placed()
+        return placed
+
+    def close(self) -> None:
+        """End every process, and drop what was not placed. Safe to repeat."""
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            with contextlib.suppress(OSError):
+                writer.orders.close()
+        for writer in writers:
+            try:
+                writer.process.wait(_ENDING_S)
+            except subprocess.TimeoutExpired:
+                writer.process.kill()
+                writer.process.wait()
+            writer.answers.close()
+        self._selector.close()
+        self._memory.release()
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
+
+    def _give(self) -> None:
+        """Have the batch placed, and begin another."""
+        files, self._files = self._files, []
+        filled, self._filled = self._filled, 0
+        if not self._writers:
+            self._placed.add(self._here.place(files, self._memory[:filled]))
+            self._placed_here += len(files)
+            if self._processes and self._placed_here >= limits.SLOT_FILES_MAX:
+                self._start()
+            return
+        records = encode_records(files)
+        if len(records) > RECORD_BYTES:  # attributes of a size that few files have
+            self._placed.add(self._here.place(files, self._memory[:filled]))
+            return
+        self._memory[CONTENT_BYTES : CONTENT_BYTES + len(records)] = records
+        writer = min(self._writers, key=lambda one: one.busy)
+        try:
+            writer.orders.write(ORDER.pack(self._slot, len(records)))
+        except OSError as error:
+            raise self._ended(writer) from error
+        writer.busy += 1
+        while not self._free:
+            self._take_answers()
+        self._enter(self._free.pop())
+
+    def _start(self) -> None:
+        shared = make_shared(self._slots)
+        try:
+            self._shared = map_shared(shared, self._slots)
+            for _ in range(self._processes):
+                self._writers.append(self._spawn(shared))
+        except OSError as error:
+            raise TargetFailed(f"a process to write files cannot be started: {error.strerror or error}") from error
+        finally:
+            os.close(shared)
+        self._free = list(range(1, self._slots))
+        self._enter(0)
+
+    def _spawn(self, shared: int) -> _Writer:
+        """Start one process. It sees the code that we see, and nothing else that an environment may bring."""
+        start = _START.format(path=[os.path.abspath(one) for one in sys.path])
+        facts = [str(self._root.fd), str(shared), str(self._slots), os.fspath(self._path)]
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", start, *facts],
+            bufsize=0,  # an answer that waits in a buffer of ours would never wake the selector
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self._root.fd, shared),
+            process_group=0,
+        )
+        if process.stdin is None or process.stdout is None:
+            raise Bug("a process was started without pipes")
+        writer = _Writer(process, process.stdin, process.stdout)
+        self._selector.register(process.stdout, selectors.EVENT_READ, writer)
+        return writer
+
+    def _enter(self, slot: int) -> None:
+        """Fill this slot next."""
+        self._slot = slot
+        self._memory = memoryview(self._shared)[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]  # type: ignore[arg-type]
+
+    def _take_answers(self) -> None:
+        """Wait for an answer, and take all that are there."""
+        for key, _ in self._selector.select():
+            writer: _Writer = key.data
+            try:
+                slot, answer = read_answer(writer.answers)
+            except EOFError as error:
+                raise self._ended(writer) from error
+            writer.busy -= 1
+            self._free.append(slot)
+            self._count(answer)
+
+    def _count(self, answer: Answer) -> None:
+        for problem in answer.problems:
+            self._tree.report(problem.path, problem.code, problem.message)
+        if answer.error is not None:
+            raise answer.error
+        self._placed.add(answer.placed)
+
+    def _ended(self, writer: _Writer) -> TargetFailed:
+        """Return the error of a process that is gone without having been told to."""
+        status = writer.process.wait()
+        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+        return TargetFailed(f"a process that writes files to {self._path} ended {how}, and some of them are missing")
+
+
+def _processes() -> int:
+    """How many writing processes pay: on one core none does."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, limits.WRITING_PROCESSES_MAX) if cores > 1 and sys.executable else 0

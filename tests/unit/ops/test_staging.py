@@ -1,0 +1,146 @@
+"""Content of large files goes to the target as it came: in order, with its holes, past the page cache where it can."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farshore import limits
+from farshore.clock import SystemClock
+from farshore.errors import TargetFailed
+from farshore.model import Entry, EntryKind
+from farshore.ops.staging import Staging
+from farshore.repository.content_hash import ContentHash
+from farshore.targets.directory import DirectoryTarget
+
+STAGE = limits.STAGE_BYTES
+CHANCE = random.Random(5)
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DirectoryTarget]:
+    monkeypatch.setattr(limits, "DIRECT_FILE_BYTES_MIN", 1)
+    target = DirectoryTarget(path=tmp_path / "restored", clock=SystemClock())
+    target.begin()
+    yield target
+    target.close()
+
+
+def file(size: int) -> Entry:
+    return Entry(b"f", EntryKind.FILE, 0o644, os.geteuid(), os.getegid(), size=size, mtime_ns=1)
+
+
+def restore(target: DirectoryTarget, pieces: list[bytes | int]) -> bytes:
+    """Restore a file of data and holes; return its hash as it was told by the way."""
+    entry = file(sum(piece if isinstance(piece, int) else len(piece) for piece in pieces))
+    hasher = ContentHash()
+    staging = Staging(target=target)
+    target.make(entry)
+    offset = 0
+    try:
+        for piece in pieces:
+            if isinstance(piece, int):
+                staging.flush(entry, hasher)
+                hasher.skip(piece)
+                offset += piece
+            else:
+                staging.add(entry, hasher, offset, memoryview(piece))
+                offset += len(piece)
+        staging.flush(entry, hasher)
+        staging.wait()
+        target.settle(entry)
+        target.finish()
+    finally:
+        staging.close()
+    return hasher.digest()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [1],
+        [4096],
+        [STAGE],
+        [STAGE + 1],
+        [3 * STAGE + 12_345],
+        [1 << 20] * 17,
+        [8192] * 600,
+        [7] * 1000 + [5 * STAGE],
+        [limits.STAGES * 3 * STAGE],
+    ],
+    ids=lambda sizes: f"{len(sizes)}x{sizes[-1]}",
+)
+def test_pieces_of_any_size_come_out_as_they_are(target: DirectoryTarget, tmp_path: Path, sizes: list[int]) -> None:
+    pieces: list[bytes | int] = [CHANCE.randbytes(size) for size in sizes]
+    content = b"".join(piece for piece in pieces if isinstance(piece, bytes))
+    plain = ContentHash()
+    plain.update(content)
+    assert restore(target, pieces) == plain.digest()
+    assert (tmp_path / "restored" / "f").read_bytes() == content
+
+
+def test_holes_stay_holes(target: DirectoryTarget, tmp_path: Path) -> None:
+    first, second = CHANCE.randbytes(STAGE + 4096), CHANCE.randbytes(100)
+    told = restore(target, [1 << 20, first, 64 << 20, second, 8 << 20])
+    hasher = ContentHash()
+    hasher.skip(1 << 20)
+    hasher.update(first)
+    hasher.skip(64 << 20)
+    hasher.update(second)
+    hasher.skip(8 << 20)
+    assert told == hasher.digest()
+    path = tmp_path / "restored" / "f"
+    assert path.read_bytes() == bytes(1 << 20) + first + bytes(64 << 20) + second + bytes(8 << 20)
+    assert path.stat().st_blocks * 512 < 2 * (STAGE + (1 << 20))
+
+
+def test_memory_that_a_disk_cannot_read_is_written_through_the_cache(target: DirectoryTarget, tmp_path: Path) -> None:
+    content = CHANCE.randbytes((1 << 20) + 1)
+    entry = file(1 << 20)
+    target.make(entry)
+    target.write(entry, 0, memoryview(content)[1:])  # of a size and place like those of aligned memory
+    target.settle(entry)
+    target.finish()
+    assert (tmp_path / "restored" / "f").read_bytes() == content[1:]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="this system has no such way")
+def test_large_stretches_go_past_the_cache(target: DirectoryTarget, tmp_path: Path) -> None:
+    entry = file(2 * STAGE)
+    target.make(entry)
+    staging = Staging(target=target)
+    try:
+        staging.add(entry, ContentHash(), 0, memoryview(CHANCE.randbytes(2 * STAGE)))
+        staging.wait()
+    finally:
+        staging.close()
+    flags = [
+        int((Path("/proc/self/fdinfo") / fd).read_text().split()[3], 8)
+        for fd in os.listdir("/proc/self/fd")
+        if os.path.realpath(f"/proc/self/fd/{fd}") == str(tmp_path / "restored" / "f")
+    ]
+    assert any(one & os.O_DIRECT for one in flags)
+
+
+def test_what_cannot_be_written_is_told(target: DirectoryTarget) -> None:
+    entry = file(8 * STAGE)
+    target.make(entry)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    staging = Staging(target=target)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (STAGE, hard))
+        with pytest.raises(TargetFailed, match=r"cannot restore f to .*: file too large"):
+            write_all(staging, entry)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        staging.close()
+
+
+def write_all(staging: Staging, entry: Entry) -> None:
+    staging.add(entry, ContentHash(), 0, memoryview(bytes(entry.size)))
+    staging.wait()
