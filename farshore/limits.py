@@ -13,13 +13,17 @@ CHUNK_BYTES_MAX = 4 * MIB  # a chunk always fits one segment
 PAGE_BLOCK_BYTES = 1 * MIB  # page-structured files are cut here on the first backup
 PAGE_HASH_BYTES = 16  # a missed change is a corruption: 128 bits make it unthinkable, 0.2 % of the data
 PAGES_PER_ROW_MAX = 65_536  # 1 MiB of hashes: a page map is read in steps of this
+PAGE_MAP_BASE_BYTES_MIN = 16 * KIB  # a smaller map is written whole: asking for its base would cost more than it saves
+PAGE_MAP_DIFFERENCES_MAX = (
+    1.0  # of a full map, spent on differences from it before a new one: the least in the long run
+)
 PAGE_EXTENTS_PER_BLOCK_MAX = 32  # past this a block is rewritten whole, so reads stay sequential
 SEGMENT_BYTES = 4 * MIB  # compressed once, sealed once; many small files share one call
 SEGMENT_CHUNKS_MAX = 16_384  # of tiny files a segment holds no more, or its table in the footer would outgrow a pack
 PACK_BYTES_TARGET = 16 * MIB  # 65,000 requests per TB; a window of packs per replica stays small in memory
 PACK_BYTES_MAX = 64 * MIB  # a reader may refuse anything larger
 FRAME_BYTES = 1 * MIB  # sealed objects are read at random by frames of this size
-READ_BYTES = 8 * MIB  # one read from a source
+READ_BYTES = 4 * MIB  # one read from a source
 
 # --- objects ---------------------------------------------------------------------------------------------------------
 CACHED_OBJECT_BYTES_MAX = 256 * MIB  # manifests up to this are fetched whole, once; larger ones are read by frame
@@ -49,7 +53,7 @@ READ_THREADS = 2  # reading and hashing small files: more only contend for the i
 SEAL_THREADS = 2  # compressing and sealing
 UPLOADS_PER_REPLICA = 4  # concurrent puts to one replica
 STORE_CONNECTIONS = 16  # kept open to one replica: uploads, and the reads of restore and verify beside them
-WINDOW_PACKS = 4  # packs a slow replica may lag before the others wait for it
+WINDOW_PACKS = 3  # packs a slow replica may lag before the others wait for it
 WINDOW_WAIT_S = 120.0  # how long the others wait before a laggard is left behind for this run
 IN_FLIGHT_BYTES = 32 * MIB  # plain bytes between reading and sealing
 CHANGED_FILE_ATTEMPTS = 3  # times a file that changes while read is read again
@@ -93,7 +97,7 @@ AUDIT_DOWNLOADS = 16  # audit files are small, so fetching them waits on round t
 BATCH_ITEMS_MAX = 128  # small files handed to a reading thread at a time
 BATCH_BYTES_MAX = 4 * MIB  # likewise, by size
 SMALL_FILE_BYTES_MAX = 4 * MIB  # a larger file is streamed through the sealing thread
-PENDING_UNITS_MAX = 6  # batches between walking and sealing; times BATCH_BYTES_MAX bounds the memory
+PENDING_UNITS_MAX = 4  # batches between walking and sealing; times BATCH_BYTES_MAX bounds the memory
 MADE_IDS_RECENT_MAX = 1 << 16  # ids of chunks just made: 8 MB as a set, folded into tables of 40 bytes each
 PROBLEMS_KEPT_MAX = 1000  # of a result; the count is exact
 ORPHAN_PACKS_MAX = 256  # packs of killed runs whose footers are read to adopt them; more wait for the next run

@@ -11,7 +11,15 @@ import ctypes
 import gc
 import sys
 
-_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
+from farshore import limits
+
+# Parameters of malloc.h. The two thresholds, once set, also stop glibc from raising them as it goes.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_SETTINGS = (
+    (_ARENA_MAX, 1),
+    (_MMAP_THRESHOLD, 32 * limits.MIB),  # what segments free is used again, not returned and faulted in anew
+    (_TRIM_THRESHOLD, 16 * limits.MIB),  # at the end of the heap no more than this is kept unused
+)
 _GARBAGE_THRESHOLD = 20_000  # allocations that the youngest generation takes before it is looked at; 700 by default
 
 
@@ -22,5 +30,5 @@ def settle_allocation() -> None:
         gc.set_threshold(max(first, _GARBAGE_THRESHOLD), second, third)
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(_ARENA_MAX, 1)
+        for parameter, value in _SETTINGS if mallopt is not None else ():
+            mallopt(parameter, value)

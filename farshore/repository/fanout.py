@@ -76,9 +76,9 @@ class Fanout:
 
     @property
     def pressed(self) -> bool:
-        """Whether a replica at work has so much to take that `offer` is about to wait for it."""
+        """Whether a replica at work is a whole window behind, so that the next pack will wait for it."""
         with self._changed:
-            return any(not lane.left_behind and lane.lag() >= self._window - 1 for lane in self._lanes.values())
+            return any(not lane.left_behind and lane.lag() >= self._window for lane in self._lanes.values())
 
     def error_of(self, replica: str) -> FarshoreError | None:
         """Why a replica was left behind, or None."""

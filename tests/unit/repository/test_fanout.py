@@ -124,8 +124,8 @@ def test_the_sealing_thread_waits_while_a_replica_is_a_window_behind() -> None:
     assert len(store.done) == 10
 
 
-def test_it_is_pressed_just_before_the_sealing_thread_would_wait() -> None:
-    queues = fanout("quick", "slow", window_packs=3)
+def test_it_is_pressed_while_the_sealing_thread_would_wait() -> None:
+    queues = fanout("quick", "slow", window_packs=2)
     store = MemoryStore(clock=SystemClock())
     assert not queues.pressed
     queues.offer(pack(1))
@@ -144,7 +144,7 @@ def test_it_is_pressed_just_before_the_sealing_thread_would_wait() -> None:
 
 
 def test_a_replica_left_behind_presses_nobody() -> None:
-    queues = fanout("slow", window_packs=2)
+    queues = fanout("slow", window_packs=1)
     queues.offer(pack(1))
     assert queues.pressed
     queues.leave_behind("slow", StoreUnavailable("gone"))
