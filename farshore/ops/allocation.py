@@ -28,7 +28,7 @@ def settle_allocation() -> None:
     if gc.isenabled():
         first, second, third = gc.get_threshold()
         gc.set_threshold(max(first, _GARBAGE_THRESHOLD), second, third)
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        for parameter, value in _SETTINGS if mallopt is not None else ():
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for parameter, value in _SETTINGS:
             mallopt(parameter, value)
