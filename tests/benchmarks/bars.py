@@ -92,9 +92,8 @@ def _wall(run: Run) -> float:
 
 def _speeds(results: Results) -> Iterator[Verdict]:
     for bar in _SPEEDS:
-        ours = {run.round: run.wall_s for run in results.of(bar.tool, bar.dataset, bar.step)}
-        theirs = {run.round: run.wall_s for run in results.of(bar.other, bar.dataset, bar.other_step or bar.step)}
-        ratio = results.median_of([theirs[number] / ours[number] for number in ours.keys() & theirs.keys()])
+        other = (bar.other, bar.dataset, bar.other_step or bar.step)
+        ratio = results.times_longer(other, (bar.tool, bar.dataset, bar.step))
         if ratio is None:
             continue
         against = _TITLES[bar.other] + {READ: " from the cache", READ_DISK: " from the disk"}.get(bar.other_step, "")

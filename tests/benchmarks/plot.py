@@ -63,7 +63,6 @@ def _draw_panel(axes: Axes, results: Results, tools: list[str], panel: tuple[str
     title, dataset, step = panel
     axes.set_title(f"{title} · {dataset}", loc="left", fontsize=9.5, fontweight="bold")
     values = [results.median(tool, dataset, step, lambda run: run.wall_s) for tool in tools]
-    base = results.median("farshore", dataset, step, lambda run: run.wall_s)
     longest = max(value for value in values if value is not None)
     for place, (tool, value) in enumerate(zip(tools, values, strict=True)):
         if value is None:
@@ -71,7 +70,8 @@ def _draw_panel(axes: Axes, results: Results, tools: list[str], panel: tuple[str
             continue
         axes.barh(place, value, height=0.72, color=_TOOLS[tool][1])
         weight = "bold" if tool == "farshore" else "normal"
-        label = seconds(value) if tool == "farshore" or not base else f"{seconds(value)}   {times(value / base)}"
+        ratio = results.times_longer((tool, dataset, step), ("farshore", dataset, step))
+        label = seconds(value) if tool == "farshore" or not ratio else f"{seconds(value)}   {times(ratio)}"
         axes.text(value + longest * 0.025, place, label, va="center", fontsize=8.5, fontweight=weight)
     axes.set_xlim(0, longest * 1.45)  # room for the figures at the end of the longest bar
     axes.set_ylim(len(tools) - 0.4, -0.6)

@@ -149,7 +149,6 @@ def _circumstances(results: Results) -> Iterator[str]:
 
 
 def _cells(results: Results, tools: Sequence[str], dataset: str, step: str) -> Iterator[str]:
-    base = results.median("farshore", dataset, step, lambda run: run.wall_s)
     heads = ["tool", "wall s", "against Farshore", "CPU s", "memory MB", "stored GB", "requests"]
     rows = []
     for tool in tools:
@@ -158,12 +157,13 @@ def _cells(results: Results, tools: Sequence[str], dataset: str, step: str) -> I
             return results.median(tool, dataset, step, figure) or 0.0
 
         wall_s = of(lambda run: run.wall_s)
+        ratio = results.times_longer((tool, dataset, step), ("farshore", dataset, step))
         stored = of(lambda run: run.bytes_stored)
         rows.append(
             [
                 _TOOLS[tool],
                 seconds(wall_s),
-                f"{wall_s / base:.2f}" if base else "",
+                f"{ratio:.2f}" if ratio else "",
                 seconds(of(lambda run: run.cpu_s)),
                 f"{of(lambda run: run.memory_peak_bytes) / 1e6:.0f}",
                 f"{stored / 1e9:.3f}" if stored else "",

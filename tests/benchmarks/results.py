@@ -13,6 +13,9 @@ from typing import Any
 from tests.benchmarks.dataset import Facts
 
 
+Cell = tuple[str, str, str]  # tool, dataset, step
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One step of one tool on one dataset in one round."""
@@ -63,6 +66,15 @@ class Results:
     def median(self, tool: str, dataset: str, step: str, figure: Callable[[Run], float]) -> float | None:
         """Return the median of a figure over the rounds, or nothing where nothing was measured."""
         return self.median_of([figure(run) for run in self.of(tool, dataset, step)])
+
+    def times_longer(self, one: Cell, other: Cell) -> float | None:
+        """Return the median over the rounds of how many times the other's wall time one cell takes.
+
+        Within a round both lie close in time, so a machine that drifts does not enter.
+        """
+        ours = {run.round: run.wall_s for run in self.of(*one)}
+        theirs = {run.round: run.wall_s for run in self.of(*other)}
+        return self.median_of([ours[number] / theirs[number] for number in ours.keys() & theirs.keys()])
 
     @staticmethod
     def median_of(figures: Sequence[float]) -> float | None:
