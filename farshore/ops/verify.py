@@ -1,8 +1,8 @@
 """Verify replicas: everything a listed snapshot needs is there, sound, and (read-data) hashes to its name.
 
-Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. What
-a damaged object touches is answered from the snapshots' needs, and from their manifests where a reader's keys are at
-hand.
+Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. Of
+what is read, everything is opened that the keys at hand open. What a damaged object touches is answered from the
+snapshots' needs, and from their manifests where a reader's keys are at hand.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from farshore.audit.rows import AuditRow, CheckRow
 from farshore.clock import Clock
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectNotFound, Unsupported
 from farshore.format import names
-from farshore.format import pack as layout
 from farshore.format.records import Commit, Needs
 from farshore.model import UNREACHABLE, DamagedObject, Progress, ProgressCallback, VerifyResult, no_progress
 from farshore.ops import auditing
+from farshore.ops.allocation import settle_allocation
+from farshore.ops.base_snapshot import read_data_key
 from farshore.ops.impact import paths_touched
+from farshore.ops.pack_proof import PackProof
 from farshore.repository import slots
 from farshore.repository.commits import list_commit_names, read_commits
 from farshore.repository.holdings import open_fragment, read_needs
-from farshore.repository.keys import check_data_key, open_data_key
+from farshore.repository.keys import DataKey, check_data_key, open_data_key
 from farshore.repository.repository import Replica, Repository
 
 _THREADS = 4
@@ -77,11 +79,13 @@ def verify_repository(
     Raises:
         StoreUnavailable, StoreDenied: A replica that was asked for cannot be listed: unknown is not clean.
     """
+    settle_allocation()
     keys = repository.writing_keys()
     started_utc = clock.now_utc()
     run_id = clock.random_bytes(16).hex()
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
-    checks = [_check_replica(repository, one, read_data_percent, progress, run_id) for one in chosen]
+    proof = PackProof(keys=keys, data_key=lambda key_id: _data_key(repository, chosen, key_id))
+    checks = [_check_replica(repository, one, proof, read_data_percent, progress, run_id) for one in chosen]
     away = {} if replica else repository.unreachable
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
     damaged = [_absent(name, error, snapshots) for name, error in away.items()]
@@ -116,7 +120,7 @@ def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> Dama
 
 
 def _check_replica(
-    repository: Repository, replica: Replica, percent: float, progress: ProgressCallback, run_id: str
+    repository: Repository, replica: Replica, proof: PackProof, percent: float, progress: ProgressCallback, run_id: str
 ) -> _Check:
     check = _Check(replica)
     for info in replica.store.list():
@@ -131,7 +135,7 @@ def _check_replica(
         _check_snapshot(repository, check, commit)
     _check_keys(repository, check)
     _check_fragments(repository, check)
-    _check_packs(check, percent, progress, run_id)
+    _check_packs(check, proof, percent, progress, run_id)
     _check_audit(repository, check)
     check.objects = len(check.sizes)
     return check
@@ -222,8 +226,8 @@ def _check_fragments(repository: Repository, check: _Check) -> None:
                 check.blame(pack_name, "missing", "an index fragment names it")
 
 
-def _check_packs(check: _Check, percent: float, progress: ProgressCallback, run_id: str) -> None:
-    """Read a sample of the packs whole; a pack's name is the hash of its bytes, so this needs no key."""
+def _check_packs(check: _Check, proof: PackProof, percent: float, progress: ProgressCallback, run_id: str) -> None:
+    """Read a sample of the packs whole: hash them, because their names are the hashes of their bytes, and open them."""
     packs = sorted(name for name in check.sizes if names.parse_pack(name))
     if percent < _FULL:  # ordered by a hash of run and name, so that each run takes another sample
         packs.sort(key=lambda name: blake3(f"{run_id} {name}".encode()).digest())
@@ -231,7 +235,7 @@ def _check_packs(check: _Check, percent: float, progress: ProgressCallback, run_
     total = sum(check.sizes[name] for name in packs)
     done = 0
     with ThreadPoolExecutor(_THREADS) as pool:
-        for name, finding in zip(packs, pool.map(lambda one: _hash_pack(check, one), packs), strict=True):
+        for name, finding in zip(packs, pool.map(lambda one: _read_pack(check, proof, one), packs), strict=True):
             done += check.sizes[name]
             if finding:
                 _blame_pack(check, name, *finding)
@@ -239,7 +243,7 @@ def _check_packs(check: _Check, percent: float, progress: ProgressCallback, run_
     check.bytes_read += done
 
 
-def _hash_pack(check: _Check, name: str) -> tuple[str, str] | None:
+def _read_pack(check: _Check, proof: PackProof, name: str) -> tuple[str, str] | None:
     try:
         data = check.replica.store.get(name)
     except ObjectNotFound:
@@ -248,13 +252,24 @@ def _hash_pack(check: _Check, name: str) -> tuple[str, str] | None:
         return "altered", str(error)
     if len(data) != check.sizes[name]:
         return "truncated", f"it has {len(data)} bytes, not the {check.sizes[name]} that are listed"
-    if blake3(data).hexdigest() != names.parse_pack(name):
+    digest = blake3(data).digest()
+    if digest.hex() != names.parse_pack(name):
         return "altered", "its bytes do not hash to its name"
     try:
-        layout.decode_header(data)
+        proof.prove(digest, data)
     except FarshoreError as error:
         return "undecodable", str(error)
     return None
+
+
+def _data_key(repository: Repository, replicas: Sequence[Replica], key_id: str) -> DataKey:
+    last: FarshoreError = ObjectNotFound(f"no replica holds data key {key_id}")
+    for replica in replicas:
+        try:
+            return read_data_key(repository, replica, key_id)
+        except FarshoreError as error:
+            last = error
+    raise last
 
 
 def _blame_pack(check: _Check, name: str, code: str, detail: str) -> None:
