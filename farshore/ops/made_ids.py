@@ -1,7 +1,7 @@
 """The ids of the chunks that a run has made, so that none is stored twice: 40 bytes each, however many there are.
 
-The newest lie in a set; from time to time it is folded into sorted tables, each at least twice as large as the next, so
-an id is copied a few times and a look-up asks a few tables.
+The newest lie in a set; from time to time it is folded into sorted tables, each at least twice as large as the next
+until they are full. So an id is copied a few times, and a look-up asks a few tables and one more for each million ids.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from farshore import limits
 from farshore.index import IdRows
 from farshore.model import ChunkId
 
+_JOINED_MAX = 1 << 20  # ids of one table: joining takes twice their memory for a moment
 _ID_DTYPE = np.dtype("V32")
 
 
 class MadeIds:
     """A set of chunk ids that only grows. One thread."""
 
-    def __init__(self, *, recent_max: int = limits.MADE_IDS_RECENT_MAX) -> None:
+    def __init__(self, *, recent_max: int = limits.MADE_IDS_RECENT_MAX, joined_max: int = _JOINED_MAX) -> None:
         self._recent_max = recent_max
+        self._joined_max = joined_max
         self._recent: set[ChunkId] = set()
         self._tables: list[npt.NDArray[np.void]] = []  # largest first
         self._rows: list[IdRows] = []
@@ -51,7 +53,7 @@ class MadeIds:
             return
         folded = np.frombuffer(b"".join(self._recent), _ID_DTYPE)
         self._recent = set()
-        while self._tables and len(self._tables[-1]) < 2 * len(folded):
+        while self._tables and len(self._tables[-1]) < min(2 * len(folded), self._joined_max - len(folded) + 1):
             self._rows.pop()
             folded = np.concatenate([self._tables.pop(), folded])
         self._tables.append(folded)

@@ -7,7 +7,7 @@ which at worst stores or copies something twice, and never as permission to dele
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,11 +32,11 @@ Table = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """The packs that one replica lists (ids as `V32`, and the bytes of each), and its index fragments (ids)."""
+    """The packs that one replica lists (ids as `V32`, and the bytes of each), and its index fragments (id -> bytes)."""
 
     pack_ids: Table
     pack_bytes: Table
-    fragments: frozenset[str]
+    fragments: Mapping[str, int]
 
 
 def list_holdings(replica: Replica) -> Holdings:
@@ -50,10 +50,10 @@ def list_holdings(replica: Replica) -> Holdings:
     return Holdings(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, np.int64), list_fragments(replica))
 
 
-def list_fragments(replica: Replica) -> frozenset[str]:
-    """List the index fragments of one replica."""
-    fragments = {names.parse_fragment(info.name) for info in replica.store.list(names.FRAGMENTS)}
-    return frozenset(fragment for fragment in fragments if fragment)
+def list_fragments(replica: Replica) -> dict[str, int]:
+    """List the index fragments of one replica (id -> bytes)."""
+    listed = ((names.parse_fragment(info.name), info.size) for info in replica.store.list(names.FRAGMENTS))
+    return {fragment: size for fragment, size in listed if fragment}
 
 
 def open_cached(repository: Repository, replica: Replica, name: str, decode: Callable[[bytes], Decoded]) -> Decoded:

@@ -28,7 +28,7 @@ from farshore.repository.listed_packs import ListedPacks
 from farshore.repository.repository import Replica, Repository
 
 _THREADS = 8
-_FRAGMENTS_AHEAD = 16  # read before their turn: a fragment of packs of tiny files is 20 MB
+_AHEAD_BYTES = 16 * limits.MIB  # of fragments read before their turn, of which there are several copies meanwhile
 Table = npt.NDArray[Any]
 
 
@@ -41,7 +41,7 @@ class Presence:
     """
 
     listed: ListedPacks
-    fragments: Mapping[str, frozenset[str]]  # replica -> fragments it lists
+    fragments: Mapping[str, Mapping[str, int]]  # replica -> fragments it lists, with their bytes
     fragment_ids: Sequence[str] = ()
     index: ChunkIndex = field(default_factory=ChunkIndex)
     numbers: Table = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -102,7 +102,9 @@ def survey(repository: Repository, replicas: Collection[Replica]) -> Presence:
     del holdings
     survey_of = _Survey(listed)
     with ThreadPoolExecutor(_THREADS) as pool:
-        reading = _in_order(pool, lambda one: _read_anywhere(repository, by_name, fragments, one), fragment_ids)
+        sizes = {one: size for listed_there in fragments.values() for one, size in listed_there.items()}
+        sized = [(one, sizes[one]) for one in fragment_ids]
+        reading = _in_order(pool, lambda one: _read_anywhere(repository, by_name, fragments, one), sized)
         for number, footers in enumerate(reading):
             survey_of.add(number, footers)
     orphans = set(survey_of.adopt_orphans(repository, by_name))
@@ -248,7 +250,10 @@ def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str 
 
 
 def _read_anywhere(
-    repository: Repository, replicas: Mapping[str, Replica], fragments: Mapping[str, Collection[str]], fragment_id: str
+    repository: Repository,
+    replicas: Mapping[str, Replica],
+    fragments: Mapping[str, Mapping[str, int]],
+    fragment_id: str,
 ) -> Footers:
     """Read a fragment from any replica that lists it; one that cannot be read is as if it were not there.
 
@@ -263,12 +268,18 @@ def _read_anywhere(
     return join_footers([])
 
 
-def _in_order(pool: ThreadPoolExecutor, call: Callable[[str], Footers], items: Iterable[str]) -> Iterator[Footers]:
-    """Yield what a call returns for each item, in order; only a few results wait for their turn."""
-    waiting: deque[Future[Footers]] = deque()
-    for item in items:
-        waiting.append(pool.submit(call, item))
-        if len(waiting) > _FRAGMENTS_AHEAD:
-            yield waiting.popleft().result()
+def _in_order(
+    pool: ThreadPoolExecutor, call: Callable[[str], Footers], items: Iterable[tuple[str, int]]
+) -> Iterator[Footers]:
+    """Yield what a call returns for each item (name, bytes), in order; only a few bytes wait for their turn."""
+    waiting: deque[tuple[Future[Footers], int]] = deque()
+    ahead = 0
+    for item, size in items:
+        while waiting and ahead + size > _AHEAD_BYTES:
+            future, done = waiting.popleft()
+            ahead -= done
+            yield future.result()
+        waiting.append((pool.submit(call, item), size))
+        ahead += size
     while waiting:
-        yield waiting.popleft().result()
+        yield waiting.popleft()[0].result()

@@ -13,7 +13,7 @@ from farshore.ops.made_ids import MadeIds
 
 @given(st.lists(st.lists(st.integers(0, 300), max_size=40), max_size=30), st.integers(1, 50))
 def test_it_holds_what_a_set_holds(batches: list[list[int]], recent_max: int) -> None:
-    made, expected = MadeIds(recent_max=recent_max), set()
+    made, expected = MadeIds(recent_max=recent_max, joined_max=4 * recent_max), set()
     for batch in batches:
         ids = [number.to_bytes(32, "little") for number in batch]
         made.fold()
@@ -36,3 +36,14 @@ def test_tables_stay_few(count: int) -> None:
     assert made.known(ids).all()
     assert not made.known([generator.randbytes(32)]).any()
     assert len(made._tables) <= 2 + count.bit_length()  # noqa: SLF001 - what the look-up costs
+
+
+def test_no_table_grows_past_what_may_be_joined() -> None:
+    made = MadeIds(recent_max=8, joined_max=64)
+    for number in range(1000):
+        made.fold()
+        made.add(number.to_bytes(32))
+    sizes = [len(table) for table in made._tables]  # noqa: SLF001 - what joining costs
+    assert max(sizes) == 64
+    assert len(sizes) <= 1000 // 64 + 4
+    assert made.known([number.to_bytes(32) for number in range(1001)]).tolist() == [True] * 1000 + [False]

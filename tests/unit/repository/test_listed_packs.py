@@ -13,7 +13,7 @@ def pack_id(number: int) -> str:
 
 def holdings(sizes: dict[int, int]) -> Holdings:
     ids = b"".join(bytes.fromhex(pack_id(number)) for number in sizes)
-    return Holdings(np.frombuffer(ids, "V32"), np.array(list(sizes.values()), np.int64), frozenset())
+    return Holdings(np.frombuffer(ids, "V32"), np.array(list(sizes.values()), np.int64), {})
 
 
 def test_packs_of_all_replicas_are_joined() -> None:
