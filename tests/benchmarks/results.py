@@ -12,7 +12,6 @@ from typing import Any
 
 from tests.benchmarks.dataset import Facts
 
-
 Cell = tuple[str, str, str]  # tool, dataset, step
 
 
