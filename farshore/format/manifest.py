@@ -1,6 +1,6 @@
-"""Manifests and page maps as Parquet. The only module of the repository format that knows pyarrow.
+"""Manifests as Parquet.
 
-Pure: reads and writes file-like objects it is given. docs/format.md, section 5. Both are written and read in batches,
+Pure: reads and writes file-like objects it is given. docs/format.md, section 5. They are written and read in batches,
 so memory does not grow with the number of entries.
 """
 
@@ -50,12 +50,6 @@ SCHEMA = pa.schema([
     pa.field("content_hash", pa.binary(), nullable=False),
     pa.field("extents", pa.binary(), nullable=False),
     pa.field("state", pa.string(), nullable=False),
-])  # fmt: skip
-PAGES_SCHEMA = pa.schema([
-    pa.field("path", pa.binary(), nullable=False),
-    pa.field("page_bytes", pa.int32(), nullable=False),
-    pa.field("first_page", pa.int64(), nullable=False),
-    pa.field("hashes", pa.binary(), nullable=False),
 ])  # fmt: skip
 _DICTIONARY_COLUMNS = ["kind", "user", "group", "state", "mode", "uid", "gid", "device", "page_bytes"]
 _UNSIGNED = ("inode", "device", "rdev")  # kept as the signed numbers with the same bits: inodes may use all 64
@@ -219,117 +213,3 @@ class ManifestReader:
             return self._file.read_row_group(group, columns=list(names), use_threads=False).combine_chunks()
         except (pa.ArrowException, OSError) as error:
             raise ObjectCorrupt(f"a manifest is damaged in row group {group}: {error}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class PageRow:
-    """Hashes of consecutive pages of one entry, from page `first_page`; 16 bytes each."""
-
-    path: bytes
-    page_bytes: int
-    first_page: int
-    hashes: bytes
-
-
-class PagesWriter:
-    """Writes page rows to a file-like object; the rows of a path together, in page order. One thread."""
-
-    def __init__(self, sink: File) -> None:
-        self._writer = pq.ParquetWriter(
-            sink, PAGES_SCHEMA, compression="none", use_dictionary=False, store_schema=False
-        )
-        self._rows: list[PageRow] = []
-        self._bytes = 0
-        self.rows = 0
-
-    def add(self, row: PageRow) -> None:
-        """Append one row. Row groups hold about 1 MiB of hashes."""
-        self._rows.append(row)
-        self.rows += 1
-        self._bytes += len(row.hashes)
-        if self._bytes >= limits.MIB:
-            self._flush()
-
-    def close(self) -> None:
-        """Write what is pending and the Parquet footer. The sink stays open."""
-        self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        if self._rows:
-            arrays = [
-                pa.array([getattr(row, item.name) for row in self._rows], type=item.type) for item in PAGES_SCHEMA
-            ]
-            self._writer.write_table(pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA))
-        self._rows, self._bytes = [], 0
-
-
-class PageMap:
-    """Page hashes of an earlier snapshot, found by path. One thread; holds the paths and one row group in memory."""
-
-    def __init__(self, file: File) -> None:
-        self._rows: dict[bytes, list[tuple[int, int]]] = {}
-        self._group: tuple[int, list[PageRow]] = (-1, [])
-        try:
-            self._file = pq.ParquetFile(file)
-            for group in range(self._file.num_row_groups):
-                paths = self._file.read_row_group(group, columns=["path"], use_threads=False).column(0).to_pylist()
-                for row, path in enumerate(paths):
-                    self._rows.setdefault(path, []).append((group, row))
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise ObjectCorrupt(f"a page map is not readable Parquet: {error}") from error
-
-    def cursor(self, path: bytes, page_bytes: int) -> PageCursor | None:
-        """Return the hashes of one file, or None where there are none for pages of this size."""
-        places = self._rows.get(path)
-        if not places or self._read(*places[0]).page_bytes != page_bytes:
-            return None
-        return PageCursor(self._read(*place) for place in places)
-
-    def rows(self, path: bytes) -> Iterator[PageRow]:
-        """Yield the rows of one file, in page order."""
-        for place in self._rows.get(path, ()):
-            yield self._read(*place)
-
-    def _read(self, group: int, row: int) -> PageRow:
-        if self._group[0] != group:
-            try:
-                table = self._file.read_row_group(group, use_threads=False)
-            except (pa.ArrowException, OSError) as error:
-                raise ObjectCorrupt(f"a page map is damaged in row group {group}: {error}") from error
-            columns = (table.column(name).to_pylist() for name in PAGES_SCHEMA.names)
-            self._group = (group, [PageRow(*values) for values in zip(*columns, strict=True)])
-        return self._group[1][row]
-
-
-class PageCursor:
-    """The page hashes of one file, forwards only."""
-
-    def __init__(self, rows: Iterator[PageRow]) -> None:
-        self._rows = rows
-        self._first = 0
-        self._hashes = b""
-
-    def take(self, first_page: int, count: int) -> bytes:
-        """Return hashes of `count` pages from `first_page`, fewer where the earlier file ended or a hole begins.
-
-        Empty where a hole begins right there. Never goes back.
-        """
-        parts: list[bytes] = []
-        while count > 0:
-            known = len(self._hashes) // limits.PAGE_HASH_BYTES
-            if first_page >= self._first + known:
-                row = next(self._rows, None)
-                if row is None:
-                    break
-                self._first, self._hashes = row.first_page, row.hashes
-                continue
-            if first_page < self._first:
-                break  # a hole was there
-            at = first_page - self._first
-            part = self._hashes[at * limits.PAGE_HASH_BYTES : (at + count) * limits.PAGE_HASH_BYTES]
-            parts.append(part)
-            taken = len(part) // limits.PAGE_HASH_BYTES
-            first_page += taken
-            count -= taken
-        return b"".join(parts)

@@ -20,6 +20,7 @@ COMMIT = "commit"
 MANIFEST = "manifest"
 PAGES = "pages"
 NEEDS = "needs"
+PAGES_BASE = "pages-base"  # only a role in commit records: the full page map of an earlier snapshot, by its own name
 LEASE_END = "end"
 
 _SNAPSHOT_OBJECT = re.compile(r"snapshots/([0-9a-f]{32})/([0-9a-f]{32})/(commit|manifest|pages|needs)")

@@ -167,7 +167,9 @@ class BackupSession:
         self._progress(Progress("commit"))
         if self._commit is None:
             self._commit = self._commit_record(work, self._sealed)
-        self._outcomes = work.committer.commit(self._commit, work.outgoing.needs, work.outgoing.made)
+        self._outcomes = work.committer.commit(
+            self._commit, work.outgoing.needs, work.outgoing.made, work.outgoing.pages_base
+        )
         return self._outcomes
 
     def audit(self) -> BackupResult:
@@ -180,7 +182,7 @@ class BackupSession:
             raise Bug("a session was audited before it was committed")
         remember_base(
             self._repository, source_id=work.source_id, data_key=work.data_key, commit=self._commit,
-            files=work.outgoing.files,
+            files=work.outgoing.files, pages_base=work.outgoing.pages_base,
         )  # fmt: skip
         result = self._result_of(self._commit, self._outcomes)
         acknowledged = {

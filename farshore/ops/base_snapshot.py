@@ -1,16 +1,16 @@
 """The earlier snapshot that a backup compares with: from the host's own disk, else from a replica.
 
 A writer cannot decrypt old manifests, so it keeps its last one, still sealed, on its own disk, with that run's data key
-sealed under the index key beside it. Losing it costs one full read and nothing else.
+sealed under the index key beside it; and likewise the page map, and the full one that it is a difference from. Losing
+them costs one full read and nothing else.
 """
 
 from __future__ import annotations
 
 import base64
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,20 +19,25 @@ from blake3 import blake3
 from farshore import limits
 from farshore.errors import Corrupt, FarshoreError, ObjectCorrupt, Unsupported
 from farshore.format import names
-from farshore.format.manifest import ManifestReader, PageMap
+from farshore.format.manifest import ManifestReader
+from farshore.format.page_maps import PageMap
 from farshore.format.records import Commit, ObjectRef
 from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
 from farshore.handles import Handle
-from farshore.repository.keys import DataKey, KeySet, open_data_key
+from farshore.ops.page_bases import PagesBase, is_whole_copy
+from farshore.repository.keys import KEY_ID_BYTES, DataKey, open_data_key
 from farshore.repository.repository import Replica, Repository
 from farshore.repository.sealed_object import (
+    HEADER_BYTES,
     INDEX_KEY_ID,
     SealedKind,
     SealedReader,
+    key_id_of,
     open_object,
     seal_object,
 )
 
+Fetch = Callable[[int, int], bytes]  # offset, length
 _PIECE_BYTES = 16 * limits.MIB  # of a manifest on its way into the cache
 
 
@@ -44,6 +49,7 @@ class BaseSnapshot:
     started_utc: datetime
     manifest: ManifestReader
     pages: PageMap | None
+    pages_base: PagesBase | None  # the full map: that of `pages` or its base; None where this host has no file of it
 
 
 def find_base(repository: Repository, source_id: str, commits: Sequence[Commit]) -> BaseSnapshot | None:
@@ -55,36 +61,53 @@ def find_base(repository: Repository, source_id: str, commits: Sequence[Commit])
     local = _from_disk(repository, source_id)
     if local and (not commits or local.snapshot_id == commits[-1].snapshot):
         return local
-    if repository.writing_keys().private_key:
+    if not repository.writing_keys().private_key:
+        return local
+    for with_pages in (True, False):  # a manifest without a page map still tells which files are as they were
         for replica in repository.replicas.values():
             for commit in commits[::-1][:2]:
                 try:
-                    return _from_replica(repository, replica, commit)
+                    return _from_replica(repository, replica, commit, with_pages=with_pages)
                 except FarshoreError:
                     continue  # another replica, an older snapshot or a full read serve as well
-    return local
+        if local:
+            return local
+    return None
 
 
 def remember_base(
-    repository: Repository, *, source_id: str, data_key: DataKey, commit: Commit, files: dict[str, Path]
+    repository: Repository,
+    *,
+    source_id: str,
+    data_key: DataKey,
+    commit: Commit,
+    files: dict[str, Path],
+    pages_base: PagesBase | None,
 ) -> None:
     """Keep this run's manifest and page map on this host for the next run. `files` are moved into the cache.
 
-    Repeatable: a file that a first call has moved is there.
+    So is the file of `pages_base`, wherever it is, because it outlives many runs. Repeatable: a file that a first call
+    has moved is there.
     """
     keys = repository.writing_keys()
     name = _key_name(source_id)
     repository.cache.drop(name)  # first: a half-replaced base must not be readable
+    moved = {role: path for role, path in files.items() if path.exists()}
+    if pages_base is None:
+        repository.cache.drop(_file_name(source_id, names.PAGES_BASE))
+    elif names.PAGES in moved:  # or the place it had may be that of the new page map by now
+        repository.cache.put_file(_file_name(source_id, names.PAGES_BASE), pages_base.file)
     for role in (names.MANIFEST, names.PAGES):
         if role not in files:
             repository.cache.drop(_file_name(source_id, role))
-        elif files[role].exists():
-            repository.cache.put_file(_file_name(source_id, role), files[role])
+        elif role in moved:
+            repository.cache.put_file(_file_name(source_id, role), moved[role])
     value = {
         "snapshot": commit.snapshot,
         "started_utc": encode_time(commit.started_utc),
-        "data_key": base64.b64encode(data_key.secret).decode(),
-        "objects": {role: {"name": ref.name, "bytes": ref.bytes} for role, ref in commit.objects.items()},
+        "data_key": _encode_key(data_key),
+        "base_key": _encode_key(pages_base.data_key) if pages_base else "",
+        "objects": {role: asdict(ref) for role, ref in commit.objects.items()},
     }
     sealed = seal_object(
         encode_canonical(value), secret=keys.index_key, key_id=INDEX_KEY_ID,
@@ -95,8 +118,10 @@ def remember_base(
 
 def open_manifest(repository: Repository, replica: Replica, commit: Commit, data_key: DataKey) -> ManifestReader:
     """Return a snapshot's manifest, downloaded once into the local cache and read from there."""
-    file = _open_remote(repository, replica, commit.objects[names.MANIFEST], data_key, SealedKind.MANIFEST)
-    return ManifestReader(file)
+    ref = commit.objects[names.MANIFEST]
+    return ManifestReader(
+        _open_sealed(repository, _fetch_of(repository, replica, ref), ref, data_key, SealedKind.MANIFEST)
+    )
 
 
 def read_data_key(repository: Repository, replica: Replica, key_id: str) -> DataKey:
@@ -119,82 +144,102 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
     keys = repository.writing_keys()
     name = _key_name(source_id)
     sealed = repository.cache.get(name)
-    path = repository.cache.path(_file_name(source_id, names.MANIFEST))
-    if sealed is None or path is None:
+    if sealed is None:
         return None
     try:
         payload = open_object(
             sealed, secret=keys.index_key, kind=SealedKind.CACHE, name=name, repository_id=keys.repository_id
         )
         value = decode_object(payload, "the cache of the last manifest")
-        secret = base64.b64decode(value["data_key"])
-        manifest = ManifestReader(
-            _open_local(path, secret, SealedKind.MANIFEST, value["objects"][names.MANIFEST]["name"], keys)
-        )
-        pages_path = repository.cache.path(_file_name(source_id, names.PAGES))
-        page_map = None
-        if names.PAGES in value["objects"] and pages_path:
-            pages_name = value["objects"][names.PAGES]["name"]
-            page_map = PageMap(_open_local(pages_path, secret, SealedKind.PAGES, pages_name, keys))
-        return BaseSnapshot(value["snapshot"], decode_time(value["started_utc"]), manifest, page_map)
-    except (FarshoreError, KeyError, ValueError, TypeError):
+        refs = {role: ObjectRef(**ref) for role, ref in value["objects"].items()}
+        data_key = _decode_key(value["data_key"])
+
+        def opened(role: str, key: DataKey, kind: SealedKind) -> tuple[Path, SealedReader]:
+            path = repository.cache.path(_file_name(source_id, role))
+            if path is None or not is_whole_copy(path, refs[role]):  # seen now, or it would fail the run half way
+                raise ObjectCorrupt(f"the cached {role} is not what its commit record vouches for")
+            return path, _open_sealed(repository, _fetch_of_file(path), refs[role], key, kind)
+
+        _, file = opened(names.MANIFEST, data_key, SealedKind.MANIFEST)
+        manifest = ManifestReader(file)
+        pages: PageMap | None = None
+        pages_base: PagesBase | None = None
+        if names.PAGES in refs:
+            path, file = opened(names.PAGES, data_key, SealedKind.PAGES)
+            if names.PAGES_BASE in refs:
+                base_key = _decode_key(value["base_key"])
+                base_path, base_file = opened(names.PAGES_BASE, base_key, SealedKind.PAGES)
+                pages_base = PagesBase(refs[names.PAGES_BASE], base_key, base_path, PageMap(base_file))
+                pages = PageMap(file, base=(pages_base.pages, pages_base.ref.blake3))
+            else:
+                pages = PageMap(file)
+                pages_base = PagesBase(refs[names.PAGES], data_key, path, pages)
+        return BaseSnapshot(value["snapshot"], decode_time(value["started_utc"]), manifest, pages, pages_base)
+    except (FarshoreError, KeyError, ValueError, TypeError, OSError):
         repository.cache.drop(name)
         return None
 
 
-def _from_replica(repository: Repository, replica: Replica, commit: Commit) -> BaseSnapshot:
+def _from_replica(repository: Repository, replica: Replica, commit: Commit, *, with_pages: bool) -> BaseSnapshot:
     data_key = read_data_key(repository, replica, commit.data_key)
     manifest = open_manifest(repository, replica, commit, data_key)
-    page_map = None
-    if names.PAGES in commit.objects:
-        page_map = PageMap(_open_remote(repository, replica, commit.objects[names.PAGES], data_key, SealedKind.PAGES))
-    return BaseSnapshot(commit.snapshot, commit.started_utc, manifest, page_map)
+    pages: PageMap | None = None
+    pages_base: PagesBase | None = None
+    if with_pages and names.PAGES in commit.objects:
+        ref, full = commit.objects[names.PAGES], commit.objects.get(names.PAGES_BASE)
+        file = _open_sealed(repository, _fetch_of(repository, replica, ref), ref, data_key, SealedKind.PAGES)
+        if full is None:
+            pages = PageMap(file)
+            pages_base = _held_base(repository, ref, data_key, pages)
+        else:
+            fetch = _fetch_of(repository, replica, full)
+            base_key = read_data_key(repository, replica, key_id_of(fetch(0, HEADER_BYTES)).hex())
+            base_pages = PageMap(_open_sealed(repository, fetch, full, base_key, SealedKind.PAGES))
+            pages = PageMap(file, base=(base_pages, full.blake3))
+            pages_base = _held_base(repository, full, base_key, base_pages)
+    return BaseSnapshot(commit.snapshot, commit.started_utc, manifest, pages, pages_base)
 
 
-def _open_local(path: Path, secret: bytes, kind: SealedKind, name: str, keys: KeySet) -> SealedReader:
-    handle = Handle(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # closes with the last reader that holds it
-    return SealedReader(
-        fetch=lambda offset, length: os.pread(handle.fd, length, offset),
-        sealed_bytes=path.stat().st_size,
-        secret=secret,
-        kind=kind,
-        name=name,
-        repository_id=keys.repository_id,
-    )
-
-
-def _open_remote(
-    repository: Repository, replica: Replica, ref: ObjectRef, data_key: DataKey, kind: SealedKind
-) -> io.RawIOBase:
-    """Open a manifest or page map: from the local cache when it is what the commit vouches for, else from a replica."""
-    keys = repository.writing_keys()
+def _held_base(repository: Repository, ref: ObjectRef, data_key: DataKey, pages: PageMap) -> PagesBase | None:
     path = repository.cache.path(ref.name)
-    if path is not None and not _is_vouched(path, ref):
+    return PagesBase(ref, data_key, path, pages) if path else None
+
+
+def _encode_key(data_key: DataKey) -> str:
+    return base64.b64encode(data_key.key_id + data_key.secret).decode()
+
+
+def _decode_key(text: str) -> DataKey:
+    joined = base64.b64decode(text)
+    return DataKey(joined[:KEY_ID_BYTES], joined[KEY_ID_BYTES:])
+
+
+def _open_sealed(
+    repository: Repository, fetch: Fetch, ref: ObjectRef, data_key: DataKey, kind: SealedKind
+) -> SealedReader:
+    return SealedReader(
+        fetch=fetch, sealed_bytes=ref.bytes, secret=data_key.secret, kind=kind, name=ref.name,
+        repository_id=repository.writing_keys().repository_id,
+    )  # fmt: skip
+
+
+def _fetch_of(repository: Repository, replica: Replica, ref: ObjectRef) -> Fetch:
+    """Return how to read an object: from the cache when its commit record vouches for what is there, else from afar."""
+    path = repository.cache.path(ref.name)
+    if path is not None and not is_whole_copy(path, ref):
         repository.cache.drop(ref.name)
         path = None
     if path is None and ref.bytes <= limits.CACHED_OBJECT_BYTES_MAX:
         repository.cache.put_pieces(ref.name, _vouched_pieces(replica, ref))
         path = repository.cache.path(ref.name)
     if path is not None:
-        return _open_local(path, data_key.secret, kind, ref.name, keys)
-    return _reader(lambda offset, length: replica.store.get(ref.name, offset, length), ref, data_key, kind, keys)
+        return _fetch_of_file(path)
+    return lambda offset, length: replica.store.get(ref.name, offset, length)
 
 
-def _reader(
-    fetch: Callable[[int, int], bytes], ref: ObjectRef, data_key: DataKey, kind: SealedKind, keys: KeySet
-) -> SealedReader:
-    return SealedReader(
-        fetch=fetch, sealed_bytes=ref.bytes, secret=data_key.secret, kind=kind, name=ref.name,
-        repository_id=keys.repository_id,
-    )  # fmt: skip
-
-
-def _is_vouched(path: Path, ref: ObjectRef) -> bool:
-    digest = blake3()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-    return path.stat().st_size == ref.bytes and digest.hexdigest() == ref.blake3
+def _fetch_of_file(path: Path) -> Fetch:
+    handle = Handle(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # closes with the last reader that holds it
+    return lambda offset, length: os.pread(handle.fd, length, offset)
 
 
 def _vouched_pieces(replica: Replica, ref: ObjectRef) -> Iterator[bytes]:

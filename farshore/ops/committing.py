@@ -16,6 +16,7 @@ from farshore.model import ReplicaOutcome
 from farshore.ops.attempts import commit_name
 from farshore.ops.auditing import MadeObject
 from farshore.ops.outgoing import seal_fragment
+from farshore.ops.page_bases import PagesBase, give_pages_base
 from farshore.repository.fanout import Fanout
 from farshore.repository.leases import LeaseHolder
 from farshore.repository.presence import Presence, bring_up
@@ -62,8 +63,13 @@ class Committer:
         """Names of objects that committing put at a replica."""
         return self._put[replica]
 
-    def commit(self, commit: Commit, needs: Needs, made: Sequence[MadeObject]) -> tuple[ReplicaOutcome, ...]:
+    def commit(
+        self, commit: Commit, needs: Needs, made: Sequence[MadeObject], pages_base: PagesBase | None = None
+    ) -> tuple[ReplicaOutcome, ...]:
         """Return the outcome at every configured replica.
+
+        Args:
+            pages_base: The earlier page map that the commit record names, where it names one.
 
         Raises:
             QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
@@ -80,21 +86,31 @@ class Committer:
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
         with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
-            prepared = {name: pool.submit(self._prepare, name, needs, made, key_names) for name in finished}
+            prepared = {name: pool.submit(self._prepare, name, needs, made, key_names, pages_base) for name in finished}
             ready = [name for name, future in prepared.items() if _succeeded(name, future.result, errors)]
             self._require(ready, errors)
             written = {name: pool.submit(self._write, name) for name in ready}
             committed = [name for name, future in written.items() if _succeeded(name, future.result, errors)]
             self._require(committed, errors)
+        reused = [*(names.pack(pack[0]) for pack in wanted), *key_names, *([pages_base.ref.name] if pages_base else [])]
         # Bringing a replica up made sure of each pack and key there, or it would not have committed.
-        self.reused = [(name, tuple(committed)) for name in [*(names.pack(pack[0]) for pack in wanted), *key_names]]
+        self.reused = [(name, tuple(committed)) for name in reused]
         return tuple(self._outcome(name, name in committed, errors) for name in self._repository.configured)
 
-    def _prepare(self, name: str, needs: Needs, made: Sequence[MadeObject], key_names: list[str]) -> None:
+    def _prepare(
+        self,
+        name: str,
+        needs: Needs,
+        made: Sequence[MadeObject],
+        key_names: list[str],
+        pages_base: PagesBase | None,
+    ) -> None:
         """Ask this replica again for everything the snapshot needs, new and reused, and copy there what it lacks."""
         replica = self._repository.replicas[name]
         others = [other for other in self._repository.replicas.values() if other.name != name]
         self._copied[name] = bring_up(replica, others, self._presence, needs.packs, key_names, self.checksums[name])
+        if pages_base is not None:
+            self._copied[name] += give_pages_base(replica, others, pages_base, self.checksums[name])
         for item in made:
             if item.kind == "pack":
                 continue

@@ -18,6 +18,7 @@ from farshore.format import names
 from farshore.format.footers import encode_fragment
 from farshore.format.records import Needs, ObjectRef, encode_needs
 from farshore.ops.auditing import MadeObject
+from farshore.ops.page_bases import PagesBase
 from farshore.repository.fanout import Fanout, Parcel
 from farshore.repository.keys import DataKey, KeySet, seal_data_key
 from farshore.repository.packs import SealedPack
@@ -44,6 +45,7 @@ class Outgoing:
         self.refs: dict[str, ObjectRef] = {}
         self.files: dict[str, Path] = {}
         self.needs = Needs((), ())
+        self.pages_base: PagesBase | None = None
 
     def start(self) -> None:
         """Send the run's data key ahead of everything that needs it."""
@@ -80,15 +82,23 @@ class Outgoing:
                 digest = writer.finish()
                 self.refs[role] = ObjectRef(self._names[role], writer.sealed_bytes, digest)
 
-    def finish(self, *, has_pages: bool) -> None:
-        """Send the last fragment, the manifest, and the page map where there is one."""
+    def finish(self, *, has_pages: bool, pages_base: PagesBase | None) -> None:
+        """Send the last fragment, the manifest, and the page map where there is one.
+
+        Args:
+            pages_base: What the page map is a difference from. The commit record names it and needs its data key; it
+                is an object of an earlier run.
+        """
         self._send_fragment()
-        if not has_pages:
+        self.pages_base = pages_base
+        if not has_pages and pages_base is None:
             del self.refs[names.PAGES]
             self.files.pop(names.PAGES).unlink()
         for role, ref in self.refs.items():
             self.made.append(MadeObject(ref.name, role, ref.bytes, ref.blake3))
             self._fanout.offer(Parcel(ref.name, self.files[role], ref.bytes, barrier=True))
+        if pages_base is not None:
+            self.refs[names.PAGES_BASE] = pages_base.ref
 
     def write_needs(self, presence: Presence, reused: list[str]) -> None:
         """Send the list of packs and data keys that the snapshot needs."""
@@ -96,6 +106,8 @@ class Outgoing:
         packs = [*self._pack_sizes.items(), *((packed.pack_id.hex(), packed.pack_bytes) for packed in known)]
         origins = {origin for packed in known for origin in packed.footer.origins}
         data_keys = {self._data_key.key_id.hex(), *(origin.key_id.hex() for origin in origins)}
+        if self.pages_base is not None:
+            data_keys.add(self.pages_base.data_key.key_id.hex())
         self.needs = Needs(tuple(sorted(packs)), tuple(sorted(data_keys)))
         name = self._names[names.NEEDS]
         body = seal_object(

@@ -12,8 +12,11 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.chunking import pages
-from farshore.format.manifest import WHOLE, PageCursor, PageRow
+from farshore.errors import FarshoreError
+from farshore.format.manifest import WHOLE
+from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, ChunkId, Entry, Extent
+from farshore.ops.page_rows import PageRows
 from farshore.repository.content_hash import ContentHash
 from farshore.repository.keys import KeySet
 
@@ -22,15 +25,23 @@ Emit = Callable[[ChunkId, bytes | memoryview], None]
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What the previous snapshot knows of a page-structured file."""
+    """What earlier snapshots know of a page-structured file.
+
+    `extents` and `pages` are of the previous snapshot; `base` is what the full page map has that this run's stands on.
+    """
 
     extents: Sequence[Extent]
     pages: PageCursor
+    base: PageCursor | None = None
 
 
 @dataclass(slots=True)
 class FileRead:
-    """One file as it was read. `pages` are the rows of its page map; empty for a file cut by content."""
+    """One file as it was read.
+
+    `pages` are the rows of its page map: none for a file cut by content, for one of holes alone, and for one that is
+    `as_base`, whose page map is that of the base.
+    """
 
     entry: Entry
     content_hash: bytes
@@ -38,6 +49,7 @@ class FileRead:
     bytes_read: int
     state: str = WHOLE
     pages: list[PageRow] = field(default_factory=list)
+    as_base: bool = False
 
 
 class PagedFile:
@@ -61,10 +73,10 @@ class PagedFile:
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._chunk_ids: list[ChunkId] = []
-        self._rows: list[PageRow] = []
-        self._hashes: list[bytes] = []
-        self._hashed_pages = 0
-        self._row_start = 0
+        self._rows = PageRows(
+            path=entry.path, page_bytes=self._page, step_pages=-(-block_bytes // self._page),
+            base=earlier.base if earlier else None,
+        )  # fmt: skip
         self._bytes_read = 0
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -101,12 +113,12 @@ class PagedFile:
         if self._pending:
             self._add_pending()
         self._flush_gathered()
-        self._close_row()
+        rows, as_base = self._rows.finish()
         extents: list[Extent] = []
         for part in self._parts:
             extent = part if isinstance(part, Extent) else Extent(self._chunk_ids[part[0]], part[1], part[2])
             pages.append_extent(extents, extent)
-        return FileRead(self._entry, self._whole.digest(), extents, self._bytes_read, pages=self._rows)
+        return FileRead(self._entry, self._whole.digest(), extents, self._bytes_read, pages=rows, as_base=as_base)
 
     def _add_pending(self) -> None:
         block = bytes(self._pending)
@@ -118,16 +130,23 @@ class PagedFile:
         hashes = pages.hash_pages(block, self._page, self._keys.page_key)
         start, end = self._at, self._at + len(block)
         first = start // self._page
-        self._remember(first, hashes)
+        self._rows.add(first, hashes)
         self._at = end
         if self._earlier and self._cursor:
-            before = self._earlier.pages.take(first, len(hashes) // pages.HASH_BYTES)
+            before = self._take_before(self._earlier.pages, first, len(hashes) // pages.HASH_BYTES)
             old = self._cursor.take(start, end)
             spliced = self._splice(block, pages.changed_runs(before, hashes), old)
             if spliced is not None:
                 self._parts += spliced
                 return
         self._parts.append(Extent(self._name(block), 0, len(block)))
+
+    def _take_before(self, earlier: PageCursor, first: int, count: int) -> bytes:
+        try:
+            return earlier.take(first, count)
+        except FarshoreError:
+            self._earlier = None  # a page map that cannot be read on costs comparison and nothing else
+            return b""
 
     def _splice(
         self, block: memoryview, runs: list[tuple[int, int, bool]], old: list[Extent]
@@ -170,20 +189,7 @@ class PagedFile:
 
     def _add_hole(self, length: int) -> None:
         """Keep whole blocks of a hole. They leave a gap in the page map: what is data there next time is new."""
-        self._close_row()
+        self._rows.end_row()
         self._whole.skip(length)
         self._at += length
         self._parts.append(Extent(HOLE, 0, length))
-
-    def _remember(self, first: int, hashes: bytes) -> None:
-        if not self._hashes:
-            self._row_start = first
-        self._hashes.append(hashes)
-        self._hashed_pages += len(hashes) // pages.HASH_BYTES
-        if self._hashed_pages + self._block // self._page > limits.PAGES_PER_ROW_MAX:
-            self._close_row()
-
-    def _close_row(self) -> None:
-        if self._hashes:
-            self._rows.append(PageRow(self._entry.path, self._page, self._row_start, b"".join(self._hashes)))
-        self._hashes, self._hashed_pages = [], 0

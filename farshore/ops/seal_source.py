@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from farshore.format.manifest import ManifestWriter, PagesWriter
+from farshore.format.manifest import ManifestWriter
+from farshore.format.page_maps import PagesWriter
 from farshore.index import ChunkIndex
 from farshore.model import Problem, ProgressCallback, SnapshotCounts
 from farshore.ops.attempt_work import Work, require_quorum
 from farshore.ops.comparing import PreviousManifest
 from farshore.ops.gathering import Gatherer
+from farshore.ops.page_bases import choose_pages_base
+from farshore.ops.page_keeping import PageKeeper
 from farshore.ops.reading import ContentReader
 from farshore.ops.sealing import Sealer
 from farshore.repository.packs import SealedPack
@@ -42,6 +45,8 @@ def seal_source(
         require_quorum(repository, work.fanout, {})
         work.outgoing.send_pack(pack)
 
+    previous_pages = work.base.pages if work.base else None
+    pages_base = choose_pages_base(repository, previous_pages, work.base.pages_base if work.base else None)
     work.outgoing.start()
     gatherer = Gatherer(
         index=index,
@@ -53,19 +58,25 @@ def seal_source(
     )
     try:
         with work.outgoing.open_files(work.source_id, work.snapshot_id) as (manifest_file, pages_file):
-            manifest, page_map = ManifestWriter(manifest_file), PagesWriter(pages_file)
+            manifest = ManifestWriter(manifest_file)
+            page_map = PagesWriter(
+                pages_file,
+                base=pages_base.ref.blake3 if pages_base else "",
+                spent=previous_pages.spent_with_it if previous_pages else 0,
+            )
             sealer = Sealer(
                 reader=ContentReader(keys=keys, sizes=repository.sizes),
                 gatherer=gatherer,
                 manifest=manifest,
-                page_map=page_map,
+                pages=PageKeeper(
+                    writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
+                ),
                 previous=_previous(work, index),
-                previous_pages=work.base.pages if work.base else None,
                 entries_before=work.entries_before,
                 progress=progress,
             )
             with source.capture() as capture:
-                if not capture.ordered and work.base is not None and work.base.pages is not None:
+                if not capture.ordered and work.base is not None and previous_pages is not None:
                     sealer.load_earlier(work.base.manifest)
                 facts = sealer.run(capture, allow_empty=allow_empty)
             manifest.close()
@@ -73,7 +84,7 @@ def seal_source(
         gatherer.finish()
     finally:
         gatherer.close()
-    work.outgoing.finish(has_pages=page_map.rows > 0)
+    work.outgoing.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
     work.outgoing.write_needs(work.presence, gatherer.reused_packs)
     made = work.outgoing.made
     counts = replace(

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from farshore import limits
 from farshore.errors import SourceMissing
 from farshore.format.extents import decode_extents, encode_extents
-from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, PageMap, PagesWriter, sort_key
+from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
 from farshore.ops.comparing import Match, PreviousManifest, Run, Slice
 from farshore.ops.gathering import Chunk, Gatherer
+from farshore.ops.page_keeping import PageKeeper
 from farshore.ops.paged_file import Earlier, FileRead
 from farshore.ops.reading import ContentReader
 from farshore.sources.base import Capture, Item
@@ -56,18 +57,16 @@ class Sealer:
         reader: ContentReader,
         gatherer: Gatherer,
         manifest: ManifestWriter,
-        page_map: PagesWriter,
+        pages: PageKeeper,
         previous: PreviousManifest | None,
-        previous_pages: PageMap | None,
         entries_before: int,
         progress: ProgressCallback,
     ) -> None:
         self._reader = reader
         self._gatherer = gatherer
         self._manifest = manifest
-        self._pages = page_map
+        self._pages = pages
         self._previous = previous
-        self._previous_pages = previous_pages
         self._entries_before = entries_before
         self._progress = progress
         self._pending: deque[_Unit] = deque()
@@ -107,6 +106,7 @@ class Sealer:
                 pool.shutdown(wait=True, cancel_futures=True)
         facts = capture.finish()
         self._write_unsorted()
+        self._pages.finish()
         self.problems += capture.problems()
         before = self._entries_before
         if not allow_empty and self._entries <= 1 < before and not self._files:
@@ -194,10 +194,8 @@ class Sealer:
         if isinstance(unit, Slice):
             self._gatherer.reuse(unit.rows)
             self._manifest.add_slice(unit.group, unit.start, unit.count)
-            if self._previous_pages is not None:
-                for path in unit.paged:
-                    for page_row in self._previous_pages.rows(path):
-                        self._pages.add(page_row)
+            for path in unit.paged:
+                self._pages.keep(path)
             self._entries += unit.count
             self._files += unit.files
             self._bytes_total += unit.bytes_total
@@ -245,18 +243,13 @@ class Sealer:
             self._finish(ManifestRow(unit.item.entry))
 
     def _earlier(self, unit: _Inline) -> Earlier | None:
-        """Return what is known of a page-structured file, if every chunk of it is still held."""
+        """Return what is known of a page-structured file; its content only if every chunk of it is still held."""
         entry = unit.item.entry
-        if self._previous_pages is None:
-            return None
         encoded = self._earlier_extents.get(entry.path) if unit.match is None else unit.match.row().extents
-        cursor = self._previous_pages.cursor(entry.path, entry.page_bytes)
-        if encoded is None or cursor is None:
-            return None
-        extents = decode_extents(encoded)
+        extents = decode_extents(encoded) if encoded is not None else []
         if not self._gatherer.holds({extent.chunk for extent in extents}):
-            return None
-        return Earlier(extents, cursor)
+            extents = []
+        return self._pages.earlier(entry, extents)
 
     def _finish(self, result: ManifestRow | FileRead | Problem) -> None:
         if isinstance(result, Problem):
@@ -266,10 +259,9 @@ class Sealer:
         if isinstance(result, ManifestRow):
             self._write(result)
             return
-        if result.pages:
+        if result.pages or result.as_base:
             self._gatherer.reuse_ids({extent.chunk for extent in result.extents})
-            for page_row in result.pages:
-                self._pages.add(page_row)
+            self._pages.add(result)
         if result.state != "whole":
             self.problems.append(
                 Problem(result.entry.path, "changing", "it changed during each attempt to read it; stored as last read")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.clock import FixedClock
-from farshore.format.manifest import PageCursor
+from farshore.format.page_maps import PageCursor
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.paged_file import Earlier, FileRead, PagedFile
 from farshore.ops.reading import ContentReader

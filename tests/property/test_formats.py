@@ -22,9 +22,6 @@ from farshore.format.manifest import (
     ManifestReader,
     ManifestRow,
     ManifestWriter,
-    PageMap,
-    PageRow,
-    PagesWriter,
     sort_key,
 )
 from farshore.format.pack import (
@@ -36,6 +33,7 @@ from farshore.format.pack import (
     decode_footer,
     encode_footer,
 )
+from farshore.format.page_maps import PageMap, PageRow, PagesWriter
 from farshore.format.records import (
     Commit,
     Lease,

@@ -7,7 +7,7 @@ import pytest
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt
-from farshore.format.manifest import PageCursor, PageMap, PageRow, PagesWriter
+from farshore.format.page_maps import PageCursor, PageMap, PageRow, PagesWriter
 
 
 def hashes(first: int, count: int) -> bytes:

@@ -12,7 +12,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.chunking.content import CutSizes
 from farshore.chunking.pages import hash_pages
-from farshore.format.manifest import PageCursor, PageRow
+from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.paged_file import Earlier, FileRead, PagedFile
 from farshore.ops.reading import ContentReader
