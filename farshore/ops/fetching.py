@@ -18,7 +18,7 @@ from farshore.index import ChunkIndex, Location
 from farshore.model import ChunkId, DamagedObject
 from farshore.ops.base_snapshot import read_data_key
 from farshore.repository.keys import DataKey
-from farshore.repository.packs import SegmentRef, open_segment_apart
+from farshore.repository.packs import SegmentRef, make_pages, open_segment_into
 from farshore.repository.repository import Replica, Repository
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
@@ -224,7 +224,8 @@ class SegmentFetcher:
         sealed = data[at : at + int(row["stored"])]
         if len(sealed) != int(row["stored"]):
             raise ObjectCorrupt(f"pack {packed.pack_id.hex()} is cut short")
-        raw = open_segment_apart(sealed, ref, self._data_key(origin.key_id), self._keys.repository_id)
+        raw = make_pages(ref.raw_length)
+        open_segment_into(raw, sealed, ref, self._data_key(origin.key_id), self._keys.repository_id)
         self._check_chunks(packed, raw, chunks)
         return raw
 

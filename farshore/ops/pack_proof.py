@@ -13,10 +13,11 @@ from collections.abc import Callable
 import numpy as np
 from blake3 import blake3
 
+from farshore import limits
 from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.repository.keys import DataKey, KeySet
-from farshore.repository.packs import SegmentRef, open_footer, open_segment_apart
+from farshore.repository.packs import SegmentRef, make_pages, open_footer, open_segment_into
 
 
 class PackProof:
@@ -33,6 +34,7 @@ class PackProof:
         self._data_keys: dict[bytes, DataKey | None] = {}
         self._proven: set[bytes] = set()
         self._lock = threading.Lock()
+        self._rooms = threading.local()
 
     def prove(self, pack_id: bytes, data: bytes) -> None:
         """Open a pack whose bytes hash to its name.
@@ -64,12 +66,20 @@ class PackProof:
             return
         ref = SegmentRef(origin, int(row["number"]), int(row["codec"]), int(row["raw"]))
         sealed = data[int(row["offset"]) : int(row["offset"]) + int(row["stored"])]
-        raw = open_segment_apart(sealed, ref, data_key, self._keys.repository_id)
+        raw = self._room(ref.raw_length)
+        open_segment_into(raw, sealed, ref, data_key, self._keys.repository_id)
         chunks = footer.chunks[np.flatnonzero(footer.chunks["segment"] == number)]
         chunk_key = self._keys.chunk_key
         for chunk_id, _, offset, length in chunks.tolist():
             if blake3(raw[offset : offset + length], key=chunk_key).digest() != chunk_id:
                 raise ObjectCorrupt(f"a chunk of segment {number} does not hash to its name")
+
+    def _room(self, length: int) -> memoryview:
+        """Return memory for a segment: this thread's, until it opens the next."""
+        room: memoryview | None = getattr(self._rooms, "room", None)
+        if room is None or len(room) < length:
+            room = self._rooms.room = make_pages(max(length, limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX))
+        return room[:length]
 
     def _data_key(self, key_id: bytes) -> DataKey | None:
         with self._lock:

@@ -124,14 +124,10 @@ def open_segment(
     return decompress(ref.codec, stored, ref.raw_length)
 
 
-def open_segment_apart(
-    sealed: bytes | memoryview, ref: SegmentRef, data_key: DataKey, repository_id: bytes
-) -> memoryview:
-    """Return the plain bytes of a segment, as `open_segment`, in pages of their own.
-
-    Segments come by the thousand, from many threads, and are let go in another order: on the heap they would leave
-    holes worth more than themselves. Pages go back at once, and large pages cost next to nothing to get.
-    """
+def open_segment_into(
+    raw: memoryview, sealed: bytes | memoryview, ref: SegmentRef, data_key: DataKey, repository_id: bytes
+) -> None:
+    """Fill `raw`, which has the segment's raw length, with its plain bytes. Raises as `open_segment`."""
     key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
     bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
     stored = _opened(max(len(sealed) - TAG_BYTES, 0))
@@ -139,13 +135,20 @@ def open_segment_apart(
         AESGCM(key).decrypt_into(_NUMBER.pack(ref.number), sealed, bound, stored)
     except (InvalidTag, ValueError) as error:
         raise _unopened(ref) from error
-    pages = mmap.mmap(-1, max(ref.raw_length, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if ref.raw_length >= _LARGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+    decompress_into(ref.codec, stored, raw)
+
+
+def make_pages(length: int) -> memoryview:
+    """Return memory of its own for the plain bytes of a segment.
+
+    Segments come by the thousand, from many threads, and are let go in another order: on the heap they would leave
+    holes worth more than themselves. Pages go back at once, and large pages cost next to nothing to get.
+    """
+    pages = mmap.mmap(-1, max(length, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if length >= _LARGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without large pages
             pages.madvise(mmap.MADV_HUGEPAGE)
-    raw = memoryview(pages)[: ref.raw_length]
-    decompress_into(ref.codec, stored, raw)
-    return raw
+    return memoryview(pages)[:length]
 
 
 def _opened(length: int) -> memoryview:

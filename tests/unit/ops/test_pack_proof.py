@@ -60,7 +60,7 @@ def test_good_packs_are_good(engine: Engine) -> None:
         lambda body: flipped(body, len(body) - 8),
         lambda body: flipped(body, len(body) - 20),
         lambda body: body[:40],
-        lambda body: b"",
+        lambda _: b"",
     ],
     ids=["magic", "header", "tail", "length", "footer", "cut", "empty"],
 )
