@@ -19,6 +19,7 @@ from farshore.cli import (
     init,
     key,
     ls,
+    replica,
     restore,
     snapshots,
     sql,
@@ -36,7 +37,22 @@ from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, Bug, FarshoreError
 
 COMMANDS: tuple[Command, ...] = tuple(
     module.COMMAND
-    for module in (init, backup, snapshots, ls, diff, restore, verify, sql, status, key, config, completion, version)
+    for module in (
+        init,
+        backup,
+        snapshots,
+        ls,
+        diff,
+        restore,
+        verify,
+        sql,
+        status,
+        replica,
+        key,
+        config,
+        completion,
+        version,
+    )
 )
 EXIT_BROKEN_PIPE = 141  # what a shell reports of a program ended by SIGPIPE
 

@@ -44,6 +44,7 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
 )
+from farshore.stores.azure_trials import AzureTrials
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
 from farshore.stores.listing import in_order
@@ -264,6 +265,19 @@ class AzureStore:
 
     def close(self) -> None:
         self._container.close()
+
+    def trials(self) -> AzureTrials:
+        """Return what only a probe does; see `farshore.stores.trials`."""
+        return AzureTrials(
+            container=self._container,
+            prefix=self._prefix,
+            blob=self._blob,
+            boundary=self._boundary,
+            taken=_Exists,
+            commit=lambda blob, blocks: blob.commit_block_list(
+                [BlobBlock(block_id=block) for block in blocks], match_condition=MatchConditions.IfMissing
+            ),
+        )
 
     # --- errors -------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ class FaultKind(StrEnum):
     CORRUPT = "corrupt"  # one byte in the middle is given or kept altered, without a word
     VANISH = "vanish"  # a put reports success and keeps nothing
     STALE = "stale"  # what was put through this wrapper is not seen by this get, head or list
+    REPLACE = "replace"  # a put takes a name that is taken, as a service does that ignores the condition
     DELAY = "delay"  # waits on the clock, then goes on
 
 
@@ -48,6 +49,7 @@ TRUNCATE = Fault(FaultKind.TRUNCATE)
 CORRUPT = Fault(FaultKind.CORRUPT)
 VANISH = Fault(FaultKind.VANISH)
 STALE = Fault(FaultKind.STALE)
+REPLACE = Fault(FaultKind.REPLACE)
 
 Plan = Callable[[str, str, int], Fault | None]  # verb, name (or prefix), number of the call from 1 over all verbs
 
@@ -128,7 +130,7 @@ class FaultyStore:
             return PutOutcome.CREATED
         if kind in (FaultKind.TRUNCATE, FaultKind.CORRUPT):
             body = _spoiled(as_bytes(body), kind)
-        outcome = self._store.put(name, body)
+        outcome = self._replace(name, body) if kind is FaultKind.REPLACE else self._store.put(name, body)
         with self._lock:
             self._put_names.add(name)
         self._lose_reply(fault, "put", name)
@@ -186,6 +188,12 @@ class FaultyStore:
         if fault is not None and fault.kind is FaultKind.DELAY:
             self._clock.wait_s(fault.wait_s)
         return fault
+
+    def _replace(self, name: str, body: Body) -> PutOutcome:
+        """Put over whatever is there; the last writer's bytes stay, and each is told that it made the object."""
+        with self._lock:
+            self._store.delete(name)
+            return self._store.put(name, body)
 
     def _lose_reply(self, fault: Fault | None, verb: str, name: str) -> None:
         if fault is not None and fault.kind is FaultKind.LOSE_REPLY:

@@ -53,6 +53,7 @@ from farshore.limits import (
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.gcs_trials import GcsTrials
 from farshore.stores.listing import in_order
 from farshore.stores.tally import RequestKind, Tally
 
@@ -259,6 +260,20 @@ class GcsStore:
             if self._opened is not None:
                 self._opened[0].close()
                 self._opened = None
+
+    def trials(self) -> GcsTrials:
+        """Return what only a probe does; see `farshore.stores.trials`."""
+        return GcsTrials(
+            bucket=self._client.bucket(self._bucket_name),
+            session=self._session,
+            address=f"{self._endpoint}/upload/storage/v1/b/{self._bucket_name}/o",
+            prefix=self._prefix,
+            timeout_s=self._timeout_s,
+            boundary=self._boundary,
+            taken=_Exists,
+            checked=_checked,
+            put=self._put_at_once,
+        )
 
     # --- uploads ------------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,12 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid
+from farshore.limits import LIST_PAGE_OBJECTS
 from farshore.stores.base import NAME_LENGTH_MAX, Store, is_name
 from farshore.stores.directory import DirectoryStore
 from farshore.stores.memory import MemoryStore, shared_shelf
@@ -46,6 +48,7 @@ def open_store(
     endpoint: str | None = None,
     region: str = "",
     credentials: Mapping[str, str] | None = None,
+    page_objects: int = LIST_PAGE_OBJECTS,
     clock: Clock,
 ) -> Store:
     """Return the store at `url`. Nothing is asked of it yet: a store that is away or closed to us says so when used.
@@ -55,6 +58,7 @@ def open_store(
         region: As the configuration has it, `provider:region`; only S3 needs it to sign requests.
         credentials: s3: `access_key`, `secret_key`, `session_token`; gs: `service_account` (JSON or a path); az:
             `account` with `key` or `sas`, or `connection_string`. Without them S3 and GCS look where their SDKs look.
+        page_objects: Objects in one page of a listing of a service.
     Raises:
         ConfigInvalid: The URL, endpoint or credentials cannot be right.
         StoreDenied: Credentials are of the wrong form.
@@ -63,21 +67,27 @@ def open_store(
     given = {name: value for name, value in (credentials or {}).items() if value}
     _check_credentials(url, scheme, given)
     endpoint = _check_endpoint(url, scheme, endpoint)
+    served: dict[str, Any] = {
+        "prefix": prefix,
+        "endpoint": endpoint,
+        "credentials": given,
+        "page_objects": page_objects,
+    }
     # An SDK takes up to a second and 30 MB to import, so a store's module is imported by whoever has such a replica.
     match scheme:
         case "s3":
             from farshore.stores.s3 import S3Store
 
             region_name = _region_name(url, region)
-            return S3Store(bucket=place, prefix=prefix, endpoint=endpoint, region_name=region_name, credentials=given)
+            return S3Store(bucket=place, region_name=region_name, **served)
         case "gs":
             from farshore.stores.gcs import GcsStore
 
-            return GcsStore(bucket=place, prefix=prefix, endpoint=endpoint, credentials=given, clock=clock)
+            return GcsStore(bucket=place, clock=clock, **served)
         case "az":
             from farshore.stores.azure import AzureStore
 
-            return AzureStore(container=place, prefix=prefix, endpoint=endpoint, credentials=given)
+            return AzureStore(container=place, **served)
         case "file":
             return DirectoryStore(path=Path(place), clock=clock)
         case _:

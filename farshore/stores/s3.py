@@ -45,6 +45,7 @@ from farshore.limits import (
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
 from farshore.stores.listing import in_order
+from farshore.stores.s3_trials import S3Trials
 from farshore.stores.tally import RequestKind, Tally
 
 if TYPE_CHECKING:
@@ -254,6 +255,17 @@ class S3Store:
 
     def close(self) -> None:
         self._client.close()
+
+    def trials(self) -> S3Trials:
+        """Return what only a probe does; see `farshore.stores.trials`."""
+        return S3Trials(
+            client=self._client,
+            bucket=self._bucket,
+            prefix=self._prefix,
+            boundary=self._boundary,
+            taken=_Exists,
+            checksum=lambda data: _base64(crc64nvme(data)),
+        )
 
     # --- parts --------------------------------------------------------------------------------------------------------
 

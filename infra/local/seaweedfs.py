@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 import sysconfig
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _REGION = "us-east-1"
+_EVERYWHERE = ["arn:aws:s3:::*", "arn:aws:s3:::*/*"]
 
 
 class SeaweedServer(ObjectServer):
@@ -54,6 +56,30 @@ class SeaweedServer(ObjectServer):
 
     def create_bucket(self, name: str) -> None:
         self.client.create_bucket(Bucket=name)
+
+    def create_locked_bucket(self, name: str) -> None:
+        """Make a bucket with versions whose objects can be locked."""
+        self.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+
+    def create_identity(self, name: str, *, allow: Sequence[str], deny: Sequence[str] = ()) -> dict[str, str]:
+        """Make an identity that may do `allow` and nothing of `deny` in every bucket; return its credentials."""
+        iam = boto3.client(
+            "iam",
+            endpoint_url=self.address,
+            region_name=_REGION,
+            aws_access_key_id=self.credentials["access_key"],
+            aws_secret_access_key=self.credentials["secret_key"],
+        )
+        statements: list[dict[str, object]] = [{"Effect": "Allow", "Action": list(allow), "Resource": _EVERYWHERE}]
+        if deny:  # without it whoever may write may also delete here
+            statements.append({"Effect": "Deny", "Action": list(deny), "Resource": _EVERYWHERE})
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.create_user(UserName=name)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        policy = iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]
+        iam.attach_user_policy(UserName=name, PolicyArn=policy["Arn"])
+        iam.close()
+        return {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
 
     def delete_bucket(self, name: str) -> None:
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=name):
@@ -86,6 +112,7 @@ class SeaweedServer(ObjectServer):
             f"-s3.port={s3}",
             f"-s3.config={self.directory / 's3.json'}",
             f"-s3.localSocket={self.directory / 's3.sock'}",
+            "-s3.iam.readOnly=false",  # tests make identities with policies of their own
             "-s3.autoCreateBucket=false",  # a bucket that is not there must be an error, as it is on S3
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",

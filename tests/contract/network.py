@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler
 
 MARK = b"<farshore-test-mark>"
 SPOILED = b"<farshore-test-mArk>"
+CONDITION = b"ifGenerationMatch=0"
+NO_CONDITION = b"xxGenerationMatch=0"
 
 
 @dataclass
@@ -21,12 +23,14 @@ class Relay:
 
     `spoil_requests` and `spoil_answers` change one byte of `MARK` wherever it passes. `lose_answers` is how many
     requests that begin as `lose` says get through to the server and lose their answer, after `lose_after` others did
-    not: the connection is cut instead.
+    not: the connection is cut instead. `forget_conditions` spoils the condition of every put to GCS, so that the
+    service behind is one that lets every writer win.
     """
 
     target_port: int
     spoil_requests: bool = False
     spoil_answers: bool = False
+    forget_conditions: bool = False
     lose: re.Pattern[bytes] = re.compile(b"PUT ")
     lose_answers: int = 0
     lose_after: int = 0
@@ -89,6 +93,8 @@ def _pump(relay: Relay, client: socket.socket, server: socket.socket) -> None:
             while data := client.recv(1 << 16):
                 if relay.should_lose(data):
                     losing.set()
+                if relay.forget_conditions:
+                    data = data.replace(CONDITION, NO_CONDITION)
                 server.sendall(data.replace(MARK, SPOILED) if relay.spoil_requests else data)
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_WR)

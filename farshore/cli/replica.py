@@ -1,0 +1,167 @@
+"""`farshore replica`: one replica by itself. `probe` tries what Farshore relies on, before anything does."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import Command, Invocation
+from farshore.cli.progress import reporter_for
+from farshore.cli.wording import count_of, elapsed
+from farshore.errors import (
+    EXIT_DONE,
+    EXIT_WARNINGS,
+    BucketNotFound,
+    ConfigInvalid,
+    RepositoryMissing,
+    SecretUnavailable,
+    StoreUnavailable,
+    StoreUnfit,
+    StoreUnsafe,
+)
+
+if TYPE_CHECKING:
+    from farshore.ops.probing.verdicts import ProbeResult
+
+# Told here too, so that help needs no engine; a test compares them with the engine's.
+CHECKS = (
+    "permissions",
+    "clock",
+    "conditional-put",
+    "overwrite-refusal",
+    "read-after-write",
+    "objects",
+    "ranges",
+    "listing",
+    "listing-prefixes",
+    "listing-order",
+    "checksums",
+    "multipart",
+    "conditional-parts",
+    "large-object",
+    "delete",
+    "locks",
+    "speed",
+)
+ROLES = ("writer", "maintainer", "reader")
+
+
+def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("replica", metavar="NAME", help="the replica to try")
+    parser.add_argument(
+        "--role", choices=ROLES, default="writer", help="what its credential is for: what it should and should not do"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=CHECKS,
+        default=[],
+        metavar="CHECK",
+        help="make this check alone; may be given again (permissions are always looked at)",
+    )
+    parser.add_argument("--keep", action="store_true", help="do not remove what the probe put")
+
+
+def probe(invocation: Invocation) -> int:
+    """Try one replica, and tell a verdict per capability."""
+    from farshore.ops.probing.probe import probe_replica
+    from farshore.ops.probing.verdicts import Role
+
+    arguments, output = invocation.arguments, invocation.output
+    config = invocation.config()
+    with reporter_for(invocation) as progress:
+        result = probe_replica(
+            config,
+            arguments.replica,
+            role=Role(arguments.role),
+            only=arguments.only,
+            keep=arguments.keep,
+            progress=progress,
+            clock=invocation.clock,
+        )
+    output.record("probe", result, verdict=result.verdict)
+    _tell(invocation, result)
+    return exit_code_of(invocation, result)
+
+
+def _tell(invocation: Invocation, result: ProbeResult) -> None:
+    output = invocation.output
+    output.table(
+        ("check", "verdict", "seen"),
+        [
+            (one.check, one.verdict.upper() if one.verdict in ("failed", "unsafe") else one.verdict, one.detail)
+            for one in result.findings
+        ],
+        wraps=frozenset({"seen"}),
+    )
+    for one in result.findings:
+        if one.hint and one.verdict in ("warning", "failed", "unsafe"):
+            output.line()
+            output.line(f"{one.check}: {one.hint}")
+    if result.figures:
+        output.line()
+        output.table(
+            ("measured", "median", "unit", "samples"),
+            [(one.name, f"{one.median:,.1f}", one.unit, str(one.samples)) for one in result.figures],
+            right=frozenset({"median", "samples"}),
+        )
+    output.line()
+    output.line(
+        f"{result.replica} ({result.url}) as {result.role}: {result.verdict}, "
+        f"{count_of(len(result.findings), 'finding')} in {elapsed(result.finished_utc - result.started_utc)}"
+    )
+    if not result.objects_left:
+        output.line(f"everything put below {result.prefix} was removed again")
+        return
+    output.line(f"{count_of(result.objects_left, 'object')} left below {result.prefix}, such as {result.left[0]}")
+    if not invocation.arguments.keep:
+        output.line("  this credential cannot remove them; delete the prefix with an account that may")
+
+
+def exit_code_of(invocation: Invocation, result: ProbeResult) -> int:
+    """Tell what is graver than a warning as an error, and return the exit code."""
+    grave = [one for one in result.findings if one.verdict == result.verdict]
+    said = f"{result.replica}: {grave[0].check}: {grave[0].detail}" if grave else ""
+    if result.verdict == "unsafe":
+        invocation.output.error(StoreUnsafe(said, grave[0].hint or None))
+        return StoreUnsafe.exit_code
+    if result.verdict == "failed":
+        invocation.output.error(StoreUnfit(said, grave[0].hint or None))
+        return StoreUnfit.exit_code
+    return EXIT_WARNINGS if result.verdict == "warning" else EXIT_DONE
+
+
+COMMAND = Command(
+    name="replica",
+    summary="look at one replica by itself",
+    description="Look at one replica by itself.",
+    example="farshore replica probe vault",
+    children=(
+        Command(
+            name="probe",
+            summary="try what Farshore relies on, before a backup does",
+            description=(
+                "Try a replica in a private prefix of its own, probe/ID/, and give a verdict per capability: races of "
+                "many writers for one name, reading and listing what was just written, ranges, checksums, objects in "
+                "parts, locks, the clock, the rights of its credential, speed. Needs no key and no repository, changes "
+                "nothing that is there, and removes what it put as far as the credential may delete."
+            ),
+            example="farshore replica probe vault\nfarshore replica probe oslo --only conditional-put --json",
+            add_arguments=add_probe_arguments,
+            execute=probe,
+            failures=(
+                ConfigInvalid,
+                SecretUnavailable,
+                RepositoryMissing,
+                StoreUnavailable,
+                BucketNotFound,
+                StoreUnsafe,
+                StoreUnfit,
+            ),
+            exits=((EXIT_WARNINGS, "usable, and something should be changed"),),
+            shows_progress=True,
+            interrupted="nothing that was there was changed; objects below probe/ may be left",
+        ),
+    ),
+)

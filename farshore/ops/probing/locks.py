@@ -1,0 +1,76 @@
+"""Versions and locks: what the bucket is set up for, and whether a lock holds where one can be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from farshore.errors import Denied, FarshoreError, StoreConflict
+from farshore.ops.probing.ground import Ground
+from farshore.ops.probing.verdicts import Finding, Verdict
+from farshore.stores.trials import Setting, Trials
+
+LOCK_S = 4.0  # long enough for a few requests over a slow line, short enough to wait for
+_SLACK_S = 2.0  # a service may compare whole seconds
+
+
+def versions_and_locks(ground: Ground) -> Iterator[Finding]:
+    """Read what is configured; where objects can be locked one by one, lock two for seconds and try to remove them."""
+    if ground.trials is None:
+        yield Finding("lock", Verdict.NOTE, f"a {ground.store.capabilities.kind} has no locks")
+        return
+    settings = ground.settings
+    told = {
+        Setting.ON: "earlier versions are kept",
+        Setting.OFF: "not enabled",
+        Setting.UNKNOWN: "the service does not tell, or this credential may not look",
+    }
+    yield Finding("versions", Verdict.NOTE, told[settings.versioning])
+    if settings.retention:
+        yield Finding("retention", Verdict.OK, f"every object is held by {settings.retention}")
+    if settings.lock is Setting.OFF:
+        yield Finding("lock", Verdict.NOTE, "not enabled")
+    elif settings.lock is Setting.UNKNOWN:
+        yield Finding("lock", Verdict.NOTE, told[Setting.UNKNOWN])
+    elif not settings.testable:
+        yield Finding("lock", Verdict.NOTE, "enabled; locks of single objects are not tried on this kind of store")
+    else:
+        yield from _tried(ground, ground.trials)
+
+
+def _tried(ground: Ground, trials: Trials) -> Iterator[Finding]:
+    """Lock two objects; remove one as a writer would, the other as one who may lift locks would."""
+    until_utc = ground.store.now_utc() + timedelta(seconds=LOCK_S)
+    plain, lifted = ground.name("locked"), ground.name("locked-lifted")
+    try:
+        trials.put_locked(plain, b"locked", until_utc)
+        trials.put_locked(lifted, b"locked", until_utc)
+    except (Denied, StoreConflict) as error:
+        hint = "Allow the writer s3:PutObjectRetention, or rely on the bucket's default retention."
+        yield Finding("lock", Verdict.NOTE, f"enabled; this credential may not lock objects: {error.message}", hint)
+        return
+    if _erased(trials, plain, bypass=False):
+        if ground.store.now_utc() >= until_utc:
+            yield Finding("lock", Verdict.SKIPPED, f"the service took longer than the lock of {LOCK_S:.0f} s")
+            return
+        hint = "The service acknowledged a lock and does not keep it: do not count this replica as immutable."
+        yield Finding("lock", Verdict.FAILED, "a locked object was removed before its time", hint)
+        return
+    if _erased(trials, lifted, bypass=True):
+        hint = "Take s3:BypassGovernanceRetention away from this credential, or use compliance mode."
+        yield Finding("lock-bypass", Verdict.WARNING, "too wide: this credential may lift locks (governance)", hint)
+    else:
+        yield Finding("lock-bypass", Verdict.OK, "this credential cannot lift a lock")
+    wait_s = (until_utc - ground.store.now_utc()).total_seconds() + _SLACK_S
+    ground.clock.wait_s(max(wait_s, 0.0))
+    freed = _erased(trials, plain, bypass=False)
+    said = f"held for its {LOCK_S:.0f} s" + (" and free afterwards" if freed else "; this credential may not delete")
+    yield Finding("lock", Verdict.OK, said)
+
+
+def _erased(trials: Trials, name: str, *, bypass: bool) -> bool:
+    try:
+        trials.erase(name, bypass=bypass)
+    except FarshoreError:
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""What only a probe does to a store: wrong on purpose, in pieces, without a condition, for good.
+
+Nothing here is part of the contract of stores, and no backup, restore or verify uses it. A store that can be tried like
+this has `trials()`; wrappers have not, so a probe works on bare stores. Errors are those of the contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from farshore.stores.base import PutOutcome
+
+
+class Setting(StrEnum):
+    """Whether something is switched on at the bucket or container."""
+
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"  # the credential may not look, or the service does not tell
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceSettings:
+    """How the bucket or container is set up, as far as it tells.
+
+    `lock`: whether objects can be locked one by one. `retention`: what holds for every object without being asked, in
+    words, or empty. `testable`: whether `put_locked` works here.
+    """
+
+    versioning: Setting = Setting.UNKNOWN
+    lock: Setting = Setting.UNKNOWN
+    retention: str = ""
+    testable: bool = False
+
+
+class Upload(Protocol):
+    """An object on its way in parts."""
+
+    def send(self, piece: bytes) -> None:
+        """Send the next part; all but the last have at least `part_bytes_min`."""
+        ...
+
+    def finish(self) -> PutOutcome:
+        """Make the object of its parts, on the condition that its name is free.
+
+        Raises:
+            StoreConflict: The name is taken.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Give the upload up. Does nothing where the service forgets such uploads by itself."""
+        ...
+
+
+class Trials(Protocol):
+    """One store, tried."""
+
+    part_bytes_min: int  # of every part but the last
+
+    def put_mislabeled(self, name: str, body: bytes) -> None:
+        """Put a new object with the checksum of other bytes. Returns only if the service took it.
+
+        Raises:
+            FarshoreError: The service refused it, which is right.
+        """
+        ...
+
+    def replace(self, name: str, body: bytes) -> None:
+        """Put without a condition, over what is there.
+
+        Raises:
+            StoreDenied: The credential or a lock does not allow it.
+        """
+        ...
+
+    def begin_upload(self, name: str) -> Upload:
+        """Begin an object in parts."""
+        ...
+
+    def uploads_begun(self, prefix: str) -> int | None:
+        """Return how many uploads below a prefix were begun and not ended; None where the service does not tell."""
+        ...
+
+    def settings(self) -> PlaceSettings:
+        """Return what the bucket or container tells of itself. Never raises for what it refuses to tell."""
+        ...
+
+    def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
+        """Put a new object locked until a moment, in the mode that an administrator can lift (governance)."""
+        ...
+
+    def erase(self, name: str, *, bypass: bool = False) -> None:
+        """Remove every version of an object for good; do nothing if there is none.
+
+        Args:
+            bypass: Ask for what a credential that may lift locks can ask for.
+        Raises:
+            StoreDenied: The credential or a lock does not allow it.
+        """
+        ...
+
+
+@runtime_checkable
+class HasTrials(Protocol):
+    """A store that can be tried."""
+
+    def trials(self) -> Trials:
+        """Return the trials of this store; they use its connections."""
+        ...

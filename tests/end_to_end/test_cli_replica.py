@@ -1,0 +1,105 @@
+"""`farshore replica probe` as a user runs it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from farshore.cli.replica import CHECKS, ROLES
+from farshore.ops.probing.probe import CHOICES
+from farshore.ops.probing.verdicts import Role
+from infra.local.gcs import GcsServer
+from tests.end_to_end.shore import Shore
+
+
+@pytest.fixture
+def shore(tmp_path: Path) -> Shore:
+    return Shore(tmp_path)
+
+
+def test_the_command_line_names_the_checks_and_roles_of_the_engine() -> None:
+    assert CHECKS == CHOICES
+    assert tuple(Role) == ROLES
+
+
+def test_a_directory_is_probed_before_there_is_a_repository(shore: Shore) -> None:
+    done = shore.run("replica", "probe", "alpha")
+
+    assert done.code == 3  # whoever writes a directory may delete from it
+    rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if line and line[0].islower()}
+    assert rows["conditional-put"] == "ok"
+    assert rows["may-delete"] == "warning"
+    assert "may-delete: No file system can keep its writer from deleting" in done.stdout
+    assert "download of 16 MiB" in done.stdout
+    assert "was removed again" in done.stdout
+    assert [path for path in (shore.root / "alpha").rglob("*") if path.is_file()] == []
+
+
+def test_the_record_has_findings_figures_and_a_verdict(shore: Shore) -> None:
+    done = shore.run(
+        "replica", "probe", "beta", "--role", "maintainer", "--only", "ranges", "--only", "speed", "--json"
+    )
+
+    assert done.code == 0
+    (record,) = done.of("probe")
+    assert (record["replica"], record["role"], record["kind"], record["verdict"]) == (
+        "beta",
+        "maintainer",
+        "directory",
+        "note",
+    )
+    assert {"check": "ranges", "verdict": "ok"}.items() <= record["findings"][-1].items()
+    assert {figure["unit"] for figure in record["figures"]} == {"ms", "MB/s"}
+    assert record["objects_left"] == 0
+    assert record["prefix"].startswith("probe/")
+
+
+def test_what_is_kept_is_told(shore: Shore) -> None:
+    done = shore.run("replica", "probe", "beta", "--only", "ranges", "--keep")
+
+    assert done.code == 3
+    assert "left below probe/" in done.stdout
+    assert "cannot remove them" not in done.stdout
+    assert [path for path in (shore.root / "beta").rglob("*") if path.is_file()]
+
+
+def test_an_unsafe_store_has_an_exit_code_of_its_own(shore: Shore, gcs_server: GcsServer) -> None:
+    """fake-gcs-server ignores the condition of a resumable upload."""
+    (shore.root / "farshore.toml").write_text(
+        f'[replicas.cloud]\nurl = "{gcs_server.url("shared", "unsafe")}"\nendpoint = "{gcs_server.address}"\n'
+    )
+    done = shore.run("replica", "probe", "cloud", "--only", "conditional-parts")
+    as_records = shore.run("replica", "probe", "cloud", "--only", "conditional-parts", "--json")
+
+    assert done.code == as_records.code == 73
+    assert "UNSAFE" in done.stdout
+    assert "error[store-unsafe]: cloud: conditional-parts: 12 of 12 writers of one name won" in done.stderr
+    assert as_records.of("error")[0]["code"] == "store-unsafe"
+    assert as_records.of("probe")[0]["verdict"] == "unsafe"
+
+
+def test_mistakes_are_told(shore: Shore) -> None:
+    unknown = shore.run("replica", "probe", "alpa")
+    no_check = shore.run("replica", "probe", "alpha", "--only", "speeds")
+    (shore.root / "gamma").rmdir()
+    missing = shore.run("replica", "probe", "gamma")
+
+    assert unknown.code == 10
+    assert "Did you mean alpha?" in unknown.stderr
+    assert no_check.code == 2
+    assert missing.code == 41
+
+
+def test_an_interrupted_probe_cleans_up(shore: Shore) -> None:
+    process = shore.start("replica", "probe", "alpha", "--progress", "--json")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "probe:listing" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert [path for path in (shore.root / "alpha").rglob("*") if path.is_file()] == []
