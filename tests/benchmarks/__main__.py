@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench: failed\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        for ending in (signal.SIGINT, signal.SIGTERM):  # removing takes a while, and would be cut short again
+            signal.signal(ending, signal.SIG_IGN)
+        for name in ("run", "restored"):  # it may have been a removal that was interrupted
+            shutil.rmtree(work / name, ignore_errors=True)
         print("bench: interrupted; what the tools left was removed", file=sys.stderr)
         return 130
     return 0
