@@ -9,6 +9,7 @@
       Corrupt        data is wrong: stop, never retry, look for another copy
       Unsupported    made by a newer Farshore, or something needed is lacking, here or at a service
       BackupOverdue  the newest snapshot is too old: find out why no backup ran
+      PlanUnsound    the plan does not keep what it promises: change replicas, key holders or the policy
       Bug            an internal promise was broken: please report
 
 Each class has a stable `code` (kebab-case), its own `exit_code`, `retryable`, and a default `hint` that says what
@@ -316,6 +317,22 @@ class BackupOverdue(FarshoreError):
     code = "backup-overdue"
     exit_code = 80
     default_hint = "See what happened to the runs of this source with 'farshore sql', and back it up."
+
+
+class PlanUnsound(FarshoreError):
+    """The plan does not keep what it promises; change replicas, key holders or the policy."""
+
+
+class PlacementNotMet(PlanUnsound):
+    code = "placement-not-met"
+    exit_code = 81
+    default_hint = "See 'farshore plan check' for what to change; docs/placement.md describes each rule."
+
+
+class NothingLeft(PlanUnsound):
+    code = "nothing-left"
+    exit_code = 82
+    default_hint = "Make the changes that 'farshore plan check' names, or accept the loss under placement.accepted."
 
 
 class Bug(FarshoreError):

@@ -58,6 +58,7 @@ def execute(invocation: Invocation) -> int:
 
     config, output = invocation.config(), invocation.output
     names = _chosen(invocation, config)
+    _warn_of_placement(invocation, config)
     config = able_to_write(invocation, config)
     worst = EXIT_DONE
     with open_repository(config, need=Need.WRITE, clock=invocation.clock) as repository:
@@ -71,6 +72,18 @@ def execute(invocation: Invocation) -> int:
             _tell(invocation, result)
             worst = worse(worst, EXIT_WARNINGS if result.warned else EXIT_DONE)
     return worst
+
+
+def _warn_of_placement(invocation: Invocation, config: Config) -> None:
+    """Tell which rules of the placement policy the plan breaks. The backup is as good as its replicas all the same."""
+    from farshore.config import PlacementConfig
+
+    if config.placement == PlacementConfig():
+        return
+    from farshore.placement.rules import placement_allows
+
+    for one in placement_allows(config):
+        invocation.output.warning(f"placement: {one.rule}: {one.wanted} wanted, found {one.found}; {one.change}")
 
 
 def worse(one: int, other: int) -> int:

@@ -48,6 +48,8 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
     replicas = sections.replicas()
     repository = sections.repository()
     sources = sections.sources()
+    placement = sections.placement()
+    holders = sections.holders()
     audit = sections.audit()
     state = sections.state()
     findings.settle()
@@ -60,6 +62,8 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
         replicas=replicas,
         sources=sources,
         audit=audit,
+        placement=placement,
+        holders=holders,
         state_dir=_state_dir(state, environment, around),
         path=document.path,
         cache=_given(environment, "FARSHORE_CACHE", around) or state.get("cache"),

@@ -1,12 +1,13 @@
 """Environment overrides: FARSHORE_REPOSITORY__QUORUM=1 sets quorum in [repository].
 
-Two underscores step into a section; `-` in a name is written `_`. Only keys of replicas and sources that the file
-names can be set, so that a misspelt name is an error and never a new, empty replica. Arrays and references are written
-as in TOML.
+Two underscores step into a section; `-` in a name is written `_`. Only keys of replicas, sources and holders that the
+file names can be set, so that a misspelt name is an error and never a new, empty replica. Arrays and references are
+written as in TOML.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,13 +17,18 @@ from farshore.config.findings import Findings, nearest
 from farshore.config.places import CREDENTIALS
 from farshore.config.schema import (
     AUDIT,
+    HOLDER,
+    PLACEMENT,
     REPLICA,
     REPOSITORY,
     SOURCES,
     STATE,
     Key,
     read_count,
+    read_distance,
     read_flag,
+    read_latitude,
+    read_longitude,
     read_secret,
     read_secrets,
     read_text,
@@ -31,6 +37,7 @@ from farshore.config.schema import (
 from farshore.config.secret import SECRET_KINDS
 
 PREFIX = "FARSHORE_"
+_DEGREES = re.compile(r"-?\d{1,3}(?:\.\d+)?")
 RESERVED = (  # variables with a meaning of their own; docs/configuration.md describes each
     "FARSHORE_CONFIG",
     "FARSHORE_PASSPHRASE",
@@ -71,8 +78,10 @@ def apply_overrides(document: Document, environment: Mapping[str, str], findings
 
 def _variables(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[KeyPath, Key]]]:
     """Yield the name of every variable that can set a key, with that key."""
-    for section, keys in (("repository", REPOSITORY), ("audit", AUDIT), ("state", STATE)):
+    for section, keys in (("repository", REPOSITORY), ("placement", PLACEMENT), ("audit", AUDIT), ("state", STATE)):
         yield from _section_variables((section,), keys)
+    for name, _ in _tables(values.get("holders")):
+        yield from _section_variables(("holders", name), HOLDER)
     for name, replica in _tables(values.get("replicas")):
         yield from _section_variables(("replicas", name), REPLICA)
         scheme = str(replica.get("url", "")).partition("://")[0]
@@ -104,8 +113,10 @@ def _decode(text: str, key: Key) -> Any:
     """Return the raw value that `text` would be in the file; the key's reader refuses what does not fit."""
     if key.read is read_flag:
         return {"true": True, "false": False}.get(text.strip().lower(), text)
-    if key.read is read_count:
+    if key.read in (read_count, read_distance):
         return int(text) if text.strip().isdecimal() else text
+    if key.read in (read_latitude, read_longitude):
+        return float(text) if _DEGREES.fullmatch(text.strip()) else text
     if key.read is read_texts and not text.lstrip().startswith("["):
         return [text]
     if key.read in (read_texts, read_secrets) or (key.read is read_secret and text.lstrip().startswith("{")):

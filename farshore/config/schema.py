@@ -18,6 +18,11 @@ from farshore.config.secret import SECRET_KINDS, Secret
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_JURISDICTION = re.compile(r"[A-Z][A-Z0-9-]{1,15}")
+_DISTANCE_KM_MAX = 20_000  # half around the Earth: nothing is farther apart
+LOCKS = ("governance", "compliance")
+HOLDER_KINDS = ("passphrase", "recipient")
 _CRON_NAMED = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # minute, hour, day of month, month, day of week
 _CRON_WORDS = re.compile(r"(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat")
@@ -114,6 +119,65 @@ def read_region(value: Any, around: Surroundings) -> str:
     return text
 
 
+def read_distance(value: Any, around: Surroundings) -> int:
+    """Read a distance in km that two places on the Earth can have."""
+    distance_km = read_count(value, around)
+    if distance_km > _DISTANCE_KM_MAX:
+        raise Mistake(f"is {distance_km} km, but no two places are more than {_DISTANCE_KM_MAX:,} km apart")
+    return distance_km
+
+
+def read_latitude(value: Any, _: Surroundings) -> float:
+    """Read degrees north of the equator."""
+    return _degrees(value, 90)
+
+
+def read_longitude(value: Any, _: Surroundings) -> float:
+    """Read degrees east of Greenwich."""
+    return _degrees(value, 180)
+
+
+def read_country(value: Any, around: Surroundings) -> str:
+    """Read an ISO 3166 code."""
+    text = read_text(value, around)
+    if not _COUNTRY.fullmatch(text):
+        raise Mistake(f"must be a country's code of two capitals like DE, not {text!r}")
+    return text
+
+
+def read_jurisdiction(value: Any, around: Surroundings) -> str:
+    """Read a jurisdiction's code."""
+    text = read_text(value, around)
+    if not _JURISDICTION.fullmatch(text):
+        raise Mistake(f"must be a code in capitals like EU, US, CH or UK, not {text!r}")
+    return text
+
+
+def read_lock(value: Any, around: Surroundings) -> str:
+    """Read the mode in which a store locks objects."""
+    return _one_of(value, around, LOCKS)
+
+
+def read_holder_kind(value: Any, around: Surroundings) -> str:
+    """Read what a key holder opens the repository with."""
+    return _one_of(value, around, HOLDER_KINDS)
+
+
+def _degrees(value: Any, most: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Mistake(f"must be degrees as a number like 52.5, not {_kind(value)}")
+    if not -most <= value <= most:
+        raise Mistake(f"must be between -{most} and {most} degrees, not {value}")
+    return float(value)
+
+
+def _one_of(value: Any, around: Surroundings, known: tuple[str, ...]) -> str:
+    text = read_text(value, around)
+    if text not in known:
+        raise Mistake(f"must be {' or '.join(known)}, not {text!r}")
+    return text
+
+
 def read_duration(value: Any, around: Surroundings) -> Any:
     """Read a duration such as 24h."""
     try:
@@ -185,6 +249,18 @@ REPLICA: Mapping[str, Key] = {
     "region": Key(read_region),
     "endpoint": Key(read_endpoint),
     "credentials": Key(read_secrets),
+    "account": Key(read_text),
+    "login": Key(read_text),
+    "immutable": Key(read_lock),
+    "immutable_days": Key(read_count),
+    "versioned": Key(read_flag),
+    "offline": Key(read_flag),
+    "synced_every": Key(read_duration),
+    "on_writer_host": Key(read_flag),
+    "latitude": Key(read_latitude),
+    "longitude": Key(read_longitude),
+    "country": Key(read_country),
+    "jurisdiction": Key(read_jurisdiction),
 }
 _UPKEEP: Mapping[str, Key] = {
     "schedule": Key(read_schedule),
@@ -205,6 +281,16 @@ SOURCES: Mapping[str, Mapping[str, Key]] = {
     "sqlite": {"path": Key(read_path, required=True), **_UPKEEP},
     "postgres": {"dsn": Key(read_secret, required=True), **_UPKEEP},
 }
+PLACEMENT: Mapping[str, Key] = {
+    "copies": Key(read_count),
+    "providers": Key(read_count),
+    "jurisdictions": Key(read_count),
+    "distance_km": Key(read_distance),
+    "immutable": Key(read_count),
+    "offline": Key(read_count),
+    "accepted": Key(read_texts),
+}
+HOLDER: Mapping[str, Key] = {"kind": Key(read_holder_kind, required=True), "on_writer_host": Key(read_flag)}
 AUDIT: Mapping[str, Key] = {"paths": Key(read_flag)}
 STATE: Mapping[str, Key] = {"dir": Key(read_path), "cache": Key(read_path)}
-SECTIONS = ("repository", "replicas", "sources", "audit", "state")
+SECTIONS = ("repository", "replicas", "sources", "placement", "holders", "audit", "state")

@@ -12,7 +12,9 @@ from farshore.config.overrides import variable_name
 from farshore.config.places import CREDENTIALS, check_credentials, place_of
 from farshore.config.schema import (
     AUDIT,
+    HOLDER,
     NAME,
+    PLACEMENT,
     REPLICA,
     REPOSITORY,
     SECTIONS,
@@ -26,6 +28,8 @@ from farshore.config.schema import (
 from farshore.config.settings import (
     AuditConfig,
     DirectoryConfig,
+    HolderConfig,
+    PlacementConfig,
     PostgresConfig,
     ReplicaConfig,
     RepositoryConfig,
@@ -78,6 +82,7 @@ class Sections:
             values = self._keys(("replicas", name), REPLICA, table)
             if values is None or "url" not in values:
                 continue
+            self._check_whole(("replicas", name), values)
             given = values.pop("credentials", {})
             credentials = self._credentials(name, values["url"].partition("://")[0], given)
             replicas[name] = ReplicaConfig(name=name, credentials=credentials, **values)
@@ -109,6 +114,19 @@ class Sections:
             if values is not None and all(key in values for key in required):
                 sources[name] = _SOURCE_CLASSES[kind](name=name, **values)
         return sources
+
+    def placement(self) -> PlacementConfig:
+        """Read [placement]."""
+        return PlacementConfig(**(self._keys(("placement",), PLACEMENT, self._table(("placement",))) or {}))
+
+    def holders(self) -> dict[str, HolderConfig]:
+        """Read [holders.*]: who else can open the repository."""
+        holders: dict[str, HolderConfig] = {}
+        for name, table in self._named("holders"):
+            values = self._keys(("holders", name), HOLDER, table)
+            if values is not None:
+                holders[name] = HolderConfig(name=name, **values)
+        return holders
 
     def audit(self) -> AuditConfig:
         """Read [audit]."""
@@ -169,6 +187,15 @@ class Sections:
         except ValueError as error:
             self._mistake(path, str(error), None)
         return credentials or {}
+
+    def _check_whole(self, path: KeyPath, values: Mapping[str, Any]) -> None:
+        """Find keys of a replica that say nothing without each other."""
+        for one, other in (("immutable", "immutable_days"), ("latitude", "longitude")):
+            if (one in values) != (other in values):
+                given, missing = (one, other) if one in values else (other, one)
+                self._mistake((*path, given), f"says nothing without {missing}", f"Add {missing} to {'.'.join(path)}.")
+        if "synced_every" in values and not values.get("offline"):
+            self._mistake((*path, "synced_every"), "is for offline copies", "Add offline = true, or remove it.")
 
     def _check_places(self, replicas: Mapping[str, ReplicaConfig]) -> None:
         places = {name: place_of(one.url, one.endpoint, one.credentials) for name, one in replicas.items()}

@@ -27,13 +27,50 @@ class RepositoryConfig:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaConfig:
-    """One replica. `credentials` is empty where the provider's own default chain supplies them."""
+    """One replica. `credentials` is empty where the provider's own default chain supplies them.
+
+    From `account` on it says what the placement policy asks about; the engine believes it and does not act on it.
+    """
 
     name: str
     url: str  # file URLs are absolute
     region: str = ""
     endpoint: str | None = None
     credentials: Mapping[str, Secret] = field(default_factory=dict)
+    account: str = ""  # account, project or subscription: closed or taken over as a whole
+    login: str = ""  # whom the writer signs in as: stolen or revoked as a whole
+    immutable: str = ""  # governance | compliance: the store refuses to delete for `immutable_days`
+    immutable_days: int = 0
+    versioned: bool = False  # the store keeps what is deleted or overwritten, out of the writer's reach
+    offline: bool = False  # not connected but while it is brought up to date
+    synced_every: timedelta | None = None  # how often an offline copy is brought up to date
+    on_writer_host: bool | None = None  # None: a directory is, unless it is offline
+    latitude: float | None = None  # these four go before the table of regions
+    longitude: float | None = None
+    country: str = ""
+    jurisdiction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementConfig:
+    """What the copies must be, at least; 0 asks for nothing. `accepted` names losses that may be total."""
+
+    copies: int = 0
+    providers: int = 0
+    jurisdictions: int = 0
+    distance_km: int = 0
+    immutable: int = 0
+    offline: int = 0
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HolderConfig:
+    """Somebody, or a safe, who can open the repository besides this host."""
+
+    name: str
+    kind: str  # passphrase | recipient
+    on_writer_host: bool = False  # lost when the host is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +140,8 @@ class Config:
     replicas: dict[str, ReplicaConfig]
     sources: dict[str, SourceConfig]
     audit: AuditConfig = field(default_factory=AuditConfig)
+    placement: PlacementConfig = field(default_factory=PlacementConfig)
+    holders: dict[str, HolderConfig] = field(default_factory=dict)
     state_dir: Path = field(kw_only=True)
     path: Path | None = None
     cache: Path | None = None

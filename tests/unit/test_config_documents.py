@@ -10,7 +10,7 @@ from pathlib import Path
 from farshore.config import DirectoryConfig, Secret, load_config
 from farshore.config.overrides import RESERVED
 from farshore.config.places import CREDENTIALS
-from farshore.config.schema import AUDIT, REPLICA, REPOSITORY, SOURCES, STATE
+from farshore.config.schema import AUDIT, HOLDER, PLACEMENT, REPLICA, REPOSITORY, SOURCES, STATE
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "infra/examples/farshore.toml"
@@ -38,6 +38,8 @@ def test_the_example_shows_every_key(tmp_path: Path) -> None:
 
     assert set(values["repository"]) == set(REPOSITORY)
     assert set().union(*values["replicas"].values()) == set(REPLICA)
+    assert set(values["placement"]) == set(PLACEMENT)
+    assert set().union(*values["holders"].values()) == set(HOLDER)
     assert set(values["audit"]) == set(AUDIT)
     assert set(values["state"]) == set(STATE)
     shown = {source["type"]: set(source) for source in values["sources"].values()}
@@ -46,7 +48,8 @@ def test_the_example_shows_every_key(tmp_path: Path) -> None:
 
 
 def test_the_page_knows_every_key_and_variable() -> None:
-    keys = {*REPOSITORY, *REPLICA, *AUDIT, *STATE, *(key for keys in SOURCES.values() for key in keys)}
+    named = (REPOSITORY, REPLICA, PLACEMENT, HOLDER, AUDIT, STATE, *SOURCES.values())
+    keys = {key for keys in named for key in keys}
     credentials = {name for names in CREDENTIALS.values() for name in names}
 
     assert not [word for word in (*keys, *credentials, *RESERVED) if f"`{word}`" not in PAGE]

@@ -10,7 +10,10 @@ import pytest
 from farshore.config import (
     Config,
     DirectoryConfig,
+    HolderConfig,
+    PlacementConfig,
     PostgresConfig,
+    ReplicaConfig,
     Secret,
     SqliteConfig,
     find_config,
@@ -91,6 +94,37 @@ def test_the_smallest_configuration_has_sensible_defaults(tmp_path: Path) -> Non
     assert config.repository.quorum == 1
     assert config.repository.passphrase is None
     assert config.sources == {}
+
+
+def test_placement_and_holders_are_read(tmp_path: Path) -> None:
+    text = SMALLEST + (
+        'account = "own"\nlogin = "me"\nimmutable = "governance"\nimmutable_days = 30\nversioned = true\n'
+        'offline = true\nsynced_every = "7d"\non_writer_host = true\nlatitude = -33.9\nlongitude = 151\n'
+        'country = "AU"\njurisdiction = "AU"\n[placement]\ncopies = 3\ndistance_km = 500\naccepted = ["ransomware"]\n'
+        '[holders.ada]\nkind = "recipient"\non_writer_host = true\n'
+    )
+
+    config = load(tmp_path, text)
+
+    assert config.replicas["vault"] == ReplicaConfig(
+        name="vault",
+        url="file:///srv/vault",
+        account="own",
+        login="me",
+        immutable="governance",
+        immutable_days=30,
+        versioned=True,
+        offline=True,
+        synced_every=timedelta(days=7),
+        on_writer_host=True,
+        latitude=-33.9,
+        longitude=151.0,
+        country="AU",
+        jurisdiction="AU",
+    )
+    assert config.placement == PlacementConfig(copies=3, distance_km=500, accepted=("ransomware",))
+    assert config.holders == {"ada": HolderConfig("ada", "recipient", on_writer_host=True)}
+    assert load(tmp_path, SMALLEST).placement == PlacementConfig()
 
 
 @pytest.mark.parametrize(("replicas", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
@@ -197,6 +231,22 @@ def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Pat
         ('[replicas]\na = "s3://bucket"\n', "replicas.a must be a section of its own"),
         ("replicas = 3\n", "replicas must be a section"),
         ('[replicas.a-b]\nurl = "s3://one"\n[replicas.a_b]\nurl = "s3://two"\n', "differs from replicas.a-b only by"),
+        (SMALLEST + "[placement]\ncopys = 2\n", "unknown key placement.copys"),
+        (SMALLEST + "[placement]\ncopies = 0\n", "placement.copies must be at least 1"),
+        (SMALLEST + "[placement]\ndistance_km = 30000\n", "no two places are more than 20,000 km apart"),
+        (SMALLEST + "[placement]\naccepted = 1\n", "placement.accepted must be an array of texts"),
+        (SMALLEST + "[holders.ada]\n", "holders.ada has no kind"),
+        (SMALLEST + '[holders.ada]\nkind = "person"\n', "must be passphrase or recipient, not 'person'"),
+        (SMALLEST + 'immutable = "yes"\nimmutable_days = 1\n', "must be governance or compliance, not 'yes'"),
+        (SMALLEST + 'immutable = "governance"\n', "replicas.vault.immutable says nothing without immutable_days"),
+        (SMALLEST + "immutable_days = 3\n", "replicas.vault.immutable_days says nothing without immutable"),
+        (SMALLEST + "latitude = 3\n", "replicas.vault.latitude says nothing without longitude"),
+        (SMALLEST + "latitude = 91\nlongitude = 0\n", "must be between -90 and 90 degrees, not 91"),
+        (SMALLEST + 'latitude = 1\nlongitude = "2"\n', "must be degrees as a number like 52.5, not text"),
+        (SMALLEST + 'country = "Germany"\n', "must be a country's code of two capitals"),
+        (SMALLEST + 'jurisdiction = "eu"\n', "must be a code in capitals like EU"),
+        (SMALLEST + 'synced_every = "7d"\n', "replicas.vault.synced_every is for offline copies"),
+        (SMALLEST + "offline = 1\n", "replicas.vault.offline must be true or false"),
         ("", "names no replica"),
         ("[replicas.vault\n", "is not valid TOML"),
     ],
