@@ -71,6 +71,11 @@ def test_every_module_in_the_tree_is_in_it(wheel: Path) -> None:
     assert tracked - names == set()
 
 
+def test_the_table_of_regions_is_in_it(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("farshore/placement/regions.csv") == (ROOT / "farshore/placement/regions.csv").read_bytes()
+
+
 def test_every_module_imports_from_it(installed: Installed) -> None:
     files = json.loads(installed.run("python", "-W", "error::SyntaxWarning", "-c", _IMPORT_ALL, *sorted(OURS)))
     assert {"farshore.errors", "farshore.cli.main", "flows.backup"} <= files.keys()
