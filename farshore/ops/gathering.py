@@ -34,7 +34,8 @@ Chunk = tuple[ChunkId, bytes | memoryview]
 class Gatherer:
     """Takes every chunk of a run from one thread and hands sealed packs to `deliver`, in order.
 
-    While `pressed`, what is delivered waits to be taken, so there is time to compress harder.
+    While `pressed`, what is delivered waits to be taken, so there is time to compress harder; so there is where little
+    of what is read is new.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Gatherer:
         self._parts: list[bytes | memoryview] = []
         self._chunks: list[tuple[ChunkId, int, int]] = []
         self._bytes = 0
+        self._bytes_read = 0  # for the segment at work
         self._made = MadeIds()
         self._reused = np.zeros(len(index.packs), dtype=bool)
         self.bytes_new = 0
@@ -85,6 +87,10 @@ class Gatherer:
     def add_one(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
         """Take one chunk."""
         self.add(((chunk_id, data),))
+
+    def note_read(self, count: int) -> None:
+        """Take note of bytes that were read, new or not."""
+        self._bytes_read += count
 
     def reuse(self, rows: npt.NDArray[np.int64]) -> None:
         """Note that the snapshot needs the packs of these index rows."""
@@ -133,7 +139,9 @@ class Gatherer:
         origin, number = self._numbers.take()
         segment = PlainSegment(origin, number, b"".join(self._parts), tuple(self._chunks))
         self._parts, self._chunks, self._bytes = [], [], 0
-        seal = partial(seal_segment, thorough=self._pressed())
+        mostly_known = self._bytes_read >= limits.MOSTLY_KNOWN_FACTOR * len(segment.raw)
+        self._bytes_read = 0
+        seal = partial(seal_segment, thorough=mostly_known or self._pressed())
         self._in_flight.append(self._pool.submit(seal, segment, self._data_key, self._keys.repository_id))
         while len(self._in_flight) > self._in_flight_max or (self._in_flight and self._in_flight[0].done()):
             self._take_sealed()

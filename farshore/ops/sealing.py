@@ -288,6 +288,7 @@ class Sealer:
     def _tell_streaming(self, bytes_read: int) -> None:
         """A large file shows its progress before it is done; a second attempt at it shows none."""
         self._streaming += bytes_read
+        self._gatherer.note_read(bytes_read)
         self._tell()
 
     def _tell(self) -> None:

@@ -87,6 +87,20 @@ def test_while_replicas_are_slow_less_is_stored() -> None:
     assert stored[True] < stored[False]
 
 
+@pytest.mark.parametrize(("read_times", "is_less"), [(1, False), (limits.MOSTLY_KNOWN_FACTOR, True)])
+def test_where_little_of_what_is_read_is_new_less_is_stored(read_times: int, is_less: bool) -> None:
+    source = b"".join(path.read_bytes() for path in sorted(Path(random.__file__).parent.glob("*.py"))[:60])
+    stored = {}
+    for noted in (0, len(source) * read_times):
+        run = Delivered()
+        run.gatherer.note_read(noted)
+        run.gatherer.add_one(*named(source))
+        run.gatherer.finish()
+        assert run.chunks() == dict([named(source)])
+        stored[noted] = sum(len(pack.body) for pack in run.packs)
+    assert (stored[len(source) * read_times] < stored[0]) is is_less
+
+
 def test_segments_and_packs_keep_to_their_sizes() -> None:
     run = Delivered()
     for size in (1, limits.CHUNK_BYTES_MAX, 5, limits.SEGMENT_BYTES - 1, 2, *[900_000] * 60):
