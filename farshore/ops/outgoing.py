@@ -36,7 +36,7 @@ class Outgoing:
         self._keys = keys
         self._data_key = data_key
         self._clock = clock
-        self._spool = spool
+        self.spool = spool
         self._unindexed: list[tuple[bytes, int, bytes]] = []
         self._pack_sizes: dict[str, int] = {}
         self._writers: dict[str, SealedWriter] = {}
@@ -69,7 +69,7 @@ class Outgoing:
         with ExitStack() as stack:
             for role, kind in _KINDS.items():
                 self._names[role] = names.snapshot_object(source_id, snapshot_id, role)
-                self.files[role] = self._spool / role
+                self.files[role] = self.spool / role
                 file = stack.enter_context(self.files[role].open("wb"))
                 self._writers[role] = SealedWriter(
                     sink=file, secret=self._data_key.secret, key_id=self._data_key.key_id,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from farshore import limits
 from farshore.errors import FarshoreError
 from farshore.format.page_maps import PageCursor, PageRow, positions_to_bytes, words_of
+from farshore.ops.row_spool import RowSpool
 
 
 class PageRows:
@@ -15,14 +18,17 @@ class PageRows:
 
     Args:
         base: What the full map that a difference stands on has of this file; without it every page is told.
+        spool: Where rows wait that are too many for memory.
     """
 
-    def __init__(self, *, path: bytes, page_bytes: int, step_pages: int, base: PageCursor | None) -> None:
+    def __init__(
+        self, *, path: bytes, page_bytes: int, step_pages: int, base: PageCursor | None, spool: Path | None = None
+    ) -> None:
         self._path = path
         self._page_bytes = page_bytes
         self._row_pages_max = limits.PAGES_PER_ROW_MAX - step_pages
         self._base = base
-        self._rows: list[PageRow] = []
+        self._rows = RowSpool(spool)
         self._first = 0
         self._pages = 0  # of the row at work
         self._hashes: list[bytes] = []
@@ -56,7 +62,7 @@ class PageRows:
         if self._pages:
             told = np.concatenate(self._told)
             kept = self._pages - len(told)
-            self._rows.append(
+            self._rows.add(
                 PageRow(
                     self._path, self._page_bytes, self._first, b"".join(self._hashes), kept,
                     positions_to_bytes(told) if kept else b"",
@@ -64,7 +70,7 @@ class PageRows:
             )  # fmt: skip
         self._hashes, self._told, self._pages = [], [], 0
 
-    def finish(self) -> tuple[list[PageRow], bool]:
+    def finish(self) -> tuple[RowSpool, bool]:
         """Return the rows, and whether the file has the pages of the base and no others, which needs no rows."""
         self.end_row()
         as_base = (
@@ -73,4 +79,4 @@ class PageRows:
             and self._base.pages_seen == self._pages_kept
             and self._base.ended()
         )
-        return ([], True) if as_base else (self._rows, False)
+        return (RowSpool(None), True) if as_base else (self._rows, False)

@@ -6,7 +6,8 @@ Chunks leave through `emit` as they are cut, so memory does not grow with a file
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from blake3 import blake3
 
@@ -17,6 +18,7 @@ from farshore.format.manifest import WHOLE
 from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, ChunkId, Entry, Extent
 from farshore.ops.page_rows import PageRows
+from farshore.ops.row_spool import RowSpool
 from farshore.repository.content_hash import ContentHash
 from farshore.repository.keys import KeySet
 
@@ -48,7 +50,7 @@ class FileRead:
     extents: list[Extent]
     bytes_read: int
     state: str = WHOLE
-    pages: list[PageRow] = field(default_factory=list)
+    pages: RowSpool | Sequence[PageRow] = ()
     as_base: bool = False
 
 
@@ -58,7 +60,16 @@ class PagedFile:
     Changed pages of all blocks are gathered into shared chunks, so a thousand scattered pages are a few chunks.
     """
 
-    def __init__(self, *, entry: Entry, keys: KeySet, block_bytes: int, emit: Emit, earlier: Earlier | None) -> None:
+    def __init__(
+        self,
+        *,
+        entry: Entry,
+        keys: KeySet,
+        block_bytes: int,
+        emit: Emit,
+        earlier: Earlier | None,
+        spool: Path | None = None,
+    ) -> None:
         self._entry = entry
         self._page = entry.page_bytes
         self._block = block_bytes
@@ -75,7 +86,7 @@ class PagedFile:
         self._chunk_ids: list[ChunkId] = []
         self._rows = PageRows(
             path=entry.path, page_bytes=self._page, step_pages=-(-block_bytes // self._page),
-            base=earlier.base if earlier else None,
+            base=earlier.base if earlier else None, spool=spool,
         )  # fmt: skip
         self._bytes_read = 0
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
+from pathlib import Path
 
 from blake3 import blake3
 
@@ -30,8 +31,9 @@ _log = logging.getLogger(__name__)
 class ContentReader:
     """Reads files with one repository's keys and sizes. Holds no state between files; safe from many threads."""
 
-    def __init__(self, *, keys: KeySet, sizes: CutSizes) -> None:
+    def __init__(self, *, keys: KeySet, sizes: CutSizes, spool: Path | None = None) -> None:
         self._keys = keys
+        self._spool = spool
         self._sizes = sizes
 
     def read(
@@ -129,7 +131,9 @@ class ContentReader:
     def _read_pages(
         self, entry: Entry, pieces: Iterator[Piece], emit: Emit, earlier: Earlier | None, tell: Tell
     ) -> FileRead:
-        paged = PagedFile(entry=entry, keys=self._keys, block_bytes=self._sizes.block, emit=emit, earlier=earlier)
+        paged = PagedFile(
+            entry=entry, keys=self._keys, block_bytes=self._sizes.block, emit=emit, earlier=earlier, spool=self._spool
+        )
         for piece in pieces:
             if isinstance(piece, Data):
                 paged.feed(piece.data)

@@ -65,7 +65,7 @@ def seal_source(
                 spent=previous_pages.spent_with_it if previous_pages else 0,
             )
             sealer = Sealer(
-                reader=ContentReader(keys=keys, sizes=repository.sizes),
+                reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool),
                 gatherer=gatherer,
                 manifest=manifest,
                 pages=PageKeeper(

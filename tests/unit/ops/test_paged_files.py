@@ -196,7 +196,7 @@ def test_whole_blocks_of_a_hole_stay_holes_and_cost_nothing() -> None:
     chunks = Chunks()
     result = read(chunks, [1000 * MIB])
     assert result.extents == [Extent(HOLE, 0, 1000 * MIB)]
-    assert (result.pages, chunks.new_bytes) == ([], 0)
+    assert (list(result.pages), chunks.new_bytes) == ([], 0)
 
 
 def test_data_where_a_hole_was_and_a_hole_where_data_was() -> None:
@@ -239,7 +239,7 @@ def test_a_row_is_told_as_the_format_says() -> None:
     chunks = Chunks()
     data = random.Random(12).randbytes(10_000)
     result = read(chunks, [data], page=4096)
-    assert result.pages == [PageRow(b"db", 4096, 0, hash_pages(data, 4096, KEYS.page_key))]
+    assert list(result.pages) == [PageRow(b"db", 4096, 0, hash_pages(data, 4096, KEYS.page_key))]
 
 
 def test_a_reader_takes_the_size_of_blocks_from_the_repository() -> None:
