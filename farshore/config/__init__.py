@@ -6,6 +6,7 @@ from farshore.config.secret import ResolveBlock, Secret
 from farshore.config.settings import (
     AuditConfig,
     Config,
+    CostConfig,
     DirectoryConfig,
     HolderConfig,
     PlacementConfig,
@@ -19,6 +20,7 @@ from farshore.config.settings import (
 __all__ = [
     "AuditConfig",
     "Config",
+    "CostConfig",
     "DirectoryConfig",
     "HolderConfig",
     "PlacementConfig",

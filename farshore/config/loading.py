@@ -51,6 +51,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
     placement = sections.placement()
     holders = sections.holders()
     audit = sections.audit()
+    cost = sections.cost()
     state = sections.state()
     findings.settle()
     if repository is None:
@@ -62,6 +63,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
         replicas=replicas,
         sources=sources,
         audit=audit,
+        cost=cost,
         placement=placement,
         holders=holders,
         state_dir=_state_dir(state, environment, around),

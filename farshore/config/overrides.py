@@ -17,6 +17,7 @@ from farshore.config.findings import Findings, nearest
 from farshore.config.places import CREDENTIALS
 from farshore.config.schema import (
     AUDIT,
+    COST,
     HOLDER,
     PLACEMENT,
     REPLICA,
@@ -78,7 +79,13 @@ def apply_overrides(document: Document, environment: Mapping[str, str], findings
 
 def _variables(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[KeyPath, Key]]]:
     """Yield the name of every variable that can set a key, with that key."""
-    for section, keys in (("repository", REPOSITORY), ("placement", PLACEMENT), ("audit", AUDIT), ("state", STATE)):
+    for section, keys in (
+        ("repository", REPOSITORY),
+        ("placement", PLACEMENT),
+        ("audit", AUDIT),
+        ("cost", COST),
+        ("state", STATE),
+    ):
         yield from _section_variables((section,), keys)
     for name, _ in _tables(values.get("holders")):
         yield from _section_variables(("holders", name), HOLDER)

@@ -292,5 +292,6 @@ PLACEMENT: Mapping[str, Key] = {
 }
 HOLDER: Mapping[str, Key] = {"kind": Key(read_holder_kind, required=True), "on_writer_host": Key(read_flag)}
 AUDIT: Mapping[str, Key] = {"paths": Key(read_flag)}
+COST: Mapping[str, Key] = {"prices": Key(read_path)}
 STATE: Mapping[str, Key] = {"dir": Key(read_path), "cache": Key(read_path)}
-SECTIONS = ("repository", "replicas", "sources", "placement", "holders", "audit", "state")
+SECTIONS = ("repository", "replicas", "sources", "placement", "holders", "audit", "cost", "state")

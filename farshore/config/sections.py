@@ -12,6 +12,7 @@ from farshore.config.overrides import variable_name
 from farshore.config.places import CREDENTIALS, check_credentials, place_of
 from farshore.config.schema import (
     AUDIT,
+    COST,
     HOLDER,
     NAME,
     PLACEMENT,
@@ -27,6 +28,7 @@ from farshore.config.schema import (
 )
 from farshore.config.settings import (
     AuditConfig,
+    CostConfig,
     DirectoryConfig,
     HolderConfig,
     PlacementConfig,
@@ -131,6 +133,10 @@ class Sections:
     def audit(self) -> AuditConfig:
         """Read [audit]."""
         return AuditConfig(**(self._keys(("audit",), AUDIT, self._table(("audit",))) or {}))
+
+    def cost(self) -> CostConfig:
+        """Read [cost]."""
+        return CostConfig(**(self._keys(("cost",), COST, self._table(("cost",))) or {}))
 
     def state(self) -> dict[str, Any]:
         """Read [state]: `dir` and `cache`, each where it is given."""

@@ -129,6 +129,13 @@ class AuditConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CostConfig:
+    """What `farshore cost` counts with. `prices`: a price table of one's own, before the one that ships."""
+
+    prices: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that is configured. Safe to share between threads.
 
@@ -142,6 +149,7 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     placement: PlacementConfig = field(default_factory=PlacementConfig)
     holders: dict[str, HolderConfig] = field(default_factory=dict)
+    cost: CostConfig = field(default_factory=CostConfig)
     state_dir: Path = field(kw_only=True)
     path: Path | None = None
     cache: Path | None = None

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from farshore.placement.schedules import longest_gap
+from farshore.placement.schedules import MONTH_DAYS, longest_gap, runs_per_month
 
 DAY = timedelta(days=1)
 
@@ -43,3 +43,18 @@ def test_the_longest_gap(schedule: str, gap: timedelta) -> None:
 @pytest.mark.parametrize("schedule", ["0 2 L * *", "0 2 * * 1#2", "0 2 30 2 *", "daily", "", "0 2 * *"])
 def test_what_it_cannot_read_or_never_runs_has_no_gap(schedule: str) -> None:
     assert longest_gap(schedule) is None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "days_a_week", "times_a_day"),
+    [("@daily", 7, 1), ("@hourly", 7, 24), ("*/15 * * * *", 7, 96), ("0 2,14 * * MON-FRI", 5, 2), ("@weekly", 1, 1)],
+)
+def test_runs_of_a_month_are_counted(schedule: str, days_a_week: int, times_a_day: int) -> None:
+    assert runs_per_month(schedule) == pytest.approx(days_a_week / 7 * times_a_day * MONTH_DAYS, rel=0.01)
+
+
+def test_runs_of_a_month_are_one_where_it_is_monthly_and_unknown_where_it_cannot_be_read() -> None:
+    assert runs_per_month("@monthly") == pytest.approx(1, rel=0.01)
+    assert runs_per_month("@yearly") == pytest.approx(1 / 12, rel=0.01)
+    assert runs_per_month("0 0 L * *") is None
+    assert runs_per_month("") is None

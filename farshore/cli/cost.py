@@ -1,0 +1,163 @@
+"""`farshore cost`: what each replica costs a month, and what a restore from it would."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.wording import compact_bytes
+from farshore.errors import EXIT_DONE, ObjectCorrupt
+
+if TYPE_CHECKING:
+    from farshore.ops.costing.cost import CostResult, ReplicaCost
+    from farshore.ops.costing.estimate import Bill
+
+_DIGITS = 6  # of an amount in a record: a thousandth of a cent, and no noise of binary fractions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--prices", metavar="FILE", help="a price table of your own, before the one that ships")
+    parser.add_argument("--replica", metavar="NAME", help="read the audit tables of this replica")
+
+
+def execute(invocation: Invocation) -> int:
+    """Read the audit tables, and tell an estimate per replica."""
+    from farshore.ops.costing.cost import repository_cost
+    from farshore.ops.costing.prices import load_prices
+
+    arguments, output = invocation.arguments, invocation.output
+    config = invocation.config()
+    table = load_prices(Path(arguments.prices) if arguments.prices else config.cost.prices)
+    result = repository_cost(config, table, replica=arguments.replica, clock=invocation.clock)
+    for one in result.replicas:
+        output.raw(record_of_replica(result, one))
+    months = [one.estimate.month.total for one in result.replicas]
+    output.raw(
+        {
+            "type": "cost-total",
+            "currency": result.currency,
+            "month": round(sum(months), _DIGITS),
+            "year_ahead": round(sum(one.estimate.year_ahead for one in result.replicas), _DIGITS),
+            "prices_as_of": str(result.as_of),
+            "read_from": result.read_from,
+            "window_days": round(result.window_days, 1),
+        }
+    )
+    _tell(invocation, result)
+    return EXIT_DONE
+
+
+def record_of_replica(result: CostResult, one: ReplicaCost) -> dict[str, object]:
+    """Return the record of one replica: its price, its usage a month, and each bill by part."""
+    price, usage, guess = one.quote.price, one.usage, one.estimate
+    return {
+        "type": "cost",
+        "replica": one.replica,
+        "provider": one.provider,
+        "region": one.region,
+        "currency": result.currency,
+        "price": {
+            "class": price.storage_class,
+            "gb_month": price.gb_month,
+            "put_1000": price.put_1000,
+            "list_1000": price.list_1000,
+            "get_1000": price.get_1000,
+            "egress_gb": price.egress_gb,
+            "retrieval_gb": price.retrieval_gb,
+            "days_min": price.days_min,
+            "gb_bytes": price.gb_bytes,
+            "source": one.quote.source,
+            "notes": list(one.quote.notes),
+        },
+        "usage": {
+            "objects": usage.objects,
+            "bytes_stored": usage.bytes_stored,
+            "bytes_grown_month": round(usage.bytes_grown),
+            "puts_month": round(usage.puts, 1),
+            "lists_month": round(usage.lists, 1),
+            "gets_month": round(usage.gets, 1),
+            "bytes_out_month": round(usage.bytes_out),
+            "restore_bytes": usage.restore_bytes,
+        },
+        "month": _bill(guess.month),
+        "growth": round(guess.growth, _DIGITS),
+        "year_ahead": round(guess.year_ahead, _DIGITS),
+        "restore": _bill(guess.restore),
+        "verify": _bill(guess.verify),
+    }
+
+
+def _bill(bill: Bill) -> dict[str, float]:
+    parts = {"storage": bill.storage, "requests": bill.requests, "egress": bill.egress, "retrieval": bill.retrieval}
+    return {name: round(amount, _DIGITS) for name, amount in {**parts, "total": bill.total}.items()}
+
+
+def money(amount: float) -> str:
+    """Return an amount to the cent; what is less than a cent and not nothing as `<0.01`."""
+    if 0 < amount < 0.005:
+        return "<0.01"
+    return f"{amount:,.2f}"
+
+
+def _tell(invocation: Invocation, result: CostResult) -> None:
+    output = invocation.output
+    figures = ("stored", "storage", "requests", "egress", "month", "more monthly", "in a year", "restore", "verify")
+    output.table(
+        ("replica", "place", "class", *figures),
+        [
+            (
+                one.replica,
+                ":".join(filter(None, (one.provider, one.region))),
+                one.quote.price.storage_class,
+                compact_bytes(one.usage.bytes_stored),
+                money(one.estimate.month.storage),
+                money(one.estimate.month.requests),
+                money(one.estimate.month.egress + one.estimate.month.retrieval),
+                money(one.estimate.month.total),
+                money(one.estimate.growth),
+                money(one.estimate.year_ahead),
+                money(one.estimate.restore.total),
+                money(one.estimate.verify.total),
+            )
+            for one in result.replicas
+        ],
+        right=frozenset(figures),
+    )
+    output.line()
+    total = sum(one.estimate.month.total for one in result.replicas)
+    ahead = sum(one.estimate.year_ahead for one in result.replicas)
+    output.line(f"{money(total)} {result.currency} a month now, {money(ahead)} in a year at the present rate")
+    output.line(
+        f"  an estimate: list prices as of {result.as_of}, without discounts, free tiers and taxes; usage of the last "
+        f"{result.window_days:.0f} days from {result.read_from}"
+    )
+    for one in result.replicas:
+        output.lines(f"  {one.replica}: {note}" for note in told_of(one))
+
+
+def told_of(one: ReplicaCost) -> list[str]:
+    """Return what a person should know of one replica's price."""
+    told = list(one.quote.notes)
+    if one.quote.price.days_min:
+        told.append(f"an object deleted within {one.quote.price.days_min} days is billed for all of them")
+    if one.quote.source:
+        told.append(f"prices: {one.quote.source}")
+    return told
+
+
+COMMAND = Command(
+    name="cost",
+    summary="estimate what each replica costs",
+    description=(
+        "Estimate from the audit tables, the schedules and a table of list prices what each replica costs a month for "
+        "storage, requests and egress, how that grows at the present rate, and what one restore of everything from it, "
+        "or one verify of all its data, would cost. Needs no key. docs/cost.md tells what is counted and what is not."
+    ),
+    example="farshore cost\nfarshore cost --prices our-prices.toml --json",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=(*OPENING, ObjectCorrupt),
+)
