@@ -6,7 +6,6 @@ import argparse
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
-from farshore.cli.progress import reporter_for
 from farshore.cli.wording import count_of, elapsed
 from farshore.errors import (
     EXIT_DONE,
@@ -70,16 +69,15 @@ def probe(invocation: Invocation) -> int:
 
     arguments, output = invocation.arguments, invocation.output
     config = invocation.config()
-    with reporter_for(invocation) as progress:
-        result = probe_replica(
-            config,
-            arguments.replica,
-            role=Role(arguments.role),
-            only=arguments.only,
-            keep=arguments.keep,
-            progress=progress,
-            clock=invocation.clock,
-        )
+    result = probe_replica(
+        config,
+        arguments.replica,
+        role=Role(arguments.role),
+        only=arguments.only,
+        keep=arguments.keep,
+        progress=lambda at: output.note(f"trying {at.detail}"),
+        clock=invocation.clock,
+    )
     output.record("probe", result, verdict=result.verdict)
     _tell(invocation, result)
     return exit_code_of(invocation, result)
@@ -160,7 +158,6 @@ COMMAND = Command(
                 StoreUnfit,
             ),
             exits=((EXIT_WARNINGS, "usable, and something should be changed"),),
-            shows_progress=True,
             interrupted="nothing that was there was changed; objects below probe/ may be left",
         ),
     ),

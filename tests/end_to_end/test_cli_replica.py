@@ -92,14 +92,25 @@ def test_mistakes_are_told(shore: Shore) -> None:
     assert missing.code == 41
 
 
-def test_an_interrupted_probe_cleans_up(shore: Shore) -> None:
-    process = shore.start("replica", "probe", "alpha", "--progress", "--json")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "probe:listing" in line:
+@pytest.mark.parametrize("check", ["conditional-put", "listing", "speed"])
+def test_an_interrupted_probe_cleans_up(shore: Shore, check: str) -> None:
+    process = shore.start("replica", "probe", "alpha")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line == f"trying {check}\n":
             break
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert [path for path in (shore.root / "alpha").rglob("*") if path.is_file()] == []
+
+
+def test_what_a_probe_leaves_is_nothing_to_the_repository(shore: Shore) -> None:
+    shore.good("init")
+    shore.good("backup", "home")
+    shore.run("replica", "probe", "alpha", "--only", "objects", "--keep")
+
+    assert shore.good("verify", "--read-data").code == 0
+    assert shore.good("backup", "home").code == 0
+    assert shore.good("status").code == 0

@@ -7,6 +7,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
 import yaml
 
 import farshore
@@ -71,9 +72,10 @@ def test_every_module_in_the_tree_is_in_it(wheel: Path) -> None:
     assert tracked - names == set()
 
 
-def test_the_table_of_regions_is_in_it(wheel: Path) -> None:
+@pytest.mark.parametrize("table", ["farshore/placement/regions.csv", "farshore/ops/costing/prices.toml"])
+def test_the_tables_that_ship_are_in_it(wheel: Path, table: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        assert archive.read("farshore/placement/regions.csv") == (ROOT / "farshore/placement/regions.csv").read_bytes()
+        assert archive.read(table) == (ROOT / table).read_bytes()
 
 
 def test_every_module_imports_from_it(installed: Installed) -> None:

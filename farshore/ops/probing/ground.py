@@ -33,7 +33,7 @@ class Ground:
     connect: Connect
     prefix: str
     clock: Clock
-    second: dict[str, Any] | None = None
+    second: dict[str, Any] | None = field(default=None, repr=False)  # holds secrets
     may_erase: bool = True  # learned by the check of permissions: whether what is put here can be taken away again
     names: set[str] = field(default_factory=set)
     opened: list[Store] = field(default_factory=list)

@@ -112,10 +112,11 @@ def probe_store(
         with contextlib.suppress(StoreDenied):  # which the first check tells of
             next(iter(ground.store.list(ground.prefix)), None)
         try:
+            progress(Progress("probe", detail=PERMISSIONS))
             writes = _check_permissions(ground, role, findings)
             _run_checks(ground, only, findings, progress, writes=writes)
             if not only or SPEED in only:
-                progress(Progress(f"probe:{SPEED}"))
+                progress(Progress("probe", detail=SPEED))
                 figures = _measure(ground, findings, writes=writes)
         finally:
             left = tuple(sorted(ground.names)) if keep else ground.clean()
@@ -157,7 +158,7 @@ def _run_checks(
     for name, check in CHECKS.items():
         if only and name not in only:
             continue
-        progress(Progress(f"probe:{name}"))
+        progress(Progress("probe", detail=name))
         if not writes and name != CLOCK:
             findings.append(Finding(name, Verdict.SKIPPED, "needs to write, read and list"))
             continue

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, StoreConflict
+from farshore.errors import FarshoreError, StoreConflict, StoreUnavailable
 from farshore.stores.base import Store
 from farshore.stores.retrying import RetryingStore
 from farshore.stores.trials import HasTrials, Upload
@@ -50,6 +50,7 @@ class Writers:
         self._clock = clock
         self._pool = ThreadPoolExecutor(len(stores))
         self._go = threading.Event()
+        self._ready = threading.Barrier(len(stores) + 1)
         self._futures: list[Future[Outcome]] = []
 
     def warm(self, name: str) -> None:
@@ -62,13 +63,15 @@ class Writers:
 
     def begin(self, race: Race) -> None:
         """Bring every writer to the point where its next request makes the object."""
-        self._go = threading.Event()
-        ready = threading.Barrier(len(self._stores) + 1)
+        self._go.clear()
         self._futures = [
-            self._pool.submit(self._write, f"{self._tag}-{number}", store, race, ready)
+            self._pool.submit(self._write, f"{self._tag}-{number}", store, race)
             for number, store in enumerate(self._stores)
         ]
-        ready.wait(START_WAIT_S)
+        try:
+            self._ready.wait(START_WAIT_S)
+        except threading.BrokenBarrierError as error:
+            raise StoreUnavailable(f"the parts of a race took longer than {START_WAIT_S:.0f} s to send") from error
 
     def release(self) -> None:
         """Let all go at once."""
@@ -79,11 +82,12 @@ class Writers:
         return [future.result() for future in self._futures]
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, also in the middle of a race that was interrupted."""
+        self._ready.abort()
         self._go.set()
         self._pool.shutdown()
 
-    def _write(self, writer: str, store: Store, race: Race, ready: threading.Barrier) -> Outcome:
+    def _write(self, writer: str, store: Store, race: Race) -> Outcome:
         body = body_of(writer, race.size)
         upload: Upload | None = None
         error = ""
@@ -94,7 +98,7 @@ class Writers:
                     upload.send(body[start : start + race.part_bytes])
         except FarshoreError as failure:
             error = f"{failure.code}: {failure.message}"
-        ready.wait(START_WAIT_S)
+        self._ready.wait(START_WAIT_S)
         self._go.wait(START_WAIT_S)
         if error:
             return Outcome(writer, won=False, error=error)
