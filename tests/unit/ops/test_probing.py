@@ -213,11 +213,14 @@ def test_a_writer_that_may_delete_is_too_wide_and_a_maintainer_is_not(directory:
 def test_a_writer_that_may_not_delete_is_right_and_leaves_few_objects(directory: Store) -> None:
     refusing: Store = FaultyStore(directory, clock=CLOCK, plan=on("delete", DENY))
     result = probe_store(lambda _: refusing, only=("delete", "listing"), clock=CLOCK)
+    measured = probe_store(lambda _: refusing, only=("speed",), clock=CLOCK)
 
     assert finding(result, "may-delete").verdict is Verdict.OK
     assert finding(result, "delete").verdict is Verdict.SKIPPED
     assert "in pages of 10" in finding(result, "listing").detail
-    assert result.objects_left == len(list(directory.list())) == 17  # one of permissions, sixteen listed
+    assert result.objects_left == len(list(directory.list(result.prefix))) == 17  # of permissions one, sixteen listed
+    assert [one.samples for one in measured.figures] == [9, 9, 9, 9, 1, 1]
+    assert measured.objects_left == 11
 
 
 def test_a_maintainer_that_may_not_delete_is_warned_of(directory: Store) -> None:
