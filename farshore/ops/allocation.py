@@ -12,6 +12,7 @@ import gc
 import sys
 
 from farshore import limits
+from farshore.format.arrow_memory import use_system_memory
 
 # Parameters of malloc.h. The two thresholds, once set, also stop glibc from raising them as it goes.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -24,7 +25,7 @@ _GARBAGE_THRESHOLD = 20_000  # allocations that the youngest generation takes be
 
 
 def settle_allocation() -> None:
-    """Set up this process for long work. Safe to repeat; does nothing where the C library is not glibc."""
+    """Set up this process for long work. Safe to repeat; leaves a C library that is not glibc as it is."""
     if gc.isenabled():
         first, second, third = gc.get_threshold()
         gc.set_threshold(max(first, _GARBAGE_THRESHOLD), second, third)
@@ -32,3 +33,4 @@ def settle_allocation() -> None:
     if mallopt is not None:
         for parameter, value in _SETTINGS:
             mallopt(parameter, value)
+    use_system_memory()

@@ -57,7 +57,7 @@ class SealedPack:
     """A pack ready to leave: its id is the hash of its bytes."""
 
     pack_id: bytes
-    body: bytes
+    body: memoryview  # of pages of its own, which go back to the system when the last replica has it
     footer: bytes  # plain, for index fragments
 
 
@@ -198,13 +198,24 @@ class PackBuilder:
             ZERO_NONCE, footer, associated("footer", self._keys.repository_id, header)
         )
         parts = [header, *(segment.sealed for segment in self._segments), sealed_footer]
-        body = b"".join([*parts, layout.encode_tail(len(sealed_footer))])
-        if open_footer(self._keys, body[: layout.HEADER_BYTES], sealed_footer) != footer:
+        self._segments = []
+        body = _join_pages([*parts, layout.encode_tail(len(sealed_footer))])
+        if open_footer(self._keys, bytes(body[: layout.HEADER_BYTES]), sealed_footer) != footer:
             raise Bug("a sealed footer does not decode to its input", "Check this machine's memory, then run again.")
         layout.decode_footer(footer, len(body) - len(sealed_footer) - layout.TAIL_BYTES)
-        self._segments = []
         self._bytes = layout.HEADER_BYTES
         return SealedPack(blake3(body).digest(), body, footer)
+
+
+def _join_pages(parts: list[bytes]) -> memoryview:
+    """Return the parts end to end in pages of their own; each part is let go as soon as it is copied."""
+    body = make_pages(sum(len(part) for part in parts))
+    at = len(body)
+    while parts:
+        part = parts.pop()
+        body[at - len(part) : at] = part
+        at -= len(part)
+    return body
 
 
 def open_footer(keys: KeySet, header: bytes, sealed_footer: bytes) -> bytes:

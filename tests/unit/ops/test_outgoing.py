@@ -19,7 +19,7 @@ def sent(tmp_path: Path, *footers: int) -> list[str]:
     data_key = DataKey(b"k" * 16, b"s" * 32)
     outgoing = Outgoing(fanout=fanout, keys=KEYS, data_key=data_key, clock=clock, spool=tmp_path)
     for number, size in enumerate(footers):
-        outgoing.send_pack(SealedPack(number.to_bytes(32), b"pack", bytes(size)))
+        outgoing.send_pack(SealedPack(number.to_bytes(32), memoryview(b"pack"), bytes(size)))
     return [one.kind for one in outgoing.made]
 
 

@@ -88,5 +88,5 @@ def test_a_chunk_that_is_not_what_it_is_called_is_named_by_a_reader(engine: Engi
         chunks = ((blake3(b"one", key=keys.chunk_key).digest(), 0, 3), (blake3(b"two").digest(), 3, 3))
         builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=engine.clock)
         builder.add(seal_segment(PlainSegment(origin, number, b"onetwo", chunks), data_key, keys.repository_id))
-        name = plant(engine, builder.build().body)
+        name = plant(engine, bytes(builder.build().body))
     assert codes(engine) == {name: "undecodable"}
