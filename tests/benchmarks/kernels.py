@@ -90,17 +90,17 @@ def read_segments(path: Path, bytes_max: int) -> list[bytes]:
 
 
 def main() -> None:
-    """Print the costs on the image and on the tree."""
+    """Print the costs on the image and on the tree, or on what is named."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.kernels", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(".cache/bench"), help="where the bench keeps its data")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size of the data (default 1)")
     parser.add_argument("--mib", type=int, default=256, help="how much of each is measured (default 256)")
     parser.add_argument("--repeat", type=int, default=3, help="medians are taken over so many rounds (default 3)")
+    parser.add_argument("--path", type=Path, help="measure this file or directory instead")
     options = parser.parse_args()
-    data = make_data(options.work / "data", scale=options.scale, say=lambda text: print(text, file=sys.stderr))
+    paths = {options.path.name: options.path} if options.path else _bench_paths(options.work, options.scale)
     machine = describe_machine(options.work)
     print(f"{machine.processor}, {machine.kernel}, Python {machine.python}, {machine.date}; one thread, CPU time\n")
-    paths = {"image": data.image, "tree": data.directory("tree")}
     table: dict[str, list[str]] = {}
     for path in paths.values():
         for cost in costs(read_segments(path, options.mib * limits.MIB), options.repeat):
@@ -109,6 +109,11 @@ def main() -> None:
     print(f"| MB/s (stored share) | {' | '.join(paths)} |\n| --- |{' ---: |' * len(paths)}")
     for name, cells in table.items():
         print(f"| {name} | {' | '.join(cells)} |")
+
+
+def _bench_paths(work: Path, scale: float) -> dict[str, Path]:
+    data = make_data(work / "data", scale=scale, say=lambda text: print(text, file=sys.stderr))
+    return {"image": data.image, "tree": data.directory("tree")}
 
 
 if __name__ == "__main__":
