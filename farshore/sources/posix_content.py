@@ -18,10 +18,10 @@ from farshore.clock import Clock
 from farshore.errors import SourceChanged
 from farshore.handles import DirectoryHandles, Handle, open_unnoticed
 from farshore.model import Entry, EntryKind
+from farshore.sources import page_cache
 from farshore.sources.base import Data, Hole, Piece
 from farshore.sources.posix_metadata import FILE_FLAGS, MetadataReader, split_path
 
-_LARGE_BYTES = limits.READ_BYTES  # from here on the page cache is told what we are doing
 _BLOCK_BYTES = 512  # st_blocks counts these, whatever the file system's own blocks are
 _HOLE_BYTES_MIN = 4 * limits.KIB  # no file system keeps smaller holes: a file up to here is all data or all hole
 _NS = 1_000_000_000
@@ -162,15 +162,13 @@ class FileContent:
 
     def _read(self, start: int, end: int) -> Iterator[Data]:
         fd = self._fd
-        large = end - start >= _LARGE_BYTES
-        if large:
-            _advise(fd, start, end - start, "POSIX_FADV_SEQUENTIAL")
+        passing = page_cache.begin_reading(fd, start, end - start)
         while start < end:
             data = os.pread(fd, min(limits.READ_BYTES, end - start), start)
             if not data:
                 return
-            if large:  # a backup reads everything once: what others keep in the page cache is worth more
-                _advise(fd, start, len(data), "POSIX_FADV_DONTNEED")
+            if passing:
+                page_cache.drop(fd, start, len(data))
             start += len(data)
             self._bytes += len(data)
             yield Data(data)
@@ -201,8 +199,3 @@ def _seek(fd: int, at: int, whence: int, size: int) -> int:
         if error.errno in (errno.EINVAL, errno.ENOTSUP):  # the file system does not tell: all of it is data
             return at if whence == os.SEEK_DATA else size
         raise
-
-
-def _advise(fd: int, offset: int, length: int, advice: str) -> None:
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(fd, offset, length, getattr(os, advice))
