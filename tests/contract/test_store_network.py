@@ -328,9 +328,11 @@ def test_a_server_that_goes_and_comes_back_is_met_with_retries(kind: str, open_b
         place = PlaceUrl(url=server.url("bucket"), endpoint=server.address, credentials=server.credentials)
         bare = open_bare(kind, place)
         store = RetryingStore(bare, clock=SystemClock(), attempts_max=60, base_s=0.05, wait_s_max=1.0)
-        half = threading.Event()
+        half, gone = threading.Event(), threading.Event()
 
         def write(name: str) -> None:
+            if name > "object/060":  # a server that is asked to stop may serve everything else first
+                gone.wait(60)
             store.put(name, bodies[name])
             if name == "object/050":
                 half.set()
@@ -339,6 +341,7 @@ def test_a_server_that_goes_and_comes_back_is_met_with_retries(kind: str, open_b
             written = [threads.submit(write, name) for name in bodies]
             assert half.wait(60)
             getattr(server, how)()
+            gone.set()
             time.sleep(0.2)
             server.start()
             for future in written:
