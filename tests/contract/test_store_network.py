@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -318,9 +318,10 @@ def test_a_body_cut_short_is_unavailable(kind: str, open_bare: OpenStore) -> Non
 
 @pytest.mark.parametrize(("kind", "how"), [("s3", "kill"), ("gcs", "stop"), ("azure", "stop")])
 def test_a_server_that_goes_and_comes_back_is_met_with_retries(kind: str, open_bare: OpenStore, how: str) -> None:
-    """Azurite and the GCS server are stopped and not killed, which the services themselves would not need.
+    """Azurite and the GCS server are stopped between two writes, which the services themselves would not need.
 
-    Killed, Azurite may forget its newest blobs, and the GCS server may keep half an object that spoils listings.
+    Killed, Azurite may forget its newest blobs; in the middle of a write, the GCS server may keep half an object, which
+    spoils listings.
     """
     bodies = {f"object/{number:03}": bytes([number % 256]) * 20_000 for number in range(100)}
     with SERVERS[kind]() as server:
@@ -340,6 +341,8 @@ def test_a_server_that_goes_and_comes_back_is_met_with_retries(kind: str, open_b
         with ThreadPoolExecutor(4) as threads:
             written = [threads.submit(write, name) for name in bodies]
             assert half.wait(60)
+            if how == "stop":
+                wait(written[:61], timeout=60)
             getattr(server, how)()
             gone.set()
             time.sleep(0.2)
