@@ -18,7 +18,16 @@ CODEC_ZSTD = 1
 FAST_LEVEL = 1
 THOROUGH_LEVEL = 3
 
-_per_thread = threading.local()
+
+class _Contexts(threading.local):
+    """What one thread works with."""
+
+    def __init__(self) -> None:
+        self.compressors = {level: zstandard.ZstdCompressor(level=level) for level in (FAST_LEVEL, THOROUGH_LEVEL)}
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_own = _Contexts()
 
 
 def compress(
@@ -29,19 +38,10 @@ def compress(
     Args:
         thorough: Take three times as long to store less.
     """
-    packed = _compress(raw, FAST_LEVEL)
+    packed = _own.compressors[FAST_LEVEL].compress(raw)
     if thorough:
-        packed = min(packed, _compress(raw, THOROUGH_LEVEL), key=len)
+        packed = min(packed, _own.compressors[THOROUGH_LEVEL].compress(raw), key=len)
     return (CODEC_ZSTD, packed) if len(packed) < len(raw) else (CODEC_NONE, raw)
-
-
-def _compress(raw: bytes | bytearray | memoryview, level: int) -> bytes:
-    compressors: dict[int, zstandard.ZstdCompressor] | None = getattr(_per_thread, "compressors", None)
-    if compressors is None:
-        compressors = _per_thread.compressors = {}
-    if level not in compressors:
-        compressors[level] = zstandard.ZstdCompressor(level=level)
-    return compressors[level].compress(raw)
 
 
 def decompress(codec: int, stored: bytes, raw_length: int) -> bytes:
@@ -54,10 +54,8 @@ def decompress(codec: int, stored: bytes, raw_length: int) -> bytes:
         raw = stored
     elif codec == CODEC_ZSTD:
         try:
-            declared = zstandard.frame_content_size(stored)
-            if declared not in (raw_length, -1):
-                raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {raw_length}")
-            raw = _decompressor().decompress(stored, max_output_size=max(raw_length, 1))
+            _check_declared(stored, raw_length)
+            raw = _own.decompressor.decompress(stored, max_output_size=max(raw_length, 1))
         except zstandard.ZstdError as error:
             raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
     else:
@@ -78,10 +76,8 @@ def decompress_into(codec: int, stored: bytes | memoryview, raw: memoryview) -> 
         raise ObjectCorrupt(f"unknown codec {codec}")
     filled = 0
     try:
-        declared = zstandard.frame_content_size(stored)
-        if declared not in (len(raw), -1):
-            raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {len(raw)}")
-        with _decompressor().stream_reader(stored) as reader:
+        _check_declared(stored, len(raw))
+        with _own.decompressor.stream_reader(stored) as reader:
             while filled < len(raw) and (count := reader.readinto(raw[filled:])):
                 filled += count
             more = len(reader.read(1))
@@ -91,8 +87,7 @@ def decompress_into(codec: int, stored: bytes | memoryview, raw: memoryview) -> 
         raise ObjectCorrupt(f"a segment has not the {len(raw)} bytes that it should have")
 
 
-def _decompressor() -> zstandard.ZstdDecompressor:
-    decompressor: zstandard.ZstdDecompressor | None = getattr(_per_thread, "decompressor", None)
-    if decompressor is None:
-        decompressor = _per_thread.decompressor = zstandard.ZstdDecompressor()
-    return decompressor
+def _check_declared(stored: bytes | memoryview, raw_length: int) -> None:
+    declared = zstandard.frame_content_size(stored)
+    if declared not in (raw_length, -1):
+        raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {raw_length}")

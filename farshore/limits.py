@@ -54,7 +54,6 @@ STORE_CONNECTIONS = 16  # kept open to one replica: uploads, and the reads of re
 WINDOW_PACKS = 3  # packs a slow replica may lag before the others wait for it
 WINDOW_WAIT_S = 120.0  # how long the others wait before a laggard is left behind for this run
 MOSTLY_KNOWN_FACTOR = 8  # read for each new byte: reading then takes far longer than compressing twice
-IN_FLIGHT_BYTES = 32 * MIB  # plain bytes between reading and sealing
 CHANGED_FILE_ATTEMPTS = 3  # times a file that changes while read is read again
 SQLITE_BUSY_S = 30.0  # a database locked for longer by its application is not to be had now
 POSTGRES_SILENCE_S = 1800.0  # the first byte comes after a checkpoint, which may flush a large cache

@@ -101,6 +101,8 @@ class ContentReader:
             emit(chunk_id, data)
             tell(len(data))
             return FileRead(entry, blake3(data).digest(), [Extent(chunk_id, 0, len(data))], len(data))
+        pieces = chain(start, pieces)
+        del start  # or the first pieces of a large file would be held until its end
         whole = ContentHash()
         extents: list[Extent] = []
         cutter: ContentCutter | None = None
@@ -111,7 +113,7 @@ class ContentReader:
             emit(chunk_id, chunk)
             extents.append(Extent(chunk_id, 0, len(chunk)))
 
-        for piece in chain(start, pieces):
+        for piece in pieces:
             if isinstance(piece, Hole):
                 for chunk in cutter.finish() if cutter else ():
                     keep(chunk)
