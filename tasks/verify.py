@@ -10,7 +10,7 @@ from prefect.tasks import exponential_backoff
 from farshore.clock import SystemClock
 from farshore.model import VerifyResult
 from farshore.ops.opening import Need, open_repository
-from farshore.ops.verify import verify_repository
+from farshore.ops.verifying.verify import verify_repository
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS

@@ -46,7 +46,7 @@ def execute(invocation: Invocation) -> int:
     """Check, record the check, and report."""
     from farshore.model import UNREACHABLE
     from farshore.ops.opening import Need, open_repository
-    from farshore.ops.verify import verify_repository
+    from farshore.ops.verifying.verify import verify_repository
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())

@@ -24,7 +24,7 @@ from farshore.ops.initialize import initialize
 from farshore.ops.opening import Need, open_repository, open_source
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import resolve_snapshot
-from farshore.ops.verify import verify_repository
+from farshore.ops.verifying.verify import verify_repository
 from tests.benchmarks.image import PAGE_BYTES, changed_pages, image_blocks
 from tests.benchmarks.s3_server import CountingS3
 from tests.benchmarks.tree import installed_roots, make_tree

@@ -17,7 +17,7 @@ from farshore.ops.initialize import initialize
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import list_snapshots
-from farshore.ops.verify import verify_repository
+from farshore.ops.verifying.verify import verify_repository
 
 PASSPHRASE = "a passphrase for tests"
 REPLICAS = ("one", "two", "three")

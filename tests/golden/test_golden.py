@@ -38,7 +38,7 @@ from farshore.ops.catalog import iterate_rows
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import list_snapshots, resolve_snapshot
-from farshore.ops.verify import verify_repository
+from farshore.ops.verifying.verify import verify_repository
 from farshore.repository.repository import Repository
 from tests.golden.regenerate import (
     PASSPHRASE,

@@ -22,7 +22,7 @@ from farshore.ops.keys import generate_identity
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import list_snapshots
-from farshore.ops.verify import verify_repository
+from farshore.ops.verifying.verify import verify_repository
 from farshore.repository.repository import Repository
 from farshore.sources.base import Source
 from farshore.stores.base import Store

@@ -1,0 +1,44 @@
+"""What one replica showed in a verify: its listing, its commit records, and what was found damaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from farshore.errors import Corrupt, FarshoreError, NotFound
+from farshore.format.records import Commit, Needs
+from farshore.model import DamagedObject
+from farshore.repository.repository import Replica
+
+
+@dataclass
+class ReplicaCheck:
+    """What one replica showed. Filled by one thread."""
+
+    replica: Replica
+    sizes: dict[str, int] = field(default_factory=dict)
+    commits: list[Commit] = field(default_factory=list)
+    needs: dict[str, Needs] = field(default_factory=dict)
+    damaged: dict[str, DamagedObject] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # a full page map is named by the snapshots of many nights
+    objects: int = 0
+    bytes_read: int = 0
+    error: FarshoreError | None = None
+
+    def blame(self, name: str, code: str, detail: str, snapshot: str = "") -> None:
+        """Note a damaged object; a second finding adds the snapshot it touches."""
+        found = self.damaged.get(name) or DamagedObject(self.replica.name, name, code, detail)
+        if snapshot and snapshot not in found.snapshots:
+            found = replace(found, snapshots=(*found.snapshots, snapshot))
+        self.damaged[name] = found
+
+    def read(self, name: str, *touched: str, part: tuple[int, int | None] = (0, None)) -> bytes | None:
+        """Return an object's bytes, or a part of them; None where it is missing or damaged, which is then noted."""
+        try:
+            data = self.replica.store.get(name, *part)
+        except (NotFound, Corrupt) as error:
+            code = "missing" if isinstance(error, NotFound) else "altered"
+            for snapshot in touched or ("",):
+                self.blame(name, code, str(error), snapshot)
+            return None
+        self.bytes_read += len(data)
+        return data

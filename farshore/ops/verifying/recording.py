@@ -1,0 +1,64 @@
+"""The audit rows of a verify: one of the run, one of each replica, one of each damaged object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from farshore import limits
+from farshore.audit.rows import AuditRow, CheckRow
+from farshore.model import UNREACHABLE, DamagedObject, VerifyResult
+from farshore.ops import auditing
+from farshore.ops.verifying.findings import ReplicaCheck
+from farshore.repository.repository import Repository
+
+
+def record_verify(
+    repository: Repository, result: VerifyResult, checks: Sequence[ReplicaCheck], engine: str, flow_run_id: str
+) -> None:
+    """Write the rows of a verify to every replica that can be reached; without the keys to sign them, none."""
+    state = "completed" if result.clean else "completed-with-warnings"
+    rows: list[AuditRow] = [
+        auditing.run_row(
+            run_id=result.run_id, engine=engine, operation="verify", started_utc=result.started_utc,
+            finished_utc=result.finished_utc, state=state, flow_run_id=flow_run_id,
+        )
+    ]  # fmt: skip
+    seen = {check.replica.name: check for check in checks}
+    for name in result.replicas:
+        check = seen.get(name)
+        bad = [one for one in result.damaged if one.replica == name]
+        shared: dict[str, Any] = {
+            "run_id": result.run_id, "engine": engine, "check_id": result.run_id, "replica": name,
+            "started_utc": result.started_utc, "finished_utc": result.finished_utc,
+        }  # fmt: skip
+        rows.append(
+            CheckRow(
+                state=_state(bad),
+                snapshot_ids=_snapshots_of(check) if check else (),
+                objects_checked=check.objects if check else 0,
+                damaged=len(bad),
+                bytes_read=check.bytes_read if check else 0,
+                read_data_percent=result.read_data_percent,
+                **shared,
+            )
+        )
+        for one in bad:
+            paths = tuple(path.decode("utf-8", "backslashreplace") for path in one.paths)
+            rows.append(
+                CheckRow(
+                    object=one.name, state=one.code, detail=one.detail, snapshot_ids=one.snapshots,
+                    paths_total=one.paths_total, paths=paths, **shared,
+                )
+            )  # fmt: skip
+    auditing.record(repository, result.run_id, rows)
+
+
+def _state(bad: Sequence[DamagedObject]) -> str:
+    if not bad:
+        return "ok"
+    return UNREACHABLE if all(one.code == UNREACHABLE for one in bad) else "damaged"
+
+
+def _snapshots_of(check: ReplicaCheck) -> tuple[str, ...]:
+    return tuple(commit.snapshot for commit in check.commits[: limits.PROBLEMS_KEPT_MAX])

@@ -1,0 +1,60 @@
+"""Check what the snapshots of a replica need: their own objects by hash, packs and keys by the listing."""
+
+from __future__ import annotations
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.errors import Corrupt, NotFound, Unsupported
+from farshore.format import names
+from farshore.format.records import Commit
+from farshore.ops.verifying.findings import ReplicaCheck
+from farshore.repository.holdings import read_needs
+from farshore.repository.repository import Repository
+
+_PIECE_BYTES = 16 * limits.MIB
+
+
+def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit) -> None:
+    """Hash the snapshot's own objects, read what it needs, and look for that in the listing."""
+    for ref in commit.objects.values():
+        size = check.sizes.get(ref.name)
+        if size is None:
+            check.blame(ref.name, "missing", "it is not listed", commit.snapshot)
+        elif size != ref.bytes:
+            check.blame(ref.name, "truncated", f"it has {size} bytes, not {ref.bytes}", commit.snapshot)
+        else:
+            digest = check.digests.get(ref.name) or _hash(check, ref.name, size, commit.snapshot)
+            if digest is not None:
+                check.digests[ref.name] = digest
+            if digest is not None and digest != ref.blake3:
+                check.blame(ref.name, "altered", "its bytes are not those that were committed", commit.snapshot)
+    try:
+        needs = read_needs(repository, check.replica, commit)
+    except (Corrupt, NotFound, Unsupported):
+        return  # told above
+    check.needs[commit.snapshot] = needs
+    for pack_id, size in needs.packs:
+        name = names.pack(pack_id)
+        held = check.sizes.get(name)
+        if held is None:
+            check.blame(name, "missing", "it is not listed", commit.snapshot)
+        elif held != size:
+            check.blame(name, "truncated", f"it has {held} bytes, not {size}", commit.snapshot)
+    recipient = repository.writing_keys().recipient_id.hex()
+    for key_id in needs.data_keys:
+        name = names.data_key(key_id, recipient)
+        if name not in check.sizes:
+            check.blame(name, "missing", "it is not listed", commit.snapshot)
+
+
+def _hash(check: ReplicaCheck, name: str, size: int, snapshot: str) -> str | None:
+    """Hash an object in pieces: a manifest of millions of entries is larger than all else in memory."""
+    digest = blake3()
+    for start in range(0, size, _PIECE_BYTES):
+        part = (start, min(_PIECE_BYTES, size - start)) if size > _PIECE_BYTES else (0, None)
+        data = check.read(name, snapshot, part=part)
+        if data is None:
+            return None
+        digest.update(data)
+    return digest.hexdigest()

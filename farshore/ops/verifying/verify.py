@@ -1,0 +1,118 @@
+"""Verify replicas: everything a listed snapshot needs is there, sound, and (read-data) hashes to its name.
+
+Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. Of
+what is read, everything is opened that the keys at hand open. What a damaged object touches is answered from the
+snapshots' needs, and from their manifests where a reader's keys are at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from farshore.clock import Clock
+from farshore.errors import FarshoreError, ObjectNotFound
+from farshore.format import names
+from farshore.model import UNREACHABLE, DamagedObject, ProgressCallback, VerifyResult, no_progress
+from farshore.ops.allocation import settle_allocation
+from farshore.ops.base_snapshot import read_data_key
+from farshore.ops.impact import paths_touched
+from farshore.ops.pack_proof import PackProof
+from farshore.ops.verifying.findings import ReplicaCheck
+from farshore.ops.verifying.packs import check_packs
+from farshore.ops.verifying.recording import record_verify
+from farshore.ops.verifying.small_objects import check_audit, check_fragments, check_keys, check_slots
+from farshore.ops.verifying.snapshots import check_snapshot
+from farshore.repository.commits import list_commit_names, read_commits
+from farshore.repository.keys import DataKey
+from farshore.repository.repository import Replica, Repository
+
+
+def verify_repository(
+    repository: Repository,
+    *,
+    replica: str | None = None,
+    read_data_percent: float = 0.0,
+    engine: str = "cli",
+    flow_run_id: str = "",
+    progress: ProgressCallback = no_progress,
+    clock: Clock,
+) -> VerifyResult:
+    """Check one replica, or all; write the findings as audit rows; return them. Damage is a result, not an error.
+
+    Args:
+        read_data_percent: Share of the packs to read whole and hash; 100 reads all.
+
+    Raises:
+        StoreUnavailable, StoreDenied: A replica that was asked for cannot be listed: unknown is not clean.
+    """
+    settle_allocation()
+    keys = repository.writing_keys()
+    started_utc = clock.now_utc()
+    run_id = clock.random_bytes(16).hex()
+    chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
+    proof = PackProof(keys=keys, data_key=lambda key_id: _data_key(repository, chosen, key_id))
+    checks = [_check_replica(repository, one, proof, read_data_percent, progress, run_id) for one in chosen]
+    away = {} if replica else repository.unreachable
+    snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
+    damaged = [_absent(name, error, snapshots) for name, error in away.items()]
+    for check in checks:
+        found = list(check.damaged.values())
+        if keys.private_key:
+            found = paths_touched(repository, check.commits, check.needs, found)
+        damaged += found
+    result = VerifyResult(
+        run_id=run_id,
+        replicas=tuple(name for name in repository.configured if replica in (None, name)),
+        started_utc=started_utc,
+        finished_utc=clock.now_utc(),
+        snapshots=len(snapshots),
+        objects=sum(check.objects for check in checks),
+        bytes_read=sum(check.bytes_read for check in checks),
+        read_data_percent=read_data_percent,
+        damaged=tuple(damaged),
+    )
+    record_verify(repository, result, checks, engine, flow_run_id)
+    return replace(result, requests=repository.take_requests())
+
+
+def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> DamagedObject:
+    """Return the finding for a replica that could not be opened at all: what cannot be seen is not sound.
+
+    Trouble that passes is told as `unreachable`, which is no damage that a later check would have to disprove. It
+    touches every snapshot that the other replicas list, because this copy of each may be gone.
+    """
+    code = UNREACHABLE if error.retryable else "missing"
+    return DamagedObject(name, names.HEADER, code, f"the replica cannot be opened: {error}", snapshots)
+
+
+def _check_replica(
+    repository: Repository, replica: Replica, proof: PackProof, percent: float, progress: ProgressCallback, run_id: str
+) -> ReplicaCheck:
+    check = ReplicaCheck(replica)
+    for info in replica.store.list():
+        check.sizes[info.name] = info.size
+    listed = list_commit_names(replica)
+    check.commits, bad = read_commits(repository, replica, listed, cached=False)
+    for name, error in bad.items():
+        parsed = names.parse_snapshot_object(name)
+        check.blame(name, "undecodable", str(error), parsed.snapshot_id if parsed else "")
+    check_slots(check)
+    for commit in check.commits:
+        check_snapshot(repository, check, commit)
+    check_keys(repository, check)
+    check_fragments(repository, check)
+    check_packs(check, proof, percent, progress, run_id)
+    check_audit(repository, check)
+    check.objects = len(check.sizes)
+    return check
+
+
+def _data_key(repository: Repository, replicas: Sequence[Replica], key_id: str) -> DataKey:
+    last: FarshoreError = ObjectNotFound(f"no replica holds data key {key_id}")
+    for replica in replicas:
+        try:
+            return read_data_key(repository, replica, key_id)
+        except FarshoreError as error:
+            last = error
+    raise last
