@@ -30,6 +30,7 @@ SMALL_OBJECT_BYTES_MAX = 16 * MIB  # header, slots, commits, leases: anything la
 MULTIPART_BYTES_MIN = 64 * MIB  # objects above this are sent in parts
 MULTIPART_PART_BYTES = 32 * MIB  # S3 allows 10,000 parts of at least 5 MiB: objects up to 312 GiB
 COMPARE_BYTES_MAX = 1 * MIB  # a name that is taken: up to here bytes are compared, above it the provider's checksum
+MEND_READ_BYTES = 16 * MIB  # of an object read to its end to prove it damaged or good: most are packs, one request
 LIST_PAGE_OBJECTS = 1000  # what S3 gives at most; the others follow, so a page is one request everywhere
 MANIFEST_ROWS_PER_GROUP = 16 * 1024  # a row group in memory is about 8 MB
 FRAGMENT_FOOTERS_BYTES = 8 * MIB  # a fragment ends here too: of tiny files those of 64 packs would be near a gigabyte

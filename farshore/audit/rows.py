@@ -21,7 +21,7 @@ class ReplicaPart:
     """What one replica did in one run: an element of `RunRow.replicas`."""
 
     replica: str
-    state: str  # committed | created | read | checked | failed
+    state: str  # committed | created | read | checked | level | behind | retired | failed
     bytes_sent: int = 0
     objects_sent: int = 0
     requests: int = 0
@@ -35,7 +35,7 @@ class RunRow:
 
     run_id: str
     engine: str = "cli"  # cli | prefect
-    operation: str  # init | backup | restore | verify
+    operation: str  # init | backup | restore | verify | heal | retire
     state: str  # completed | completed-with-warnings | failed
     started_utc: datetime
     finished_utc: datetime
@@ -219,7 +219,27 @@ class RestoreRow:
         return (self.finished_utc - self.started_utc).total_seconds()
 
 
-AuditRow = RunRow | SnapshotRow | ObjectRow | CopyRow | LineageRow | CheckRow | RestoreRow
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairRow:
+    """One object that was found missing or wrong at one replica, and what came of it: table `repairs`."""
+
+    run_id: str
+    engine: str = "cli"
+    replica: str
+    object: str
+    found: str  # missing | truncated | altered | foreign
+    action: str  # copied | replaced | refused | removed | left
+    source_replica: str = ""  # that the good copy came from
+    method: str = ""  # put | provider-copy
+    bytes: int = 0  # put; 0 where nothing was
+    blake3: str = ""  # of the good copy
+    blake3_found: str = ""  # of the damaged bytes that were read
+    snapshot_ids: tuple[str, ...] = ()  # that the object touches, as far as the keys at hand tell
+    detail: str = ""
+    error_code: str = ""
+
+
+AuditRow = RunRow | SnapshotRow | ObjectRow | CopyRow | LineageRow | CheckRow | RestoreRow | RepairRow
 
 TABLE_OF_ROW: dict[type[AuditRow], str] = {
     RunRow: "runs",
@@ -229,6 +249,7 @@ TABLE_OF_ROW: dict[type[AuditRow], str] = {
     LineageRow: "lineage",
     CheckRow: "checks",
     RestoreRow: "restores",
+    RepairRow: "repairs",
 }
 
 

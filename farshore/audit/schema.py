@@ -96,7 +96,7 @@ def _table(name: str, description: str, *columns: Column) -> TableSchema:
 _RUNS = _table(
     "runs",
     "One row per run of one operation, whether it ended well or not.",
-    Column("operation", Kind.TEXT, "`init`, `backup`, `restore` or `verify`."),
+    Column("operation", Kind.TEXT, "`init`, `backup`, `restore`, `verify`, `heal` or `retire`."),
     Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
     Column("started_utc", Kind.TIMESTAMP, "When the run started."),
     Column("finished_utc", Kind.TIMESTAMP, "When the run ended."),
@@ -120,8 +120,8 @@ _RUNS = _table(
     Column(
         "replicas",
         _PARTS,
-        "What each replica did. `state`: `committed`, `created`, `read`, `checked` or `failed`; `requests` counts all "
-        "requests to it; `error_code` and `error` are empty unless it failed.",
+        "What each replica did. `state`: `committed`, `created`, `read`, `checked`, `level`, `behind`, `retired` or "
+        "`failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.",
     ),
 )
 
@@ -231,6 +231,28 @@ _RESTORES = _table(
     Column("problems", Kind.INT64, "Entries that a person should look at."),
 )
 
+_REPAIRS = _table(
+    "repairs",
+    "One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.",
+    Column("replica", Kind.TEXT, "Name of the replica in the configuration."),
+    Column("object", Kind.TEXT, "Name of the object in the repository."),
+    Column("found", Kind.TEXT, "`missing`, `truncated`, `altered` or `foreign`."),
+    Column(
+        "action",
+        Kind.TEXT,
+        "`copied` (it was missing and is there now), `replaced` (the damaged one was removed and a good copy put), "
+        "`refused` (it may not be removed), `removed` (removed, and the put failed), `left` (nothing was done).",
+    ),
+    Column("source_replica", Kind.TEXT, "Replica that the good copy came from.", nullable=True),
+    Column("method", Kind.TEXT, "`put`, or `provider-copy` where the service copied it by itself.", nullable=True),
+    Column("bytes", Kind.INT64, "Bytes put; 0 where nothing was."),
+    Column("blake3", Kind.TEXT, "BLAKE3-256 of the good copy, 64 hex digits.", nullable=True),
+    Column("blake3_found", Kind.TEXT, "BLAKE3-256 of the damaged bytes that were read, 64 hex digits.", nullable=True),
+    Column("snapshot_ids", _TEXTS, "Snapshots that the object touches, as far as the keys at hand tell."),
+    Column("detail", Kind.TEXT, "What was found, or why it was left.", nullable=True),
+    Column("error_code", Kind.TEXT, "Code of docs/errors.md where it could not be mended.", nullable=True),
+)
+
 TABLES: dict[str, TableSchema] = {
-    table.name: table for table in (_RUNS, _SNAPSHOTS, _OBJECTS, _COPIES, _LINEAGE, _CHECKS, _RESTORES)
+    table.name: table for table in (_RUNS, _SNAPSHOTS, _OBJECTS, _COPIES, _LINEAGE, _CHECKS, _RESTORES, _REPAIRS)
 }

@@ -102,6 +102,17 @@ FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object
 """,
     ),
+    "repairs_open": View(
+        "What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.",
+        ("repairs",),
+        """
+SELECT replica, object, found, action, detail, error_code, snapshot_ids, recorded_utc, run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, object ORDER BY recorded_utc DESC) AS occurrence FROM repairs
+) AS counted
+WHERE occurrence = 1 AND found <> 'foreign' AND action IN ('refused', 'removed', 'left')
+""",
+    ),
 }
 
 

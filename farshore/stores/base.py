@@ -122,7 +122,7 @@ class Store(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Delete one object; do nothing if it is not there. Called by prune alone, never on the backup path."""
+        """Delete one object; do nothing if it is not there. Called by prune and mending, never on the backup path."""
         ...
 
     def now_utc(self) -> datetime:

@@ -8,7 +8,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS runs (
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
   `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
-  `operation` string COMMENT '`init`, `backup`, `restore` or `verify`.',
+  `operation` string COMMENT '`init`, `backup`, `restore`, `verify`, `heal` or `retire`.',
   `state` string COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   `started_utc` timestamp COMMENT 'When the run started.',
   `finished_utc` timestamp COMMENT 'When the run ended.',
@@ -24,7 +24,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS runs (
   `problems` bigint COMMENT 'Entries that a person should look at.',
   `host` string COMMENT 'Name of the machine that ran it.',
   `version` string COMMENT 'Version of Farshore that ran it.',
-  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `created`, `read`, `checked` or `failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.'
+  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.'
 )
 COMMENT 'One row per run of one operation, whether it ended well or not.'
 PARTITIONED BY (`date` date)
@@ -230,6 +230,38 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://BUCKET/PREFIX/audit/restores/date=${date}'
 );
 
+-- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
+CREATE EXTERNAL TABLE IF NOT EXISTS repairs (
+  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `replica` string COMMENT 'Name of the replica in the configuration.',
+  `object` string COMMENT 'Name of the object in the repository.',
+  `found` string COMMENT '`missing`, `truncated`, `altered` or `foreign`.',
+  `action` string COMMENT '`copied` (it was missing and is there now), `replaced` (the damaged one was removed and a good copy put), `refused` (it may not be removed), `removed` (removed, and the put failed), `left` (nothing was done).',
+  `source_replica` string COMMENT 'Replica that the good copy came from.',
+  `method` string COMMENT '`put`, or `provider-copy` where the service copied it by itself.',
+  `bytes` bigint COMMENT 'Bytes put; 0 where nothing was.',
+  `blake3` string COMMENT 'BLAKE3-256 of the good copy, 64 hex digits.',
+  `blake3_found` string COMMENT 'BLAKE3-256 of the damaged bytes that were read, 64 hex digits.',
+  `snapshot_ids` array<string> COMMENT 'Snapshots that the object touches, as far as the keys at hand tell.',
+  `detail` string COMMENT 'What was found, or why it was left.',
+  `error_code` string COMMENT 'Code of docs/errors.md where it could not be mended.'
+)
+COMMENT 'One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/repairs/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/repairs/date=${date}'
+);
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
@@ -288,3 +320,11 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object;
+
+-- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
+CREATE OR REPLACE VIEW repairs_open AS
+SELECT replica, object, found, action, detail, error_code, snapshot_ids, recorded_utc, run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, object ORDER BY recorded_utc DESC) AS occurrence FROM repairs
+) AS counted
+WHERE occurrence = 1 AND found <> 'foreign' AND action IN ('refused', 'removed', 'left');

@@ -78,6 +78,17 @@ OPTIONS (
   uris = ['gs://BUCKET/PREFIX/audit/restores/*']
 );
 
+-- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.repairs
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/repairs',
+  uris = ['gs://BUCKET/PREFIX/audit/repairs/*']
+);
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW DATASET.snapshots_once AS
 SELECT * FROM (
@@ -136,3 +147,11 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM DATASET.checks WHERE object IS NOT NULL) AS found
 LEFT JOIN DATASET.object_impact AS impact ON impact.object = found.object;
+
+-- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
+CREATE OR REPLACE VIEW DATASET.repairs_open AS
+SELECT replica, object, found, action, detail, error_code, snapshot_ids, recorded_utc, run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, object ORDER BY recorded_utc DESC) AS occurrence FROM DATASET.repairs
+) AS counted
+WHERE occurrence = 1 AND found <> 'foreign' AND action IN ('refused', 'removed', 'left');

@@ -37,6 +37,11 @@ CREATE OR REPLACE VIEW restores AS
 SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/restores/date=*/*.parquet',
     union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
 
+-- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
+CREATE OR REPLACE VIEW repairs AS
+SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/repairs/date=*/*.parquet',
+    union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
@@ -95,3 +100,11 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object;
+
+-- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
+CREATE OR REPLACE VIEW repairs_open AS
+SELECT replica, object, found, action, detail, error_code, snapshot_ids, recorded_utc, run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, object ORDER BY recorded_utc DESC) AS occurrence FROM repairs
+) AS counted
+WHERE occurrence = 1 AND found <> 'foreign' AND action IN ('refused', 'removed', 'left');

@@ -29,6 +29,10 @@ USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/checks', mergeSchema 'tru
 CREATE OR REPLACE TEMPORARY VIEW restores
 USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/restores', mergeSchema 'true');
 
+-- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
+CREATE OR REPLACE TEMPORARY VIEW repairs
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/repairs', mergeSchema 'true');
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE TEMPORARY VIEW snapshots_once AS
 SELECT * FROM (
@@ -87,3 +91,11 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object;
+
+-- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
+CREATE OR REPLACE TEMPORARY VIEW repairs_open AS
+SELECT replica, object, found, action, detail, error_code, snapshot_ids, recorded_utc, run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, object ORDER BY recorded_utc DESC) AS occurrence FROM repairs
+) AS counted
+WHERE occurrence = 1 AND found <> 'foreign' AND action IN ('refused', 'removed', 'left');

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS runs (
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
-  operation varchar COMMENT '`init`, `backup`, `restore` or `verify`.',
+  operation varchar COMMENT '`init`, `backup`, `restore`, `verify`, `heal` or `retire`.',
   state varchar COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   started_utc timestamp(6) COMMENT 'When the run started.',
   finished_utc timestamp(6) COMMENT 'When the run ended.',
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS runs (
   problems bigint COMMENT 'Entries that a person should look at.',
   host varchar COMMENT 'Name of the machine that ran it.',
   version varchar COMMENT 'Version of Farshore that ran it.',
-  replicas array(row(replica varchar, state varchar, bytes_sent bigint, objects_sent bigint, requests bigint, error_code varchar, error varchar)) COMMENT 'What each replica did. `state`: `committed`, `created`, `read`, `checked` or `failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.',
+  replicas array(row(replica varchar, state varchar, bytes_sent bigint, objects_sent bigint, requests bigint, error_code varchar, error varchar)) COMMENT 'What each replica did. `state`: `committed`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.',
   date date
 )
 COMMENT 'One row per run of one operation, whether it ended well or not.'
@@ -181,6 +181,31 @@ COMMENT 'One row per restore.'
 WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/restores', partitioned_by = ARRAY['date']);
 CALL system.sync_partition_metadata('SCHEMA', 'restores', 'ADD');
 
+-- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
+CREATE TABLE IF NOT EXISTS repairs (
+  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  repository_id varchar COMMENT 'The repository, 32 hex digits.',
+  run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
+  recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
+  replica varchar COMMENT 'Name of the replica in the configuration.',
+  object varchar COMMENT 'Name of the object in the repository.',
+  found varchar COMMENT '`missing`, `truncated`, `altered` or `foreign`.',
+  action varchar COMMENT '`copied` (it was missing and is there now), `replaced` (the damaged one was removed and a good copy put), `refused` (it may not be removed), `removed` (removed, and the put failed), `left` (nothing was done).',
+  source_replica varchar COMMENT 'Replica that the good copy came from.',
+  method varchar COMMENT '`put`, or `provider-copy` where the service copied it by itself.',
+  bytes bigint COMMENT 'Bytes put; 0 where nothing was.',
+  blake3 varchar COMMENT 'BLAKE3-256 of the good copy, 64 hex digits.',
+  blake3_found varchar COMMENT 'BLAKE3-256 of the damaged bytes that were read, 64 hex digits.',
+  snapshot_ids array(varchar) COMMENT 'Snapshots that the object touches, as far as the keys at hand tell.',
+  detail varchar COMMENT 'What was found, or why it was left.',
+  error_code varchar COMMENT 'Code of docs/errors.md where it could not be mended.',
+  date date
+)
+COMMENT 'One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.'
+WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/repairs', partitioned_by = ARRAY['date']);
+CALL system.sync_partition_metadata('SCHEMA', 'repairs', 'ADD');
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
@@ -239,3 +264,11 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object;
+
+-- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
+CREATE OR REPLACE VIEW repairs_open AS
+SELECT replica, object, found, action, detail, error_code, snapshot_ids, recorded_utc, run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, object ORDER BY recorded_utc DESC) AS occurrence FROM repairs
+) AS counted
+WHERE occurrence = 1 AND found <> 'foreign' AND action IN ('refused', 'removed', 'left');

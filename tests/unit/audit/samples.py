@@ -11,6 +11,7 @@ from farshore.audit.rows import (
     CopyRow,
     LineageRow,
     ObjectRow,
+    RepairRow,
     ReplicaPart,
     RestoreRow,
     RunRow,
@@ -39,6 +40,18 @@ def repository_rows() -> Iterator[AuditRow]:
             yield from _backup(clock, number, source, source_id, snapshot_id, before[source], new, needed[source])
             before[source] = snapshot_id
     yield from _check(clock, needed["shop"][0])
+    for number, (found, action) in enumerate((("altered", "refused"), ("altered", "replaced"), ("missing", "left"))):
+        yield RepairRow(
+            run_id=f"heal-{number}",
+            replica="vault",
+            object=needed["shop"][number],
+            found=found,
+            action=action,
+            source_replica="iowa" if action == "replaced" else "",
+            method="put" if action == "replaced" else "",
+            bytes=1000 if action == "replaced" else 0,
+            snapshot_ids=("s1", "s2"),
+        )
     yield RestoreRow(
         run_id="restore-1",
         engine="prefect",

@@ -122,6 +122,8 @@ def test_views_answer_what_everybody_asks(ask: Ask) -> None:
     assert per_day[0] == (date(2026, 11, 20), "home", 3, 9000)
     touched = ask("SELECT count(*), min(source), max(source), min(replica) FROM damage_impact").rows
     assert touched == [(BACKUPS, "shop", "shop", "vault")]
+    open_repairs = ask("SELECT replica, found, action, snapshot_ids FROM repairs_open ORDER BY found").rows
+    assert open_repairs == [("vault", "altered", "refused", ["s1", "s2"]), ("vault", "missing", "left", ["s1", "s2"])]
 
 
 def test_views_count_a_row_once_that_was_written_twice(ask: Ask, shelf: Shelf, tmp_path: Path) -> None:

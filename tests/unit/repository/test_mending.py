@@ -1,0 +1,176 @@
+"""What may be removed to be mended, and what not: decision 0008."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from farshore import limits
+from farshore.clock import FixedClock
+from farshore.errors import ObjectCorrupt, StateUnknown, StoreUnavailable
+from farshore.repository.mending import Action, Found, mend
+from farshore.repository.repository import Replica
+from farshore.stores.faulty import (
+    CORRUPT,
+    DENY,
+    FAIL,
+    FULL,
+    LOSE_REPLY,
+    TRUNCATE,
+    VANISH,
+    Fault,
+    FaultyStore,
+    Plan,
+    no_faults,
+    queued,
+)
+from farshore.stores.memory import MemoryStore
+from farshore.stores.metered import MeteredStore
+
+NAME = "packs/aa/one"
+GOOD = random.Random(1).randbytes(100_000)
+DIGEST = blake3(GOOD).hexdigest()
+
+
+class Place:
+    """One replica in memory, with the faults of a plan, and every call that was made."""
+
+    def __init__(self, there: bytes | None) -> None:
+        self.clock = FixedClock()
+        self.bare = MemoryStore(clock=self.clock)
+        if there is not None:
+            self.bare.put(NAME, there)
+        self.store = FaultyStore(self.bare, clock=self.clock)
+
+    def replica(self, plan: Plan | None = None) -> Replica:
+        if plan is not None:
+            self.store = FaultyStore(self.bare, clock=self.clock, plan=plan)
+        return Replica("vault", "", self.bare.url, self.store, MeteredStore(self.store))
+
+    @property
+    def verbs(self) -> list[str]:
+        return [call.verb for call in self.store.calls]
+
+
+def test_a_sound_object_is_left_alone() -> None:
+    place = Place(GOOD)
+    mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
+    assert (mended.found, mended.action, mended.whole) == (Found.SOUND, Action.NONE, True)
+    assert not {"put", "delete"} & set(place.verbs)
+
+
+def test_a_missing_object_is_put_and_nothing_is_removed() -> None:
+    place = Place(None)
+    mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
+    assert (mended.found, mended.action, mended.bytes) == (Found.MISSING, Action.COPIED, len(GOOD))
+    assert place.bare.get(NAME) == GOOD
+    assert "delete" not in place.verbs
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda data: data[:-1], Found.TRUNCATED),
+        (lambda data: data[:0], Found.TRUNCATED),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), Found.ALTERED),
+        (lambda data: data + b"!", Found.ALTERED),
+    ],
+    ids=["shorter", "empty", "one bit", "longer"],
+)
+def test_a_damaged_object_is_replaced_by_a_good_one(damage: Callable[[bytes], bytes], found: Found) -> None:
+    place = Place(damage(GOOD))
+    mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
+    assert (mended.found, mended.action, mended.whole) == (found, Action.REPLACED, True)
+    assert mended.blake3_found == blake3(damage(GOOD)).hexdigest()
+    assert place.bare.get(NAME) == GOOD
+    assert mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST).action is Action.NONE
+
+
+def test_a_body_may_be_a_file(tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(GOOD)
+    place = Place(GOOD[:-1])
+    assert mend(place.replica(), NAME, body, blake3_hex=DIGEST).action is Action.REPLACED
+    assert place.bare.get(NAME) == GOOD
+
+
+def test_nothing_is_asked_of_the_replica_when_the_good_copy_is_not_good() -> None:
+    place = Place(GOOD[:-1])
+    with pytest.raises(ObjectCorrupt):
+        mend(place.replica(), NAME, GOOD[1:], blake3_hex=DIGEST)
+    assert place.verbs == []
+
+
+def test_a_damaged_object_that_may_not_be_removed_is_left() -> None:
+    place = Place(GOOD[:-1])
+    mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST, remove=False)
+    assert (mended.found, mended.action, mended.whole) == (Found.TRUNCATED, Action.LEFT, False)
+    assert "delete" not in place.verbs
+
+
+def test_a_replica_that_refuses_the_removal_keeps_what_it_has() -> None:
+    place = Place(GOOD[:-1])
+    mended = mend(place.replica(queued({"delete": [DENY]})), NAME, GOOD, blake3_hex=DIGEST)
+    assert (mended.action, mended.error and mended.error.code) == (Action.REFUSED, "store-denied")
+    assert place.bare.get(NAME) == GOOD[:-1]
+
+
+@pytest.mark.parametrize("lie", [CORRUPT, TRUNCATE, FAIL], ids=lambda fault: fault.kind)
+@pytest.mark.parametrize("which", [0, 1], ids=["first read", "second read"])
+def test_a_read_that_lies_or_fails_removes_nothing(lie: Fault, which: int) -> None:
+    """The object is good; one of the two reads is not."""
+    place = Place(GOOD)
+    reads: list[Fault | None] = [None, None]
+    reads[which] = lie
+    plan = queued({"get": reads})
+    try:
+        mended = mend(place.replica(plan), NAME, GOOD, blake3_hex=DIGEST)
+    except StoreUnavailable:
+        pass
+    else:
+        assert mended.action is Action.NONE
+    assert "delete" not in place.verbs
+    assert place.bare.get(NAME) == GOOD
+
+
+def test_an_object_that_cannot_be_read_is_not_proven_damaged() -> None:
+    place = Place(GOOD[:-1])
+    with pytest.raises(StoreUnavailable):
+        mend(place.replica(queued({"get": [FAIL]})), NAME, GOOD, blake3_hex=DIGEST)
+    assert place.bare.get(NAME) == GOOD[:-1]
+
+
+@pytest.mark.parametrize("fault", [FAIL, FULL, VANISH, CORRUPT], ids=["failed", "full", "vanished", "corrupt"])
+def test_a_removed_object_that_is_not_put_is_told_and_the_next_time_mended(fault: Fault) -> None:
+    place = Place(GOOD[:-1])
+    mended = mend(place.replica(queued({"put": [fault]})), NAME, GOOD, blake3_hex=DIGEST)
+    assert (mended.action, mended.whole) == (Action.REMOVED, False)
+    again = mend(place.replica(no_faults), NAME, GOOD, blake3_hex=DIGEST)
+    assert again.whole
+    assert place.bare.get(NAME) == GOOD
+
+
+def test_a_removal_whose_reply_is_lost_is_told_and_the_next_time_mended() -> None:
+    place = Place(GOOD[:-1])
+    mended = mend(place.replica(queued({"delete": [LOSE_REPLY]})), NAME, GOOD, blake3_hex=DIGEST)
+    assert (mended.action, mended.whole) == (Action.LEFT, False)
+    assert mend(place.replica(no_faults), NAME, GOOD, blake3_hex=DIGEST).action is Action.COPIED
+
+
+def test_a_put_that_keeps_nothing_is_noticed() -> None:
+    place = Place(None)
+    with pytest.raises(StateUnknown):
+        mend(place.replica(queued({"put": [VANISH]})), NAME, GOOD, blake3_hex=DIGEST)
+
+
+def test_an_object_larger_than_one_read_is_read_to_its_end() -> None:
+    good = GOOD * (limits.MEND_READ_BYTES // len(GOOD) + 2)
+    place = Place(good[:-1] + bytes([good[-1] ^ 1]))
+    mended = mend(place.replica(), NAME, good, blake3_hex=blake3(good).hexdigest())
+    assert (mended.found, mended.action) == (Found.ALTERED, Action.REPLACED)
+    assert place.bare.get(NAME) == good
+    assert place.verbs.count("get") == 3 * 2  # two reads of the damage, one of what was put
