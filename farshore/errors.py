@@ -153,6 +153,12 @@ class ToolUnavailable(Unavailable):
     default_hint = "Install the missing tool or library that the message names."
 
 
+class ObjectArchived(Unavailable):
+    code = "object-archived"
+    exit_code = 27
+    default_hint = "Ask for it with 'farshore warm', and come back when it is ready; or read from another replica."
+
+
 class Conflict(FarshoreError):
     """Somebody else was first, or the state is unknown; read again before deciding."""
 
@@ -243,6 +249,12 @@ class KeyMissing(Denied):
     default_hint = "Set FARSHORE_PASSPHRASE, or passphrase, identity or credential under [repository]."
 
 
+class LockDenied(Denied):
+    code = "lock-denied"
+    exit_code = 56
+    default_hint = "The writer needs the right to lock objects; docs/immutability.md lists it for each provider."
+
+
 class Corrupt(FarshoreError):
     """Data is wrong; stop, never retry, look for another copy."""
 
@@ -309,6 +321,18 @@ class StoreUnfit(Unsupported):
     code = "store-unfit"
     exit_code = 74
     default_hint = "The replica fails checks that Farshore relies on; docs/probe.md explains each and what to change."
+
+
+class LockUnsupported(Unsupported):
+    code = "lock-unsupported"
+    exit_code = 75
+    default_hint = "Enable locks at the bucket (docs/immutability.md), or take 'lock' out of this replica."
+
+
+class LifecycleDeletes(Unsupported):
+    code = "lifecycle-deletes"
+    exit_code = 76
+    default_hint = "Take this replica's prefix out of the rule; rules that end unfinished uploads are fine."
 
 
 class BackupOverdue(FarshoreError):

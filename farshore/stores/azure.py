@@ -22,12 +22,21 @@ from azure.core import MatchConditions
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobBlock, BlobClient, BlobProperties, ContainerClient, ContentSettings
+from azure.storage.blob import (
+    BlobBlock,
+    BlobClient,
+    BlobProperties,
+    ContainerClient,
+    ContentSettings,
+    ImmutabilityPolicy,
+)
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from farshore.errors import (
     BucketNotFound,
+    LockDenied,
+    ObjectArchived,
     ObjectCorrupt,
     ObjectNotFound,
     StoreDenied,
@@ -44,9 +53,11 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
 )
+from farshore.stores.azure_locks import ARCHIVE_TIER, LOCK_VERB, AzureLocks, access_of
 from farshore.stores.azure_trials import AzureTrials
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
 from farshore.stores.tally import RequestKind, Tally
 
@@ -67,6 +78,8 @@ class _BeyondEnd(Exception):
 _BY_CODE: dict[str, type[Exception]] = {
     "BlobAlreadyExists": _Exists,
     "BlobImmutableDueToPolicy": _Exists,
+    "BlobArchived": ObjectArchived,
+    "BlobBeingRehydrated": ObjectArchived,
     "ContainerNotFound": BucketNotFound,
     "ContainerBeingDeleted": BucketNotFound,
     "ContainerDisabled": BucketNotFound,
@@ -131,6 +144,9 @@ class AzureStore:
         checksum="md5",
         survives_power_loss=True,
         object_bytes_max=_BLOCKS_MAX * MULTIPART_PART_BYTES,
+        lock_modes=frozenset(LockMode),
+        lock_step_s=1.0,  # whole seconds are kept
+        archive_classes=frozenset({ARCHIVE_TIER}),
     )
 
     def __init__(
@@ -170,12 +186,25 @@ class AzureStore:
                     _account_url(account, endpoint), container, credential=_credential(account, credentials), **options
                 )
 
+        self._locks = AzureLocks(
+            blob=self._blob,
+            policy=ImmutabilityPolicy,
+            boundary=self._boundary,
+            step_s=self.capabilities.lock_step_s,
+        )
+
     def __repr__(self) -> str:
         return f"AzureStore({self.url!r})"
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        outcome = self._put_if_absent(name, body, keeping)
+        if outcome is PutOutcome.PRESENT and keeping.lock is not None:
+            self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
+        return outcome
+
+    def _put_if_absent(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
         size = body_bytes(body)
         in_blocks = size > MULTIPART_BYTES_MIN
         if in_blocks:  # the condition is checked only at the end, so a look beforehand spares sending in vain
@@ -186,7 +215,7 @@ class AzureStore:
         settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))
         try:
             if in_blocks:
-                self._put_blocks(name, body, md5, settings)
+                self._put_blocks(name, body, md5, settings, keeping)
             else:
                 with self._boundary("put", name), open_body(body) as stream:
                     self._blob(name).upload_blob(
@@ -195,12 +224,13 @@ class AzureStore:
                         overwrite=False,
                         content_settings=settings,
                         headers={"Content-MD5": _base64(md5)},  # as `validate_content` sends, hashed only once
+                        **self._locks.keeping(keeping),
                     )
         except _Exists:
             return compare_present(self, name, body, _digest)
         return PutOutcome.CREATED
 
-    def _put_blocks(self, name: str, body: Body, md5: bytes, settings: ContentSettings) -> None:
+    def _put_blocks(self, name: str, body: Body, md5: bytes, settings: ContentSettings, keeping: Keeping) -> None:
         """Stage a large body block by block, and commit the list of its blocks.
 
         The SDK numbers blocks alike for everybody, so two writers of one name would mix theirs. Here their names hold
@@ -214,7 +244,12 @@ class AzureStore:
                 blob.stage_block(block, as_bytes(piece), validate_content=True)
             blocks.append(BlobBlock(block_id=block))
         with self._boundary("put", name):
-            blob.commit_block_list(blocks, content_settings=settings, match_condition=MatchConditions.IfMissing)
+            blob.commit_block_list(
+                blocks,
+                content_settings=settings,
+                match_condition=MatchConditions.IfMissing,
+                **self._locks.keeping(keeping),
+            )
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         check_range(offset, length)
@@ -252,6 +287,18 @@ class AzureStore:
     def delete(self, name: str) -> None:
         with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
             self._blob(name).delete_blob()
+
+    def lock_state(self, name: str) -> LockState:
+        return self._locks.state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        return self._locks.extend(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._locks.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self._locks.warm(name, tier=tier)  # a rehydrated blob stays warm, however many days are asked for
 
     def now_utc(self) -> datetime:
         dates: list[str] = []
@@ -314,7 +361,11 @@ def _answered(error: HttpResponseError, verb: str, place: str) -> Exception:
         return (StoreDenied if isinstance(error, ClientAuthenticationError) else StoreUnavailable)(text)
     if status == 404 and verb in ("list", "now_utc"):
         return BucketNotFound(text)
+    if verb == LOCK_VERB and 400 <= status < 500 and status not in (404, 408, 429):
+        return LockDenied(text)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable)
+    if kind is _Exists and verb in ("delete", "warm"):  # a lock or hold keeps it
+        return StoreDenied(text)
     return kind(text)
 
 
@@ -363,4 +414,6 @@ def _info(name: str, properties: BlobProperties) -> ObjectInfo:
         size=properties.size,
         modified_utc=properties.last_modified,
         checksum=f"md5:{bytes(md5).hex()}" if md5 else "",
+        storage_class=str(properties.blob_tier or ""),
+        access=access_of(str(properties.blob_tier or ""), str(properties.archive_status or "")),
     )

@@ -1,7 +1,8 @@
 """The contract of a store: one bucket prefix, container prefix or directory that holds objects by name.
 
 Every store and every wrapper obeys it, and tests/contract runs one suite over all of them. It is small on purpose:
-put-if-absent, get a range, head, list, delete. What a provider can or cannot do is data (`Capabilities`), not a method.
+put-if-absent, get a range, head, list, delete, and what keeps an object from being deleted. What a provider can or
+cannot do is data (`Capabilities`), not a method.
 
 Rules that hold for every method:
 - Names are relative to the store's prefix: ASCII letters, digits, `.`, `_`, `-`, `=` and `/`; no empty part, no `..`.
@@ -9,7 +10,8 @@ Rules that hold for every method:
 - Safe for concurrent use by many threads; connections are reused.
 - Blocks at most for the time-outs it was opened with; a store itself never retries (the retrying wrapper does).
 - Raises only `farshore.errors`: StoreUnavailable (retry is safe), StoreDenied, StoreFull, BucketNotFound,
-  ObjectNotFound, StoreConflict, ObjectCorrupt. No SDK exception leaves a store module.
+  ObjectNotFound, StoreConflict, ObjectCorrupt, ObjectArchived (warm it first), and of locks LockDenied and
+  LockUnsupported. No SDK exception leaves a store module.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Protocol
 
 from farshore.errors import Bug
+from farshore.stores.keeping import PLAINLY, Access, Keeping, Lock, LockMode, LockState
 
 Body = bytes | bytearray | memoryview | Path
 
@@ -44,13 +47,16 @@ class ObjectInfo:
     """What a store tells of an object without sending it.
 
     `checksum` is the provider's own digest of the object's bytes as `algorithm:hex` (for instance `crc64nvme:…`,
-    `crc32c:…`, `md5:…`, `sha256:…`), or empty where the provider has none for this object.
+    `crc32c:…`, `md5:…`, `sha256:…`), or empty where the provider has none for this object. `storage_class` is the
+    provider's word, empty where it tells none.
     """
 
     name: str
     size: int
     modified_utc: datetime | None = None
     checksum: str = ""
+    storage_class: str = ""
+    access: Access = Access.READY
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,10 @@ class Capabilities:
 
     `atomic_put`: two writers of one new name never both win. `checksum`: the algorithm sent with every put, which the
     service verifies before it acknowledges, or empty. `survives_power_loss`: an acknowledged object is durable.
+    `lock_modes` is empty where objects cannot be locked; `lock_step_s`: a lock is not extended by less than this. An
+    object in one of `archive_classes` must be warmed before it can be read.
+
+    These are of the kind. Whether one bucket is set up for locks is in `farshore.stores.trials.PlaceSettings`.
     """
 
     kind: str  # s3 | gcs | azure | directory | memory
@@ -66,6 +76,9 @@ class Capabilities:
     checksum: str
     survives_power_loss: bool
     object_bytes_max: int
+    lock_modes: frozenset[LockMode] = frozenset()
+    lock_step_s: float = 0.0
+    archive_classes: frozenset[str] = frozenset()
 
 
 class Store(Protocol):
@@ -81,19 +94,23 @@ class Store(Protocol):
         """What this store does, as data."""
         ...
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         """Store one immutable object; do nothing if the same bytes are already there.
 
         Atomic: uses the service's own conditional write, with a checksum that the service verifies, and parts for a
         body above `MULTIPART_BYTES_MIN`. Safe to repeat, also after a lost reply: when the name turns out to exist,
         its size and bytes (or provider checksum) are compared before the answer. A `Path` is read, never changed.
 
+        Args:
+            keeping: The lock holds from the moment that the object is there; an object that was there is locked as by
+                `extend_lock`, and keeps its storage class.
         Returns:
             CREATED, or PRESENT when an object of this name with the same bytes was there.
         Raises:
             StoreConflict: The name exists with other bytes; nothing was changed. Never retry.
             StoreUnavailable: Passing; a retry is safe.
             StoreFull: No space is left; no partial object is visible.
+            LockUnsupported, LockDenied: It cannot be locked as asked, here or with this credential.
         """
         ...
 
@@ -103,6 +120,7 @@ class Store(Protocol):
         Raises:
             ObjectNotFound: No such object.
             StoreUnavailable: Passing, which includes a body cut short by the connection.
+            ObjectArchived: It is whole, and cannot be read before it was warmed.
         """
         ...
 
@@ -122,7 +140,52 @@ class Store(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Delete one object; do nothing if it is not there. Called by prune and mending, never on the backup path."""
+        """Delete one object; do nothing if it is not there. Called by prune and mending, never on the backup path.
+
+        Where the bucket keeps versions, the object is hidden and its bytes stay, also those of a locked one.
+
+        Raises:
+            StoreDenied: A lock or hold keeps it, or the credential may not.
+        """
+        ...
+
+    def lock_state(self, name: str) -> LockState:
+        """Return what keeps one object from being deleted, as the service tells it now.
+
+        Raises:
+            ObjectNotFound: No such object.
+            LockDenied: The credential may not look, so nothing is known.
+        """
+        ...
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        """Lock one object until `lock.until_utc` at least. Never shortens, never weakens; safe to repeat.
+
+        Returns:
+            The lock that now holds: it may reach further or be stricter than asked, or fall short by less than
+            `capabilities.lock_step_s`.
+        Raises:
+            ObjectNotFound: No such object.
+            LockUnsupported: Objects cannot be locked here.
+            LockDenied: The service refused, and what it has is not enough.
+        """
+        ...
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        """Put a legal hold on one object, or lift it; safe to repeat. Errors are those of `extend_lock`."""
+        ...
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        """Ask for an archived object to be made readable for some days; do nothing for one that can be read.
+
+        Safe to repeat: `head` tells when it is done. Costs what the provider asks for it.
+
+        Args:
+            tier: How fast, in the provider's words; its own default when empty.
+        Raises:
+            ObjectNotFound: No such object.
+            StoreDenied: The credential may not, or the service does not know the tier.
+        """
         ...
 
     def now_utc(self) -> datetime:

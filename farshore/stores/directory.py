@@ -20,6 +20,7 @@ from farshore.clock import Clock
 from farshore.errors import (
     BucketNotFound,
     FarshoreError,
+    LockUnsupported,
     ObjectCorrupt,
     ObjectNotFound,
     StoreConflict,
@@ -30,6 +31,7 @@ from farshore.errors import (
 from farshore.limits import GIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
 from farshore.stores.body import body_pieces, compare_present, conflict
+from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 
 _OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -57,8 +59,10 @@ class DirectoryStore:
     def __repr__(self) -> str:
         return f"DirectoryStore({self.url!r})"
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         folders, stem = _split(check_name(name))
+        if keeping.lock is not None:
+            raise self._no_locks()
         with self._boundary("put", name), self._folder(folders, make=True) as folder:
             there = _status(folder, stem)  # only spares writing in vain: the link decides
             if there is not None and not stat.S_ISREG(there.st_mode):
@@ -108,6 +112,21 @@ class DirectoryStore:
             os.unlink(stem, dir_fd=folder)
             os.fsync(folder)
 
+    def lock_state(self, name: str) -> LockState:
+        self.head(name)
+        return LockState()
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        check_name(name)
+        raise self._no_locks()
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        check_name(name)
+        raise self._no_locks()
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self.head(name)
+
     def now_utc(self) -> datetime:
         """Return the time that the file system stamps on a new file."""
         with self._boundary("now_utc"), self._folder(()) as root, self._new_file(root) as (file, _):
@@ -115,6 +134,9 @@ class DirectoryStore:
 
     def close(self) -> None:
         """Release nothing: no file is kept open between calls."""
+
+    def _no_locks(self) -> LockUnsupported:
+        return LockUnsupported(f"a directory cannot lock objects: {self.url}", "Take 'lock' out of this replica.")
 
     # --- folders ------------------------------------------------------------------------------------------------------
 

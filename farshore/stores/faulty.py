@@ -17,6 +17,7 @@ from farshore.clock import Clock
 from farshore.errors import FarshoreError, ObjectNotFound, StoreDenied, StoreFull, StoreUnavailable
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
+from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 
 
 class FaultKind(StrEnum):
@@ -26,7 +27,7 @@ class FaultKind(StrEnum):
     LOSE_REPLY = "lose-reply"  # does it, then raises; a listing breaks off in the middle
     TRUNCATE = "truncate"  # half of the bytes are given (get) or kept (put), without a word
     CORRUPT = "corrupt"  # one byte in the middle is given or kept altered, without a word
-    VANISH = "vanish"  # a put reports success and keeps nothing
+    VANISH = "vanish"  # a put or an extension of a lock reports success and keeps nothing
     STALE = "stale"  # what was put through this wrapper is not seen by this get, head or list
     REPLACE = "replace"  # a put takes a name that is taken, as a service does that ignores the condition
     DELAY = "delay"  # waits on the clock, then goes on
@@ -123,14 +124,16 @@ class FaultyStore:
         with self._lock:
             return list(self._calls)
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         fault = self._meet("put", name)
         kind = fault.kind if fault else None
         if kind is FaultKind.VANISH:
             return PutOutcome.CREATED
         if kind in (FaultKind.TRUNCATE, FaultKind.CORRUPT):
             body = _spoiled(as_bytes(body), kind)
-        outcome = self._replace(name, body) if kind is FaultKind.REPLACE else self._store.put(name, body)
+        outcome = (
+            self._replace(name, body, keeping) if kind is FaultKind.REPLACE else self._store.put(name, body, keeping)
+        )
         with self._lock:
             self._put_names.add(name)
         self._lose_reply(fault, "put", name)
@@ -168,6 +171,31 @@ class FaultyStore:
         self._store.delete(name)
         self._lose_reply(fault, "delete", name)
 
+    def lock_state(self, name: str) -> LockState:
+        fault = self._meet("lock_state", name)
+        self._hide(fault, name)
+        state = self._store.lock_state(name)
+        self._lose_reply(fault, "lock_state", name)
+        return state
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        fault = self._meet("extend_lock", name)
+        if fault is not None and fault.kind is FaultKind.VANISH:
+            return lock
+        now = self._store.extend_lock(name, lock)
+        self._lose_reply(fault, "extend_lock", name)
+        return now
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        fault = self._meet("set_hold", name)
+        self._store.set_hold(name, held=held)
+        self._lose_reply(fault, "set_hold", name)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        fault = self._meet("warm", name)
+        self._store.warm(name, days=days, tier=tier)
+        self._lose_reply(fault, "warm", name)
+
     def now_utc(self) -> datetime:
         fault = self._meet("now_utc", "")
         now_utc = self._store.now_utc()
@@ -189,11 +217,11 @@ class FaultyStore:
             self._clock.wait_s(fault.wait_s)
         return fault
 
-    def _replace(self, name: str, body: Body) -> PutOutcome:
+    def _replace(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
         """Put over whatever is there; the last writer's bytes stay, and each is told that it made the object."""
         with self._lock:
             self._store.delete(name)
-            return self._store.put(name, body)
+            return self._store.put(name, body, keeping)
 
     def _lose_reply(self, fault: Fault | None, verb: str, name: str) -> None:
         if fault is not None and fault.kind is FaultKind.LOSE_REPLY:

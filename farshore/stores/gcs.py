@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import google_crc32c
 import requests
@@ -28,13 +27,13 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.oauth2.service_account import Credentials
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError
 
 from farshore.clock import Clock
 from farshore.errors import (
     BucketNotFound,
     FarshoreError,
+    LockDenied,
     ObjectCorrupt,
     ObjectNotFound,
     StoreDenied,
@@ -45,24 +44,23 @@ from farshore.limits import (
     CONNECT_TIMEOUT_S,
     GIB,
     LIST_PAGE_OBJECTS,
-    MIB,
     MULTIPART_BYTES_MIN,
     MULTIPART_PART_BYTES,
     READ_TIMEOUT_S,
-    STORE_CONNECTIONS,
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.gcs_locks import LOCK_VERB, GcsLocks, keeping_metadata
+from farshore.stores.gcs_requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.gcs_trials import GcsTrials
+from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
-from farshore.stores.tally import RequestKind, Tally
+from farshore.stores.tally import Tally
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+:? ?")  # the SDK begins its messages with method and address
-_CONTENT_TYPE = "application/octet-stream"
-_SENT_BYTES = 1 * MIB  # handed to the connection at once
 _ENDPOINT = "https://storage.googleapis.com"
-_LISTED_FIELDS = "items(name,size,updated,crc32c),nextPageToken"
+_LISTED_FIELDS = "items(name,size,updated,crc32c,storageClass),nextPageToken"
 
 
 class _Exists(Exception):
@@ -85,66 +83,6 @@ _BY_STATUS: dict[int, type[Exception]] = {
 }
 
 
-class _Related:
-    """An object's metadata and bytes as one `multipart/related` body. May be sent again, which a new token asks for."""
-
-    def __init__(self, *, metadata: Mapping[str, str], body: Body, boundary: str) -> None:
-        self.boundary = boundary
-        self._body = body
-        self._head = (
-            f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(metadata)}\r\n"
-            f"--{boundary}\r\nContent-Type: {_CONTENT_TYPE}\r\n\r\n"
-        ).encode()
-        self._tail = f"\r\n--{boundary}--".encode()
-
-    def __len__(self) -> int:
-        return len(self._head) + body_bytes(self._body) + len(self._tail)
-
-    def __iter__(self) -> Iterator[Any]:
-        yield self._head
-        yield from body_pieces(self._body, _SENT_BYTES)
-        yield self._tail
-
-
-class _Connections(HTTPAdapter):
-    """Connections that are kept, and asked once more when the server had just closed the kept one.
-
-    A server may close at any moment, and a request that crosses with that was not answered. Only what reads is sent
-    again; everything else is for `RetryingStore`, which waits in between.
-    """
-
-    def __init__(self, tally: Tally) -> None:
-        super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
-        self._tally = tally
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        self._tally.add(_kind_of(request))
-        try:
-            return super().send(request, *args, **kwargs)
-        except requests.ConnectionError as error:
-            closed = bool(error.args) and isinstance(error.args[0], ProtocolError)
-            if not closed or request.method not in ("GET", "HEAD"):
-                raise
-            self._tally.add(_kind_of(request))
-            return super().send(request, *args, **kwargs)
-
-
-def _kind_of(request: requests.PreparedRequest) -> RequestKind:
-    """Tell what a request of the JSON API is: reading an object, its description and a list are all GET there."""
-    match request.method:
-        case "GET":
-            address = urlsplit(request.url or "")
-            if str(address.path).endswith("/o"):
-                return RequestKind.LIST
-            return RequestKind.GET if "alt=media" in str(address.query) else RequestKind.HEAD
-        case "HEAD":
-            return RequestKind.HEAD
-        case "DELETE":
-            return RequestKind.DELETE
-        case _:
-            return RequestKind.PUT
-
-
 class GcsStore:
     """Objects in a bucket below a prefix. Credentials are looked for at the first request.
 
@@ -156,7 +94,12 @@ class GcsStore:
     """
 
     capabilities = Capabilities(
-        kind="gcs", atomic_put=True, checksum="crc32c", survives_power_loss=True, object_bytes_max=5 * 1024 * GIB
+        kind="gcs",
+        atomic_put=True,
+        checksum="crc32c",
+        survives_power_loss=True,
+        object_bytes_max=5 * 1024 * GIB,
+        lock_modes=frozenset(LockMode),  # no class is archived: also ARCHIVE is read at once
     )
 
     def __init__(
@@ -183,13 +126,25 @@ class GcsStore:
         self.tally = Tally()
         self._opened: tuple[storage.Client, AuthorizedSession] | None = None
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")
+        self._locks = GcsLocks(
+            blob=self._blob,
+            boundary=self._boundary,
+            timeout_s=self._timeout_s,
+            step_s=self.capabilities.lock_step_s,
+        )
 
     def __repr__(self) -> str:
         return f"GcsStore({self.url!r})"
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        outcome = self._put_if_absent(name, body, keeping)
+        if outcome is PutOutcome.PRESENT and keeping.lock is not None:
+            self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
+        return outcome
+
+    def _put_if_absent(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
         large = body_bytes(body) > MULTIPART_BYTES_MIN
         if large:  # a look beforehand spares sending in vain
             with contextlib.suppress(ObjectNotFound):
@@ -197,7 +152,8 @@ class GcsStore:
                 return compare_present(self, name, body, _digest)
         checksum = _crc32c(body)
         try:
-            reported = self._put_large(name, body, checksum) if large else self._put_at_once(name, body, checksum)
+            put = self._put_large if large else self._put_at_once
+            reported = put(name, body, checksum, keeping)
         except _Exists:
             return compare_present(self, name, body, _digest)
         if reported != checksum:
@@ -249,6 +205,18 @@ class GcsStore:
         with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
             self._blob(name).delete(timeout=self._timeout_s, retry=None)
 
+    def lock_state(self, name: str) -> LockState:
+        return self._locks.state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        return self._locks.extend(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._locks.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self.head(name)  # every class is read at once
+
     def now_utc(self) -> datetime:
         with self._boundary("now_utc"):
             address = f"{self._endpoint}/storage/v1/b/{self._bucket_name}/o"
@@ -277,14 +245,18 @@ class GcsStore:
 
     # --- uploads ------------------------------------------------------------------------------------------------------
 
-    def _put_at_once(self, name: str, body: Body, checksum: bytes) -> bytes:
+    def _put_at_once(self, name: str, body: Body, checksum: bytes, keeping: Keeping = PLAINLY) -> bytes:
         """Send metadata and bytes in one request, without joining them in memory as the SDK would.
 
         Returns:
             The CRC32C of what the service kept.
         """
-        related = _Related(
-            metadata={"name": self._prefix + check_name(name), "crc32c": base64.b64encode(checksum).decode()},
+        related = Related(
+            metadata={
+                "name": self._prefix + check_name(name),
+                "crc32c": base64.b64encode(checksum).decode(),
+                **keeping_metadata(keeping),
+            },
             body=body,
             boundary=self._clock.random_bytes(16).hex(),  # nobody can have put it into the bytes
         )
@@ -298,16 +270,18 @@ class GcsStore:
             )
             return base64.b64decode(_checked(response).json()["crc32c"])
 
-    def _put_large(self, name: str, body: Body, checksum: bytes) -> bytes:
+    def _put_large(self, name: str, body: Body, checksum: bytes, keeping: Keeping) -> bytes:
         """Send a large body in chunks of one resumable upload; return the CRC32C kept."""
         with self._boundary("put", name), open_body(body) as stream:
             blob = self._blob(name)
             blob.crc32c = base64.b64encode(checksum).decode()
             blob.chunk_size = MULTIPART_PART_BYTES
+            for key, value in keeping_metadata(keeping).items():
+                blob._patch_property(key, value)  # noqa: SLF001 - the setter of a retention is not for new objects
             blob.upload_from_file(
                 stream,
                 size=body_bytes(body),
-                content_type=_CONTENT_TYPE,
+                content_type=CONTENT_TYPE,
                 if_generation_match=0,
                 checksum=None,
                 timeout=self._timeout_s,
@@ -330,7 +304,7 @@ class GcsStore:
             if self._opened is None:
                 credentials = self._find_credentials()
                 session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
-                adapter = _Connections(self.tally)
+                adapter = Connections(self.tally)
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
                 client = storage.Client(
@@ -394,6 +368,8 @@ class GcsStore:
         text = f"{place}: {status}: {_text(error)}"
         if status == 404:
             return self._not_found(verb, text)
+        if verb == LOCK_VERB and status in (400, 403, 409):
+            return LockDenied(text)
         if status == 400 and verb == "put" and "crc32c" in error.message.lower():
             return StoreUnavailable(text)  # the bytes were altered on their way
         return (_BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable))(text)
@@ -438,4 +414,10 @@ def _digest(body: Body) -> str:
 
 def _info(name: str, blob: storage.Blob) -> ObjectInfo:
     checksum = f"crc32c:{base64.b64decode(blob.crc32c).hex()}" if blob.crc32c else ""
-    return ObjectInfo(name=name, size=blob.size, modified_utc=blob.updated, checksum=checksum)
+    return ObjectInfo(
+        name=name,
+        size=blob.size,
+        modified_utc=blob.updated,
+        checksum=checksum,
+        storage_class=blob.storage_class or "",
+    )

@@ -1,4 +1,4 @@
-"""A store in this process's memory, for tests and trials: `memory://NAME`."""
+"""A store in this process's memory, for tests and trials: `memory://NAME`. Its locks and archive hold for real."""
 
 from __future__ import annotations
 
@@ -6,21 +6,37 @@ import functools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from farshore.clock import Clock
-from farshore.errors import ObjectNotFound
+from farshore.errors import ObjectArchived, ObjectNotFound, StoreDenied
 from farshore.limits import GIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, conflict
+from farshore.stores.keeping import PLAINLY, Access, Keeping, Lock, LockMode, LockState, lock_to_set
+
+ARCHIVE_CLASS = "ARCHIVE"
+
+
+@dataclass
+class Kept:
+    """How one object is kept. `ready_utc` and `cold_utc`: from when to when an archived one can be read."""
+
+    storage_class: str = ""
+    lock: Lock | None = None
+    held: bool = False
+    ready_utc: datetime | None = None
+    cold_utc: datetime | None = None
 
 
 @dataclass
 class Shelf:
-    """The objects of one name: every store opened on it sees the same ones."""
+    """The objects of one name: every store opened on it sees the same ones. `warm_s`: how long warming takes."""
 
     name: str = ""
     objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
+    kept: dict[str, Kept] = field(default_factory=dict)  # of objects that are not kept plainly
+    warm_s: float = 3600.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -38,7 +54,13 @@ class MemoryStore:
     """
 
     capabilities = Capabilities(
-        kind="memory", atomic_put=True, checksum="", survives_power_loss=False, object_bytes_max=2 * GIB
+        kind="memory",
+        atomic_put=True,
+        checksum="",
+        survives_power_loss=False,
+        object_bytes_max=2 * GIB,
+        lock_modes=frozenset(LockMode),
+        archive_classes=frozenset({ARCHIVE_CLASS}),
     )
 
     def __init__(self, *, shelf: Shelf | None = None, clock: Clock) -> None:
@@ -49,35 +71,70 @@ class MemoryStore:
     def __repr__(self) -> str:
         return f"MemoryStore({self.url!r})"
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         data = as_bytes(body)
         with self._shelf.lock:
             found = self._shelf.objects.get(check_name(name))
             if found is None:
                 self._shelf.objects[name] = (data, self._clock.now_utc())
+                self._shelf.kept[name] = Kept(keeping.storage_class, keeping.lock)
                 return PutOutcome.CREATED
         if found[0] != data:
             raise conflict(self, name)
+        if keeping.lock is not None:
+            self.extend_lock(name, keeping.lock)
         return PutOutcome.PRESENT
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         check_range(offset, length)
         data, _ = self._find(name)
+        kept = self._kept(name)
+        if self._access(kept) is not Access.READY:
+            raise ObjectArchived(f"{self.url}/{name} is in the storage class {kept.storage_class}")
         return data[offset : None if length is None else offset + length]
 
     def head(self, name: str) -> ObjectInfo:
-        data, modified_utc = self._find(name)
-        return ObjectInfo(name=name, size=len(data), modified_utc=modified_utc)
+        return self._info(name, *self._find(name))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with self._shelf.lock:
             found = sorted(item for item in self._shelf.objects.items() if item[0].startswith(prefix))
         for name, (data, modified_utc) in found:
-            yield ObjectInfo(name=name, size=len(data), modified_utc=modified_utc)
+            yield self._info(name, data, modified_utc)
 
     def delete(self, name: str) -> None:
+        kept = self._kept(name)
         with self._shelf.lock:
-            self._shelf.objects.pop(check_name(name), None)
+            if kept.held:
+                raise StoreDenied(f"{self.url}/{name} is under a legal hold")
+            if kept.lock is not None and kept.lock.until_utc > self._clock.now_utc():
+                raise StoreDenied(f"{self.url}/{name} is locked until {kept.lock.until_utc}")
+            self._shelf.objects.pop(name, None)
+            self._shelf.kept.pop(name, None)
+
+    def lock_state(self, name: str) -> LockState:
+        self._find(name)
+        kept = self._kept(name)
+        return LockState(kept.lock, kept.held)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        self._find(name)
+        kept = self._kept(name)
+        with self._shelf.lock:
+            kept.lock = lock_to_set(kept.lock, lock, self.capabilities.lock_step_s) or kept.lock or lock
+            return kept.lock
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._find(name)
+        self._kept(name).held = held
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self._find(name)
+        kept = self._kept(name)
+        with self._shelf.lock:
+            if self._access(kept) is Access.ARCHIVED:
+                kept.ready_utc = self._clock.now_utc() + timedelta(seconds=self._shelf.warm_s)
+                kept.cold_utc = kept.ready_utc + timedelta(days=days)
 
     def now_utc(self) -> datetime:
         return self._clock.now_utc()
@@ -91,3 +148,24 @@ class MemoryStore:
         if found is None:
             raise ObjectNotFound(f"{self.url}/{name} is not there")
         return found
+
+    def _kept(self, name: str) -> Kept:
+        with self._shelf.lock:
+            return self._shelf.kept.setdefault(check_name(name), Kept())
+
+    def _access(self, kept: Kept) -> Access:
+        if kept.storage_class not in self.capabilities.archive_classes:
+            return Access.READY
+        if kept.ready_utc is None or kept.cold_utc is None or self._clock.now_utc() >= kept.cold_utc:
+            return Access.ARCHIVED
+        return Access.READY if self._clock.now_utc() >= kept.ready_utc else Access.WARMING
+
+    def _info(self, name: str, data: bytes, modified_utc: datetime) -> ObjectInfo:
+        kept = self._kept(name)
+        return ObjectInfo(
+            name=name,
+            size=len(data),
+            modified_utc=modified_utc,
+            storage_class=kept.storage_class,
+            access=self._access(kept),
+        )

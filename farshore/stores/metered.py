@@ -11,9 +11,17 @@ from datetime import datetime
 
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import body_bytes
+from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 from farshore.stores.tally import CountsRequests, RequestKind, Tally
 
-_KINDS = {**{kind.value: kind for kind in RequestKind}, "now_utc": RequestKind.HEAD}  # by verb of the contract
+_KINDS = {
+    **{kind.value: kind for kind in RequestKind},
+    "now_utc": RequestKind.HEAD,
+    "lock_state": RequestKind.HEAD,
+    "extend_lock": RequestKind.PUT,
+    "set_hold": RequestKind.PUT,
+    "warm": RequestKind.PUT,
+}  # by verb of the contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +73,10 @@ class MeteredStore:
                 objects_listed=self._objects_listed,
             )
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         with self._counted("put"):
             size = body_bytes(body)
-            outcome = self._store.put(name, body)
+            outcome = self._store.put(name, body, keeping)
         with self._lock:
             self._bytes_out += size
         return outcome
@@ -94,6 +102,22 @@ class MeteredStore:
     def delete(self, name: str) -> None:
         with self._counted("delete"):
             self._store.delete(name)
+
+    def lock_state(self, name: str) -> LockState:
+        with self._counted("lock_state"):
+            return self._store.lock_state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        with self._counted("extend_lock"):
+            return self._store.extend_lock(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        with self._counted("set_hold"):
+            self._store.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        with self._counted("warm"):
+            self._store.warm(name, days=days, tier=tier)
 
     def now_utc(self) -> datetime:
         with self._counted("now_utc"):

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from farshore.clock import Clock
-from farshore.errors import FarshoreError
+from farshore.errors import FarshoreError, ObjectArchived
 from farshore.limits import RETRY_ATTEMPTS_MAX, RETRY_BASE_S, RETRY_WAIT_S_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
+from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 
 T = TypeVar("T")
 
@@ -62,8 +63,8 @@ class RetryingStore:
         with self._lock:
             return self._retries
 
-    def put(self, name: str, body: Body) -> PutOutcome:
-        return self._attempt(lambda: self._store.put(name, body))
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        return self._attempt(lambda: self._store.put(name, body, keeping))
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._attempt(lambda: self._store.get(name, offset, length))
@@ -90,6 +91,18 @@ class RetryingStore:
     def delete(self, name: str) -> None:
         self._attempt(lambda: self._store.delete(name))
 
+    def lock_state(self, name: str) -> LockState:
+        return self._attempt(lambda: self._store.lock_state(name))
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        return self._attempt(lambda: self._store.extend_lock(name, lock))
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._attempt(lambda: self._store.set_hold(name, held=held))
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self._attempt(lambda: self._store.warm(name, days=days, tier=tier))
+
     def now_utc(self) -> datetime:
         return self._attempt(self._store.now_utc)
 
@@ -107,7 +120,8 @@ class RetryingStore:
 
     def _wait(self, error: FarshoreError, failures: int) -> None:
         """Wait before the next attempt, or raise `error` if there is none to be made."""
-        if not error.retryable or failures >= self._attempts_max:
+        by_the_hour = isinstance(error, ObjectArchived)  # waiting seconds for an archive is in vain
+        if not error.retryable or by_the_hour or failures >= self._attempts_max:
             raise error
         longest_s = min(self._wait_s_max, self._base_s * 2 ** (failures - 1))
         if self._clock.wait_s(longest_s * self._clock.jitter(), self._stopping):

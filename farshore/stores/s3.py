@@ -27,6 +27,9 @@ from farshore.errors import (
     BucketNotFound,
     Bug,
     FarshoreError,
+    LockDenied,
+    LockUnsupported,
+    ObjectArchived,
     ObjectCorrupt,
     ObjectNotFound,
     StoreDenied,
@@ -44,7 +47,18 @@ from farshore.limits import (
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
+from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
+from farshore.stores.s3_locks import (
+    ARCHIVE_CLASSES,
+    LOCK_VERB,
+    PUT_LOCKED_VERB,
+    NotLocked,
+    S3Locks,
+    access_of,
+    keeping_headers,
+    put_verb,
+)
 from farshore.stores.s3_trials import S3Trials
 from farshore.stores.tally import RequestKind, Tally
 
@@ -79,6 +93,9 @@ _BY_CODE: dict[str, type[Exception]] = {
     "NoSuchBucket": BucketNotFound,
     "NoSuchKey": ObjectNotFound,
     "NoSuchUpload": StoreUnavailable,
+    "NoSuchObjectLockConfiguration": NotLocked,
+    "NoSuchObjectLegalHold": NotLocked,
+    "InvalidObjectState": ObjectArchived,
     "BadDigest": StoreUnavailable,
     "XAmzContentChecksumMismatch": StoreUnavailable,
     "RequestTimeout": StoreUnavailable,
@@ -102,6 +119,8 @@ _BY_OPERATION = {
     "GetObject": RequestKind.GET,
     "HeadObject": RequestKind.HEAD,
     "HeadBucket": RequestKind.HEAD,
+    "GetObjectRetention": RequestKind.HEAD,
+    "GetObjectLegalHold": RequestKind.HEAD,
     "ListObjectsV2": RequestKind.LIST,
     "DeleteObject": RequestKind.DELETE,
     "AbortMultipartUpload": RequestKind.DELETE,
@@ -124,6 +143,9 @@ class S3Store:
         checksum="crc64nvme",
         survives_power_loss=True,
         object_bytes_max=min(_PARTS_MAX * MULTIPART_PART_BYTES, 5 * 1024 * GIB),
+        lock_modes=frozenset(LockMode),
+        lock_step_s=1.0,  # a service that speaks S3 refuses to extend a lock by less
+        archive_classes=ARCHIVE_CLASSES,
     )
 
     def __init__(
@@ -170,25 +192,35 @@ class S3Store:
             )
         self.tally = Tally()
         self._client.meta.events.register("before-send.s3", self._count)
+        self._locks = S3Locks(
+            client=self._client, named=self._named, boundary=self._boundary, step_s=self.capabilities.lock_step_s
+        )
 
     def __repr__(self) -> str:
         return f"S3Store({self.url!r})"
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        outcome = self._put_if_absent(name, body, keeping)
+        if outcome is PutOutcome.PRESENT and keeping.lock is not None:
+            self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
+        return outcome
+
+    def _put_if_absent(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
         key = self._key(name)
         if body_bytes(body) > MULTIPART_BYTES_MIN:
-            return self._put_in_parts(name, key, body)
+            return self._put_in_parts(name, key, body, keeping)
         data = as_bytes(body)
         try:
-            with self._boundary("put", name):
+            with self._boundary(put_verb(keeping), name):
                 self._client.put_object(
                     Bucket=self._bucket,
                     Key=key,
                     Body=data,
                     IfNoneMatch="*",
                     ChecksumCRC64NVME=_base64(crc64nvme(data)),
+                    **keeping_headers(keeping),
                 )
         except _Exists:
             return compare_present(self, name, data, _digest)
@@ -224,6 +256,8 @@ class S3Store:
                 size=response["ContentLength"],
                 modified_utc=response["LastModified"].astimezone(UTC),
                 checksum=f"crc64nvme:{base64.b64decode(checksum).hex()}" if checksum and "-" not in checksum else "",
+                storage_class=response.get("StorageClass", ""),
+                access=access_of(response.get("StorageClass", ""), response.get("Restore", "")),
             )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -242,11 +276,25 @@ class S3Store:
                         name=entry["Key"].removeprefix(self._prefix),
                         size=entry["Size"],
                         modified_utc=entry["LastModified"].astimezone(UTC),
+                        storage_class=entry.get("StorageClass", ""),
+                        access=access_of(entry.get("StorageClass", ""), ""),
                     )
 
     def delete(self, name: str) -> None:
         with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+
+    def lock_state(self, name: str) -> LockState:
+        return self._locks.state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        return self._locks.extend(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._locks.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self._locks.warm(name, days=days, tier=tier)
 
     def now_utc(self) -> datetime:
         with self._boundary("now_utc"):
@@ -269,14 +317,18 @@ class S3Store:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _put_in_parts(self, name: str, key: str, body: Body) -> PutOutcome:
+    def _put_in_parts(self, name: str, key: str, body: Body, keeping: Keeping) -> PutOutcome:
         """Put a large body. The condition is checked only at its end, so a look beforehand spares sending in vain."""
         with contextlib.suppress(ObjectNotFound):
             self.head(name)
             return compare_present(self, name, body, _digest)
-        with self._boundary("put", name):
+        with self._boundary(put_verb(keeping), name):
             upload_id = self._client.create_multipart_upload(
-                Bucket=self._bucket, Key=key, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT"
+                Bucket=self._bucket,
+                Key=key,
+                ChecksumAlgorithm="CRC64NVME",
+                ChecksumType="FULL_OBJECT",
+                **keeping_headers(keeping),
             )["UploadId"]
         try:
             parts, checksum, size = self._send_parts(name, key, upload_id, body)
@@ -330,6 +382,9 @@ class S3Store:
     def _key(self, name: str) -> str:
         return self._prefix + check_name(name)
 
+    def _named(self, name: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._key(name)}
+
     @contextlib.contextmanager
     def _boundary(self, verb: str, name: str = "") -> Iterator[None]:
         """Turn what the SDK raises into the errors of the contract, most specific first."""
@@ -358,8 +413,14 @@ class S3Store:
         if verb == "now_utc" and status == 404:
             return BucketNotFound(text)
         kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreUnavailable if status >= 500 else StoreDenied)
+        if verb == LOCK_VERB and code == "ObjectLockConfigurationNotFoundError":  # of the bucket, or of the object
+            return NotLocked(text)
         if kind is ObjectNotFound:
             return self._not_found(text)
+        if code == "InvalidRequest" and verb in (LOCK_VERB, PUT_LOCKED_VERB):  # the bucket was made without locks
+            return LockUnsupported(text)
+        if verb == LOCK_VERB and kind is StoreDenied:
+            return LockDenied(text)
         if code == "RequestTimeTooSkewed":
             return StoreDenied(text, "Set this host's clock: it differs too much from the service's.")
         return kind(text)

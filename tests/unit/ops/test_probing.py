@@ -94,9 +94,9 @@ def test_a_loser_that_replaces_the_winner_is_unsafe() -> None:
     class Rewriting(FaultyStore):
         """Tells each loser that it lost, and keeps its bytes all the same."""
 
-        def put(self, name: str, body: object) -> object:  # type: ignore[override] # only handed on
+        def put(self, name: str, body: object, *more: object) -> object:  # type: ignore[override] # only handed on
             try:
-                return super().put(name, body)  # type: ignore[arg-type]
+                return super().put(name, body, *more)  # type: ignore[arg-type]
             finally:
                 if "conditional-put-" in name:
                     shelf.objects[name] = (bytes(body), CLOCK.now_utc())  # type: ignore[call-overload]

@@ -9,6 +9,7 @@ from datetime import datetime
 from farshore.clock import Clock
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
+from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 from farshore.stores.memory import MemoryStore
 
 
@@ -39,13 +40,13 @@ class GatedStore:
     def capabilities(self) -> Capabilities:
         return self._store.capabilities
 
-    def put(self, name: str, body: Body) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         with self._lock:
             self.begun.append(name)
             self.at_once_max = max(self.at_once_max, len(self.begun) - len(self.done))
         if not self._gate.wait(timeout=30):
             raise AssertionError(f"nobody opened the gate for {name}")
-        outcome = self._store.put(name, as_bytes(body))
+        outcome = self._store.put(name, as_bytes(body), keeping)
         with self._lock:
             self.done.append(name)
         return outcome
@@ -61,6 +62,18 @@ class GatedStore:
 
     def delete(self, name: str) -> None:
         self._store.delete(name)
+
+    def lock_state(self, name: str) -> LockState:
+        return self._store.lock_state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        return self._store.extend_lock(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._store.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self._store.warm(name, days=days, tier=tier)
 
     def now_utc(self) -> datetime:
         return self._store.now_utc()
