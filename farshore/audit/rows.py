@@ -13,7 +13,7 @@ from datetime import datetime
 
 from farshore.model import ReplicaOutcome, SnapshotInfo
 
-SCHEMA_VERSION = 1  # grows by new columns that may be NULL; a column never changes its type or its meaning
+SCHEMA_VERSION = 2  # grows by new columns that may be NULL; a column never changes its type or its meaning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +130,7 @@ class ObjectRow:
     bytes: int
     blake3: str  # of the object's bytes, 64 hex digits
     snapshot_id: str = ""  # that it was made for
+    checksums: tuple[str, ...] | None = None  # `algorithm:hex` of the bytes before they were sent, sorted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,11 @@ _PARTS = ListOf(
 STAMP_COLUMNS = ("repository_id", "recorded_utc", "schema_version")
 
 _COMMON = (
-    Column("schema_version", Kind.INT64, "Version of the columns: 1. Later versions only add columns."),
+    Column(
+        "schema_version",
+        Kind.INT64,
+        "Version of the columns: 2. Later ones only add columns, which earlier files lack.",
+    ),
     Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
     Column("run_id", Kind.TEXT, "The run that wrote the row; joins every table with `runs`."),
     Column("engine", Kind.TEXT, "What conducted the run: `cli` or `prefect`."),
@@ -159,6 +163,12 @@ _OBJECTS = _table(
     Column("bytes", Kind.INT64, "Its size."),
     Column("blake3", Kind.TEXT, "BLAKE3-256 of its bytes, 64 hex digits."),
     Column("snapshot_id", Kind.TEXT, "The snapshot it was made for.", nullable=True),
+    Column(
+        "checksums",
+        _TEXTS,
+        "What providers must tell of these bytes, `algorithm:hex`, computed before they were sent.",
+        nullable=True,
+    ),
 )
 
 _COPIES = _table(

@@ -83,7 +83,8 @@ def encode_empty(table: str) -> bytes:
 def decode_table(table: str, name: str, data: bytes) -> pa.Table:
     """Return the rows of one file, every page's checksum verified.
 
-    A file of a later schema version may have more columns; they are left out.
+    A file of a later schema version may have more columns; they are left out. One of an earlier version may have fewer:
+    what may be NULL is NULL there.
 
     Raises:
         ObjectCorrupt: The bytes are no such file; the message names it.
@@ -92,9 +93,15 @@ def decode_table(table: str, name: str, data: bytes) -> pa.Table:
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             found = file.read()
-        return pa.Table.from_arrays([found.column(field.name).cast(field.type) for field in schema], schema=schema)
+        return pa.Table.from_arrays([_found(found, field) for field in schema], schema=schema)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
+
+
+def _found(table: pa.Table, field: pa.Field) -> pa.Array:
+    if field.nullable and field.name not in table.column_names:
+        return pa.nulls(table.num_rows, field.type)
+    return table.column(field.name).cast(field.type)
 
 
 def decode_rows(table: str, name: str, data: bytes) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from farshore.format.records import Commit
 from farshore.model import ReplicaOutcome
 from farshore.ops.host import host_name
 from farshore.repository.repository import Repository
+from farshore.stores.sent import SentObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ def backup_rows(
     acknowledged: Mapping[str, set[str]],
     checksums: Mapping[str, Mapping[str, str]],
     reused: Sequence[tuple[str, tuple[str, ...]]],
+    adopted: Sequence[MadeObject],
+    sent: Mapping[str, Mapping[str, SentObject]],
 ) -> list[AuditRow]:
     """Return rows of `snapshots`, `objects`, `copies` and `lineage` for one committed snapshot.
 
@@ -89,35 +92,56 @@ def backup_rows(
         acknowledged: By replica, the names it acknowledged in this run.
         checksums: By replica and name, as the provider told it.
         reused: Earlier packs and data keys that the snapshot needs, each with the replicas that hold it.
+        adopted: Objects that no earlier run told of: packs of killed runs, and the fragment that names them now.
+        sent: By replica and name, what this process put there, with the checksum that was sent.
     """
     committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
     shared = {"run_id": commit.run, "engine": engine, "snapshot_id": commit.snapshot}
     lineage = {**shared, "source_id": commit.source_id, "source": commit.source, "parent_snapshot_id": commit.parent}
     rows: list[AuditRow] = [_snapshot_row(commit, engine, committed)]
     now = repository.clock.now_utc()
+
+    def copy_row(name: str, replica_name: str, size: int, *, held: bool) -> CopyRow:
+        replica = repository.replicas.get(replica_name)
+        return CopyRow(
+            object=name,
+            replica=replica_name,
+            region=replica.region if replica else "",
+            provider=replica.store.capabilities.kind if replica else "unknown",
+            state="acknowledged" if held else "missing",
+            bytes=size,
+            checksum=checksums.get(replica_name, {}).get(name, "") if held else "",
+            acknowledged_utc=now if held else None,
+            **shared,
+        )
+
     for item in made:
-        rows.append(ObjectRow(object=item.name, kind=item.kind, bytes=item.bytes, blake3=item.blake3, **shared))
+        rows.append(_object_row(item, sent, shared))
         holders = tuple(name for name in repository.configured if item.name in acknowledged.get(name, set()))
-        for name in repository.configured:
-            replica = repository.replicas.get(name)
-            has = name in holders
-            rows.append(
-                CopyRow(
-                    object=item.name,
-                    replica=name,
-                    region=replica.region if replica else "",
-                    provider=replica.store.capabilities.kind if replica else "unknown",
-                    state="acknowledged" if has else "missing",
-                    bytes=item.bytes,
-                    checksum=checksums.get(name, {}).get(item.name, "") if has else "",
-                    acknowledged_utc=now if has else None,
-                    **shared,
-                )
-            )
+        rows += [copy_row(item.name, name, item.bytes, held=name in holders) for name in repository.configured]
         rows.append(LineageRow(object=item.name, reused=False, replicas=holders, **lineage))
+    for item in adopted:
+        rows.append(_object_row(item, sent, shared))
+        rows += [copy_row(item.name, name, item.bytes, held=True) for name in committed]
+    told = {item.name for item in adopted}
     for name, holders_of in reused:
         rows.append(LineageRow(object=name, reused=True, replicas=holders_of, **lineage))
+        brought = [one for one in committed if name in sent.get(one, {}) and name not in told]
+        rows += [copy_row(name, one, sent[one][name].bytes, held=True) for one in brought]
     return rows
+
+
+def _object_row(item: MadeObject, sent: Mapping[str, Mapping[str, SentObject]], shared: Mapping[str, str]) -> ObjectRow:
+    """Return the row of an object with every checksum that some replica was sent with it: the bytes are the same."""
+    puts = [by_name[item.name] for by_name in sent.values() if item.name in by_name]
+    return ObjectRow(
+        object=item.name,
+        kind=item.kind,
+        bytes=item.bytes,
+        blake3=item.blake3,
+        checksums=tuple(sorted({put.checksum for put in puts if put.checksum})),
+        **shared,
+    )
 
 
 def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutcome]) -> RunRow:

@@ -199,6 +199,8 @@ class BackupSession:
             acknowledged=acknowledged,
             checksums=work.committer.checksums,
             reused=work.committer.reused,
+            adopted=work.committer.adopted,
+            sent={name: replica.meter.sent() for name, replica in self._repository.replicas.items()},
         )
         state = "completed-with-warnings" if result.warned else "completed"
         run = auditing.finished_run(self._run_row(state, None), commit=self._commit, outcomes=self._outcomes)

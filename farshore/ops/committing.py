@@ -18,6 +18,7 @@ from farshore.ops.auditing import MadeObject
 from farshore.ops.outgoing import seal_fragment
 from farshore.ops.page_bases import PagesBase, give_pages_base
 from farshore.repository.fanout import Fanout
+from farshore.repository.keys import check_data_key
 from farshore.repository.leases import LeaseHolder
 from farshore.repository.presence import Presence, bring_up
 from farshore.repository.repository import Repository
@@ -46,6 +47,7 @@ class Committer:
         self._copied: dict[str, int] = {}
         self.checksums: dict[str, dict[str, str]] = {name: {} for name in repository.replicas}  # as providers gave them
         self._adopted: tuple[str, bytes] | None = None
+        self._adopted_objects: list[MadeObject] = []
         self._sealed: tuple[str, bytes] | None = None
         self._before = {name: _requests(repository, name) for name in repository.replicas}
         self.unleased = dict(unleased)
@@ -58,6 +60,14 @@ class Committer:
             raise Bug("there is no commit record yet")
         name, body = self._sealed
         return MadeObject(name, names.COMMIT, len(body), blake3(body).hexdigest())
+
+    @property
+    def adopted(self) -> list[MadeObject]:
+        """What killed runs left and this snapshot reuses: packs, their keys, and the fragment that names them now."""
+        if self._adopted is None:
+            return []
+        name, body = self._adopted
+        return [*self._adopted_objects, MadeObject(name, "index", len(body), blake3(body).hexdigest())]
 
     def put_at(self, replica: str) -> set[str]:
         """Names of objects that committing put at a replica."""
@@ -152,15 +162,29 @@ class Committer:
     def _adopt(self, wanted: list[tuple[str, int]]) -> tuple[str, bytes] | None:
         """Return a fragment that names the killed runs' packs which this snapshot reuses."""
         adopted = [pack_id for pack_id, _ in wanted if pack_id in self._presence.orphans]
-        packs = [
-            (packed.pack_id, packed.pack_bytes, encode_footer(packed.footer))
-            for packed in self._presence.footers(adopted)
-            if packed is not None
-        ]
+        found = [packed for packed in self._presence.footers(adopted) if packed is not None]
+        packs = [(packed.pack_id, packed.pack_bytes, encode_footer(packed.footer)) for packed in found]
         if not packs:
             return None
+        self._adopted_objects = [
+            MadeObject(names.pack(one.pack_id.hex()), "pack", one.pack_bytes, one.pack_id.hex()) for one in found
+        ]
+        recipient = self._repository.writing_keys().recipient_id.hex()
+        keys = {origin.key_id.hex() for one in found for origin in one.footer.origins}
+        self._adopted_objects += filter(None, (self._describe(names.data_key(key, recipient)) for key in sorted(keys)))
         body = seal_fragment(packs, self._repository.writing_keys(), self._clock)
         return names.fragment(blake3(body).hexdigest()), body
+
+    def _describe(self, key_name: str) -> MadeObject | None:
+        """Return a data key that no audit row tells of, by the first whole copy; None where none can be read now."""
+        for replica in self._repository.replicas.values():
+            try:
+                data = replica.store.get(key_name)
+                check_data_key(data, key_name)
+            except FarshoreError:
+                continue
+            return MadeObject(key_name, "data-key", len(data), blake3(data).hexdigest())
+        return None
 
     def _finished(self, name: str) -> bool:
         return name not in self.unleased and self._fanout.finished(name)

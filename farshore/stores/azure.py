@@ -59,6 +59,7 @@ from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOu
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
+from farshore.stores.sent import SentChecksums
 from farshore.stores.tally import RequestKind, Tally
 
 _BLOCKS_MAX = 50_000  # by Azure's own rules
@@ -165,6 +166,7 @@ class AzureStore:
         self.url = f"az://{container}/{prefix}".rstrip("/")
         session = requests.Session()
         self.tally = Tally()
+        self.sent = SentChecksums()
         adapter = _Connections(self.tally)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -212,6 +214,7 @@ class AzureStore:
                 self.head(name)
                 return compare_present(self, name, body, _digest)
         md5 = _md5(body)
+        self.sent.note(name, f"md5:{md5.hex()}")
         settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))
         try:
             if in_blocks:

@@ -55,6 +55,7 @@ from farshore.stores.gcs_requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.gcs_trials import GcsTrials
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
+from farshore.stores.sent import SentChecksums
 from farshore.stores.tally import Tally
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -124,6 +125,7 @@ class GcsStore:
         self._timeout_s = (connect_timeout_s, read_timeout_s)
         self._lock = threading.Lock()
         self.tally = Tally()
+        self.sent = SentChecksums()
         self._opened: tuple[storage.Client, AuthorizedSession] | None = None
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")
         self._locks = GcsLocks(
@@ -151,6 +153,7 @@ class GcsStore:
                 self.head(name)
                 return compare_present(self, name, body, _digest)
         checksum = _crc32c(body)
+        self.sent.note(name, f"crc32c:{checksum.hex()}")
         try:
             put = self._put_large if large else self._put_at_once
             reported = put(name, body, checksum, keeping)

@@ -1,4 +1,4 @@
-"""A wrapper that counts: requests by kind, failures, and bytes in and out."""
+"""A wrapper that counts: requests by kind, failures, bytes in and out; and keeps which objects were acknowledged."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from farshore.limits import SENT_KEPT_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import body_bytes
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.sent import SentChecksums, SentObject, TellsSent
 from farshore.stores.tally import CountsRequests, RequestKind, Tally
 
 _KINDS = {
@@ -50,6 +52,8 @@ class MeteredStore:
         self._bytes_out = 0
         self._bytes_in = 0
         self._objects_listed = 0
+        self._checksums = store.sent if isinstance(store, TellsSent) else SentChecksums()
+        self._sent: dict[str, SentObject] = {}
 
     def __repr__(self) -> str:
         return f"MeteredStore({self._store!r})"
@@ -73,12 +77,23 @@ class MeteredStore:
                 objects_listed=self._objects_listed,
             )
 
+    def sent(self) -> Mapping[str, SentObject]:
+        """Return what was put here and acknowledged, by name; of more than `SENT_KEPT_MAX` the latest."""
+        with self._lock:
+            return dict(self._sent)
+
     def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         with self._counted("put"):
             size = body_bytes(body)
-            outcome = self._store.put(name, body, keeping)
+            try:
+                outcome = self._store.put(name, body, keeping)
+            finally:
+                checksum = self._checksums.take(name)
         with self._lock:
             self._bytes_out += size
+            self._sent[name] = SentObject(size, checksum)
+            if len(self._sent) > SENT_KEPT_MAX:
+                del self._sent[next(iter(self._sent))]
         return outcome
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:

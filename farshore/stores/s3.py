@@ -60,6 +60,7 @@ from farshore.stores.s3_locks import (
     put_verb,
 )
 from farshore.stores.s3_trials import S3Trials
+from farshore.stores.sent import SentChecksums
 from farshore.stores.tally import RequestKind, Tally
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ class S3Store:
                 config=config,
             )
         self.tally = Tally()
+        self.sent = SentChecksums()
         self._client.meta.events.register("before-send.s3", self._count)
         self._locks = S3Locks(
             client=self._client, named=self._named, boundary=self._boundary, step_s=self.capabilities.lock_step_s
@@ -212,6 +214,8 @@ class S3Store:
         if body_bytes(body) > MULTIPART_BYTES_MIN:
             return self._put_in_parts(name, key, body, keeping)
         data = as_bytes(body)
+        checksum = crc64nvme(data)
+        self.sent.note(name, _told(checksum))
         try:
             with self._boundary(put_verb(keeping), name):
                 self._client.put_object(
@@ -219,7 +223,7 @@ class S3Store:
                     Key=key,
                     Body=data,
                     IfNoneMatch="*",
-                    ChecksumCRC64NVME=_base64(crc64nvme(data)),
+                    ChecksumCRC64NVME=_base64(checksum),
                     **keeping_headers(keeping),
                 )
         except _Exists:
@@ -332,6 +336,7 @@ class S3Store:
             )["UploadId"]
         try:
             parts, checksum, size = self._send_parts(name, key, upload_id, body)
+            self.sent.note(name, _told(checksum))
             with self._boundary("put", name):
                 self._client.complete_multipart_upload(
                     Bucket=self._bucket,
@@ -441,6 +446,10 @@ def _digest(body: Body) -> str:
     checksum = crc64nvme(b"")
     for piece in body_pieces(body):
         checksum = crc64nvme(piece, checksum)
+    return _told(checksum)
+
+
+def _told(checksum: int) -> str:
     return f"crc64nvme:{checksum:016x}"
 
 

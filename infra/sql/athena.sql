@@ -3,7 +3,7 @@
 
 -- One row per run of one operation, whether it ended well or not.
 CREATE EXTERNAL TABLE IF NOT EXISTS runs (
-  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -40,7 +40,7 @@ TBLPROPERTIES (
 
 -- One row per snapshot that was committed and read back at a quorum.
 CREATE EXTERNAL TABLE IF NOT EXISTS snapshots (
-  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -81,7 +81,7 @@ TBLPROPERTIES (
 
 -- One row per object that a run made; the same bytes lie at every replica.
 CREATE EXTERNAL TABLE IF NOT EXISTS objects (
-  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -90,7 +90,8 @@ CREATE EXTERNAL TABLE IF NOT EXISTS objects (
   `kind` string COMMENT '`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.',
   `bytes` bigint COMMENT 'Its size.',
   `blake3` string COMMENT 'BLAKE3-256 of its bytes, 64 hex digits.',
-  `snapshot_id` string COMMENT 'The snapshot it was made for.'
+  `snapshot_id` string COMMENT 'The snapshot it was made for.',
+  `checksums` array<string> COMMENT 'What providers must tell of these bytes, `algorithm:hex`, computed before they were sent.'
 )
 COMMENT 'One row per object that a run made; the same bytes lie at every replica.'
 PARTITIONED BY (`date` date)
@@ -106,7 +107,7 @@ TBLPROPERTIES (
 
 -- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
 CREATE EXTERNAL TABLE IF NOT EXISTS copies (
-  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -136,7 +137,7 @@ TBLPROPERTIES (
 
 -- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
 CREATE EXTERNAL TABLE IF NOT EXISTS lineage (
-  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -163,7 +164,7 @@ TBLPROPERTIES (
 
 -- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
 CREATE EXTERNAL TABLE IF NOT EXISTS checks (
-  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -197,7 +198,7 @@ TBLPROPERTIES (
 
 -- One row per restore.
 CREATE EXTERNAL TABLE IF NOT EXISTS restores (
-  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -232,7 +233,7 @@ TBLPROPERTIES (
 
 -- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
 CREATE EXTERNAL TABLE IF NOT EXISTS repairs (
-  `schema_version` bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',

@@ -3,7 +3,7 @@
 
 -- One row per run of one operation, whether it ended well or not.
 CREATE TABLE IF NOT EXISTS runs (
-  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -33,7 +33,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'runs', 'ADD');
 
 -- One row per snapshot that was committed and read back at a quorum.
 CREATE TABLE IF NOT EXISTS snapshots (
-  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -67,7 +67,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'snapshots', 'ADD');
 
 -- One row per object that a run made; the same bytes lie at every replica.
 CREATE TABLE IF NOT EXISTS objects (
-  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -77,6 +77,7 @@ CREATE TABLE IF NOT EXISTS objects (
   bytes bigint COMMENT 'Its size.',
   blake3 varchar COMMENT 'BLAKE3-256 of its bytes, 64 hex digits.',
   snapshot_id varchar COMMENT 'The snapshot it was made for.',
+  checksums array(varchar) COMMENT 'What providers must tell of these bytes, `algorithm:hex`, computed before they were sent.',
   date date
 )
 COMMENT 'One row per object that a run made; the same bytes lie at every replica.'
@@ -85,7 +86,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'objects', 'ADD');
 
 -- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
 CREATE TABLE IF NOT EXISTS copies (
-  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -108,7 +109,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'copies', 'ADD');
 
 -- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
 CREATE TABLE IF NOT EXISTS lineage (
-  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -128,7 +129,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'lineage', 'ADD');
 
 -- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
 CREATE TABLE IF NOT EXISTS checks (
-  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -155,7 +156,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'checks', 'ADD');
 
 -- One row per restore.
 CREATE TABLE IF NOT EXISTS restores (
-  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -183,7 +184,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'restores', 'ADD');
 
 -- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
 CREATE TABLE IF NOT EXISTS repairs (
-  schema_version bigint COMMENT 'Version of the columns: 1. Later versions only add columns.',
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',

@@ -22,6 +22,7 @@ from farshore.ops.probing.verdicts import Verdict
 from farshore.stores.base import PutOutcome, Store
 from farshore.stores.readonly import ReadOnlyStore
 from farshore.stores.retrying import RetryingStore
+from farshore.stores.sent import TellsSent
 from tests.contract.conftest import PAGE_OBJECTS
 
 BARE = ["memory", "directory", "s3", "gcs", "azure"]
@@ -108,6 +109,8 @@ def test_large_bodies_go_in_parts_and_come_back(kind: str, open_any: OpenAny, tm
         body.write_bytes(data)
     assert store.put("large", body) is CREATED
     assert store.head("large").size == len(data)
+    if isinstance(store, TellsSent):
+        assert store.sent.take("large") == store.head("large").checksum != ""
     assert store.get("large") == data
     assert store.get("large", 40 * MIB - 10, 20) == data[40 * MIB - 10 : 40 * MIB + 10]
     assert store.put("large", body) is PRESENT

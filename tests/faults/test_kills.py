@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from farshore.ops.query import run_query
 from tests.faults.world import REPLICAS, World
 
 KILLS = 50
@@ -67,6 +68,8 @@ def test_an_interrupted_first_backup_is_continued_and_not_begun_again(tmp_path: 
     (snapshot,) = world.snapshots()
     assert snapshot.counts.bytes_new < snapshot.counts.bytes_total - 0.8 * left
     assert set(snapshot.replicas) == set(REPLICAS)
+    untold = "SELECT count(*) FROM lineage WHERE object NOT IN (SELECT object FROM objects)"
+    assert run_query(world.config, untold, clock=world.clock).rows == [(0,)], "adopted packs are of this run"
     world.check_everything()
 
 

@@ -13,7 +13,7 @@ import pytest
 from farshore.audit import chain, names
 from farshore.audit.outbox import Head, Outbox
 from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
-from farshore.audit.rows import AuditRow, CheckRow, CopyRow, ReplicaPart, RunRow
+from farshore.audit.rows import SCHEMA_VERSION, AuditRow, CheckRow, CopyRow, ReplicaPart, RunRow
 from farshore.audit.schema import TABLES
 from farshore.audit.tables import decode_rows
 from farshore.clock import FixedClock, SystemClock
@@ -128,7 +128,7 @@ def test_objects_are_named_for_engines_and_for_the_chain(recorder: Recorder, sto
 def test_rows_carry_the_repository_and_the_moment(recorder: Recorder, stores: Mapping[str, Store]) -> None:
     _record(recorder(), [_run(engine="prefect")], "run")
     (row,) = _rows(stores["vault"])["runs"]
-    assert (row["repository_id"], row["recorded_utc"], row["schema_version"]) == (REPOSITORY, MOMENT, 1)
+    assert (row["repository_id"], row["recorded_utc"], row["schema_version"]) == (REPOSITORY, MOMENT, SCHEMA_VERSION)
     assert (row["run_id"], row["engine"]) == ("run", "prefect")
 
 

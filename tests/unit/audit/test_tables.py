@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from farshore.audit import names
-from farshore.audit.rows import TABLE_OF_ROW, AuditRow, CopyRow, ReplicaPart, RunRow
+from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow, CopyRow, ObjectRow, ReplicaPart, RunRow
 from farshore.audit.schema import TABLES
 from farshore.audit.tables import Stamp, arrow_schema, decode_rows, decode_table, encode_empty, encode_rows
 from farshore.errors import Bug, ObjectCorrupt
@@ -34,7 +34,7 @@ def test_what_was_encoded_is_decoded(table: str) -> None:
     for row, values in zip(rows, decoded, strict=True):
         assert values["repository_id"] == REPOSITORY
         assert values["recorded_utc"] == STAMP.recorded_utc
-        assert values["schema_version"] == 1
+        assert values["schema_version"] == SCHEMA_VERSION
         for column in TABLES[table].columns[5:]:
             expected = getattr(row, column.name)
             if column.name == "facts":
@@ -82,6 +82,23 @@ def test_every_column_is_described(table: str) -> None:
 
 def test_an_empty_file_has_every_column() -> None:
     assert decode_table("restores", "x", encode_empty("restores")).schema.equals(arrow_schema("restores"))
+
+
+def test_a_file_of_an_earlier_version_lacks_a_column_that_may_be_null() -> None:
+    rows = _by_table()["objects"]
+    sink = BytesIO()
+    pq.write_table(decode_table("objects", "x", encode_rows("objects", rows, STAMP)).drop_columns("checksums"), sink)
+    decoded = decode_rows("objects", "x", sink.getvalue())
+    assert [row["object"] for row in decoded] == [row.object for row in rows if isinstance(row, ObjectRow)]
+    assert {row["checksums"] for row in decoded} == {None}
+
+
+def test_a_column_that_may_not_be_null_must_be_there() -> None:
+    sink = BytesIO()
+    whole = decode_table("objects", "x", encode_rows("objects", _by_table()["objects"], STAMP))
+    pq.write_table(whole.drop_columns("bytes"), sink)
+    with pytest.raises(ObjectCorrupt):
+        decode_rows("objects", "x", sink.getvalue())
 
 
 def _copy(**changes: object) -> CopyRow:

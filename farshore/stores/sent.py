@@ -1,0 +1,47 @@
+"""What stores sent: the checksum of each body, computed from the bytes in hand before they left.
+
+A service tells its own checksum of an object later, too. Compared with what was sent, it shows that the object is the
+one that was put; compared with what the service once answered, it would show only that the service repeats itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class SentObject:
+    """An object that a store acknowledged: its size, and the checksum that was sent, empty where none was."""
+
+    bytes: int
+    checksum: str  # algorithm:hex, as the store's `head` gives it
+
+
+class SentChecksums:
+    """The checksums of puts that are at work, by name. Safe from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._checksums: dict[str, str] = {}
+
+    def note(self, name: str, checksum: str) -> None:
+        """Keep the checksum of a body that is about to leave."""
+        with self._lock:
+            self._checksums[name] = checksum
+
+    def take(self, name: str) -> str:
+        """Return and forget the checksum of a put that has ended; empty where none was noted."""
+        with self._lock:
+            return self._checksums.pop(name, "")
+
+
+@runtime_checkable
+class TellsSent(Protocol):
+    """A store that computes a checksum of every body before it sends it."""
+
+    @property
+    def sent(self) -> SentChecksums:
+        """The checksums of its puts."""
+        ...
