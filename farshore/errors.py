@@ -19,7 +19,7 @@ Exit codes 0 (done), 3 (done, with warnings), 2 (usage) and 130 (interrupted) be
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 EXIT_DONE = 0
 EXIT_BUG = 1
@@ -46,7 +46,7 @@ class FarshoreError(Exception):
         self.message = message
         self.hint = self.default_hint if hint is None else hint
 
-    def __reduce__(self) -> tuple[type[FarshoreError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[FarshoreError], tuple[Any, ...]]:
         return type(self), (self.message, self.hint)
 
     def __str__(self) -> str:
@@ -118,9 +118,20 @@ class SecretUnavailable(UserError):
 
 
 class Unavailable(FarshoreError):
-    """Passing trouble; a retry may succeed."""
+    """Passing trouble; a retry may succeed.
+
+    Args:
+        wait_s: How long to wait before a retry, where the service told (`Retry-After`); 0 where it did not.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, hint: str | None = None, wait_s: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.wait_s = wait_s
+
+    def __reduce__(self) -> tuple[type[FarshoreError], tuple[Any, ...]]:
+        return type(self), (self.message, self.hint, self.wait_s)
 
 
 class StoreUnavailable(Unavailable):
@@ -157,6 +168,31 @@ class ObjectArchived(Unavailable):
     code = "object-archived"
     exit_code = 27
     default_hint = "Ask for it with 'farshore warm', and come back when it is ready; or read from another replica."
+
+
+class StorePaused(Unavailable):
+    """Nothing was asked: the replica failed many times in a row, and is asked again after `wait_s`."""
+
+    code = "store-paused"
+    exit_code = 25
+    default_hint = "The replica failed many times in a row and is left alone for a while; check that its service works."
+
+
+class ListingShrunken(Unavailable):
+    code = "listing-shrunken"
+    exit_code = 26
+    default_hint = (
+        "The replica lists less than it holds, so its listings are not to be trusted now; see 'farshore replica probe'."
+    )
+
+
+class ReplicaTooSlow(Unavailable):
+    code = "replica-too-slow"
+    exit_code = 28
+    default_hint = (
+        "What it took is kept, and the next backup sends the rest; give it more bandwidth, uploads or spool, "
+        "or bring it level between backups."
+    )
 
 
 class Conflict(FarshoreError):
@@ -287,6 +323,15 @@ class RestoreIncomplete(Corrupt):
     code = "restore-incomplete"
     exit_code = 64
     default_hint = "No replica holds a good copy of the listed entries; everything else was restored."
+
+
+class ObjectsLost(Corrupt):
+    code = "objects-lost"
+    exit_code = 67
+    default_hint = (
+        "Objects that its snapshots need are gone from this replica; 'farshore verify' tells which snapshots, and heal "
+        "copies them back from another replica."
+    )
 
 
 class Unsupported(FarshoreError):

@@ -46,14 +46,24 @@ READ_TIMEOUT_S = 60.0  # longest silence within one request
 RETRY_ATTEMPTS_MAX = 5  # per request, in the retrying wrapper
 RETRY_BASE_S = 0.2  # first wait; doubled each time, full jitter
 RETRY_WAIT_S_MAX = 20.0  # longest wait between two attempts
+RETRY_AFTER_S_MAX = 120.0  # a wait that a service tells is obeyed up to here; one that is longer is not sat out
+RETRY_PAUSE_S_MAX = 2.0  # a breaker's pause that is sat out: a server that starts again; a longer one is told at once
+BREAKER_FAILURES_MAX = 8  # passing failures in a row: more than one request makes, fewer than four of them do
+BREAKER_PAUSE_S = 1.0  # before the first probe; doubled each time, half of it random
+BREAKER_PAUSE_S_MAX = 60.0  # so a replica that comes back is noticed within a minute
+PACED_PIECE_BYTES = 64 * KIB  # sent at once where bandwidth is limited: what a connection holds in its buffers anyway
+PACED_BURST_S = 0.1  # of bandwidth not used, kept for later: small objects need not wait one after the other
 
 # --- flow of work ----------------------------------------------------------------------------------------------------
 READ_THREADS = 2  # reading and hashing small files: more only contend for the interpreter
 SEAL_THREADS = 2  # compressing and sealing
-UPLOADS_PER_REPLICA = 4  # concurrent puts to one replica
+UPLOADS_PER_REPLICA = 4  # concurrent puts to one replica, unless it is configured otherwise
+UPLOADS_PER_REPLICA_MAX = 16  # the connections that are kept to it; each upload may hold a pack in memory
 STORE_CONNECTIONS = 16  # kept open to one replica: uploads, and the reads of restore and verify beside them
-WINDOW_PACKS = 3  # packs a slow replica may lag before the others wait for it
+WINDOW_PACKS = 3  # packs in memory that a replica has not taken; of one that is further behind they go to disk
 WINDOW_WAIT_S = 120.0  # how long the others wait before a laggard is left behind for this run
+SPOOL_BYTES = 2 * GIB  # on disk for replicas that are behind: minutes of a fast backup, hours of a slow one
+SPOOL_FREE_BYTES_MIN = 512 * MIB  # left free on the disk of the spool: the run's own files and its host need some
 MOSTLY_KNOWN_FACTOR = 8  # read for each new byte: reading then takes far longer than compressing twice
 CHANGED_FILE_ATTEMPTS = 3  # times a file that changes while read is read again
 SQLITE_BUSY_S = 30.0  # a database locked for longer by its application is not to be had now

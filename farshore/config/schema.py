@@ -15,6 +15,8 @@ from typing import Any
 from farshore.config.durations import parse_duration
 from farshore.config.places import absolute_url, check_endpoint
 from farshore.config.secret import SECRET_KINDS, Secret
+from farshore.config.sizes import parse_bandwidth, parse_size
+from farshore.limits import UPLOADS_PER_REPLICA_MAX
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -76,6 +78,34 @@ def read_count(value: Any, _: Surroundings) -> int:
     if value < 1:
         raise Mistake(f"must be at least 1, not {value}")
     return value
+
+
+def read_uploads(value: Any, around: Surroundings) -> int:
+    """Read how many uploads run at once."""
+    uploads = read_count(value, around)
+    if uploads > UPLOADS_PER_REPLICA_MAX:
+        raise Mistake(f"is {uploads}, and at most {UPLOADS_PER_REPLICA_MAX} uploads run at once: each holds a pack")
+    return uploads
+
+
+def read_bandwidth(value: Any, around: Surroundings) -> int:
+    """Read bytes per second, such as 8 MB/s."""
+    try:
+        return parse_bandwidth(read_text(value, around))
+    except ValueError as error:
+        raise Mistake(f"is {error}") from error
+
+
+def read_size(value: Any, around: Surroundings) -> int:
+    """Read bytes: a whole number of them, or a text such as 2 GB."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise Mistake(f"must be 0 or more bytes, not {value}")
+        return value
+    try:
+        return parse_size(read_text(value, around))
+    except ValueError as error:
+        raise Mistake(f"is {error}") from error
 
 
 def read_texts(value: Any, around: Surroundings) -> tuple[str, ...]:
@@ -249,6 +279,10 @@ REPLICA: Mapping[str, Key] = {
     "region": Key(read_region),
     "endpoint": Key(read_endpoint),
     "credentials": Key(read_secrets),
+    "bandwidth_up": Key(read_bandwidth),
+    "bandwidth_down": Key(read_bandwidth),
+    "uploads": Key(read_uploads),
+    "spool_bytes": Key(read_size),
     "account": Key(read_text),
     "login": Key(read_text),
     "immutable": Key(read_lock),

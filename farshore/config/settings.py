@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from farshore.config.secret import ResolveBlock, Secret
+from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class ReplicaConfig:
     region: str = ""
     endpoint: str | None = None
     credentials: Mapping[str, Secret] = field(default_factory=dict)
+    bandwidth_up: int | None = None  # bytes per second; None: no limit
+    bandwidth_down: int | None = None
+    uploads: int = UPLOADS_PER_REPLICA  # at once
+    spool_bytes: int = SPOOL_BYTES  # that may wait on this host's disk while it is behind
     account: str = ""  # account, project or subscription: closed or taken over as a whole
     login: str = ""  # whom the writer signs in as: stolen or revoked as a whole
     immutable: str = ""  # governance | compliance: the store refuses to delete for `immutable_days`

@@ -28,9 +28,12 @@ from farshore.repository.keys import KeySet
 from farshore.repository.repository import Replica, Repository
 from farshore.sources.base import Source
 from farshore.sources.directory import DirectorySource
+from farshore.stores.base import Store
+from farshore.stores.breaker import BreakerStore
 from farshore.stores.metered import MeteredStore
 from farshore.stores.opening import open_store
 from farshore.stores.retrying import RetryingStore
+from farshore.stores.throttled import ThrottledStore
 
 CREDENTIAL_FILE = "credential.json"
 
@@ -44,7 +47,11 @@ class Need(StrEnum):
 
 
 def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replica:
-    """Return a replica whose store retries and counts. Sends nothing yet.
+    """Return a replica whose store retries, stops asking when all fails, keeps to a bandwidth and counts.
+
+    From the outside in: retrying, breaker, throttled, metered, store. So the breaker sees each failed attempt once, and
+    what it refuses is no request; an attempt that is made again is paced again; the meter counts what is really sent.
+    Sends nothing yet.
 
     Raises:
         ConfigInvalid, SecretUnavailable: Its URL or credentials cannot be used.
@@ -54,7 +61,15 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replic
         replica.url, endpoint=replica.endpoint, region=replica.region, credentials=credentials, clock=clock
     )
     meter = MeteredStore(store)
-    return Replica(replica.name, replica.region, store.url, RetryingStore(meter, clock=clock), meter)
+    inner: Store = meter
+    if replica.bandwidth_up or replica.bandwidth_down:
+        inner = ThrottledStore(
+            meter, clock=clock, up_bytes_per_s=replica.bandwidth_up, down_bytes_per_s=replica.bandwidth_down
+        )
+    return Replica(
+        replica.name, replica.region, store.url, RetryingStore(BreakerStore(inner, clock=clock), clock=clock), meter,
+        uploads=replica.uploads, spool_bytes=replica.spool_bytes,
+    )  # fmt: skip
 
 
 def open_repository(config: Config, *, need: Need, replica: str | None = None, clock: Clock) -> Repository:

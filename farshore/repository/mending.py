@@ -17,7 +17,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.errors import Denied, FarshoreError, ObjectCorrupt, ObjectNotFound, StateUnknown, StoreUnavailable
 from farshore.repository.repository import Replica
-from farshore.stores.base import Body, Store
+from farshore.stores.base import PlainBody, Store
 from farshore.stores.body import body_bytes, body_pieces
 
 
@@ -59,7 +59,7 @@ class Mended:
         return self.action in (Action.NONE, Action.COPIED, Action.REPLACED)
 
 
-def mend(replica: Replica, name: str, body: Body, *, blake3_hex: str, remove: bool = True) -> Mended:
+def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remove: bool = True) -> Mended:
     """Make sure that a replica holds an object with exactly these bytes. Repeatable: what is good is left alone.
 
     Not atomic: an object that is replaced is missing for a moment, and stays so if the process is killed then. Two that
@@ -106,7 +106,7 @@ def mend(replica: Replica, name: str, body: Body, *, blake3_hex: str, remove: bo
     return Mended(found, Action.REPLACED, size, digest, damage)
 
 
-def _put(replica: Replica, name: str, body: Body, blake3_hex: str) -> None:
+def _put(replica: Replica, name: str, body: PlainBody, blake3_hex: str) -> None:
     replica.store.put(name, body)
     there = _read(replica.store, name)
     if there is None or there[0] != blake3_hex:
@@ -132,7 +132,7 @@ def _read(store: Store, name: str) -> tuple[str, int] | None:
     return digest.hexdigest(), read
 
 
-def _hash_of(body: Body) -> str:
+def _hash_of(body: PlainBody) -> str:
     if not isinstance(body, Path):
         return blake3(body).hexdigest()
     digest = blake3()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from farshore import limits
 from farshore.chunking.content import CutSizes
 from farshore.clock import Clock
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
@@ -23,13 +24,18 @@ from farshore.stores.metered import Meter, MeteredStore
 
 @dataclass(frozen=True)
 class Replica:
-    """One bucket or directory holding the repository. `store` retries and counts; safe from many threads."""
+    """One bucket or directory holding the repository. `store` retries and counts; safe from many threads.
+
+    `uploads`: how many puts a backup makes at once. `spool_bytes`: what may wait on disk while it is behind.
+    """
 
     name: str
     region: str
     url: str
     store: Store
     meter: MeteredStore
+    uploads: int = limits.UPLOADS_PER_REPLICA
+    spool_bytes: int = limits.SPOOL_BYTES
 
 
 @dataclass

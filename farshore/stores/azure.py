@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -55,10 +57,20 @@ from farshore.limits import (
 )
 from farshore.stores.azure_locks import ARCHIVE_TIER, LOCK_VERB, AzureLocks, access_of
 from farshore.stores.azure_trials import AzureTrials
-from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.base import (
+    NONSENSE,
+    Body,
+    Capabilities,
+    ObjectInfo,
+    PacedBody,
+    PutOutcome,
+    check_name,
+    check_range,
+)
+from farshore.stores.body import PacedReader, as_bytes, body_bytes, body_pieces, compare_present, open_body
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
+from farshore.stores.retry_after import told_wait_s
 from farshore.stores.sent import SentChecksums
 from farshore.stores.tally import RequestKind, Tally
 
@@ -89,6 +101,8 @@ _BY_CODE: dict[str, type[Exception]] = {
     "InvalidBlockList": StoreUnavailable,  # another writer committed, which drops the blocks of everybody else
     "Md5Mismatch": StoreUnavailable,
     "Crc64Mismatch": StoreUnavailable,
+    "ServerBusy": StoreUnavailable,
+    "OperationTimedOut": StoreUnavailable,
     "InvalidRange": _BeyondEnd,
 }
 _BY_STATUS: dict[int, type[Exception]] = {
@@ -98,20 +112,35 @@ _BY_STATUS: dict[int, type[Exception]] = {
     412: _Exists,
     416: _BeyondEnd,
     429: StoreUnavailable,
+    501: StoreDenied,  # the service does not do what the request needs
     507: StoreFull,
 }
 
 
 class _Connections(HTTPAdapter):
-    """Connections that are kept, and counted requests."""
+    """Connections that are kept, and counted requests. Bodies keep the pace that their thread has set."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
         self._tally = tally
+        self._here = threading.local()
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         self._tally.add(_kind_of(request))
+        paced: PacedBody | None = getattr(self._here, "paced", None)
+        if paced is not None and isinstance(request.body, bytes) and len(request.body) > paced.piece_bytes:
+            request.body = reader = PacedReader(io.BytesIO(request.body), paced)
+            reader.start()
         return super().send(request, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def pacing(self, body: Body) -> Iterator[None]:
+        """Send what this thread sends meanwhile at the pace of a body: the SDK reads it whole before it sends."""
+        self._here.paced = body if isinstance(body, PacedBody) else None
+        try:
+            yield
+        finally:
+            self._here.paced = None
 
 
 def _kind_of(request: requests.PreparedRequest) -> RequestKind:
@@ -167,9 +196,9 @@ class AzureStore:
         session = requests.Session()
         self.tally = Tally()
         self.sent = SentChecksums()
-        adapter = _Connections(self.tally)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
+        self._connections = _Connections(self.tally)
+        session.mount("https://", self._connections)
+        session.mount("http://", self._connections)
         options: dict[str, Any] = {
             "transport": RequestsTransport(
                 session=session, connection_timeout=connect_timeout_s, read_timeout=read_timeout_s
@@ -218,9 +247,10 @@ class AzureStore:
         settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))
         try:
             if in_blocks:
-                self._put_blocks(name, body, md5, settings, keeping)
+                with self._connections.pacing(body):
+                    self._put_blocks(name, body, md5, settings, keeping)
             else:
-                with self._boundary("put", name), open_body(body) as stream:
+                with self._boundary("put", name), self._connections.pacing(body), open_body(body) as stream:
                     self._blob(name).upload_blob(
                         stream,
                         length=size,
@@ -369,6 +399,8 @@ def _answered(error: HttpResponseError, verb: str, place: str) -> Exception:
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable)
     if kind is _Exists and verb in ("delete", "warm"):  # a lock or hold keeps it
         return StoreDenied(text)
+    if kind is StoreUnavailable:
+        return StoreUnavailable(text, wait_s=told_wait_s(getattr(error.response, "headers", None)))
     return kind(text)
 
 

@@ -9,9 +9,10 @@ Rules that hold for every method:
 - A reader sees all of an object or none of it, never a part.
 - Safe for concurrent use by many threads; connections are reused.
 - Blocks at most for the time-outs it was opened with; a store itself never retries (the retrying wrapper does).
-- Raises only `farshore.errors`: StoreUnavailable (retry is safe), StoreDenied, StoreFull, BucketNotFound,
-  ObjectNotFound, StoreConflict, ObjectCorrupt, ObjectArchived (warm it first), and of locks LockDenied and
-  LockUnsupported. No SDK exception leaves a store module.
+- Raises only `farshore.errors`: StoreUnavailable (retry is safe; it tells how long to wait where the service did),
+  StoreDenied, StoreFull, BucketNotFound, ObjectNotFound, StoreConflict, ObjectCorrupt, ObjectArchived (warm it first),
+  and of locks LockDenied and LockUnsupported; of wrappers also StorePaused (retry is safe) and StoreReadOnly. No SDK
+  exception leaves a store module.
 """
 
 from __future__ import annotations
@@ -26,7 +27,42 @@ from typing import Protocol
 from farshore.errors import Bug
 from farshore.stores.keeping import PLAINLY, Access, Keeping, Lock, LockMode, LockState
 
-Body = bytes | bytearray | memoryview | Path
+PlainBody = bytes | bytearray | memoryview | Path
+
+
+class Pace(Protocol):
+    """Something that lets bytes pass at a rate. Safe from many threads."""
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much to take at once."""
+        ...
+
+    def take(self, count: int) -> None:
+        """Wait until `count` more bytes may pass."""
+        ...
+
+
+class PacedBody:
+    """A body that its store sends at a pace. Hashing and comparing take the body inside and do not wait."""
+
+    def __init__(self, body: Body, pace: Pace) -> None:
+        self.body: PlainBody = body.body if isinstance(body, PacedBody) else body
+        self._pace = pace
+        self.taken_bytes = 0  # so far, by whoever sends it
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much to send at once."""
+        return self._pace.piece_bytes
+
+    def take(self, count: int) -> None:
+        """Wait until `count` more bytes may be sent."""
+        self._pace.take(count)
+        self.taken_bytes += count
+
+
+Body = PlainBody | PacedBody
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-=/")
 NAME_LENGTH_MAX = 512  # with a prefix this stays under the 1,024 bytes that S3, GCS and Azure allow

@@ -6,15 +6,21 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreUnavailable
 from farshore.limits import COMPARE_BYTES_MAX, READ_BYTES
-from farshore.stores.base import Body, PutOutcome, Store
+from farshore.stores.base import Body, PacedBody, PlainBody, PutOutcome, Store
+
+
+def plain(body: Body) -> PlainBody:
+    """Return a body without its pace."""
+    return body.body if isinstance(body, PacedBody) else body
 
 
 def body_bytes(body: Body) -> int:
     """Return how many bytes a body has."""
+    body = plain(body)
     if isinstance(body, Path):
         with _readable(body):
             return body.stat().st_size
@@ -22,13 +28,27 @@ def body_bytes(body: Body) -> int:
 
 
 def body_pieces(body: Body, piece_bytes: int = READ_BYTES) -> Iterator[bytes | memoryview]:
-    """Yield a body in pieces of `piece_bytes`, the last one shorter; memory is copied only from a file."""
+    """Yield a body in pieces of `piece_bytes`, the last one shorter; memory is copied only from a file.
+
+    Its pace is not kept: this is for hashing and comparing.
+    """
+    body = plain(body)
     if isinstance(body, Path):
         yield from _file_pieces(body, piece_bytes)
         return
     view = memoryview(body).cast("B").toreadonly()
     for start in range(0, len(view), piece_bytes):
         yield view[start : start + piece_bytes]
+
+
+def sent_pieces(body: Body, piece_bytes: int = READ_BYTES) -> Iterator[bytes | memoryview]:
+    """Yield a body in pieces for sending: at its pace where it has one, and then in smaller ones."""
+    if not isinstance(body, PacedBody):
+        yield from body_pieces(body, piece_bytes)
+        return
+    for piece in body_pieces(body, min(piece_bytes, body.piece_bytes)):
+        body.take(len(piece))
+        yield piece
 
 
 def _file_pieces(path: Path, piece_bytes: int) -> Iterator[bytes]:
@@ -46,6 +66,52 @@ def _readable(path: Path) -> Iterator[None]:
         raise Bug(f"a file made for upload cannot be read: {path}: {(error.strerror or str(error)).lower()}") from error
 
 
+class PacedReader(io.RawIOBase):
+    """A file that gives its bytes at the pace of a body, for SDKs that send what they read.
+
+    Only a reader that was started waits: an SDK may read a body first to sign it, and then sends what it reads again.
+    """
+
+    def __init__(self, file: IO[bytes], paced: PacedBody) -> None:
+        super().__init__()
+        self._file = file
+        self._paced = paced
+        self._is_started = False
+
+    def start(self) -> None:
+        """Keep the pace from here on."""
+        self._is_started = True
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int | None = -1) -> bytes:
+        if not self._is_started:
+            return self._file.read(-1 if size is None else size)
+        most = self._paced.piece_bytes
+        data = self._file.read(most if size is None or size < 0 else min(size, most))
+        self._paced.take(len(data))
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 class _BodyFile(io.FileIO):
     """A file for an SDK to read from, whose errors cannot be taken for the store's."""
 
@@ -60,12 +126,24 @@ class _BodyFile(io.FileIO):
 
 
 def open_body(body: Body) -> IO[bytes]:
-    """Return a body as a file that can be read and rewound; `bytes` are not copied."""
+    """Return a body as a file that can be read and rewound; `bytes` are not copied. Its pace is not kept."""
+    body = plain(body)
     return _BodyFile(body) if isinstance(body, Path) else io.BytesIO(as_bytes(body))
+
+
+def as_sent(body: Body) -> bytes | IO[bytes]:
+    """Return a body for an SDK to send: `bytes` as they are, else a file; a `PacedReader` where it has a pace.
+
+    Close what is not bytes. So a file is never held in memory as a whole.
+    """
+    if isinstance(body, PacedBody):
+        return PacedReader(open_body(body), body)  # type: ignore[return-value] # a file in all that SDKs use of one
+    return open_body(body) if isinstance(body, Path) else as_bytes(body)
 
 
 def as_bytes(body: Body) -> bytes:
     """Return a body as `bytes`: the same object where it is one already, for SDKs that take nothing else."""
+    body = plain(body)
     if isinstance(body, bytes):
         return body
     if isinstance(body, Path):

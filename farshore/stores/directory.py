@@ -30,7 +30,7 @@ from farshore.errors import (
 )
 from farshore.limits import GIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
-from farshore.stores.body import body_pieces, compare_present, conflict
+from farshore.stores.body import compare_present, conflict, sent_pieces
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 
 _OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
@@ -67,7 +67,7 @@ class DirectoryStore:
             there = _status(folder, stem)  # only spares writing in vain: the link decides
             if there is not None and not stat.S_ISREG(there.st_mode):
                 raise conflict(self, name)
-            if there is None and self._write(folder, stem, body_pieces(body)):
+            if there is None and self._write(folder, stem, sent_pieces(body)):
                 return PutOutcome.CREATED
         outcome = compare_present(self, name, body)
         with self._boundary("put", name), self._folder(folders) as folder, _open_object(folder, stem) as file:

@@ -55,6 +55,7 @@ from farshore.stores.gcs_requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.gcs_trials import GcsTrials
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
+from farshore.stores.retry_after import told_wait_s
 from farshore.stores.sent import SentChecksums
 from farshore.stores.tally import Tally
 
@@ -80,8 +81,10 @@ _BY_STATUS: dict[int, type[Exception]] = {
     412: _Exists,
     416: _BeyondEnd,
     429: StoreUnavailable,
+    501: StoreDenied,  # the service does not do what the request needs
     507: StoreFull,
 }
+_BUSY = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})  # reasons of a 403 that passes
 
 
 class GcsStore:
@@ -274,7 +277,10 @@ class GcsStore:
             return base64.b64decode(_checked(response).json()["crc32c"])
 
     def _put_large(self, name: str, body: Body, checksum: bytes, keeping: Keeping) -> bytes:
-        """Send a large body in chunks of one resumable upload; return the CRC32C kept."""
+        """Send a large body in chunks of one resumable upload; return the CRC32C kept.
+
+        The SDK takes a short read for the end, so a pace is not kept here.
+        """
         with self._boundary("put", name), open_body(body) as stream:
             blob = self._blob(name)
             blob.crc32c = base64.b64encode(checksum).decode()
@@ -375,7 +381,12 @@ class GcsStore:
             return LockDenied(text)
         if status == 400 and verb == "put" and "crc32c" in error.message.lower():
             return StoreUnavailable(text)  # the bytes were altered on their way
-        return (_BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable))(text)
+        kind = _BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable)
+        if status == 403 and any(_reason(one) in _BUSY for one in error.errors or ()):
+            kind = StoreUnavailable
+        if kind is StoreUnavailable:
+            return StoreUnavailable(text, wait_s=told_wait_s(getattr(error.response, "headers", None)))
+        return kind(text)
 
     def _not_found(self, verb: str, text: str) -> FarshoreError:
         """Tell a missing bucket from a missing object."""
@@ -401,6 +412,11 @@ def _text(error: Exception) -> str:
     """Return the first line of an error, without the request that the SDK begins it with."""
     line = next(iter(str(getattr(error, "message", error)).splitlines()), "") or type(error).__name__
     return _REQUEST.sub("", line).rstrip(".: ")
+
+
+def _reason(told: Any) -> str:
+    """Return the reason of one of the errors that an answer lists."""
+    return str(told.get("reason", "")) if isinstance(told, Mapping) else ""
 
 
 def _crc32c(body: Body) -> bytes:

@@ -13,7 +13,7 @@ from urllib3.exceptions import ProtocolError
 
 from farshore.limits import MIB, STORE_CONNECTIONS
 from farshore.stores.base import Body
-from farshore.stores.body import body_bytes, body_pieces
+from farshore.stores.body import body_bytes, sent_pieces
 from farshore.stores.tally import RequestKind, Tally
 
 CONTENT_TYPE = "application/octet-stream"
@@ -37,7 +37,7 @@ class Related:
 
     def __iter__(self) -> Iterator[Any]:
         yield self._head
-        yield from body_pieces(self._body, _SENT_BYTES)
+        yield from sent_pieces(self._body, _SENT_BYTES)
         yield self._tail
 
 

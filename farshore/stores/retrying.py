@@ -8,8 +8,14 @@ from datetime import datetime
 from typing import TypeVar
 
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, ObjectArchived
-from farshore.limits import RETRY_ATTEMPTS_MAX, RETRY_BASE_S, RETRY_WAIT_S_MAX
+from farshore.errors import FarshoreError, ObjectArchived, StorePaused, Unavailable
+from farshore.limits import (
+    RETRY_AFTER_S_MAX,
+    RETRY_ATTEMPTS_MAX,
+    RETRY_BASE_S,
+    RETRY_PAUSE_S_MAX,
+    RETRY_WAIT_S_MAX,
+)
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 
@@ -20,7 +26,10 @@ class RetryingStore:
     """The same store; errors that are `retryable` are met with waiting and another attempt.
 
     Waits grow twofold with full jitter: the nth is a random part of `base_s * 2 ** (n - 1)`, at most `wait_s_max`. A
-    put is safe to repeat by the contract, also after a lost reply. The last error is raised as it came.
+    wait that the service told is added to it, and so obeyed: nothing is asked earlier. One of more than
+    `RETRY_AFTER_S_MAX` is not sat out, nor is a breaker's pause of more than `RETRY_PAUSE_S_MAX`: the error is raised
+    at once, and whoever asked decides what else to do. A put is safe to repeat by the contract, also after a lost
+    reply. The last error is raised as it came.
 
     Args:
         attempts_max: Attempts for one request, the first included.
@@ -123,8 +132,11 @@ class RetryingStore:
         by_the_hour = isinstance(error, ObjectArchived)  # waiting seconds for an archive is in vain
         if not error.retryable or by_the_hour or failures >= self._attempts_max:
             raise error
+        told_s = error.wait_s if isinstance(error, Unavailable) else 0.0
+        if told_s > (RETRY_PAUSE_S_MAX if isinstance(error, StorePaused) else RETRY_AFTER_S_MAX):
+            raise error
         longest_s = min(self._wait_s_max, self._base_s * 2 ** (failures - 1))
-        if self._clock.wait_s(longest_s * self._clock.jitter(), self._stopping):
+        if self._clock.wait_s(told_s + longest_s * self._clock.jitter(), self._stopping):
             raise error
         with self._lock:
             self._retries += 1

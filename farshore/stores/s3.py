@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
@@ -29,11 +29,9 @@ from farshore.errors import (
     FarshoreError,
     LockDenied,
     LockUnsupported,
-    ObjectArchived,
     ObjectCorrupt,
     ObjectNotFound,
     StoreDenied,
-    StoreFull,
     StoreUnavailable,
 )
 from farshore.limits import (
@@ -45,10 +43,21 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
 )
-from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
+from farshore.stores.base import (
+    NONSENSE,
+    Body,
+    Capabilities,
+    ObjectInfo,
+    PacedBody,
+    PutOutcome,
+    check_name,
+    check_range,
+)
+from farshore.stores.body import PacedReader, as_bytes, as_sent, body_bytes, body_pieces, compare_present
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
+from farshore.stores.retry_after import told_wait_s
+from farshore.stores.s3_answers import BY_CODE, BY_STATUS, BeyondEnd, Exists
 from farshore.stores.s3_locks import (
     ARCHIVE_CLASSES,
     LOCK_VERB,
@@ -78,44 +87,6 @@ _NO_CREDENTIALS = (
 )
 
 
-class _Exists(Exception):
-    """The condition of a put was not met: the name is taken."""
-
-
-class _BeyondEnd(Exception):
-    """A range starts behind the object's last byte."""
-
-
-# Codes first: one status stands for several things. What is in neither table passes when it is 500 or above; below
-# that it is a refusal which no retry cures: wrong or expired credentials, and requests the service does not know.
-_BY_CODE: dict[str, type[Exception]] = {
-    "PreconditionFailed": _Exists,
-    "InvalidRange": _BeyondEnd,
-    "NoSuchBucket": BucketNotFound,
-    "NoSuchKey": ObjectNotFound,
-    "NoSuchUpload": StoreUnavailable,
-    "NoSuchObjectLockConfiguration": NotLocked,
-    "NoSuchObjectLegalHold": NotLocked,
-    "InvalidObjectState": ObjectArchived,
-    "BadDigest": StoreUnavailable,
-    "XAmzContentChecksumMismatch": StoreUnavailable,
-    "RequestTimeout": StoreUnavailable,
-    "SlowDown": StoreUnavailable,
-    "InsufficientStorage": StoreFull,
-    "QuotaExceeded": StoreFull,
-    "StorageFull": StoreFull,
-    "XMinioStorageFull": StoreFull,
-}
-_BY_STATUS: dict[int, type[Exception]] = {
-    404: ObjectNotFound,
-    408: StoreUnavailable,
-    409: StoreUnavailable,  # ConditionalRequestConflict, OperationAborted: another request was at work on the name
-    412: _Exists,
-    416: _BeyondEnd,
-    425: StoreUnavailable,
-    429: StoreUnavailable,
-    507: StoreFull,
-}
 _BY_OPERATION = {
     "GetObject": RequestKind.GET,
     "HeadObject": RequestKind.HEAD,
@@ -213,11 +184,10 @@ class S3Store:
         key = self._key(name)
         if body_bytes(body) > MULTIPART_BYTES_MIN:
             return self._put_in_parts(name, key, body, keeping)
-        data = as_bytes(body)
-        checksum = crc64nvme(data)
+        checksum = _crc64nvme(body)
         self.sent.note(name, _told(checksum))
         try:
-            with self._boundary(put_verb(keeping), name):
+            with self._boundary(put_verb(keeping), name), _sent(body) as data:
                 self._client.put_object(
                     Bucket=self._bucket,
                     Key=key,
@@ -226,8 +196,8 @@ class S3Store:
                     ChecksumCRC64NVME=_base64(checksum),
                     **keeping_headers(keeping),
                 )
-        except _Exists:
-            return compare_present(self, name, data, _digest)
+        except Exists:
+            return compare_present(self, name, body, _digest)
         return PutOutcome.CREATED
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -245,7 +215,7 @@ class S3Store:
                 response = self._client.get_object(**request)
                 with contextlib.closing(response["Body"]) as stream:  # as a context it gives the unchecked stream
                     data = stream.read()
-        except _BeyondEnd:
+        except BeyondEnd:
             return b""
         if "Range" in request and response["ResponseMetadata"]["HTTPStatusCode"] == 200:
             return data[offset : None if length is None else offset + length]  # the service gave it all
@@ -315,7 +285,7 @@ class S3Store:
             bucket=self._bucket,
             prefix=self._prefix,
             boundary=self._boundary,
-            taken=_Exists,
+            taken=Exists,
             checksum=lambda data: _base64(crc64nvme(data)),
         )
 
@@ -351,7 +321,7 @@ class S3Store:
         except BaseException as error:
             with contextlib.suppress(sdk.BotoCoreError, sdk.ClientError):  # the first error is the one to tell of
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
-            if isinstance(error, _Exists):
+            if isinstance(error, Exists):
                 return compare_present(self, name, body, _digest)
             raise
         return PutOutcome.CREATED
@@ -366,13 +336,14 @@ class S3Store:
             data = as_bytes(piece)
             checksum = crc64nvme(data)
             whole, size = combine_crc64nvme(whole, checksum, len(data)), size + len(data)
-            with self._boundary("put", name):
+            paced = PacedBody(data, body) if isinstance(body, PacedBody) else data
+            with self._boundary("put", name), _sent(paced) as part:
                 response = self._client.upload_part(
                     Bucket=self._bucket,
                     Key=key,
                     UploadId=upload_id,
                     PartNumber=number,
-                    Body=data,
+                    Body=part,
                     ChecksumCRC64NVME=_base64(checksum),
                 )
             parts.append({"PartNumber": number, "ETag": response["ETag"], "ChecksumCRC64NVME": _base64(checksum)})
@@ -380,8 +351,13 @@ class S3Store:
 
     # --- errors -------------------------------------------------------------------------------------------------------
 
-    def _count(self, event_name: str, **_: Any) -> None:
-        """Count a request at the moment it is sent; what is returned here would be taken for its answer."""
+    def _count(self, event_name: str, request: Any, **_: Any) -> None:
+        """Count a request at the moment it is sent; what is returned here would be taken for its answer.
+
+        A body with a pace was read to be signed, if it was; from here on it is read to be sent.
+        """
+        if isinstance(request.body, PacedReader):
+            request.body.start()
         self.tally.add(_BY_OPERATION.get(event_name.rpartition(".")[2], RequestKind.PUT))
 
     def _key(self, name: str) -> str:
@@ -417,7 +393,7 @@ class S3Store:
         text = f"{place}: {code or status}{': ' if message else ''}{message}"
         if verb == "now_utc" and status == 404:
             return BucketNotFound(text)
-        kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreUnavailable if status >= 500 else StoreDenied)
+        kind = BY_CODE.get(code) or BY_STATUS.get(status) or (StoreUnavailable if status >= 500 else StoreDenied)
         if verb == LOCK_VERB and code == "ObjectLockConfigurationNotFoundError":  # of the bucket, or of the object
             return NotLocked(text)
         if kind is ObjectNotFound:
@@ -428,6 +404,9 @@ class S3Store:
             return LockDenied(text)
         if code == "RequestTimeTooSkewed":
             return StoreDenied(text, "Set this host's clock: it differs too much from the service's.")
+        if kind is StoreUnavailable:
+            headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            return StoreUnavailable(text, wait_s=told_wait_s(headers))
         return kind(text)
 
     def _not_found(self, text: str) -> FarshoreError:
@@ -441,12 +420,27 @@ class S3Store:
         return ObjectNotFound(text)
 
 
-def _digest(body: Body) -> str:
-    """Return a body's checksum as `head` gives it."""
-    checksum = crc64nvme(b"")
+@contextlib.contextmanager
+def _sent(body: Body) -> Iterator[bytes | IO[bytes]]:
+    """Give a body as the SDK sends it, and close it afterwards."""
+    data = as_sent(body)
+    try:
+        yield data
+    finally:
+        if not isinstance(data, bytes):
+            data.close()
+
+
+def _crc64nvme(body: Body) -> int:
+    checksum: int = crc64nvme(b"")
     for piece in body_pieces(body):
         checksum = crc64nvme(piece, checksum)
-    return _told(checksum)
+    return checksum
+
+
+def _digest(body: Body) -> str:
+    """Return a body's checksum as `head` gives it."""
+    return _told(_crc64nvme(body))
 
 
 def _told(checksum: int) -> str:

@@ -12,15 +12,18 @@ import pytest
 from farshore.clock import FixedClock, SystemClock
 from farshore.stores.azure import AzureStore
 from farshore.stores.base import Store
+from farshore.stores.breaker import BreakerStore
 from farshore.stores.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_random
 from farshore.stores.gcs import GcsStore
 from farshore.stores.metered import MeteredStore
 from farshore.stores.opening import open_store
 from farshore.stores.retrying import RetryingStore
 from farshore.stores.s3 import S3Store
+from farshore.stores.throttled import ThrottledStore
 from tests.conftest import FreshPlace, PlaceUrl
 
 PAGE_OBJECTS = 100
+QUICK_BYTES_PER_S = 1 << 30  # paced piece by piece, and done at once
 _SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az", "directory": "file", "memory": "memory"}
 
 OpenStore = Callable[..., Store]
@@ -57,11 +60,22 @@ def open_bare(fresh_place: FreshPlace) -> Iterator[OpenStore]:
 def open_any(open_bare: OpenStore) -> Callable[[str], Store]:
     """A function that opens a bare store, or a wrapper around one, by its name."""
 
+    def throttled(store: Store) -> Store:
+        quick = QUICK_BYTES_PER_S
+        return ThrottledStore(store, clock=FixedClock(), up_bytes_per_s=quick, down_bytes_per_s=quick)
+
     def make(kind: str) -> Store:
         if kind == "retrying":
             return RetryingStore(open_bare("memory"), clock=FixedClock())
         if kind == "metered":
             return MeteredStore(open_bare("directory"))
+        if kind == "breaker":
+            return BreakerStore(open_bare("memory"), clock=FixedClock())
+        if kind.startswith("throttled-"):
+            return throttled(open_bare(kind.removeprefix("throttled-")))
+        if kind == "as-opened":  # the order in which a repository's replicas are wrapped
+            inner = throttled(MeteredStore(open_bare("s3")))
+            return RetryingStore(BreakerStore(inner, clock=SystemClock()), clock=SystemClock())
         if kind == "faulty":
             return FaultyStore(open_bare("memory"), clock=FixedClock())
         if kind == "retrying-faulty":

@@ -26,8 +26,9 @@ from farshore.stores.sent import TellsSent
 from tests.contract.conftest import PAGE_OBJECTS
 
 BARE = ["memory", "directory", "s3", "gcs", "azure"]
-WRAPPED = ["retrying", "metered", "faulty", "retrying-faulty"]
-EVERY = [*BARE, *WRAPPED]
+WRAPPED = ["retrying", "metered", "faulty", "retrying-faulty", "breaker", "as-opened"]
+THROTTLED = ["throttled-memory", "throttled-directory", "throttled-gcs", "throttled-azure"]
+EVERY = [*BARE, *WRAPPED, *THROTTLED]
 CREATED, PRESENT = PutOutcome.CREATED, PutOutcome.PRESENT
 
 OpenAny = Callable[[str], Store]
@@ -82,7 +83,7 @@ def test_what_a_probe_checks_holds_here_too(store: Store, check: str) -> None:
     assert list(store.list()) == []
 
 
-@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind != "s3"])
+@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind not in ("s3", "as-opened")])
 def test_listings_sort_by_code_point_also_where_folders_meet(kind: str, open_any: OpenAny) -> None:
     store = open_any(kind)
     ground = Ground(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
@@ -98,7 +99,7 @@ def test_a_kept_connection_that_the_server_closes_does_not_fail_a_read(kind: str
 
 
 @pytest.mark.parametrize("source", ["bytes", "file"])
-@pytest.mark.parametrize("kind", BARE)
+@pytest.mark.parametrize("kind", [*BARE, "as-opened", "throttled-gcs", "throttled-azure"])
 def test_large_bodies_go_in_parts_and_come_back(kind: str, open_any: OpenAny, tmp_path: Path, source: str) -> None:
     store = open_any(kind)
     block = random.Random(3).randbytes(MIB)
@@ -223,7 +224,7 @@ def test_deleting_twice_equals_once(kind: str, store: Store) -> None:
 
 
 def test_listings_go_through_all_pages_in_order_of_name(kind: str, store: Store) -> None:
-    count = 10 * PAGE_OBJECTS + 7 if kind != "retrying-faulty" else PAGE_OBJECTS
+    count = 10 * PAGE_OBJECTS + 7 if kind in (*BARE, "as-opened") else PAGE_OBJECTS
     names = [f"many/{number % 13:02}/{number:05}" for number in range(count)]
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda name: store.put(name, name.encode()), names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import random
 import re
 import threading
 import time
@@ -35,6 +36,7 @@ from farshore.stores.base import PutOutcome, Store
 from farshore.stores.gcs import GcsStore
 from farshore.stores.opening import open_store
 from farshore.stores.retrying import RetryingStore
+from farshore.stores.throttled import ThrottledStore
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer
 from infra.local.objects import ObjectServer
@@ -373,6 +375,9 @@ ANSWERS: dict[str, list[tuple[int, str, type[FarshoreError]]]] = {
         (429, "TooManyRequests", StoreUnavailable),
         (500, "InternalError", StoreUnavailable),
         (503, "SlowDown", StoreUnavailable),
+        (400, "IncompleteBody", StoreUnavailable),
+        (400, "ThrottlingException", StoreUnavailable),
+        (501, "NotImplemented", StoreDenied),
         (507, "InsufficientStorage", StoreFull),
         (403, "QuotaExceeded", StoreFull),
         (400, "InvalidRequest", StoreDenied),
@@ -380,12 +385,15 @@ ANSWERS: dict[str, list[tuple[int, str, type[FarshoreError]]]] = {
     "gcs": [
         (401, "", StoreDenied),
         (403, "", StoreDenied),
+        (403, "userRateLimitExceeded", StoreUnavailable),
+        (403, "insufficientPermissions", StoreDenied),
         (404, "", BucketNotFound),
         (408, "", StoreUnavailable),
         (429, "", StoreUnavailable),
         (500, "", StoreUnavailable),
         (502, "", StoreUnavailable),
         (503, "", StoreUnavailable),
+        (501, "", StoreDenied),
         (507, "", StoreFull),
         (400, "", StoreDenied),
     ],
@@ -399,6 +407,7 @@ ANSWERS: dict[str, list[tuple[int, str, type[FarshoreError]]]] = {
         (429, "", StoreUnavailable),
         (500, "InternalError", StoreUnavailable),
         (503, "ServerBusy", StoreUnavailable),
+        (501, "NotImplemented", StoreDenied),
         (507, "", StoreFull),
         (400, "InvalidHeaderValue", StoreDenied),
     ],
@@ -418,7 +427,8 @@ def test_answers_become_the_errors_of_the_contract(
     def script(request: Asked) -> Answer:
         asked.append(request.method)
         if kind == "gcs":
-            return Answer(status, json.dumps({"error": {"message": "Told so."}}).encode())
+            reasons = [{"reason": code, "message": "Told so."}] if code else []
+            return Answer(status, json.dumps({"error": {"message": "Told so.", "errors": reasons}}).encode())
         return Answer(status, xml(code), (("x-ms-error-code", code), ("Content-Type", "application/xml")))
 
     with answering(script) as address:
@@ -431,6 +441,49 @@ def test_answers_become_the_errors_of_the_contract(
             assert type(caught.value) is error
             assert len(asked) == 1, "a store asks once and never retries"
             assert not str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "wait_s"),
+    [("Retry-After", "7", 7.0), ("Retry-After", "soon", 0.0), ("X-Other", "7", 0.0)],
+    ids=["told", "nonsense", "untold"],
+)
+def test_a_wait_that_the_service_tells_comes_with_the_error(
+    kind: str, open_bare: OpenStore, header: str, value: str, wait_s: float
+) -> None:
+    body = json.dumps({"error": {"message": "Told so."}}).encode() if kind == "gcs" else xml("ServerBusy")
+
+    with answering(lambda _: Answer(503, body, (("Content-Type", "application/xml"), (header, value)))) as address:
+        place = PlaceUrl(url=f"{SCHEMES[kind]}://bucket/prefix", endpoint=address, credentials=KEYS[kind])
+        store = open_bare(kind, place)
+        for verb in ("put", "get", "head", "list"):
+            with pytest.raises(StoreUnavailable) as caught:
+                uses(store)[verb]()
+            assert caught.value.wait_s == wait_s, verb
+
+
+@pytest.mark.parametrize("source", ["bytes", "file"])
+@pytest.mark.parametrize("kind", [*SERVED, "directory"])
+def test_a_paced_body_is_sent_in_small_steps(kind: str, open_bare: OpenStore, tmp_path: Path, source: str) -> None:
+    """On a clock that only waits move: all of a pack's seconds are waited, each wait is a short one."""
+    waits: list[float] = []
+
+    class Recording(FixedClock):
+        def wait_s(self, seconds: float, until: threading.Event | None = None) -> bool:
+            waits.append(seconds)
+            return super().wait_s(seconds, until)
+
+    data = random.Random(5).randbytes(8 * MIB)
+    (tmp_path / "body").write_bytes(data)
+    store = open_bare(kind)
+    paced = ThrottledStore(store, clock=Recording(), up_bytes_per_s=MIB)
+    assert paced.put("pack", data if source == "bytes" else tmp_path / "body") is PutOutcome.CREATED
+    assert store.get("pack") == data
+    assert 7.5 < sum(waits) < 8.5
+    assert max(waits) < 0.25
+    waits.clear()
+    assert paced.put("pack", data) is PutOutcome.PRESENT
+    assert sum(waits) < 8.5
 
 
 def test_each_put_carries_its_condition_and_checksum(open_bare: OpenStore) -> None:

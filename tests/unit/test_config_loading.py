@@ -100,7 +100,8 @@ def test_placement_and_holders_are_read(tmp_path: Path) -> None:
     text = SMALLEST + (
         'account = "own"\nlogin = "me"\nimmutable = "governance"\nimmutable_days = 30\nversioned = true\n'
         'offline = true\nsynced_every = "7d"\non_writer_host = true\nlatitude = -33.9\nlongitude = 151\n'
-        'country = "AU"\njurisdiction = "AU"\n[placement]\ncopies = 3\ndistance_km = 500\naccepted = ["ransomware"]\n'
+        'country = "AU"\njurisdiction = "AU"\nbandwidth_up = "8 MB/s"\nbandwidth_down = "100 Mbit/s"\nuploads = 8\n'
+        'spool_bytes = "1 GiB"\n[placement]\ncopies = 3\ndistance_km = 500\naccepted = ["ransomware"]\n'
         '[holders.ada]\nkind = "recipient"\non_writer_host = true\n'
     )
 
@@ -109,6 +110,10 @@ def test_placement_and_holders_are_read(tmp_path: Path) -> None:
     assert config.replicas["vault"] == ReplicaConfig(
         name="vault",
         url="file:///srv/vault",
+        bandwidth_up=8_000_000,
+        bandwidth_down=12_500_000,
+        uploads=8,
+        spool_bytes=1 << 30,
         account="own",
         login="me",
         immutable="governance",
@@ -246,6 +251,12 @@ def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Pat
         (SMALLEST + 'country = "Germany"\n', "must be a country's code of two capitals"),
         (SMALLEST + 'jurisdiction = "eu"\n', "must be a code in capitals like EU"),
         (SMALLEST + 'synced_every = "7d"\n', "replicas.vault.synced_every is for offline copies"),
+        (SMALLEST + 'bandwidth_up = "8 MB"\n', "replicas.vault.bandwidth_up is not a bandwidth: '8 MB'"),
+        (SMALLEST + "bandwidth_down = 8\n", "replicas.vault.bandwidth_down must be text"),
+        (SMALLEST + "uploads = 17\n", "at most 16 uploads run at once"),
+        (SMALLEST + "uploads = 0\n", "replicas.vault.uploads must be at least 1"),
+        (SMALLEST + 'spool_bytes = "much"\n', "replicas.vault.spool_bytes is not a size: 'much'"),
+        (SMALLEST + "spool_bytes = -1\n", "replicas.vault.spool_bytes must be 0 or more bytes"),
         (SMALLEST + "offline = 1\n", "replicas.vault.offline must be true or false"),
         ("", "names no replica"),
         ("[replicas.vault\n", "is not valid TOML"),

@@ -1,0 +1,35 @@
+"""A token bucket: bytes per second over all threads, in small pieces."""
+
+from __future__ import annotations
+
+import threading
+
+from farshore.clock import Clock
+from farshore.limits import PACED_BURST_S, PACED_PIECE_BYTES
+
+
+class TokenBucket:
+    """Lets `bytes_per_s` pass. Safe from many threads, which share the rate and wait in the order they come.
+
+    What is not used is saved for `PACED_BURST_S` and no longer, so a pause is not followed by a flood.
+    """
+
+    def __init__(self, *, bytes_per_s: float, clock: Clock) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_at_s = clock.monotonic_s() - PACED_BURST_S
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much to take at once, so that waits are short: a tenth of a second, within bounds."""
+        return max(min(int(self._bytes_per_s / 10), PACED_PIECE_BYTES), 1024)
+
+    def take(self, count: int) -> None:
+        """Wait until `count` more bytes may pass."""
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            self._free_at_s = max(self._free_at_s, now_s - PACED_BURST_S) + count / self._bytes_per_s
+            wait_s = self._free_at_s - now_s
+        if wait_s > 0:
+            self._clock.wait_s(wait_s)
