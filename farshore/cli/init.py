@@ -12,6 +12,8 @@ from farshore.errors import (
     EXIT_DONE,
     ConfigInvalid,
     KeyMissing,
+    LifecycleDeletes,
+    LockUnsupported,
     RepositoryExists,
     RepositoryMissing,
     StoreFull,
@@ -56,6 +58,10 @@ def execute(invocation: Invocation) -> int:
     ways = ["the passphrase"] if config.repository.passphrase else []
     ways += [count_of(len(recipients), "recipient")] if recipients else []
     output.line(f"opened by {' and '.join(ways)}")
+    for warning in result.warnings:
+        output.warning(warning)
+    for note in result.notes:
+        output.note(note)
     if result.credential:
         output.line(f"this host's write-only credential: {result.credential}")
         output.line("  it adds backups and cannot read one; take the passphrase off this host now")
@@ -101,6 +107,8 @@ COMMAND = Command(
     add_arguments=add_arguments,
     execute=execute,
     failures=(
+        LifecycleDeletes,
+        LockUnsupported,
         *(failure for failure in OPENING if failure not in (RepositoryMissing, WrongPassphrase, KeyMissing)),
         RepositoryExists,
         StoreFull,

@@ -12,6 +12,7 @@ from farshore.errors import (
     EXIT_WARNINGS,
     BucketNotFound,
     ConfigInvalid,
+    LifecycleDeletes,
     RepositoryMissing,
     SecretUnavailable,
     StoreUnavailable,
@@ -40,6 +41,7 @@ CHECKS = (
     "large-object",
     "delete",
     "locks",
+    "place",
     "speed",
 )
 ROLES = ("writer", "maintainer", "reader")
@@ -124,6 +126,9 @@ def exit_code_of(invocation: Invocation, result: ProbeResult) -> int:
     if result.verdict == "unsafe":
         invocation.output.error(StoreUnsafe(said, grave[0].hint or None))
         return StoreUnsafe.exit_code
+    if result.verdict == "failed" and grave[0].check == "lifecycle":
+        invocation.output.error(LifecycleDeletes(said, grave[0].hint or None))
+        return LifecycleDeletes.exit_code
     if result.verdict == "failed":
         invocation.output.error(StoreUnfit(said, grave[0].hint or None))
         return StoreUnfit.exit_code
@@ -150,6 +155,7 @@ COMMAND = Command(
             execute=probe,
             failures=(
                 ConfigInvalid,
+                LifecycleDeletes,
                 SecretUnavailable,
                 RepositoryMissing,
                 StoreUnavailable,

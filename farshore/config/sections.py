@@ -196,12 +196,32 @@ class Sections:
 
     def _check_whole(self, path: KeyPath, values: Mapping[str, Any]) -> None:
         """Find keys of a replica that say nothing without each other."""
-        for one, other in (("immutable", "immutable_days"), ("latitude", "longitude")):
+        for one, other in (("immutable", "immutable_days"), ("latitude", "longitude"), ("lock", "lock_for")):
             if (one in values) != (other in values):
                 given, missing = (one, other) if one in values else (other, one)
                 self._mistake((*path, given), f"says nothing without {missing}", f"Add {missing} to {'.'.join(path)}.")
+        self._check_lock(path, values)
         if "synced_every" in values and not values.get("offline"):
             self._mistake((*path, "synced_every"), "is for offline copies", "Add offline = true, or remove it.")
+
+    def _check_lock(self, path: KeyPath, values: Mapping[str, Any]) -> None:
+        """Find locks that cannot be, or that nobody may have meant."""
+        lock, scheme = values.get("lock"), values["url"].partition("://")[0]
+        if "lock_slack" in values and lock is None:
+            self._mistake((*path, "lock_slack"), "says nothing without lock", f"Add lock to {'.'.join(path)}.")
+        if lock is None:
+            return
+        if scheme == "file":
+            self._mistake((*path, "lock"), "cannot be: a directory has no locks", "Remove it, or use a bucket.")
+        if "immutable" in values:
+            said = "only says what lock sees to"
+            self._mistake((*path, "immutable"), said, "Remove immutable and immutable_days.")
+        if lock == "compliance" and not values.get("compliance_is_final"):
+            self._mistake(
+                (*path, "lock"),
+                "is compliance, which nobody can lift: not you, and not the provider",
+                "Add compliance_is_final = true if that is meant; what is locked is paid for until its time.",
+            )
 
     def _check_places(self, replicas: Mapping[str, ReplicaConfig]) -> None:
         places = {name: place_of(one.url, one.endpoint, one.credentials) for name, one in replicas.items()}

@@ -30,7 +30,8 @@ class RepositoryConfig:
 class ReplicaConfig:
     """One replica. `credentials` is empty where the provider's own default chain supplies them.
 
-    From `account` on it says what the placement policy asks about; the engine believes it and does not act on it.
+    From `account` to `jurisdiction` it says what the placement policy asks about; the engine believes that and does not
+    act on it. From `lock` on it says how objects are kept, and the engine sees to it.
     """
 
     name: str
@@ -54,6 +55,11 @@ class ReplicaConfig:
     longitude: float | None = None
     country: str = ""
     jurisdiction: str = ""
+    lock: str = ""  # governance | compliance: every object is locked for `lock_for` from the snapshot's commit on
+    lock_for: timedelta | None = None
+    lock_slack: timedelta = timedelta(days=1)  # what a new lock is longer by
+    compliance_is_final: bool = False  # somebody said so: nobody can lift such a lock, and its objects cost until then
+    storage_class: str = ""  # of packs
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from farshore.format import names
 from farshore.format.header import Chunking, Header, decode_header, encode_header
 from farshore.ops import auditing
 from farshore.ops.opening import Need, credential_path, open_replica, open_repository
+from farshore.ops.place_checks import check_place
 from farshore.repository import slots
 from farshore.repository.keys import KeySet, generate_keys
 from farshore.repository.repository import Replica
@@ -39,6 +40,8 @@ class InitResult:
     replicas: tuple[str, ...]
     credential: str
     reader_slots: int
+    warnings: tuple[str, ...] = ()  # places that serve, and that a person should change something at
+    notes: tuple[str, ...] = ()  # what of a place could not be looked at
 
 
 def initialize(config: Config, *, write_only: bool = False, recipients: Sequence[str] = (), clock: Clock) -> InitResult:
@@ -55,6 +58,8 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
     Raises:
         RepositoryExists: A replica holds a repository already; nothing was changed.
         ConfigInvalid: Neither a passphrase nor a recipient is given, so nobody could ever read.
+        LockUnsupported: A replica is to lock objects and cannot; nothing was changed.
+        LifecycleDeletes: A lifecycle rule of a bucket would delete objects of a replica; nothing was changed.
         StoreUnavailable, StoreDenied, BucketNotFound: A replica cannot be written; nothing looks made.
     """
     started_utc = clock.now_utc()
@@ -67,6 +72,7 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
     replicas = [open_replica(config, replica, clock) for replica in config.replicas.values()]
     try:
         _require_empty(replicas)
+        warnings, notes = _require_fit(config, clock)
         keys, header = _new_repository(clock)
         made = [slots.seal_recipient_slot(keys, header, public_key, clock) for public_key in public_keys]
         if config.repository.passphrase is not None:
@@ -79,7 +85,9 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
             replica.store.close()
     credential = write_credential(config, keys, header) if write_only else ""
     _record(config, keys, started_utc, clock)
-    return InitResult(header.repository_id, tuple(replica.name for replica in replicas), credential, len(made))
+    return InitResult(
+        header.repository_id, tuple(replica.name for replica in replicas), credential, len(made), warnings, notes
+    )
 
 
 def enroll_host(config: Config, *, clock: Clock) -> InitResult:
@@ -158,6 +166,22 @@ def _require_empty(replicas: Sequence[Replica]) -> None:
     if existing:
         listed = ", ".join(f"{name} ({repository_id})" for name, repository_id in existing.items())
         raise RepositoryExists(f"there is a repository already at {listed}")
+
+
+def _require_fit(config: Config, clock: Clock) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Refuse places that cannot keep what they are given; return warnings and notes about the others."""
+    with ThreadPoolExecutor(len(config.replicas)) as pool:
+        marks = list(pool.map(lambda one: check_place(config, one, clock), config.replicas.values()))
+    for refusal in (mark.refusal for found in marks for mark in found):
+        if refusal is not None:
+            raise refusal
+    told = [
+        (f"{name}: {mark.said}", mark.hint)
+        for name, found in zip(config.replicas, marks, strict=True)
+        for mark in found
+    ]
+    warnings = tuple(f"{said}. {hint}" for said, hint in told if hint)
+    return warnings, tuple(said for said, hint in told if not hint)
 
 
 def _put_everywhere(replicas: Sequence[Replica], objects: Sequence[tuple[str, bytes]]) -> None:

@@ -24,12 +24,15 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.repository import slots
+from farshore.repository.keeping_rule import KeepingRule, LockRule
 from farshore.repository.keys import KeySet
 from farshore.repository.repository import Replica, Repository
 from farshore.sources.base import Source
 from farshore.sources.directory import DirectorySource
 from farshore.stores.base import Store
 from farshore.stores.breaker import BreakerStore
+from farshore.stores.keeping import LockMode
+from farshore.stores.kept import KeptStore
 from farshore.stores.metered import MeteredStore
 from farshore.stores.opening import open_store
 from farshore.stores.retrying import RetryingStore
@@ -46,29 +49,45 @@ class Need(StrEnum):
     READ = "read"
 
 
+def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Store:
+    """Return a replica's store without any wrapper. Sends nothing yet. Errors are those of `open_replica`."""
+    credentials = {key: config.reveal(secret) for key, secret in replica.credentials.items()}
+    return open_store(
+        replica.url, endpoint=replica.endpoint, region=replica.region, credentials=credentials, clock=clock
+    )
+
+
+def keeping_rule(replica: ReplicaConfig) -> KeepingRule:
+    """Return how the objects of a replica are kept."""
+    if not replica.lock or replica.lock_for is None:
+        return KeepingRule(storage_class=replica.storage_class)
+    lock = LockRule(LockMode(replica.lock), replica.lock_for, min(replica.lock_slack, replica.lock_for))
+    return KeepingRule(lock, replica.storage_class)
+
+
 def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replica:
     """Return a replica whose store retries, stops asking when all fails, keeps to a bandwidth and counts.
 
-    From the outside in: retrying, breaker, throttled, metered, store. So the breaker sees each failed attempt once, and
-    what it refuses is no request; an attempt that is made again is paced again; the meter counts what is really sent.
+    From the outside in: kept (lock and storage class), retrying, breaker, throttled, metered, store. So the breaker
+    sees each failed attempt once, and what it refuses is no request; an attempt that is made again is paced again; the
+    meter counts what is really sent.
     Sends nothing yet.
 
     Raises:
         ConfigInvalid, SecretUnavailable: Its URL or credentials cannot be used.
     """
-    credentials = {key: config.reveal(secret) for key, secret in replica.credentials.items()}
-    store = open_store(
-        replica.url, endpoint=replica.endpoint, region=replica.region, credentials=credentials, clock=clock
-    )
+    store = open_bare_store(config, replica, clock)
     meter = MeteredStore(store)
     inner: Store = meter
     if replica.bandwidth_up or replica.bandwidth_down:
         inner = ThrottledStore(
             meter, clock=clock, up_bytes_per_s=replica.bandwidth_up, down_bytes_per_s=replica.bandwidth_down
         )
+    rule = keeping_rule(replica)
+    retrying = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
     return Replica(
-        replica.name, replica.region, store.url, RetryingStore(BreakerStore(inner, clock=clock), clock=clock), meter,
-        uploads=replica.uploads, spool_bytes=replica.spool_bytes,
+        replica.name, replica.region, store.url, KeptStore(retrying, lambda name: rule.keeping(name, clock.now_utc())),
+        meter, uploads=replica.uploads, spool_bytes=replica.spool_bytes, keeping=rule,
     )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def _placed(config: Config, one: ReplicaConfig) -> PlacedReplica:
         place=own or (known.place if known else None),
         account=one.account or _account(config, one, scheme, provider),
         login=one.login or _login(config, one, scheme, provider),
-        immutable=bool(one.immutable),
+        immutable=bool(one.immutable or one.lock),
         versioned=one.versioned,
         offline=one.offline,
         synced_every=one.synced_every,

@@ -17,6 +17,7 @@ from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, Quo
 from farshore.format.header import Header
 from farshore.model import ReplicaRequests
 from farshore.repository.cache import ObjectCache
+from farshore.repository.keeping_rule import KeepingRule
 from farshore.repository.keys import KeySet
 from farshore.stores.base import Store
 from farshore.stores.metered import Meter, MeteredStore
@@ -36,6 +37,7 @@ class Replica:
     meter: MeteredStore
     uploads: int = limits.UPLOADS_PER_REPLICA
     spool_bytes: int = limits.SPOOL_BYTES
+    keeping: KeepingRule = field(default_factory=KeepingRule)  # `store` puts objects by it
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from farshore.errors import Bug, FarshoreError, StoreConflict
 from farshore.limits import MIB
 from farshore.stores.base import PutOutcome, check_name
+from farshore.stores.lifecycle import Effect, LifecycleRule, overlaps
 from farshore.stores.trials import PlaceSettings, Setting
 
 _MOVED_ON = (200, 204, 308, 404, 410, 499)  # what a session answers to a part, or to being given up
@@ -79,15 +80,17 @@ class GcsTrials:
     def settings(self) -> PlaceSettings:
         held: list[str] = []
         versioning = lock = Setting.UNKNOWN
+        lifecycle: tuple[LifecycleRule, ...] | None = None
         with contextlib.suppress(FarshoreError), self._boundary("settings", ""):
             self._bucket.reload(timeout=self._timeout_s, retry=None)
             versioning = Setting.ON if self._bucket.versioning_enabled else Setting.OFF
             lock = Setting.ON if self._bucket.object_retention_mode == "Enabled" else Setting.OFF
+            lifecycle = tuple(_rules_of(self._bucket.lifecycle_rules, self._prefix))
             if self._bucket.retention_period:
                 held.append(f"a retention policy of {int(self._bucket.retention_period)} s")
             if self._bucket.default_event_based_hold:
                 held.append("an event-based hold on every object")
-        return PlaceSettings(versioning=versioning, lock=lock, retention=" and ".join(held))
+        return PlaceSettings(versioning=versioning, lock=lock, retention=" and ".join(held), lifecycle=lifecycle)
 
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
         raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")
@@ -150,3 +153,21 @@ class GcsUpload:
         end = self._sent + len(self._held)
         self._trials.send(self._name, self._session, self._held, f"{self._sent}-{end - 1}/{total}")
         self._sent = end
+
+
+def _rules_of(rules: Iterable[Mapping[str, Any]], prefix: str) -> Iterator[LifecycleRule]:
+    """Yield what rules do to objects below a prefix. Rules have no names here, so their place in the list serves."""
+    for number, rule in enumerate(rules, start=1):
+        action, condition = rule.get("action", {}), rule.get("condition", {})
+        prefixes = condition.get("matchesPrefix") or [""]
+        if not any(overlaps(one, prefix) for one in prefixes):
+            continue
+        hidden = condition.get("isLive") is False or any(
+            condition.get(key) for key in ("numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore")
+        )
+        when = ", ".join(f"{key} {value}" for key, value in sorted(condition.items()) if key != "matchesPrefix")
+        name = f"number {number}"
+        if action.get("type") == "Delete":
+            yield LifecycleRule(name, Effect.DELETES_HIDDEN if hidden else Effect.DELETES, when or "at once")
+        elif action.get("type") == "SetStorageClass" and not hidden:
+            yield LifecycleRule(name, Effect.MOVES, when or "at once", str(action.get("storageClass", "")))

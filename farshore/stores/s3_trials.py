@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from farshore.errors import FarshoreError, StoreConflict
 from farshore.limits import MIB
 from farshore.stores.base import PutOutcome, check_name
+from farshore.stores.lifecycle import LifecycleRule
+from farshore.stores.s3_lifecycle import rules_of
 from farshore.stores.trials import PlaceSettings, Setting
 
 if TYPE_CHECKING:
@@ -88,7 +90,21 @@ class S3Trials:
             if rule:
                 length = f"{rule['Years']} years" if rule.get("Years") else f"{rule.get('Days', 0)} days"
                 retention = f"{str(rule.get('Mode', '')).lower()} for {length}"
-        return PlaceSettings(versioning=versioning, lock=lock, retention=retention, testable=lock is Setting.ON)
+        return PlaceSettings(
+            versioning=versioning,
+            lock=lock,
+            retention=retention,
+            testable=lock is Setting.ON,
+            lifecycle=self._lifecycle(),
+        )
+
+    def _lifecycle(self) -> tuple[LifecycleRule, ...] | None:
+        try:
+            with self._boundary("settings", ""):
+                found = self._client.get_bucket_lifecycle_configuration(Bucket=self._bucket)
+        except FarshoreError as error:
+            return () if "NoSuchLifecycleConfiguration" in error.message else None
+        return tuple(rules_of(found.get("Rules", []), self._prefix))
 
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
         with self._boundary("put", name):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from farshore.stores.base import PutOutcome
+from farshore.stores.lifecycle import LifecycleRule
 
 
 class Setting(StrEnum):
@@ -27,13 +28,15 @@ class PlaceSettings:
     """How the bucket or container is set up, as far as it tells.
 
     `lock`: whether objects can be locked one by one. `retention`: what holds for every object without being asked, in
-    words, or empty. `testable`: whether `put_locked` works here.
+    words, or empty. `testable`: whether `put_locked` works here. `lifecycle`: rules that concern the prefix and do more
+    than end unfinished uploads; None where they cannot be read.
     """
 
     versioning: Setting = Setting.UNKNOWN
     lock: Setting = Setting.UNKNOWN
     retention: str = ""
     testable: bool = False
+    lifecycle: tuple[LifecycleRule, ...] | None = None
 
 
 class Upload(Protocol):

@@ -241,3 +241,21 @@ def test_trials_do_what_they_say(tried: Any) -> None:
     upload.finish()
     assert tried.head("parts").size == trials.part_bytes_min + 3
     assert trials.settings().versioning in (Setting.OFF, Setting.UNKNOWN)
+
+
+def test_a_rule_that_expires_objects_is_found_and_one_that_ends_uploads_is_not(s3_server: SeaweedServer) -> None:
+    s3_server.create_bucket("ruled")
+    place = PlaceUrl(
+        url=s3_server.url("ruled", "farshore"), endpoint=s3_server.address, credentials=dict(s3_server.credentials)
+    )
+
+    def rule(name: str, **effect: Any) -> Any:
+        return {"ID": name, "Status": "Enabled", "Filter": {"Prefix": ""}, **effect}
+
+    assert finding(probe(place, "place"), "lifecycle").verdict is Verdict.OK
+    ends_uploads = rule("uploads", AbortIncompleteMultipartUpload={"DaysAfterInitiation": 7})
+    rules = [rule("tidy", Expiration={"Days": 30}), ends_uploads]
+    s3_server.client.put_bucket_lifecycle_configuration(Bucket="ruled", LifecycleConfiguration={"Rules": rules})
+    found = finding(probe(place, "place"), "lifecycle")
+    assert found.verdict is Verdict.FAILED
+    assert "the lifecycle rule 'tidy' deletes objects of this replica after 30 days" in found.detail

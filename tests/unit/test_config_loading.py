@@ -52,6 +52,7 @@ path = "/home"
 exclude = ["**/.cache/**"]
 """
 
+BUCKET = '[replicas.vault]\nurl = "s3://bucket/vault"\n'
 SMALLEST = """
 [replicas.vault]
 url = "file:///srv/vault"
@@ -130,6 +131,15 @@ def test_placement_and_holders_are_read(tmp_path: Path) -> None:
     assert config.placement == PlacementConfig(copies=3, distance_km=500, accepted=("ransomware",))
     assert config.holders == {"ada": HolderConfig("ada", "recipient", on_writer_host=True)}
     assert load(tmp_path, SMALLEST).placement == PlacementConfig()
+
+
+def test_how_objects_are_kept_is_read(tmp_path: Path) -> None:
+    text = BUCKET + 'lock = "compliance"\nlock_for = "90d"\ncompliance_is_final = true\nstorage_class = "GLACIER"\n'
+
+    vault = load(tmp_path, text).replicas["vault"]
+
+    assert (vault.lock, vault.lock_for, vault.lock_slack) == ("compliance", timedelta(days=90), timedelta(days=1))
+    assert vault.storage_class == "GLACIER"
 
 
 @pytest.mark.parametrize(("replicas", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
@@ -245,6 +255,15 @@ def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Pat
         (SMALLEST + 'immutable = "yes"\nimmutable_days = 1\n', "must be governance or compliance, not 'yes'"),
         (SMALLEST + 'immutable = "governance"\n', "replicas.vault.immutable says nothing without immutable_days"),
         (SMALLEST + "immutable_days = 3\n", "replicas.vault.immutable_days says nothing without immutable"),
+        (BUCKET + 'lock = "governance"\n', "replicas.vault.lock says nothing without lock_for"),
+        (BUCKET + 'lock_for = "30d"\n', "replicas.vault.lock_for says nothing without lock"),
+        (BUCKET + 'lock_slack = "1d"\n', "replicas.vault.lock_slack says nothing without lock"),
+        (BUCKET + 'lock = "compliance"\nlock_for = "30d"\n', "is compliance, which nobody can lift"),
+        (SMALLEST + 'lock = "governance"\nlock_for = "30d"\n', "cannot be: a directory has no locks"),
+        (
+            BUCKET + 'lock = "governance"\nlock_for = "30d"\nimmutable = "governance"\nimmutable_days = 30\n',
+            "replicas.vault.immutable only says what lock sees to",
+        ),
         (SMALLEST + "latitude = 3\n", "replicas.vault.latitude says nothing without longitude"),
         (SMALLEST + "latitude = 91\nlongitude = 0\n", "must be between -90 and 90 degrees, not 91"),
         (SMALLEST + 'latitude = 1\nlongitude = "2"\n', "must be degrees as a number like 52.5, not text"),

@@ -34,6 +34,8 @@ class Ground:
     prefix: str
     clock: Clock
     second: dict[str, Any] | None = field(default=None, repr=False)  # holds secrets
+    replica: str = ""
+    lock: str = ""  # the mode that the configuration asks for
     may_erase: bool = True  # learned by the check of permissions: whether what is put here can be taken away again
     names: set[str] = field(default_factory=set)
     opened: list[Store] = field(default_factory=list)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from farshore.errors import Denied, FarshoreError, StoreConflict
+from farshore.ops.place_checks import judge_place
 from farshore.ops.probing.ground import Ground
 from farshore.ops.probing.verdicts import Finding, Verdict
 from farshore.stores.trials import Setting, Trials
@@ -36,6 +37,16 @@ def versions_and_locks(ground: Ground) -> Iterator[Finding]:
         yield Finding("lock", Verdict.NOTE, "enabled; locks of single objects are not tried on this kind of store")
     else:
         yield from _tried(ground, ground.trials)
+
+
+def place(ground: Ground) -> Iterator[Finding]:
+    """Judge how the bucket is set up for what the configuration asks of it: see `farshore.ops.place_checks`."""
+    marks = list(judge_place(ground.replica, ground.lock, ground.store.capabilities, ground.settings))
+    for mark in marks:
+        verdict = Verdict.FAILED if mark.refusal else Verdict.WARNING if mark.hint else Verdict.NOTE
+        yield Finding(mark.check if mark.check != "lock" else "lock-asked", verdict, mark.said, mark.hint)
+    if not any(mark.check == "lifecycle" for mark in marks):
+        yield Finding("lifecycle", Verdict.OK, "no rule concerns these objects")
 
 
 def _tried(ground: Ground, trials: Trials) -> Iterator[Finding]:

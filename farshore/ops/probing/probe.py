@@ -40,6 +40,7 @@ CHECKS: Mapping[str, Check] = {
     "large-object": objects.large_object,
     "delete": objects.deletes,
     "locks": locks.versions_and_locks,
+    "place": locks.place,
 }
 CHOICES = (PERMISSIONS, *CHECKS, SPEED)
 
@@ -78,6 +79,7 @@ def probe_replica(
         connect,
         second=second,
         replica=replica,
+        lock=chosen.lock,
         role=role,
         only=only,
         keep=keep,
@@ -91,6 +93,7 @@ def probe_store(
     *,
     second: dict[str, Any] | None = None,
     replica: str = "",
+    lock: str = "",
     role: Role = Role.WRITER,
     only: Collection[str] = (),
     keep: bool = False,
@@ -101,10 +104,18 @@ def probe_store(
 
     Args:
         connect: Opens a bare store with connections of its own; the argument is the objects in a page of a listing.
+        lock: The mode in which the configuration has objects locked, or empty.
         second: Keywords of `open_store` for writers in a second process; None where no other process can see the store.
     """
     started_utc = clock.now_utc()
-    ground = Ground(connect=connect, prefix=f"probe/{clock.random_bytes(8).hex()}/", clock=clock, second=second)
+    ground = Ground(
+        connect=connect,
+        prefix=f"probe/{clock.random_bytes(8).hex()}/",
+        clock=clock,
+        second=second,
+        replica=replica,
+        lock=lock,
+    )
     findings: list[Finding] = []
     figures: tuple[Figure, ...] = ()
     left: tuple[str, ...] = ()
