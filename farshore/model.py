@@ -124,6 +124,8 @@ class ReplicaOutcome:
     requests: int = 0
     error_code: str = ""  # empty when committed
     error: str = ""
+    locked_until_utc: datetime | None = None  # everything the snapshot needs there, at least; None without locks
+    locks_extended: int = 0  # objects of earlier runs that were locked for longer
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,18 @@ class ObjectRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaLock:
+    """What a commit record promises where it stands: everything the snapshot needs is locked until then at least.
+
+    `stride_s` is the distance of two ends of an object's locks, so that its own end can be computed.
+    """
+
+    mode: str  # governance | compliance
+    until_utc: datetime
+    stride_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """The record whose presence makes a snapshot exist at a replica."""
 
@@ -41,6 +53,7 @@ class Commit:
     counts: SnapshotCounts
     facts: Mapping[str, str]
     quorum: int
+    locks: Mapping[str, ReplicaLock] = field(default_factory=dict)  # by replica; promised only where the record stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,11 @@ def encode_commit(commit: Commit) -> bytes:
         "facts": dict(commit.facts),
         "quorum": commit.quorum,
     }
+    if commit.locks:
+        value["locks"] = {
+            replica: {**asdict(lock), "until_utc": encode_time(lock.until_utc)}
+            for replica, lock in commit.locks.items()
+        }
     return encode_canonical(value)
 
 
@@ -111,6 +129,10 @@ def decode_commit(payload: bytes) -> Commit:
             counts=SnapshotCounts(**{name: count for name, count in value["counts"].items() if name in known}),
             facts=dict(value["facts"]),
             quorum=int(value["quorum"]),
+            locks={
+                replica: ReplicaLock(lock["mode"], decode_time(lock["until_utc"]), int(lock["stride_s"]))
+                for replica, lock in value.get("locks", {}).items()
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ObjectCorrupt(f"a commit record is incomplete: {error}") from error

@@ -14,6 +14,7 @@ from farshore.ops.attempts import refuse_if_running
 from farshore.ops.base_snapshot import BaseSnapshot, find_base
 from farshore.ops.committing import Committer
 from farshore.ops.host import describe_process
+from farshore.ops.lock_extending import LockExtender
 from farshore.ops.outgoing import Outgoing
 from farshore.repository.fanout import Fanout
 from farshore.repository.keys import DataKey, generate_data_key
@@ -46,6 +47,7 @@ class Work:
     entries_before: int  # of the newest snapshot of this source
     outgoing: Outgoing
     committer: Committer
+    locks: LockExtender
 
 
 def prepare(repository: Repository, attempt: Attempt, commits: list[Commit], spool: Path) -> Work:
@@ -88,6 +90,7 @@ def prepare(repository: Repository, attempt: Attempt, commits: list[Commit], spo
         holder.end()
         raise
     data_key = generate_data_key(clock)
+    locks = LockExtender(repository=repository, presence=presence, commits=commits, started_utc=attempt.started_utc)
     return Work(
         snapshot_id=lease.snapshot,
         source_id=attempt.source_id,
@@ -99,8 +102,15 @@ def prepare(repository: Repository, attempt: Attempt, commits: list[Commit], spo
         entries_before=commits[-1].counts.entries if commits else base.manifest.entries if base else 0,
         outgoing=Outgoing(fanout=fanout, keys=keys, data_key=data_key, clock=clock, spool=spool),
         committer=Committer(
-            repository=repository, fanout=fanout, presence=presence, holder=holder, unleased=failed, clock=clock
+            repository=repository,
+            fanout=fanout,
+            presence=presence,
+            holder=holder,
+            unleased=failed,
+            locks=locks,
+            clock=clock,
         ),
+        locks=locks,
     )
 
 

@@ -234,6 +234,7 @@ class BackupSession:
             self._held.close()
 
     def _commit_record(self, work: Work, sealed: Sealed) -> Commit:
+        committed_utc = self._clock.now_utc()
         return Commit(
             snapshot=work.snapshot_id,
             source_id=work.source_id,
@@ -243,13 +244,14 @@ class BackupSession:
             run=self.run_id,
             parent=work.base.snapshot_id if work.base else "",
             started_utc=self._started_utc,
-            committed_utc=self._clock.now_utc(),
+            committed_utc=committed_utc,
             farshore=__version__,
             data_key=work.data_key.key_id.hex(),
             objects=work.outgoing.refs,
             counts=sealed.counts,
             facts=sealed.facts,
             quorum=self._repository.quorum,
+            locks=work.locks.promised(committed_utc),
         )
 
     def _result_of(

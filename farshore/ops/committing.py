@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from blake3 import blake3
 
@@ -15,6 +16,7 @@ from farshore.format.records import Commit, Needs, encode_commit
 from farshore.model import ReplicaOutcome
 from farshore.ops.attempts import commit_name
 from farshore.ops.auditing import MadeObject
+from farshore.ops.lock_extending import LockExtender
 from farshore.ops.outgoing import seal_fragment
 from farshore.ops.page_bases import PagesBase, give_pages_base
 from farshore.repository.fanout import Fanout
@@ -36,13 +38,16 @@ class Committer:
         presence: Presence,
         holder: LeaseHolder,
         unleased: Mapping[str, FarshoreError],
+        locks: LockExtender,
         clock: Clock,
     ) -> None:
         self._repository = repository
         self._fanout = fanout
         self._presence = presence
         self._holder = holder
+        self._locks = locks
         self._clock = clock
+        self._promised: dict[str, datetime] = {}
         self._put: dict[str, set[str]] = {name: set() for name in repository.replicas}
         self._copied: dict[str, int] = {}
         self.checksums: dict[str, dict[str, str]] = {name: {} for name in repository.replicas}  # as providers gave them
@@ -96,7 +101,9 @@ class Committer:
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
         with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
-            prepared = {name: pool.submit(self._prepare, name, needs, made, key_names, pages_base) for name in finished}
+            prepared = {
+                name: pool.submit(self._prepare, name, needs, made, key_names, pages_base, commit) for name in finished
+            }
             ready = [name for name, future in prepared.items() if _succeeded(name, future.result, errors)]
             self._require(ready, errors)
             written = {name: pool.submit(self._write, name) for name in ready}
@@ -114,6 +121,7 @@ class Committer:
         made: Sequence[MadeObject],
         key_names: list[str],
         pages_base: PagesBase | None,
+        commit: Commit,
     ) -> None:
         """Ask this replica again for everything the snapshot needs, new and reused, and copy there what it lacks."""
         replica = self._repository.replicas[name]
@@ -131,6 +139,15 @@ class Committer:
         if self._adopted is not None:
             replica.store.put(*self._adopted)
             self._put[name].add(self._adopted[0])
+        if name in commit.locks:
+            self._locks.extend(
+                replica,
+                commit.locks[name],
+                packs=[pack_id for pack_id, _ in self._presence.known(needs.packs)],
+                others=[*key_names, *([pages_base.ref.name] if pages_base else [])],
+                made=[item.name for item in made],
+            )
+            self._promised[name] = commit.locks[name].until_utc
 
     def _write(self, name: str) -> None:
         if self._sealed is None:
@@ -214,6 +231,8 @@ class Committer:
             requests=_requests(self._repository, name) - self._before[name],
             error_code="" if committed else (error.code if error else "left-behind"),
             error="" if committed else str(error or "left behind"),
+            locked_until_utc=self._promised.get(name) if committed else None,
+            locks_extended=self._locks.extended.get(name, 0),
         )
 
     def _require(self, ready: list[str], errors: dict[str, FarshoreError]) -> None:

@@ -76,6 +76,14 @@ class Presence:
         rows = self.listed.find(pack_ids)
         return [self.fragment_ids[at] for at in np.unique(first[rows[rows != ABSENT]]) if at != ABSENT]
 
+    def fragments_naming(self, replica: str, pack_ids: Sequence[str]) -> list[str]:
+        """Return every fragment that a replica listed and that names one of these packs."""
+        rows = self.listed.find(pack_ids)
+        chosen = np.zeros(len(self.listed), dtype=bool)
+        chosen[rows[rows != ABSENT]] = True
+        named_by = np.unique(self.named_by[chosen[self.named]])
+        return [one for one in (self.fragment_ids[at] for at in named_by) if one in self.fragments[replica]]
+
     def packs_lacking(self, replica: str, fragment_id: str) -> list[str]:
         """Return packs that a fragment names, some replica listed, and this one did not."""
         number = bisect_left(self.fragment_ids, fragment_id)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from farshore.clock import Clock
 from farshore.config import Config
@@ -53,6 +53,7 @@ class Engine:
     urls: dict[str, str] = field(default_factory=lambda: fresh_memory_urls("a", "b", "c"))
     quorum: int = 2
     host: str = "host"
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # more keys of a replica's section, by its name
     restored: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -70,7 +71,7 @@ class Engine:
     def config(self) -> Config:
         return Config(
             repository=self.repository_config,
-            replicas={name: ReplicaConfig(name, url) for name, url in self.urls.items()},
+            replicas={name: ReplicaConfig(name, url, **self.settings.get(name, {})) for name, url in self.urls.items()},
             sources={},
             state_dir=self.state_dir,
         )
