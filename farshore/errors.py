@@ -10,6 +10,7 @@
       Unsupported    made by a newer Farshore, or something needed is lacking, here or at a service
       BackupOverdue  the newest snapshot is too old: find out why no backup ran
       PlanUnsound    the plan does not keep what it promises: change replicas, key holders or the policy
+      ReplicaEmpty   a replica lists nothing where others list snapshots: say that it is new, or find out why
       Bug            an internal promise was broken: please report
 
 Each class has a stable `code` (kebab-case), its own `exit_code`, `retryable`, and a default `hint` that says what
@@ -325,6 +326,12 @@ class RestoreIncomplete(Corrupt):
     default_hint = "No replica holds a good copy of the listed entries; everything else was restored."
 
 
+class HealIncomplete(Corrupt):
+    code = "heal-incomplete"
+    exit_code = 65
+    default_hint = "Bring back a replica that has good copies, lift the lock that is named, or heal with a key."
+
+
 class ObjectsLost(Corrupt):
     code = "objects-lost"
     exit_code = 67
@@ -402,6 +409,22 @@ class NothingLeft(PlanUnsound):
     code = "nothing-left"
     exit_code = 82
     default_hint = "Make the changes that 'farshore plan check' names, or accept the loss under placement.accepted."
+
+
+class ReplicaNeeded(PlanUnsound):
+    code = "replica-needed"
+    exit_code = 83
+    default_hint = "Heal the others, add a replica, or change the policy first; docs/heal.md tells how to retire one."
+
+
+class ReplicaEmpty(FarshoreError):
+    """A replica lists nothing where others list snapshots: it is new, was emptied, or its URL is wrong."""
+
+    code = "replica-empty"
+    exit_code = 84
+    default_hint = (
+        "If it is new, fill it with 'farshore replica add NAME'; else find out who emptied it, or mend its URL."
+    )
 
 
 class Bug(FarshoreError):

@@ -119,3 +119,6 @@ WINDOW_PIECES_MAX = 4096  # entries of one restore window
 WINDOW_BYTES_MAX = 32 * MIB  # of content in one restore window
 HELD_SEGMENTS_BYTES = 96 * MIB  # opened and kept: after months of rewrites a database lies in pieces of many packs
 HEAD_OBJECTS_MAX = 200  # up to here presence is asked object by object, beyond by one listing
+HEAL_ABSENCES_ASKED_MAX = 64  # objects asked for by name before a listing that lacks them is believed
+HEAL_THREADS = 8  # objects on their way to one replica at once
+HEAL_MEMORY_BYTES = 32 * MIB  # an object up to this is copied through memory, a larger one through a scratch file

@@ -139,6 +139,11 @@ def decode_seal(name: str, data: bytes) -> Seal:
     return seal
 
 
+def check_seal(name: str, data: bytes, public_key: bytes | None) -> SealFinding | None:
+    """Return what is wrong with one seal by itself, or None."""
+    return _judge(name, data, public_key)[1]
+
+
 def verify_seals(
     seals: Iterable[tuple[str, bytes]],
     public_key: bytes | None,

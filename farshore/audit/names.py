@@ -40,6 +40,11 @@ def table_of(name: str) -> str | None:
     return match[1] if match and match[1] in TABLES else None
 
 
+def is_file(name: str) -> bool:
+    """Return whether this is the name of a file of rows, of a table of this version or of a later one."""
+    return _FILE.fullmatch(name) is not None
+
+
 def is_whole(name: str, data: bytes) -> bool:
     """Return whether these are the bytes that were stored as this file of rows."""
     match = _FILE.fullmatch(name)

@@ -1,10 +1,11 @@
-"""`farshore replica`: one replica by itself. `probe` tries what Farshore relies on, before anything does."""
+"""`farshore replica`: one replica by itself: try it, fill it when it is new, do without it."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
+from farshore.cli import heal
 from farshore.cli.command import Command, Invocation
 from farshore.cli.wording import count_of, elapsed
 from farshore.errors import (
@@ -137,10 +138,12 @@ def exit_code_of(invocation: Invocation, result: ProbeResult) -> int:
 
 COMMAND = Command(
     name="replica",
-    summary="look at one replica by itself",
-    description="Look at one replica by itself.",
-    example="farshore replica probe vault",
+    summary="try one replica, fill a new one, or do without one",
+    description="Try one replica, fill a new one, or do without one.",
+    example="farshore replica probe vault\nfarshore replica add iowa",
     children=(
+        heal.ADD,
+        heal.RETIRE,
         Command(
             name="probe",
             summary="try what Farshore relies on, before a backup does",

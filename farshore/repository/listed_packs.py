@@ -44,6 +44,11 @@ class ListedPacks:
         """Return the size that a replica lists, or `ABSENT`."""
         return int(self._bytes[replica][row])
 
+    def sizes_at(self, replica: str, rows: Table) -> Table:
+        """Return for each row the size that a replica lists, or `ABSENT`."""
+        sizes: Table = self._bytes[replica][rows]
+        return sizes
+
     def holders(self, row: int) -> list[str]:
         """Return the replicas that list a pack with a size that is right, as far as it is known."""
         return [name for name in self._bytes if self.bytes_at(name, row) != ABSENT]

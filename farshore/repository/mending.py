@@ -15,7 +15,17 @@ from pathlib import Path
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import Denied, FarshoreError, ObjectCorrupt, ObjectNotFound, StateUnknown, StoreUnavailable
+from farshore.errors import (
+    Denied,
+    FarshoreError,
+    LockDenied,
+    LockUnsupported,
+    ObjectCorrupt,
+    ObjectNotFound,
+    StateUnknown,
+    StoreDenied,
+    StoreUnavailable,
+)
 from farshore.repository.repository import Replica
 from farshore.stores.base import PlainBody, Store
 from farshore.stores.body import body_bytes, body_pieces
@@ -93,6 +103,10 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
         return Mended(found, Action.LEFT, 0, digest, damage)
     if _read(replica.store, name) != there:  # memory, a cable or a cache may have lied about a good object
         raise StoreUnavailable(f"{replica.name} gives other bytes of {name} each time it is read")
+    kept = _kept_by(replica, name)
+    if kept:
+        detail = f"{damage}; it may not be removed: {kept}"
+        return Mended(found, Action.REFUSED, 0, digest, detail, StoreDenied(f"{replica.name}: {name}: {kept}"))
     try:
         replica.store.delete(name)
     except Denied as error:
@@ -104,6 +118,22 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
     except FarshoreError as error:  # its loss must be told by the caller, so this is no exception
         return Mended(found, Action.REMOVED, 0, digest, f"{damage}; it was removed, and not put: {error}", error)
     return Mended(found, Action.REPLACED, size, digest, damage)
+
+
+def _kept_by(replica: Replica, name: str) -> str:
+    """Return what keeps an object from being removed, or an empty text.
+
+    Asked although the service would refuse: a bucket with versions hides a locked object and says that it is done.
+    """
+    try:
+        state = replica.store.lock_state(name)
+    except (LockDenied, LockUnsupported, ObjectNotFound):
+        return ""  # nothing is known, so the service decides
+    if state.held:
+        return "a legal hold is on it"
+    if state.lock is not None and state.lock.until_utc > replica.store.now_utc():
+        return f"it is locked until {state.lock.until_utc:%Y-%m-%d %H:%M} UTC"
+    return ""
 
 
 def _put(replica: Replica, name: str, body: PlainBody, blake3_hex: str) -> None:

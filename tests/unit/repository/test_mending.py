@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from farshore.stores.faulty import (
     no_faults,
     queued,
 )
+from farshore.stores.keeping import Lock, LockMode
 from farshore.stores.memory import MemoryStore
 from farshore.stores.metered import MeteredStore
 
@@ -117,6 +119,22 @@ def test_a_replica_that_refuses_the_removal_keeps_what_it_has() -> None:
     mended = mend(place.replica(queued({"delete": [DENY]})), NAME, GOOD, blake3_hex=DIGEST)
     assert (mended.action, mended.error and mended.error.code) == (Action.REFUSED, "store-denied")
     assert place.bare.get(NAME) == GOOD[:-1]
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["locked", "held"])
+def test_a_locked_object_is_not_even_tried(held: bool) -> None:
+    """A bucket with versions would hide it and say that it is done."""
+    place = Place(GOOD[:-1])
+    if held:
+        place.bare.set_hold(NAME, held=True)
+    else:
+        place.bare.extend_lock(NAME, Lock(LockMode.GOVERNANCE, place.clock.now_utc() + timedelta(days=1)))
+    mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
+    assert mended.action is Action.REFUSED
+    assert "delete" not in place.verbs
+    if not held:
+        place.clock.advance(86_401)
+        assert mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST).action is Action.REPLACED
 
 
 @pytest.mark.parametrize("lie", [CORRUPT, TRUNCATE, FAIL], ids=lambda fault: fault.kind)

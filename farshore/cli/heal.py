@@ -1,0 +1,290 @@
+"""`farshore heal`: bring replicas level with each other, and mend what is damaged. Also `replica add` and `retire`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.output import Output
+from farshore.cli.passphrase import able_to_write
+from farshore.cli.progress import reporter_for
+from farshore.cli.wording import count_of, elapsed, human_bytes, shown_text, told_requests
+from farshore.errors import (
+    EXIT_DONE,
+    ConfigInvalid,
+    HealIncomplete,
+    KeyMissing,
+    LeaseLost,
+    ReplicaEmpty,
+    ReplicaNeeded,
+    RepositoryMissing,
+    StoreFull,
+    StoreUnavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from farshore.config import Config
+    from farshore.ops.healing.outcome import HealedReplica, HealResult
+
+REPAIRS_SHOWN_MAX = 20  # a person reads these; the JSON record has the first thousand
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)i?B?(?:/s)?", re.IGNORECASE)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3}
+
+
+def add_copy_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of whatever copies objects from replica to replica."""
+    parser.add_argument(
+        "--bandwidth",
+        type=rate,
+        default=0,
+        metavar="RATE",
+        help="at most so many bytes a second through this host, such as 20MB; provider-side copies are not counted",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be copied, and change nothing")
+    parser.add_argument(
+        "--keyless", action="store_true", help="use no key although one is configured, as a replicator has none"
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--replica", metavar="NAME", help="heal this replica alone")
+    parser.add_argument(
+        "--read-data", action="store_true", help="also read every object at the replicas that are healed, and hash it"
+    )
+    add_copy_arguments(parser)
+
+
+def rate(text: str) -> int:
+    """Return bytes a second: a figure with K, M or G (1024 each), with or without B and /s."""
+    match = _RATE.fullmatch(text.strip())
+    count = int(float(match[1]) * 1024 ** _POWERS[match[2].upper()]) if match else 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be a rate such as 500K or 20MB, not {text!r}")
+    return count
+
+
+def execute(invocation: Invocation) -> int:
+    """Heal, and report."""
+    return heal_and_tell(invocation, invocation.config(), invocation.arguments.replica, ())
+
+
+def add_replica(invocation: Invocation) -> int:
+    """Fill a new replica, and report."""
+    config, name = invocation.config(), invocation.arguments.name
+    require_replica(config, name)
+    return heal_and_tell(invocation, config, name, (name,))
+
+
+def require_replica(config: Config, name: str) -> None:
+    """Raise `ConfigInvalid` unless the configuration has a replica of this name."""
+    if name not in config.replicas:
+        raise ConfigInvalid(
+            f"no replica is called {name!r}",
+            f"Write a section [replicas.{name}] first. Configured are: {', '.join(config.replicas)}.",
+        )
+
+
+def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, new: Collection[str]) -> int:
+    """Heal one replica or all, tell what was done, and return the exit code."""
+    from farshore.ops.healing.heal import HealWish, heal_repository
+    from farshore.ops.healing.opening import open_ground
+
+    arguments, output = invocation.arguments, invocation.output
+    keyless = arguments.keyless or not has_key(config)
+    wish = HealWish(
+        replica=replica,
+        new=new,
+        read_data=getattr(arguments, "read_data", False),
+        bandwidth=arguments.bandwidth,
+        dry_run=arguments.dry_run,
+    )
+    with open_ground(config, keyless=keyless, clock=invocation.clock) as ground, reporter_for(invocation) as progress:
+        result = heal_repository(
+            ground,
+            wish,
+            engine="cli",
+            planned=lambda ahead: _note_ahead(output, ahead),
+            progress=progress,
+            clock=invocation.clock,
+        )
+    output.record("heal", result, level=result.level)
+    _tell(invocation, result)
+    return exit_code_of(invocation, result)
+
+
+def has_key(config: Config) -> bool:
+    """Return whether the configuration has a key that opens commit records."""
+    repository = config.repository
+    credential = repository.credential
+    return bool(
+        repository.passphrase
+        or repository.identity
+        or (credential and credential.exists())
+        or any(config.state_dir.glob("credentials/*/*"))
+    )
+
+
+def _note_ahead(output: Output, replicas: Collection[HealedReplica]) -> None:
+    for line in told_ahead(replicas):
+        output.note(line)
+
+
+def told_ahead(replicas: Collection[HealedReplica]) -> list[str]:
+    """Return a line for each replica that lacks something, told before it is copied."""
+    return [
+        f"{one.replica}: {count_of(one.missing, 'object')} missing, {human_bytes(one.bytes_missing)} to copy"
+        for one in replicas
+        if one.missing
+    ]
+
+
+def _tell(invocation: Invocation, result: HealResult) -> None:
+    output = invocation.output
+    for repair in [one for one in result.repairs if one.open][:REPAIRS_SHOWN_MAX]:
+        output.warning(f"{repair.replica}: {repair.object} is {repair.found}: {shown_text(repair.detail)}")
+    if result.open > REPAIRS_SHOWN_MAX:
+        output.warning(f"{count_of(result.open - REPAIRS_SHOWN_MAX, 'more object')}; --json lists the first 1,000")
+    for one in result.replicas:
+        if one.foreign:
+            output.warning(
+                f"{one.replica}: {count_of(one.foreign, 'foreign object')}, left alone; keep nothing else there"
+            )
+        output.line(_told_replica(one, dry_run=result.dry_run))
+    took = elapsed(result.finished_utc - result.started_utc)
+    if result.dry_run:
+        output.line(f"nothing was changed (dry run); {took}")
+    elif result.changed:
+        output.line(f"{'without a key' if result.keyless else 'with a key'} in {took}")
+    elif result.level:
+        output.line(f"nothing to do: all that was looked at is level; {took}")
+    output.lines(told_requests(result.requests))
+
+
+def _told_replica(one: HealedReplica, *, dry_run: bool) -> str:
+    if one.state == "failed":
+        return f"{one.replica}: not healed: {shown_text(one.error)}"
+    if dry_run:
+        return f"{one.replica}: {count_of(one.missing, 'object')} missing, {human_bytes(one.bytes_missing)} to copy"
+    parts = [one.state]
+    if one.copied:
+        parts.append(f"{count_of(one.copied, 'object')} copied ({human_bytes(one.bytes_copied)})")
+    if one.snapshots_added:
+        parts.append(f"{count_of(one.snapshots_added, 'snapshot')} added")
+    if one.replaced:
+        parts.append(f"{count_of(one.replaced, 'damaged object')} replaced")
+    if one.open:
+        parts.append(f"{count_of(one.open, 'object')} missing or damaged still")
+    if one.error:
+        parts.append(f"stopped: {shown_text(one.error)}")
+    return f"{one.replica}: {', '.join(parts)}"
+
+
+def exit_code_of(invocation: Invocation, result: HealResult) -> int:
+    """Tell what is not level as an error, and return the exit code; a dry run ends well."""
+    if result.level or result.dry_run:
+        return EXIT_DONE
+    output = invocation.output
+    behind = [one.replica for one in result.replicas if one.state == "behind" and not one.error]
+    if result.open or behind:
+        where = sorted({one.replica for one in result.repairs if one.open}) or behind
+        output.error(
+            HealIncomplete(f"{count_of(result.open, 'object')} missing or damaged still at {', '.join(where)}")
+        )
+        return HealIncomplete.exit_code
+    empty = [one for one in result.replicas if one.error_code == ReplicaEmpty.code]
+    if empty:
+        output.error(ReplicaEmpty(empty[0].error))
+        return ReplicaEmpty.exit_code
+    stopped = [one for one in result.replicas if one.error]
+    output.error(StoreUnavailable("; ".join(f"{one.replica}: {one.error}" for one in stopped)))
+    return StoreUnavailable.exit_code
+
+
+def add_add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `replica add`."""
+    parser.add_argument("name", metavar="NAME", help="a replica of farshore.toml that is new")
+    add_copy_arguments(parser)
+
+
+def add_retire_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `replica retire`."""
+    parser.add_argument("name", metavar="NAME", help="the replica to do without")
+    parser.add_argument(
+        "--lost", action="store_true", help="it will never answer again: do not ask it for what exists only there"
+    )
+
+
+def retire(invocation: Invocation) -> int:
+    """Check that the repository can do without a replica, write that down, and say what to change."""
+    from farshore.ops.healing.retiring import retire_replica
+
+    config, arguments, output = invocation.config(), invocation.arguments, invocation.output
+    require_replica(config, arguments.name)
+    result = retire_replica(
+        able_to_write(invocation, config), arguments.name, lost=arguments.lost, clock=invocation.clock
+    )
+    output.record("retired", result)
+    output.line(
+        f"{result.replica} is retired: {count_of(result.snapshots, 'snapshot')} there, "
+        f"each held at a quorum of {', '.join(result.left)}"
+    )
+    output.line(f"now remove the section [replicas.{result.replica}] from {config.path or 'farshore.toml'}")
+    output.line(f"nothing was deleted: {result.url} is yours to keep or to empty")
+    return EXIT_DONE
+
+
+_FAILURES = (*OPENING, StoreUnavailable, StoreFull, LeaseLost, HealIncomplete, ReplicaEmpty)
+_INTERRUPTED = "what was copied is kept; run it again and it goes on from there"
+
+ADD = Command(
+    name="add",
+    summary="fill a new replica with everything that the others hold",
+    description=(
+        "Copy a whole repository to a replica that farshore.toml names and that is empty: packs, indexes, keys, slots, "
+        "header, snapshots, audit tables, in an order in which it never lists a snapshot that is not whole there. Says "
+        "first how much there is to copy. Needs no key. May be stopped and run again."
+    ),
+    example="farshore replica add iowa --dry-run\nfarshore replica add iowa --bandwidth 20MB",
+    add_arguments=add_add_arguments,
+    execute=add_replica,
+    failures=_FAILURES,
+    shows_progress=True,
+    interrupted=_INTERRUPTED,
+)
+
+RETIRE = Command(
+    name="retire",
+    summary="check that the repository can do without a replica, and write that down",
+    description=(
+        "Refuse where the quorum or the placement policy would break without a replica, or where a snapshot would be "
+        "held by fewer of the others than the quorum. Otherwise write into the audit tables that it is retired, and "
+        "say what to remove from farshore.toml. Deletes nothing."
+    ),
+    example="farshore replica retire oslo",
+    add_arguments=add_retire_arguments,
+    execute=retire,
+    failures=(*OPENING, RepositoryMissing, KeyMissing, ReplicaNeeded),
+    interrupted="nothing was changed",
+)
+
+COMMAND = Command(
+    name="heal",
+    summary="bring replicas level with each other, and mend what is damaged",
+    description=(
+        "Copy to each replica what the others hold and it lacks, from the nearest that has a good copy, and replace "
+        "objects whose bytes prove them damaged. Sizes are compared; with --read-data every object is read and hashed. "
+        "A snapshot is listed at a replica only after everything it needs is whole there. Without a key everything is "
+        "proven by names, checks and audit rows. Foreign objects are told and left. May be stopped and run again."
+    ),
+    example="farshore heal\nfarshore heal --replica oslo --bandwidth 20MB\nfarshore heal --read-data --dry-run",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=_FAILURES,
+    shows_progress=True,
+    interrupted=_INTERRUPTED,
+)

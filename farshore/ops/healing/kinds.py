@@ -1,0 +1,49 @@
+"""What an object is by its name, and in which order heal puts the kinds. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from farshore.audit import names as audit_names
+from farshore.format import names
+
+
+class Kind(StrEnum):
+    """The kinds of objects, in the order in which a replica gets them: what is named comes before what names it."""
+
+    PACK = "pack"
+    FRAGMENT = "index"
+    DATA_KEY = "data-key"
+    SLOT = "slot"
+    HEADER = "header"
+    PART = "part"  # manifest, needs or pages of a snapshot
+    COMMIT = "commit"
+    AUDIT_FILE = "audit-file"
+    SEAL = "audit-seal"
+
+
+IGNORED = (names.LEASES, "probe/")  # of one replica alone: writers at work there, and what a probe could not remove
+
+
+def kind_of(name: str) -> Kind | None:
+    """Return the kind, or None for an object that is foreign or ignored."""
+    match name.partition("/")[0]:
+        case "packs":
+            return Kind.PACK if names.parse_pack(name) else None
+        case "snapshots":
+            parsed = names.parse_snapshot_object(name)
+            return None if parsed is None else Kind.COMMIT if parsed.role == names.COMMIT else Kind.PART
+        case "audit":
+            is_seal = audit_names.seal_place(name) is not None
+            return Kind.SEAL if is_seal else Kind.AUDIT_FILE if audit_names.is_file(name) else None
+        case "index":
+            return Kind.FRAGMENT if names.parse_fragment(name) else None
+        case "keys":
+            return Kind.DATA_KEY if names.parse_data_key(name) else Kind.SLOT if names.parse_slot(name) else None
+        case _:
+            return Kind.HEADER if name == names.HEADER else None
+
+
+def is_ignored(name: str) -> bool:
+    """Return whether heal has nothing to say about an object."""
+    return name.startswith(IGNORED)

@@ -1,0 +1,67 @@
+"""Opening a repository to heal it: also the replicas that nothing else opens, because their header is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.errors import FarshoreError, HeaderDamaged, RepositoryMissing
+from farshore.ops.healing.order import nearest_first
+from farshore.ops.opening import Need, credential_path, open_replica, open_repository
+from farshore.repository.repository import Replica, Repository
+
+
+@dataclass
+class Ground:
+    """What a heal works on. `headless`: replicas that answer and have no header, or a damaged one, with that error."""
+
+    repository: Repository
+    headless: Mapping[str, FarshoreError] = field(default_factory=dict)
+    replicas: dict[str, Replica] = field(default_factory=dict)  # all that answer, headless ones too
+    order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the others of each, nearest first
+
+    @property
+    def keyless(self) -> bool:
+        """Whether no key is at hand."""
+        return self.repository.keys is None
+
+
+@contextmanager
+def open_ground(config: Config, *, keyless: bool = False, clock: Clock) -> Iterator[Ground]:
+    """Open every replica that answers, with a key where the configuration has one.
+
+    Args:
+        keyless: Use no key although there is one.
+
+    Raises:
+        RepositoryMissing, StoreUnavailable: No replica has a header that can be read.
+        WrongPassphrase, KeyMissing: As `open_repository`.
+    """
+    need = Need.NONE if keyless or not _has_key(config, clock) else Need.WRITE
+    with open_repository(config, need=need, clock=clock) as repository:
+        headless = {
+            name: error
+            for name, error in repository.unreachable.items()
+            if isinstance(error, (RepositoryMissing, HeaderDamaged))
+        }
+        opened = {name: open_replica(config, config.replicas[name], clock) for name in headless}
+        try:
+            yield Ground(
+                repository,
+                headless,
+                {**repository.replicas, **opened},
+                {name: nearest_first(config, name) for name in config.replicas},
+            )
+        finally:
+            for replica in opened.values():
+                replica.store.close()
+
+
+def _has_key(config: Config, clock: Clock) -> bool:
+    if config.repository.passphrase or config.repository.identity:
+        return True
+    with open_repository(config, need=Need.NONE, clock=clock) as repository:
+        return credential_path(config, repository.header).is_file()

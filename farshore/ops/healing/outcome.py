@@ -1,0 +1,93 @@
+"""What a heal found and did: values for the command line, the flow and the audit rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.model import ReplicaRequests
+from farshore.repository.mending import Action, Found
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One object at one replica, and what came of it."""
+
+    replica: str
+    object: str
+    found: Found
+    action: Action
+    source: str = ""
+    method: str = ""  # put | provider-copy
+    bytes: int = 0
+    blake3: str = ""
+    blake3_found: str = ""
+    snapshots: tuple[str, ...] = ()
+    detail: str = ""
+    error_code: str = ""
+
+    @property
+    def mended(self) -> bool:
+        """Whether the object is whole now."""
+        return self.action in (Action.COPIED, Action.REPLACED)
+
+    @property
+    def open(self) -> bool:
+        """Whether a person should look."""
+        return not self.mended and self.found is not Found.FOREIGN
+
+
+@dataclass(frozen=True, slots=True)
+class HealedReplica:
+    """What became of one replica. `state`: level, behind, or failed where nothing could be known or done."""
+
+    replica: str
+    state: str  # level | behind | failed
+    missing: int = 0  # objects that others had and it had not, when it was listed
+    bytes_missing: int = 0  # as far as sizes are known
+    copied: int = 0
+    replaced: int = 0
+    open: int = 0  # objects that are missing or damaged still
+    foreign: int = 0
+    snapshots_added: int = 0
+    bytes_copied: int = 0
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealResult:
+    """The outcome of one heal over one or more replicas."""
+
+    run_id: str
+    keyless: bool
+    dry_run: bool
+    started_utc: datetime
+    finished_utc: datetime
+    replicas: tuple[HealedReplica, ...]
+    repairs: tuple[Repair, ...] = ()  # at most the first 1,000, those that need a person first
+    repairs_total: int = 0
+    requests: tuple[ReplicaRequests, ...] = ()
+
+    @property
+    def level(self) -> bool:
+        """Whether every replica that was asked for holds everything now, whole as far as it was looked at."""
+        return all(one.state == "level" for one in self.replicas)
+
+    @property
+    def open(self) -> int:
+        """Objects that are missing or damaged still."""
+        return sum(one.open for one in self.replicas)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was put anywhere."""
+        return any(one.copied or one.replaced for one in self.replicas)
+
+
+def shown_repairs(repairs: Sequence[Repair], most: int) -> tuple[Repair, ...]:
+    """Return the first repairs, those that need a person before those that do not."""
+    chosen = [one for one in repairs if one.open]
+    chosen = chosen[:most] + [one for one in repairs if not one.open][: max(most - len(chosen), 0)]
+    return tuple(chosen)

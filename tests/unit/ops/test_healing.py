@@ -1,0 +1,388 @@
+"""Heal: what is missing, damaged or foreign is found, mended or told; a second heal does nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from farshore.config.settings import PlacementConfig
+from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
+from farshore.format import names
+from farshore.ops.healing.retiring import RetireResult, retire_replica
+from farshore.ops.opening import Need
+from farshore.stores.base import Store
+from farshore.stores.faulty import DENY, FULL, TRUNCATE, VANISH, Fault, FaultyStore, Plan
+from tests.unit.ops.engine import Engine
+from tests.unit.ops.healing_world import (
+    actions,
+    add_replica,
+    assert_restores,
+    empty,
+    evidence,
+    heal,
+    healed_engine,
+    of,
+)
+from tests.unit.ops.tree_source import TreeSource
+
+KEYS = pytest.mark.parametrize("keyless", [False, True], ids=["key", "keyless"])
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return Engine(tmp_path).initialize()
+
+
+@pytest.fixture
+def source(engine: Engine) -> TreeSource:
+    return healed_engine(engine)
+
+
+def wrapped(engine: Engine, replica: str, plan: Plan) -> None:
+    def wrap(name: str, store: Store) -> Store:
+        return FaultyStore(store, clock=engine.clock, plan=plan) if name == replica else store
+
+    engine.wrap = wrap
+
+
+def unwrap(engine: Engine) -> None:
+    engine.wrap = lambda _, store: store
+
+
+@KEYS
+def test_level_replicas_are_found_level(engine: Engine, source: TreeSource, keyless: bool) -> None:
+    before = engine.data_objects("a")
+    result = heal(engine, keyless=keyless)
+    assert (result.level, result.changed, result.keyless, result.repairs) == (True, False, keyless, ())
+    assert engine.data_objects("a") == before
+
+
+@KEYS
+def test_a_replica_that_was_away_is_brought_level(engine: Engine, source: TreeSource, keyless: bool) -> None:
+    with engine.away("c"):
+        source.file(b"more", b"x" * 100_000)
+        engine.backup(source)
+        engine.backup(source)
+    result = heal(engine, "c", keyless=keyless)
+    assert of(result, "c").snapshots_added == 2
+    assert result.level
+    assert engine.data_objects("c") == engine.data_objects("a")
+    again = heal(engine, keyless=keyless)
+    assert (again.level, again.changed) == (True, False)
+    assert_restores(engine)
+    assert engine.verify().clean
+
+
+@KEYS
+def test_whatever_is_lost_comes_back(engine: Engine, source: TreeSource, keyless: bool) -> None:
+    """Every object of every kind but one, so that the replica is not taken for an emptied one."""
+    kept = next(iter(engine.objects("b", names.FRAGMENTS)))
+    lost = [name for name in evidence(engine, "b") if name != kept]
+    for name in lost:
+        engine.lose("b", name)
+    result = heal(engine, "b", keyless=keyless)
+    assert result.level
+    assert {one.object for one in result.repairs} == set(lost)
+    assert actions(result) == {("b", "missing", "copied")}
+    assert not heal(engine, keyless=keyless).changed
+    assert engine.data_objects("b") == engine.data_objects("a")
+    assert_restores(engine)
+    assert engine.verify().clean
+
+
+@KEYS
+@pytest.mark.parametrize("cut", [True, False], ids=["cut", "flipped"])
+def test_whatever_is_damaged_is_replaced(engine: Engine, source: TreeSource, keyless: bool, cut: bool) -> None:
+    """Every object of every kind."""
+    good = evidence(engine, "b")
+    for name in good:
+        if cut:
+            engine.alter("b", name, lambda data: data[:-1])
+        else:
+            engine.flip("b", name)
+    result = heal(engine, "b", keyless=keyless, read_data=not cut)
+    assert result.level, result
+    assert {one.object for one in result.repairs} == set(good)
+    assert actions(result) == {("b", "truncated" if cut else "altered", "replaced")}
+    assert {name: data for name, data in evidence(engine, "b").items() if name in good} == good
+    assert not heal(engine, keyless=keyless, read_data=True).changed
+
+
+def test_altered_bytes_are_found_from_what_a_verify_found(engine: Engine, source: TreeSource) -> None:
+    name = next(iter(engine.objects("b", names.PACKS)))
+    good = engine.objects("b")[name]
+    engine.flip("b", name)
+    assert heal(engine).level  # nobody has read it yet
+    assert not engine.verify().clean
+    result = heal(engine)
+    assert actions(result) == {("b", "altered", "replaced")}
+    assert engine.objects("b")[name] == good
+    assert not heal(engine).changed
+
+
+@KEYS
+def test_a_new_replica_gets_everything_and_only_when_it_is_said_to_be_new(
+    engine: Engine, source: TreeSource, keyless: bool
+) -> None:
+    add_replica(engine, "d")
+    with pytest.raises(ReplicaEmpty):
+        heal(engine, "d", keyless=keyless)
+    assert engine.objects("d") == {}
+    foretold = heal(engine, "d", keyless=keyless, new=["d"], dry_run=True)
+    assert engine.objects("d") == {}
+    result = heal(engine, "d", keyless=keyless, new=["d"])
+    assert result.level
+    assert of(foretold, "d").bytes_missing == of(result, "d").bytes_copied
+    assert engine.data_objects("d") == engine.data_objects("a")
+    assert not heal(engine, keyless=keyless).changed
+    engine.backup(source)
+    engine.urls = {"d": engine.urls["d"]}
+    assert assert_restores(engine) >= 3
+
+
+def test_an_emptied_replica_is_an_error_and_the_others_are_healed(engine: Engine, source: TreeSource) -> None:
+    empty(engine, "c")
+    engine.lose("b", next(iter(engine.objects("b", names.PACKS))))
+    result = heal(engine)
+    assert (of(result, "c").state, of(result, "c").error_code) == ("failed", "replica-empty")
+    assert of(result, "b").copied == 1
+    assert engine.objects("c") == {}
+
+
+def test_a_listing_that_leaves_out_half_is_not_believed(engine: Engine, source: TreeSource) -> None:
+    wrapped(engine, "b", lambda verb, _name, _number: TRUNCATE if verb == "list" else None)
+    with pytest.raises(StoreUnavailable, match="leaves out objects that are there"):
+        heal(engine, "b")
+    result = heal(engine)
+    assert of(result, "b").state == "failed"
+    assert of(result, "a").state == of(result, "c").state == "level"
+
+
+@KEYS
+def test_foreign_objects_are_told_and_left(engine: Engine, source: TreeSource, keyless: bool) -> None:
+    with engine.opened(Need.NONE) as repository:
+        repository.replicas["a"].store.put("packs/aa/holiday.jpg", b"!")
+        repository.replicas["a"].store.put("notes.txt", b"!")
+        repository.replicas["a"].store.put("probe/1/x", b"!")
+    result = heal(engine, keyless=keyless)
+    assert of(result, "a").foreign == 2
+    assert {(one.object, one.action) for one in result.repairs} == {
+        ("packs/aa/holiday.jpg", "left"),
+        ("notes.txt", "left"),
+    }
+    assert result.level
+    assert "notes.txt" in engine.objects("a")
+    assert "notes.txt" not in engine.objects("b")
+
+
+@KEYS
+def test_damage_everywhere_is_told_and_left(engine: Engine, source: TreeSource, keyless: bool) -> None:
+    name = next(iter(engine.objects("a", names.PACKS)))
+    for replica in "abc":
+        engine.flip(replica, name)
+    result = heal(engine, keyless=keyless, read_data=True)
+    assert not result.level
+    assert {(one.replica, one.object, one.found, one.action) for one in result.repairs} == {
+        (replica, name, "altered", "left") for replica in "abc"
+    }
+    assert all(one.snapshots for one in result.repairs)
+
+
+@KEYS
+def test_a_snapshot_is_not_spread_whose_pack_nobody_has_whole(
+    engine: Engine, source: TreeSource, keyless: bool
+) -> None:
+    """Invariant 1, with the damage at the only sources."""
+    with engine.away("c"):
+        source.file(b"more", b"x" * 100_000)
+        new = engine.backup(source).snapshot_id
+    only = [name for name in engine.objects("a", names.PACKS) if name not in engine.objects("c")]
+    for name in only:
+        engine.flip("a", name)
+        engine.lose("b", name)
+    result = heal(engine, keyless=keyless)
+    assert not result.level
+    assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
+    assert_restores_at(engine, "c", 3)
+
+
+@KEYS
+def test_a_needed_pack_that_no_replica_lists_keeps_its_snapshot_from_spreading(
+    engine: Engine, source: TreeSource, keyless: bool
+) -> None:
+    with engine.away("c"):
+        source.file(b"more", b"x" * 100_000)
+        new = engine.backup(source).snapshot_id
+    for name in set(engine.objects("a", names.PACKS)) - set(engine.objects("c")):
+        engine.lose("a", name)
+        engine.lose("b", name)
+    result = heal(engine, keyless=keyless)
+    assert not result.level
+    assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
+
+
+def assert_restores_at(engine: Engine, replica: str, snapshots: int) -> None:
+    held = [one for one in engine.snapshots() if replica in one.replicas]
+    assert len(held) == snapshots
+    for one in held:
+        assert not engine.restore(one.snapshot_id, replica=replica)[0].problems
+
+
+def test_without_a_key_what_nobody_vouches_for_is_not_spread(engine: Engine, source: TreeSource) -> None:
+    """One copy, no audit row, no key: its bytes may be anything."""
+    with engine.away("c"):
+        new = engine.backup(source).snapshot_id
+    for name in list(engine.objects("b", names.SNAPSHOTS)):
+        if new in name:
+            engine.lose("b", name)
+    for replica in "ab":
+        for name in list(engine.objects(replica, names.AUDIT)):
+            engine.lose(replica, name)
+    result = heal(engine, "c", keyless=True)
+    assert not result.level
+    assert any("nothing vouches" in one.detail for one in result.repairs)
+    assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
+    assert heal(engine).level  # with a key the record vouches
+
+
+def test_a_snapshot_below_the_quorum_is_spread(engine: Engine, source: TreeSource) -> None:
+    """Its record was only written after a quorum had acknowledged all it needs, so spreading it finishes that run."""
+    (*_, newest) = engine.snapshots()
+    for replica in "bc":
+        for name in list(engine.objects(replica, names.SNAPSHOTS)):
+            if newest.snapshot_id in name and name.endswith("commit"):
+                engine.lose(replica, name)
+    assert heal(engine).level
+    assert {one.replicas for one in engine.snapshots()} == {("a", "b", "c")}
+
+
+def test_what_killed_runs_left_is_no_snapshot(engine: Engine, source: TreeSource) -> None:
+    """A manifest without a commit record stays where it is; packs without a snapshot are level all the same."""
+    left = names.snapshot_object("0" * 32, "1" * 32, names.MANIFEST)
+    with engine.opened(Need.NONE) as repository:
+        repository.replicas["a"].store.put(left, b"half a snapshot")
+    result = heal(engine)
+    assert result.level
+    assert left not in engine.objects("b")
+    assert of(result, "a").foreign == 0
+
+
+def test_a_locked_damaged_object_is_told_and_left(engine: Engine, source: TreeSource) -> None:
+    name = next(iter(engine.objects("b", names.PACKS)))
+    engine.alter("b", name, lambda data: data[:-1])
+    wrapped(engine, "b", lambda verb, _name, _number: DENY if verb == "delete" else None)
+    result = heal(engine)
+    assert [(one.object, one.action, one.error_code) for one in result.repairs] == [(name, "refused", "store-denied")]
+    assert not result.level
+    unwrap(engine)
+    assert heal(engine).level
+
+
+def test_a_full_replica_stays_behind_and_the_next_heal_goes_on(engine: Engine, source: TreeSource) -> None:
+    add_replica(engine, "d")
+    puts = iter(range(1000))
+
+    def full(verb: str, name: str, _number: int) -> Fault | None:
+        data = verb == "put" and not name.startswith(names.LEASES)
+        return FULL if data and next(puts) >= 3 else None
+
+    wrapped(engine, "d", full)
+    result = heal(engine, new=["d"])
+    assert (of(result, "d").state, of(result, "d").error_code) == ("behind", "store-full")
+    assert not [name for name in engine.objects("d") if name.endswith("commit")]
+    unwrap(engine)
+    assert heal(engine, new=["d"]).level
+    assert engine.data_objects("d") == engine.data_objects("a")
+
+
+def test_a_put_that_is_acknowledged_and_not_kept_commits_nothing(engine: Engine, source: TreeSource) -> None:
+    add_replica(engine, "d")
+    packs = iter(range(1000))
+    wrapped(
+        engine,
+        "d",
+        lambda verb, name, _: VANISH if verb == "put" and name.startswith("packs/") and next(packs) == 0 else None,
+    )
+    result = heal(engine, new=["d"])
+    assert of(result, "d").state == "behind"
+    lost = [one.object for one in result.repairs if one.error_code == "state-unknown"]
+    assert len(lost) == 1
+    assert not engine.objects("d", names.FRAGMENTS)
+    unwrap(engine)
+    assert heal(engine).level
+
+
+def test_damage_at_the_source_is_found_on_the_way_and_mended_too(engine: Engine, source: TreeSource) -> None:
+    name = next(iter(engine.objects("a", names.PACKS)))
+    engine.flip("a", name)
+    engine.lose("c", name)
+    result = heal(engine)
+    assert {(one.replica, one.found, one.action) for one in result.repairs} == {
+        ("c", "missing", "copied"),
+        ("a", "altered", "replaced"),
+    }
+    assert result.level
+    assert engine.data_objects("a") == engine.data_objects("b") == engine.data_objects("c")
+
+
+def test_what_was_done_is_told_by_the_tables(engine: Engine, source: TreeSource) -> None:
+    name = next(iter(engine.objects("b", names.PACKS)))
+    engine.lose("b", name)
+    result = heal(engine)
+    rows = [one for one in engine.objects("a", "audit/repairs/") if result.run_id in one]
+    assert rows
+    assert {n for n in evidence(engine, "a") if n.startswith("audit/")} == {
+        n for n in evidence(engine, "b") if n.startswith("audit/")
+    }
+
+
+def test_a_replica_that_is_away_is_told(engine: Engine, source: TreeSource) -> None:
+    with engine.away("c"):
+        result = heal(engine)
+    assert of(result, "c").state == "failed"
+    assert not result.level
+
+
+# --- retiring ------------------------------------------------------------------------------------------------------
+
+
+def retire(engine: Engine, name: str, *, lost: bool = False) -> RetireResult:
+    return retire_replica(engine.config, name, lost=lost, clock=engine.clock)
+
+
+def test_a_replica_that_nothing_depends_on_is_retired_and_nothing_deleted(engine: Engine, source: TreeSource) -> None:
+    before = engine.data_objects("c")
+    result = retire(engine, "c")
+    assert (result.snapshots, result.left) == (3, ("a", "b"))
+    assert engine.data_objects("c") == before
+    assert [name for name in engine.objects("a", "audit/runs/") if result.run_id in name]
+
+
+def test_a_replica_is_needed_by_the_quorum(engine: Engine, source: TreeSource) -> None:
+    engine.urls = {name: engine.urls[name] for name in "ab"}
+    with pytest.raises(ReplicaNeeded, match="quorum"):
+        retire(engine, "a")
+
+
+def test_a_replica_is_needed_by_the_placement_policy(engine: Engine, source: TreeSource) -> None:
+    config = replace(engine.config, placement=PlacementConfig(copies=3))
+    with pytest.raises(ReplicaNeeded, match="copies"):
+        retire_replica(config, "c", clock=engine.clock)
+
+
+def test_a_replica_is_needed_where_a_snapshot_would_lack_a_quorum(engine: Engine, source: TreeSource) -> None:
+    with engine.away("b"):
+        engine.backup(source)
+    with pytest.raises(ReplicaNeeded, match="1 snapshots"):
+        retire(engine, "c")
+    heal(engine)
+    assert retire(engine, "c").snapshots == 4
+
+
+def test_a_replica_that_does_not_answer_is_retired_only_as_lost(engine: Engine, source: TreeSource) -> None:
+    with engine.away("c"):
+        with pytest.raises(StoreUnavailable):
+            retire(engine, "c")
+        assert retire(engine, "c", lost=True).snapshots == 0
