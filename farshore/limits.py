@@ -72,6 +72,19 @@ SQLITE_BUSY_S = 30.0  # a database locked for longer by its application is not t
 POSTGRES_SILENCE_S = 1800.0  # the first byte comes after a checkpoint, which may flush a large cache
 STREAM_PIECE_BYTES = 1 * MIB  # protocol messages of 32 KiB are joined to this, so a piece costs nothing to hand on
 
+# --- reading from replicas --------------------------------------------------------------------------------------------
+READ_RATE_ASSUMED = 100 * MIB  # bytes a second of a replica not measured yet: a good line, so each is tried once
+READ_TIME_FLOOR_S = 0.02  # differences below are those of the machine, not of replicas
+READ_HOUR_PRICE = 20.0  # of waiting, in the price table's currency: as much as 220 GB sent at 0.09
+READ_TWICE_PRICE_MAX = 0.02  # a GB: up to here a slow read may be asked of a second replica only to be quicker
+HEDGE_SHARE_MAX = 0.05  # of the reads may be asked twice to be quicker
+HEDGE_BURST = 4  # at once before that share was earned: one for each fetching thread
+HEDGE_S_MIN = 0.25  # earlier than this a second request gains nothing worth its cost
+HEDGE_UNSURE_S_MIN = 1.0  # likewise, of a replica of which little was measured
+SILENT_S_MIN = 5.0  # without an answer for so long and a replica is done without, whatever the next one costs
+LISTING_PATIENCE_S = 10.0  # that readers give other replicas once one has answered: a connection may take as long
+READS_AT_ONCE_MAX = 32  # of one process, those included that nobody waits for any more; of packs, 8 MiB each
+
 # --- directories ------------------------------------------------------------------------------------------------------
 OPEN_DIRECTORIES_MAX = 64  # kept open by one source or target: far below the usual 1,024 descriptors of a process
 OPEN_FILES_MAX = 64  # half-written files kept open by one target; the rest are opened again when their bytes come

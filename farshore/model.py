@@ -185,6 +185,7 @@ class RestoreResult:
     replicas: tuple[str, ...]  # that objects were read from
     problems: tuple[Problem, ...] = ()
     fell_over: tuple[DamagedObject, ...] = ()  # objects that were bad at one replica and read from another
+    hedged: int = 0  # requests that were made because another replica's answer was late
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
 
 

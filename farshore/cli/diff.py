@@ -31,7 +31,9 @@ def execute(invocation: Invocation) -> int:
     config = able_to_read(invocation, invocation.config())
     counts: Counter[str] = Counter()
     grown = 0
-    with open_repository(config, need=Need.READ, replica=arguments.replica, clock=invocation.clock) as repository:
+    with open_repository(
+        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
+    ) as repository:
         before = resolve_snapshot(repository, arguments.before)
         after = resolve_snapshot(repository, arguments.after)
         for change in diff_snapshots(repository, before, after):

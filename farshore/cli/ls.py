@@ -47,7 +47,9 @@ def execute(invocation: Invocation) -> int:
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     under = os.fsencode(arguments.path).strip(b"/")
-    with open_repository(config, need=Need.READ, replica=arguments.replica, clock=invocation.clock) as repository:
+    with open_repository(
+        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
+    ) as repository:
         snapshot = resolve_snapshot(repository, arguments.snapshot)
         entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)
         first = next(entries, None)

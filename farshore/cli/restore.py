@@ -49,7 +49,9 @@ def execute(invocation: Invocation) -> int:
     target = Path(os.path.abspath(Path(arguments.target).expanduser()))  # noqa: PTH100 - keeps symlinks as given
     refuse_occupied(target)
     config = able_to_read(invocation, invocation.config())
-    with open_repository(config, need=Need.READ, replica=arguments.replica, clock=invocation.clock) as repository:
+    with open_repository(
+        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
+    ) as repository:
         snapshot = resolve_snapshot(repository, arguments.snapshot)
         chosen = f", only {' '.join(arguments.include)}" if arguments.include else ""
         output.note(

@@ -25,7 +25,9 @@ def execute(invocation: Invocation) -> int:
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())
-    with open_repository(config, need=Need.WRITE, replica=arguments.replica, clock=invocation.clock) as repository:
+    with open_repository(
+        config, need=Need.WRITE, replica=arguments.replica, patient=False, clock=invocation.clock
+    ) as repository:
         found = list_snapshots(repository, arguments.source)
     for one in found:
         output.record("snapshot", one)

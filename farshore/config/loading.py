@@ -52,6 +52,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
     holders = sections.holders()
     audit = sections.audit()
     cost = sections.cost()
+    reads = sections.reads()
     state = sections.state()
     findings.settle()
     if repository is None:
@@ -64,6 +65,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
         sources=sources,
         audit=audit,
         cost=cost,
+        reads=reads,
         placement=placement,
         holders=holders,
         state_dir=_state_dir(state, environment, around),

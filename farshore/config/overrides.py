@@ -20,6 +20,7 @@ from farshore.config.schema import (
     COST,
     HOLDER,
     PLACEMENT,
+    READS,
     REPLICA,
     REPOSITORY,
     SOURCES,
@@ -84,6 +85,7 @@ def _variables(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[KeyPath, 
         ("placement", PLACEMENT),
         ("audit", AUDIT),
         ("cost", COST),
+        ("reads", READS),
         ("state", STATE),
     ):
         yield from _section_variables((section,), keys)

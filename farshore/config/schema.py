@@ -24,6 +24,7 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 _JURISDICTION = re.compile(r"[A-Z][A-Z0-9-]{1,15}")
 _DISTANCE_KM_MAX = 20_000  # half around the Earth: nothing is farther apart
 LOCKS = ("governance", "compliance")
+PREFERENCES = ("balanced", "cheapest", "fastest")
 HOLDER_KINDS = ("passphrase", "recipient")
 _CRON_NAMED = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # minute, hour, day of month, month, day of week
@@ -188,6 +189,11 @@ def read_lock(value: Any, around: Surroundings) -> str:
     return _one_of(value, around, LOCKS)
 
 
+def read_preference(value: Any, around: Surroundings) -> str:
+    """Read what matters when a replica is chosen to read from."""
+    return _one_of(value, around, PREFERENCES)
+
+
 def read_holder_kind(value: Any, around: Surroundings) -> str:
     """Read what a key holder opens the repository with."""
     return _one_of(value, around, HOLDER_KINDS)
@@ -332,5 +338,10 @@ PLACEMENT: Mapping[str, Key] = {
 HOLDER: Mapping[str, Key] = {"kind": Key(read_holder_kind, required=True), "on_writer_host": Key(read_flag)}
 AUDIT: Mapping[str, Key] = {"paths": Key(read_flag)}
 COST: Mapping[str, Key] = {"prices": Key(read_path)}
+READS: Mapping[str, Key] = {
+    "prefer": Key(read_preference),
+    "host_region": Key(read_region),
+    "hedge": Key(read_flag),
+}
 STATE: Mapping[str, Key] = {"dir": Key(read_path), "cache": Key(read_path)}
-SECTIONS = ("repository", "replicas", "sources", "placement", "holders", "audit", "cost", "state")
+SECTIONS = ("repository", "replicas", "sources", "placement", "holders", "audit", "cost", "reads", "state")

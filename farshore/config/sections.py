@@ -16,6 +16,7 @@ from farshore.config.schema import (
     HOLDER,
     NAME,
     PLACEMENT,
+    READS,
     REPLICA,
     REPOSITORY,
     SECTIONS,
@@ -33,6 +34,7 @@ from farshore.config.settings import (
     HolderConfig,
     PlacementConfig,
     PostgresConfig,
+    ReadsConfig,
     ReplicaConfig,
     RepositoryConfig,
     SourceConfig,
@@ -137,6 +139,10 @@ class Sections:
     def cost(self) -> CostConfig:
         """Read [cost]."""
         return CostConfig(**(self._keys(("cost",), COST, self._table(("cost",))) or {}))
+
+    def reads(self) -> ReadsConfig:
+        """Read [reads]."""
+        return ReadsConfig(**(self._keys(("reads",), READS, self._table(("reads",))) or {}))
 
     def state(self) -> dict[str, Any]:
         """Read [state]: `dir` and `cache`, each where it is given."""

@@ -147,6 +147,15 @@ class CostConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadsConfig:
+    """How replicas are chosen to read from."""
+
+    prefer: str = "balanced"  # balanced | cheapest | fastest
+    host_region: str = ""  # where this host runs: reading from a replica there sends nothing out of it
+    hedge: bool = True  # ask a second replica where the first is late
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that is configured. Safe to share between threads.
 
@@ -161,6 +170,7 @@ class Config:
     placement: PlacementConfig = field(default_factory=PlacementConfig)
     holders: dict[str, HolderConfig] = field(default_factory=dict)
     cost: CostConfig = field(default_factory=CostConfig)
+    reads: ReadsConfig = field(default_factory=ReadsConfig)
     state_dir: Path = field(kw_only=True)
     path: Path | None = None
     cache: Path | None = None

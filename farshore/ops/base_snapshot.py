@@ -8,25 +8,29 @@ them costs one full read and nothing else.
 from __future__ import annotations
 
 import base64
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from blake3 import blake3
-
-from farshore import limits
-from farshore.errors import Corrupt, FarshoreError, ObjectCorrupt, Unsupported
+from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.format import names
 from farshore.format.manifest import ManifestReader
 from farshore.format.page_maps import PageMap
 from farshore.format.records import Commit, ObjectRef
 from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
-from farshore.handles import Handle
 from farshore.ops.page_bases import PagesBase, is_whole_copy
-from farshore.repository.keys import KEY_ID_BYTES, DataKey, open_data_key
-from farshore.repository.repository import Replica, Repository
+from farshore.ops.vouched_objects import (
+    fetch_of_file,
+    open_manifest,
+    open_sealed,
+    open_vouched,
+    read_data_key,
+    read_sealed_head,
+)
+from farshore.repository.keys import KEY_ID_BYTES, DataKey
+from farshore.repository.replica_reader import open_reader
+from farshore.repository.repository import ObjectSource, Repository
 from farshore.repository.sealed_object import (
     HEADER_BYTES,
     INDEX_KEY_ID,
@@ -36,9 +40,6 @@ from farshore.repository.sealed_object import (
     open_object,
     seal_object,
 )
-
-Fetch = Callable[[int, int], bytes]  # offset, length
-_PIECE_BYTES = 16 * limits.MIB  # of a manifest on its way into the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,13 @@ def find_base(repository: Repository, source_id: str, commits: Sequence[Commit])
         return local
     if not repository.writing_keys().private_key:
         return local
+    reader = open_reader(repository)
     for with_pages in (True, False):  # a manifest without a page map still tells which files are as they were
-        for replica in repository.replicas.values():
-            for commit in commits[::-1][:2]:
-                try:
-                    return _from_replica(repository, replica, commit, with_pages=with_pages)
-                except FarshoreError:
-                    continue  # another replica, an older snapshot or a full read serve as well
+        for commit in commits[::-1][:2]:
+            try:
+                return _from_replicas(repository, reader, commit, with_pages=with_pages)
+            except FarshoreError:
+                continue  # an older snapshot or a full read serve as well
         if local:
             return local
     return None
@@ -116,30 +117,6 @@ def remember_base(
     repository.cache.put(name, sealed)
 
 
-def open_manifest(repository: Repository, replica: Replica, commit: Commit, data_key: DataKey) -> ManifestReader:
-    """Return a snapshot's manifest, downloaded once into the local cache and read from there."""
-    ref = commit.objects[names.MANIFEST]
-    return ManifestReader(
-        _open_sealed(repository, _fetch_of(repository, replica, ref), ref, data_key, SealedKind.MANIFEST)
-    )
-
-
-def read_data_key(repository: Repository, replica: Replica, key_id: str) -> DataKey:
-    """Return a run's data key; needs a reader's keys."""
-    keys = repository.reading_keys()
-    name = names.data_key(key_id, keys.recipient_id.hex())
-    cached = repository.cache.get(name)
-    if cached is not None:
-        try:
-            return open_data_key(keys, bytes.fromhex(key_id), cached)
-        except (Corrupt, Unsupported):
-            repository.cache.drop(name)
-    sealed = replica.store.get(name)
-    data_key = open_data_key(keys, bytes.fromhex(key_id), sealed)
-    repository.cache.put(name, sealed)
-    return data_key
-
-
 def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
     keys = repository.writing_keys()
     name = _key_name(source_id)
@@ -158,7 +135,7 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
             path = repository.cache.path(_file_name(source_id, role))
             if path is None or not is_whole_copy(path, refs[role]):  # seen now, or it would fail the run half way
                 raise ObjectCorrupt(f"the cached {role} is not what its commit record vouches for")
-            return path, _open_sealed(repository, _fetch_of_file(path), refs[role], key, kind)
+            return path, open_sealed(repository, fetch_of_file(path), refs[role], key, kind)
 
         _, file = opened(names.MANIFEST, data_key, SealedKind.MANIFEST)
         manifest = ManifestReader(file)
@@ -180,21 +157,21 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
         return None
 
 
-def _from_replica(repository: Repository, replica: Replica, commit: Commit, *, with_pages: bool) -> BaseSnapshot:
-    data_key = read_data_key(repository, replica, commit.data_key)
-    manifest = open_manifest(repository, replica, commit, data_key)
+def _from_replicas(repository: Repository, source: ObjectSource, commit: Commit, *, with_pages: bool) -> BaseSnapshot:
+    data_key = read_data_key(repository, source, commit.data_key)
+    manifest = open_manifest(repository, source, commit, data_key)
     pages: PageMap | None = None
     pages_base: PagesBase | None = None
     if with_pages and names.PAGES in commit.objects:
         ref, full = commit.objects[names.PAGES], commit.objects.get(names.PAGES_BASE)
-        file = _open_sealed(repository, _fetch_of(repository, replica, ref), ref, data_key, SealedKind.PAGES)
+        file = open_vouched(repository, source, ref, data_key, SealedKind.PAGES)
         if full is None:
             pages = PageMap(file)
             pages_base = _held_base(repository, ref, data_key, pages)
         else:
-            fetch = _fetch_of(repository, replica, full)
-            base_key = read_data_key(repository, replica, key_id_of(fetch(0, HEADER_BYTES)).hex())
-            base_pages = PageMap(_open_sealed(repository, fetch, full, base_key, SealedKind.PAGES))
+            head = read_sealed_head(repository, source, full, HEADER_BYTES)
+            base_key = read_data_key(repository, source, key_id_of(head).hex())
+            base_pages = PageMap(open_vouched(repository, source, full, base_key, SealedKind.PAGES))
             pages = PageMap(file, base=(base_pages, full.blake3))
             pages_base = _held_base(repository, full, base_key, base_pages)
     return BaseSnapshot(commit.snapshot, commit.started_utc, manifest, pages, pages_base)
@@ -212,49 +189,6 @@ def _encode_key(data_key: DataKey) -> str:
 def _decode_key(text: str) -> DataKey:
     joined = base64.b64decode(text)
     return DataKey(joined[:KEY_ID_BYTES], joined[KEY_ID_BYTES:])
-
-
-def _open_sealed(
-    repository: Repository, fetch: Fetch, ref: ObjectRef, data_key: DataKey, kind: SealedKind
-) -> SealedReader:
-    return SealedReader(
-        fetch=fetch, sealed_bytes=ref.bytes, secret=data_key.secret, kind=kind, name=ref.name,
-        repository_id=repository.writing_keys().repository_id,
-    )  # fmt: skip
-
-
-def _fetch_of(repository: Repository, replica: Replica, ref: ObjectRef) -> Fetch:
-    """Return how to read an object: from the cache when its commit record vouches for what is there, else from afar."""
-    path = repository.cache.path(ref.name)
-    if path is not None and not is_whole_copy(path, ref):
-        repository.cache.drop(ref.name)
-        path = None
-    if path is None and ref.bytes <= limits.CACHED_OBJECT_BYTES_MAX:
-        repository.cache.put_pieces(ref.name, _vouched_pieces(replica, ref))
-        path = repository.cache.path(ref.name)
-    if path is not None:
-        return _fetch_of_file(path)
-    return lambda offset, length: replica.store.get(ref.name, offset, length)
-
-
-def _fetch_of_file(path: Path) -> Fetch:
-    handle = Handle(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # closes with the last reader that holds it
-    return lambda offset, length: os.pread(handle.fd, length, offset)
-
-
-def _vouched_pieces(replica: Replica, ref: ObjectRef) -> Iterator[bytes]:
-    """Yield an object in pieces, because a manifest may be larger than all else in memory.
-
-    Raises:
-        ObjectCorrupt: At the end, when the pieces were not what the commit record vouches for.
-    """
-    digest = blake3()
-    for start in range(0, ref.bytes, _PIECE_BYTES):
-        piece = replica.store.get(ref.name, start, min(_PIECE_BYTES, ref.bytes - start))
-        digest.update(piece)
-        yield piece
-    if digest.hexdigest() != ref.blake3:
-        raise ObjectCorrupt(f"{ref.name} at {replica.name} is not what its commit record vouches for")
 
 
 def _key_name(source_id: str) -> str:

@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from farshore.errors import FarshoreError, ObjectNotFound, SnapshotUnknown, UserError
+from farshore.errors import SnapshotUnknown
 from farshore.format.choosing import Subtree
 from farshore.format.differing import diff_manifests
 from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
 from farshore.format.manifest import ManifestReader, ManifestRow
 from farshore.format.records import Commit
 from farshore.model import Change, Entry, SnapshotInfo
-from farshore.ops.base_snapshot import open_manifest, read_data_key
 from farshore.ops.snapshots import find_commit
-from farshore.repository.repository import Replica, Repository
+from farshore.ops.vouched_objects import open_manifest, read_data_key
+from farshore.repository.replica_reader import ReplicaReader, open_reader
+from farshore.repository.repository import Repository
 
 
-def open_snapshot(repository: Repository, commit: Commit, replicas: Iterable[Replica]) -> ManifestReader:
-    """Return the manifest from the first replica that has a good copy; needs a reader's keys.
+def open_snapshot(repository: Repository, commit: Commit, reader: ReplicaReader) -> ManifestReader:
+    """Return the manifest from whichever replicas have a good copy; needs a reader's keys.
 
     Raises:
-        FarshoreError: The first reason, when no replica has one.
+        FarshoreError: No replica has one.
     """
-    repository.reading_keys()
-    first: FarshoreError | None = None
-    for replica in replicas:
-        try:
-            return open_manifest(repository, replica, commit, read_data_key(repository, replica, commit.data_key))
-        except UserError:
-            raise
-        except FarshoreError as error:
-            first = first or error
-    raise first or ObjectNotFound(f"no replica holds the manifest of {commit.snapshot}")
+    return open_manifest(repository, reader, commit, read_data_key(repository, reader, commit.data_key))
 
 
 def iterate_rows(repository: Repository, snapshot: SnapshotInfo) -> Iterator[ManifestRow]:
     """Yield the rows of a snapshot's manifest in manifest order."""
     commit = find_commit(repository, snapshot)
-    yield from open_snapshot(repository, commit, holders_of(repository, snapshot)).rows()
+    yield from open_snapshot(repository, commit, reader_of(repository, snapshot)).rows()
 
 
-def holders_of(repository: Repository, snapshot: SnapshotInfo) -> list[Replica]:
-    """Return the reachable replicas, those that list the snapshot first."""
-    listed = [repository.replicas[name] for name in snapshot.replicas if name in repository.replicas]
-    return listed + [replica for replica in repository.replicas.values() if replica not in listed]
+def reader_of(repository: Repository, snapshot: SnapshotInfo) -> ReplicaReader:
+    """Return a reader of all reachable replicas, those that list the snapshot first."""
+    return open_reader(repository, listed=snapshot.replicas)
 
 
 def iterate_entries(
@@ -59,7 +50,7 @@ def iterate_entries(
     """
     wanted = path.strip(b"/")
     commit = find_commit(repository, snapshot)
-    manifest = open_snapshot(repository, commit, holders_of(repository, snapshot))
+    manifest = open_snapshot(repository, commit, reader_of(repository, snapshot))
     found = False
     for table in manifest.tables(ENTRY_COLUMNS, Subtree(wanted, recursive=recursive)):
         found = True
@@ -74,6 +65,6 @@ def iterate_entries(
 def diff_snapshots(repository: Repository, before: SnapshotInfo, after: SnapshotInfo) -> Iterator[Change]:
     """Yield what differs, in manifest order, in memory that does not grow with the snapshots."""
     old, new = (
-        open_snapshot(repository, find_commit(repository, one), holders_of(repository, one)) for one in (before, after)
+        open_snapshot(repository, find_commit(repository, one), reader_of(repository, one)) for one in (before, after)
     )
     yield from diff_manifests(old, new)

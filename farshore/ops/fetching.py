@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
+from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.format import names
 from farshore.format.pack import PackedFooter
 from farshore.index import ChunkIndex, Location
-from farshore.model import ChunkId, DamagedObject
-from farshore.ops.base_snapshot import read_data_key
+from farshore.model import ChunkId
+from farshore.ops.vouched_objects import read_data_key
 from farshore.repository.keys import DataKey
 from farshore.repository.packs import SegmentRef, make_pages, open_segment_into
-from farshore.repository.repository import Replica, Repository
+from farshore.repository.replica_reader import ReplicaReader
+from farshore.repository.repository import Repository
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
 Wanted = dict[SegmentKey, set[tuple[ChunkId, int, int]]]  # the chunks (id, offset, length) to be used of each segment
@@ -56,7 +57,7 @@ class _Held:
 class SegmentFetcher:
     """Opens segments, checking the name of every chunk that is wanted. `fetch` from one thread.
 
-    Replicas are asked in order; an object that is missing or wrong at one is remembered and read from the next. The
+    Each range is read from the replica that costs least, and from the next where it is missing, wrong or late. The
     segments used last are kept, because the stretches of a restore that follow each other use the same ones; of those
     that were used up, only a few.
     """
@@ -66,14 +67,14 @@ class SegmentFetcher:
         *,
         repository: Repository,
         index: ChunkIndex,
-        replicas: Sequence[Replica],
+        reader: ReplicaReader,
         held_bytes_max: int = limits.HELD_SEGMENTS_BYTES,
     ) -> None:
         self._held_bytes_max = held_bytes_max
         self._repository = repository
         self._keys = repository.reading_keys()
         self._index = index
-        self._replicas = replicas
+        self.reader = reader
         self._data_keys: dict[bytes, DataKey] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(limits.FETCH_THREADS, thread_name_prefix="fetch")
@@ -83,8 +84,6 @@ class SegmentFetcher:
         self._used_up: deque[_Held] = deque()  # the first to go
         self._used_up_bytes = 0
         self._once_used_up: set[SegmentKey] = set()
-        self.damaged: dict[tuple[str, str], DamagedObject] = {}
-        self.used: set[str] = set()
 
     def close(self) -> None:
         """Stop the pool."""
@@ -187,35 +186,57 @@ class SegmentFetcher:
     def _fetch_range(self, one: _Range, wanted: Wanted) -> dict[SegmentKey, memoryview]:
         packed = self._index.packs[one.pack]
         name = names.pack(packed.pack_id.hex())
+        data_keys, trouble = self._data_keys_of(packed, one.segments)
         opened: dict[SegmentKey, memoryview] = {}
-        last: FarshoreError = ObjectCorrupt(f"no replica holds {name}")
-        for replica in self._replicas:
-            try:
-                data = memoryview(replica.store.get(name, one.start, one.end - one.start))
-            except FarshoreError as error:
-                last = error
-                self._note(replica, name, error)
-                continue
+
+        def open_those_left(data: bytes) -> None:
+            """Open what no copy before had good; one bad segment spoils no other."""
+            bad: FarshoreError | None = None
             for segment in one.segments:
                 key = (one.pack, segment)
-                if key in opened:
+                data_key = data_keys.get(packed.footer.origins[int(packed.footer.segments[segment]["origin"])].key_id)
+                if key in opened or data_key is None:
                     continue
                 try:
-                    opened[key] = self._open(packed, segment, data, one.start, wanted[key])
+                    opened[key] = self._open(packed, segment, memoryview(data), one.start, wanted[key], data_key)
                 except FarshoreError as error:
-                    last = error
-                    self._note(replica, name, error)
-                else:
-                    with self._lock:
-                        self.used.add(replica.name)
-            if len(opened) == len(one.segments):
-                return opened
-        if opened:
+                    bad = bad or error
+            if bad is not None:
+                raise bad
+
+        if data_keys:
+            length = one.end - one.start
+            try:
+                self.reader.get(name, open_those_left, size=length, offset=one.start, length=length)
+            except FarshoreError as error:
+                trouble = trouble or error
+        if opened or trouble is None:
             return opened  # the files that need the others are told by name
-        raise last
+        raise trouble
+
+    def _data_keys_of(
+        self, packed: PackedFooter, segments: Iterable[int]
+    ) -> tuple[dict[bytes, DataKey], FarshoreError | None]:
+        """Return the keys that segments are sealed with, and why one of them cannot be had."""
+        data_keys: dict[bytes, DataKey] = {}
+        trouble: FarshoreError | None = None
+        for segment in segments:
+            key_id = packed.footer.origins[int(packed.footer.segments[segment]["origin"])].key_id
+            if key_id not in data_keys:
+                try:
+                    data_keys[key_id] = self._data_key(key_id)
+                except FarshoreError as error:
+                    trouble = trouble or error
+        return data_keys, trouble
 
     def _open(
-        self, packed: PackedFooter, segment: int, data: memoryview, start: int, chunks: set[tuple[ChunkId, int, int]]
+        self,
+        packed: PackedFooter,
+        segment: int,
+        data: memoryview,
+        start: int,
+        chunks: set[tuple[ChunkId, int, int]],
+        data_key: DataKey,
     ) -> memoryview:
         row = packed.footer.segments[segment]
         origin = packed.footer.origins[int(row["origin"])]
@@ -225,7 +246,7 @@ class SegmentFetcher:
         if len(sealed) != int(row["stored"]):
             raise ObjectCorrupt(f"pack {packed.pack_id.hex()} is cut short")
         raw = make_pages(ref.raw_length)
-        open_segment_into(raw, sealed, ref, self._data_key(origin.key_id), self._keys.repository_id)
+        open_segment_into(raw, sealed, ref, data_key, self._keys.repository_id)
         self._check_chunks(packed, raw, chunks)
         return raw
 
@@ -238,24 +259,10 @@ class SegmentFetcher:
         with self._lock:
             if key_id in self._data_keys:
                 return self._data_keys[key_id]
-        last: FarshoreError = ObjectCorrupt(f"no replica holds data key {key_id.hex()}")
-        for replica in self._replicas:
-            try:
-                data_key = read_data_key(self._repository, replica, key_id.hex())
-            except FarshoreError as error:
-                last = error
-                name = names.data_key(key_id.hex(), self._keys.recipient_id.hex())
-                self._note(replica, name, error)
-                continue
-            with self._lock:
-                self._data_keys[key_id] = data_key
-            return data_key
-        raise last
-
-    def _note(self, replica: Replica, name: str, error: FarshoreError) -> None:
-        code = "missing" if isinstance(error, NotFound) else "altered" if isinstance(error, Corrupt) else error.code
+        data_key = read_data_key(self._repository, self.reader, key_id.hex())
         with self._lock:
-            self.damaged.setdefault((replica.name, name), DamagedObject(replica.name, name, code, error.message))
+            self._data_keys[key_id] = data_key
+        return data_key
 
 
 def segment_of(location: Location) -> SegmentKey:

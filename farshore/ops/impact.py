@@ -15,6 +15,7 @@ from farshore.format.records import Commit, Needs
 from farshore.model import DamagedObject
 from farshore.ops.catalog import open_snapshot
 from farshore.ops.locating import load_index
+from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Repository
 
 
@@ -48,11 +49,11 @@ def paths_touched(
 def _collect(
     repository: Repository, commit: Commit, needs: Needs, packs: set[str], touched: dict[str, dict[bytes, None]]
 ) -> None:
-    replicas = list(repository.replicas.values())
+    reader = open_reader(repository)
     source = commit.source.encode()
     try:
-        index = load_index(repository, replicas, needs)
-        manifest = open_snapshot(repository, commit, replicas)
+        index = load_index(repository, reader, needs)
+        manifest = open_snapshot(repository, commit, reader)
         bad = {number: one.pack_id.hex() for number, one in enumerate(index.packs) if one.pack_id.hex() in packs}
         for table in manifest.tables(["path", "extents"]):
             columns = Comparable(table)

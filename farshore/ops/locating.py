@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
+from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
+from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE, Footers, FootersJoin, join_footers
 from farshore.format.pack import PackedFooter
 from farshore.format.records import Needs
 from farshore.index import ABSENT, ChunkIndex, IdRows, first_seen
 from farshore.repository.holdings import list_fragments, read_footer, read_fragment
-from farshore.repository.repository import Replica, Repository
+from farshore.repository.replica_reader import ReplicaReader
+from farshore.repository.repository import Repository
 
 
 def load_index(
-    repository: Repository, replicas: Sequence[Replica], needs: Needs, chunk_ids: npt.NDArray[Any] | None = None
+    repository: Repository, reader: ReplicaReader, needs: Needs, chunk_ids: npt.NDArray[Any] | None = None
 ) -> ChunkIndex:
     """Return an index of the packs a snapshot needs: from fragments, and from the packs themselves where those lack.
 
@@ -40,38 +42,40 @@ def load_index(
         if new.any():
             join.add(footers, new, None if wanted is None else wanted.find(footers.chunks["id"]) != ABSENT)
 
-    for replica in replicas:
-        for footers in _fragments(repository, replica) if not found.all() else ():
-            add(footers, packs.find(footers.pack_ids))
-            if found.all():
-                break
+    for footers in _fragments(repository, reader) if len(packs) else ():
+        add(footers, packs.find(footers.pack_ids))
+        if found.all():
+            break
     for row in np.flatnonzero(~found):
         try:
-            packed = _footer_anywhere(repository, replicas, *needs.packs[row])
+            packed = _read_footer(repository, reader, *needs.packs[row])
         except (Corrupt, NotFound, Unsupported):
             continue  # what lies in it is lost, and nothing else is
         add(join_footers([packed]), np.array([row]))
     return ChunkIndex(join.finish())
 
 
-def _fragments(repository: Repository, replica: Replica) -> Iterator[Footers]:
-    """Yield the fragments of a replica that can be read."""
-    try:
-        fragments = sorted(list_fragments(replica))
-    except FarshoreError:
-        return
-    for fragment_id in fragments:
+def _fragments(repository: Repository, reader: ReplicaReader) -> Iterator[Footers]:
+    """Yield the fragments that can be read anywhere: those that the first replica lists, then what others list more.
+
+    A listing that shows nothing, or too little, is no evidence, so the others are asked as long as packs are wanted.
+    """
+    seen: set[str] = set()
+    told: set[str] = set()
+    while left := reader.well() - told:
         try:
-            yield read_fragment(repository, replica, fragment_id)
-        except (Corrupt, NotFound, Unsupported):
-            continue
+            replica, fragments = reader.among(left).ask(names.FRAGMENTS, lambda one: (one, list_fragments(one)))
+        except FarshoreError:
+            return
+        told.add(replica.name)
+        for fragment_id in sorted(fragments.keys() - seen):
+            seen.add(fragment_id)
+            try:
+                yield read_fragment(repository, reader, fragment_id, fragments[fragment_id])
+            except FarshoreError:
+                continue
 
 
-def _footer_anywhere(repository: Repository, replicas: Sequence[Replica], pack_id: str, size: int) -> PackedFooter:
-    last: FarshoreError = ObjectCorrupt(f"no replica holds pack {pack_id}")
-    for replica in replicas:
-        try:
-            return read_footer(repository.writing_keys(), replica, pack_id, size)
-        except FarshoreError as error:
-            last = error
-    raise last
+def _read_footer(repository: Repository, reader: ReplicaReader, pack_id: str, size: int) -> PackedFooter:
+    keys = repository.writing_keys()
+    return reader.ask(names.pack(pack_id), lambda replica: read_footer(keys, replica, pack_id, size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -23,9 +23,13 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import Header, decode_header
+from farshore.ops.read_prices import read_prices
 from farshore.repository import slots
+from farshore.repository.asking_all import ask_all
 from farshore.repository.keeping_rule import KeepingRule, LockRule
 from farshore.repository.keys import KeySet
+from farshore.repository.reading_order import Prefer
+from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Replica, Repository
 from farshore.sources.base import Source
 from farshore.sources.directory import DirectorySource
@@ -91,10 +95,15 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replic
     )  # fmt: skip
 
 
-def open_repository(config: Config, *, need: Need, replica: str | None = None, clock: Clock) -> Repository:
+def open_repository(
+    config: Config, *, need: Need, replica: str | None = None, patient: bool = True, clock: Clock
+) -> Repository:
     """Open every replica, or one, read the headers, and unlock the keys that are needed.
 
     Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`; the others serve.
+
+    Args:
+        patient: Wait for every replica. Whoever only reads does without those that are silent when another one answers.
 
     Raises:
         RepositoryMissing: No replica that answered holds a repository.
@@ -109,17 +118,23 @@ def open_repository(config: Config, *, need: Need, replica: str | None = None, c
     replicas: dict[str, Replica] = {}
     headers: dict[str, Header] = {}
     failed: dict[str, FarshoreError] = {}
-    with ThreadPoolExecutor(len(chosen)) as pool:
-        opened = pool.map(lambda one: _open_one(config, one, clock), chosen)
-        for one, result in zip(chosen, opened, strict=True):
-            if isinstance(result, FarshoreError):
-                failed[one.name] = result
-            else:
-                replicas[one.name], headers[one.name] = result
+    opened, late = ask_all(
+        [one.name for one in chosen], lambda name: _open_one(config, config.replicas[name], clock), clock=clock,
+        patient=patient,
+    )  # fmt: skip
+    for name, result in opened.items():
+        if isinstance(result, FarshoreError):
+            failed[name] = result
+        else:
+            replicas[name], headers[name] = result
+    failed.update(late)
     if not headers:
         raise _first(failed)
     _check_same(headers)
     header = next(iter(headers.values()))
+    if need is Need.READ:
+        prices = read_prices(config)
+        replicas = {name: replace(one, price=prices.get(name, one.price)) for name, one in replicas.items()}
     repository = Repository(
         header=header,
         quorum=config.repository.quorum,
@@ -130,6 +145,9 @@ def open_repository(config: Config, *, need: Need, replica: str | None = None, c
         cache_dir=config.cache_dir,
         clock=clock,
         audit_paths=config.audit.paths,
+        prefer=Prefer(config.reads.prefer),
+        hedge=config.reads.hedge,
+        patient=patient,
     )
     try:
         if need is not Need.NONE:
@@ -178,19 +196,23 @@ def open_slots(repository: Repository, *, passphrase: str, identity: bytes) -> K
         HeaderDamaged: No slot could be read.
     """
     tried: set[str] = set()
+    told: set[str] = set()
     damaged: FarshoreError | None = None
-    for replica in repository.replicas.values():
+    reader = open_reader(repository)
+    while left := repository.replicas.keys() - told:
         try:
-            listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
+            replica, listed = reader.among(left).ask(names.SLOTS, _list_slots)
         except FarshoreError as error:
             damaged = error
-            continue
+            break
+        told.add(replica.name)
         for name in listed:
             if name in tried:
                 continue
             try:
-                keys = slots.open_slot(
-                    replica.store.get(name), repository.header, passphrase=passphrase, identity=identity
+                keys = reader.get(
+                    name,
+                    lambda data: slots.open_slot(data, repository.header, passphrase=passphrase, identity=identity),
                 )
             except FarshoreError as error:
                 damaged = error
@@ -201,6 +223,10 @@ def open_slots(repository: Repository, *, passphrase: str, identity: bytes) -> K
     if tried:
         raise WrongPassphrase("the passphrase or identity opens none of the repository's key slots")
     raise damaged or HeaderDamaged("the repository has no key slot", "Copy keys/slots from another replica.")
+
+
+def _list_slots(replica: Replica) -> tuple[Replica, list[str]]:
+    return replica, [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
 
 
 def open_source(config: Config, name: str, *, clock: Clock) -> Source:
@@ -239,7 +265,9 @@ def _open_one(config: Config, replica: ReplicaConfig, clock: Clock) -> tuple[Rep
     except FarshoreError as error:
         return error
     try:
+        started_s = clock.monotonic_s()
         data = opened.store.get(names.HEADER)
+        opened.pace.took(len(data), clock.monotonic_s() - started_s)
         if len(data) > limits.SMALL_OBJECT_BYTES_MAX:
             raise HeaderDamaged(f"the header at {opened.url} is far too large")
         return opened, decode_header(data, opened.url)

@@ -6,7 +6,7 @@ set by the limits, whatever the size of the snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,13 @@ from pathlib import Path
 from farshore.audit.rows import RestoreRow
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, RestoreIncomplete
+from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestRow
-from farshore.format.records import Commit, Needs
-from farshore.model import Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
+from farshore.format.records import Commit
+from farshore.model import DamagedObject, Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
-from farshore.ops.catalog import holders_of, open_snapshot
+from farshore.ops.catalog import open_snapshot, reader_of
 from farshore.ops.fetching import SegmentFetcher
 from farshore.ops.locating import load_index
 from farshore.ops.selecting import Selection
@@ -27,7 +28,8 @@ from farshore.ops.snapshots import find_commit
 from farshore.ops.windows import Window, plan_windows
 from farshore.ops.writing_back import WriteBack
 from farshore.repository.holdings import read_needs
-from farshore.repository.repository import Replica, Repository
+from farshore.repository.replica_reader import ReplicaReader, open_reader
+from farshore.repository.repository import Repository
 from farshore.targets.directory import DirectoryTarget
 
 
@@ -56,9 +58,12 @@ def restore_snapshot(
     settle_allocation()
     started_utc = clock.now_utc()
     run_id = clock.random_bytes(16).hex()
-    replicas = [repository.replica(replica)] if replica else holders_of(repository, snapshot)
+    if replica:
+        reader = open_reader(repository, only=[repository.replica(replica).name])
+    else:
+        reader = reader_of(repository, snapshot)
     try:
-        result, lost = _restore(repository, snapshot, target, replicas, include, run_id, started_utc, progress, clock)
+        result, lost = _restore(repository, snapshot, target, reader, include, run_id, started_utc, progress, clock)
     except FarshoreError as error:
         _record(repository, snapshot, None, error, engine, flow_run_id, run_id, started_utc, clock)
         raise
@@ -73,7 +78,7 @@ def _restore(
     repository: Repository,
     snapshot: SnapshotInfo,
     path: Path,
-    replicas: Sequence[Replica],
+    reader: ReplicaReader,
     include: Sequence[str],
     run_id: str,
     started_utc: datetime,
@@ -81,13 +86,13 @@ def _restore(
     clock: Clock,
 ) -> tuple[RestoreResult, list[Problem]]:
     commit = find_commit(repository, snapshot)
-    manifest = open_snapshot(repository, commit, replicas)
+    manifest = open_snapshot(repository, commit, reader)
     selection = Selection(include)
     chunk_ids = selection.chunk_ids(manifest) if include else None
-    index = load_index(repository, replicas, _needs(repository, replicas, commit), chunk_ids)
+    index = load_index(repository, reader, read_needs(repository, reader, commit), chunk_ids)
     target = DirectoryTarget(path=path, clock=clock)
     target.begin()
-    fetcher = SegmentFetcher(repository=repository, index=index, replicas=replicas)
+    fetcher = SegmentFetcher(repository=repository, index=index, reader=reader)
     writer = WriteBack(target=target)
     total = commit.counts.bytes_total if not include else 0
     changing: list[Problem] = []
@@ -112,9 +117,10 @@ def _restore(
         entries=writer.entries,
         files=writer.files,
         bytes_restored=writer.bytes_written,
-        replicas=tuple(sorted(fetcher.used)) or tuple(one.name for one in replicas[:1]),
+        replicas=tuple(sorted(reader.used)) or tuple(one.name for one in reader.order(0)[:1]),
         problems=(*writer.lost, *changing, *target.problems()),
-        fell_over=tuple(fetcher.damaged.values()),
+        fell_over=_of_snapshot(reader.damaged.values(), commit),
+        hedged=reader.hedged,
     )
     return result, writer.lost
 
@@ -138,14 +144,14 @@ def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[Man
         yield row
 
 
-def _needs(repository: Repository, replicas: Sequence[Replica], commit: Commit) -> Needs:
-    last: FarshoreError | None = None
-    for one in replicas:
-        try:
-            return read_needs(repository, one, commit)
-        except FarshoreError as error:
-            last = error
-    raise last or RestoreIncomplete(f"no replica holds what snapshot {commit.snapshot} needs")
+def _of_snapshot(found: Iterable[DamagedObject], commit: Commit) -> tuple[DamagedObject, ...]:
+    """Return what reading this snapshot found; listing the others may have found more, which is theirs."""
+
+    def is_ours(one: DamagedObject) -> bool:
+        parsed = names.parse_snapshot_object(one.name)
+        return parsed is None or parsed.snapshot_id == commit.snapshot
+
+    return tuple(one for one in found if is_ours(one))
 
 
 def _incomplete(lost: Sequence[Problem]) -> RestoreIncomplete:

@@ -18,8 +18,10 @@ from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Uns
 from farshore.format import names
 from farshore.format.records import Commit, decode_commit
 from farshore.model import SnapshotId, SourceId
+from farshore.repository.asking_all import ask_all
 from farshore.repository.keys import KeySet
-from farshore.repository.repository import Replica, Repository
+from farshore.repository.replica_reader import open_reader
+from farshore.repository.repository import ObjectSource, Replica, Repository
 from farshore.repository.sealed_object import INDEX_KEY_ID, SealedKind, open_object, seal_object
 
 
@@ -37,34 +39,44 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
 
     A record damaged at one replica is read from another that lists it; one that no replica has whole is left out.
     """
-    listed: dict[str, list[names.SnapshotObject]] = {}
-    failed: dict[str, FarshoreError] = {}
-    with ThreadPoolExecutor(max(len(repository.replicas), 1)) as pool:
-        futures = {
-            name: pool.submit(list_commit_names, replica, source_id) for name, replica in repository.replicas.items()
-        }
-        for name, future in futures.items():
-            try:
-                listed[name] = future.result()
-            except FarshoreError as error:
-                failed[name] = error
+    listed, failed = ask_all(
+        repository.replicas,
+        lambda name: list_commit_names(repository.replicas[name], source_id),
+        clock=repository.clock,
+        patient=repository.patient,
+    )
+    holders: dict[names.SnapshotObject, tuple[str, ...]] = {}
+    for name in repository.replicas:
+        for item in listed.get(name, ()):
+            holders[item] = (*holders.get(item, ()), name)
     commits: dict[SnapshotId, Commit] = {}
-    holders: dict[SnapshotId, tuple[str, ...]] = {}
-    for name, items in listed.items():
+    for held, items in _by_holders(holders).items():
+        reader = open_reader(repository, only=held)
         try:
-            read, _ = read_commits(
-                repository, repository.replicas[name], [item for item in items if item.snapshot_id not in commits]
-            )
+            read, bad = read_commits(repository, reader, items, failures_max=limits.STORE_CONNECTIONS)
         except FarshoreError as error:
-            failed[name] = error
+            failed.update({name: error for name in held if name not in failed})
             continue
         commits.update({commit.snapshot: commit for commit in read})
-        for item in items:
-            commit = commits.get(item.snapshot_id)
-            if commit is None or commit.source_id != item.source_id:
-                continue
-            holders[item.snapshot_id] = (*holders.get(item.snapshot_id, ()), name)
-    return ListedCommits(commits, holders, failed)
+        for reason in bad.values():
+            if not isinstance(reason, (Corrupt, NotFound, Unsupported)):  # so what these replicas hold is not known
+                failed.update({name: reason for name in held if name not in failed})
+    known = {item.snapshot_id: held for item, held in holders.items() if _is_of(commits.get(item.snapshot_id), item)}
+    return ListedCommits(commits, known, failed)
+
+
+def _by_holders(
+    holders: Mapping[names.SnapshotObject, tuple[str, ...]],
+) -> dict[tuple[str, ...], list[names.SnapshotObject]]:
+    """Return the snapshots by who lists them, so that nobody is asked for what it does not list."""
+    grouped: dict[tuple[str, ...], list[names.SnapshotObject]] = {}
+    for item, held in holders.items():
+        grouped.setdefault(held, []).append(item)
+    return grouped
+
+
+def _is_of(commit: Commit | None, item: names.SnapshotObject) -> bool:
+    return commit is not None and commit.source_id == item.source_id
 
 
 def list_commit_names(replica: Replica, source_id: SourceId | None = None) -> list[names.SnapshotObject]:
@@ -75,15 +87,21 @@ def list_commit_names(replica: Replica, source_id: SourceId | None = None) -> li
 
 
 def read_commits(
-    repository: Repository, replica: Replica, items: Iterable[names.SnapshotObject], *, cached: bool = True
+    repository: Repository,
+    source: ObjectSource,
+    items: Iterable[names.SnapshotObject],
+    *,
+    cached: bool = True,
+    failures_max: int = 0,
 ) -> tuple[list[Commit], dict[str, FarshoreError]]:
     """Return the commits that open, and by name those that do not, so that one damaged record hides no other.
 
     Args:
         cached: Take what this host has read before; a check of the replica itself does not.
+        failures_max: So many records may be refused or out of reach, and are told as those that do not open.
 
     Raises:
-        StoreUnavailable, StoreDenied: The replica does not give them; what it gave before that is kept.
+        StoreUnavailable, StoreDenied: The source does not give them; what it gave before that is kept.
     """
     keys = repository.writing_keys()
     by_source: dict[SourceId, list[names.SnapshotObject]] = {}
@@ -95,20 +113,25 @@ def read_commits(
         known = {commit.snapshot: commit for commit in _cached(repository, source_id)} if cached else {}
         commits += [known[item.snapshot_id] for item in of_source if item.snapshot_id in known]
         wanted += [item for item in of_source if item.snapshot_id not in known]
-    damaged: dict[str, FarshoreError] = {}
+    bad: dict[str, FarshoreError] = {}
     fetched: dict[SourceId, list[bytes]] = {}
 
     def read(item: names.SnapshotObject) -> tuple[Commit, bytes] | FarshoreError:
         try:
-            return _open(keys, item, replica.store.get(_name(item)))
-        except (Corrupt, NotFound, Unsupported) as error:
+            return source.get(_name(item), lambda data: _open(keys, item, data))
+        except FarshoreError as error:
             return error
 
+    failures = 0
     try:
         with ThreadPoolExecutor(limits.STORE_CONNECTIONS) as pool:
             for item, result in zip(wanted, pool.map(read, wanted), strict=True):
                 if isinstance(result, FarshoreError):
-                    damaged[_name(item)] = result
+                    failures += not isinstance(result, (Corrupt, NotFound, Unsupported))
+                    if failures > failures_max:
+                        pool.shutdown(wait=False, cancel_futures=True)
+                        raise result
+                    bad[_name(item)] = result
                     continue
                 commits.append(result[0])
                 fetched.setdefault(item.source_id, []).append(result[1])
@@ -116,7 +139,7 @@ def read_commits(
         if cached:
             for source_id, payloads in fetched.items():
                 _keep(repository, source_id, payloads)
-    return commits, damaged
+    return commits, bad
 
 
 def _name(item: names.SnapshotObject) -> str:

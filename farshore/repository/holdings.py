@@ -23,7 +23,7 @@ from farshore.format.pack import PackedFooter
 from farshore.format.records import Commit, Needs, decode_needs
 from farshore.repository.keys import KeySet
 from farshore.repository.packs import open_footer
-from farshore.repository.repository import Replica, Repository
+from farshore.repository.repository import ObjectSource, Replica, Repository
 from farshore.repository.sealed_object import FRAGMENT_NAME, SealedKind, open_object
 
 Decoded = TypeVar("Decoded")
@@ -56,16 +56,17 @@ def list_fragments(replica: Replica) -> dict[str, int]:
     return {fragment: size for fragment, size in listed if fragment}
 
 
-def open_cached(repository: Repository, replica: Replica, name: str, decode: Callable[[bytes], Decoded]) -> Decoded:
-    """Return a decoded immutable object; a damaged cache entry is dropped and the replica asked again."""
+def open_cached(
+    repository: Repository, source: ObjectSource, name: str, decode: Callable[[bytes], Decoded], size: int = 0
+) -> Decoded:
+    """Return a decoded immutable object; a damaged cache entry is dropped and the source asked again."""
     data = repository.cache.get(name)
     if data is not None:
         try:
             return decode(data)
         except (Corrupt, Unsupported):
             repository.cache.drop(name)
-    data = replica.store.get(name)
-    value = decode(data)
+    value, data = source.get(name, lambda data: (decode(data), data), size=size)
     repository.cache.put(name, data)
     return value
 
@@ -80,11 +81,11 @@ def open_fragment(keys: KeySet, fragment_id: str, data: bytes) -> Footers:
     return decode_fragment(payload)
 
 
-def read_fragment(repository: Repository, replica: Replica, fragment_id: str) -> Footers:
+def read_fragment(repository: Repository, source: ObjectSource, fragment_id: str, size: int = 0) -> Footers:
     """Return the footers of an index fragment, from the cache or a replica."""
     keys = repository.writing_keys()
     name = names.fragment(fragment_id)
-    return open_cached(repository, replica, name, lambda data: open_fragment(keys, fragment_id, data))
+    return open_cached(repository, source, name, lambda data: open_fragment(keys, fragment_id, data), size)
 
 
 def read_footer(keys: KeySet, replica: Replica, pack_id: str, pack_bytes: int) -> PackedFooter:
@@ -98,7 +99,7 @@ def read_footer(keys: KeySet, replica: Replica, pack_id: str, pack_bytes: int) -
     return PackedFooter(bytes.fromhex(pack_id), pack_bytes, layout.decode_footer(plain, start))
 
 
-def read_needs(repository: Repository, replica: Replica, commit: Commit) -> Needs:
+def read_needs(repository: Repository, source: ObjectSource, commit: Commit) -> Needs:
     """Return what a snapshot needs, checked against its commit record."""
     keys = repository.writing_keys()
     ref = commit.objects[names.NEEDS]
@@ -111,4 +112,4 @@ def read_needs(repository: Repository, replica: Replica, commit: Commit) -> Need
         )
         return decode_needs(payload)
 
-    return open_cached(repository, replica, ref.name, decode)
+    return open_cached(repository, source, ref.name, decode, ref.bytes)

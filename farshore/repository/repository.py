@@ -6,21 +6,51 @@ replica that cannot be reached is kept aside with its error, so callers see the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from farshore import limits
 from farshore.chunking.content import CutSizes
 from farshore.clock import Clock
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
-from farshore.model import ReplicaRequests
+from farshore.model import DamagedObject, ReplicaRequests
 from farshore.repository.cache import ObjectCache
 from farshore.repository.keeping_rule import KeepingRule
 from farshore.repository.keys import KeySet
+from farshore.repository.loose_threads import LooseThreads
+from farshore.repository.pace import Pace
+from farshore.repository.reading_order import Prefer, ReadPrice
 from farshore.stores.base import Store
 from farshore.stores.metered import Meter, MeteredStore
+
+Decoded = TypeVar("Decoded")
+
+
+class ObjectSource(Protocol):
+    """Where an object can be read: one replica, or several through a `ReplicaReader`."""
+
+    def get(
+        self,
+        name: str,
+        decode: Callable[[bytes], Decoded],
+        *,
+        size: int = 0,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> Decoded:
+        """Return what `decode` makes of an object, or of a range of it; it raises for bytes that are not good.
+
+        Args:
+            size: The bytes that are expected, as far as they are known.
+        """
+        ...
+
+    def ask(self, name: str, question: Callable[[Replica], Decoded], *, size: int = 0) -> Decoded:
+        """Return the answer of a replica to a question about an object that takes more than one request."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,6 +58,7 @@ class Replica:
     """One bucket or directory holding the repository. `store` retries and counts; safe from many threads.
 
     `uploads`: how many puts a backup makes at once. `spool_bytes`: what may wait on disk while it is behind.
+    `pace` is what its readers learned of it in this process, `price` what it bills them.
     """
 
     name: str
@@ -38,6 +69,24 @@ class Replica:
     uploads: int = limits.UPLOADS_PER_REPLICA
     spool_bytes: int = limits.SPOOL_BYTES
     keeping: KeepingRule = field(default_factory=KeepingRule)  # `store` puts objects by it
+    price: ReadPrice = field(default_factory=ReadPrice)
+    pace: Pace = field(default_factory=Pace, repr=False, compare=False)
+
+    def get(
+        self,
+        name: str,
+        decode: Callable[[bytes], Decoded],
+        *,
+        size: int = 0,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> Decoded:
+        """As `ObjectSource` says, from this replica alone."""
+        return decode(self.store.get(name, offset, length))
+
+    def ask(self, name: str, question: Callable[[Replica], Decoded], *, size: int = 0) -> Decoded:
+        """As `ObjectSource` says, from this replica alone."""
+        return question(self)
 
 
 @dataclass
@@ -54,16 +103,23 @@ class Repository:
     clock: Clock
     keys: KeySet | None = None
     audit_paths: bool = False
+    prefer: Prefer = Prefer.BALANCED
+    hedge: bool = True
+    patient: bool = True  # wait for every replica that is asked, however long it is silent
     cache: ObjectCache = field(init=False)
+    threads: LooseThreads = field(init=False)  # for reads, which may hang
+    damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # what reads found wrong
     _told: dict[str, Meter] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cache = ObjectCache(self.cache_dir, self.header.repository_id)
+        self.threads = LooseThreads(limits.READS_AT_ONCE_MAX, "read")
 
     def __enter__(self) -> Repository:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.threads.close()
         for replica in self.replicas.values():
             replica.store.close()
 

@@ -10,7 +10,7 @@ import io
 import struct
 from collections.abc import Callable
 from enum import IntEnum
-from typing import IO
+from typing import IO, Protocol, TypeVar
 
 import zstandard
 from blake3 import blake3
@@ -29,6 +29,7 @@ FRAGMENT_NAME = "index/"  # what a fragment is bound to, because its own name is
 _FLAG_ZSTD = 1
 _FRAME_POWER = 20
 _HEADER = struct.Struct("<4sBBBB16s32s")
+Checked = TypeVar("Checked")
 _SEALED_FRAME_BYTES = limits.FRAME_BYTES + TAG_BYTES
 
 
@@ -109,18 +110,26 @@ class SealedWriter(io.RawIOBase):
         self.sealed_bytes += len(data)
 
 
+class Fetch(Protocol):
+    """How a reader gets at sealed bytes."""
+
+    def __call__(self, offset: int, length: int, check: Callable[[bytes], Checked], /) -> Checked:
+        """Return what `check` makes of `length` bytes from `offset`; where it raises, another copy may serve."""
+        ...
+
+
 class SealedReader(io.RawIOBase):
     """A seekable file-like view of a sealed object's payload; opens the last frame and those asked for. One thread.
 
     Args:
-        fetch: Returns `length` sealed bytes from `offset` of the object.
+        fetch: Returns sealed bytes of the object, once they are found to be good.
         sealed_bytes: The object's size, as the commit record or the store tells it.
     """
 
     def __init__(
         self,
         *,
-        fetch: Callable[[int, int], bytes],
+        fetch: Fetch,
         sealed_bytes: int,
         secret: bytes,
         kind: SealedKind,
@@ -129,8 +138,7 @@ class SealedReader(io.RawIOBase):
     ) -> None:
         super().__init__()
         self._fetch = fetch
-        header = fetch(0, HEADER_BYTES)
-        self._flags = check_header(header, kind, name)
+        self._flags, header = fetch(0, HEADER_BYTES, lambda data: (check_header(data, kind, name), data))
         self._name = name
         salt = header[24:HEADER_BYTES]
         self._aead = AESGCM(derive_key(secret, "object", repository_id, salt))
@@ -186,15 +194,17 @@ class SealedReader(io.RawIOBase):
             return self._cached[1]
         start = frame * _SEALED_FRAME_BYTES
         length = min(_SEALED_FRAME_BYTES, self._body - start)
-        sealed = self._fetch(HEADER_BYTES + start, length)
+        plain = self._fetch(HEADER_BYTES + start, length, lambda sealed: self._decrypt(frame, sealed, length))
+        self._cached = (frame, plain)
+        return plain
+
+    def _decrypt(self, frame: int, sealed: bytes, length: int) -> bytes:
         if len(sealed) != length:
             raise ObjectCorrupt(f"{self._name} is cut short in frame {frame}")
         try:
-            plain = self._aead.decrypt(_nonce(frame, last=frame == self._frames - 1), sealed, self._associated)
+            return self._aead.decrypt(_nonce(frame, last=frame == self._frames - 1), sealed, self._associated)
         except (InvalidTag, ValueError) as error:
             raise ObjectCorrupt(f"{self._name} is damaged in frame {frame}, or sealed with another key") from error
-        self._cached = (frame, plain)
-        return plain
 
 
 def check_header(header: bytes, kind: SealedKind, name: str) -> int:
@@ -243,8 +253,8 @@ def open_object(sealed: bytes, *, secret: bytes, kind: SealedKind, name: str, re
     """
     view = memoryview(sealed)
     reader = SealedReader(
-        fetch=lambda offset, length: bytes(view[offset : offset + length]), sealed_bytes=len(sealed), secret=secret,
-        kind=kind, name=name, repository_id=repository_id,
+        fetch=lambda offset, length, check: check(bytes(view[offset : offset + length])), sealed_bytes=len(sealed),
+        secret=secret, kind=kind, name=name, repository_id=repository_id,
     )  # fmt: skip
     payload = reader.read()
     if not reader.compressed:

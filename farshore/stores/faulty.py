@@ -31,15 +31,17 @@ class FaultKind(StrEnum):
     STALE = "stale"  # what was put through this wrapper is not seen by this get, head or list
     REPLACE = "replace"  # a put takes a name that is taken, as a service does that ignores the condition
     DELAY = "delay"  # waits on the clock, then goes on
+    HANG = "hang"  # waits until an event, as a connection does on which nothing comes any more; then goes on
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong. `error` is what FAIL and LOSE_REPLY raise; `wait_s` is for DELAY."""
+    """One thing that goes wrong. `error` is what FAIL and LOSE_REPLY raise; `wait_s` is for DELAY, `until` for HANG."""
 
     kind: FaultKind
     error: type[FarshoreError] = StoreUnavailable
     wait_s: float = 0.0
+    until: threading.Event | None = None
 
 
 FAIL = Fault(FaultKind.FAIL)
@@ -215,6 +217,8 @@ class FaultyStore:
             raise fault.error(f"{verb} {self.url}/{name} failed by plan (call {number})")
         if fault is not None and fault.kind is FaultKind.DELAY:
             self._clock.wait_s(fault.wait_s)
+        if fault is not None and fault.kind is FaultKind.HANG and fault.until is not None:
+            fault.until.wait()
         return fault
 
     def _replace(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:

@@ -324,7 +324,7 @@ def test_sealed_objects(seed: bytes, frames: int, compress: bool, reads: list[tu
     if compress:
         return
     view = SealedReader(
-        fetch=lambda offset, length: sealed[offset : offset + length], sealed_bytes=len(sealed), **named,  # type: ignore[arg-type]
+        fetch=lambda offset, length, check: check(sealed[offset : offset + length]), sealed_bytes=len(sealed), **named,  # type: ignore[arg-type]
     )  # fmt: skip
     plain = io.BytesIO(payload)
     for start, length in reads:

@@ -10,7 +10,7 @@ from pathlib import Path
 from farshore.config import DirectoryConfig, Secret, load_config
 from farshore.config.overrides import RESERVED
 from farshore.config.places import CREDENTIALS
-from farshore.config.schema import AUDIT, COST, HOLDER, PLACEMENT, REPLICA, REPOSITORY, SOURCES, STATE
+from farshore.config.schema import AUDIT, COST, HOLDER, PLACEMENT, READS, REPLICA, REPOSITORY, SOURCES, STATE
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "infra/examples/farshore.toml"
@@ -29,7 +29,7 @@ def test_the_example_loads_without_a_warning() -> None:
 
 
 def test_the_example_shows_every_key(tmp_path: Path) -> None:
-    commented_in = re.sub(r"^# (?=\[cost\]|\[state\]|\w+ = )", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+    commented_in = re.sub(r"^# (?=\[cost\]|\[reads\]|\[state\]|\w+ = )", "", EXAMPLE.read_text(), flags=re.MULTILINE)
     file = tmp_path / "farshore.toml"
     file.write_text(commented_in)
     values = tomllib.loads(commented_in)
@@ -42,6 +42,7 @@ def test_the_example_shows_every_key(tmp_path: Path) -> None:
     assert set().union(*values["holders"].values()) == set(HOLDER)
     assert set(values["audit"]) == set(AUDIT)
     assert set(values["cost"]) == set(COST)
+    assert set(values["reads"]) == set(READS)
     assert set(values["state"]) == set(STATE)
     shown = {source["type"]: set(source) for source in values["sources"].values()}
     assert shown["directory"] == {"type", *SOURCES["directory"]}
@@ -49,7 +50,7 @@ def test_the_example_shows_every_key(tmp_path: Path) -> None:
 
 
 def test_the_page_knows_every_key_and_variable() -> None:
-    named = (REPOSITORY, REPLICA, PLACEMENT, HOLDER, AUDIT, COST, STATE, *SOURCES.values())
+    named = (REPOSITORY, REPLICA, PLACEMENT, HOLDER, AUDIT, COST, READS, STATE, *SOURCES.values())
     keys = {key for keys in named for key in keys}
     credentials = {name for names in CREDENTIALS.values() for name in names}
 

@@ -7,15 +7,13 @@ snapshots' needs, and from their manifests where a reader's keys are at hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, ObjectNotFound
+from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.model import UNREACHABLE, DamagedObject, ProgressCallback, VerifyResult, no_progress
 from farshore.ops.allocation import settle_allocation
-from farshore.ops.base_snapshot import read_data_key
 from farshore.ops.impact import paths_touched
 from farshore.ops.pack_proof import PackProof
 from farshore.ops.verifying.findings import ReplicaCheck
@@ -23,8 +21,9 @@ from farshore.ops.verifying.packs import check_packs
 from farshore.ops.verifying.recording import record_verify
 from farshore.ops.verifying.small_objects import check_audit, check_fragments, check_keys, check_slots
 from farshore.ops.verifying.snapshots import check_snapshot
+from farshore.ops.vouched_objects import read_data_key
 from farshore.repository.commits import list_commit_names, read_commits
-from farshore.repository.keys import DataKey
+from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Replica, Repository
 
 
@@ -51,7 +50,8 @@ def verify_repository(
     started_utc = clock.now_utc()
     run_id = clock.random_bytes(16).hex()
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
-    proof = PackProof(keys=keys, data_key=lambda key_id: _data_key(repository, chosen, key_id))
+    reader = open_reader(repository, only=[one.name for one in chosen])
+    proof = PackProof(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
     checks = [_check_replica(repository, one, proof, read_data_percent, progress, run_id) for one in chosen]
     away = {} if replica else repository.unreachable
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
@@ -106,13 +106,3 @@ def _check_replica(
     check_audit(repository, check)
     check.objects = len(check.sizes)
     return check
-
-
-def _data_key(repository: Repository, replicas: Sequence[Replica], key_id: str) -> DataKey:
-    last: FarshoreError = ObjectNotFound(f"no replica holds data key {key_id}")
-    for replica in replicas:
-        try:
-            return read_data_key(repository, replica, key_id)
-        except FarshoreError as error:
-            last = error
-    raise last

@@ -16,6 +16,7 @@ from farshore.ops.locating import load_index
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import find_commit, list_snapshots
 from farshore.repository.holdings import read_needs
+from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
@@ -40,15 +41,15 @@ def fetching(
 ) -> Iterator[tuple[Repository, SegmentFetcher, Wanted]]:
     """A fetcher over everything, and all chunks of all segments."""
     with engine.opened() as repository:
-        replicas = list(repository.replicas.values())
         commit = find_commit(repository, list_snapshots(repository)[0])
-        index = load_index(repository, replicas, read_needs(repository, replicas[0], commit))
+        reader = open_reader(repository)
+        index = load_index(repository, reader, read_needs(repository, reader, commit))
         wanted: Wanted = {}
         for row in range(len(index)):
             place = index.location(row)
             chunk_id = bytes(index.packs[place.pack].footer.chunks["id"][_number(index, row)])
             wanted.setdefault(segment_of(place), set()).add((chunk_id, place.offset, place.length))
-        fetcher = SegmentFetcher(repository=repository, index=index, replicas=replicas, held_bytes_max=held_bytes_max)
+        fetcher = SegmentFetcher(repository=repository, index=index, reader=reader, held_bytes_max=held_bytes_max)
         try:
             yield repository, fetcher, wanted
         finally:
@@ -80,7 +81,7 @@ def test_every_segment_is_opened_in_few_requests(engine: Engine) -> None:
         for segment, chunks in wanted.items():
             for chunk_id, offset, length in chunks:
                 assert blake3(found[segment][offset : offset + length], key=key).digest() == chunk_id
-        assert fetcher.used == {"a"}
+        assert fetcher.reader.used == {"a"}
 
 
 def test_what_was_fetched_is_not_fetched_again(engine: Engine) -> None:
@@ -124,7 +125,9 @@ def test_what_failed_is_asked_for_again(engine: Engine) -> None:
         for replica in "abc":
             engine.alter(replica, pack, lambda _, replica=replica: kept[replica])  # type: ignore[misc]
         assert set(results(fetcher, wanted)) == set(wanted)
-        assert {(one.replica, one.code) for one in fetcher.damaged.values()} == {(name, "altered") for name in "abc"}
+        assert {(one.replica, one.code) for one in fetcher.reader.damaged.values()} == {
+            (name, "altered") for name in "abc"
+        }
 
 
 def test_months_of_rewrites_restore_in_about_one_read(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from farshore.ops.locating import load_index
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import find_commit, list_snapshots
 from farshore.repository.holdings import read_needs
+from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
@@ -61,7 +62,7 @@ def test_it_has_the_packs_that_are_needed_and_no_others(engine: Engine, lost: st
         for name in fragments[:1] if lost == "one fragment" else fragments:
             engine.lose(replica, name)
     with opened(engine, 1) as (repository, snapshot, needs):
-        index = load_index(repository, list(repository.replicas.values()), needs)
+        index = load_index(repository, open_reader(repository), needs)
         assert packs(index) == {pack_id for pack_id, _ in needs.packs}
         assert len(index.packs) == len(needs.packs) < len(engine.objects("a", names.PACKS))
         assert all(index.locate(chunk) for chunk in chunks(repository, snapshot).values())
@@ -70,9 +71,9 @@ def test_it_has_the_packs_that_are_needed_and_no_others(engine: Engine, lost: st
 def test_it_has_only_the_chunks_asked_for(engine: Engine) -> None:
     with opened(engine, 2) as (repository, snapshot, needs):
         one, other = sorted(chunks(repository, snapshot).values())
-        replicas = list(repository.replicas.values())
-        whole = load_index(repository, replicas, needs)
-        part = load_index(repository, replicas, needs, np.frombuffer(one + b"x" * 32, "V32"))
+        reader = open_reader(repository)
+        whole = load_index(repository, reader, needs)
+        part = load_index(repository, reader, needs, np.frombuffer(one + b"x" * 32, "V32"))
         assert (len(whole), len(part)) == (2, 1)
         assert part.locate(other) is None
         place, same = part.locate(one), whole.locate(one)

@@ -24,6 +24,7 @@ from farshore.ops.windows import plan_windows
 from farshore.ops.writing_back import WriteBack
 from farshore.repository.content_hash import ContentHash
 from farshore.repository.holdings import list_holdings, read_fragment
+from farshore.repository.replica_reader import open_reader
 from farshore.targets.directory import DirectoryTarget
 from tests.unit.ops.engine import Engine, tree
 from tests.unit.ops.tree_source import TreeSource
@@ -48,14 +49,14 @@ def test_an_index_that_points_to_another_chunk_is_found_out(tmp_path: Path) -> N
         index = ChunkIndex([PackedFooter(packed.pack_id, packed.pack_bytes, footer)])
         rows = list(iterate_rows(repository, list_snapshots(repository)[0]))
         (window,) = plan_windows(rows, index)
-        fetcher = SegmentFetcher(repository=repository, index=index, replicas=list(repository.replicas.values()))
+        fetcher = SegmentFetcher(repository=repository, index=index, reader=open_reader(repository))
         try:
             (future,) = fetcher.fetch(window.wanted)
             with pytest.raises(ObjectCorrupt, match="does not hash to its name"):
                 future.result()
         finally:
             fetcher.close()
-        assert {replica for replica, _ in fetcher.damaged} == {"a", "b", "c"}
+        assert {replica for replica, _ in fetcher.reader.damaged} == {"a", "b", "c"}
 
 
 def written(tmp_path: Path, row: ManifestRow) -> WriteBack:

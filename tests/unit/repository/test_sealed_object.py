@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -12,6 +13,7 @@ from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt
 from farshore.repository.sealed_object import (
     HEADER_BYTES,
     INDEX_KEY_ID,
+    Checked,
     SealedKind,
     SealedReader,
     SealedWriter,
@@ -42,8 +44,8 @@ def unseal(
 
 def reader(sealed: bytes) -> SealedReader:
     return SealedReader(
-        fetch=lambda offset, length: sealed[offset : offset + length], sealed_bytes=len(sealed), secret=SECRET,
-        kind=SealedKind.LEASE, name=NAME, repository_id=REPOSITORY,
+        fetch=lambda offset, length, check: check(sealed[offset : offset + length]), sealed_bytes=len(sealed),
+        secret=SECRET, kind=SealedKind.LEASE, name=NAME, repository_id=REPOSITORY,
     )  # fmt: skip
 
 
@@ -174,9 +176,9 @@ def test_only_the_frames_asked_for_are_fetched() -> None:
     sealed = seal(NOISE)
     asked: list[int] = []
 
-    def fetch(offset: int, length: int) -> bytes:
+    def fetch(offset: int, length: int, check: Callable[[bytes], Checked], /) -> Checked:
         asked.append(offset)
-        return sealed[offset : offset + length]
+        return check(sealed[offset : offset + length])
 
     view = SealedReader(
         fetch=fetch, sealed_bytes=len(sealed), secret=SECRET, kind=SealedKind.LEASE, name=NAME, repository_id=REPOSITORY
@@ -193,8 +195,8 @@ def test_a_size_that_lies_is_noticed_at_once() -> None:
     for size in (len(sealed) - FRAME, len(sealed) - 1, len(sealed) + 1, HEADER_BYTES + FRAME, HEADER_BYTES, 10, 0):
         with pytest.raises(ObjectCorrupt):
             SealedReader(
-                fetch=lambda offset, length: sealed[offset : offset + length], sealed_bytes=size, secret=SECRET,
-                kind=SealedKind.LEASE, name=NAME, repository_id=REPOSITORY,
+                fetch=lambda offset, length, check: check(sealed[offset : offset + length]), sealed_bytes=size,
+                secret=SECRET, kind=SealedKind.LEASE, name=NAME, repository_id=REPOSITORY,
             )  # fmt: skip
 
 
