@@ -115,6 +115,8 @@ ARGON2_LANES_MAX = 64
 AUDIT_FILE_ROWS_MAX = 64 * 1024  # rows of one audit file: about 100 MB of memory while encoding, 3 MB stored
 AUDIT_FILE_BYTES_MAX = 256 * MIB  # a reader refuses more, so that a planted file cannot fill its memory
 AUDIT_OUTBOX_BYTES_MAX = 256 * MIB  # audit files kept for replicas that are away; older ones are left for a heal
+PUT_SKEW_S = 3600.0  # a service's clock may be ahead of ours by this, and a pack must still not miss its turn
+PROOF_ROWS_MAX = 8192  # of a reading, kept before they are written: what half an hour at 100 MB/s read
 SENT_KEPT_MAX = 1 << 20  # objects whose checksum one process keeps for its audit rows: 16 TiB of packs, 300 MB of names
 AUDIT_DOWNLOADS = 16  # audit files are small, so fetching them waits on round trips
 

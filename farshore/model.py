@@ -203,6 +203,20 @@ class DamagedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaReading:
+    """What a verify with data read at one replica, and how long ago all of it was read."""
+
+    replica: str
+    packs: int  # at the replica
+    packs_read: int  # by this run
+    packs_never_read: int  # by this run or an earlier one, as far as the audit tables tell
+    oldest_read_utc: datetime | None  # no pack that was ever read was last read before; None where none was
+    oldest_put_utc: datetime | None  # of those that were never read, as far as the replica tells
+    runs_for_all: int  # of this share, until every pack was read
+    rotation: str  # oldest-first | by-name: what the audit tables tell, or a partition where they cannot be read
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyResult:
     """The outcome of one verify over one or more replicas."""
 
@@ -216,6 +230,7 @@ class VerifyResult:
     read_data_percent: float  # 0 when no content was read
     damaged: tuple[DamagedObject, ...] = ()
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
+    readings: tuple[ReplicaReading, ...] = ()  # of each replica whose content was read
 
     @property
     def clean(self) -> bool:
@@ -236,6 +251,10 @@ class ReplicaStatus:
     latest_utc: datetime | None = None
     last_check_utc: datetime | None = None
     last_check_clean: bool | None = None
+    last_check_method: str = ""  # listed | read | remote
+    last_remote_check_utc: datetime | None = None  # by the checksums of its provider
+    last_read_check_utc: datetime | None = None  # with content
+    all_read_since_utc: datetime | None = None  # every pack was read, or put, since then
     error_code: str = ""
     error: str = ""
 

@@ -191,6 +191,29 @@ class CheckRow:
     read_data_percent: float = 0.0
     paths_total: int = 0
     paths: tuple[str, ...] | None = None  # written only when `audit.paths` is set
+    method: str = ""  # listed | read | remote
+    proven: int | None = None  # this and the next three: of a remote check
+    unproven: int | None = None
+    unrecorded: int | None = None
+    foreign_objects: int | None = None
+    oldest_read_utc: datetime | None = None  # since then every pack was read, or put
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofRow:
+    """What was proven of one object at one replica: table `proofs`."""
+
+    run_id: str
+    engine: str = "cli"
+    replica: str
+    object: str
+    method: str  # read | remote
+    state: str  # ok | missing | truncated | altered | undecodable | unproven | foreign
+    against: str = ""  # name | sent | proof | told | peer
+    checksum: str = ""  # algorithm:hex
+    bytes: int
+    checked_utc: datetime
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +263,7 @@ class RepairRow:
     error_code: str = ""
 
 
-AuditRow = RunRow | SnapshotRow | ObjectRow | CopyRow | LineageRow | CheckRow | RestoreRow | RepairRow
+AuditRow = RunRow | SnapshotRow | ObjectRow | CopyRow | LineageRow | CheckRow | RestoreRow | RepairRow | ProofRow
 
 TABLE_OF_ROW: dict[type[AuditRow], str] = {
     RunRow: "runs",
@@ -251,6 +274,7 @@ TABLE_OF_ROW: dict[type[AuditRow], str] = {
     CheckRow: "checks",
     RestoreRow: "restores",
     RepairRow: "repairs",
+    ProofRow: "proofs",
 }
 
 

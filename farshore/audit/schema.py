@@ -219,6 +219,47 @@ _CHECKS = _table(
     Column("read_data_percent", Kind.DOUBLE, "Share of content that was read and hashed."),
     Column("paths_total", Kind.INT64, "Files that the object touches."),
     Column("paths", _TEXTS, "Their names, at most 1,000; NULL unless `audit.paths` is set.", nullable=True),
+    Column(
+        "method",
+        Kind.TEXT,
+        "`listed` (sizes, and small objects read), `read` (also content), `remote` (by the checksums of providers).",
+        nullable=True,
+    ),
+    Column("proven", Kind.INT64, "Of a `remote` check: objects whose checksum is as it must be.", nullable=True),
+    Column("unproven", Kind.INT64, "Of a `remote` check: objects whose content nothing told.", nullable=True),
+    Column("unrecorded", Kind.INT64, "Of a `remote` check: objects of ours that no row tells of.", nullable=True),
+    Column("foreign_objects", Kind.INT64, "Of a `remote` check: objects that are not ours.", nullable=True),
+    Column(
+        "oldest_read_utc",
+        Kind.TIMESTAMP,
+        "Of the row of a replica: since then every pack there was read, or put; NULL where nothing was read.",
+        nullable=True,
+    ),
+)
+
+_PROOFS = _table(
+    "proofs",
+    "What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where "
+    "the state of an object is not what it last was (`ok` without any row).",
+    Column("replica", Kind.TEXT, "Name of the replica in the configuration."),
+    Column("object", Kind.TEXT, "Name of the object in the repository."),
+    Column("method", Kind.TEXT, "`read` (hashed here) or `remote` (by the checksum that the provider tells)."),
+    Column(
+        "state",
+        Kind.TEXT,
+        "`ok`, `missing`, `truncated`, `altered`, `undecodable`, `unproven` or `foreign`.",
+    ),
+    Column(
+        "against",
+        Kind.TEXT,
+        "What it was compared with: `name` (its hash), `sent` (what was put), `proof` (an earlier read), `told` (what "
+        "the provider told at commit), `peer` (other replicas).",
+        nullable=True,
+    ),
+    Column("checksum", Kind.TEXT, "Of a `read`: computed from the bytes. Else as the provider told it.", nullable=True),
+    Column("bytes", Kind.INT64, "Its size as it was found; 0 where it is missing."),
+    Column("checked_utc", Kind.TIMESTAMP, "When it was checked."),
+    Column("detail", Kind.TEXT, "What was found.", nullable=True),
 )
 
 _RESTORES = _table(
@@ -264,5 +305,6 @@ _REPAIRS = _table(
 )
 
 TABLES: dict[str, TableSchema] = {
-    table.name: table for table in (_RUNS, _SNAPSHOTS, _OBJECTS, _COPIES, _LINEAGE, _CHECKS, _RESTORES, _REPAIRS)
+    table.name: table
+    for table in (_RUNS, _SNAPSHOTS, _OBJECTS, _COPIES, _LINEAGE, _CHECKS, _RESTORES, _REPAIRS, _PROOFS)
 }

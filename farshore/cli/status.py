@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.records import plain
-from farshore.cli.wording import shown_text, utc_time
+from farshore.cli.wording import age_of, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -72,7 +72,7 @@ def execute(invocation: Invocation) -> int:
     for one in replicas:
         output.record("replica", one, state=state_of(one))
     output.table(
-        ("replica", "region", "state", "snapshots", "behind", "latest", "last check", "found"),
+        ("replica", "region", "state", "snapshots", "behind", "latest", "last check", "found", "proven"),
         [
             (
                 one.replica,
@@ -83,6 +83,7 @@ def execute(invocation: Invocation) -> int:
                 utc_time(one.latest_utc),
                 _told_check(one),
                 {None: "", True: "clean", False: "DAMAGE"}[one.last_check_clean],
+                _told_proof(one, invocation.clock.now_utc()),
             )
             for one in replicas
         ],
@@ -124,6 +125,18 @@ def _told_check(replica: ReplicaStatus) -> str:
     if replica.last_check_utc is None:
         return "never" if replica.reachable else ""
     return utc_time(replica.last_check_utc)
+
+
+def _told_proof(replica: ReplicaStatus, now_utc: datetime) -> str:
+    """Return how and how long ago a replica was proven: by its provider's checksums, by reading, all of it when."""
+    told: list[str] = []
+    if replica.last_remote_check_utc:
+        told.append(f"remote {age_of(replica.last_remote_check_utc, now_utc)} ago")
+    if replica.last_read_check_utc:
+        told.append(f"read {age_of(replica.last_read_check_utc, now_utc)} ago")
+    if replica.all_read_since_utc:
+        told.append(f"all within {age_of(replica.all_read_since_utc, now_utc)}")
+    return ", ".join(told)
 
 
 def _source_ages(invocation: Invocation, config: Config, replicas: Sequence[ReplicaStatus]) -> list[SourceAge]:
@@ -200,8 +213,8 @@ COMMAND = Command(
     summary="tell whether replicas are there, level and proven",
     description=(
         "Show for each replica whether it is reachable, how many snapshots it holds, how many it is behind the others, "
-        "and its last check; and for each source with an rpo (or with --max-age) whether its newest snapshot is young "
-        "enough. The exit code is made for monitoring: the first that applies of 62, 80, 20, 3, 0."
+        "its last check, and how it was proven; and for each source with an rpo (or with --max-age) whether its newest "
+        "snapshot is young enough. The exit code is made for monitoring: the first that applies of 62, 80, 20, 3, 0."
     ),
     example="farshore status --max-age 26h || alert 'farshore: look at the backups'",
     add_arguments=add_arguments,

@@ -49,6 +49,13 @@ def utc_time_exact(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def age_of(moment: datetime, now_utc: datetime) -> str:
+    """Return how long ago something was, by its two largest units: `12d4h`, `5m10s`."""
+    from farshore.config import format_duration
+
+    return format_duration(max(now_utc - moment, timedelta()))
+
+
 def elapsed(duration: timedelta) -> str:
     """Return how long something took: `0.8 s`, `4 min 5 s`, `2 h 10 min`."""
     seconds = duration.total_seconds()

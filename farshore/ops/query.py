@@ -15,18 +15,39 @@ from farshore.format.header import decode_header
 from farshore.ops.opening import open_replica
 from farshore.repository.repository import Replica
 
-# Damage that a deep check found stands until a check at least as deep finds none.
+# Damage that a check found stands until a check that would have found it again finds none. Reading is the deepest, and
+# a share of it reads again what was not sound; a checksum and a listing tell of different things.
 _LAST_CHECKS = """
-    SELECT replica, max(finished_utc) AS checked_utc, bool_and(state = 'ok' OR disproved) AS clean
+    WITH replicas AS (
+        SELECT *, coalesce(method, CASE WHEN read_data_percent > 0 THEN 'read' ELSE 'listed' END) AS means
+        FROM checks WHERE object IS NULL AND state IN ('ok', 'damaged')
+    )
+    SELECT replica, max(finished_utc) AS checked_utc, bool_and(state = 'ok' OR disproved) AS clean,
+           max(finished_utc) FILTER (means = 'remote') AS remote_utc,
+           max(finished_utc) FILTER (means = 'read') AS read_utc,
+           max_by(oldest_read_utc, finished_utc) FILTER (means = 'read') AS all_read_since_utc,
+           max_by(means, finished_utc) AS method
     FROM (
         SELECT *, EXISTS (
-            SELECT 1 FROM checks AS later
-            WHERE later.object IS NULL AND later.replica = found.replica AND later.state = 'ok'
-              AND later.finished_utc > found.finished_utc AND later.read_data_percent >= found.read_data_percent
+            SELECT 1 FROM replicas AS later
+            WHERE later.replica = found.replica AND later.state = 'ok' AND later.finished_utc > found.finished_utc
+              AND later.means IN (found.means, 'read') AND later.read_data_percent >= found.read_data_percent
         ) AS disproved
-        FROM checks AS found WHERE object IS NULL AND state IN ('ok', 'damaged')
+        FROM replicas AS found
     ) AS judged GROUP BY replica
 """
+
+
+@dataclass(frozen=True, slots=True)
+class LastChecks:
+    """When a replica was last checked, and how. Every moment is the end of a check, but for `all_read_since_utc`."""
+
+    checked_utc: datetime
+    clean: bool
+    remote_utc: datetime | None  # by the checksums of its provider
+    read_utc: datetime | None  # with content
+    all_read_since_utc: datetime | None  # every pack was read, or put, since then
+    method: str  # of the last one: listed | read | remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +93,8 @@ def run_query(
     raise first or RepositoryMissing("no replica is configured")
 
 
-def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, tuple[datetime, bool]]:
-    """Return for each replica when it was last verified and whether it was clean; empty where nothing is known.
+def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, LastChecks]:
+    """Return for each replica when it was last verified, how, and whether it was clean; empty where nothing is known.
 
     The rows of all replicas are alike, so the first that can be read answers for all.
     """
@@ -82,10 +103,11 @@ def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[s
             answer = run_query(config, _LAST_CHECKS, replica=name, clock=clock)
         except FarshoreError:
             continue
-        found: dict[str, tuple[datetime, bool]] = {}
-        for replica, checked_utc, clean in answer.rows:
+        found: dict[str, LastChecks] = {}
+        for replica, checked_utc, clean, *moments, method in answer.rows:
             if isinstance(checked_utc, datetime):
-                found[str(replica)] = (checked_utc, bool(clean))
+                remote, read, since = (one if isinstance(one, datetime) else None for one in moments)
+                found[str(replica)] = LastChecks(checked_utc, bool(clean), remote, read, since, str(method))
         return found
     return {}
 

@@ -38,7 +38,7 @@ def repository_status(config: Config, *, clock: Clock) -> list[ReplicaStatus]:
     )
     statuses: list[ReplicaStatus] = []
     for replica, found in zip(replicas, seen, strict=True):
-        checked_utc, clean = checks.get(replica.name, (None, None))
+        last = checks.get(replica.name)
         times = [moment for moment in found.snapshots.values() if moment]
         statuses.append(
             ReplicaStatus(
@@ -49,8 +49,12 @@ def repository_status(config: Config, *, clock: Clock) -> list[ReplicaStatus]:
                 snapshots=len(found.snapshots),
                 behind=0 if found.error else len(everything - found.snapshots.keys()),
                 latest_utc=max(times, default=None),
-                last_check_utc=checked_utc,
-                last_check_clean=clean,
+                last_check_utc=last.checked_utc if last else None,
+                last_check_clean=last.clean if last else None,
+                last_check_method=last.method if last else "",
+                last_remote_check_utc=last.remote_utc if last else None,
+                last_read_check_utc=last.read_utc if last else None,
+                all_read_since_utc=last.all_read_since_utc if last else None,
                 error_code=found.error.code if found.error else "",
                 error=found.error.message if found.error else "",
             )

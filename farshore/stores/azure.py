@@ -195,7 +195,7 @@ class AzureStore:
         self.url = f"az://{container}/{prefix}".rstrip("/")
         session = requests.Session()
         self.tally = Tally()
-        self.sent = SentChecksums()
+        self.sent = SentChecksums(_digest)
         self._connections = _Connections(self.tally)
         session.mount("https://", self._connections)
         session.mount("http://", self._connections)

@@ -128,7 +128,7 @@ class GcsStore:
         self._timeout_s = (connect_timeout_s, read_timeout_s)
         self._lock = threading.Lock()
         self.tally = Tally()
-        self.sent = SentChecksums()
+        self.sent = SentChecksums(_digest)
         self._opened: tuple[storage.Client, AuthorizedSession] | None = None
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")
         self._locks = GcsLocks(

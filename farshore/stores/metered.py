@@ -82,6 +82,10 @@ class MeteredStore:
         with self._lock:
             return dict(self._sent)
 
+    def checksum_of(self, body: Body) -> str:
+        """Return the checksum that the service must tell of these bytes, `algorithm:hex`; empty where it has none."""
+        return self._checksums.of(body)
+
     def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         with self._counted("put"):
             size = body_bytes(body)

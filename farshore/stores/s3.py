@@ -163,7 +163,7 @@ class S3Store:
                 config=config,
             )
         self.tally = Tally()
-        self.sent = SentChecksums()
+        self.sent = SentChecksums(_digest)
         self._client.meta.events.register("before-send.s3", self._count)
         self._locks = S3Locks(
             client=self._client, named=self._named, boundary=self._boundary, step_s=self.capabilities.lock_step_s

@@ -7,8 +7,11 @@ one that was put; compared with what the service once answered, it would show on
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from farshore.stores.base import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,14 @@ class SentObject:
 
 
 class SentChecksums:
-    """The checksums of puts that are at work, by name. Safe from many threads."""
+    """The checksums of puts that are at work, by name. Safe from many threads.
 
-    def __init__(self) -> None:
+    Args:
+        digest: Computes the checksum of a body as the store's `head` gives it; None where the store has none.
+    """
+
+    def __init__(self, digest: Callable[[Body], str] | None = None) -> None:
+        self._digest = digest
         self._lock = threading.Lock()
         self._checksums: dict[str, str] = {}
 
@@ -30,6 +38,10 @@ class SentChecksums:
         """Keep the checksum of a body that is about to leave."""
         with self._lock:
             self._checksums[name] = checksum
+
+    def of(self, body: Body) -> str:
+        """Return the checksum that the service must tell of these bytes; empty where it tells none."""
+        return self._digest(body) if self._digest else ""
 
     def take(self, name: str) -> str:
         """Return and forget the checksum of a put that has ended; empty where none was noted."""

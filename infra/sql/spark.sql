@@ -33,6 +33,10 @@ USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/restores', mergeSchema 't
 CREATE OR REPLACE TEMPORARY VIEW repairs
 USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/repairs', mergeSchema 'true');
 
+-- What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where the state of an object is not what it last was (`ok` without any row).
+CREATE OR REPLACE TEMPORARY VIEW proofs
+USING parquet OPTIONS (path 's3a://BUCKET/PREFIX/audit/proofs', mergeSchema 'true');
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE TEMPORARY VIEW snapshots_once AS
 SELECT * FROM (
@@ -99,3 +103,49 @@ FROM (
     SELECT *, row_number() OVER (PARTITION BY replica, object ORDER BY recorded_utc DESC) AS occurrence FROM repairs
 ) AS counted
 WHERE occurrence = 1 AND found <> 'foreign' AND action IN ('refused', 'removed', 'left');
+
+-- The last check of each replica by each method.
+CREATE OR REPLACE TEMPORARY VIEW checks_now AS
+SELECT replica, method, state, started_utc, finished_utc, objects_checked, damaged, proven, unproven, unrecorded,
+       foreign_objects, bytes_read, read_data_percent, oldest_read_utc, run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, method ORDER BY finished_utc DESC) AS occurrence
+    FROM checks WHERE object IS NULL AND method IS NOT NULL
+) AS counted
+WHERE occurrence = 1;
+
+-- The last row of each object at each replica by each method.
+CREATE OR REPLACE TEMPORARY VIEW proofs_now AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY object, replica, method ORDER BY checked_utc DESC) AS occurrence
+    FROM proofs
+) AS counted
+WHERE occurrence = 1;
+
+-- Per object and replica that acknowledged it: when it was last read and last checked by its checksum, and how it was found; `proven_utc` is the later of the two where it was sound, NULL where it never was proven.
+CREATE OR REPLACE TEMPORARY VIEW object_proofs AS
+SELECT object, replica, bytes, acknowledged_utc, read_utc, read_state, remote_utc, remote_state,
+       CASE WHEN read_state = 'ok' AND (remote_state IS NULL OR remote_state <> 'ok' OR read_utc >= remote_utc)
+            THEN read_utc WHEN remote_state = 'ok' THEN remote_utc END AS proven_utc
+FROM (
+    SELECT held.object AS object, held.replica AS replica, held.bytes AS bytes,
+           held.acknowledged_utc AS acknowledged_utc, last_read.checked_utc AS read_utc,
+           last_read.state AS read_state,
+           CASE WHEN last_check.started_utc >= held.acknowledged_utc THEN last_check.finished_utc END AS remote_utc,
+           CASE WHEN last_check.started_utc >= held.acknowledged_utc THEN coalesce(last_remote.state, 'ok')
+           END AS remote_state
+    FROM (SELECT * FROM copies_now WHERE state = 'acknowledged') AS held
+    LEFT JOIN (SELECT * FROM proofs_now WHERE method = 'read') AS last_read
+      ON last_read.object = held.object AND last_read.replica = held.replica
+    LEFT JOIN (SELECT * FROM proofs_now WHERE method = 'remote') AS last_remote
+      ON last_remote.object = held.object AND last_remote.replica = held.replica
+    LEFT JOIN (SELECT * FROM checks_now WHERE method = 'remote') AS last_check ON last_check.replica = held.replica
+) AS joined;
+
+-- Per replica: packs acknowledged, never read, not proven by any means, and since when each of the others was.
+CREATE OR REPLACE TEMPORARY VIEW replica_proofs AS
+SELECT replica, count(*) AS packs, sum(CASE WHEN read_utc IS NULL THEN 1 ELSE 0 END) AS never_read,
+       sum(CASE WHEN proven_utc IS NULL THEN 1 ELSE 0 END) AS never_proven,
+       min(coalesce(read_utc, acknowledged_utc)) AS oldest_read_utc, min(proven_utc) AS oldest_proof_utc
+FROM (SELECT * FROM object_proofs WHERE object LIKE 'packs/%') AS packs
+GROUP BY replica;

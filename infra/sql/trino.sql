@@ -148,6 +148,12 @@ CREATE TABLE IF NOT EXISTS checks (
   read_data_percent double COMMENT 'Share of content that was read and hashed.',
   paths_total bigint COMMENT 'Files that the object touches.',
   paths array(varchar) COMMENT 'Their names, at most 1,000; NULL unless `audit.paths` is set.',
+  method varchar COMMENT '`listed` (sizes, and small objects read), `read` (also content), `remote` (by the checksums of providers).',
+  proven bigint COMMENT 'Of a `remote` check: objects whose checksum is as it must be.',
+  unproven bigint COMMENT 'Of a `remote` check: objects whose content nothing told.',
+  unrecorded bigint COMMENT 'Of a `remote` check: objects of ours that no row tells of.',
+  foreign_objects bigint COMMENT 'Of a `remote` check: objects that are not ours.',
+  oldest_read_utc timestamp(6) COMMENT 'Of the row of a replica: since then every pack there was read, or put; NULL where nothing was read.',
   date date
 )
 COMMENT 'One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.'
@@ -206,6 +212,28 @@ CREATE TABLE IF NOT EXISTS repairs (
 COMMENT 'One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.'
 WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/repairs', partitioned_by = ARRAY['date']);
 CALL system.sync_partition_metadata('SCHEMA', 'repairs', 'ADD');
+
+-- What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where the state of an object is not what it last was (`ok` without any row).
+CREATE TABLE IF NOT EXISTS proofs (
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  repository_id varchar COMMENT 'The repository, 32 hex digits.',
+  run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
+  recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
+  replica varchar COMMENT 'Name of the replica in the configuration.',
+  object varchar COMMENT 'Name of the object in the repository.',
+  method varchar COMMENT '`read` (hashed here) or `remote` (by the checksum that the provider tells).',
+  state varchar COMMENT '`ok`, `missing`, `truncated`, `altered`, `undecodable`, `unproven` or `foreign`.',
+  against varchar COMMENT 'What it was compared with: `name` (its hash), `sent` (what was put), `proof` (an earlier read), `told` (what the provider told at commit), `peer` (other replicas).',
+  checksum varchar COMMENT 'Of a `read`: computed from the bytes. Else as the provider told it.',
+  bytes bigint COMMENT 'Its size as it was found; 0 where it is missing.',
+  checked_utc timestamp(6) COMMENT 'When it was checked.',
+  detail varchar COMMENT 'What was found.',
+  date date
+)
+COMMENT 'What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where the state of an object is not what it last was (`ok` without any row).'
+WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/proofs', partitioned_by = ARRAY['date']);
+CALL system.sync_partition_metadata('SCHEMA', 'proofs', 'ADD');
 
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
@@ -273,3 +301,49 @@ FROM (
     SELECT *, row_number() OVER (PARTITION BY replica, object ORDER BY recorded_utc DESC) AS occurrence FROM repairs
 ) AS counted
 WHERE occurrence = 1 AND found <> 'foreign' AND action IN ('refused', 'removed', 'left');
+
+-- The last check of each replica by each method.
+CREATE OR REPLACE VIEW checks_now AS
+SELECT replica, method, state, started_utc, finished_utc, objects_checked, damaged, proven, unproven, unrecorded,
+       foreign_objects, bytes_read, read_data_percent, oldest_read_utc, run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, method ORDER BY finished_utc DESC) AS occurrence
+    FROM checks WHERE object IS NULL AND method IS NOT NULL
+) AS counted
+WHERE occurrence = 1;
+
+-- The last row of each object at each replica by each method.
+CREATE OR REPLACE VIEW proofs_now AS
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY object, replica, method ORDER BY checked_utc DESC) AS occurrence
+    FROM proofs
+) AS counted
+WHERE occurrence = 1;
+
+-- Per object and replica that acknowledged it: when it was last read and last checked by its checksum, and how it was found; `proven_utc` is the later of the two where it was sound, NULL where it never was proven.
+CREATE OR REPLACE VIEW object_proofs AS
+SELECT object, replica, bytes, acknowledged_utc, read_utc, read_state, remote_utc, remote_state,
+       CASE WHEN read_state = 'ok' AND (remote_state IS NULL OR remote_state <> 'ok' OR read_utc >= remote_utc)
+            THEN read_utc WHEN remote_state = 'ok' THEN remote_utc END AS proven_utc
+FROM (
+    SELECT held.object AS object, held.replica AS replica, held.bytes AS bytes,
+           held.acknowledged_utc AS acknowledged_utc, last_read.checked_utc AS read_utc,
+           last_read.state AS read_state,
+           CASE WHEN last_check.started_utc >= held.acknowledged_utc THEN last_check.finished_utc END AS remote_utc,
+           CASE WHEN last_check.started_utc >= held.acknowledged_utc THEN coalesce(last_remote.state, 'ok')
+           END AS remote_state
+    FROM (SELECT * FROM copies_now WHERE state = 'acknowledged') AS held
+    LEFT JOIN (SELECT * FROM proofs_now WHERE method = 'read') AS last_read
+      ON last_read.object = held.object AND last_read.replica = held.replica
+    LEFT JOIN (SELECT * FROM proofs_now WHERE method = 'remote') AS last_remote
+      ON last_remote.object = held.object AND last_remote.replica = held.replica
+    LEFT JOIN (SELECT * FROM checks_now WHERE method = 'remote') AS last_check ON last_check.replica = held.replica
+) AS joined;
+
+-- Per replica: packs acknowledged, never read, not proven by any means, and since when each of the others was.
+CREATE OR REPLACE VIEW replica_proofs AS
+SELECT replica, count(*) AS packs, sum(CASE WHEN read_utc IS NULL THEN 1 ELSE 0 END) AS never_read,
+       sum(CASE WHEN proven_utc IS NULL THEN 1 ELSE 0 END) AS never_proven,
+       min(coalesce(read_utc, acknowledged_utc)) AS oldest_read_utc, min(proven_utc) AS oldest_proof_utc
+FROM (SELECT * FROM object_proofs WHERE object LIKE 'packs/%') AS packs
+GROUP BY replica;

@@ -68,7 +68,7 @@ EXPECTED: dict[str, tuple[object, ...]] = {
         LAST,
         *DAYS,
     ),
-    "checks": (2, 48, LAST, LAST + timedelta(seconds=1), DAYS[1], DAYS[1]),
+    "checks": (4, 3 * 48, LAST, LAST + timedelta(seconds=3), DAYS[1], DAYS[1]),
 }
 
 Ask = Callable[[str], list[tuple[Any, ...]]]

@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from farshore.audit.rows import ProofRow
+from farshore.clock import Clock
 from farshore.errors import Corrupt, FarshoreError, NotFound
 from farshore.format.records import Commit, Needs
-from farshore.model import DamagedObject
+from farshore.model import DamagedObject, ProgressCallback, ReplicaReading
 from farshore.repository.repository import Replica
+
+
+@dataclass(frozen=True)
+class VerifyRun:
+    """One run, as its audit rows name it."""
+
+    run_id: str
+    engine: str
+    flow_run_id: str
+    started_utc: datetime
+    percent: float
+    progress: ProgressCallback
+    clock: Clock
+
+    def proof_row(self, replica: str, name: str, state: str, size: int, checksum: str, detail: str) -> ProofRow:
+        """Return the row of a pack that was read."""
+        return ProofRow(
+            run_id=self.run_id,
+            engine=self.engine,
+            replica=replica,
+            object=name,
+            method="read",
+            state=state,
+            against="name",
+            checksum=checksum,
+            bytes=size,
+            checked_utc=self.clock.now_utc(),
+            detail=detail,
+        )
 
 
 @dataclass
@@ -20,6 +52,8 @@ class ReplicaCheck:
     needs: dict[str, Needs] = field(default_factory=dict)
     damaged: dict[str, DamagedObject] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)  # a full page map is named by the snapshots of many nights
+    put_utc: dict[str, datetime] = field(default_factory=dict)  # of packs, where content is read
+    reading: ReplicaReading | None = None
     objects: int = 0
     bytes_read: int = 0
     error: FarshoreError | None = None

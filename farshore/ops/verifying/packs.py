@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from blake3 import blake3
 
@@ -11,46 +13,79 @@ from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.model import Progress, ProgressCallback
 from farshore.ops.pack_proof import PackProof
-from farshore.ops.verifying.findings import ReplicaCheck
+from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
+from farshore.ops.verifying.reading import ProofKeeper
 
 _THREADS = 4
-_FULL = 100.0
 
 
-def check_packs(check: ReplicaCheck, proof: PackProof, percent: float, progress: ProgressCallback, run_id: str) -> None:
-    """Read a sample of the packs whole: hash them, because their names are the hashes of their bytes, and open them."""
-    packs = sorted(name for name in check.sizes if names.parse_pack(name))
-    if percent < _FULL:  # ordered by a hash of run and name, so that each run takes another sample
-        packs.sort(key=lambda name: blake3(f"{run_id} {name}".encode()).digest())
-        packs = packs[: math.ceil(len(packs) * percent / _FULL)]
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One pack as it was read. `code` is empty where it is sound."""
+
+    bytes: int = 0
+    code: str = ""
+    detail: str = ""
+    checksum: str = ""
+
+
+def check_packs(
+    check: ReplicaCheck, packs: Sequence[str], proof: PackProof, run: VerifyRun, keeper: ProofKeeper
+) -> None:
+    """Read packs, note what is damaged, and keep a row of each.
+
+    Raises:
+        FarshoreError: The replica does not answer; what was read until then is kept.
+    """
+    try:
+        _read_packs(check, packs, proof, run, keeper, run.progress)
+    except FarshoreError:
+        with contextlib.suppress(FarshoreError):  # the error that ended the reading is the one to tell
+            keeper.flush()
+        raise
+    keeper.flush()
+
+
+def _read_packs(
+    check: ReplicaCheck,
+    packs: Sequence[str],
+    proof: PackProof,
+    run: VerifyRun,
+    keeper: ProofKeeper,
+    progress: ProgressCallback,
+) -> None:
     total = sum(check.sizes[name] for name in packs)
     done = 0
     with ThreadPoolExecutor(_THREADS) as pool:
-        for name, finding in zip(packs, pool.map(lambda one: _read_pack(check, proof, one), packs), strict=True):
+        for name, read in zip(packs, pool.map(lambda one: _read_pack(check, proof, one), packs), strict=True):
             done += check.sizes[name]
-            if finding:
-                _blame_pack(check, name, *finding)
+            if read.code:
+                _blame_pack(check, name, read.code, read.detail)
+            keeper.add(
+                run.proof_row(check.replica.name, name, read.code or "ok", read.bytes, read.checksum, read.detail)
+            )
             progress(Progress(f"verify:{check.replica.name}", len(packs), done, total))
     check.bytes_read += done
 
 
-def _read_pack(check: ReplicaCheck, proof: PackProof, name: str) -> tuple[str, str] | None:
+def _read_pack(check: ReplicaCheck, proof: PackProof, name: str) -> _Read:
     try:
         data = check.replica.store.get(name)
     except ObjectNotFound:
-        return "missing", "it is listed and cannot be read"
+        return _Read(0, "missing", "it is listed and cannot be read")
     except Corrupt as error:
-        return "altered", str(error)
-    if len(data) != check.sizes[name]:
-        return "truncated", f"it has {len(data)} bytes, not the {check.sizes[name]} that are listed"
+        return _Read(check.sizes[name], "altered", str(error))
+    size = len(data)
+    if size != check.sizes[name]:
+        return _Read(size, "truncated", f"it has {size} bytes, not the {check.sizes[name]} that are listed")
     digest = blake3(data).digest()
     if digest.hex() != names.parse_pack(name):
-        return "altered", "its bytes do not hash to its name"
+        return _Read(size, "altered", "its bytes do not hash to its name")
     try:
         proof.prove(digest, data)
     except FarshoreError as error:
-        return "undecodable", str(error)
-    return None
+        return _Read(size, "undecodable", str(error))
+    return _Read(size, checksum=check.replica.meter.checksum_of(data))
 
 
 def _blame_pack(check: ReplicaCheck, name: str, code: str, detail: str) -> None:

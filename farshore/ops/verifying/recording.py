@@ -9,19 +9,18 @@ from farshore import limits
 from farshore.audit.rows import AuditRow, CheckRow
 from farshore.model import UNREACHABLE, DamagedObject, VerifyResult
 from farshore.ops import auditing
-from farshore.ops.verifying.findings import ReplicaCheck
+from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
+from farshore.ops.verifying.reading import all_read_since
 from farshore.repository.repository import Repository
 
 
-def record_verify(
-    repository: Repository, result: VerifyResult, checks: Sequence[ReplicaCheck], engine: str, flow_run_id: str
-) -> None:
+def record_verify(repository: Repository, result: VerifyResult, checks: Sequence[ReplicaCheck], run: VerifyRun) -> None:
     """Write the rows of a verify to every replica that can be reached; without the keys to sign them, none."""
     state = "completed" if result.clean else "completed-with-warnings"
     rows: list[AuditRow] = [
         auditing.run_row(
-            run_id=result.run_id, engine=engine, operation="verify", started_utc=result.started_utc,
-            finished_utc=result.finished_utc, state=state, flow_run_id=flow_run_id,
+            run_id=result.run_id, engine=run.engine, operation="verify", started_utc=result.started_utc,
+            finished_utc=result.finished_utc, state=state, flow_run_id=run.flow_run_id,
         )
     ]  # fmt: skip
     seen = {check.replica.name: check for check in checks}
@@ -29,7 +28,7 @@ def record_verify(
         check = seen.get(name)
         bad = [one for one in result.damaged if one.replica == name]
         shared: dict[str, Any] = {
-            "run_id": result.run_id, "engine": engine, "check_id": result.run_id, "replica": name,
+            "run_id": result.run_id, "engine": run.engine, "check_id": result.run_id, "replica": name,
             "started_utc": result.started_utc, "finished_utc": result.finished_utc,
         }  # fmt: skip
         rows.append(
@@ -40,6 +39,8 @@ def record_verify(
                 damaged=len(bad),
                 bytes_read=check.bytes_read if check else 0,
                 read_data_percent=result.read_data_percent,
+                method="read" if run.percent else "listed",
+                oldest_read_utc=all_read_since(check.reading) if check else None,
                 **shared,
             )
         )

@@ -13,11 +13,13 @@ from farshore.clock import Clock
 from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.model import UNREACHABLE, DamagedObject, ProgressCallback, VerifyResult, no_progress
+from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
 from farshore.ops.impact import paths_touched
 from farshore.ops.pack_proof import PackProof
-from farshore.ops.verifying.findings import ReplicaCheck
+from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verifying.packs import check_packs
+from farshore.ops.verifying.reading import ProofKeeper, choose_packs, reading_of
 from farshore.ops.verifying.recording import record_verify
 from farshore.ops.verifying.small_objects import check_audit, check_fragments, check_keys, check_slots
 from farshore.ops.verifying.snapshots import check_snapshot
@@ -40,7 +42,8 @@ def verify_repository(
     """Check one replica, or all; write the findings as audit rows; return them. Damage is a result, not an error.
 
     Args:
-        read_data_percent: Share of the packs to read whole and hash; 100 reads all.
+        read_data_percent: Share of the packs to read whole and hash; 100 reads all. Less reads those whose last reading
+            is longest ago, so that all are read within 100 / share runs.
 
     Raises:
         StoreUnavailable, StoreDenied: A replica that was asked for cannot be listed: unknown is not clean.
@@ -49,10 +52,11 @@ def verify_repository(
     keys = repository.writing_keys()
     started_utc = clock.now_utc()
     run_id = clock.random_bytes(16).hex()
+    run = VerifyRun(run_id, engine, flow_run_id, started_utc, read_data_percent, progress, clock)
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
     proof = PackProof(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
-    checks = [_check_replica(repository, one, proof, read_data_percent, progress, run_id) for one in chosen]
+    checks = [_check_replica(repository, one, proof, run) for one in chosen]
     away = {} if replica else repository.unreachable
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
     damaged = [_absent(name, error, snapshots) for name, error in away.items()]
@@ -71,8 +75,9 @@ def verify_repository(
         bytes_read=sum(check.bytes_read for check in checks),
         read_data_percent=read_data_percent,
         damaged=tuple(damaged),
+        readings=tuple(check.reading for check in checks if check.reading),
     )
-    record_verify(repository, result, checks, engine, flow_run_id)
+    record_verify(repository, result, checks, run)
     return replace(result, requests=repository.take_requests())
 
 
@@ -86,12 +91,12 @@ def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> Dama
     return DamagedObject(name, names.HEADER, code, f"the replica cannot be opened: {error}", snapshots)
 
 
-def _check_replica(
-    repository: Repository, replica: Replica, proof: PackProof, percent: float, progress: ProgressCallback, run_id: str
-) -> ReplicaCheck:
+def _check_replica(repository: Repository, replica: Replica, proof: PackProof, run: VerifyRun) -> ReplicaCheck:
     check = ReplicaCheck(replica)
     for info in replica.store.list():
         check.sizes[info.name] = info.size
+        if run.percent and info.modified_utc and info.name.startswith(names.PACKS):
+            check.put_utc[info.name] = info.modified_utc
     listed = list_commit_names(replica)
     check.commits, bad = read_commits(repository, replica, listed, cached=False)
     for name, error in bad.items():
@@ -102,7 +107,11 @@ def _check_replica(
         check_snapshot(repository, check, commit)
     check_keys(repository, check)
     check_fragments(repository, check)
-    check_packs(check, proof, percent, progress, run_id)
+    if run.percent:
+        plan = choose_packs(repository, check, run.percent, run.clock)
+        keeper = ProofKeeper(lambda rows: auditing.record(repository, run.run_id, rows))
+        check_packs(check, plan.packs, proof, run, keeper)
+        check.reading = reading_of(plan, replica.name, run.percent, run.started_utc)
     check_audit(repository, check)
     check.objects = len(check.sizes)
     return check

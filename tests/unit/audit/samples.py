@@ -11,6 +11,7 @@ from farshore.audit.rows import (
     CopyRow,
     LineageRow,
     ObjectRow,
+    ProofRow,
     RepairRow,
     ReplicaPart,
     RestoreRow,
@@ -203,3 +204,29 @@ def _check(clock: FixedClock, damaged: str) -> Iterator[AuditRow]:
         paths_total=2,
         paths=("secret plans.txt", "/etc/shadow"),
     )
+    for method in ("read", "remote"):
+        yield CheckRow(
+            run_id=f"check-{method}",
+            check_id=f"check-{method}",
+            replica="vault",
+            state="damaged",
+            started_utc=now,
+            finished_utc=now + timedelta(seconds=2 if method == "read" else 3),
+            objects_checked=48,
+            damaged=1,
+            bytes_read=1000 if method == "read" else 0,
+            read_data_percent=5.0 if method == "read" else 0.0,
+            method=method,
+            oldest_read_utc=START if method == "read" else None,
+        )
+        yield ProofRow(
+            run_id=f"check-{method}",
+            replica="vault",
+            object=damaged,
+            method=method,
+            state="altered",
+            against="name" if method == "read" else "sent",
+            bytes=1000,
+            checked_utc=now + timedelta(seconds=1),
+            detail="its bytes do not hash to its name",
+        )

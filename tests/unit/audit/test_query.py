@@ -32,7 +32,7 @@ from farshore.errors import (
 from farshore.stores.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore
 from farshore.stores.memory import MemoryStore, Shelf
 from farshore.stores.metered import MeteredStore
-from tests.unit.audit.samples import BACKUPS, REPOSITORY, SOURCES, START, repository_rows
+from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, SOURCES, START, repository_rows
 
 Ask = Callable[..., QueryTable]
 
@@ -122,6 +122,11 @@ def test_views_answer_what_everybody_asks(ask: Ask) -> None:
     assert per_day[0] == (date(2026, 11, 20), "home", 3, 9000)
     touched = ask("SELECT count(*), min(source), max(source), min(replica) FROM damage_impact").rows
     assert touched == [(BACKUPS, "shop", "shop", "vault")]
+    proven = ask("SELECT replica, packs, never_read, never_proven FROM replica_proofs ORDER BY replica").rows
+    assert proven == [("iowa", 2 * PACKS * 6, 2 * PACKS * 6, 2 * PACKS * 6), ("vault", 48, 47, 1)]
+    states = ask("SELECT read_state, remote_state, count(*) FROM object_proofs GROUP BY 1, 2 ORDER BY 3").rows
+    assert states == [("altered", "altered", 1), (None, None, 36), (None, "ok", 47)]
+    assert [row[0] for row in ask("SELECT method FROM checks_now ORDER BY method").rows] == ["read", "remote"]
     open_repairs = ask("SELECT replica, found, action, snapshot_ids FROM repairs_open ORDER BY found").rows
     assert open_repairs == [("vault", "altered", "refused", ["s1", "s2"]), ("vault", "missing", "left", ["s1", "s2"])]
 
