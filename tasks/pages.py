@@ -12,6 +12,7 @@ from datetime import datetime
 
 from farshore.limits import KIB
 from farshore.model import BackupResult, DamagedObject, RestoreResult, VerifyResult
+from farshore.ops.healing.outcome import HealResult
 
 DAMAGED_ROWS_MAX = 200  # a page is for reading; the audit table `checks` has every row
 
@@ -74,6 +75,37 @@ def restore_page(result: RestoreResult) -> str:
         f"Snapshot `{result.snapshot_id}` into `{result.target}`. Every byte was checked against its hash.",
         _table(("what", "how much"), numbers, right=(1,)),
         _damaged_table(result.fell_over),
+    )
+
+
+def heal_page(result: HealResult) -> str:
+    """Return the result of a heal as a page."""
+    replicas = [
+        (
+            one.replica,
+            one.state if one.state == "level" else f"**{one.state}**",
+            f"{one.copied:,}",
+            f"{one.replaced:,}",
+            f"{one.open:,}",
+            bytes_text(one.bytes_copied),
+            f"{one.error} ({one.error_code})" if one.error_code else "",
+        )
+        for one in result.replicas
+    ]
+    repairs = [
+        (one.replica, f"`{one.object}`", one.found, one.action, one.detail)
+        for one in result.repairs
+        if one.found != "missing" or one.open
+    ]
+    said = "**Every replica is level.**" if result.level else "**Not every replica is level.**"
+    if result.level and not result.changed:
+        said += " There was nothing to do."
+    return _page(
+        "Heal",
+        f"{said} It took {_seconds(result.started_utc, result.finished_utc)}{', without a key' * result.keyless}.",
+        f"Run `{result.run_id}`.",
+        _table(("replica", "state", "copied", "replaced", "open", "bytes", "trouble"), replicas, right=(2, 3, 4, 5)),
+        _table(("replica", "object", "found", "action", "detail"), repairs[:DAMAGED_ROWS_MAX]) if repairs else "",
     )
 
 

@@ -16,8 +16,9 @@ from prefect.states import Completed, Failed
 
 from farshore.errors import FarshoreError, VerifyFailed
 from farshore.model import BackupResult, RestoreResult, VerifyResult
+from farshore.ops.healing.outcome import HealResult, heal_error
 from tasks.naming import artifact_key
-from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, restore_page, verify_page
+from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, heal_page, restore_page, verify_page
 
 WARNING = "Warning"  # states of type Completed, because the run counts, under a name that is seen at a glance
 ALREADY_DONE = "AlreadyDone"
@@ -46,6 +47,13 @@ def report_backup(result: BackupResult) -> State[Any]:
             "problems": result.counts.problems,
         },
     )
+    for replica in behind if not result.already_done else ():
+        _emit(
+            "farshore.replica.behind",
+            {"prefect.resource.id": f"farshore.replica.{replica}", "prefect.resource.name": replica},
+            related=[("source", result.source)],
+            payload={"snapshot": result.snapshot_id, "run": result.run_id},
+        )
     notes = [f"left behind: {', '.join(behind)}"] if behind else []
     notes += [f"{result.counts.problems:,} problems with single entries"] if result.counts.problems else []
     short = result.snapshot_id[:12]
@@ -100,6 +108,34 @@ def report_verify(result: VerifyResult, subject: str) -> State[Any]:
         return Completed(message=f"{result.objects:,} objects checked, nothing damaged", data=result)
     where = ", ".join(sorted({found.replica for found in result.damaged}))
     return failed(VerifyFailed(f"{len(result.damaged):,} objects damaged or missing at {where}"))
+
+
+def report_heal(result: HealResult, subject: str) -> State[Any]:
+    """Leave a heal's artifact and event; return the run's final state: a replica that is not level fails it."""
+    _write_artifact(artifact_key("heal", subject), heal_page(result))
+    behind = [one.replica for one in result.replicas if one.state != "level"]
+    _emit(
+        "farshore.heal.finished",
+        {
+            "prefect.resource.id": "farshore.repository",
+            "prefect.resource.name": "repository",
+            "farshore.level": str(result.level).lower(),
+        },
+        related=[("replica", one.replica) for one in result.replicas],
+        payload={
+            "level": result.level,
+            "run": result.run_id,
+            "copied": sum(one.copied for one in result.replicas),
+            "replaced": sum(one.replaced for one in result.replicas),
+            "open": result.open,
+            "not_level": behind,
+        },
+    )
+    if result.level:
+        done = sum(one.bytes_copied for one in result.replicas)
+        said = f"{bytes_text(done)} copied" if result.changed else "nothing to do"
+        return Completed(message=f"{said}; level: {', '.join(one.replica for one in result.replicas)}", data=result)
+    return failed(heal_error(result))
 
 
 def _completed(message: str, notes: Sequence[str], result: object) -> State[Any]:

@@ -95,7 +95,6 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
     from farshore.ops.healing.opening import open_ground
 
     arguments, output = invocation.arguments, invocation.output
-    keyless = arguments.keyless or not has_key(config)
     wish = HealWish(
         replica=replica,
         new=new,
@@ -103,7 +102,10 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
         bandwidth=arguments.bandwidth,
         dry_run=arguments.dry_run,
     )
-    with open_ground(config, keyless=keyless, clock=invocation.clock) as ground, reporter_for(invocation) as progress:
+    with (
+        open_ground(config, keyless=arguments.keyless, clock=invocation.clock) as ground,
+        reporter_for(invocation) as progress,
+    ):
         result = heal_repository(
             ground,
             wish,
@@ -115,18 +117,6 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
     output.record("heal", result, level=result.level)
     _tell(invocation, result)
     return exit_code_of(invocation, result)
-
-
-def has_key(config: Config) -> bool:
-    """Return whether the configuration has a key that opens commit records."""
-    repository = config.repository
-    credential = repository.credential
-    return bool(
-        repository.passphrase
-        or repository.identity
-        or (credential and credential.exists())
-        or any(config.state_dir.glob("credentials/*/*"))
-    )
 
 
 def _note_ahead(output: Output, replicas: Collection[HealedReplica]) -> None:
@@ -186,23 +176,13 @@ def _told_replica(one: HealedReplica, *, dry_run: bool) -> str:
 
 def exit_code_of(invocation: Invocation, result: HealResult) -> int:
     """Tell what is not level as an error, and return the exit code; a dry run ends well."""
+    from farshore.ops.healing.outcome import heal_error
+
     if result.level or result.dry_run:
         return EXIT_DONE
-    output = invocation.output
-    behind = [one.replica for one in result.replicas if one.state == "behind" and not one.error]
-    if result.open or behind:
-        where = sorted({one.replica for one in result.repairs if one.open}) or behind
-        output.error(
-            HealIncomplete(f"{count_of(result.open, 'object')} missing or damaged still at {', '.join(where)}")
-        )
-        return HealIncomplete.exit_code
-    empty = [one for one in result.replicas if one.error_code == ReplicaEmpty.code]
-    if empty:
-        output.error(ReplicaEmpty(empty[0].error))
-        return ReplicaEmpty.exit_code
-    stopped = [one for one in result.replicas if one.error]
-    output.error(StoreUnavailable("; ".join(f"{one.replica}: {one.error}" for one in stopped)))
-    return StoreUnavailable.exit_code
+    error = heal_error(result)
+    invocation.output.error(error)
+    return error.exit_code
 
 
 def add_add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -110,6 +110,21 @@ def test_an_event_asks_for_a_backup(prefect_api: SyncPrefectClient) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.usefixtures("programs")
+def test_a_replica_that_was_left_behind_is_healed(prefect_api: SyncPrefectClient) -> None:
+    deployment = prefect_api.read_deployment_by_name("heal/heal")
+    resource = {"prefect.resource.id": "farshore.replica.oslo", "prefect.resource.name": "oslo"}
+    emit_event("farshore.replica.behind", resource)
+    wanted = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+    deadline = time.monotonic() + 60
+    while True:
+        runs = prefect_api.read_flow_runs(deployment_filter=wanted)
+        if any(run.parameters == {"replica": "oslo"} for run in runs):
+            return
+        assert time.monotonic() < deadline, [run.parameters for run in runs]
+        time.sleep(0.2)
+
+
 def ended_run(client: SyncPrefectClient, deployment_id: Any, moment: datetime) -> FlowRun:
     """Wait until the run that a schedule made for `moment` has ended."""
     deadline = time.monotonic() + 120

@@ -10,7 +10,7 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, HeaderDamaged, RepositoryMissing
 from farshore.ops.healing.order import nearest_first
-from farshore.ops.opening import Need, credential_path, open_replica, open_repository
+from farshore.ops.opening import Need, open_replica, open_repository
 from farshore.repository.repository import Replica, Repository
 
 
@@ -40,7 +40,7 @@ def open_ground(config: Config, *, keyless: bool = False, clock: Clock) -> Itera
         RepositoryMissing, StoreUnavailable: No replica has a header that can be read.
         WrongPassphrase, KeyMissing: As `open_repository`.
     """
-    need = Need.NONE if keyless or not _has_key(config, clock) else Need.WRITE
+    need = Need.NONE if keyless or not has_key(config) else Need.WRITE
     with open_repository(config, need=need, clock=clock) as repository:
         headless = {
             name: error
@@ -60,8 +60,12 @@ def open_ground(config: Config, *, keyless: bool = False, clock: Clock) -> Itera
                 replica.store.close()
 
 
-def _has_key(config: Config, clock: Clock) -> bool:
-    if config.repository.passphrase or config.repository.identity:
-        return True
-    with open_repository(config, need=Need.NONE, clock=clock) as repository:
-        return credential_path(config, repository.header).is_file()
+def has_key(config: Config) -> bool:
+    """Return whether the configuration has a key that opens commit records; without one a heal is keyless."""
+    repository = config.repository
+    return bool(
+        repository.passphrase
+        or repository.identity
+        or (repository.credential and repository.credential.is_file())
+        or any(config.state_dir.glob("credentials/*/*"))
+    )

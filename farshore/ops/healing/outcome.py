@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from farshore.errors import FarshoreError, HealIncomplete, ReplicaEmpty, StoreUnavailable
 from farshore.model import ReplicaRequests
 from farshore.repository.mending import Action, Found
 
@@ -91,3 +92,15 @@ def shown_repairs(repairs: Sequence[Repair], most: int) -> tuple[Repair, ...]:
     chosen = [one for one in repairs if one.open]
     chosen = chosen[:most] + [one for one in repairs if not one.open][: max(most - len(chosen), 0)]
     return tuple(chosen)
+
+
+def heal_error(result: HealResult) -> FarshoreError:
+    """Return the error of a heal that left something that is not level: what needs a person before what passes."""
+    behind = [one.replica for one in result.replicas if one.state == "behind" and not one.error]
+    if result.open or behind:
+        where = sorted({one.replica for one in result.repairs if one.open}) or behind
+        return HealIncomplete(f"{result.open:,} objects missing or damaged still at {', '.join(where)}")
+    for one in result.replicas:
+        if one.error_code == ReplicaEmpty.code:
+            return ReplicaEmpty(one.error)
+    return StoreUnavailable("; ".join(f"{one.replica}: {one.error}" for one in result.replicas if one.error))

@@ -80,6 +80,7 @@ def test_the_handbook_names_every_command_and_option(
         (("sql", "--format", "xml"), "there is no --format 'xml'", "Choose from table, csv, json."),
         (("restore", "home"), "the following arguments are required: --target", "See 'farshore restore --help'."),
         (("verify", "--read-data=0"), "must be above 0 and at most 100", "verify --help"),
+        (("heal", "--bandwidth", "fast"), "must be a rate", "heal --help"),
         (("verify", "--read-data=some"), "must be above 0 and at most 100", "verify --help"),
         (("status", "--max-age", "1 year"), "not a duration", "status --help"),
         (("snapshots", "--jsn"), "unrecognized arguments: --jsn", "--help"),

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from blake3 import blake3
 
-from farshore.config.settings import PlacementConfig
+from farshore import limits
+from farshore.clock import FixedClock
+from farshore.config.settings import PlacementConfig, ReplicaConfig
 from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
 from farshore.format import names
+from farshore.format.header import Header
+from farshore.ops.healing.order import nearest_first
 from farshore.ops.healing.retiring import RetireResult, retire_replica
+from farshore.ops.healing.transfer import Pace, Transfer
+from farshore.ops.healing.vouching import Vouching
 from farshore.ops.opening import Need
+from farshore.repository.repository import Replica
 from farshore.stores.base import Store
 from farshore.stores.faulty import DENY, FULL, TRUNCATE, VANISH, Fault, FaultyStore, Plan
+from farshore.stores.memory import MemoryStore
+from farshore.stores.metered import MeteredStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.healing_world import (
     actions,
@@ -27,6 +39,7 @@ from tests.unit.ops.healing_world import (
 )
 from tests.unit.ops.tree_source import TreeSource
 
+HEADER, NOBODY = cast("Header", None), cast("Vouching", None)  # packs tell by themselves
 KEYS = pytest.mark.parametrize("keyless", [False, True], ids=["key", "keyless"])
 
 
@@ -386,3 +399,50 @@ def test_a_replica_that_does_not_answer_is_retired_only_as_lost(engine: Engine, 
         with pytest.raises(StoreUnavailable):
             retire(engine, "c")
         assert retire(engine, "c", lost=True).snapshots == 0
+
+
+# --- pace and order ---------------------------------------------------------------------------------------------------
+
+
+def test_a_bandwidth_is_shared_by_all_threads() -> None:
+    clock = FixedClock()
+    pace, started_s = Pace(1000, clock), clock.monotonic_s()
+    for _ in range(5):
+        pace.pass_bytes(2000)
+    assert clock.monotonic_s() - started_s == pytest.approx(10)
+    unlimited = Pace(0, clock)
+    unlimited.pass_bytes(1 << 40)
+    assert clock.monotonic_s() - started_s == pytest.approx(10)
+
+
+def test_sources_are_tried_nearest_first(engine: Engine) -> None:
+    regions = {"a": "", "b": "aws:eu-central-1", "c": "aws:eu-west-1", "d": "gcp:us-central1", "e": "aws:eu-central-1"}
+    config = replace(
+        engine.config, replicas={name: ReplicaConfig(name, "file:///x", region) for name, region in regions.items()}
+    )
+    assert nearest_first(config, "b") == ("e", "c", "d", "a")
+    assert nearest_first(config, "a") == ("b", "c", "d", "e")
+
+
+def test_an_object_larger_than_memory_goes_through_a_file(tmp_path: Path) -> None:
+    """A manifest of millions of entries: only its commit record vouches for it, and no key is needed to copy it."""
+    clock = FixedClock()
+    body = random.Random(5).randbytes(limits.HEAL_MEMORY_BYTES + 12_345)
+    name = f"packs/{blake3(body).hexdigest()[:2]}/{blake3(body).hexdigest()}"
+    stores = {which: MemoryStore(clock=clock) for which in ("bad", "good")}
+    stores["bad"].put(name, body[:-1] + b"!")
+    stores["good"].put(name, body)
+    found: list[tuple[str, str]] = []
+    transfer = Transfer(
+        header=HEADER, vouching=NOBODY, pace=Pace(0, clock), scratch=tmp_path,
+        damaged=lambda replica, damaged: found.append((replica, damaged)),
+    )  # fmt: skip
+    sources = [
+        (Replica(which, "", store.url, store, MeteredStore(store)), len(body)) for which, store in stores.items()
+    ]
+    with transfer.good_copy(name, sources) as copy:
+        assert isinstance(copy.body, Path)
+        assert copy.body.read_bytes() == body
+        assert copy.source == "good"
+    assert found == [("bad", name)]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,48 @@
+"""The step that brings replicas level."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.tasks import exponential_backoff
+
+from farshore.clock import SystemClock
+from farshore.ops.healing.heal import HealWish, heal_repository
+from farshore.ops.healing.opening import open_ground
+from farshore.ops.healing.outcome import HealResult
+from tasks.opening import open_config
+from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
+from tasks.sessions import SESSIONS
+
+
+@task(
+    name="heal",
+    task_run_name="heal",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=STEP_RETRIES,
+    retry_delay_seconds=exponential_backoff(RETRY_BASE_S),
+    retry_jitter_factor=RETRY_JITTER,
+    retry_condition_fn=is_passing,
+)
+def heal_replicas(session_id: str, wish: HealWish, config_path: str | None) -> HealResult:
+    """Copy what one replica or all lack, and mend what is damaged. Safe to repeat: what is whole is left alone.
+
+    What cannot be mended is a result and not an error: it is returned, and written to the audit table `repairs`.
+
+    Raises:
+        Unavailable: Passing.
+        ReplicaEmpty: The replica that was named lists nothing; only `farshore replica add` fills a new one.
+    """
+    session = SESSIONS.get(session_id)
+    clock = SystemClock()
+    with open_ground(open_config(config_path), clock=clock) as ground:
+        return heal_repository(
+            ground,
+            wish,
+            engine="prefect",
+            flow_run_id=flow_run.id or "",
+            progress=session.board.note,
+            clock=clock,
+        )
