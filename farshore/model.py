@@ -111,6 +111,33 @@ class SnapshotInfo:
     counts: SnapshotCounts
     replicas: tuple[str, ...]  # names of the reachable replicas that hold it
     facts: tuple[tuple[str, str], ...] = ()
+    locks: tuple[PromisedLock, ...] = ()  # of `replicas` that lock their objects
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedLock:
+    """What a snapshot's commit record promises at a replica that lists it."""
+
+    replica: str
+    mode: str  # governance | compliance
+    until_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotLocks:
+    """How one snapshot is locked at one replica, as its service told of every object that the snapshot needs there."""
+
+    replica: str
+    snapshot_id: SnapshotId
+    promised_until_utc: datetime | None = None  # by the commit record; None where it promises nothing
+    mode: str = ""  # the least strict of all objects; empty where one has no lock
+    locked_until_utc: datetime | None = None  # the least of all objects; None where one has no lock
+    objects: int = 0
+    changed: int = 0  # objects whose lock or hold was changed
+    unlocked: int = 0
+    held: int = 0  # objects under a legal hold
+    error_code: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

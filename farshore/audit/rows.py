@@ -263,7 +263,29 @@ class RepairRow:
     error_code: str = ""
 
 
-AuditRow = RunRow | SnapshotRow | ObjectRow | CopyRow | LineageRow | CheckRow | RestoreRow | RepairRow | ProofRow
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRow:
+    """How long one snapshot is locked at one replica, as far as one run saw to it or looked: table `locks`."""
+
+    run_id: str
+    engine: str = "cli"
+    replica: str
+    snapshot_id: str
+    source_id: str
+    source: str
+    action: str  # committed | extended | held | released | checked
+    mode: str = ""  # governance | compliance; empty where some object has no lock
+    locked_until_utc: datetime | None = None  # the least of all objects; None where some object has no lock
+    objects: int = 0  # that the snapshot needs there; 0 where they were not counted
+    changed: int = 0  # objects whose lock or hold this run changed
+    unlocked: int = 0
+    held: int = 0  # objects under a legal hold
+    error_code: str = ""
+
+
+AuditRow = (
+    RunRow | SnapshotRow | ObjectRow | CopyRow | LineageRow | CheckRow | RestoreRow | RepairRow | ProofRow | LockRow
+)
 
 TABLE_OF_ROW: dict[type[AuditRow], str] = {
     RunRow: "runs",
@@ -275,6 +297,7 @@ TABLE_OF_ROW: dict[type[AuditRow], str] = {
     RestoreRow: "restores",
     RepairRow: "repairs",
     ProofRow: "proofs",
+    LockRow: "locks",
 }
 
 

@@ -304,7 +304,34 @@ _REPAIRS = _table(
     Column("error_code", Kind.TEXT, "Code of docs/errors.md where it could not be mended.", nullable=True),
 )
 
+_LOCKS = _table(
+    "locks",
+    "One row per snapshot and replica whenever its objects were locked, held or looked at.",
+    Column("replica", Kind.TEXT, "Name of the replica in the configuration."),
+    Column("snapshot_id", Kind.TEXT, "The snapshot."),
+    Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
+    Column("source", Kind.TEXT, "Name of the source in the configuration."),
+    Column(
+        "action",
+        Kind.TEXT,
+        "`committed` (promised by its commit record), `extended` or `checked` (as the service told of each object), "
+        "`held` or `released` (a legal hold).",
+    ),
+    Column("mode", Kind.TEXT, "`governance` or `compliance`; NULL where an object has no lock.", nullable=True),
+    Column(
+        "locked_until_utc",
+        Kind.TIMESTAMP,
+        "Until when every object that the snapshot needs there is locked at least; NULL where one has no lock.",
+        nullable=True,
+    ),
+    Column("objects", Kind.INT64, "Objects that were looked at; 0 at a commit, which does not look at each."),
+    Column("changed", Kind.INT64, "Objects whose lock or hold was changed."),
+    Column("unlocked", Kind.INT64, "Objects without a lock."),
+    Column("held", Kind.INT64, "Objects under a legal hold."),
+    Column("error_code", Kind.TEXT, "Code of docs/errors.md where the replica could not be dealt with.", nullable=True),
+)
+
 TABLES: dict[str, TableSchema] = {
     table.name: table
-    for table in (_RUNS, _SNAPSHOTS, _OBJECTS, _COPIES, _LINEAGE, _CHECKS, _RESTORES, _REPAIRS, _PROOFS)
+    for table in (_RUNS, _SNAPSHOTS, _OBJECTS, _COPIES, _LINEAGE, _CHECKS, _RESTORES, _REPAIRS, _PROOFS, _LOCKS)
 }

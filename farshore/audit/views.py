@@ -102,6 +102,19 @@ FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object
 """,
     ),
+    "locks_now": View(
+        "The latest word on how long each snapshot is locked at each replica.",
+        ("locks",),
+        """
+SELECT replica, snapshot_id, source, source_id, action, mode, locked_until_utc, objects, unlocked, held, recorded_utc,
+       run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, snapshot_id ORDER BY recorded_utc DESC) AS occurrence FROM locks
+    WHERE error_code IS NULL
+) AS counted
+WHERE occurrence = 1
+""",
+    ),
     "repairs_open": View(
         "What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.",
         ("repairs",),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.wording import compact_bytes, utc_time
 from farshore.errors import EXIT_DONE, SnapshotUnknown
+
+if TYPE_CHECKING:
+    from farshore.model import SnapshotInfo
 
 ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapshots
 
@@ -15,6 +19,7 @@ ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapsh
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("source", nargs="?", metavar="SOURCE", help="only snapshots of this source")
+    parser.add_argument("--locks", action="store_true", help="also show until when each replica keeps it locked")
     parser.add_argument("--replica", metavar="NAME", help="ask this replica alone")
 
 
@@ -36,8 +41,9 @@ def execute(invocation: Invocation) -> int:
     if not found:
         output.note("no snapshots" + (f" of {arguments.source}" if arguments.source else ""))
         return EXIT_DONE
+    locked = ("locked until",) if arguments.locks else ()
     output.table(
-        ("snapshot", "source", "time", "entries", "size", "new", "replicas"),
+        ("snapshot", "source", "time", "entries", "size", "new", "replicas", *locked),
         [
             (
                 one.snapshot_id[:ID_DIGITS_SHOWN],
@@ -47,6 +53,7 @@ def execute(invocation: Invocation) -> int:
                 compact_bytes(one.counts.bytes_total),
                 compact_bytes(one.counts.bytes_new),
                 ",".join(one.replicas),
+                *([told_locks(one)] if arguments.locks else []),
             )
             for one in found
         ],
@@ -55,12 +62,18 @@ def execute(invocation: Invocation) -> int:
     return EXIT_DONE
 
 
+def told_locks(snapshot: SnapshotInfo) -> str:
+    """Return until when each replica promised to keep a snapshot's objects."""
+    return ", ".join(f"{lock.replica} {utc_time(lock.until_utc)} ({lock.mode})" for lock in snapshot.locks)
+
+
 COMMAND = Command(
     name="snapshots",
     summary="list snapshots and the replicas that hold them",
     description=(
         "List snapshots by the time they were committed: id, source, time, entries, size, new bytes, and the reachable "
-        "replicas that hold each. Any unique prefix of an id names a snapshot in other commands."
+        "replicas that hold each; with --locks also until when each replica that locks its objects promised to keep "
+        "all that the snapshot needs. Any unique prefix of an id names a snapshot in other commands."
     ),
     example="farshore snapshots home --json | jq -r .snapshot_id",
     add_arguments=add_arguments,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from farshore import __version__
 from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
-from farshore.audit.rows import AuditRow, CopyRow, LineageRow, ObjectRow, RunRow, SnapshotRow, replica_parts
+from farshore.audit.rows import AuditRow, CopyRow, LineageRow, LockRow, ObjectRow, RunRow, SnapshotRow, replica_parts
 from farshore.errors import FarshoreError
 from farshore.format.records import Commit
 from farshore.model import ReplicaOutcome
@@ -128,6 +128,7 @@ def backup_rows(
         rows.append(LineageRow(object=name, reused=True, replicas=holders_of, **lineage))
         brought = [one for one in committed if name in sent.get(one, {}) and name not in told]
         rows += [copy_row(name, one, sent[one][name].bytes, held=True) for one in brought]
+    rows += _lock_rows(commit, engine, outcomes)
     return rows
 
 
@@ -142,6 +143,25 @@ def _object_row(item: MadeObject, sent: Mapping[str, Mapping[str, SentObject]], 
         checksums=tuple(sorted({put.checksum for put in puts if put.checksum})),
         **shared,
     )
+
+
+def _lock_rows(commit: Commit, engine: str, outcomes: Sequence[ReplicaOutcome]) -> Iterator[LockRow]:
+    """Yield what the commit record promises where it stands."""
+    for outcome in outcomes:
+        lock = commit.locks.get(outcome.replica)
+        if lock is not None and outcome.committed:
+            yield LockRow(
+                run_id=commit.run,
+                engine=engine,
+                replica=outcome.replica,
+                snapshot_id=commit.snapshot,
+                source_id=commit.source_id,
+                source=commit.source,
+                action="committed",
+                mode=lock.mode,
+                locked_until_utc=lock.until_utc,
+                changed=outcome.locks_extended,
+            )
 
 
 def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutcome]) -> RunRow:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from farshore.errors import SnapshotUnknown
 from farshore.format.records import Commit
-from farshore.model import SnapshotInfo
+from farshore.model import PromisedLock, SnapshotInfo
 from farshore.repository.commits import list_commits
 from farshore.repository.repository import Repository
 
@@ -96,4 +96,9 @@ def _info(commit: Commit, held: tuple[str, ...]) -> SnapshotInfo:
         counts=commit.counts,
         replicas=held,
         facts=tuple(sorted(commit.facts.items())),
+        locks=tuple(
+            PromisedLock(name, commit.locks[name].mode, commit.locks[name].until_utc)
+            for name in held
+            if name in commit.locks
+        ),
     )

@@ -35,7 +35,11 @@ class LockRule:
 
     def new_lock(self, name: str, now_utc: datetime) -> Lock:
         """Return the lock of an object that is put, or whose lock is extended, now."""
-        return Lock(self.mode, grid_end(name, now_utc + self.period + self.slack, self.stride_s))
+        return self.lock_until(name, now_utc + self.period + self.slack)
+
+    def lock_until(self, name: str, until_utc: datetime) -> Lock:
+        """Return the shortest lock of an object that holds until a moment."""
+        return Lock(self.mode, grid_end(name, until_utc, self.stride_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,6 +298,38 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://BUCKET/PREFIX/audit/proofs/date=${date}'
 );
 
+-- One row per snapshot and replica whenever its objects were locked, held or looked at.
+CREATE EXTERNAL TABLE IF NOT EXISTS locks (
+  `schema_version` bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `replica` string COMMENT 'Name of the replica in the configuration.',
+  `snapshot_id` string COMMENT 'The snapshot.',
+  `source_id` string COMMENT 'The source, 32 hex digits.',
+  `source` string COMMENT 'Name of the source in the configuration.',
+  `action` string COMMENT '`committed` (promised by its commit record), `extended` or `checked` (as the service told of each object), `held` or `released` (a legal hold).',
+  `mode` string COMMENT '`governance` or `compliance`; NULL where an object has no lock.',
+  `locked_until_utc` timestamp COMMENT 'Until when every object that the snapshot needs there is locked at least; NULL where one has no lock.',
+  `objects` bigint COMMENT 'Objects that were looked at; 0 at a commit, which does not look at each.',
+  `changed` bigint COMMENT 'Objects whose lock or hold was changed.',
+  `unlocked` bigint COMMENT 'Objects without a lock.',
+  `held` bigint COMMENT 'Objects under a legal hold.',
+  `error_code` string COMMENT 'Code of docs/errors.md where the replica could not be dealt with.'
+)
+COMMENT 'One row per snapshot and replica whenever its objects were locked, held or looked at.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/locks/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/locks/date=${date}'
+);
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
@@ -356,6 +388,16 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object;
+
+-- The latest word on how long each snapshot is locked at each replica.
+CREATE OR REPLACE VIEW locks_now AS
+SELECT replica, snapshot_id, source, source_id, action, mode, locked_until_utc, objects, unlocked, held, recorded_utc,
+       run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, snapshot_id ORDER BY recorded_utc DESC) AS occurrence FROM locks
+    WHERE error_code IS NULL
+) AS counted
+WHERE occurrence = 1;
 
 -- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
 CREATE OR REPLACE VIEW repairs_open AS

@@ -100,6 +100,17 @@ OPTIONS (
   uris = ['gs://BUCKET/PREFIX/audit/proofs/*']
 );
 
+-- One row per snapshot and replica whenever its objects were locked, held or looked at.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.locks
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per snapshot and replica whenever its objects were locked, held or looked at.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/locks',
+  uris = ['gs://BUCKET/PREFIX/audit/locks/*']
+);
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW DATASET.snapshots_once AS
 SELECT * FROM (
@@ -158,6 +169,16 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM DATASET.checks WHERE object IS NOT NULL) AS found
 LEFT JOIN DATASET.object_impact AS impact ON impact.object = found.object;
+
+-- The latest word on how long each snapshot is locked at each replica.
+CREATE OR REPLACE VIEW DATASET.locks_now AS
+SELECT replica, snapshot_id, source, source_id, action, mode, locked_until_utc, objects, unlocked, held, recorded_utc,
+       run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, snapshot_id ORDER BY recorded_utc DESC) AS occurrence FROM DATASET.locks
+    WHERE error_code IS NULL
+) AS counted
+WHERE occurrence = 1;
 
 -- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
 CREATE OR REPLACE VIEW DATASET.repairs_open AS

@@ -47,6 +47,11 @@ CREATE OR REPLACE VIEW proofs AS
 SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/proofs/date=*/*.parquet',
     union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
 
+-- One row per snapshot and replica whenever its objects were locked, held or looked at.
+CREATE OR REPLACE VIEW locks AS
+SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/locks/date=*/*.parquet',
+    union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
@@ -105,6 +110,16 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object;
+
+-- The latest word on how long each snapshot is locked at each replica.
+CREATE OR REPLACE VIEW locks_now AS
+SELECT replica, snapshot_id, source, source_id, action, mode, locked_until_utc, objects, unlocked, held, recorded_utc,
+       run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, snapshot_id ORDER BY recorded_utc DESC) AS occurrence FROM locks
+    WHERE error_code IS NULL
+) AS counted
+WHERE occurrence = 1;
 
 -- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
 CREATE OR REPLACE VIEW repairs_open AS

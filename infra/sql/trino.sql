@@ -235,6 +235,31 @@ COMMENT 'What was proven of one object at one replica. A `read` has a row for ea
 WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/proofs', partitioned_by = ARRAY['date']);
 CALL system.sync_partition_metadata('SCHEMA', 'proofs', 'ADD');
 
+-- One row per snapshot and replica whenever its objects were locked, held or looked at.
+CREATE TABLE IF NOT EXISTS locks (
+  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  repository_id varchar COMMENT 'The repository, 32 hex digits.',
+  run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
+  recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
+  replica varchar COMMENT 'Name of the replica in the configuration.',
+  snapshot_id varchar COMMENT 'The snapshot.',
+  source_id varchar COMMENT 'The source, 32 hex digits.',
+  source varchar COMMENT 'Name of the source in the configuration.',
+  action varchar COMMENT '`committed` (promised by its commit record), `extended` or `checked` (as the service told of each object), `held` or `released` (a legal hold).',
+  mode varchar COMMENT '`governance` or `compliance`; NULL where an object has no lock.',
+  locked_until_utc timestamp(6) COMMENT 'Until when every object that the snapshot needs there is locked at least; NULL where one has no lock.',
+  objects bigint COMMENT 'Objects that were looked at; 0 at a commit, which does not look at each.',
+  changed bigint COMMENT 'Objects whose lock or hold was changed.',
+  unlocked bigint COMMENT 'Objects without a lock.',
+  held bigint COMMENT 'Objects under a legal hold.',
+  error_code varchar COMMENT 'Code of docs/errors.md where the replica could not be dealt with.',
+  date date
+)
+COMMENT 'One row per snapshot and replica whenever its objects were locked, held or looked at.'
+WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/locks', partitioned_by = ARRAY['date']);
+CALL system.sync_partition_metadata('SCHEMA', 'locks', 'ADD');
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
@@ -293,6 +318,16 @@ SELECT found.replica AS replica, found.object AS object, found.state AS state, f
        impact.snapshot_id AS snapshot_id, impact.committed_utc AS committed_utc
 FROM (SELECT * FROM checks WHERE object IS NOT NULL) AS found
 LEFT JOIN object_impact AS impact ON impact.object = found.object;
+
+-- The latest word on how long each snapshot is locked at each replica.
+CREATE OR REPLACE VIEW locks_now AS
+SELECT replica, snapshot_id, source, source_id, action, mode, locked_until_utc, objects, unlocked, held, recorded_utc,
+       run_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY replica, snapshot_id ORDER BY recorded_utc DESC) AS occurrence FROM locks
+    WHERE error_code IS NULL
+) AS counted
+WHERE occurrence = 1;
 
 -- What was found wrong at a replica and is not mended by the latest word on it; foreign objects are left out.
 CREATE OR REPLACE VIEW repairs_open AS

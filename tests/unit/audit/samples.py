@@ -10,6 +10,7 @@ from farshore.audit.rows import (
     CheckRow,
     CopyRow,
     LineageRow,
+    LockRow,
     ObjectRow,
     ProofRow,
     RepairRow,
@@ -53,6 +54,17 @@ def repository_rows() -> Iterator[AuditRow]:
             bytes=1000 if action == "replaced" else 0,
             snapshot_ids=("s1", "s2"),
         )
+    yield LockRow(
+        run_id="lock-1",
+        replica="iowa",
+        snapshot_id=before["shop"],
+        source_id=SOURCES["shop"],
+        source="shop",
+        action="checked",
+        mode="governance",
+        locked_until_utc=clock.now_utc() + timedelta(days=30),
+        objects=12,
+    )
     yield RestoreRow(
         run_id="restore-1",
         engine="prefect",

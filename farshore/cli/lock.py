@@ -1,0 +1,182 @@
+"""`farshore lock`: how long a snapshot is locked at each replica; extend that, and legal holds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.passphrase import able_to_write
+from farshore.cli.progress import reporter_for
+from farshore.cli.status import duration
+from farshore.cli.wording import count_of, shown_text, utc_time
+from farshore.errors import (
+    EXIT_DONE,
+    EXIT_WARNINGS,
+    LockDenied,
+    LockUnsupported,
+    SnapshotUnknown,
+    StoreUnavailable,
+)
+
+if TYPE_CHECKING:
+    from farshore.model import SnapshotLocks
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("snapshot", metavar="SNAPSHOT", help="an id or prefix of one, SOURCE, or SOURCE@TIME")
+    parser.add_argument("--replica", metavar="NAME", help="at this replica alone")
+
+
+def add_extend_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_check_arguments(parser)
+    parser.add_argument(
+        "--for", dest="period", required=True, type=duration, metavar="DURATION", help="from now on, for instance 365d"
+    )
+
+
+def add_hold_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_check_arguments(parser)
+    parser.add_argument("state", choices=("on", "off"), help="put the hold, or lift it")
+
+
+def check(invocation: Invocation) -> int:
+    """Ask for the lock of every object."""
+    return _at_each(invocation)
+
+
+def extend(invocation: Invocation) -> int:
+    """Extend the lock of every object."""
+    return _at_each(invocation, period=invocation.arguments.period)
+
+
+def hold(invocation: Invocation) -> int:
+    """Put or lift a legal hold on every object."""
+    return _at_each(invocation, held=invocation.arguments.state == "on")
+
+
+def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: bool | None = None) -> int:
+    from farshore.ops.locking import check_locks, extend_locks, set_holds
+    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.snapshots import resolve_snapshot
+
+    arguments = invocation.arguments
+    config = able_to_write(invocation, invocation.config())
+    with (
+        open_repository(config, need=Need.WRITE, replica=arguments.replica, clock=invocation.clock) as repository,
+        reporter_for(invocation) as progress,
+    ):
+        snapshot = resolve_snapshot(repository, arguments.snapshot)
+        if period is not None:
+            found = extend_locks(repository, snapshot, period, progress=progress)
+        elif held is not None:
+            found = set_holds(repository, snapshot, held=held, progress=progress)
+        else:
+            found = check_locks(repository, snapshot, progress=progress)
+    return _tell(invocation, found)
+
+
+def _tell(invocation: Invocation, found: Sequence[SnapshotLocks]) -> int:
+    output = invocation.output
+    for one in found:
+        output.record("locks", one)
+    output.table(
+        ("replica", "locked until", "mode", "promised", "objects", "changed", "unlocked", "held"),
+        [
+            (
+                one.replica,
+                utc_time(one.locked_until_utc) if one.locked_until_utc else "not locked",
+                one.mode,
+                utc_time(one.promised_until_utc),
+                str(one.objects),
+                str(one.changed),
+                str(one.unlocked),
+                str(one.held),
+            )
+            for one in found
+            if not one.error_code
+        ],
+        right=frozenset({"objects", "changed", "unlocked", "held"}),
+    )
+    failed = [one for one in found if one.error_code]
+    for one in failed:
+        output.warning(f"{one.replica}: {one.error_code}: {shown_text(one.error)}")
+    if failed and len(failed) == len(found):
+        kinds = {one.code: one for one in (LockDenied, LockUnsupported)}
+        kind = kinds.get(failed[0].error_code, StoreUnavailable)
+        output.error(kind(failed[0].error))
+        return kind.exit_code
+    broken = [one for one in found if _is_broken(one)]
+    for one in broken:
+        said = f"{one.replica} keeps less than its commit record promises: {count_of(one.unlocked, 'object')} unlocked"
+        output.warning(said if one.unlocked else f"{said}, the first free at {utc_time(one.locked_until_utc)}")
+    return EXIT_WARNINGS if failed or broken else EXIT_DONE
+
+
+def _is_broken(found: SnapshotLocks) -> bool:
+    """Whether a replica keeps less than was promised."""
+    promised, locked = found.promised_until_utc, found.locked_until_utc
+    return promised is not None and not found.error_code and (locked is None or locked < promised)
+
+
+_FAILURES = (*OPENING, SnapshotUnknown, StoreUnavailable, LockDenied, LockUnsupported)
+_WARNED = ((EXIT_WARNINGS, "a replica could not be dealt with, or keeps less than its commit record promises"),)
+
+COMMAND = Command(
+    name="lock",
+    summary="look at the locks of a snapshot, extend them, hold it",
+    description="Look at the locks of one snapshot at every replica that holds it, extend them, or put a legal hold.",
+    example="farshore lock check home",
+    children=(
+        Command(
+            name="check",
+            summary="ask for the lock of every object that a snapshot needs",
+            description=(
+                "Ask each replica that holds the snapshot for the lock of every object it needs there, and tell the "
+                "least: from that moment on something of it could be deleted. One request for each object, two where "
+                "the service tells holds apart. 'farshore snapshots --locks' tells what was promised, without asking."
+            ),
+            example="farshore lock check home\nfarshore lock check home@2026-01-31 --replica oslo --json",
+            add_arguments=add_check_arguments,
+            execute=check,
+            failures=_FAILURES,
+            exits=_WARNED,
+            shows_progress=True,
+        ),
+        Command(
+            name="extend",
+            summary="lock everything that a snapshot needs for longer",
+            description=(
+                "Lock every object that the snapshot needs, at each replica that is configured with a lock, for a "
+                "period from now on. Never shortens a lock. Only the snapshot's own backups extend locks by themselves."
+            ),
+            example="farshore lock extend home@2025-12-31 --for 3650d",
+            add_arguments=add_extend_arguments,
+            execute=extend,
+            failures=_FAILURES,
+            exits=_WARNED,
+            shows_progress=True,
+            interrupted="locks that were extended stay so; run it again for the rest",
+        ),
+        Command(
+            name="hold",
+            summary="put a legal hold on a snapshot, or lift it",
+            description=(
+                "Put a legal hold on every object that the snapshot needs, or lift it. A hold has no end of its own. "
+                "Snapshots share objects: lifting the hold of one lifts it from what another held snapshot shares."
+            ),
+            example="farshore lock hold home@2025-12-31 on",
+            add_arguments=add_hold_arguments,
+            execute=hold,
+            failures=_FAILURES,
+            exits=_WARNED,
+            shows_progress=True,
+            interrupted="holds that were changed stay so; run it again for the rest",
+        ),
+    ),
+)
