@@ -6,7 +6,7 @@ on the grid of `farshore.repository.keeping_rule`. `plan_extensions` is pure, `a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from farshore.repository.repository import Replica, Repository
 from farshore.stores.base import ObjectInfo
 from farshore.stores.keeping import Lock, LockMode
 
+_NOT_NEEDED = (names.LEASES, names.AUDIT, "probe/")  # by any snapshot
 _SKEW = timedelta(hours=1)  # between the clocks of a service and of this host
 
 
@@ -171,6 +172,31 @@ def apply_extensions(replica: Replica, extensions: Sequence[tuple[str, Lock]]) -
             for _ in pool.map(extend, extensions[start : start + limits.LOCKS_AHEAD]):
                 pass
     return len(extensions)
+
+
+def lock_everything(replica: Replica, just_put: Container[str], now_utc: Callable[[], datetime]) -> int:
+    """Lock every object of a replica that a snapshot may need, as if it were put now; return how many.
+
+    For whoever puts commit records of others without knowing what their snapshots need: a record promises at a replica
+    where it stands that all of that is locked. One request for each object that was not `just_put`; does nothing at a
+    replica without locks. Safe to repeat.
+
+    Raises:
+        FarshoreError: As `Store.list` and `Store.extend_lock` say; no commit record must be put then.
+    """
+    rule = replica.keeping.lock
+    if rule is None:
+        return 0
+    moment, done = now_utc(), 0
+    batch: list[tuple[str, Lock]] = []
+    for info in replica.store.list():
+        if info.name in just_put or info.name.startswith(_NOT_NEEDED):
+            continue
+        batch.append((info.name, rule.new_lock(info.name, moment)))
+        if len(batch) >= limits.LOCKS_AHEAD:
+            done += apply_extensions(replica, batch)
+            batch = []
+    return done + apply_extensions(replica, batch)
 
 
 def _is_older(info: ObjectInfo, commit: Commit) -> bool:

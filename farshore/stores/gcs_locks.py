@@ -14,6 +14,7 @@ from farshore.stores.keeping import Keeping, Lock, LockMode, LockState, extend_o
 
 LOCK_VERB = "lock"  # what the store's boundary answers with LockDenied where another verb is StoreDenied
 _MODES = {LockMode.GOVERNANCE: "Unlocked", LockMode.COMPLIANCE: "Locked"}
+_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _LOCK_MODES = {word: mode for mode, word in _MODES.items()}
 
 
@@ -74,7 +75,7 @@ class GcsLocks:
 
 
 def _retention(lock: Lock) -> dict[str, str]:
-    return {"mode": _MODES[lock.mode], "retainUntilTime": lock.until_utc.astimezone(UTC).isoformat()}
+    return {"mode": _MODES[lock.mode], "retainUntilTime": lock.until_utc.astimezone(UTC).strftime(_TIME)}
 
 
 def _lock(blob: Any) -> Lock | None:

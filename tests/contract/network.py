@@ -156,7 +156,7 @@ def answering(script: Script) -> Iterator[str]:
             if answer.cut is not None:
                 self.close_connection = True
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - names that http.server asks for
+        do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - names that http.server asks for
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
             """Say nothing."""

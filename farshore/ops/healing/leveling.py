@@ -20,6 +20,7 @@ from farshore.ops.healing.outcome import HealedReplica, Repair
 from farshore.ops.healing.plan import ReplicaPlan, Wanted, Why
 from farshore.ops.healing.transfer import GoodCopy, NoGoodCopy, Transfer
 from farshore.ops.healing.vouching import Vouching
+from farshore.ops.lock_extending import lock_everything
 from farshore.repository.mending import Action, Found, mend
 from farshore.repository.repository import Replica
 
@@ -139,7 +140,10 @@ class Leveling:
         for name, ill in blocked.items():
             detail = f"not put, because {ill}, which its snapshot may need, is not whole here"
             self._add(Repair(self._replica.name, name, Found.MISSING, Action.LEFT, detail=detail))
-        self._each([one for one in wanted if one.name not in blocked], self._look_at)
+        allowed = [one for one in wanted if one.name not in blocked]
+        if any(one.why is Why.MISSING for one in allowed):  # a record promises locks that its snapshot has here
+            lock_everything(self._replica, self._state.put, self._replica.store.now_utc)
+        self._each(allowed, self._look_at)
         self._confirm()
 
     def _confirm(self, *, only_packs: bool = False) -> None:
@@ -232,8 +236,12 @@ class Leveling:
     def _provider_copies(self, source: Replica, name: str, size: int) -> bool:
         if kind_of(name) is not Kind.PACK:
             return False
+        if self._replica.keeping.storage_class:
+            return False  # the provider would put it into the bucket's own class
         try:
             copied = self._copy_within(source, self._replica, name, size)
+            if copied and (rule := self._replica.keeping.lock):
+                self._replica.store.extend_lock(name, rule.new_lock(name, self._replica.store.now_utc()))
         except FarshoreError:
             return False  # through this host it goes as well
         if copied:

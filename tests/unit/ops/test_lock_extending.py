@@ -24,6 +24,7 @@ from farshore.repository.keeping_rule import LockRule
 from farshore.stores.faulty import Fault, FaultKind, FaultyStore
 from farshore.stores.keeping import LockMode
 from tests.unit.ops.engine import Engine
+from tests.unit.ops.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource
 
 DAY = timedelta(days=1)
@@ -184,6 +185,21 @@ def test_a_lock_where_none_can_be_is_refused_before_anything_is_made(tmp_path: P
     with pytest.raises(LockUnsupported):
         engine.initialize()
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("keyless", [False, True], ids=["key", "keyless"])
+def test_a_record_that_heal_brings_promises_no_more_than_is_locked(
+    engine: Engine, source: TreeSource, keyless: bool
+) -> None:
+    """The snapshot stands on packs that the replica had before, locked for the snapshot of that time alone."""
+    engine.backup(source)
+    engine.clock.advance(8 * DAY.total_seconds())
+    with engine.away("a"):
+        missed = engine.backup(source)
+    heal(engine, keyless=keyless)
+    commit, locked = commit_of(engine, missed.snapshot_id), ends(engine, "a")
+    assert names.snapshot_object(commit.source_id, commit.snapshot, names.COMMIT) in engine.objects("a")
+    assert all(locked[name] >= commit.committed_utc + PERIOD for name in needed(engine, commit, "a"))
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
