@@ -83,6 +83,9 @@ HEDGE_S_MIN = 0.25  # earlier than this a second request gains nothing worth its
 HEDGE_UNSURE_S_MIN = 1.0  # likewise, of a replica of which little was measured
 SILENT_S_MIN = 5.0  # without an answer for so long and a replica is done without, whatever the next one costs
 LISTING_PATIENCE_S = 10.0  # that readers give other replicas once one has answered: a connection may take as long
+REPAIRS_WAITING_MAX = 64  # objects found bad by one reader; a replica that lost more is one for heal
+REPAIRS_WAIT_S = 60.0  # for what is being mended when the reading is done: a few packs over a slow line
+REPAIR_BODY_BYTES_MAX = 4 * MIB  # of a good object kept until it is put; a larger one is read again
 READS_AT_ONCE_MAX = 32  # of one process, those included that nobody waits for any more; of packs, 8 MiB each
 
 # --- directories ------------------------------------------------------------------------------------------------------

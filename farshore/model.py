@@ -213,7 +213,27 @@ class RestoreResult:
     problems: tuple[Problem, ...] = ()
     fell_over: tuple[DamagedObject, ...] = ()  # objects that were bad at one replica and read from another
     hedged: int = 0  # requests that were made because another replica's answer was late
+    repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage that was found
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRepaired:
+    """An object that a reader found bad at one replica, and what was done about it with the copy of another."""
+
+    replica: str
+    name: str
+    found: str  # missing | truncated | altered
+    action: str  # copied | replaced | refused | removed | left
+    source: str = ""  # the replica that the good copy came from
+    bytes: int = 0  # put
+    detail: str = ""
+    error_code: str = ""
+
+    @property
+    def mended(self) -> bool:
+        """Whether the object is whole now."""
+        return self.action in ("copied", "replaced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +276,7 @@ class VerifyResult:
     bytes_read: int
     read_data_percent: float  # 0 when no content was read
     damaged: tuple[DamagedObject, ...] = ()
+    repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage, where it was to be mended
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
     readings: tuple[ReplicaReading, ...] = ()  # of each replica whose content was read
 
@@ -263,6 +284,12 @@ class VerifyResult:
     def clean(self) -> bool:
         """Whether nothing was found."""
         return not self.damaged
+
+    @property
+    def mended(self) -> bool:
+        """Whether everything that was found is whole now."""
+        whole = {(one.replica, one.name) for one in self.repairs if one.mended}
+        return all((one.replica, one.name) in whole for one in self.damaged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ def restore_page(result: RestoreResult) -> str:
         ("time", _seconds(result.started_utc, result.finished_utc)),
         ("read from", ", ".join(result.replicas)),
         ("bad objects, read from another replica", f"{len(result.fell_over):,}"),
+        ("of these mended", f"{sum(one.mended for one in result.repairs):,}"),
         ("problems with single entries", f"{len(result.problems):,}"),
     ]
     return _page(

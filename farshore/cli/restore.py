@@ -9,7 +9,16 @@ from pathlib import Path
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text, told_requests, utc_time
+from farshore.cli.wording import (
+    count_of,
+    elapsed,
+    human_bytes,
+    shown_path,
+    shown_text,
+    told_mending,
+    told_requests,
+    utc_time,
+)
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -30,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("snapshot", metavar="SNAPSHOT", help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME")
     parser.add_argument("--target", required=True, metavar="DIR", help="an empty or new directory to restore into")
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
+    parser.add_argument(
+        "--no-repair", action="store_true", help="only tell what is damaged at a replica; mend nothing with good copies"
+    )
     parser.add_argument(
         "--include",
         action="append",
@@ -68,6 +80,7 @@ def execute(invocation: Invocation) -> int:
                 replica=arguments.replica,
                 include=tuple(arguments.include),
                 engine="cli",
+                repair=not arguments.no_repair,
                 progress=progress,
                 clock=invocation.clock,
             )
@@ -80,6 +93,7 @@ def execute(invocation: Invocation) -> int:
     output.lines(told_requests(result.requests))
     for damaged in result.fell_over:
         output.warning(f"{damaged.name} is {damaged.code} at {damaged.replica}; it was read from another replica")
+    output.lines([told_mending(one) for one in result.repairs])
     for problem in result.problems[:PROBLEMS_SHOWN_MAX]:
         output.warning(f"{shown_path(problem.path) or '.'}: {problem.code}: {shown_text(problem.message)}")
     if len(result.problems) > PROBLEMS_SHOWN_MAX:
@@ -110,7 +124,8 @@ COMMAND = Command(
     summary="put a snapshot back into an empty directory",
     description=(
         "Restore a snapshot into an empty or new directory. Every hash is checked; an object that is damaged at one "
-        "replica is read from another, unless --replica names the only one to use. Needs the passphrase or an identity."
+        "replica is read from another and mended there where the credential may write, unless --replica names the only "
+        "one to use. Needs the passphrase or an identity."
     ),
     example=(
         "farshore restore home --target /srv/restored\nfarshore restore home@2026-11-20 --target r --include '**/*.odt'"

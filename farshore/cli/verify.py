@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import age_of, count_of, elapsed, human_bytes, shown_path, shown_text, told_requests
-from farshore.errors import EXIT_DONE, StoreUnavailable, VerifyFailed
+from farshore.cli.wording import (
+    age_of,
+    count_of,
+    elapsed,
+    human_bytes,
+    shown_path,
+    shown_text,
+    told_mending,
+    told_requests,
+)
+from farshore.errors import EXIT_DONE, EXIT_WARNINGS, StoreUnavailable, VerifyFailed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "all of it without a figure",
     )
     parser.add_argument("--replica", metavar="NAME", help="check this replica alone")
+    parser.add_argument(
+        "--repair", action="store_true", help="then mend what is damaged with good copies of other replicas"
+    )
 
 
 def percent(text: str) -> float:
@@ -55,9 +67,10 @@ def execute(invocation: Invocation) -> int:
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())
     reads = config.repository.passphrase or config.repository.identity  # without, the paths touched stay unknown
+    opened = None if arguments.repair else arguments.replica  # good copies are at the others
     with (
         open_repository(
-            config, need=Need.READ if reads else Need.WRITE, replica=arguments.replica, clock=invocation.clock
+            config, need=Need.READ if reads else Need.WRITE, replica=opened, clock=invocation.clock
         ) as repository,
         reporter_for(invocation) as progress,
     ):
@@ -65,6 +78,7 @@ def execute(invocation: Invocation) -> int:
             repository,
             replica=arguments.replica,
             read_data_percent=arguments.read_data,
+            repair=arguments.repair,
             engine="cli",
             progress=progress,
             clock=invocation.clock,
@@ -79,9 +93,13 @@ def execute(invocation: Invocation) -> int:
         f"{'clean' if result.clean else count_of(len(result.damaged), 'damaged object')}"
     )
     output.lines(told_reading(reading, result.finished_utc) for reading in result.readings)
+    output.lines([told_mending(one) for one in result.repairs])
     output.lines(told_requests(result.requests))
     if result.clean:
         return EXIT_DONE
+    if result.mended:
+        output.warning(f"{count_of(len(result.damaged), 'object')} were damaged and mended; verify again to see it")
+        return EXIT_WARNINGS
     away = [damaged for damaged in result.damaged if damaged.code == UNREACHABLE]
     if len(away) == len(result.damaged):  # what was seen is sound, and not everything was seen
         output.error(StoreUnavailable(away[0].detail))
@@ -131,12 +149,13 @@ COMMAND = Command(
         "Check that every replica holds every object of every snapshot it lists, by name, size and checksum, and that "
         "keys, indexes and manifests decode. With --read-data the packs' content is read and checked too: with 5 a "
         "twentieth of it, another one each time, so that twenty runs read all. Damage is told with the snapshots and "
-        "paths it touches."
+        "paths it touches. Nothing is changed unless --repair asks for it."
     ),
     example="farshore verify --read-data=5\nfarshore verify --replica vault --read-data",
     add_arguments=add_arguments,
     execute=execute,
     failures=(*OPENING, StoreUnavailable, VerifyFailed),
+    exits=((EXIT_WARNINGS, "done with warnings: what was damaged is mended (--repair)"),),
     shows_progress=True,
     interrupted="nothing was changed; run it again for a result",
 )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from farshore.model import ReplicaRequests
+    from farshore.model import ReadRepaired, ReplicaRequests
 
 _STEP = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -66,6 +66,13 @@ def elapsed(duration: timedelta) -> str:
         return f"{minutes} min {left_s} s"
     hours, left_minutes = divmod(minutes, 60)
     return f"{hours} h {left_minutes} min"
+
+
+def told_mending(one: ReadRepaired) -> str:
+    """Return what came of an object that was found bad at one replica."""
+    if one.mended:
+        return f"mended: {one.name} at {one.replica}, {one.action} with the copy of {one.source}"
+    return f"not mended: {one.name} at {one.replica} ({one.action}): {shown_text(one.detail)}"
 
 
 def told_requests(requests: Iterable[ReplicaRequests]) -> list[str]:

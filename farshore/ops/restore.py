@@ -11,9 +11,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from farshore.audit.rows import RestoreRow
+from farshore.audit.rows import AuditRow, RestoreRow
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, RestoreIncomplete
+from farshore.errors import Bug, FarshoreError, NotFound, RestoreIncomplete, SnapshotUnknown
 from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestRow
 from farshore.format.records import Commit
@@ -22,11 +22,14 @@ from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
 from farshore.ops.catalog import open_snapshot, reader_of
 from farshore.ops.fetching import SegmentFetcher
+from farshore.ops.healing.outcome import Repair
+from farshore.ops.healing.recording import repair_rows
 from farshore.ops.locating import load_index
+from farshore.ops.read_repair import ReadRepair, told_repair
 from farshore.ops.selecting import Selection
-from farshore.ops.snapshots import find_commit
 from farshore.ops.windows import Window, plan_windows
 from farshore.ops.writing_back import WriteBack
+from farshore.repository.commits import read_commit
 from farshore.repository.holdings import read_needs
 from farshore.repository.replica_reader import ReplicaReader, open_reader
 from farshore.repository.repository import Repository
@@ -42,6 +45,7 @@ def restore_snapshot(
     include: Sequence[str] = (),
     engine: str = "cli",
     flow_run_id: str = "",
+    repair: bool = True,
     progress: ProgressCallback = no_progress,
     clock: Clock,
 ) -> RestoreResult:
@@ -49,6 +53,10 @@ def restore_snapshot(
 
     Every chunk is hashed when it is read and every whole file before it is called good. Where an object is bad or
     missing at one replica it is read from the next; with `replica` only that one is asked.
+
+    Args:
+        repair: Mend what is found damaged at one replica and good at another, beside the restore. Whatever comes of
+            that is told, and changes nothing about the restore.
 
     Raises:
         TargetNotEmpty, TargetFailed: The target cannot take it.
@@ -62,15 +70,23 @@ def restore_snapshot(
         reader = open_reader(repository, only=[repository.replica(replica).name])
     else:
         reader = reader_of(repository, snapshot)
+    mending = ReadRepair(repository=repository, reader=reader, snapshot=snapshot.snapshot_id) if repair else None
+    reader.mender = mending.offer if mending else None
+    result: RestoreResult | None = None
+    failure: FarshoreError | None = None
     try:
-        result, lost = _restore(repository, snapshot, target, reader, include, run_id, started_utc, progress, clock)
+        result, lost = _restore(
+            repository, snapshot, target, reader, mending, include, run_id, started_utc, progress, clock
+        )
+        failure = _incomplete(lost) if lost else None
     except FarshoreError as error:
-        _record(repository, snapshot, None, error, engine, flow_run_id, run_id, started_utc, clock)
-        raise
-    failure = _incomplete(lost) if lost else None
-    _record(repository, snapshot, result, failure, engine, flow_run_id, run_id, started_utc, clock)
-    if failure:
-        raise failure
+        failure = error
+    repairs = mending.finish() if mending else []
+    if result is not None:
+        result = replace(result, repairs=tuple(told_repair(one) for one in repairs))
+    _record(repository, snapshot, result, failure, repairs, engine, flow_run_id, run_id, started_utc, clock)
+    if failure or result is None:
+        raise failure or Bug("a restore ended without a result")
     return replace(result, requests=repository.take_requests())
 
 
@@ -79,13 +95,16 @@ def _restore(
     snapshot: SnapshotInfo,
     path: Path,
     reader: ReplicaReader,
+    mending: ReadRepair | None,
     include: Sequence[str],
     run_id: str,
     started_utc: datetime,
     progress: ProgressCallback,
     clock: Clock,
 ) -> tuple[RestoreResult, list[Problem]]:
-    commit = find_commit(repository, snapshot)
+    commit = _commit_of(repository, snapshot, reader)
+    if mending:
+        mending.vouch(commit)
     manifest = open_snapshot(repository, commit, reader)
     selection = Selection(include)
     chunk_ids = selection.chunk_ids(manifest) if include else None
@@ -144,6 +163,13 @@ def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[Man
         yield row
 
 
+def _commit_of(repository: Repository, snapshot: SnapshotInfo, reader: ReplicaReader) -> Commit:
+    try:
+        return read_commit(repository, reader, snapshot.source_id, snapshot.snapshot_id)
+    except NotFound as error:
+        raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica") from error
+
+
 def _of_snapshot(found: Iterable[DamagedObject], commit: Commit) -> tuple[DamagedObject, ...]:
     """Return what reading this snapshot found; listing the others may have found more, which is theirs."""
 
@@ -167,6 +193,7 @@ def _record(
     snapshot: SnapshotInfo,
     result: RestoreResult | None,
     error: FarshoreError | None,
+    repairs: Sequence[Repair],
     engine: str,
     flow_run_id: str,
     run_id: str,
@@ -202,8 +229,11 @@ def _record(
         run, source=snapshot.source, source_id=snapshot.source_id, snapshot_id=snapshot.snapshot_id,
         problems=row.problems,
     )  # fmt: skip
+    rows: list[AuditRow] = [run, row]
+    for one in repairs:
+        rows += repair_rows(one, repository.replicas[one.replica], finished_utc, run_id=run_id, engine=engine)
     try:
-        auditing.record(repository, run_id, [run, row])
+        auditing.record(repository, run_id, rows)
     except FarshoreError:
         if error is None:
             raise

@@ -142,6 +142,28 @@ def read_commits(
     return commits, bad
 
 
+def read_commit(repository: Repository, source: ObjectSource, source_id: SourceId, snapshot_id: SnapshotId) -> Commit:
+    """Return one commit record, from a replica and not from the cache.
+
+    Raises:
+        ObjectNotFound, ObjectCorrupt, StoreUnavailable, StoreDenied: It cannot be had.
+    """
+    keys, item = repository.writing_keys(), names.SnapshotObject(source_id, snapshot_id, names.COMMIT)
+    return source.get(_name(item), lambda data: _open(keys, item, data)[0])
+
+
+def is_commit(repository: Repository, name: str, data: bytes) -> bool:
+    """Whether these bytes are the commit record of this name, as the key that sealed it proves."""
+    item = names.parse_snapshot_object(name)
+    if item is None or item.role != names.COMMIT:
+        return False
+    try:
+        _open(repository.writing_keys(), item, data)
+    except (Corrupt, Unsupported):
+        return False
+    return True
+
+
 def _name(item: names.SnapshotObject) -> str:
     return names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)
 

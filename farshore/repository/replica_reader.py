@@ -17,11 +17,13 @@ from typing import Generic, TypeVar
 from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectNotFound, Unsupported
+from farshore.format import names
 from farshore.model import DamagedObject
 from farshore.repository.loose_threads import LooseThreads
 from farshore.repository.reading_order import Prefer, Standing, order_standings
 from farshore.repository.repository import Replica, Repository
 
+Mender = Callable[[Replica, str, str, str, bytes | None], None]  # replica, name, found, source, whole object
 Answer = TypeVar("Answer")
 Decoded = TypeVar("Decoded")
 
@@ -70,6 +72,7 @@ class ReplicaReader:
         threads: For the requests; they are left alone where they hang.
         hedge: Whether a late answer is asked of another replica, too.
         damaged: Where findings go, by replica and name.
+        mender: Told of what is missing or wrong at one replica and was then read from another.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class ReplicaReader:
         hedge: bool = True,
         listed: Collection[str] | None = None,
         damaged: dict[tuple[str, str], DamagedObject] | None = None,
+        mender: Mender | None = None,
     ) -> None:
         self.replicas = tuple(replicas)
         self._by_name = {one.name: one for one in replicas}
@@ -91,21 +95,23 @@ class ReplicaReader:
         self._hedge = hedge
         self._listed = self._by_name.keys() if listed is None else set(listed)
         self._budget = HedgeBudget()
+        self.mender = mender
         self._lock = threading.Lock()
         self.damaged = {} if damaged is None else damaged
         self.used: set[str] = set()
         self.hedged = 0  # requests that were made because another one was late
 
-    def among(self, names: Collection[str]) -> ReplicaReader:
+    def among(self, chosen: Collection[str]) -> ReplicaReader:
         """Return a reader that asks only these replicas."""
         return ReplicaReader(
-            replicas=[one for one in self.replicas if one.name in names],
+            replicas=[one for one in self.replicas if one.name in chosen],
             clock=self._clock,
             threads=self._threads,
             prefer=self._prefer,
             hedge=self._hedge,
             listed=self._listed,
             damaged=self.damaged,
+            mender=self.mender,
         )
 
     def well(self) -> set[str]:
@@ -146,7 +152,8 @@ class ReplicaReader:
         Raises:
             FarshoreError: No replica has a good copy: the first error that may pass, or the first.
         """
-        return self._read(name, lambda replica: replica.store.get(name, offset, length), decode, size)
+        whole = offset == 0 and length is None
+        return self._read(name, lambda replica: replica.store.get(name, offset, length), decode, size, whole=whole)
 
     def ask(self, name: str, question: Callable[[Replica], Answer], *, size: int = 0) -> Answer:
         """Return the first good answer, where one replica needs more than one request to give it.
@@ -157,7 +164,13 @@ class ReplicaReader:
         return self._read(name, question, lambda answer: answer, size)
 
     def _read(
-        self, name: str, ask: Callable[[Replica], Answer], decode: Callable[[Answer], Decoded], size: int
+        self,
+        name: str,
+        ask: Callable[[Replica], Answer],
+        decode: Callable[[Answer], Decoded],
+        size: int,
+        *,
+        whole: bool = False,
     ) -> Decoded:
         waiting = deque(self.order(size))
         if not waiting:
@@ -166,6 +179,7 @@ class ReplicaReader:
         news = threading.Event()
         asked: list[_Asked[Answer]] = []
         errors: list[FarshoreError] = []
+        bad: list[DamagedObject] = []
         try:
             while asked or waiting:
                 if waiting and all(one.late for one in asked):
@@ -175,11 +189,13 @@ class ReplicaReader:
                 for one in [one for one in asked if one.done]:
                     asked.remove(one)
                     try:
-                        return self._judge(one, decode)
+                        answer, value = self._judge(one, decode)
+                        self._tell(bad, one.replica, answer if whole else None)
+                        return value
                     except FarshoreError as error:
                         if one.error is None and not isinstance(error, (Corrupt, NotFound, Unsupported)):
                             raise  # trouble of ours, which no other copy would help
-                        self.note(one.replica, name, error)
+                        bad += self._note(one.replica, name, error)
                         errors.append(error)
             raise _telling(errors)
         finally:
@@ -253,14 +269,23 @@ class ReplicaReader:
             self.hedged += 1
         one.replica.pace.late(one.size, self._clock.monotonic_s() - one.started_s)
 
-    def _judge(self, one: _Asked[Answer], decode: Callable[[Answer], Decoded]) -> Decoded:
+    def _judge(self, one: _Asked[Answer], decode: Callable[[Answer], Decoded]) -> tuple[Answer, Decoded]:
         if one.error is not None:
             raise one.error
-        answer, one.answer = one.answer, None
-        value = decode(answer)  # type: ignore[arg-type]  # an answer that is None is one, too
+        answer: Answer = one.answer  # type: ignore[assignment]  # one that is None is an answer, too
+        one.answer = None
+        value = decode(answer)
         with self._lock:
             self.used.add(one.replica.name)
-        return value
+        return answer, value
+
+    def _tell(self, bad: Sequence[DamagedObject], source: Replica, answer: object) -> None:
+        """Tell the mender of copies that were bad, now that there is a good one."""
+        if self.mender is None:
+            return
+        body = answer if isinstance(answer, bytes) and len(answer) <= limits.REPAIR_BODY_BYTES_MAX else None
+        for one in bad:
+            self.mender(self._by_name[one.replica], one.name, one.code, source.name, body)
 
     def _drop(self, asked: list[_Asked[Answer]]) -> None:
         with self._lock:
@@ -268,13 +293,18 @@ class ReplicaReader:
                 one.dropped = True
                 one.answer = None
 
-    def note(self, replica: Replica, name: str, error: FarshoreError) -> None:
-        """Note what is wrong with a copy; what a replica lacks that does not list the snapshot is no damage."""
-        if isinstance(error, NotFound) and replica.name not in self._listed:
-            return
+    def _note(self, replica: Replica, name: str, error: FarshoreError) -> list[DamagedObject]:
+        """Note what is wrong with a copy, and return it where it is missing or wrong.
+
+        What a replica lacks that does not list the snapshot is no damage, nor is an index fragment: it is owed by none.
+        """
+        if isinstance(error, NotFound) and (replica.name not in self._listed or names.parse_fragment(name)):
+            return []
         code = "missing" if isinstance(error, NotFound) else "altered" if isinstance(error, Corrupt) else error.code
+        found = DamagedObject(replica.name, name, code, error.message)
         with self._lock:
-            self.damaged.setdefault((replica.name, name), DamagedObject(replica.name, name, code, error.message))
+            self.damaged.setdefault((replica.name, name), found)
+        return [found] if isinstance(error, (Corrupt, NotFound)) else []
 
 
 def open_reader(

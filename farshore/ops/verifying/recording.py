@@ -9,12 +9,20 @@ from farshore import limits
 from farshore.audit.rows import AuditRow, CheckRow
 from farshore.model import UNREACHABLE, DamagedObject, VerifyResult
 from farshore.ops import auditing
+from farshore.ops.healing.outcome import Repair
+from farshore.ops.healing.recording import repair_rows
 from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verifying.reading import all_read_since
 from farshore.repository.repository import Repository
 
 
-def record_verify(repository: Repository, result: VerifyResult, checks: Sequence[ReplicaCheck], run: VerifyRun) -> None:
+def record_verify(
+    repository: Repository,
+    result: VerifyResult,
+    checks: Sequence[ReplicaCheck],
+    repairs: Sequence[Repair],
+    run: VerifyRun,
+) -> None:
     """Write the rows of a verify to every replica that can be reached; without the keys to sign them, none."""
     state = "completed" if result.clean else "completed-with-warnings"
     rows: list[AuditRow] = [
@@ -52,6 +60,9 @@ def record_verify(repository: Repository, result: VerifyResult, checks: Sequence
                     paths_total=one.paths_total, paths=paths, **shared,
                 )
             )  # fmt: skip
+    for repair in repairs:
+        replica = repository.replicas[repair.replica]
+        rows += repair_rows(repair, replica, result.finished_utc, run_id=result.run_id, engine=run.engine)
     auditing.record(repository, result.run_id, rows)
 
 

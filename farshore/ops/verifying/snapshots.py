@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import Corrupt, NotFound, Unsupported
+from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
 from farshore.format import names
-from farshore.format.records import Commit
+from farshore.format.records import Commit, Needs
 from farshore.ops.verifying.findings import ReplicaCheck
 from farshore.repository.holdings import read_needs
-from farshore.repository.repository import Repository
+from farshore.repository.repository import ObjectSource, Repository
 
 _PIECE_BYTES = 16 * limits.MIB
 
 
-def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit) -> None:
-    """Hash the snapshot's own objects, read what it needs, and look for that in the listing."""
+def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> None:
+    """Hash the snapshot's own objects, read what it needs, and look for that in the listing.
+
+    Args:
+        anywhere: Tells what the snapshot needs where this replica does not.
+    """
     for ref in commit.objects.values():
         size = check.sizes.get(ref.name)
         if size is None:
@@ -29,10 +35,9 @@ def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit) 
                 check.digests[ref.name] = digest
             if digest is not None and digest != ref.blake3:
                 check.blame(ref.name, "altered", "its bytes are not those that were committed", commit.snapshot)
-    try:
-        needs = read_needs(repository, check.replica, commit)
-    except (Corrupt, NotFound, Unsupported):
-        return  # told above
+    needs = _needs(repository, check, commit, anywhere)
+    if needs is None:
+        return
     check.needs[commit.snapshot] = needs
     for pack_id, size in needs.packs:
         name = names.pack(pack_id)
@@ -46,6 +51,16 @@ def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit) 
         name = names.data_key(key_id, recipient)
         if name not in check.sizes:
             check.blame(name, "missing", "it is not listed", commit.snapshot)
+
+
+def _needs(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> Needs | None:
+    """Return what a snapshot needs; None where nobody can tell, which is told of the object itself."""
+    try:
+        return read_needs(repository, check.replica, commit)
+    except (Corrupt, NotFound, Unsupported):
+        with contextlib.suppress(FarshoreError):
+            return read_needs(repository, anywhere, commit)
+    return None
 
 
 def _hash(check: ReplicaCheck, name: str, size: int, snapshot: str) -> str | None:

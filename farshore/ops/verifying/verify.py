@@ -7,6 +7,8 @@ snapshots' needs, and from their manifests where a reader's keys are at hand.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from farshore.clock import Clock
@@ -15,8 +17,10 @@ from farshore.format import names
 from farshore.model import UNREACHABLE, DamagedObject, ProgressCallback, VerifyResult, no_progress
 from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
+from farshore.ops.healing.outcome import Repair
 from farshore.ops.impact import paths_touched
 from farshore.ops.pack_proof import PackProof
+from farshore.ops.read_repair import ReadRepair, told_repair
 from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verifying.packs import check_packs
 from farshore.ops.verifying.reading import ProofKeeper, choose_packs, reading_of
@@ -24,8 +28,8 @@ from farshore.ops.verifying.recording import record_verify
 from farshore.ops.verifying.small_objects import check_audit, check_fragments, check_keys, check_slots
 from farshore.ops.verifying.snapshots import check_snapshot
 from farshore.ops.vouched_objects import read_data_key
-from farshore.repository.commits import list_commit_names, read_commits
-from farshore.repository.replica_reader import open_reader
+from farshore.repository.commits import list_commit_names, read_commit, read_commits
+from farshore.repository.replica_reader import ReplicaReader, open_reader
 from farshore.repository.repository import Replica, Repository
 
 
@@ -34,6 +38,7 @@ def verify_repository(
     *,
     replica: str | None = None,
     read_data_percent: float = 0.0,
+    repair: bool = False,
     engine: str = "cli",
     flow_run_id: str = "",
     progress: ProgressCallback = no_progress,
@@ -44,6 +49,7 @@ def verify_repository(
     Args:
         read_data_percent: Share of the packs to read whole and hash; 100 reads all. Less reads those whose last reading
             is longest ago, so that all are read within 100 / share runs.
+        repair: Mend what was found with good copies of other replicas, once everything was looked at.
 
     Raises:
         StoreUnavailable, StoreDenied: A replica that was asked for cannot be listed: unknown is not clean.
@@ -56,7 +62,7 @@ def verify_repository(
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
     proof = PackProof(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
-    checks = [_check_replica(repository, one, proof, run) for one in chosen]
+    checks = [_check_replica(repository, one, reader, proof, run) for one in chosen]
     away = {} if replica else repository.unreachable
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
     damaged = [_absent(name, error, snapshots) for name, error in away.items()]
@@ -65,6 +71,7 @@ def verify_repository(
         if keys.private_key:
             found = paths_touched(repository, check.commits, check.needs, found)
         damaged += found
+    repairs = _repair(repository, checks) if repair else []
     result = VerifyResult(
         run_id=run_id,
         replicas=tuple(name for name in repository.configured if replica in (None, name)),
@@ -75,9 +82,10 @@ def verify_repository(
         bytes_read=sum(check.bytes_read for check in checks),
         read_data_percent=read_data_percent,
         damaged=tuple(damaged),
+        repairs=tuple(told_repair(one) for one in repairs),
         readings=tuple(check.reading for check in checks if check.reading),
     )
-    record_verify(repository, result, checks, run)
+    record_verify(repository, result, checks, repairs, run)
     return replace(result, requests=repository.take_requests())
 
 
@@ -91,7 +99,17 @@ def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> Dama
     return DamagedObject(name, names.HEADER, code, f"the replica cannot be opened: {error}", snapshots)
 
 
-def _check_replica(repository: Repository, replica: Replica, proof: PackProof, run: VerifyRun) -> ReplicaCheck:
+def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repair]:
+    mending = ReadRepair(repository=repository, reader=open_reader(repository))
+    for check in checks:
+        for commit in check.commits:
+            mending.vouch(commit)
+    return mending.mend_all(one for check in checks for one in check.damaged.values())
+
+
+def _check_replica(
+    repository: Repository, replica: Replica, reader: ReplicaReader, proof: PackProof, run: VerifyRun
+) -> ReplicaCheck:
     check = ReplicaCheck(replica)
     for info in replica.store.list():
         check.sizes[info.name] = info.size
@@ -102,9 +120,12 @@ def _check_replica(repository: Repository, replica: Replica, proof: PackProof, r
     for name, error in bad.items():
         parsed = names.parse_snapshot_object(name)
         check.blame(name, "undecodable", str(error), parsed.snapshot_id if parsed else "")
+        if parsed:  # another replica's record tells as well what this one must hold
+            with contextlib.suppress(FarshoreError):
+                check.commits.append(read_commit(repository, reader, parsed.source_id, parsed.snapshot_id))
     check_slots(check)
     for commit in check.commits:
-        check_snapshot(repository, check, commit)
+        check_snapshot(repository, check, commit, reader)
     check_keys(repository, check)
     check_fragments(repository, check)
     if run.percent:
