@@ -40,7 +40,8 @@ class Pace:
             now_s = self._clock.monotonic_s()
             start_s = max(self._free_s, now_s)
             self._free_s = start_s + count / self._rate
-        self._clock.wait_s(self._free_s - now_s)
+            wait_s = self._free_s - now_s
+        self._clock.wait_s(wait_s)
 
 
 @dataclass(frozen=True)
