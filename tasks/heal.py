@@ -11,6 +11,7 @@ from farshore.clock import SystemClock
 from farshore.ops.healing.heal import HealWish, heal_repository
 from farshore.ops.healing.opening import open_ground
 from farshore.ops.healing.outcome import HealResult
+from farshore.ops.healing.provider_copies import ProviderCopies
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS
@@ -37,10 +38,12 @@ def heal_replicas(session_id: str, wish: HealWish, config_path: str | None) -> H
     """
     session = SESSIONS.get(session_id)
     clock = SystemClock()
-    with open_ground(open_config(config_path), clock=clock) as ground:
+    config = open_config(config_path)
+    with open_ground(config, clock=clock) as ground, ProviderCopies(config, clock) as copy_within:
         return heal_repository(
             ground,
             wish,
+            copy_within=copy_within,
             engine="prefect",
             flow_run_id=flow_run.id or "",
             progress=session.board.note,

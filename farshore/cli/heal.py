@@ -93,6 +93,7 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
     """Heal one replica or all, tell what was done, and return the exit code."""
     from farshore.ops.healing.heal import HealWish, heal_repository
     from farshore.ops.healing.opening import open_ground
+    from farshore.ops.healing.provider_copies import ProviderCopies
 
     arguments, output = invocation.arguments, invocation.output
     wish = HealWish(
@@ -104,11 +105,13 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
     )
     with (
         open_ground(config, keyless=arguments.keyless, clock=invocation.clock) as ground,
+        ProviderCopies(config, invocation.clock) as copy_within,
         reporter_for(invocation) as progress,
     ):
         result = heal_repository(
             ground,
             wish,
+            copy_within=copy_within,
             engine="cli",
             planned=lambda ahead: _note_ahead(output, ahead),
             progress=progress,

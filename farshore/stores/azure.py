@@ -14,7 +14,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,8 +29,10 @@ from azure.storage.blob import (
     BlobClient,
     BlobProperties,
     ContainerClient,
+    ContainerSasPermissions,
     ContentSettings,
     ImmutabilityPolicy,
+    generate_container_sas,
 )
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
@@ -55,6 +57,7 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
 )
+from farshore.stores.azure_copying import AzureCopying
 from farshore.stores.azure_locks import ARCHIVE_TIER, LOCK_VERB, AzureLocks, access_of
 from farshore.stores.azure_trials import AzureTrials
 from farshore.stores.base import (
@@ -74,6 +77,7 @@ from farshore.stores.retry_after import told_wait_s
 from farshore.stores.sent import SentChecksums
 from farshore.stores.tally import RequestKind, Tally
 
+_READABLE_FOR = timedelta(hours=24)  # by a signature that a copy is made with
 _BLOCKS_MAX = 50_000  # by Azure's own rules
 _SIGNATURE = re.compile(r"(?i)\b(sig|sv|se|sp|st|spr|sr|skoid|sktid)=[^&\s'\")]+")
 
@@ -345,6 +349,39 @@ class AzureStore:
 
     def close(self) -> None:
         self._container.close()
+
+    def copying(self) -> AzureCopying:
+        """Return copies by the service; see `farshore.stores.copying`."""
+
+        def start(name: str, address: str) -> None:
+            with self._boundary("put", name):
+                self._blob(name).start_copy_from_url(
+                    address, requires_sync=True, match_condition=MatchConditions.IfMissing
+                )
+
+        return AzureCopying(
+            service=("azure", self._container.primary_hostname, str(self._container.account_name)),
+            url=lambda name: self._blob(name).url.partition("?")[0],
+            sign=self._signature,
+            start=start,
+            taken=_Exists,
+        )
+
+    def _signature(self) -> str:
+        """Return a signature by which the service may read this container for a day."""
+        credential: Any = self._container.credential
+        if isinstance(credential, AzureSasCredential):
+            return str(credential.signature)
+        key = getattr(credential, "account_key", "")
+        if not key:
+            raise StoreDenied(f"the credential for {self.url} cannot sign an address to copy from")
+        return generate_container_sas(
+            str(self._container.account_name),
+            self._container.container_name,
+            account_key=key,
+            permission=ContainerSasPermissions(read=True),
+            expiry=self.now_utc() + _READABLE_FOR,
+        )
 
     def trials(self) -> AzureTrials:
         """Return what only a probe does; see `farshore.stores.trials`."""

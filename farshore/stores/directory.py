@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from farshore.errors import (
 from farshore.limits import GIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
 from farshore.stores.body import compare_present, conflict, sent_pieces
+from farshore.stores.directory_copying import DirectoryCopying
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 
 _OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
@@ -138,6 +139,16 @@ class DirectoryStore:
     def _no_locks(self) -> LockUnsupported:
         return LockUnsupported(f"a directory cannot lock objects: {self.url}", "Take 'lock' out of this replica.")
 
+    def copying(self) -> DirectoryCopying:
+        """Return copies inside the kernel; see `farshore.stores.copying`."""
+
+        def place(name: str, fill: Callable[[int], None]) -> bool:
+            folders, stem = _split(check_name(name))
+            with self._boundary("put", name), self._folder(folders, make=True) as folder:
+                return self._name(folder, stem, fill)
+
+        return DirectoryCopying(path=self._path, place=place)
+
     # --- folders ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -206,11 +217,19 @@ class DirectoryStore:
 
     def _write(self, folder: int, stem: str, pieces: Iterator[bytes | memoryview]) -> bool:
         """Write a whole object; return False if somebody else made the name first."""
-        with self._new_file(folder) as (file, name):
+
+        def fill(file: int) -> None:
             for piece in pieces:
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(file, view) :]
+
+        return self._name(folder, stem, fill)
+
+    def _name(self, folder: int, stem: str, fill: Callable[[int], None]) -> bool:
+        """Have a new file filled, flush it and give it its name; return False if somebody else made the name first."""
+        with self._new_file(folder) as (file, name):
+            fill(file)
             os.fsync(file)
             try:
                 if name:

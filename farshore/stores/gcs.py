@@ -19,6 +19,7 @@ from typing import Any
 
 import google_crc32c
 import requests
+from blake3 import blake3
 from google.api_core import exceptions as sdk
 from google.auth import default as default_credentials
 from google.auth import exceptions as auth
@@ -50,6 +51,7 @@ from farshore.limits import (
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.gcs_copying import GcsCopying
 from farshore.stores.gcs_locks import LOCK_VERB, GcsLocks, keeping_metadata
 from farshore.stores.gcs_requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.gcs_trials import GcsTrials
@@ -234,6 +236,19 @@ class GcsStore:
             if self._opened is not None:
                 self._opened[0].close()
                 self._opened = None
+
+    def copying(self) -> GcsCopying:
+        """Return copies by the service; see `farshore.stores.copying`."""
+        account = blake3(self._service_account.encode()).hexdigest() if self._service_account else ""
+        return GcsCopying(
+            client=lambda: self._client,
+            bucket=self._bucket_name,
+            prefix=self._prefix,
+            service=("gcs", self._endpoint, account),
+            timeout_s=self._timeout_s,
+            boundary=self._boundary,
+            taken=_Exists,
+        )
 
     def trials(self) -> GcsTrials:
         """Return what only a probe does; see `farshore.stores.trials`."""

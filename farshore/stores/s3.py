@@ -58,6 +58,7 @@ from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
 from farshore.stores.retry_after import told_wait_s
 from farshore.stores.s3_answers import BY_CODE, BY_STATUS, BeyondEnd, Exists
+from farshore.stores.s3_copying import S3Copying
 from farshore.stores.s3_locks import (
     ARCHIVE_CLASSES,
     LOCK_VERB,
@@ -136,6 +137,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._page_objects = page_objects
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._service = ("s3", endpoint or "aws", credentials.get("access_key", ""))
         over_tls = endpoint is None or endpoint.startswith("https:")
         config = Config(
             connect_timeout=connect_timeout_s,
@@ -277,6 +279,17 @@ class S3Store:
 
     def close(self) -> None:
         self._client.close()
+
+    def copying(self) -> S3Copying:
+        """Return copies by the service; see `farshore.stores.copying`."""
+        return S3Copying(
+            client=self._client,
+            bucket=self._bucket,
+            prefix=self._prefix,
+            service=self._service,
+            boundary=self._boundary,
+            taken=Exists,
+        )
 
     def trials(self) -> S3Trials:
         """Return what only a probe does; see `farshore.stores.trials`."""

@@ -13,7 +13,7 @@ from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import list_snapshots
 from tests.faults.world import World, fingerprint
 
-KILLS = 6
+KILLS = 4
 BACKUPS = 4
 
 
@@ -81,4 +81,4 @@ def test_killed_at_random_moments_it_converges(tmp_path: Path) -> None:
     printed, _ = again.communicate(timeout=120)
     assert "nothing to do" in printed.decode()
     assert restore_from_three(world) == BACKUPS
-    world.check_everything(samples=2)
+    world.check_everything(samples=1)

@@ -1,4 +1,4 @@
-"""Three replicas with random loss and damage: heal converges, a second one does nothing, and no half snapshot is spread.
+"""Three replicas with random loss and damage: heal converges, a second one does nothing, no half snapshot is spread.
 
 The model: an object is lost when no replica holds its bytes. What is not lost is alike everywhere after one heal that
 reads all data.
