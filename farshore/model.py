@@ -175,6 +175,16 @@ class ReplicaRequests:
 
 
 @dataclass(frozen=True, slots=True)
+class RunWarning:
+    """Something that a person should look at although the run counts. `code` is stable."""
+
+    code: str  # replica-left-behind | entries-incomplete
+    subject: str  # the replica, or the source
+    message: str
+    cause: str = ""  # the code of the error behind it, see docs/errors.md
+
+
+@dataclass(frozen=True, slots=True)
 class BackupResult:
     """The outcome of one backup run that reached its quorum."""
 
@@ -193,7 +203,24 @@ class BackupResult:
     @property
     def warned(self) -> bool:
         """Whether a person should look although the snapshot counts."""
-        return self.counts.problems > 0 or any(not outcome.committed for outcome in self.replicas)
+        return bool(self.warnings)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every entry of the source could be read whole; replicas do not matter here."""
+        return self.counts.problems == 0
+
+    @property
+    def warnings(self) -> tuple[RunWarning, ...]:
+        """What a person should look at: replicas that do not hold the snapshot, and entries that could not be read."""
+        found = [
+            RunWarning("replica-left-behind", outcome.replica, outcome.error or "left behind", outcome.error_code)
+            for outcome in self.replicas
+            if not outcome.committed
+        ]
+        if not self.complete:
+            found.append(RunWarning("entries-incomplete", self.source, f"{self.counts.problems:,} problems"))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

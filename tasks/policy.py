@@ -18,7 +18,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from farshore.errors import FarshoreError
 
 STEP_RETRIES = 2  # a quick second and third try; longer outages are for the next attempt
-SEND_RETRIES = 4  # 2, 4, 8, 16 s: sealing waits WINDOW_WAIT_S for a replica, so one that comes back is not left behind
+SEND_RETRIES = 4  # 2, 4, 8, 16 s: meanwhile its packs go to the spool, so one that comes back is not left behind
 RETRY_BASE_S = 2.0
 RETRY_JITTER = 0.5  # replicas that failed together do not come back together
 

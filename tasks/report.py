@@ -44,6 +44,7 @@ def report_backup(result: BackupResult) -> State[Any]:
             "already_done": result.already_done,
             "held_by": held,
             "left_behind": behind,
+            "warnings": [{"code": one.code, "subject": one.subject, "cause": one.cause} for one in result.warnings],
             "problems": result.counts.problems,
         },
     )

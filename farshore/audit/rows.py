@@ -21,7 +21,7 @@ class ReplicaPart:
     """What one replica did in one run: an element of `RunRow.replicas`."""
 
     replica: str
-    state: str  # committed | created | read | checked | level | behind | retired | failed
+    state: str  # committed | left-behind | created | read | checked | level | behind | retired | failed
     bytes_sent: int = 0
     objects_sent: int = 0
     requests: int = 0
@@ -306,7 +306,7 @@ def replica_parts(outcomes: Iterable[ReplicaOutcome]) -> tuple[ReplicaPart, ...]
     return tuple(
         ReplicaPart(
             replica=outcome.replica,
-            state="committed" if outcome.committed else "failed",
+            state="committed" if outcome.committed else "left-behind",
             bytes_sent=outcome.bytes_sent,
             objects_sent=outcome.objects_sent,
             requests=outcome.requests,

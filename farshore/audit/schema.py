@@ -124,8 +124,9 @@ _RUNS = _table(
     Column(
         "replicas",
         _PARTS,
-        "What each replica did. `state`: `committed`, `created`, `read`, `checked`, `level`, `behind`, `retired` or "
-        "`failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.",
+        "What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, "
+        "`behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not "
+        "and are empty otherwise.",
     ),
 )
 

@@ -28,6 +28,7 @@ from farshore.errors import (
 )
 
 if TYPE_CHECKING:
+    from farshore.cli.output import Output
     from farshore.config import Config
     from farshore.model import BackupResult
     from farshore.repository.repository import Repository
@@ -44,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="TEXT",
         help="scheduled moment or event id: a source that was committed under it is not backed up again",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with 3 also when a replica was left behind although the quorum holds",
     )
     parser.add_argument(
         "--allow-empty",
@@ -70,7 +76,8 @@ def execute(invocation: Invocation) -> int:
                 worst = worse(worst, error.exit_code)
                 continue
             _tell(invocation, result)
-            worst = worse(worst, EXIT_WARNINGS if result.warned else EXIT_DONE)
+            unsound = result.warned if invocation.arguments.strict else not result.complete
+            worst = worse(worst, EXIT_WARNINGS if unsound else EXIT_DONE)
     return worst
 
 
@@ -141,12 +148,13 @@ def known_source(config: Config, name: str) -> str:
 
 def _tell(invocation: Invocation, result: BackupResult) -> None:
     output, counts = invocation.output, result.counts
-    output.record("backup", result, warned=result.warned)
+    output.record("backup", result, warned=result.warned, warnings=result.warnings)
     held = [one.replica for one in result.replicas if one.committed]
     if result.already_done:
         output.line(
             f"{result.source}: snapshot {result.snapshot_id} was committed by an earlier attempt; nothing to do"
         )
+        _tell_of_replicas(output, result)
         return
     output.line(
         f"{result.source}: snapshot {result.snapshot_id} committed and read back at {len(held)} of "
@@ -159,9 +167,7 @@ def _tell(invocation: Invocation, result: BackupResult) -> None:
         f"{elapsed(result.finished_utc - result.started_utc)}"
     )
     output.lines(told_requests(result.requests))
-    for outcome in result.replicas:
-        if not outcome.committed:
-            output.warning(f"{result.source}: {outcome.replica} was left behind: {shown_text(outcome.error)}")
+    _tell_of_replicas(output, result)
     for problem in result.problems[:PROBLEMS_SHOWN_MAX]:
         said = f"{shown_path(problem.path) or '.'}: {problem.code}: {shown_text(problem.message)}"
         output.warning(f"{result.source}: {said}")
@@ -170,12 +176,27 @@ def _tell(invocation: Invocation, result: BackupResult) -> None:
         output.warning(f"{result.source}: {count_of(more, 'more problem')}; --json lists the first 1,000")
 
 
+def _tell_of_replicas(output: Output, result: BackupResult) -> None:
+    """Name each replica that lacks the snapshot, why, and what brings it level."""
+    behind = [one for one in result.warnings if one.code == "replica-left-behind"]
+    for one in behind:
+        cause = f" ({one.cause})" if one.cause else ""
+        output.warning(
+            f"{result.source}: {one.subject} was left behind: {shown_text(one.message)}{cause}", code=one.code
+        )
+    if behind:
+        names = ", ".join(one.subject for one in behind)
+        output.note(f"  the snapshot counts, and {names} lacks it until the next backup or 'farshore heal'")
+
+
 COMMAND = Command(
     name="backup",
     summary="back up sources to all replicas",
     description=(
         "Back up one or more sources, one after the other. A source is done when its snapshot was committed and read "
-        "back at a quorum of replicas. One that fails does not stop the next; the exit code is that of the worst."
+        "back at a quorum of replicas. One that fails does not stop the next; the exit code is that of the worst. A "
+        "replica that was left behind while the quorum holds is told and is no failure: the exit code is 0, or 3 with "
+        "--strict."
     ),
     example="farshore backup home shop\nfarshore backup --all --identity 2026-11-21T02:00Z",
     add_arguments=add_arguments,
@@ -193,7 +214,7 @@ COMMAND = Command(
         SourceCorrupt,
         SourceUnsupported,
     ),
-    exits=((EXIT_WARNINGS, "done with warnings: a replica was left behind, or entries had problems"),),
+    exits=((EXIT_WARNINGS, "done, and entries could not be read; with --strict also: a replica was left behind"),),
     shows_progress=True,
     interrupted="nothing is lost: what was uploaded is kept, and the next run continues",
 )

@@ -85,9 +85,13 @@ class Output:
         if not self.json and not self.quiet:
             self._aside(text)
 
-    def warning(self, text: str) -> None:
-        """Say on standard error what a person should look at; with `--json` as a record too."""
-        self.raw({"type": "warning", "message": text})
+    def warning(self, text: str, code: str = "") -> None:
+        """Say on standard error what a person should look at; with `--json` as a record too.
+
+        Args:
+            code: Stable, for programs; where there is one.
+        """
+        self.raw({"type": "warning", "message": text, **({"code": code} if code else {})})
         self._aside(f"warning: {text}")
 
     def error(self, error: FarshoreError, about: str = "") -> None:

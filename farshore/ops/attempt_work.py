@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from farshore import limits
 from farshore.errors import FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
 from farshore.format.records import Commit, Lease
 from farshore.model import ReplicaOutcome
@@ -18,9 +19,11 @@ from farshore.ops.lock_extending import LockExtender
 from farshore.ops.outgoing import Outgoing
 from farshore.repository.fanout import Fanout
 from farshore.repository.keys import DataKey, generate_data_key
+from farshore.repository.lane import LaneLimits
 from farshore.repository.leases import LeaseHolder
+from farshore.repository.parcels import Spool
 from farshore.repository.presence import Presence, survey
-from farshore.repository.repository import Repository
+from farshore.repository.repository import Replica, Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def prepare(repository: Repository, attempt: Attempt, commits: list[Commit], spo
         refuse_if_running(repository, holder.lease)
         leased = [replica for name, replica in repository.replicas.items() if name not in failed]
         presence = survey(repository, leased)
-        fanout = Fanout(replicas=[replica.name for replica in leased], clock=clock)
+        fanout = open_fanout(repository, leased, spool)
         for name, error in presence.failed.items():
             fanout.leave_behind(name, error)
         require_quorum(repository, fanout, {**failed, **presence.failed})
@@ -111,6 +114,25 @@ def prepare(repository: Repository, attempt: Attempt, commits: list[Commit], spo
             clock=clock,
         ),
         locks=locks,
+    )
+
+
+def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path) -> Fanout:
+    """Return the queues of one run, whose packs wait in memory and then in a directory of their own below `spool`.
+
+    Memory grows with `uploads` only where more than the usual number is configured: a lane that puts eight packs at
+    once must be eight behind.
+    """
+    waiting = spool / "waiting"
+    waiting.mkdir()
+    many = [replica.uploads for replica in replicas if replica.uploads > limits.UPLOADS_PER_REPLICA]
+    return Fanout(
+        replicas=[replica.name for replica in replicas],
+        clock=repository.clock,
+        quorum=repository.quorum,
+        lanes={replica.name: LaneLimits(replica.uploads, replica.spool_bytes) for replica in replicas},
+        spool=Spool(waiting),
+        window_packs=max(limits.WINDOW_PACKS, *many) if many else limits.WINDOW_PACKS,
     )
 
 

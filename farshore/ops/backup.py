@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from farshore import __version__, limits
 from farshore.audit.rows import AuditRow, RunRow
 from farshore.clock import Clock
-from farshore.errors import Bug, FarshoreError
+from farshore.errors import Bug, FarshoreError, Unavailable
 from farshore.format.records import Commit
 from farshore.model import BackupResult, Progress, ProgressCallback, ReplicaOutcome, SnapshotCounts, no_progress
 from farshore.ops import auditing
@@ -147,6 +147,15 @@ class BackupSession:
         return ReplicaOutcome(
             replica, committed=False, bytes_sent=sum(size for _, size in sent), objects_sent=len(sent)
         )
+
+    def rest(self, replica: str, error: FarshoreError) -> bool:
+        """Wait before `replicate` is called again after a passing failure; return False when the replica is to be left.
+
+        It waits as long as the service or its breaker told, about `LANE_RETRY_S` where neither did.
+        """
+        told_s = error.wait_s if isinstance(error, Unavailable) else 0.0
+        wait_s = max(min(told_s, limits.RETRY_AFTER_S_MAX), limits.LANE_RETRY_S * (1 + self._clock.jitter()) / 2)
+        return self._begun().fanout.rest(replica, wait_s)
 
     def leave_behind(self, replica: str, error: FarshoreError) -> None:
         """Give one replica up for this run; its error will be named in the result."""
@@ -332,7 +341,12 @@ def run_backup(
 
 
 def _replicate(session: BackupSession, replica: str) -> None:
-    try:
-        session.replicate(replica)
-    except FarshoreError as error:
-        session.leave_behind(replica, error)
+    """Send one replica everything, through failures that pass, for as long as nobody has to wait for it."""
+    while True:
+        try:
+            session.replicate(replica)
+            return
+        except FarshoreError as error:
+            if not error.retryable or not session.rest(replica, error):
+                session.leave_behind(replica, error)
+                return

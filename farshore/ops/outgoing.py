@@ -19,9 +19,10 @@ from farshore.format.footers import encode_fragment
 from farshore.format.records import Needs, ObjectRef, encode_needs
 from farshore.ops.auditing import MadeObject
 from farshore.ops.page_bases import PagesBase
-from farshore.repository.fanout import Fanout, Parcel
+from farshore.repository.fanout import Fanout
 from farshore.repository.keys import DataKey, KeySet, seal_data_key
 from farshore.repository.packs import SealedPack
+from farshore.repository.parcels import Parcel
 from farshore.repository.presence import Presence
 from farshore.repository.sealed_object import FRAGMENT_NAME, INDEX_KEY_ID, SealedKind, SealedWriter, seal_object
 

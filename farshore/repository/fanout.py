@@ -1,84 +1,109 @@
 """Fan-out: every object of a run goes to every replica, each with its own queue and its own pace.
 
-The sealing thread offers parcels in order; for each replica one caller drains its queue with a few concurrent puts.
-Packs travel freely, other parcels are barriers: they are put only after everything before them was acknowledged there.
-So an index fragment at a replica never names a pack that is not there, whatever is killed when.
+The sealing thread offers parcels in order; each replica has a lane, which a few threads empty. Packs travel freely,
+other parcels are barriers: they are put only after everything before them was acknowledged there. So an index fragment
+at a replica never names a pack that is not there, whatever is killed when.
 
-A bounded window of packs keeps memory flat. When one replica lags a whole window behind, the others wait for it for a
-bounded time; then it is left behind for this run and its queue is dropped.
+Nothing waits for a laggard as long as a quorum keeps up, that is, lags by less than the window. What only laggards
+still need goes to the spool on disk, once for all of them; whoever needs more of it than it may is left behind for this
+run. The sealing thread waits only while fewer than a quorum keep up. At the end a replica is waited for only as long as
+it can be expected to finish soon. Decision 0007 has the reasons.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, StoreUnavailable
-from farshore.stores.base import Body, Store
+from farshore.errors import Bug, FarshoreError, ReplicaTooSlow, StoreUnavailable
+from farshore.repository.lane import Lane, LaneLimits
+from farshore.repository.parcels import Held, Parcel, Spool
+from farshore.stores.base import Store
 
-_LOOK_AGAIN_S = 0.2  # how late a deadline may be noticed
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """One object on its way to every replica. `barrier`: wait for all before it, and before any after it."""
-
-    name: str
-    body: Body
-    size: int
-    barrier: bool
-
-
-@dataclass(slots=True)
-class _Lane:
-    queue: deque[Parcel] = field(default_factory=deque)
-    flying: dict[str, Parcel] = field(default_factory=dict)
-    done: list[tuple[str, int]] = field(default_factory=list)
-    bytes_done: int = 0
-    error: FarshoreError | None = None
-    left_behind: bool = False
-    finished: bool = False
-
-    def lag(self) -> int:
-        """How many packs this replica still owes."""
-        return sum(not parcel.barrier for parcel in self.queue) + len(self.flying)
+_LOOK_AGAIN_S = 0.2  # how late the end of a wait may be noticed
 
 
 class Fanout:
-    """Queues of one run. `offer` and `end` from the sealing thread, `drain` from one thread per replica."""
+    """Lanes of one run. `offer` and `end` from the sealing thread, `drain` from one thread per replica.
+
+    Args:
+        quorum: How many replicas must keep up; all when omitted.
+        lanes: What each replica may do, where it differs from the defaults.
+        spool: Where to keep what only laggards need; without one they are left behind.
+        window_packs: Packs that a replica may lag and still keep up; about as many are in memory.
+    """
 
     def __init__(
         self,
         *,
         replicas: Iterable[str],
         clock: Clock,
+        quorum: int | None = None,
+        lanes: Mapping[str, LaneLimits] | None = None,
+        spool: Spool | None = None,
         window_packs: int = limits.WINDOW_PACKS,
-        window_wait_s: float = limits.WINDOW_WAIT_S,
     ) -> None:
-        self._lanes = {name: _Lane() for name in replicas}
+        now_s = clock.monotonic_s()
+        self._lanes = {name: Lane(name, (lanes or {}).get(name, LaneLimits()), now_s) for name in replicas}
         self._clock = clock
+        self._quorum = len(self._lanes) if quorum is None else quorum
+        self._spool = spool or Spool(None)
         self._window = window_packs
-        self._window_wait_s = window_wait_s
         self._changed = threading.Condition()
+        self._memory: list[Held] = []  # parcels whose bytes may still be in memory, oldest first
+        self._started_s = now_s
+        self._quorum_done_s: float | None = None
         self._ended = False
         self._aborted = False
+
+    # --- the sealing thread -------------------------------------------------------------------------------------------
+
+    @property
+    def pressed(self) -> bool:
+        """Whether the next pack will wait, because fewer replicas than the quorum keep up."""
+        with self._changed:
+            return self._must_wait()
+
+    def offer(self, parcel: Parcel) -> None:
+        """Queue a parcel at every replica at work; wait while fewer than a quorum keep up.
+
+        Raises:
+            StoreUnavailable: The run was stopped, so reading on would be in vain.
+        """
+        with self._changed:
+            while not parcel.barrier and not self._aborted and self._must_wait():
+                self._changed.wait(timeout=_LOOK_AGAIN_S)
+            if self._aborted:
+                raise StoreUnavailable("the run was stopped")
+            held = Held(parcel.name, parcel.body, parcel.size, parcel.barrier)
+            for lane in self._working():
+                lane.append(held)
+            if held.needed_by and held.in_memory:
+                self._memory.append(held)
+            self._changed.notify_all()
+        self._spool_surplus()
+
+    def end(self) -> None:
+        """Say that no parcel follows; drains return once their queues are empty."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    # --- anybody ------------------------------------------------------------------------------------------------------
 
     @property
     def at_work(self) -> tuple[str, ...]:
         """Replicas that were not left behind."""
         with self._changed:
-            return tuple(name for name, lane in self._lanes.items() if not lane.left_behind)
+            return tuple(lane.name for lane in self._working())
 
     @property
-    def pressed(self) -> bool:
-        """Whether a replica at work is a whole window behind, so that the next pack will wait for it."""
+    def packs_in_memory(self) -> int:
+        """Packs that are held in memory for some replica."""
         with self._changed:
-            return any(not lane.left_behind and lane.lag() >= self._window for lane in self._lanes.values())
+            return sum(held.in_memory and not held.barrier for held in self._memory)
 
     def error_of(self, replica: str) -> FarshoreError | None:
         """Why a replica was left behind, or None."""
@@ -90,47 +115,31 @@ class Fanout:
         with self._changed:
             return list(self._lanes[replica].done)
 
-    def offer(self, parcel: Parcel) -> None:
-        """Queue a parcel at every replica at work; wait while one of them is a whole window behind.
-
-        Raises:
-            StoreUnavailable: The run was stopped, so reading on would be in vain.
-        """
+    def finished(self, replica: str) -> bool:
+        """Whether this replica acknowledged everything that was offered."""
         with self._changed:
-            if not parcel.barrier:
-                self._wait_for_room()
-            if self._aborted:
-                raise StoreUnavailable("the run was stopped")
-            for lane in self._lanes.values():
-                if not lane.left_behind:
-                    lane.queue.append(parcel)
-            self._changed.notify_all()
-
-    def end(self) -> None:
-        """Say that no parcel follows; drains return once their queues are empty."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+            return self._lanes[replica].finished
 
     def abort(self) -> None:
         """Drop all queues; drains return at once. What was put stays and is found again by the next run."""
         with self._changed:
             self._aborted = self._ended = True
             for lane in self._lanes.values():
-                lane.queue.clear()
+                self._release(lane.drop())
             self._changed.notify_all()
 
     def leave_behind(self, replica: str, error: FarshoreError) -> None:
         """Give this replica up for this run: its queue is dropped and nobody waits for it. The first reason stays."""
         with self._changed:
-            lane = self._lanes[replica]
-            lane.left_behind = True
-            lane.error = lane.error or error
-            lane.queue.clear()
-            self._changed.notify_all()
+            self._leave(self._lanes[replica], error)
+
+    # --- one thread per replica ---------------------------------------------------------------------------------------
 
     def drain(self, replica: str, store: Store, tell: Callable[[int], None] = lambda _: None) -> None:
         """Put this replica's parcels until the end; return when all are acknowledged, or it was left behind.
+
+        Returns at once when it is left behind or the run is stopped: a put that is under way ends by itself, in a
+        thread that does not keep the process alive.
 
         Args:
             tell: Called from any thread with the bytes acknowledged so far.
@@ -139,99 +148,186 @@ class Fanout:
             FarshoreError: A put failed. The parcel is back in the queue: calling again continues where this stopped.
         """
         lane = self._lanes[replica]
-        with ThreadPoolExecutor(limits.UPLOADS_PER_REPLICA, thread_name_prefix=f"put-{replica}") as pool:
-            flying: dict[Future[None], Parcel] = {}
-            try:
-                while (parcel := self._next(lane, flying)) is not None:
-                    if parcel.barrier:
-                        self._land(lane, flying, everything=True)
-                        self._put(lane, store, parcel, tell)
-                        continue
-                    flying[pool.submit(self._put, lane, store, parcel, tell)] = parcel
-                    if len(flying) >= limits.UPLOADS_PER_REPLICA:
-                        self._land(lane, flying, everything=False)
-                self._land(lane, flying, everything=True)
-            finally:
-                self._return_unlanded(lane, flying)
+        workers = [
+            threading.Thread(target=self._work, args=(lane, store, tell), name=f"put-{replica}-{number}", daemon=True)
+            for number in range(lane.limits.uploads)
+        ]
+        for worker in workers:
+            worker.start()
         with self._changed:
-            if self._aborted and not lane.left_behind:
+            while not self._is_over(lane):
+                self._leave_if_overdue(lane)
+                self._changed.wait(timeout=_LOOK_AGAIN_S)
+            if lane.left_behind:
+                return
+            if self._aborted:
                 raise StoreUnavailable(f"the run was stopped before {replica} had everything")
-            lane.finished = not lane.left_behind
-
-    def finished(self, replica: str) -> bool:
-        """Whether this replica acknowledged everything that was offered."""
+        for worker in workers:
+            worker.join()  # none has anything left to do
         with self._changed:
-            return self._lanes[replica].finished
+            failure, lane.failure = lane.failure, None
+            if failure is not None:
+                lane.put_back()
+                if lane.failing_since_s is None:
+                    lane.failing_since_s = self._clock.monotonic_s()
+                raise failure
+            lane.finished = not lane.left_behind
+            if sum(one.finished for one in self._lanes.values()) >= self._quorum and self._quorum_done_s is None:
+                self._quorum_done_s = self._clock.monotonic_s()
+            self._changed.notify_all()
 
-    def _wait_for_room(self) -> None:
-        deadline: float | None = None
+    def rest(self, replica: str, wait_s: float) -> bool:
+        """Wait before draining again after a failure that passes; return False, at once, when that is in vain.
+
+        It is when the run is stopped or the replica left behind, when a quorum has everything, so that the run would
+        wait for this one alone, and when the quorum cannot be had without it and it has failed for `LANE_PATIENCE_S`.
+        """
+        lane = self._lanes[replica]
+        until_s = self._clock.monotonic_s() + wait_s
         while True:
-            laggards = [
-                name for name, lane in self._lanes.items() if not lane.left_behind and lane.lag() >= self._window
-            ]
-            if not laggards or self._aborted:
-                return
-            working = sum(not lane.left_behind for lane in self._lanes.values())
-            now = self._clock.monotonic_s()
-            if len(laggards) == working:
-                deadline = None  # all are slow, so nobody waits for anybody
-            elif deadline is None:
-                deadline = now + self._window_wait_s
-            elif now >= deadline:
-                self._leave_laggards(laggards)
-                return
-            self._changed.wait(timeout=_LOOK_AGAIN_S)
+            with self._changed:
+                now_s = self._clock.monotonic_s()
+                if self._aborted or lane.left_behind or self._quorum_done_s is not None:
+                    return False
+                others = sum(one is not lane and one.failing_since_s is None for one in self._working())
+                failing_s = now_s - lane.failing_since_s if lane.failing_since_s is not None else 0.0
+                if others < self._quorum and failing_s > limits.LANE_PATIENCE_S:
+                    return False
+            if now_s >= until_s:
+                return True
+            self._clock.wait_s(max(min(until_s - now_s, _LOOK_AGAIN_S), 0.001))  # some clocks tick by the microsecond
 
-    def _leave_laggards(self, laggards: list[str]) -> None:
-        for name in laggards:
-            lane = self._lanes[name]
-            lane.left_behind = True
-            lane.error = lane.error or StoreUnavailable(
-                f"{name} fell {self._window} packs behind and was waited for {self._window_wait_s:g} s"
-            )
-            lane.queue.clear()
-        self._changed.notify_all()
+    # --- with the lock held, where it is not said otherwise -----------------------------------------------------------
 
-    def _next(self, lane: _Lane, flying: dict[Future[None], Parcel]) -> Parcel | None:
+    def _working(self) -> list[Lane]:
+        return [lane for lane in self._lanes.values() if not lane.left_behind]
+
+    def _must_wait(self) -> bool:
+        working = self._working()
+        keeping_up = sum(lane.owed_packs < self._window for lane in working)
+        return keeping_up < min(self._quorum, len(working))
+
+    def _is_over(self, lane: Lane) -> bool:
+        if lane.left_behind or self._aborted:
+            return True
+        return not lane.flying and (lane.failure is not None or (self._ended and lane.is_empty))
+
+    def _work(self, lane: Lane, store: Store, tell: Callable[[int], None]) -> None:
+        """Put one parcel after the other until there is none left. Takes the lock itself."""
+        while (held := self._next(lane)) is not None:
+            failure, body = None, held.body
+            try:
+                if body is None:
+                    raise Bug(f"{held.name} was let go of while {lane.name} needs it")
+                store.put(held.name, body)
+            except BaseException as error:  # noqa: BLE001 - told by `drain`, in its caller's thread
+                failure = error
+            del body  # or an idle worker would keep a pack in memory
+            with self._changed:
+                done = self._land(lane, held, failure)
+                self._changed.notify_all()
+            try:
+                if done is not None:
+                    tell(done)
+            except BaseException as error:  # noqa: BLE001 - as above
+                with self._changed:
+                    lane.failure = lane.failure or error
+                    self._changed.notify_all()
+
+    def _next(self, lane: Lane) -> Held | None:
+        """Wait for the next parcel that may be put. Takes the lock itself."""
         with self._changed:
             while True:
-                if lane.queue:
-                    parcel = lane.queue.popleft()
-                    lane.flying[parcel.name] = parcel
-                    return parcel
-                if self._ended or lane.left_behind:
+                if lane.left_behind or self._aborted or lane.failure is not None:
                     return None
-                self._changed.wait(timeout=0.2 if flying else None)
-                if flying and any(future.done() for future in flying):
-                    break
-        self._land(lane, flying, everything=False)
-        return self._next(lane, flying)
+                if (held := lane.take()) is not None:
+                    return held
+                if self._ended and not lane.queue:
+                    return None
+                self._changed.wait()
 
-    def _land(self, lane: _Lane, flying: dict[Future[None], Parcel], *, everything: bool) -> None:
-        """Collect finished puts: all of them, or at least one. Raises the first failure."""
-        while flying:
-            done, _ = wait(flying, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-                del flying[future]
-            if not everything:
-                return
+    def _land(self, lane: Lane, held: Held, failure: BaseException | None) -> int | None:
+        """Take note of how a put ended; return the bytes acknowledged so far if it ended well."""
+        lane.land(held)
+        if failure is None:
+            lane.acknowledge(held)
+            self._release([held])
+            return lane.bytes_done
+        if lane.left_behind or self._aborted:
+            lane.give_up(held)
+            self._release([held])
+        elif lane.failure is None:
+            lane.failure = failure
+        return None
 
-    def _put(self, lane: _Lane, store: Store, parcel: Parcel, tell: Callable[[int], None]) -> None:
-        store.put(parcel.name, parcel.body)
-        with self._changed:
-            lane.flying.pop(parcel.name, None)
-            lane.done.append((parcel.name, parcel.size))
-            lane.bytes_done += parcel.size
-            done = lane.bytes_done
-            self._changed.notify_all()
-        tell(done)
+    def _release(self, unneeded: Iterable[Held]) -> None:
+        """Let go of the bytes that nobody needs any more."""
+        for held in unneeded:
+            if held.needed_by or held.body is None:
+                continue
+            if held.is_spooled:
+                self._spool.remove(held.body)  # type: ignore[arg-type] # a file where it is spooled
+            held.body = None
 
-    def _return_unlanded(self, lane: _Lane, flying: dict[Future[None], Parcel]) -> None:
-        """Put back what was not acknowledged, in its old order; putting an object twice is harmless."""
-        wait(flying)
-        with self._changed:
-            if not lane.left_behind:
-                lane.queue.extendleft(reversed(lane.flying.values()))
-            lane.flying.clear()
-            self._changed.notify_all()
+    def _leave(self, lane: Lane, error: FarshoreError) -> None:
+        lane.left_behind = True
+        lane.error = lane.error or error
+        self._release(lane.drop())
+        self._changed.notify_all()
+
+    def _leave_if_overdue(self, lane: Lane) -> None:
+        """At the end: leave a replica behind that a quorum would have to wait for too long."""
+        if not self._ended or self._quorum_done_s is None:
+            return
+        now_s = self._clock.monotonic_s()
+        ran_s, waited_s = self._quorum_done_s - self._started_s, now_s - self._quorum_done_s
+        patience_s = max(limits.LAGGARD_WAIT_S, limits.LAGGARD_WAIT_SHARE * ran_s)
+        if waited_s + lane.expected_s(now_s) > patience_s:
+            owed = f"{lane.owed_bytes:,} bytes in {len(lane.queue) + len(lane.unlanded):,} objects"
+            self._leave(lane, ReplicaTooSlow(f"{lane.name} still lacked {owed} when a quorum had everything"))
+
+    # --- the spool; the sealing thread alone, which takes the lock ----------------------------------------------------
+
+    def _spool_surplus(self) -> None:
+        """Bring what is in memory beyond the window to disk, as far as somebody waits for it."""
+        while True:
+            with self._changed:
+                surplus = self._surplus()
+                if surplus is None:
+                    return
+                for name in surplus.waiting_at:
+                    lane = self._lanes[name]
+                    if lane.spooled_bytes + surplus.size > lane.limits.spool_bytes:
+                        self._leave(lane, self._too_slow(lane, f"more than {lane.limits.spool_bytes:,} bytes"))
+                body = surplus.body if surplus.waiting_at else None
+            if body is None:
+                continue
+            path = self._spool.write(body, surplus.size)
+            with self._changed:
+                if path is None:
+                    for name in surplus.waiting_at:
+                        self._leave(self._lanes[name], self._too_slow(self._lanes[name], "more than fits on the disk"))
+                elif not surplus.needed_by:
+                    self._spool.remove(path)
+                else:
+                    surplus.body, surplus.is_spooled = path, True
+                    for name in surplus.needed_by:
+                        self._lanes[name].spooled_bytes += surplus.size
+
+    def _surplus(self) -> Held | None:
+        """Return the oldest parcel in memory that a lane waits for, if there are more packs in memory than the window.
+
+        Lanes that keep up wait only for the newest of them, so whoever waits for this one is a laggard.
+        """
+        self._memory = [held for held in self._memory if held.in_memory]
+        packs = sum(not held.barrier for held in self._memory)
+        for held in self._memory:
+            if packs <= self._window:
+                return None
+            if held.waiting_at:
+                return held
+            packs -= not held.barrier
+        return None
+
+    def _too_slow(self, lane: Lane, room: str) -> ReplicaTooSlow:
+        return ReplicaTooSlow(f"{lane.name} fell {lane.owed_packs} packs behind, which is {room} of the spool")

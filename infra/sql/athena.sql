@@ -24,7 +24,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS runs (
   `problems` bigint COMMENT 'Entries that a person should look at.',
   `host` string COMMENT 'Name of the machine that ran it.',
   `version` string COMMENT 'Version of Farshore that ran it.',
-  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.'
+  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.'
 )
 COMMENT 'One row per run of one operation, whether it ended well or not.'
 PARTITIONED BY (`date` date)

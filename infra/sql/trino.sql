@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS runs (
   problems bigint COMMENT 'Entries that a person should look at.',
   host varchar COMMENT 'Name of the machine that ran it.',
   version varchar COMMENT 'Version of Farshore that ran it.',
-  replicas array(row(replica varchar, state varchar, bytes_sent bigint, objects_sent bigint, requests bigint, error_code varchar, error varchar)) COMMENT 'What each replica did. `state`: `committed`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` are empty unless it failed.',
+  replicas array(row(replica varchar, state varchar, bytes_sent bigint, objects_sent bigint, requests bigint, error_code varchar, error varchar)) COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.',
   date date
 )
 COMMENT 'One row per run of one operation, whether it ended well or not.'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -112,15 +113,21 @@ def test_a_replica_that_is_away_is_left_behind_while_the_quorum_holds(kept: Shor
     (kept.root / "gamma").rename(kept.root / "away")
 
     done = kept.run("backup", "home")
-    assert done.code == 3
+    assert done.code == 0
     assert "at 2 of 3 replicas (alpha, beta; quorum 2)" in done.stdout
     assert "warning: home: gamma was left behind" in done.stderr
+    assert "(bucket-not-found)" in done.stderr
+    assert kept.run("backup", "home", "--strict").code == 3
+    records = [json.loads(line) for line in kept.run("--json", "backup", "home").stdout.splitlines()]
+    (told,) = (one for one in records if one["type"] == "backup")
+    assert [(one["code"], one["subject"]) for one in told["warnings"]] == [("replica-left-behind", "gamma")]
+    assert any(one["type"] == "warning" and one.get("code") == "replica-left-behind" for one in records)
     assert kept.run("status").code == 20
 
     (kept.root / "away").rename(kept.root / "gamma")
     behind = kept.run("status")
     assert behind.code == 3
-    assert behind.stdout.splitlines()[3].split()[2:5] == ["behind", "2", "1"]
+    assert behind.stdout.splitlines()[3].split()[2:5] == ["behind", "2", "3"]
 
 
 def test_below_the_quorum_a_backup_fails_and_the_next_one_works(kept: Shore) -> None:

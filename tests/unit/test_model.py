@@ -62,7 +62,15 @@ def test_a_backup_warns_of_problems_and_of_replicas_left_behind() -> None:
     assert not backup_result().warned
     assert backup_result(counts=SnapshotCounts(problems=1)).warned
     left = ReplicaOutcome("iowa", committed=False, error_code="store-unavailable", error="no answer")
-    assert backup_result(replicas=(*backup_result().replicas, left)).warned
+    behind = backup_result(replicas=(*backup_result().replicas, left))
+    assert behind.warned
+    assert behind.complete
+    assert [(one.code, one.subject, one.cause) for one in behind.warnings] == [
+        ("replica-left-behind", "iowa", "store-unavailable")
+    ]
+    unread = backup_result(counts=SnapshotCounts(problems=1))
+    assert not unread.complete
+    assert [one.code for one in unread.warnings] == ["entries-incomplete"]
 
 
 def test_a_verify_is_clean_only_when_nothing_was_found() -> None:

@@ -44,7 +44,7 @@ def test_a_snapshot_row_tells_what_the_snapshot_tells() -> None:
     assert (row.replicas_committed, row.facts, row.quorum, row.engine) == (("a", "b"), (("k", "v"),), 2, "prefect")
 
 
-@pytest.mark.parametrize(("committed", "state"), [(True, "committed"), (False, "failed")])
+@pytest.mark.parametrize(("committed", "state"), [(True, "committed"), (False, "left-behind")])
 def test_a_replica_part_says_what_became_of_a_replica(committed: bool, state: str) -> None:
     (part,) = replica_parts([ReplicaOutcome("iowa", committed, 10, 2, 3, "store-full", "no space is left")])
     assert (part.replica, part.state, part.bytes_sent, part.objects_sent, part.requests) == ("iowa", state, 10, 2, 3)

@@ -56,7 +56,7 @@ def test_each_help_has_a_description_an_example_and_exit_codes(
 
 
 def test_exit_codes_of_one_command_alone_are_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "  3  done with warnings: a replica was left behind" in help_of(("backup",), capsys)
+    assert "  3  done, and entries could not be read" in help_of(("backup",), capsys)
     assert " 80  backup-overdue" in help_of(("status",), capsys)
 
 
