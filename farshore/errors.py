@@ -332,6 +332,14 @@ class HealIncomplete(Corrupt):
     default_hint = "Bring back a replica that has good copies, lift the lock that is named, or heal with a key."
 
 
+class CheckInconclusive(Corrupt):
+    """Nothing was found damaged, and not enough could be seen to call a replica sound."""
+
+    code = "check-inconclusive"
+    exit_code = 66
+    default_hint = "An incomplete listing or lost audit tables prove nothing; run 'farshore verify --read-data'."
+
+
 class ObjectsLost(Corrupt):
     code = "objects-lost"
     exit_code = 67

@@ -277,6 +277,25 @@ class DamagedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaProof:
+    """What a check by checksums saw at one replica. Nothing of it was read but the header and key slots."""
+
+    replica: str
+    tells_checksums: bool  # whether its kind of store has checksums at all; a directory has none
+    objects: int  # listed
+    damaged: int  # missing, truncated or altered; the result has the first thousand of them
+    proven: int  # size and checksum are as they must be
+    unproven: int  # the size is right, or not known; nothing tells of the content. Audit files are counted apart
+    audit_unproven: int  # likewise, of audit files and seals: the signed chain and their names tell more when read
+    unrecorded: int  # objects of ours that no audit row tells of: of a run at work, or of one that was killed
+    foreign: int  # objects that are not ours
+    at_work: bool  # a lease is live, so a backup or a heal is at work there
+    listing_complete: bool  # every object that a row tells of was listed, or is really gone
+    records_from: str  # the replica whose audit tables told what must be; empty where none could be read
+    foreign_names: tuple[str, ...] = ()  # the first 20
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaReading:
     """What a verify with data read at one replica, and how long ago all of it was read."""
 
@@ -306,11 +325,24 @@ class VerifyResult:
     repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage, where it was to be mended
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
     readings: tuple[ReplicaReading, ...] = ()  # of each replica whose content was read
+    method: str = "listed"  # listed | read | remote
+    proofs: tuple[ReplicaProof, ...] = ()  # of a remote check
+    recorded: bool = True  # whether audit rows were written; a host without any key cannot sign them
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was found."""
-        return not self.damaged
+        """Whether nothing was found, and enough was seen to say so."""
+        return not self.damaged and not self.inconclusive
+
+    @property
+    def inconclusive(self) -> tuple[str, ...]:
+        """Replicas of which too little could be seen: a listing left something out, or no row tells what must be."""
+        return tuple(one.replica for one in self.proofs if not one.listing_complete or not one.records_from)
+
+    @property
+    def unproven(self) -> int:
+        """Objects whose content nothing told although their store tells checksums."""
+        return sum(one.unproven for one in self.proofs if one.tells_checksums)
 
     @property
     def mended(self) -> bool:

@@ -24,12 +24,19 @@ from tasks.verify import verify_replicas
     retries=0,
     persist_result=False,
 )
-def verify(replica: str | None = None, read_data_percent: float = 0.0, config_path: str | None = None) -> State[Any]:
+def verify(
+    replica: str | None = None,
+    read_data_percent: float = 0.0,
+    config_path: str | None = None,
+    *,
+    remote: bool = False,
+) -> State[Any]:
     """Check every object of one replica or of all; complete only when nothing is damaged or missing.
 
     Args:
         replica: Check this replica alone.
-        read_data_percent: How much of the content to read and check as well, from 0 to 100.
+        read_data_percent: How much of the content to read and check as well, from 0 to 100; what is read rotates.
+        remote: Read nothing, compare what providers tell with what was sent; needs no key.
         config_path: farshore.toml on the worker; empty searches where the command line does.
     """
     clock = SystemClock()
@@ -37,7 +44,9 @@ def verify(replica: str | None = None, read_data_percent: float = 0.0, config_pa
     try:
         with SESSIONS.enter(clock=clock) as session:
             reporter = ProgressReporter(board=session.board, key=artifact_key("progress-verify", subject), clock=clock)
-            checking = verify_replicas.submit(session.session_id, replica, read_data_percent, config_path)
+            checking = verify_replicas.submit(
+                session.session_id, replica, read_data_percent, config_path, remote=remote
+            )
             reporter.follow([checking])
             result = checking.result()
             reporter.finish()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from farshore.limits import KIB
-from farshore.model import BackupResult, DamagedObject, RestoreResult, VerifyResult
+from farshore.model import BackupResult, DamagedObject, ReplicaProof, ReplicaReading, RestoreResult, VerifyResult
 from farshore.ops.healing.outcome import HealResult
 
 DAMAGED_ROWS_MAX = 200  # a page is for reading; the audit table `checks` has every row
@@ -115,10 +115,12 @@ def verify_page(result: VerifyResult) -> str:
     damage = f"**{len(result.damaged):,} objects are damaged or missing.**"
     return _page(
         f"Verify of {', '.join(result.replicas)}",
-        "**Nothing is damaged.**" if result.clean else damage,
+        "**Nothing is damaged.**" if result.clean else damage if result.damaged else "**Too little was seen.**",
         f"{result.objects:,} objects of {result.snapshots:,} snapshots checked, {bytes_text(result.bytes_read)} read, "
         f"{_seconds(result.started_utc, result.finished_utc)}.",
         _damaged_table(result.damaged),
+        _proofs_table(result.proofs),
+        _readings_table(result.readings),
     )
 
 
@@ -142,6 +144,33 @@ def _damaged_table(damaged: Sequence[DamagedObject]) -> str:
     if len(damaged) > len(rows):
         rows.append(("...", f"and {len(damaged) - len(rows):,} more", "", "", ""))
     return _table(("replica", "object", "what is wrong", "snapshots touched", "paths touched"), rows, right=(3, 4))
+
+
+def _proofs_table(proofs: Sequence[ReplicaProof]) -> str:
+    if not proofs:
+        return ""
+    rows = [
+        (one.replica, f"{one.objects:,}", f"{one.proven:,}", f"{one.unproven + one.audit_unproven:,}",
+         f"{one.unrecorded:,}", f"{one.foreign:,}", "checksums" if one.tells_checksums else "sizes alone")
+        for one in proofs
+    ]  # fmt: skip
+    header = ("replica", "objects", "proven", "unproven", "unrecorded", "foreign", "by")
+    return _table(header, rows, right=(1, 2, 3, 4, 5))
+
+
+def _readings_table(readings: Sequence[ReplicaReading]) -> str:
+    if not readings:
+        return ""
+    rows = [
+        (one.replica, f"{one.packs:,}", f"{one.packs_read:,}", f"{one.packs_never_read:,}", _day(one.oldest_read_utc))
+        for one in readings
+    ]
+    header = ("replica", "packs", "read now", "never read yet", "the others read since")
+    return _table(header, rows, right=(1, 2, 3))
+
+
+def _day(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d") if moment else "-"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:

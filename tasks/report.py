@@ -14,7 +14,7 @@ from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from farshore.errors import FarshoreError, VerifyFailed
+from farshore.errors import CheckInconclusive, FarshoreError, VerifyFailed
 from farshore.model import BackupResult, RestoreResult, VerifyResult
 from farshore.ops.healing.outcome import HealResult, heal_error
 from tasks.naming import artifact_key
@@ -106,7 +106,10 @@ def report_verify(result: VerifyResult, subject: str) -> State[Any]:
         },
     )
     if result.clean:
-        return Completed(message=f"{result.objects:,} objects checked, nothing damaged", data=result)
+        notes = [f"the content of {result.unproven:,} is unproven"] if result.unproven else []
+        return _completed(f"{result.objects:,} objects checked, nothing damaged", notes, result)
+    if not result.damaged:
+        return failed(CheckInconclusive(f"too little was seen at {', '.join(result.inconclusive)}"))
     where = ", ".join(sorted({found.replica for found in result.damaged}))
     return failed(VerifyFailed(f"{len(result.damaged):,} objects damaged or missing at {where}"))
 

@@ -10,6 +10,8 @@ from prefect.tasks import exponential_backoff
 from farshore.clock import SystemClock
 from farshore.model import VerifyResult
 from farshore.ops.opening import Need, open_repository
+from farshore.ops.scrubbing.opening import open_for_scrub
+from farshore.ops.scrubbing.scrub import scrub_repository
 from farshore.ops.verifying.verify import verify_repository
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
@@ -27,9 +29,11 @@ from tasks.sessions import SESSIONS
     retry_condition_fn=is_passing,
 )
 def verify_replicas(
-    session_id: str, replica: str | None, read_data_percent: float, config_path: str | None
+    session_id: str, replica: str | None, read_data_percent: float, config_path: str | None, *, remote: bool = False
 ) -> VerifyResult:
     """Check every object of one replica or of all, and read part of the content. Safe to repeat: it changes nothing.
+
+    With `remote` nothing is read: what providers tell is compared with what was sent, and no key is needed.
 
     Damage is a result and not an error: it is returned, and written to the audit table `checks`.
 
@@ -38,6 +42,16 @@ def verify_replicas(
     """
     session = SESSIONS.get(session_id)
     clock = SystemClock()
+    if remote:
+        with open_for_scrub(open_config(config_path), replica=replica, clock=clock) as repository:
+            return scrub_repository(
+                repository,
+                replica=replica,
+                engine="prefect",
+                flow_run_id=flow_run.id or "",
+                progress=session.board.note,
+                clock=clock,
+            )
     with open_repository(open_config(config_path), need=Need.READ, replica=replica, clock=clock) as repository:
         return verify_repository(
             repository,

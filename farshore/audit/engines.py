@@ -5,9 +5,10 @@ DuckDB comes with Farshore. The others are optional: each is imported when it is
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -71,6 +72,24 @@ def _define_duckdb(connection: duckdb.DuckDBPyConnection, root: Path, tables: Co
 
 
 def _run_duckdb(root: Path, sql: str, tables: Collection[str]) -> QueryTable:
+    with _asked_duckdb(root, sql, tables) as answer:
+        columns = tuple(column[0] for column in answer.description or ())
+        return QueryTable(columns, [_plain_row(row) for row in answer.fetchall()])
+
+
+def stream_duckdb(root: Path, sql: str, tables: Collection[str], rows_max: int) -> Iterator[list[tuple[object, ...]]]:
+    """Yield the answer of DuckDB in batches of rows, so that it need not fit into memory as Python values.
+
+    Raises:
+        QueryInvalid, CopyUnreadable: As an engine does, before the first batch or between two.
+    """
+    with _asked_duckdb(root, sql, tables) as answer:
+        while rows := answer.fetchmany(rows_max):
+            yield [_plain_row(row) for row in rows]
+
+
+@contextlib.contextmanager
+def _asked_duckdb(root: Path, sql: str, tables: Collection[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
     )
@@ -83,9 +102,7 @@ def _run_duckdb(root: Path, sql: str, tables: Collection[str]) -> QueryTable:
         connection.execute("SET lock_configuration = true")
         try:
             _define_duckdb(connection, root, tables)
-            answer = connection.execute(sql)
-            columns = tuple(column[0] for column in answer.description or ())
-            return QueryTable(columns, [_plain_row(row) for row in answer.fetchall()])
+            yield connection.execute(sql)
         except duckdb.InterruptException as error:
             raise KeyboardInterrupt from error
         except (duckdb.IOException, duckdb.InvalidInputException) as error:

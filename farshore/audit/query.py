@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from farshore.audit.cache import Synced, cache_root, drop_damaged, sync_tables
-from farshore.audit.engines import ENGINES, CopyUnreadable, QueryTable, run_sql
+from farshore.audit.engines import ENGINES, CopyUnreadable, QueryTable, run_sql, stream_duckdb
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.statements import check_read_only
 from farshore.audit.views import VIEWS, tables_of
@@ -58,6 +58,24 @@ def query(
     synced = _sync(store, synced.root, tables, replica)
     try:
         return _run(engine, synced, sql, tables)
+    except CopyUnreadable as error:
+        raise _explained(str(error)) from error
+
+
+def stream(
+    store: Store, cache_dir: Path, sql: str, *, repository_id: str, replica: str, rows_max: int
+) -> Generator[list[tuple[object, ...]], None, None]:
+    """Yield the answer to one statement of ours in batches of rows; what millions of objects have does not fit at once.
+
+    Raises:
+        As `query` does; a local copy that the disk spoilt is dropped, and told of once more when it is spoilt again.
+    """
+    tables = _tables_named(sql)
+    synced = _sync(store, cache_root(cache_dir, repository_id, replica), tables, replica)
+    if drop_damaged(synced.root, tables):
+        synced = _sync(store, synced.root, tables, replica)
+    try:
+        yield from stream_duckdb(synced.root, sql, tables, rows_max)
     except CopyUnreadable as error:
         raise _explained(str(error)) from error
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
+from farshore.cli.proof_telling import told_proof, told_reading, told_verdict
 from farshore.cli.wording import (
-    age_of,
     count_of,
     elapsed,
     human_bytes,
@@ -18,20 +18,24 @@ from farshore.cli.wording import (
     told_mending,
     told_requests,
 )
-from farshore.errors import EXIT_DONE, EXIT_WARNINGS, StoreUnavailable, VerifyFailed
+from farshore.errors import EXIT_DONE, EXIT_WARNINGS, CheckInconclusive, ConfigInvalid, StoreUnavailable, VerifyFailed
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from farshore.model import DamagedObject, ReplicaReading
+    from farshore.cli.output import Output
+    from farshore.model import DamagedObject, VerifyResult
 
 PATHS_SHOWN_MAX = 20
-BY_NAME = "by-name"  # how packs were chosen where no audit table could be read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
+    means = parser.add_mutually_exclusive_group()
+    means.add_argument(
+        "--remote",
+        action="store_true",
+        help="read nothing: compare the sizes and checksums that the providers tell with what was sent; needs no key",
+    )
+    means.add_argument(
         "--read-data",
         nargs="?",
         type=percent,
@@ -60,11 +64,12 @@ def percent(text: str) -> float:
 
 def execute(invocation: Invocation) -> int:
     """Check, record the check, and report."""
-    from farshore.model import UNREACHABLE
     from farshore.ops.opening import Need, open_repository
     from farshore.ops.verifying.verify import verify_repository
 
     arguments, output = invocation.arguments, invocation.output
+    if arguments.remote:
+        return _execute_remote(invocation)
     config = able_to_write(invocation, invocation.config())
     reads = config.repository.passphrase or config.repository.identity  # without, the paths touched stay unknown
     opened = None if arguments.repair else arguments.replica  # good copies are at the others
@@ -95,8 +100,52 @@ def execute(invocation: Invocation) -> int:
     output.lines(told_reading(reading, result.finished_utc) for reading in result.readings)
     output.lines([told_mending(one) for one in result.repairs])
     output.lines(told_requests(result.requests))
+    return exit_code_of(output, result)
+
+
+def _execute_remote(invocation: Invocation) -> int:
+    """Check by what providers tell, with whatever key is at hand, or none, and report."""
+    from farshore.ops.scrubbing.opening import open_for_scrub
+    from farshore.ops.scrubbing.scrub import scrub_repository
+
+    arguments, output = invocation.arguments, invocation.output
+    if arguments.repair:
+        raise ConfigInvalid(
+            "--repair mends what was read and found damaged, and --remote reads nothing",
+            "Run 'farshore heal' after it: it reads what this check names, and mends what is damaged.",
+        )
+    with (
+        open_for_scrub(invocation.config(), replica=arguments.replica, clock=invocation.clock) as repository,
+        reporter_for(invocation) as progress,
+    ):
+        result = scrub_repository(
+            repository, replica=arguments.replica, engine="cli", progress=progress, clock=invocation.clock
+        )
+    output.record("verify", result, clean=result.clean, inconclusive=result.inconclusive, unproven=result.unproven)
+    for damaged in result.damaged:
+        output.line("\n".join(told_damage(damaged)))
+    for proof in result.proofs:
+        output.lines(told_proof(proof))
+    output.line(
+        f"compared {count_of(result.objects, 'object')} of {count_of(result.snapshots, 'snapshot')} at "
+        f"{', '.join(result.replicas)} in {elapsed(result.finished_utc - result.started_utc)}: "
+        f"{told_verdict(result)}"
+    )
+    output.lines(told_requests(result.requests))
+    if not result.recorded:
+        output.note("this host has no key to sign audit rows with, so the results are told here and kept nowhere")
+    return exit_code_of(output, result)
+
+
+def exit_code_of(output: Output, result: VerifyResult) -> int:
+    """Tell what is graver than a warning as an error, and return the exit code."""
+    from farshore.model import UNREACHABLE
+
     if result.clean:
-        return EXIT_DONE
+        return EXIT_WARNINGS if result.unproven else EXIT_DONE
+    if not result.damaged:
+        output.error(CheckInconclusive(f"too little was seen at {', '.join(result.inconclusive)} to call it sound"))
+        return CheckInconclusive.exit_code
     if result.mended:
         output.warning(f"{count_of(len(result.damaged), 'object')} were damaged and mended; verify again to see it")
         return EXIT_WARNINGS
@@ -105,28 +154,9 @@ def execute(invocation: Invocation) -> int:
         output.error(StoreUnavailable(away[0].detail))
         return StoreUnavailable.exit_code
     where = sorted({damaged.replica for damaged in result.damaged})
-    output.error(VerifyFailed(f"{count_of(len(result.damaged), 'object')} damaged or missing at {', '.join(where)}"))
+    number = max(len(result.damaged), sum(proof.damaged for proof in result.proofs))
+    output.error(VerifyFailed(f"{count_of(number, 'object')} damaged or missing at {', '.join(where)}"))
     return VerifyFailed.exit_code
-
-
-def told_reading(reading: ReplicaReading, now_utc: datetime) -> str:
-    """Return the line that tells how much of a replica was read, and how long ago all of it was."""
-    parts = [f"{reading.packs_read:,} of {count_of(reading.packs, 'pack')} read"]
-    rest = reading.packs - reading.packs_read
-    if reading.rotation == BY_NAME:
-        parts.append("no audit table tells what was read before, so each day reads its part")
-    elif rest:
-        never = reading.packs_never_read
-        if never:
-            parts.append(f"{never:,} never read yet")
-        if never and reading.oldest_put_utc:
-            parts[-1] += f", the oldest of them put {age_of(reading.oldest_put_utc, now_utc)} ago"
-        if reading.oldest_read_utc and rest > never:
-            within = age_of(reading.oldest_read_utc, now_utc)
-            parts.append(f"{'the others' if never else 'all data'} read within the last {within}")
-    if rest:
-        parts.append(f"all in {reading.runs_for_all:,} such runs")
-    return f"{reading.replica}: {'; '.join(parts)}"
 
 
 def told_damage(damaged: DamagedObject) -> list[str]:
@@ -149,13 +179,14 @@ COMMAND = Command(
         "Check that every replica holds every object of every snapshot it lists, by name, size and checksum, and that "
         "keys, indexes and manifests decode. With --read-data the packs' content is read and checked too: with 5 a "
         "twentieth of it, another one each time, so that twenty runs read all. Damage is told with the snapshots and "
-        "paths it touches. Nothing is changed unless --repair asks for it."
+        "paths it touches. Nothing is changed unless --repair asks for it. With --remote nothing is read and no key is "
+        "needed: for every object the size and checksum that its provider tells are compared with what was sent."
     ),
-    example="farshore verify --read-data=5\nfarshore verify --replica vault --read-data",
+    example="farshore verify --remote\nfarshore verify --read-data=5\nfarshore verify --replica vault --read-data",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(*OPENING, StoreUnavailable, VerifyFailed),
-    exits=((EXIT_WARNINGS, "done with warnings: what was damaged is mended (--repair)"),),
+    failures=(*OPENING, StoreUnavailable, VerifyFailed, CheckInconclusive),
+    exits=((EXIT_WARNINGS, "done with warnings: damage is mended (--repair), or some content is unproven (--remote)"),),
     shows_progress=True,
     interrupted="nothing was changed; run it again for a result",
 )

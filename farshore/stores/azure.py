@@ -178,6 +178,7 @@ class AzureStore:
         checksum="md5",
         survives_power_loss=True,
         object_bytes_max=_BLOCKS_MAX * MULTIPART_PART_BYTES,
+        checksum_listed=True,
         lock_modes=frozenset(LockMode),
         lock_step_s=1.0,  # whole seconds are kept
         archive_classes=frozenset({ARCHIVE_TIER}),

@@ -112,6 +112,7 @@ class Capabilities:
     checksum: str
     survives_power_loss: bool
     object_bytes_max: int
+    checksum_listed: bool = False  # a listing tells the checksum of each object, so that nobody need ask for it
     lock_modes: frozenset[LockMode] = frozenset()
     lock_step_s: float = 0.0
     archive_classes: frozenset[str] = frozenset()

@@ -126,6 +126,11 @@ class FaultyStore:
         with self._lock:
             return list(self._calls)
 
+    def hide(self, name: str) -> None:
+        """Have STALE hide an object as if it had been put through this wrapper."""
+        with self._lock:
+            self._put_names.add(name)
+
     def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         fault = self._meet("put", name)
         kind = fault.kind if fault else None

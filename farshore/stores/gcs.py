@@ -105,6 +105,7 @@ class GcsStore:
         checksum="crc32c",
         survives_power_loss=True,
         object_bytes_max=5 * 1024 * GIB,
+        checksum_listed=True,
         lock_modes=frozenset(LockMode),  # no class is archived: also ARCHIVE is read at once
     )
 

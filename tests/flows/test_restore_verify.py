@@ -87,6 +87,19 @@ def test_verify_fails_on_damage_and_names_it(backed_up: Repository, prefect_api:
     assert sound.is_completed()
 
 
+def test_a_remote_verify_reads_nothing_and_finds_what_is_cut(
+    backed_up: Repository, prefect_api: SyncPrefectClient
+) -> None:
+    state: State[Any] = verify(config_path=str(backed_up.config_path), remote=True, return_state=True)
+    assert state.name == "Completed", state.message
+    assert "| lima |" in artifact(prefect_api, state, "verify-all")
+    for path in ruin(backed_up.replica("oslo")):
+        path.write_bytes(path.read_bytes()[:-1])
+    cut: State[Any] = verify(config_path=str(backed_up.config_path), remote=True, return_state=True)
+    assert cut.is_failed()
+    assert "damaged or missing at oslo (verify-failed)" in (cut.message or "")
+
+
 def test_verify_names_a_replica_that_is_gone(backed_up: Repository) -> None:
     shutil.rmtree(backed_up.replica("lima"))
     state: State[Any] = verify(None, 0.0, str(backed_up.config_path), return_state=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from farshore import limits
-from farshore.audit.rows import AuditRow, ProofRow
+from farshore.audit.rows import AuditRow
 from farshore.clock import Clock
 from farshore.format import names
 from farshore.model import ReplicaReading
@@ -90,7 +90,7 @@ class ProofKeeper:
         self._write = write
         self._rows: list[AuditRow] = []
 
-    def add(self, row: ProofRow) -> None:
+    def add(self, row: AuditRow) -> None:
         """Keep one row; write the batch when it is full."""
         self._rows.append(row)
         if len(self._rows) >= limits.PROOF_ROWS_MAX:

@@ -1,0 +1,131 @@
+"""Scrub: check every object of every replica by what its provider tells, without any key and without reading it.
+
+What an object must be comes from the audit tables, where runs wrote down the checksums of what they sent; where these
+are silent, from the other replicas; else it is unproven, and told as that. Decision 0010.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.errors import FarshoreError
+from farshore.format import names
+from farshore.model import UNREACHABLE, DamagedObject, Progress, ProgressCallback, VerifyResult, no_progress
+from farshore.ops.healing.vouching import ask_rows
+from farshore.ops.scrubbing.batch import BatchJudge
+from farshore.ops.scrubbing.joining import Joined, join
+from farshore.ops.scrubbing.recording import ScrubRows
+from farshore.ops.scrubbing.records import fetch_tables, read_records
+from farshore.ops.scrubbing.replica_scrub import ReplicaScrub
+from farshore.ops.verifying.findings import VerifyRun
+from farshore.repository.repository import Repository
+
+_ASKED_AT_ONCE = 500  # names in one statement
+
+
+def scrub_repository(
+    repository: Repository,
+    *,
+    replica: str | None = None,
+    engine: str = "cli",
+    flow_run_id: str = "",
+    progress: ProgressCallback = no_progress,
+    clock: Clock,
+) -> VerifyResult:
+    """Check one replica, or all; return the findings, and write them as audit rows where a key can sign them.
+
+    Reads nothing but audit tables, the header and key slots. Damage is a result, not an error; so is a replica that
+    stops answering. Memory does not grow with the objects, but with what is found: a batch is judged and forgotten.
+
+    Args:
+        replica: Check this one alone; then no other replica tells what must be.
+
+    Raises:
+        StoreUnavailable, StoreDenied: The replica that was asked for cannot be listed: unknown is not sound.
+    """
+    run = VerifyRun(clock.random_bytes(16).hex(), engine, flow_run_id, clock.now_utc(), 0.0, progress, clock)
+    chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
+    records_from = fetch_tables(repository)
+    rows = ScrubRows(repository, run)
+    scrubs = {one.name: ReplicaScrub(one, rows.keep) for one in chosen}
+    commits = _scrub(repository, scrubs, records_from, progress)
+    if replica and (error := scrubs[replica].error):
+        raise error
+    damaged = [_absent(name, error) for name, error in ({} if replica else repository.unreachable).items()]
+    for scrub in scrubs.values():
+        if scrub.error is not None:
+            damaged.append(_absent(scrub.name, scrub.error, UNREACHABLE))
+        damaged += scrub.damaged.values()
+    now = clock.now_utc()
+    result = VerifyResult(
+        run_id=run.run_id,
+        replicas=tuple(name for name in repository.configured if replica in (None, name)),
+        started_utc=run.started_utc,
+        finished_utc=now,
+        snapshots=commits,
+        objects=sum(scrub.objects for scrub in scrubs.values()),
+        bytes_read=sum(scrub.bytes_read for scrub in scrubs.values()),
+        read_data_percent=0.0,
+        damaged=tuple(_with_snapshots(repository, records_from, damaged)),
+        method="remote",
+        proofs=tuple(scrub.proof(records_from, now) for scrub in scrubs.values()),
+        recorded=repository.keys is not None,
+    )
+    rows.finish(result)
+    return replace(result, requests=repository.take_requests())
+
+
+def _scrub(
+    repository: Repository, scrubs: Mapping[str, ReplicaScrub], records_from: str, progress: ProgressCallback
+) -> int:
+    """Judge everything; return how many snapshots some replica lists."""
+    judging = BatchJudge(scrubs, repository.header)
+    commits = 0
+    joined = join({name: scrub.listing() for name, scrub in scrubs.items()}, read_records(repository, records_from))
+    with ExitStack() as stack:
+        pools = {
+            name: stack.enter_context(ThreadPoolExecutor(limits.SCRUB_HEADS, thread_name_prefix=f"scrub-{name}"))
+            for name in scrubs
+        }
+        while batch := list(islice(joined, limits.SCRUB_BATCH_OBJECTS)):
+            judging.judge(batch, pools)
+            commits += sum(_is_listed_commit(one) for one in batch)
+            for name, scrub in scrubs.items():
+                progress(Progress(f"verify:{name}", scrub.objects))
+    for scrub in scrubs.values():
+        if scrub.error is None:
+            judging.finish(scrub)
+    return commits
+
+
+def _is_listed_commit(one: Joined) -> bool:
+    parsed = names.parse_snapshot_object(one.name) if one.listed else None
+    return parsed is not None and parsed.role == names.COMMIT
+
+
+def _absent(name: str, error: FarshoreError, code: str = "") -> DamagedObject:
+    """Return the finding for a replica that was not seen, or not to its end."""
+    return DamagedObject(
+        name, names.HEADER, code or (UNREACHABLE if error.retryable else "missing"), f"it cannot be checked: {error}"
+    )
+
+
+def _with_snapshots(
+    repository: Repository, records_from: str, damaged: Sequence[DamagedObject]
+) -> Iterator[DamagedObject]:
+    """Add the snapshots that each damaged object touches, as the lineage tells."""
+    wanted = sorted({one.name for one in damaged})
+    touched: dict[str, dict[str, None]] = {}
+    for start in range(0, len(wanted) if records_from else 0, _ASKED_AT_ONCE):
+        quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in wanted[start : start + _ASKED_AT_ONCE])
+        sql = f"SELECT DISTINCT object, snapshot_id FROM lineage WHERE object IN ({quoted})"  # noqa: S608 - quoted
+        for name, snapshot in ask_rows(repository, repository.replicas[records_from], sql) or ():
+            touched.setdefault(str(name), {})[str(snapshot)] = None
+    for one in damaged:
+        yield replace(one, snapshots=tuple(touched.get(one.name, ())))
