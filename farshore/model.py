@@ -141,6 +141,27 @@ class SnapshotLocks:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotWarmth:
+    """Which packs of one snapshot can be read at one replica now."""
+
+    replica: str
+    snapshot_id: SnapshotId
+    packs: int = 0  # that the snapshot needs and the replica lists
+    archived: int = 0  # that must be asked for before they can be read
+    warming: int = 0  # that were asked for and are not ready
+    bytes_cold: int = 0  # of both
+    asked: int = 0  # for by this call
+    storage_class: str = ""  # of those that cannot be read, in the provider's words
+    error_code: str = ""
+    error: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every pack can be read."""
+        return not self.error_code and not self.archived and not self.warming
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaOutcome:
     """What became of one replica in one run."""
 

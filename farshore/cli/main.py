@@ -30,6 +30,7 @@ from farshore.cli import (
     status,
     verify,
     version,
+    warm,
 )
 from farshore.cli.command import Command, Invocation
 from farshore.cli.logs import configure_logs
@@ -48,6 +49,7 @@ COMMANDS: tuple[Command, ...] = tuple(
         ls,
         diff,
         restore,
+        warm,
         verify,
         heal,
         sql,

@@ -23,6 +23,7 @@ from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
     CredentialCannotRead,
+    ObjectArchived,
     ObjectCorrupt,
     ObjectNotFound,
     RestoreIncomplete,
@@ -125,7 +126,7 @@ COMMAND = Command(
     description=(
         "Restore a snapshot into an empty or new directory. Every hash is checked; an object that is damaged at one "
         "replica is read from another and mended there where the credential may write, unless --replica names the only "
-        "one to use. Needs the passphrase or an identity."
+        "one to use. Archived packs must be warmed first: see 'farshore warm'. Needs the passphrase or an identity."
     ),
     example=(
         "farshore restore home --target /srv/restored\nfarshore restore home@2026-11-20 --target r --include '**/*.odt'"
@@ -139,6 +140,7 @@ COMMAND = Command(
         TargetFailed,
         CredentialCannotRead,
         ObjectNotFound,
+        ObjectArchived,
         ObjectCorrupt,
         RestoreIncomplete,
     ),

@@ -20,13 +20,14 @@ from farshore.format.records import Commit
 from farshore.model import DamagedObject, Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
-from farshore.ops.catalog import open_snapshot, reader_of
+from farshore.ops.catalog import open_snapshot
 from farshore.ops.fetching import SegmentFetcher
 from farshore.ops.healing.outcome import Repair
 from farshore.ops.healing.recording import repair_rows
 from farshore.ops.locating import load_index
 from farshore.ops.read_repair import ReadRepair, told_repair
 from farshore.ops.selecting import Selection
+from farshore.ops.warming import readable_replicas
 from farshore.ops.windows import Window, plan_windows
 from farshore.ops.writing_back import WriteBack
 from farshore.repository.commits import read_commit
@@ -59,6 +60,7 @@ def restore_snapshot(
             that is told, and changes nothing about the restore.
 
     Raises:
+        ObjectArchived: At no replica can all packs be read now; nothing was restored and nothing asked for.
         TargetNotEmpty, TargetFailed: The target cannot take it.
         CredentialCannotRead, WrongPassphrase: The keys at hand cannot read.
         RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
@@ -66,10 +68,8 @@ def restore_snapshot(
     settle_allocation()
     started_utc = clock.now_utc()
     run_id = clock.random_bytes(16).hex()
-    if replica:
-        reader = open_reader(repository, only=[repository.replica(replica).name])
-    else:
-        reader = reader_of(repository, snapshot)
+    readable = readable_replicas(repository, snapshot, only=repository.replica(replica).name if replica else None)
+    reader = open_reader(repository, only=[replica]) if replica else open_reader(repository, listed=readable)
     mending = ReadRepair(repository=repository, reader=reader, snapshot=snapshot.snapshot_id) if repair else None
     reader.mender = mending.offer if mending else None
     result: RestoreResult | None = None

@@ -32,6 +32,7 @@ from azure.storage.blob import (
     ContainerSasPermissions,
     ContentSettings,
     ImmutabilityPolicy,
+    StandardBlobTier,
     generate_container_sas,
 )
 from requests.adapters import HTTPAdapter
@@ -225,6 +226,7 @@ class AzureStore:
         self._locks = AzureLocks(
             blob=self._blob,
             policy=ImmutabilityPolicy,
+            tier=StandardBlobTier,
             boundary=self._boundary,
             step_s=self.capabilities.lock_step_s,
         )

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
-from farshore.errors import LockDenied
+from farshore.errors import LockDenied, StoreDenied
 from farshore.stores.keeping import Access, Keeping, Lock, LockMode, LockState, lock_to_set
 
 LOCK_VERB = "lock"  # what the store's boundary answers with LockDenied where another verb is StoreDenied
@@ -34,6 +34,7 @@ class AzureLocks:
 
     Args:
         blob: Gives the SDK's client of one blob by its name in the store.
+        tier: Makes the SDK's tier of its name.
         policy: Makes the SDK's immutability policy of a time and a mode.
         boundary: Turns what the SDK raises into errors of the contract.
     """
@@ -43,11 +44,13 @@ class AzureLocks:
         *,
         blob: Callable[[str], Any],
         policy: Callable[..., Any],
+        tier: Callable[[str], Any],
         boundary: Callable[[str, str], AbstractContextManager[None]],
         step_s: float,
     ) -> None:
         self._blob = blob
         self._policy = policy
+        self._tier = tier
         self._boundary = boundary
         self._step_s = step_s
 
@@ -57,7 +60,12 @@ class AzureLocks:
         if keeping.lock is not None:
             options["immutability_policy"] = self._policy_of(keeping.lock)
         if keeping.storage_class:
-            options["standard_blob_tier"] = keeping.storage_class
+            try:
+                options["standard_blob_tier"] = self._tier(keeping.storage_class)
+            except ValueError as error:
+                raise StoreDenied(
+                    f"Azure has no tier {keeping.storage_class!r}", "Use Hot, Cool, Cold or Archive."
+                ) from error
         return options
 
     def state(self, name: str) -> LockState:

@@ -22,6 +22,7 @@ from farshore.stores.memory import ARCHIVE_CLASS, MemoryStore, Shelf
 from farshore.stores.metered import MeteredStore
 from farshore.stores.readonly import ReadOnlyStore
 from farshore.stores.retrying import RetryingStore
+from farshore.stores.trials import HasTrials
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import PlaceUrl
 from tests.contract.conftest import OpenStore
@@ -154,6 +155,22 @@ def test_a_large_object_in_parts_is_locked_too(source: str, open_locking: OpenAn
     longer = Lock(GOVERNANCE, later(7200))
     assert store.put("large", body, Keeping(longer)) is PutOutcome.PRESENT
     assert store.lock_state("large").lock == longer
+
+
+def test_a_strict_lock_of_s3_holds_against_whoever_may_lift_others_and_really_ends(open_locking: OpenAny) -> None:
+    store = open_locking("s3")
+    assert isinstance(store, HasTrials)
+    trials = store.trials()
+    store.put("strict", b"1", Keeping(Lock(COMPLIANCE, later(3600))))
+    store.put("lifted", b"1", Keeping(Lock(GOVERNANCE, later(3600))))
+    store.put("short", b"1", Keeping(Lock(COMPLIANCE, later(3))))
+    for name, bypass in (("strict", True), ("strict", False), ("lifted", False), ("short", True)):
+        with pytest.raises(StoreDenied):
+            trials.erase(name, bypass=bypass)
+    trials.erase("lifted", bypass=True)
+    SystemClock().wait_s(4)
+    trials.erase("short")
+    assert [info.name for info in store.list()] == ["strict"]
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
