@@ -389,6 +389,7 @@ class ReplicaStatus:
     last_remote_check_utc: datetime | None = None  # by the checksums of its provider
     last_read_check_utc: datetime | None = None  # with content
     all_read_since_utc: datetime | None = None  # every pack was read, or put, since then
+    locked_until_utc: datetime | None = None  # of each source the snapshot that is locked longest, the least of those
     error_code: str = ""
     error: str = ""
 

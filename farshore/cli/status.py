@@ -71,8 +71,9 @@ def execute(invocation: Invocation) -> int:
     replicas = repository_status(config, clock=invocation.clock)
     for one in replicas:
         output.record("replica", one, state=state_of(one))
+    locked = ("locked until",) if any(one.lock for one in config.replicas.values()) else ()
     output.table(
-        ("replica", "region", "state", "snapshots", "behind", "latest", "last check", "found", "proven"),
+        ("replica", "region", "state", "snapshots", "behind", "latest", "last check", "found", "proven", *locked),
         [
             (
                 one.replica,
@@ -84,6 +85,7 @@ def execute(invocation: Invocation) -> int:
                 _told_check(one),
                 {None: "", True: "clean", False: "DAMAGE"}[one.last_check_clean],
                 _told_proof(one, invocation.clock.now_utc()),
+                *([utc_time(one.locked_until_utc)] if locked else []),
             )
             for one in replicas
         ],

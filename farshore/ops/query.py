@@ -38,6 +38,14 @@ _LAST_CHECKS = """
 """
 
 
+# Until when a replica keeps at least one snapshot of each source that was ever locked there.
+_LOCKED_UNTIL = """
+    SELECT replica, min(longest) AS locked_until_utc FROM (
+        SELECT replica, source_id, max(locked_until_utc) AS longest FROM locks_now GROUP BY replica, source_id
+    ) AS of_source GROUP BY replica
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class LastChecks:
     """When a replica was last checked, and how. Every moment is the end of a check, but for `all_read_since_utc`."""
@@ -109,6 +117,23 @@ def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[s
                 remote, read, since = (one if isinstance(one, datetime) else None for one in moments)
                 found[str(replica)] = LastChecks(checked_utc, bool(clean), remote, read, since, str(method))
         return found
+    return {}
+
+
+def locked_until(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, datetime]:
+    """Return for each replica until when it keeps at least one snapshot of each source; empty where nothing is known.
+
+    As the audit tables tell of it, so without a key and without asking for any lock. Asks only where some replica is
+    configured with a lock.
+    """
+    if not any(one.lock for one in config.replicas.values()):
+        return {}
+    for name in replicas:
+        try:
+            answer = run_query(config, _LOCKED_UNTIL, replica=name, clock=clock)
+        except FarshoreError:
+            continue
+        return {str(replica): until for replica, until in answer.rows if isinstance(until, datetime)}
     return {}
 
 

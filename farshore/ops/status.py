@@ -12,7 +12,7 @@ from farshore.errors import Denied, FarshoreError, RepositoryMissing
 from farshore.format import names
 from farshore.model import ReplicaStatus
 from farshore.ops.opening import open_replica
-from farshore.ops.query import last_checks
+from farshore.ops.query import last_checks, locked_until
 from farshore.repository.repository import Replica
 
 
@@ -33,9 +33,9 @@ def repository_status(config: Config, *, clock: Clock) -> list[ReplicaStatus]:
     with ThreadPoolExecutor(len(replicas)) as pool:
         seen = list(pool.map(lambda one: _look(config, one, clock), replicas))
     everything = {snapshot for one in seen for snapshot in one.snapshots}
-    checks = last_checks(
-        config, [one.name for one, found in zip(replicas, seen, strict=True) if not found.error], clock
-    )
+    reached = [one.name for one, found in zip(replicas, seen, strict=True) if not found.error]
+    checks = last_checks(config, reached, clock)
+    locked = locked_until(config, reached, clock)
     statuses: list[ReplicaStatus] = []
     for replica, found in zip(replicas, seen, strict=True):
         last = checks.get(replica.name)
@@ -55,6 +55,7 @@ def repository_status(config: Config, *, clock: Clock) -> list[ReplicaStatus]:
                 last_remote_check_utc=last.remote_utc if last else None,
                 last_read_check_utc=last.read_utc if last else None,
                 all_read_since_utc=last.all_read_since_utc if last else None,
+                locked_until_utc=locked.get(replica.name),
                 error_code=found.error.code if found.error else "",
                 error=found.error.message if found.error else "",
             )
