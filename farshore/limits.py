@@ -55,6 +55,9 @@ PACED_PIECE_BYTES = 64 * KIB  # sent at once where bandwidth is limited: what a 
 PACED_BURST_S = 0.1  # of bandwidth not used, kept for later: small objects need not wait one after the other
 
 # --- flow of work ----------------------------------------------------------------------------------------------------
+READING_PROCESSES_MAX = 8  # one walk feeds no more: it lists 100,000 entries a second
+READING_PROCESSES_FILES_MIN = 2048  # a backup that reads fewer starts none: starting takes as long as reading these
+BATCHES_PER_PROCESS = 3  # given ahead, so that the next is there when one is read; each holds up to BATCH_BYTES_MAX
 READ_THREADS = 2  # reading and hashing small files: more only contend for the interpreter
 SEAL_THREADS = 2  # compressing and sealing
 UPLOADS_PER_REPLICA = 4  # concurrent puts to one replica, unless it is configured otherwise

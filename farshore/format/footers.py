@@ -15,14 +15,12 @@ import numpy.typing as npt
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt
+from farshore.format.origin import KEY_ID_BYTES, SALT_BYTES, Origin
 from farshore.format.pack import (
     CHUNK_DTYPE,
     HEADER_BYTES,
-    KEY_ID_BYTES,
-    SALT_BYTES,
     SEGMENT_DTYPE,
     Footer,
-    Origin,
     PackedFooter,
 )
 

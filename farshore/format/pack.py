@@ -14,14 +14,13 @@ import numpy.typing as npt
 
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.format.origin import KEY_ID_BYTES, SALT_BYTES, Origin
 
 MAGIC = b"FSPK"
 TAIL_MAGIC = b"FSPF"
 VERSION = 1
 HEADER_BYTES = 56
 TAIL_BYTES = 8
-KEY_ID_BYTES = 16
-SALT_BYTES = 32
 
 SEGMENT_DTYPE = np.dtype(
     [
@@ -38,14 +37,6 @@ CHUNK_DTYPE = np.dtype([("id", "V32"), ("segment", "<u4"), ("offset", "<u4"), ("
 _HEADER = struct.Struct("<4sB3x16s32s")
 _TAIL = struct.Struct("<I4s")
 Table = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a segment is bound to: its run's data key and one of that run's salts. Also the shape of a pack's header."""
-
-    key_id: bytes
-    salt: bytes
 
 
 @dataclass(frozen=True, slots=True)

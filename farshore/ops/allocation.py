@@ -1,36 +1,22 @@
-"""How this process takes memory while it moves much data. Measured in docs/adr/0006-speed.md.
+"""How this process takes memory while it moves much data: the heap, Arrow's memory, and the cycle collector.
 
-A segment passes through several buffers of a few MiB, made in one thread and freed in another. glibc keeps an arena of
-memory for each thread, and each ends up holding the most that its thread ever held at once: one arena for all holds a
-tenth less. Entries and rows are many, short-lived and without cycles, so the cycle collector looks less often.
+Entries and rows are many, short-lived and without cycles, so the cycle collector looks less often.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
 
-from farshore import limits
 from farshore.format.arrow_memory import use_system_memory
+from farshore.ops.heap import settle_heap
 
-# Parameters of malloc.h. The two thresholds, once set, also stop glibc from raising them as it goes.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-_SETTINGS = (
-    (_ARENA_MAX, 1),
-    (_MMAP_THRESHOLD, 32 * limits.MIB),  # what segments free is used again, not returned and faulted in anew
-    (_TRIM_THRESHOLD, 16 * limits.MIB),  # at the end of the heap no more than this is kept unused
-)
 _GARBAGE_THRESHOLD = 20_000  # allocations that the youngest generation takes before it is looked at; 700 by default
 
 
 def settle_allocation() -> None:
-    """Set up this process for long work. Safe to repeat; leaves a C library that is not glibc as it is."""
+    """Set up this process for long work. Safe to repeat."""
     if gc.isenabled():
         first, second, third = gc.get_threshold()
         gc.set_threshold(max(first, _GARBAGE_THRESHOLD), second, third)
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for parameter, value in _SETTINGS:
-            mallopt(parameter, value)
+    settle_heap()
     use_system_memory()

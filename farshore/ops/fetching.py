@@ -18,9 +18,9 @@ from farshore.index import ChunkIndex, Location
 from farshore.model import ChunkId
 from farshore.ops.vouched_objects import read_data_key
 from farshore.repository.keys import DataKey
-from farshore.repository.packs import SegmentRef, make_pages, open_segment_into
 from farshore.repository.replica_reader import ReplicaReader
 from farshore.repository.repository import Repository
+from farshore.repository.segments import SegmentRef, make_pages, open_segment_into
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
 Wanted = dict[SegmentKey, set[tuple[ChunkId, int, int]]]  # the chunks (id, offset, length) to be used of each segment

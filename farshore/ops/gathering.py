@@ -19,14 +19,8 @@ from farshore.index import ChunkIndex
 from farshore.model import HOLE, ChunkId
 from farshore.ops.made_ids import MadeIds
 from farshore.repository.keys import DataKey, KeySet
-from farshore.repository.packs import (
-    PackBuilder,
-    PlainSegment,
-    SealedPack,
-    SealedSegment,
-    SegmentNumbers,
-    seal_segment,
-)
+from farshore.repository.packs import PackBuilder, SealedPack
+from farshore.repository.segments import SealedSegment, SegmentNumbers, SegmentParts, seal_segment
 
 Chunk = tuple[ChunkId, bytes | memoryview]
 
@@ -59,9 +53,7 @@ class Gatherer:
         self._pool = ThreadPoolExecutor(seal_threads, thread_name_prefix="seal")
         self._in_flight: deque[Future[SealedSegment]] = deque()
         self._in_flight_max = seal_threads + 1
-        self._parts: list[bytes | memoryview] = []
-        self._chunks: list[tuple[ChunkId, int, int]] = []
-        self._bytes = 0
+        self._parts = SegmentParts()
         self._bytes_read = 0  # for the segment at work
         self._made = MadeIds()
         self._reused = np.zeros(len(index.packs), dtype=bool)
@@ -70,8 +62,14 @@ class Gatherer:
 
     def add(self, chunks: Sequence[Chunk]) -> None:
         """Take chunks: new ones are gathered, known ones only counted as reused."""
+        new = self.claim([chunk_id for chunk_id, _ in chunks], [len(data) for _, data in chunks])
+        for (chunk_id, data), is_new in zip(chunks, new, strict=True):
+            if is_new:
+                self._gather(chunk_id, data)
+
+    def claim(self, ids: Sequence[ChunkId], lengths: Sequence[int]) -> bytes:
+        """Return 1 for each chunk that is new, which the caller then gathers or seals; known ones count as reused."""
         self._made.fold()
-        ids = [chunk_id for chunk_id, _ in chunks]
         known = self._made.known(ids)
         if len(self._index):
             rows = self._index.find(ids)
@@ -79,10 +77,23 @@ class Gatherer:
             if held.any():
                 self.reuse(rows[held])
             known |= held
+        new = bytearray(len(ids))
         for at in np.flatnonzero(~known).tolist():
-            chunk_id, data = chunks[at]
-            if self._made.add(chunk_id):
-                self._gather(chunk_id, data)
+            if self._made.add(ids[at]):
+                new[at] = 1
+                self.bytes_new += lengths[at]
+                self.chunks_new += 1
+        return bytes(new)
+
+    def add_sealed(self, segments: Iterable[SealedSegment]) -> None:
+        """Take segments of chunks that were claimed and sealed elsewhere."""
+        for segment in segments:
+            self._place(segment)
+
+    @property
+    def pressed(self) -> bool:
+        """Whether there is time to compress harder."""
+        return self._pressed()
 
     def add_one(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
         """Take one chunk."""
@@ -115,7 +126,7 @@ class Gatherer:
         """Seal and deliver what is left."""
         self._close_segment()
         while self._in_flight:
-            self._take_sealed()
+            self._place(self._in_flight.popleft().result())
         if not self._builder.empty:
             self._deliver(self._builder.build())
         self.close()
@@ -125,28 +136,22 @@ class Gatherer:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _gather(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
-        if self._bytes + len(data) > limits.SEGMENT_BYTES or len(self._chunks) >= limits.SEGMENT_CHUNKS_MAX:
+        if not self._parts.has_room(len(data)):
             self._close_segment()
-        self._chunks.append((chunk_id, self._bytes, len(data)))
-        self._parts.append(data)
-        self._bytes += len(data)
-        self.bytes_new += len(data)
-        self.chunks_new += 1
+        self._parts.add(chunk_id, data)
 
     def _close_segment(self) -> None:
-        if not self._chunks:
+        if self._parts.empty:
             return
-        origin, number = self._numbers.take()
-        segment = PlainSegment(origin, number, b"".join(self._parts), tuple(self._chunks))
-        self._parts, self._chunks, self._bytes = [], [], 0
+        segment = self._parts.take(*self._numbers.take())
         mostly_known = self._bytes_read >= limits.MOSTLY_KNOWN_FACTOR * len(segment.raw)
         self._bytes_read = 0
         seal = partial(seal_segment, thorough=mostly_known or self._pressed())
         self._in_flight.append(self._pool.submit(seal, segment, self._data_key, self._keys.repository_id))
         while len(self._in_flight) > self._in_flight_max or (self._in_flight and self._in_flight[0].done()):
-            self._take_sealed()
+            self._place(self._in_flight.popleft().result())
 
-    def _take_sealed(self) -> None:
-        self._builder.add(self._in_flight.popleft().result())
+    def _place(self, segment: SealedSegment) -> None:
+        self._builder.add(segment)
         if self._builder.full:
             self._deliver(self._builder.build())

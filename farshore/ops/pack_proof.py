@@ -17,7 +17,8 @@ from farshore import limits
 from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.repository.keys import DataKey, KeySet
-from farshore.repository.packs import SegmentRef, make_pages, open_footer, open_segment_into
+from farshore.repository.packs import open_footer
+from farshore.repository.segments import SegmentRef, make_pages, open_segment_into
 
 
 class PackProof:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 from farshore.format.manifest import ManifestWriter
@@ -13,11 +14,15 @@ from farshore.ops.comparing import PreviousManifest
 from farshore.ops.gathering import Gatherer
 from farshore.ops.page_bases import choose_pages_base
 from farshore.ops.page_keeping import PageKeeper
+from farshore.ops.readers import Readers, processes_that_pay
 from farshore.ops.reading import ContentReader
+from farshore.ops.reading_orders import Ground
 from farshore.ops.sealing import Sealer
 from farshore.repository.packs import SealedPack
 from farshore.repository.repository import Repository
-from farshore.sources.base import Source
+from farshore.sources.base import Capture, RootedCapture, Source
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ def seal_source(
                 previous=_previous(work, index),
                 entries_before=work.entries_before,
                 progress=progress,
+                start_readers=lambda capture: _start_readers(repository, work, capture),
             )
             with source.capture() as capture:
                 if not capture.ordered and work.base is not None and previous_pages is not None:
@@ -100,3 +106,24 @@ def _previous(work: Work, index: ChunkIndex) -> PreviousManifest | None:
         return None
     started_ns = int(work.base.started_utc.timestamp() * 1e9)
     return PreviousManifest(reader=work.base.manifest, index=index, started_ns=started_ns)
+
+
+def _start_readers(repository: Repository, work: Work, capture: Capture) -> Readers | None:
+    """Return processes that read small files beside this one; None where there can be none, or they do not pay."""
+    processes = processes_that_pay()
+    if not processes or not isinstance(capture, RootedCapture):
+        return None
+    keys = repository.writing_keys()
+    ground = Ground(
+        sizes=repository.sizes,
+        cut_seed=keys.cut_seed,
+        chunk_key=keys.chunk_key,
+        data_key=work.data_key,
+        repository_id=keys.repository_id,
+        settled_before_ns=capture.settled_before_ns,
+    )
+    try:
+        return Readers(root=capture.root, ground=ground, processes=processes)
+    except OSError as error:
+        _log.warning("no process to read files could be started, so threads go on: %s", error)
+        return None

@@ -6,6 +6,7 @@ queue between is bounded, so memory is set by the limits and not by the source.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,15 +14,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from farshore import limits
-from farshore.errors import SourceMissing
-from farshore.format.extents import decode_extents, encode_extents
+from farshore.errors import Bug, SourceMissing
+from farshore.format.extents import EXTENT_BYTES, decode_extents, encode_extents, view_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
 from farshore.ops.comparing import Match, PreviousManifest, Run, Slice
 from farshore.ops.gathering import Chunk, Gatherer
 from farshore.ops.page_keeping import PageKeeper
 from farshore.ops.paged_file import Earlier, FileRead
+from farshore.ops.readers import Readers, Reading
 from farshore.ops.reading import ContentReader
+from farshore.ops.reading_orders import BatchRead
 from farshore.sources.base import Capture, Item
 
 
@@ -44,7 +47,16 @@ class _Inline:
     match: Match | None
 
 
-_Unit = Slice | _Inline | Future[list[_Read]]
+@dataclass(slots=True)
+class _Given:
+    """A batch that a process reads; `read` once it is judged which of its chunks are new."""
+
+    items: list[Item]
+    reading: Reading
+    read: BatchRead | None = None
+
+
+_Unit = Slice | _Inline | _Given | Future[list[_Read]]
 _BATCHED_FILE_BYTES_MAX = limits.CHANGED_FILE_ATTEMPTS * limits.SMALL_FILE_BYTES_MAX  # what each attempt read is held
 
 
@@ -61,6 +73,7 @@ class Sealer:
         previous: PreviousManifest | None,
         entries_before: int,
         progress: ProgressCallback,
+        start_readers: Callable[[Capture], Readers | None] = lambda _: None,
     ) -> None:
         self._reader = reader
         self._gatherer = gatherer
@@ -72,6 +85,10 @@ class Sealer:
         self._pending: deque[_Unit] = deque()
         self._batch: list[Item] = []
         self._batch_bytes = 0
+        self._start_readers = start_readers
+        self._readers: Readers | None = None
+        self._until_readers = limits.READING_PROCESSES_FILES_MIN
+        self._units_ahead = limits.PENDING_UNITS_MAX
         self._run = Run()
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
         self._unsorted: list[ManifestRow] | None = None
@@ -98,11 +115,17 @@ class Sealer:
                         self._handle_inline(_Inline(item, None))
                     else:
                         self._take(item, pool)
+                        if self._until_readers < 0:
+                            self._use_processes(capture)
                 self._close_batch(pool)
                 self._flush_run()
                 while self._pending:
                     self._handle(self._pending.popleft())
+                if self._readers is not None:
+                    self._gatherer.add_sealed(self._readers.finish())
             finally:
+                if self._readers is not None:
+                    self._readers.close()
                 pool.shutdown(wait=True, cancel_futures=True)
         facts = capture.finish()
         self._write_unsorted()
@@ -160,9 +183,22 @@ class Sealer:
             self._close_batch(pool)
 
     def _close_batch(self, pool: ThreadPoolExecutor) -> None:
-        if self._batch:
-            self._push(pool.submit(self._read_batch, self._batch))
-            self._batch, self._batch_bytes = [], 0
+        batch = self._batch
+        if not batch:
+            return
+        self._batch, self._batch_bytes = [], 0
+        if self._readers is not None:
+            self._push(_Given(batch, self._readers.give([item.stat_entry for item in batch])))
+        else:
+            self._push(pool.submit(self._read_batch, batch))
+            self._until_readers -= len(batch)
+
+    def _use_processes(self, capture: Capture) -> None:
+        """Have the rest of the small files read by processes, if any can be had."""
+        self._until_readers = sys.maxsize
+        self._readers = self._start_readers(capture)
+        if self._readers is not None:
+            self._units_ahead = self._readers.units_ahead
 
     def _flush_run(self) -> None:
         for part in self._run.flush():
@@ -170,8 +206,9 @@ class Sealer:
 
     def _push(self, unit: _Unit) -> None:
         self._pending.append(unit)
+        self._judge_ready()
         # A slice waits for nobody, and holds a whole row group of the earlier manifest in memory.
-        while len(self._pending) > limits.PENDING_UNITS_MAX or (self._pending and isinstance(self._pending[0], Slice)):
+        while len(self._pending) > self._units_ahead or (self._pending and isinstance(self._pending[0], Slice)):
             self._handle(self._pending.popleft())
 
     def _read_batch(self, items: list[Item]) -> list[_Read]:
@@ -202,6 +239,8 @@ class Sealer:
             self._unchanged += unit.count
         elif isinstance(unit, _Inline):
             self._handle_inline(unit)
+        elif isinstance(unit, _Given):
+            self._handle_given(unit)
         else:
             reads = unit.result()
             self._gatherer.add([chunk for read in reads for chunk in read.chunks])
@@ -211,6 +250,38 @@ class Sealer:
                 else:
                     self._finish(read.result)
         self._tell()
+
+    def _judge_ready(self) -> None:
+        """Tell processes what is new of the batches that have come, so that none of them waits for its turn here."""
+        for unit in self._pending if self._readers is not None else ():
+            if isinstance(unit, _Given) and unit.read is None and unit.reading.ready:
+                self._judge(unit)
+
+    def _judge(self, unit: _Given) -> BatchRead:
+        if self._readers is None:
+            raise Bug("a batch was given to processes that were not started")
+        read = unit.read = unit.reading.result()
+        extents = view_extents(read.extents)
+        new = self._gatherer.claim([one.tobytes() for one in extents["chunk"]], extents["length"].tolist())
+        self._readers.tell_new(unit.reading, new, thorough=self._gatherer.pressed)
+        self._gatherer.add_sealed(self._readers.sealed())
+        return read
+
+    def _handle_given(self, unit: _Given) -> None:
+        read = unit.read or self._judge(unit)
+        done = at = 0
+        for place, (item, state) in enumerate(zip(unit.items, read.states, strict=True)):
+            if not state:
+                self._handle_inline(_Inline(item, None))
+                continue
+            entry = item.stat_entry
+            if place in read.xattrs:
+                entry = entry._replace(xattrs=read.xattrs[place])
+            end = at + read.counts[done] * EXTENT_BYTES
+            is_file = entry.kind is EntryKind.FILE
+            row = ManifestRow(entry, read.hashes[done], read.extents[at:end])
+            self._write(row, bytes_read=entry.size if is_file else 0)
+            done, at = done + 1, end
 
     def _handle_inline(self, unit: _Inline) -> None:
         entry = unit.item.stat_entry
@@ -288,6 +359,7 @@ class Sealer:
     def _tell_streaming(self, bytes_read: int) -> None:
         """A large file shows its progress before it is done; a second attempt at it shows none."""
         self._streaming += bytes_read
+        self._judge_ready()
         self._gatherer.note_read(bytes_read)
         self._tell()
 

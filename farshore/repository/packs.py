@@ -1,11 +1,7 @@
-"""Segments and packs, whole: compress, seal, check, lay out; and back. docs/format.md, section 4."""
+"""Packs, whole: lay segments out, seal the footer, check; and back. docs/format.md, section 4."""
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-import struct
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,40 +12,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.compress import compress, decompress, decompress_into
-from farshore.crypto.derive import TAG_BYTES, ZERO_NONCE, associated, derive_key
+from farshore.crypto.derive import ZERO_NONCE, associated, derive_key
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format import pack as layout
+from farshore.format.origin import SALT_BYTES, Origin
 from farshore.model import ChunkId
-from farshore.repository.keys import DataKey, KeySet
+from farshore.repository.keys import KeySet
+from farshore.repository.segments import SealedSegment, make_pages
 
-SEGMENTS_PER_SALT = 65_536  # a fresh subkey after 256 GiB keeps AES-GCM far from its bounds
-_NUMBER = struct.Struct(">8xI")
-_BINDING = struct.Struct("<IBI")
-_LARGE_PAGE_BYTES = 2 * limits.MIB
-_per_thread = threading.local()
-
-
-@dataclass(frozen=True, slots=True)
-class PlainSegment:
-    """Chunks gathered for one segment, with the nonce they will be sealed under."""
-
-    origin: layout.Origin
-    number: int
-    raw: bytes
-    chunks: tuple[tuple[ChunkId, int, int], ...]  # id, offset, length
-
-
-@dataclass(frozen=True, slots=True)
-class SealedSegment:
-    """A segment ready for a pack."""
-
-    origin: layout.Origin
-    number: int
-    codec: int
-    raw_length: int
-    sealed: bytes
-    chunks: tuple[tuple[ChunkId, int, int], ...]
+# Of a pack under construction: pages that nothing is written to cost nothing.
+_ROOM_BYTES = limits.PACK_BYTES_TARGET + limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX + limits.FRAGMENT_FOOTERS_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,161 +33,77 @@ class SealedPack:
     footer: bytes  # plain, for index fragments
 
 
-class SegmentNumbers:
-    """Hands out a fresh (origin, number) for every segment of a run, so no nonce is ever used twice. One thread."""
-
-    def __init__(self, *, data_key: DataKey, clock: Clock) -> None:
-        self._data_key = data_key
-        self._clock = clock
-        self._next = SEGMENTS_PER_SALT
-        self._origin = layout.Origin(data_key.key_id, b"")
-
-    def take(self) -> tuple[layout.Origin, int]:
-        """Return the next origin and number."""
-        if self._next == SEGMENTS_PER_SALT:
-            self._origin = layout.Origin(self._data_key.key_id, self._clock.random_bytes(layout.SALT_BYTES))
-            self._next = 0
-        self._next += 1
-        return self._origin, self._next - 1
-
-
-def seal_segment(
-    segment: PlainSegment, data_key: DataKey, repository_id: bytes, *, thorough: bool = False
-) -> SealedSegment:
-    """Compress and seal; then open, decompress and compare, so that bad memory or a bad library is caught here.
-
-    Safe from many threads; nearly all of it runs with the GIL released. `thorough` as in `compress`.
-    """
-    codec, stored = compress(segment.raw, thorough=thorough)
-    key = derive_key(data_key.secret, "segment", repository_id, segment.origin.salt)
-    bound = _segment_binding(repository_id, segment.origin, segment.number, codec, len(segment.raw))
-    sealed = AESGCM(key).encrypt(_NUMBER.pack(segment.number), stored, bound)
-    del stored  # up to 4 MiB in each sealing thread that the check does not need
-    result = SealedSegment(segment.origin, segment.number, codec, len(segment.raw), sealed, segment.chunks)
-    if open_segment(result.sealed, result, data_key, repository_id) != segment.raw:
-        raise Bug("a sealed segment does not decode to its input", "Check this machine's memory, then run again.")
-    return result
-
-
 @dataclass(frozen=True, slots=True)
-class SegmentRef:
-    """What is needed to open a segment that lies in a pack."""
+class _Placed:
+    """A segment that lies in the pack, as its footer tells of it."""
 
-    origin: layout.Origin
+    origin: Origin
     number: int
     codec: int
     raw_length: int
-
-
-def open_segment(
-    sealed: bytes | memoryview, ref: SegmentRef | SealedSegment, data_key: DataKey, repository_id: bytes
-) -> bytes:
-    """Return the plain bytes of a segment.
-
-    Raises:
-        ObjectCorrupt: It was altered, moved under another number, or sealed with another key.
-    """
-    key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
-    bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
-    try:
-        stored = AESGCM(key).decrypt(_NUMBER.pack(ref.number), sealed, bound)
-    except (InvalidTag, ValueError) as error:
-        raise _unopened(ref) from error
-    return decompress(ref.codec, stored, ref.raw_length)
-
-
-def open_segment_into(
-    raw: memoryview, sealed: bytes | memoryview, ref: SegmentRef, data_key: DataKey, repository_id: bytes
-) -> None:
-    """Fill `raw`, which has the segment's raw length, with its plain bytes. Raises as `open_segment`."""
-    key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
-    bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
-    stored = _opened(max(len(sealed) - TAG_BYTES, 0))
-    try:
-        AESGCM(key).decrypt_into(_NUMBER.pack(ref.number), sealed, bound, stored)
-    except (InvalidTag, ValueError) as error:
-        raise _unopened(ref) from error
-    decompress_into(ref.codec, stored, raw)
-
-
-def make_pages(length: int) -> memoryview:
-    """Return memory of its own for the plain bytes of a segment.
-
-    Segments come by the thousand, from many threads, and are let go in another order: on the heap they would leave
-    holes worth more than themselves. Pages go back at once, and large pages cost next to nothing to get.
-    """
-    pages = mmap.mmap(-1, max(length, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if length >= _LARGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without large pages
-            pages.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(pages)[:length]
-
-
-def _opened(length: int) -> memoryview:
-    """Return memory for an opened segment: this thread's, until it opens the next."""
-    buffer = getattr(_per_thread, "opened", None)
-    if buffer is None or len(buffer) < length:
-        buffer = _per_thread.opened = bytearray(max(length, limits.SEGMENT_BYTES))
-    return memoryview(buffer)[:length]
-
-
-def _unopened(ref: SegmentRef | SealedSegment) -> ObjectCorrupt:
-    return ObjectCorrupt(f"segment {ref.number} does not open: it was altered, or sealed with another key")
+    offset: int
+    stored: int
+    chunks: tuple[tuple[ChunkId, int, int], ...]
 
 
 class PackBuilder:
-    """Collects sealed segments until a pack is full. One thread."""
+    """Lays sealed segments into a pack until it is full. One thread."""
 
     def __init__(self, *, keys: KeySet, key_id: bytes, clock: Clock) -> None:
         self._keys = keys
         self._key_id = key_id
         self._clock = clock
-        self._segments: list[SealedSegment] = []
-        self._bytes = layout.HEADER_BYTES
+        self._placed: list[_Placed] = []
+        self._body = memoryview(b"")
+        self._end = layout.HEADER_BYTES
+        self._rows_bytes = 0
 
     @property
     def full(self) -> bool:
         """Whether the pack has reached its target size."""
-        return self._bytes >= limits.PACK_BYTES_TARGET
+        return self._end + self._rows_bytes >= limits.PACK_BYTES_TARGET
 
     @property
     def empty(self) -> bool:
         """Whether nothing was added since the last pack."""
-        return not self._segments
+        return not self._placed
 
     def add(self, segment: SealedSegment) -> None:
-        """Append a segment."""
-        self._segments.append(segment)
-        rows = layout.SEGMENT_DTYPE.itemsize + layout.CHUNK_DTYPE.itemsize * len(segment.chunks)
-        self._bytes += len(segment.sealed) + rows  # of millions of tiny files the footer is the larger part
+        """Append a segment: its bytes are copied into the pack's pages, which hold them from here on."""
+        end = self._end + len(segment.sealed)
+        if not self._placed:
+            self._body = make_pages(_ROOM_BYTES)
+        self._body[self._end : end] = segment.sealed
+        self._placed.append(_Placed(segment.origin, segment.number, segment.codec, segment.raw_length,
+                                    self._end, len(segment.sealed), segment.chunks))  # fmt: skip
+        self._end = end
+        # Of millions of tiny files the footer is the larger part.
+        self._rows_bytes += layout.SEGMENT_DTYPE.itemsize + layout.CHUNK_DTYPE.itemsize * len(segment.chunks)
 
     def build(self) -> SealedPack:
         """Return the pack, its footer opened again and compared, and start a new one."""
-        header_origin = layout.Origin(self._key_id, self._clock.random_bytes(layout.SALT_BYTES))
+        header_origin = Origin(self._key_id, self._clock.random_bytes(SALT_BYTES))
         header = layout.encode_header(header_origin)
-        footer = layout.encode_footer(_footer_of(self._segments))
+        footer = layout.encode_footer(_footer_of(self._placed))
         sealed_footer = _footer_aead(self._keys, header_origin).encrypt(
             ZERO_NONCE, footer, associated("footer", self._keys.repository_id, header)
         )
-        parts = [header, *(segment.sealed for segment in self._segments), sealed_footer]
-        self._segments = []
-        body = _join_pages([*parts, layout.encode_tail(len(sealed_footer))])
+        tail = layout.encode_tail(len(sealed_footer))
+        body, end = self._body, self._end
+        self._placed, self._body, self._end, self._rows_bytes = [], memoryview(b""), layout.HEADER_BYTES, 0
+        size = end + len(sealed_footer) + len(tail)
+        if size > len(body):  # a footer that is larger than all that was kept for it
+            pages = make_pages(size)
+            pages[:end] = body[:end]
+            body = pages
+        body[: len(header)] = header
+        body[end : end + len(sealed_footer)] = sealed_footer
+        body[size - len(tail) : size] = tail
+        body = body[:size]
         if open_footer(self._keys, bytes(body[: layout.HEADER_BYTES]), sealed_footer) != footer:
             raise Bug("a sealed footer does not decode to its input", "Check this machine's memory, then run again.")
-        layout.decode_footer(footer, len(body) - len(sealed_footer) - layout.TAIL_BYTES)
-        self._bytes = layout.HEADER_BYTES
+        layout.decode_footer(footer, end)
         return SealedPack(blake3(body).digest(), body, footer)
-
-
-def _join_pages(parts: list[bytes]) -> memoryview:
-    """Return the parts end to end in pages of their own; each part is let go as soon as it is copied."""
-    body = make_pages(sum(len(part) for part in parts))
-    at = len(body)
-    while parts:
-        part = parts.pop()
-        body[at - len(part) : at] = part
-        at -= len(part)
-    return body
 
 
 def open_footer(keys: KeySet, header: bytes, sealed_footer: bytes) -> bytes:
@@ -234,11 +122,11 @@ def open_footer(keys: KeySet, header: bytes, sealed_footer: bytes) -> bytes:
         ) from error
 
 
-def _footer_aead(keys: KeySet, origin: layout.Origin) -> AESGCM:
+def _footer_aead(keys: KeySet, origin: Origin) -> AESGCM:
     return AESGCM(derive_key(keys.index_key, "footer", keys.repository_id, origin.salt))
 
 
-def _footer_of(segments: Sequence[SealedSegment]) -> layout.Footer:
+def _footer_of(segments: Sequence[_Placed]) -> layout.Footer:
     origins = tuple(dict.fromkeys(segment.origin for segment in segments))
     numbers = {origin: index for index, origin in enumerate(origins)}
     table = np.zeros(len(segments), layout.SEGMENT_DTYPE)
@@ -248,16 +136,6 @@ def _footer_of(segments: Sequence[SealedSegment]) -> layout.Footer:
     chunks["segment"] = np.repeat(np.arange(len(segments)), [len(segment.chunks) for segment in segments])
     chunks["offset"] = [start for _, start, _ in placed]
     chunks["length"] = [length for _, _, length in placed]
-    offset = layout.HEADER_BYTES
-    for index, segment in enumerate(segments):
-        stored = len(segment.sealed)
-        table[index] = (
-            numbers[segment.origin], segment.codec, 0, segment.number, offset, stored, segment.raw_length,
-        )  # fmt: skip
-        offset += stored
+    for index, one in enumerate(segments):
+        table[index] = (numbers[one.origin], one.codec, 0, one.number, one.offset, one.stored, one.raw_length)
     return layout.Footer(origins, table, chunks)
-
-
-def _segment_binding(repository_id: bytes, origin: layout.Origin, number: int, codec: int, raw_length: int) -> bytes:
-    numbers = _BINDING.pack(number, codec, raw_length)
-    return associated("segment", repository_id, origin.key_id, origin.salt, numbers)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from farshore.handles import Handle
 from farshore.model import Entry, Problem
 
 
@@ -117,6 +118,21 @@ class Capture(Protocol):
         Raises:
             SourceCorrupt, SourceUnavailable, SourceChanged: There is no snapshot.
         """
+        ...
+
+
+@runtime_checkable
+class RootedCapture(Protocol):
+    """A capture whose files other processes can read too: they lie below one directory that is open."""
+
+    @property
+    def root(self) -> Handle:
+        """The directory, open as long as the capture is."""
+        ...
+
+    @property
+    def settled_before_ns(self) -> int:
+        """A file stamped before this moment shows any later write by a new stamp."""
         ...
 
 

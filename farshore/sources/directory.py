@@ -113,7 +113,7 @@ class DirectoryCapture:
     def __init__(
         self, *, root: Handle, path: Path, options: WalkOptions, paged: Globs, sqlite: Globs, clock: Clock
     ) -> None:
-        self._root = root
+        self.root = root
         self._path = path
         self._paged = paged
         self._sqlite = sqlite
@@ -127,7 +127,7 @@ class DirectoryCapture:
         self._entries = 0
         self._walked = False
         started_ns = int(clock.now_utc().timestamp() * 1e9)
-        self._settled_before_ns = started_ns - int(limits.TIMESTAMP_COARSE_S * 1e9)
+        self.settled_before_ns = started_ns - int(limits.TIMESTAMP_COARSE_S * 1e9)
 
     def items(self) -> Iterator[Item]:
         for entry in self._walk.entries():
@@ -142,13 +142,13 @@ class DirectoryCapture:
     def finish(self) -> dict[str, str]:
         if not self._walked:
             raise Bug("a capture was finished before its last item was asked for")
-        status = os.fstat(self._root.fd)
+        status = os.fstat(self.root.fd)
         if status.st_nlink == 0:
             raise SourceChanged(f"{self._path} was removed while it was read")
         path = os.fsencode(os.path.realpath(self._path))
         return {
             # A mount point that is one no more, or a tree that has shrunk to nothing, is an unmounted volume.
-            "path_kind": "mount-point" if is_mount_point(self._root.fd) else "directory",
+            "path_kind": "mount-point" if is_mount_point(self.root.fd) else "directory",
             "file_system": file_system_type(path),
             "root_device": str(status.st_dev),
             "root_inode": str(status.st_ino),
@@ -159,7 +159,7 @@ class DirectoryCapture:
     def close(self) -> None:
         """Close every directory. Items cannot be opened any more."""
         self._handles.close()
-        self._root.close()
+        self.root.close()
 
     def complete(self, entry: Entry, *, again: bool) -> Entry:
         """Return an entry of the walk with extended attributes and page size; never raises, reports unless `again`."""
@@ -182,7 +182,7 @@ class DirectoryCapture:
             handles=self._handles,
             metadata=self._metadata,
             clock=self._clock,
-            settled_before_ns=self._settled_before_ns,
+            settled_before_ns=self.settled_before_ns,
             again=again,
         )
 

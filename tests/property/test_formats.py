@@ -24,12 +24,12 @@ from farshore.format.manifest import (
     ManifestWriter,
     sort_key,
 )
+from farshore.format.origin import Origin
 from farshore.format.pack import (
     CHUNK_DTYPE,
     HEADER_BYTES,
     SEGMENT_DTYPE,
     Footer,
-    Origin,
     decode_footer,
     encode_footer,
 )

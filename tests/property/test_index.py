@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
+from farshore.format.origin import Origin
+from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ABSENT, ChunkIndex
 
 # Few values for the 8 bytes that are sorted by, so that many ids share them; few for the rest, so that some are equal.

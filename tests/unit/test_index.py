@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
+from farshore.format.origin import Origin
+from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ABSENT, ChunkIndex, IdRows, Location, first_seen
 from farshore.model import HOLE
 

@@ -9,7 +9,8 @@ import pytest
 from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format.footers import Footers, FootersJoin, decode_fragment, encode_fragment, join_footers
-from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, Origin, PackedFooter, encode_footer
+from farshore.format.origin import Origin
+from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, PackedFooter, encode_footer
 
 CHANCE = random.Random(3)
 ORIGINS = [Origin(CHANCE.randbytes(16), CHANCE.randbytes(32)) for _ in range(3)]

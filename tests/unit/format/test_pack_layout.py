@@ -8,12 +8,12 @@ import pytest
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format.footers import decode_fragment, encode_fragment
+from farshore.format.origin import Origin
 from farshore.format.pack import (
     CHUNK_DTYPE,
     HEADER_BYTES,
     SEGMENT_DTYPE,
     Footer,
-    Origin,
     decode_footer,
     decode_header,
     decode_tail,

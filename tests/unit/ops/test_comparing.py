@@ -10,7 +10,8 @@ import pytest
 
 from farshore.format.extents import encode_extents
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow, ManifestWriter, table_to_rows
-from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
+from farshore.format.origin import Origin
+from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.comparing import PreviousManifest, Run, Slice

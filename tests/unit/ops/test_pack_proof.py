@@ -13,7 +13,8 @@ from farshore.format import names
 from farshore.format import pack as layout
 from farshore.ops.opening import Need
 from farshore.ops.vouched_objects import read_data_key
-from farshore.repository.packs import PackBuilder, PlainSegment, SegmentNumbers, seal_segment
+from farshore.repository.packs import PackBuilder
+from farshore.repository.segments import PlainSegment, SegmentNumbers, seal_segment
 from tests.unit.ops.engine import Engine, flipped
 from tests.unit.ops.tree_source import TreeSource
 

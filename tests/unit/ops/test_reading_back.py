@@ -14,7 +14,8 @@ from farshore.clock import FixedClock
 from farshore.errors import ObjectCorrupt
 from farshore.format.extents import encode_extents
 from farshore.format.manifest import ManifestRow
-from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
+from farshore.format.origin import Origin
+from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.catalog import iterate_rows

@@ -9,7 +9,8 @@ import pytest
 from farshore import limits
 from farshore.format.extents import encode_extents
 from farshore.format.manifest import ManifestRow
-from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, Origin, PackedFooter
+from farshore.format.origin import Origin
+from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.windows import MISSING, Window, plan_windows

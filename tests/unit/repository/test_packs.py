@@ -13,16 +13,15 @@ from farshore.clock import FixedClock
 from farshore.compress import CODEC_NONE, CODEC_ZSTD
 from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
+from farshore.format.origin import Origin
 from farshore.repository.keys import DataKey, KeySet, generate_data_key
-from farshore.repository.packs import (
+from farshore.repository.packs import PackBuilder, SealedPack, open_footer
+from farshore.repository.segments import (
     SEGMENTS_PER_SALT,
-    PackBuilder,
     PlainSegment,
-    SealedPack,
     SealedSegment,
     SegmentNumbers,
     SegmentRef,
-    open_footer,
     open_segment,
     seal_segment,
 )
@@ -30,11 +29,11 @@ from farshore.repository.packs import (
 REPOSITORY = b"r" * 16
 KEYS = KeySet(REPOSITORY, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
-ORIGIN = layout.Origin(DATA_KEY.key_id, b"o" * 32)
+ORIGIN = Origin(DATA_KEY.key_id, b"o" * 32)
 NOISE = random.Random(9).randbytes(5000)
 
 
-def sealed(raw: bytes = NOISE, *, number: int = 0, origin: layout.Origin = ORIGIN) -> SealedSegment:
+def sealed(raw: bytes = NOISE, *, number: int = 0, origin: Origin = ORIGIN) -> SealedSegment:
     half = len(raw) // 2
     chunks = ((b"1" * 32, 0, half), (b"2" * 32, half, len(raw) - half))
     return seal_segment(PlainSegment(origin, number, raw, chunks), DATA_KEY, REPOSITORY)
@@ -89,8 +88,8 @@ def test_every_flipped_byte_of_a_segment_is_noticed(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("change", [
-    {"number": 1}, {"codec": CODEC_ZSTD}, {"raw_length": 4999}, {"origin": layout.Origin(ORIGIN.key_id, b"x" * 32)},
-    {"origin": layout.Origin(b"x" * 16, ORIGIN.salt)},
+    {"number": 1}, {"codec": CODEC_ZSTD}, {"raw_length": 4999}, {"origin": Origin(ORIGIN.key_id, b"x" * 32)},
+    {"origin": Origin(b"x" * 16, ORIGIN.salt)},
 ], ids=["number", "codec", "length", "salt", "key"])  # fmt: skip
 def test_a_segment_is_bound_to_all_that_its_footer_says(change: dict[str, object]) -> None:
     segment = sealed()
@@ -109,7 +108,7 @@ def test_another_key_or_repository_opens_no_segment() -> None:
 def test_a_segment_is_not_bound_to_its_pack() -> None:
     """Prune moves live segments verbatim, without a data key."""
     segment = sealed(number=3)
-    other = sealed(b"words " * 90, number=9, origin=layout.Origin(DATA_KEY.key_id, b"p" * 32))
+    other = sealed(b"words " * 90, number=9, origin=Origin(DATA_KEY.key_id, b"p" * 32))
     assert opened(bytes(built(segment).body)) == [NOISE]
     assert opened(bytes(built(other, segment).body)) == [b"words " * 90, NOISE]
 

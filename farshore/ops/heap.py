@@ -1,0 +1,29 @@
+"""How a process takes memory from the C library while it moves much data. Measured in docs/adr/0006-speed.md.
+
+A segment passes through several buffers of a few MiB, made in one thread and freed in another. glibc keeps an arena of
+memory for each thread, and each ends up holding the most that its thread ever held at once: one arena for all holds a
+tenth less. Buffers that come and go by the thousand stay on the heap, or the kernel would clear their pages each time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+from farshore import limits
+
+# Parameters of malloc.h. The two thresholds, once set, also stop glibc from raising them as it goes.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_SETTINGS = (
+    (_ARENA_MAX, 1),
+    (_MMAP_THRESHOLD, 32 * limits.MIB),  # what segments free is used again, not returned and faulted in anew
+    (_TRIM_THRESHOLD, 16 * limits.MIB),  # at the end of the heap no more than this is kept unused
+)
+
+
+def settle_heap() -> None:
+    """Set up this process for long work. Safe to repeat; leaves a C library that is not glibc as it is."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for parameter, value in _SETTINGS:
+            mallopt(parameter, value)

@@ -1,0 +1,201 @@
+"""The reading processes of a backup: started when there are many small files, given batches, waited for.
+
+Each reads what it is given and tells the names of the chunks; the backup answers which of them are new; the process
+compresses and seals those. So the bytes of files stay where they were read, and only sealed segments travel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
+
+from farshore import limits
+from farshore.errors import Bug, FarshoreError, ToolUnavailable
+from farshore.handles import Handle
+from farshore.model import Entry
+from farshore.ops import reading_orders as orders
+from farshore.ops.reading_orders import BatchRead, Ground
+from farshore.repository.segments import SealedSegment
+
+_ENDING_S = 10.0  # a process without orders ends at once; one that hangs in the kernel must not hang us
+_START = "import sys; sys.path[:] = {path!r}; from farshore.ops.reading_process import main; main()"
+
+
+@dataclass(slots=True)
+class _Reader:
+    process: subprocess.Popen[bytes]
+    orders: IO[bytes]
+    answers: IO[bytes]
+    listener: threading.Thread | None = None
+    reads: SimpleQueue[BatchRead | FarshoreError | None] = field(default_factory=SimpleQueue)  # None: done
+    given: int = 0
+    asked: int = 0  # of those given, whose result was asked for
+    judged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One batch that a process was given."""
+
+    reader: _Reader
+    number: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is its turn and `result` returns at once."""
+        return self.reader.asked == self.number and not self.reader.reads.empty()
+
+    def result(self) -> BatchRead:
+        """Wait for what was read. Batches of one process are asked for in the order given, each once.
+
+        Raises:
+            FarshoreError: The process failed, or is gone.
+        """
+        if self.reader.asked != self.number:
+            raise Bug("batches of a reading process were asked for out of order")
+        self.reader.asked += 1
+        read = self.reader.reads.get()
+        if isinstance(read, FarshoreError):
+            raise read
+        if read is None:
+            raise Bug("a reading process was done before its last batch")
+        return read
+
+
+class Readers:
+    """Some processes that read below one open directory. Used by one thread; `close` ends them all.
+
+    Raises:
+        OSError: A process could not be started; none is left.
+    """
+
+    def __init__(self, *, root: Handle, ground: Ground, processes: int) -> None:
+        self._key_id = ground.data_key.key_id
+        self._sealed: deque[SealedSegment] = deque()
+        self._readers: list[_Reader] = []
+        try:
+            for _ in range(processes):
+                self._readers.append(self._start(root, ground))
+        except BaseException:
+            self.close()
+            raise
+        self.units_ahead = limits.BATCHES_PER_PROCESS * processes
+
+    def give(self, entries: Sequence[Entry]) -> Reading:
+        """Have a batch read by the process that has least to do."""
+        reader = min(self._readers, key=lambda one: one.given - one.judged)
+        self._send(reader, orders.BATCH, orders.encode_batch(entries))
+        reader.given += 1
+        return Reading(reader, reader.given - 1)
+
+    def tell_new(self, reading: Reading, new: bytes, *, thorough: bool) -> None:
+        """Say which chunks of the batch are new: they will be sealed. Once for each batch, after `result`.
+
+        Args:
+            new: 1 for a chunk that is new and 0 for another, in the order of the extents.
+            thorough: Whether there is time to compress harder.
+        """
+        reading.reader.judged += 1
+        self._send(reading.reader, orders.VERDICT, bytes([thorough]), new)
+
+    def sealed(self) -> Iterator[SealedSegment]:
+        """Yield the segments that have come."""
+        while self._sealed:
+            yield self._sealed.popleft()
+
+    def finish(self) -> Iterator[SealedSegment]:
+        """Have everything sealed that was new, and yield it. Every batch must have had its verdict.
+
+        Raises:
+            FarshoreError: A process failed, or is gone.
+        """
+        for reader in self._readers:
+            self._send(reader, orders.END)
+        for reader in self._readers:
+            last = reader.reads.get()
+            if isinstance(last, FarshoreError):
+                raise last
+            if last is not None:
+                raise Bug("a reading process was ended before all it had read was asked for")
+        yield from self.sealed()
+
+    def close(self) -> None:
+        """End every process, and drop what it holds. Safe to repeat."""
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            with contextlib.suppress(OSError):
+                reader.orders.close()
+        for reader in readers:
+            try:
+                reader.process.wait(_ENDING_S)
+            except subprocess.TimeoutExpired:
+                reader.process.kill()
+                reader.process.wait()
+            if reader.listener is not None:
+                reader.listener.join()
+            reader.answers.close()
+
+    def _start(self, root: Handle, ground: Ground) -> _Reader:
+        """Start one process. It sees the code that we see, and nothing else that an environment may bring."""
+        start = _START.format(path=[str(Path(one).absolute()) for one in sys.path])
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", start, str(root.fd)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(root.fd,),
+            process_group=0,  # an interrupt at the terminal reaches only the backup
+        )
+        if process.stdin is None or process.stdout is None:
+            raise Bug("a process was started without pipes")
+        reader = _Reader(process, process.stdin, process.stdout)
+        reader.listener = threading.Thread(target=self._listen, args=(reader,), name="listen", daemon=True)
+        reader.listener.start()
+        with contextlib.suppress(BrokenPipeError):  # a process that is gone already is told by its first answer
+            orders.write_frame(reader.orders, orders.GROUND, orders.encode_ground(ground))
+        return reader
+
+    def _listen(self, reader: _Reader) -> None:
+        """Take answers as they come, so that a process never waits with one while it is given orders."""
+        while (frame := orders.read_frame(reader.answers)) is not None:
+            letter, body = frame
+            if letter == orders.READ:
+                reader.reads.put(orders.decode_read(body))
+            elif letter == orders.SEGMENT:
+                self._sealed.append(orders.decode_segment(body, self._key_id))
+            elif letter == orders.DONE:
+                reader.reads.put(None)
+            else:
+                reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
+        reader.reads.put(_ended(reader.process))
+
+    def _send(self, reader: _Reader, letter: bytes, *parts: bytes) -> None:
+        # A process that is gone is told by its answers, which say why.
+        with contextlib.suppress(BrokenPipeError):
+            orders.write_frame(reader.orders, letter, *parts)
+
+
+def processes_that_pay() -> int:
+    """Return how many reading processes pay on this machine: on one core none does."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, limits.READING_PROCESSES_MAX) if cores > 1 and sys.executable else 0
+
+
+def _ended(process: subprocess.Popen[bytes]) -> FarshoreError:
+    """Return the error of a process that is gone."""
+    status = process.wait()
+    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    return ToolUnavailable(
+        f"a process that reads files ended {how}", "Nothing was committed. Look for a lack of memory, then run again."
+    )

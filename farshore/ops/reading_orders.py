@@ -1,0 +1,121 @@
+"""What passes between a backup and its reading processes, over two pipes: frames of a letter, a length and a body.
+
+    to a process      G what to work with · B batch of entries · V which chunks of the oldest batch are new · E end
+    from a process    R what was read of a batch · S a sealed segment · D done, after E · X what went wrong
+
+Both ends are this program on this machine; nothing of it is ever stored.
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, NamedTuple
+
+from farshore.chunking.content import CutSizes
+from farshore.format.origin import Origin
+from farshore.model import Entry, EntryKind
+from farshore.repository.keys import DataKey
+from farshore.repository.segments import SealedSegment
+
+GROUND, BATCH, VERDICT, END = b"G", b"B", b"V", b"E"
+READ, SEGMENT, DONE, FAILED = b"R", b"S", b"D", b"X"
+_FRAME = struct.Struct("<cI")
+EXTENT = struct.Struct("<32sIQ")  # as `farshore.format.extents` has it, which loads an array library
+_KINDS = tuple(EntryKind)
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+_SEGMENT_FIELDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a process works with. `chunk_key` and `data_key` are those of this run; it has no other."""
+
+    sizes: CutSizes
+    cut_seed: int
+    chunk_key: bytes
+    data_key: DataKey
+    repository_id: bytes
+    settled_before_ns: int
+
+
+class BatchRead(NamedTuple):
+    """What was read of one batch, column by column.
+
+    `states`: for each entry 1 where it was read, 0 where the backup must look at it itself. Of those that were read,
+    in order: `hashes` has the hash of the content, `counts` the number of extents, `extents` 44 bytes for each extent.
+    `xattrs` has those of entries that have any, by place in the batch.
+    """
+
+    states: bytes
+    hashes: Sequence[bytes]
+    counts: Sequence[int]
+    extents: bytes
+    xattrs: dict[int, tuple[tuple[bytes, bytes], ...]]
+
+
+def write_frame(pipe: IO[bytes], letter: bytes, *parts: bytes | memoryview) -> None:
+    """Send a frame. Blocks while the pipe is full."""
+    pipe.write(_FRAME.pack(letter, sum(len(part) for part in parts)))
+    for part in parts:
+        pipe.write(part)
+    pipe.flush()
+
+
+def read_frame(pipe: IO[bytes]) -> tuple[bytes, bytes] | None:
+    """Receive a frame; None where the other end is gone."""
+    head = pipe.read(_FRAME.size)
+    if len(head) < _FRAME.size:
+        return None
+    letter, length = _FRAME.unpack(head)
+    body = pipe.read(length)
+    return (letter, body) if len(body) == length else None
+
+
+def encode_ground(ground: Ground) -> bytes:
+    """Return what a process works with as bytes."""
+    return pickle.dumps(ground)
+
+
+def decode_ground(data: bytes) -> Ground:
+    """Return it again."""
+    ground: Ground = pickle.loads(data)  # noqa: S301 - our own process wrote it
+    return ground
+
+
+def encode_batch(entries: Sequence[Entry]) -> bytes:
+    """Return entries as bytes."""
+    return marshal.dumps([(entry[0], _KIND_NUMBERS[entry[1]], *entry[2:]) for entry in entries])
+
+
+def decode_batch(data: bytes) -> list[Entry]:
+    """Return entries again."""
+    kinds = _KINDS
+    return [Entry(fields[0], kinds[fields[1]], *fields[2:]) for fields in marshal.loads(data)]  # noqa: S302
+
+
+def encode_read(read: BatchRead) -> bytes:
+    """Return what was read of a batch as bytes."""
+    return marshal.dumps((read.states, list(read.hashes), list(read.counts), read.extents, read.xattrs))
+
+
+def decode_read(data: bytes) -> BatchRead:
+    """Return it again."""
+    return BatchRead(*marshal.loads(data))  # noqa: S302 - our own process wrote it
+
+
+def encode_segment(segment: SealedSegment) -> bytes:
+    """Return what is to know of a sealed segment, to go before its bytes."""
+    facts = (segment.origin.salt, segment.number, segment.codec, segment.raw_length, segment.chunks)
+    head = marshal.dumps(facts)
+    return struct.pack("<I", len(head)) + head
+
+
+def decode_segment(data: bytes, key_id: bytes) -> SealedSegment:
+    """Return a sealed segment again."""
+    (length,) = struct.unpack_from("<I", data)
+    salt, number, codec, raw_length, chunks = marshal.loads(data[4 : 4 + length])  # noqa: S302
+    return SealedSegment(Origin(key_id, salt), number, codec, raw_length, data[4 + length :], chunks)
