@@ -64,6 +64,12 @@ def test_what_is_cut_or_gone_ends_with_the_code_of_damage_and_names_its_snapshot
     assert shore.run("status").code == 0
 
 
+def test_a_repository_without_any_snapshot_is_clean(tmp_path: Path) -> None:
+    shore = Shore(tmp_path)
+    shore.good("init")
+    assert "clean" in shore.good("verify", "--remote").stdout
+
+
 def test_the_two_means_exclude_each_other(shore: Shore) -> None:
     done = shore.run("verify", "--remote", "--read-data")
     assert done.code == 2

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.model import ReplicaProof, VerifyResult
 from farshore.ops.opening import Need, open_bare_store, open_repository
@@ -235,13 +236,16 @@ def test_a_listing_that_leaves_things_out_is_neither_clean_nor_damage(
     assert proof_of(result, replica).listing_complete is False
 
 
-def test_without_audit_tables_nothing_is_clean(setting: Setting, tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["", "objects"])
+def test_without_audit_tables_nothing_is_clean(setting: Setting, tmp_path: Path, table: str) -> None:
     lost = {name: tmp_path / name for name in ("one", "two")}
     shutil.copytree(setting.root / "state", tmp_path / "state")
     source = Path(urlsplit(setting.config.replicas["vault"].url).path)
     for path in lost.values():
         shutil.copytree(source, path)
-        shutil.rmtree(path / "audit")
+        shutil.rmtree(path / "audit" / table)
+        if table:
+            shutil.rmtree(path / "audit" / "copies")
     vault = setting.config.replicas["vault"]
     config = replace(
         setting.config,
@@ -279,3 +283,41 @@ def test_results_are_kept_where_a_key_can_sign_them_and_only_changes_have_rows(s
     assert last["vault"].remote_utc is None, "a directory proves nothing by its sizes"
     proven = rows("SELECT replica, never_proven FROM replica_proofs ORDER BY replica")
     assert proven == [("dublin", 0), ("frankfurt", 0), ("iowa", 0), ("sydney", 0), ("vault", len(packs(setting)))]
+
+
+def test_damage_below_the_service_is_seen_by_reading_and_not_by_its_checksum(
+    setting: Setting, s3_server: SeaweedServer
+) -> None:
+    """A service answers from its index what it computed when the object came; docs/stores.md says so."""
+    name = packs(setting)[0]
+    with store_of(setting, "vault") as store:
+        data = store.get(name)
+    places = list(_places(s3_server.directory / "data", data[1000:1064]))
+    assert len(places) >= 2, "one for each of the two replicas there"
+    with store_of(setting, "dublin") as store:
+        try:
+            for volume, at in places:
+                _flip(volume, at)
+            assert scrub(setting, replica="dublin").clean
+            with pytest.raises(FarshoreError):
+                store.get(name)
+        finally:
+            for volume, at in places:
+                _flip(volume, at)
+        assert store.get(name) == data
+
+
+def _places(folder: Path, wanted: bytes) -> Iterator[tuple[Path, int]]:
+    """Yield where the service's own files hold some bytes."""
+    for path in folder.rglob("*.dat"):
+        content, at = path.read_bytes(), -1
+        while (at := content.find(wanted, at + 1)) >= 0:
+            yield path, at
+
+
+def _flip(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))

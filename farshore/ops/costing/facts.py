@@ -41,9 +41,14 @@ FROM (
     WHERE made.snapshot_id IS NULL OR made.parent_snapshot_id IS NOT NULL
 ) AS told GROUP BY told.replica, told.source
 """
+# A check by checksums asks S3 for each object, as a get is priced; the listings of the others tell them.
 _CHECKED = """
-SELECT replica, count(*), sum(objects_checked), sum(bytes_read)
-FROM (SELECT DISTINCT check_id, replica, objects_checked, bytes_read FROM checks
+SELECT replica, count(*), sum(CASE WHEN means NOT IN ('remote', 'sizes') OR asked THEN objects_checked ELSE 0 END),
+       sum(bytes_read)
+FROM (SELECT DISTINCT check_id, checks.replica AS replica, objects_checked, bytes_read, coalesce(method, '') AS means,
+             asking.replica IS NOT NULL AS asked
+      FROM checks LEFT JOIN (SELECT DISTINCT replica FROM copies WHERE provider = 's3') AS asking
+        ON asking.replica = checks.replica
       WHERE object IS NULL AND finished_utc >= {since}) AS once
 GROUP BY replica
 """

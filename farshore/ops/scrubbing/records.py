@@ -102,13 +102,12 @@ def fetch_tables(repository: Repository) -> str:
     """
     for replica in choose_tables(repository):
         try:
-            told = query(
+            query(
                 replica.store, repository.cache_dir, _ANY, repository_id=repository.repository_id, replica=replica.name
-            ).rows
+            )
         except FarshoreError:
             continue
-        if told and told[0][0]:
-            return replica.name
+        return replica.name
     return ""
 
 

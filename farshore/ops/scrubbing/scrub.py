@@ -54,7 +54,9 @@ def scrub_repository(
     records_from = fetch_tables(repository)
     rows = ScrubRows(repository, run)
     scrubs = {one.name: ReplicaScrub(one, rows.keep) for one in chosen}
-    commits = _scrub(repository, scrubs, records_from, progress)
+    commits, recorded = _scrub(repository, scrubs, records_from, progress)
+    if commits and not recorded:
+        records_from = ""  # whoever made these snapshots wrote rows, so the tables were lost
     if replica and (error := scrubs[replica].error):
         raise error
     damaged = [_absent(name, error) for name, error in ({} if replica else repository.unreachable).items()]
@@ -83,10 +85,10 @@ def scrub_repository(
 
 def _scrub(
     repository: Repository, scrubs: Mapping[str, ReplicaScrub], records_from: str, progress: ProgressCallback
-) -> int:
-    """Judge everything; return how many snapshots some replica lists."""
+) -> tuple[int, int]:
+    """Judge everything; return how many snapshots some replica lists, and of how many objects a row tells."""
     judging = BatchJudge(scrubs, repository.header)
-    commits = 0
+    commits = recorded = 0
     joined = join({name: scrub.listing() for name, scrub in scrubs.items()}, read_records(repository, records_from))
     with ExitStack() as stack:
         pools = {
@@ -96,12 +98,13 @@ def _scrub(
         while batch := list(islice(joined, limits.SCRUB_BATCH_OBJECTS)):
             judging.judge(batch, pools)
             commits += sum(_is_listed_commit(one) for one in batch)
+            recorded += sum(one.record is not None and one.record.made for one in batch)
             for name, scrub in scrubs.items():
                 progress(Progress(f"verify:{name}", scrub.objects))
     for scrub in scrubs.values():
         if scrub.error is None:
             judging.finish(scrub)
-    return commits
+    return commits, recorded
 
 
 def _is_listed_commit(one: Joined) -> bool:

@@ -16,6 +16,7 @@ from farshore.ops.costing.cost import ReplicaCost, plan_usage, repository_cost
 from farshore.ops.costing.estimate import Usage, early_deletion, estimate, pages_of, restore_gets
 from farshore.ops.costing.facts import BackupRuns, Facts, ReplicaFacts
 from farshore.ops.costing.prices import Price, decode_prices, load_prices, place_of, quote, shipped_prices
+from farshore.ops.scrubbing.scrub import scrub_repository
 from farshore.placement.schedules import MONTH_DAYS
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
@@ -328,6 +329,18 @@ def test_what_is_read_back_is_counted_as_egress(tmp_path: Path) -> None:
 
     assert told.bytes_out > MIB * MONTH_DAYS
     assert told.gets >= told.objects * MONTH_DAYS
+
+
+def test_a_remote_check_is_no_get_where_nothing_is_asked(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "engine").initialize()
+    source = TreeSource(clock=engine.clock, name="tree")
+    source.file(b"one", os.urandom(MIB))
+    engine.backup(source)
+    before = cost_of(engine, "a").usage
+    with engine.opened() as repository:
+        assert scrub_repository(repository, clock=engine.clock).clean
+    after = cost_of(engine, "a").usage
+    assert (after.gets, after.bytes_out < before.bytes_out + MIB * MONTH_DAYS) == (before.gets, True)
 
 
 def test_without_a_repository_there_is_nothing_to_count(tmp_path: Path) -> None:
