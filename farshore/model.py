@@ -328,6 +328,7 @@ class ReplicaReading:
     oldest_put_utc: datetime | None  # of those that were never read, as far as the replica tells
     runs_for_all: int  # of this share, until every pack was read
     rotation: str  # oldest-first | by-name: what the audit tables tell, or a partition where they cannot be read
+    packs_archived: int = 0  # that would have to be warmed to be read; not among `packs`
 
 
 @dataclass(frozen=True, slots=True)

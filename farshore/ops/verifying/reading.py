@@ -35,7 +35,11 @@ class ReadingPlan:
 
 def choose_packs(repository: Repository, check: ReplicaCheck, percent: float, clock: Clock) -> ReadingPlan:
     """Return the packs to read of those that a replica lists: all of them, none, or the share whose turn it is."""
-    put_utc = {name: check.put_utc.get(name) for name in check.sizes if names.parse_pack(name)}
+    put_utc = {
+        name: check.put_utc.get(name)
+        for name in check.sizes
+        if names.parse_pack(name) and name not in check.archived  # they are whole, and cannot be read now
+    }
     if percent >= FULL or not put_utc:
         return ReadingPlan(sorted(put_utc), put_utc)
     if percent <= 0:
@@ -71,7 +75,7 @@ def reading_of(plan: ReadingPlan, replica: str, percent: float, started_utc: dat
 
 def all_read_since(reading: ReplicaReading | None) -> datetime | None:
     """Return since when every pack of a replica was read, or put; None where that is not known."""
-    if reading is None or reading.rotation != OLDEST_FIRST:
+    if reading is None or reading.rotation != OLDEST_FIRST or reading.packs_archived:
         return None
     moments = [moment for moment in (reading.oldest_read_utc, reading.oldest_put_utc) if moment]
     if reading.packs_never_read and reading.oldest_put_utc is None:

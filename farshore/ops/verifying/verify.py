@@ -31,6 +31,7 @@ from farshore.ops.vouched_objects import read_data_key
 from farshore.repository.commits import list_commit_names, read_commit, read_commits
 from farshore.repository.replica_reader import ReplicaReader, open_reader
 from farshore.repository.repository import Replica, Repository
+from farshore.stores.keeping import Access
 
 
 def verify_repository(
@@ -113,6 +114,8 @@ def _check_replica(
     check = ReplicaCheck(replica)
     for info in replica.store.list():
         check.sizes[info.name] = info.size
+        if info.access is not Access.READY:
+            check.archived.add(info.name)
         if run.percent and info.modified_utc and info.name.startswith(names.PACKS):
             check.put_utc[info.name] = info.modified_utc
     listed = list_commit_names(replica)
@@ -132,7 +135,9 @@ def _check_replica(
         plan = choose_packs(repository, check, run.percent, run.clock)
         keeper = ProofKeeper(lambda rows: auditing.record(repository, run.run_id, rows))
         check_packs(check, plan.packs, proof, run, keeper)
-        check.reading = reading_of(plan, replica.name, run.percent, run.started_utc)
+        check.reading = replace(
+            reading_of(plan, replica.name, run.percent, run.started_utc), packs_archived=len(check.archived)
+        )
     check_audit(repository, check)
     check.objects = len(check.sizes)
     return check

@@ -13,6 +13,7 @@ from farshore.model import SnapshotInfo
 from farshore.ops.warming import look_at_warmth, warm_snapshot
 from farshore.stores.memory import ARCHIVE_CLASS
 from tests.unit.ops.engine import Engine
+from tests.unit.ops.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource
 
 ARCHIVED = {"storage_class": ARCHIVE_CLASS}
@@ -53,6 +54,22 @@ def test_backups_go_on_over_an_archive_and_verify_finds_nothing_missing(engine: 
     source.file(b"two", random.Random(2).randbytes(50_000))
     assert [one.committed for one in engine.backup(source).replicas] == [True] * 3
     assert engine.verify(percent=0.0).clean
+    read = engine.verify(percent=100.0)
+    assert read.clean
+    assert {(one.packs, one.packs_read, one.packs_archived) for one in read.readings} == {(0, 0, 2)}
+
+
+def test_heal_fills_a_replica_from_one_that_is_warm_and_waits_for_the_others(
+    engine: Engine, source: TreeSource
+) -> None:
+    (pack,) = engine.objects("a", names.PACKS)
+    engine.lose("a", pack)
+    left = [(one.action, "archived" in one.detail or "ARCHIVE" in one.detail) for one in heal(engine).repairs]
+    assert left == [("left", True)]
+    warm(engine, "b")
+    engine.clock.advance(3601)
+    assert [one.action for one in heal(engine).repairs] == ["copied"]
+    assert engine.shelf("a").kept[pack].storage_class == ARCHIVE_CLASS
 
 
 def test_a_restore_says_what_is_to_be_warmed_and_works_when_it_is(engine: Engine, source: TreeSource) -> None:
