@@ -85,7 +85,7 @@ def heal_repository(
             raise failed[wish.replica]
         listings = {name: one for name, one in listings.items() if name not in failed}
         union = Union(listings)
-        vouching: Vouching = RowVouching(repository, union) if ground.keyless else KeyVouching(repository)
+        vouching: Vouching = (RowVouching if ground.keyless else KeyVouching)(repository, union)
         plan = plan_heal(
             listings, union, vouching.expected(union), targets=[name for name in targets if name in listings],
             told=told_damage(repository, ground.headless), read_data=wish.read_data,

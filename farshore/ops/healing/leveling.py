@@ -133,7 +133,7 @@ class Leveling:
     def _commit(self, wanted: Sequence[Wanted]) -> None:
         if not wanted or self._state.error is not None:
             return
-        self._confirm()
+        self._confirm(all_packs=True)
         missing = [one.name for one in wanted if one.why is Why.MISSING]
         blocked = self._vouching.blocked(self._state.bad, missing)
         self._may_commit(self._replica.name)
@@ -146,12 +146,19 @@ class Leveling:
         self._each(allowed, self._look_at)
         self._confirm()
 
-    def _confirm(self, *, only_packs: bool = False) -> None:
-        """List the replica again: what was put and is not listed with its size is not there."""
+    def _confirm(self, *, only_packs: bool = False, all_packs: bool = False) -> None:
+        """List the replica again: what was put and is not listed with its size is not there.
+
+        Args:
+            only_packs: Of what was put, look at packs alone.
+            all_packs: Look also at every pack that was listed at first: what is committed now needs them now.
+        """
         put = {name: size for name, size in self._state.put.items() if not only_packs or kind_of(name) is Kind.PACK}
-        if not put or self._state.error is not None:
+        if not (put or all_packs) or self._state.error is not None:
             return
         there = Union({self._replica.name: list_everything(self._replica)})
+        for name in self._union.packs_gone(self._replica.name, there) if all_packs else ():
+            self._note_bad(name, lost=False)
         for name, size in put.items():
             if there.sizes(name).get(self._replica.name) != size:
                 self._note_bad(name, lost=False)

@@ -107,6 +107,13 @@ class Union:
         for row in rows[lowest != highest]:
             yield names.pack(self.packs.pack_id(int(row)))
 
+    def packs_gone(self, replica: str, now: Union) -> Iterator[str]:
+        """Yield the packs that a replica listed here and does not list in `now`."""
+        rows = np.arange(len(self.packs))
+        rows = rows[self.packs.sizes_at(replica, rows) != ABSENT]
+        for row in rows[now.packs.find(self.packs.ids[rows]) == ABSENT] if len(rows) else ():
+            yield names.pack(self.packs.pack_id(int(row)))
+
     def packs_of(self, replica: str) -> Iterator[str]:
         """Yield the packs that a replica lists."""
         rows = np.arange(len(self.packs))

@@ -6,9 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from farshore.errors import FarshoreError, HealIncomplete, ReplicaEmpty, StoreUnavailable
+from farshore.errors import (
+    BucketNotFound,
+    FarshoreError,
+    HealIncomplete,
+    LeaseLost,
+    ReplicaEmpty,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
 from farshore.model import ReplicaRequests
 from farshore.repository.mending import Action, Found
+
+_LASTING: tuple[type[FarshoreError], ...] = (StoreFull, StoreDenied, BucketNotFound, LeaseLost)  # no retry cures these
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +114,8 @@ def heal_error(result: HealResult) -> FarshoreError:
     for one in result.replicas:
         if one.error_code == ReplicaEmpty.code:
             return ReplicaEmpty(one.error)
-    return StoreUnavailable("; ".join(f"{one.replica}: {one.error}" for one in result.replicas if one.error))
+    said = "; ".join(f"{one.replica}: {one.error}" for one in result.replicas if one.error)
+    for kind in _LASTING:
+        if any(one.error_code == kind.code for one in result.replicas):
+            return kind(said)
+    return StoreUnavailable(said)

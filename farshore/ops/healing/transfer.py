@@ -58,7 +58,7 @@ class NoGoodCopy(Exception):
     """No replica has a good copy. `passing`: one that may have it could not be asked."""
 
     def __init__(self, reasons: Sequence[str], *, passing: bool) -> None:
-        super().__init__("; ".join(reasons) or "no replica lists it")
+        super().__init__("; ".join(reasons) or "no replica that was listed has it")
         self.passing = passing
 
 

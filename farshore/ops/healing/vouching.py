@@ -9,6 +9,7 @@ outvote the rest. What nobody vouches for is not spread.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from blake3 import blake3
@@ -57,10 +58,10 @@ class Vouching(Protocol):
 class KeyVouching:
     """Vouching by whoever holds the index key. Reads every commit record, and needs one snapshot at a time."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, union: Union) -> None:
         self._repository = repository
         self._keys = repository.writing_keys()
-        self._listed: ListedCommits = list_commits(repository)
+        self._listed = _known(list_commits(repository), union)
         self._refs: dict[str, ObjectRef] = {}
         self._record_of: dict[str, Commit] = {}
         self._understood: set[str] = set()  # commit records whose needs were read, of those last asked about
@@ -245,6 +246,12 @@ class RowVouching:
                 continue
         most = max(set(digests), key=digests.count, default="")
         return most if digests.count(most) > max(1, len(digests) // 2) else ""
+
+
+def _known(listed: ListedCommits, union: Union) -> ListedCommits:
+    """Leave out what was committed since the replicas were listed: what it needs is in no listing, and not lost."""
+    commits = {one: commit for one, commit in listed.commits.items() if union.sizes(commit_name(commit))}
+    return replace(listed, commits=commits)
 
 
 def ask_rows(repository: Repository, replica: Replica, sql: str) -> Sequence[Sequence[object]] | None:

@@ -358,6 +358,45 @@ def test_a_replica_that_is_away_is_told(engine: Engine, source: TreeSource) -> N
     assert not result.level
 
 
+@KEYS
+@pytest.mark.parametrize("at", [3, 6])
+def test_a_backup_that_commits_meanwhile_is_no_loss(engine: Engine, source: TreeSource, keyless: bool, at: int) -> None:
+    """It commits between the listing of one replica and the next, or between listings and records."""
+    lists = iter(range(1000))
+    source.file(b"meanwhile", b"y" * 50_000)
+
+    def commit(verb: str, name: str, _number: int) -> None:
+        if verb == "list" and next(lists) == at:
+            unwrap(engine)
+            engine.backup(source)
+
+    engine.wrap = lambda _, store: FaultyStore(store, clock=engine.clock, plan=commit)
+    result = heal(engine, keyless=keyless)
+    unwrap(engine)
+    assert not [one for one in result.repairs if one.open], result.repairs
+    assert heal(engine, keyless=keyless).level
+    assert len(engine.snapshots()) == 4
+
+
+def test_a_pack_that_goes_while_its_snapshot_is_healed_keeps_the_record_back(
+    engine: Engine, source: TreeSource
+) -> None:
+    with engine.away("c"):
+        new = engine.backup(source).snapshot_id
+    old = next(iter(engine.objects("c", names.PACKS)))
+
+    def lose(verb: str, name: str, _number: int) -> None:
+        if verb == "put" and name.startswith(names.SNAPSHOTS) and old in engine.objects("c"):
+            engine.lose("c", old)
+
+    wrapped(engine, "c", lose)
+    result = heal(engine, "c")
+    unwrap(engine)
+    assert not result.level
+    assert not [one for one in engine.objects("c") if new in one and one.endswith("commit")]
+    assert heal(engine).level
+
+
 # --- retiring ------------------------------------------------------------------------------------------------------
 
 
