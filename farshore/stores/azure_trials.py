@@ -85,6 +85,9 @@ class AzureTrials:
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
         raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")
 
+    def relock(self, name: str, until_utc: datetime) -> None:
+        raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")
+
     def erase(self, name: str, *, bypass: bool = False) -> None:
         with contextlib.suppress(FarshoreError):
             if not self._exists(name):

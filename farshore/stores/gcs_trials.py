@@ -95,6 +95,9 @@ class GcsTrials:
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
         raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")
 
+    def relock(self, name: str, until_utc: datetime) -> None:
+        raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")
+
     def erase(self, name: str, *, bypass: bool = False) -> None:
         key = self._prefix + check_name(name)
         with self._boundary("delete", name):

@@ -13,6 +13,7 @@ from farshore.limits import MIB
 from farshore.stores.base import PutOutcome, check_name
 from farshore.stores.lifecycle import LifecycleRule
 from farshore.stores.s3_lifecycle import rules_of
+from farshore.stores.s3_locks import LOCK_VERB
 from farshore.stores.trials import PlaceSettings, Setting
 
 if TYPE_CHECKING:
@@ -116,6 +117,11 @@ class S3Trials:
                 ObjectLockMode=_MODE,  # type: ignore[arg-type] # a literal of the stubs
                 ObjectLockRetainUntilDate=until_utc,
             )
+
+    def relock(self, name: str, until_utc: datetime) -> None:
+        retention: Any = {"Mode": _MODE, "RetainUntilDate": until_utc}
+        with self._boundary(LOCK_VERB, name):
+            self._client.put_object_retention(**self._named(name), Retention=retention)
 
     def erase(self, name: str, *, bypass: bool = False) -> None:
         for version in self._versions(name):

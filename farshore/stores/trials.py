@@ -96,6 +96,14 @@ class Trials(Protocol):
         """Put a new object locked until a moment, in the mode that an administrator can lift (governance)."""
         ...
 
+    def relock(self, name: str, until_utc: datetime) -> None:
+        """Set the end of a lock anew, also an earlier one, as a writer could ask it. Where `put_locked` works.
+
+        Raises:
+            LockDenied: The service refuses to shorten, which is right.
+        """
+        ...
+
     def erase(self, name: str, *, bypass: bool = False) -> None:
         """Remove every version of an object for good; do nothing if there is none.
 

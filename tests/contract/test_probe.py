@@ -139,6 +139,7 @@ def test_locks_are_tried_for_real_and_nothing_is_left(s3_server: SeaweedServer, 
     assert finding(result, "versions").detail == "earlier versions are kept"
     assert finding(result, "lock").verdict is Verdict.OK
     assert finding(result, "lock").detail == "held for its 4 s and free afterwards"
+    assert finding(result, "lock-shorten").verdict is Verdict.OK
     assert finding(result, "lock-bypass").verdict is Verdict.WARNING  # an administrator may lift it
     assert finding(result, "may-overwrite").detail == "a replaced object stays as an earlier version"
     assert finding(result, "may-delete").verdict is Verdict.WARNING

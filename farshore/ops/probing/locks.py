@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from farshore.errors import Denied, FarshoreError, StoreConflict
 from farshore.ops.place_checks import judge_place
@@ -60,6 +60,7 @@ def _tried(ground: Ground, trials: Trials) -> Iterator[Finding]:
         hint = "Allow the writer s3:PutObjectRetention, or rely on the bucket's default retention."
         yield Finding("lock", Verdict.NOTE, f"enabled; this credential may not lock objects: {error.message}", hint)
         return
+    yield _shortened(trials, plain, until_utc)
     if _erased(trials, plain, bypass=False):
         if ground.store.now_utc() >= until_utc:
             yield Finding("lock", Verdict.SKIPPED, f"the service took longer than the lock of {LOCK_S:.0f} s")
@@ -77,6 +78,18 @@ def _tried(ground: Ground, trials: Trials) -> Iterator[Finding]:
     freed = _erased(trials, plain, bypass=False)
     said = f"held for its {LOCK_S:.0f} s" + (" and free afterwards" if freed else "; this credential may not delete")
     yield Finding("lock", Verdict.OK, said)
+
+
+def _shortened(trials: Trials, name: str, until_utc: datetime) -> Finding:
+    """Try to shorten a lock: that a service refuses it is what keeps locks, because no extension looks first."""
+    try:
+        trials.relock(name, until_utc - timedelta(seconds=LOCK_S / 2))
+    except Denied:
+        return Finding("lock-shorten", Verdict.OK, "a lock cannot be shortened by this credential")
+    except FarshoreError as error:
+        return Finding("lock-shorten", Verdict.SKIPPED, f"{error.code}: {error.message}")
+    hint = "Any two writers may shorten each other's locks there: do not count this replica as immutable."
+    return Finding("lock-shorten", Verdict.FAILED, "a lock was shortened without the right to lift one", hint)
 
 
 def _erased(trials: Trials, name: str, *, bypass: bool) -> bool:
