@@ -32,6 +32,7 @@ class ReplicaLock:
     mode: str  # governance | compliance
     until_utc: datetime
     stride_s: int
+    place: str  # URL of the replica: another host may call another place by the same name
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def decode_commit(payload: bytes) -> Commit:
             facts=dict(value["facts"]),
             quorum=int(value["quorum"]),
             locks={
-                replica: ReplicaLock(lock["mode"], decode_time(lock["until_utc"]), int(lock["stride_s"]))
+                replica: ReplicaLock(lock["mode"], decode_time(lock["until_utc"]), int(lock["stride_s"]), lock["place"])
                 for replica, lock in value.get("locks", {}).items()
             },
         )

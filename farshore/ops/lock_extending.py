@@ -57,7 +57,7 @@ class LockExtender:
     def promised(self, committed_utc: datetime) -> dict[str, ReplicaLock]:
         """Return what a snapshot committed now promises at each replica that locks objects."""
         return {
-            name: ReplicaLock(rule.mode.value, committed_utc + rule.period, rule.stride_s)
+            name: ReplicaLock(rule.mode.value, committed_utc + rule.period, rule.stride_s, replica.url)
             for name, replica in self._repository.replicas.items()
             if (rule := replica.keeping.lock) is not None
         }
@@ -110,7 +110,11 @@ class LockExtender:
             lock = commit.locks.get(replica.name)
             try:
                 replica.store.head(commit_name(commit))
-                if lock is None or lock.mode not in (promised.mode, LockMode.COMPLIANCE.value):
+                if (
+                    lock is None
+                    or lock.place != replica.url
+                    or lock.mode not in (promised.mode, LockMode.COMPLIANCE.value)
+                ):
                     return None
                 needs = read_needs(self._repository, replica, commit)
                 held = set(names_needed(commit, needs, self._repository.writing_keys().recipient_id.hex()))

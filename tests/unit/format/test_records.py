@@ -13,6 +13,7 @@ from farshore.format.records import (
     Lease,
     Needs,
     ObjectRef,
+    ReplicaLock,
     decode_commit,
     decode_lease,
     decode_needs,
@@ -55,6 +56,11 @@ DECODERS = [
 
 def test_records_are_read_as_they_were_written() -> None:
     assert decode_commit(encode_commit(COMMIT)) == COMMIT
+    locked = replace(
+        COMMIT, locks={"vault": ReplicaLock("compliance", START + timedelta(days=30), 1_296_000, "s3://b")}
+    )
+    assert decode_commit(encode_commit(locked)) == locked
+    assert b"locks" not in encode_commit(COMMIT)  # records of repositories without locks are what they were
     assert decode_needs(encode_needs(NEEDS)) == NEEDS
     assert decode_lease(encode_lease(LEASE)) == LEASE
     assert decode_lease(encode_lease(replace(LEASE, state="ended"))).state == "ended"

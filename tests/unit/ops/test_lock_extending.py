@@ -187,6 +187,13 @@ def test_a_lock_where_none_can_be_is_refused_before_anything_is_made(tmp_path: P
     assert list(place.iterdir()) == []
 
 
+def test_another_place_of_the_same_name_promises_nothing(engine: Engine, source: TreeSource) -> None:
+    engine.backup(source)
+    other = engine.at("other")
+    other.urls = {"a": engine.urls["b"], "b": engine.urls["a"], "c": engine.urls["c"]}
+    assert min(extended(other.backup(source))[name] for name in "ab") >= len(engine.objects("a", names.PACKS))
+
+
 @pytest.mark.parametrize("keyless", [False, True], ids=["key", "keyless"])
 def test_a_record_that_heal_brings_promises_no_more_than_is_locked(
     engine: Engine, source: TreeSource, keyless: bool
@@ -210,7 +217,7 @@ PACKS = [names.pack(random.Random(number).randbytes(32).hex()) for number in ran
 
 
 def planned(assured: Assured | None, *, started: datetime = NOW, made: tuple[str, ...] = ()) -> list[str]:
-    promised = ReplicaLock("governance", NOW + RULE.period, RULE.stride_s)
+    promised = ReplicaLock("governance", NOW + RULE.period, RULE.stride_s, "memory://a")
     found = plan_extensions(RULE, promised, NOW, reused=PACKS, made=made, run_started_utc=started, assured=assured)
     assert all(lock.until_utc >= promised.until_utc for _, lock in found)
     return [name for name, _ in found]
@@ -219,18 +226,18 @@ def planned(assured: Assured | None, *, started: datetime = NOW, made: tuple[str
 @pytest.mark.parametrize(("nights", "least", "most"), [(0, 0, 0), (1, 140, 260), (7, 1250, 1550), (15, 3000, 3000)])
 def test_of_a_month_a_fifteenth_is_extended_each_night(nights: int, least: int, most: int) -> None:
     until_utc = NOW - nights * DAY + RULE.period
-    assured = Assured(ReplicaLock("governance", until_utc, RULE.stride_s), frozenset(PACKS))
+    assured = Assured(ReplicaLock("governance", until_utc, RULE.stride_s, "memory://a"), frozenset(PACKS))
     assert least <= len(planned(assured)) <= most
 
 
 def test_what_nobody_vouches_for_is_extended() -> None:
     assert planned(None) == PACKS
-    assured = Assured(ReplicaLock("governance", NOW + RULE.period, RULE.stride_s), frozenset(PACKS[10:]))
+    assured = Assured(ReplicaLock("governance", NOW + RULE.period, RULE.stride_s, "memory://a"), frozenset(PACKS[10:]))
     assert planned(assured) == PACKS[:10]
 
 
 def test_objects_of_a_run_that_took_longer_than_the_slack_are_extended_where_they_must_be() -> None:
-    assured = Assured(ReplicaLock("governance", NOW + RULE.period, RULE.stride_s), frozenset(PACKS))
+    assured = Assured(ReplicaLock("governance", NOW + RULE.period, RULE.stride_s, "memory://a"), frozenset(PACKS))
     made = tuple(names.pack(random.Random(-number).randbytes(32).hex()) for number in range(1, 2000))
     assert planned(assured, made=made, started=NOW - DAY) == []
     late = planned(assured, made=made, started=NOW - 3 * DAY)
