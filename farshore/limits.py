@@ -52,6 +52,7 @@ BREAKER_FAILURES_MAX = 8  # passing failures in a row: more than one request mak
 BREAKER_PAUSE_S = 1.0  # before the first probe; doubled each time, half of it random
 BREAKER_PAUSE_S_MAX = 60.0  # so a replica that comes back is noticed within a minute
 PACED_PIECE_BYTES = 64 * KIB  # sent at once where bandwidth is limited: what a connection holds in its buffers anyway
+PACED_AHEAD_S = 1.0  # small objects may overtake: a lease is not to run out behind packs
 PACED_BURST_S = 0.1  # of bandwidth not used, kept for later: small objects need not wait one after the other
 
 # --- flow of work ----------------------------------------------------------------------------------------------------
@@ -146,6 +147,8 @@ WINDOW_SEGMENTS_MAX = 6  # segments of one restore window: 24 MiB plain, and as 
 WINDOW_PIECES_MAX = 4096  # entries of one restore window
 WINDOW_BYTES_MAX = 32 * MIB  # of content in one restore window
 HELD_SEGMENTS_BYTES = 96 * MIB  # opened and kept: after months of rewrites a database lies in pieces of many packs
+LISTING_PROBES = 8  # packs asked for by name when a listing lacks what must be there: one that is there is proof
+LACKING_KEPT_MAX = 10_000  # of such packs: enough to choose from, and to tell how bad it is
 HEAD_OBJECTS_MAX = 200  # up to here presence is asked object by object, beyond by one listing
 HEAL_ABSENCES_ASKED_MAX = 64  # objects asked for by name before a listing that lacks them is believed
 HEAL_THREADS = 8  # objects on their way to one replica at once

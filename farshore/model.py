@@ -199,7 +199,7 @@ class ReplicaRequests:
 class RunWarning:
     """Something that a person should look at although the run counts. `code` is stable."""
 
-    code: str  # replica-left-behind | entries-incomplete
+    code: str  # replica-left-behind | objects-lost | entries-incomplete
     subject: str  # the replica, or the source
     message: str
     cause: str = ""  # the code of the error behind it, see docs/errors.md
@@ -220,6 +220,7 @@ class BackupResult:
     problems: tuple[Problem, ...] = ()  # at most the first 1,000; `counts.problems` has the number
     already_done: bool = False  # an earlier attempt at the same identity had committed
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
+    lossy: tuple[RunWarning, ...] = ()  # replicas that hold the snapshot and lost objects of earlier ones
 
     @property
     def warned(self) -> bool:
@@ -239,6 +240,7 @@ class BackupResult:
             for outcome in self.replicas
             if not outcome.committed
         ]
+        found += self.lossy
         if not self.complete:
             found.append(RunWarning("entries-incomplete", self.source, f"{self.counts.problems:,} problems"))
         return tuple(found)

@@ -184,6 +184,8 @@ def _tell_of_replicas(output: Output, result: BackupResult) -> None:
         output.warning(
             f"{result.source}: {one.subject} was left behind: {shown_text(one.message)}{cause}", code=one.code
         )
+    for one in result.lossy:
+        output.warning(f"{result.source}: {shown_text(one.message)}", code=one.code)
     if behind:
         names = ", ".join(one.subject for one in behind)
         output.note(f"  the snapshot counts, and {names} lacks it until the next backup or 'farshore heal'")

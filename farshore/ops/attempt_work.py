@@ -9,9 +9,9 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.errors import FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
-from farshore.format.records import Commit, Lease
+from farshore.format.records import Lease
 from farshore.model import ReplicaOutcome
-from farshore.ops.attempts import refuse_if_running
+from farshore.ops.attempts import SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.base_snapshot import BaseSnapshot, find_base
 from farshore.ops.committing import Committer
 from farshore.ops.host import describe_process
@@ -53,19 +53,19 @@ class Work:
     locks: LockExtender
 
 
-def prepare(repository: Repository, attempt: Attempt, commits: list[Commit], spool: Path) -> Work:
+def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spool: Path) -> Work:
     """Take a lease at every replica, learn what they hold, and find what to compare with.
 
     Replicas that cannot be leased or listed are left behind for this run.
 
     Args:
-        commits: The committed snapshots of the source, oldest first.
+        found: The committed snapshots of the source.
 
     Raises:
         QuorumNotReached: Too few replicas are left.
         BackupRunning: Another attempt at the same identity is at work.
     """
-    keys, clock = repository.writing_keys(), repository.clock
+    keys, clock, commits = repository.writing_keys(), repository.clock, found.ordered
     lease = Lease(
         lease=clock.random_bytes(16).hex(),
         run=attempt.run_id,
@@ -83,10 +83,11 @@ def prepare(repository: Repository, attempt: Attempt, commits: list[Commit], spo
         failed = holder.take()
         refuse_if_running(repository, holder.lease)
         leased = [replica for name, replica in repository.replicas.items() if name not in failed]
-        presence = survey(repository, leased)
+        presence = survey(repository, leased, promised_packs(repository, found))
         fanout = open_fanout(repository, leased, spool)
         for name, error in presence.failed.items():
             fanout.leave_behind(name, error)
+        leave_lossy(repository, fanout, presence)
         require_quorum(repository, fanout, {**failed, **presence.failed})
         base = find_base(repository, attempt.source_id, commits)
     except BaseException:
@@ -134,6 +135,17 @@ def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path
         spool=Spool(waiting),
         window_packs=max(limits.WINDOW_PACKS, *many) if many else limits.WINDOW_PACKS,
     )
+
+
+def leave_lossy(repository: Repository, fanout: Fanout, presence: Presence) -> None:
+    """Leave replicas behind that lost what their snapshots need, if a quorum is left without all of them.
+
+    Below it they take part all the same, what they lack being missing: a backup that stores it once more does more good
+    than none. Everything the new snapshot needs is made sure of at each before it is committed there.
+    """
+    if len(set(fanout.at_work) - set(presence.lossy)) >= repository.quorum:
+        for name, error in presence.lossy.items():
+            fanout.leave_behind(name, error)
 
 
 def require_quorum(repository: Repository, fanout: Fanout, failed: Mapping[str, FarshoreError]) -> None:

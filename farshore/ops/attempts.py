@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from farshore.errors import BackupRunning, FarshoreError
@@ -10,6 +11,7 @@ from farshore.format.records import Commit, Lease
 from farshore.model import ReplicaOutcome
 from farshore.ops.host import is_known_dead
 from farshore.repository.commits import list_commits
+from farshore.repository.holdings import read_needs
 from farshore.repository.leases import read_leases
 from farshore.repository.repository import Repository
 
@@ -22,10 +24,20 @@ class DoneAttempt:
     outcomes: tuple[ReplicaOutcome, ...]
 
 
-def find_done(repository: Repository, source_id: str, identity: str) -> tuple[list[Commit], DoneAttempt | None]:
-    """Return the source's commits, oldest first, and the one of this identity if a quorum holds it."""
+@dataclass(frozen=True, slots=True)
+class SourceCommits:
+    """The committed snapshots of one source, oldest first, and by replica the newest that it lists."""
+
+    ordered: list[Commit]
+    newest_at: Mapping[str, Commit]
+
+
+def find_done(repository: Repository, source_id: str, identity: str) -> tuple[SourceCommits, DoneAttempt | None]:
+    """Return the source's commits, and the one of this identity if a quorum holds it."""
     found = list_commits(repository, source_id)  # a replica that fails finds out by itself whether it can take part
     ordered = sorted(found.commits.values(), key=lambda commit: commit.committed_utc)
+    newest_at = {name: commit for commit in ordered for name in found.holders[commit.snapshot]}
+    commits = SourceCommits(ordered, newest_at)
     for commit in reversed(ordered):
         held = found.holders[commit.snapshot]
         if identity and commit.identity == identity and len(held) >= repository.quorum:
@@ -33,8 +45,25 @@ def find_done(repository: Repository, source_id: str, identity: str) -> tuple[li
                 ReplicaOutcome(name, committed=name in held, error_code="" if name in held else "not-held")
                 for name in repository.configured
             )
-            return ordered, DoneAttempt(commit, outcomes)
-    return ordered, None
+            return commits, DoneAttempt(commit, outcomes)
+    return commits, None
+
+
+def promised_packs(repository: Repository, commits: SourceCommits) -> dict[str, tuple[tuple[str, int], ...]]:
+    """Return by replica the packs (id, bytes) that the newest snapshot it lists needs, as far as that can be read.
+
+    Replicas mostly list the same newest snapshot, and the host that made it has what it needs in its cache.
+    """
+    promised: dict[str, tuple[tuple[str, int], ...]] = {}
+    read: dict[str, tuple[tuple[str, int], ...]] = {}
+    for name, commit in commits.newest_at.items():
+        try:
+            if commit.snapshot not in read:
+                read[commit.snapshot] = read_needs(repository, repository.replicas[name], commit).packs
+            promised[name] = read[commit.snapshot]
+        except FarshoreError:
+            continue  # verify tells of what is wrong with it; here it only promises nothing
+    return promised
 
 
 def refuse_if_running(repository: Repository, ours: Lease) -> None:

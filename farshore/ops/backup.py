@@ -16,8 +16,17 @@ from farshore import __version__, limits
 from farshore.audit.rows import AuditRow, RunRow
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, Unavailable
+from farshore.format import names
 from farshore.format.records import Commit
-from farshore.model import BackupResult, Progress, ProgressCallback, ReplicaOutcome, SnapshotCounts, no_progress
+from farshore.model import (
+    BackupResult,
+    Progress,
+    ProgressCallback,
+    ReplicaOutcome,
+    RunWarning,
+    SnapshotCounts,
+    no_progress,
+)
 from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
 from farshore.ops.attempt_work import Attempt, Work, left_behind, prepare
@@ -157,6 +166,10 @@ class BackupSession:
         wait_s = max(min(told_s, limits.RETRY_AFTER_S_MAX), limits.LANE_RETRY_S * (1 + self._clock.jitter()) / 2)
         return self._begun().fanout.rest(replica, wait_s)
 
+    def is_in_vain(self, replica: str) -> bool:
+        """Whether a replica that failed is not to be tried again in this run, because somebody would wait for it."""
+        return not self._begun().fanout.rest(replica, 0.0)
+
     def leave_behind(self, replica: str, error: FarshoreError) -> None:
         """Give one replica up for this run; its error will be named in the result."""
         self._begun().fanout.leave_behind(replica, error)
@@ -193,6 +206,7 @@ class BackupSession:
             self._repository, source_id=work.source_id, data_key=work.data_key, commit=self._commit,
             files=work.outgoing.files, pages_base=work.outgoing.pages_base,
         )  # fmt: skip
+        self._repository.cache.put(work.outgoing.refs[names.NEEDS].name, work.outgoing.needs_body)
         result = self._result_of(self._commit, self._outcomes)
         acknowledged = {
             name: {item for item, _ in work.fanout.acknowledged(name)} | work.committer.put_at(name)
@@ -278,6 +292,16 @@ class BackupSession:
             replicas=outcomes,
             problems=tuple(problems),
             already_done=already_done,
+            lossy=self._lossy(outcomes),
+        )
+
+    def _lossy(self, outcomes: tuple[ReplicaOutcome, ...]) -> tuple[RunWarning, ...]:
+        """Tell of replicas that lost objects and took part all the same, because the quorum needed them."""
+        lossy = self._work.presence.lossy if self._work is not None else {}
+        return tuple(
+            RunWarning("objects-lost", one.replica, lossy[one.replica].message, "objects-lost")
+            for one in outcomes
+            if one.committed and one.replica in lossy
         )
 
     def _run_row(self, state: str, error: FarshoreError | None) -> RunRow:

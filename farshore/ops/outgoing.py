@@ -46,6 +46,7 @@ class Outgoing:
         self.refs: dict[str, ObjectRef] = {}
         self.files: dict[str, Path] = {}
         self.needs = Needs((), ())
+        self.needs_body = b""
         self.pages_base: PagesBase | None = None
 
     def start(self) -> None:
@@ -117,6 +118,7 @@ class Outgoing:
             repository_id=self._keys.repository_id, compress=True,
         )  # fmt: skip
         self._send_small(name, names.NEEDS, body)
+        self.needs_body = body
         self.refs[names.NEEDS] = ObjectRef(name, len(body), blake3(body).hexdigest())
 
     def _send_fragment(self) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import FarshoreError, ObjectNotFound, StateUnknown
+from farshore.errors import FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
 from farshore.format import names
 from farshore.format.footers import Footers, FootersJoin, join_footers
 from farshore.format.pack import PackedFooter
@@ -25,6 +25,7 @@ from farshore.index import ABSENT, ChunkIndex, first_seen
 from farshore.repository.holdings import list_holdings, read_footer, read_fragment
 from farshore.repository.keys import DATA_KEY_BYTES, check_data_key
 from farshore.repository.listed_packs import ListedPacks
+from farshore.repository.listing_check import Lacking, judge_listing, probe
 from farshore.repository.repository import Replica, Repository
 
 _THREADS = 8
@@ -49,6 +50,7 @@ class Presence:
     named_by: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     orphans: set[str] = field(default_factory=set)  # packs that no fragment names: a killed run left them
     failed: dict[str, FarshoreError] = field(default_factory=dict)
+    lossy: dict[str, FarshoreError] = field(default_factory=dict)  # replicas that lost what their snapshots need
 
     def holders(self, pack_id: str) -> list[str]:
         """Return the replicas that listed this pack with the size its footer gives."""
@@ -93,8 +95,19 @@ class Presence:
         return [self.listed.pack_id(row) for row in rows]
 
 
-def survey(repository: Repository, replicas: Collection[Replica]) -> Presence:
-    """List every replica and read the index. A replica that cannot be listed is in `failed`, not silently empty."""
+def survey(
+    repository: Repository,
+    replicas: Collection[Replica],
+    promised: Mapping[str, Sequence[tuple[str, int]]] | None = None,
+) -> Presence:
+    """List every replica and read the index. A replica that cannot be listed is in `failed`, not silently empty.
+
+    Nor is one whose listing lacks packs that must be there: those that its fragments name, and those `promised`. It
+    is in `failed` when it has them all the same, in `lossy` when it has not.
+
+    Args:
+        promised: By replica, packs (id, bytes) that a snapshot listed there needs.
+    """
     holdings, failed = {}, {}
     with ThreadPoolExecutor(max(len(replicas), 1)) as pool:
         futures = {replica.name: pool.submit(list_holdings, replica) for replica in replicas}
@@ -108,24 +121,36 @@ def survey(repository: Repository, replicas: Collection[Replica]) -> Presence:
     fragment_ids = sorted(set().union(*fragments.values()))
     listed = ListedPacks(holdings)
     del holdings
-    survey_of = _Survey(listed)
+    survey_of = _Survey(listed, fragments)
     with ThreadPoolExecutor(_THREADS) as pool:
         sizes = {one: size for listed_there in fragments.values() for one, size in listed_there.items()}
         sized = [(one, sizes[one]) for one in fragment_ids]
         reading = _in_order(pool, lambda one: _read_anywhere(repository, by_name, fragments, one), sized)
         for number, footers in enumerate(reading):
-            survey_of.add(number, footers)
+            survey_of.add(number, footers, fragment_ids[number])
+    for name, packs in (promised or {}).items():
+        if name in fragments:
+            survey_of.expect(name, [pack_id for pack_id, _ in packs], [size for _, size in packs])
+    lossy: dict[str, FarshoreError] = {}
+    for name, lacking in survey_of.lacking.items():
+        wrong = judge_listing(by_name[name], lacking)
+        if isinstance(wrong, ObjectsLost):
+            lossy[name] = wrong
+        elif wrong is not None:
+            failed[name] = wrong
     orphans = set(survey_of.adopt_orphans(repository, by_name))
     return Presence(
         listed, fragments, fragment_ids, ChunkIndex(survey_of.join.finish()), survey_of.numbers,
-        *survey_of.naming(), orphans, failed,
+        *survey_of.naming(), orphans, failed, lossy,
     )  # fmt: skip
 
 
 class _Survey:
     """Takes the fragments of a repository one after the other, so that none is held longer than its turn."""
 
-    def __init__(self, listed: ListedPacks) -> None:
+    def __init__(self, listed: ListedPacks, fragments: Mapping[str, Mapping[str, int]]) -> None:
+        self.lacking = {name: Lacking() for name in fragments}
+        self._fragments = fragments
         self.join = FootersJoin()
         self.numbers = np.full(len(listed), ABSENT, np.int64)
         self._listed = listed
@@ -133,8 +158,20 @@ class _Survey:
         self._taken = np.zeros(len(listed), dtype=bool)
         self._naming: list[tuple[int, Table]] = []
 
-    def add(self, number: int, footers: Footers) -> None:
+    def expect(self, replica: str, pack_ids: Sequence[str] | Table, pack_bytes: Sequence[int] | Table) -> None:
+        """Take note of those of these packs that a replica does not list although it must hold them."""
+        rows = self._listed.find(pack_ids)
+        lacks = rows == ABSENT
+        lacks[~lacks] = ~self._listed.held(rows[~lacks], replica)
+        lacked = np.flatnonzero(lacks)
+        ids = (one if isinstance(one, str) else bytes(one).hex() for one in (pack_ids[at] for at in lacked.tolist()))
+        self.lacking[replica].add(zip(ids, (int(pack_bytes[at]) for at in lacked.tolist()), strict=True))
+
+    def add(self, number: int, footers: Footers, fragment_id: str) -> None:
         """Take the packs of a fragment that are new here and held somewhere with the size their footer gives."""
+        for replica, listed in self._fragments.items():
+            if fragment_id in listed:
+                self.expect(replica, footers.pack_ids, footers.pack_bytes)
         rows = self._listed.find(footers.pack_ids)
         known = rows != ABSENT
         self._naming.append((number, rows[known]))
@@ -214,6 +251,13 @@ def bring_up(
     """
     copied = 0
     missing = set(reused_missing(replica, wanted, checksums))
+    if missing and len(wanted) > limits.HEAD_OBJECTS_MAX:  # told by a listing, which may be cut off
+        present, asked = probe(replica, {pack_id: size for pack_id, size in wanted if pack_id in missing})
+        if present:
+            raise ListingShrunken(
+                f"{replica.name} does not list {len(missing):,} packs of this snapshot, and has {present} of the "
+                f"{asked} that were asked for by name"
+            )
     for pack_id in sorted(missing):
         copied += copy_object(names.pack(pack_id), others, replica, pack_id)
     if missing and reused_missing(replica, [item for item in wanted if item[0] in missing]):

@@ -25,9 +25,9 @@ class FaultKind(StrEnum):
 
     FAIL = "fail"  # raises, and nothing is done
     LOSE_REPLY = "lose-reply"  # does it, then raises; a listing breaks off in the middle
-    TRUNCATE = "truncate"  # half of the bytes are given (get) or kept (put), without a word
+    TRUNCATE = "truncate"  # half of the bytes (get, put) or of the names (list) are given or kept, without a word
     CORRUPT = "corrupt"  # one byte in the middle is given or kept altered, without a word
-    VANISH = "vanish"  # a put or an extension of a lock reports success and keeps nothing
+    VANISH = "vanish"  # a put or an extension of a lock reports success and keeps nothing; a list names nothing
     STALE = "stale"  # what was put through this wrapper is not seen by this get, head or list
     REPLACE = "replace"  # a put takes a name that is taken, as a service does that ignores the condition
     DELAY = "delay"  # waits on the clock, then goes on
@@ -165,7 +165,7 @@ class FaultyStore:
         if fault is None:
             yield from self._store.list(prefix)
             return
-        found = list(self._store.list(prefix))
+        found = [] if fault.kind is FaultKind.VANISH else list(self._store.list(prefix))
         if fault.kind is FaultKind.STALE:
             with self._lock:
                 found = [info for info in found if info.name not in self._put_names]

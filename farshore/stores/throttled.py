@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from farshore.clock import Clock
+from farshore.limits import PACED_AHEAD_S
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PacedBody, PutOutcome, Store
 from farshore.stores.body import body_bytes
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
@@ -18,6 +19,8 @@ class ThrottledStore:
     Up: a store takes the body in small pieces, each of which waits for its turn, so the connection carries an even
     stream however large the object is. What a store sent without asking (a store in memory, and objects above
     `MULTIPART_BYTES_MIN` at GCS, which no pack is) is waited for after it.
+    A body of one piece (leases, commit records, most audit files) goes ahead of those under way by up to
+    `PACED_AHEAD_S`, which wait for it in turn.
     Down: an answer comes as fast as it can, and is handed on when its time is over; it is a range of a pack, or a pack.
 
     Requests themselves, their headers and listings are not counted: they are small. Waits are not cut short.
@@ -52,6 +55,9 @@ class ThrottledStore:
 
     def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
         if self._up is None:
+            return self._store.put(name, body, keeping)
+        if body_bytes(body) <= self._up.piece_bytes:
+            self._up.take(body_bytes(body), ahead_s=PACED_AHEAD_S)
             return self._store.put(name, body, keeping)
         paced = PacedBody(body, self._up)
         outcome = self._store.put(name, paced, keeping)

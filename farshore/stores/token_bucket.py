@@ -25,11 +25,11 @@ class TokenBucket:
         """How much to take at once, so that waits are short: a tenth of a second, within bounds."""
         return max(min(int(self._bytes_per_s / 10), PACED_PIECE_BYTES), 1024)
 
-    def take(self, count: int) -> None:
-        """Wait until `count` more bytes may pass."""
+    def take(self, count: int, ahead_s: float = 0.0) -> None:
+        """Wait until `count` more bytes may pass, or until `ahead_s` before that: whoever comes next waits for it."""
         with self._lock:
             now_s = self._clock.monotonic_s()
             self._free_at_s = max(self._free_at_s, now_s - PACED_BURST_S) + count / self._bytes_per_s
-            wait_s = self._free_at_s - now_s
+            wait_s = self._free_at_s - now_s - ahead_s
         if wait_s > 0:
             self._clock.wait_s(wait_s)

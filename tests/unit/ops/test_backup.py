@@ -19,7 +19,8 @@ from farshore.model import BackupResult
 from farshore.ops.catalog import iterate_entries
 from farshore.ops.opening import Need
 from farshore.ops.snapshots import list_snapshots
-from farshore.stores.faulty import FAIL, Fault, FaultKind, FaultyStore
+from farshore.stores.base import Store
+from farshore.stores.faulty import FAIL, TRUNCATE, VANISH, Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
@@ -397,14 +398,108 @@ def test_a_reused_pack_that_is_gone_everywhere_is_noticed_and_its_content_read_a
         assert engine.restore(result.snapshot_id, replica=replica)[1] == source.contents()
 
 
-def test_a_reused_pack_that_one_replica_lost_is_copied_there_again(engine: Engine, source: TreeSource) -> None:
+def test_a_replica_that_lost_a_pack_is_told_of_and_left_behind(engine: Engine, source: TreeSource) -> None:
     engine.backup(source)
     (pack,) = engine.objects("a", "packs/")
     engine.lose("b", pack)
     engine.clock.wait_s(60)
     result = engine.backup(source)
-    assert engine.objects("b", "packs/") == engine.objects("a", "packs/")
+    assert [outcome.committed for outcome in result.replicas] == [True, False, True]
+    assert result.replicas[1].error_code == "objects-lost"
+    assert "'farshore heal'" in result.replicas[1].error
+    assert pack not in engine.objects("b"), "it is no business of a backup to hide a loss"
+    assert result.counts.bytes_new == 0
+
+
+def test_replicas_that_the_quorum_needs_take_part_although_they_lost_a_pack(engine: Engine, source: TreeSource) -> None:
+    engine.backup(source)
+    (pack,) = engine.objects("a", "packs/")
+    for replica in "bc":
+        engine.lose(replica, pack)
+    engine.clock.wait_s(60)
+    result = engine.backup(source)
     assert all(outcome.committed for outcome in result.replicas)
+    assert [(one.code, one.subject) for one in result.warnings] == [("objects-lost", "b"), ("objects-lost", "c")]
+    for replica in "abc":
+        assert engine.restore(result.snapshot_id, replica=replica)[1] == source.contents()
+
+
+@pytest.mark.parametrize(
+    ("fault", "prefixes", "believed"),
+    [
+        (TRUNCATE, ("packs/",), False),
+        (VANISH, ("packs/",), False),
+        (VANISH, ("packs/", "index/"), False),
+        (VANISH, ("index/",), True),  # nothing that must be there is missing, only unnamed
+        (VANISH, ("packs/", "index/", "snapshots/"), True),  # like a new replica; its packs are found by name
+    ],
+    ids=["cut-off", "no-packs", "no-packs-and-fragments", "no-fragments", "nothing"],
+)
+def test_a_listing_that_lacks_what_is_there_is_an_error_of_that_replica(
+    engine: Engine, source: TreeSource, fault: Fault, prefixes: tuple[str, ...], believed: bool
+) -> None:
+    for number in range(3):
+        source.write(b"large", random.Random(number).randbytes(50_000))
+        engine.backup(source)
+        engine.clock.wait_s(60)
+
+    def plan(verb: str, name: str, _number: int) -> Fault | None:
+        return fault if verb == "list" and name.startswith(prefixes) else None
+
+    engine.wrap = lambda name, store: FaultyStore(store, clock=engine.clock, plan=plan) if name == "b" else store
+    before = engine.objects("b", "packs/")
+    result = engine.backup(source)
+    assert result.counts.bytes_new == 0
+    assert [outcome.committed for outcome in result.replicas] == [True, believed, True]
+    if not believed:
+        assert result.replicas[1].error_code == "listing-shrunken"
+        assert "does not list" in result.replicas[1].error
+    assert engine.objects("b", "packs/") == before, "nothing was copied again"
+    engine.wrap = lambda _, store: store
+    result = engine.backup(source)
+    assert all(outcome.committed for outcome in result.replicas)
+    for replica in "abc":
+        assert engine.restore(result.snapshot_id, replica=replica)[1] == source.contents()
+
+
+def test_a_listing_that_lacks_a_page_of_many_packs_copies_nothing(
+    engine: Engine, source: TreeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where packs are asked for by listing at commit, a few that it lacks are asked for by name."""
+    monkeypatch.setattr(limits, "HEAD_OBJECTS_MAX", 0)
+    engine.backup(source)
+    engine.clock.wait_s(60)
+    engine.wrap = lambda name, store: (
+        FaultyStore(store, clock=engine.clock, plan=lambda verb, _name, _number: VANISH if verb == "list" else None)
+        if name == "b"
+        else store
+    )
+    result = engine.backup(source)
+    assert [outcome.error_code for outcome in result.replicas] == ["", "listing-shrunken", ""]
+
+
+def test_a_new_replica_and_a_healthy_one_raise_no_alarm_and_cost_no_request(engine: Engine, source: TreeSource) -> None:
+    with engine.away("c"):
+        engine.backup(source)
+        source.write(b"docs/a", b"changed")
+        engine.clock.wait_s(60)
+        engine.backup(source)
+    engine.clock.wait_s(60)
+    asked: dict[str, FaultyStore] = {}
+
+    def watched(name: str, store: Store) -> Store:
+        asked[name] = FaultyStore(store, clock=engine.clock)
+        return asked[name]
+
+    engine.wrap = watched
+    result = engine.backup(source)
+    assert all(outcome.committed for outcome in result.replicas)
+    assert result.warnings == ()
+    for name in "abc":
+        lists = [one.name for one in asked[name].calls if one.verb == "list"]
+        assert lists.count("packs/") == lists.count("index/") == 1
+        needs = [one for one in asked[name].calls if one.verb == "get" and one.name.endswith("/needs")]
+        assert needs == [], "this host made the snapshot and remembers what it needs"
 
 
 def test_a_replica_that_came_back_is_given_no_damaged_key(engine: Engine, source: TreeSource) -> None:

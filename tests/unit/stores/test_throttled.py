@@ -11,7 +11,7 @@ import pytest
 
 from farshore.clock import FixedClock, SystemClock
 from farshore.errors import StoreUnavailable
-from farshore.limits import KIB, MIB, PACED_BURST_S
+from farshore.limits import KIB, MIB, PACED_AHEAD_S, PACED_BURST_S
 from farshore.stores.base import Body, PacedBody, PutOutcome
 from farshore.stores.body import as_bytes, as_sent, body_bytes, body_pieces, sent_pieces
 from farshore.stores.faulty import FAIL, FaultyStore, queued
@@ -87,6 +87,14 @@ def test_without_a_limit_nothing_waits() -> None:
     store.put("name", bytes(10_000_000))
     store.get("name")
     assert clock.waits == []
+
+
+def test_small_objects_overtake_and_keep_the_rate_all_the_same() -> None:
+    clock = Waits()
+    store = ThrottledStore(MemoryStore(clock=clock), clock=clock, up_bytes_per_s=1000)
+    for number in range(100):
+        store.put(f"lease/{number}", bytes(100))
+        assert sum(clock.waits) == pytest.approx(max((number + 1) / 10 - PACED_BURST_S - PACED_AHEAD_S, 0.0), abs=0.001)
 
 
 def test_what_was_there_already_is_not_waited_for() -> None:
