@@ -17,6 +17,8 @@ from farshore.errors import (
     HealIncomplete,
     KeyMissing,
     LeaseLost,
+    LifecycleDeletes,
+    LockUnsupported,
     ReplicaEmpty,
     ReplicaNeeded,
     RepositoryMissing,
@@ -74,9 +76,16 @@ def execute(invocation: Invocation) -> int:
 
 
 def add_replica(invocation: Invocation) -> int:
-    """Fill a new replica, and report."""
+    """Fill a new replica, and report. A place that cannot keep what it is given is refused first."""
+    from farshore.ops.place_checks import check_place
+
     config, name = invocation.config(), invocation.arguments.name
     require_replica(config, name)
+    for mark in check_place(config, config.replicas[name], invocation.clock):
+        if mark.refusal is not None:
+            raise mark.refusal
+        told = invocation.output.warning if mark.hint else invocation.output.note
+        told(f"{name}: {mark.said}{f'. {mark.hint}' if mark.hint else ''}")
     return heal_and_tell(invocation, config, name, (name,))
 
 
@@ -235,7 +244,7 @@ ADD = Command(
     example="farshore replica add iowa --dry-run\nfarshore replica add iowa --bandwidth 20MB",
     add_arguments=add_add_arguments,
     execute=add_replica,
-    failures=_FAILURES,
+    failures=(*_FAILURES, LockUnsupported, LifecycleDeletes),
     shows_progress=True,
     interrupted=_INTERRUPTED,
 )

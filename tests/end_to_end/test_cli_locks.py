@@ -90,3 +90,18 @@ def test_a_lock_in_a_directory_is_a_mistake_of_the_configuration(tmp_path: Path)
     done = shore.run("init")
     assert done.code == 10
     assert "a directory has no locks" in done.stderr
+
+
+def test_a_new_replica_that_cannot_keep_what_it_is_given_is_refused(shore: Shore, s3_server: SeaweedServer) -> None:
+    s3_server.create_bucket("cli-no-locks")
+    before = shore.more
+    try:
+        shore.more += before.replace("replicas.strong", "replicas.weak").replace(BUCKET, "cli-no-locks")
+        shore.write_config()
+        done = shore.run("replica", "add", "weak")
+    finally:
+        shore.more = before
+        shore.write_config()
+    assert done.code == 75
+    assert "weak: objects cannot be locked in this bucket" in done.stderr
+    assert s3_server.client.list_objects_v2(Bucket="cli-no-locks")["KeyCount"] == 0
