@@ -126,6 +126,7 @@ AUDIT_FILE_ROWS_MAX = 64 * 1024  # rows of one audit file: about 100 MB of memor
 AUDIT_FILE_BYTES_MAX = 256 * MIB  # a reader refuses more, so that a planted file cannot fill its memory
 AUDIT_OUTBOX_BYTES_MAX = 256 * MIB  # audit files kept for replicas that are away; older ones are left for a heal
 SCRUB_BATCH_OBJECTS = 2000  # judged together: their requests overlap, and a batch with its rows is a few MB
+SCRUB_SLICE_OBJECTS = 1 << 16  # whose rows are grouped and sorted at once, in about 150 MB
 SCRUB_HEADS = 16  # asked at once of one replica; as many connections are kept open
 SCRUB_ABSENCES_ASKED_MAX = 1000  # names that a listing lacks, asked for one by one before they count as missing
 SCRUB_SHOWN_MAX = 20  # foreign names in a result

@@ -63,19 +63,19 @@ def query(
 
 
 def stream(
-    store: Store, cache_dir: Path, sql: str, *, repository_id: str, replica: str, rows_max: int
+    cache_dir: Path, sql: str, *, repository_id: str, replica: str, rows_max: int
 ) -> Generator[list[tuple[object, ...]], None, None]:
     """Yield the answer to one statement of ours in batches of rows; what millions of objects have does not fit at once.
 
+    Asks the local copy as an earlier `query` over the same tables left it, and fetches nothing.
+
     Raises:
-        As `query` does; a local copy that the disk spoilt is dropped, and told of once more when it is spoilt again.
+        QueryInvalid: The local copy was spoilt since; asking `query` again fetches it anew.
+        ConfigInvalid: The cache directory cannot be used.
     """
-    tables = _tables_named(sql)
-    synced = _sync(store, cache_root(cache_dir, repository_id, replica), tables, replica)
-    if drop_damaged(synced.root, tables):
-        synced = _sync(store, synced.root, tables, replica)
+    root = cache_root(cache_dir, repository_id, replica)
     try:
-        yield from stream_duckdb(synced.root, sql, tables, rows_max)
+        yield from stream_duckdb(root, sql, _tables_named(sql), rows_max)
     except CopyUnreadable as error:
         raise _explained(str(error)) from error
 

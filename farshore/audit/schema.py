@@ -181,7 +181,7 @@ _COPIES = _table(
     Column("provider", Kind.TEXT, "`s3`, `gcs`, `azure`, `directory` or `memory`."),
     Column("state", Kind.TEXT, "`acknowledged`, `missing` or `failed`."),
     Column("bytes", Kind.INT64, "Its size."),
-    Column("checksum", Kind.TEXT, "As the provider gave it, `algorithm:hex`.", nullable=True),
+    Column("checksum", Kind.TEXT, "As the provider gave it, or as a heal sent it, `algorithm:hex`.", nullable=True),
     Column("acknowledged_utc", Kind.TIMESTAMP, "When the provider acknowledged it.", nullable=True),
     Column("snapshot_id", Kind.TEXT, "The snapshot it was sent for.", nullable=True),
     Column("error_code", Kind.TEXT, "Code of docs/errors.md where it failed.", nullable=True),

@@ -82,6 +82,12 @@ class MeteredStore:
         with self._lock:
             return dict(self._sent)
 
+    def sent_checksum(self, name: str) -> str:
+        """Return the checksum that was sent with an object that was put here; empty where none was."""
+        with self._lock:
+            put = self._sent.get(name)
+        return put.checksum if put else ""
+
     def checksum_of(self, body: Body) -> str:
         """Return the checksum that the service must tell of these bytes, `algorithm:hex`; empty where it has none."""
         return self._checksums.of(body)

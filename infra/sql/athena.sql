@@ -118,7 +118,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS copies (
   `provider` string COMMENT '`s3`, `gcs`, `azure`, `directory` or `memory`.',
   `state` string COMMENT '`acknowledged`, `missing` or `failed`.',
   `bytes` bigint COMMENT 'Its size.',
-  `checksum` string COMMENT 'As the provider gave it, `algorithm:hex`.',
+  `checksum` string COMMENT 'As the provider gave it, or as a heal sent it, `algorithm:hex`.',
   `acknowledged_utc` timestamp COMMENT 'When the provider acknowledged it.',
   `snapshot_id` string COMMENT 'The snapshot it was sent for.',
   `error_code` string COMMENT 'Code of docs/errors.md where it failed.'

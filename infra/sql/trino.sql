@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS copies (
   provider varchar COMMENT '`s3`, `gcs`, `azure`, `directory` or `memory`.',
   state varchar COMMENT '`acknowledged`, `missing` or `failed`.',
   bytes bigint COMMENT 'Its size.',
-  checksum varchar COMMENT 'As the provider gave it, `algorithm:hex`.',
+  checksum varchar COMMENT 'As the provider gave it, or as a heal sent it, `algorithm:hex`.',
   acknowledged_utc timestamp(6) COMMENT 'When the provider acknowledged it.',
   snapshot_id varchar COMMENT 'The snapshot it was sent for.',
   error_code varchar COMMENT 'Code of docs/errors.md where it failed.',

@@ -15,6 +15,8 @@ import pytest
 from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.model import ReplicaProof, VerifyResult
+from farshore.ops.healing.heal import HealWish, heal_repository
+from farshore.ops.healing.opening import open_ground
 from farshore.ops.opening import Need, open_bare_store, open_repository
 from farshore.ops.query import last_checks, run_query
 from farshore.ops.scrubbing.scrub import scrub_repository
@@ -283,6 +285,22 @@ def test_results_are_kept_where_a_key_can_sign_them_and_only_changes_have_rows(s
     assert last["vault"].remote_utc is None, "a directory proves nothing by its sizes"
     proven = rows("SELECT replica, never_proven FROM replica_proofs ORDER BY replica")
     assert proven == [("dublin", 0), ("frankfurt", 0), ("iowa", 0), ("sydney", 0), ("vault", len(packs(setting)))]
+
+
+def test_a_replica_of_another_kind_that_heal_filled_is_proven_too(tmp_path: Path, fresh_place: FreshPlace) -> None:
+    """No backup sent it anything, so what heal sent is what its provider must tell."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "file").write_bytes(random.Random(9).randbytes(100_000))
+    places = {"vault": fresh_place("file"), "sydney": fresh_place("az")}
+    sources = {"home": f'type = "directory"\npath = "{tmp_path / "home"}"'}
+    before = Setting(tmp_path, {"vault": places["vault"]}, sources, quorum=1)
+    before.initialize(write_only=True)
+    before.backup("home")
+    after = Setting(tmp_path, places, sources, quorum=1)
+    with open_ground(after.config, clock=after.clock) as ground:
+        heal_repository(ground, HealWish(replica="sydney", new=("sydney",)), clock=after.clock)
+    proof = proof_of(scrub(after, replica="sydney"), "sydney")
+    assert (proof.damaged, proof.unproven, proof.unrecorded) == (0, 0, 0)
 
 
 def test_damage_below_the_service_is_seen_by_reading_and_not_by_its_checksum(

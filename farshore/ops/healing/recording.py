@@ -93,7 +93,8 @@ def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, *, run_id
             CopyRow(
                 object=one.object, replica=one.replica, region=replica.region,
                 provider=replica.store.capabilities.kind, state="acknowledged", bytes=one.bytes,
-                acknowledged_utc=finished_utc, run_id=run_id, engine=engine,
+                checksum=replica.meter.sent_checksum(one.object), acknowledged_utc=finished_utc,
+                run_id=run_id, engine=engine,
             )
         )  # fmt: skip
     return rows

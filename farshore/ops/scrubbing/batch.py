@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from farshore import limits
 from farshore.errors import FarshoreError
@@ -23,9 +24,10 @@ _AUDIT = (Kind.AUDIT_FILE, Kind.SEAL)
 class BatchJudge:
     """Judges names of all replicas that are at work. One thread; asks with many."""
 
-    def __init__(self, scrubs: Mapping[str, ReplicaScrub], header: Header) -> None:
+    def __init__(self, scrubs: Mapping[str, ReplicaScrub], header: Header, started_utc: datetime) -> None:
         self._scrubs = scrubs
         self._header = header
+        self._started_utc = started_utc
 
     def judge(self, batch: Sequence[Joined], pools: Mapping[str, ThreadPoolExecutor]) -> None:
         """Judge each name of a batch at each replica. A replica that stops answering is left out from there on."""
@@ -43,7 +45,7 @@ class BatchJudge:
                 if scrub.error is not None:
                     break
                 one = by_name[object_name]
-                if name not in one.listed and info is not None:
+                if name not in one.listed and info is not None and not self._is_new(info):
                     scrub.listing_complete = False  # it is there when asked for, and was not listed
                 if info is None:
                     one.listed.pop(name, None)
@@ -54,6 +56,10 @@ class BatchJudge:
             for name, scrub in self._scrubs.items():
                 if scrub.error is None:
                     self._judge_one(scrub, one, absent[name])
+
+    def _is_new(self, info: ObjectInfo) -> bool:
+        """Whether an object was put since the check began, so that a listing need not have it."""
+        return info.modified_utc is not None and info.modified_utc >= self._started_utc
 
     def _wanted(self, scrub: ReplicaScrub, batch: Sequence[Joined]) -> list[str]:
         """Return what to ask a replica by name: what its listing lacks, and the checksums that it does not list."""

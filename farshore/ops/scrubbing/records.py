@@ -15,7 +15,10 @@ from farshore import limits
 from farshore.audit import names as audit_names
 from farshore.audit.query import query, stream
 from farshore.errors import FarshoreError
+from farshore.format import names
 from farshore.repository.repository import Replica, Repository
+
+_SLICES_MAX = 256  # of packs, by the first two digits of their ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +52,28 @@ class Recorded:
 # ours is not trusted to be in order either: DuckDB sorts it.
 _RECORDS = """
 WITH made AS (
-    SELECT object, max(bytes) AS bytes, list_distinct(flatten(list(checksums))) AS sent FROM objects GROUP BY object
+    SELECT object, max(bytes) AS bytes, list_distinct(flatten(list(checksums))) AS sent
+    FROM objects WHERE {slice} GROUP BY object
 ), words AS (
-    SELECT object, replica, state, checksum, false AS within, recorded_utc FROM copies
+    SELECT object, replica, state, checksum, false AS within, recorded_utc FROM copies WHERE {slice}
     UNION ALL
     SELECT object, replica, 'acknowledged', NULL, method = 'provider-copy', recorded_utc FROM repairs
-    WHERE action IN ('copied', 'replaced')
+    WHERE action IN ('copied', 'replaced') AND {slice}
 ), held AS (
-    SELECT object, list({'replica': replica, 'within': within, 'told': told}) AS copies
+    SELECT object, list({{'replica': replica, 'within': within, 'told': told}}) AS copies
     FROM (
         SELECT object, replica, max_by(state, recorded_utc) AS state, max_by(checksum, recorded_utc) AS told,
-               coalesce(max_by(within, recorded_utc), false) AS within
+               coalesce(bool_or(within), false) AS within
         FROM words GROUP BY object, replica
     ) AS latest
     WHERE state = 'acknowledged' GROUP BY object
 ), proven AS (
     SELECT object, list(DISTINCT checksum) AS proof FROM proofs
-    WHERE method = 'read' AND state = 'ok' AND checksum IS NOT NULL GROUP BY object
+    WHERE method = 'read' AND state = 'ok' AND checksum IS NOT NULL AND {slice} GROUP BY object
 ), judged AS (
-    SELECT object, list({'replica': replica, 'state': state}) AS states
+    SELECT object, list({{'replica': replica, 'state': state}}) AS states
     FROM (
-        SELECT object, replica, max_by(state, checked_utc) AS state FROM proofs WHERE method = 'remote'
+        SELECT object, replica, max_by(state, checked_utc) AS state FROM proofs WHERE method = 'remote' AND {slice}
         GROUP BY object, replica
     ) AS last
     WHERE state <> 'ok' GROUP BY object
@@ -95,20 +99,28 @@ def choose_tables(repository: Repository) -> Sequence[Replica]:
     return [one for one in chosen if counts[one.name] > 0]
 
 
-def fetch_tables(repository: Repository) -> str:
-    """Fetch the tables that tell what must be; return the replica that they come from, empty where none has them whole.
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where the rows come from, and how many there are of objects."""
+
+    replica: str
+    objects: int
+
+
+def fetch_tables(repository: Repository) -> Tables | None:
+    """Fetch the tables that tell what must be; return where they come from, None where no replica has them whole.
 
     Called before anything is listed: what a row tells of was put before the row, so it must be in a later listing.
     """
     for replica in choose_tables(repository):
         try:
-            query(
+            rows = query(
                 replica.store, repository.cache_dir, _ANY, repository_id=repository.repository_id, replica=replica.name
-            )
+            ).rows
         except FarshoreError:
             continue
-        return replica.name
-    return ""
+        return Tables(replica.name, int(str(rows[0][0])))
+    return None
 
 
 _ANY = """
@@ -117,18 +129,30 @@ SELECT (SELECT count(*) FROM objects) + 0 * (SELECT count(*) FROM copies) + 0 * 
 """
 
 
-def read_records(repository: Repository, source: str) -> Iterator[Recorded]:
-    """Yield what the rows of a replica tell, in order of name; nothing where there is no source."""
-    if not source:
+def read_records(repository: Repository, tables: Tables | None) -> Iterator[Recorded]:
+    """Yield what the rows tell, in order of name; nothing where there are no tables.
+
+    One slice of the names after the other, because grouping and sorting a million objects at once takes over a GiB.
+    """
+    if tables is None:
         return
-    replica = repository.replicas[source]
-    batches = stream(
-        replica.store, repository.cache_dir, _RECORDS, repository_id=repository.repository_id, replica=source,
-        rows_max=limits.SCRUB_BATCH_OBJECTS,
-    )  # fmt: skip
-    with closing(batches):
-        for batch in batches:
-            yield from (_recorded(*row) for row in batch)
+    for condition in slices(tables.objects):
+        batches = stream(
+            repository.cache_dir, _RECORDS.format(slice=condition), repository_id=repository.repository_id,
+            replica=tables.replica, rows_max=limits.SCRUB_BATCH_OBJECTS,
+        )  # fmt: skip
+        with closing(batches):
+            for batch in batches:
+                yield from (_recorded(*row) for row in batch)
+
+
+def slices(objects: int) -> list[str]:
+    """Return conditions on names that, one after the other, take all of them in order; packs are spread evenly."""
+    parts = min(max(-(-objects // limits.SCRUB_SLICE_OBJECTS), 1), _SLICES_MAX)
+    bounds = [f"{names.PACKS}{number * _SLICES_MAX // parts:02x}" for number in range(1, parts)]
+    lower = ["", *(f"object >= '{bound}'" for bound in bounds)]
+    upper = [*(f"object < '{bound}'" for bound in bounds), ""]
+    return [" AND ".join(filter(None, pair)) or "true" for pair in zip(lower, upper, strict=True)]
 
 
 def _recorded(name: Any, size: Any, sent: Any, proof: Any, copies: Any, states: Any) -> Recorded:

@@ -21,7 +21,7 @@ from farshore.ops.healing.vouching import ask_rows
 from farshore.ops.scrubbing.batch import BatchJudge
 from farshore.ops.scrubbing.joining import Joined, join
 from farshore.ops.scrubbing.recording import ScrubRows
-from farshore.ops.scrubbing.records import fetch_tables, read_records
+from farshore.ops.scrubbing.records import Tables, fetch_tables, read_records
 from farshore.ops.scrubbing.replica_scrub import ReplicaScrub
 from farshore.ops.verifying.findings import VerifyRun
 from farshore.repository.repository import Repository
@@ -51,10 +51,11 @@ def scrub_repository(
     """
     run = VerifyRun(clock.random_bytes(16).hex(), engine, flow_run_id, clock.now_utc(), 0.0, progress, clock)
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
-    records_from = fetch_tables(repository)
+    tables = fetch_tables(repository)
+    records_from = tables.replica if tables else ""
     rows = ScrubRows(repository, run)
     scrubs = {one.name: ReplicaScrub(one, rows.keep) for one in chosen}
-    commits, recorded = _scrub(repository, scrubs, records_from, progress)
+    commits, recorded = _scrub(repository, scrubs, tables, run)
     if commits and not recorded:
         records_from = ""  # whoever made these snapshots wrote rows, so the tables were lost
     if replica and (error := scrubs[replica].error):
@@ -84,12 +85,12 @@ def scrub_repository(
 
 
 def _scrub(
-    repository: Repository, scrubs: Mapping[str, ReplicaScrub], records_from: str, progress: ProgressCallback
+    repository: Repository, scrubs: Mapping[str, ReplicaScrub], tables: Tables | None, run: VerifyRun
 ) -> tuple[int, int]:
     """Judge everything; return how many snapshots some replica lists, and of how many objects a row tells."""
-    judging = BatchJudge(scrubs, repository.header)
+    judging = BatchJudge(scrubs, repository.header, run.started_utc)
     commits = recorded = 0
-    joined = join({name: scrub.listing() for name, scrub in scrubs.items()}, read_records(repository, records_from))
+    joined = join({name: scrub.listing() for name, scrub in scrubs.items()}, read_records(repository, tables))
     with ExitStack() as stack:
         pools = {
             name: stack.enter_context(ThreadPoolExecutor(limits.SCRUB_HEADS, thread_name_prefix=f"scrub-{name}"))
@@ -100,7 +101,7 @@ def _scrub(
             commits += sum(_is_listed_commit(one) for one in batch)
             recorded += sum(one.record is not None and one.record.made for one in batch)
             for name, scrub in scrubs.items():
-                progress(Progress(f"verify:{name}", scrub.objects))
+                run.progress(Progress(f"verify:{name}", scrub.objects))
     for scrub in scrubs.values():
         if scrub.error is None:
             judging.finish(scrub)
