@@ -38,7 +38,9 @@ def find_snapshot(snapshot: str, replica: str | None, config_path: str | None) -
         SnapshotUnknown: No snapshot, or more than one, answers to it.
         Unavailable: Passing.
     """
-    with open_repository(open_config(config_path), need=Need.READ, replica=replica, clock=SystemClock()) as repository:
+    with open_repository(
+        open_config(config_path), need=Need.READ, replica=replica, patient=False, clock=SystemClock()
+    ) as repository:
         return resolve_snapshot(repository, snapshot)
 
 
@@ -62,7 +64,9 @@ def write_target(
     """
     session = SESSIONS.get(session_id)
     clock = SystemClock()
-    with open_repository(open_config(config_path), need=Need.READ, replica=replica, clock=clock) as repository:
+    with open_repository(
+        open_config(config_path), need=Need.READ, replica=replica, patient=False, clock=clock
+    ) as repository:
         return restore_snapshot(
             repository,
             info,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from farshore.config import Config
+from farshore.config import Config, ReplicaConfig
 from farshore.errors import ConfigInvalid
-from farshore.ops.costing.prices import load_prices, place_of, quote, shipped_prices
+from farshore.ops.costing.prices import PriceTable, load_prices, place_of, quote, shipped_prices
 from farshore.repository.reading_order import ReadPrice
 
 _REQUESTS = 1000  # the table's unit
@@ -28,10 +29,18 @@ def read_prices(config: Config) -> Mapping[str, ReadPrice]:
     prices: dict[str, ReadPrice] = {}
     for name, one in config.replicas.items():
         try:
-            price = quote(table, name, *places[name]).price
+            price = quote(_of_class(table, one), name, *places[name]).price
         except ConfigInvalid:
             continue
         near = bool(one.region) and one.region == config.reads.host_region
         per_gb = price.retrieval_gb + (0.0 if near else price.egress_gb)
         prices[name] = ReadPrice(per_gb / price.gb_bytes, price.get_1000 / _REQUESTS)
     return prices
+
+
+def _of_class(table: PriceTable, one: ReplicaConfig) -> PriceTable:
+    """Return the table with a replica's packs in the class that the configuration puts them in: reading is of packs."""
+    own = table.replicas.get(one.name, {})
+    if not one.storage_class or "class" in own:
+        return table
+    return replace(table, replicas={**table.replicas, one.name: {**own, "class": one.storage_class}})
