@@ -16,18 +16,21 @@ from farshore.clock import FixedClock, SystemClock
 from farshore.errors import Bug, LockDenied, LockUnsupported, ObjectNotFound, StoreDenied, StoreReadOnly
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import PutOutcome, Store
+from farshore.stores.breaker import BreakerStore
 from farshore.stores.faulty import FAIL, LOSE_REPLY, FaultyStore, at_random
-from farshore.stores.keeping import Access, Keeping, Lock, LockMode, LockState, extend_or_find, lock_to_set
+from farshore.stores.keeping import PLAINLY, Access, Keeping, Lock, LockMode, LockState, extend_or_find, lock_to_set
+from farshore.stores.kept import KeptStore
 from farshore.stores.memory import ARCHIVE_CLASS, MemoryStore, Shelf
 from farshore.stores.metered import MeteredStore
 from farshore.stores.readonly import ReadOnlyStore
 from farshore.stores.retrying import RetryingStore
+from farshore.stores.throttled import ThrottledStore
 from farshore.stores.trials import HasTrials
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import PlaceUrl
 from tests.contract.conftest import OpenStore
 
-LOCKING = ["memory", "s3", "retrying", "metered", "faulty", "retrying-faulty"]
+LOCKING = ["memory", "s3", "retrying", "metered", "throttled", "breaker", "kept", "faulty", "retrying-faulty"]
 GOVERNANCE, COMPLIANCE = LockMode.GOVERNANCE, LockMode.COMPLIANCE
 OpenAny = Callable[[str], Store]
 _NUMBERS = itertools.count(1)
@@ -41,23 +44,26 @@ def later(seconds: float) -> datetime:
 def open_locking(open_bare: OpenStore, s3_server: SeaweedServer) -> OpenAny:
     """A function that opens a store where objects can be locked, or a wrapper around one, by its name."""
 
+    def flaky(memory: Store) -> Store:
+        clock = FixedClock(seed=11)
+        faulty = FaultyStore(memory, clock=clock, plan=at_random(clock, 0.3, (FAIL, LOSE_REPLY)))
+        return RetryingStore(faulty, clock=clock, attempts_max=30)
+
+    wrappers: dict[str, Callable[[Store], Store]] = {
+        "memory": lambda memory: memory,
+        "retrying": lambda memory: RetryingStore(memory, clock=FixedClock()),
+        "metered": MeteredStore,
+        "throttled": lambda memory: ThrottledStore(memory, clock=FixedClock(), up_bytes_per_s=1 << 30),
+        "breaker": lambda memory: BreakerStore(memory, clock=FixedClock()),
+        "kept": lambda memory: KeptStore(memory, lambda _: PLAINLY),
+        "faulty": lambda memory: FaultyStore(memory, clock=FixedClock()),
+        "retrying-faulty": flaky,
+    }
+
     def make(kind: str) -> Store:
-        memory = MemoryStore(shelf=Shelf(), clock=SystemClock())
-        match kind:
-            case "s3":
-                return open_bare("s3", locked_place(s3_server))
-            case "retrying":
-                return RetryingStore(memory, clock=FixedClock())
-            case "metered":
-                return MeteredStore(memory)
-            case "faulty":
-                return FaultyStore(memory, clock=FixedClock())
-            case "retrying-faulty":
-                clock = FixedClock(seed=11)
-                faulty = FaultyStore(memory, clock=clock, plan=at_random(clock, 0.3, (FAIL, LOSE_REPLY)))
-                return RetryingStore(faulty, clock=clock, attempts_max=30)
-            case _:
-                return memory
+        if kind == "s3":
+            return open_bare("s3", locked_place(s3_server))
+        return wrappers[kind](MemoryStore(shelf=Shelf(), clock=SystemClock()))
 
     return make
 
@@ -244,6 +250,17 @@ def test_illegal_names_are_a_bug(store: Store) -> None:
     ):
         with pytest.raises(Bug):
             use()
+
+
+def test_a_kept_store_answers_what_a_put_does_not_say(open_locking: OpenAny) -> None:
+    inner = open_locking("memory")
+    lock, other = Lock(GOVERNANCE, later(3600)), Lock(COMPLIANCE, later(60))
+    store = KeptStore(inner, lambda name: Keeping(lock, "COLD") if name.startswith("packs/") else PLAINLY)
+    store.put("packs/one", b"1")
+    store.put("packs/two", b"2", Keeping(other))
+    store.put("lease", b"3")
+    assert [inner.lock_state(name).lock for name in ("packs/one", "packs/two", "lease")] == [lock, other, None]
+    assert [inner.head(name).storage_class for name in ("packs/one", "packs/two", "lease")] == ["COLD", "", ""]
 
 
 # --- what has to be set -----------------------------------------------------------------------------------------------
