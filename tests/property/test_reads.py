@@ -33,7 +33,7 @@ DAMAGE = ("lost", "flipped", "cut", "empty", "other", "longer")
 Answers = tuple[list[SnapshotInfo], list[list[Entry]], list[Change]]
 
 
-@dataclass
+@dataclass(repr=False)  # megabytes, which nobody reads in a failure
 class Shores:
     """A repository of two snapshots whose replicas can be made good again, and what it answers while they are."""
 
