@@ -52,6 +52,7 @@ BREAKER_FAILURES_MAX = 8  # passing failures in a row: more than one request mak
 BREAKER_PAUSE_S = 1.0  # before the first probe; doubled each time, half of it random
 BREAKER_PAUSE_S_MAX = 60.0  # so a replica that comes back is noticed within a minute
 PACED_PIECE_BYTES = 64 * KIB  # sent at once where bandwidth is limited: what a connection holds in its buffers anyway
+PACED_PACK_S = 8.0  # what a pack may take because it shares a limited bandwidth with others
 PACED_AHEAD_S = 1.0  # small objects may overtake: a lease is not to run out behind packs
 PACED_BURST_S = 0.1  # of bandwidth not used, kept for later: small objects need not wait one after the other
 

@@ -91,8 +91,18 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replic
     retrying = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
     return Replica(
         replica.name, replica.region, store.url, KeptStore(retrying, lambda name: rule.keeping(name, clock.now_utc())),
-        meter, uploads=replica.uploads, spool_bytes=replica.spool_bytes, keeping=rule,
+        meter, uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, keeping=rule,
     )  # fmt: skip
+
+
+def uploads_at_once(replica: ReplicaConfig) -> int:
+    """Return how many packs are put at once: fewer than configured where they would share too small a bandwidth.
+
+    One after the other they take as long in all, and what is interrupted is one part of a pack and not four.
+    """
+    if replica.bandwidth_up is None:
+        return replica.uploads
+    return max(1, min(replica.uploads, int(replica.bandwidth_up * limits.PACED_PACK_S // limits.PACK_BYTES_TARGET)))
 
 
 def open_repository(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farshore.config.secret import Secret
-from farshore.config.settings import RepositoryConfig
+from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.errors import (
     ConfigInvalid,
     FarshoreError,
@@ -30,7 +30,7 @@ from farshore.model import ReplicaRequests
 from farshore.ops.backup import run_backup
 from farshore.ops.initialize import enroll_host, initialize
 from farshore.ops.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
-from farshore.ops.opening import Need, open_repository
+from farshore.ops.opening import Need, open_repository, uploads_at_once
 from farshore.ops.snapshots import resolve_snapshot
 from farshore.repository import slots
 from farshore.repository.keys import Role
@@ -323,3 +323,12 @@ def test_what_a_failed_run_asked_is_not_told_by_the_next(engine: Engine) -> None
                 run_backup(repository, empty, clock=engine.clock)
         after = run_backup(repository, source, clock=engine.clock).requests
     assert sum(one.total for one in after) < 2 * sum(one.total for one in alone)
+
+
+@pytest.mark.parametrize(
+    ("bandwidth_up", "uploads", "at_once"),
+    [(None, 4, 4), (1_000_000, 4, 1), (5_000_000, 4, 2), (10**9, 4, 4), (10**9, 16, 16)],
+)
+def test_packs_do_not_share_a_small_bandwidth(bandwidth_up: int | None, uploads: int, at_once: int) -> None:
+    replica = ReplicaConfig(name="far", url="memory://far", bandwidth_up=bandwidth_up, uploads=uploads)
+    assert uploads_at_once(replica) == at_once
