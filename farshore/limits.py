@@ -59,7 +59,7 @@ PACED_BURST_S = 0.1  # of bandwidth not used, kept for later: small objects need
 # --- flow of work ----------------------------------------------------------------------------------------------------
 READING_PROCESSES_MAX = 8  # one walk feeds no more: it lists 100,000 entries a second
 READING_PROCESSES_FILES_MIN = 2048  # a backup that reads fewer starts none: starting takes as long as reading these
-BATCHES_PER_PROCESS = 3  # given ahead, so that the next is there when one is read; each holds up to BATCH_BYTES_MAX
+BATCHES_PER_PROCESS = 2  # given ahead, so that the next is there when one is read; each holds up to BATCH_BYTES_MAX
 READ_THREADS = 2  # reading and hashing small files: more only contend for the interpreter
 SEAL_THREADS = 2  # compressing and sealing
 UPLOADS_PER_REPLICA = 4  # concurrent puts to one replica, unless it is configured otherwise
@@ -138,7 +138,7 @@ AUDIT_DOWNLOADS = 16  # audit files are small, so fetching them waits on round t
 
 # --- batches ---------------------------------------------------------------------------------------------------------
 BATCH_ITEMS_MAX = 128  # small files handed to a reading thread at a time
-BATCH_BYTES_MAX = 4 * MIB  # likewise, by size
+BATCH_BYTES_MAX = 2 * MIB  # likewise, by size
 SMALL_FILE_BYTES_MAX = 4 * MIB  # a larger file is streamed through the sealing thread
 PENDING_UNITS_MAX = 4  # batches between walking and sealing; times BATCH_BYTES_MAX bounds the memory
 MADE_IDS_RECENT_MAX = 1 << 16  # ids of chunks just made: 8 MB as a set, folded into tables of 40 bytes each
