@@ -69,19 +69,19 @@ def seal_source(
                 base=pages_base.ref.blake3 if pages_base else "",
                 spent=previous_pages.spent_with_it if previous_pages else 0,
             )
-            sealer = Sealer(
-                reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool),
-                gatherer=gatherer,
-                manifest=manifest,
-                pages=PageKeeper(
-                    writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
-                ),
-                previous=_previous(work, index),
-                entries_before=work.entries_before,
-                progress=progress,
-                start_readers=lambda capture: _start_readers(repository, work, capture),
-            )
             with source.capture() as capture:
+                sealer = Sealer(
+                    reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool),
+                    gatherer=gatherer,
+                    manifest=manifest,
+                    pages=PageKeeper(
+                        writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
+                    ),
+                    previous=_previous(work, index),
+                    entries_before=work.entries_before,
+                    progress=progress,
+                    start_readers=lambda: _start_readers(repository, work, capture),
+                )
                 if not capture.ordered and work.base is not None and previous_pages is not None:
                     sealer.load_earlier(work.base.manifest)
                 facts = sealer.run(capture, allow_empty=allow_empty)

@@ -1,42 +1,28 @@
 """The reading side of a backup: walk a capture, compare, read what changed, gather chunks, write the manifest.
 
-Small files are read and hashed in batches by a few threads, in order; large and page-structured files are streamed. The
+Small files are read in batches (see `batches`), in order; large and page-structured files are streamed. The
 queue between is bounded, so memory is set by the limits and not by the source.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from farshore import limits
-from farshore.errors import Bug, SourceMissing
-from farshore.format.extents import EXTENT_BYTES, decode_extents, encode_extents, view_extents
+from farshore.errors import SourceMissing
+from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
+from farshore.ops.batches import Batch, Batches, Left
 from farshore.ops.comparing import Match, PreviousManifest, Run, Slice
-from farshore.ops.gathering import Chunk, Gatherer
+from farshore.ops.gathering import Gatherer
 from farshore.ops.page_keeping import PageKeeper
 from farshore.ops.paged_file import Earlier, FileRead
-from farshore.ops.readers import Readers, Reading
+from farshore.ops.readers import Readers
 from farshore.ops.reading import ContentReader
-from farshore.ops.reading_orders import BatchRead
 from farshore.sources.base import Capture, Item
-
-
-class _GrownError(Exception):
-    """A small file has become so large since it was listed that a batch must not hold it."""
-
-
-class _Read(NamedTuple):
-    """What became of one item of a batch, with the chunks it needs; `_Inline` when it must be streamed after all."""
-
-    result: ManifestRow | FileRead | Problem | _Inline
-    chunks: list[Chunk]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +33,7 @@ class _Inline:
     match: Match | None
 
 
-@dataclass(slots=True)
-class _Given:
-    """A batch that a process reads; `read` once it is judged which of its chunks are new."""
-
-    items: list[Item]
-    reading: Reading
-    read: BatchRead | None = None
-
-
-_Unit = Slice | _Inline | _Given | Future[list[_Read]]
-_BATCHED_FILE_BYTES_MAX = limits.CHANGED_FILE_ATTEMPTS * limits.SMALL_FILE_BYTES_MAX  # what each attempt read is held
+_Unit = Slice | _Inline | Batch
 
 
 class Sealer:
@@ -73,7 +49,7 @@ class Sealer:
         previous: PreviousManifest | None,
         entries_before: int,
         progress: ProgressCallback,
-        start_readers: Callable[[Capture], Readers | None] = lambda _: None,
+        start_readers: Callable[[], Readers | None] = lambda: None,
     ) -> None:
         self._reader = reader
         self._gatherer = gatherer
@@ -85,10 +61,7 @@ class Sealer:
         self._pending: deque[_Unit] = deque()
         self._batch: list[Item] = []
         self._batch_bytes = 0
-        self._start_readers = start_readers
-        self._readers: Readers | None = None
-        self._until_readers = limits.READING_PROCESSES_FILES_MIN
-        self._units_ahead = limits.PENDING_UNITS_MAX
+        self._batches = Batches(reader=reader, gatherer=gatherer, start_readers=start_readers)
         self._run = Run()
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
         self._unsorted: list[ManifestRow] | None = None
@@ -108,25 +81,19 @@ class Sealer:
         if not capture.ordered:
             self._unsorted = []
         self._read_ahead = not capture.sequential
-        with ThreadPoolExecutor(limits.READ_THREADS, thread_name_prefix="read") as pool:
-            try:
-                for item in capture.items():
-                    if capture.sequential:
-                        self._handle_inline(_Inline(item, None))
-                    else:
-                        self._take(item, pool)
-                        if self._until_readers < 0:
-                            self._use_processes(capture)
-                self._close_batch(pool)
-                self._flush_run()
-                while self._pending:
-                    self._handle(self._pending.popleft())
-                if self._readers is not None:
-                    self._gatherer.add_sealed(self._readers.finish())
-            finally:
-                if self._readers is not None:
-                    self._readers.close()
-                pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            for item in capture.items():
+                if capture.sequential:
+                    self._handle_inline(_Inline(item, None))
+                else:
+                    self._take(item)
+            self._close_batch()
+            self._flush_run()
+            while self._pending:
+                self._handle(self._pending.popleft())
+            self._batches.finish()
+        finally:
+            self._batches.close()
         facts = capture.finish()
         self._write_unsorted()
         self._pages.finish()
@@ -161,17 +128,17 @@ class Sealer:
                 if page_bytes:
                     self._earlier_extents[path] = extents
 
-    def _take(self, item: Item, pool: ThreadPoolExecutor) -> None:
+    def _take(self, item: Item) -> None:
         entry = item.stat_entry
         match = self._previous.match(entry) if self._previous else None
         unchanged = match is not None and match.unchanged
         if entry.kind is EntryKind.HARDLINK or (not unchanged and _streamed(item)):
-            self._close_batch(pool)
+            self._close_batch()
             self._flush_run()
             self._push(_Inline(item, match))
             return
         if match and unchanged:
-            self._close_batch(pool)
+            self._close_batch()
             for part in self._run.add(match):
                 self._push(part)
             return
@@ -180,25 +147,12 @@ class Sealer:
         self._batch.append(item)
         self._batch_bytes += entry.size if entry.kind is EntryKind.FILE else 0
         if len(self._batch) >= limits.BATCH_ITEMS_MAX or self._batch_bytes >= limits.BATCH_BYTES_MAX:
-            self._close_batch(pool)
+            self._close_batch()
 
-    def _close_batch(self, pool: ThreadPoolExecutor) -> None:
-        batch = self._batch
-        if not batch:
-            return
-        self._batch, self._batch_bytes = [], 0
-        if self._readers is not None:
-            self._push(_Given(batch, self._readers.give([item.stat_entry for item in batch])))
-        else:
-            self._push(pool.submit(self._read_batch, batch))
-            self._until_readers -= len(batch)
-
-    def _use_processes(self, capture: Capture) -> None:
-        """Have the rest of the small files read by processes, if any can be had."""
-        self._until_readers = sys.maxsize
-        self._readers = self._start_readers(capture)
-        if self._readers is not None:
-            self._units_ahead = self._readers.units_ahead
+    def _close_batch(self) -> None:
+        if self._batch:
+            self._push(self._batches.submit(self._batch))
+            self._batch, self._batch_bytes = [], 0
 
     def _flush_run(self) -> None:
         for part in self._run.flush():
@@ -206,26 +160,10 @@ class Sealer:
 
     def _push(self, unit: _Unit) -> None:
         self._pending.append(unit)
-        self._judge_ready()
+        self._batches.judge_ready()
         # A slice waits for nobody, and holds a whole row group of the earlier manifest in memory.
-        while len(self._pending) > self._units_ahead or (self._pending and isinstance(self._pending[0], Slice)):
+        while len(self._pending) > self._batches.ahead or (self._pending and isinstance(self._pending[0], Slice)):
             self._handle(self._pending.popleft())
-
-    def _read_batch(self, items: list[Item]) -> list[_Read]:
-        """Run in a reading thread."""
-        results: list[_Read] = []
-        for item in items:
-            if item.stat_entry.kind is not EntryKind.FILE:
-                results.append(_Read(ManifestRow(item.entry), []))
-                continue
-            chunks: list[Chunk] = []
-            try:
-                result = self._reader.read(item, _collect(chunks), attempts=limits.CHANGED_FILE_ATTEMPTS)
-            except _GrownError:
-                results.append(_Read(_Inline(item, None), []))
-                continue
-            results.append(_Read(result, chunks))
-        return results
 
     def _handle(self, unit: _Unit) -> None:
         if isinstance(unit, Slice):
@@ -239,49 +177,15 @@ class Sealer:
             self._unchanged += unit.count
         elif isinstance(unit, _Inline):
             self._handle_inline(unit)
-        elif isinstance(unit, _Given):
-            self._handle_given(unit)
         else:
-            reads = unit.result()
-            self._gatherer.add([chunk for read in reads for chunk in read.chunks])
-            for read in reads:
-                if isinstance(read.result, _Inline):
-                    self._handle_inline(read.result)
+            for result, bytes_read in self._batches.results(unit):
+                if isinstance(result, Left):
+                    self._handle_inline(_Inline(result.item, None))
+                elif isinstance(result, ManifestRow):
+                    self._write(result, bytes_read)
                 else:
-                    self._finish(read.result)
+                    self._finish(result)
         self._tell()
-
-    def _judge_ready(self) -> None:
-        """Tell processes what is new of the batches that have come, so that none of them waits for its turn here."""
-        for unit in self._pending if self._readers is not None else ():
-            if isinstance(unit, _Given) and unit.read is None and unit.reading.ready:
-                self._judge(unit)
-
-    def _judge(self, unit: _Given) -> BatchRead:
-        if self._readers is None:
-            raise Bug("a batch was given to processes that were not started")
-        read = unit.read = unit.reading.result()
-        extents = view_extents(read.extents)
-        new = self._gatherer.claim([one.tobytes() for one in extents["chunk"]], extents["length"].tolist())
-        self._readers.tell_new(unit.reading, new, thorough=self._gatherer.pressed)
-        self._gatherer.add_sealed(self._readers.sealed())
-        return read
-
-    def _handle_given(self, unit: _Given) -> None:
-        read = unit.read or self._judge(unit)
-        done = at = 0
-        for place, (item, state) in enumerate(zip(unit.items, read.states, strict=True)):
-            if not state:
-                self._handle_inline(_Inline(item, None))
-                continue
-            entry = item.stat_entry
-            if place in read.xattrs:
-                entry = entry._replace(xattrs=read.xattrs[place])
-            end = at + read.counts[done] * EXTENT_BYTES
-            is_file = entry.kind is EntryKind.FILE
-            row = ManifestRow(entry, read.hashes[done], read.extents[at:end])
-            self._write(row, bytes_read=entry.size if is_file else 0)
-            done, at = done + 1, end
 
     def _handle_inline(self, unit: _Inline) -> None:
         entry = unit.item.stat_entry
@@ -359,7 +263,7 @@ class Sealer:
     def _tell_streaming(self, bytes_read: int) -> None:
         """A large file shows its progress before it is done; a second attempt at it shows none."""
         self._streaming += bytes_read
-        self._judge_ready()
+        self._batches.judge_ready()
         self._gatherer.note_read(bytes_read)
         self._tell()
 
@@ -375,16 +279,3 @@ def _streamed(item: Item) -> bool:
     if entry.kind is not EntryKind.FILE or entry.size < limits.PAGED_FILE_BYTES_MIN:
         return False
     return entry.size > limits.SMALL_FILE_BYTES_MAX or bool(item.entry.page_bytes)
-
-
-def _collect(chunks: list[Chunk]) -> Callable[[bytes, bytes | memoryview], None]:
-    held = 0
-
-    def emit(chunk_id: bytes, data: bytes | memoryview) -> None:
-        nonlocal held
-        held += len(data)
-        if held > _BATCHED_FILE_BYTES_MAX:
-            raise _GrownError
-        chunks.append((chunk_id, data))
-
-    return emit

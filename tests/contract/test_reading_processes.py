@@ -6,7 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -214,7 +214,10 @@ def read_of(files: SmallFiles, entry: Entry) -> bytes | None:
 
 def reading_processes() -> list[int]:
     """Return the processes that read for this one and are not ended."""
-    children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    children: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that has ended since
+            children += (task / "children").read_text().split()
     found = []
     for pid in children:
         try:
