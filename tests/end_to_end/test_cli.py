@@ -99,14 +99,18 @@ def test_damage_is_found_named_and_stepped_over(kept: Shore) -> None:
     assert status.code == 62
     assert [line.split()[2] for line in status.stdout.splitlines()] == ["STATE", "damaged", "level", "level"]
 
+    alone = kept.run("restore", "home", "--target", "alone", "--replica", "alpha")
+    assert alone.code == 64
+    assert "docs/blob" in alone.stderr
+
     restored = kept.run("restore", "home", "--target", "out")
     assert restored.code == 3
     assert f"{name} is altered at alpha; it was read from another replica" in restored.stderr
     assert tree(kept.root / "out") == tree(kept.root / "home")
 
-    alone = kept.run("restore", "home", "--target", "alone", "--replica", "alpha")
-    assert alone.code == 64
-    assert "docs/blob" in alone.stderr
+    mended = kept.run("restore", "home", "--target", "mended", "--replica", "alpha")
+    assert mended.code == 0
+    assert tree(kept.root / "mended") == tree(kept.root / "home")
 
 
 def test_a_replica_that_is_away_is_left_behind_while_the_quorum_holds(kept: Shore) -> None:
