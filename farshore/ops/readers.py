@@ -39,6 +39,7 @@ class _Reader:
     answers: IO[bytes]
     listener: threading.Thread | None = None
     reads: SimpleQueue[BatchRead | FarshoreError | None] = field(default_factory=SimpleQueue)  # None: done
+    sealed: deque[SealedSegment | None] = field(default_factory=deque)  # None: the end of a stretch
     given: int = 0
     asked: int = 0  # of those given, whose result was asked for
     judged: int = 0
@@ -82,7 +83,8 @@ class Readers:
 
     def __init__(self, *, root: Handle, ground: Ground, processes: int) -> None:
         self._key_id = ground.data_key.key_id
-        self._sealed: deque[SealedSegment] = deque()
+        self._stretches: deque[_Reader] = deque()  # of batches that follow each other, by who reads them, in order
+        self._stretch_bytes = 0  # of the last one; 0 when it is over
         self._readers: list[_Reader] = []
         try:
             for _ in range(processes):
@@ -93,8 +95,14 @@ class Readers:
         self.units_ahead = limits.BATCHES_PER_PROCESS * processes
 
     def give(self, entries: Sequence[Entry]) -> Reading:
-        """Have a batch read by the process that has least to do."""
-        reader = min(self._readers, key=lambda one: one.given - one.judged)
+        """Have a batch read. Batches that fill a segment go to one process, the next ones to that with least to do."""
+        size = sum(entry.size for entry in entries) or 1
+        if self._stretch_bytes and self._stretch_bytes + size > limits.SEGMENT_BYTES:
+            self._end_stretch()
+        if not self._stretch_bytes:
+            self._stretches.append(min(self._readers, key=lambda one: one.given - one.judged))
+        self._stretch_bytes += size
+        reader = self._stretches[-1]
         self._send(reader, orders.BATCH, orders.encode_batch(entries))
         reader.given += 1
         return Reading(reader, reader.given - 1)
@@ -110,9 +118,16 @@ class Readers:
         self._send(reading.reader, orders.VERDICT, bytes([thorough]), new)
 
     def sealed(self) -> Iterator[SealedSegment]:
-        """Yield the segments that have come."""
-        while self._sealed:
-            yield self._sealed.popleft()
+        """Yield the segments that have come, in the order of their batches, as far as they lead on without a gap.
+
+        So what was neighbors in the source is neighbors in a pack, and a restore reads it by few requests.
+        """
+        while self._stretches and self._stretches[0].sealed:
+            segment = self._stretches[0].sealed.popleft()
+            if segment is None:
+                self._stretches.popleft()
+            else:
+                yield segment
 
     def finish(self) -> Iterator[SealedSegment]:
         """Have everything sealed that was new, and yield it. Every batch must have had its verdict.
@@ -120,6 +135,8 @@ class Readers:
         Raises:
             FarshoreError: A process failed, or is gone.
         """
+        if self._stretch_bytes:
+            self._end_stretch()
         for reader in self._readers:
             self._send(reader, orders.END)
         for reader in self._readers:
@@ -173,12 +190,19 @@ class Readers:
             if letter == orders.READ:
                 reader.reads.put(orders.decode_read(body))
             elif letter == orders.SEGMENT:
-                self._sealed.append(orders.decode_segment(body, self._key_id))
+                reader.sealed.append(orders.decode_segment(body, self._key_id))
+            elif letter == orders.SEALED:
+                reader.sealed.append(None)
             elif letter == orders.DONE:
                 reader.reads.put(None)
             else:
                 reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
         reader.reads.put(_ended(reader.process))
+
+    def _end_stretch(self) -> None:
+        """Have the process of the last batch seal all that was new up to it."""
+        reader, self._stretch_bytes = self._stretches[-1], 0
+        self._send(reader, orders.SEAL, orders.encode_count(reader.given))
 
     def _send(self, reader: _Reader, letter: bytes, *parts: bytes) -> None:
         # A process that is gone is told by its answers, which say why.

@@ -1,7 +1,9 @@
 """What passes between a backup and its reading processes, over two pipes: frames of a letter, a length and a body.
 
-    to a process      G what to work with · B batch of entries · V which chunks of the oldest batch are new · E end
-    from a process    R what was read of a batch · S a sealed segment · D done, after E · X what went wrong
+    to a process      G what to work with · B batch of entries · V which chunks of the oldest batch are new
+                      L seal all that is new of the first so many batches · E end
+    from a process    R what was read of a batch · S a sealed segment · M all of an L is sealed · D done, after E
+                      X what went wrong
 
 Both ends are this program on this machine; nothing of it is ever stored.
 """
@@ -21,13 +23,13 @@ from farshore.model import Entry, EntryKind
 from farshore.repository.keys import DataKey
 from farshore.repository.segments import SealedSegment
 
-GROUND, BATCH, VERDICT, END = b"G", b"B", b"V", b"E"
-READ, SEGMENT, DONE, FAILED = b"R", b"S", b"D", b"X"
+GROUND, BATCH, VERDICT, SEAL, END = b"G", b"B", b"V", b"L", b"E"
+READ, SEGMENT, SEALED, DONE, FAILED = b"R", b"S", b"M", b"D", b"X"
 _FRAME = struct.Struct("<cI")
 EXTENT = struct.Struct("<32sIQ")  # as `farshore.format.extents` has it, which loads an array library
 _KINDS = tuple(EntryKind)
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
-_SEGMENT_FIELDS = 5
+_COUNT = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,17 @@ def decode_batch(data: bytes) -> list[Entry]:
     """Return entries again."""
     kinds = _KINDS
     return [Entry(fields[0], kinds[fields[1]], *fields[2:]) for fields in marshal.loads(data)]  # noqa: S302
+
+
+def encode_count(count: int) -> bytes:
+    """Return a number of batches as bytes."""
+    return _COUNT.pack(count)
+
+
+def decode_count(data: bytes) -> int:
+    """Return it again."""
+    (count,) = _COUNT.unpack(data)
+    return int(count)
 
 
 def encode_read(read: BatchRead) -> bytes:

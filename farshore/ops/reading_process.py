@@ -42,6 +42,8 @@ class ReadingProcess:
         self._held: deque[list[Chunk]] = deque()
         self._parts = SegmentParts()
         self._numbers = SegmentNumbers(data_key=ground.data_key, clock=SystemClock())
+        self._judged = 0  # batches
+        self._ends: deque[int] = deque()  # of stretches, as numbers of batches
         self._thorough = False
 
     def take_batch(self, entries: list[Entry]) -> None:
@@ -85,12 +87,24 @@ class ReadingProcess:
                 if not self._parts.has_room(len(data)):
                     self._seal()
                 self._parts.add(chunk_id, data)
+        self._judged += 1
+        self._end_stretches()
+
+    def seal_up_to(self, batches: int) -> None:
+        """Seal all that is new of the first `batches` batches, once their verdicts are there."""
+        self._ends.append(batches)
+        self._end_stretches()
 
     def end(self) -> None:
-        """Seal what is left, and say that it was the last."""
-        if not self._parts.empty:
-            self._seal()
+        """Say that nothing is left."""
         orders.write_frame(self._answers, orders.DONE)
+
+    def _end_stretches(self) -> None:
+        while self._ends and self._ends[0] <= self._judged:
+            self._ends.popleft()
+            if not self._parts.empty:
+                self._seal()
+            orders.write_frame(self._answers, orders.SEALED)
 
     def _cut(self, data: bytes, chunks: list[Chunk]) -> None:
         ground = self._ground
@@ -120,6 +134,8 @@ def serve(root: Handle, orders_pipe: IO[bytes], answers: IO[bytes]) -> None:
                 process.take_batch(orders.decode_batch(body))
             elif letter == orders.VERDICT:
                 process.take_verdict(body)
+            elif letter == orders.SEAL:
+                process.seal_up_to(orders.decode_count(body))
             else:
                 process.end()
     except BrokenPipeError:

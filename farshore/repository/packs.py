@@ -20,8 +20,8 @@ from farshore.model import ChunkId
 from farshore.repository.keys import KeySet
 from farshore.repository.segments import SealedSegment, make_pages
 
-# Of a pack under construction: pages that nothing is written to cost nothing.
-_ROOM_BYTES = limits.PACK_BYTES_TARGET + limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX + limits.FRAGMENT_FOOTERS_BYTES
+# Of a pack under construction, beyond the target: the last segment and a large footer. Unused pages cost nothing.
+_SPARE_BYTES = 2 * limits.SEGMENT_BYTES + limits.FRAGMENT_FOOTERS_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class PackBuilder:
     def add(self, segment: SealedSegment) -> None:
         """Append a segment: its bytes are copied into the pack's pages, which hold them from here on."""
         end = self._end + len(segment.sealed)
-        if not self._placed:
-            self._body = make_pages(_ROOM_BYTES)
+        if end > len(self._body):
+            self._move(max(end, limits.PACK_BYTES_TARGET + _SPARE_BYTES))
         self._body[self._end : end] = segment.sealed
         self._placed.append(_Placed(segment.origin, segment.number, segment.codec, segment.raw_length,
                                     self._end, len(segment.sealed), segment.chunks))  # fmt: skip
@@ -89,13 +89,11 @@ class PackBuilder:
             ZERO_NONCE, footer, associated("footer", self._keys.repository_id, header)
         )
         tail = layout.encode_tail(len(sealed_footer))
-        body, end = self._body, self._end
+        end, size = self._end, self._end + len(sealed_footer) + len(tail)
+        if size > len(self._body):
+            self._move(size)
+        body = self._body
         self._placed, self._body, self._end, self._rows_bytes = [], memoryview(b""), layout.HEADER_BYTES, 0
-        size = end + len(sealed_footer) + len(tail)
-        if size > len(body):  # a footer that is larger than all that was kept for it
-            pages = make_pages(size)
-            pages[:end] = body[:end]
-            body = pages
         body[: len(header)] = header
         body[end : end + len(sealed_footer)] = sealed_footer
         body[size - len(tail) : size] = tail
@@ -104,6 +102,12 @@ class PackBuilder:
             raise Bug("a sealed footer does not decode to its input", "Check this machine's memory, then run again.")
         layout.decode_footer(footer, end)
         return SealedPack(blake3(body).digest(), body, footer)
+
+    def _move(self, length: int) -> None:
+        """Go on in more pages; seldom needed once a pack was begun."""
+        pages = make_pages(length)
+        pages[: len(self._body)] = self._body
+        self._body = pages
 
 
 def open_footer(keys: KeySet, header: bytes, sealed_footer: bytes) -> bytes:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from farshore import limits
 from farshore.clock import FixedClock
@@ -112,6 +113,26 @@ def test_everything_comes_back_and_is_stored_once(engine: Engine, tree: Path, tm
     assert result.counts.chunks_new >= len(contents)
     again = engine.backup(source)
     assert again.counts.chunks_new == 0
+
+
+def test_neighbors_stay_neighbors_whichever_process_sealed_them(engine: Engine, tmp_path: Path) -> None:
+    """Else a restore would ask for many small ranges, and for some of them twice."""
+    root = tmp_path / "plain"
+    root.mkdir()
+    contents = [CHANCE.randbytes(CHANCE.randrange(500, 6000)) for _ in range(MANY)]
+    for number, content in enumerate(contents):
+        (root / f"f{number:06}").write_bytes(content)
+    engine.backup(DirectorySource(name="tree", path=root, clock=LATER))
+    with engine.opened(Need.WRITE) as repository:
+        replica, keys = repository.replica("a"), repository.writing_keys()
+        (pack,) = list(replica.store.list(names.PACKS))
+        footer = read_footer(keys, replica, names.parse_pack(pack.name) or "", pack.size).footer
+    numbers = {blake3(content, key=keys.chunk_key).digest(): number for number, content in enumerate(contents)}
+    order = [numbers[bytes(chunk_id)] for chunk_id in footer.chunks["id"]]
+    assert sorted(order) == list(range(MANY))
+    by_processes = [number for number in order if number > limits.READING_PROCESSES_FILES_MIN + limits.BATCH_ITEMS_MAX]
+    assert by_processes == sorted(by_processes)
+    assert len({origin.salt for origin in footer.origins}) > 2
 
 
 def test_a_file_that_changes_after_it_was_listed_is_stored_as_it_is_then(
