@@ -295,18 +295,17 @@ class Fanout:
                 surplus = self._surplus()
                 if surplus is None:
                     return
-                for name in surplus.waiting_at:
-                    lane = self._lanes[name]
+                for lane in self._laggards(surplus):
                     if lane.spooled_bytes + surplus.size > lane.limits.spool_bytes:
                         self._leave(lane, self._too_slow(lane, f"more than {lane.limits.spool_bytes:,} bytes"))
-                body = surplus.body if surplus.waiting_at else None
+                body = surplus.body if self._laggards(surplus) else None
             if body is None:
                 continue
             path = self._spool.write(body, surplus.size)
             with self._changed:
                 if path is None:
-                    for name in surplus.waiting_at:
-                        self._leave(self._lanes[name], self._too_slow(self._lanes[name], "more than fits on the disk"))
+                    for lane in self._laggards(surplus):
+                        self._leave(lane, self._too_slow(lane, "more than fits on the disk"))
                 elif not surplus.needed_by:
                     self._spool.remove(path)
                 else:
@@ -314,17 +313,22 @@ class Fanout:
                     for name in surplus.needed_by:
                         self._lanes[name].spooled_bytes += surplus.size
 
+    def _laggards(self, held: Held) -> list[Lane]:
+        """Return the lanes that wait for a parcel and owe more than a window."""
+        return [lane for name in held.waiting_at if (lane := self._lanes[name]).owed_packs > self._window]
+
     def _surplus(self) -> Held | None:
         """Return the oldest parcel in memory that a lane waits for, if there are more packs in memory than the window.
 
-        Lanes that keep up wait only for the newest of them, so whoever waits for this one is a laggard.
+        A lane that keeps up is never counted as waiting: packs that are still on their way to a replica that was left
+        behind are in memory too, and nobody else is to blame for them.
         """
         self._memory = [held for held in self._memory if held.in_memory]
         packs = sum(not held.barrier for held in self._memory)
         for held in self._memory:
             if packs <= self._window:
                 return None
-            if held.waiting_at:
+            if self._laggards(held):
                 return held
             packs -= not held.barrier
         return None

@@ -111,7 +111,9 @@ def test_who_finished_has_everything_in_order(
                 one.result(timeout=60)
         finished = [store for name, store in zip(names, replicas, strict=True) if queues.finished(name)]
         reliable = sum(store.refusing_from > len(offered) * 1000 for store in replicas)
-        assert len(finished) >= min(quorum, reliable)
+        # Where there is no room, others may have been left behind for one that kept up and then refused.
+        refused_without_room = reliable < len(replicas) and spool_parcels < len(offered)
+        assert refused_without_room or len(finished) >= min(quorum, reliable)
         for name, store in zip(names, replicas, strict=True):
             assert queues.finished(name) == (name in queues.at_work)
             if not queues.finished(name):

@@ -132,13 +132,13 @@ def test_damage_that_leaves_one_good_copy_changes_no_answer(
 @settings(max_examples=8)
 @given(seed=st.integers(0, 1 << 32))
 def test_what_verify_mends_is_whole_at_every_replica(shores: Shores, seed: int) -> None:
-    """Commit records that are gone are left: their replica claims nothing of them, which is what heal is for."""
+    """What is gone and nothing at its replica names is left to heal: commit records, fragments and key slots."""
     shores.heal()
     chance = random.Random(seed)
     shores.damage(chance, 0.4)
     engine = shores.engine
     for name, data in shores.good.items():
-        if name.endswith(names.COMMIT) or names.parse_fragment(name):
+        if name.endswith(names.COMMIT) or names.parse_fragment(name) or names.parse_slot(name):
             for replica in "abc":
                 if name not in engine.objects(replica):
                     engine.shelf(replica).objects[name] = (data, engine.clock.now_utc())

@@ -23,7 +23,8 @@ RANGES = {
     "Corrupt": range(60, 70),
     "Unsupported": range(70, 80),
     "BackupOverdue": range(80, 81),
-    "PlanUnsound": range(81, 85),
+    "PlanUnsound": range(81, 84),
+    "ReplicaEmpty": range(84, 85),
     "Bug": range(errors.EXIT_BUG, errors.EXIT_BUG + 1),
 }
 
