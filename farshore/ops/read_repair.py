@@ -19,7 +19,7 @@ from farshore import limits
 from farshore.errors import Denied, FarshoreError, ObjectCorrupt
 from farshore.format.records import Commit
 from farshore.model import DamagedObject, ReadRepaired
-from farshore.ops.healing.checks import check_itself, digest_in_name
+from farshore.ops.healing.checks import check_itself, check_opens, digest_in_name
 from farshore.ops.healing.kinds import Kind, kind_of
 from farshore.ops.healing.outcome import Repair
 from farshore.repository.commits import is_commit
@@ -189,6 +189,7 @@ class ReadRepair:
                 vouched = is_commit(self._repository, one.name, data)
             else:
                 vouched = check_itself(one.name, data, self._repository.header)
+                check_opens(one.name, data, self._repository.keys)
             if not vouched:
                 raise ObjectCorrupt(f"nothing vouches for the copy of {one.name} at {replica.name}")
             return data, replica.name

@@ -15,7 +15,7 @@ from farshore.format.header import Header, decode_header
 from farshore.format.text import decode_object, encode_canonical
 from farshore.ops.healing.kinds import Kind, kind_of
 from farshore.repository import slots
-from farshore.repository.keys import check_data_key
+from farshore.repository.keys import KeySet, check_data_key, open_data_key
 
 
 def digest_in_name(name: str) -> str:
@@ -66,3 +66,14 @@ def _check_canonical(name: str, data: bytes) -> None:
     """A check over the content leaves room for other bytes of the same content, which no other replica holds."""
     if encode_canonical(decode_object(data, name)) != data:
         raise ObjectCorrupt(f"{name} is not as it was written")
+
+
+def check_opens(name: str, data: bytes, keys: KeySet | None) -> None:
+    """Open a data key where its private key is at hand: its own check does not tell which run it is of.
+
+    Raises:
+        ObjectCorrupt: It is whole, and the key of another run or of another repository.
+    """
+    parsed = names.parse_data_key(name)
+    if parsed is not None and keys is not None and keys.private_key and parsed[1] == keys.recipient_id.hex():
+        open_data_key(keys, bytes.fromhex(parsed[0]), data)

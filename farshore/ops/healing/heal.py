@@ -138,8 +138,9 @@ class _Work:
                 discovered[replica].add(name)
 
         transfer = Transfer(
-            header=self.ground.repository.header, vouching=self.vouching, pace=pace, scratch=scratch, damaged=damaged
-        )
+            header=self.ground.repository.header, vouching=self.vouching, pace=pace, scratch=scratch, damaged=damaged,
+            keys=self.ground.repository.keys,
+        )  # fmt: skip
         levelings = {name: self._leveling(name, transfer) for name in plan.replicas}
         _at_once(levelings, lambda name: levelings[name].apply(plan.replicas[name]))
         found = {name: frozenset(names_of) for name, names_of in discovered.items()}

@@ -17,8 +17,9 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable
 from farshore.format.header import Header
-from farshore.ops.healing.checks import check_itself, digest_in_name
+from farshore.ops.healing.checks import check_itself, check_opens, digest_in_name
 from farshore.ops.healing.vouching import Vouching, check_digest
+from farshore.repository.keys import KeySet
 from farshore.repository.repository import Replica
 from farshore.stores.base import PlainBody
 
@@ -67,12 +68,15 @@ class Transfer:
 
     Args:
         damaged: Called with replica and name for each copy that was read and found wrong.
+        keys: Those at hand; a private key among them opens data keys.
     """
 
     def __init__(
-        self, *, header: Header, vouching: Vouching, pace: Pace, scratch: Path, damaged: Callable[[str, str], None]
-    ) -> None:
+        self, *, header: Header, vouching: Vouching, pace: Pace, scratch: Path, damaged: Callable[[str, str], None],
+        keys: KeySet | None = None,
+    ) -> None:  # fmt: skip
         self._header = header
+        self._keys = keys
         self._vouching = vouching
         self._pace = pace
         self._scratch = scratch
@@ -131,6 +135,7 @@ class Transfer:
             data = self._read_all(replica, name, size)
             if not check_itself(name, data, self._header):
                 self._vouching.check(name, data)
+            check_opens(name, data, self._keys)
             return data, digest_in_name(name) or blake3(data).hexdigest()
         wanted = digest_in_name(name) or self._vouching.digest(name)
         if not wanted:
