@@ -33,7 +33,7 @@ class Left(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of one item, and the bytes that were read of it."""
+    """What became of one item; of a row, also the bytes that were read for it."""
 
     of: ManifestRow | FileRead | Problem | Left
     bytes_read: int = 0
@@ -140,7 +140,7 @@ class Batches:
             except _GrownError:
                 results.append((Result(Left(item)), []))
                 continue
-            results.append((Result(read, read.bytes_read if isinstance(read, FileRead) else 0), chunks))
+            results.append((Result(read), chunks))
         return results
 
 

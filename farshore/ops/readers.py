@@ -7,16 +7,12 @@ compresses and seals those. So the bytes of files stay where they were read, and
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
-import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
@@ -26,10 +22,10 @@ from farshore.handles import Handle
 from farshore.model import Entry
 from farshore.ops import reading_orders as orders
 from farshore.ops.reading_orders import BatchRead, Ground
+from farshore.processes import end_process, how_it_ended, start_process
 from farshore.repository.segments import SealedSegment
 
-_ENDING_S = 10.0  # a process without orders ends at once; one that hangs in the kernel must not hang us
-_START = "import sys; sys.path[:] = {path!r}; from farshore.ops.reading_process import main; main()"
+_MODULE = "farshore.ops.reading_process"
 
 
 @dataclass(slots=True)
@@ -154,26 +150,13 @@ class Readers:
             with contextlib.suppress(OSError):
                 reader.orders.close()
         for reader in readers:
-            try:
-                reader.process.wait(_ENDING_S)
-            except subprocess.TimeoutExpired:
-                reader.process.kill()
-                reader.process.wait()
+            end_process(reader.process)
             if reader.listener is not None:
                 reader.listener.join()
             reader.answers.close()
 
     def _start(self, root: Handle, ground: Ground) -> _Reader:
-        """Start one process. It sees the code that we see, and nothing else that an environment may bring."""
-        start = _START.format(path=[str(Path(one).absolute()) for one in sys.path])
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", start, str(root.fd)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(root.fd,),
-            process_group=0,  # an interrupt at the terminal reaches only the backup
-        )
+        process = start_process(_MODULE, [str(root.fd)], pass_fds=(root.fd,))
         if process.stdin is None or process.stdout is None:
             raise Bug("a process was started without pipes")
         reader = _Reader(process, process.stdin, process.stdout)
@@ -210,16 +193,9 @@ class Readers:
             orders.write_frame(reader.orders, letter, *parts)
 
 
-def processes_that_pay() -> int:
-    """Return how many reading processes pay on this machine: on one core none does."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, limits.READING_PROCESSES_MAX) if cores > 1 and sys.executable else 0
-
-
 def _ended(process: subprocess.Popen[bytes]) -> FarshoreError:
     """Return the error of a process that is gone."""
-    status = process.wait()
-    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
     return ToolUnavailable(
-        f"a process that reads files ended {how}", "Nothing was committed. Look for a lack of memory, then run again."
+        f"a process that reads files ended {how_it_ended(process)}",
+        "Nothing was committed. Look for a lack of memory, then run again.",
     )

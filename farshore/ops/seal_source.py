@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+from farshore import limits
 from farshore.format.manifest import ManifestWriter
 from farshore.format.page_maps import PagesWriter
 from farshore.index import ChunkIndex
@@ -14,10 +15,11 @@ from farshore.ops.comparing import PreviousManifest
 from farshore.ops.gathering import Gatherer
 from farshore.ops.page_bases import choose_pages_base
 from farshore.ops.page_keeping import PageKeeper
-from farshore.ops.readers import Readers, processes_that_pay
+from farshore.ops.readers import Readers
 from farshore.ops.reading import ContentReader
 from farshore.ops.reading_orders import Ground
 from farshore.ops.sealing import Sealer
+from farshore.processes import processes_that_pay
 from farshore.repository.packs import SealedPack
 from farshore.repository.repository import Repository
 from farshore.sources.base import Capture, RootedCapture, Source
@@ -110,7 +112,7 @@ def _previous(work: Work, index: ChunkIndex) -> PreviousManifest | None:
 
 def _start_readers(repository: Repository, work: Work, capture: Capture) -> Readers | None:
     """Return processes that read small files beside this one; None where there can be none, or they do not pay."""
-    processes = processes_that_pay()
+    processes = processes_that_pay(limits.READING_PROCESSES_MAX)
     if not processes or not isinstance(capture, RootedCapture):
         return None
     keys = repository.writing_keys()

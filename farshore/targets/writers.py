@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from mmap import mmap
@@ -20,6 +18,7 @@ from typing import IO
 from farshore import limits
 from farshore.errors import Bug, TargetFailed
 from farshore.handles import Handle
+from farshore.processes import end_process, how_it_ended, processes_that_pay, start_process
 from farshore.targets.base import Placed, SmallFile
 from farshore.targets.batches import (
     CONTENT_BYTES,
@@ -36,8 +35,7 @@ from farshore.targets.placing import FilePlacer
 from farshore.targets.posix_metadata import MetadataWriter
 from farshore.targets.posix_tree import TargetTree
 
-_ENDING_S = 10.0  # a process without orders ends at once; one that hangs in the kernel must not hang us
-_START = "import sys; sys.path[:] = {path!r}; from farshore.targets.writing_process import main; main()"
+_MODULE = "farshore.targets.writing_process"
 _ORDERS_AHEAD = 2  # for one process: the next batch is there when one is done
 
 
@@ -64,7 +62,7 @@ class FileWriters:
         self._root = root
         self._path = path
         self._here = FilePlacer(tree=tree, metadata=metadata)
-        self._processes = _processes() if processes is None else processes
+        self._processes = processes_that_pay(limits.WRITING_PROCESSES_MAX) if processes is None else processes
         self._slots = self._processes * _ORDERS_AHEAD + 1
         self._writers: list[_Writer] = []
         self._selector = selectors.DefaultSelector()
@@ -112,11 +110,7 @@ class FileWriters:
             with contextlib.suppress(OSError):
                 writer.orders.close()
         for writer in writers:
-            try:
-                writer.process.wait(_ENDING_S)
-            except subprocess.TimeoutExpired:
-                writer.process.kill()
-                writer.process.wait()
+            end_process(writer.process)
             writer.answers.close()
         self._selector.close()
         self._memory.release()
@@ -163,18 +157,9 @@ class FileWriters:
         self._enter(0)
 
     def _spawn(self, shared: int) -> _Writer:
-        """Start one process. It sees the code that we see, and nothing else that an environment may bring."""
-        start = _START.format(path=[os.path.abspath(one) for one in sys.path])
         facts = [str(self._root.fd), str(shared), str(self._slots), os.fspath(self._path)]
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", start, *facts],
-            bufsize=0,  # an answer that waits in a buffer of ours would never wake the selector
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(self._root.fd, shared),
-            process_group=0,
-        )
+        # Unbuffered: an answer that waits in a buffer of ours would never wake the selector.
+        process = start_process(_MODULE, facts, pass_fds=(self._root.fd, shared), bufsize=0)
         if process.stdin is None or process.stdout is None:
             raise Bug("a process was started without pipes")
         writer = _Writer(process, process.stdin, process.stdout)
@@ -207,12 +192,5 @@ class FileWriters:
 
     def _ended(self, writer: _Writer) -> TargetFailed:
         """Return the error of a process that is gone without having been told to."""
-        status = writer.process.wait()
-        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+        how = how_it_ended(writer.process)
         return TargetFailed(f"a process that writes files to {self._path} ended {how}, and some of them are missing")
-
-
-def _processes() -> int:
-    """How many writing processes pay: on one core none does."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, limits.WRITING_PROCESSES_MAX) if cores > 1 and sys.executable else 0
