@@ -12,7 +12,8 @@ from pathlib import Path
 
 SPARSE_BYTES = 256 * 1024 * 1024  # larger than all the rest together, were its hole read as data
 _ENTRIES = 200_000
-_LEFT_OUT = ("site-packages", "dist-packages", "__pycache__")
+# The last ones are what the first server of a fresh environment writes there while this is copied.
+_LEFT_OUT = ("site-packages", "dist-packages", "__pycache__", "*.lock", "*ui_static*", "ui_build*")
 
 
 def make_ledger(path: Path) -> None:
