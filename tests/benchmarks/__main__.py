@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import dataclasses
 import shutil
 import signal
 import sys
@@ -17,13 +18,14 @@ from infra.local.node import cache_directory
 from tests.benchmarks.dataset import DATASETS, make_data, require_space
 from tests.benchmarks.farshore_tools import FarshoreOne, FarshoreS3, FarshoreThree
 from tests.benchmarks.floor_tools import Copy, Read, TarZstd
+from tests.benchmarks.fresh import FRESH, PLAIN, can_mount
 from tests.benchmarks.machine import describe_machine
 from tests.benchmarks.many_snapshots import SNAPSHOTS_MADE, run_listing
 from tests.benchmarks.measuring import BenchFailed
 from tests.benchmarks.peer_tools import Borg, Rclone, RcloneS3, Restic, ResticS3
 from tests.benchmarks.report import bar_table, short_tables, summary_line, write_report
 from tests.benchmarks.results import Results, Run, read_results, write_results
-from tests.benchmarks.runner import Plan, empty_directory, run_plan
+from tests.benchmarks.runner import Plan, empty_directory, remove_leftovers, run_plan
 from tests.benchmarks.tools import SNAPSHOTS, STEPS, Tool
 
 TOOLS: tuple[type[Tool], ...] = (
@@ -54,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         for ending in (signal.SIGINT, signal.SIGTERM):  # removing takes a while, and would be cut short again
             signal.signal(ending, signal.SIG_IGN)
-        for name in ("run", "restored"):  # it may have been a removal that was interrupted
-            shutil.rmtree(work / name, ignore_errors=True)
+        remove_leftovers(work)  # it may have been a removal that was interrupted
         print("bench: interrupted; what the tools left was removed", file=sys.stderr)
         return 130
     return 0
@@ -79,7 +80,11 @@ def run_bench(options: argparse.Namespace, work: Path) -> None:
     for package in farshore.__path__:  # as an installation has it
         compileall.compile_dir(package, quiet=2)
     data = make_data(work / "data", scale=options.scale, say=say)
-    results = Results(machine=describe_machine(work), facts=data.facts, versions=versions, runs=())
+    remove_leftovers(work)  # a run that was killed could not
+    mounts = can_mount(work)
+    machine = dataclasses.replace(describe_machine(work), restores=FRESH if mounts else PLAIN)
+    say(machine.restores)
+    results = Results(machine=machine, facts=data.facts, versions=versions, runs=())
     path: Path = options.output or work / "results.json"
     kept: list[Run] = []
 
@@ -92,6 +97,7 @@ def run_bench(options: argparse.Namespace, work: Path) -> None:
         datasets=[name for name in options.datasets if name in DATASETS],
         steps=frozenset(options.cases),
         rounds=options.repeat,
+        mounts=mounts,
     )
     if SNAPSHOTS in options.datasets:
         count = max(20, int(SNAPSHOTS_MADE * options.scale))

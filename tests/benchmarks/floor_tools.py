@@ -35,12 +35,13 @@ class Copy(Tool):
     name: ClassVar[str] = "cp"
     title: ClassVar[str] = "cp -a"
     steps: ClassVar[frozenset[str]] = frozenset((FIRST, RESTORE))
+    mirrors: ClassVar[bool] = True
 
     def version(self) -> str:
         return perform(job(["cp", "--version"], cwd=Path.cwd(), home=Path.home())).split("\n", 1)[0]
 
     def prepare(self, setting: Setting) -> None:
-        setting.repository.mkdir()
+        setting.repository.mkdir(exist_ok=True)
 
     def job(self, step: str, setting: Setting, *, newest: str) -> Job:
         ends = (setting.source, setting.repository) if step == FIRST else (setting.repository, setting.restored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -104,7 +105,8 @@ def measure(work: Job, *, logs: Path, timeout_s: float = _TIMEOUT_S) -> Measurem
         try:
             process.wait(timeout_s)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it had just ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
     result = json.loads(told.read_text()) if told.exists() else {"status": process.returncode or 1}

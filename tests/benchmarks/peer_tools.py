@@ -88,12 +88,13 @@ class Rclone(Tool):
     title: ClassVar[str] = "rclone sync"
     steps: ClassVar[frozenset[str]] = frozenset((*BACKUPS, RESTORE))
     metadata: ClassVar[bool] = False
+    mirrors: ClassVar[bool] = True
 
     def version(self) -> str:
         return perform(job([peer("rclone"), "version"], cwd=Path.cwd(), home=Path.home())).split("\n", 1)[0]
 
     def prepare(self, setting: Setting) -> None:
-        setting.repository.mkdir()
+        setting.repository.mkdir(exist_ok=True)
 
     def job(self, step: str, setting: Setting, *, newest: str) -> Job:
         here, there = str(setting.source), self._address(setting)
@@ -117,6 +118,7 @@ class RcloneS3(Rclone):
     title: ClassVar[str] = "rclone sync, S3"
     datasets: ClassVar[frozenset[str]] = frozenset(("image", "noise"))  # of a tree, every file is a request: minutes
     on_s3: ClassVar[bool] = True
+    mirrors: ClassVar[bool] = False
 
     def _address(self, setting: Setting) -> str:
         assert setting.bucket is not None

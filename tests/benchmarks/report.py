@@ -137,6 +137,8 @@ def _circumstances(results: Results) -> Iterator[str]:
     stored, changed = size(facts.image_bytes_zstd), size(facts.changed_bytes_zstd)
     yield f"- {summary_line(results)}; Python {results.machine.python}"
     yield f"- {'; '.join(sorted(set(results.versions.values())))}"
+    if results.machine.restores:
+        yield f"- {results.machine.restores}"
     yield (
         f"- `tree`: {facts.tree_files:,} files and {facts.tree_links:,} symlinks in {facts.tree_directories:,} "
         f"directories, {size(facts.tree_bytes)}"

@@ -47,6 +47,7 @@ class Machine:
     kernel: str
     python: str
     date: str  # of the day
+    restores: str = ""  # what they go onto, where the bench restores
 
 
 @dataclass(frozen=True, slots=True)

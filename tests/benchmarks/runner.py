@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.benchmarks.compare import differences
 from tests.benchmarks.dataset import Data
+from tests.benchmarks.fresh import fresh_directory, release
 from tests.benchmarks.measuring import BenchFailed, measure
 from tests.benchmarks.results import Run
 from tests.benchmarks.s3_server import CountingS3
@@ -28,6 +29,7 @@ class Plan:
     datasets: Sequence[str]
     steps: frozenset[str]
     rounds: int
+    mounts: bool  # a file system is made for each restore and each mirror
 
 
 def run_plan(plan: Plan, data: Data, work: Path, *, say: Callable[[str], None], keep: Callable[[Run], None]) -> None:
@@ -55,13 +57,23 @@ def planned_steps(tool: Tool, dataset: str, chosen: frozenset[str]) -> list[str]
 
 
 def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, number: int) -> Iterator[Run]:
-    place, restored = work / "run", work / "restored"
+    def fresh(name: str) -> AbstractContextManager[Path]:
+        entries = data.facts.tree_files + data.facts.tree_links + data.facts.tree_directories
+        return fresh_directory(
+            work / name,
+            content_bytes=data.size(dataset),
+            files=entries if dataset == "tree" else 1,
+            mounts=plan.mounts,
+        )
+
+    place = work / "run"
     with ExitStack() as stack:
         stack.enter_context(empty_directory(place))
         server = stack.enter_context(CountingS3()) if tool.on_s3 else None
         bucket = server.make_bucket() if server else None
+        mirror = stack.enter_context(fresh("mirror")) if tool.mirrors else None
         source = data.directory(dataset)
-        setting = Setting(dataset=dataset, source=source, place=place, restored=restored, bucket=bucket)
+        setting = Setting(dataset=dataset, source=source, place=place, mirror=mirror, bucket=bucket)
         if dataset == "image":
             data.set_changed(False)
         tool.prepare(setting)
@@ -70,7 +82,9 @@ def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, num
             if step == CHANGED:
                 data.set_changed(True)
             newest = step if step in BACKUPS else newest
-            with empty_directory(restored) if step == RESTORE else ExitStack():
+            with ExitStack() as ground:
+                if step == RESTORE:
+                    setting = replace(setting, restored=ground.enter_context(fresh("restored")))
                 run = _run_step(tool, step, setting, data, number, newest, server)
                 if step == RESTORE:
                     _require_equal(tool, setting)
@@ -109,6 +123,13 @@ def _require_equal(tool: Tool, setting: Setting) -> None:
     found = differences(setting.source, setting.restored, metadata=tool.metadata, time_step_ns=tool.time_step_ns)
     if found:
         raise BenchFailed(f"{tool.title} restored something else than {setting.dataset}:\n" + "\n".join(found))
+
+
+def remove_leftovers(work: Path) -> None:
+    """Unmount and remove what an interrupted run left below `work`; the data stay."""
+    for name in ("probe", "mirror", "restored"):
+        release(work / name)
+    shutil.rmtree(work / "run", ignore_errors=True)
 
 
 @contextmanager

@@ -33,12 +33,13 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where one tool works on one dataset: `place` is empty at first and all its own."""
+    """Where one tool works on one dataset: `place` is empty at first and all its own, and so is a mirror's `mirror`."""
 
     dataset: str
     source: Path  # the directory to back up
     place: Path
-    restored: Path  # empty before each restore
+    restored: Path = Path()  # empty before the restore, which alone knows it
+    mirror: Path | None = None
     bucket: Bucket | None = None
 
     @property
@@ -47,7 +48,7 @@ class Setting:
 
     @property
     def repository(self) -> Path:
-        return self.place / "repository"
+        return self.mirror or self.place / "repository"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Tool(ABC):
     metadata: ClassVar[bool] = True  # a restore brings back permissions and times
     time_step_ns: ClassVar[int] = 1  # as exact as it keeps them
     copies: ClassVar[int] = 1  # of what it stores
+    mirrors: ClassVar[bool] = False  # its repository in a directory holds every file as a file
 
     @abstractmethod
     def version(self) -> str:

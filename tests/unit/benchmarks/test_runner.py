@@ -6,6 +6,7 @@ import pytest
 
 from tests.benchmarks.dataset import Data, make_data
 from tests.benchmarks.floor_tools import Copy, TarZstd
+from tests.benchmarks.fresh import can_mount
 from tests.benchmarks.measuring import BenchFailed, Job
 from tests.benchmarks.peer_tools import Borg
 from tests.benchmarks.results import Run
@@ -28,7 +29,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 def test_tools_take_turns_and_leave_nothing_behind(data: Data, tmp_path: Path) -> None:
     runs: list[Run] = []
-    plan = Plan(tools=[Copy(), TarZstd()], datasets=["tree"], steps=frozenset(STEPS), rounds=2)
+    plan = Plan(
+        tools=[Copy(), TarZstd()], datasets=["tree"], steps=frozenset(STEPS), rounds=2, mounts=can_mount(tmp_path)
+    )
     run_plan(plan, data, tmp_path, say=print, keep=runs.append)
     order = [(run.round, run.dataset, run.tool) for run in runs if run.step == FIRST]
     assert order == [(0, "tree", "cp"), (0, "tree", "tar"), (1, "tree", "tar"), (1, "tree", "cp")]
@@ -39,7 +42,7 @@ def test_tools_take_turns_and_leave_nothing_behind(data: Data, tmp_path: Path) -
 
 
 def test_a_tool_that_restores_something_else_fails_the_bench(data: Data, tmp_path: Path) -> None:
-    plan = Plan(tools=[Forgetful()], datasets=["noise"], steps=frozenset(STEPS), rounds=1)
+    plan = Plan(tools=[Forgetful()], datasets=["noise"], steps=frozenset(STEPS), rounds=1, mounts=can_mount(tmp_path))
     with pytest.raises(BenchFailed, match=r"cp -a restored something else than noise:\nnot restored: noise\.bin"):
         run_plan(plan, data, tmp_path, say=print, keep=lambda _: None)
     assert list(tmp_path.iterdir()) == []
