@@ -35,13 +35,13 @@ def test_a_hundred_thousand_real_files_restore_identical(tmp_path: Path) -> None
     target = tmp_path / "restored"
     setting.restore("tree", target, replica="two")
     assert rsync_differences(tree, target) == ""
-    shutil.rmtree(target)
     _change(tree)
     second = setting.backup("tree")
     assert second.counts.bytes_read < 1_000_000
     assert second.counts.entries_unchanged > ENTRIES
-    setting.restore("tree", target, replica="one")
-    assert rsync_differences(tree, target) == ""
+    again = tmp_path / "again"  # the first stays: inodes that were free a moment ago make ext4 look long for others
+    setting.restore("tree", again, replica="one")
+    assert rsync_differences(tree, again) == ""
 
 
 def _fill(tree: Path) -> None:
