@@ -1,7 +1,8 @@
 """What each step of sealing and opening costs, on the bench's data: `python -m tests.benchmarks.kernels`.
 
-CPU time of one thread, so a busy machine disturbs it little. Prints a Markdown table; docs/adr/0006-speed.md tells the
-figures. The tree is read as one stream, as segments hold it.
+CPU time of one thread, so a busy machine disturbs it little; then what two threads do against one by the clock, which
+needs two cores at rest. Prints Markdown tables; docs/adr/0006-speed.md tells the figures. The tree is read as one
+stream, as segments hold it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from tests.benchmarks.machine import describe_machine
 
 _KEY = bytes(range(32))
 _NONCE = bytes(12)
-_LEVELS = (1, 2, 3)
+_LEVELS = (-5, -3, -1, 1, 2, 3)  # the negative ones to show what they leave to store
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,26 @@ def costs(segments: list[bytes], rounds: int) -> Iterator[Cost]:
     yield from measured
 
 
+def scaling(segments: list[bytes], rounds: int) -> Iterator[tuple[str, float]]:
+    """Yield how many times as much two threads do in a second as one, by the clock, for each kernel they share."""
+    kernels: list[tuple[str, Callable[[bytes], object]]] = [
+        # a compressor serves one thread at a time, so each segment gets its own, for one thread as for two
+        (f"zstd level {FAST_LEVEL}", lambda one: zstandard.ZstdCompressor(level=FAST_LEVEL).compress(one)),
+        ("keyed BLAKE3 of each page of 4 KiB", lambda one: hash_pages(one, limits.PAGE_BYTES, _KEY)),
+    ]
+    for name, kernel in kernels:
+        ratios = [_wall_s(kernel, segments, 1) / _wall_s(kernel, segments, 2) for _ in range(rounds)]
+        yield name, statistics.median(ratios)
+
+
+def _wall_s(kernel: Callable[[bytes], object], segments: list[bytes], threads: int) -> float:
+    with ThreadPoolExecutor(threads) as pool:
+        started = time.perf_counter()
+        for _ in pool.map(kernel, segments):
+            pass
+        return time.perf_counter() - started
+
+
 def read_segments(path: Path, bytes_max: int) -> list[bytes]:
     """Return the content below a path in segments; every n-th file or stretch, so that all of it is represented."""
     files = (
@@ -81,7 +103,7 @@ def read_segments(path: Path, bytes_max: int) -> list[bytes]:
     step = max(1, total // bytes_max)
     stream = bytearray()
     if len(files) == 1:
-        with path.open("rb") as file:
+        with files[0].open("rb") as file:
             for start in range(0, total, step * limits.SEGMENT_BYTES):
                 stream += os.pread(file.fileno(), limits.SEGMENT_BYTES, start)
     for one in files[::step] if len(files) > 1 else ():
@@ -102,13 +124,23 @@ def main() -> None:
     machine = describe_machine(options.work)
     print(f"{machine.processor}, {machine.kernel}, Python {machine.python}, {machine.date}; one thread, CPU time\n")
     table: dict[str, list[str]] = {}
+    together: dict[str, list[str]] = {}
     for path in paths.values():
-        for cost in costs(read_segments(path, options.mib * limits.MIB), options.repeat):
+        segments = read_segments(path, options.mib * limits.MIB)
+        for cost in costs(segments, options.repeat):
             stored = f" ({cost.share:.3f})" if cost.name.startswith("zstd") else ""
             table.setdefault(cost.name, []).append(f"{cost.mb_per_s:,.0f}{stored}")
-    print(f"| MB/s (stored share) | {' | '.join(paths)} |\n| --- |{' ---: |' * len(paths)}")
+        for name, times in scaling(segments, options.repeat):
+            together.setdefault(name, []).append(f"{times:.2f}")
+    _print_table("MB/s (stored share)", paths, table)
+    _print_table("two threads against one", paths, together)
+
+
+def _print_table(head: str, paths: dict[str, Path], table: dict[str, list[str]]) -> None:
+    print(f"| {head} | {' | '.join(paths)} |\n| --- |{' ---: |' * len(paths)}")
     for name, cells in table.items():
         print(f"| {name} | {' | '.join(cells)} |")
+    print()
 
 
 def _bench_paths(work: Path, scale: float) -> dict[str, Path]:
