@@ -18,9 +18,10 @@ from farshore.index import ChunkIndex, Location
 from farshore.model import ChunkId
 from farshore.ops.vouched_objects import read_data_key
 from farshore.repository.keys import DataKey
+from farshore.repository.page_pool import PagePool
 from farshore.repository.replica_reader import ReplicaReader
 from farshore.repository.repository import Repository
-from farshore.repository.segments import SegmentRef, make_pages, open_segment_into
+from farshore.repository.segments import SegmentRef, open_segment_into
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
 Wanted = dict[SegmentKey, set[tuple[ChunkId, int, int]]]  # the chunks (id, offset, length) to be used of each segment
@@ -77,6 +78,7 @@ class SegmentFetcher:
         self.reader = reader
         self._data_keys: dict[bytes, DataKey] = {}
         self._lock = threading.Lock()
+        self._pages = PagePool(page_bytes=limits.SEGMENT_BYTES, kept_max=limits.SEGMENT_PAGES_KEPT)
         self._pool = ThreadPoolExecutor(limits.FETCH_THREADS, thread_name_prefix="fetch")
         self._held: OrderedDict[tuple[SegmentKey, ...], _Held] = OrderedDict()  # the longest unused first
         self._held_with: dict[SegmentKey, _Held] = {}
@@ -245,7 +247,7 @@ class SegmentFetcher:
         sealed = data[at : at + int(row["stored"])]
         if len(sealed) != int(row["stored"]):
             raise ObjectCorrupt(f"pack {packed.pack_id.hex()} is cut short")
-        raw = make_pages(ref.raw_length)
+        raw = self._pages.take(ref.raw_length)
         open_segment_into(raw, sealed, ref, data_key, self._keys.repository_id)
         self._check_chunks(packed, raw, chunks)
         return raw

@@ -18,7 +18,8 @@ from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.repository.keys import DataKey, KeySet
 from farshore.repository.packs import open_footer
-from farshore.repository.segments import SegmentRef, make_pages, open_segment_into
+from farshore.repository.page_pool import make_pages
+from farshore.repository.segments import SegmentRef, open_segment_into
 
 
 class PackProof:

@@ -18,7 +18,8 @@ from farshore.format import pack as layout
 from farshore.format.origin import SALT_BYTES, Origin
 from farshore.model import ChunkId
 from farshore.repository.keys import KeySet
-from farshore.repository.segments import SealedSegment, make_pages
+from farshore.repository.page_pool import PagePool
+from farshore.repository.segments import SealedSegment
 
 # Of a pack under construction, beyond the target: the last segment and a large footer. Unused pages cost nothing.
 _SPARE_BYTES = 2 * limits.SEGMENT_BYTES + limits.FRAGMENT_FOOTERS_BYTES
@@ -29,7 +30,7 @@ class SealedPack:
     """A pack ready to leave: its id is the hash of its bytes."""
 
     pack_id: bytes
-    body: memoryview  # of pages of its own, which go back to the system when the last replica has it
+    body: memoryview  # of pages that another pack gets when the last replica has this one
     footer: bytes  # plain, for index fragments
 
 
@@ -53,6 +54,7 @@ class PackBuilder:
         self._keys = keys
         self._key_id = key_id
         self._clock = clock
+        self._pool = PagePool(page_bytes=limits.PACK_BYTES_TARGET + _SPARE_BYTES, kept_max=limits.PACK_PAGES_KEPT)
         self._placed: list[_Placed] = []
         self._body = memoryview(b"")
         self._end = layout.HEADER_BYTES
@@ -105,7 +107,7 @@ class PackBuilder:
 
     def _move(self, length: int) -> None:
         """Go on in more pages; seldom needed once a pack was begun."""
-        pages = make_pages(length)
+        pages = self._pool.take(length)
         pages[: len(self._body)] = self._body
         self._body = pages
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import struct
 import threading
 from dataclasses import dataclass
@@ -23,7 +21,6 @@ from farshore.repository.keys import DataKey
 SEGMENTS_PER_SALT = 65_536  # a fresh subkey after 256 GiB keeps AES-GCM far from its bounds
 _NUMBER = struct.Struct(">8xI")
 _BINDING = struct.Struct("<IBI")
-_LARGE_PAGE_BYTES = 2 * limits.MIB
 _per_thread = threading.local()
 
 
@@ -154,19 +151,6 @@ def open_segment_into(
     except (InvalidTag, ValueError) as error:
         raise _unopened(ref) from error
     decompress_into(ref.codec, stored, raw)
-
-
-def make_pages(length: int) -> memoryview:
-    """Return memory of its own for the plain bytes of a segment.
-
-    Segments come by the thousand, from many threads, and are let go in another order: on the heap they would leave
-    holes worth more than themselves. Pages go back at once, and large pages cost next to nothing to get.
-    """
-    pages = mmap.mmap(-1, max(length, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if length >= _LARGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without large pages
-            pages.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(pages)[:length]
 
 
 def _opened(length: int) -> memoryview:

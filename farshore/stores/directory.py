@@ -28,13 +28,15 @@ from farshore.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from farshore.limits import GIB
+from farshore.limits import GIB, MIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
 from farshore.stores.body import compare_present, conflict, sent_pieces
 from farshore.stores.directory_copying import DirectoryCopying
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.past_cache import write_pieces
 
 _OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
+_WRITE_BYTES = 16 * MIB  # one write: a file server answers each, and takes the parts of a large one side by side
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
@@ -68,7 +70,7 @@ class DirectoryStore:
             there = _status(folder, stem)  # only spares writing in vain: the link decides
             if there is not None and not stat.S_ISREG(there.st_mode):
                 raise conflict(self, name)
-            if there is None and self._write(folder, stem, sent_pieces(body)):
+            if there is None and self._write(folder, stem, body):
                 return PutOutcome.CREATED
         outcome = compare_present(self, name, body)
         with self._boundary("put", name), self._folder(folders) as folder, _open_object(folder, stem) as file:
@@ -215,14 +217,11 @@ class DirectoryStore:
             if name:
                 os.unlink(name, dir_fd=folder)
 
-    def _write(self, folder: int, stem: str, pieces: Iterator[bytes | memoryview]) -> bool:
+    def _write(self, folder: int, stem: str, body: Body) -> bool:
         """Write a whole object; return False if somebody else made the name first."""
 
         def fill(file: int) -> None:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(file, view) :]
+            write_pieces(file, sent_pieces(body, _WRITE_BYTES))
 
         return self._name(folder, stem, fill)
 

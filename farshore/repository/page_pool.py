@@ -1,0 +1,61 @@
+"""Pages for bytes of megabytes that come and go by the thousand: packs under construction, segments that are read.
+
+On the heap they would leave holes worth more than themselves. Pages that go back to the system are cleared by the
+kernel when they come again, which takes a seventh of the time of a first backup; so a few are kept and used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import sys
+import threading
+
+from farshore import limits
+
+_LARGE_PAGE_BYTES = 2 * limits.MIB
+_UNUSED_REFERENCES = 3  # to a mapping that nobody looks at: the pool's, the loop's and that of the question itself
+
+
+def make_pages(length: int) -> memoryview:
+    """Return memory in pages of its own; they go back to the system with the last view of them."""
+    return memoryview(_map(length))[:length]
+
+
+class PagePool:
+    """Pages of one size that are used again once the last view of them is gone. Safe from any thread.
+
+    A view holds a reference to its mapping, however it was sliced or passed on, so pages without any are unused. What
+    `take` returns is not cleared: it has bytes of whoever had it before.
+
+    Args:
+        page_bytes: The largest length that is kept; less than half of it is not, or many small ones would hold much.
+        kept_max: How many are kept at most; the others go back to the system.
+    """
+
+    def __init__(self, *, page_bytes: int, kept_max: int) -> None:
+        self._page_bytes = page_bytes
+        self._kept_max = kept_max
+        self._kept: list[mmap.mmap] = []
+        self._lock = threading.Lock()
+
+    def take(self, length: int) -> memoryview:
+        """Return memory of this length."""
+        if not self._page_bytes // 2 <= length <= self._page_bytes:
+            return make_pages(length)
+        with self._lock:
+            for pages in self._kept:
+                if sys.getrefcount(pages) == _UNUSED_REFERENCES:
+                    return memoryview(pages)[:length]
+            pages = _map(self._page_bytes)
+            if len(self._kept) < self._kept_max:
+                self._kept.append(pages)
+            return memoryview(pages)[:length]
+
+
+def _map(length: int) -> mmap.mmap:
+    pages = mmap.mmap(-1, max(length, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if length >= _LARGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without large pages
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages

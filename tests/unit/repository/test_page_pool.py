@@ -1,0 +1,83 @@
+"""Pages are used again when nobody looks at them any more, and never before."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+
+from farshore.repository.page_pool import PagePool
+
+SIZE = 64 * 1024
+
+
+@pytest.fixture
+def pool() -> PagePool:
+    return PagePool(page_bytes=SIZE, kept_max=2)
+
+
+def test_pages_are_used_again_once_the_last_view_is_gone(pool: PagePool) -> None:
+    first = pool.take(SIZE)
+    first[:4] = b"mine"
+    part = first[1:3].toreadonly()
+    del first
+    assert bytes(pool.take(SIZE)[:4]) == bytes(4), "a part of the first ones is still looked at"
+    assert bytes(part) == b"in"
+    del part
+    assert bytes(pool.take(SIZE)[:4]) == b"mine"
+
+
+def test_views_hold_their_pages_through_whatever_has_them(pool: PagePool) -> None:
+    waiting, cast = iter([pool.take(SIZE)]), pool.take(SIZE).cast("I")
+    third = pool.take(SIZE)
+    third[:] = b"3" * SIZE
+    assert bytes(next(waiting)) == cast.tobytes() == bytes(SIZE)
+
+
+def test_no_more_are_kept_than_may_be(pool: PagePool) -> None:
+    views = [pool.take(SIZE) for _ in range(5)]
+    for view in views:
+        view[:] = b"x" * SIZE
+    del views, view
+    again = [bytes(pool.take(SIZE)[:1]) for _ in range(1)] + [bytes(view[:1]) for view in [pool.take(SIZE)]]
+    assert again == [b"x", b"x"]
+    held = [pool.take(SIZE) for _ in range(3)]
+    assert [bytes(view[:1]) for view in held] == [b"x", b"x", b"\0"]
+
+
+@pytest.mark.parametrize("length", [0, 1, SIZE // 2 - 1, SIZE + 1, 3 * SIZE])
+def test_other_sizes_are_not_kept(pool: PagePool, length: int) -> None:
+    view = pool.take(length)
+    assert len(view) == length
+    view[:] = b"x" * length
+    del view
+    assert bytes(pool.take(SIZE)) == bytes(SIZE)
+
+
+def test_no_two_threads_get_the_same_pages() -> None:
+    pool = PagePool(page_bytes=SIZE, kept_max=3)
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        held: list[tuple[bytes, memoryview]] = []
+        for number in range(400):
+            view = pool.take(SIZE - chance.randrange(100))
+            mark = f"{seed} {number}".encode().ljust(32)
+            view[:32] = mark
+            view[-32:] = mark
+            held.append((mark, view))
+            del view
+            while len(held) > chance.randrange(5):
+                mark, seen = held.pop(chance.randrange(len(held)))
+                if bytes(seen[:32]) != mark or bytes(seen[-32:]) != mark:
+                    wrong.append(number)
+                del seen
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
