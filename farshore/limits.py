@@ -59,6 +59,10 @@ PACED_BURST_S = 0.1  # of bandwidth not used, kept for later: small objects need
 # --- flow of work ----------------------------------------------------------------------------------------------------
 READING_PROCESSES_MAX = 8  # one walk feeds no more: it lists 100,000 entries a second
 READING_PROCESSES_FILES_MIN = 2048  # a backup that reads fewer starts none: starting takes as long as reading these
+HASHING_PROCESSES_MAX = 4  # one thread reads, compares and hashes the whole for no more
+HASHING_FILE_BYTES_MIN = 64 * MIB  # pages of smaller files are hashed before processes have started
+ROOM_BYTES = 2 * MIB  # read at once for a hashing process
+ROOMS_PER_PROCESS = 3  # one is filled, one hashed, one compared
 BATCHES_PER_PROCESS = 2  # given ahead, so that the next is there when one is read; each holds up to BATCH_BYTES_MAX
 READ_THREADS = 2  # reading and hashing small files: more only contend for the interpreter
 SEAL_THREADS = 2  # compressing and sealing

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,21 @@ def start_process(
         pass_fds=pass_fds,
         process_group=0,
     )
+
+
+def make_shared(name: str, size: int) -> int:
+    """Return the descriptor of new memory that processes can share; it shows as `name`, and nothing can open it so.
+
+    Raises:
+        OSError: It could not be made.
+    """
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, size)
+    return fd
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:

@@ -1,8 +1,8 @@
 """Page-structured content: which pages of a block changed, and how to splice old and new extents. Pure.
 
-Databases and disk images rewrite pages in place. A keyed hash per page tells which ones differ from the last snapshot,
-so that one page in a hundred rewritten at random stores about one hundredth, where chunks of a megabyte would store
-most.
+Databases and disk images rewrite pages in place. A keyed hash per page (see `page_hashes`) tells which ones differ from
+the last snapshot, so that one page in a hundred rewritten at random stores about one hundredth, where chunks of a
+megabyte would store most.
 """
 
 from __future__ import annotations
@@ -13,23 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from blake3 import blake3
 
-from farshore import limits
+from farshore.chunking.page_hashes import HASH_BYTES
 from farshore.model import HOLE, Extent
-
-HASH_BYTES = limits.PAGE_HASH_BYTES
-
-
-def hash_pages(data: bytes | memoryview, page_bytes: int, page_key: bytes) -> bytes:
-    """Return 16 bytes for each page of `data`, in order; the last page may be short."""
-    view, digest = memoryview(data), blake3
-    return b"".join(
-        [
-            digest(view[start : start + page_bytes], key=page_key).digest(HASH_BYTES)
-            for start in range(0, len(view), page_bytes)
-        ]
-    )
 
 
 def changed_runs(before: bytes, after: bytes) -> list[tuple[int, int, bool]]:

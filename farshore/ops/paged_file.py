@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.chunking import pages
+from farshore.chunking.page_hashes import HASH_BYTES, hash_pages
 from farshore.errors import FarshoreError
 from farshore.format.manifest import WHOLE
 from farshore.format.page_maps import PageCursor, PageRow
@@ -90,20 +91,27 @@ class PagedFile:
         )  # fmt: skip
         self._bytes_read = 0
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Take the next bytes."""
+    def feed(self, data: bytes | memoryview, hashes: bytes = b"") -> None:
+        """Take the next bytes. Memory that can be written is used only until this returns.
+
+        Args:
+            hashes: Those of the pages of `data` from its start on; without them they are made here.
+        """
         self._bytes_read += len(data)
         view = memoryview(data)
+        start = 0
         if self._pending:
-            missing = self._block - len(self._pending)
-            self._pending += view[:missing]
-            view = view[missing:]
+            start = min(self._block - len(self._pending), len(view))
+            self._pending += view[:start]
             if len(self._pending) == self._block:
                 self._add_pending()
-        whole_blocks = len(view) - len(view) % self._block
-        for start in range(0, whole_blocks, self._block):
-            self._add_block(view[start : start + self._block])
-        self._pending += view[whole_blocks:]
+        if start % self._page or self._block % self._page:
+            hashes = b""  # they are not of the pages that blocks have
+        while len(view) - start >= self._block:
+            first, end = start // self._page, (start + self._block) // self._page
+            self._add_block(view[start : start + self._block], hashes[first * HASH_BYTES : end * HASH_BYTES])
+            start += self._block
+        self._pending += view[start:]
 
     def feed_hole(self, length: int) -> None:
         """Take a hole: whole blocks of it stay holes, the rest counts as zeros."""
@@ -136,21 +144,21 @@ class PagedFile:
         self._pending.clear()
         self._add_block(memoryview(block))
 
-    def _add_block(self, block: memoryview) -> None:
+    def _add_block(self, block: memoryview, hashes: bytes = b"") -> None:
         self._whole.update(block)
-        hashes = pages.hash_pages(block, self._page, self._keys.page_key)
+        hashes = hashes or hash_pages(block, self._page, self._keys.page_key)
         start, end = self._at, self._at + len(block)
         first = start // self._page
         self._rows.add(first, hashes)
         self._at = end
         if self._earlier and self._cursor:
-            before = self._take_before(self._earlier.pages, first, len(hashes) // pages.HASH_BYTES)
+            before = self._take_before(self._earlier.pages, first, len(hashes) // HASH_BYTES)
             old = self._cursor.take(start, end)
             spliced = self._splice(block, pages.changed_runs(before, hashes), old)
             if spliced is not None:
                 self._parts += spliced
                 return
-        self._parts.append(Extent(self._name(block), 0, len(block)))
+        self._parts.append(Extent(self._name(block if block.readonly else bytes(block)), 0, len(block)))
 
     def _take_before(self, earlier: PageCursor, first: int, count: int) -> bytes:
         try:

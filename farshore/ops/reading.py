@@ -6,8 +6,9 @@ Chunks leave through `emit` as they are cut, so memory does not grow with a file
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.errors import SourceChanged
 from farshore.format.manifest import CHANGING
 from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem
+from farshore.ops.page_hashers import HashedData, PageHashers
 from farshore.ops.paged_file import Earlier, Emit, FileRead, PagedFile
 from farshore.repository.content_hash import ContentHash
 from farshore.repository.keys import KeySet
@@ -29,10 +31,17 @@ _log = logging.getLogger(__name__)
 
 
 class ContentReader:
-    """Reads files with one repository's keys and sizes. Holds no state between files; safe from many threads."""
+    """Reads files with one repository's keys and sizes. Holds no state between files; safe from many threads.
 
-    def __init__(self, *, keys: KeySet, sizes: CutSizes, spool: Path | None = None) -> None:
+    Args:
+        hashers: For large page-structured files that may be read ahead; those are read by one thread only.
+    """
+
+    def __init__(
+        self, *, keys: KeySet, sizes: CutSizes, spool: Path | None = None, hashers: PageHashers | None = None
+    ) -> None:
         self._keys = keys
+        self._hashers = hashers
         self._spool = spool
         self._sizes = sizes
 
@@ -48,8 +57,7 @@ class ContentReader:
     ) -> FileRead | Problem:
         """Read one file, again when it changes meanwhile; return what was read, or the problem.
 
-        `ahead`: read the next piece of a page-structured file while the last one is hashed; not for content that only
-        the calling thread may read.
+        `ahead`: other threads may read a page-structured file while pieces that were read are hashed.
 
         A file that changes during every attempt is kept as last read, marked `changing`, so that a log that never
         rests is neither lost nor passed off as whole.
@@ -67,8 +75,8 @@ class ContentReader:
             try:
                 with item.open() as content:
                     if entry.page_bytes:
-                        pieces = read_ahead(content.pieces()) if ahead else content.pieces()
-                        result = self._read_pages(entry, pieces, emit, earlier(), tell)
+                        with closing(self._page_pieces(entry, content, ahead=ahead)) as pieces:
+                            result = self._read_pages(entry, pieces, emit, earlier(), tell)
                     else:
                         result = self._read_content(entry, content, emit, tell)
                     result.entry = _as_file(content.settled())
@@ -130,18 +138,27 @@ class ContentReader:
             keep(chunk)
         return FileRead(entry, whole.digest(), extents, bytes_read)
 
+    def _page_pieces(self, entry: Entry, content: Content, *, ahead: bool) -> Generator[Piece | HashedData, None, None]:
+        """Yield the pieces of a page-structured file. To be closed before the content."""
+        if not ahead:
+            yield from content.pieces()
+        elif self._hashers is not None and self._hashers.takes(content, entry):
+            yield from self._hashers.read(content, entry.page_bytes)
+        else:
+            yield from read_ahead(content.pieces())
+
     def _read_pages(
-        self, entry: Entry, pieces: Iterator[Piece], emit: Emit, earlier: Earlier | None, tell: Tell
+        self, entry: Entry, pieces: Iterable[Piece | HashedData], emit: Emit, earlier: Earlier | None, tell: Tell
     ) -> FileRead:
         paged = PagedFile(
             entry=entry, keys=self._keys, block_bytes=self._sizes.block, emit=emit, earlier=earlier, spool=self._spool
         )
         for piece in pieces:
-            if isinstance(piece, Data):
-                paged.feed(piece.data)
-                tell(len(piece.data))
-            else:
+            if isinstance(piece, Hole):
                 paged.feed_hole(piece.length)
+                continue
+            paged.feed(piece.data, piece.hashes if isinstance(piece, HashedData) else b"")
+            tell(len(piece.data))
         return paged.finish()
 
 

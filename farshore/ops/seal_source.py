@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from farshore import limits
@@ -14,6 +15,7 @@ from farshore.ops.attempt_work import Work, require_quorum
 from farshore.ops.comparing import PreviousManifest
 from farshore.ops.gathering import Gatherer
 from farshore.ops.page_bases import choose_pages_base
+from farshore.ops.page_hashers import PageHashers
 from farshore.ops.page_keeping import PageKeeper
 from farshore.ops.readers import Readers
 from farshore.ops.reading import ContentReader
@@ -71,9 +73,10 @@ def seal_source(
                 base=pages_base.ref.blake3 if pages_base else "",
                 spent=previous_pages.spent_with_it if previous_pages else 0,
             )
-            with source.capture() as capture:
+            hashers = PageHashers(page_key=keys.page_key, processes=processes_that_pay(limits.HASHING_PROCESSES_MAX))
+            with source.capture() as capture, closing(hashers):
                 sealer = Sealer(
-                    reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool),
+                    reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool, hashers=hashers),
                     gatherer=gatherer,
                     manifest=manifest,
                     pages=PageKeeper(

@@ -9,7 +9,7 @@ Content comes as pieces, never as whole files, so memory does not grow with a fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -56,6 +56,19 @@ class Content(Protocol):
 
         Raises:
             SourceChanged: It changed while it was read, so the pieces may not belong together; read again.
+        """
+        ...
+
+
+@runtime_checkable
+class RoomyContent(Content, Protocol):
+    """Content that can be read into memory of the caller's, and so into memory that processes share."""
+
+    def pieces_into(self, room: Callable[[], memoryview]) -> Iterator[Hole | int]:
+        """Yield the pieces as `pieces` does, instead of it: of data only how many bytes were read into the room.
+
+        `room` is asked before each read. All rooms are of one size, and pieces end where a file cut into pieces of that
+        size would have them end, whatever holes came before.
         """
         ...
 

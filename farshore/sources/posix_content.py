@@ -11,7 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from farshore import limits
 from farshore.clock import Clock
@@ -25,11 +26,12 @@ from farshore.sources.posix_metadata import FILE_FLAGS, MetadataReader, split_pa
 _BLOCK_BYTES = 512  # st_blocks counts these, whatever the file system's own blocks are
 _HOLE_BYTES_MIN = 4 * limits.KIB  # no file system keeps smaller holes: a file up to here is all data or all hole
 _NS = 1_000_000_000
+_Read = TypeVar("_Read", Data, int)
 _WAIT_MARGIN_S = 0.001  # clocks tell microseconds, waits may end a little early
 
 
 class FileContent:
-    """Implements `Content` for a regular file. One thread; not reusable."""
+    """Implements `RoomyContent` for a regular file. One thread; not reusable."""
 
     def __init__(
         self,
@@ -70,6 +72,22 @@ class FileContent:
             os.close(fd)
 
     def pieces(self) -> Iterator[Piece]:
+        def read(start: int, end: int) -> tuple[int, Data]:
+            data = os.pread(self._fd, min(limits.READ_BYTES, end - start), start)
+            return len(data), Data(data)
+
+        return self._pieces(read)
+
+    def pieces_into(self, room: Callable[[], memoryview]) -> Iterator[Hole | int]:
+        def read(start: int, end: int) -> tuple[int, int]:
+            into = room()
+            length = min(len(into) - start % len(into), end - start)  # as if the file had no holes
+            count = os.preadv(self._fd, [into[:length]], start)
+            return count, count
+
+        return self._pieces(read)
+
+    def _pieces(self, read: Callable[[int, int], tuple[int, _Read]]) -> Iterator[Hole | _Read]:
         before = self._open()
         if before is None or before.st_size == 0:
             return
@@ -78,7 +96,7 @@ class FileContent:
                 self._bytes += end - start
                 yield Hole(end - start)
             else:
-                yield from self._read(start, end)
+                yield from self._read(start, end, read)
         if self._bytes != before.st_size:
             self._cause = "it became shorter"
 
@@ -160,18 +178,18 @@ class FileContent:
             at = min(max(_seek(fd, data, os.SEEK_HOLE, size), data + 1), size)
             yield data, at, False
 
-    def _read(self, start: int, end: int) -> Iterator[Data]:
+    def _read(self, start: int, end: int, read: Callable[[int, int], tuple[int, _Read]]) -> Iterator[_Read]:
         fd = self._fd
         passing = page_cache.begin_reading(fd, start, end - start)
         while start < end:
-            data = os.pread(fd, min(limits.READ_BYTES, end - start), start)
-            if not data:
+            count, piece = read(start, end)
+            if not count:
                 return
             if passing:
-                page_cache.drop(fd, start, len(data))
-            start += len(data)
-            self._bytes += len(data)
-            yield Data(data)
+                page_cache.drop(fd, start, count)
+            start += count
+            self._bytes += count
+            yield piece
 
 
 def _open_regular(name: bytes, directory: Handle) -> int:

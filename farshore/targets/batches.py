@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import marshal
 import mmap
-import os
 import pickle
 import struct
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -22,6 +20,7 @@ from typing import IO
 from farshore import limits
 from farshore.errors import FarshoreError
 from farshore.model import Problem
+from farshore.processes import make_shared
 from farshore.targets.base import Placed, SmallFile
 
 CONTENT_BYTES = limits.SLOT_CONTENT_BYTES
@@ -40,16 +39,9 @@ class Answer:
     error: FarshoreError | None = None
 
 
-def make_shared(slots: int) -> int:
+def make_slots(slots: int) -> int:
     """Return the descriptor of new memory for `slots` slots; nothing of it has a name."""
-    size = slots * SLOT_BYTES
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("farshore-restore", os.MFD_CLOEXEC)
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.ftruncate(fd, size)
-    return fd
+    return make_shared("farshore-restore", slots * SLOT_BYTES)
 
 
 def map_shared(fd: int, slots: int) -> mmap.mmap:

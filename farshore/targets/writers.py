@@ -27,7 +27,7 @@ from farshore.targets.batches import (
     SLOT_BYTES,
     Answer,
     encode_records,
-    make_shared,
+    make_slots,
     map_shared,
     read_answer,
 )
@@ -144,7 +144,7 @@ class FileWriters:
         self._enter(self._free.pop())
 
     def _start(self) -> None:
-        shared = make_shared(self._slots)
+        shared = make_slots(self._slots)
         try:
             self._shared = map_shared(shared, self._slots)
             for _ in range(self._processes):

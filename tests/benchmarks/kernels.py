@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import limits
 from farshore.chunking.content import ContentCutter, CutSizes
-from farshore.chunking.pages import hash_pages
+from farshore.chunking.page_hashes import hash_pages
 from farshore.compress import FAST_LEVEL
 from tests.benchmarks.dataset import make_data
 from tests.benchmarks.machine import describe_machine

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from farshore.repository.holdings import read_footer
 from farshore.sources.base import Capture, Item
 from farshore.sources.directory import DirectoryCapture, DirectorySource
 from farshore.sources.posix_small import SmallFiles
+from tests.contract.child_processes import running
 from tests.contract.directory_trees import build_everything, differences, write_sparse
 from tests.unit.ops.engine import Engine
 
@@ -175,7 +176,7 @@ def test_a_process_that_is_killed_ends_the_backup_with_nothing_committed(engine:
 
     def each(number: int, _: Item) -> None:
         if not killed and number > limits.READING_PROCESSES_FILES_MIN:
-            for pid in reading_processes():
+            for pid in running("reading_process"):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
@@ -183,19 +184,19 @@ def test_a_process_that_is_killed_ends_the_backup_with_nothing_committed(engine:
         engine.backup(WatchedSource(tree, each))
     assert killed
     assert engine.snapshots() == []
-    assert reading_processes() == []
+    assert running("reading_process") == []
     assert engine.backup(DirectorySource(name="tree", path=tree, clock=LATER)).replicas[0].committed
 
 
 def test_no_process_outlives_a_backup_that_fails(engine: Engine, tree: Path) -> None:
     def each(number: int, _: Item) -> None:
         if number > limits.READING_PROCESSES_FILES_MIN + 500:
-            assert reading_processes()
+            assert running("reading_process")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         engine.backup(WatchedSource(tree, each))
-    assert reading_processes() == []
+    assert running("reading_process") == []
 
 
 def test_what_is_not_a_plain_settled_file_is_left_to_a_closer_look(tmp_path: Path) -> None:
@@ -231,21 +232,3 @@ def test_what_is_not_a_plain_settled_file_is_left_to_a_closer_look(tmp_path: Pat
 def read_of(files: SmallFiles, entry: Entry) -> bytes | None:
     found = files.read(entry)
     return None if found is None else found[0]
-
-
-def reading_processes() -> list[int]:
-    """Return the processes that read for this one and are not ended."""
-    children: list[str] = []
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that has ended since
-            children += (task / "children").read_text().split()
-    found = []
-    for pid in children:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if state != "Z" and b"reading_process" in command:
-            found.append(int(pid))
-    return found

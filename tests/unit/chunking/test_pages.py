@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from blake3 import blake3
 
-from farshore.chunking.pages import ExtentCursor, append_extent, changed_runs, hash_pages
+from farshore.chunking.page_hashes import hash_pages
+from farshore.chunking.pages import ExtentCursor, append_extent, changed_runs
 from farshore.model import HOLE, Extent
 
 KEY = bytes(range(32))

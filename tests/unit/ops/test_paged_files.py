@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.chunking.content import CutSizes
-from farshore.chunking.pages import hash_pages
+from farshore.chunking.page_hashes import hash_pages
 from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.paged_file import Earlier, FileRead, PagedFile
@@ -240,6 +240,23 @@ def test_a_row_is_told_as_the_format_says() -> None:
     data = random.Random(12).randbytes(10_000)
     result = read(chunks, [data], page=4096)
     assert list(result.pages) == [PageRow(b"db", 4096, 0, hash_pages(data, 4096, KEYS.page_key))]
+
+
+@pytest.mark.parametrize("page", [512, 8192, 16384])
+@pytest.mark.parametrize("hole", [4096, 16384, MIB - 4096, MIB + 8192])
+def test_hashes_made_elsewhere_count_only_where_blocks_have_the_same_pages(page: int, hole: int) -> None:
+    data = bytearray(random.Random(page + hole).randbytes(3 * MIB + 5))
+    results = []
+    for hashes in (b"", hash_pages(memoryview(data), page, KEYS.page_key)):
+        chunks = Chunks()
+        entry = Entry(b"db", EntryKind.FILE, size=hole + len(data), page_bytes=page)
+        paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, earlier=None)
+        paged.feed_hole(hole)
+        paged.feed(memoryview(data), hashes)
+        result = paged.finish()
+        assert chunks.content(result.extents) == bytes(hole) + data
+        results.append((result.extents, result.content_hash, list(result.pages)))
+    assert results[0] == results[1]
 
 
 def test_a_reader_takes_the_size_of_blocks_from_the_repository() -> None:
