@@ -59,6 +59,11 @@ PACED_BURST_S = 0.1  # of bandwidth not used, kept for later: small objects need
 # --- flow of work ----------------------------------------------------------------------------------------------------
 READING_PROCESSES_MAX = 8  # one walk feeds no more: it lists 100,000 entries a second
 READING_PROCESSES_FILES_MIN = 2048  # a backup that reads fewer starts none: starting takes as long as reading these
+WALKING_PROCESSES_MAX = 4  # one backup compares no more than these find
+WALKING_PROCESSES_ENTRIES_MIN = 20_000  # a smaller tree is walked by one thread: starting takes as long as it gains
+WALK_SPAN_ENTRIES = 4096  # by the previous manifest: many share the cost of entering, and no process is left last
+WALK_FRAME_ENTRIES = 1024  # found names told at once: about 150 kB
+WALK_FRAMES_AHEAD = 10  # of one process that wait for their turn: two spans, so that it goes on meanwhile
 HASHING_PROCESSES_MAX = 4  # one thread reads, compares and hashes the whole for no more
 HASHING_FILE_BYTES_MIN = 64 * MIB  # pages of smaller files are hashed before processes have started
 ROOM_BYTES = 2 * MIB  # read at once for a hashing process

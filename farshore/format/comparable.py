@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from farshore.format import columns
-from farshore.format.entries import columns_of
+from farshore.format.entries import columns_of, kind_of
 from farshore.format.extents import view_extents
 from farshore.format.manifest import WHOLE
 from farshore.model import EntryKind
 
+_TYPES = {
+    EntryKind.FILE: stat.S_IFREG,
+    EntryKind.DIRECTORY: stat.S_IFDIR,
+    EntryKind.SYMLINK: stat.S_IFLNK,
+    EntryKind.FIFO: stat.S_IFIFO,
+    EntryKind.SOCKET: stat.S_IFSOCK,
+    EntryKind.CHARACTER_DEVICE: stat.S_IFCHR,
+    EntryKind.BLOCK_DEVICE: stat.S_IFBLK,
+}
 _IDENTITY_COLUMNS = ("kind", "size", "mtime_ns", "ctime_ns", "inode", "device", "target")
 
 
@@ -32,6 +42,24 @@ class Comparable:
         """Return of each row kind, size, mtime, ctime, inode, device and target, as an entry has them."""
         return list(zip(*columns_of(self._table, _IDENTITY_COLUMNS), strict=True))
 
+    def path_bytes(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+        """Return the bytes of all paths end to end, and where each begins and the last one ends."""
+        data, ends = columns.binary_buffers(self._table.column("path"))
+        return np.frombuffer(data, np.uint8), ends
+
+    def targets(self) -> list[bytes]:
+        """Return the targets of symlinks and hard links."""
+        return columns.binaries(self._table.column("target"))
+
+    def types(self) -> npt.NDArray[np.int64]:
+        """Return of each row the type as the mode of a file tells it; 0 for a hard link, which may be of any.
+
+        Raises:
+            FeatureMissing: There is a kind that this Farshore does not know.
+        """
+        distinct, rows = columns.texts(self._table.column("kind"))
+        return np.array([_TYPES.get(kind_of(text), 0) for text in distinct], np.int64)[rows]
+
     def chunk_ids(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return the chunks of all extents (`V32`), and for each row where its own begin and end among them."""
         data, ends = columns.binary_buffers(self._table.column("extents"))
@@ -46,19 +74,8 @@ class Comparable:
         """Return for each row whether it held still while it was read."""
         return self._equals("state", WHOLE)
 
-    def ctimes_ns(self) -> npt.NDArray[np.int64]:
-        """Return the ctimes."""
-        return self._numbers("ctime_ns")
-
-    def sizes(self) -> npt.NDArray[np.int64]:
-        """Return the sizes."""
-        return self._numbers("size")
-
-    def page_bytes(self) -> npt.NDArray[np.int64]:
-        """Return the page sizes."""
-        return self._numbers("page_bytes")
-
-    def _numbers(self, name: str) -> npt.NDArray[np.int64]:
+    def numbers(self, name: str) -> npt.NDArray[np.int64]:
+        """Return a column of numbers; of unsigned ones the signed numbers with the same bits."""
         return np.asarray(columns.whole(self._table.column(name)).to_numpy(zero_copy_only=False), np.int64)
 
     def _equals(self, name: str, text: str) -> npt.NDArray[np.bool_]:

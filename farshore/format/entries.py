@@ -29,7 +29,7 @@ def kinds(column: pa.ChunkedArray) -> list[EntryKind]:
         FeatureMissing: There is one that this Farshore does not know.
     """
     distinct, rows = columns.texts(column)
-    known = [_kind(text) for text in distinct]
+    known = [kind_of(text) for text in distinct]
     return [known[row] for row in rows]
 
 
@@ -43,7 +43,8 @@ def _unsigned(column: pa.ChunkedArray) -> list[int]:
     return columns.integers(column, unsigned=True)
 
 
-def _kind(text: str) -> EntryKind:
+def kind_of(text: str) -> EntryKind:
+    """Return a kind by its name. Raises as `kinds`."""
     try:
         return EntryKind(text)
     except ValueError as error:

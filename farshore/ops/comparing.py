@@ -7,39 +7,22 @@ the old manifest, so they cost neither a read nor a new row.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from farshore.format.comparable import Comparable
-from farshore.format.manifest import SCHEMA, ManifestReader, ManifestRow, sort_key, table_to_rows
-from farshore.index import ABSENT, ChunkIndex
-from farshore.model import HOLE, Entry, EntryKind
+from farshore.format.columns import binaries
+from farshore.format.manifest import ManifestReader, ManifestRow, sort_key, table_to_rows
+from farshore.index import ChunkIndex
+from farshore.model import Entry
+from farshore.ops.previous_rows import RowGroup, Slice
+from farshore.sources.base import Item, Listing
 
 RACY_NS = 2_000_000_000  # a change within the clock's grain of the last read could hide behind equal times
-_HOLE = np.frombuffer(HOLE, dtype="V32")[0]
 _IDENTITY = attrgetter("kind", "size", "mtime_ns", "ctime_ns", "inode", "device", "target")
-Table = Any  # pyarrow.Table, which only farshore.format may name
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Rows of the previous manifest that are unchanged and stand together: `count` of a row group, from `start`.
-
-    `rows` are their chunks' index rows, and `paged` the paths of page-structured files among them.
-    """
-
-    group: Table
-    start: int
-    count: int
-    files: int
-    bytes_total: int
-    rows: Any
-    paged: tuple[bytes, ...]
+_STEP = 32  # entries compared one by one where a path is not as it was, before columns are tried again
 
 
 class PreviousManifest:
@@ -50,21 +33,14 @@ class PreviousManifest:
         self._index = index
         self._trusted_before_ns = started_ns - RACY_NS
         self.entries = reader.entries
-        self._group: _Group | None = None
+        self._group: RowGroup | None = None
         self._at = 0
 
     def match(self, entry: Entry) -> Match | None:
         """Return the previous row of this path, or None where it is new. Paths must come in manifest order."""
         wanted = b""
-        while True:
-            group, at = self._group, self._at
-            if group is None or at >= len(group.paths):
-                table = next(self._tables, None)
-                if table is None:
-                    self._group = None
-                    return None
-                self._group, self._at = _Group(table, self._index, self._trusted_before_ns), 0
-                continue
+        while (group := self._here()) is not None:
+            at = self._at
             if group.paths[at] == entry.path:  # as nearly always, and then no order need be known
                 self._at = at + 1
                 return Match(group, at, group.identities[at] == _IDENTITY(entry))
@@ -72,12 +48,39 @@ class PreviousManifest:
             if sort_key(group.paths[at]) > wanted:
                 return None
             self._at = at + 1
+        return None
+
+    def compare(self, listing: Listing) -> Iterator[Stretch | tuple[Item, Match | None]]:
+        """Yield what a listing holds, in order: stretches that are unchanged, and all else item by item."""
+        at = 0
+        while at < listing.count:
+            group = self._here()
+            count = group.same_paths(self._at, listing, at) if group else 0
+            if group and count:
+                start, self._at = self._at, self._at + count
+                yield from _compare(group, start, listing, at, count)
+                at += count
+                continue
+            end = min(at + _STEP, listing.count)
+            for one in range(at, end):
+                item = listing.item(one)
+                yield item, self.match(item.stat_entry)
+            at = end
+
+    def _here(self) -> RowGroup | None:
+        """Return the row group of the next row; None behind the last one."""
+        while self._group is None or self._at >= self._group.count:
+            table = next(self._tables, None)
+            if table is None:
+                return None
+            self._group, self._at = RowGroup(table, self._index, self._trusted_before_ns), 0
+        return self._group
 
 
 class Match(NamedTuple):
     """A path that the previous manifest has too."""
 
-    group: _Group
+    group: RowGroup
     at: int
     unchanged: bool
 
@@ -86,11 +89,49 @@ class Match(NamedTuple):
         return next(iter(table_to_rows(self.group.table.slice(self.at, 1))))
 
 
+class Stretch(NamedTuple):
+    """Rows of the previous manifest that are unchanged: those from `start` up to `end`."""
+
+    group: RowGroup
+    start: int
+    end: int
+
+
+def cut_paths(manifest: ManifestReader, entries: int) -> Iterator[bytes]:
+    """Yield paths of a manifest, with so many entries between them."""
+    number = 0
+    for table in manifest.tables(["path"]):
+        first = -number % entries
+        number += table.num_rows
+        for at in range(first, table.num_rows, entries):
+            path = binaries(table.slice(at, 1).column("path"))[0]
+            if path:  # the root, where every walk begins
+                yield path
+
+
+def _compare(
+    group: RowGroup, start: int, listing: Listing, at: int, count: int
+) -> Iterator[Stretch | tuple[Item, Match | None]]:
+    """Compare rows with entries that have their paths."""
+    done = 0
+    for odd in np.flatnonzero(~group.unchanged(start, listing, at, count)).tolist():
+        if odd > done:
+            yield Stretch(group, start + done, start + odd)
+        item = listing.item(at + odd)
+        # A row may be unchanged nevertheless, where its file has several names.
+        links = item.stat_entry.links > 1
+        unchanged = links and group.identities[start + odd] == _IDENTITY(item.stat_entry)
+        yield item, Match(group, start + odd, unchanged)
+        done = odd + 1
+    if done < count:
+        yield Stretch(group, start + done, start + count)
+
+
 class Run:
-    """Collects matches that stand together into slices."""
+    """Collects unchanged rows that stand together into slices."""
 
     def __init__(self) -> None:
-        self._group: _Group | None = None
+        self._group: RowGroup | None = None
         self._start = self._end = 0
 
     @property
@@ -98,13 +139,13 @@ class Run:
         """Whether nothing is collected."""
         return self._group is None
 
-    def add(self, match: Match) -> Sequence[Slice]:
-        """Take one unchanged match; return the slice that it does not continue, if it does not."""
-        if match.group is self._group and match.at == self._end:
-            self._end += 1
+    def add(self, stretch: Stretch) -> Sequence[Slice]:
+        """Take an unchanged stretch; return the slice that it does not continue, if it does not."""
+        if stretch.group is self._group and stretch.start == self._end:
+            self._end = stretch.end
             return ()
         ended = self.flush()
-        self._group, self._start, self._end = match.group, match.at, match.at + 1
+        self._group, self._start, self._end = stretch
         return ended
 
     def flush(self) -> Sequence[Slice]:
@@ -112,39 +153,3 @@ class Run:
         ended = () if self._group is None else (self._group.slice(self._start, self._end),)
         self._group, self._start, self._end = None, 0, 0
         return ended
-
-
-class _Group:
-    """One row group of the previous manifest with its identity columns and where its chunks are."""
-
-    def __init__(self, table: Table, index: ChunkIndex, trusted_before_ns: int) -> None:
-        self.table = table.select(SCHEMA.names)
-        columns = Comparable(self.table)
-        self.paths = columns.paths()
-        self._ends, chunk_ids = columns.chunk_ids()
-        self._rows = index.find(chunk_ids)
-        missing = np.concatenate(([0], np.cumsum((self._rows == ABSENT) & (chunk_ids != _HOLE))))
-        whole = missing[self._ends[1:]] == missing[self._ends[:-1]]
-        ctimes = columns.ctimes_ns()
-        proven = whole & columns.held_still() & (ctimes != 0) & (ctimes < trusted_before_ns)
-        self.identities = columns.identities()
-        for at in np.flatnonzero(~proven).tolist():
-            self.identities[at] = None  # equal to no entry
-        is_file = columns.are(EntryKind.FILE)
-        self._files_before = np.concatenate(([0], np.cumsum(is_file)))
-        self._bytes_before = np.concatenate(([0], np.cumsum(np.where(is_file, columns.sizes(), 0))))
-        self._paged: list[int] = np.flatnonzero(columns.page_bytes()).tolist()
-
-    def slice(self, start: int, end: int) -> Slice:
-        """Return rows [start, end) as they are."""
-        rows = self._rows[self._ends[start] : self._ends[end]]
-        paged = self._paged[bisect_left(self._paged, start) : bisect_left(self._paged, end)]
-        return Slice(
-            group=self.table,
-            start=start,
-            count=end - start,
-            files=int(self._files_before[end] - self._files_before[start]),
-            bytes_total=int(self._bytes_before[end] - self._bytes_before[start]),
-            rows=rows[rows != ABSENT],
-            paged=tuple(self.paths[at] for at in paged),
-        )

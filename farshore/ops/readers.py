@@ -18,6 +18,7 @@ from typing import IO
 
 from farshore import limits
 from farshore.errors import Bug, FarshoreError, ToolUnavailable
+from farshore.frames import read_frame, write_frame
 from farshore.handles import Handle
 from farshore.model import Entry
 from farshore.ops import reading_orders as orders
@@ -163,12 +164,12 @@ class Readers:
         reader.listener = threading.Thread(target=self._listen, args=(reader,), name="listen", daemon=True)
         reader.listener.start()
         with contextlib.suppress(BrokenPipeError):  # a process that is gone already is told by its first answer
-            orders.write_frame(reader.orders, orders.GROUND, orders.encode_ground(ground))
+            write_frame(reader.orders, orders.GROUND, orders.encode_ground(ground))
         return reader
 
     def _listen(self, reader: _Reader) -> None:
         """Take answers as they come, so that a process never waits with one while it is given orders."""
-        while (frame := orders.read_frame(reader.answers)) is not None:
+        while (frame := read_frame(reader.answers)) is not None:
             letter, body = frame
             if letter == orders.READ:
                 reader.reads.put(orders.decode_read(body))
@@ -190,7 +191,7 @@ class Readers:
     def _send(self, reader: _Reader, letter: bytes, *parts: bytes) -> None:
         # A process that is gone is told by its answers, which say why.
         with contextlib.suppress(BrokenPipeError):
-            orders.write_frame(reader.orders, letter, *parts)
+            write_frame(reader.orders, letter, *parts)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> FarshoreError:

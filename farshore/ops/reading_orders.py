@@ -15,7 +15,7 @@ import pickle
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from farshore.chunking.content import CutSizes
 from farshore.format.origin import Origin
@@ -25,7 +25,6 @@ from farshore.repository.segments import SealedSegment
 
 GROUND, BATCH, VERDICT, SEAL, END = b"G", b"B", b"V", b"L", b"E"
 READ, SEGMENT, SEALED, DONE, FAILED = b"R", b"S", b"M", b"D", b"X"
-_FRAME = struct.Struct("<cI")
 EXTENT = struct.Struct("<32sIQ")  # as `farshore.format.extents` has it, which loads an array library
 _KINDS = tuple(EntryKind)
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
@@ -57,24 +56,6 @@ class BatchRead(NamedTuple):
     counts: Sequence[int]
     extents: bytes
     xattrs: dict[int, tuple[tuple[bytes, bytes], ...]]
-
-
-def write_frame(pipe: IO[bytes], letter: bytes, *parts: bytes | memoryview) -> None:
-    """Send a frame. Blocks while the pipe is full."""
-    pipe.write(_FRAME.pack(letter, sum(len(part) for part in parts)))
-    for part in parts:
-        pipe.write(part)
-    pipe.flush()
-
-
-def read_frame(pipe: IO[bytes]) -> tuple[bytes, bytes] | None:
-    """Receive a frame; None where the other end is gone."""
-    head = pipe.read(_FRAME.size)
-    if len(head) < _FRAME.size:
-        return None
-    letter, length = _FRAME.unpack(head)
-    body = pipe.read(length)
-    return (letter, body) if len(body) == length else None
 
 
 def encode_ground(ground: Ground) -> bytes:

@@ -20,6 +20,7 @@ from farshore import limits
 from farshore.chunking.content import ContentCutter
 from farshore.clock import SystemClock
 from farshore.errors import Bug, FarshoreError
+from farshore.frames import read_frame, write_frame
 from farshore.handles import DirectoryHandles, Handle
 from farshore.model import ChunkId, Entry, EntryKind
 from farshore.ops import reading_orders as orders
@@ -77,7 +78,7 @@ class ReadingProcess:
         extents = b"".join([pack(chunk_id, 0, len(data)) for chunk_id, data in chunks])
         self._held.append(chunks)
         read = BatchRead(bytes(states), hashes, counts, extents, xattrs_of)
-        orders.write_frame(self._answers, orders.READ, orders.encode_read(read))
+        write_frame(self._answers, orders.READ, orders.encode_read(read))
 
     def take_verdict(self, verdict: bytes) -> None:
         """Gather the chunks of the oldest batch that are new, and seal what fills a segment."""
@@ -97,14 +98,14 @@ class ReadingProcess:
 
     def end(self) -> None:
         """Say that nothing is left."""
-        orders.write_frame(self._answers, orders.DONE)
+        write_frame(self._answers, orders.DONE)
 
     def _end_stretches(self) -> None:
         while self._ends and self._ends[0] <= self._judged:
             self._ends.popleft()
             if not self._parts.empty:
                 self._seal()
-            orders.write_frame(self._answers, orders.SEALED)
+            write_frame(self._answers, orders.SEALED)
 
     def _cut(self, data: bytes, chunks: list[Chunk]) -> None:
         ground = self._ground
@@ -119,14 +120,14 @@ class ReadingProcess:
     def _seal(self) -> None:
         segment = self._parts.take(*self._numbers.take())
         sealed = seal_segment(segment, self._ground.data_key, self._ground.repository_id, thorough=self._thorough)
-        orders.write_frame(self._answers, orders.SEGMENT, orders.encode_segment(sealed), sealed.sealed)
+        write_frame(self._answers, orders.SEGMENT, orders.encode_segment(sealed), sealed.sealed)
 
 
 def serve(root: Handle, orders_pipe: IO[bytes], answers: IO[bytes]) -> None:
     """Do what is ordered until there are no more orders; what goes wrong is told, and ends it."""
     process: ReadingProcess | None = None
     try:
-        while (frame := orders.read_frame(orders_pipe)) is not None:
+        while (frame := read_frame(orders_pipe)) is not None:
             letter, body = frame
             if process is None:
                 process = ReadingProcess(root=root, ground=orders.decode_ground(body), answers=answers)
@@ -141,10 +142,10 @@ def serve(root: Handle, orders_pipe: IO[bytes], answers: IO[bytes]) -> None:
     except BrokenPipeError:
         return  # nobody waits for it any more
     except FarshoreError as error:
-        orders.write_frame(answers, orders.FAILED, pickle.dumps(error))
+        write_frame(answers, orders.FAILED, pickle.dumps(error))
     except Exception as error:  # noqa: BLE001  # the backup tells it; nobody reads this process
         failed = Bug(f"a reading process failed: {type(error).__name__}: {error}")
-        orders.write_frame(answers, orders.FAILED, pickle.dumps(failed))
+        write_frame(answers, orders.FAILED, pickle.dumps(failed))
 
 
 def main() -> None:

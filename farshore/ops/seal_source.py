@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from farshore.format.page_maps import PagesWriter
 from farshore.index import ChunkIndex
 from farshore.model import Problem, ProgressCallback, SnapshotCounts
 from farshore.ops.attempt_work import Work, require_quorum
-from farshore.ops.comparing import PreviousManifest
+from farshore.ops.comparing import PreviousManifest, cut_paths
 from farshore.ops.gathering import Gatherer
 from farshore.ops.page_bases import choose_pages_base
 from farshore.ops.page_hashers import PageHashers
@@ -24,7 +25,7 @@ from farshore.ops.sealing import Sealer
 from farshore.processes import processes_that_pay
 from farshore.repository.packs import SealedPack
 from farshore.repository.repository import Repository
-from farshore.sources.base import Capture, RootedCapture, Source
+from farshore.sources.base import Capture, Listing, ListingCapture, RootedCapture, Source
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def seal_source(
                 )
                 if not capture.ordered and work.base is not None and previous_pages is not None:
                     sealer.load_earlier(work.base.manifest)
-                facts = sealer.run(capture, allow_empty=allow_empty)
+                facts = sealer.run(capture, allow_empty=allow_empty, listings=_start_walkers(work, capture))
             manifest.close()
             page_map.close()
         gatherer.finish()
@@ -111,6 +112,20 @@ def _previous(work: Work, index: ChunkIndex) -> PreviousManifest | None:
         return None
     started_ns = int(work.base.started_utc.timestamp() * 1e9)
     return PreviousManifest(reader=work.base.manifest, index=index, started_ns=started_ns)
+
+
+def _start_walkers(work: Work, capture: Capture) -> Iterator[Listing] | None:
+    """Return what processes find that walk the source; None where there can be none, or they do not pay."""
+    processes = processes_that_pay(limits.WALKING_PROCESSES_MAX)
+    if work.base is None or not processes or not isinstance(capture, ListingCapture):
+        return None
+    if work.base.manifest.entries < limits.WALKING_PROCESSES_ENTRIES_MIN:
+        return None
+    try:
+        return capture.listings(tuple(cut_paths(work.base.manifest, limits.WALK_SPAN_ENTRIES)), processes)
+    except OSError as error:
+        _log.warning("no process to walk the source could be started, so one thread does: %s", error)
+        return None
 
 
 def _start_readers(repository: Repository, work: Work, capture: Capture) -> Readers | None:

@@ -7,7 +7,7 @@ queue between is bounded, so memory is set by the limits and not by the source.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from farshore import limits
@@ -16,13 +16,14 @@ from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
 from farshore.ops.batches import Batch, Batches, Left
-from farshore.ops.comparing import Match, PreviousManifest, Run, Slice
+from farshore.ops.comparing import Match, PreviousManifest, Run, Stretch
 from farshore.ops.gathering import Gatherer
 from farshore.ops.page_keeping import PageKeeper
 from farshore.ops.paged_file import Earlier, FileRead
+from farshore.ops.previous_rows import Slice
 from farshore.ops.readers import Readers
 from farshore.ops.reading import ContentReader
-from farshore.sources.base import Capture, Item
+from farshore.sources.base import Capture, Item, Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,13 @@ class Sealer:
         self.problems: list[Problem] = []
         self._entries = self._files = self._bytes_total = self._bytes_read = self._unchanged = 0
 
-    def run(self, capture: Capture, *, allow_empty: bool) -> dict[str, str]:
+    def run(self, capture: Capture, *, allow_empty: bool, listings: Iterator[Listing] | None = None) -> dict[str, str]:
         """Read everything; return the source's facts.
+
+        Args:
+            capture: To read.
+            allow_empty: Whether it may be empty although the last snapshot was not.
+            listings: Its entries, where they are not to be asked for one by one.
 
         Raises:
             SourceMissing: The source is empty now although its last snapshot was not.
@@ -82,11 +88,16 @@ class Sealer:
             self._unsorted = []
         self._read_ahead = not capture.sequential
         try:
-            for item in capture.items():
-                if capture.sequential:
-                    self._handle_inline(_Inline(item, None))
-                else:
-                    self._take(item)
+            if listings is not None and self._previous is not None:
+                for listing in listings:
+                    for found in self._previous.compare(listing):
+                        self._take_stretch(found) if isinstance(found, Stretch) else self._take(*found)
+            else:
+                for item in capture.items():
+                    if capture.sequential:
+                        self._handle_inline(_Inline(item, None))
+                    else:
+                        self._take(item, self._previous.match(item.stat_entry) if self._previous else None)
             self._close_batch()
             self._flush_run()
             while self._pending:
@@ -128,9 +139,13 @@ class Sealer:
                 if page_bytes:
                     self._earlier_extents[path] = extents
 
-    def _take(self, item: Item) -> None:
+    def _take_stretch(self, stretch: Stretch) -> None:
+        self._close_batch()
+        for part in self._run.add(stretch):
+            self._push(part)
+
+    def _take(self, item: Item, match: Match | None) -> None:
         entry = item.stat_entry
-        match = self._previous.match(entry) if self._previous else None
         unchanged = match is not None and match.unchanged
         if entry.kind is EntryKind.HARDLINK or (not unchanged and _streamed(item)):
             self._close_batch()
@@ -138,9 +153,7 @@ class Sealer:
             self._push(_Inline(item, match))
             return
         if match and unchanged:
-            self._close_batch()
-            for part in self._run.add(match):
-                self._push(part)
+            self._take_stretch(Stretch(match.group, match.at, match.at + 1))
             return
         if not self._run.empty:
             self._flush_run()

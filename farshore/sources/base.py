@@ -9,9 +9,9 @@ Content comes as pieces, never as whole files, so memory does not grow with a fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from farshore.handles import Handle
 from farshore.model import Entry, Problem
@@ -146,6 +146,57 @@ class RootedCapture(Protocol):
     @property
     def settled_before_ns(self) -> int:
         """A file stamped before this moment shows any later write by a new stamp."""
+        ...
+
+
+class Listing(Protocol):
+    """Entries that follow each other, as columns, for change detection. Used by one thread."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def records(self) -> Any:
+        """A structured array of mode (with the bits of the type), links, size, mtime_ns, ctime_ns, inode, device."""
+        ...
+
+    @property
+    def paths(self) -> Any:
+        """An array of the bytes of all paths, end to end."""
+        ...
+
+    @property
+    def path_ends(self) -> Any:
+        """Where each path begins in `paths`, and where the last one ends."""
+        ...
+
+    def target(self, at: int) -> bytes:
+        """Return the target of a symlink."""
+        ...
+
+    def item(self, at: int) -> Item:
+        """Return an entry with the way to its content. Of those with several links each must be asked for, in order."""
+        ...
+
+
+@runtime_checkable
+class ListingCapture(Protocol):
+    """A capture that can be walked by several processes."""
+
+    def listings(self, cuts: Sequence[bytes], processes: int) -> Iterator[Listing]:
+        """Start processes, and return what yields every entry once: the same that `items` yields.
+
+        Args:
+            cuts: Paths in manifest order, none twice and none empty, with about as many entries between them. They
+                need not exist any more.
+            processes: To start at most.
+
+        Raises:
+            OSError: They could not be started; `items` is to be used.
+            ToolUnavailable: A process is gone.
+        """
         ...
 
 

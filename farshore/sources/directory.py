@@ -7,6 +7,7 @@ two files may be of two moments; back up a file system snapshot where that matte
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,15 @@ from farshore.clock import Clock
 from farshore.errors import Bug, SourceChanged, SourceDenied, SourceMissing, SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle
 from farshore.model import Entry, EntryKind, Problem
-from farshore.sources.base import Capture, Content, Item
+from farshore.sources.base import Capture, Content, Item, Listing
 from farshore.sources.posix_content import FileContent
 from farshore.sources.posix_globs import Globs
-from farshore.sources.posix_metadata import MetadataReader, reason, split_path
+from farshore.sources.posix_listing import PosixListing
+from farshore.sources.posix_metadata import KINDS, KnownStatus, MetadataReader, Status, reason, split_path
 from farshore.sources.posix_mounts import file_system_type, is_mount_point
+from farshore.sources.posix_shared_names import SharedNames
 from farshore.sources.posix_walk import Walk, WalkOptions
+from farshore.sources.posix_walkers import Walkers
 
 # Files that are rewritten in place by pages: images of disks and machines, and the table spaces of databases.
 PAGED_GLOBS = ("*.ibd", "ibdata[0-9]*", "*.img", "*.raw", "*.qcow2", "*.vmdk", "*.vdi", "*.vhd", "*.vhdx", "*.mdb")
@@ -122,18 +126,24 @@ class DirectoryCapture:
         self._lock = threading.Lock()
         self._handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
         self._metadata = MetadataReader(report=self._report)
-        self._walk = Walk(handles=self._handles, options=options, metadata=self._metadata, report=self._report)
-        self._one_file_system = options.one_file_system
+        self._options = options
+        self._names = SharedNames()
+        self._walkers: Walkers | None = None
         self._entries = 0
         self._walked = False
         started_ns = int(clock.now_utc().timestamp() * 1e9)
         self.settled_before_ns = started_ns - int(limits.TIMESTAMP_COARSE_S * 1e9)
 
     def items(self) -> Iterator[Item]:
-        for entry in self._walk.entries():
+        walk = Walk(handles=self._handles, options=self._options, report=self._report)
+        for path, kind, status, target in walk.find():
             self._entries += 1
-            yield DirectoryItem(self, entry)
+            yield self._item(path, kind, status, target)
         self._walked = True
+
+    def listings(self, cuts: Sequence[bytes], processes: int) -> Iterator[Listing]:
+        self._walkers = Walkers(root=self.root, options=self._options, cuts=cuts, processes=processes)
+        return self._listings(self._walkers)
 
     def problems(self) -> list[Problem]:
         with self._lock:
@@ -153,11 +163,13 @@ class DirectoryCapture:
             "root_device": str(status.st_dev),
             "root_inode": str(status.st_ino),
             "entries": str(self._entries),
-            "one_file_system": "yes" if self._one_file_system else "no",
+            "one_file_system": "yes" if self._options.one_file_system else "no",
         }
 
     def close(self) -> None:
-        """Close every directory. Items cannot be opened any more."""
+        """Close every directory, and end every process. Items cannot be opened any more."""
+        if self._walkers is not None:
+            self._walkers.close()
         self._handles.close()
         self.root.close()
 
@@ -185,6 +197,24 @@ class DirectoryCapture:
             settled_before_ns=self.settled_before_ns,
             again=again,
         )
+
+    def _listings(self, walkers: Walkers) -> Iterator[Listing]:
+        for frame, unwanted in walkers.names(self._report):
+            listing = PosixListing(frame, self._known_item)
+            if unwanted:
+                listing = listing.without(unwanted)
+            self._entries += listing.count
+            yield listing
+        self._walked = True
+        walkers.close()
+
+    def _known_item(self, path: bytes, status: KnownStatus, target: bytes) -> DirectoryItem:
+        return self._item(path, KINDS[stat.S_IFMT(status.st_mode)], status, target)
+
+    def _item(self, path: bytes, kind: EntryKind, status: Status, target: bytes) -> DirectoryItem:
+        if status.st_nlink > 1 and kind is not EntryKind.DIRECTORY:
+            kind, target = self._names.resolve(path, kind, status, target)
+        return DirectoryItem(self, self._metadata.entry(path, kind, status, target=target))
 
     def _report(self, path: bytes, code: str, message: str) -> None:
         with self._lock:

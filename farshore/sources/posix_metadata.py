@@ -13,6 +13,7 @@ import os
 import pwd
 import stat
 from collections.abc import Callable
+from typing import NamedTuple
 
 from farshore import limits
 from farshore.handles import Handle, open_unnoticed
@@ -35,6 +36,23 @@ _GONE = frozenset({errno.ENODATA, errno.ENOENT, errno.ENOTDIR})  # since it was 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _SQLITE_HEADER_BYTES = 100
 
+
+class KnownStatus(NamedTuple):
+    """What another process found out about a name, in the words of `os.stat_result`."""
+
+    st_mode: int
+    st_uid: int
+    st_gid: int
+    st_nlink: int
+    st_size: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+    st_ino: int
+    st_dev: int
+    st_rdev: int
+
+
+Status = os.stat_result | KnownStatus
 Xattrs = tuple[tuple[bytes, bytes], ...]
 Report = Callable[[bytes, str, str], None]  # path, code, message
 
@@ -95,7 +113,7 @@ class MetadataReader:
         self,
         path: bytes,
         kind: EntryKind,
-        status: os.stat_result,
+        status: Status,
         *,
         target: bytes = b"",
         xattrs: Xattrs = (),

@@ -2,19 +2,25 @@ from __future__ import annotations
 
 import io
 import random
+import stat
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from farshore.format.extents import encode_extents
-from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow, ManifestWriter, table_to_rows
+from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.comparing import PreviousManifest, Run, Slice
+from farshore.ops.comparing import PreviousManifest, Run, Stretch, cut_paths
+from farshore.ops.previous_rows import Slice
+from farshore.sources.base import Content, Item
+from farshore.sources.posix_listing import PosixListing
+from farshore.sources.posix_metadata import KINDS, KnownStatus
+from farshore.sources.posix_walk_orders import encode_names
 
 STARTED_NS = 1_000_000_000_000
 OLD_NS = STARTED_NS - 10_000_000_000
@@ -56,10 +62,81 @@ def compare(rows: Sequence[ManifestRow], now: Sequence[Entry], index: ChunkIndex
     for entry in now:
         match = before.match(entry)
         if match is not None and match.unchanged:
-            slices += run.add(match)
+            slices += run.add(Stretch(match.group, match.at, match.at + 1))
         else:
             slices += run.flush()
             changed.append(entry.path)
+    found = slices + list(run.flush()), changed
+    if all(entry.kind is EntryKind.SYMLINK or not entry.target for entry in now):
+        listed = compare_listed(rows, now, index)
+        assert [paths(part) for part in listed[0]] == [paths(part) for part in found[0]]
+        assert listed[1] == changed
+    return found
+
+
+@dataclass(frozen=True)
+class Found:
+    """An item that is all known."""
+
+    stat_entry: Entry
+
+    @property
+    def entry(self) -> Entry:
+        return self.stat_entry
+
+    def open(self) -> Content:
+        raise NotImplementedError
+
+
+def listing_of(now: Sequence[Entry]) -> PosixListing:
+    """Return entries as a walking process tells them; those of one inode are names of one file."""
+    types = {kind: bits for bits, kind in KINDS.items()}
+    first: dict[tuple[int, int], bytes] = {}
+
+    def make_item(path: bytes, status: KnownStatus, target: bytes) -> Item:
+        kind = KINDS[stat.S_IFMT(status.st_mode)]
+        known = first.setdefault((status.st_dev, status.st_ino), path)
+        if status.st_nlink > 1 and known != path:
+            kind, target = EntryKind.HARDLINK, known
+        return Found(
+            Entry(
+                path, kind, size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns,
+                inode=status.st_ino, device=status.st_dev, links=status.st_nlink, target=target,
+            )
+        )  # fmt: skip
+
+    parts = encode_names([
+        (
+            one.path, one.kind,
+            KnownStatus(  # type: ignore[misc]
+                types[EntryKind.FILE if one.kind is EntryKind.HARDLINK else one.kind] | one.mode, 0, 0, one.links,
+                one.size, one.mtime_ns, one.ctime_ns, one.inode, one.device, 0,
+            ),
+            b"" if one.kind is EntryKind.HARDLINK else one.target,
+        )
+        for one in now
+    ])  # fmt: skip
+    return PosixListing(b"".join(parts), make_item)
+
+
+def compare_listed(
+    rows: Sequence[ManifestRow], now: Sequence[Entry], index: ChunkIndex
+) -> tuple[list[Slice], list[bytes]]:
+    """Likewise, of what is told as columns, some at a time."""
+    before, run = previous(rows, index), Run()
+    slices: list[Slice] = []
+    changed: list[bytes] = []
+    for at in range(0, len(now), 1000):
+        for part in before.compare(listing_of(now[at : at + 1000])):
+            if isinstance(part, Stretch):
+                slices += run.add(part)
+                continue
+            item, match = part
+            if match is not None and match.unchanged:
+                slices += run.add(Stretch(match.group, match.at, match.at + 1))
+            else:
+                slices += run.flush()
+                changed.append(item.stat_entry.path)
     return slices + list(run.flush()), changed
 
 
@@ -193,3 +270,50 @@ def test_an_empty_manifest_matches_nothing() -> None:
     assert before.entries == 0
     assert before.match(row(1).entry) is None
     assert before.match(row(2).entry) is None
+
+
+def test_a_symlink_that_leads_elsewhere_is_changed() -> None:
+    rows = [row(number, kind=EntryKind.SYMLINK, target=b"to", size=0) for number in range(3)]
+    now = [one.entry for one in rows]
+    now[1] = now[1]._replace(target=b"TO")
+    assert compare(rows, now, index_of([]))[1] == [b"000001"]
+
+
+def test_which_of_several_names_is_the_file_is_compared() -> None:
+    names = [row(1, links=2), row(2, links=2, inode=1, size=1, kind=EntryKind.HARDLINK, target=b"000001"), row(3)]
+    now = [one.entry for one in names]
+    assert compare_listed(names, now, index_of([]))[1] == []
+    now[1:2] = []  # the second name is gone, and one before the first is there
+    now[:0] = [row(0, links=2, inode=1, size=1).entry]
+    assert compare_listed(names, now, index_of([]))[1] == [b"000000", b"000001"]
+
+
+def test_a_walk_as_columns_is_compared_like_one_by_entries() -> None:
+    """Many rows of several row groups, of which some are gone, new, or changed."""
+    draw = random.Random(7)
+    names = sorted({draw.randbytes(draw.randint(1, 9)).replace(b"/", b"").replace(b"\0", b"") for _ in range(21_000)})
+    rows = [ManifestRow(row(at).entry._replace(path=name)) for at, name in enumerate(names) if name]
+    for share in (0.0, 0.001, 0.3, 1.0):
+        now = []
+        for one in rows:
+            entry, chance = one.entry, draw.random()
+            if chance < share / 3:
+                continue
+            if chance < share * 2 / 3:
+                entry = entry._replace(ctime_ns=OLD_NS + 1)
+            elif chance < share:
+                now.append(entry)
+                entry = entry._replace(path=entry.path + b"+")
+            now.append(entry)
+        now.sort(key=lambda entry: sort_key(entry.path))
+        compare(rows, now, index_of([]))
+
+
+def test_cuts_lie_evenly_between_paths() -> None:
+    file = io.BytesIO()
+    writer = ManifestWriter(file)
+    for number in range(40_000):
+        writer.add(ManifestRow(row(number).entry._replace(path=b"%06d" % number if number else b"")))
+    writer.close()
+    file.seek(0)
+    assert list(cut_paths(ManifestReader(file), 9_000)) == [b"009000", b"018000", b"027000", b"036000"]

@@ -1,0 +1,64 @@
+"""What passes between a backup and its walking processes, over two pipes, in frames.
+
+    to a process      one pickled `WalkOrders`
+    from a process    B a span begins: what became of the directories above it · N names · P a problem
+                      E the span has ended: the directories it ended below · X what went wrong
+
+Names are columns: of each name one record, then all paths end to end, then all targets. Both ends are this program on
+this machine; nothing of it is ever stored.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+from farshore.sources.posix_metadata import KnownStatus
+from farshore.sources.posix_walk import Found, Span, WalkOptions
+
+BEGIN, NAMES, PROBLEM, END, FAILED = b"B", b"N", b"P", b"E", b"X"
+COUNT = struct.Struct("<Q")
+# The fields of `KnownStatus`, then the bytes of path and target.
+RECORD = struct.Struct("<3I4xQqqqQQQ2I")
+_STATUS = attrgetter(*KnownStatus._fields)
+
+
+@dataclass(frozen=True, slots=True)
+class WalkOrders:
+    """Which spans a process walks: of those between the cuts, each `step`-th from `first` on."""
+
+    options: WalkOptions
+    cuts: tuple[bytes, ...]
+    first: int
+    step: int
+
+    def spans(self) -> Iterator[Span]:
+        """Yield them, in manifest order."""
+        starts, ends = (b"", *self.cuts), (*self.cuts, None)
+        for number in range(self.first, len(starts), self.step):
+            yield Span(starts[number], ends[number])
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What became of the directories above the start of a span; see `Walk`."""
+
+    entered: Sequence[bytes]
+    lost: tuple[bytes, str, str] | None
+
+
+def encode_orders(orders: WalkOrders) -> bytes:
+    """Return orders for the wire."""
+    return pickle.dumps(orders)
+
+
+def encode_names(found: Sequence[Found]) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the parts of a frame of names."""
+    pack = RECORD.pack
+    records = [pack(*_STATUS(status), len(path), len(target)) for path, _, status, target in found]
+    paths = b"".join([one[0] for one in found])
+    targets = b"".join([one[3] for one in found])
+    return COUNT.pack(len(records)), b"".join(records), paths, targets

@@ -1,0 +1,67 @@
+"""A process that walks spans of a directory tree: Python lists and looks at names on one core only.
+
+Started by `Walkers`, and imports little, so that starting is quick. It ends when nobody takes what it finds, so it
+cannot outlive the backup.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+from itertools import islice
+from typing import IO
+
+from farshore import limits
+from farshore.errors import Bug, FarshoreError, SourceUnavailable
+from farshore.frames import write_frame
+from farshore.handles import DIRECTORY_FLAGS, DirectoryHandles, Handle
+from farshore.sources import posix_walk_orders as wire
+from farshore.sources.posix_metadata import reason
+from farshore.sources.posix_walk import Walk
+
+
+def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
+    """Walk what is ordered and tell what is found; what goes wrong is told, and ends it."""
+
+    def report(path: bytes, code: str, message: str) -> None:
+        write_frame(answers, wire.PROBLEM, pickle.dumps((path, code, message)))
+
+    try:
+        handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
+        walk = Walk(handles=handles, options=orders.options, report=report)
+        for span in orders.spans():
+            names = walk.find(span)
+            found = list(islice(names, limits.WALK_FRAME_ENTRIES))
+            write_frame(answers, wire.BEGIN, pickle.dumps(wire.Begun(walk.entered, walk.lost)))
+            while found:
+                write_frame(answers, wire.NAMES, *wire.encode_names(found))
+                found = list(islice(names, limits.WALK_FRAME_ENTRIES))
+            write_frame(answers, wire.END, pickle.dumps(walk.straddling))
+    except BrokenPipeError:
+        return  # nobody waits for it any more
+    except FarshoreError as error:
+        write_frame(answers, wire.FAILED, pickle.dumps(error))
+    except Exception as error:  # noqa: BLE001  # the backup tells it; nobody reads this process
+        failed = Bug(f"a walking process failed: {type(error).__name__}: {error}")
+        write_frame(answers, wire.FAILED, pickle.dumps(failed))
+
+
+def main() -> None:
+    """Serve with what `Walkers` hands over: the descriptor of the tree's root, and orders."""
+    gc.disable()  # what is found is tuples, without cycles
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=limits.READ_BYTES // 64)
+    orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own process wrote it
+    try:
+        # Opened anew: processes that share one open directory would share how far each has listed it.
+        root = Handle(os.open(".", DIRECTORY_FLAGS, dir_fd=int(sys.argv[1])))
+    except OSError as error:
+        failed = SourceUnavailable(f"the root of the source cannot be listed: {reason(error)}")
+        write_frame(answers, wire.FAILED, pickle.dumps(failed))
+        return
+    serve(root, orders, answers)
+
+
+if __name__ == "__main__":
+    main()
