@@ -21,7 +21,6 @@ from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Capture, Content, Item, Listing
 from farshore.sources.posix_content import FileContent
 from farshore.sources.posix_globs import Globs
-from farshore.sources.posix_listing import PosixListing
 from farshore.sources.posix_metadata import KINDS, KnownStatus, MetadataReader, Status, reason, split_path
 from farshore.sources.posix_mounts import file_system_type, is_mount_point
 from farshore.sources.posix_shared_names import SharedNames
@@ -199,6 +198,8 @@ class DirectoryCapture:
         )
 
     def _listings(self, walkers: Walkers) -> Iterator[Listing]:
+        from farshore.sources.posix_listing import PosixListing  # it loads arrays
+
         for frame, unwanted in walkers.names(self._report):
             listing = PosixListing(frame, self._known_item)
             if unwanted:
