@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from farshore.errors import ToolUnavailable
+
 _START = "import sys; sys.path[:] = {path!r}; from {module} import main; main()"
 _ENDING_S = 10.0  # a process without orders ends at once; one that hangs in the kernel must not hang us
 
@@ -70,3 +72,11 @@ def how_it_ended(process: subprocess.Popen[bytes]) -> str:
     """Wait for a process, and say how it ended: `by SIGKILL`, `with status 1`."""
     status = process.wait()
     return f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+
+
+def process_gone(process: subprocess.Popen[bytes], task: str) -> ToolUnavailable:
+    """Wait for a process of a backup that ended before its work did, and return the error that tells so."""
+    return ToolUnavailable(
+        f"a process that {task} ended {how_it_ended(process)}",
+        "Nothing was committed. Look for a lack of memory, then run again.",
+    )

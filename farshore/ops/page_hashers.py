@@ -20,10 +20,10 @@ from typing import IO, NamedTuple, TypeGuard
 
 from farshore import limits
 from farshore.chunking.page_hashes import HASH_BYTES
-from farshore.errors import Bug, ToolUnavailable
+from farshore.errors import Bug
 from farshore.model import Entry
 from farshore.ops.hashing_process import ORDER
-from farshore.processes import end_process, how_it_ended, make_shared, start_process
+from farshore.processes import end_process, make_shared, process_gone, start_process
 from farshore.sources.base import Content, Hole, RoomyContent
 
 _MODULE = "farshore.ops.hashing_process"
@@ -147,10 +147,7 @@ class PageHashers:
         hasher = self._hasher_of(order)
         hashes = hasher.answers.read(order.pages * HASH_BYTES)
         if len(hashes) != order.pages * HASH_BYTES:
-            raise ToolUnavailable(
-                f"a process that hashes pages ended {how_it_ended(hasher.process)}",
-                "Nothing was committed. Look for a lack of memory, then run again.",
-            )
+            raise process_gone(hasher.process, "hashes pages")
         return HashedData(self._view(order.room, order.length), hashes)
 
     def _hasher_of(self, order: _Order) -> _Hasher:

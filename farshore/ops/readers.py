@@ -17,13 +17,13 @@ from queue import SimpleQueue
 from typing import IO
 
 from farshore import limits
-from farshore.errors import Bug, FarshoreError, ToolUnavailable
+from farshore.errors import Bug, FarshoreError
 from farshore.frames import read_frame, write_frame
 from farshore.handles import Handle
 from farshore.model import Entry
 from farshore.ops import reading_orders as orders
 from farshore.ops.reading_orders import BatchRead, Ground
-from farshore.processes import end_process, how_it_ended, start_process
+from farshore.processes import end_process, process_gone, start_process
 from farshore.repository.segments import SealedSegment
 
 _MODULE = "farshore.ops.reading_process"
@@ -181,7 +181,7 @@ class Readers:
                 reader.reads.put(None)
             else:
                 reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
-        reader.reads.put(_ended(reader.process))
+        reader.reads.put(process_gone(reader.process, "reads files"))
 
     def _end_stretch(self) -> None:
         """Have the process of the last batch seal all that was new up to it."""
@@ -192,11 +192,3 @@ class Readers:
         # A process that is gone is told by its answers, which say why.
         with contextlib.suppress(BrokenPipeError):
             write_frame(reader.orders, letter, *parts)
-
-
-def _ended(process: subprocess.Popen[bytes]) -> FarshoreError:
-    """Return the error of a process that is gone."""
-    return ToolUnavailable(
-        f"a process that reads files ended {how_it_ended(process)}",
-        "Nothing was committed. Look for a lack of memory, then run again.",
-    )

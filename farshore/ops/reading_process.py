@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
 import sys
 from collections import deque
 from itertools import chain
@@ -19,8 +18,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.chunking.content import ContentCutter
 from farshore.clock import SystemClock
-from farshore.errors import Bug, FarshoreError
-from farshore.frames import read_frame, write_frame
+from farshore.frames import read_frame, telling_failure, write_frame
 from farshore.handles import DirectoryHandles, Handle
 from farshore.model import ChunkId, Entry, EntryKind
 from farshore.ops import reading_orders as orders
@@ -126,7 +124,7 @@ class ReadingProcess:
 def serve(root: Handle, orders_pipe: IO[bytes], answers: IO[bytes]) -> None:
     """Do what is ordered until there are no more orders; what goes wrong is told, and ends it."""
     process: ReadingProcess | None = None
-    try:
+    with telling_failure(answers, orders.FAILED, "a reading process"):
         while (frame := read_frame(orders_pipe)) is not None:
             letter, body = frame
             if process is None:
@@ -139,13 +137,6 @@ def serve(root: Handle, orders_pipe: IO[bytes], answers: IO[bytes]) -> None:
                 process.seal_up_to(orders.decode_count(body))
             else:
                 process.end()
-    except BrokenPipeError:
-        return  # nobody waits for it any more
-    except FarshoreError as error:
-        write_frame(answers, orders.FAILED, pickle.dumps(error))
-    except Exception as error:  # noqa: BLE001  # the backup tells it; nobody reads this process
-        failed = Bug(f"a reading process failed: {type(error).__name__}: {error}")
-        write_frame(answers, orders.FAILED, pickle.dumps(failed))
 
 
 def main() -> None:

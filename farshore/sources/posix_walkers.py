@@ -12,10 +12,10 @@ from queue import Queue
 from typing import IO
 
 from farshore import limits
-from farshore.errors import Bug, ToolUnavailable
+from farshore.errors import Bug
 from farshore.frames import read_frame
 from farshore.handles import Handle
-from farshore.processes import how_it_ended, start_process
+from farshore.processes import process_gone, start_process
 from farshore.sources import posix_walk_orders as wire
 from farshore.sources.posix_metadata import Report
 from farshore.sources.posix_walk import WalkOptions, is_below
@@ -130,8 +130,5 @@ def _next(walker: _Walker) -> _Frame:
     frame = None if walker.gone else walker.frames.get()
     if frame is None:
         walker.gone = True
-        raise ToolUnavailable(
-            f"a process that walks the source ended {how_it_ended(walker.process)}",
-            "Nothing was committed. Look for a lack of memory, then run again.",
-        )
+        raise process_gone(walker.process, "walks the source")
     return frame

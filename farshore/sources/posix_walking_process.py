@@ -14,8 +14,8 @@ from itertools import islice
 from typing import IO
 
 from farshore import limits
-from farshore.errors import Bug, FarshoreError, SourceUnavailable
-from farshore.frames import write_frame
+from farshore.errors import SourceUnavailable
+from farshore.frames import telling_failure, write_frame
 from farshore.handles import DIRECTORY_FLAGS, DirectoryHandles, Handle
 from farshore.sources import posix_walk_orders as wire
 from farshore.sources.posix_metadata import reason
@@ -28,7 +28,7 @@ def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
     def report(path: bytes, code: str, message: str) -> None:
         write_frame(answers, wire.PROBLEM, pickle.dumps((path, code, message)))
 
-    try:
+    with telling_failure(answers, wire.FAILED, "a walking process"):
         handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
         walk = Walk(handles=handles, options=orders.options, report=report)
         for span in orders.spans():
@@ -39,13 +39,6 @@ def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
                 write_frame(answers, wire.NAMES, *wire.encode_names(found))
                 found = list(islice(names, limits.WALK_FRAME_ENTRIES))
             write_frame(answers, wire.END, pickle.dumps(walk.straddling))
-    except BrokenPipeError:
-        return  # nobody waits for it any more
-    except FarshoreError as error:
-        write_frame(answers, wire.FAILED, pickle.dumps(error))
-    except Exception as error:  # noqa: BLE001  # the backup tells it; nobody reads this process
-        failed = Bug(f"a walking process failed: {type(error).__name__}: {error}")
-        write_frame(answers, wire.FAILED, pickle.dumps(failed))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,12 +24,14 @@ from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import list_snapshots
 from farshore.sources.base import Capture, Listing
 from farshore.sources.directory import DirectoryCapture, DirectorySource
+from tests.contract.child_processes import running
 from tests.contract.directory_trees import ROOT, build_everything, differences
 from tests.unit.ops.engine import Engine
 from tests.unit.repository.clocks import StillClock
 
 LATER = FixedClock(datetime.now(UTC) + timedelta(hours=1))  # by then everything has settled
 FILES = 6000
+WALKING = "posix_walking_process"
 
 
 class WatchedSource(DirectorySource):
@@ -194,13 +196,13 @@ def test_a_process_that_is_killed_ends_the_backup_with_nothing_committed(engine:
 
     def each(number: int) -> None:
         if number == 1:
-            for pid in walking_processes():
+            for pid in running(WALKING):
                 os.kill(pid, signal.SIGKILL)
 
     with pytest.raises(ToolUnavailable, match="SIGKILL"):
         back_up(engine, enlarged(tree), each)
     assert len(engine.snapshots()) == 1
-    assert walking_processes() == []
+    assert running(WALKING) == []
     assert back_up(engine, tree).replicas[0].committed
 
 
@@ -209,12 +211,12 @@ def test_no_process_outlives_a_backup_that_fails(engine: Engine, tree: Path) -> 
 
     def each(number: int) -> None:
         if number == 1:
-            assert walking_processes()
+            assert running(WALKING)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         back_up(engine, enlarged(tree), each)
-    assert walking_processes() == []
+    assert running(WALKING) == []
 
 
 def enlarged(tree: Path) -> Path:
@@ -222,21 +224,3 @@ def enlarged(tree: Path) -> Path:
     for number in range(30_000):
         os.symlink("x" * 200, tree / f"flat/{number}")
     return tree
-
-
-def walking_processes() -> list[int]:
-    """Return the processes that walk for this one and are not ended."""
-    children: list[str] = []
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that has ended since
-            children += (task / "children").read_text().split()
-    found = []
-    for pid in children:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if state != "Z" and b"posix_walking_process" in command:
-            found.append(int(pid))
-    return found
