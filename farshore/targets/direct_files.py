@@ -37,7 +37,8 @@ class DirectFiles:
         if offset % _ALIGNED_BYTES or len(data) % _ALIGNED_BYTES or not len(data):
             return 0
         try:
-            return os.pwrite(self._handle(entry).fd, data, offset)
+            handle = self._handle(entry)  # held while it is written: another thread may put its own in the cache
+            return os.pwrite(handle.fd, data, offset)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise

@@ -166,6 +166,14 @@ def error_messages(tree: Tree) -> Iterator[Finding]:
                 yield file.at(node.lineno, f"the message ends with a full stop: {end[-40:]!r}")
 
 
+def numbers_without_handles(tree: Tree) -> Iterator[Finding]:
+    """The number of a file that nobody holds may mean another file before it is used: `handle().fd` is a lost race."""
+    for file in tree.python(*OURS):
+        for node in ast.walk(file.module):
+            if isinstance(node, ast.Attribute) and node.attr == "fd" and isinstance(node.value, ast.Call):
+                yield file.at(node.lineno, "hold the handle in a name while its number is used")
+
+
 def code_in_deployments(tree: Tree) -> Iterator[Finding]:
     for file in tree.python("deployments"):
         yield file.at(1, "deployments are data; code belongs to flows, tasks or farshore")
@@ -220,5 +228,6 @@ RULES = (
     classes_in_flows,
     inward_imports,
     error_messages,
+    numbers_without_handles,
     code_in_deployments,
 )

@@ -64,6 +64,7 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (code_rules.inward_imports, "infra/local/ports.py", "def late():\n    import flows.backup\n"),
     (code_rules.error_messages, "farshore/a.py", "raise Bug('Not an object name')\n"),
     (code_rules.error_messages, "farshore/a.py", "raise Bug(f'not a name: {name}.') from error\n"),
+    (code_rules.numbers_without_handles, "farshore/a.py", "os.pwrite(self._handle(entry).fd, data, 0)\n"),
     (code_rules.code_in_deployments, "deployments/deploy.py", ""),
     (text_rules.forbidden_texts, "docs/a.md", "see https://py" + "pi.org/simple\n"),
     (text_rules.forbidden_texts, "a.toml", "index" + "-url = 'x'\n"),

@@ -109,6 +109,22 @@ def test_memory_that_a_disk_cannot_read_is_written_through_the_cache(target: Dir
     assert (tmp_path / "restored" / "f").read_bytes() == content[1:]
 
 
+def test_a_file_stays_open_while_it_is_written_whatever_the_cache_forgets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads that open the same file at once drop each other's handle; a number alone would be somebody else's."""
+    monkeypatch.setattr(limits, "DIRECT_FILE_BYTES_MIN", 1)
+    monkeypatch.setattr(limits, "OPEN_FILES_MAX", 0)  # every handle is dropped as soon as it is kept
+    target = DirectoryTarget(path=tmp_path / "restored", clock=SystemClock())
+    target.begin()
+    try:
+        content = CHANCE.randbytes(3 * STAGE)
+        restore(target, [content])
+    finally:
+        target.close()
+    assert (tmp_path / "restored" / "f").read_bytes() == content
+
+
 @pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="this system has no such way")
 def test_large_stretches_go_past_the_cache(target: DirectoryTarget, tmp_path: Path) -> None:
     entry = file(2 * STAGE)
