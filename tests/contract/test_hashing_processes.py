@@ -22,7 +22,9 @@ from farshore.clock import FixedClock
 from farshore.errors import ToolUnavailable
 from farshore.format.manifest import CHANGING
 from farshore.format.page_maps import PageCursor
-from farshore.model import HOLE
+from farshore.model import HOLE, Progress
+from farshore.ops.backup import run_backup
+from farshore.ops.opening import Need
 from farshore.ops.page_hashers import HashedData, PageHashers
 from farshore.ops.paged_file import Earlier, FileRead
 from farshore.ops.reading import ContentReader, Tell
@@ -265,11 +267,12 @@ def test_no_process_outlives_a_backup_that_is_interrupted(tmp_path: Path, large:
     engine = Engine(tmp_path / "engine").initialize()
     source = source_of(large)
 
-    def interrupt(_: Sequence[int]) -> None:
-        time.sleep(0.1)  # while the second one starts, it would be this test that holds on to its pipes
-        signal.raise_signal(signal.SIGINT)
+    def interrupt(progress: Progress) -> None:
+        if progress.bytes_done:
+            assert running(MODULE)
+            signal.raise_signal(signal.SIGINT)
 
-    with when_they_run(interrupt), pytest.raises(KeyboardInterrupt):
-        engine.backup(source)
+    with engine.opened(Need.WRITE) as repository, pytest.raises(KeyboardInterrupt):
+        run_backup(repository, source, clock=engine.clock, progress=interrupt)
     assert engine.snapshots() == []
     assert running(MODULE) == []
