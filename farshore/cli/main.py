@@ -71,6 +71,8 @@ def run() -> NoReturn:
     """Run as the console script `farshore`: reads the process's arguments and environment, and ends the process."""
     if "FARSHORE_DEBUG" not in os.environ:
         warnings.simplefilter("ignore")  # deprecations inside SDKs are not the user's business
+    # Before Arrow is loaded: what it takes for itself comes from this pool, whatever a caller names (decision 0006).
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     _prepare_streams()
     try:
         with stop_on_signals(sys.stderr):

@@ -23,7 +23,7 @@ from farshore.ops.allocation import settle_allocation
 from farshore.ops.catalog import open_snapshot
 from farshore.ops.fetching import SegmentFetcher
 from farshore.ops.healing.outcome import Repair
-from farshore.ops.healing.recording import repair_rows
+from farshore.ops.healing.repair_rows import repair_rows
 from farshore.ops.locating import load_index
 from farshore.ops.read_repair import ReadRepair, told_repair
 from farshore.ops.selecting import Selection

@@ -22,6 +22,7 @@ SEGMENTS_PER_SALT = 65_536  # a fresh subkey after 256 GiB keeps AES-GCM far fro
 _NUMBER = struct.Struct(">8xI")
 _BINDING = struct.Struct("<IBI")
 _per_thread = threading.local()
+_OPENED_STEP_BYTES = limits.MIB // 2  # so that it grows seldom
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +155,10 @@ def open_segment_into(
 
 
 def _opened(length: int) -> memoryview:
-    """Return memory for an opened segment: this thread's, until it opens the next."""
+    """Return memory for an opened segment: this thread's, until it opens the next. It grows with what it holds."""
     buffer = getattr(_per_thread, "opened", None)
     if buffer is None or len(buffer) < length:
-        buffer = _per_thread.opened = bytearray(max(length, limits.SEGMENT_BYTES))
+        buffer = _per_thread.opened = bytearray(-(-length // _OPENED_STEP_BYTES) * _OPENED_STEP_BYTES)
     return memoryview(buffer)[:length]
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
-from farshore.audit.rows import AuditRow, CopyRow, RepairRow, ReplicaPart
+from farshore.audit.rows import AuditRow, ReplicaPart
 from farshore.errors import FarshoreError, HeaderDamaged
 from farshore.format import names
 from farshore.ops import auditing
 from farshore.ops.healing.opening import Ground
 from farshore.ops.healing.outcome import HealResult, Repair
+from farshore.ops.healing.repair_rows import repair_rows
 from farshore.ops.healing.vouching import ask_rows
-from farshore.repository.repository import Replica, Repository
+from farshore.repository.repository import Repository
 
 # Damage that was found and that no later repair mended.
 _TOLD = """
@@ -77,24 +77,3 @@ def _rows(
     shared = {"run_id": result.run_id, "engine": engine}
     for one in repairs:
         yield from repair_rows(one, ground.replicas[one.replica], result.finished_utc, **shared)
-
-
-def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, *, run_id: str, engine: str) -> list[AuditRow]:
-    """Return the rows of one repair: what was found and done, and the copy that is there now."""
-    rows: list[AuditRow] = [
-        RepairRow(
-            replica=one.replica, object=one.object, found=one.found, action=one.action, source_replica=one.source,
-            method=one.method, bytes=one.bytes, blake3=one.blake3, blake3_found=one.blake3_found,
-            snapshot_ids=one.snapshots, detail=one.detail, error_code=one.error_code, run_id=run_id, engine=engine,
-        )
-    ]  # fmt: skip
-    if one.mended and not one.object.startswith(names.AUDIT):
-        rows.append(
-            CopyRow(
-                object=one.object, replica=one.replica, region=replica.region,
-                provider=replica.store.capabilities.kind, state="acknowledged", bytes=one.bytes,
-                checksum=replica.meter.sent_checksum(one.object), acknowledged_utc=finished_utc,
-                run_id=run_id, engine=engine,
-            )
-        )  # fmt: skip
-    return rows

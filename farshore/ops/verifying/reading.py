@@ -13,7 +13,6 @@ from farshore.clock import Clock
 from farshore.format import names
 from farshore.model import ReplicaReading
 from farshore.ops.verifying.findings import ReplicaCheck
-from farshore.ops.verifying.history import read_history
 from farshore.ops.verifying.sampling import History, plan_partition, plan_sample, runs_for
 from farshore.repository.repository import Repository
 
@@ -44,6 +43,8 @@ def choose_packs(repository: Repository, check: ReplicaCheck, percent: float, cl
         return ReadingPlan(sorted(put_utc), put_utc)
     if percent <= 0:
         return ReadingPlan([], put_utc)
+    from farshore.ops.verifying.history import read_history
+
     history = read_history(repository, check.replica.name)
     if history is None:
         day = math.floor(clock.now_utc().timestamp() / _DAY_S)

@@ -10,7 +10,7 @@ from farshore.audit.rows import AuditRow, CheckRow
 from farshore.model import UNREACHABLE, DamagedObject, VerifyResult
 from farshore.ops import auditing
 from farshore.ops.healing.outcome import Repair
-from farshore.ops.healing.recording import repair_rows
+from farshore.ops.healing.repair_rows import repair_rows
 from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verifying.reading import all_read_since
 from farshore.repository.repository import Repository

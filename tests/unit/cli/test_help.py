@@ -196,6 +196,12 @@ def test_listing_snapshots_of_directories_loads_neither_tables_nor_an_sdk() -> N
     assert loaded & HEAVY == {"blake3", "cryptography", "pyfastcdc", "zstandard"}
 
 
+@pytest.mark.parametrize("module", ["backup", "restore", "verifying.verify"])
+def test_no_daily_work_loads_an_sql_engine(module: str) -> None:
+    """It takes a tenth of a second and 35 MB."""
+    assert "duckdb" not in loaded_by(f"import farshore.config, farshore.ops.opening, farshore.ops.{module}")
+
+
 def test_help_starts_fast() -> None:
     took_s = min(_start_cpu_s() for _ in range(5))
     assert took_s < START_CPU_S_MAX
