@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def running(module: str) -> list[int]:
-    """Return the children of this process that run a module and are not ended."""
+def running(module: str, parent: int | None = None) -> list[int]:
+    """Return the children of a process, this one unless another is named, that run a module and are not ended."""
     children: list[str] = []
-    for task in Path("/proc/self/task").iterdir():
+    for task in Path(f"/proc/{parent or 'self'}/task").iterdir():
         with suppress(FileNotFoundError):  # a thread that has ended since
             children += (task / "children").read_text().split()
     found = []

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from farshore import limits
+from tests.contract.child_processes import running
 from tests.end_to_end.shore import Done, Shore, tree
 
 FILES = 12
@@ -57,6 +59,35 @@ def test_the_same_identity_can_be_tried_again_at_once(shore: Shore) -> None:
     shore.stop_in_mid_backup(signal.SIGINT, "--identity", "tonight")
 
     shore.good("backup", "wide", "--identity", "tonight")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "int"])
+def test_processes_that_walk_end_with_it(shore: Shore, number: signal.Signals, code: int) -> None:
+    for large in range(FILES):
+        (shore.root / f"wide/{large}").unlink()
+    for file in range(limits.WALKING_PROCESSES_ENTRIES_MIN):
+        if file % 1000 == 0:
+            (shore.root / f"wide/d{file}").mkdir()
+        (shore.root / f"wide/d{file - file % 1000}/{file}").touch()
+    shore.good("backup", "wide")
+    process = shore.start("backup", "wide")
+    while len(walkers := running("posix_walking_process", process.pid)) < 2:
+        assert process.poll() is None, "nothing walked, so this shows nothing"
+    for walker in walkers:
+        os.kill(walker, signal.SIGSTOP)  # so that it is in mid-walk when the signal comes
+    process.send_signal(number)
+    for walker in walkers:
+        os.kill(walker, signal.SIGCONT)
+    _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == code
+    assert "Traceback" not in stderr
+    deadline_s = time.monotonic() + 10  # one that had just been started ends when its orders do, with their sender
+    while any(Path(f"/proc/{walker}").exists() for walker in walkers):
+        assert time.monotonic() < deadline_s, walkers
+        time.sleep(0.02)
+    assert len(shore.good("snapshots", "--json").records) == 1
+    shore.good("backup", "wide")
 
 
 def test_a_second_signal_stops_it_at_once(shore: Shore) -> None:
