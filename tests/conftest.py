@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import TypedDict
 
@@ -18,6 +19,10 @@ from infra.local.postgres import PostgresServer
 from infra.local.seaweedfs import SeaweedServer
 
 _SHARED_BUCKET = "shared"
+
+# Whoever starts tests in the background has interrupts ignored, here and in all that is started from here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class PlaceUrl(TypedDict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -352,8 +352,10 @@ def run_backup(
                 session.seal()
                 for future in futures:
                     future.result()
-            except BaseException:
+            except BaseException as error:
                 session.stop()  # or an interrupt would wait until every queue is empty
+                if isinstance(error, FarshoreError) and (cause := _unforeseen(futures)):
+                    raise cause from error
                 raise
         session.commit()
         return session.audit()
@@ -374,3 +376,11 @@ def _replicate(session: BackupSession, replica: str) -> None:
             if not error.retryable or not session.rest(replica, error):
                 session.leave_behind(replica, error)
                 return
+        except BaseException as error:  # no replica's fault; but sealing must not wait for a queue that nobody empties
+            session.leave_behind(replica, Bug(repr(error)))
+            raise
+
+
+def _unforeseen(futures: Sequence[Future[None]]) -> BaseException | None:
+    """Wait for lanes of a run that was stopped, and return what one of them failed with that no replica fails with."""
+    return next((error for one in futures if (error := one.exception())), None)

@@ -10,7 +10,7 @@ def running(module: str, parent: int | None = None) -> list[int]:
     """Return the children of a process, this one unless another is named, that run a module and are not ended."""
     children: list[str] = []
     for task in Path(f"/proc/{parent or 'self'}/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that has ended since
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
             children += (task / "children").read_text().split()
     found = []
     for pid in children:

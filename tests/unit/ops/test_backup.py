@@ -15,7 +15,8 @@ from farshore.errors import (
     StoreDenied,
 )
 from farshore.format import names
-from farshore.model import BackupResult
+from farshore.model import BackupResult, Progress
+from farshore.ops.backup import run_backup
 from farshore.ops.catalog import iterate_entries
 from farshore.ops.opening import Need
 from farshore.ops.snapshots import list_snapshots
@@ -48,6 +49,23 @@ def source(engine: Engine) -> TreeSource:
     tree.file(b"sparse", b"x" * 5000, 3_000_000, b"y", 70_000)
     engine.clock.wait_s(60)
     return tree
+
+
+def test_a_lane_that_breaks_ends_the_run_and_says_why(
+    engine: Engine, source: TreeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody empties its queue any more, and sealing must not wait for that."""
+    monkeypatch.setattr(limits, "PACK_BYTES_TARGET", 64 * limits.KIB)
+    monkeypatch.setattr(limits, "SEGMENT_BYTES", 64 * limits.KIB)
+
+    def tell(progress: Progress) -> None:
+        if progress.stage.startswith("replicate"):
+            raise ValueError("the paper has run out")
+
+    with engine.opened(Need.WRITE) as repository, pytest.raises(ValueError, match="the paper has run out"):
+        run_backup(repository, source, progress=tell, clock=engine.clock)
+    assert engine.snapshots() == []
+    assert engine.backup(source).replicas[0].committed
 
 
 def test_everything_comes_back_from_each_replica_alone(engine: Engine, source: TreeSource) -> None:
