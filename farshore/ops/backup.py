@@ -347,8 +347,9 @@ def run_backup(
         if begun.already_done:
             return session.audit()
         with ThreadPoolExecutor(len(begun.replicas), thread_name_prefix="replicate") as pool:
-            futures = [pool.submit(_replicate, session, name) for name in begun.replicas]
+            futures: list[Future[None]] = []
             try:
+                futures.extend(pool.submit(_replicate, session, name) for name in begun.replicas)
                 session.seal()
                 for future in futures:
                     future.result()
