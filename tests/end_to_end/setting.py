@@ -12,6 +12,7 @@ from farshore.config import Config, load_config
 from farshore.model import BackupResult, RestoreResult, SnapshotInfo
 from farshore.ops.backup import run_backup
 from farshore.ops.initialize import initialize
+from farshore.ops.keys import generate_identity
 from farshore.ops.opening import Need, open_repository, open_source
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import list_snapshots, resolve_snapshot
@@ -31,8 +32,9 @@ class Setting:
 
     def __post_init__(self) -> None:
         self.clock = SystemClock()
-        self.environment |= {"FARSHORE_PASSPHRASE": "a passphrase for tests", "HOME": str(self.root)}
-        lines = [f"[repository]\nquorum = {self.quorum}", f'[state]\ndir = "{self.root / "state"}"']
+        self.environment |= {"HOME": str(self.root)}
+        identity = f'identity = "{self.root / "identity"}"'  # a passphrase takes longer than most of what is tested
+        lines = [f"[repository]\nquorum = {self.quorum}\n{identity}", f'[state]\ndir = "{self.root / "state"}"']
         for name, place in self.places.items():
             lines.append(f'[replicas.{name}]\nurl = "{place["url"]}"')
             if place["endpoint"]:
@@ -49,7 +51,8 @@ class Setting:
         self.config: Config = load_config(self.path, self.environment)
 
     def initialize(self, *, write_only: bool = False) -> None:
-        initialize(self.config, write_only=write_only, clock=self.clock)
+        recipient = generate_identity(self.root / "identity")
+        initialize(self.config, write_only=write_only, recipients=[recipient], clock=self.clock)
 
     def backup(self, source: str) -> BackupResult:
         with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:

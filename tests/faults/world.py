@@ -14,12 +14,12 @@ from farshore.clock import SystemClock
 from farshore.config import Config, load_config
 from farshore.model import SnapshotInfo
 from farshore.ops.initialize import initialize
+from farshore.ops.keys import generate_identity
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import list_snapshots
 from farshore.ops.verifying.verify import verify_repository
 
-PASSPHRASE = "a passphrase for tests"
 REPLICAS = ("one", "two", "three")
 _ROUND_FILE = "round.txt"
 
@@ -46,7 +46,7 @@ class World:
             replicas.append(f'[replicas.{name}]\nurl = "file://{self.root / name}"\n')
         self.config_path = self.root / "farshore.toml"
         self.config_path.write_text(
-            f'[repository]\nquorum = {self.quorum}\npassphrase = {{ env = "FARSHORE_PASSPHRASE" }}\n'
+            f'[repository]\nquorum = {self.quorum}\nidentity = "{self.root / "identity"}"\n'
             f'[sources.home]\ntype = "directory"\npath = "{self.source}"\n'
             f'[state]\ndir = "{self.root / "state"}"\n' + "".join(replicas)
         )
@@ -55,13 +55,14 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"FARSHORE_PASSPHRASE": PASSPHRASE, "HOME": str(self.root), "PATH": "/usr/bin:/bin"}
+        return {"HOME": str(self.root), "PATH": "/usr/bin:/bin"}
 
     def load(self) -> Config:
         return load_config(self.config_path, self.environment)
 
     def initialize(self) -> None:
-        initialize(self.config, clock=self.clock)
+        """Make the repository, for an identity: a passphrase would take a third of the time of every run here."""
+        initialize(self.config, recipients=[generate_identity(self.root / "identity")], clock=self.clock)
 
     def advance(self) -> str:
         """Change part of the source and remember all of it under this round's name."""
