@@ -6,14 +6,13 @@ With `--publish` they go, between their marks, into README.md and docs/benchmark
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.benchmarks.bars import verdicts
 from tests.benchmarks.plot import draw
-from tests.benchmarks.results import Results, Run, read_results
+from tests.benchmarks.results import Results, Run, join_results, read_results, write_results
 from tests.benchmarks.tools import CHANGED, FIRST, READ, READ_DISK, RESTORE, STEPS, UNCHANGED, VERIFY
 from tests.benchmarks.wording import requests, seconds, size
 
@@ -118,10 +117,9 @@ def page_part(results: Results) -> str:
     return f"![Seconds of each case, for each tool]({PICTURE.removeprefix('docs/')})\n\n{full_tables(results)}"
 
 
-def publish(results: Results, raw: Path, root: Path = ROOT) -> None:
+def publish(results: Results, root: Path = ROOT) -> None:
     """Write raw results, picture and tables to where they are shown."""
-    if raw.resolve() != (root / RAW).resolve():
-        shutil.copyfile(raw, root / RAW)
+    write_results(results, root / RAW)
     draw(results, root / PICTURE)
     for name, part in ((README, readme_part(results)), (PAGE, page_part(results))):
         page = root / name
@@ -185,14 +183,19 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequen
 def main() -> int:
     """Write the report and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.report", description=__doc__)
-    parser.add_argument("results", type=Path, help="raw results that `make bench` wrote")
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="+",
+        help="raw results that `make bench` wrote; of several, a dataset of the last",
+    )
     parser.add_argument("--publish", action="store_true", help="into README.md and docs/")
     options = parser.parse_args()
-    results = read_results(options.results)
+    results = join_results([read_results(path) for path in options.results])
     if options.publish:
-        publish(results, options.results)
+        publish(results)
     else:
-        write_report(results, options.results)
+        write_report(results, options.results[-1])
     return 0
 
 

@@ -82,6 +82,25 @@ class Results:
         return statistics.median(figures) if figures else None
 
 
+def join_results(parts: Sequence[Results]) -> Results:
+    """Return results of several benches as one; each dataset is of the last that measured it, whole.
+
+    Raises:
+        ValueError: They are of different machines, days, data or versions, so that nobody could compare them.
+    """
+    first = parts[0]
+    versions: dict[str, str] = {}
+    of_dataset: dict[str, list[Run]] = {}
+    for part in parts:
+        if (part.machine, part.facts) != (first.machine, first.facts):
+            raise ValueError("results of different machines, days or data belong on different pages")
+        if any(versions.setdefault(tool, version) != version for tool, version in part.versions.items()):
+            raise ValueError("results of different versions of a tool belong on different pages")
+        for dataset in {run.dataset for run in part.runs}:
+            of_dataset[dataset] = [run for run in part.runs if run.dataset == dataset]
+    return Results(first.machine, first.facts, versions, tuple(run for runs in of_dataset.values() for run in runs))
+
+
 def write_results(results: Results, path: Path) -> None:
     """Write them as JSON, replacing the file whole."""
     staged = path.with_suffix(".new")

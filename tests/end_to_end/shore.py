@@ -120,18 +120,20 @@ class Shore:
 
     def stop_in_mid_backup(self, number: signal.Signals, *words: str) -> Done:
         """Start a backup of `wide`, send it a signal once it has begun to seal, and return how it ended."""
-        process = self.start("--json", "backup", "wide", "--progress", *words)
-        assert process.stdout is not None
-        assert process.stderr is not None
-        lines: list[str] = []
-        for line in process.stdout:
-            lines.append(line)
-            if json.loads(line).get("stage") == "seal":
-                break
+        process = self.start_in_mid_backup(*words)
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=WAIT_S)
         assert "Traceback" not in stderr, stderr
-        return Done(process.returncode, "".join(lines) + stdout, stderr)
+        return Done(process.returncode, stdout, stderr)
+
+    def start_in_mid_backup(self, *words: str) -> subprocess.Popen[str]:
+        """Start a backup of `wide` and return once it has begun to seal; what it told until then is gone."""
+        process = self.start("--json", "backup", "wide", "--progress", *words)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line).get("stage") == "seal":
+                break
+        return process
 
     def talk(self, words: Sequence[str], answers: Sequence[tuple[str, str]]) -> Done:
         """Run one command on a terminal, and answer its questions. Output of both streams comes together."""

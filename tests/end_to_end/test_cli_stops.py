@@ -91,8 +91,7 @@ def test_processes_that_walk_end_with_it(shore: Shore, number: signal.Signals, c
 
 
 def test_a_second_signal_stops_it_at_once(shore: Shore) -> None:
-    process = shore.start("backup", "wide")
-    time.sleep(1.5)
+    process = shore.start_in_mid_backup()
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     started_s = time.monotonic()

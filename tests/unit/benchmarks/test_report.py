@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.benchmarks.bars import verdicts
 from tests.benchmarks.dataset import Facts
 from tests.benchmarks.report import full_tables, put_between_marks, short_tables, write_report
-from tests.benchmarks.results import Machine, Results, Run, read_results, write_results
+from tests.benchmarks.results import Machine, Results, Run, join_results, read_results, write_results
 from tests.benchmarks.tools import CHANGED, FIRST, LIST, RESTORE, SNAPSHOTS, UNCHANGED
 
 MACHINE = Machine("a processor", 2, 2**34, "ext4", "Linux 6.1", "3.11", "2026-01-02")
@@ -36,6 +37,28 @@ def test_a_median_is_the_middle_and_a_ratio_the_middle_of_the_rounds() -> None:
     assert found["first backup, image, against Borg"] == ("1.50 times as fast", False)
     table = short_tables(results(cell("farshore", "image", FIRST, 1.0, 10.0, 2.0)))
     assert "| first backup, image | 2.00 |" in table
+
+
+def test_of_several_benches_each_dataset_is_of_the_last_that_measured_it() -> None:
+    first = results(cell("farshore", "tree", FIRST, 1.0), cell("cp", "image", FIRST, 5.0))
+    second = results(cell("farshore", "image", FIRST, 2.0, 3.0))
+    joined = join_results([first, second])
+    assert set(joined.runs) == {*first.of("farshore", "tree", FIRST), *second.runs}
+    assert join_results([first]) == first
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(results(), machine=replace(MACHINE, date="2026-01-03")),
+        replace(results(), facts=replace(FACTS, scale=0.5)),
+        replace(results(), versions={"farshore": "farshore 0.2.0"}),
+    ],
+    ids=["machine", "data", "version"],
+)
+def test_what_cannot_be_compared_is_not_joined(other: Results) -> None:
+    with pytest.raises(ValueError, match="belong on different pages"):
+        join_results([results(), other])
 
 
 @pytest.mark.parametrize(("wall_s", "reached"), [(1.29, True), (1.31, False)])
