@@ -96,7 +96,7 @@ def join_results(parts: Sequence[Results]) -> Results:
             raise ValueError("results of different machines, days or data belong on different pages")
         if any(versions.setdefault(tool, version) != version for tool, version in part.versions.items()):
             raise ValueError("results of different versions of a tool belong on different pages")
-        for dataset in {run.dataset for run in part.runs}:
+        for dataset in dict.fromkeys(run.dataset for run in part.runs):
             of_dataset[dataset] = [run for run in part.runs if run.dataset == dataset]
     return Results(first.machine, first.facts, versions, tuple(run for runs in of_dataset.values() for run in runs))
 

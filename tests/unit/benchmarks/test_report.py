@@ -43,7 +43,7 @@ def test_of_several_benches_each_dataset_is_of_the_last_that_measured_it() -> No
     first = results(cell("farshore", "tree", FIRST, 1.0), cell("cp", "image", FIRST, 5.0))
     second = results(cell("farshore", "image", FIRST, 2.0, 3.0))
     joined = join_results([first, second])
-    assert set(joined.runs) == {*first.of("farshore", "tree", FIRST), *second.runs}
+    assert joined.runs == (*first.of("farshore", "tree", FIRST), *second.runs)
     assert join_results([first]) == first
 
 
