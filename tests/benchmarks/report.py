@@ -191,7 +191,10 @@ def main() -> int:
     )
     parser.add_argument("--publish", action="store_true", help="into README.md and docs/")
     options = parser.parse_args()
-    results = join_results([read_results(path) for path in options.results])
+    try:
+        results = join_results([read_results(path) for path in options.results])
+    except ValueError as error:
+        parser.error(f"{error}; name only files that one machine wrote on one day")
     if options.publish:
         publish(results)
     else:
