@@ -92,13 +92,19 @@ class Vault:
         return {path.name: path.read_bytes() for path in root.iterdir()}
 
     def versions(self) -> dict[str, list[dict[str, Any]]]:
-        """Return all versions and delete markers of each key, oldest first."""
+        """Return all versions of each key, oldest first, and then its delete markers.
+
+        The server lists the latest first, and only this order is sure: times are of whole seconds.
+        """
         found: dict[str, list[dict[str, Any]]] = {}
+        markers: list[Any] = []
         for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket):
-            entries: list[Any] = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            for entry in entries:
-                found.setdefault(entry["Key"], []).append(entry)
-        return {key: sorted(items, key=lambda item: item["LastModified"]) for key, items in found.items()}
+            markers += page.get("DeleteMarkers", [])
+            for entry in page.get("Versions", []):
+                found.setdefault(entry["Key"], []).insert(0, dict(entry))
+        for marker in markers:
+            found.setdefault(marker["Key"], []).append(marker)
+        return found
 
 
 @pytest.fixture(scope="module")
