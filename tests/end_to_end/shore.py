@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -12,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,10 @@ class Shore:
         assert done.code == 0, f"{words}: {done}"
         return done
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start one command."""
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def started(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """Start one command, and kill it at the end if it still runs, so that a test that fails leaves nothing."""
+        with subprocess.Popen(
             [FARSHORE, *words],
             cwd=self.root,
             env=self.environment,
@@ -116,24 +118,29 @@ class Shore:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def stop_in_mid_backup(self, number: signal.Signals, *words: str) -> Done:
         """Start a backup of `wide`, send it a signal once it has begun to seal, and return how it ended."""
-        process = self.start_in_mid_backup(*words)
-        process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=WAIT_S)
+        with self.started_in_mid_backup(*words) as process:
+            process.send_signal(number)
+            stdout, stderr = process.communicate(timeout=WAIT_S)
         assert "Traceback" not in stderr, stderr
         return Done(process.returncode, stdout, stderr)
 
-    def start_in_mid_backup(self, *words: str) -> subprocess.Popen[str]:
-        """Start a backup of `wide` and return once it has begun to seal; what it told until then is gone."""
-        process = self.start("--json", "backup", "wide", "--progress", *words)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if json.loads(line).get("stage") == "seal":
-                break
-        return process
+    @contextlib.contextmanager
+    def started_in_mid_backup(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a backup of `wide` and go on once it has begun to seal; what it told until then is gone."""
+        with self.started("--json", "backup", "wide", "--progress", *words) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if json.loads(line).get("stage") == "seal":
+                    break
+            yield process
 
     def talk(self, words: Sequence[str], answers: Sequence[tuple[str, str]]) -> Done:
         """Run one command on a terminal, and answer its questions. Output of both streams comes together."""

@@ -94,13 +94,13 @@ def test_mistakes_are_told(shore: Shore) -> None:
 
 @pytest.mark.parametrize("check", ["conditional-put", "listing", "speed"])
 def test_an_interrupted_probe_cleans_up(shore: Shore, check: str) -> None:
-    process = shore.start("replica", "probe", "alpha")
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line == f"trying {check}\n":
-            break
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    with shore.started("replica", "probe", "alpha") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line == f"trying {check}\n":
+                break
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert [path for path in (shore.root / "alpha").rglob("*") if path.is_file()] == []

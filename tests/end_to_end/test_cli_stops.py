@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -70,18 +72,10 @@ def test_processes_that_walk_end_with_it(shore: Shore, number: signal.Signals, c
             (shore.root / f"wide/d{file}").mkdir()
         (shore.root / f"wide/d{file - file % 1000}/{file}").touch()
     shore.good("backup", "wide")
-    process = shore.start("backup", "wide")
-    while len(walkers := running("posix_walking_process", process.pid)) < 2:
-        assert process.poll() is None, "nothing walked, so this shows nothing"
-    for walker in walkers:
-        os.kill(walker, signal.SIGSTOP)  # so that it is in mid-walk when the signal comes
-    process.send_signal(number)
-    for walker in walkers:
-        os.kill(walker, signal.SIGCONT)
-    _, stderr = process.communicate(timeout=60)
+    stopped, walkers = stop_in_mid_walk(shore, number)
 
-    assert process.returncode == code
-    assert "Traceback" not in stderr
+    assert stopped.code == code
+    assert "Traceback" not in stopped.stderr
     deadline_s = time.monotonic() + 10  # one that had just been started ends when its orders do, with their sender
     while any(Path(f"/proc/{walker}").exists() for walker in walkers):
         assert time.monotonic() < deadline_s, walkers
@@ -90,12 +84,44 @@ def test_processes_that_walk_end_with_it(shore: Shore, number: signal.Signals, c
     shore.good("backup", "wide")
 
 
+def stop_in_mid_walk(shore: Shore, number: signal.Signals) -> tuple[Done, list[int]]:
+    """Send a signal to a backup of `wide` that walks; return how it ended, and the processes that walked for it."""
+    for _ in range(20):
+        with shore.started("backup", "wide") as process:
+            walkers = frozen_in_mid_walk(process)
+            if walkers:
+                process.send_signal(number)
+                process.send_signal(signal.SIGCONT)
+                for walker in walkers:
+                    with contextlib.suppress(ProcessLookupError):  # it may be ended already: that is asked for
+                        os.kill(walker, signal.SIGCONT)
+                stdout, stderr = process.communicate(timeout=60)
+                return Done(process.returncode, stdout, stderr), walkers
+            process.communicate(timeout=60)
+    raise AssertionError("nothing walked, so this shows nothing")
+
+
+def frozen_in_mid_walk(process: subprocess.Popen[str]) -> list[int]:
+    """Stop a backup and the processes that walk for it; return those, or none where it went on too fast."""
+    while len(running("posix_walking_process", process.pid)) < 2:
+        if process.poll() is not None:
+            return []
+    process.send_signal(signal.SIGSTOP)  # first, since it ends them as soon as they are of no more use
+    walkers = running("posix_walking_process", process.pid)
+    for walker in walkers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(walker, signal.SIGSTOP)
+    if not walkers:
+        process.send_signal(signal.SIGCONT)
+    return walkers
+
+
 def test_a_second_signal_stops_it_at_once(shore: Shore) -> None:
-    process = shore.start_in_mid_backup()
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)
-    started_s = time.monotonic()
-    _, stderr = process.communicate(timeout=60)
+    with shore.started_in_mid_backup() as process:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        started_s = time.monotonic()
+        _, stderr = process.communicate(timeout=60)
 
     assert time.monotonic() - started_s < 5
     assert process.returncode in (130, 143)
