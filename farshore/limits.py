@@ -43,6 +43,7 @@ LEASE_BEAT_S = 240.0  # a new beat is written this often: fifteen small objects 
 CLOCK_SKEW_S_MAX = 300.0  # more than this between host and store and leases cannot be ordered
 CONNECT_TIMEOUT_S = 10.0  # a replica that does not answer by then is down
 READ_TIMEOUT_S = 60.0  # longest silence within one request
+SENT_BYTES = 64 * KIB  # given to a connection at once: this much has to pass within a time-out, also on a slow line
 RETRY_ATTEMPTS_MAX = 5  # per request, in the retrying wrapper
 RETRY_BASE_S = 0.2  # first wait; doubled each time, full jitter
 RETRY_WAIT_S_MAX = 20.0  # longest wait between two attempts

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import io
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -71,7 +70,7 @@ from farshore.stores.base import (
     check_name,
     check_range,
 )
-from farshore.stores.body import PacedReader, as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.body import PacedReader, as_bytes, body_bytes, body_pieces, compare_present, in_pieces, open_body
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
 from farshore.stores.retry_after import told_wait_s
@@ -134,8 +133,9 @@ class _Connections(HTTPAdapter):
         self._tally.add(_kind_of(request))
         paced: PacedBody | None = getattr(self._here, "paced", None)
         if paced is not None and isinstance(request.body, bytes) and len(request.body) > paced.piece_bytes:
-            request.body = reader = PacedReader(io.BytesIO(request.body), paced)
+            request.body = reader = PacedReader(open_body(request.body), paced)
             reader.start()
+        request.body = in_pieces(request.body)
         return super().send(request, *args, **kwargs)
 
     @contextlib.contextmanager
@@ -257,9 +257,9 @@ class AzureStore:
                 with self._connections.pacing(body):
                     self._put_blocks(name, body, md5, settings, keeping)
             else:
-                with self._boundary("put", name), self._connections.pacing(body), open_body(body) as stream:
+                with self._boundary("put", name), self._connections.pacing(body):
                     self._blob(name).upload_blob(
-                        stream,
+                        as_bytes(body),
                         length=size,
                         overwrite=False,
                         content_settings=settings,

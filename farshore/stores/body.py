@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreUnavailable
-from farshore.limits import COMPARE_BYTES_MAX, READ_BYTES
+from farshore.limits import COMPARE_BYTES_MAX, READ_BYTES, SENT_BYTES
 from farshore.stores.base import Body, PacedBody, PlainBody, PutOutcome, Store
 
 
@@ -112,6 +112,43 @@ class PacedReader(io.RawIOBase):
         super().close()
 
 
+class _ViewFile(io.RawIOBase):
+    """Memory as a file that gives views of itself: a pack is not copied to be sent."""
+
+    def __init__(self, view: memoryview) -> None:
+        super().__init__()
+        self._view = view
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._view)}[whence]
+        self._at = min(max(start + offset, 0), len(self._view))
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int | None = -1) -> memoryview:  # as good as bytes to whoever sends
+        start, end = self._at, len(self._view)
+        self._at = end if size is None or size < 0 else min(start + size, end)
+        return self._view[start : self._at]
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._view = memoryview(b"")  # or whoever keeps the file keeps a pack
+        super().close()
+
+
 class _BodyFile(io.FileIO):
     """A file for an SDK to read from, whose errors cannot be taken for the store's."""
 
@@ -126,19 +163,37 @@ class _BodyFile(io.FileIO):
 
 
 def open_body(body: Body) -> IO[bytes]:
-    """Return a body as a file that can be read and rewound; `bytes` are not copied. Its pace is not kept."""
+    """Return a body as a file that can be read and rewound; memory is not copied. Its pace is not kept.
+
+    Of a view it reads views, which every way to hash or send bytes takes.
+    """
     body = plain(body)
-    return _BodyFile(body) if isinstance(body, Path) else io.BytesIO(as_bytes(body))
+    if isinstance(body, Path):
+        return _BodyFile(body)
+    if isinstance(body, bytes):
+        return io.BytesIO(body)
+    return _ViewFile(memoryview(body).cast("B").toreadonly())  # type: ignore[return-value] # a file in all that SDKs use
+
+
+def in_pieces(body: Any) -> Any:
+    """Return the body of a request as a file where it is bytes of some size; what it is otherwise as it is.
+
+    A socket's time-out is for one call of `sendall`. So bytes sent in one call have to get through within it, however
+    many they are, and on a slow line a pack does not; a file is sent piece by piece, and each has that time.
+    """
+    if isinstance(body, bytes | bytearray | memoryview) and len(body) > SENT_BYTES:
+        return open_body(body)
+    return body
 
 
 def as_sent(body: Body) -> bytes | IO[bytes]:
     """Return a body for an SDK to send: `bytes` as they are, else a file; a `PacedReader` where it has a pace.
 
-    Close what is not bytes. So a file is never held in memory as a whole.
+    Close what is not bytes. So nothing is held in memory once more to be sent.
     """
     if isinstance(body, PacedBody):
         return PacedReader(open_body(body), body)  # type: ignore[return-value] # a file in all that SDKs use of one
-    return open_body(body) if isinstance(body, Path) else as_bytes(body)
+    return body if isinstance(body, bytes) else open_body(body)
 
 
 def as_bytes(body: Body) -> bytes:

@@ -11,13 +11,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError
 
-from farshore.limits import MIB, STORE_CONNECTIONS
+from farshore.limits import SENT_BYTES, STORE_CONNECTIONS
 from farshore.stores.base import Body
-from farshore.stores.body import body_bytes, sent_pieces
+from farshore.stores.body import body_bytes, in_pieces, sent_pieces
 from farshore.stores.tally import RequestKind, Tally
 
 CONTENT_TYPE = "application/octet-stream"
-_SENT_BYTES = 1 * MIB  # handed to the connection at once
 
 
 class Related:
@@ -37,7 +36,7 @@ class Related:
 
     def __iter__(self) -> Iterator[Any]:
         yield self._head
-        yield from sent_pieces(self._body, _SENT_BYTES)
+        yield from sent_pieces(self._body, SENT_BYTES)
         yield self._tail
 
 
@@ -54,6 +53,7 @@ class Connections(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         self._tally.add(_kind_of(request))
+        request.body = in_pieces(request.body)
         try:
             return super().send(request, *args, **kwargs)
         except requests.ConnectionError as error:

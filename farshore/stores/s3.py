@@ -53,7 +53,7 @@ from farshore.stores.base import (
     check_name,
     check_range,
 )
-from farshore.stores.body import PacedReader, as_bytes, as_sent, body_bytes, body_pieces, compare_present
+from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, compare_present
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
 from farshore.stores.retry_after import told_wait_s
@@ -346,10 +346,9 @@ class S3Store:
         parts: list[CompletedPartTypeDef] = []
         whole, size = crc64nvme(b""), 0
         for number, piece in enumerate(body_pieces(body, MULTIPART_PART_BYTES), start=1):
-            data = as_bytes(piece)
-            checksum = crc64nvme(data)
-            whole, size = combine_crc64nvme(whole, checksum, len(data)), size + len(data)
-            paced = PacedBody(data, body) if isinstance(body, PacedBody) else data
+            checksum = crc64nvme(piece)
+            whole, size = combine_crc64nvme(whole, checksum, len(piece)), size + len(piece)
+            paced = PacedBody(piece, body) if isinstance(body, PacedBody) else piece
             with self._boundary("put", name), _sent(paced) as part:
                 response = self._client.upload_part(
                     Bucket=self._bucket,

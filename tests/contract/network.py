@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -23,14 +25,15 @@ class Relay:
 
     `spoil_requests` and `spoil_answers` change one byte of `MARK` wherever it passes. `lose_answers` is how many
     requests that begin as `lose` says get through to the server and lose their answer, after `lose_after` others did
-    not: the connection is cut instead. `forget_conditions` spoils the condition of every put to GCS, so that the
-    service behind is one that lets every writer win.
+    not: the connection is cut instead. `up_bytes_per_s` is how fast each request passes. `forget_conditions` spoils
+    the condition of every put to GCS, so that the service behind is one that lets every writer win.
     """
 
     target_port: int
     spoil_requests: bool = False
     spoil_answers: bool = False
     forget_conditions: bool = False
+    up_bytes_per_s: float = math.inf
     lose: re.Pattern[bytes] = re.compile(b"PUT ")
     lose_answers: int = 0
     lose_after: int = 0
@@ -59,6 +62,11 @@ class QuietServer(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     request_queue_size = 64
+
+    def server_bind(self) -> None:
+        """Let no more bytes wait here than a narrow line has under way: the kernel would take megabytes at once."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        super().server_bind()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing."""
@@ -96,6 +104,7 @@ def _pump(relay: Relay, client: socket.socket, server: socket.socket) -> None:
                 if relay.forget_conditions:
                     data = data.replace(CONDITION, NO_CONDITION)
                 server.sendall(data.replace(MARK, SPOILED) if relay.spoil_requests else data)
+                time.sleep(len(data) / relay.up_bytes_per_s)
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_WR)
 

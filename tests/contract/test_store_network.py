@@ -32,7 +32,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
-from farshore.stores.base import PutOutcome, Store
+from farshore.stores.base import Body, PutOutcome, Store
 from farshore.stores.gcs import GcsStore
 from farshore.stores.opening import open_store
 from farshore.stores.retrying import RetryingStore
@@ -243,6 +243,24 @@ def test_a_silent_server_is_unavailable_after_the_time_out(kind: str, place: Pla
             with pytest.raises(StoreUnavailable):
                 uses(store)[verb]()
             assert time.monotonic() - started < 5, verb  # once: the SDK does not retry by itself
+
+
+@pytest.mark.parametrize("size", [8 * MIB, MULTIPART_BYTES_MIN + MIB], ids=["at-once", "in-parts"])
+def test_a_put_may_take_longer_than_the_time_outs(
+    kind: str, place: PlaceUrl, open_bare: OpenStore, tmp_path: Path, size: int
+) -> None:
+    """On a slow line a pack takes minutes: it is bytes that must not stop, not the whole that must be quick."""
+    data = random.Random(7).randbytes(size)
+    (tmp_path / "body").write_bytes(data)
+    with relay_to(port_of(place["endpoint"])) as relay:
+        relay.up_bytes_per_s = size / 2
+        store = open_bare(kind, place, endpoint=relay.address, connect_timeout_s=0.2)
+        bodies: list[Body] = [data, memoryview(bytearray(data)), tmp_path / "body"]
+        with ThreadPoolExecutor(3) as threads:
+            outcomes = list(threads.map(store.put, ("bytes", "view", "file"), bodies))
+    assert outcomes == [PutOutcome.CREATED] * 3
+    for name in ("bytes", "view", "file"):
+        assert open_bare(kind, place).get(name) == data
 
 
 # --- bytes altered or lost on the way ---------------------------------------------------------------------------------

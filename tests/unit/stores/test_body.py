@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from farshore.clock import FixedClock
 from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreDenied, StoreUnavailable
 from farshore.limits import COMPARE_BYTES_MAX
 from farshore.stores.base import NAME_LENGTH_MAX, Body, ObjectInfo, PutOutcome, check_name, check_range, is_name
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, in_pieces, open_body
 from farshore.stores.listing import in_order
 from farshore.stores.memory import MemoryStore
 
@@ -39,8 +40,14 @@ def test_a_body_has_a_size_pieces_and_bytes(body: Body) -> None:
     assert as_bytes(body) == DATA
     with open_body(body) as file:
         assert file.read(10) == DATA[:10]
+        assert file.tell() == 10
         file.seek(0)
         assert file.read() == DATA
+        assert len(file.read(10)) == 0
+        assert file.seek(0, io.SEEK_END) == len(DATA)
+        file.seek(-10, io.SEEK_CUR)
+        assert file.readinto(room := bytearray(20)) == 10  # type: ignore[attr-defined] # as binary files have it
+        assert room[:10] == DATA[-10:]
 
 
 def test_bytes_are_never_copied() -> None:
@@ -49,6 +56,20 @@ def test_bytes_are_never_copied() -> None:
     (piece,) = body_pieces(DATA, len(DATA))
     assert isinstance(piece, memoryview)
     assert piece.obj is DATA
+    memory = bytearray(DATA)
+    with open_body(memory) as file:
+        assert memoryview(file.read(10)).obj is memory
+        memory[-1:] = b"!"  # its length is fixed while it is sent, its bytes are those of whoever made it
+        assert bytes(file.read()[-1:]) == b"!"
+
+
+def test_what_is_sent_piece_by_piece_is_what_would_take_long_at_once(body: Body) -> None:
+    assert in_pieces(b"short") == b"short"
+    assert in_pieces(None) is None
+    data = as_bytes(body) * 3
+    for large in (data, bytearray(data), memoryview(data)):
+        with in_pieces(large) as file:
+            assert file.read() == data
 
 
 def test_an_empty_body_has_no_pieces(tmp_path: Path) -> None:
