@@ -147,6 +147,8 @@ class ManifestWriter:
     def _grow(self, count: int) -> None:
         self.entries += count
         self._pending += count
+        if len(self._rows) >= _ROWS_AT_ONCE:
+            self._assemble()
         if self._pending >= limits.MANIFEST_ROWS_PER_GROUP:
             self._assemble()
             # Whole row groups: small ones of one snapshot would be there in all later ones.
@@ -154,7 +156,7 @@ class ManifestWriter:
             self._pending = self._assembly.pending
 
     def _assemble(self) -> None:
-        """Put new rows and slices in order; the new rows become columns all at once."""
+        """Put new rows and slices in order; the new rows become columns together."""
         new = rows_to_table(self._rows)
         for table, start, count in self._parts:
             self._assembly.add(new if table is None else table, start, count)

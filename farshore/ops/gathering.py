@@ -17,6 +17,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, ChunkId
+from farshore.ops.heap import give_back_unused
 from farshore.ops.made_ids import MadeIds
 from farshore.repository.keys import DataKey, KeySet
 from farshore.repository.packs import PackBuilder, SealedPack
@@ -155,3 +156,4 @@ class Gatherer:
         self._builder.add(segment)
         if self._builder.full:
             self._deliver(self._builder.build())
+            give_back_unused()

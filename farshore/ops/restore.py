@@ -24,6 +24,7 @@ from farshore.ops.catalog import open_snapshot
 from farshore.ops.fetching import SegmentFetcher
 from farshore.ops.healing.outcome import Repair
 from farshore.ops.healing.repair_rows import repair_rows
+from farshore.ops.heap import give_back_unused
 from farshore.ops.locating import load_index
 from farshore.ops.read_repair import ReadRepair, told_repair
 from farshore.ops.selecting import Selection
@@ -148,6 +149,7 @@ def _ahead(windows: Iterator[Window], fetcher: SegmentFetcher) -> Iterator[Windo
     """Yield windows whose segments have been asked for, one window ahead of the writing."""
     current: Window | None = None
     for window in windows:
+        give_back_unused()
         window.futures = fetcher.fetch(window.wanted, window.used)
         if current is not None:
             yield current

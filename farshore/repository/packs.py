@@ -18,7 +18,7 @@ from farshore.format import pack as layout
 from farshore.format.origin import SALT_BYTES, Origin
 from farshore.model import ChunkId
 from farshore.repository.keys import KeySet
-from farshore.repository.page_pool import PagePool
+from farshore.repository.page_pool import PagePool, give_back_tail
 from farshore.repository.segments import SealedSegment
 
 # Of a pack under construction, beyond the target: the last segment and a large footer. Unused pages cost nothing.
@@ -99,6 +99,7 @@ class PackBuilder:
         body[: len(header)] = header
         body[end : end + len(sealed_footer)] = sealed_footer
         body[size - len(tail) : size] = tail
+        give_back_tail(body, size)
         body = body[:size]
         if open_footer(self._keys, bytes(body[: layout.HEADER_BYTES]), sealed_footer) != footer:
             raise Bug("a sealed footer does not decode to its input", "Check this machine's memory, then run again.")

@@ -22,6 +22,16 @@ def make_pages(length: int) -> memoryview:
     return memoryview(_map(length))[:length]
 
 
+def give_back_tail(pages: memoryview, used: int) -> None:
+    """Give what lies behind the first `used` bytes of pages made here back to the system, which clears it.
+
+    Pages that are used again would otherwise hold the most that was ever put into them.
+    """
+    start = -(-used // mmap.PAGESIZE) * mmap.PAGESIZE
+    if isinstance(pages.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and start < len(pages.obj):
+        pages.obj.madvise(mmap.MADV_DONTNEED, start, len(pages.obj) - start)
+
+
 class PagePool:
     """Pages of one size that are used again once the last view of them is gone. Safe from any thread.
 

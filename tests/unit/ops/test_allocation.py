@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
+import pytest
+
+from farshore import limits
 from farshore.ops.allocation import settle_allocation
 
 
@@ -24,3 +29,34 @@ def test_the_cycle_collector_looks_less_often_and_is_never_made_to_look_more_oft
     finally:
         gc.enable()
         gc.set_threshold(*before)
+
+
+HOLES = """
+import sys
+from pathlib import Path
+from farshore import limits
+from farshore.ops import heap
+
+def held():
+    _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+    return (resident - shared) * 4096
+
+limits.HEAP_TRIM_BYTES_MIN = int(sys.argv[1])
+heap.settle_heap()
+between = []
+for _ in range(100):
+    between.append((bytes([1]) * 2**20, bytearray(600)))
+full = held()
+between = [small for _, small in between]
+before = held()
+heap.give_back_unused()
+print(before > full - 20 * 2**20, before - held() > 80 * 2**20)
+"""
+
+
+@pytest.mark.parametrize(("above", "given_back"), [(64, True), (1024, False)])
+def test_holes_of_the_heap_are_given_back_once_much_is_held(above: int, given_back: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HOLES, str(above * limits.MIB)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", str(given_back)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import random
 import threading
 
 import pytest
 
-from farshore.repository.page_pool import PagePool
+from farshore.repository.page_pool import PagePool, give_back_tail, make_pages
 
 SIZE = 64 * 1024
 
@@ -53,6 +54,21 @@ def test_other_sizes_are_not_kept(pool: PagePool, length: int) -> None:
     view[:] = b"x" * length
     del view
     assert bytes(pool.take(SIZE)) == bytes(SIZE)
+
+
+@pytest.mark.parametrize("used", [0, 1, mmap.PAGESIZE, mmap.PAGESIZE + 1, SIZE - 1, SIZE])
+def test_only_whole_pages_behind_what_is_used_go_back(used: int) -> None:
+    view = make_pages(SIZE)
+    view[:] = b"x" * SIZE
+    give_back_tail(view[:used], used)
+    kept = -(-used // mmap.PAGESIZE) * mmap.PAGESIZE
+    assert bytes(view) == b"x" * kept + bytes(SIZE - kept)
+
+
+def test_memory_that_was_not_made_here_stays_as_it_is() -> None:
+    other = bytearray(b"x" * SIZE)
+    give_back_tail(memoryview(other), 1)
+    assert other == b"x" * SIZE
 
 
 def test_no_two_threads_get_the_same_pages() -> None:
