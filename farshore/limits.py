@@ -33,7 +33,7 @@ COMPARE_BYTES_MAX = 1 * MIB  # a name that is taken: up to here bytes are compar
 MEND_READ_BYTES = 16 * MIB  # of an object read to its end to prove it damaged or good: most are packs, one request
 LIST_PAGE_OBJECTS = 1000  # what S3 gives at most; the others follow, so a page is one request everywhere
 MANIFEST_ROWS_PER_GROUP = 16 * 1024  # a row group in memory is about 8 MB
-FRAGMENT_FOOTERS_BYTES = 8 * MIB  # a fragment ends here too: of tiny files those of 64 packs would be near a gigabyte
+FRAGMENT_FOOTERS_BYTES = 4 * MIB  # a fragment ends here too: of tiny files those of 64 packs would be near a gigabyte
 FRAGMENT_PACKS_MAX = 64  # an index fragment covers at most this many packs, so a killed run keeps most of its work
 ENTRY_PATH_BYTES_MAX = 64 * KIB  # longer than any kernel path; a reader refuses more
 
@@ -154,7 +154,7 @@ BATCH_ITEMS_MAX = 128  # small files handed to a reading thread at a time
 BATCH_BYTES_MAX = 2 * MIB  # likewise, by size
 SMALL_FILE_BYTES_MAX = 4 * MIB  # a larger file is streamed through the sealing thread
 PENDING_UNITS_MAX = 4  # batches between walking and sealing; times BATCH_BYTES_MAX bounds the memory
-MADE_IDS_RECENT_MAX = 1 << 16  # ids of chunks just made: 8 MB as a set, folded into tables of 40 bytes each
+MADE_IDS_RECENT_MAX = 1 << 14  # ids of chunks just made: 2 MB as a set, folded into tables of 40 bytes each
 PROBLEMS_KEPT_MAX = 1000  # of a result; the count is exact
 ORPHAN_PACKS_MAX = 256  # packs of killed runs whose footers are read to adopt them; more wait for the next run
 SEGMENT_PAGES_KEPT = 24  # opened segments whose pages are used again: those held and those of two windows

@@ -54,7 +54,7 @@ class Gatherer:
         self._pool = ThreadPoolExecutor(seal_threads, thread_name_prefix="seal")
         self._in_flight: deque[Future[SealedSegment]] = deque()
         self._in_flight_max = seal_threads + 1
-        self._parts = SegmentParts()
+        self._parts = SegmentParts(kept_max=seal_threads)
         self._bytes_read = 0  # for the segment at work
         self._made = MadeIds()
         self._reused = np.zeros(len(index.packs), dtype=bool)
@@ -147,7 +147,7 @@ class Gatherer:
         segment = self._parts.take(*self._numbers.take())
         mostly_known = self._bytes_read >= limits.MOSTLY_KNOWN_FACTOR * len(segment.raw)
         self._bytes_read = 0
-        seal = partial(seal_segment, thorough=mostly_known or self._pressed())
+        seal = partial(seal_segment, thorough=mostly_known or self._pressed(), keep_room=True)
         self._in_flight.append(self._pool.submit(seal, segment, self._data_key, self._keys.repository_id))
         while len(self._in_flight) > self._in_flight_max or (self._in_flight and self._in_flight[0].done()):
             self._place(self._in_flight.popleft().result())

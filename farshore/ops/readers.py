@@ -169,19 +169,27 @@ class Readers:
 
     def _listen(self, reader: _Reader) -> None:
         """Take answers as they come, so that a process never waits with one while it is given orders."""
-        while (frame := read_frame(reader.answers)) is not None:
-            letter, body = frame
-            if letter == orders.READ:
-                reader.reads.put(orders.decode_read(body))
-            elif letter == orders.SEGMENT:
-                reader.sealed.append(orders.decode_segment(body, self._key_id))
-            elif letter == orders.SEALED:
-                reader.sealed.append(None)
-            elif letter == orders.DONE:
-                reader.reads.put(None)
-            else:
-                reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
+        while self._take_answer(reader):
+            pass
         reader.reads.put(process_gone(reader.process, "reads files"))
+
+    def _take_answer(self, reader: _Reader) -> bool:
+        """Wait for an answer and take it; False at the end. Holds nothing of the one before while it waits."""
+        frame = read_frame(reader.answers)
+        if frame is None:
+            return False
+        letter, body = frame
+        if letter == orders.READ:
+            reader.reads.put(orders.decode_read(body))
+        elif letter == orders.SEGMENT:
+            reader.sealed.append(orders.decode_segment(body, self._key_id))
+        elif letter == orders.SEALED:
+            reader.sealed.append(None)
+        elif letter == orders.DONE:
+            reader.reads.put(None)
+        else:
+            reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
+        return True
 
     def _end_stretch(self) -> None:
         """Have the process of the last batch seal all that was new up to it."""

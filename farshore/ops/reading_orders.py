@@ -109,7 +109,7 @@ def encode_segment(segment: SealedSegment) -> bytes:
 
 
 def decode_segment(data: bytes, key_id: bytes) -> SealedSegment:
-    """Return a sealed segment again."""
+    """Return a sealed segment again; its bytes are a view of `data`."""
     (length,) = struct.unpack_from("<I", data)
     salt, number, codec, raw_length, chunks = marshal.loads(data[4 : 4 + length])  # noqa: S302
-    return SealedSegment(Origin(key_id, salt), number, codec, raw_length, data[4 + length :], chunks)
+    return SealedSegment(Origin(key_id, salt), number, codec, raw_length, memoryview(data)[4 + length :], chunks)

@@ -39,7 +39,7 @@ class ReadingProcess:
         self._ground = ground
         self._answers = answers
         self._held: deque[list[Chunk]] = deque()
-        self._parts = SegmentParts()
+        self._parts = SegmentParts(kept_max=0)
         self._numbers = SegmentNumbers(data_key=ground.data_key, clock=SystemClock())
         self._judged = 0  # batches
         self._ends: deque[int] = deque()  # of stretches, as numbers of batches

@@ -17,12 +17,13 @@ from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.origin import SALT_BYTES, Origin
 from farshore.model import ChunkId
 from farshore.repository.keys import DataKey
+from farshore.repository.page_pool import PagePool
 
 SEGMENTS_PER_SALT = 65_536  # a fresh subkey after 256 GiB keeps AES-GCM far from its bounds
 _NUMBER = struct.Struct(">8xI")
 _BINDING = struct.Struct("<IBI")
 _per_thread = threading.local()
-_OPENED_STEP_BYTES = limits.MIB // 2  # so that it grows seldom
+_ROOM_STEP_BYTES = limits.MIB // 2  # so that it grows seldom
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class PlainSegment:
 
     origin: Origin
     number: int
-    raw: bytes
+    raw: bytes | memoryview
     chunks: tuple[tuple[ChunkId, int, int], ...]  # id, offset, length
 
 
@@ -43,15 +44,20 @@ class SealedSegment:
     number: int
     codec: int
     raw_length: int
-    sealed: bytes
+    sealed: bytes | memoryview
     chunks: tuple[tuple[ChunkId, int, int], ...]
 
 
 class SegmentParts:
-    """Chunks on their way into one segment. One thread."""
+    """Chunks on their way into one segment. One thread.
 
-    def __init__(self) -> None:
-        self._parts: list[bytes | memoryview] = []
+    Args:
+        kept_max: How many pages for a segment are kept to be used again.
+    """
+
+    def __init__(self, *, kept_max: int) -> None:
+        self._pool = PagePool(page_bytes=limits.SEGMENT_BYTES, kept_max=kept_max)
+        self._raw = memoryview(b"")
         self._chunks: list[tuple[ChunkId, int, int]] = []
         self._bytes = 0
 
@@ -65,15 +71,20 @@ class SegmentParts:
         return self._bytes + length <= limits.SEGMENT_BYTES and len(self._chunks) < limits.SEGMENT_CHUNKS_MAX
 
     def add(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
-        """Append a chunk; its bytes must not change until `take`."""
+        """Append a chunk. Its bytes are copied at once: what it is a part of may be several times as large."""
+        end = self._bytes + len(data)
+        if end > len(self._raw):
+            grown = self._pool.take(max(end, limits.SEGMENT_BYTES))
+            grown[: self._bytes] = self._raw[: self._bytes]
+            self._raw = grown
+        self._raw[self._bytes : end] = data
         self._chunks.append((chunk_id, self._bytes, len(data)))
-        self._parts.append(data)
-        self._bytes += len(data)
+        self._bytes = end
 
     def take(self, origin: Origin, number: int) -> PlainSegment:
         """Return the segment, and start a new one."""
-        segment = PlainSegment(origin, number, b"".join(self._parts), tuple(self._chunks))
-        self._parts, self._chunks, self._bytes = [], [], 0
+        segment = PlainSegment(origin, number, self._raw[: self._bytes].toreadonly(), tuple(self._chunks))
+        self._raw, self._chunks, self._bytes = memoryview(b""), [], 0
         return segment
 
 
@@ -96,11 +107,15 @@ class SegmentNumbers:
 
 
 def seal_segment(
-    segment: PlainSegment, data_key: DataKey, repository_id: bytes, *, thorough: bool = False
+    segment: PlainSegment, data_key: DataKey, repository_id: bytes, *, thorough: bool = False, keep_room: bool = False
 ) -> SealedSegment:
     """Compress and seal; then open, decompress and compare, so that bad memory or a bad library is caught here.
 
-    Safe from many threads; nearly all of it runs with the GIL released. `thorough` as in `compress`.
+    Safe from many threads; nearly all of it runs with the GIL released.
+
+    Args:
+        thorough: As in `compress`.
+        keep_room: Whether this thread keeps memory for the check, up to twice a segment, and is quicker for it.
     """
     codec, stored = compress(segment.raw, thorough=thorough)
     key = derive_key(data_key.secret, "segment", repository_id, segment.origin.salt)
@@ -108,7 +123,14 @@ def seal_segment(
     sealed = AESGCM(key).encrypt(_NUMBER.pack(segment.number), stored, bound)
     del stored  # up to 4 MiB in each sealing thread that the check does not need
     result = SealedSegment(segment.origin, segment.number, codec, len(segment.raw), sealed, segment.chunks)
-    if open_segment(result.sealed, result, data_key, repository_id) != segment.raw:
+    opened: bytes | bytearray
+    if keep_room:
+        opened = _room("checked", max(len(segment.raw), limits.SEGMENT_BYTES))
+        into = memoryview(opened)[: len(segment.raw)]
+        decompress_into(codec, _decrypt(sealed, result, data_key, repository_id), into)
+    else:
+        opened = open_segment(sealed, result, data_key, repository_id)
+    if not opened.startswith(segment.raw):  # both ways of opening give just as many bytes
         raise Bug("a sealed segment does not decode to its input", "Check this machine's memory, then run again.")
     return result
 
@@ -131,13 +153,7 @@ def open_segment(
     Raises:
         ObjectCorrupt: It was altered, moved under another number, or sealed with another key.
     """
-    key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
-    bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
-    try:
-        stored = AESGCM(key).decrypt(_NUMBER.pack(ref.number), sealed, bound)
-    except (InvalidTag, ValueError) as error:
-        raise _unopened(ref) from error
-    return decompress(ref.codec, stored, ref.raw_length)
+    return decompress(ref.codec, _decrypt(sealed, ref, data_key, repository_id), ref.raw_length)
 
 
 def open_segment_into(
@@ -146,7 +162,8 @@ def open_segment_into(
     """Fill `raw`, which has the segment's raw length, with its plain bytes. Raises as `open_segment`."""
     key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
     bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
-    stored = _opened(max(len(sealed) - TAG_BYTES, 0))
+    length = max(len(sealed) - TAG_BYTES, 0)
+    stored = memoryview(_room("opened", length))[:length]
     try:
         AESGCM(key).decrypt_into(_NUMBER.pack(ref.number), sealed, bound, stored)
     except (InvalidTag, ValueError) as error:
@@ -154,12 +171,24 @@ def open_segment_into(
     decompress_into(ref.codec, stored, raw)
 
 
-def _opened(length: int) -> memoryview:
-    """Return memory for an opened segment: this thread's, until it opens the next. It grows with what it holds."""
-    buffer = getattr(_per_thread, "opened", None)
-    if buffer is None or len(buffer) < length:
-        buffer = _per_thread.opened = bytearray(-(-length // _OPENED_STEP_BYTES) * _OPENED_STEP_BYTES)
-    return memoryview(buffer)[:length]
+def _decrypt(
+    sealed: bytes | memoryview, ref: SegmentRef | SealedSegment, data_key: DataKey, repository_id: bytes
+) -> bytes:
+    key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
+    bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
+    try:
+        return AESGCM(key).decrypt(_NUMBER.pack(ref.number), sealed, bound)
+    except (InvalidTag, ValueError) as error:
+        raise _unopened(ref) from error
+
+
+def _room(use: str, length: int) -> bytearray:
+    """Return at least so much memory, this thread's until it asks for that use again. It grows with what it holds."""
+    room: bytearray | None = getattr(_per_thread, use, None)
+    if room is None or len(room) < length:
+        room = bytearray(-(-length // _ROOM_STEP_BYTES) * _ROOM_STEP_BYTES)
+        setattr(_per_thread, use, room)
+    return room
 
 
 def _unopened(ref: SegmentRef | SealedSegment) -> ObjectCorrupt:

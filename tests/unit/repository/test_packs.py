@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import threading
 
 import pytest
 from blake3 import blake3
@@ -11,7 +12,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.clock import FixedClock
 from farshore.compress import CODEC_NONE, CODEC_ZSTD
-from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.errors import Bug, FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.format.origin import Origin
 from farshore.repository.keys import DataKey, KeySet, generate_data_key
@@ -21,6 +22,7 @@ from farshore.repository.segments import (
     PlainSegment,
     SealedSegment,
     SegmentNumbers,
+    SegmentParts,
     SegmentRef,
     open_segment,
     seal_segment,
@@ -69,6 +71,70 @@ def test_a_segment_opens_to_what_was_sealed(raw: bytes, codec: int) -> None:
     assert open_segment(segment.sealed, segment, DATA_KEY, REPOSITORY) == raw
 
 
+def test_memory_that_is_kept_for_the_check_changes_nothing() -> None:
+    """A segment is compared with its own bytes, whatever the longer one before it left in that memory."""
+    for raw in (NOISE, NOISE[:300], b"words " * 900, b"words " * 90, b"", b"x", bytes(2 * limits.SEGMENT_BYTES)):
+        plain = PlainSegment(ORIGIN, 0, memoryview(raw), ((b"1" * 32, 0, len(raw)),))
+        assert seal_segment(plain, DATA_KEY, REPOSITORY, keep_room=True) == sealed_at_once(plain)
+
+
+def sealed_at_once(plain: PlainSegment) -> SealedSegment:
+    return seal_segment(plain, DATA_KEY, REPOSITORY)
+
+
+@pytest.mark.parametrize("keep_room", [False, True])
+def test_a_segment_whose_bytes_change_while_it_is_sealed_is_noticed(keep_room: bool) -> None:
+    """As bad memory would: another thread flips one bit, again and again, between compressing and comparing."""
+    raw = bytearray(NOISE[:1] * limits.SEGMENT_BYTES)
+    ended = threading.Event()
+
+    def flip() -> None:
+        while not ended.is_set():
+            raw[len(raw) // 2] ^= 1
+
+    flipping = threading.Thread(target=flip)
+    flipping.start()
+    try:
+        with pytest.raises(Bug, match="does not decode"):
+            seal_again_and_again(memoryview(raw).toreadonly(), keep_room=keep_room)
+    finally:
+        ended.set()
+        flipping.join()
+
+
+def seal_again_and_again(raw: memoryview, *, keep_room: bool) -> None:
+    for number in range(1000):
+        plain = PlainSegment(ORIGIN, number, raw, ((b"1" * 32, 0, len(raw)),))
+        seal_segment(plain, DATA_KEY, REPOSITORY, keep_room=keep_room)
+
+
+def parts() -> SegmentParts:
+    return SegmentParts(kept_max=1)
+
+
+def test_parts_are_copied_when_they_come_and_lie_one_behind_the_other() -> None:
+    gathering = parts()
+    source = bytearray(b"first")
+    gathering.add(b"1" * 32, memoryview(source))
+    source[:] = b"other"
+    gathering.add(b"2" * 32, b"second")
+    one = gathering.take(ORIGIN, 1)
+    assert gathering.empty
+    gathering.add(b"3" * 32, b"third")
+    assert bytes(one.raw) == b"firstsecond", "pages that are looked at are not used again"
+    assert one.chunks == ((b"1" * 32, 0, 5), (b"2" * 32, 5, 6))
+    assert bytes(gathering.take(ORIGIN, 2).raw) == b"third"
+
+
+def test_a_chunk_larger_than_a_segment_still_makes_one() -> None:
+    gathering = parts()
+    large = bytes(limits.SEGMENT_BYTES) + b"end"
+    gathering.add(b"1" * 32, b"before")
+    assert not gathering.has_room(len(large))
+    gathering.add(b"2" * 32, large)
+    assert bytes(gathering.take(ORIGIN, 1).raw) == b"before" + large
+
+
 def test_a_segment_of_the_first_version_opens() -> None:
     ref = SegmentRef(ORIGIN, 7, CODEC_ZSTD, 75)
     data = bytes.fromhex("5e7dc6adce8f511af794d08e5e1c3c2fdfad138c84d5235a056dd52f8956fe0e217dbe446561e21f65fdf63b21b9")
@@ -79,9 +145,10 @@ def test_a_segment_of_the_first_version_opens() -> None:
 def test_every_flipped_byte_of_a_segment_is_noticed(raw: bytes) -> None:
     segment = sealed(raw)
     for at in range(len(segment.sealed)):
-        flipped = segment.sealed[:at] + bytes([segment.sealed[at] ^ 1]) + segment.sealed[at + 1 :]
+        flipped = bytearray(segment.sealed)
+        flipped[at] ^= 1
         with pytest.raises(ObjectCorrupt):
-            open_segment(flipped, segment, DATA_KEY, REPOSITORY)
+            open_segment(bytes(flipped), segment, DATA_KEY, REPOSITORY)
     for length in (0, 15, 16, len(segment.sealed) - 1):
         with pytest.raises(ObjectCorrupt):
             open_segment(segment.sealed[:length], segment, DATA_KEY, REPOSITORY)
