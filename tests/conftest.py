@@ -25,6 +25,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run flows last: threads that Prefect leaves draw random numbers at times, which Hypothesis takes for a test's."""
+    items.sort(key=lambda item: "tests/flows/" in item.nodeid)
+
+
 class PlaceUrl(TypedDict):
     """What a replica needs to be told, as keywords of `open_store` and keys of `farshore.toml`."""
 
