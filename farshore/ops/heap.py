@@ -32,15 +32,15 @@ def settle_heap() -> None:
             mallopt(parameter, value)
 
 
-def give_back_unused() -> None:
-    """Give pages of the heap that nothing uses back to the system, once this process holds much; a few milliseconds.
+def give_back_unused(above: int = limits.HEAP_TRIM_BYTES_MIN) -> None:
+    """Give pages of the heap that nothing uses back to the system, if this process holds more of its own than `above`.
 
-    Buffers of megabytes between small objects leave holes that together are as large as what is used. Safe from any
-    thread; does nothing with a C library that is not glibc.
+    Buffers of megabytes between small objects leave holes that together are as large as what is used. Takes some
+    milliseconds, and pages that are used again are cleared first. Safe from any thread; does nothing without glibc.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is None:
         return
     _, resident, shared, *_ = map(int, _STATM.read_text().split())
-    if (resident - shared) * os.sysconf("SC_PAGE_SIZE") > limits.HEAP_TRIM_BYTES_MIN:
+    if (resident - shared) * os.sysconf("SC_PAGE_SIZE") > above:
         trim(0)

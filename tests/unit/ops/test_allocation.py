@@ -34,22 +34,20 @@ def test_the_cycle_collector_looks_less_often_and_is_never_made_to_look_more_oft
 HOLES = """
 import sys
 from pathlib import Path
-from farshore import limits
 from farshore.ops import heap
 
 def held():
     _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
     return (resident - shared) * 4096
 
-limits.HEAP_TRIM_BYTES_MIN = int(sys.argv[1])
 heap.settle_heap()
 between = []
 for _ in range(100):
-    between.append((bytes([1]) * 2**20, bytearray(600)))
+    between.append((bytes([1]) * 2**20, bytearray(20_000)))
 full = held()
 between = [small for _, small in between]
 before = held()
-heap.give_back_unused()
+heap.give_back_unused(int(sys.argv[1]))
 print(before > full - 20 * 2**20, before - held() > 80 * 2**20)
 """
 
