@@ -86,9 +86,7 @@ LANE_RETRY_S = 2.0  # before a replica is tried again after a request was given 
 SPOOL_BYTES = 2 * GIB  # on disk for replicas that are behind: minutes of a fast backup, hours of a slow one
 SPOOL_FREE_BYTES_MIN = 512 * MIB  # left free on the disk of the spool: the run's own files and its host need some
 HEAP_TRIM_BYTES_MIN = 128 * MIB  # of memory of its own: from here on a process gives back what its heap does not use
-RESTORE_TRIM_BYTES_MIN = (
-    192 * MIB
-)  # likewise of a restore, whose windows come faster than packs
+RESTORE_TRIM_BYTES_MIN = 192 * MIB  # likewise of a restore, whose windows come faster than packs
 MOSTLY_KNOWN_FACTOR = 8  # read for each new byte: reading then takes far longer than compressing twice
 CHANGED_FILE_ATTEMPTS = 3  # times a file that changes while read is read again
 SQLITE_BUSY_S = 30.0  # a database locked for longer by its application is not to be had now
