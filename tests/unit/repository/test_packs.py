@@ -75,11 +75,7 @@ def test_memory_that_is_kept_for_the_check_changes_nothing() -> None:
     """A segment is compared with its own bytes, whatever the longer one before it left in that memory."""
     for raw in (NOISE, NOISE[:300], b"words " * 900, b"words " * 90, b"", b"x", bytes(2 * limits.SEGMENT_BYTES)):
         plain = PlainSegment(ORIGIN, 0, memoryview(raw), ((b"1" * 32, 0, len(raw)),))
-        assert seal_segment(plain, DATA_KEY, REPOSITORY, keep_room=True) == sealed_at_once(plain)
-
-
-def sealed_at_once(plain: PlainSegment) -> SealedSegment:
-    return seal_segment(plain, DATA_KEY, REPOSITORY)
+        assert seal_segment(plain, DATA_KEY, REPOSITORY, keep_room=True) == seal_segment(plain, DATA_KEY, REPOSITORY)
 
 
 @pytest.mark.parametrize("keep_room", [False, True])
