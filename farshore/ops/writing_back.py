@@ -36,7 +36,7 @@ class WriteBack:
         self.lost: list[Problem] = []
 
     def write(self, window: Window) -> None:
-        """Write one window. The target may still be at work on small files of it, and holds nothing of its segments.
+        """Write one window. The target may still be at work on the last of it, holding a few views of its segments.
 
         Raises:
             TargetFailed: The target is full or cannot be written.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from farshore import limits
@@ -35,7 +37,7 @@ def file(size: int) -> Entry:
     return Entry(b"f", EntryKind.FILE, 0o644, os.geteuid(), os.getegid(), size=size, mtime_ns=1)
 
 
-def restore(target: DirectoryTarget, pieces: list[bytes | int]) -> bytes:
+def restore(target: DirectoryTarget, pieces: Sequence[bytes | memoryview | int]) -> bytes:
     """Restore a file of data and holes; return its hash as it was told by the way."""
     entry = file(sum(piece if isinstance(piece, int) else len(piece) for piece in pieces))
     hasher = ContentHash()
@@ -82,6 +84,43 @@ def test_pieces_of_any_size_come_out_as_they_are(target: DirectoryTarget, tmp_pa
     plain.update(content)
     assert restore(target, pieces) == plain.digest()
     assert (tmp_path / "restored" / "f").read_bytes() == content
+
+
+class Watched(DirectoryTarget):
+    """A target that remembers where the memory lay that it was given."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path=path, clock=SystemClock())
+        self.addresses: list[int] = []
+
+    def write(self, entry: Entry, offset: int, data: bytes | memoryview) -> None:
+        self.addresses.append(address(data))
+        super().write(entry, offset, data)
+
+
+def address(data: bytes | memoryview) -> int:
+    return np.frombuffer(data, np.uint8).ctypes.data
+
+
+def test_pages_that_a_disk_can_read_are_written_where_they_are(tmp_path: Path) -> None:
+    target = Watched(tmp_path / "restored")
+    target.begin()
+    pages = memoryview(mmap.mmap(-1, 40 << 20))
+    pages[:] = CHANCE.randbytes(len(pages))
+    pieces = [pages[start : start + (1 << 20)] for start in range(0, len(pages), 1 << 20)]
+    random.Random(7).shuffle(pieces)
+    unaligned = [pages[1 : 1 + (1 << 20)], pages[: (1 << 20) + 100], pages[:4096]]
+    try:
+        content = restore(target, [*pieces, *unaligned])
+    finally:
+        target.close()
+    whole = b"".join([*pieces, *unaligned])
+    plain = ContentHash()
+    plain.update(whole)
+    assert content == plain.digest()
+    assert (tmp_path / "restored" / "f").read_bytes() == whole
+    assert sorted(set(target.addresses) & set(map(address, pieces))) == sorted(map(address, pieces))
+    assert len(target.addresses) > len(pieces)  # the others were gathered elsewhere
 
 
 def test_holes_stay_holes(target: DirectoryTarget, tmp_path: Path) -> None:
