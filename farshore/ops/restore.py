@@ -150,7 +150,7 @@ def _ahead(windows: Iterator[Window], fetcher: SegmentFetcher) -> Iterator[Windo
     """Yield windows whose segments have been asked for, one window ahead of the writing."""
     current: Window | None = None
     for window in windows:
-        give_back_unused(limits.RESTORE_TRIM_BYTES_MIN)
+        give_back_unused(limits.READING_TRIM_BYTES_MIN)
         window.futures = fetcher.fetch(window.wanted, window.used)
         if current is not None:
             yield current

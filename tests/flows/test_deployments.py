@@ -83,7 +83,7 @@ def test_a_scheduled_run_is_of_its_moment(
     }
     deployment = prefect_api.read_deployment_by_name("backup/home")
     with PrefectWorker(environment):
-        moment = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=25)
+        moment = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=12)  # long after the schedule is read
         schedule = IntervalSchedule(interval=timedelta(days=1), anchor_date=moment)
         prefect_api.create_deployment_schedules(deployment.id, [DeploymentScheduleCreate(schedule=schedule)])
         prefect_api.resume_deployment(deployment.id)  # counts as an update, after which schedules are read at once

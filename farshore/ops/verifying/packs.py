@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
+from farshore import limits
 from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.model import Progress, ProgressCallback
+from farshore.ops.heap import give_back_unused
 from farshore.ops.pack_proof import PackProof
 from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verifying.reading import ProofKeeper
@@ -59,6 +61,7 @@ def _read_packs(
     with ThreadPoolExecutor(_THREADS) as pool:
         for name, read in zip(packs, pool.map(lambda one: _read_pack(check, proof, one), packs), strict=True):
             done += check.sizes[name]
+            give_back_unused(limits.READING_TRIM_BYTES_MIN)
             if read.code:
                 _blame_pack(check, name, read.code, read.detail)
             keeper.add(
