@@ -118,6 +118,7 @@ SLOT_FILES_MAX = 256  # files given at once; a restore of fewer starts no proces
 WRITING_PROCESSES_MAX = 4  # making files is bound by the locks of the file system from about here on
 STAGE_BYTES = 2 * MIB  # of a large file, written at once
 STAGES = 2  # being written while one is filled: a disk takes no more at once any faster
+DIRECT_ALIGNED_BYTES = 4 * KIB  # what disks ask of offsets and lengths, at most; of memory the kernel says so itself
 DIRECT_WRITE_BYTES_MIN = MIB  # from here on a directory store writes past the page cache
 DIRECT_FILE_BYTES_MIN = 2 * MIB  # from here on a restore writes past the page cache, which it would only push out
 PAGED_FILE_BYTES_MIN = 1 * MIB  # below this a page map saves less than it costs

@@ -7,7 +7,6 @@ that a disk can read directly, and the segments they came from can be let go.
 
 from __future__ import annotations
 
-import mmap
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -17,9 +16,9 @@ from farshore import limits
 from farshore.errors import TargetFailed
 from farshore.model import Entry
 from farshore.repository.content_hash import ContentHash
+from farshore.repository.page_pool import make_pages
 from farshore.targets.base import Target
 
-_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _IN_PLACE_BYTES_MIN = limits.MIB  # below this a copy costs less than another call
 _WRITING_MAX = 2 * limits.STAGES  # stretches handed to the threads: the next is there when one is written
 
@@ -93,9 +92,7 @@ class Staging:
     def _take(self) -> memoryview:
         if not self._free and self._made < limits.STAGES:
             self._made += 1
-            return memoryview(
-                mmap.mmap(-1, limits.STAGE_BYTES, flags=_PRIVATE)
-            )  # whole pages, as writing past the cache needs them
+            return make_pages(limits.STAGE_BYTES)  # as writing past the cache needs them
         while not self._free:
             self._finish_one()
         return self._free.pop()
@@ -114,4 +111,4 @@ def _can_be_written_in_place(offset: int, data: memoryview) -> bool:
     if len(data) < _IN_PLACE_BYTES_MIN:
         return False
     address = np.frombuffer(data, np.uint8).ctypes.data
-    return not (offset | len(data) | address) % limits.PAGE_BYTES
+    return not (offset | len(data) | address) % limits.DIRECT_ALIGNED_BYTES

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from farshore import limits
 
 _DIRECT = getattr(os, "O_DIRECT", 0)
-_ALIGNED_BYTES = 4096  # what disks ask of offsets and lengths, at most; of memory the kernel says so itself
 
 
 def write_pieces(file: int, pieces: Iterator[bytes | memoryview]) -> None:
@@ -32,8 +31,9 @@ def write_pieces(file: int, pieces: Iterator[bytes | memoryview]) -> None:
         if not number:
             direct = len(view) >= limits.DIRECT_WRITE_BYTES_MIN and _set_direct(file, wanted=True)
         while view:
-            blocks = len(view) - len(view) % _ALIGNED_BYTES if len(view) >= limits.DIRECT_WRITE_BYTES_MIN else 0
-            count = _write_direct(file, view[:blocks]) if direct and blocks else 0
+            large = len(view) >= limits.DIRECT_WRITE_BYTES_MIN
+            blocks = len(view) - len(view) % limits.DIRECT_ALIGNED_BYTES
+            count = _write_direct(file, view[:blocks]) if direct and large else 0
             if direct and not count:
                 _set_direct(file, wanted=False)
                 direct = False

@@ -15,7 +15,6 @@ from farshore.model import Entry
 from farshore.targets.posix_tree import FILE_FLAGS, TargetTree
 
 _DIRECT = getattr(os, "O_DIRECT", 0)
-_ALIGNED_BYTES = 4096  # what disks ask of offsets and lengths, at most; of memory the kernel says so itself
 
 
 class DirectFiles:
@@ -34,7 +33,7 @@ class DirectFiles:
         """
         if self._refused or entry.size < limits.DIRECT_FILE_BYTES_MIN:
             return 0
-        if offset % _ALIGNED_BYTES or len(data) % _ALIGNED_BYTES or not len(data):
+        if offset % limits.DIRECT_ALIGNED_BYTES or len(data) % limits.DIRECT_ALIGNED_BYTES or not len(data):
             return 0
         try:
             handle = self._handle(entry)  # held while it is written: another thread may put its own in the cache

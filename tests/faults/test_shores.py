@@ -262,7 +262,7 @@ def test_a_server_that_is_killed_in_mid_upload_is_healed_when_it_is_back(
 
 def test_a_replica_at_one_megabyte_a_second_holds_nobody_up(tmp_path: Path, fresh_place: FreshPlace) -> None:
     shores = make_shores(tmp_path, fresh_place("s3"), fresh_place)
-    shores.change(megabytes=12)
+    shores.change(megabytes=24)
     path = shores.setting.path
     full_speed = shores.setting.config
     slow = path.read_text().replace("[replicas.frankfurt]", '[replicas.frankfurt]\nbandwidth_up = "1 MB/s"')
