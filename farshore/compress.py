@@ -17,6 +17,7 @@ CODEC_NONE = 0
 CODEC_ZSTD = 1
 FAST_LEVEL = 1
 THOROUGH_LEVEL = 3
+_COMPARED_BYTES = 256 * 1024  # at once: stays in a core's own cache
 
 
 class _Contexts(threading.local):
@@ -85,6 +86,29 @@ def decompress_into(codec: int, stored: bytes | memoryview, raw: memoryview) -> 
         raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
     if filled + more != len(raw):
         raise ObjectCorrupt(f"a segment has not the {len(raw)} bytes that it should have")
+
+
+def opens_to(codec: int, stored: bytes, raw: bytes | memoryview) -> bool:
+    """Return whether these bytes give exactly `raw`. Compares piece by piece, so that nothing is held a second time.
+
+    Raises:
+        ObjectCorrupt: The codec is unknown, or the frame does not open, or declares another length.
+    """
+    if codec == CODEC_NONE:
+        return len(stored) == len(raw) and stored.startswith(raw)
+    if codec != CODEC_ZSTD:
+        raise ObjectCorrupt(f"unknown codec {codec}")
+    room, opened = bytearray(_COMPARED_BYTES), 0
+    try:
+        _check_declared(stored, len(raw))
+        with _own.decompressor.stream_reader(stored) as reader:
+            while count := reader.readinto(room):
+                if opened + count > len(raw) or not room.startswith(raw[opened : opened + count]):
+                    return False
+                opened += count
+    except zstandard.ZstdError as error:
+        raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
+    return opened == len(raw)
 
 
 def _check_declared(stored: bytes | memoryview, raw_length: int) -> None:

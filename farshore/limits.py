@@ -21,7 +21,7 @@ SEGMENT_CHUNKS_MAX = 16_384  # of tiny files a segment holds no more, or its tab
 PACK_BYTES_TARGET = 16 * MIB  # 65,000 requests per TB; a window of packs per replica stays small in memory
 PACK_BYTES_MAX = 64 * MIB  # a reader may refuse anything larger
 FRAME_BYTES = 1 * MIB  # sealed objects are read at random by frames of this size
-READ_BYTES = 4 * MIB  # one read from a source
+READ_BYTES = 1 * MIB  # one read from a source: larger ones are no quicker, and a few are held at once
 
 # --- objects ---------------------------------------------------------------------------------------------------------
 CACHED_OBJECT_BYTES_MAX = 256 * MIB  # manifests up to this are fetched whole, once; larger ones are read by frame
@@ -31,6 +31,7 @@ MULTIPART_BYTES_MIN = 64 * MIB  # objects above this are sent in parts
 MULTIPART_PART_BYTES = 32 * MIB  # S3 allows 10,000 parts of at least 5 MiB: objects up to 312 GiB
 COMPARE_BYTES_MAX = 1 * MIB  # a name that is taken: up to here bytes are compared, above it the provider's checksum
 MEND_READ_BYTES = 16 * MIB  # of an object read to its end to prove it damaged or good: most are packs, one request
+BODY_PIECE_BYTES = 4 * MIB  # of an object that is sent, hashed or compared, at once
 LIST_PAGE_OBJECTS = 1000  # what S3 gives at most; the others follow, so a page is one request everywhere
 MANIFEST_ROWS_PER_GROUP = 16 * 1024  # a row group in memory is about 8 MB
 FRAGMENT_FOOTERS_BYTES = 4 * MIB  # a fragment ends here too: of tiny files those of 64 packs would be near a gigabyte
@@ -77,7 +78,7 @@ UPLOADS_PER_REPLICA_MAX = 16  # the connections that are kept to it; each upload
 LOCK_THREADS = 12  # locks extended at once at one replica: leaves connections to the heads of a commit
 LOCKS_AHEAD = 4096  # extensions handed to the threads at once, so that a million is no million futures
 STORE_CONNECTIONS = 16  # kept open to one replica: uploads, and the reads of restore and verify beside them
-PACK_PAGES_KEPT = 4  # packs whose pages are used again: the window's and the one under construction
+PACK_PAGES_KEPT = 3  # packs whose pages are used again: those of the window
 WINDOW_PACKS = 3  # packs in memory that a replica has not taken; of one that is further behind they go to disk
 LAGGARD_WAIT_S = 30.0  # at the end, for a replica that can be expected to finish by then: a few packs over a slow line
 LAGGARD_WAIT_SHARE = 0.05  # or of the time that the run took so far, where that is longer

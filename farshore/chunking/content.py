@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pyfastcdc import FastCDC
 
 from farshore import limits
+from farshore.page_pool import make_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class CutSizes:
 class ContentCutter:
     """Cuts one stream that arrives in pieces of any size. One thread; make one per stream.
 
-    The cuts do not depend on how the stream was divided into pieces.
+    The cuts do not depend on how the stream was divided into pieces. What may still grow waits in pages of the
+    cutter's own, twice the largest chunk, so a chunk is a view that holds only until the next one is asked for.
     """
 
     def __init__(self, *, sizes: CutSizes, seed: int) -> None:
@@ -39,32 +41,53 @@ class ContentCutter:
             normalized_chunking=sizes.normalization,  # type: ignore[arg-type]  # checked with the header
             seed=seed,
         )
-        self._rest = b""
+        self._pages = memoryview(b"")
+        self._start = self._end = 0  # of what is not cut yet
 
-    def feed(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
+    def feed(self, data: bytes | memoryview) -> Iterator[memoryview]:
         """Yield the chunks that are certain by now; what may still grow is kept for the next call."""
-        buffer = memoryview(data) if not self._rest else memoryview(self._rest + data)
-        self._rest = b""
-        if len(buffer) < self._sizes.maximum:
-            self._rest = bytes(buffer)
-            return
-        start = 0
-        for cut in self._cdc.cut_buf(buffer):
-            # A cut is certain only where the cutter saw `maximum` bytes from the chunk's start.
-            if len(buffer) - start < self._sizes.maximum:
-                break
-            yield buffer[start : start + cut.length]
-            start += cut.length
-        self._rest = bytes(buffer[start:])
+        data = memoryview(data)
+        while data:
+            data = data[self._take(data) :]
+            yield from self._certain()
 
-    def finish(self) -> Iterator[bytes | memoryview]:
+    def finish(self) -> Iterator[memoryview]:
         """Yield what is left as chunks; the cutter is then ready for a new stream."""
-        rest, self._rest = memoryview(self._rest), b""
-        start = 0
-        if len(rest) <= self._sizes.minimum:
-            if rest:
-                yield rest
+        rest = self._pages[self._start : self._end]
+        self._start = self._end = 0
+        yield from self.whole(rest)
+
+    def whole(self, data: bytes | memoryview) -> Iterator[memoryview]:
+        """Yield the chunks of a stream that is all there: views of it, which hold as long as it does."""
+        data = memoryview(data)
+        if len(data) <= self._sizes.minimum:
+            if data:
+                yield data
             return
-        for cut in self._cdc.cut_buf(rest):
-            yield rest[start : start + cut.length]
+        start = 0
+        for cut in self._cdc.cut_buf(data):
+            yield data[start : start + cut.length]
             start += cut.length
+
+    def _take(self, data: memoryview) -> int:
+        """Keep as much as there is room for; return how much that is."""
+        if self._end == len(self._pages):
+            rest = self._pages[self._start : self._end]
+            self._pages = self._pages or make_pages(2 * self._sizes.maximum)
+            self._pages[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+        count = min(len(data), len(self._pages) - self._end)
+        self._pages[self._end : self._end + count] = data[:count]
+        self._end += count
+        return count
+
+    def _certain(self) -> Iterator[memoryview]:
+        """Yield chunks while `maximum` bytes from a chunk's start are there: more would not change its end."""
+        kept = self._pages[self._start : self._end]
+        cuts = self._cdc.cut_buf(kept) if len(kept) >= self._sizes.maximum else iter(())
+        at = 0
+        while len(kept) - at >= self._sizes.maximum:
+            length = next(cuts).length
+            self._start += length
+            yield kept[at : at + length]
+            at += length

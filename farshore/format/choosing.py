@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from farshore.format import arrow_compute as pc
 from farshore.format.columns import whole
 from farshore.model import EntryKind
 

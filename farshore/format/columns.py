@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from farshore.format import arrow_compute as pc
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:

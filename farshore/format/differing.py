@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from farshore.format import arrow_compute as pc
 from farshore.format.columns import whole
 from farshore.format.entries import kinds
 from farshore.format.manifest import ManifestReader, sort_key

@@ -13,11 +13,11 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt
+from farshore.format import arrow_compute as pc
 from farshore.format import choosing, columns, entries
 from farshore.format.assembling import Assembly
 from farshore.format.choosing import Choice

@@ -168,6 +168,6 @@ def _collect(chunks: list[Chunk]) -> Callable[[bytes, bytes | memoryview], None]
         held += len(data)
         if held > _BATCHED_FILE_BYTES_MAX:
             raise _GrownError
-        chunks.append((chunk_id, data))
+        chunks.append((chunk_id, bytes(data)))  # a view holds only until the next chunk
 
     return emit

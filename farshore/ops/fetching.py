@@ -17,8 +17,8 @@ from farshore.format.pack import PackedFooter
 from farshore.index import ChunkIndex, Location
 from farshore.model import ChunkId
 from farshore.ops.vouched_objects import read_data_key
+from farshore.page_pool import PagePool
 from farshore.repository.keys import DataKey
-from farshore.repository.page_pool import PagePool
 from farshore.repository.replica_reader import ReplicaReader
 from farshore.repository.repository import Repository
 from farshore.repository.segments import SegmentRef, open_segment_into

@@ -29,8 +29,8 @@ Chunk = tuple[ChunkId, bytes | memoryview]
 class Gatherer:
     """Takes every chunk of a run from one thread and hands sealed packs to `deliver`, in order.
 
-    While `pressed`, what is delivered waits to be taken, so there is time to compress harder; so there is where little
-    of what is read is new.
+    `await_room` is called before each pack and may take its time. While `pressed`, packs wait to be taken, so there is
+    time to compress harder; so there is where little of what is read is new.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Gatherer:
         data_key: DataKey,
         clock: Clock,
         deliver: Callable[[SealedPack], None],
+        await_room: Callable[[], None] = lambda: None,
         pressed: Callable[[], bool] = lambda: False,
         seal_threads: int = limits.SEAL_THREADS,
     ) -> None:
@@ -50,6 +51,7 @@ class Gatherer:
         self._numbers = SegmentNumbers(data_key=data_key, clock=clock)
         self._builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=clock)
         self._deliver = deliver
+        self._await_room = await_room
         self._pressed = pressed
         self._pool = ThreadPoolExecutor(seal_threads, thread_name_prefix="seal")
         self._in_flight: deque[Future[SealedSegment]] = deque()
@@ -147,12 +149,14 @@ class Gatherer:
         segment = self._parts.take(*self._numbers.take())
         mostly_known = self._bytes_read >= limits.MOSTLY_KNOWN_FACTOR * len(segment.raw)
         self._bytes_read = 0
-        seal = partial(seal_segment, thorough=mostly_known or self._pressed(), keep_room=True)
+        seal = partial(seal_segment, thorough=mostly_known or self._pressed())
         self._in_flight.append(self._pool.submit(seal, segment, self._data_key, self._keys.repository_id))
         while len(self._in_flight) > self._in_flight_max or (self._in_flight and self._in_flight[0].done()):
             self._place(self._in_flight.popleft().result())
 
     def _place(self, segment: SealedSegment) -> None:
+        if self._builder.empty:
+            self._await_room()
         self._builder.add(segment)
         if self._builder.full:
             self._deliver(self._builder.build())

@@ -16,9 +16,9 @@ from blake3 import blake3
 from farshore import limits
 from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
+from farshore.page_pool import make_pages
 from farshore.repository.keys import DataKey, KeySet
 from farshore.repository.packs import open_footer
-from farshore.repository.page_pool import make_pages
 from farshore.repository.segments import SegmentRef, open_segment_into
 
 

@@ -10,7 +10,6 @@ import gc
 import os
 import sys
 from collections import deque
-from itertools import chain
 from typing import IO
 
 from blake3 import blake3
@@ -18,6 +17,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.chunking.content import ContentCutter
 from farshore.clock import SystemClock
+from farshore.errors import Bug
 from farshore.frames import read_frame, telling_failure, write_frame
 from farshore.handles import DirectoryHandles, Handle
 from farshore.model import ChunkId, Entry, EntryKind
@@ -81,7 +81,12 @@ class ReadingProcess:
     def take_verdict(self, verdict: bytes) -> None:
         """Gather the chunks of the oldest batch that are new, and seal what fills a segment."""
         self._thorough = bool(verdict[0])
-        for (chunk_id, data), new in zip(self._held.popleft(), verdict[1:], strict=True):
+        chunks = self._held.popleft()
+        if len(chunks) != len(verdict) - 1:
+            raise Bug("a reading process was told of other chunks than it had named")
+        chunks.reverse()
+        for new in verdict[1:]:
+            chunk_id, data = chunks.pop()  # sealing needs as much memory as a batch does
             if new:
                 if not self._parts.has_room(len(data)):
                     self._seal()
@@ -112,8 +117,7 @@ class ReadingProcess:
                 chunks.append((blake3(data, key=ground.chunk_key).digest(), data))
             return
         cutter = ContentCutter(sizes=ground.sizes, seed=ground.cut_seed)
-        cuts = chain(cutter.feed(data), cutter.finish())
-        chunks += [(blake3(chunk, key=ground.chunk_key).digest(), chunk) for chunk in cuts]
+        chunks += [(blake3(chunk, key=ground.chunk_key).digest(), chunk) for chunk in cutter.whole(data)]
 
     def _seal(self) -> None:
         segment = self._parts.take(*self._numbers.take())
@@ -144,7 +148,7 @@ def main() -> None:
     gc.disable()  # batches come and go without cycles
     settle_heap()
     root = Handle(int(sys.argv[1]))
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=limits.READ_BYTES // 64)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=64 * limits.KIB)
     serve(root, sys.stdin.buffer, answers)
 
 

@@ -64,6 +64,7 @@ def seal_source(
         data_key=work.data_key,
         clock=repository.clock,
         deliver=deliver,
+        await_room=work.fanout.await_room,
         pressed=lambda: work.fanout.pressed,
     )
     try:

@@ -15,8 +15,8 @@ import numpy as np
 from farshore import limits
 from farshore.errors import TargetFailed
 from farshore.model import Entry
+from farshore.page_pool import make_pages
 from farshore.repository.content_hash import ContentHash
-from farshore.repository.page_pool import make_pages
 from farshore.targets.base import Target
 
 _IN_PLACE_BYTES_MIN = limits.MIB  # below this a copy costs less than another call

@@ -32,7 +32,7 @@ class Fanout:
         quorum: How many replicas must keep up; all when omitted.
         lanes: What each replica may do, where it differs from the defaults.
         spool: Where to keep what only laggards need; without one they are left behind.
-        window_packs: Packs that a replica may lag and still keep up; about as many are in memory.
+        window_packs: Packs that a replica may lag and still keep up; so many are in memory, with the one being made.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Fanout:
         self._window = window_packs
         self._changed = threading.Condition()
         self._memory: list[Held] = []  # parcels whose bytes may still be in memory, oldest first
+        self._has_waited = False  # for room for the pack that is being made
         self._started_s = now_s
         self._quorum_done_s: float | None = None
         self._ended = False
@@ -62,20 +63,31 @@ class Fanout:
 
     @property
     def pressed(self) -> bool:
-        """Whether the next pack will wait, because fewer replicas than the quorum keep up."""
+        """Whether packs have to wait, because fewer replicas than the quorum keep up: this one has, or will."""
         with self._changed:
-            return self._must_wait()
+            return self._has_waited or self._must_wait()
 
-    def offer(self, parcel: Parcel) -> None:
-        """Queue a parcel at every replica at work; wait while fewer than a quorum keep up.
+    def await_room(self) -> None:
+        """Wait while fewer than a quorum keep up.
+
+        Called before a pack is made, it keeps that pack within the window; `offer` alone would hold one more.
 
         Raises:
             StoreUnavailable: The run was stopped, so reading on would be in vain.
         """
         with self._changed:
-            while not parcel.barrier and not self._aborted and self._must_wait():
-                self._changed.wait(timeout=_LOOK_AGAIN_S)
-            if self._aborted:
+            self._has_waited = self._wait_for_room()
+
+    def offer(self, parcel: Parcel) -> None:
+        """Queue a parcel at every replica at work; a pack waits while fewer than a quorum keep up.
+
+        Raises:
+            StoreUnavailable: The run was stopped, so reading on would be in vain.
+        """
+        with self._changed:
+            if not parcel.barrier:
+                self._wait_for_room()
+            elif self._aborted:
                 raise StoreUnavailable("the run was stopped")
             held = Held(parcel.name, parcel.body, parcel.size, parcel.barrier)
             for lane in self._working():
@@ -201,6 +213,16 @@ class Fanout:
 
     def _working(self) -> list[Lane]:
         return [lane for lane in self._lanes.values() if not lane.left_behind]
+
+    def _wait_for_room(self) -> bool:
+        """Wait while fewer than a quorum keep up; return whether that took time."""
+        has_waited = False
+        while not self._aborted and self._must_wait():
+            has_waited = True
+            self._changed.wait(timeout=_LOOK_AGAIN_S)
+        if self._aborted:
+            raise StoreUnavailable("the run was stopped")
+        return has_waited
 
     def _must_wait(self) -> bool:
         working = self._working()

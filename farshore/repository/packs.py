@@ -17,8 +17,8 @@ from farshore.errors import Bug, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.format.origin import SALT_BYTES, Origin
 from farshore.model import ChunkId
+from farshore.page_pool import PagePool, give_back_tail
 from farshore.repository.keys import KeySet
-from farshore.repository.page_pool import PagePool, give_back_tail
 from farshore.repository.segments import SealedSegment
 
 # Of a pack under construction, beyond the target: the last segment and a large footer. Unused pages cost nothing.

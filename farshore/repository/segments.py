@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.compress import compress, decompress, decompress_into
+from farshore.compress import compress, decompress, decompress_into, opens_to
 from farshore.crypto.derive import TAG_BYTES, associated, derive_key
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.origin import SALT_BYTES, Origin
 from farshore.model import ChunkId
+from farshore.page_pool import PagePool
 from farshore.repository.keys import DataKey
-from farshore.repository.page_pool import PagePool
 
 SEGMENTS_PER_SALT = 65_536  # a fresh subkey after 256 GiB keeps AES-GCM far from its bounds
 _NUMBER = struct.Struct(">8xI")
@@ -107,7 +107,7 @@ class SegmentNumbers:
 
 
 def seal_segment(
-    segment: PlainSegment, data_key: DataKey, repository_id: bytes, *, thorough: bool = False, keep_room: bool = False
+    segment: PlainSegment, data_key: DataKey, repository_id: bytes, *, thorough: bool = False
 ) -> SealedSegment:
     """Compress and seal; then open, decompress and compare, so that bad memory or a bad library is caught here.
 
@@ -115,7 +115,6 @@ def seal_segment(
 
     Args:
         thorough: As in `compress`.
-        keep_room: Whether this thread keeps memory for the check, up to twice a segment, and is quicker for it.
     """
     codec, stored = compress(segment.raw, thorough=thorough)
     key = derive_key(data_key.secret, "segment", repository_id, segment.origin.salt)
@@ -123,14 +122,7 @@ def seal_segment(
     sealed = AESGCM(key).encrypt(_NUMBER.pack(segment.number), stored, bound)
     del stored  # up to 4 MiB in each sealing thread that the check does not need
     result = SealedSegment(segment.origin, segment.number, codec, len(segment.raw), sealed, segment.chunks)
-    opened: bytes | bytearray
-    if keep_room:
-        opened = _room("checked", max(len(segment.raw), limits.SEGMENT_BYTES))
-        into = memoryview(opened)[: len(segment.raw)]
-        decompress_into(codec, _decrypt(sealed, result, data_key, repository_id), into)
-    else:
-        opened = open_segment(sealed, result, data_key, repository_id)
-    if not opened.startswith(segment.raw):  # both ways of opening give just as many bytes
+    if not opens_to(codec, _decrypt(sealed, result, data_key, repository_id), segment.raw):
         raise Bug("a sealed segment does not decode to its input", "Check this machine's memory, then run again.")
     return result
 
@@ -163,7 +155,7 @@ def open_segment_into(
     key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
     bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
     length = max(len(sealed) - TAG_BYTES, 0)
-    stored = memoryview(_room("opened", length))[:length]
+    stored = memoryview(_room(length))[:length]
     try:
         AESGCM(key).decrypt_into(_NUMBER.pack(ref.number), sealed, bound, stored)
     except (InvalidTag, ValueError) as error:
@@ -182,12 +174,11 @@ def _decrypt(
         raise _unopened(ref) from error
 
 
-def _room(use: str, length: int) -> bytearray:
-    """Return at least so much memory, this thread's until it asks for that use again. It grows with what it holds."""
-    room: bytearray | None = getattr(_per_thread, use, None)
+def _room(length: int) -> bytearray:
+    """Return at least so much memory, this thread's until it asks again. It grows with what it holds."""
+    room: bytearray | None = getattr(_per_thread, "room", None)
     if room is None or len(room) < length:
-        room = bytearray(-(-length // _ROOM_STEP_BYTES) * _ROOM_STEP_BYTES)
-        setattr(_per_thread, use, room)
+        room = _per_thread.room = bytearray(-(-length // _ROOM_STEP_BYTES) * _ROOM_STEP_BYTES)
     return room
 
 

@@ -44,7 +44,7 @@ def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
 def main() -> None:
     """Serve with what `Walkers` hands over: the descriptor of the tree's root, and orders."""
     gc.disable()  # what is found is tuples, without cycles
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=limits.READ_BYTES // 64)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=64 * limits.KIB)
     orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own process wrote it
     try:
         # Opened anew: processes that share one open directory would share how far each has listed it.

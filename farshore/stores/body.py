@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreUnavailable
-from farshore.limits import COMPARE_BYTES_MAX, READ_BYTES, SENT_BYTES
+from farshore.limits import BODY_PIECE_BYTES, COMPARE_BYTES_MAX, SENT_BYTES
 from farshore.stores.base import Body, PacedBody, PlainBody, PutOutcome, Store
 
 
@@ -27,7 +27,7 @@ def body_bytes(body: Body) -> int:
     return body.nbytes if isinstance(body, memoryview) else len(body)
 
 
-def body_pieces(body: Body, piece_bytes: int = READ_BYTES) -> Iterator[bytes | memoryview]:
+def body_pieces(body: Body, piece_bytes: int = BODY_PIECE_BYTES) -> Iterator[bytes | memoryview]:
     """Yield a body in pieces of `piece_bytes`, the last one shorter; memory is copied only from a file.
 
     Its pace is not kept: this is for hashing and comparing.
@@ -41,7 +41,7 @@ def body_pieces(body: Body, piece_bytes: int = READ_BYTES) -> Iterator[bytes | m
         yield view[start : start + piece_bytes]
 
 
-def sent_pieces(body: Body, piece_bytes: int = READ_BYTES) -> Iterator[bytes | memoryview]:
+def sent_pieces(body: Body, piece_bytes: int = BODY_PIECE_BYTES) -> Iterator[bytes | memoryview]:
     """Yield a body in pieces for sending: at its pace where it has one, and then in smaller ones."""
     if not isinstance(body, PacedBody):
         yield from body_pieces(body, piece_bytes)

@@ -14,7 +14,7 @@ import pytest
 
 from farshore.clock import SystemClock
 from farshore.limits import DIRECT_WRITE_BYTES_MIN, MIB
-from farshore.repository.page_pool import make_pages
+from farshore.page_pool import make_pages
 from farshore.sources.page_cache import is_cached
 from farshore.stores.base import PacedBody
 from farshore.stores.directory import DirectoryStore
@@ -125,7 +125,7 @@ import resource, sys
 from pathlib import Path
 from farshore.clock import SystemClock
 from farshore.errors import StoreFull
-from farshore.repository.page_pool import make_pages
+from farshore.page_pool import make_pages
 from farshore.stores.directory import DirectoryStore
 resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
 store = DirectoryStore(path=Path(sys.argv[1]), clock=SystemClock())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from farshore.compress import CODEC_NONE, CODEC_ZSTD, compress, decompress, decompress_into
+from farshore.compress import CODEC_NONE, CODEC_ZSTD, compress, decompress, decompress_into, opens_to
 from farshore.errors import ObjectCorrupt
 
 NOISE = random.Random(1).randbytes(10_000)
@@ -67,6 +67,40 @@ def test_a_frame_that_would_grow_without_bound_is_refused() -> None:
     for frame in (bomb, stream):
         with pytest.raises(ObjectCorrupt):
             decompress(CODEC_ZSTD, frame, 1000)
+
+
+def test_bytes_open_to_what_they_were_made_of_and_to_nothing_else() -> None:
+    """Also where they differ behind the first piece that is compared, at the last byte, or in length alone."""
+    long = (TEXT * 20)[:600_000]
+    for raw in (b"", b"x", NOISE, TEXT, long, long[: 512 * 1024], memoryview(long)):
+        codec, stored = compress(raw)
+        assert opens_to(codec, bytes(stored), raw)
+        for at in {0, len(raw) // 2, len(raw) - 1} if raw else ():
+            other = bytearray(raw)
+            other[at] ^= 1
+            assert not opens_to(codec, bytes(stored), bytes(other))
+    for codec, data in ((CODEC_NONE, NOISE), (CODEC_ZSTD, undeclared(long)), (CODEC_ZSTD, undeclared(b""))):
+        right = NOISE if codec == CODEC_NONE else long if len(data) > 20 else b""
+        assert opens_to(codec, data, right)
+        assert not opens_to(codec, data, right + b"x")
+        assert not right or not opens_to(codec, data, right[:-1])
+
+
+def test_what_does_not_open_is_told_when_it_is_compared() -> None:
+    _, stored = compress(TEXT)
+    for codec, data, raw in (
+        (2, b"", b""),
+        (CODEC_ZSTD, b"no frame", b"no frame"),
+        (CODEC_ZSTD, bytes(stored), TEXT[:-1]),
+        (CODEC_ZSTD, bytes(stored)[:9] + b"\xff" + bytes(stored)[10:], TEXT),
+    ):
+        with pytest.raises(ObjectCorrupt):
+            opens_to(codec, data, raw)
+
+
+def undeclared(raw: bytes) -> bytes:
+    """Return a frame that does not tell its length."""
+    return zstandard.ZstdCompressor(level=1, write_content_size=False).compress(raw)
 
 
 def test_every_damage_of_a_frame_is_corrupt_or_gives_that_length() -> None:

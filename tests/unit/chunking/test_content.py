@@ -70,6 +70,13 @@ def test_another_repository_cuts_elsewhere() -> None:
 
 def test_a_cutter_that_finished_is_ready_for_the_next_stream() -> None:
     cutter = ContentCutter(sizes=SMALL, seed=SEED)
-    first = [bytes(chunk) for chunk in (*cutter.feed(DATA), *cutter.finish())]
-    second = [bytes(chunk) for chunk in (*cutter.feed(DATA), *cutter.finish())]
-    assert first == second == cut(DATA)
+    for _ in range(2):
+        chunks = [bytes(chunk) for chunk in cutter.feed(DATA)]
+        assert chunks + [bytes(chunk) for chunk in cutter.finish()] == cut(DATA)
+
+
+def test_a_stream_that_is_all_there_is_cut_likewise_and_not_copied() -> None:
+    cutter = ContentCutter(sizes=SMALL, seed=SEED)
+    chunks = list(cutter.whole(DATA))
+    assert [bytes(chunk) for chunk in chunks] == cut(DATA)
+    assert all(chunk.obj is DATA for chunk in chunks)

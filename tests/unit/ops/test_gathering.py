@@ -32,12 +32,14 @@ class Delivered:
 
     def __init__(self, index: ChunkIndex | None = None, *, pressed: bool = False) -> None:
         self.packs: list[SealedPack] = []
+        self.awaited: list[int] = []  # how many packs there were when room for the next was awaited
         self.gatherer = Gatherer(
             index=index or ChunkIndex(),
             keys=KEYS,
             data_key=DATA_KEY,
             clock=FixedClock(),
             deliver=self.packs.append,
+            await_room=lambda: self.awaited.append(len(self.packs)),
             pressed=lambda: pressed,
         )
 
@@ -73,6 +75,15 @@ def test_every_chunk_is_in_a_pack_once() -> None:
     assert run.chunks() == dict(chunks)
     assert run.gatherer.chunks_new == 30
     assert run.gatherer.bytes_new == sum(len(data) for _, data in chunks)
+
+
+def test_room_is_awaited_once_before_each_pack() -> None:
+    run = Delivered()
+    for _ in range(30):
+        run.gatherer.add_one(*named(CHANCE.randbytes(2_000_000)))
+    run.gatherer.finish()
+    assert run.awaited == list(range(len(run.packs)))
+    assert len(run.packs) > 2
 
 
 def test_while_replicas_are_slow_less_is_stored() -> None:

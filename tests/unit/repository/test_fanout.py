@@ -143,6 +143,46 @@ def test_it_is_pressed_while_the_sealing_thread_would_wait() -> None:
     pool2.shutdown()
 
 
+def test_room_is_awaited_before_a_pack_is_made() -> None:
+    """So memory holds no more packs than the window, and what is sealed for that pack counts as pressed."""
+    queues, store = fanout("a", window_packs=2), GatedStore(clock=CLOCK, is_open=False)
+    pressed: list[bool] = []
+    made: list[int] = []
+
+    def work() -> None:
+        for number in range(6):
+            queues.await_room()
+            pressed.append(queues.pressed)
+            made.append(number)
+            queues.offer(pack(number))
+        queues.end()
+
+    with ThreadPoolExecutor(2) as pool:
+        sealing, drain = pool.submit(work), pool.submit(queues.drain, "a", store)
+        until(lambda: len(made) == 2)
+        time.sleep(0.1)
+        assert len(made) == 2
+        assert queues.packs_in_memory == 2
+        store.open()
+        sealing.result()
+        drain.result()
+    assert pressed[:3] == [False, False, True]
+    assert len(store.done) == 6
+
+
+def test_whoever_awaits_room_is_told_that_the_run_was_stopped() -> None:
+    queues = fanout("a", window_packs=1)
+    queues.await_room()
+    queues.offer(pack(0))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(queues.await_room)
+        time.sleep(0.05)
+        assert not waiting.done()
+        queues.abort()
+        with pytest.raises(StoreUnavailable, match="stopped"):
+            waiting.result()
+
+
 def test_a_replica_left_behind_presses_nobody() -> None:
     queues = fanout("slow", window_packs=1)
     queues.offer(pack(1))

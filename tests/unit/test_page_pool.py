@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from farshore.repository.page_pool import PagePool, give_back_tail, make_pages
+from farshore.page_pool import PagePool, give_back_tail, make_pages
 
 SIZE = 64 * 1024
 
