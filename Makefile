@@ -24,6 +24,9 @@ demo: environment downloads ## Back up, lose a cloud, restore, query: the whole 
 demo-ui: environment downloads ## The same, and keep the Prefect UI up until Ctrl-C
 	@$(python) -m infra.demo --keep-ui $(DEMO_ARGS)
 
+# Two processes, each with servers of its own; which tests run one after the other is told in tests/conftest.py.
+PYTEST_ARGS ?= --numprocesses=2 --dist=loadgroup
+
 .PHONY: test
 test: environment system downloads ## Run every test against real servers (PYTEST_ARGS="tests/unit -x" narrows it)
 	$(python) -m pytest -m "not benchmark" $(PYTEST_ARGS)

@@ -9,6 +9,7 @@ import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypedDict
 
 import pytest
@@ -19,14 +20,26 @@ from infra.local.postgres import PostgresServer
 from infra.local.seaweedfs import SeaweedServer
 
 _SHARED_BUCKET = "shared"
+_TESTS = Path(__file__).parent
+_GROUPS = {"end_to_end": "machines", "faults": "machines", "flows": "machines", "contract": "stores"}
 
 # Whoever starts tests in the background has interrupts ignored, here and in all that is started from here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are looked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run flows last: threads that Prefect leaves draw random numbers at times, which Hypothesis takes for a test's."""
+    """Tell what runs one after the other where tests run in two processes, and have flows run last.
+
+    What times, kills and fills whole machines would only disturb its like; tests of stores are most of the other half,
+    and whatever is in no group fills the gaps. Threads that Prefect leaves draw random numbers at times, which
+    Hypothesis takes for a test's: flows are last in a group without such tests.
+    """
+    for item in items:
+        directory = item.path.relative_to(_TESTS).parts[0]
+        if directory in _GROUPS:
+            item.add_marker(pytest.mark.xdist_group(_GROUPS[directory]))
     items.sort(key=lambda item: "tests/flows/" in item.nodeid)
 
 
