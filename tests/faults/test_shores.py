@@ -278,6 +278,7 @@ def test_three_writers_at_once_share_one_repository(tmp_path: Path, fresh_place:
     """Each is a process of its own with a state of its own, as on three hosts; much of what they store is alike."""
     shores = make_shores(tmp_path, fresh_place("s3"), fresh_place)
     alike = os.urandom(3_000_000)
+    said = []
     for round_number in range(2):
         running = []
         for number in range(3):
@@ -291,7 +292,8 @@ def test_three_writers_at_once_share_one_repository(tmp_path: Path, fresh_place:
         for process in running:
             printed, _ = process.communicate(timeout=200)
             assert process.returncode == 0, printed.decode()
-    assert [len(snapshots) for snapshots in shores.committed_at().values()] == [7, 7, 7]
+            said.append(printed.decode())
+    assert [len(snapshots) for snapshots in shores.committed_at().values()] == [7, 7, 7], "\n".join(said)
     shores.conclude()
 
 
@@ -302,6 +304,6 @@ def _start_writer(shores: Shores, number: int, home: Path) -> subprocess.Popen[b
     path.write_text(f'{text}\n[sources.host-{number}]\ntype = "directory"\npath = "{home}"\n')
     environment = {**shores.setting.environment, "PATH": os.environ["PATH"]}
     return subprocess.Popen(
-        [sys.executable, "-m", "farshore", "--config", str(path), "--quiet", "backup", f"host-{number}"],
+        [sys.executable, "-m", "farshore", "--config", str(path), "backup", f"host-{number}"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
