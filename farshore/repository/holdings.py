@@ -40,14 +40,18 @@ class Holdings:
 
 
 def list_holdings(replica: Replica) -> Holdings:
-    """List packs and fragments of one replica; foreign objects are passed over."""
+    """List fragments and packs of one replica; foreign objects are passed over.
+
+    Fragments first: each is put after the packs that it names. So no pack of another run at work seems to be lacking.
+    """
+    fragments = list_fragments(replica)
     ids, sizes = bytearray(), array("q")  # 40 bytes a pack: a repository has millions
     for info in replica.store.list(names.PACKS):
         pack_id = names.parse_pack(info.name)
         if pack_id is not None:
             ids += bytes.fromhex(pack_id)
             sizes.append(info.size)
-    return Holdings(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, np.int64), list_fragments(replica))
+    return Holdings(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, np.int64), fragments)
 
 
 def list_fragments(replica: Replica) -> dict[str, int]:

@@ -112,13 +112,14 @@ def _check_replica(
     repository: Repository, replica: Replica, reader: ReplicaReader, proof: PackProof, run: VerifyRun
 ) -> ReplicaCheck:
     check = ReplicaCheck(replica)
+    # Before everything else is listed: what a snapshot needs is put before its commit, and so is listed after it.
+    listed = list_commit_names(replica)
     for info in replica.store.list():
         check.sizes[info.name] = info.size
         if info.access is not Access.READY:
             check.archived.add(info.name)
         if run.percent and info.modified_utc and info.name.startswith(names.PACKS):
             check.put_utc[info.name] = info.modified_utc
-    listed = list_commit_names(replica)
     check.commits, bad = read_commits(repository, replica, listed, cached=False)
     for name, error in bad.items():
         parsed = names.parse_snapshot_object(name)

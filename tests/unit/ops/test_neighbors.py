@@ -1,0 +1,106 @@
+"""Hosts share a repository: between any two requests of one, another may have made a whole backup.
+
+Nothing of it may be taken for a loss, and nothing of it may be disturbed. Each operation runs once for every request
+that it makes of one replica, and a neighbor's backup begins and ends right before that request.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from farshore.model import ReplicaOutcome
+from farshore.ops.scrubbing.scrub import scrub_repository
+from farshore.stores.base import Store
+from farshore.stores.faulty import FaultyStore
+from tests.unit.ops.engine import Engine
+from tests.unit.ops.healing_world import heal
+from tests.unit.ops.tree_source import TreeSource
+
+CHANCE = random.Random(1)
+Operation = Callable[[], None]
+
+
+class Street:
+    """Two hosts at one repository, each with a source of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.engine = Engine(root).initialize()
+        self._neighbor = self.engine.at("neighbor")
+        self._sources = {name: TreeSource(clock=self.engine.clock, name=name) for name in ("home", "next-door")}
+        self._rounds = itertools.count()
+        self.back_up_next_door()
+        self.back_up()
+
+    def back_up(self) -> None:
+        self._succeed(self.engine, "home")
+
+    def back_up_next_door(self) -> None:
+        self._succeed(self._neighbor, "next-door")
+
+    def verify(self) -> None:
+        result = self.engine.verify()
+        assert result.clean, [(one.replica, one.name, one.code, one.detail) for one in result.damaged]
+
+    def restore(self) -> None:
+        newest = self.engine.snapshots("home")[-1]
+        _, shown = self.engine.restore(newest.snapshot_id, replica="b")
+        assert shown == self._sources["home"].contents()
+
+    def heal(self) -> None:
+        result = heal(self.engine)
+        assert (result.level, {one.found for one in result.repairs} & {"altered", "lost"}) == (True, set())
+
+    def scrub(self) -> None:
+        with self.engine.opened() as repository:
+            result = scrub_repository(repository, clock=self.engine.clock)
+        assert result.clean, [(one.replica, one.name, one.code, one.detail) for one in result.damaged]
+
+    def _succeed(self, host: Engine, name: str) -> None:
+        source = self._sources[name]
+        source.file(b"changing", CHANCE.randbytes(50_000))
+        source.file(b"round", b"%d" % next(self._rounds))
+        result = host.backup(source)
+        assert [_told(outcome) for outcome in result.replicas] == [("a", ""), ("b", ""), ("c", "")]
+
+    def beside(self, operation: Operation, number: int) -> int:
+        """Run an operation with a neighbor's backup before its request of this number; return how many it made."""
+        stores: list[FaultyStore] = []
+        reached = itertools.count(1)
+
+        def plan(_verb: str, _name: str, _number: int) -> None:
+            if next(reached) == number:
+                self.back_up_next_door()
+
+        def wrap(name: str, store: Store) -> Store:
+            if name != "b":
+                return store
+            stores.append(FaultyStore(store, clock=self.engine.clock, plan=plan))
+            return stores[-1]
+
+        self.engine.wrap = wrap
+        try:
+            operation()
+        finally:
+            self.engine.wrap = lambda _, store: store
+        return sum(len(store.calls) for store in stores)
+
+
+def _told(outcome: ReplicaOutcome) -> tuple[str, str]:
+    return outcome.replica, "" if outcome.committed else f"{outcome.error_code}: {outcome.error}"
+
+
+@pytest.mark.parametrize("what", ["back_up", "verify", "restore", "heal", "scrub"])
+def test_a_neighbor_may_back_up_at_any_moment(tmp_path: Path, what: str) -> None:
+    street = Street(tmp_path)
+    operation: Operation = getattr(street, what)
+    requests = street.beside(operation, 0)
+    assert requests > 5
+    for number in range(1, requests + 1):
+        street.beside(operation, number)
+    street.verify()
+    street.restore()
