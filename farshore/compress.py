@@ -7,7 +7,9 @@ A compressor is not safe to share between threads, so each thread keeps its own.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 import zstandard
 
@@ -51,16 +53,11 @@ def decompress(codec: int, stored: bytes, raw_length: int) -> bytes:
     Raises:
         ObjectCorrupt: The codec is unknown, or the result has another length. Never allocates beyond `raw_length`.
     """
-    if codec == CODEC_NONE:
-        raw = stored
-    elif codec == CODEC_ZSTD:
-        try:
-            _check_declared(stored, raw_length)
+    if _is_packed(codec):
+        with _frame(stored, raw_length):
             raw = _own.decompressor.decompress(stored, max_output_size=max(raw_length, 1))
-        except zstandard.ZstdError as error:
-            raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
     else:
-        raise ObjectCorrupt(f"unknown codec {codec}")
+        raw = stored
     if len(raw) != raw_length:
         raise ObjectCorrupt(f"a segment has {len(raw)} bytes, not {raw_length}")
     return raw
@@ -68,22 +65,16 @@ def decompress(codec: int, stored: bytes, raw_length: int) -> bytes:
 
 def decompress_into(codec: int, stored: bytes | memoryview, raw: memoryview) -> None:
     """Fill `raw` with the bytes, which must be exactly as many. Raises as `decompress`."""
-    if codec == CODEC_NONE:
+    if not _is_packed(codec):
         if len(stored) != len(raw):
             raise ObjectCorrupt(f"a segment has {len(stored)} bytes, not {len(raw)}")
         raw[:] = stored
         return
-    if codec != CODEC_ZSTD:
-        raise ObjectCorrupt(f"unknown codec {codec}")
     filled = 0
-    try:
-        _check_declared(stored, len(raw))
-        with _own.decompressor.stream_reader(stored) as reader:
-            while filled < len(raw) and (count := reader.readinto(raw[filled:])):
-                filled += count
-            more = len(reader.read(1))
-    except zstandard.ZstdError as error:
-        raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
+    with _frame(stored, len(raw)), _own.decompressor.stream_reader(stored) as reader:
+        while filled < len(raw) and (count := reader.readinto(raw[filled:])):
+            filled += count
+        more = len(reader.read(1))
     if filled + more != len(raw):
         raise ObjectCorrupt(f"a segment has not the {len(raw)} bytes that it should have")
 
@@ -94,24 +85,30 @@ def opens_to(codec: int, stored: bytes, raw: bytes | memoryview) -> bool:
     Raises:
         ObjectCorrupt: The codec is unknown, or the frame does not open, or declares another length.
     """
-    if codec == CODEC_NONE:
+    if not _is_packed(codec):
         return len(stored) == len(raw) and stored.startswith(raw)
-    if codec != CODEC_ZSTD:
-        raise ObjectCorrupt(f"unknown codec {codec}")
     room, opened = bytearray(_COMPARED_BYTES), 0
-    try:
-        _check_declared(stored, len(raw))
-        with _own.decompressor.stream_reader(stored) as reader:
-            while count := reader.readinto(room):
-                if opened + count > len(raw) or not room.startswith(raw[opened : opened + count]):
-                    return False
-                opened += count
-    except zstandard.ZstdError as error:
-        raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error
+    with _frame(stored, len(raw)), _own.decompressor.stream_reader(stored) as reader:
+        while count := reader.readinto(room):
+            if opened + count > len(raw) or not room.startswith(raw[opened : opened + count]):
+                return False
+            opened += count
     return opened == len(raw)
 
 
-def _check_declared(stored: bytes | memoryview, raw_length: int) -> None:
-    declared = zstandard.frame_content_size(stored)
-    if declared not in (raw_length, -1):
-        raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {raw_length}")
+def _is_packed(codec: int) -> bool:
+    if codec not in (CODEC_NONE, CODEC_ZSTD):
+        raise ObjectCorrupt(f"unknown codec {codec}")
+    return codec == CODEC_ZSTD
+
+
+@contextlib.contextmanager
+def _frame(stored: bytes | memoryview, raw_length: int) -> Iterator[None]:
+    """Open a frame inside: it must not declare another length, and what is wrong with it is told as corruption."""
+    try:
+        declared = zstandard.frame_content_size(stored)
+        if declared not in (raw_length, -1):
+            raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {raw_length}")
+        yield
+    except zstandard.ZstdError as error:
+        raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error

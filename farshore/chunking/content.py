@@ -84,7 +84,7 @@ class ContentCutter:
     def _certain(self) -> Iterator[memoryview]:
         """Yield chunks while `maximum` bytes from a chunk's start are there: more would not change its end."""
         kept = self._pages[self._start : self._end]
-        cuts = self._cdc.cut_buf(kept) if len(kept) >= self._sizes.maximum else iter(())
+        cuts = self._cdc.cut_buf(kept)  # nothing is cut before it is asked for
         at = 0
         while len(kept) - at >= self._sizes.maximum:
             length = next(cuts).length

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from farshore.model import ReplicaOutcome
+from farshore.model import ReplicaOutcome, VerifyResult
 from farshore.ops.scrubbing.scrub import scrub_repository
+from farshore.repository.mending import Found
 from farshore.stores.base import Store
 from farshore.stores.faulty import FaultyStore
 from tests.unit.ops.engine import Engine
@@ -43,8 +44,7 @@ class Street:
         self._succeed(self._neighbor, "next-door")
 
     def verify(self) -> None:
-        result = self.engine.verify()
-        assert result.clean, [(one.replica, one.name, one.code, one.detail) for one in result.damaged]
+        _require_clean(self.engine.verify())
 
     def restore(self) -> None:
         newest = self.engine.snapshots("home")[-1]
@@ -53,12 +53,12 @@ class Street:
 
     def heal(self) -> None:
         result = heal(self.engine)
-        assert (result.level, {one.found for one in result.repairs} & {"altered", "lost"}) == (True, set())
+        assert result.level
+        assert {one.found for one in result.repairs} <= {Found.SOUND, Found.MISSING}
 
     def scrub(self) -> None:
         with self.engine.opened() as repository:
-            result = scrub_repository(repository, clock=self.engine.clock)
-        assert result.clean, [(one.replica, one.name, one.code, one.detail) for one in result.damaged]
+            _require_clean(scrub_repository(repository, clock=self.engine.clock))
 
     def _succeed(self, host: Engine, name: str) -> None:
         source = self._sources[name]
@@ -82,12 +82,16 @@ class Street:
             stores.append(FaultyStore(store, clock=self.engine.clock, plan=plan))
             return stores[-1]
 
-        self.engine.wrap = wrap
+        unwrapped, self.engine.wrap = self.engine.wrap, wrap
         try:
             operation()
         finally:
-            self.engine.wrap = lambda _, store: store
+            self.engine.wrap = unwrapped
         return sum(len(store.calls) for store in stores)
+
+
+def _require_clean(result: VerifyResult) -> None:
+    assert result.clean, [(one.replica, one.name, one.code, one.detail) for one in result.damaged]
 
 
 def _told(outcome: ReplicaOutcome) -> tuple[str, str]:

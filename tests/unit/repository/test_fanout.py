@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -104,6 +105,19 @@ def test_packs_of_one_replica_travel_together() -> None:
     assert store.at_once_max == limits.UPLOADS_PER_REPLICA
 
 
+@contextmanager
+def held_up(sealing: Callable[[], None], queues: Fanout, store: GatedStore) -> Iterator[None]:
+    """Seal into queues whose one replica, `a`, takes nothing inside; then let both come to their end."""
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(sealing), pool.submit(queues.drain, "a", store)
+        try:
+            yield
+        finally:
+            store.open()
+        for one in running:
+            one.result()
+
+
 def test_the_sealing_thread_waits_while_a_replica_is_a_window_behind() -> None:
     queues, store = fanout("a", window_packs=3), GatedStore(clock=CLOCK, is_open=False)
     offered: list[int] = []
@@ -114,14 +128,10 @@ def test_the_sealing_thread_waits_while_a_replica_is_a_window_behind() -> None:
             offered.append(number)
         queues.end()
 
-    with ThreadPoolExecutor(2) as pool:
-        sealing, drain = pool.submit(offer), pool.submit(queues.drain, "a", store)
+    with held_up(offer, queues, store):
         until(lambda: len(offered) == 3)
         time.sleep(0.1)
         assert len(offered) == 3
-        store.open()
-        sealing.result()
-        drain.result()
     assert len(store.done) == 10
 
 
@@ -157,15 +167,11 @@ def test_room_is_awaited_before_a_pack_is_made() -> None:
             queues.offer(pack(number))
         queues.end()
 
-    with ThreadPoolExecutor(2) as pool:
-        sealing, drain = pool.submit(work), pool.submit(queues.drain, "a", store)
+    with held_up(work, queues, store):
         until(lambda: len(made) == 2)
         time.sleep(0.1)
         assert len(made) == 2
         assert queues.packs_in_memory == 2
-        store.open()
-        sealing.result()
-        drain.result()
     assert pressed[:3] == [False, False, True]
     assert len(store.done) == 6
 

@@ -71,6 +71,14 @@ def test_a_segment_opens_to_what_was_sealed(raw: bytes, codec: int) -> None:
     assert open_segment(segment.sealed, segment, DATA_KEY, REPOSITORY) == raw
 
 
+def test_segments_of_any_length_are_checked_one_after_the_other() -> None:
+    """A segment is compared with its own bytes, whatever the longer one before it was."""
+    for raw in (NOISE, NOISE[:300], b"words " * 900, b"words " * 90, b"", b"x", bytes(2 * limits.SEGMENT_BYTES)):
+        plain = PlainSegment(ORIGIN, 0, memoryview(raw), ((b"1" * 32, 0, len(raw)),))
+        segment = seal_segment(plain, DATA_KEY, REPOSITORY)
+        assert open_segment(segment.sealed, segment, DATA_KEY, REPOSITORY) == raw
+
+
 def test_a_segment_whose_bytes_change_while_it_is_sealed_is_noticed() -> None:
     """As bad memory would: another thread flips one bit, again and again, between compressing and comparing."""
     raw = bytearray(NOISE[:1] * limits.SEGMENT_BYTES)
