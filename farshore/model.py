@@ -74,11 +74,15 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something about one entry that a person should know."""
+    """Something about one entry that a person should know.
+
+    `matters`: the snapshot lacks something that the source had, so it is incomplete. Who reports the problem decides.
+    """
 
     path: bytes
     code: str  # vanished | unreadable | changing | unsupported | metadata
     message: str
+    matters: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,14 @@ class SnapshotCounts:
     packs_new: int = 0
     entries_unchanged: int = 0
     problems: int = 0
+    lacking: int = 0  # problems that matter: each leaves something out
+
+
+class SnapshotState(StrEnum):
+    """Whether a snapshot has everything of its source that a restore should bring back."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"  # it has problems that matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,12 @@ class SnapshotInfo:
     replicas: tuple[str, ...]  # names of the reachable replicas that hold it
     facts: tuple[tuple[str, str], ...] = ()
     locks: tuple[PromisedLock, ...] = ()  # of `replicas` that lock their objects
+    state: SnapshotState = SnapshotState.COMPLETE
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has everything of its source that a restore should bring back."""
+        return self.state is SnapshotState.COMPLETE
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +217,7 @@ class ReplicaRequests:
 class RunWarning:
     """Something that a person should look at although the run counts. `code` is stable."""
 
-    code: str  # replica-left-behind | objects-lost | entries-incomplete
+    code: str  # replica-left-behind | objects-lost | snapshot-incomplete | entries-incomplete
     subject: str  # the replica, or the source
     message: str
     cause: str = ""  # the code of the error behind it, see docs/errors.md
@@ -229,8 +247,13 @@ class BackupResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every entry of the source could be read whole; replicas do not matter here."""
-        return self.counts.problems == 0
+        """Whether the snapshot has everything of its source; replicas do not matter here."""
+        return self.counts.lacking == 0
+
+    @property
+    def state(self) -> SnapshotState:
+        """Whether the snapshot is complete, as its commit record says."""
+        return SnapshotState.COMPLETE if self.complete else SnapshotState.INCOMPLETE
 
     @property
     def warnings(self) -> tuple[RunWarning, ...]:
@@ -242,6 +265,9 @@ class BackupResult:
         ]
         found += self.lossy
         if not self.complete:
+            said = f"the snapshot is incomplete: it lacks what {self.counts.lacking:,} of its problems name"
+            found.append(RunWarning("snapshot-incomplete", self.source, said))
+        if self.counts.problems:
             found.append(RunWarning("entries-incomplete", self.source, f"{self.counts.problems:,} problems"))
         return tuple(found)
 

@@ -76,7 +76,7 @@ def execute(invocation: Invocation) -> int:
                 worst = worse(worst, error.exit_code)
                 continue
             _tell(invocation, result)
-            unsound = result.warned if invocation.arguments.strict else not result.complete
+            unsound = result.warned if invocation.arguments.strict else result.counts.problems > 0
             worst = worse(worst, EXIT_WARNINGS if unsound else EXIT_DONE)
     return worst
 
@@ -148,7 +148,7 @@ def known_source(config: Config, name: str) -> str:
 
 def _tell(invocation: Invocation, result: BackupResult) -> None:
     output, counts = invocation.output, result.counts
-    output.record("backup", result, warned=result.warned, warnings=result.warnings)
+    output.record("backup", result, state=result.state, warned=result.warned, warnings=result.warnings)
     held = [one.replica for one in result.replicas if one.committed]
     if result.already_done:
         output.line(
@@ -174,6 +174,18 @@ def _tell(invocation: Invocation, result: BackupResult) -> None:
     if counts.problems > min(PROBLEMS_SHOWN_MAX, len(result.problems)):
         more = counts.problems - min(PROBLEMS_SHOWN_MAX, len(result.problems))
         output.warning(f"{result.source}: {count_of(more, 'more problem')}; --json lists the first 1,000")
+    if not result.complete:
+        _tell_of_incompleteness(output, result)
+
+
+def _tell_of_incompleteness(output: Output, result: BackupResult) -> None:
+    """Say that the snapshot does not count as a good one, and how the next one will."""
+    lacks = count_of(result.counts.lacking, "entry that could not be stored", "entries that could not be stored")
+    output.warning(
+        f"{result.source}: the snapshot is INCOMPLETE: it lacks {lacks}; the last complete one stays the last good one",
+        code="snapshot-incomplete",
+    )
+    output.note("  make what is named readable, or exclude it, and back up again")
 
 
 def _tell_of_replicas(output: Output, result: BackupResult) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format.text import JsonObject, decode_object, decode_time, encode_canonical, encode_time
-from farshore.model import SnapshotCounts
+from farshore.model import SnapshotCounts, SnapshotState
 
 RECORD_VERSION = 1
 
@@ -55,6 +55,7 @@ class Commit:
     facts: Mapping[str, str]
     quorum: int
     locks: Mapping[str, ReplicaLock] = field(default_factory=dict)  # by replica; promised only where the record stands
+    state: SnapshotState = SnapshotState.COMPLETE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def encode_commit(commit: Commit) -> bytes:
         "counts": asdict(commit.counts),
         "facts": dict(commit.facts),
         "quorum": commit.quorum,
+        "state": commit.state.value,
     }
     if commit.locks:
         value["locks"] = {
@@ -134,9 +136,17 @@ def decode_commit(payload: bytes) -> Commit:
                 replica: ReplicaLock(lock["mode"], decode_time(lock["until_utc"]), int(lock["stride_s"]), lock["place"])
                 for replica, lock in value.get("locks", {}).items()
             },
+            state=_state(value),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ObjectCorrupt(f"a commit record is incomplete: {error}") from error
+
+
+def _state(value: JsonObject) -> SnapshotState:
+    """Return whether the snapshot is complete; of a record that does not say, by whether it counts any problem."""
+    if "state" in value:
+        return SnapshotState(value["state"])
+    return SnapshotState.INCOMPLETE if value["counts"].get("problems") else SnapshotState.COMPLETE
 
 
 def encode_needs(needs: Needs) -> bytes:

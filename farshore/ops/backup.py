@@ -25,6 +25,7 @@ from farshore.model import (
     ReplicaOutcome,
     RunWarning,
     SnapshotCounts,
+    SnapshotState,
     no_progress,
 )
 from farshore.ops import auditing
@@ -275,6 +276,7 @@ class BackupSession:
             facts=sealed.facts,
             quorum=self._repository.quorum,
             locks=work.locks.promised(committed_utc),
+            state=SnapshotState.INCOMPLETE if sealed.counts.lacking else SnapshotState.COMPLETE,
         )
 
     def _result_of(

@@ -84,9 +84,8 @@ class ContentReader:
             except SourceChanged as error:
                 _log.info("attempt %d: %s", attempt + 1, error)
             except FileNotFoundError:
-                return Problem(
-                    path, "vanished", "it was there when the directory was listed and gone when it was opened"
-                )
+                said = "it was there when the directory was listed and gone when it was opened"
+                return Problem(path, "vanished", said, matters=False)  # as if the backup had begun a moment later
             except OSError as error:
                 return Problem(path, "unreadable", error.strerror or str(error))
         if result is None:

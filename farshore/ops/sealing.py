@@ -129,6 +129,7 @@ class Sealer:
             chunks_new=self._gatherer.chunks_new,
             entries_unchanged=self._unchanged,
             problems=len(self.problems),
+            lacking=sum(problem.matters for problem in self.problems),
         )
 
     def load_earlier(self, manifest: ManifestReader) -> None:
@@ -251,9 +252,8 @@ class Sealer:
             self._gatherer.reuse_ids({extent.chunk for extent in result.extents})
             self._pages.add(result)
         if result.state != "whole":
-            self.problems.append(
-                Problem(result.entry.path, "changing", "it changed during each attempt to read it; stored as last read")
-            )
+            said = "it changed during each attempt to read it; stored as last read"
+            self.problems.append(Problem(result.entry.path, "changing", said, matters=False))
         row = ManifestRow(result.entry, result.content_hash, encode_extents(result.extents), result.state)
         self._write(row, bytes_read=result.bytes_read)
 

@@ -101,4 +101,5 @@ def _info(commit: Commit, held: tuple[str, ...]) -> SnapshotInfo:
             for name in held
             if name in commit.locks
         ),
+        state=commit.state,
     )

@@ -120,7 +120,12 @@ class Capture(Protocol):
         ...
 
     def problems(self) -> list[Problem]:
-        """Return what went wrong with single entries so far, without stopping the backup. Safe from any thread."""
+        """Return what went wrong with single entries so far, without stopping the backup. Safe from any thread.
+
+        `Problem.matters` is the source's judgment: a snapshot with a problem that matters is incomplete, and the last
+        complete one stays the last good one. What the source cannot do without is no problem but an error of `finish`.
+        The engine adds problems of its own: an entry that it could not read matters, one that vanished does not.
+        """
         ...
 
     def finish(self) -> dict[str, str]:

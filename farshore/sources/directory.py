@@ -32,6 +32,7 @@ PAGED_GLOBS = ("*.ibd", "ibdata[0-9]*", "*.img", "*.raw", "*.qcow2", "*.vmdk", "
 # Files that are looked into; they are paged when they begin like an SQLite database, by the page size it states.
 SQLITE_GLOBS = ("*.db", "*.db3", "*.sqlite", "*.sqlite3", "*.s3db")
 _WITH_CONTENT = (EntryKind.FILE, EntryKind.HARDLINK)
+_HARMLESS = frozenset({"vanished", "metadata"})  # problems with nothing left out that the tree still had
 
 
 class DirectorySource:
@@ -220,7 +221,7 @@ class DirectoryCapture:
     def _report(self, path: bytes, code: str, message: str) -> None:
         with self._lock:
             if len(self._problems) < limits.PROBLEMS_MAX:
-                self._problems.append(Problem(path, code, message))
+                self._problems.append(Problem(path, code, message, matters=code not in _HARMLESS))
             elif len(self._problems) == limits.PROBLEMS_MAX:
                 self._problems.append(Problem(b"", "unreadable", "there are more problems than can be listed"))
 

@@ -115,7 +115,8 @@ class Walk:
                 try:
                     here = self._handles.get(prefix[:-1])
                 except OSError as error:
-                    self._report(prefix[:-1], "vanished", f"the rest of the directory is missing: {reason(error)}")
+                    code = "vanished" if error.errno in (errno.ENOENT, *_NOT_A_DIRECTORY) else "unreadable"
+                    self._report(prefix[:-1], code, f"the rest of the directory is missing: {reason(error)}")
                     names = iter(())
                     if prefix[:-1] in self.straddling:
                         self.straddling.remove(prefix[:-1])  # it was told now, so the next span says nothing
@@ -203,7 +204,7 @@ class Walk:
             self._report(path, "vanished", "the directory vanished; what it held is missing")
         except OSError as error:
             if error.errno in _NOT_A_DIRECTORY:
-                self._report(path, "vanished", "the directory was replaced; what it held is missing")
+                self._report(path, "changing", "the directory was replaced; what it holds is missing")
             else:
                 self._report(path, "unreadable", f"what the directory holds is missing: {reason(error)}")
         return None

@@ -22,7 +22,7 @@ from farshore.format.records import (
     encode_needs,
 )
 from farshore.format.text import encode_canonical
-from farshore.model import SnapshotCounts
+from farshore.model import SnapshotCounts, SnapshotState
 
 START = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
 COMMIT = Commit(
@@ -38,7 +38,7 @@ COMMIT = Commit(
     farshore="0.1.0",
     data_key="4" * 32,
     objects={"manifest": ObjectRef("snapshots/a", 7, "5" * 64), "needs": ObjectRef("snapshots/b", 8, "6" * 64)},
-    counts=SnapshotCounts(*range(1, 11)),
+    counts=SnapshotCounts(*range(1, 12)),
     facts={"lsn": "0/16B3748"},
     quorum=2,
 )
@@ -47,6 +47,7 @@ LEASE = Lease(
     lease="1" * 32, run="2" * 32, source_id="3" * 32, identity="", snapshot="4" * 32, host='{"pid":1}', beat=3,
     started_utc=START, expires_utc=START + timedelta(minutes=15),
 )  # fmt: skip
+LATER = {"state"}  # keys of a commit that the first records did not have
 DECODERS = [
     (decode_commit, encode_commit(COMMIT)),
     (decode_needs, encode_needs(NEEDS)),
@@ -78,7 +79,7 @@ def test_a_commit_holds_what_the_format_says() -> None:
     value = json.loads(encode_commit(COMMIT))
     assert set(value) == {
         "version", "snapshot", "source_id", "source", "kind", "identity", "run", "parent", "started_utc",
-        "committed_utc", "farshore", "data_key", "objects", "counts", "facts", "quorum",
+        "committed_utc", "farshore", "data_key", "objects", "counts", "facts", "quorum", "state",
     }  # fmt: skip
     assert value["objects"]["needs"] == {"name": "snapshots/b", "bytes": 8, "blake3": "6" * 64}
 
@@ -95,6 +96,16 @@ def test_counts_that_an_earlier_version_did_not_know_are_zero() -> None:
     assert decode_commit(encode_canonical(value)).counts == replace(COMMIT.counts, packs_new=0)
 
 
+@pytest.mark.parametrize(("problems", "state"), [(0, SnapshotState.COMPLETE), (2, SnapshotState.INCOMPLETE)])
+def test_a_commit_that_does_not_say_whether_it_is_complete_is_judged_by_its_problems(
+    problems: int, state: SnapshotState
+) -> None:
+    value = json.loads(encode_commit(COMMIT))
+    del value["state"]
+    value["counts"]["problems"] = problems
+    assert decode_commit(encode_canonical(value)).state is state
+
+
 @pytest.mark.parametrize(("decode", "payload"), DECODERS, ids=["commit", "needs", "lease"])
 def test_a_later_version_is_told(decode: Any, payload: bytes) -> None:
     with pytest.raises(FormatTooNew, match="version 2"):
@@ -103,7 +114,7 @@ def test_a_later_version_is_told(decode: Any, payload: bytes) -> None:
 
 @pytest.mark.parametrize(("decode", "payload"), DECODERS, ids=["commit", "needs", "lease"])
 def test_a_record_that_lacks_anything_is_corrupt(decode: Any, payload: bytes) -> None:
-    for key in json.loads(payload):
+    for key in json.loads(payload).keys() - LATER:
         value = json.loads(payload)
         del value[key]
         with pytest.raises(ObjectCorrupt):
@@ -128,5 +139,5 @@ def test_a_record_with_something_else_in_it_is_corrupt_or_the_same_shape(
 
 
 def test_every_count_of_the_model_is_kept() -> None:
-    assert decode_commit(encode_commit(COMMIT)).counts == SnapshotCounts(*range(1, 11))
-    assert len(asdict(COMMIT.counts)) == 10
+    assert decode_commit(encode_commit(COMMIT)).counts == SnapshotCounts(*range(1, 12))
+    assert len(asdict(COMMIT.counts)) == 11

@@ -231,6 +231,7 @@ def test_a_file_that_never_rests_is_kept_as_last_read_and_told(engine: Engine, s
     result = engine.backup(source)
     assert problems(result) == [(path, "changing")]
     assert result.warned
+    assert result.complete  # it is stored, of two moments
     assert source.reads[path] == limits.CHANGED_FILE_ATTEMPTS
     restored, shown = engine.restore(result.snapshot_id)
     assert shown == source.contents()
@@ -258,6 +259,11 @@ def test_a_file_that_cannot_be_read_is_told_and_absent(
     result = engine.backup(source)
     assert problems(result) == [(path, code)]
     assert result.counts.problems == 1
+    assert result.complete == (trouble == "vanished")  # D5: what is gone is not lacking, what is there and unread is
+    assert engine.snapshots()[0].complete == result.complete
+    assert [one.code for one in result.warnings] == ["snapshot-incomplete"] * (not result.complete) + [
+        "entries-incomplete"
+    ]
     expected = source.contents()
     del expected[path]
     assert engine.restore(result.snapshot_id)[1] == expected
