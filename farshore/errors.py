@@ -371,6 +371,12 @@ class SourceUnsupported(Unsupported):
     default_hint = "See docs/sources.md for the versions and settings that are supported."
 
 
+class SourceFileLeftOut(Unsupported):
+    code = "source-file-left-out"
+    exit_code = 77
+    default_hint = "A database without one of its files is no backup; put the file back where its server looks for it."
+
+
 class StoreUnsafe(Unsupported):
     code = "store-unsafe"
     exit_code = 73

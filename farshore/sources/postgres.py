@@ -23,8 +23,9 @@ from farshore.errors import SourceUnavailable
 from farshore.limits import POSTGRES_SILENCE_S
 from farshore.sources.base import Capture
 from farshore.sources.postgres_capture import PostgresCapture
+from farshore.sources.postgres_catalog import read_catalog
 from farshore.sources.postgres_connection import ReplicationSession, Server
-from farshore.sources.postgres_facts import read_cluster, read_sql_facts, read_tablespaces
+from farshore.sources.postgres_facts import read_cluster, read_sql_facts
 from farshore.sources.postgres_manifest import CHECKSUM_ALGORITHM
 
 _BASE_BACKUP = (
@@ -80,6 +81,7 @@ class PostgresSource:
             cluster = read_cluster(session, server.place)
             facts = cluster.as_text() | read_sql_facts(server, cluster.version)
             facts["wal_kept_by"] = self._reserve_wal(session)
+            before = read_catalog(server)
             started = session.start_copy(_BASE_BACKUP)
             if len(started) != 2 or not started[0]:
                 raise SourceUnavailable(f"{server.place}: the server did not say where the backup starts")
@@ -88,7 +90,8 @@ class PostgresSource:
                 cluster=cluster,
                 started=started,
                 facts=facts,
-                tablespaces_now=lambda: read_tablespaces(server),
+                before=before,
+                catalog_now=lambda: read_catalog(server),
                 clock=self._clock,
             )
             with contextlib.closing(capture):

@@ -18,6 +18,7 @@ from farshore.errors import Bug, FarshoreError, SourceChanged, SourceCorrupt, So
 from farshore.limits import READ_BYTES, SMALL_OBJECT_BYTES_MAX
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Item
+from farshore.sources.postgres_catalog import Catalog, DatabasesSeen
 from farshore.sources.postgres_connection import ReplicationSession, Row
 from farshore.sources.postgres_facts import Cluster
 from farshore.sources.postgres_items import ContentItem, EntryItem
@@ -39,7 +40,6 @@ from farshore.sources.postgres_wal import WalCheck, WalGeometry, decode_lsn
 _NS = 1_000_000_000
 _FILE_MODE = 0o600
 _TABLESPACE_HINT = "Run the backup again, and create no tablespace meanwhile: WAL would tie the copy to its place."
-_SKIPPING_FUNCTIONS = ("sendDir",)  # of the server, where it warns of a file that it leaves out
 
 
 class PostgresCapture:
@@ -47,7 +47,8 @@ class PostgresCapture:
 
     Args:
         started: The result sets that come before the stream: the start position, and the tablespaces.
-        tablespaces_now: Asks the server for the OIDs of its tablespaces; None where it may not be asked.
+        before: The catalog before the backup began.
+        catalog_now: Asks for it again.
     """
 
     ordered = False
@@ -60,13 +61,16 @@ class PostgresCapture:
         cluster: Cluster,
         started: list[list[Row]],
         facts: dict[str, str],
-        tablespaces_now: Callable[[], set[str] | None],
+        before: Catalog,
+        catalog_now: Callable[[], Catalog],
         clock: Clock,
     ) -> None:
         self._session = session
         self._cluster = cluster
         self._facts = facts
-        self._tablespaces_now = tablespaces_now
+        self._before = before
+        self._catalog_now = catalog_now
+        self._databases = DatabasesSeen()
         self._clock = clock
         self._start_lsn = str(started[0][0][0])
         self._tablespaces = {str(row[0]) for row in started[1] if row[0] is not None}
@@ -102,10 +106,7 @@ class PostgresCapture:
 
     def problems(self) -> list[Problem]:
         """Return what the server warned of: special files it left out, and pages it could not look at."""
-        return [
-            Problem(path=b"", code="unsupported" if function in _SKIPPING_FUNCTIONS else "changing", message=said)
-            for function, said in tuple(self._session.warnings)
-        ]
+        return self._session.problems
 
     def finish(self) -> dict[str, str]:
         """Return the facts, if the stream was read to its end and everything about it was right."""
@@ -136,6 +137,7 @@ class PostgresCapture:
             if wal is not None:
                 wal.update(piece)
             yield piece
+        self._databases.add(path)
         if wal is not None:
             self._wal_check.add(path, size, wal)  # the manifest lists no WAL
         else:
@@ -153,6 +155,7 @@ class PostgresCapture:
         for archive in self._stream.archives():
             prefix = archive_prefix(archive)
             for member in self._stream.members():
+                self._session.check_left_out()
                 if first:
                     self._owner = (member.uid, member.gid)
                     yield EntryItem(self._root(member))
@@ -168,7 +171,9 @@ class PostgresCapture:
                 self._own_file(AUTO_CONF, len(IN_PLACE_SETTING)), self.failing, lambda: iter([IN_PLACE_SETTING])
             )
         size = self._take_manifest()
-        self._verify(self._session.finish())
+        ended = self._session.finish()
+        self._session.check_left_out()
+        self._verify(ended)
         yield ContentItem(self._own_file(MANIFEST, size), self.failing, self.read_manifest)
 
     def _item(self, path: bytes, member: TarMember) -> Item:
@@ -265,8 +270,9 @@ class PostgresCapture:
         said = (min(wal.start for wal in ranges), max(wal.end for wal in ranges))
         if said != (decode_lsn(self._start_lsn), decode_lsn(stop_lsn)):
             raise SourceCorrupt("the manifest names other WAL than the server did")
-        now = self._tablespaces_now()
-        if now is not None and now - self._tablespaces:
+        now = self._catalog_now()
+        self._databases.check(self._before, now)
+        if now.tablespaces is not None and now.tablespaces - self._tablespaces:
             raise SourceChanged("a tablespace was created while the backup ran", _TABLESPACE_HINT)
         self._facts |= {
             "timeline": str(max(wal.timeline for wal in ranges)),

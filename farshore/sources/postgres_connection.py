@@ -16,24 +16,21 @@ from psycopg import pq
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid, FarshoreError, SourceDenied, SourceUnavailable, SourceUnsupported
 from farshore.limits import CONNECT_TIMEOUT_S, POSTGRES_SILENCE_S
+from farshore.model import Problem
 from farshore.sources.postgres_errors import (
     GRANT_HINT,
+    POOL_HINT,
     SENDERS_HINT,
     error_of_answer,
     error_of_connecting,
     redact,
 )
+from farshore.sources.postgres_left_out import LEFT_OUT_MESSAGE, Meaning, judge_warning, left_out_error
+from farshore.sources.postgres_session import WARNINGS, plan_options, plan_parameters
 
 _POLL_MS = 1000  # TLS may hold bytes that the socket no longer shows, so input is asked for at least this often
-_DEFAULTS = {
-    "application_name": "farshore",
-    "connect_timeout": str(int(CONNECT_TIMEOUT_S)),
-    "keepalives": "1",  # a peer that vanished is noticed in a minute, a silent one only by the limit on silence
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-}
 _WARNINGS_MAX = 1000  # one for each file that the server leaves out; a person reads no more
+_DATABASE = "postgres"
 _FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 _MAY_REPLICATE = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
@@ -51,7 +48,10 @@ class Server:
                 f"the dsn of source {source!r} cannot be read",
                 "Write it as postgresql://user@host:port/database or as 'host=... port=... user=...'.",
             )
-        self._parameters = _DEFAULTS | given
+        self._options = given.pop("options", "")
+        self._database_given = "dbname" in given or "service" in given
+        self._parameters = plan_parameters(given, connect_timeout_s=int(CONNECT_TIMEOUT_S))
+        self._version = 0
         self._secret = self._parameters.get("password", "")
         host = self._parameters.get("hostaddr") or self._parameters.get("host") or "the default host"
         self.place = f"source {source!r} at {host}:{self._parameters.get('port', '5432')}"
@@ -64,7 +64,12 @@ class Server:
             SourceUnsupported: The server allows no replication at all.
             SourceUnavailable: No answer, or no connection left.
         """
-        mode = {"replication": "true"} if replication else {}
+        mode = {
+            "replication": "true" if replication else "false",
+            "options": plan_options(self._options, self._version),
+        }
+        if not replication and not self._database_given and not _database_of_environment():
+            mode["dbname"] = _DATABASE  # libpq would take one of the role's name, and it need not exist
         try:
             return psycopg.Connection.connect(**(self._parameters | mode), autocommit=True)  # type: ignore[arg-type]
         except psycopg.Error as error:
@@ -73,6 +78,12 @@ class Server:
         if replication and isinstance(translated, SourceUnavailable):
             self._raise_if_never(translated.message)
         raise translated
+
+    def settle(self, connected: pq.abc.PGconn) -> None:
+        """Have all later connections go to the server that this one reached, where the dsn names several."""
+        self._version = connected.server_version
+        found = {"host": connected.host, "hostaddr": connected.hostaddr, "port": connected.port}
+        self._parameters |= {name: value.decode() for name, value in found.items() if value}
 
     def _raise_if_never(self, said: str) -> None:
         """Raise if replication is refused for good. Asked in SQL, because the refusal itself may be in any language."""
@@ -121,11 +132,14 @@ class ReplicationSession:
         self._connection = server.connect(replication=True)
         self._connection.add_notice_handler(self._notice)
         self._pgconn = self._connection.pgconn
+        server.settle(self._pgconn)
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
         self._heard_s = clock.monotonic_s()
         self._after_copy: pq.abc.PGresult | None = None  # the answer that came behind the stream
-        self.warnings: list[tuple[str, str]] = []  # (the server's function that warned, what it said)
+        self._warnings: list[tuple[str, str]] = []  # (the server's function that warned, what it said)
+        self._left_out: FarshoreError | None = None  # a file of the cluster itself is
+        self.log_directory = ""  # of the server, where it is known
 
     def __enter__(self) -> ReplicationSession:
         return self
@@ -136,6 +150,40 @@ class ReplicationSession:
     def close(self) -> None:
         """Close the connection. Safe to repeat."""
         self._connection.close()
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What the server warned of so far, without what is no loss."""
+        found = []
+        for function, said in tuple(self._warnings):
+            meaning, path = judge_warning(function, said, log_directory=self.log_directory)
+            if meaning is Meaning.LEFT_OUT:
+                found.append(Problem(path.encode(), "unsupported", LEFT_OUT_MESSAGE))
+            elif meaning is Meaning.OTHER:
+                found.append(Problem(b"", "changing", said))
+        return found
+
+    def check_left_out(self) -> None:
+        """Raise if the server has said by now that it leaves out a file of the cluster itself.
+
+        Raises:
+            SourceFileLeftOut: It has.
+        """
+        if self._left_out is not None:
+            raise self._left_out
+
+    def check_settings(self) -> None:
+        """Check that the server will tell what it leaves out.
+
+        Raises:
+            SourceUnsupported: Something on the way takes the settings of a session away, as a connection pool may.
+        """
+        name, value = WARNINGS
+        found = self.run(f"SHOW {name}")[0][0]
+        if found != value:
+            raise SourceUnsupported(
+                f"{self._server.place}: {name} is {found} although this session sets it to {value}", POOL_HINT
+            )
 
     @property
     def server_version(self) -> int:
@@ -255,11 +303,22 @@ class ReplicationSession:
 
     def _with_warnings(self, text: str) -> str:
         """Add what the server warned of before: it names the damaged files there, not in the error itself."""
-        return "; ".join([text, *(said for _, said in self.warnings[:3])])
+        return "; ".join([text, *(said for _, said in self._warnings[:3])])
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
-        if notice.severity_nonlocalized == "WARNING" and len(self.warnings) < _WARNINGS_MAX:
-            self.warnings.append((notice.source_function or "", self._server.clean(notice.message_primary or "")))
+        if notice.severity_nonlocalized != "WARNING":
+            return
+        function, said = notice.source_function or "", self._server.clean(notice.message_primary or "")
+        meaning, path = judge_warning(function, said)
+        if meaning is Meaning.NO_COPY and self._left_out is None:  # whatever came before it
+            self._left_out = left_out_error(self._server.place, said, path)
+        if len(self._warnings) < _WARNINGS_MAX:
+            self._warnings.append((function, said))
+
+
+def _database_of_environment() -> bool:
+    """Return whether PGDATABASE, or the service that PGSERVICE names, says which database to use."""
+    return any(option.keyword == b"dbname" and option.val for option in pq.Conninfo.get_defaults())
 
 
 def _parse(dsn: str) -> dict[str, str] | None:

@@ -39,6 +39,7 @@ GRANT_HINT = (
 )
 SENDERS_HINT = "Set wal_level = replica and max_wal_senders = 10 (the defaults) and restart the server."
 BUSY_HINT = "All of the server's WAL senders are in use; wait for one, or raise max_wal_senders."
+POOL_HINT = "Connect to the server itself, past any connection pool: a backup must see the server's warnings."
 VERSION_HINT = "PostgreSQL 15 or later is needed for a base backup in one stream."
 
 

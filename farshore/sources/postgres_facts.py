@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from farshore.errors import SourceCorrupt, SourceUnsupported
+from farshore.errors import SourceCorrupt, SourceDenied, SourceUnsupported
 from farshore.sources.postgres_connection import ReplicationSession, Server
 from farshore.sources.postgres_errors import SENDERS_HINT, VERSION_HINT
 
@@ -34,7 +34,6 @@ _STALE_COLLATIONS = (
     " pg_database_collation_actual_version(oid)"
 )
 _CONFIG_ELSEWHERE = "SELECT (position(current_setting('data_directory') IN current_setting('config_file')) = 0)::text"
-_TABLESPACES = "SELECT oid::text FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,8 @@ def read_cluster(session: ReplicationSession, place: str) -> Cluster:
     if session.server_version < _VERSION_MIN:
         version = session.parameter("server_version") or str(session.server_version)
         raise SourceUnsupported(f"{place}: PostgreSQL {version} is too old", VERSION_HINT)
+    session.check_settings()
+    session.log_directory = _show_if_allowed(session, "log_directory")
     identity = session.run("IDENTIFY_SYSTEM")
     if _show(session, "wal_level") == "minimal":
         raise SourceUnsupported(f"{place}: wal_level is minimal", SENDERS_HINT)
@@ -131,11 +132,13 @@ def read_sql_facts(server: Server, version: int) -> dict[str, str]:
     return {name: ", ".join(answer)[:_FACT_CHARACTERS_MAX] for name, answer in known.items()}
 
 
-def read_tablespaces(server: Server) -> set[str] | None:
-    """Return the OIDs of the tablespaces there are now, or None if this role may not ask."""
-    answer = server.ask([_TABLESPACES]).get(_TABLESPACES)
-    return None if answer is None else set(answer)
-
-
 def _show(session: ReplicationSession, setting: str) -> str:
     return session.run(f"SHOW {setting}")[0][0] or ""
+
+
+def _show_if_allowed(session: ReplicationSession, setting: str) -> str:
+    """Return a setting that not every role may see, or nothing."""
+    try:
+        return _show(session, setting)
+    except SourceDenied:
+        return ""
