@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from farshore import limits
 from farshore.errors import SourceMissing
 from farshore.format.extents import decode_extents, encode_extents
-from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
+from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
 from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
 from farshore.ops.batches import Batch, Batches, Left
 from farshore.ops.comparing import Match, PreviousManifest, Run, Stretch
 from farshore.ops.gathering import Gatherer
 from farshore.ops.page_keeping import PageKeeper
 from farshore.ops.paged_file import Earlier, FileRead
+from farshore.ops.parents import Parents, made_directory
 from farshore.ops.previous_rows import Slice
 from farshore.ops.readers import Readers
 from farshore.ops.reading import ContentReader
@@ -66,6 +67,7 @@ class Sealer:
         self._run = Run()
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
         self._unsorted: list[ManifestRow] | None = None
+        self._parents = Parents()
         self._earlier_extents: dict[bytes, bytes] = {}
         self._read_ahead = False
         self._streaming = self._told = 0
@@ -182,6 +184,7 @@ class Sealer:
     def _handle(self, unit: _Unit) -> None:
         if isinstance(unit, Slice):
             self._gatherer.reuse(unit.rows)
+            self._keep_parents_of(unit)
             self._manifest.add_slice(unit.group, unit.start, unit.count)
             for path in unit.paged:
                 self._pages.keep(path)
@@ -264,14 +267,34 @@ class Sealer:
             self._files += 1
             self._bytes_total += row.entry.size
         if self._unsorted is None:
-            self._manifest.add(row)
+            self._add(row)
         else:
             self._unsorted.append(row)
             self._tell()
 
     def _write_unsorted(self) -> None:
         for row in sorted(self._unsorted or (), key=lambda row: sort_key(row.entry.path)):
-            self._manifest.add(row)
+            self._add(row)
+
+    def _add(self, row: ManifestRow) -> None:
+        entry = row.entry
+        for path in self._parents.step(entry.path, directory=entry.kind is EntryKind.DIRECTORY):
+            self._make_directory(path, entry)
+        self._manifest.add(row)
+
+    def _keep_parents_of(self, unit: Slice) -> None:
+        first, last = unit.start, unit.start + unit.count - 1
+        paths, kinds = unit.group.column("path"), unit.group.column("kind")
+        for path in self._parents.step(paths[first].as_py(), directory=kinds[first].as_py() == EntryKind.DIRECTORY):
+            self._make_directory(path, next(table_to_rows(unit.group.slice(first, 1))).entry)
+        self._parents.jump(paths[last].as_py(), directory=kinds[last].as_py() == EntryKind.DIRECTORY)
+
+    def _make_directory(self, path: bytes, inside: Entry) -> None:
+        self._entries += 1
+        self._manifest.add(ManifestRow(made_directory(path, inside)))
+        self.problems.append(
+            Problem(path, "metadata", "the source told nothing of this directory; it belongs to whom its content does")
+        )
 
     def _tell_streaming(self, bytes_read: int) -> None:
         """A large file shows its progress before it is done; a second attempt at it shows none."""
