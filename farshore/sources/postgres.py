@@ -27,6 +27,7 @@ from farshore.sources.postgres_catalog import read_catalog
 from farshore.sources.postgres_connection import ReplicationSession, Server
 from farshore.sources.postgres_facts import read_cluster, read_sql_facts
 from farshore.sources.postgres_manifest import CHECKSUM_ALGORITHM
+from farshore.sources.postgres_standby import DATA_AS_OF, read_data_moment
 
 _BASE_BACKUP = (
     "BASE_BACKUP (LABEL 'farshore', CHECKPOINT 'fast', WAL true, WAIT false, TABLESPACE_MAP false,"
@@ -80,6 +81,8 @@ class PostgresSource:
         with self._session(server) as session:
             cluster = read_cluster(session, server.place)
             facts = cluster.as_text() | read_sql_facts(server, cluster.version)
+            if cluster.in_recovery:
+                facts[DATA_AS_OF] = read_data_moment(server)
             facts["wal_kept_by"] = self._reserve_wal(session)
             before = read_catalog(server)
             started = session.start_copy(_BASE_BACKUP)

@@ -27,6 +27,7 @@ from farshore.sources.postgres_layout import (
     IN_PLACE_SETTING,
     MANIFEST,
     SIGNALS,
+    Parents,
     archive_prefix,
     clean_path,
     page_bytes_of,
@@ -84,6 +85,7 @@ class PostgresCapture:
                 system_identifier=cluster.system_identifier,
             )
         )
+        self._parents = Parents()
         self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SMALL_OBJECT_BYTES_MAX)  # noqa: SIM115 - see close
         self._owner = (0, 0)
         self._failure: FarshoreError | None = None
@@ -156,16 +158,19 @@ class PostgresCapture:
             prefix = archive_prefix(archive)
             for member in self._stream.members():
                 self._session.check_left_out()
-                if first:
+                if first:  # made by the server itself, which owns the data directory
                     self._owner = (member.uid, member.gid)
-                    yield EntryItem(self._root(member))
+                    yield EntryItem(self._directory(b"", self._now_ns()))
                     first = False
                 path = prefix + clean_path(member.name)
                 auto_conf = auto_conf or path == AUTO_CONF
                 if path in SIGNALS:
                     self._skip(path, member.size)
                 else:
+                    self._parents.add(path, directory=member.kind is not EntryKind.FILE)
                     yield self._item(path, member)
+        for path in self._parents.missing():  # as of a tablespace dropped after its files were sent
+            yield EntryItem(self._directory(path, self._now_ns()))
         if not auto_conf:
             yield ContentItem(
                 self._own_file(AUTO_CONF, len(IN_PLACE_SETTING)), self.failing, lambda: iter([IN_PLACE_SETTING])
@@ -194,7 +199,8 @@ class PostgresCapture:
                 return EntryItem(self._tablespace_directory(path, member))
             case _:
                 self._tablespaces.add(tablespace_of_link(path))
-                return EntryItem(entry)
+                uid, gid = self._owner  # for a link that the server sends as a directory it tells the link's owner
+                return EntryItem(entry._replace(uid=uid, gid=gid))
 
     def _skip(self, path: bytes, size: int) -> None:
         """Take a file that has no place in the copy off the stream; the manifest lists it all the same."""
@@ -222,24 +228,18 @@ class PostgresCapture:
             raise SourceCorrupt(f"the server sent a symbolic link where none can be: {path!r}")
         if tablespace not in self._tablespaces:
             raise SourceChanged("a tablespace was created while the backup ran", _TABLESPACE_HINT)
+        return self._directory(path, member.mtime_s * _NS)
+
+    def _directory(self, path: bytes, mtime_ns: int) -> Entry:
+        """Return a directory of the copy that has no header of its own, with owner and mode of the data directory."""
+        uid, gid = self._owner
         return Entry(
             path=path,
             kind=EntryKind.DIRECTORY,
             mode=self._cluster.directory_mode,
-            uid=member.uid,
-            gid=member.gid,
-            mtime_ns=member.mtime_s * _NS,
-        )
-
-    def _root(self, member: TarMember) -> Entry:
-        """Return the data directory itself, which has no header of its own; its owner owns all in it."""
-        return Entry(
-            path=b"",
-            kind=EntryKind.DIRECTORY,
-            mode=self._cluster.directory_mode,
-            uid=member.uid,
-            gid=member.gid,
-            mtime_ns=self._now_ns(),
+            uid=uid,
+            gid=gid,
+            mtime_ns=mtime_ns,
         )
 
     def _own_file(self, path: bytes, size: int) -> Entry:

@@ -8,6 +8,7 @@ with `allow_in_place_tablespaces`, so that line is added to `postgresql.auto.con
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 from farshore.errors import SourceCorrupt
 
@@ -65,3 +66,28 @@ def archive_prefix(archive: str) -> bytes:
     if not found:
         raise SourceCorrupt(f"the server sent an archive with an impossible name: {archive!r}")
     return b"%s/%s/" % (TABLESPACES, found[1].encode("ascii"))
+
+
+@dataclass(slots=True)
+class Parents:
+    """Which directories the paths of a stream need, and which of them it brought."""
+
+    _needed: set[bytes] = field(default_factory=set)
+    _seen: set[bytes] = field(default_factory=lambda: {b""})
+    _last: bytes = b""
+
+    def add(self, path: bytes, *, directory: bool) -> None:
+        """Take note of an entry."""
+        if directory:
+            self._seen.add(path)
+        parent = path.rpartition(b"/")[0]
+        if parent == self._last:
+            return
+        self._last = parent
+        while parent and parent not in self._needed:
+            self._needed.add(parent)
+            parent = parent.rpartition(b"/")[0]
+
+    def missing(self) -> list[bytes]:
+        """Return the directories that are needed and did not come, outer ones first."""
+        return sorted(self._needed - self._seen)

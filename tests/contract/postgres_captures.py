@@ -74,13 +74,16 @@ def take(source: PostgresSource, directory: Path | None = None) -> Taken:
     return taken
 
 
-def read_until(capture: Capture, path_part: bytes) -> Iterator[Item]:
-    """Read items up to the first whose path holds `path_part`, and return the rest, that one first."""
+def read_until(capture: Capture, path_part: bytes, directory: Path | None = None) -> Iterator[Item]:
+    """Read items up to the first whose path holds `path_part`, and return the rest, that one first.
+
+    What is read is written below `directory`, if there is one.
+    """
     items = capture.items()
     for item in items:
         if path_part in item.entry.path:
             return _chained(item, items)
-        read_item(item)
+        read_item(item, directory)
     raise AssertionError(f"no path holds {path_part!r}")
 
 
