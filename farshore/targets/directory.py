@@ -20,6 +20,7 @@ from farshore.model import Entry, EntryKind, Problem
 from farshore.targets.base import Placed, SmallFile
 from farshore.targets.direct_files import DirectFiles
 from farshore.targets.hard_links import HardLinks
+from farshore.targets.occupants import find_occupant
 from farshore.targets.posix_files import sync_file_system, write_all
 from farshore.targets.posix_metadata import MetadataWriter
 from farshore.targets.posix_tree import FILE_FLAGS, PRIVATE_DIRECTORY, TargetTree, reason, shown
@@ -56,9 +57,8 @@ class DirectoryTarget:
         try:
             self._path.mkdir(parents=True, exist_ok=True)
             self._root.fd = fd = os.open(self._path, DIRECTORY_FLAGS & ~os.O_NOFOLLOW)
-            with os.scandir(fd) as names:
-                if next(names, None) is not None:
-                    raise TargetNotEmpty(f"{self._path} is not empty")
+            if (occupant := find_occupant(fd)) is not None:
+                raise TargetNotEmpty(f"{self._path} is not empty: it holds {shown(occupant)}")
             if not os.access(".", os.W_OK | os.X_OK, dir_fd=fd):
                 raise TargetFailed(f"{self._path} cannot be written: permission denied")
             self._root_mode = os.fstat(fd).st_mode & 0o7777

@@ -95,7 +95,11 @@ class TargetTree:
             try:
                 os.mkdir(name, PRIVATE_DIRECTORY, dir_fd=above.fd)
             except FileExistsError:
-                self._handles.below(above, name, entry.path)
+                try:
+                    self._handles.below(above, name, entry.path)
+                except PermissionError as error:  # `lost+found`, which mkfs made for root
+                    self.refuse(entry, error, refused=frozenset({errno.EACCES}))
+                    return False
         except NotADirectoryError as error:
             raise ObjectCorrupt(f"there are two entries of the name {shown(entry.path)}") from error
         except OSError as error:
