@@ -118,6 +118,24 @@ class SecretUnavailable(UserError):
     default_hint = "Check the variable, file or command that farshore.toml names for this secret."
 
 
+class TargetForbidden(UserError):
+    code = "target-forbidden"
+    exit_code = 90
+    default_hint = "Choose a place outside the replicas, the state directory and the cache; nothing was written."
+
+
+class TargetTooSmall(UserError):
+    code = "target-too-small"
+    exit_code = 91
+    default_hint = "Nothing was written. Free space, restore less, or go on with --no-space-check if you know better."
+
+
+class PathsClash(UserError):
+    code = "paths-clash"
+    exit_code = 92
+    default_hint = "Nothing was written. Restore fewer entries at once, or drop fewer leading names."
+
+
 class Unavailable(FarshoreError):
     """Passing trouble; a retry may succeed.
 

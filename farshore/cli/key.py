@@ -8,7 +8,7 @@ from pathlib import Path
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.init import recipient_text
 from farshore.cli.passphrase import able_to_read, ask_new
-from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, QuorumNotReached
+from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, QuorumNotReached, TargetForbidden
 
 NEW_VARIABLE = "FARSHORE_NEW_PASSPHRASE"
 
@@ -114,7 +114,7 @@ COMMAND = Command(
             example="farshore key generate identity.json > safe.recipient",
             add_arguments=add_generate_arguments,
             execute=generate,
-            failures=(ConfigInvalid,),
+            failures=(ConfigInvalid, TargetForbidden),
         ),
         Command(
             name="list",

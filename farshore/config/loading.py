@@ -59,6 +59,10 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
         raise Bug("a configuration without findings has no repository settings")
     if repository.passphrase is None and "FARSHORE_PASSPHRASE" in environment:
         repository = replace(repository, passphrase=Secret("env", "FARSHORE_PASSPHRASE"))
+    state_dir = _state_dir(state, environment, around)
+    cache = _given(environment, "FARSHORE_CACHE", around) or state.get("cache")
+    places = {"the state directory": state_dir, **({"the cache": cache} if cache else {})}
+    places |= {f"source {name}": one.path for name, one in sources.items() if isinstance(one, DirectoryConfig)}
     return Config(
         repository=repository,
         replicas=replicas,
@@ -68,11 +72,11 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
         reads=reads,
         placement=placement,
         holders=holders,
-        state_dir=_state_dir(state, environment, around),
+        state_dir=state_dir,
         path=document.path,
-        cache=_given(environment, "FARSHORE_CACHE", around) or state.get("cache"),
+        cache=cache,
         overrides=tuple(sorted(document.overridden.values())),
-        warnings=tuple(_warnings(replicas, sources)),
+        warnings=(*_warnings(replicas, sources), *_misplaced(replicas, places)),
         environment=environment,
         resolve_block=resolve_block,
     )
@@ -129,6 +133,16 @@ def _state_dir(state: Mapping[str, Any], environment: Mapping[str, str], around:
     if os.geteuid() == 0:
         return SYSTEM_STATE_DIR
     return around.home / ".local" / "state" / "farshore"
+
+
+def _misplaced(replicas: Mapping[str, ReplicaConfig], places: Mapping[str, Path]) -> list[str]:
+    """Return which directories of this host are inside a replica, and so in all copies of it. Trial N4."""
+    return [
+        f"{what} ({place}) is inside replica {replica.name}, so its files would be in that bucket"
+        for what, place in places.items()
+        for replica in replicas.values()
+        if replica.url.startswith("file://") and Path(os.path.realpath(place)).is_relative_to(directory_of(replica.url))
+    ]
 
 
 def _warnings(replicas: Mapping[str, ReplicaConfig], sources: Mapping[str, SourceConfig]) -> list[str]:

@@ -9,6 +9,7 @@ from farshore.clock import Clock
 from farshore.crypto import recipient
 from farshore.errors import ConfigInvalid, FarshoreError, QuorumNotReached
 from farshore.format import names
+from farshore.ops.own_places import refuse_own_place
 from farshore.repository import slots
 from farshore.repository.repository import Repository
 from farshore.repository.slots import SlotInfo
@@ -19,7 +20,9 @@ def generate_identity(path: Path) -> str:
 
     Raises:
         ConfigInvalid: The file exists or cannot be written; an identity is never overwritten.
+        TargetForbidden: It would be in a repository, and in all its copies.
     """
+    refuse_own_place(path, "the private identity")
     private_key = recipient.generate_private_key()
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

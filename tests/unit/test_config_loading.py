@@ -360,6 +360,14 @@ def test_a_source_that_contains_a_replica_is_warned_of(tmp_path: Path) -> None:
     assert load(tmp_path, text + 'exclude = ["vault/**"]\n').warnings == ()
 
 
+def test_what_is_inside_a_replica_is_warned_of(tmp_path: Path) -> None:
+    """Trial N4: keys and copies of this host would be in everybody's bucket."""
+    text = '[replicas.vault]\nurl = "file://vault"\n[sources.data]\ntype = "directory"\npath = "vault/data"\n'
+    found = load(tmp_path, text + '[state]\ndir = "vault/state"\ncache = "vault-cache"\n').warnings
+    assert [one.split(" (")[0] for one in found] == ["the state directory", "source data"]
+    assert all("is inside replica vault" in one for one in found)
+
+
 @pytest.mark.parametrize(
     "value", ['"hunter2"', "42", '["hunter2"]', '{ env = "A", file = "hunter2" }', '{ vlaue = "hunter2" }']
 )

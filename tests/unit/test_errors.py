@@ -15,7 +15,7 @@ from farshore.errors import FarshoreError
 GROUPS = FarshoreError.__subclasses__()
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 RANGES = {
-    "UserError": range(10, 20),
+    "UserError": [*range(10, 20), *range(90, 100)],
     "Unavailable": range(20, 30),
     "Conflict": range(30, 40),
     "NotFound": range(40, 50),

@@ -1,0 +1,63 @@
+"""Whether one place of this machine lies inside another, however it is reached: by symlinks, by bind mounts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place by its path without symlinks, and by where that is on its file system.
+
+    `path_there` is seen from the root of the file system, so it is the same wherever that, or a part of it, is mounted.
+    """
+
+    path: bytes
+    file_system: bytes  # its device number as text; empty where the system does not tell
+    path_there: bytes
+
+    def is_inside(self, other: Location) -> bool:
+        """Return whether this place is the other one, or below it."""
+        if _is_below(self.path, other.path):
+            return True
+        known = self.file_system and self.file_system == other.file_system
+        return bool(known) and _is_below(self.path_there, other.path_there)
+
+
+def locate(path: Path) -> Location:
+    """Return where a path leads; the end of it need not exist yet."""
+    real = os.path.realpath(os.fsencode(path))
+    try:
+        lines = _MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return Location(real, b"", real)
+    return place_on_mounts(lines, real)
+
+
+def place_on_mounts(lines: Iterable[bytes], path: bytes) -> Location:
+    """Return where an absolute path without symlinks is, by the lines of mountinfo: in its innermost, last mount."""
+    length, found = -1, Location(path, b"", path)
+    for line in lines:
+        fields = line.split(b" ")
+        if len(fields) < 6:
+            continue
+        root, point = (_unescaped(field).rstrip(b"/") for field in fields[3:5])
+        if len(point) >= length and _is_below(path, point):
+            length = len(point)
+            found = Location(path, fields[2], (root + path[len(point) :]).rstrip(b"/"))
+    return found
+
+
+def _is_below(path: bytes, other: bytes) -> bool:
+    return (path.rstrip(b"/") + b"/").startswith(other.rstrip(b"/") + b"/")
+
+
+def _unescaped(field: bytes) -> bytes:
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), field)
