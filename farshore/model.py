@@ -291,6 +291,8 @@ class RestoreResult:
     hedged: int = 0  # requests that were made because another replica's answer was late
     repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage that was found
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
+    unmatched: tuple[str, ...] = ()  # patterns that matched nothing
+    unrecorded: str = ""  # why no audit row was kept; empty where one was
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +380,7 @@ class VerifyResult:
     method: str = "listed"  # listed | read | remote
     proofs: tuple[ReplicaProof, ...] = ()  # of a remote check
     recorded: bool = True  # whether audit rows were written; a host without any key cannot sign them
+    unrecorded: str = ""  # why audit rows could not be kept although there is a key
 
     @property
     def clean(self) -> bool:

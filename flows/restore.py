@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
+from farshore.ops.selecting import RestoreWish, split_selector
 from tasks.naming import artifact_key, name_restore_run
 from tasks.policy import thread_runner
 from tasks.progress import ProgressReporter
@@ -32,25 +33,37 @@ def restore(
     target: str,
     replica: str | None = None,
     include: list[str] | None = None,
+    exclude: list[str] | None = None,
+    strip: int = 0,
+    *,
+    space_check: bool = True,
     config_path: str | None = None,
 ) -> State[Any]:
     """Restore one snapshot, checking every hash, falling over to another replica object by object.
 
     Args:
-        snapshot: An id, a unique prefix, SOURCE for its latest, or SOURCE@TIME.
+        snapshot: An id, a unique prefix, SOURCE for its latest, or SOURCE@TIME; with :/PATH behind it only what is
+            below that path, as the root.
         target: An empty or new directory on the worker.
         replica: Read from this replica alone.
         include: Patterns of the paths to restore; everything when empty.
+        exclude: Patterns of the paths to leave out, also where `include` matches.
+        strip: Drop so many leading names of every path.
+        space_check: Refuse a disk that is too small for what will be written.
         config_path: farshore.toml on the worker; empty searches where the command line does.
     """
     clock = SystemClock()
     try:
         with SESSIONS.enter(clock=clock) as session:
-            info = find_snapshot(snapshot, replica, config_path)
+            selector, below = split_selector(snapshot)
+            wish = RestoreWish(
+                include=include or [], exclude=exclude or [], below=below, strip=strip, space=space_check
+            )
+            info = find_snapshot(selector, replica, config_path)
             reporter = ProgressReporter(
                 board=session.board, key=artifact_key("progress-restore", info.source), clock=clock
             )
-            writing = write_target.submit(session.session_id, info, target, replica, include or [], config_path)
+            writing = write_target.submit(session.session_id, info, target, replica, wish, config_path)
             reporter.follow([writing])
             result = writing.result()
             reporter.finish()

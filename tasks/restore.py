@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
@@ -12,7 +12,9 @@ from prefect.tasks import exponential_backoff
 from farshore.clock import SystemClock
 from farshore.model import RestoreResult, SnapshotInfo
 from farshore.ops.opening import Need, open_repository
+from farshore.ops.own_places import check_target
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.selecting import RestoreWish
 from farshore.ops.snapshots import resolve_snapshot
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
@@ -50,7 +52,7 @@ def write_target(
     info: SnapshotInfo,
     target: str,
     replica: str | None,
-    include: list[str],
+    wish: RestoreWish,
     config_path: str | None,
 ) -> RestoreResult:
     """Restore a snapshot into an empty or new directory, checking every hash, from any replica that has a good copy.
@@ -59,20 +61,22 @@ def write_target(
     replica that fails is replaced by another, so what is left to retry needs a person.
 
     Raises:
-        TargetNotEmpty, TargetFailed: The place must change first.
+        TargetNotEmpty, TargetFailed, TargetForbidden, TargetTooSmall: The place must change first.
+        PathsClash: Names cannot be dropped so.
         RestoreIncomplete: No replica has a good copy of some entries; everything else was restored.
     """
     session = SESSIONS.get(session_id)
     clock = SystemClock()
-    with open_repository(
-        open_config(config_path), need=Need.READ, replica=replica, patient=False, clock=clock
-    ) as repository:
+    config = open_config(config_path)
+    for warning in check_target(config, Path(target)):
+        get_run_logger().warning(warning)
+    with open_repository(config, need=Need.READ, replica=replica, patient=False, clock=clock) as repository:
         return restore_snapshot(
             repository,
             info,
             Path(target),
             replica=replica,
-            include=include,
+            wish=wish,
             engine="prefect",
             flow_run_id=flow_run.id or "",
             progress=session.board.note,

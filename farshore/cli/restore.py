@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.output import Output
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.progress import reporter_for
+from farshore.cli.unrecorded import tell_unrecorded
 from farshore.cli.wording import (
     count_of,
     elapsed,
@@ -26,18 +30,28 @@ from farshore.errors import (
     ObjectArchived,
     ObjectCorrupt,
     ObjectNotFound,
+    PathsClash,
     RestoreIncomplete,
     SnapshotUnknown,
     TargetFailed,
+    TargetForbidden,
     TargetNotEmpty,
+    TargetTooSmall,
 )
+
+if TYPE_CHECKING:
+    from farshore.model import RestoreResult
 
 PROBLEMS_SHOWN_MAX = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("snapshot", metavar="SNAPSHOT", help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME")
+    parser.add_argument(
+        "snapshot",
+        metavar="SNAPSHOT[:/PATH]",
+        help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME; with :/PATH what is below that path, as the root",
+    )
     parser.add_argument("--target", required=True, metavar="DIR", help="an empty or new directory to restore into")
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
     parser.add_argument(
@@ -50,27 +64,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="restore only what matches, with the directories above it; may be repeated",
     )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out what matches, and what is below it, also where --include matches; may be repeated",
+    )
+    parser.add_argument(
+        "--strip", type=whole_number, default=0, metavar="N", help="drop the first N names of every path"
+    )
+    parser.add_argument(
+        "--no-space-check", action="store_true", help="begin although the disk seems too small for what will be written"
+    )
+
+
+def whole_number(text: str) -> int:
+    """Return a number of 0 or more."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be 0, 1, 2 and so on, not {text!r}")
+    return int(text)
 
 
 def execute(invocation: Invocation) -> int:
     """Say what will be done, then do it."""
     from farshore.ops.opening import Need, open_repository
+    from farshore.ops.own_places import check_target
     from farshore.ops.restore import restore_snapshot
+    from farshore.ops.selecting import RestoreWish, split_selector
     from farshore.ops.snapshots import resolve_snapshot
 
     arguments, output = invocation.arguments, invocation.output
+    selector, below = split_selector(arguments.snapshot)
     target = Path(os.path.abspath(Path(arguments.target).expanduser()))  # noqa: PTH100 - keeps symlinks as given
     refuse_occupied(target)
-    config = able_to_read(invocation, invocation.config())
+    config = invocation.config()
+    for warning in check_target(config, target):
+        output.warning(warning, code="target-in-source")
+    config = able_to_read(invocation, config)
     with open_repository(
         config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
     ) as repository:
-        snapshot = resolve_snapshot(repository, arguments.snapshot)
-        chosen = f", only {' '.join(arguments.include)}" if arguments.include else ""
+        snapshot = resolve_snapshot(repository, selector)
         output.note(
             f"restoring snapshot {snapshot.snapshot_id[:12]} of {snapshot.source}, committed "
             f"{utc_time(snapshot.committed_utc)}: {count_of(snapshot.counts.entries, 'entry', 'entries')}, "
-            f"{human_bytes(snapshot.counts.bytes_total)}{chosen}\n"
+            f"{human_bytes(snapshot.counts.bytes_total)}{told_choice(arguments, below)}\n"
             f"  into {shown_text(str(target))} from {arguments.replica or 'any of ' + ', '.join(snapshot.replicas)}"
         )
         with reporter_for(invocation) as progress:
@@ -79,12 +118,23 @@ def execute(invocation: Invocation) -> int:
                 snapshot,
                 target,
                 replica=arguments.replica,
-                include=tuple(arguments.include),
+                wish=RestoreWish(
+                    include=tuple(arguments.include),
+                    exclude=tuple(arguments.exclude),
+                    below=below,
+                    strip=arguments.strip,
+                    space=not arguments.no_space_check,
+                ),
                 engine="cli",
                 repair=not arguments.no_repair,
                 progress=progress,
                 clock=invocation.clock,
             )
+    return tell_restored(output, result, arguments.include)
+
+
+def tell_restored(output: Output, result: RestoreResult, include: Sequence[str]) -> int:
+    """Tell what was restored and what a person should look at; return the exit code."""
     output.record("restore", result)
     output.line(
         f"{result.source}: restored {count_of(result.entries, 'entry', 'entries')}, "
@@ -100,7 +150,23 @@ def execute(invocation: Invocation) -> int:
     if len(result.problems) > PROBLEMS_SHOWN_MAX:
         more = len(result.problems) - PROBLEMS_SHOWN_MAX
         output.warning(f"{count_of(more, 'more problem')}; --json lists them")
-    return EXIT_WARNINGS if result.problems or result.fell_over else EXIT_DONE
+    lacking = [one for one in result.unmatched if one in include]
+    for pattern in lacking:
+        output.warning(f"nothing in the snapshot matches --include {shown_text(pattern)}", code="pattern-unmatched")
+    for pattern in result.unmatched:
+        if pattern not in lacking:
+            output.note(f"nothing that would be restored matches --exclude {shown_text(pattern)}")
+    warned = result.problems or result.fell_over or lacking
+    return tell_unrecorded(output, result.unrecorded, EXIT_WARNINGS if warned else EXIT_DONE)
+
+
+def told_choice(arguments: argparse.Namespace, below: bytes) -> str:
+    """Return a clause about what of a snapshot is restored, beginning with a comma; empty for everything."""
+    parts = [f"only {shown_path(below)}"] if below else []
+    parts += [f"only what matches {' '.join(map(shown_text, arguments.include))}"] if arguments.include else []
+    parts += [f"without {' '.join(map(shown_text, arguments.exclude))}"] if arguments.exclude else []
+    parts += [f"without the first {count_of(arguments.strip, 'name')} of every path"] if arguments.strip else []
+    return "".join(f", {part}" for part in parts)
 
 
 def refuse_occupied(target: Path) -> None:
@@ -110,14 +176,20 @@ def refuse_occupied(target: Path) -> None:
         TargetNotEmpty: There is something already.
         TargetFailed: It is no directory, or cannot be looked into.
     """
+    from farshore.targets.occupants import find_occupant
+
     try:
-        with os.scandir(target) as inside:
-            if next(inside, None) is not None:
-                raise TargetNotEmpty(f"{target} is not empty")
+        fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            occupant = find_occupant(fd)
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         return
     except OSError as error:
         raise TargetFailed(f"cannot restore into {target}: {error.strerror}") from error
+    if occupant is not None:
+        raise TargetNotEmpty(f"{target} is not empty: it holds {shown_path(occupant)}")
 
 
 COMMAND = Command(
@@ -126,10 +198,14 @@ COMMAND = Command(
     description=(
         "Restore a snapshot into an empty or new directory. Every hash is checked; an object that is damaged at one "
         "replica is read from another and mended there where the credential may write, unless --replica names the only "
-        "one to use. Archived packs must be warmed first: see 'farshore warm'. Needs the passphrase or an identity."
+        "one to use. Archived packs must be warmed first: see 'farshore warm'. Needs a bucket and the passphrase or an "
+        "identity, and nothing else. Patterns are those of .gitignore, seen from the root of what is restored. A place "
+        "inside a replica, the state directory or the cache is refused, and so is a disk that is too small."
     ),
     example=(
-        "farshore restore home --target /srv/restored\nfarshore restore home@2026-11-20 --target r --include '**/*.odt'"
+        "farshore restore home --target /srv/restored\n"
+        "farshore restore home@2026-11-20 --target r --include '**/*.odt' --exclude Trash/\n"
+        "farshore restore home:/docs/2026 --target /srv/docs"
     ),
     add_arguments=add_arguments,
     execute=execute,
@@ -138,13 +214,21 @@ COMMAND = Command(
         SnapshotUnknown,
         TargetNotEmpty,
         TargetFailed,
+        TargetForbidden,
+        TargetTooSmall,
+        PathsClash,
         CredentialCannotRead,
         ObjectNotFound,
         ObjectArchived,
         ObjectCorrupt,
         RestoreIncomplete,
     ),
-    exits=((EXIT_WARNINGS, "done with warnings: damaged copies were stepped over, or metadata could not be set"),),
+    exits=(
+        (
+            EXIT_WARNINGS,
+            "done with warnings: damaged copies stepped over, metadata not set, an --include unmatched, no audit row",
+        ),
+    ),
     shows_progress=True,
     interrupted="the repository is untouched; the target is incomplete, so restore again into an empty directory",
 )

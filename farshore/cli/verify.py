@@ -9,6 +9,7 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.proof_telling import told_proof, told_reading, told_verdict
+from farshore.cli.unrecorded import tell_unrecorded
 from farshore.cli.wording import (
     count_of,
     elapsed,
@@ -100,7 +101,7 @@ def execute(invocation: Invocation) -> int:
     output.lines(told_reading(reading, result.finished_utc) for reading in result.readings)
     output.lines([told_mending(one) for one in result.repairs])
     output.lines(told_requests(result.requests))
-    return exit_code_of(output, result)
+    return tell_unrecorded(output, result.unrecorded, exit_code_of(output, result))
 
 
 def _execute_remote(invocation: Invocation) -> int:
@@ -134,7 +135,7 @@ def _execute_remote(invocation: Invocation) -> int:
     output.lines(told_requests(result.requests))
     if not result.recorded:
         output.note("this host has no key to sign audit rows with, so the results are told here and kept nowhere")
-    return exit_code_of(output, result)
+    return tell_unrecorded(output, result.unrecorded, exit_code_of(output, result))
 
 
 def exit_code_of(output: Output, result: VerifyResult) -> int:
@@ -186,7 +187,12 @@ COMMAND = Command(
     add_arguments=add_arguments,
     execute=execute,
     failures=(*OPENING, StoreUnavailable, VerifyFailed, CheckInconclusive),
-    exits=((EXIT_WARNINGS, "done with warnings: damage is mended (--repair), or some content is unproven (--remote)"),),
+    exits=(
+        (
+            EXIT_WARNINGS,
+            "done with warnings: damage mended (--repair), content unproven (--remote), or no audit row",
+        ),
+    ),
     shows_progress=True,
     interrupted="nothing was changed; run it again for a result",
 )

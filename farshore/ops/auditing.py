@@ -73,6 +73,20 @@ def record(
     return recorder.flush(run_id)
 
 
+def try_record(repository: Repository, run_id: str, rows: Iterable[AuditRow]) -> None:
+    """Write rows as `record` does, for what is done whether or not they are kept.
+
+    `repository.unrecorded` tells why they are not: for one, the state directory may be read-only, full or gone, as on
+    the machine that everything is restored on.
+    """
+    try:
+        record(repository, run_id, rows)
+    except FarshoreError as error:
+        repository.unrecorded = error.message
+    except OSError as error:
+        repository.unrecorded = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+
+
 def backup_rows(
     *,
     repository: Repository,

@@ -28,7 +28,8 @@ from farshore.ops.healing.repair_rows import repair_rows
 from farshore.ops.heap import give_back_unused
 from farshore.ops.locating import load_index
 from farshore.ops.read_repair import ReadRepair, told_repair
-from farshore.ops.selecting import Selection
+from farshore.ops.selecting import RestoreWish, Selection
+from farshore.ops.space import require_space
 from farshore.ops.warming import readable_replicas
 from farshore.ops.windows import Window, plan_windows
 from farshore.ops.writing_back import WriteBack
@@ -38,6 +39,8 @@ from farshore.repository.replica_reader import ReplicaReader, open_reader
 from farshore.repository.repository import Repository
 from farshore.targets.directory import DirectoryTarget
 
+EVERYTHING = RestoreWish()
+
 
 def restore_snapshot(
     repository: Repository,
@@ -45,25 +48,27 @@ def restore_snapshot(
     target: Path,
     *,
     replica: str | None = None,
-    include: Sequence[str] = (),
+    wish: RestoreWish = EVERYTHING,
     engine: str = "cli",
     flow_run_id: str = "",
     repair: bool = True,
     progress: ProgressCallback = no_progress,
     clock: Clock,
 ) -> RestoreResult:
-    """Put a snapshot, or the entries that patterns select, into a new or empty directory.
+    """Put a snapshot, or what is selected of it, into a new or empty directory.
 
     Every chunk is hashed when it is read and every whole file before it is called good. Where an object is bad or
     missing at one replica it is read from the next; with `replica` only that one is asked.
 
     Args:
+        wish: What of it, and at which paths.
         repair: Mend what is found damaged at one replica and good at another, beside the restore. Whatever comes of
             that is told, and changes nothing about the restore.
 
     Raises:
         ObjectArchived: At no replica can all packs be read now; nothing was restored and nothing asked for.
-        TargetNotEmpty, TargetFailed: The target cannot take it.
+        TargetNotEmpty, TargetFailed, TargetTooSmall: The target cannot take it.
+        SnapshotUnknown, PathsClash: Nothing is selected, or it cannot be placed so. Nothing was written.
         CredentialCannotRead, WrongPassphrase: The keys at hand cannot read.
         RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
     """
@@ -78,7 +83,7 @@ def restore_snapshot(
     failure: FarshoreError | None = None
     try:
         result, lost = _restore(
-            repository, snapshot, target, reader, mending, include, run_id, started_utc, progress, clock
+            repository, snapshot, target, reader, mending, wish, run_id, started_utc, progress, clock
         )
         failure = _incomplete(lost) if lost else None
     except FarshoreError as error:
@@ -89,7 +94,7 @@ def restore_snapshot(
     _record(repository, snapshot, result, failure, repairs, engine, flow_run_id, run_id, started_utc, clock)
     if failure or result is None:
         raise failure or Bug("a restore ended without a result")
-    return replace(result, requests=repository.take_requests())
+    return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
 
 
 def _restore(
@@ -98,7 +103,7 @@ def _restore(
     path: Path,
     reader: ReplicaReader,
     mending: ReadRepair | None,
-    include: Sequence[str],
+    wish: RestoreWish,
     run_id: str,
     started_utc: datetime,
     progress: ProgressCallback,
@@ -108,14 +113,17 @@ def _restore(
     if mending:
         mending.vouch(commit)
     manifest = open_snapshot(repository, commit, reader)
-    selection = Selection(include)
-    chunk_ids = selection.chunk_ids(manifest) if include else None
+    selection = Selection(wish)
+    selection.check(manifest)
+    if wish.space:
+        require_space(path, commit.counts, lambda: selection.rows(manifest))
+    chunk_ids = selection.chunk_ids(manifest) if selection.narrow else None
     index = load_index(repository, reader, read_needs(repository, reader, commit), chunk_ids)
     target = DirectoryTarget(path=path, clock=clock)
     target.begin()
     fetcher = SegmentFetcher(repository=repository, index=index, reader=reader)
     writer = WriteBack(target=target)
-    total = commit.counts.bytes_total if not include else 0
+    total = commit.counts.bytes_total if selection.whole else 0
     changing: list[Problem] = []
     try:
         rows = _watch(selection.rows(manifest), changing)
@@ -142,6 +150,7 @@ def _restore(
         problems=(*writer.lost, *changing, *target.problems()),
         fell_over=_of_snapshot(reader.damaged.values(), commit),
         hedged=reader.hedged,
+        unmatched=selection.unmatched,
     )
     return result, writer.lost
 
@@ -235,8 +244,4 @@ def _record(
     rows: list[AuditRow] = [run, row]
     for one in repairs:
         rows += repair_rows(one, repository.replicas[one.replica], finished_utc, run_id=run_id, engine=engine)
-    try:
-        auditing.record(repository, run_id, rows)
-    except FarshoreError:
-        if error is None:
-            raise
+    auditing.try_record(repository, run_id, rows)

@@ -109,6 +109,7 @@ class Repository:
     cache: ObjectCache = field(init=False)
     threads: LooseThreads = field(init=False)  # for reads, which may hang
     damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # what reads found wrong
+    unrecorded: str = field(init=False, default="")  # why audit rows of what was done could not be kept
     _told: dict[str, Meter] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from farshore.errors import SnapshotUnknown
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
-from farshore.ops.selecting import Selection
+from farshore.ops.selecting import RestoreWish, Selection
 
 NAMES = st.sampled_from([b"a", b"b", b"c.txt", b"\xff"])
 PATTERNS = st.lists(
@@ -55,7 +55,7 @@ def manifest(rows: list[ManifestRow]) -> ManifestReader:
 @given(manifests(), PATTERNS)
 def test_a_selection_can_be_put_back(rows: list[ManifestRow], patterns: list[str]) -> None:
     try:
-        chosen = list(Selection(patterns).rows(manifest(rows)))
+        chosen = list(Selection(RestoreWish(include=patterns)).rows(manifest(rows)))
     except SnapshotUnknown:
         assert patterns
         return

@@ -23,7 +23,7 @@ class ScrubRows:
     def __init__(self, repository: Repository, run: VerifyRun) -> None:
         self._repository = repository
         self._run = run
-        self._keeper = ProofKeeper(lambda rows: auditing.record(repository, run.run_id, rows))
+        self._keeper = ProofKeeper(lambda rows: auditing.try_record(repository, run.run_id, rows))
 
     def keep(self, replica: str, name: str, verdict: Verdict, info: ObjectInfo | None, last: str) -> None:
         """Keep the row of one object whose state is not what it last was."""

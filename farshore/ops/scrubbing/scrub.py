@@ -81,7 +81,7 @@ def scrub_repository(
         recorded=repository.keys is not None,
     )
     rows.finish(result)
-    return replace(result, requests=repository.take_requests())
+    return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
 
 
 def _scrub(

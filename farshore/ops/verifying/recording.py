@@ -63,7 +63,7 @@ def record_verify(
     for repair in repairs:
         replica = repository.replicas[repair.replica]
         rows += repair_rows(repair, replica, result.finished_utc, run_id=result.run_id, engine=run.engine)
-    auditing.record(repository, result.run_id, rows)
+    auditing.try_record(repository, result.run_id, rows)
 
 
 def _state(bad: Sequence[DamagedObject]) -> str:

@@ -87,7 +87,7 @@ def verify_repository(
         readings=tuple(check.reading for check in checks if check.reading),
     )
     record_verify(repository, result, checks, repairs, run)
-    return replace(result, requests=repository.take_requests())
+    return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
 
 
 def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> DamagedObject:
@@ -134,7 +134,7 @@ def _check_replica(
     check_fragments(repository, check)
     if run.percent:
         plan = choose_packs(repository, check, run.percent, run.clock)
-        keeper = ProofKeeper(lambda rows: auditing.record(repository, run.run_id, rows))
+        keeper = ProofKeeper(lambda rows: auditing.try_record(repository, run.run_id, rows))
         check_packs(check, plan.packs, proof, run, keeper)
         check.reading = replace(
             reading_of(plan, replica.name, run.percent, run.started_utc), packs_archived=len(check.archived)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from farshore.ops.initialize import initialize
 from farshore.ops.keys import generate_identity
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.selecting import RestoreWish
 from farshore.ops.snapshots import list_snapshots
 from farshore.ops.verifying.verify import verify_repository
 from farshore.repository.repository import Repository
@@ -109,13 +110,15 @@ class Engine:
             return list_snapshots(repository, source)
 
     def restore(
-        self, snapshot_id: str, *, replica: str | None = None, include: Sequence[str] = ()
+        self, snapshot_id: str, *, replica: str | None = None, **wish: Any
     ) -> tuple[RestoreResult, dict[bytes, bytes | None]]:
         """Restore into a new directory; return the result and what is there."""
         target = self.root / f"restored-{next(self.restored)}"
         with self.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
-            result = restore_snapshot(repository, snapshot, target, replica=replica, include=include, clock=self.clock)
+            result = restore_snapshot(
+                repository, snapshot, target, wish=RestoreWish(**wish), replica=replica, clock=self.clock
+            )
         shown = tree(target)
         shutil.rmtree(target)
         return result, shown

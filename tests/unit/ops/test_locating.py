@@ -17,6 +17,7 @@ from farshore.model import SnapshotInfo
 from farshore.ops.catalog import iterate_rows
 from farshore.ops.locating import load_index
 from farshore.ops.restore import restore_snapshot
+from farshore.ops.selecting import RestoreWish
 from farshore.ops.snapshots import find_commit, list_snapshots
 from farshore.repository.holdings import read_needs
 from farshore.repository.replica_reader import open_reader
@@ -86,6 +87,6 @@ def test_it_has_only_the_chunks_asked_for(engine: Engine) -> None:
 def test_a_part_is_restored_with_such_an_index(engine: Engine, tmp_path: Path) -> None:
     with opened(engine, 2) as (repository, snapshot, _):
         target = tmp_path / "part"
-        restore_snapshot(repository, snapshot, target, include=["/d2"], clock=engine.clock)
+        restore_snapshot(repository, snapshot, target, wish=RestoreWish(include=["/d2"]), clock=engine.clock)
     assert [path.name for path in target.iterdir()] == ["d2"]
     assert (target / "d2/f").read_bytes() == random.Random(2).randbytes(1000)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from farshore.errors import SnapshotUnknown
 from farshore.format.choosing import Alike
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
-from farshore.ops.selecting import Selection, candidates
+from farshore.ops.selecting import RestoreWish, Selection, candidates, split_selector
 
 PATHS = [b"", b"etc", b"etc/passwd", b"home", b"home/a", b"home/a/.cache", b"home/a/.cache/x", b"home/a/notes.txt"]
 
@@ -33,7 +34,7 @@ def manifest(among: list[ManifestRow]) -> ManifestReader:
 
 
 def select(*patterns: str, among: list[ManifestRow] | None = None) -> list[ManifestRow]:
-    return list(Selection(patterns).rows(manifest(rows() if among is None else among)))
+    return list(Selection(RestoreWish(include=patterns)).rows(manifest(rows() if among is None else among)))
 
 
 def paths(*patterns: str) -> list[bytes]:
@@ -129,3 +130,88 @@ def test_parents_come_once_and_only_when_something_below_them_does() -> None:
 def test_a_snapshot_without_a_root_entry() -> None:
     among = [row for row in rows() if row.entry.path]
     assert [row.entry.path for row in select("/etc", among=among)] == [b"etc", b"etc/passwd"]
+
+
+def wished(**wish: Any) -> list[bytes]:
+    return [row.entry.path for row in Selection(RestoreWish(**wish)).rows(manifest(rows()))]
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        ({"exclude": ["/home"]}, [b"", b"etc", b"etc/passwd"]),
+        ({"exclude": [".cache/", "passwd"]}, [b"", b"etc", b"home", b"home/a", b"home/a/notes.txt"]),
+        ({"include": ["/home"], "exclude": [".cache"]}, [b"", b"home", b"home/a", b"home/a/notes.txt"]),
+        ({"include": [".cache"], "exclude": ["/home/a/.cache/x"]}, [b"", b"home", b"home/a", b"home/a/.cache"]),
+        ({"include": ["./etc/passwd"]}, [b"", b"etc", b"etc/passwd"]),
+        ({"below": b"home/a"}, [b"", b".cache", b".cache/x", b"notes.txt"]),
+        ({"below": b"/home/", "include": ["/a/*.txt"]}, [b"", b"a", b"a/notes.txt"]),
+        ({"below": b"home", "exclude": ["/a/.cache"]}, [b"", b"a", b"a/notes.txt"]),
+        ({"below": b"etc/passwd"}, [b"passwd"]),
+        ({"include": ["/home/a"], "strip": 2}, [b"", b".cache", b".cache/x", b"notes.txt"]),
+        ({"include": ["/home/a"], "strip": 1}, [b"", b"a", b"a/.cache", b"a/.cache/x", b"a/notes.txt"]),
+        ({"strip": 1}, [b"passwd", b"a", b"a/.cache", b"a/.cache/x", b"a/notes.txt"]),
+    ],
+)
+def test_what_a_wish_selects_and_where_it_goes(wish: dict[str, Any], expected: list[bytes]) -> None:
+    selection = Selection(RestoreWish(**wish))
+    reader = manifest(rows())
+    selection.check(reader)
+    assert [row.entry.path for row in selection.rows(reader)] == expected
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"exclude": ["*"]}, r"nothing is left without \*"),
+        ({"include": ["/etc"], "exclude": ["passwd", "etc"]}, "nothing is left of what matches /etc without passwd"),
+        ({"below": b"nowhere"}, "no path 'nowhere'"),
+        ({"below": b"hom"}, "no path 'hom'"),
+        ({"below": b"home", "include": ["/etc"]}, "nothing in the snapshot matches /etc"),
+    ],
+)
+def test_a_wish_for_nothing_is_an_error(wish: dict[str, Any], said: str) -> None:
+    with pytest.raises(SnapshotUnknown, match=said):
+        wished(**wish)
+
+
+def test_each_pattern_that_matched_nothing_is_known() -> None:
+    """Trial F8: `--include Case --include typo` said nothing of the typo."""
+    selection = Selection(RestoreWish(include=["etc", "typo", "!no", "*.odt"], exclude=["*.log", "passwd"]))
+    assert [row.entry.path for row in selection.rows(manifest(rows()))] == [b"", b"etc"]
+    assert selection.unmatched == ("typo", "*.odt", "*.log")
+    assert Selection(RestoreWish()).unmatched == ()
+
+
+def test_hard_links_stay_right_when_their_file_is_left_out_or_outside() -> None:
+    more = [link(b"home/b", b"etc/passwd"), link(b"home/c", b"etc/passwd")]
+    for wish, expected in [
+        ({"exclude": ["/etc"]}, {b"home/b": b"", b"home/c": b"home/b"}),
+        ({"below": b"home"}, {b"b": b"", b"c": b"b"}),
+        ({"below": b"home/c"}, {b"c": b""}),
+        ({"include": ["c"], "strip": 1}, {b"c": b""}),
+        ({"include": ["b", "c", "passwd"], "strip": 1}, {b"b": b"passwd", b"c": b"passwd"}),
+    ]:
+        selection = Selection(RestoreWish(**wish))  # type: ignore[arg-type]
+        reader = manifest(rows(*more))
+        selection.check(reader)
+        found = {row.entry.path: row.entry for row in selection.rows(reader)}
+        assert {path: found[path].target for path in expected} == expected
+        assert all(found[path].kind is (EntryKind.HARDLINK if to else EntryKind.FILE) for path, to in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("home", ("home", b"")),
+        ("home:/", ("home", b"")),
+        ("home:/docs/a", ("home", b"docs/a")),
+        ("home:docs/a/", ("home", b"docs/a")),
+        ("home:./docs//a", ("home", b"docs/a")),
+        ("home@2026-11-20T04:00", ("home@2026-11-20T04:00", b"")),
+        ("home@2026-11-20T04:00:/docs", ("home@2026-11-20T04:00", b"docs")),
+        ("4f5a:/a:/b", ("4f5a", b"a:/b")),
+    ],
+)
+def test_a_path_follows_the_name_of_a_snapshot(text: str, expected: tuple[str, bytes]) -> None:
+    assert split_selector(text) == expected

@@ -1,0 +1,103 @@
+"""`farshore restore` as a person uses it on a bad day: what is chosen, where it goes, and what it does without."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.directory_trees import may_mount
+from tests.end_to_end.shore import Shore, tree
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Shore:
+    """A shore with one snapshot of `home`."""
+    shore = Shore(tmp_path_factory.mktemp("restore"))
+    (shore.root / "home/docs/Trash").mkdir()
+    (shore.root / "home/docs/Trash/old.txt").write_text("thrown away\n")
+    with (shore.root / "home/sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    shore.good("init")
+    shore.good("backup", "home")
+    return shore
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of half a megabyte, which is less than the snapshot has."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500k", "none", disk], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_part_of_a_snapshot_goes_where_it_is_wanted(kept: Shore, tmp_path: Path) -> None:
+    kept.good("restore", "home:/docs", "--target", str(tmp_path / "a"), "--exclude", "Trash/", "--exclude", "blob")
+    assert tree(tmp_path / "a") == {b"letter.txt": b"dear reader\n"}
+    kept.good("restore", "home", "--target", str(tmp_path / "b"), "--include", "./docs/*.txt", "--strip", "1")
+    assert tree(tmp_path / "b") == {b"letter.txt": b"dear reader\n"}
+    kept.good("restore", "home:docs/letter.txt", "--target", str(tmp_path / "c"))
+    assert tree(tmp_path / "c") == {b"letter.txt": b"dear reader\n"}
+    clash = kept.run("restore", "home", "--target", str(tmp_path / "d"), "--strip", "1")
+    assert clash.code == 92
+    assert "leaves no name for" in clash.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_pattern_that_matches_nothing_is_named(kept: Shore, tmp_path: Path) -> None:
+    """Trial F8."""
+    done = kept.run(
+        "restore", "home", "--target", str(tmp_path / "a"), "--include", "docs", "--include", "typo", "--exclude", "no"
+    )
+    assert done.code == 3
+    assert "warning: nothing in the snapshot matches --include typo" in done.stderr
+    assert "matches --exclude no" in done.stderr
+    alone = kept.run("restore", "home", "--target", str(tmp_path / "b"), "--include", "typo")
+    assert alone.code == 12
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("place", ["alpha/new", "alpha", "state/x", "state/cache/x"])
+def test_a_place_of_the_repository_is_no_target(kept: Shore, place: str) -> None:
+    """Trial F17."""
+    before = sorted((kept.root / "alpha").rglob("*"))
+    done = kept.run("restore", "home", "--target", place)
+    assert done.code in (90, 15)  # what is there is not empty, either
+    assert sorted((kept.root / "alpha").rglob("*")) == before
+
+
+def test_a_target_inside_the_source_is_told(kept: Shore) -> None:
+    """Trial N4."""
+    done = kept.good("restore", "home:/docs/letter.txt", "--target", "home/docs/again")
+    assert "warning: the target is inside the source home, whose next backup takes what is restored" in done.stderr
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs the right to mount")
+def test_a_disk_that_is_too_small_is_refused_before_the_first_byte(kept: Shore, small_disk: Path) -> None:
+    """Trial N10."""
+    done = kept.run("restore", "home", "--target", str(small_disk / "a"))
+    assert done.code == 91
+    assert "are missing" in done.stderr
+    assert "--no-space-check" in done.stderr
+    assert list(small_disk.iterdir()) == []
+    kept.good("restore", "home", "--target", str(small_disk / "b"), "--exclude", "blob")  # a terabyte of holes fits
+    again = kept.run("restore", "home:/docs", "--target", str(small_disk / "c"), "--no-space-check")
+    assert again.code == 18
+
+
+@pytest.mark.parametrize("variable", ["FARSHORE_STATE_DIR", "FARSHORE_CACHE"])
+def test_a_restore_and_a_verify_need_no_state_and_no_cache(kept: Shore, tmp_path: Path, variable: str) -> None:
+    """Trial F4: everything was restored, and then it was an error."""
+    (tmp_path / "file").write_text("no directory")
+    where = {variable: str(tmp_path / "file" / "state")}
+    done = kept.run("restore", "home", "--target", str(tmp_path / "a"), environment=where)
+    assert done.code in (0, 3), done
+    assert "every hash checked" in done.stdout
+    assert done.code == 0 or "no audit row" in done.stderr
+    checked = kept.run("verify", environment=where)
+    assert checked.code in (0, 3), checked
+    assert "clean" in checked.stdout
