@@ -226,7 +226,7 @@ COMMAND = Command(
     exits=(
         (
             EXIT_WARNINGS,
-            "done with warnings: damaged copies stepped over, metadata not set, an --include unmatched, no audit row",
+            "done, with warnings: damaged copies, metadata, an unmatched --include, no audit row",
         ),
     ),
     shows_progress=True,

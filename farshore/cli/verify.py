@@ -190,7 +190,7 @@ COMMAND = Command(
     exits=(
         (
             EXIT_WARNINGS,
-            "done with warnings: damage mended (--repair), content unproven (--remote), or no audit row",
+            "done, with warnings: damage mended, content unproven (--remote), or no audit row",
         ),
     ),
     shows_progress=True,
