@@ -33,11 +33,11 @@ def restore(
     target: str,
     replica: str | None = None,
     include: list[str] | None = None,
+    config_path: str | None = None,
+    *,
     exclude: list[str] | None = None,
     strip: int = 0,
-    *,
     space_check: bool = True,
-    config_path: str | None = None,
 ) -> State[Any]:
     """Restore one snapshot, checking every hash, falling over to another replica object by object.
 
@@ -47,10 +47,10 @@ def restore(
         target: An empty or new directory on the worker.
         replica: Read from this replica alone.
         include: Patterns of the paths to restore; everything when empty.
+        config_path: farshore.toml on the worker; empty searches where the command line does.
         exclude: Patterns of the paths to leave out, also where `include` matches.
         strip: Drop so many leading names of every path.
         space_check: Refuse a disk that is too small for what will be written.
-        config_path: farshore.toml on the worker; empty searches where the command line does.
     """
     clock = SystemClock()
     try:

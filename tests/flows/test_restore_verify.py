@@ -54,6 +54,20 @@ def test_restore_takes_patterns_and_one_replica(backed_up: Repository, tmp_path:
     assert not (target / "large.bin").exists()
 
 
+def test_restore_places_a_subtree_and_names_what_matched_nothing(backed_up: Repository, tmp_path: Path) -> None:
+    target = tmp_path / "restored"
+    state: State[Any] = restore(
+        "home:/letters",
+        str(target),
+        include=["one.txt", "typo"],
+        config_path=str(backed_up.config_path),
+        exclude=["two.txt"],
+        return_state=True,
+    )
+    assert "nothing matches typo" in str(state.message)
+    assert [path.name for path in target.iterdir()] == ["one.txt"]
+
+
 def test_restore_steps_over_damage_and_says_so(backed_up: Repository, tmp_path: Path) -> None:
     assert ruin(backed_up.replica("berlin"))
     target = tmp_path / "restored"
