@@ -22,6 +22,7 @@ from farshore.config.secret import ResolveBlock, Secret
 from farshore.config.sections import Sections
 from farshore.config.settings import Config, DirectoryConfig, ReplicaConfig, SourceConfig
 from farshore.errors import Bug, ConfigInvalid
+from farshore.sources.glob_expressions import why_void
 
 FILE_NAME = "farshore.toml"
 SYSTEM_FILE = Path("/etc/farshore") / FILE_NAME
@@ -151,6 +152,9 @@ def _warnings(replicas: Mapping[str, ReplicaConfig], sources: Mapping[str, Sourc
     for source in sources.values():
         if not isinstance(source, DirectoryConfig):
             continue
+        for key, patterns in (("exclude", source.exclude), ("paged", source.paged)):
+            void = ((one, why_void(one)) for one in patterns)
+            found += [f"source {source.name}: {key} pattern {one!r} {why}" for one, why in void if why]
         root = os.path.realpath(source.path)
         for replica in replicas.values():
             inside = replica.url.startswith("file://") and directory_of(replica.url).is_relative_to(root)

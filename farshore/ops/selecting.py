@@ -23,11 +23,12 @@ from farshore.format.extents import view_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, display_path, table_to_rows
 from farshore.model import HOLE, EntryKind
 from farshore.ops.relocating import Relocation
+from farshore.sources.glob_expressions import Line, read_line
 from farshore.sources.posix_globs import Globs
 
 _CHUNKS_MAX = 1_000_000  # 40 MB beside the index; a restore of more takes the index of the whole snapshot
-_SPECIAL = re.compile(r"[*?\[\\]")
-_OPAQUE = re.compile(r"[\[\\]")  # what follows may be text or not: it is not looked into
+_SPECIAL = re.compile(rb"[*?\[\\]")
+_OPAQUE = re.compile(rb"[\[\\]")  # what follows may be text or not: it is not looked into
 _ROWS_AT_ONCE = 2048  # a row takes 2 kB as Python values
 
 
@@ -277,7 +278,7 @@ def candidates(patterns: Sequence[str], *, below: bytes = b"") -> Candidates:
         below: Only what is in this subtree, whose top the patterns are seen from. Without patterns, all of it.
     """
     top = below + b"/" if below else b""
-    alike = [_alike(pattern) for pattern in patterns if pattern.strip("!/") and not pattern.startswith("!")]
+    alike = [_alike(line) for line in map(read_line, patterns) if line is not None and not line.negated]
     alike = [Alike(top + one.prefix, one.text) for one in alike] if patterns else [Alike(top, b"")]
     above = {one.prefix[:at] for one in alike for at in _slashes(one.prefix)}
     return Candidates(tuple(dict.fromkeys(alike)), (b"", *sorted(above | {below} - {b""})))
@@ -297,14 +298,10 @@ def _rows(manifest: ManifestReader, choice: Candidates) -> Iterator[ManifestRow]
             yield from table_to_rows(table.slice(start, _ROWS_AT_ONCE))
 
 
-def _alike(pattern: str) -> Alike:
-    body = pattern.rstrip("/")
-    prefix = ""
-    if "/" in body:  # it is matched from the root
-        prefix = _SPECIAL.split(body.removeprefix("/"), maxsplit=1)[0]
-    plain = _OPAQUE.split(body, maxsplit=1)[0]
-    text = max(re.split(r"[*?/]", plain), key=len)
-    return Alike(prefix.encode("utf-8", "surrogateescape"), text.encode("utf-8", "surrogateescape"))
+def _alike(line: Line) -> Alike:
+    prefix = _SPECIAL.split(line.body, maxsplit=1)[0] if line.rooted else b""
+    plain = _OPAQUE.split(line.body, maxsplit=1)[0]
+    return Alike(prefix, max(re.split(rb"[*?/]", plain), key=len))
 
 
 def _slashes(path: bytes) -> Iterator[int]:

@@ -1,107 +1,86 @@
-r"""Patterns that choose paths, with the rules of .gitignore.
+r"""Patterns that choose paths: each is read as git reads a line of .gitignore, and matched in linear time.
 
 A pattern without `/` (but at its end) matches a name at any depth; one with `/` is matched from the source's root.
-`*` and `?` stay within one name, `**` spans names, `[a-z]` is a choice, `\` takes the next character as it is. A
+`*` and `?` stay within one name, `**` spans names, `[a-z]` is a choice of bytes, `\` has the next character as it is. A
 pattern that ends in `/` matches directories only. `!` takes back what an earlier pattern matched: the last match wins.
-Names that are not UTF-8 match through surrogate escapes, so `*` matches any byte.
+Blanks at the end and lines that begin with `#` do not count.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
 
-_ANY_PARENTS = "(?:[^/]+/)*"
-_ANYTHING_INSIDE = "(?=[^/]).+"
-_NAME_FOLLOWS = "(?=[^/])"  # a `*` alone must not match the empty name after a trailing slash
+from farshore.sources.glob_expressions import Line, expression, read_line
+
+
+class _Run(NamedTuple):
+    """Patterns that follow each other and all choose, or all take back. Most need no expression."""
+
+    chosen: bool
+    names: frozenset[bytes]
+    ends: tuple[bytes, ...]  # of names
+    name: Callable[[bytes], object] | None
+    paths: frozenset[bytes]
+    path: Callable[[bytes], object] | None
 
 
 class Globs:
     """A list of patterns. Pure, and safe from any thread."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        rules = [(p.startswith("!"), _expression(p.removeprefix("!"))) for p in patterns if p.strip("!/")]
-        runs = groupby(rules, key=lambda rule: rule[0])
-        joined = [(negated, "|".join(f"(?:{e})" for _, e in run)) for negated, run in runs]
-        self._runs = [(negated, re.compile(e, re.DOTALL)) for negated, e in reversed(joined)]
+        self._patterns = tuple(patterns)
+        lines = [line for line in map(read_line, self._patterns) if line is not None]
+        self._of_directories = _runs(lines)
+        self._of_others = _runs([line for line in lines if not line.directories])
+
+    def __reduce__(self) -> tuple[type[Globs], tuple[tuple[str, ...]]]:
+        return Globs, (self._patterns,)
 
     def __bool__(self) -> bool:
-        return bool(self._runs)
+        return bool(self._of_directories)
 
     def match(self, path: bytes, *, directory: bool) -> bool:
         """Return whether `path` (relative, not empty) is chosen."""
-        subject = path.decode("utf-8", "surrogateescape") + ("/" if directory else "")
-        for negated, expression in self._runs:
-            if expression.fullmatch(subject):
-                return not negated
+        last = path[path.rfind(b"/") + 1 :]
+        for chosen, names, ends, name, paths, whole in self._of_directories if directory else self._of_others:
+            if (
+                last in names
+                or last.endswith(ends)
+                or (name is not None and name(last) is not None)
+                or path in paths
+                or (whole is not None and whole(path) is not None)
+            ):
+                return chosen
         return False
 
 
-def _expression(pattern: str) -> str:
-    """Translate one pattern; the subject of a directory ends in a slash."""
-    directories_only = pattern.endswith("/") and not pattern.endswith("\\/")
-    body = pattern.rstrip("/") if directories_only else pattern
-    anchored = "/" in body
-    names = body.removeprefix("/").split("/")
-    parts = [] if anchored else [_ANY_PARENTS]
-    for position, name in enumerate(names):
-        last = position == len(names) - 1
-        if name == "**" and anchored:
-            parts.append(_ANYTHING_INSIDE if last else _ANY_PARENTS)
-        else:
-            parts.append(_NAME_FOLLOWS + "".join(_characters(name)) + ("" if last else "/"))
-    return "".join(parts) + ("/" if directories_only else "/?")
+def _runs(lines: Sequence[Line]) -> tuple[_Run, ...]:
+    """Return runs of patterns, the last one first."""
+    return tuple(
+        _run(list(run), chosen=not negated) for negated, run in groupby(reversed(lines), attrgetter("negated"))
+    )
 
 
-def _characters(name: str) -> Iterator[str]:
-    position = 0
-    while position < len(name):
-        character = name[position]
-        position += 1
-        if character == "*":
-            yield "[^/]*"
-        elif character == "?":
-            yield "[^/]"
-        elif character == "\\" and position < len(name):
-            yield re.escape(name[position])
-            position += 1
-        elif character == "[" and (end := _choice_end(name, position)) > 0:
-            yield _choice(name[position:end])
-            position = end + 1
-        else:
-            yield re.escape(character)
+def _run(lines: Sequence[Line], *, chosen: bool) -> _Run:
+    names = [line for line in lines if not line.rooted]
+    paths = [line for line in lines if line.rooted]
+    ends = {line for line in names if line.body.startswith(b"*") and line.of_end().plain}
+    return _Run(
+        chosen=chosen,
+        names=frozenset(line.body for line in names if line.plain),
+        ends=tuple(line.of_end().body for line in ends),
+        name=_any_of([line for line in names if not line.plain and line not in ends]),
+        paths=frozenset(line.body for line in paths if line.plain),
+        path=_any_of([line for line in paths if not line.plain]),
+    )
 
 
-def _choice_end(name: str, start: int) -> int:
-    """Return where the `]` of a choice stands, or 0 when it is not closed and `[` stands for itself."""
-    position = start + 1 if name[start : start + 1] in ("!", "^") else start
-    position += 1  # a `]` that comes first is one of the characters
-    while position < len(name):
-        if name[position] == "\\":
-            position += 1
-        elif name[position] == "]":
-            return position
-        position += 1
-    return 0
-
-
-def _choice(body: str) -> str:
-    negated = body[0] in "!^"
-    inner = body[1:] if negated else body
-    out: list[str] = []
-    position = 0
-    while position < len(inner):
-        character = inner[position]
-        if character == "\\" and position + 1 < len(inner):
-            position += 1
-            out.append(re.escape(inner[position]))
-        else:
-            out.append("-" if character == "-" else re.escape(character))
-        position += 1
-    text = "".join(out)
-    if text.endswith("-") and not text.endswith("\\-"):
-        text = text[:-1] + "\\-"
-    if text.startswith("-"):
-        text = "\\" + text
-    return f"(?!/)[{'^' if negated else ''}{text}]"
+def _any_of(lines: Sequence[Line]) -> Callable[[bytes], object] | None:
+    expressions = [one for one in map(expression, lines) if one is not None]
+    if not expressions:
+        return None
+    return re.compile(b"|".join(b"(?:" + one + b")" for one in expressions), re.DOTALL).fullmatch

@@ -369,6 +369,16 @@ def test_what_is_inside_a_replica_is_warned_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "why"), [("#recycle", "is a comment"), ("a[b", "matches nothing"), ("!", "is empty")]
+)
+def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path, pattern: str, why: str) -> None:
+    """Trial F18: what .gitignore passes over without a word is said here."""
+    text = f'{SMALLEST}[sources.data]\ntype = "directory"\npath = "/srv"\nexclude = ["{pattern}", "\\\\#x", "y"]\n'
+    [warning] = load(tmp_path, text).warnings
+    assert f"source data: exclude pattern {pattern!r} {why}" in warning
+
+
+@pytest.mark.parametrize(
     "value", ['"hunter2"', "42", '["hunter2"]', '{ env = "A", file = "hunter2" }', '{ vlaue = "hunter2" }']
 )
 def test_a_literal_secret_is_refused_and_never_repeated(tmp_path: Path, value: str) -> None:
