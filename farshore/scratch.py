@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from farshore.errors import FarshoreError
+from farshore.host_places import TEMPORARY, HostPlace, try_writing, unusable
+
 _UNBORN_PREFIX = "farshore-new-"  # not yet locked, so not yet to be found by `remove_orphans`
 _LOCK_NAME = "lock"
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -41,6 +46,68 @@ def scratch_directory(prefix: str, root: Path | None = None) -> Iterator[Path]:
             yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def temporary_directory(prefix: str) -> Iterator[Path]:
+    """As `scratch_directory` in the system's place for temporary files.
+
+    Raises:
+        StoreFull, ConfigInvalid: It could not be made; the message names the place and the setting.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            place = held.enter_context(scratch_directory(prefix))
+        except OSError as error:
+            raise unusable(TEMPORARY, error.filename or "", error) from error
+        yield place
+
+
+@contextlib.contextmanager
+def writable_or_temporary(place: HostPlace, path: Path) -> Iterator[Path]:
+    """Return a directory that can be written now: `path`, else a temporary one, with a warning.
+
+    Raises:
+        StoreFull, ConfigInvalid: Neither can be written; the message names `path` and its setting.
+    """
+    try:
+        try_writing(path)
+    except OSError as error:
+        with temporary_instead(place, unusable(place, path, error)) as own:
+            yield own
+    else:
+        yield path
+
+
+@contextlib.contextmanager
+def scratch_or_temporary(prefix: str, place: HostPlace, root: Path) -> Iterator[Path]:
+    """As `scratch_directory` below `root`, which is in a directory of this host; else a temporary one, with a warning.
+
+    Raises:
+        StoreFull, ConfigInvalid: Neither could be made; the message names `root` and its setting.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            made = held.enter_context(scratch_directory(prefix, root))
+        except OSError as error:
+            made = held.enter_context(temporary_instead(place, unusable(place, root, error)))
+        yield made
+
+
+@contextlib.contextmanager
+def temporary_instead(place: HostPlace, trouble: FarshoreError) -> Iterator[Path]:
+    """Return a temporary directory in place of one that proved unusable, with a warning.
+
+    Raises:
+        StoreFull, ConfigInvalid: `trouble`, where there can be no temporary one either.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            own = held.enter_context(temporary_directory(f"farshore-{place.name.partition(' ')[0]}-"))
+        except FarshoreError as error:
+            raise type(trouble)(f"{trouble.message}; and {error.message}", f"{trouble.hint} {error.hint}") from error
+        _log.warning("%s; going on without it. %s", trouble.message, trouble.hint)
+        yield own
 
 
 def remove_orphans(root: Path, prefix: str) -> None:

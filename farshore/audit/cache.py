@@ -9,7 +9,6 @@ cache: a file appears whole, by a rename, after its content was checked.
 
 from __future__ import annotations
 
-import errno
 import glob
 import os
 import threading
@@ -24,7 +23,8 @@ from farshore.audit import names
 from farshore.audit.rows import SCHEMA_VERSION
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.tables import decode_table, encode_empty
-from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreFull
+from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
+from farshore.host_places import CACHE, unusable
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
 from farshore.stores.base import ObjectInfo, Store
 
@@ -88,7 +88,7 @@ def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str) -
                     damaged[table] = trouble
         return Synced(root, damaged)
     except OSError as error:
-        raise _explain(root, error) from error
+        raise unusable(CACHE, root, error) from error
 
 
 def drop_damaged(root: Path, tables: Iterable[str]) -> bool:
@@ -176,12 +176,3 @@ def _write(path: Path, data: bytes) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     fresh.write_bytes(data)
     fresh.replace(path)
-
-
-def _explain(root: Path, error: OSError) -> FarshoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreFull(f"no space is left in the cache directory {root}", "Free or add space there.")
-    return ConfigInvalid(
-        f"the cache directory {root} cannot be used: {error.strerror}",
-        "Point it at a directory that this user can write.",
-    )

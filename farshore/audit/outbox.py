@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from farshore.errors import ConfigInvalid, StoreFull
+from farshore.host_places import STATE, unusable
 from farshore.limits import AUDIT_OUTBOX_BYTES_MAX
 
 
@@ -138,9 +138,13 @@ class Outbox:
                 shutil.rmtree(leftover, ignore_errors=True)
             building = Path(tempfile.mkdtemp(prefix="building-", dir=self._directory))
             _fill(building, head, files, replicas)
-            building.replace(self._parcels / f"{head.sequence:012d}")
-            _sync(self._parcels)
-            self._write_head(head)
+            placed = building.replace(self._parcels / f"{head.sequence:012d}")
+            try:
+                _sync(self._parcels)
+                self._write_head(head)
+            except OSError:
+                shutil.rmtree(placed, ignore_errors=True)  # or its rows would be sealed a second time
+                raise
             self._tidy()
 
     def parcels(self) -> list[Parcel]:
@@ -180,15 +184,7 @@ class Outbox:
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull(
-                    f"no space is left in the state directory {self._directory}",
-                    "Free or add space there; the audit rows of this run wait in memory and are lost when it ends.",
-                ) from error
-            raise ConfigInvalid(
-                f"the state directory {self._directory} cannot be used: {error.strerror}",
-                "Point state_dir at a directory that this user can write.",
-            ) from error
+            raise unusable(STATE, self._directory, error) from error
 
 
 def _fill(building: Path, head: Head, files: Sequence[tuple[str, bytes]], replicas: Iterable[str]) -> None:

@@ -20,7 +20,8 @@ from farshore.audit.rows import TABLE_OF_ROW, AuditRow
 from farshore.audit.schema import TABLES
 from farshore.audit.tables import Stamp, encode_rows
 from farshore.clock import Clock
-from farshore.errors import ConfigInvalid, Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
+from farshore.errors import Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
+from farshore.host_places import STATE, unusable
 from farshore.limits import AUDIT_FILE_ROWS_MAX
 from farshore.stores.base import Store
 
@@ -115,6 +116,17 @@ class AuditRecorder:
             run = self._runs[run_id]
         for table in TABLES:
             self._encode(run, run_id, table, [])
+
+    def move(self, writer_id: str, state_dir: Path) -> None:
+        """Seal what is not sealed yet into the chain of another writer, where the first one's cannot be kept."""
+        self._writer_id = writer_id
+        self._outbox = Outbox(state_dir / "audit" / self._repository_id / writer_id)
+        self._head_is_sure = False
+
+    def sealed(self, run_id: str) -> bool:
+        """Whether rows of the run are in the chain, and so are sent sooner or later."""
+        with self._lock:
+            return run_id in self._runs and bool(self._runs[run_id].objects)
 
     def flush(self, run_id: str) -> AuditWritten:
         """Seal what was added for the run and give every replica what it lacks, of this and of earlier flushes.
@@ -258,10 +270,7 @@ def open_writer_id(state_dir: Path, repository_id: str, clock: Clock) -> str:
             fresh.unlink()
         return path.read_text(encoding="ascii")
     except OSError as error:
-        raise ConfigInvalid(
-            f"the state directory {state_dir} cannot be used: {error.strerror}",
-            "Point state_dir at a directory that this user can write.",
-        ) from error
+        raise unusable(STATE, state_dir, error) from error
 
 
 def _at_once(call: Callable[[_Item], _Answer], items: Collection[_Item]) -> list[_Answer]:

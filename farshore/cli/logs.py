@@ -11,6 +11,7 @@ from farshore.cli.wording import shown_text
 from farshore.errors import ConfigInvalid
 
 VARIABLE = "FARSHORE_LOG"
+_SAID_MAX = 1000  # warnings remembered; a run that has more repeats some
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -20,6 +21,24 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         origin = "" if record.name.startswith("farshore") else f"{record.name}: "
         return f"{record.levelname.lower()}: {origin}{shown_text(record.getMessage())}"
+
+
+class _Once(logging.Filter):
+    """Lets a warning of ours through once: what a directory of this host lacks is found at each opening."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING or not record.name.startswith("farshore"):
+            return True
+        said = record.getMessage()
+        if said in self._said:
+            return False
+        if len(self._said) < _SAID_MAX:
+            self._said.add(said)
+        return True
 
 
 def configure_logs(environment: Mapping[str, str], stderr: TextIO) -> None:
@@ -37,6 +56,7 @@ def configure_logs(environment: Mapping[str, str], stderr: TextIO) -> None:
         raise ConfigInvalid(f"{VARIABLE} is {word!r}, which is no level", f"{hint}Levels are {', '.join(LEVELS)}.")
     handler = logging.StreamHandler(stderr)
     handler.setFormatter(_Lines())
+    handler.addFilter(_Once())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[word] if word else logging.CRITICAL + 1)

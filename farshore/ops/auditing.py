@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,12 +10,17 @@ from datetime import datetime
 from farshore import __version__
 from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
 from farshore.audit.rows import AuditRow, CopyRow, LineageRow, LockRow, ObjectRow, RunRow, SnapshotRow, replica_parts
-from farshore.errors import FarshoreError
+from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
 from farshore.format.records import Commit
+from farshore.host_places import STATE
 from farshore.model import ReplicaOutcome
 from farshore.ops.host import host_name
 from farshore.repository.repository import Repository
+from farshore.scratch import temporary_instead
 from farshore.stores.sent import SentObject
+
+_STATE_UNUSABLE = (StoreFull, ConfigInvalid)  # as the outbox raises them
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +56,65 @@ def run_row(
 def record(
     repository: Repository, run_id: str, rows: Iterable[AuditRow], *, with_columns: bool = False
 ) -> AuditWritten | None:
-    """Write rows to every reachable replica. Returns None without the keys to sign them.
+    """Write rows to every reachable replica. Returns None where none could be kept, and without the keys to sign them.
 
-    What a replica could not be given is kept on this host and sent with the next run's rows.
+    What a replica could not be given is kept on this host and sent with the next run's rows. Where this host's state
+    directory cannot be used, the rows are sealed into a chain of this process's own and sent at once; what a run did
+    never turns into an error because its rows cannot be kept.
+
+    Raises:
+        StoreUnavailable: The host has no record of its chain, and no replica told what it was.
     """
     if repository.keys is None:
         return None
-    recorder = AuditRecorder(
+    try:
+        try:
+            recorder = _open_recorder(repository)
+        except _STATE_UNUSABLE as trouble:
+            _use_temporary_state(repository, trouble)
+            recorder = _open_recorder(repository)
+        for row in rows:
+            recorder.add(row)
+        if with_columns:  # an engine that reads files in place learns the columns of a table from its first one
+            recorder.add_columns(run_id)
+        try:
+            return recorder.flush(run_id)
+        except _STATE_UNUSABLE as trouble:
+            if recorder.sealed(run_id):
+                _log.warning("%s; the audit rows of this run are sent with those of the next one", trouble.message)
+                return None
+            _use_temporary_state(repository, trouble)
+            recorder.move(_writer_id(repository), repository.state_dir)
+            return recorder.flush(run_id)
+    except _STATE_UNUSABLE as trouble:
+        _log.warning("no audit row of this run was kept: %s. %s", trouble.message, trouble.hint)
+        return None
+
+
+def _open_recorder(repository: Repository) -> AuditRecorder:
+    return AuditRecorder(
         stores={name: replica.store for name, replica in repository.replicas.items()},
         repository_id=repository.repository_id,
-        signing_key=repository.keys.audit_key,
-        writer_id=open_writer_id(repository.state_dir, repository.repository_id, repository.clock),
+        signing_key=repository.writing_keys().audit_key,
+        writer_id=_writer_id(repository),
         state_dir=repository.state_dir,
         clock=repository.clock,
         configured=repository.configured,
         paths=repository.audit_paths,
     )
-    for row in rows:
-        recorder.add(row)
-    if with_columns:  # an engine that reads files in place learns the columns of a table from its first one
-        recorder.add_columns(run_id)
-    return recorder.flush(run_id)
+
+
+def _writer_id(repository: Repository) -> str:
+    return open_writer_id(repository.state_dir, repository.repository_id, repository.clock)
+
+
+def _use_temporary_state(repository: Repository, trouble: FarshoreError) -> None:
+    """Keep what is left of this process's rows in a directory that ends with it.
+
+    Raises:
+        StoreFull, ConfigInvalid: There can be none.
+    """
+    repository.state_dir = repository.held.enter_context(temporary_instead(STATE, trouble))
 
 
 def try_record(repository: Repository, run_id: str, rows: Iterable[AuditRow]) -> None:

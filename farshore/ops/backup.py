@@ -18,6 +18,7 @@ from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, Unavailable
 from farshore.format import names
 from farshore.format.records import Commit
+from farshore.host_places import CACHE
 from farshore.model import (
     BackupResult,
     Progress,
@@ -35,7 +36,7 @@ from farshore.ops.attempts import find_done
 from farshore.ops.base_snapshot import remember_base
 from farshore.ops.seal_source import Sealed, seal_source
 from farshore.repository.repository import Repository
-from farshore.scratch import scratch_directory
+from farshore.scratch import scratch_or_temporary
 from farshore.sources.base import Source
 
 
@@ -112,7 +113,7 @@ class BackupSession:
             self._done = self._result_of(done.commit, done.outcomes, already_done=True)
             return Begun(self.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
         attempt = Attempt(self.run_id, source_id, self._identity, self._started_utc)
-        spool = self._held.enter_context(scratch_directory("run-", self._repository.cache_dir / "spool"))
+        spool = self._held.enter_context(scratch_or_temporary("run-", CACHE, self._repository.cache_dir / "spool"))
         self._work = prepare(self._repository, attempt, commits, spool)
         return Begun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
 

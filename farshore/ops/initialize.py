@@ -24,6 +24,7 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import Chunking, Header, decode_header, encode_header
+from farshore.host_places import STATE, try_writing, unusable
 from farshore.ops import auditing
 from farshore.ops.opening import Need, credential_path, open_replica, open_repository
 from farshore.ops.place_checks import check_place
@@ -69,6 +70,8 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
             "a repository needs a passphrase or a recipient, or nobody could ever read it",
             'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" }, or give --recipient.',
         )
+    if write_only:
+        _require_credential_folder(config)
     replicas = [open_replica(config, replica, clock) for replica in config.replicas.values()]
     try:
         _require_empty(replicas)
@@ -108,10 +111,26 @@ def write_credential(config: Config, keys: KeySet, header: Header) -> str:
             os.fsync(file.fileno())
         Path(file.name).replace(path)
     except OSError as error:
-        raise ConfigInvalid(
-            f"the credential {path} cannot be written: {error.strerror}", "Check repository.credential and its folder."
-        ) from error
+        raise _credential_unwritable(config, path, error) from error
     return str(path)
+
+
+def _require_credential_folder(config: Config) -> None:
+    """Refuse before anything is made where this host could not keep its credential."""
+    folder = config.repository.credential.parent if config.repository.credential else config.state_dir / "credentials"
+    try:
+        try_writing(folder)
+    except OSError as error:
+        raise _credential_unwritable(config, folder, error) from error
+
+
+def _credential_unwritable(config: Config, path: Path, error: OSError) -> FarshoreError:
+    if config.repository.credential is None:
+        return unusable(STATE, config.state_dir, error)
+    return ConfigInvalid(
+        f"the credential {path} cannot be written: {error.strerror}",
+        "Let repository.credential name a file in a directory that this user can write.",
+    )
 
 
 def _record(config: Config, keys: KeySet, started_utc: datetime, clock: Clock) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +25,7 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import Header, decode_header
+from farshore.host_places import CACHE
 from farshore.ops.read_prices import read_prices
 from farshore.repository import slots
 from farshore.repository.asking_all import ask_all
@@ -31,6 +34,7 @@ from farshore.repository.keys import KeySet
 from farshore.repository.reading_order import Prefer
 from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Replica, Repository
+from farshore.scratch import writable_or_temporary
 from farshore.sources.base import Source
 from farshore.sources.directory import DirectorySource
 from farshore.stores.base import Store
@@ -43,6 +47,7 @@ from farshore.stores.retrying import RetryingStore
 from farshore.stores.throttled import ThrottledStore
 
 CREDENTIAL_FILE = "credential.json"
+_log = logging.getLogger(__name__)
 
 
 class Need(StrEnum):
@@ -145,6 +150,7 @@ def open_repository(
     if need is Need.READ:
         prices = read_prices(config)
         replicas = {name: replace(one, price=prices.get(name, one.price)) for name, one in replicas.items()}
+    held = ExitStack()
     repository = Repository(
         header=header,
         quorum=config.repository.quorum,
@@ -152,7 +158,8 @@ def open_repository(
         unreachable=failed,
         configured=tuple(config.replicas),
         state_dir=config.state_dir,
-        cache_dir=config.cache_dir,
+        cache_dir=held.enter_context(writable_or_temporary(CACHE, config.cache_dir)),
+        held=held,
         clock=clock,
         audit_paths=config.audit.paths,
         prefer=Prefer(config.reads.prefer),
@@ -177,11 +184,11 @@ def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
     """Return the keys from the host's credential, an identity file or the passphrase, whichever serves the need."""
     header = repository.header
     path = credential_path(config, header)
-    has_credential = path.is_file()
-    if need is Need.WRITE and has_credential:
-        return slots.decode_credential(path.read_bytes(), header, str(path))
+    credential = _read_credential(config, path, need)
+    if need is Need.WRITE and credential is not None:
+        return slots.decode_credential(credential, header, str(path))
     if config.repository.identity is None and config.repository.passphrase is None:
-        if has_credential:
+        if credential is not None:
             raise CredentialCannotRead(
                 "this host holds only a write-only credential, which cannot read a backup",
                 'Set repository.passphrase, for instance to { env = "FARSHORE_PASSPHRASE" }, or repository.identity.',
@@ -196,6 +203,27 @@ def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
     if config.repository.passphrase is not None:
         passphrase = config.reveal(config.repository.passphrase)
     return open_slots(repository, passphrase=passphrase, identity=identity)
+
+
+def _read_credential(config: Config, path: Path, need: Need) -> bytes | None:
+    """Return this host's credential, or None where there is none, or where the keys are to be had without it.
+
+    Raises:
+        KeyMissing: It is there, cannot be read, and there is nothing else.
+    """
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        trouble = f"the credential {path} cannot be read: {error.strerror}"
+        if config.repository.identity is None and config.repository.passphrase is None:
+            raise KeyMissing(
+                trouble, "Run as the user that it belongs to, or make it readable for this one."
+            ) from error
+        if need is Need.WRITE:
+            _log.warning("%s; the passphrase or identity is used instead", trouble)
+        return None
 
 
 def open_slots(repository: Repository, *, passphrase: str, identity: bytes) -> KeySet:

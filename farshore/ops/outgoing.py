@@ -17,6 +17,7 @@ from farshore.clock import Clock
 from farshore.format import names
 from farshore.format.footers import encode_fragment
 from farshore.format.records import Needs, ObjectRef, encode_needs
+from farshore.host_places import CACHE, open_new_file
 from farshore.ops.auditing import MadeObject
 from farshore.ops.page_bases import PagesBase
 from farshore.repository.fanout import Fanout
@@ -72,7 +73,7 @@ class Outgoing:
             for role, kind in _KINDS.items():
                 self._names[role] = names.snapshot_object(source_id, snapshot_id, role)
                 self.files[role] = self.spool / role
-                file = stack.enter_context(self.files[role].open("wb"))
+                file = stack.enter_context(open_new_file(self.files[role], CACHE))
                 self._writers[role] = SealedWriter(
                     sink=file, secret=self._data_key.secret, key_id=self._data_key.key_id,
                     salt=self._clock.random_bytes(32), kind=kind, name=self._names[role],

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.errors import FarshoreError, ObjectNotFound, RepositoryMissing
+from farshore.errors import ConfigInvalid, FarshoreError, ObjectNotFound, RepositoryMissing, StoreFull
 from farshore.format import names
 from farshore.format.header import decode_header
+from farshore.host_places import CACHE
 from farshore.ops.opening import open_replica
 from farshore.repository.repository import Replica
+from farshore.scratch import temporary_instead
 
 # Damage that a check found stands until a check that would have found it again finds none. Reading is the deepest, and
 # a share of it reads again what was not sound; a checksum and a listing tell of different things.
@@ -138,10 +142,15 @@ def locked_until(config: Config, replicas: Sequence[str], clock: Clock) -> dict[
 
 
 def _ask(config: Config, replica: Replica, repository_id: str, sql: str, engine: str) -> QueryResult:
+    def ask(cache_dir: Path) -> QueryTable:
+        return query(replica.store, cache_dir, sql, repository_id=repository_id, replica=replica.name, engine=engine)
+
     try:
-        table = query(
-            replica.store, config.cache_dir, sql, repository_id=repository_id, replica=replica.name, engine=engine
-        )
+        try:
+            table = ask(config.cache_dir)
+        except (StoreFull, ConfigInvalid) as trouble:  # of the cache alone: what is only asked fills no store
+            with temporary_instead(CACHE, trouble) as cache_dir:
+                table = ask(cache_dir)
     finally:
         replica.store.close()
     return QueryResult(tuple(table.columns), list(table.rows), replica.name)

@@ -7,6 +7,7 @@ what is read from a store. Writes are atomic (temporary file, then rename); many
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -69,9 +70,12 @@ class ObjectCache:
         return [f"{folder}/{name}" for name in found]
 
     def path(self, name: str) -> Path | None:
-        """Return the file of a cached object, or None."""
+        """Return the file of a cached object, or None where there is none that this user can read."""
         path = self._path(name)
-        return path if path.is_file() else None
+        with contextlib.suppress(OSError):  # below a directory that another user made
+            if path.is_file() and os.access(path, os.R_OK):
+                return path
+        return None
 
     def drop(self, name: str) -> None:
         """Forget an object, for instance one that proved damaged."""

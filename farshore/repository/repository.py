@@ -7,6 +7,7 @@ replica that cannot be reached is kept aside with its error, so callers see the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -108,6 +109,7 @@ class Repository:
     patient: bool = True  # wait for every replica that is asked, however long it is silent
     cache: ObjectCache = field(init=False)
     threads: LooseThreads = field(init=False)  # for reads, which may hang
+    held: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
     damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # what reads found wrong
     unrecorded: str = field(init=False, default="")  # why audit rows of what was done could not be kept
     _told: dict[str, Meter] = field(init=False, default_factory=dict)
@@ -123,6 +125,7 @@ class Repository:
         self.threads.close()
         for replica in self.replicas.values():
             replica.store.close()
+        self.held.close()
 
     @property
     def repository_id(self) -> str:

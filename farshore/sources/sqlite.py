@@ -90,7 +90,10 @@ class SqliteSource:
             try:
                 place = stack.enter_context(scratch_directory("farshore-sqlite-"))
             except OSError as error:
-                raise SourceUnavailable(f"no temporary directory for a copy of {self._path}: {error}") from error
+                raise SourceUnavailable(
+                    f"no temporary directory for a copy of {self._path}: {error}",
+                    "Let TMPDIR name a directory that this user can write, with space for a copy of the database.",
+                ) from error
             copy = place / _COPY_NAME
             facts = self._copy(copy)
             found = self._check_copy(copy) | {"journal_mode": read_journal_mode(copy)}

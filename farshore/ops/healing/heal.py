@@ -30,7 +30,7 @@ from farshore.ops.healing.vouching import KeyVouching, RowVouching, Vouching
 from farshore.ops.host import describe_process
 from farshore.repository.leases import LeaseHolder
 from farshore.repository.mending import Action, Found
-from farshore.scratch import scratch_directory
+from farshore.scratch import temporary_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,6 @@ def heal_repository(
     wish: HealWish,
     *,
     copy_within: CopyWithin = lambda *_: False,
-    scratch_root: Path | None = None,
     engine: str = "cli",
     flow_run_id: str = "",
     planned: Callable[[Collection[HealedReplica]], None] = lambda _: None,
@@ -96,7 +95,7 @@ def heal_repository(
             healed = _foretold(plan)
         else:
             work = _Work(ground, union, vouching, copy_within, may_commit, progress)
-            with scratch_directory("farshore-heal-", scratch_root) as scratch:
+            with temporary_directory("farshore-heal-") as scratch:
                 healed, repairs = work.apply(plan, Pace(wish.bandwidth, clock), scratch)
     healed += [
         HealedReplica(n, "failed", error_code=failed[n].code, error=str(failed[n])) for n in targets if n in failed

@@ -17,6 +17,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable
 from farshore.format.header import Header
+from farshore.host_places import TEMPORARY, open_new_file
 from farshore.ops.healing.checks import check_itself, check_opens, digest_in_name
 from farshore.ops.healing.vouching import Vouching, check_digest
 from farshore.repository.keys import KeySet
@@ -141,7 +142,7 @@ class Transfer:
         if not wanted:
             raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")
         digest = blake3()
-        with file.open("wb") as output:
+        with open_new_file(file, TEMPORARY) as output:
             for start in range(0, size, limits.MEND_READ_BYTES):
                 length = min(limits.MEND_READ_BYTES, size - start)
                 self._pace.pass_bytes(length)

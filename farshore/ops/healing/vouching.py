@@ -15,11 +15,11 @@ from typing import Protocol
 from blake3 import blake3
 
 from farshore import limits
-from farshore.audit.query import query
 from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.format import names
 from farshore.format.records import Commit, ObjectRef, decode_commit
 from farshore.index import ABSENT
+from farshore.ops.cached_query import query_replica
 from farshore.ops.healing.kinds import Kind, kind_of
 from farshore.ops.healing.listings import Union
 from farshore.ops.healing.plan import Expected
@@ -257,9 +257,7 @@ def _known(listed: ListedCommits, union: Union) -> ListedCommits:
 def ask_rows(repository: Repository, replica: Replica, sql: str) -> Sequence[Sequence[object]] | None:
     """Return rows of the audit tables of one replica; None where they cannot be read."""
     try:
-        return query(
-            replica.store, repository.cache_dir, sql, repository_id=repository.repository_id, replica=replica.name
-        ).rows
+        return query_replica(repository, replica, sql).rows
     except FarshoreError:
         return None
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from farshore import limits
 from farshore.audit import names as audit_names
-from farshore.audit.query import query, stream
+from farshore.audit.query import stream
 from farshore.errors import FarshoreError
 from farshore.format import names
+from farshore.ops.cached_query import query_replica
 from farshore.repository.repository import Replica, Repository
 
 _SLICES_MAX = 256  # of packs, by the first two digits of their ids
@@ -114,9 +115,7 @@ def fetch_tables(repository: Repository) -> Tables | None:
     """
     for replica in choose_tables(repository):
         try:
-            rows = query(
-                replica.store, repository.cache_dir, _ANY, repository_id=repository.repository_id, replica=replica.name
-            ).rows
+            rows = query_replica(repository, replica, _ANY).rows
         except FarshoreError:
             continue
         return Tables(replica.name, int(str(rows[0][0])))

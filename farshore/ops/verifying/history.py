@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from farshore.audit.query import query
 from farshore.errors import FarshoreError
+from farshore.ops.cached_query import query_replica
 from farshore.ops.verifying.sampling import History
 from farshore.repository.repository import Repository
 
@@ -21,10 +21,8 @@ def read_history(repository: Repository, replica: str) -> History | None:
     for source in [repository.replica(replica), *others]:
 
         def ask(sql: str, at: str = source.name) -> list[tuple[object, ...]]:
-            return query(
-                repository.replica(at).store, repository.cache_dir, sql.format(replica=replica.replace("'", "''")),
-                repository_id=repository.repository_id, replica=at,
-            ).rows  # fmt: skip
+            statement = sql.format(replica=replica.replace("'", "''"))
+            return query_replica(repository, repository.replica(at), statement).rows
 
         try:
             return _history(ask(_LAST_READS), ask(_RUNS), ask(_UNSOUND))
