@@ -293,7 +293,12 @@ class Sealer:
         self._entries += 1
         self._manifest.add(ManifestRow(made_directory(path, inside)))
         self.problems.append(
-            Problem(path, "metadata", "the source told nothing of this directory; it belongs to whom its content does")
+            Problem(
+                path,
+                "metadata",
+                "the source told nothing of this directory; its owner is that of its content",
+                matters=False,
+            )
         )
 
     def _tell_streaming(self, bytes_read: int) -> None:

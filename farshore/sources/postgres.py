@@ -26,7 +26,9 @@ from farshore.sources.postgres_capture import PostgresCapture
 from farshore.sources.postgres_catalog import read_catalog
 from farshore.sources.postgres_connection import ReplicationSession, Server
 from farshore.sources.postgres_facts import read_cluster, read_sql_facts
+from farshore.sources.postgres_losses import explain_loss
 from farshore.sources.postgres_manifest import CHECKSUM_ALGORITHM
+from farshore.sources.postgres_sizes import check_sizes
 from farshore.sources.postgres_standby import DATA_AS_OF, read_data_moment
 
 _BASE_BACKUP = (
@@ -88,6 +90,8 @@ class PostgresSource:
             started = session.start_copy(_BASE_BACKUP)
             if len(started) != 2 or not started[0]:
                 raise SourceUnavailable(f"{server.place}: the server did not say where the backup starts")
+            start_lsn = str(started[0][0][0])
+            session.explain_loss = lambda: explain_loss(server, cluster, start_lsn, self._clock)
             capture = PostgresCapture(
                 session=session,
                 cluster=cluster,
@@ -95,6 +99,7 @@ class PostgresSource:
                 facts=facts,
                 before=before,
                 catalog_now=lambda: read_catalog(server),
+                check_sizes=lambda odd: check_sizes(server, odd, cluster.block_bytes),
                 clock=self._clock,
             )
             with contextlib.closing(capture):

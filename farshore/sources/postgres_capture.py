@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 import google_crc32c
@@ -27,9 +27,11 @@ from farshore.sources.postgres_layout import (
     IN_PLACE_SETTING,
     MANIFEST,
     SIGNALS,
+    STRAY_MESSAGE,
     Parents,
     archive_prefix,
     clean_path,
+    is_stray,
     page_bytes_of,
     tablespace_of_link,
 )
@@ -50,6 +52,7 @@ class PostgresCapture:
         started: The result sets that come before the stream: the start position, and the tablespaces.
         before: The catalog before the backup began.
         catalog_now: Asks for it again.
+        check_sizes: Looks again at relation files that ended within a page, given with path and size.
     """
 
     ordered = False
@@ -64,6 +67,7 @@ class PostgresCapture:
         facts: dict[str, str],
         before: Catalog,
         catalog_now: Callable[[], Catalog],
+        check_sizes: Callable[[Sequence[tuple[bytes, int]]], None],
         clock: Clock,
     ) -> None:
         self._session = session
@@ -72,6 +76,9 @@ class PostgresCapture:
         self._before = before
         self._catalog_now = catalog_now
         self._databases = DatabasesSeen()
+        self._check_sizes = check_sizes
+        self._odd: list[tuple[bytes, int]] = []  # relation files that ended within a page
+        self._strays: list[Problem] = []
         self._clock = clock
         self._start_lsn = str(started[0][0][0])
         self._tablespaces = {str(row[0]) for row in started[1] if row[0] is not None}
@@ -108,7 +115,7 @@ class PostgresCapture:
 
     def problems(self) -> list[Problem]:
         """Return what the server warned of: special files it left out, and pages it could not look at."""
-        return self._session.problems
+        return [*self._session.problems, *tuple(self._strays)]
 
     def finish(self) -> dict[str, str]:
         """Return the facts, if the stream was read to its end and everything about it was right."""
@@ -166,6 +173,8 @@ class PostgresCapture:
                 auto_conf = auto_conf or path == AUTO_CONF
                 if path in SIGNALS:
                     self._skip(path, member.size)
+                elif member.kind is EntryKind.SYMLINK and is_stray(path):
+                    self._strays.append(Problem(path, "unsupported", STRAY_MESSAGE, matters=False))
                 else:
                     self._parents.add(path, directory=member.kind is not EntryKind.FILE)
                     yield self._item(path, member)
@@ -209,6 +218,8 @@ class PostgresCapture:
 
     def _file_item(self, entry: Entry) -> Item:
         path, size = entry.path, entry.size
+        if entry.page_bytes and size % entry.page_bytes:
+            self._odd.append((path, size))
         if not size:  # the engine need not open it
             self._manifest_check.add(path, 0, 0)
         if path != AUTO_CONF or not self._in_place:
@@ -267,6 +278,7 @@ class PostgresCapture:
         self._spool.seek(0)
         ranges = self._manifest_check.check(self._spool, self._cluster.system_identifier)
         self._wal_check.check(ranges)
+        self._check_sizes(self._odd)
         said = (min(wal.start for wal in ranges), max(wal.end for wal in ranges))
         if said != (decode_lsn(self._start_lsn), decode_lsn(stop_lsn)):
             raise SourceCorrupt("the manifest names other WAL than the server did")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import psycopg
 from psycopg import pq
@@ -23,9 +24,10 @@ from farshore.sources.postgres_errors import (
     SENDERS_HINT,
     error_of_answer,
     error_of_connecting,
+    is_loss,
     redact,
 )
-from farshore.sources.postgres_left_out import LEFT_OUT_MESSAGE, Meaning, judge_warning, left_out_error
+from farshore.sources.postgres_left_out import LEFT_OUT_MESSAGE, NO_LOSS, Meaning, judge_warning, left_out_error
 from farshore.sources.postgres_session import WARNINGS, plan_options, plan_parameters
 
 _POLL_MS = 1000  # TLS may hold bytes that the socket no longer shows, so input is asked for at least this often
@@ -56,7 +58,7 @@ class Server:
         host = self._parameters.get("hostaddr") or self._parameters.get("host") or "the default host"
         self.place = f"source {source!r} at {host}:{self._parameters.get('port', '5432')}"
 
-    def connect(self, *, replication: bool) -> psycopg.Connection:
+    def connect(self, *, replication: bool, database: str = "") -> psycopg.Connection:
         """Open a connection, in physical replication mode if asked.
 
         Raises:
@@ -68,7 +70,9 @@ class Server:
             "replication": "true" if replication else "false",
             "options": plan_options(self._options, self._version),
         }
-        if not replication and not self._database_given and not _database_of_environment():
+        if database:
+            mode["dbname"] = database
+        elif not replication and not self._database_given and not _database_of_environment():
             mode["dbname"] = _DATABASE  # libpq would take one of the role's name, and it need not exist
         try:
             return psycopg.Connection.connect(**(self._parameters | mode), autocommit=True)  # type: ignore[arg-type]
@@ -98,13 +102,17 @@ class Server:
         if may == (False,):
             raise SourceDenied(said, GRANT_HINT)
 
-    def ask(self, questions: list[str]) -> dict[str, list[str]]:
+    def ask(self, questions: list[str], *, database: str = "") -> dict[str, list[str]]:
         """Return the first column of the answer to each SQL question, without those that were refused.
 
         Never raises: what a role may not ask is missing.
+
+        Args:
+            database: To ask in, where it is not the one of the dsn.
         """
         answers: dict[str, list[str]] = {}
-        with contextlib.suppress(FarshoreError, psycopg.Error), self.connect(replication=False) as connection:
+        connecting = partial(self.connect, replication=False, database=database)
+        with contextlib.suppress(FarshoreError, psycopg.Error), connecting() as connection:
             for sql in questions:
                 with contextlib.suppress(psycopg.Error):
                     answers[sql] = [str(value) for (value,) in connection.execute(sql.encode()).fetchall()]
@@ -114,9 +122,9 @@ class Server:
         """Return one line of text without the password."""
         return redact(text, self._secret)
 
-    def error(self, sqlstate: str, text: str) -> FarshoreError:
+    def error(self, sqlstate: str, text: str, *, function: str = "", sending: bool = False) -> FarshoreError:
         """Return what an answer of this server means."""
-        return error_of_answer(self.place, sqlstate, self.clean(text))
+        return error_of_answer(self.place, sqlstate, self.clean(text), function=function, sending=sending)
 
 
 class ReplicationSession:
@@ -139,7 +147,9 @@ class ReplicationSession:
         self._after_copy: pq.abc.PGresult | None = None  # the answer that came behind the stream
         self._warnings: list[tuple[str, str]] = []  # (the server's function that warned, what it said)
         self._left_out: FarshoreError | None = None  # a file of the cluster itself is
+        self._sending = False  # a backup was asked for
         self.log_directory = ""  # of the server, where it is known
+        self.explain_loss: Callable[[], FarshoreError | None] = lambda: None  # asked when the stream breaks off
 
     def __enter__(self) -> ReplicationSession:
         return self
@@ -158,9 +168,9 @@ class ReplicationSession:
         for function, said in tuple(self._warnings):
             meaning, path = judge_warning(function, said, log_directory=self.log_directory)
             if meaning is Meaning.LEFT_OUT:
-                found.append(Problem(path.encode(), "unsupported", LEFT_OUT_MESSAGE))
+                found.append(Problem(path.encode(), "unsupported", LEFT_OUT_MESSAGE, matters=False))
             elif meaning is Meaning.OTHER:
-                found.append(Problem(b"", "changing", said))
+                found.append(Problem(b"", "changing", said, matters=function not in NO_LOSS))
         return found
 
     def check_left_out(self) -> None:
@@ -210,6 +220,7 @@ class ReplicationSession:
         Raises:
             SourceDenied, SourceUnsupported, SourceUnavailable, SourceCorrupt: By the server's answer.
         """
+        self._sending = True
         self._send(command)
         results: list[list[Row]] = []
         while (result := self._result()) is not None:
@@ -274,8 +285,9 @@ class ReplicationSession:
             sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
             said = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)
             text = result.get_error_message() if said is None else said.decode("utf-8", "replace")
+            function = result.error_field(pq.DiagnosticField.SOURCE_FUNCTION) or b""
             self._drain()
-            raise self._server.error(sqlstate.decode("ascii", "replace"), self._with_warnings(text))
+            raise self._error(sqlstate.decode("ascii", "replace"), text, function.decode("ascii", "replace"))
         return result
 
     def _drain(self) -> None:
@@ -299,7 +311,16 @@ class ReplicationSession:
             raise self._lost(error) from None
 
     def _lost(self, error: psycopg.Error) -> FarshoreError:
-        return self._server.error(error.sqlstate or "", self._with_warnings(str(error) or "the connection was lost"))
+        said = str(error) or "the connection was lost"
+        if self._sending and not error.sqlstate:  # libpq's own words are of a server that crashed, which it seldom did
+            said = "the connection was closed while the server sent the backup"
+        return self._error(error.sqlstate or "", said)
+
+    def _error(self, sqlstate: str, text: str, function: str = "") -> FarshoreError:
+        if self._sending and is_loss(sqlstate) and (explained := self.explain_loss()) is not None:
+            return explained
+        said = self._with_warnings(text)
+        return self._server.error(sqlstate, said, function=function, sending=self._sending)
 
     def _with_warnings(self, text: str) -> str:
         """Add what the server warned of before: it names the damaged files there, not in the error itself."""

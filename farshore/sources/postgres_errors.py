@@ -14,6 +14,9 @@ _INDEX_CORRUPTED = "XX002"
 _SYNTAX_ERROR = "42601"
 _INSUFFICIENT_PRIVILEGE = "42501"
 _AUTHORIZATION_CLASS = "28"
+_FILE_CLASS = "58"  # trouble of the server with its own files
+_ENDED_BY_ADMINISTRATOR = "57P01"  # also by the server itself, to take a slot away
+_HEADER_WRITERS = ("_tarWriteHeader", "tarCreateHeader")  # of the server: they refuse names that tar cannot hold
 _FEATURE_NOT_SUPPORTED = "0A000"
 
 _SAID_DENIED = (
@@ -39,6 +42,19 @@ GRANT_HINT = (
 )
 SENDERS_HINT = "Set wal_level = replica and max_wal_senders = 10 (the defaults) and restart the server."
 BUSY_HINT = "All of the server's WAL senders are in use; wait for one, or raise max_wal_senders."
+FILE_DENIED_HINT = (
+    "The user that PostgreSQL itself runs as cannot read this file. It makes no such file in its data directory: move "
+    "it elsewhere, or give it to that user (chown, chmod)."
+)
+FILE_HINT = "PostgreSQL has trouble with a file of its own; look at its disk and its log."
+NAME_HINT = (
+    "PostgreSQL sends no file whose path below the data directory has 100 bytes or more, and no link whose target has. "
+    "It makes no such name itself: rename what the message names, or move it out of the data directory."
+)
+LOST_HINT = (
+    "The server's log tells why. It ends a connection when it is stopped or restarted, when an administrator or a "
+    "time-out of the network does, or when the backup needs more WAL than max_slot_wal_keep_size lets it keep."
+)
 POOL_HINT = "Connect to the server itself, past any connection pool: a backup must see the server's warnings."
 VERSION_HINT = "PostgreSQL 15 or later is needed for a base backup in one stream."
 
@@ -49,22 +65,37 @@ def redact(text: str, secret: str) -> str:
     return line.replace(secret, "***") if len(secret) >= _SECRET_CHARACTERS_MIN else line
 
 
-def error_of_answer(place: str, sqlstate: str, text: str) -> FarshoreError:
+def error_of_answer(
+    place: str, sqlstate: str, text: str, *, function: str = "", sending: bool = False
+) -> FarshoreError:
     """Return the error for a command that the server refused or broke off.
 
     Args:
         place: The source and the server, for the message.
         sqlstate: Of the answer; empty when the connection was lost.
         text: The server's or libpq's words, without any secret.
+        function: Of the server, that said so.
+        sending: Whether the server was at work on the backup: nobody's right to start one is in question then.
     """
     said = f"{place}: {text}"
     if sqlstate in (DATA_CORRUPTED, _INDEX_CORRUPTED):
         return SourceCorrupt(said, "Find the damaged relation with pg_amcheck or pg_checksums; no snapshot was made.")
+    if sending and function in _HEADER_WRITERS:
+        return SourceUnsupported(said, NAME_HINT)
+    if sqlstate == _INSUFFICIENT_PRIVILEGE and sending:
+        return SourceDenied(said, FILE_DENIED_HINT)
     if sqlstate == _INSUFFICIENT_PRIVILEGE or sqlstate.startswith(_AUTHORIZATION_CLASS):
         return SourceDenied(said, GRANT_HINT)
     if sqlstate in (_SYNTAX_ERROR, _FEATURE_NOT_SUPPORTED):
         return SourceUnsupported(said, VERSION_HINT)
-    return SourceUnavailable(said)
+    if not sending:
+        return SourceUnavailable(said)
+    return SourceUnavailable(said, FILE_HINT if sqlstate.startswith(_FILE_CLASS) else LOST_HINT)
+
+
+def is_loss(sqlstate: str) -> bool:
+    """Return whether an answer only says that the connection is gone, and not why."""
+    return sqlstate in ("", _ENDED_BY_ADMINISTRATOR)
 
 
 def error_of_connecting(place: str, text: str, *, needs_password: bool) -> FarshoreError:

@@ -14,8 +14,8 @@ from farshore.sources.postgres_connection import ReplicationSession, Server
 from farshore.sources.postgres_errors import SENDERS_HINT, VERSION_HINT
 
 _VERSION_MIN = 150000  # older servers send each tablespace in a COPY of its own, and no such manifest
-_UNITS = {"": 1, "B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3}
-_SIZE = re.compile(r"(\d+)\s*([kMG]?B)?")
+_UNITS = {"": 1, "B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_SIZE = re.compile(r"(\d+)\s*([kMGT]?B)?")
 _FACT_CHARACTERS_MAX = 400  # facts stand in every commit record; a cluster may have thousands of databases
 
 _BUILD = "SELECT version()"
@@ -50,6 +50,7 @@ class Cluster:
     data_checksums: bool
     directory_mode: int
     in_recovery: bool
+    slot_keeps_bytes: int = -1  # of WAL at most; -1: as much as a backup needs
 
     def as_text(self) -> dict[str, str]:
         """Return the facts as a commit record keeps them."""
@@ -90,6 +91,7 @@ def read_cluster(session: ReplicationSession, place: str) -> Cluster:
         data_checksums=_show(session, "data_checksums") == "on",
         directory_mode=int(_show(session, "data_directory_mode"), 8),
         in_recovery=session.parameter("in_hot_standby") == "on",
+        slot_keeps_bytes=-1 if (kept := _show(session, "max_slot_wal_keep_size")) == "-1" else decode_size(kept),
     )
 
 

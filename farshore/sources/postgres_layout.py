@@ -15,6 +15,7 @@ from farshore.errors import SourceCorrupt
 AUTO_CONF = b"postgresql.auto.conf"
 MANIFEST = b"backup_manifest"
 TABLESPACES = b"pg_tblspc"
+STRAY_MESSAGE = "a symbolic link whose name is no tablespace's number: PostgreSQL does not use it, and it is left out"
 # They say what the server that was asked does besides, not what the data is: with them a copy of a standby would start
 # as a standby of the same primary. pg_verifybackup does not miss them.
 SIGNALS = frozenset({b"standby.signal", b"recovery.signal"})
@@ -52,6 +53,11 @@ def tablespace_of_link(path: bytes) -> str:
     """Return the OID of the tablespace whose link this path is, or nothing."""
     found = _TABLESPACE_LINK.fullmatch(path)
     return found[1].decode("ascii") if found else ""
+
+
+def is_stray(path: bytes) -> bool:
+    """Return whether a link stands where those of tablespaces do, and is none: the server sends it all the same."""
+    return path.startswith(TABLESPACES + b"/") and not tablespace_of_link(path)
 
 
 def archive_prefix(archive: str) -> bytes:

@@ -13,6 +13,8 @@ from enum import Enum
 from farshore.errors import SourceFileLeftOut
 
 _LEAVING_OUT = "sendDir"
+# Warns of a page whose checksum it could not look at, because the file was just being made longer: WAL has that page.
+NO_LOSS = ("sendFile",)
 _LISTING_TABLESPACES = "do_pg_backup_start"  # warns of links in pg_tblspc that it cannot follow
 _MARKS = "\"'\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e\u300c\u300d\u300e\u300f"  # quotation marks of all languages
 _QUOTED = re.compile(rf"[{_MARKS}]\s*(\.?/[^\n]*?)\s*[{_MARKS}]")

@@ -60,12 +60,14 @@ def test_archives_and_links_of_tablespaces() -> None:
             archive_prefix(name)
 
 
-@pytest.mark.parametrize(("text", "size"), [("8192", 8192), ("16MB", 2**24), ("1GB", 2**30), ("64kB", 65536)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("8192", 8192), ("16MB", 2**24), ("1GB", 2**30), ("64kB", 65536), ("2TB", 2**41)]
+)
 def test_sizes_of_settings(text: str, size: int) -> None:
     assert decode_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "16 TB", "MB", "-1"])
+@pytest.mark.parametrize("text", ["", "16 PB", "MB", "-1"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(SourceCorrupt):
         decode_size(text)
