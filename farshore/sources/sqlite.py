@@ -35,10 +35,12 @@ from farshore.sources.sqlite_check import (
     DatabaseFacts,
     check_header,
     check_integrity,
+    is_shut_out,
     read_facts,
     read_journal_mode,
     translate_error,
 )
+from farshore.sources.sqlite_place import Rest, choose_name, find_rest, waiting_log
 
 _COPY_NAME = "copy"
 
@@ -74,7 +76,7 @@ class SqliteSource:
             SourceUnavailable: It is locked for longer than `busy_s`, or was left in the middle of a transaction.
         """
         self._look()
-        with self._reading():
+        with self._reading(self._choose_name()):
             pass
 
     @contextlib.contextmanager
@@ -95,7 +97,7 @@ class SqliteSource:
                     "Let TMPDIR name a directory that this user can write, with space for a copy of the database.",
                 ) from error
             copy = place / _COPY_NAME
-            facts = self._copy(copy)
+            facts = self._copy(self._choose_name(), copy)
             found = self._check_copy(copy) | {"journal_mode": read_journal_mode(copy)}
             entry = Entry(
                 path=os.fsencode(self._path.name),
@@ -123,37 +125,79 @@ class SqliteSource:
             raise SourceUnavailable(f"the database {self._path} cannot be read: {error.strerror}") from error
         return status
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Open the source inside a read transaction: from here on it is one moment of the database."""
-        options = "mode=ro&immutable=1" if self._on_still_media() else "mode=ro"
+    def _choose_name(self) -> Path:
+        """Return the name to open: by another one of the same file SQLite would miss what was committed last."""
         try:
-            with contextlib.closing(_connect(self._path, options, self._busy_s)) as connection:
-                connection.execute("BEGIN")
-                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            return choose_name(self._path, wal=read_journal_mode(self._path) == "wal", clock=self._clock)
+        except OSError as error:
+            raise SourceUnavailable(
+                f"the names of the database {self._path} cannot be seen: {error.strerror}"
+            ) from error
+
+    @contextlib.contextmanager
+    def _reading(self, name: Path) -> Iterator[sqlite3.Connection]:
+        """Open the source inside a read transaction: from here on it is one moment of the database."""
+        rest = None
+        try:
+            try:
+                connection = self._begin(name, "mode=ro&immutable=1" if self._on_still_media(name) else "mode=ro")
+            except sqlite3.Error as error:
+                rest = self._find_rest(name, error)
+                connection = self._begin(name, "mode=ro&immutable=1")
+            with contextlib.closing(connection):
                 yield connection
         except sqlite3.Error as error:
             raise translate_error(error, self._path) from error
+        if rest is not None:
+            rest.check()
 
-    def _on_still_media(self) -> bool:
+    def _begin(self, name: Path, options: str) -> sqlite3.Connection:
+        connection = _connect(name, options, self._busy_s)
+        try:
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _find_rest(self, name: Path, error: sqlite3.Error) -> Rest:
+        """Return the database at rest, if SQLite only could not make the files beside it that a reader of WAL needs.
+
+        Raises:
+            SourceDenied: It is at work, so they are needed.
+            sqlite3.Error: It was something else.
+        """
+        if not is_shut_out(error) or read_journal_mode(name) != "wal":
+            raise error
+        rest = find_rest(name)
+        if rest is not None:
+            return rest
+        log = waiting_log(name)
+        why = f"{log} holds what was committed last" if log else "another process has it open"
+        raise SourceDenied(
+            f"the database {self._path} is in WAL mode and {why}; to read it, SQLite makes or changes "
+            f"{name.name}-shm, which user {os.geteuid()} may not in {name.parent}",
+            "Let the user of the backup write there (by a group, or an ACL), or back up as the application's user. A "
+            "backup changes no row.",
+        )
+
+    def _on_still_media(self, name: Path) -> bool:
         """Return whether nobody can write here, as on a mounted snapshot, and no journal waits to be applied.
 
         SQLite cannot lock a database in WAL mode there, and needs not.
         """
-        directory = self._path.resolve().parent
-        if os.statvfs(directory).f_flag & os.ST_RDONLY == 0:
+        if os.statvfs(name.resolve().parent).f_flag & os.ST_RDONLY == 0:
             return False
-        resolved = self._path.resolve()
-        journals = (resolved.with_name(resolved.name + suffix) for suffix in ("-wal", "-journal"))
-        if any(journal.exists() and journal.stat().st_size for journal in journals):
+        if waiting_log(name.resolve()) is not None:
             raise SourceUnsupported(
                 f"the database {self._path} has an unfinished journal on a file system that is mounted read-only",
                 "Mount it writable once and open the database with sqlite3, or back up the running database instead.",
             )
         return True
 
-    def _copy(self, copy: Path) -> DatabaseFacts:
-        with self._reading() as source:
+    def _copy(self, name: Path, copy: Path) -> DatabaseFacts:
+        with self._reading(name) as source:
             facts = read_facts(source)
             needed = facts.page_bytes * facts.pages
             free = free_bytes(copy.parent)

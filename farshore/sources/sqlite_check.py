@@ -14,6 +14,11 @@ from pathlib import Path
 from farshore.errors import FarshoreError, SourceCorrupt, SourceDenied, SourceUnavailable, SourceUnsupported
 
 _MAGIC = b"SQLite format 3\0"
+_FIRST_PAGE_BYTES = 512  # of every page size the beginning
+_RESERVED_OFFSET, _ZEROS, _NODE_OFFSET, _NODES = 20, slice(72, 92), 100, b"\x02\x05\x0a\x0d"
+_ENCRYPTED_HINT = (
+    "An encrypted database cannot be checked; back up its directory, or a decrypted copy made by its owner."
+)
 _WRITE_VERSION_OFFSET = 18
 _WRITE_VERSION_WAL = 2
 _FINDINGS_MAX = 1_000_000  # asked of integrity_check, so that broken constraints never crowd out damage behind them
@@ -69,7 +74,8 @@ def check_header(path: Path) -> None:
         OSError: It cannot be read.
     """
     with path.open("rb") as file:
-        head = file.read(len(_MAGIC))
+        page = file.read(_FIRST_PAGE_BYTES)
+    head = page[: len(_MAGIC)]
     if not head:
         raise SourceCorrupt(
             f"the database {path} is empty: not one byte",
@@ -81,8 +87,20 @@ def check_header(path: Path) -> None:
     if head != _MAGIC:
         raise SourceUnsupported(
             f"{path} is not an SQLite 3 database, or it is encrypted",
-            "An encrypted database cannot be checked; back up its directory, or a decrypted copy made by its owner.",
+            _ENCRYPTED_HINT,
         )
+    if _is_encrypted_behind_header(page):
+        raise SourceUnsupported(f"{path} is encrypted behind a header that is plain text", _ENCRYPTED_HINT)
+
+
+def _is_encrypted_behind_header(page: bytes) -> bool:
+    """Return whether a first page is one of SQLCipher with a plain header: all of it is noise from byte 32 on.
+
+    In a database of SQLite's own, 20 bytes of the header are zeros, and the first page is a node of a B-tree.
+    """
+    if len(page) < _FIRST_PAGE_BYTES or not page[_RESERVED_OFFSET]:  # each page has room for its seal
+        return False
+    return any(page[_ZEROS]) and page[_NODE_OFFSET] not in _NODES
 
 
 def read_journal_mode(path: Path) -> str:
@@ -159,6 +177,12 @@ def translate_error(error: sqlite3.Error, path: Path) -> FarshoreError:
     if primary == sqlite3.SQLITE_ERROR:
         return SourceUnsupported(said, _UNKNOWN_HINT)
     return SourceUnavailable(said)
+
+
+def is_shut_out(error: sqlite3.Error) -> bool:
+    """Return whether SQLite could not make, or write, a file that it needs beside the database."""
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return extended & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
 def _count_key_violations(connection: sqlite3.Connection) -> str:
