@@ -120,6 +120,9 @@ class ManifestWriter:
         self._rows: list[ManifestRow] = []
         self._parts: list[tuple[pa.Table | None, int, int]] = []  # no table: new rows
         self._pending = 0
+        self._pending_bytes = 0
+        self._table: pa.Table | None = None  # that was added to last, and what a row of it takes
+        self._row_bytes = 0.0
         self.entries = 0
 
     def add(self, row: ManifestRow) -> None:
@@ -130,29 +133,42 @@ class ManifestWriter:
         else:
             self._parts.append((None, len(self._rows), 1))
         self._rows.append(row)
-        self._grow(1)
+        entry = row.entry
+        size = len(entry.path) + len(entry.target) + len(row.extents)
+        if entry.xattrs:
+            size += sum(len(name) + len(value) for name, value in entry.xattrs)
+        self._grow(1, size)
 
     def add_slice(self, table: pa.Table, start: int = 0, count: int | None = None) -> None:
         """Append rows of an earlier manifest as they are."""
         count = table.num_rows - start if count is None else count
         self._parts.append((table, start, count))
-        self._grow(count)
+        if table is not self._table:
+            self._table, self._row_bytes = table, table.nbytes / max(table.num_rows, 1)
+        self._grow(count, int(count * self._row_bytes))
 
     def close(self) -> None:
         """Write what is pending and the Parquet footer. The sink stays open."""
+        self._table = None
         self._assemble()
         self._write(self._assembly.pending)
         self._writer.close()
 
-    def _grow(self, count: int) -> None:
+    def _grow(self, count: int, size: int) -> None:
         self.entries += count
         self._pending += count
+        self._pending_bytes += size
+        if self._pending_bytes >= limits.MANIFEST_GROUP_BYTES_MAX:
+            self._assemble()
+            self._write(self._assembly.pending)
+            self._pending = self._pending_bytes = 0
         if len(self._rows) >= _ROWS_AT_ONCE:
             self._assemble()
         if self._pending >= limits.MANIFEST_ROWS_PER_GROUP:
             self._assemble()
             # Whole row groups: small ones of one snapshot would be there in all later ones.
             self._write(self._assembly.pending - self._assembly.pending % limits.MANIFEST_ROWS_PER_GROUP)
+            self._pending_bytes = self._pending_bytes * self._assembly.pending // self._pending
             self._pending = self._assembly.pending
 
     def _assemble(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from farshore import limits
 from farshore.format.comparable import Comparable
 from farshore.format.manifest import SCHEMA
 from farshore.index import ABSENT, ChunkIndex
@@ -19,6 +20,7 @@ from farshore.sources.base import Listing
 
 _HOLE = np.frombuffer(HOLE, dtype="V32")[0]
 _TYPE_BITS = stat.S_IFMT(0xFFFF)
+_SIZE_PLAIN_MAX = 2**63 // limits.MANIFEST_ROWS_PER_GROUP - 1
 Table = Any  # pyarrow.Table, which only farshore.format may name
 
 
@@ -55,7 +57,10 @@ class RowGroup:
         is_file = columns.are(EntryKind.FILE)
         self._sizes = columns.numbers("size")
         self._files_before = np.concatenate(([0], np.cumsum(is_file)))
-        self._bytes_before = np.concatenate(([0], np.cumsum(np.where(is_file, self._sizes, 0))))
+        sizes = np.where(is_file, self._sizes, 0)
+        if sizes.max(initial=0) > _SIZE_PLAIN_MAX:
+            sizes = sizes.astype(object)  # files of a few exbibytes, all hole: together more than 64 bits hold
+        self._bytes_before = np.concatenate(([0], np.cumsum(sizes)))
         self._paged: list[int] = np.flatnonzero(columns.numbers("page_bytes")).tolist()
 
     @cached_property

@@ -125,7 +125,7 @@ class Sealer:
         return SnapshotCounts(
             entries=self._entries,
             files=self._files,
-            bytes_total=self._bytes_total,
+            bytes_total=min(self._bytes_total, limits.COUNT_MAX),
             bytes_read=self._bytes_read,
             bytes_new=self._gatherer.bytes_new,
             chunks_new=self._gatherer.chunks_new,

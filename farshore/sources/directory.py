@@ -21,9 +21,10 @@ from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Capture, Content, Item, Listing
 from farshore.sources.posix_content import FileContent
 from farshore.sources.posix_globs import Globs
-from farshore.sources.posix_metadata import KINDS, KnownStatus, MetadataReader, Status, reason, split_path
+from farshore.sources.posix_metadata import KINDS, MetadataReader, reason, split_path
 from farshore.sources.posix_mounts import file_system_type, is_mount_point
 from farshore.sources.posix_shared_names import SharedNames
+from farshore.sources.posix_status import KnownStatus, Status
 from farshore.sources.posix_walk import Walk, WalkOptions
 from farshore.sources.posix_walkers import Walkers
 
@@ -216,7 +217,7 @@ class DirectoryCapture:
     def _item(self, path: bytes, kind: EntryKind, status: Status, target: bytes) -> DirectoryItem:
         if status.st_nlink > 1 and kind is not EntryKind.DIRECTORY:
             kind, target = self._names.resolve(path, kind, status, target)
-        return DirectoryItem(self, self._metadata.entry(path, kind, status, target=target))
+        return DirectoryItem(self, self._metadata.entry(path, kind, status, target=target, listed=True))
 
     def _report(self, path: bytes, code: str, message: str) -> None:
         with self._lock:

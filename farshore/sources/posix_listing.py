@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from farshore.errors import Bug
 from farshore.sources.base import Item
-from farshore.sources.posix_metadata import KnownStatus
+from farshore.sources.posix_status import KnownStatus
 from farshore.sources.posix_walk import is_below
 from farshore.sources.posix_walk_orders import COUNT, RECORD
 

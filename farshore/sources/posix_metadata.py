@@ -13,11 +13,11 @@ import os
 import pwd
 import stat
 from collections.abc import Callable
-from typing import NamedTuple
 
 from farshore import limits
 from farshore.handles import Handle, open_unnoticed
 from farshore.model import Entry, EntryKind
+from farshore.sources.posix_status import EARLIEST_NS, LATEST_NS, Status, fit, what_is_lost
 
 KINDS = {
     stat.S_IFREG: EntryKind.FILE,
@@ -37,22 +37,6 @@ _SQLITE_MAGIC = b"SQLite format 3\x00"
 _SQLITE_HEADER_BYTES = 100
 
 
-class KnownStatus(NamedTuple):
-    """What another process found out about a name, in the words of `os.stat_result`."""
-
-    st_mode: int
-    st_uid: int
-    st_gid: int
-    st_nlink: int
-    st_size: int
-    st_mtime_ns: int
-    st_ctime_ns: int
-    st_ino: int
-    st_dev: int
-    st_rdev: int
-
-
-Status = os.stat_result | KnownStatus
 Xattrs = tuple[tuple[bytes, bytes], ...]
 Report = Callable[[bytes, str, str], None]  # path, code, message
 
@@ -118,9 +102,19 @@ class MetadataReader:
         target: bytes = b"",
         xattrs: Xattrs = (),
         page_bytes: int = 0,
+        listed: bool = False,
     ) -> Entry:
-        """Return the entry of a name. Sizes and link counts of directories say nothing and are left out."""
+        """Return the entry of a name. Sizes and link counts of directories say nothing and are left out.
+
+        Numbers that no entry can hold are made to fit, which is reported of a name that was just `listed`.
+        """
         mode, uid, gid = status.st_mode, status.st_uid, status.st_gid
+        mtime_ns, ctime_ns = status.st_mtime_ns, status.st_ctime_ns
+        if not (EARLIEST_NS <= mtime_ns <= LATEST_NS and EARLIEST_NS <= ctime_ns <= LATEST_NS and uid >= 0 <= gid):
+            if listed and (lost := what_is_lost(status)):
+                self._report(path, "metadata", lost)
+            status = fit(status)
+            uid, gid, mtime_ns, ctime_ns = status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns
         return Entry(  # by position: names would double the time
             path,
             kind,
@@ -130,8 +124,8 @@ class MetadataReader:
             self._owners.user(uid),
             self._owners.group(gid),
             status.st_size if stat.S_ISREG(mode) else 0,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
+            mtime_ns,
+            ctime_ns,
             status.st_ino,
             status.st_dev,
             status.st_rdev if kind in _DEVICES else 0,

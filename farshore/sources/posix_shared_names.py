@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 
 from farshore.model import EntryKind
-from farshore.sources.posix_metadata import Status
+from farshore.sources.posix_status import Status
 
 
 class SharedNames:

@@ -20,6 +20,7 @@ from farshore.handles import DirectoryHandles, Handle, open_unnoticed
 from farshore.model import EntryKind
 from farshore.sources.posix_globs import Globs
 from farshore.sources.posix_metadata import FILE_FLAGS, KINDS, Report, reason
+from farshore.sources.posix_status import Status
 
 CACHE_TAG = b"CACHEDIR.TAG"
 _CACHE_TAG_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
@@ -28,7 +29,7 @@ _NOT_A_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
 
 
 # Path, kind, status, and the target of a symlink. A plain tuple, because there are millions of them.
-Found = tuple[bytes, EntryKind, os.stat_result, bytes]
+Found = tuple[bytes, EntryKind, Status, bytes]
 
 
 class Span(NamedTuple):

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from farshore.sources.posix_metadata import KnownStatus
+from farshore.sources.posix_metadata import Report
+from farshore.sources.posix_status import KnownStatus, fit, what_is_lost
 from farshore.sources.posix_walk import Found, Span, WalkOptions
 
 BEGIN, NAMES, PROBLEM, END, FAILED = b"B", b"N", b"P", b"E", b"X"
@@ -55,10 +56,16 @@ def encode_orders(orders: WalkOrders) -> bytes:
     return pickle.dumps(orders)
 
 
-def encode_names(found: Sequence[Found]) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return the parts of a frame of names."""
+def encode_names(found: Sequence[Found], report: Report) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the parts of a frame of names; numbers that do not fit are made to, and reported."""
     pack = RECORD.pack
-    records = [pack(*_STATUS(status), len(path), len(target)) for path, _, status, target in found]
+    try:
+        records = [pack(*_STATUS(status), len(path), len(target)) for path, _, status, target in found]
+    except struct.error:
+        for path, _, status, _ in found:
+            if lost := what_is_lost(status):
+                report(path, "metadata", lost)
+        records = [pack(*fit(status), len(path), len(target)) for path, _, status, target in found]
     paths = b"".join([one[0] for one in found])
     targets = b"".join([one[3] for one in found])
     return COUNT.pack(len(records)), b"".join(records), paths, targets

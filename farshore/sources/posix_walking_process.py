@@ -36,7 +36,7 @@ def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
             found = list(islice(names, limits.WALK_FRAME_ENTRIES))
             write_frame(answers, wire.BEGIN, pickle.dumps(wire.Begun(walk.entered, walk.lost)))
             while found:
-                write_frame(answers, wire.NAMES, *wire.encode_names(found))
+                write_frame(answers, wire.NAMES, *wire.encode_names(found, report))
                 found = list(islice(names, limits.WALK_FRAME_ENTRIES))
             write_frame(answers, wire.END, pickle.dumps(walk.straddling))
 

@@ -18,6 +18,7 @@ from farshore.errors import Bug, FarshoreError, SourceChanged, SourceCorrupt, So
 from farshore.limits import READ_BYTES, SMALL_OBJECT_BYTES_MAX
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Item
+from farshore.sources.posix_status import fit_time_ns
 from farshore.sources.postgres_catalog import Catalog, DatabasesSeen
 from farshore.sources.postgres_connection import ReplicationSession, Row
 from farshore.sources.postgres_facts import Cluster
@@ -198,7 +199,7 @@ class PostgresCapture:
             uid=member.uid,
             gid=member.gid,
             size=member.size,
-            mtime_ns=member.mtime_s * _NS,
+            mtime_ns=fit_time_ns(member.mtime_s * _NS),
             page_bytes=page_bytes_of(path, self._cluster.block_bytes),
         )
         match member.kind:
@@ -239,7 +240,7 @@ class PostgresCapture:
             raise SourceCorrupt(f"the server sent a symbolic link where none can be: {path!r}")
         if tablespace not in self._tablespaces:
             raise SourceChanged("a tablespace was created while the backup ran", _TABLESPACE_HINT)
-        return self._directory(path, member.mtime_s * _NS)
+        return self._directory(path, fit_time_ns(member.mtime_s * _NS))
 
     def _directory(self, path: bytes, mtime_ns: int) -> Entry:
         """Return a directory of the copy that has no header of its own, with owner and mode of the data directory."""

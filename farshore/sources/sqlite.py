@@ -29,6 +29,7 @@ from farshore.limits import SQLITE_BUSY_S
 from farshore.model import Entry, EntryKind
 from farshore.scratch import free_bytes, scratch_directory
 from farshore.sources.base import Capture
+from farshore.sources.posix_status import fit_time_ns
 from farshore.sources.sqlite_capture import CopyItem, SqliteCapture
 from farshore.sources.sqlite_check import (
     SPACE_HINT,
@@ -106,7 +107,7 @@ class SqliteSource:
                 uid=original.st_uid,
                 gid=original.st_gid,
                 size=copy.stat().st_size,
-                mtime_ns=original.st_mtime_ns,
+                mtime_ns=fit_time_ns(original.st_mtime_ns),
                 page_bytes=facts.page_bytes,
             )
             yield SqliteCapture(item=CopyItem(entry=entry, path=copy), facts=facts.as_text() | found)

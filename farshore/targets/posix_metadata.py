@@ -18,6 +18,7 @@ from farshore.targets.posix_tree import reason
 Report = Callable[[bytes, str, str], None]  # path, code, message
 
 _SET_IDS = 0o6000
+_ID_MAX = 2**32 - 2  # the one behind it means "leave the owner as it is" to the system
 _SPECIAL_BITS = 0o7000
 PLAIN_TIMES_NS = range(2**31 * 1_000_000_000)  # what every file system can hold
 
@@ -55,10 +56,15 @@ class MetadataWriter:
                     self._report(entry.path, "metadata", "the file system cannot hold a time this old or this late")
         except OSError as error:
             self._report(entry.path, "metadata", f"the time could not be set: {reason(error)}")
+        except OverflowError:
+            self._report(entry.path, "metadata", "the time could not be set: this system has none so early or so late")
 
     def _chown(self, entry: Entry, place: int | bytes, dir_fd: int | None) -> bool:
         """Set the owner; return whether it now is what it was."""
         follow = dir_fd is None
+        if max(entry.uid, entry.gid) > _ID_MAX:
+            self._report(entry.path, "metadata", f"the owner {entry.uid}:{entry.gid} is none that can be set")
+            return False
         try:
             os.chown(place, entry.uid, entry.gid, dir_fd=dir_fd, follow_symlinks=follow)
             return True

@@ -161,6 +161,31 @@ def test_exactly_what_changed_is_recorded(engine: Engine, tree: Path, tmp_path: 
     assert engine.verify().clean
 
 
+def test_times_that_no_snapshot_holds_are_kept_as_the_nearest_and_told(
+    engine: Engine, tree: Path, tmp_path: Path
+) -> None:
+    """Trial F2: `touch -d 2263-01-01` by anybody, and there was no backup of the source at all."""
+    late = [tree / "d2/a b/a/f2", tree / "flat/f3001", tree / "d4", tree / "d0/symlink0"]
+    for path in late:
+        os.utime(path, ns=(0, 9_300_000_000_123_456_789), follow_symlinks=False)
+        assert path.lstat().st_mtime_ns == 9_300_000_000_123_456_789, "this file system holds no such time"
+    expected = sorted(os.fsencode(path.relative_to(tree)) for path in late)
+    first = engine.backup(DirectorySource(name="tree", path=tree, clock=LATER))
+    engine.clock.advance(7200)
+    (tree / "flat/f3001").write_bytes(b"read again")
+    os.utime(tree / "flat/f3001", ns=(0, 9_300_000_000_123_456_789))
+    again = back_up(engine, tree)
+    for result in (first, again):
+        assert sorted((one.path, one.code, one.matters) for one in result.problems) == [
+            (path, "metadata", False) for path in expected
+        ]
+    assert again.counts.entries - again.counts.entries_unchanged == 1
+    with engine.opened() as repository:
+        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", clock=engine.clock)
+    for path in late:
+        assert (tmp_path / "back" / path.relative_to(tree)).lstat().st_mtime_ns == 2**63 - 1
+
+
 @pytest.mark.skipif(ROOT and not shutil.which("setpriv"), reason="root reads everything, and nothing takes that away")
 def test_a_directory_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
     root = tmp_path / "tree"

@@ -127,6 +127,31 @@ def test_more_rows_than_a_group_holds() -> None:
     assert list(ManifestReader(file).rows()) == rows
 
 
+def test_a_group_of_long_rows_ends_before_its_columns_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trial F2: paths may have 64 KiB, but a column of a group no more than 2 GiB, nor has memory."""
+    monkeypatch.setattr(limits, "MANIFEST_GROUP_BYTES_MAX", 1_000_000)
+    long = [ManifestRow(Entry(b"%05d/" % number + b"x" * 10_000, EntryKind.FILE)) for number in range(250)]
+    wide = [
+        ManifestRow(Entry(b"w%05d" % number, EntryKind.FILE, xattrs=((b"user.a", b"v" * 20_000),)), extents=bytes(440))
+        for number in range(150)
+    ]
+    rows = [*long, *numbered(3_000), *wide]
+    file = written(rows)
+    metadata = pq.ParquetFile(file).metadata
+    counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    assert counts[:2] == [100, 100]
+    assert max(counts) < 3_200
+    reader = ManifestReader(file)
+    assert list(reader.rows()) == rows
+    again = io.BytesIO()
+    writer = ManifestWriter(again)
+    for table in reader.tables():
+        writer.add_slice(table)
+    writer.close()
+    assert list(ManifestReader(again).rows()) == rows
+    assert all(table.nbytes < 4_000_000 for table in ManifestReader(again).tables())
+
+
 def test_slices_of_an_earlier_manifest_stand_among_new_rows() -> None:
     earlier = ManifestReader(written(numbered(40_000)))
     tables = list(earlier.tables())

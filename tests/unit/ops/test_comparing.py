@@ -19,7 +19,8 @@ from farshore.ops.comparing import PreviousManifest, Run, Stretch, cut_paths
 from farshore.ops.previous_rows import Slice
 from farshore.sources.base import Content, Item
 from farshore.sources.posix_listing import PosixListing
-from farshore.sources.posix_metadata import KINDS, KnownStatus
+from farshore.sources.posix_metadata import KINDS
+from farshore.sources.posix_status import KnownStatus
 from farshore.sources.posix_walk_orders import encode_names
 
 STARTED_NS = 1_000_000_000_000
@@ -88,6 +89,10 @@ class Found:
         raise NotImplementedError
 
 
+def no_report(path: bytes, code: str, message: str) -> None:
+    raise AssertionError(f"{path!r}: {code}: {message}")
+
+
 def listing_of(now: Sequence[Entry]) -> PosixListing:
     """Return entries as a walking process tells them; those of one inode are names of one file."""
     types = {kind: bits for bits, kind in KINDS.items()}
@@ -108,14 +113,14 @@ def listing_of(now: Sequence[Entry]) -> PosixListing:
     parts = encode_names([
         (
             one.path, one.kind,
-            KnownStatus(  # type: ignore[misc]
+            KnownStatus(
                 types[EntryKind.FILE if one.kind is EntryKind.HARDLINK else one.kind] | one.mode, 0, 0, one.links,
                 one.size, one.mtime_ns, one.ctime_ns, one.inode, one.device, 0,
             ),
             b"" if one.kind is EntryKind.HARDLINK else one.target,
         )
         for one in now
-    ])  # fmt: skip
+    ], no_report)  # fmt: skip
     return PosixListing(b"".join(parts), make_item)
 
 
@@ -175,6 +180,13 @@ def test_slices_do_not_span_row_groups() -> None:
     slices, changed = compare(rows, [one.entry for one in rows], index_of([]))
     assert changed == []
     assert [part.count for part in slices] == [16384, 16384, 7232]
+
+
+def test_sizes_that_are_more_than_64_bits_together_are_added_up() -> None:
+    """Trial F2: two files of seven exbibytes, all hole."""
+    rows = [row(number, chunks=[-1], size=7 << 60) for number in range(3)]
+    (part,), changed = compare(rows, [one.entry for one in rows], index_of([]))
+    assert (changed, part.bytes_total) == ([], 21 << 60)
 
 
 @pytest.mark.parametrize(

@@ -304,6 +304,16 @@ def test_a_name_that_the_file_system_cannot_hold_is_told_and_everything_else_res
     assert os.listdir(place) == ["good"]
 
 
+def test_an_owner_that_cannot_be_set_at_all_is_told(target: DirectoryTarget, place: Path) -> None:
+    """Trial F2: to the system the last id of all means that the owner stays as it is."""
+    entry = Entry(b"f", EntryKind.FILE, mode=0o640, uid=2**32 - 1, gid=2**32 - 1, size=1, mtime_ns=5)
+    target.place(entry, b"x")
+    target.finish()
+    assert (place / "f").read_bytes() == b"x"
+    assert (place / "f").stat().st_mtime_ns == 5
+    assert [(one.path, one.code) for one in target.problems()] == [(b"f", "metadata")]
+
+
 def test_a_file_larger_than_the_file_system_allows_is_told_and_not_left_half(
     target: DirectoryTarget, place: Path
 ) -> None:
