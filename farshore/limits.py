@@ -128,6 +128,7 @@ PAGED_FILE_BYTES_MIN = 1 * MIB  # below this a page map saves less than it costs
 PAGE_BYTES = 4 * KIB  # what disks, kernels and most databases write at once
 PROBLEMS_MAX = 100_000  # a list a person can still search and memory can still hold
 SPOOL_MEMORY_BYTES = 16 * MIB  # metadata of directories waiting for the end of a restore; more goes to an unnamed file
+UNANNOUNCED_BYTES_MAX = 4 * GIB  # read of a file behind the size it claims: one that never ends must not stop a backup
 TIMESTAMP_TICK_S = 0.02  # kernels stamp files by a tick of up to 10 ms: a second write within one tick leaves no trace
 TIMESTAMP_COARSE_S = 2.0  # likewise where the file system keeps whole seconds (FAT: even ones)
 TIMESTAMP_WAITS_MAX = 3  # a file still being written after so many ticks is called changing

@@ -89,7 +89,7 @@ class FileContent:
 
     def _pieces(self, read: Callable[[int, int], tuple[int, _Read]]) -> Iterator[Hole | _Read]:
         before = self._open()
-        if before is None or before.st_size == 0:
+        if before is None:
             return
         for start, end, hole in self._runs(before):
             if hole:
@@ -97,19 +97,31 @@ class FileContent:
                 yield Hole(end - start)
             else:
                 yield from self._read(start, end, read)
-        if self._bytes != before.st_size:
-            self._cause = "it became shorter"
+        if self._bytes == before.st_size and self._goes_on(before):
+            yield from self._read(before.st_size, before.st_size + limits.UNANNOUNCED_BYTES_MAX, read)
+            if self._bytes == before.st_size + limits.UNANNOUNCED_BYTES_MAX:
+                raise OSError(
+                    errno.EFBIG, f"it claims {before.st_size} bytes, and more follow than are read of such a file"
+                )
+
+    def _goes_on(self, before: os.stat_result) -> bool:
+        """Whether a file has content behind its size, as those have that a kernel or a program makes up."""
+        return bool(os.pread(self._fd, 1, before.st_size)) and _stamp(os.fstat(self._fd)) == _stamp(before)
 
     def settled(self) -> Entry:
         before = self._before
-        if before is None or self._bytes != before.st_size:
+        if before is None:
             raise self._changed()
         path, device = self._entry.path, before.st_dev
         xattrs = self._metadata.xattrs(self._fd, path, device, again=self._again)
         if _stamp(os.fstat(self._fd)) != _stamp(before):
             self._cause = "its size or times are not what they were at the start"
             raise self._changed()
-        return self._metadata.entry(path, EntryKind.FILE, before, xattrs=xattrs, page_bytes=self._page_bytes)
+        if self._bytes < before.st_size:
+            cut = f"it ends after {self._bytes} of the {before.st_size} bytes that it claims"
+            self._metadata.report(path, "unreadable", f"{cut}, and is stored as far as it goes")
+        entry = self._metadata.entry(path, EntryKind.FILE, before, xattrs=xattrs, page_bytes=self._page_bytes)
+        return entry if self._bytes == before.st_size else entry._replace(size=self._bytes)
 
     def _changed(self) -> SourceChanged:
         path = self._entry.path.decode("utf-8", "backslashreplace")

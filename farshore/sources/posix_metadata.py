@@ -87,7 +87,7 @@ class MetadataReader:
 
     def __init__(self, *, report: Report) -> None:
         self._owners = Owners()
-        self._report = report
+        self._report = self.report = report
         self._without_xattrs: set[int] = set()  # devices whose file system knows none
         self._named_xattrs = hasattr(os, "listxattr") and os.path.isdir("/proc/self/fd")
         if hasattr(os, "listxattr") and not self._named_xattrs:

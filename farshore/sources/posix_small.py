@@ -69,7 +69,7 @@ class SmallFiles:
         size = entry.size
         if size and os.lseek(fd, 0, _SEEK_HOLE) != size:  # type: ignore[arg-type]  # `read` has asked
             return None
-        data = os.pread(fd, size, 0) if size else b""
+        data = os.pread(fd, size + 1, 0)  # there is more than it claims where a program makes it up
         self._plain = True
         xattrs = self._metadata.xattrs(fd, entry.path, entry.device)
         if len(data) != size or not self._plain or not _is_as_listed(os.fstat(fd), entry):

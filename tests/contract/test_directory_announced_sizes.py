@@ -1,0 +1,102 @@
+"""Files whose size says nothing of their content, as the kernel makes them up below /proc and /sys (trial F6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from farshore import limits
+from farshore.clock import SystemClock
+from farshore.handles import DirectoryHandles
+from farshore.model import Entry
+from farshore.ops.restore import restore_snapshot
+from farshore.ops.snapshots import list_snapshots
+from farshore.sources.base import Data
+from farshore.sources.directory import DirectoryCapture, DirectorySource
+from farshore.sources.posix_small import SmallFiles
+from tests.unit.ops.engine import Engine
+from tests.unit.repository.clocks import StillClock
+
+RANDOM = Path("/proc/sys/kernel/random")  # its files claim 0 bytes
+BOOT_ID = RANDOM / "boot_id"  # and this one stays the same
+KERNEL = Path("/sys/kernel")  # its files claim a page
+LARGE = Path("/proc/kallsyms")  # megabytes that claim 0 bytes
+pytestmark = pytest.mark.skipif(not BOOT_ID.exists(), reason="needs files that a kernel makes up")
+
+
+def read(capture: DirectoryCapture, name: bytes) -> tuple[Entry, bytes]:
+    """Return a file as it was listed and read."""
+    [item] = [item for item in capture.items() if item.stat_entry.path == name]
+    with item.open() as content:
+        data = b"".join(piece.data for piece in content.pieces() if isinstance(piece, Data))
+        return content.settled(), data
+
+
+def test_what_follows_behind_the_size_is_read() -> None:
+    with DirectorySource(name="s", path=RANDOM, clock=SystemClock()).capture() as capture:
+        assert isinstance(capture, DirectoryCapture)
+        entry, data = read(capture, b"boot_id")
+        assert (data, entry.size) == (BOOT_ID.read_bytes(), 37)
+        assert capture.problems() == []
+
+
+def test_into_rooms_too() -> None:
+    with DirectorySource(name="s", path=RANDOM, clock=SystemClock()).capture() as capture:
+        [item] = [item for item in capture.items() if item.stat_entry.path == b"boot_id"]
+        room = memoryview(bytearray(16))
+        data = b""
+        with item.open() as content:
+            for count in content.pieces_into(lambda: room):  # type: ignore[attr-defined]
+                data += room[:count]
+            assert content.settled().size == 37
+        assert data == BOOT_ID.read_bytes()
+
+
+def test_a_file_that_is_shorter_than_it_claims_is_stored_and_told() -> None:
+    path = KERNEL / "mm/transparent_hugepage/use_zero_page"
+    with DirectorySource(name="s", path=path.parent, clock=SystemClock()).capture() as capture:
+        assert isinstance(capture, DirectoryCapture)
+        entry, data = read(capture, b"use_zero_page")
+        assert (data, entry.size) == (path.read_bytes(), 2)
+        [problem] = capture.problems()
+        assert (problem.path, problem.code, problem.matters) == (b"use_zero_page", "unreadable", True)
+        assert "2 of the 4096 bytes" in problem.message
+
+
+def test_a_file_that_never_ends_is_a_problem_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "UNANNOUNCED_BYTES_MAX", 20)
+    with DirectorySource(name="s", path=RANDOM, clock=SystemClock()).capture() as capture:
+        assert isinstance(capture, DirectoryCapture)
+        with pytest.raises(OSError, match="more follow"):
+            read(capture, b"boot_id")
+
+
+def test_a_reading_process_leaves_it_to_a_closer_look() -> None:
+    with DirectorySource(name="s", path=RANDOM, clock=SystemClock()).capture() as capture:
+        assert isinstance(capture, DirectoryCapture)
+        [item] = [item for item in capture.items() if item.stat_entry.path == b"boot_id"]
+        handles = DirectoryHandles(root=capture.root, open_max=4)
+        assert SmallFiles(handles=handles, settled_before_ns=2**62).read(item.stat_entry) is None
+
+
+def test_it_is_backed_up_and_comes_back(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "engine", clock=StillClock(datetime.now(UTC) + timedelta(hours=1))).initialize()
+    result = engine.backup(DirectorySource(name="s", path=RANDOM, clock=engine.clock))
+    assert [problem for problem in result.problems if problem.path == b"boot_id"] == []
+    with engine.opened() as repository:
+        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", clock=engine.clock)
+    assert (tmp_path / "back/boot_id").read_bytes() == BOOT_ID.read_bytes()
+
+
+@pytest.mark.skipif(not LARGE.exists(), reason="needs a kernel that lists its symbols")
+def test_megabytes_behind_a_size_of_nothing_come_back(tmp_path: Path) -> None:
+    """Of small files a few are held in memory at once; this one claims to be the smallest of all."""
+    engine = Engine(tmp_path / "engine", clock=StillClock(datetime.now(UTC) + timedelta(hours=1))).initialize()
+    exclude = ["/*", "!/kallsyms"]
+    result = engine.backup(DirectorySource(name="s", path=LARGE.parent, exclude=exclude, clock=engine.clock))
+    assert list(result.problems) == []
+    with engine.opened() as repository:
+        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", clock=engine.clock)
+    assert (tmp_path / "back/kallsyms").read_bytes() == LARGE.read_bytes()
