@@ -118,6 +118,14 @@ class SecretUnavailable(UserError):
     default_hint = "Check the variable, file or command that farshore.toml names for this secret."
 
 
+class OutletClosed(UserError):
+    """Standard output was closed by its reader, who wanted no more: nothing is wrong."""
+
+    code = "outlet-closed"
+    exit_code = 93
+    default_hint = "Nothing is wrong where the reader wanted no more; else see why it ended."
+
+
 class TargetForbidden(UserError):
     code = "target-forbidden"
     exit_code = 90

@@ -225,7 +225,7 @@ class RestoreRow:
     snapshot_id: str
     source_id: str
     source: str
-    target_kind: str  # directory
+    target_kind: str  # directory | tar | file
     state: str  # completed | completed-with-warnings | failed
     started_utc: datetime
     finished_utc: datetime

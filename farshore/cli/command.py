@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TextIO
 
 from farshore.cli.output import Output
 from farshore.clock import Clock
@@ -22,6 +24,7 @@ from farshore.errors import (
     FormatTooNew,
     HeaderDamaged,
     KeyMissing,
+    OutletClosed,
     RepositoryMismatch,
     RepositoryMissing,
     SecretUnavailable,
@@ -33,6 +36,7 @@ from farshore.errors import (
 if TYPE_CHECKING:
     from farshore.config import Config
 
+_CONTENT_BUFFER_BYTES = 1 << 20  # headers and small files are joined; larger content goes out as it is
 OPENING: tuple[type[FarshoreError], ...] = (  # what opening a repository may fail with
     ConfigInvalid,
     SecretUnavailable,
@@ -57,6 +61,7 @@ class Invocation:
     output: Output
     environment: Mapping[str, str]
     clock: Clock
+    content: TextIO | None = None  # standard output, for content in bytes; words go to `output`
 
     def config(self) -> Config:
         """Load the configuration and tell its warnings.
@@ -89,6 +94,20 @@ class Invocation:
         """Whether a person can be asked something."""
         return sys.stdin is not None and sys.stdin.isatty() and self.output.stderr.isatty()
 
+    @contextmanager
+    def binary_stdout(self) -> Iterator[IO[bytes]]:
+        """Open standard output for content in bytes. A reader that goes away ends the command without a word."""
+        if self.content is None:
+            raise Bug("this command was not declared to send content")
+        file = os.fdopen(os.dup(self.content.fileno()), "wb", _CONTENT_BUFFER_BYTES)
+        try:
+            yield file
+        except OutletClosed as error:
+            raise BrokenPipeError from error
+        finally:
+            with suppress(OSError):  # what could not be written was told when it was to be
+                file.close()
+
     def ask_secret(self, prompt: str) -> str:
         """Ask on the terminal, without echo."""
         return getpass.getpass(prompt, stream=self.output.stderr)
@@ -108,6 +127,7 @@ class Command:
     exits: tuple[tuple[int, str], ...] = ()  # exit codes besides 0, 2 and those of `failures`
     shows_progress: bool = False
     interrupted: str = "nothing was changed"
+    sends_content: Callable[[argparse.Namespace], bool] = lambda _: False  # to standard output: words go elsewhere
     children: tuple[Command, ...] = field(default=())
 
     def epilog(self) -> str:

@@ -13,6 +13,7 @@ from typing import NoReturn, TextIO
 
 from farshore.cli import (
     backup,
+    cat,
     completion,
     config,
     cost,
@@ -47,6 +48,7 @@ COMMANDS: tuple[Command, ...] = tuple(
         backup,
         snapshots,
         ls,
+        cat,
         diff,
         restore,
         warm,
@@ -119,8 +121,12 @@ def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, s
         arguments.parser.print_help(stdout if not words else stderr)
         return EXIT_USAGE
     as_json = arguments.json or getattr(arguments, "format", "") == "json"
-    output = Output(stdout=stdout, stderr=stderr, json=as_json, quiet=arguments.quiet)
-    invocation = Invocation(arguments=arguments, output=output, environment=environment, clock=clock)
+    sends_content = command.sends_content(arguments)
+    output = Output(stdout=stderr if sends_content else stdout, stderr=stderr, json=as_json, quiet=arguments.quiet)
+    invocation = Invocation(
+        arguments=arguments, output=output, environment=environment, clock=clock,
+        content=stdout if sends_content else None,
+    )  # fmt: skip
     return execute(command, invocation)
 
 

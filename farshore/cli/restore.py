@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.output import Output
+from farshore.cli.parsing import UsageMistake
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.progress import reporter_for
 from farshore.cli.unrecorded import tell_unrecorded
@@ -52,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SNAPSHOT[:/PATH]",
         help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME; with :/PATH what is below that path, as the root",
     )
-    parser.add_argument("--target", required=True, metavar="DIR", help="an empty or new directory to restore into")
+    parser.add_argument(
+        "--target",
+        required=True,
+        metavar="DIR",
+        help="an empty or new directory to restore into; - sends a tar archive to standard output",
+    )
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
     parser.add_argument(
         "--no-repair", action="store_true", help="only tell what is damaged at a replica; mend nothing with good copies"
@@ -93,24 +100,36 @@ def execute(invocation: Invocation) -> int:
     from farshore.ops.restore import restore_snapshot
     from farshore.ops.selecting import RestoreWish, split_selector
     from farshore.ops.snapshots import resolve_snapshot
+    from farshore.targets.tar_stream import TarStream
 
     arguments, output = invocation.arguments, invocation.output
     selector, below = split_selector(arguments.snapshot)
-    target = Path(os.path.abspath(Path(arguments.target).expanduser()))  # noqa: PTH100 - keeps symlinks as given
-    refuse_occupied(target)
-    config = invocation.config()
-    for warning in check_target(config, target):
-        output.warning(warning, code="target-in-source")
+    stack = ExitStack()
+    target: Path | TarStream
+    if to_standard_output(arguments):
+        refuse_terminal(invocation)
+        config = invocation.config()
+        target, where = TarStream(stack.enter_context(invocation.binary_stdout())), "standard output"
+    else:
+        target = Path(os.path.abspath(Path(arguments.target).expanduser()))  # noqa: PTH100 - keeps symlinks as given
+        where = str(target)
+        refuse_occupied(target)
+        config = invocation.config()
+        for warning in check_target(config, target):
+            output.warning(warning, code="target-in-source")
     config = able_to_read(invocation, config)
-    with open_repository(
-        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
-    ) as repository:
+    with (
+        stack,
+        open_repository(
+            config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
+        ) as repository,
+    ):
         snapshot = resolve_snapshot(repository, selector)
         output.note(
             f"restoring snapshot {snapshot.snapshot_id[:12]} of {snapshot.source}, committed "
             f"{utc_time(snapshot.committed_utc)}: {count_of(snapshot.counts.entries, 'entry', 'entries')}, "
             f"{human_bytes(snapshot.counts.bytes_total)}{told_choice(arguments, below)}\n"
-            f"  into {shown_text(str(target))} from {arguments.replica or 'any of ' + ', '.join(snapshot.replicas)}"
+            f"  into {shown_text(where)} from {arguments.replica or 'any of ' + ', '.join(snapshot.replicas)}"
         )
         with reporter_for(invocation) as progress:
             result = restore_snapshot(
@@ -131,6 +150,21 @@ def execute(invocation: Invocation) -> int:
                 clock=invocation.clock,
             )
     return tell_restored(output, result, arguments.include)
+
+
+def to_standard_output(arguments: argparse.Namespace) -> bool:
+    """Return whether the target is an archive on standard output."""
+    return bool(arguments.target == "-")
+
+
+def refuse_terminal(invocation: Invocation) -> None:
+    """Refuse to send an archive to a terminal, which would show bytes as letters.
+
+    Raises:
+        UsageMistake: It would.
+    """
+    if invocation.content is not None and invocation.content.isatty():
+        raise UsageMistake("a tar archive is nothing for a terminal", "Send it to a file (>home.tar) or into a pipe.")
 
 
 def tell_restored(output: Output, result: RestoreResult, include: Sequence[str]) -> int:
@@ -205,7 +239,8 @@ COMMAND = Command(
     example=(
         "farshore restore home --target /srv/restored\n"
         "farshore restore home@2026-11-20 --target r --include '**/*.odt' --exclude Trash/\n"
-        "farshore restore home:/docs/2026 --target /srv/docs"
+        "farshore restore home:/docs/2026 --target /srv/docs\n"
+        "farshore restore home --target - | ssh other tar -x --numeric-owner --xattrs --acls"
     ),
     add_arguments=add_arguments,
     execute=execute,
@@ -230,5 +265,6 @@ COMMAND = Command(
         ),
     ),
     shows_progress=True,
+    sends_content=to_standard_output,
     interrupted="the repository is untouched; the target is incomplete, so restore again into an empty directory",
 )

@@ -38,14 +38,16 @@ from farshore.repository.holdings import read_needs
 from farshore.repository.replica_reader import ReplicaReader, open_reader
 from farshore.repository.repository import Repository
 from farshore.targets.directory import DirectoryTarget
+from farshore.targets.ordered import OrderedTarget
 
 EVERYTHING = RestoreWish()
+STANDARD_OUTPUT = "-"
 
 
 def restore_snapshot(
     repository: Repository,
     snapshot: SnapshotInfo,
-    target: Path,
+    target: Path | OrderedTarget,
     *,
     replica: str | None = None,
     wish: RestoreWish = EVERYTHING,
@@ -55,7 +57,7 @@ def restore_snapshot(
     progress: ProgressCallback = no_progress,
     clock: Clock,
 ) -> RestoreResult:
-    """Put a snapshot, or what is selected of it, into a new or empty directory.
+    """Put a snapshot, or what is selected of it, into a new or empty directory, or send it to a stream.
 
     Every chunk is hashed when it is read and every whole file before it is called good. Where an object is bad or
     missing at one replica it is read from the next; with `replica` only that one is asked.
@@ -91,7 +93,8 @@ def restore_snapshot(
     repairs = mending.finish() if mending else []
     if result is not None:
         result = replace(result, repairs=tuple(told_repair(one) for one in repairs))
-    _record(repository, snapshot, result, failure, repairs, engine, flow_run_id, run_id, started_utc, clock)
+    kind = DirectoryTarget.kind if isinstance(target, Path) else target.kind
+    _record(repository, snapshot, kind, result, failure, repairs, engine, flow_run_id, run_id, started_utc)
     if failure or result is None:
         raise failure or Bug("a restore ended without a result")
     return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
@@ -100,7 +103,7 @@ def restore_snapshot(
 def _restore(
     repository: Repository,
     snapshot: SnapshotInfo,
-    path: Path,
+    place: Path | OrderedTarget,
     reader: ReplicaReader,
     mending: ReadRepair | None,
     wish: RestoreWish,
@@ -115,11 +118,11 @@ def _restore(
     manifest = open_snapshot(repository, commit, reader)
     selection = Selection(wish)
     selection.check(manifest)
-    if wish.space:
-        require_space(path, commit.counts, lambda: selection.rows(manifest))
+    if wish.space and isinstance(place, Path):
+        require_space(place, commit.counts, lambda: selection.rows(manifest))
     chunk_ids = selection.chunk_ids(manifest) if selection.narrow else None
     index = load_index(repository, reader, read_needs(repository, reader, commit), chunk_ids)
-    target = DirectoryTarget(path=path, clock=clock)
+    target = DirectoryTarget(path=place, clock=clock) if isinstance(place, Path) else place
     target.begin()
     fetcher = SegmentFetcher(repository=repository, index=index, reader=reader)
     writer = WriteBack(target=target)
@@ -127,6 +130,7 @@ def _restore(
     changing: list[Problem] = []
     try:
         rows = _watch(selection.rows(manifest), changing)
+        rows = rows if isinstance(place, Path) else place.expect(rows)
         for window in _ahead(plan_windows(rows, index), fetcher):
             writer.write(window)
             progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
@@ -140,7 +144,7 @@ def _restore(
         snapshot_id=snapshot.snapshot_id,
         source=snapshot.source,
         run_id=run_id,
-        target=str(path),
+        target=str(place) if isinstance(place, Path) else STANDARD_OUTPUT,
         started_utc=started_utc,
         finished_utc=clock.now_utc(),
         entries=writer.entries,
@@ -203,6 +207,7 @@ def _incomplete(lost: Sequence[Problem]) -> RestoreIncomplete:
 def _record(
     repository: Repository,
     snapshot: SnapshotInfo,
+    target_kind: str,
     result: RestoreResult | None,
     error: FarshoreError | None,
     repairs: Sequence[Repair],
@@ -210,11 +215,10 @@ def _record(
     flow_run_id: str,
     run_id: str,
     started_utc: datetime,
-    clock: Clock,
 ) -> None:
     warned = result is not None and (result.problems or result.fell_over)
     state = "failed" if error else "completed-with-warnings" if warned else "completed"
-    finished_utc = clock.now_utc()
+    finished_utc = repository.clock.now_utc()
     run = auditing.run_row(
         run_id=run_id, engine=engine, operation="restore", started_utc=started_utc, finished_utc=finished_utc,
         state=state, error=error, flow_run_id=flow_run_id,
@@ -225,7 +229,7 @@ def _record(
         snapshot_id=snapshot.snapshot_id,
         source_id=snapshot.source_id,
         source=snapshot.source,
-        target_kind="directory",
+        target_kind=target_kind,
         state=state,
         started_utc=started_utc,
         finished_utc=finished_utc,

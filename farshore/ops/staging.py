@@ -28,7 +28,7 @@ class Staging:
 
     def __init__(self, *, target: Target) -> None:
         self._target = target
-        self._pool = ThreadPoolExecutor(limits.STAGES, thread_name_prefix="write")
+        self._pool = ThreadPoolExecutor(1 if target.in_order else limits.STAGES, thread_name_prefix="write")
         self._free: list[memoryview] = []
         self._made = 0
         self._writing: deque[tuple[Future[None], memoryview | None]] = deque()  # with the stage that gets free

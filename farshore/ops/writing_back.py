@@ -65,7 +65,7 @@ class WriteBack:
 
     def _write_piece(self, piece: Piece, segments: dict[SegmentKey, memoryview], reason: str) -> None:
         entry = piece.row.entry
-        if entry.kind is EntryKind.HARDLINK:
+        if entry.kind is EntryKind.HARDLINK and not self._target.in_order:
             self._links.append(entry)
         elif entry.kind is not EntryKind.FILE:
             self._target.make(entry)
@@ -135,7 +135,6 @@ class WriteBack:
         if not state.failed and state.hasher.digest() != piece.row.content_hash:
             state.failed = "its content does not hash to what the manifest says"
         if state.failed:
-            self._target.discard(entry)
             self._lose(entry, state.failed)
         else:
             self._target.settle(entry)
@@ -147,6 +146,7 @@ class WriteBack:
         self.lost.append(Problem(entry.path, "lost", message))
         self.entries += 1
         self.files += 1
+        self._target.discard(entry)
 
     def _count_placed(self) -> None:
         placed = self._target.take_placed()

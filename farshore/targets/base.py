@@ -51,7 +51,14 @@ class Placed:
 
 
 class Target(Protocol):
-    """A place to restore into. Any thread may `write`, `settle`, `place`, `discard`; the other calls come from one."""
+    """A place to restore into. Any thread may `write`, `settle`, `place`, `discard`; the other calls come from one.
+
+    `kind` is told in the audit tables. With `in_order` everything comes one after the other: a file is settled before
+    the next entry is made, and one thread writes.
+    """
+
+    in_order: bool
+    kind: str
 
     def begin(self) -> None:
         """Check and prepare the place.
@@ -107,7 +114,13 @@ class Target(Protocol):
         ...
 
     def discard(self, entry: Entry) -> None:
-        """Remove a file whose content cannot be had, so that nothing half restored looks whole. Never settled then."""
+        """Remove a file whose content cannot be had, so that nothing half restored looks whole. Never settled then.
+
+        It need not have been made.
+
+        Raises:
+            RestoreIncomplete: Its beginning cannot be had back, so nothing can follow.
+        """
         ...
 
     def finish(self) -> None:

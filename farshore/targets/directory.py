@@ -39,6 +39,9 @@ class DirectoryTarget:
         processes: That write many small files; by default as many as pay on this machine, and 0 for none.
     """
 
+    in_order = False
+    kind = "directory"
+
     def __init__(self, *, path: Path, clock: Clock, processes: int | None = None) -> None:
         self._path = path
         self._root = Handle(-1)

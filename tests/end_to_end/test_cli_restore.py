@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.directory_trees import may_mount
-from tests.end_to_end.shore import Shore, tree
+from tests.end_to_end.shore import FARSHORE, WAIT_S, Shore, tree
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,55 @@ def test_a_restore_and_a_verify_need_no_state_and_no_cache(kept: Shore, tmp_path
     checked = kept.run("verify", environment=where)
     assert checked.code in (0, 3), checked
     assert "clean" in checked.stdout
+
+
+def sent(shore: Shore, *words: str) -> bytes:
+    """What a command sends to standard output as bytes; it must end with 0."""
+    return subprocess.run(
+        [FARSHORE, *words], cwd=shore.root, env=shore.environment, stdout=subprocess.PIPE, check=True, timeout=WAIT_S
+    ).stdout
+
+
+def test_one_file_goes_to_standard_output_and_nothing_else_does(kept: Shore) -> None:
+    assert sent(kept, "cat", "home", "docs/blob") == (kept.root / "home/docs/blob").read_bytes()
+    assert sent(kept, "cat", "home", "link", "--json") == b"dear reader\n"
+    wrong = kept.run("cat", "home", "docs", "--json")
+    assert wrong.code == 12
+    assert wrong.stdout == ""
+    assert "docs is a directory" in wrong.stderr
+
+
+def test_an_archive_goes_to_standard_output_and_nothing_else_does(kept: Shore, tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(sent(kept, "restore", "home", "--target", "-", "--json", "--exclude", "sparse"))
+    (tmp_path / "a").mkdir()
+    subprocess.run(["tar", "-x", "-f", tmp_path / "a.tar", "-C", tmp_path / "a"], check=True)
+    kept.good("restore", "home", "--target", str(tmp_path / "b"), "--exclude", "sparse")
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    assert "nothing for a terminal" in kept.talk(("restore", "home", "--target", "-"), ()).stdout
+
+
+@pytest.mark.parametrize("words", [("cat", "home", "sparse"), ("restore", "home", "--target", "-")])
+def test_a_reader_that_goes_away_ends_it_quietly(kept: Shore, words: tuple[str, ...]) -> None:
+    with kept.started(*words, "--quiet") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        os.read(process.stdout.fileno(), 10)
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(WAIT_S) == 141
+    assert said == ""
+
+
+def test_standard_output_on_a_full_disk_is_an_error(kept: Shore) -> None:
+    with Path("/dev/full").open("wb") as full:
+        for words in (("cat", "home", "docs/blob"), ("restore", "home", "--target", "-")):
+            done = subprocess.run(
+                [FARSHORE, *words],
+                cwd=kept.root,
+                env=kept.environment,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+            assert done.returncode == 18
+            assert b"standard output cannot be written: No space left" in done.stderr

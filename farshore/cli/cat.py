@@ -1,0 +1,83 @@
+"""`farshore cat`: one file of a snapshot, to standard output."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.passphrase import able_to_read
+from farshore.cli.unrecorded import tell_unrecorded
+from farshore.errors import (
+    EXIT_DONE,
+    CredentialCannotRead,
+    ObjectArchived,
+    ObjectCorrupt,
+    ObjectNotFound,
+    RestoreIncomplete,
+    SnapshotUnknown,
+    TargetFailed,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("snapshot", metavar="SNAPSHOT", help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME")
+    parser.add_argument("path", metavar="PATH", help="of the file, from the snapshot's root as 'farshore ls' shows it")
+    parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
+
+
+def execute(invocation: Invocation) -> int:
+    """Send the file; everything else goes to standard error."""
+    from farshore.ops.cat import cat_file
+    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.snapshots import resolve_snapshot
+
+    arguments, output = invocation.arguments, invocation.output
+    config = able_to_read(invocation, invocation.config())
+    with open_repository(
+        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
+    ) as repository:
+        snapshot = resolve_snapshot(repository, arguments.snapshot)
+        with invocation.binary_stdout() as outlet:
+            result = cat_file(
+                repository,
+                snapshot,
+                os.fsencode(arguments.path),
+                outlet,
+                replica=arguments.replica,
+                engine="cli",
+                clock=invocation.clock,
+            )
+    for damaged in result.fell_over:
+        output.warning(f"{damaged.name} is {damaged.code} at {damaged.replica}; it was read from another replica")
+    tell_unrecorded(output, result.unrecorded)
+    return EXIT_DONE  # what went out is right, and a pipeline must be able to rely on that
+
+
+COMMAND = Command(
+    name="cat",
+    summary="send one file of a snapshot to standard output",
+    description=(
+        "Send the content of one file to standard output, of any kind of source; holes as zeros, a symlink followed "
+        "inside the snapshot. Every chunk is hashed before it is sent and the file at its end: unless the exit code is "
+        "0, what was sent may be only a part of it. Warnings go to standard error and leave the exit code as it is. "
+        "Needs the passphrase or an identity."
+    ),
+    example="farshore cat home docs/letter.txt\nfarshore cat ledger@2026-11-20 ledger.db >ledger.db",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=(
+        *OPENING,
+        SnapshotUnknown,
+        TargetFailed,
+        CredentialCannotRead,
+        ObjectNotFound,
+        ObjectArchived,
+        ObjectCorrupt,
+        RestoreIncomplete,
+    ),
+    exits=((141, "the reader of standard output went away"),),
+    sends_content=lambda _: True,
+    interrupted="what was sent is only a part of the file",
+)
