@@ -7,18 +7,64 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from farshore.handles import Handle
+
 _MOUNTS = Path("/proc/self/mountinfo")
+_MOUNT_ID = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
+_PATH_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
+def mount_id(fd: int) -> int | None:
+    """Return which mount an open file was reached by; None where the system does not tell.
+
+    Unlike the device, it tells a bind mount from the rest of the same file system.
+    """
+    try:
+        facts = Path(f"/proc/self/fdinfo/{fd}").read_bytes()
+    except OSError:
+        return None
+    found = _MOUNT_ID.search(facts)
+    return int(found[1]) if found else None
+
+
+def mounted_below(root: int) -> frozenset[bytes]:
+    """Return the paths below an open directory, seen from there, at which something is mounted.
+
+    What is mounted inside such a mount is not among them, nor what another mount hides.
+    """
+    own = mount_id(root)
+    try:
+        top = os.fsencode(os.readlink(f"/proc/self/fd/{root}")).rstrip(b"/") + b"/"
+        lines = _MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset() if own is None else find_mounted(lines, top, own)
+
+
+def find_mounted(lines: Iterable[bytes], top: bytes, mount: int) -> frozenset[bytes]:
+    """Return the mount points that lines of mountinfo have on `mount` and below `top`, which ends in a slash."""
+    wanted = b"%d" % mount
+    rows = (line.split(b" ", 5) for line in lines)
+    points = (_path(row[4]) for row in rows if len(row) > 5 and row[1] == wanted)
+    return frozenset(point[len(top) :] for point in points if point.startswith(top) and point != top)
+
+
+def _path(field: bytes) -> bytes:
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), field)
+
+
 def is_mount_point(fd: int) -> bool:
-    """Return whether the open directory is the root of a mounted file system."""
+    """Return whether something is mounted at the open directory."""
     here = os.fstat(fd)
     try:
-        above = os.stat("..", dir_fd=fd)
+        above = Handle(os.open("..", _PATH_FLAGS, dir_fd=fd))
+        status = os.fstat(above.fd)
     except OSError:  # it may be listed and not passed
         return False
-    return here.st_dev != above.st_dev or here.st_ino == above.st_ino
+    if here.st_dev != status.st_dev or here.st_ino == status.st_ino:
+        return True
+    return mount_id(fd) != mount_id(above.fd)
 
 
 def file_system_type(path: bytes) -> str:
@@ -37,7 +83,7 @@ def find_type(lines: Iterable[bytes], path: bytes) -> str:
         fields = line.split(b" ")
         if b"-" not in fields[6:] or len(fields) < 9:
             continue
-        point = _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), fields[4]).rstrip(b"/")
+        point = _path(fields[4]).rstrip(b"/")
         if len(point) >= length and (path + b"/").startswith(point + b"/"):
             found, length = fields[fields.index(b"-", 6) + 1].decode("ascii", "replace"), len(point)
     return found

@@ -20,6 +20,7 @@ from farshore.handles import DirectoryHandles, Handle, open_unnoticed
 from farshore.model import EntryKind
 from farshore.sources.posix_globs import Globs
 from farshore.sources.posix_metadata import FILE_FLAGS, KINDS, Report, reason
+from farshore.sources.posix_mounts import mount_id, mounted_below
 from farshore.sources.posix_status import Status
 
 CACHE_TAG = b"CACHEDIR.TAG"
@@ -71,6 +72,7 @@ class Walk:
         self._exclude = options.exclude or None
         self._report = report
         self._device = 0
+        self._mounted = mounted_below(handles.root.fd) if options.one_file_system else frozenset()
         self._listed: dict[bytes, list[bytes]] = {}  # of straddling directories: a large one is not listed each time
         self.entered: list[bytes] = []  # directories that the span begins below, from the top
         self.lost: tuple[bytes, str, str] | None = None  # the first of them that could not be entered, and why
@@ -198,8 +200,8 @@ class Walk:
             return None
         try:
             inside = self._handles.below(here, name, path)
-            if self._options.one_file_system and os.fstat(inside.fd).st_dev != self._device:
-                return None  # mounted since it was looked at
+            if self._options.one_file_system and self._is_elsewhere(inside, path):
+                return None
             return inside, self._listing(inside, path, span)
         except FileNotFoundError:
             self._report(path, "vanished", "the directory vanished; what it held is missing")
@@ -209,6 +211,12 @@ class Walk:
             else:
                 self._report(path, "unreadable", f"what the directory holds is missing: {reason(error)}")
         return None
+
+    def _is_elsewhere(self, directory: Handle, path: bytes) -> bool:
+        """Whether a directory is mounted: since it was looked at, or from the file system of the root itself."""
+        if os.fstat(directory.fd).st_dev != self._device:
+            return True
+        return path in self._mounted and mount_id(directory.fd) != mount_id(self._handles.root.fd)
 
     def _listing(self, directory: Handle, path: bytes, span: Span) -> list[bytes]:
         """Return the names in a directory that are kept and come before the end of the span, sorted."""

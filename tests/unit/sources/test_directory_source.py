@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import Bug, SourceDenied, SourceMissing
 from farshore.model import Entry, EntryKind, Problem
-from farshore.sources.directory import DirectorySource
+from farshore.sources.directory import DirectoryCapture, DirectorySource
 from farshore.sources.posix_mounts import find_type
 from tests.contract.directory_trees import ROOT, as_nobody, may_mount
 
@@ -108,6 +109,60 @@ def test_what_is_mounted_inside_is_an_empty_directory(tmp_path: Path) -> None:
         assert (facts["path_kind"], facts["file_system"]) == ("mount-point", "tmpfs")
     finally:
         subprocess.run(["umount", tmp_path / "mounted"], check=True)
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> Iterator[Path]:
+    """A tree with directories and a file of its own file system mounted inside, one under an odd name."""
+    top = fill(tmp_path, "top/a/", "top/b c\\/mount/", "top/z/file", "top/single") / "top"
+    outside = fill(tmp_path, "outside/inside", "outside/deeper/more", "alone")
+    places = (top / "b c\\/mount", top / "a", top / "single")
+    for place, what in zip(places, (outside / "outside", top / "z", outside / "alone"), strict=True):
+        subprocess.run(["mount", "--bind", what, place], check=True)
+    yield top
+    for place in places:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs the privilege to mount")
+def test_a_bind_mount_of_the_same_file_system_is_an_empty_directory_too(bound: Path) -> None:
+    """Trial F15: it was stored a second time."""
+    expected = [b"", b"a", b"b c\\", b"b c\\/mount", b"single", b"z", b"z/file"]
+    assert names_of(bound) == expected
+    assert (bound / "single").read_text() == "alone"
+    whole = names_of(bound, one_file_system=False)
+    assert {*whole} - {*expected} == {
+        b"a/file",
+        *(b"b c\\/mount/" + one for one in (b"inside", b"deeper", b"deeper/more")),
+    }
+    with DirectorySource(name="t", path=bound, clock=SystemClock()).capture() as capture:
+        assert isinstance(capture, DirectoryCapture)
+        paths = [
+            one.item(at).stat_entry.path
+            for one in capture.listings([b"b c\\/mount/deeper", b"y"], 2)
+            for at in range(one.count)
+        ]
+    assert paths == expected
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs the privilege to mount")
+def test_a_bind_mount_as_root_of_a_source_is_read_and_told(bound: Path) -> None:
+    with DirectorySource(name="t", path=bound / "a", clock=SystemClock()).capture() as capture:
+        assert [item.entry.path for item in capture.items()] == [b"", b"file"]
+        assert capture.finish()["path_kind"] == "mount-point"
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs the privilege to mount")
+def test_what_a_mount_has_hidden_is_no_mount_inside(tmp_path: Path) -> None:
+    """The list of mounts has those, too, over which another lies: a directory of the same name is none."""
+    fill(tmp_path, "top/x/", "other/x/file", "lower/")
+    subprocess.run(["mount", "--bind", tmp_path / "lower", tmp_path / "top/x"], check=True)
+    subprocess.run(["mount", "--bind", tmp_path / "other", tmp_path / "top"], check=True)
+    try:
+        assert names_of(tmp_path / "top") == [b"", b"x", b"x/file"]
+    finally:
+        subprocess.run(["umount", tmp_path / "top"], check=True)
+        subprocess.run(["umount", tmp_path / "top/x"], check=True)
 
 
 @pytest.fixture
