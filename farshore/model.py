@@ -239,6 +239,7 @@ class BackupResult:
     already_done: bool = False  # an earlier attempt at the same identity had committed
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
     lossy: tuple[RunWarning, ...] = ()  # replicas that hold the snapshot and lost objects of earlier ones
+    notes: tuple[str, ...] = ()  # what the source says of itself, with nothing wrong
 
     @property
     def warned(self) -> bool:

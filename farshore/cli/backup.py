@@ -169,6 +169,8 @@ def _tell(invocation: Invocation, result: BackupResult) -> None:
     )
     output.lines(told_requests(result.requests))
     _tell_of_replicas(output, result)
+    for note in result.notes:
+        output.note(f"  {result.source}: {shown_text(note)}")
     for problem in result.problems[:PROBLEMS_SHOWN_MAX]:
         said = f"{shown_path(problem.path) or '.'}: {problem.code}: {shown_text(problem.message)}"
         output.warning(f"{result.source}: {said}")

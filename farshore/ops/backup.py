@@ -294,6 +294,7 @@ class BackupSession:
             counts=commit.counts,
             replicas=outcomes,
             problems=tuple(problems),
+            notes=self._sealed.notes if self._sealed else (),
             already_done=already_done,
             lossy=self._lossy(outcomes),
         )

@@ -25,18 +25,19 @@ from farshore.ops.sealing import Sealer
 from farshore.processes import processes_that_pay
 from farshore.repository.packs import SealedPack
 from farshore.repository.repository import Repository
-from farshore.sources.base import Capture, Listing, ListingCapture, RootedCapture, Source
+from farshore.sources.base import Capture, Listing, ListingCapture, NotingCapture, RootedCapture, Source
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What sealing found: counts, facts of the source, and the problems of single entries."""
+    """What sealing found: counts, facts of the source, the problems of single entries, and what it says of itself."""
 
     counts: SnapshotCounts
     facts: dict[str, str]
     problems: list[Problem]
+    notes: tuple[str, ...] = ()
 
 
 def seal_source(
@@ -92,6 +93,7 @@ def seal_source(
                 if not capture.ordered and work.base is not None and previous_pages is not None:
                     sealer.load_earlier(work.base.manifest)
                 facts = sealer.run(capture, allow_empty=allow_empty, listings=_start_walkers(work, capture))
+                notes = tuple(capture.notes()) if isinstance(capture, NotingCapture) else ()
             manifest.close()
             page_map.close()
         gatherer.finish()
@@ -105,7 +107,7 @@ def seal_source(
         bytes_stored=sum(item.bytes for item in made),
         packs_new=sum(item.kind == "pack" for item in made),
     )
-    return Sealed(counts, facts, sealer.problems)
+    return Sealed(counts, facts, sealer.problems, notes)
 
 
 def _previous(work: Work, index: ChunkIndex) -> PreviousManifest | None:

@@ -140,6 +140,15 @@ class Capture(Protocol):
 
 
 @runtime_checkable
+class NotingCapture(Protocol):
+    """A capture that has something to say of the source as a whole, though nothing is wrong with this snapshot."""
+
+    def notes(self) -> list[str]:
+        """Return sentences for a person, known by the end of the capture; each run says them once."""
+        ...
+
+
+@runtime_checkable
 class RootedCapture(Protocol):
     """A capture whose files other processes can read too: they lie below one directory that is open."""
 

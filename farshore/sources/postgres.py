@@ -24,6 +24,7 @@ from farshore.limits import POSTGRES_SILENCE_S
 from farshore.sources.base import Capture
 from farshore.sources.postgres_capture import PostgresCapture
 from farshore.sources.postgres_catalog import read_catalog
+from farshore.sources.postgres_configuration import read_configuration
 from farshore.sources.postgres_connection import ReplicationSession, Server
 from farshore.sources.postgres_facts import read_cluster, read_sql_facts
 from farshore.sources.postgres_losses import explain_loss
@@ -98,6 +99,7 @@ class PostgresSource:
                 started=started,
                 facts=facts,
                 before=before,
+                configuration=read_configuration(server),
                 catalog_now=lambda: read_catalog(server),
                 check_sizes=lambda odd: check_sizes(server, odd, cluster.block_bytes),
                 clock=self._clock,

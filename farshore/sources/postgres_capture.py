@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import IO
 
 import google_crc32c
@@ -20,6 +21,7 @@ from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Item
 from farshore.sources.posix_status import fit_time_ns
 from farshore.sources.postgres_catalog import Catalog, DatabasesSeen
+from farshore.sources.postgres_configuration import Configuration, Kept, plan_kept
 from farshore.sources.postgres_connection import ReplicationSession, Row
 from farshore.sources.postgres_facts import Cluster
 from farshore.sources.postgres_items import ContentItem, EntryItem
@@ -37,6 +39,7 @@ from farshore.sources.postgres_layout import (
     tablespace_of_link,
 )
 from farshore.sources.postgres_manifest import ManifestCheck
+from farshore.sources.postgres_notes import plan_notes
 from farshore.sources.postgres_stream import BackupStream
 from farshore.sources.postgres_tar import TarMember
 from farshore.sources.postgres_wal import WalCheck, WalGeometry, decode_lsn
@@ -51,6 +54,7 @@ class PostgresCapture:
 
     Args:
         started: The result sets that come before the stream: the start position, and the tablespaces.
+        configuration: Files that the server reads besides.
         before: The catalog before the backup began.
         catalog_now: Asks for it again.
         check_sizes: Looks again at relation files that ended within a page, given with path and size.
@@ -66,6 +70,7 @@ class PostgresCapture:
         cluster: Cluster,
         started: list[list[Row]],
         facts: dict[str, str],
+        configuration: Configuration,
         before: Catalog,
         catalog_now: Callable[[], Catalog],
         check_sizes: Callable[[Sequence[tuple[bytes, int]]], None],
@@ -74,6 +79,10 @@ class PostgresCapture:
         self._session = session
         self._cluster = cluster
         self._facts = facts
+        self._configuration = configuration
+        self._wanted = configuration.wanted
+        self._arrived: set[bytes] = set()  # of what is wanted
+        self._kept = Kept()
         self._before = before
         self._catalog_now = catalog_now
         self._databases = DatabasesSeen()
@@ -116,7 +125,13 @@ class PostgresCapture:
 
     def problems(self) -> list[Problem]:
         """Return what the server warned of: special files it left out, and pages it could not look at."""
-        return [*self._session.problems, *tuple(self._strays)]
+        kept = self._kept
+        told = [one for one in self._session.problems if one.path not in kept.files]
+        return [*told, *tuple(self._strays), *kept.problems]
+
+    def notes(self) -> list[str]:
+        """Return what a person should know of this cluster at each backup."""
+        return plan_notes(self._facts)
 
     def finish(self) -> dict[str, str]:
         """Return the facts, if the stream was read to its end and everything about it was right."""
@@ -179,9 +194,12 @@ class PostgresCapture:
                 else:
                     self._parents.add(path, directory=member.kind is not EntryKind.FILE)
                     yield self._item(path, member)
+                    if path in self._wanted:
+                        self._arrived.add(path)
+        yield from self._keep_configuration()
         for path in self._parents.missing():  # as of a tablespace dropped after its files were sent
             yield EntryItem(self._directory(path, self._now_ns()))
-        if not auto_conf:
+        if not auto_conf and AUTO_CONF not in self._kept.files:
             yield ContentItem(
                 self._own_file(AUTO_CONF, len(IN_PLACE_SETTING)), self.failing, lambda: iter([IN_PLACE_SETTING])
             )
@@ -190,6 +208,16 @@ class PostgresCapture:
         self._session.check_left_out()
         self._verify(ended)
         yield ContentItem(self._own_file(MANIFEST, size), self.failing, self.read_manifest)
+
+    def _keep_configuration(self) -> Iterator[Item]:
+        """Yield copies of the configuration that is not in the data directory."""
+        self._kept = plan_kept(self._configuration, self._arrived)
+        self._facts |= self._kept.facts
+        for path, kept in self._kept.files.items():
+            self._parents.add(path, directory=False)
+            content = kept + IN_PLACE_SETTING if path == AUTO_CONF and self._in_place else kept
+            entry = self._own_file(path, len(content))
+            yield ContentItem(entry, self.failing, partial(iter, [content] if content else []))
 
     def _item(self, path: bytes, member: TarMember) -> Item:
         entry = Entry(

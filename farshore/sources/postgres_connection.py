@@ -58,7 +58,7 @@ class Server:
         host = self._parameters.get("hostaddr") or self._parameters.get("host") or "the default host"
         self.place = f"source {source!r} at {host}:{self._parameters.get('port', '5432')}"
 
-    def connect(self, *, replication: bool, database: str = "") -> psycopg.Connection:
+    def connect(self, *, replication: bool, database: str = "", bare: bool = False) -> psycopg.Connection:
         """Open a connection, in physical replication mode if asked.
 
         Raises:
@@ -68,7 +68,7 @@ class Server:
         """
         mode = {
             "replication": "true" if replication else "false",
-            "options": plan_options(self._options, self._version),
+            "options": self._options if bare else plan_options(self._options, self._version),
         }
         if database:
             mode["dbname"] = database
@@ -102,16 +102,17 @@ class Server:
         if may == (False,):
             raise SourceDenied(said, GRANT_HINT)
 
-    def ask(self, questions: list[str], *, database: str = "") -> dict[str, list[str]]:
+    def ask(self, questions: list[str], *, database: str = "", bare: bool = False) -> dict[str, list[str]]:
         """Return the first column of the answer to each SQL question, without those that were refused.
 
         Never raises: what a role may not ask is missing.
 
         Args:
             database: To ask in, where it is not the one of the dsn.
+            bare: Whether to leave the session's settings as server and role have them.
         """
         answers: dict[str, list[str]] = {}
-        connecting = partial(self.connect, replication=False, database=database)
+        connecting = partial(self.connect, replication=False, database=database, bare=bare)
         with contextlib.suppress(FarshoreError, psycopg.Error), connecting() as connection:
             for sql in questions:
                 with contextlib.suppress(psycopg.Error):

@@ -33,7 +33,6 @@ _STALE_COLLATIONS = (
     "SELECT count(*)::text FROM pg_database WHERE datallowconn AND datcollversion IS DISTINCT FROM"
     " pg_database_collation_actual_version(oid)"
 )
-_CONFIG_ELSEWHERE = "SELECT (position(current_setting('data_directory') IN current_setting('config_file')) = 0)::text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,6 @@ def read_sql_facts(server: Server, version: int) -> dict[str, str]:
         "databases": _DATABASES.format(locale=locale),
         "collation_libraries": _COLLATION_LIBRARIES,
         "databases_with_stale_collations": _STALE_COLLATIONS,
-        "config_outside_data_directory": _CONFIG_ELSEWHERE,
     }
     answers = server.ask(list(questions.values()))
     known = {name: answer for name, sql in questions.items() if (answer := answers.get(sql))}

@@ -14,7 +14,7 @@ import psycopg
 
 from farshore.clock import SystemClock
 from farshore.model import Entry, EntryKind, Problem
-from farshore.sources.base import Capture, Data, Item
+from farshore.sources.base import Capture, Data, Item, NotingCapture
 from farshore.sources.postgres import PostgresSource
 
 PROXY_BYTES = 64 * 1024
@@ -32,6 +32,7 @@ class Taken:
     order: list[bytes] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_item(item: Item, directory: Path | None = None) -> None:
@@ -71,6 +72,8 @@ def take(source: PostgresSource, directory: Path | None = None) -> Taken:
             read_item(item, directory)
         taken.facts = capture.finish()
         taken.problems = capture.problems()
+        assert isinstance(capture, NotingCapture)
+        taken.notes = capture.notes()
     return taken
 
 

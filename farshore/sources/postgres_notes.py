@@ -1,0 +1,27 @@
+"""What a backup says of a cluster each time, though nothing is wrong with the snapshot. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from farshore.sources.postgres_standby import DATA_AS_OF, UNKNOWN
+
+
+def plan_notes(facts: Mapping[str, str]) -> list[str]:
+    """Return sentences about what the facts of a snapshot mean for the one who restores it."""
+    notes = []
+    as_of = facts.get(DATA_AS_OF)
+    if as_of == UNKNOWN:
+        notes.append("taken from a standby, which does not tell how old its data is; this role may not ask")
+    elif as_of:
+        notes.append(f"taken from a standby, whose data is of {as_of} or later")
+    if outside := facts.get("config_files_outside"):
+        notes.append(
+            f"configuration outside the data directory: {outside}; docs/sources-postgres.md tells what is kept"
+        )
+    if facts.get("data_checksums") == "off":
+        notes.append(
+            "data checksums are off, so a byte that flips on the server's disk is backed up as it is; pg_checksums "
+            "--enable turns them on"
+        )
+    return notes
