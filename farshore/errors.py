@@ -11,6 +11,7 @@
       BackupOverdue  the newest snapshot is too old: find out why no backup ran
       PlanUnsound    the plan does not keep what it promises: change replicas, key holders or the policy
       ReplicaEmpty   a replica lists nothing where others list snapshots: say that it is new, or find out why
+      SnapshotIncomplete  backups are made and lack something: make it readable, or exclude it
       Bug            an internal promise was broken: please report
 
 Each class has a stable `code` (kebab-case), its own `exit_code`, `retryable`, and a default `hint` that says what
@@ -256,6 +257,18 @@ class StateUnknown(Conflict):
     default_hint = "The outcome could not be read back. Run 'farshore status', then run again."
 
 
+class SourceMoved(Conflict):
+    code = "source-moved"
+    exit_code = 35
+    default_hint = "Check what is mounted or which server answers; if another one is meant now, add --accept-new once."
+
+
+class ClockWrong(Conflict):
+    code = "clock-wrong"
+    exit_code = 36
+    default_hint = "Set this host's clock (NTP), or that of the replica; snapshots are kept and judged by their times."
+
+
 class NotFound(FarshoreError):
     """The named thing is not there."""
 
@@ -465,6 +478,14 @@ class ReplicaEmpty(FarshoreError):
     default_hint = (
         "If it is new, fill it with 'farshore replica add NAME'; else find out who emptied it, or mend its URL."
     )
+
+
+class SnapshotIncomplete(FarshoreError):
+    """The newest snapshots of a source lack something, and its last complete one is older than allowed."""
+
+    code = "snapshot-incomplete"
+    exit_code = 85
+    default_hint = "Back it up to see what cannot be stored; make that readable, or exclude it."
 
 
 class Bug(FarshoreError):

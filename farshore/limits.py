@@ -43,6 +43,7 @@ ENTRY_PATH_BYTES_MAX = 64 * KIB  # longer than any kernel path; a reader refuses
 # --- time ------------------------------------------------------------------------------------------------------------
 LEASE_S = 900.0  # a writer silent for this long is dead
 LEASE_BEAT_S = 240.0  # a new beat is written this often: fifteen small objects an hour
+SEQUENCE_MAX = (1 << 53) - 1  # of a source's snapshots: exact in every JSON reader, and an int64 in the audit tables
 CLOCK_SKEW_S_MAX = 300.0  # more than this between host and store and leases cannot be ordered
 CONNECT_TIMEOUT_S = 10.0  # a replica that does not answer by then is down
 READ_TIMEOUT_S = 60.0  # longest silence within one request

@@ -125,6 +125,10 @@ class SnapshotInfo:
     facts: tuple[tuple[str, str], ...] = ()
     locks: tuple[PromisedLock, ...] = ()  # of `replicas` that lock their objects
     state: SnapshotState = SnapshotState.COMPLETE
+    sequence: int = 0  # its place among the snapshots of its source; 0 for the first ones, which had none
+    parent: SnapshotId = ""  # the snapshot that it follows
+    misdated: bool = False  # dated later than it can have been committed: no newest one
+    passed_over: tuple[SnapshotId, ...] = ()  # later ones that a choice of it left out, because they are incomplete
 
     @property
     def complete(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.unrecorded import tell_unrecorded
@@ -22,7 +23,7 @@ from farshore.errors import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("snapshot", metavar="SNAPSHOT", help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME")
+    parser.add_argument("snapshot", metavar="SNAPSHOT", help=SNAPSHOT_HELP)
     parser.add_argument("path", metavar="PATH", help="of the file, from the snapshot's root as 'farshore ls' shows it")
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
 
@@ -31,14 +32,13 @@ def execute(invocation: Invocation) -> int:
     """Send the file; everything else goes to standard error."""
     from farshore.ops.cat import cat_file
     from farshore.ops.opening import Need, open_repository
-    from farshore.ops.snapshots import resolve_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     with open_repository(
         config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
     ) as repository:
-        snapshot = resolve_snapshot(repository, arguments.snapshot)
+        snapshot = choose_snapshot(output, repository, arguments.snapshot)
         with invocation.binary_stdout() as outlet:
             result = cat_file(
                 repository,

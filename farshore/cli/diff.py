@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
+from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.wording import human_bytes, shown_path
@@ -15,7 +16,7 @@ SIGNS = {"added": "+", "removed": "-", "modified": "M", "metadata": "m"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    one_of = "id, unique prefix, SOURCE (its latest) or SOURCE@TIME"
+    one_of = SNAPSHOT_HELP
     parser.add_argument("before", metavar="BEFORE", help=one_of)
     parser.add_argument("after", metavar="AFTER", help=one_of)
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
@@ -25,7 +26,6 @@ def execute(invocation: Invocation) -> int:
     """List the differences in the order of the manifest, then their count on standard error."""
     from farshore.ops.catalog import diff_snapshots
     from farshore.ops.opening import Need, open_repository
-    from farshore.ops.snapshots import resolve_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
@@ -34,8 +34,8 @@ def execute(invocation: Invocation) -> int:
     with open_repository(
         config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
     ) as repository:
-        before = resolve_snapshot(repository, arguments.before)
-        after = resolve_snapshot(repository, arguments.after)
+        before = choose_snapshot(output, repository, arguments.before)
+        after = choose_snapshot(output, repository, arguments.after)
         for change in diff_snapshots(repository, before, after):
             counts[change.change] += 1
             grown += change.bytes_after - change.bytes_before

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from farshore.cli.choosing import choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
@@ -63,7 +64,6 @@ def hold(invocation: Invocation) -> int:
 def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: bool | None = None) -> int:
     from farshore.ops.locking import check_locks, extend_locks, set_holds
     from farshore.ops.opening import Need, open_repository
-    from farshore.ops.snapshots import resolve_snapshot
 
     arguments = invocation.arguments
     config = able_to_write(invocation, invocation.config())
@@ -71,7 +71,7 @@ def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: b
         open_repository(config, need=Need.WRITE, replica=arguments.replica, clock=invocation.clock) as repository,
         reporter_for(invocation) as progress,
     ):
-        snapshot = resolve_snapshot(repository, arguments.snapshot)
+        snapshot = choose_snapshot(invocation.output, repository, arguments.snapshot)
         if period is not None:
             found = extend_locks(repository, snapshot, period, progress=progress)
         elif held is not None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.wording import shown_path
@@ -31,7 +32,7 @@ _KIND_LETTERS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("snapshot", metavar="SNAPSHOT", help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME")
+    parser.add_argument("snapshot", metavar="SNAPSHOT", help=SNAPSHOT_HELP)
     parser.add_argument("path", nargs="?", default="", metavar="PATH", help="below this path of the snapshot")
     parser.add_argument("-l", "--long", action="store_true", help="mode, owner, size and time of each entry")
     parser.add_argument("-R", "--recursive", action="store_true", help="everything below, not only the next level")
@@ -42,7 +43,6 @@ def execute(invocation: Invocation) -> int:
     """List entries in the order of the manifest."""
     from farshore.ops.catalog import iterate_entries
     from farshore.ops.opening import Need, open_repository
-    from farshore.ops.snapshots import resolve_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
@@ -50,7 +50,7 @@ def execute(invocation: Invocation) -> int:
     with open_repository(
         config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
     ) as repository:
-        snapshot = resolve_snapshot(repository, arguments.snapshot)
+        snapshot = choose_snapshot(output, repository, arguments.snapshot)
         entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)
         first = next(entries, None)
         if first is None and under:

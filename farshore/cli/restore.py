@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "snapshot",
         metavar="SNAPSHOT[:/PATH]",
-        help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME; with :/PATH what is below that path, as the root",
+        help=f"{SNAPSHOT_HELP}; with :/PATH what is below that path, as the root",
     )
     parser.add_argument(
         "--target",
@@ -99,7 +100,6 @@ def execute(invocation: Invocation) -> int:
     from farshore.ops.own_places import check_target
     from farshore.ops.restore import restore_snapshot
     from farshore.ops.selecting import RestoreWish, split_selector
-    from farshore.ops.snapshots import resolve_snapshot
     from farshore.targets.tar_stream import TarStream
 
     arguments, output = invocation.arguments, invocation.output
@@ -124,7 +124,7 @@ def execute(invocation: Invocation) -> int:
             config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
         ) as repository,
     ):
-        snapshot = resolve_snapshot(repository, selector)
+        snapshot = choose_snapshot(output, repository, selector)
         output.note(
             f"restoring snapshot {snapshot.snapshot_id[:12]} of {snapshot.source}, committed "
             f"{utc_time(snapshot.committed_utc)}: {count_of(snapshot.counts.entries, 'entry', 'entries')}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from farshore.cli.choosing import ID_DIGITS_SHOWN
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.wording import compact_bytes, utc_time
@@ -12,8 +13,6 @@ from farshore.errors import EXIT_DONE, SnapshotUnknown
 
 if TYPE_CHECKING:
     from farshore.model import SnapshotInfo
-
-ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapshots
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(invocation: Invocation) -> int:
-    """List snapshots by commit time."""
+    """List snapshots in the order of their commits."""
     from farshore.ops.opening import Need, open_repository
     from farshore.ops.snapshots import list_snapshots
 
@@ -43,7 +42,7 @@ def execute(invocation: Invocation) -> int:
         return EXIT_DONE
     locked = ("locked until",) if arguments.locks else ()
     output.table(
-        ("snapshot", "source", "time", "entries", "size", "new", "replicas", *locked),
+        ("snapshot", "source", "time", "entries", "size", "new", "replicas", "state", *locked),
         [
             (
                 one.snapshot_id[:ID_DIGITS_SHOWN],
@@ -53,6 +52,7 @@ def execute(invocation: Invocation) -> int:
                 compact_bytes(one.counts.bytes_total),
                 compact_bytes(one.counts.bytes_new),
                 ",".join(one.replicas),
+                state_of(one),
                 *([told_locks(one)] if arguments.locks else []),
             )
             for one in found
@@ -60,6 +60,11 @@ def execute(invocation: Invocation) -> int:
         right=frozenset({"entries", "size", "new"}),
     )
     return EXIT_DONE
+
+
+def state_of(snapshot: SnapshotInfo) -> str:
+    """Return one word: complete, INCOMPLETE or MISDATED, the gravest that applies."""
+    return "MISDATED" if snapshot.misdated else "complete" if snapshot.complete else "INCOMPLETE"
 
 
 def told_locks(snapshot: SnapshotInfo) -> str:
@@ -71,9 +76,10 @@ COMMAND = Command(
     name="snapshots",
     summary="list snapshots and the replicas that hold them",
     description=(
-        "List snapshots by the time they were committed: id, source, time, entries, size, new bytes, and the reachable "
-        "replicas that hold each; with --locks also until when each replica that locks its objects promised to keep "
-        "all that the snapshot needs. Any unique prefix of an id names a snapshot in other commands."
+        "List snapshots in the order in which they were committed: id, source, time, entries, size, new bytes, the "
+        "reachable replicas that hold each, and whether it is complete; with --locks also until when each replica that "
+        "locks its objects promised to keep all that the snapshot needs. Any unique prefix of an id names a snapshot "
+        "in other commands."
     ),
     example="farshore snapshots home --json | jq -r .snapshot_id",
     add_arguments=add_arguments,

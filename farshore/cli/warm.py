@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.wording import count_of, human_bytes, shown_text
@@ -24,7 +25,7 @@ HOW_LONG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("snapshot", metavar="SNAPSHOT", help="id, unique prefix, SOURCE (its latest) or SOURCE@TIME")
+    parser.add_argument("snapshot", metavar="SNAPSHOT", help=SNAPSHOT_HELP)
     parser.add_argument("--replica", metavar="NAME", help="warm it at this replica")
     parser.add_argument("--days", type=int, default=DAYS, metavar="N", help=f"keep it readable so long ({DAYS})")
     parser.add_argument("--tier", default="", metavar="NAME", help="how fast, in the provider's words")
@@ -35,13 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(invocation: Invocation) -> int:
     """Look, ask, and perhaps wait."""
     from farshore.ops.opening import Need, open_repository
-    from farshore.ops.snapshots import resolve_snapshot
     from farshore.ops.warming import look_at_warmth, warm_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())
     with open_repository(config, need=Need.WRITE, replica=arguments.replica, clock=invocation.clock) as repository:
-        snapshot = resolve_snapshot(repository, arguments.snapshot)
+        snapshot = choose_snapshot(output, repository, arguments.snapshot)
         held = [repository.replicas[name] for name in snapshot.replicas if name in repository.replicas]
         found = look_at_warmth(repository, snapshot, held)
         for one in found:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 
+from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format.text import JsonObject, decode_object, decode_time, encode_canonical, encode_time
 from farshore.model import SnapshotCounts, SnapshotState
@@ -56,6 +57,8 @@ class Commit:
     quorum: int
     locks: Mapping[str, ReplicaLock] = field(default_factory=dict)  # by replica; promised only where the record stands
     state: SnapshotState = SnapshotState.COMPLETE
+    sequence: int = 0  # above those of all records of the source that its run saw; 0: made before there were any
+    marks: Mapping[str, str] = field(default_factory=dict)  # what the source was recognized by
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ def encode_commit(commit: Commit) -> bytes:
         "facts": dict(commit.facts),
         "quorum": commit.quorum,
         "state": commit.state.value,
+        "sequence": commit.sequence,
+        "marks": dict(commit.marks),
     }
     if commit.locks:
         value["locks"] = {
@@ -137,9 +142,18 @@ def decode_commit(payload: bytes) -> Commit:
                 for replica, lock in value.get("locks", {}).items()
             },
             state=_state(value),
+            sequence=_sequence(value),
+            marks={str(name): str(mark) for name, mark in value.get("marks", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ObjectCorrupt(f"a commit record is incomplete: {error}") from error
+
+
+def _sequence(value: JsonObject) -> int:
+    sequence = int(value.get("sequence", 0))
+    if not 0 <= sequence <= limits.SEQUENCE_MAX:
+        raise ValueError(f"{sequence} is no sequence")
+    return sequence
 
 
 def _state(value: JsonObject) -> SnapshotState:

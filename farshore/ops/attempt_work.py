@@ -13,6 +13,7 @@ from farshore.format.records import Lease
 from farshore.model import ReplicaOutcome
 from farshore.ops.attempts import SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.base_snapshot import BaseSnapshot, find_base
+from farshore.ops.clock_checks import check_clocks
 from farshore.ops.committing import Committer
 from farshore.ops.host import describe_process
 from farshore.ops.lock_extending import LockExtender
@@ -47,10 +48,17 @@ class Work:
     fanout: Fanout
     presence: Presence
     base: BaseSnapshot | None
-    entries_before: int  # of the newest snapshot of this source
+    found: SourceCommits  # the committed snapshots of this source when the attempt began
     outgoing: Outgoing
     committer: Committer
     locks: LockExtender
+
+    @property
+    def entries_before(self) -> int | None:
+        """Entries of the newest snapshot of this source; None where there is none."""
+        if self.found.newest is not None:
+            return self.found.newest.counts.entries
+        return self.base.manifest.entries if self.base else None
 
 
 def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spool: Path) -> Work:
@@ -63,6 +71,7 @@ def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spoo
 
     Raises:
         QuorumNotReached: Too few replicas are left.
+        ClockWrong: This host's clock is off.
         BackupRunning: Another attempt at the same identity is at work.
     """
     keys, clock, commits = repository.writing_keys(), repository.clock, found.ordered
@@ -81,6 +90,7 @@ def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spoo
     holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
     try:
         failed = holder.take()
+        check_clocks(repository)  # now that every replica has answered
         refuse_if_running(repository, holder.lease)
         leased = [replica for name, replica in repository.replicas.items() if name not in failed]
         presence = survey(repository, leased, promised_packs(repository, found))
@@ -103,7 +113,7 @@ def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spoo
         fanout=fanout,
         presence=presence,
         base=base,
-        entries_before=commits[-1].counts.entries if commits else base.manifest.entries if base else 0,
+        found=found,
         outgoing=Outgoing(fanout=fanout, keys=keys, data_key=data_key, clock=clock, spool=spool),
         committer=Committer(
             repository=repository,

@@ -13,6 +13,7 @@ from farshore.ops.host import is_known_dead
 from farshore.repository.commits import list_commits
 from farshore.repository.holdings import read_needs
 from farshore.repository.leases import read_leases
+from farshore.repository.order import is_misdated, order_key
 from farshore.repository.repository import Repository
 
 
@@ -26,18 +27,29 @@ class DoneAttempt:
 
 @dataclass(frozen=True, slots=True)
 class SourceCommits:
-    """The committed snapshots of one source, oldest first, and by replica the newest that it lists."""
+    """The committed snapshots of one source in their order, oldest first, and by replica the newest that it lists.
+
+    `newest` is what a new snapshot follows: the last that is dated as it can have been written; None where none is.
+    """
 
     ordered: list[Commit]
     newest_at: Mapping[str, Commit]
+    newest: Commit | None
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence of a snapshot that is made now: above all there are, also those of a wrong date."""
+        return 1 + max((commit.sequence for commit in self.ordered), default=0)
 
 
 def find_done(repository: Repository, source_id: str, identity: str) -> tuple[SourceCommits, DoneAttempt | None]:
     """Return the source's commits, and the one of this identity if a quorum holds it."""
     found = list_commits(repository, source_id)  # a replica that fails finds out by itself whether it can take part
-    ordered = sorted(found.commits.values(), key=lambda commit: commit.committed_utc)
+    ordered = sorted(found.commits.values(), key=order_key)
     newest_at = {name: commit for commit in ordered for name in found.holders[commit.snapshot]}
-    commits = SourceCommits(ordered, newest_at)
+    now_utc = repository.clock.now_utc()
+    sound = [one for one in ordered if not is_misdated(one, found.stored_utc.get(one.snapshot), now_utc)]
+    commits = SourceCommits(ordered, newest_at, sound[-1] if sound else None)
     for commit in reversed(ordered):
         held = found.holders[commit.snapshot]
         if identity and commit.identity == identity and len(held) >= repository.quorum:

@@ -34,6 +34,7 @@ from farshore.ops.allocation import settle_allocation
 from farshore.ops.attempt_work import Attempt, Work, left_behind, prepare
 from farshore.ops.attempts import find_done
 from farshore.ops.base_snapshot import remember_base
+from farshore.ops.clock_checks import check_clocks, next_moment
 from farshore.ops.seal_source import Sealed, seal_source
 from farshore.repository.repository import Repository
 from farshore.scratch import scratch_or_temporary
@@ -57,7 +58,7 @@ class BackupSession:
     Args:
         identity: A scheduled moment or event id; an attempt whose identity is committed at a quorum does nothing.
         engine: `cli` or `prefect`, for the audit rows.
-        allow_empty: Accept a source that is empty now although its last snapshot was not.
+        allow_empty: Accept that nothing is kept of the source although it is the first time, or there was more before.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class BackupSession:
             SourceMissing, SourceUnavailable, SourceUnsupported, Denied: The source cannot be backed up.
             QuorumNotReached: Too few replicas can be reached.
             BackupRunning: Another attempt at the same identity is at work.
+            ClockWrong: This host's clock is off.
         """
         if self._work is not None:
             return Begun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
@@ -112,6 +114,7 @@ class BackupSession:
         if done is not None:
             self._done = self._result_of(done.commit, done.outcomes, already_done=True)
             return Begun(self.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
+        next_moment(commits.newest, self._clock.now_utc())  # a wrong clock is told before the source is read
         attempt = Attempt(self.run_id, source_id, self._identity, self._started_utc)
         spool = self._held.enter_context(scratch_or_temporary("run-", CACHE, self._repository.cache_dir / "spool"))
         self._work = prepare(self._repository, attempt, commits, spool)
@@ -184,12 +187,14 @@ class BackupSession:
         Raises:
             QuorumNotReached: Too few replicas hold everything; what they hold is kept for the next attempt.
             LeaseLost: The run was suspended for too long.
+            ClockWrong: This host's clock is off, or was set during the run.
         """
         work = self._begun()
         if self._sealed is None:
             raise Bug("a session was committed before it was sealed")
         self._progress(Progress("commit"))
         if self._commit is None:
+            check_clocks(self._repository)
             self._commit = self._commit_record(work, self._sealed)
         self._outcomes = work.committer.commit(
             self._commit, work.outgoing.needs, work.outgoing.made, work.outgoing.pages_base
@@ -259,7 +264,9 @@ class BackupSession:
             self._held.close()
 
     def _commit_record(self, work: Work, sealed: Sealed) -> Commit:
-        committed_utc = self._clock.now_utc()
+        newest = work.found.newest
+        committed_utc = next_moment(newest, self._clock.now_utc())
+        parent = newest.snapshot if newest else work.base.snapshot_id if work.base else ""
         return Commit(
             snapshot=work.snapshot_id,
             source_id=work.source_id,
@@ -267,7 +274,7 @@ class BackupSession:
             kind=self._source.kind,
             identity=self._identity,
             run=self.run_id,
-            parent=work.base.snapshot_id if work.base else "",
+            parent=parent,
             started_utc=self._started_utc,
             committed_utc=committed_utc,
             farshore=__version__,
@@ -278,6 +285,7 @@ class BackupSession:
             quorum=self._repository.quorum,
             locks=work.locks.promised(committed_utc),
             state=SnapshotState.INCOMPLETE if sealed.counts.lacking else SnapshotState.COMPLETE,
+            sequence=work.found.next_sequence,
         )
 
     def _result_of(

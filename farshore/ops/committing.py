@@ -16,6 +16,7 @@ from farshore.format.records import Commit, Needs, encode_commit
 from farshore.model import ReplicaOutcome
 from farshore.ops.attempts import commit_name
 from farshore.ops.auditing import MadeObject
+from farshore.ops.clock_checks import check_service_clock
 from farshore.ops.lock_extending import LockExtender
 from farshore.ops.outgoing import seal_fragment
 from farshore.ops.page_bases import PagesBase, give_pages_base
@@ -125,6 +126,7 @@ class Committer:
     ) -> None:
         """Ask this replica again for everything the snapshot needs, new and reused, and copy there what it lacks."""
         replica = self._repository.replicas[name]
+        check_service_clock(replica)
         others = [other for other in self._repository.replicas.values() if other.name != name]
         self._copied[name] = bring_up(replica, others, self._presence, needs.packs, key_names, self.checksums[name])
         if pages_base is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from farshore.model import SnapshotState
 from farshore.repository.commits import list_commits
+from farshore.repository.order import is_misdated
 from farshore.repository.repository import Repository
 
 
 def newest_held(repository: Repository) -> dict[str, dict[str, datetime]]:
-    """Return for each replica that could be listed, by source, when reading for its newest snapshot began.
+    """Return for each replica that could be listed, by source, when reading for its newest good snapshot began.
 
+    Good is one that is complete and dated as it can have been committed.
     Needs a writer's keys at least. A replica that is not in the answer holds what nobody knows, which is not nothing.
 
     Raises:
@@ -20,7 +23,12 @@ def newest_held(repository: Repository) -> dict[str, dict[str, datetime]]:
     held: dict[str, dict[str, datetime]] = {name: {} for name in repository.replicas if name not in found.failed}
     if not held:
         raise next(iter(found.failed.values()))
+    now_utc = repository.clock.now_utc()
     for snapshot_id, commit in found.commits.items():
+        if commit.state is not SnapshotState.COMPLETE or is_misdated(
+            commit, found.stored_utc.get(snapshot_id), now_utc
+        ):
+            continue
         for replica in found.holders[snapshot_id]:
             if replica in held:
                 latest = held[replica].get(commit.source, commit.started_utc)

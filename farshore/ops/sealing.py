@@ -49,7 +49,7 @@ class Sealer:
         manifest: ManifestWriter,
         pages: PageKeeper,
         previous: PreviousManifest | None,
-        entries_before: int,
+        entries_before: int | None,
         progress: ProgressCallback,
         start_readers: Callable[[], Readers | None] = lambda: None,
     ) -> None:
@@ -79,11 +79,11 @@ class Sealer:
 
         Args:
             capture: To read.
-            allow_empty: Whether it may be empty although the last snapshot was not.
+            allow_empty: Whether it may be empty although there is no snapshot yet, or the last one was not empty.
             listings: Its entries, where they are not to be asked for one by one.
 
         Raises:
-            SourceMissing: The source is empty now although its last snapshot was not.
+            SourceMissing: Nothing of the source is kept, and nobody allowed that.
             SourceCorrupt, SourceUnavailable: The source as a whole failed; there is no snapshot.
         """
         if not capture.ordered:
@@ -111,13 +111,21 @@ class Sealer:
         self._write_unsorted()
         self._pages.finish()
         self.problems += capture.problems()
-        before = self._entries_before
-        if not allow_empty and self._entries <= 1 < before and not self._files:
-            raise SourceMissing(
-                f"the source is empty now, and its last snapshot had {before:,} entries",
-                "Check that the volume is mounted. If it is meant to be empty, back up with --allow-empty.",
-            )
+        if not allow_empty and self._entries <= 1 and not self._files:
+            self._refuse_empty()
         return facts
+
+    def _refuse_empty(self) -> None:
+        """Refuse to call nothing a backup, unless the last snapshot was as empty, which somebody allowed."""
+        before = self._entries_before
+        if before is not None and before <= 1:
+            return
+        now = "the source is empty now, or everything in it is excluded"
+        raise SourceMissing(
+            f"{now}, and its last snapshot had {before:,} entries" if before else f"{now}: nothing would be backed up",
+            "Check that the volume is mounted, and the patterns of exclude. If it is meant to be empty, back up with "
+            "--allow-empty.",
+        )
 
     @property
     def counts(self) -> SnapshotCounts:

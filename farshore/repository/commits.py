@@ -7,9 +7,10 @@ a file: a listing of a thousand snapshots then costs the pages of the listing an
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from blake3 import blake3
 
@@ -32,6 +33,7 @@ class ListedCommits:
     commits: Mapping[SnapshotId, Commit]
     holders: Mapping[SnapshotId, tuple[str, ...]]  # replicas in the order of the configuration
     failed: Mapping[str, FarshoreError]
+    stored_utc: Mapping[SnapshotId, datetime] = field(default_factory=dict)  # the earliest that a replica tells
 
 
 def list_commits(repository: Repository, source_id: SourceId | None = None) -> ListedCommits:
@@ -41,14 +43,17 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
     """
     listed, failed = ask_all(
         repository.replicas,
-        lambda name: list_commit_names(repository.replicas[name], source_id),
+        lambda name: list(_listed_commits(repository.replicas[name], source_id)),
         clock=repository.clock,
         patient=repository.patient,
     )
     holders: dict[names.SnapshotObject, tuple[str, ...]] = {}
+    stored_utc: dict[SnapshotId, datetime] = {}
     for name in repository.replicas:
-        for item in listed.get(name, ()):
+        for item, moment in listed.get(name, ()):
             holders[item] = (*holders.get(item, ()), name)
+            if moment is not None:
+                stored_utc[item.snapshot_id] = min(moment, stored_utc.get(item.snapshot_id, moment))
     commits: dict[SnapshotId, Commit] = {}
     for held, items in _by_holders(holders).items():
         reader = open_reader(repository, only=held)
@@ -62,7 +67,7 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
             if not isinstance(reason, (Corrupt, NotFound, Unsupported)):  # so what these replicas hold is not known
                 failed.update({name: reason for name in held if name not in failed})
     known = {item.snapshot_id: held for item, held in holders.items() if _is_of(commits.get(item.snapshot_id), item)}
-    return ListedCommits(commits, known, failed)
+    return ListedCommits(commits, known, failed, stored_utc)
 
 
 def _by_holders(
@@ -81,9 +86,18 @@ def _is_of(commit: Commit | None, item: names.SnapshotObject) -> bool:
 
 def list_commit_names(replica: Replica, source_id: SourceId | None = None) -> list[names.SnapshotObject]:
     """Return the snapshots that a replica lists as committed."""
+    return [item for item, _ in _listed_commits(replica, source_id)]
+
+
+def _listed_commits(
+    replica: Replica, source_id: SourceId | None
+) -> Iterator[tuple[names.SnapshotObject, datetime | None]]:
+    """Yield the snapshots that a replica lists as committed, each with the time of its record there."""
     prefix = names.SNAPSHOTS if source_id is None else f"{names.SNAPSHOTS}{source_id}/"
-    parsed = (names.parse_snapshot_object(info.name) for info in replica.store.list(prefix))
-    return [item for item in parsed if item is not None and item.role == names.COMMIT]
+    for info in replica.store.list(prefix):
+        item = names.parse_snapshot_object(info.name)
+        if item is not None and item.role == names.COMMIT:
+            yield item, info.modified_utc
 
 
 def read_commits(

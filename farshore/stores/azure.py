@@ -37,6 +37,7 @@ from azure.storage.blob import (
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from farshore.clock import Clock
 from farshore.errors import (
     BucketNotFound,
     LockDenied,
@@ -136,7 +137,9 @@ class _Connections(HTTPAdapter):
             request.body = reader = PacedReader(open_body(request.body), paced)
             reader.start()
         request.body = in_pieces(request.body)
-        return super().send(request, *args, **kwargs)
+        response = super().send(request, *args, **kwargs)
+        self._tally.service_clock.note_header(response.headers.get("Date"))
+        return response
 
     @contextlib.contextmanager
     def pacing(self, body: Body) -> Iterator[None]:
@@ -192,6 +195,7 @@ class AzureStore:
         prefix: str = "",
         endpoint: str | None = None,
         credentials: Mapping[str, str],
+        clock: Clock | None = None,
         page_objects: int = LIST_PAGE_OBJECTS,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
@@ -200,7 +204,7 @@ class AzureStore:
         self._page_objects = page_objects
         self.url = f"az://{container}/{prefix}".rstrip("/")
         session = requests.Session()
-        self.tally = Tally()
+        self.tally = Tally(clock)
         self.sent = SentChecksums(_digest)
         self._connections = _Connections(self.tally)
         session.mount("https://", self._connections)

@@ -34,6 +34,7 @@ from farshore.stores.body import compare_present, conflict, sent_pieces
 from farshore.stores.directory_copying import DirectoryCopying
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 from farshore.stores.past_cache import write_pieces
+from farshore.stores.service_clock import ServiceClock
 
 _OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
 _WRITE_BYTES = 16 * MIB  # one write: a file server answers each, and takes the parts of a large one side by side
@@ -56,6 +57,7 @@ class DirectoryStore:
     def __init__(self, *, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
+        self.service_clock = ServiceClock(clock)
         self._flushed: set[tuple[str, ...]] = set()  # folders whose own names are known to be on the disk
         self.url = path.as_uri()
 
@@ -230,6 +232,7 @@ class DirectoryStore:
         with self._new_file(folder) as (file, name):
             fill(file)
             os.fsync(file)
+            self.service_clock.note(_moment(os.fstat(file).st_mtime_ns))
             try:
                 if name:
                     os.link(name, stem, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)

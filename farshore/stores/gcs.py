@@ -130,7 +130,7 @@ class GcsStore:
         self._page_objects = page_objects
         self._timeout_s = (connect_timeout_s, read_timeout_s)
         self._lock = threading.Lock()
-        self.tally = Tally()
+        self.tally = Tally(clock)
         self.sent = SentChecksums(_digest)
         self._opened: tuple[storage.Client, AuthorizedSession] | None = None
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")

@@ -55,13 +55,15 @@ class Connections(HTTPAdapter):
         self._tally.add(_kind_of(request))
         request.body = in_pieces(request.body)
         try:
-            return super().send(request, *args, **kwargs)
+            response = super().send(request, *args, **kwargs)
         except requests.ConnectionError as error:
             closed = bool(error.args) and isinstance(error.args[0], ProtocolError)
             if not closed or request.method not in ("GET", "HEAD"):
                 raise
             self._tally.add(_kind_of(request))
-            return super().send(request, *args, **kwargs)
+            response = super().send(request, *args, **kwargs)
+        self._tally.service_clock.note_header(response.headers.get("Date"))
+        return response
 
 
 def _kind_of(request: requests.PreparedRequest) -> RequestKind:

@@ -14,6 +14,7 @@ from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Sto
 from farshore.stores.body import body_bytes
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 from farshore.stores.sent import SentChecksums, SentObject, TellsSent
+from farshore.stores.service_clock import ServiceClock, TellsTime
 from farshore.stores.tally import CountsRequests, RequestKind, Tally
 
 _KINDS = {
@@ -48,6 +49,7 @@ class MeteredStore:
         self._lock = threading.Lock()
         self._counts_calls = not isinstance(store, CountsRequests)
         self._tally = store.tally if isinstance(store, CountsRequests) else Tally()
+        self._service_clock = store.service_clock if isinstance(store, TellsTime) else self._tally.service_clock
         self._failures: Counter[str] = Counter()
         self._bytes_out = 0
         self._bytes_in = 0
@@ -76,6 +78,11 @@ class MeteredStore:
                 bytes_in=self._bytes_in,
                 objects_listed=self._objects_listed,
             )
+
+    @property
+    def service_clock(self) -> ServiceClock:
+        """How far the service's clock is off this host's, as far as its answers told."""
+        return self._service_clock
 
     def sent(self) -> Mapping[str, SentObject]:
         """Return what was put here and acknowledged, by name; of more than `SENT_KEPT_MAX` the latest."""

@@ -72,6 +72,7 @@ def open_store(
         "endpoint": endpoint,
         "credentials": given,
         "page_objects": page_objects,
+        "clock": clock,
     }
     # An SDK takes up to a second and 30 MB to import, so a store's module is imported by whoever has such a replica.
     match scheme:
@@ -83,7 +84,7 @@ def open_store(
         case "gs":
             from farshore.stores.gcs import GcsStore
 
-            return GcsStore(bucket=place, clock=clock, **served)
+            return GcsStore(bucket=place, **served)
         case "az":
             from farshore.stores.azure import AzureStore
 

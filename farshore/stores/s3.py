@@ -23,6 +23,7 @@ from botocore.parsers import ResponseParserError
 from botocore.utils import parse_timestamp
 from urllib3.exceptions import HTTPError
 
+from farshore.clock import Clock
 from farshore.errors import (
     BucketNotFound,
     Bug,
@@ -129,6 +130,7 @@ class S3Store:
         endpoint: str | None = None,
         region_name: str = "us-east-1",
         credentials: Mapping[str, str],
+        clock: Clock | None = None,
         page_objects: int = LIST_PAGE_OBJECTS,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
@@ -164,9 +166,10 @@ class S3Store:
                 aws_session_token=credentials.get("session_token"),
                 config=config,
             )
-        self.tally = Tally()
+        self.tally = Tally(clock)
         self.sent = SentChecksums(_digest)
         self._client.meta.events.register("before-send.s3", self._count)
+        self._client.meta.events.register("response-received.s3", self._note_time)
         self._locks = S3Locks(
             client=self._client, named=self._named, boundary=self._boundary, step_s=self.capabilities.lock_step_s
         )
@@ -371,6 +374,9 @@ class S3Store:
         if isinstance(request.body, PacedReader):
             request.body.start()
         self.tally.add(_BY_OPERATION.get(event_name.rpartition(".")[2], RequestKind.PUT))
+
+    def _note_time(self, response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
+        self.tally.service_clock.note_header((response_dict or {}).get("headers", {}).get("date"))
 
     def _key(self, name: str) -> str:
         return self._prefix + check_name(name)

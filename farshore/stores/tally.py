@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from farshore.clock import Clock
+from farshore.stores.service_clock import ServiceClock
+
 
 class RequestKind(StrEnum):
     """What a request is, in the words of the contract of stores."""
@@ -25,9 +28,10 @@ class RequestKind(StrEnum):
 
 
 class Tally:
-    """Counts by kind. Safe from many threads."""
+    """Counts by kind, and what the answers tell of the service's clock. Safe from many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.service_clock = ServiceClock(clock)
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 

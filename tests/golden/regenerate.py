@@ -16,6 +16,7 @@ import random
 import sqlite3
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from farshore.ops.opening import Need, open_repository
 from farshore.ops.snapshots import list_snapshots
 from farshore.sources.base import Source
 from farshore.sources.sqlite import SqliteSource
+from farshore.stores.memory import shared_shelf
 from tests.unit.ops.tree_source import TreeSource, blocks
 from tests.unit.repository.clocks import StillClock
 
@@ -106,10 +108,12 @@ def configure(root: Path, *, state_dir: Path) -> Config:
 
 def generate(root: Path) -> None:
     """Make the repository, and beside it what must be found in it."""
-    (root / "replica").mkdir(parents=True)
+    root.mkdir(parents=True)
     clock = StillClock(moment_utc=STARTED_UTC, seed=2026)
     with tempfile.TemporaryDirectory() as scratch:
         config = configure(root, state_dir=Path(scratch) / "state")
+        # In memory first: a directory would stamp what is put with the real time, which is far from that of the clock.
+        config = replace(config, replicas={"only": replace(config.replicas["only"], url="memory://golden")})
         database = Path(scratch) / "ledger.db"
         make_database(database)
         initialize(config, recipients=[generate_identity(root / "identity.json")], clock=clock)
@@ -119,6 +123,10 @@ def generate(root: Path) -> None:
         _back_up(config, tree, clock)
         _back_up(config, SqliteSource(name="ledger", path=database, clock=clock), clock)
         expected = _describe(config, clock)
+    for name, (data, _) in shared_shelf("golden").objects.items():
+        path = root / "replica" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
     objects = sorted(path for path in (root / "replica").rglob("*") if path.is_file())
     expected["objects"] = {
         str(path.relative_to(root / "replica")): hashlib.sha256(path.read_bytes()).hexdigest() for path in objects

@@ -25,6 +25,7 @@ RANGES = {
     "BackupOverdue": range(80, 81),
     "PlanUnsound": range(81, 84),
     "ReplicaEmpty": range(84, 85),
+    "SnapshotIncomplete": range(85, 86),
     "Bug": range(errors.EXIT_BUG, errors.EXIT_BUG + 1),
 }
 

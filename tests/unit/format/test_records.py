@@ -47,7 +47,7 @@ LEASE = Lease(
     lease="1" * 32, run="2" * 32, source_id="3" * 32, identity="", snapshot="4" * 32, host='{"pid":1}', beat=3,
     started_utc=START, expires_utc=START + timedelta(minutes=15),
 )  # fmt: skip
-LATER = {"state"}  # keys of a commit that the first records did not have
+LATER = {"state", "sequence", "marks"}  # keys of a commit that the first records did not have
 DECODERS = [
     (decode_commit, encode_commit(COMMIT)),
     (decode_needs, encode_needs(NEEDS)),
@@ -80,6 +80,7 @@ def test_a_commit_holds_what_the_format_says() -> None:
     assert set(value) == {
         "version", "snapshot", "source_id", "source", "kind", "identity", "run", "parent", "started_utc",
         "committed_utc", "farshore", "data_key", "objects", "counts", "facts", "quorum", "state",
+        "sequence", "marks",
     }  # fmt: skip
     assert value["objects"]["needs"] == {"name": "snapshots/b", "bytes": 8, "blake3": "6" * 64}
 
@@ -94,6 +95,19 @@ def test_counts_that_an_earlier_version_did_not_know_are_zero() -> None:
     value = json.loads(encode_commit(COMMIT))
     del value["counts"]["packs_new"]
     assert decode_commit(encode_canonical(value)).counts == replace(COMMIT.counts, packs_new=0)
+
+
+def test_a_commit_without_a_place_or_marks_is_read() -> None:
+    value = json.loads(encode_commit(replace(COMMIT, sequence=7, marks={"host": "web1"})))
+    assert (decode_commit(encode_canonical(value)).sequence, value["marks"]) == (7, {"host": "web1"})
+    del value["sequence"], value["marks"]
+    assert decode_commit(encode_canonical(value)) == COMMIT
+
+
+@pytest.mark.parametrize("sequence", [-1, 1 << 53, "many"])
+def test_a_sequence_that_no_run_can_have_given_is_corrupt(sequence: object) -> None:
+    with pytest.raises(ObjectCorrupt):
+        decode_commit(encode_canonical(json.loads(encode_commit(COMMIT)) | {"sequence": sequence}))
 
 
 @pytest.mark.parametrize(("problems", "state"), [(0, SnapshotState.COMPLETE), (2, SnapshotState.INCOMPLETE)])

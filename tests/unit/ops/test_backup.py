@@ -352,8 +352,12 @@ def test_a_source_that_is_suddenly_empty_is_refused(
     assert host.backup(source).counts.entries == 1
 
 
-def test_a_new_source_may_be_empty(engine: Engine) -> None:
-    result = engine.backup(TreeSource(clock=engine.clock))
+def test_a_new_source_may_be_empty_only_where_that_is_allowed(engine: Engine) -> None:
+    """Trial F14: everything excluded, or a volume that was not mounted when it was backed up first."""
+    with pytest.raises(SourceMissing, match="nothing would be backed up"):
+        engine.backup(TreeSource(clock=engine.clock))
+    assert engine.snapshots() == []
+    result = engine.backup(TreeSource(clock=engine.clock), allow_empty=True)
     assert result.counts.entries == 1
     assert engine.restore(result.snapshot_id)[1] == {b"": None}
 

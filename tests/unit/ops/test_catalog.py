@@ -10,6 +10,7 @@ from farshore.format import names
 from farshore.model import Change, EntryKind, SnapshotInfo
 from farshore.ops.backup import BackupSession, run_backup
 from farshore.ops.catalog import diff_snapshots, iterate_entries
+from farshore.ops.newest import newest_held
 from farshore.ops.snapshots import list_snapshots, resolve_snapshot
 from farshore.repository.repository import Repository
 from tests.unit.ops.engine import Engine
@@ -39,7 +40,7 @@ def catalog(engine: Engine, source: TreeSource) -> Iterator[tuple[Repository, li
     for _ in range(3):
         engine.backup(source)
         engine.clock.wait_s(3600)
-    engine.backup(TreeSource(clock=engine.clock, name="work"))
+    engine.backup(TreeSource(clock=engine.clock, name="work"), allow_empty=True)
     with engine.opened() as repository:
         yield repository, list_snapshots(repository)
 
@@ -95,6 +96,7 @@ def test_what_names_no_snapshot_is_told(catalog: tuple[Repository, list[Snapshot
     ("selector", "number"),
     [
         ("home", 2),
+        ("home@latest", 2),
         ("work", 3),
         ("home@2026-01-01T00:00:01", 0),
         ("home@2026-01-01T00:59:59", 0),
@@ -242,3 +244,47 @@ def test_an_unreachable_repository_is_not_an_empty_one(engine: Engine, source: T
     engine.backup(source)
     with engine.away("a", "b", "c"), pytest.raises(FarshoreError):
         engine.snapshots()
+
+
+# --- incomplete snapshots (trial D5) ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lately_incomplete(engine: Engine, source: TreeSource) -> list[str]:
+    """Two complete snapshots of `home`, an hour apart from midnight on, and then two that lack a file."""
+    made = []
+    for night in range(4):
+        source.nodes[b"d/a"].unreadable = night >= 2
+        source.touch(b"d/a")
+        made.append(engine.backup(source).snapshot_id)
+        engine.clock.wait_s(3600)
+    return made
+
+
+def test_a_source_means_its_last_complete_snapshot_and_latest_any(engine: Engine, lately_incomplete: list[str]) -> None:
+    with engine.opened() as repository:
+        assert [one.complete for one in list_snapshots(repository)] == [True, True, False, False]
+        for selector in ("home", "home@2026-01-01T03:30"):
+            chosen = resolve_snapshot(repository, selector)
+            assert chosen.snapshot_id == lately_incomplete[1]
+            assert chosen.passed_over == tuple(lately_incomplete[2:])
+        early = resolve_snapshot(repository, "home@2026-01-01T00:30")
+        assert (early.snapshot_id, early.passed_over) == (lately_incomplete[0], ())
+        for selector in ("home@latest", lately_incomplete[3]):
+            chosen = resolve_snapshot(repository, selector)
+            assert (chosen.snapshot_id, chosen.complete, chosen.passed_over) == (lately_incomplete[3], False, ())
+        held = newest_held(repository)
+        assert {one["home"].hour for one in held.values()} == {1}
+
+
+def test_a_source_without_a_complete_snapshot_is_told_with_the_way_to_take_one(
+    engine: Engine, source: TreeSource
+) -> None:
+    source.nodes[b"d/a"].unreadable = True
+    made = engine.backup(source).snapshot_id
+    with engine.opened() as repository:
+        for selector in ("home", "home@2030-01-01"):
+            with pytest.raises(SnapshotUnknown, match="home has no complete snapshot") as caught:
+                resolve_snapshot(repository, selector)
+            assert "home@latest" in caught.value.hint
+        assert resolve_snapshot(repository, "home@latest").snapshot_id == made
