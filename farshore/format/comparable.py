@@ -66,6 +66,11 @@ class Comparable:
         extents = view_extents(data)
         return ends // extents.dtype.itemsize, np.ascontiguousarray(extents["chunk"])
 
+    def file_extents(self) -> memoryview:
+        """Return the extents of all files, in the order of the rows, end to end."""
+        files = self._table.filter(pc.equal(columns.whole(self._table.column("kind")), str(EntryKind.FILE)))
+        return columns.binary_buffers(files.combine_chunks().column("extents"))[0]
+
     def are(self, kind: EntryKind) -> npt.NDArray[np.bool_]:
         """Return for each row whether it is of a kind."""
         return self._equals("kind", str(kind))

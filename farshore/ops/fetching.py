@@ -1,272 +1,325 @@
-"""Fetch and open the segments a restore needs: in parallel, in few requests, from any replica that has a good copy."""
+"""Fetch the segments that the windows of a restore need: each once, in few requests, whatever the order of the rows.
+
+A segment is fetched with its needed neighbors, in one request for up to `limits.RANGE_BYTES_MAX`. Those that no window
+needs yet are kept as they are stored, and opened later. Opened ones are kept until the last extent that uses them was
+written; past a bound, what is still needed of the one that was used longest ago goes to a spill file. Where there is
+no disk for it, such a segment is fetched again. Decision 0013.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from blake3 import blake3
+import numpy as np
 
 from farshore import limits
-from farshore.errors import FarshoreError, ObjectCorrupt
-from farshore.format import names
-from farshore.format.pack import PackedFooter
-from farshore.index import ChunkIndex, Location
-from farshore.model import ChunkId
-from farshore.ops.vouched_objects import read_data_key
-from farshore.page_pool import PagePool
-from farshore.repository.keys import DataKey
+from farshore.errors import Bug, FarshoreError, ObjectCorrupt
+from farshore.ops.content_plan import ContentPlan, PackRange
+from farshore.ops.segment_reading import RangeContent, SegmentReader
+from farshore.ops.spill import SpilledSegment, SpillFile
 from farshore.repository.replica_reader import ReplicaReader
 from farshore.repository.repository import Repository
-from farshore.repository.segments import SegmentRef, open_segment_into
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
-Wanted = dict[SegmentKey, set[tuple[ChunkId, int, int]]]  # the chunks (id, offset, length) to be used of each segment
-_GAP_BYTES = 256 * limits.KIB  # reading this much for nothing is cheaper than another request
-_RANGE_BYTES_MAX = 8 * limits.MIB
-_USED_UP_BYTES_MAX = 16 * limits.MIB  # copies of a file often lie near it
+Content = memoryview | SpilledSegment
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """Neighboring segments of one pack, read by one request."""
-
-    pack: int
-    start: int
-    end: int
-    segments: tuple[int, ...]
+class _NoRoom(Exception):
+    """The disk takes no more."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """Segments that were fetched together. `proven`: chunks of them that were found to hash to their names."""
+class _Form(Enum):
+    PACKED = auto()  # fetched, or on the way; its range has its compressed bytes then
+    OPENED = auto()
+    SPILLED = auto()
 
-    segments: tuple[SegmentKey, ...]
-    future: Future[dict[SegmentKey, memoryview]]
-    plain_bytes: int
-    unused_bytes: int  # of those that nobody has used yet; copies of a file count for what only one of them uses
-    proven: set[ChunkId]
+
+@dataclass(slots=True, eq=False)
+class _Segment:
+    """A fetched segment that is still needed."""
+
+    key: SegmentKey
+    number: int
+    end: int  # the position after its last use
+    raw_bytes: int
+    stored_bytes: int
+    fetched: Future[RangeContent]
+    form: _Form = _Form.PACKED
+    content: Future[Content] | None = None  # once a window wants it
+
+    def take_packed(self) -> bytes:
+        """Return its compressed bytes, once it is fetched; only once."""
+        found = self.fetched.result()
+        stored = found.packed.pop(self.key[1], None)
+        if stored is None:
+            raise found.errors.get(self.key[1]) or ObjectCorrupt("a segment could not be read")
+        return stored
+
+    def drop_packed(self) -> None:
+        """Forget its compressed bytes, if it has any."""
+        if self.fetched.done() and self.fetched.exception() is None:
+            self.fetched.result().packed.pop(self.key[1], None)
 
     @property
     def failed(self) -> bool:
-        return self.future.done() and self.future.exception() is not None
+        """Whether it could not be had, or not be kept; waits for one that is just being kept."""
+        if self.content is not None:
+            waits = self.form is _Form.SPILLED
+            return (waits or self.content.done()) and self.content.exception() is not None
+        if not self.fetched.done():
+            return False
+        return self.fetched.exception() is not None or self.key[1] not in self.fetched.result().packed
+
+
+class _Shelf:
+    """Segments of one form, the longest unused first, and the memory they take."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._sizes: OrderedDict[SegmentKey, int] = OrderedDict()
+
+    def put(self, key: SegmentKey, size: int) -> None:
+        self._bytes += size - self._sizes.pop(key, 0)
+        self._sizes[key] = size
+
+    def touch(self, key: SegmentKey) -> None:
+        if key in self._sizes:
+            self._sizes.move_to_end(key)
+
+    def drop(self, key: SegmentKey) -> None:
+        self._bytes -= self._sizes.pop(key, 0)
+
+    def excess(self, pinned: Collection[SegmentKey]) -> Iterator[SegmentKey]:
+        """Yield what has to leave for the rest to be within the bound; each is dropped before the next is asked for."""
+        if self._bytes > self._bytes_max:
+            for key in [key for key in self._sizes if key not in pinned]:
+                if self._bytes <= self._bytes_max:
+                    return
+                yield key
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMemory:
+    """What a fetcher keeps in memory, in bytes."""
+
+    opened_bytes_max: int = limits.OPENED_SEGMENTS_BYTES  # of opened segments, those of two windows included
+    packed_bytes_max: int = limits.PACKED_SEGMENTS_BYTES  # of segments that were fetched and are not yet opened
+
+
+DEFAULT_MEMORY = SegmentMemory()
 
 
 class SegmentFetcher:
-    """Opens segments, checking the name of every chunk that is wanted. `fetch` from one thread.
+    """Gives windows their segments. `fetch` and `holds` from one thread, with windows in the order of the plan.
 
-    Each range is read from the replica that costs least, and from the next where it is missing, wrong or late. The
-    segments used last are kept, because the stretches of a restore that follow each other use the same ones; of those
-    that were used up, only a few.
+    Args:
+        spill: Where opened content goes that memory cannot hold until it is needed; None to fetch it again.
     """
 
     def __init__(
         self,
         *,
         repository: Repository,
-        index: ChunkIndex,
+        plan: ContentPlan,
         reader: ReplicaReader,
-        held_bytes_max: int = limits.HELD_SEGMENTS_BYTES,
+        spill: SpillFile | None = None,
+        memory: SegmentMemory = DEFAULT_MEMORY,
     ) -> None:
-        self._held_bytes_max = held_bytes_max
-        self._repository = repository
-        self._keys = repository.reading_keys()
-        self._index = index
+        self._plan = plan
         self.reader = reader
-        self._data_keys: dict[bytes, DataKey] = {}
-        self._lock = threading.Lock()
-        self._pages = PagePool(page_bytes=limits.SEGMENT_BYTES, kept_max=limits.SEGMENT_PAGES_KEPT)
+        self._segments = SegmentReader(repository=repository, plan=plan, reader=reader)
+        self._spill = spill
         self._pool = ThreadPoolExecutor(limits.FETCH_THREADS, thread_name_prefix="fetch")
-        self._held: OrderedDict[tuple[SegmentKey, ...], _Held] = OrderedDict()  # the longest unused first
-        self._held_with: dict[SegmentKey, _Held] = {}
-        self._held_bytes = 0
-        self._used_up: deque[_Held] = deque()  # the first to go
-        self._used_up_bytes = 0
-        self._once_used_up: set[SegmentKey] = set()
+        self._known: dict[SegmentKey, _Segment] = {}
+        self._ends: list[tuple[int, SegmentKey]] = []  # a heap
+        self._opened = _Shelf(memory.opened_bytes_max)
+        self._packed = _Shelf(memory.packed_bytes_max)
+        self._asked = np.zeros(len(plan.index.packs.segments), dtype=bool)
+        self._window: tuple[int, frozenset[SegmentKey]] = 0, frozenset()  # where the last one began, what it needs
 
     def close(self) -> None:
-        """Stop the pool."""
+        """Stop the pool, and forget what was kept aside. Safe to repeat."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._spill is not None:
+            self._spill.close()
 
-    def fetch(
-        self, wanted: Wanted, used: Mapping[SegmentKey, int] | None = None
-    ) -> list[Future[dict[SegmentKey, memoryview]]]:
-        """Start fetching segments; each future gives some of them, or raises when no replica has a good copy.
+    def holds(self, key: SegmentKey) -> bool:
+        """Return whether a segment can be used without more memory for it."""
+        segment = self._known.get(key)
+        return segment is not None and segment.form is not _Form.PACKED and not segment.failed
 
-        Args:
-            wanted: For each segment the chunks (id, offset, length) that will be used and must hash to their names.
-            used: How many bytes of each segment will be used; one that was used up is not kept for long.
+    def fetch(self, keys: Iterable[SegmentKey], start: int) -> dict[SegmentKey, Future[Content]]:
+        """Start fetching and opening what the window that begins at position `start` needs.
+
+        Each future gives the segment, or raises when no replica has a good copy of it. What it gives is good until
+        the next window but one is asked for.
         """
-        used = used or {}
-        fresh: Wanted = {}
-        again: dict[tuple[SegmentKey, ...], Wanted] = {}
-        for key, chunks in wanted.items():
-            held = self._held_with.get(key)
-            if held is not None and held.failed:
-                self._forget(held)
-                held = None
-            (fresh if held is None else again.setdefault(held.segments, {}))[key] = chunks
-        futures: list[Future[dict[SegmentKey, memoryview]]] = []
-        for segments, chunks_of in again.items():
-            held = self._held[segments]
-            self._held.move_to_end(segments)
-            self._use(held, sum(used.get(key, 0) for key in chunks_of))
-            futures.append(self._pool.submit(self._prove, held, chunks_of))
-        futures += [self._hold(one, fresh, used) for one in self._plan(fresh)]
-        self._trim()
-        return futures
+        needed = frozenset(keys)
+        written, previous = self._window
+        self._forget_used_up(written)
+        for key in needed:
+            known = self._known.get(key)
+            if known is not None and known.failed:
+                self._forget(known)
+        self._fetch_missing(needed)
+        contents: dict[SegmentKey, Future[Content]] = {}
+        for key in needed:
+            segment = self._known[key]
+            self._opened.touch(key)
+            contents[key] = segment.content or self._open(segment)
+        self._window = start, needed
+        self._spill_excess(written, needed | previous)
+        return contents
 
-    def _trim(self) -> None:
-        """Forget what was used up, then what was not used for longest, until the rest is within bounds."""
-        while self._used_up_bytes > min(_USED_UP_BYTES_MAX, self._held_bytes_max):
-            held = self._used_up.popleft()
-            self._used_up_bytes -= held.plain_bytes
-            self._forget(held)
-        while self._held_bytes > self._held_bytes_max and len(self._held) > 1:
-            self._forget(next(iter(self._held.values())))
+    def _fetch_missing(self, needed: Collection[SegmentKey]) -> None:
+        for key in sorted(needed):
+            if key in self._known:
+                continue
+            whole = self._plan.range_around(*key)
+            fresh = not any(self._asked[self._plan.number(key[0], segment)] for segment in whole.segments)
+            self._fetch_range(whole if fresh else self._plan.range_of_one(*key), needed)
 
-    def _hold(
-        self, one: _Range, wanted: Wanted, used: Mapping[SegmentKey, int]
-    ) -> Future[dict[SegmentKey, memoryview]]:
-        segments = tuple((one.pack, segment) for segment in one.segments)
-        rows = self._index.packs[one.pack].footer.segments[list(one.segments)]
-        future = self._pool.submit(self._fetch_range, one, wanted)
-        plain_bytes = int(rows["raw"].sum())
-        again = self._once_used_up.issuperset(segments)  # for a copy of something: nothing else of it will be wanted
-        proven = {chunk_id for key in segments for chunk_id, _, _ in wanted[key]}
-        held = _Held(segments, future, plain_bytes, 1 if again else plain_bytes, proven)
-        self._held[segments] = held
-        self._held_with.update(dict.fromkeys(segments, held))
-        self._held_bytes += held.plain_bytes
-        self._use(held, sum(used.get(key, 0) for key in segments))
-        return future
-
-    def _use(self, held: _Held, used_bytes: int) -> None:
-        """Note that so much of segments is used now."""
-        if held.unused_bytes > 0:
-            held.unused_bytes -= used_bytes
-            if held.unused_bytes <= 0:
-                self._once_used_up.update(held.segments)
-                self._used_up.append(held)
-                self._used_up_bytes += held.plain_bytes
-
-    def _forget(self, held: _Held) -> None:
-        if self._held.get(held.segments) is not held:
-            return  # forgotten before
-        del self._held[held.segments]
-        self._held_bytes -= held.plain_bytes
-        for key in held.segments:
-            if self._held_with.get(key) is held:
-                del self._held_with[key]
-
-    def _prove(self, held: _Held, wanted: Wanted) -> dict[SegmentKey, memoryview]:
-        """Return segments that were fetched before, with chunks checked that were not wanted then."""
-        opened = held.future.result()
-        found = {key: opened[key] for key in wanted if key in opened}
-        for key, raw in found.items():
-            new = {chunk for chunk in wanted[key] if chunk[0] not in held.proven}
-            self._check_chunks(self._index.packs[key[0]], raw, new)
-            held.proven.update(chunk_id for chunk_id, _, _ in new)
-        return found
-
-    def _plan(self, wanted: Iterable[SegmentKey]) -> list[_Range]:
-        ranges: list[_Range] = []
-        for pack, segment in sorted(wanted):
-            row = self._index.packs[pack].footer.segments[segment]
-            start, end = int(row["offset"]), int(row["offset"]) + int(row["stored"])
-            last = ranges[-1] if ranges else None
-            near = last is not None and last.pack == pack and 0 <= start - last.end <= _GAP_BYTES
-            if last is not None and near and end - last.start <= _RANGE_BYTES_MAX:
-                ranges[-1] = _Range(pack, last.start, end, (*last.segments, segment))
+    def _fetch_range(self, one: PackRange, needed: Collection[SegmentKey]) -> None:
+        """Fetch a range, and open what is needed of it now."""
+        fetched: Future[RangeContent] = Future()
+        wanted: list[_Segment] = []
+        for row, (raw, stored) in zip(one.segments, self._plan.sizes_of(one), strict=True):
+            key = (one.pack, row)
+            number = self._plan.number(one.pack, row)
+            end = self._plan.end_of(number)
+            if not end:
+                raise Bug("a segment is needed that was not planned")
+            segment = self._known[key] = _Segment(key, number, end, raw, stored, fetched)
+            self._asked[number] = True
+            heapq.heappush(self._ends, (end, key))
+            if key in needed:
+                segment.content = Future()
+                wanted.append(segment)
+                self._keep_opened(segment)
             else:
-                ranges.append(_Range(pack, start, end, (segment,)))
-        return ranges
+                self._packed.put(key, stored)
+        self._pool.submit(self._read, one, fetched, wanted)
 
-    def _fetch_range(self, one: _Range, wanted: Wanted) -> dict[SegmentKey, memoryview]:
-        packed = self._index.packs[one.pack]
-        name = names.pack(packed.pack_id.hex())
-        data_keys, trouble = self._data_keys_of(packed, one.segments)
-        opened: dict[SegmentKey, memoryview] = {}
+    def _read(self, one: PackRange, fetched: Future[RangeContent], wanted: list[_Segment]) -> None:
+        """Read a range and answer those who wait for it; in the pool."""
+        try:
+            found = self._segments.read(one, {segment.key[1] for segment in wanted})
+        except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
+            for segment in wanted:
+                _settle(segment.content, error=error)
+            fetched.set_exception(error)
+            return
+        for segment in wanted:
+            row = segment.key[1]
+            trouble = found.errors.get(row) or ObjectCorrupt("a segment could not be read")
+            _settle(segment.content, found.opened.pop(row, None), trouble)
+        fetched.set_result(found)
 
-        def open_those_left(data: bytes) -> None:
-            """Open what no copy before had good; one bad segment spoils no other."""
-            bad: FarshoreError | None = None
-            for segment in one.segments:
-                key = (one.pack, segment)
-                data_key = data_keys.get(packed.footer.origins[int(packed.footer.segments[segment]["origin"])].key_id)
-                if key in opened or data_key is None:
-                    continue
-                try:
-                    opened[key] = self._open(packed, segment, memoryview(data), one.start, wanted[key], data_key)
-                except FarshoreError as error:
-                    bad = bad or error
-            if bad is not None:
-                raise bad
+    def _open(self, segment: _Segment) -> Future[Content]:
+        """Open a segment that was fetched with a neighbor, once it is there."""
+        content: Future[Content] = Future()
 
-        if data_keys:
-            length = one.end - one.start
+        def unpack() -> None:
             try:
-                self.reader.get(name, open_those_left, size=length, offset=one.start, length=length)
-            except FarshoreError as error:
-                trouble = trouble or error
-        if opened or trouble is None:
-            return opened  # the files that need the others are told by name
-        raise trouble
+                content.set_result(self._segments.unpack(*segment.key, segment.take_packed()))
+            except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
+                content.set_exception(error)
 
-    def _data_keys_of(
-        self, packed: PackedFooter, segments: Iterable[int]
-    ) -> tuple[dict[bytes, DataKey], FarshoreError | None]:
-        """Return the keys that segments are sealed with, and why one of them cannot be had."""
-        data_keys: dict[bytes, DataKey] = {}
-        trouble: FarshoreError | None = None
-        for segment in segments:
-            key_id = packed.footer.origins[int(packed.footer.segments[segment]["origin"])].key_id
-            if key_id not in data_keys:
-                try:
-                    data_keys[key_id] = self._data_key(key_id)
-                except FarshoreError as error:
-                    trouble = trouble or error
-        return data_keys, trouble
+        self._packed.drop(segment.key)
+        self._keep_opened(segment)
+        segment.content = content
+        self._when_fetched(segment, unpack)
+        return content
 
-    def _open(
-        self,
-        packed: PackedFooter,
-        segment: int,
-        data: memoryview,
-        start: int,
-        chunks: set[tuple[ChunkId, int, int]],
-        data_key: DataKey,
-    ) -> memoryview:
-        row = packed.footer.segments[segment]
-        origin = packed.footer.origins[int(row["origin"])]
-        ref = SegmentRef(origin, int(row["number"]), int(row["codec"]), int(row["raw"]))
-        at = int(row["offset"]) - start
-        sealed = data[at : at + int(row["stored"])]
-        if len(sealed) != int(row["stored"]):
-            raise ObjectCorrupt(f"pack {packed.pack_id.hex()} is cut short")
-        raw = self._pages.take(ref.raw_length)
-        open_segment_into(raw, sealed, ref, data_key, self._keys.repository_id)
-        self._check_chunks(packed, raw, chunks)
-        return raw
+    def _when_fetched(self, segment: _Segment, work: Callable[[], None]) -> None:
+        """Have the pool do some work once a range is there; a thread of the pool must not wait for another."""
 
-    def _check_chunks(self, packed: PackedFooter, raw: memoryview, chunks: Iterable[tuple[ChunkId, int, int]]) -> None:
-        for chunk_id, offset, length in chunks:
-            if blake3(raw[offset : offset + length], key=self._keys.chunk_key).digest() != chunk_id:
-                raise ObjectCorrupt(f"a chunk of pack {packed.pack_id.hex()} does not hash to its name")
+        def submit(_: Future[RangeContent]) -> None:
+            try:
+                self._pool.submit(work)
+            except RuntimeError as error:  # it is closed: nobody waits any more
+                _settle(segment.content, error=error)
 
-    def _data_key(self, key_id: bytes) -> DataKey:
-        with self._lock:
-            if key_id in self._data_keys:
-                return self._data_keys[key_id]
-        data_key = read_data_key(self._repository, self.reader, key_id.hex())
-        with self._lock:
-            self._data_keys[key_id] = data_key
-        return data_key
+        segment.fetched.add_done_callback(submit)
+
+    def _keep_opened(self, segment: _Segment) -> None:
+        segment.form = _Form.OPENED
+        self._opened.put(segment.key, segment.raw_bytes)
+
+    def _spill_excess(self, since: int, pinned: Collection[SegmentKey]) -> None:
+        """Keep on disk what memory cannot: of opened segments, and of those that wait to be opened."""
+        for key in self._opened.excess(pinned):
+            self._opened.drop(key)
+            self._keep_aside(self._known[key], since)
+        for key in self._packed.excess(pinned):
+            if self._known[key].fetched.done():
+                self._packed.drop(key)
+                self._keep_aside(self._known[key], since)
+
+    def _keep_aside(self, segment: _Segment, since: int) -> None:
+        """Write what is used of a segment from position `since` on to the spill file; forget it where that is full."""
+        spill = self._spill
+        if spill is None or spill.full or segment.failed:
+            self._forget(segment)
+            return
+        opened, content = segment.content, Future[Content]()
+        segment.content, segment.form = content, _Form.SPILLED
+
+        def write() -> None:
+            try:
+                raw = opened.result() if opened else self._segments.unpack(*segment.key, segment.take_packed())
+                if not isinstance(raw, memoryview):
+                    raise Bug("a segment was kept aside twice")
+                base = self._plan.base_of(segment.number)
+                if not spill.write(base, _runs(self._plan, segment.key, since), raw):
+                    raise _NoRoom
+                content.set_result(SpilledSegment(spill, base))
+            except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
+                content.set_exception(error)
+
+        self._pool.submit(write)
+
+    def _forget_used_up(self, position: int) -> None:
+        """Let go of what nothing uses from `position` on."""
+        while self._ends and self._ends[0][0] <= position:
+            _, key = heapq.heappop(self._ends)
+            segment = self._known.get(key)
+            if segment is not None and segment.end <= position:
+                self._forget(segment)
+
+    def _forget(self, segment: _Segment) -> None:
+        del self._known[segment.key]
+        self._opened.drop(segment.key)
+        self._packed.drop(segment.key)
+        if segment.content is None:
+            segment.drop_packed()
+        elif segment.form is _Form.SPILLED and self._spill is not None:
+            segment.content.exception()  # it is being written at most
+            self._spill.forget(self._plan.base_of(segment.number), segment.raw_bytes)
 
 
-def segment_of(location: Location) -> SegmentKey:
-    """Return the key of the segment that holds a located chunk."""
-    return (location.pack, location.segment)
+def _runs(plan: ContentPlan, key: SegmentKey, since: int) -> list[tuple[int, int]]:
+    """Return the ranges (start, end) of a segment that are used at position `since` or later."""
+    chunks = plan.chunks_of(*key, since)
+    runs: list[tuple[int, int]] = []
+    for start, length in sorted(zip(chunks["offset"].tolist(), chunks["length"].tolist(), strict=True)):
+        if runs and start <= runs[-1][1]:
+            runs[-1] = runs[-1][0], max(runs[-1][1], start + length)
+        else:
+            runs.append((start, start + length))
+    return runs
+
+
+def _settle(future: Future[Content] | None, content: Content | None = None, error: BaseException | None = None) -> None:
+    if future is None or future.done():
+        return
+    if content is not None:
+        future.set_result(content)
+    else:
+        future.set_exception(error or FarshoreError("nothing was read"))

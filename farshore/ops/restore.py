@@ -1,4 +1,4 @@
-"""Restore a snapshot: read the manifest as a stream, fetch in windows, check every hash, put entries back in order.
+"""Restore a snapshot: plan what its rows need, fetch it in windows, check every hash, put entries back in order.
 
 A window holds the segments of a bounded stretch of the manifest; while one is written the next is fetched. Memory is
 set by the limits, whatever the size of the snapshot.
@@ -6,32 +6,34 @@ set by the limits, whatever the size of the snapshot.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from farshore import limits
+import numpy.typing as npt
+
 from farshore.audit.rows import AuditRow, RestoreRow
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, NotFound, RestoreIncomplete, SnapshotUnknown
 from farshore.format import names
-from farshore.format.manifest import CHANGING, ManifestRow
+from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
 from farshore.format.records import Commit
 from farshore.model import DamagedObject, Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
 from farshore.ops.catalog import open_snapshot
-from farshore.ops.fetching import SegmentFetcher
+from farshore.ops.content_plan import plan_content
 from farshore.ops.healing.outcome import Repair
 from farshore.ops.healing.repair_rows import repair_rows
-from farshore.ops.heap import give_back_unused
 from farshore.ops.locating import load_index
 from farshore.ops.read_repair import ReadRepair, told_repair
+from farshore.ops.rows_back import all_needs, needs_of, put_rows_back
 from farshore.ops.selecting import RestoreWish, Selection
 from farshore.ops.space import require_space
 from farshore.ops.warming import readable_replicas
-from farshore.ops.windows import Window, plan_windows
 from farshore.ops.writing_back import WriteBack
 from farshore.repository.commits import read_commit
 from farshore.repository.holdings import read_needs
@@ -122,24 +124,25 @@ def _restore(
         require_space(place, commit.counts, lambda: selection.rows(manifest))
     chunk_ids = selection.chunk_ids(manifest) if selection.narrow else None
     index = load_index(repository, reader, read_needs(repository, reader, commit), chunk_ids)
+    plan = plan_content(_needs(manifest, selection, chunk_ids), index)
     target = DirectoryTarget(path=place, clock=clock) if isinstance(place, Path) else place
     target.begin()
-    fetcher = SegmentFetcher(repository=repository, index=index, reader=reader)
-    writer = WriteBack(target=target)
     total = commit.counts.bytes_total if selection.whole else 0
     changing: list[Problem] = []
-    try:
-        rows = _watch(selection.rows(manifest), changing)
-        rows = rows if isinstance(place, Path) else place.expect(rows)
-        for window in _ahead(plan_windows(rows, index), fetcher):
-            writer.write(window)
-            progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
-        writer.finish()
-        target.finish()
-    finally:
-        fetcher.close()
-        writer.close()
-        target.close()
+    rows = _watch(selection.rows(manifest), changing)
+
+    def tell(writer: WriteBack) -> None:
+        progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
+
+    writer = put_rows_back(
+        rows if isinstance(place, Path) else place.expect(rows),
+        plan,
+        repository=repository,
+        reader=reader,
+        target=target,
+        spill_place=place if isinstance(place, Path) else Path(tempfile.gettempdir()),
+        on_window=tell,
+    )
     result = RestoreResult(
         snapshot_id=snapshot.snapshot_id,
         source=snapshot.source,
@@ -159,17 +162,13 @@ def _restore(
     return result, writer.lost
 
 
-def _ahead(windows: Iterator[Window], fetcher: SegmentFetcher) -> Iterator[Window]:
-    """Yield windows whose segments have been asked for, one window ahead of the writing."""
-    current: Window | None = None
-    for window in windows:
-        give_back_unused(limits.READING_TRIM_BYTES_MIN)
-        window.futures = fetcher.fetch(window.wanted, window.used)
-        if current is not None:
-            yield current
-        current = window
-    if current is not None:
-        yield current
+def _needs(
+    manifest: ManifestReader, selection: Selection, chunk_ids: npt.NDArray[Any] | None
+) -> Iterable[bytes | memoryview | npt.NDArray[Any]]:
+    """Return what the selected rows need, in their order, by the cheapest way to it."""
+    if chunk_ids is not None:
+        return [chunk_ids]
+    return all_needs(manifest) if selection.whole else needs_of(selection.rows(manifest))
 
 
 def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[ManifestRow]:

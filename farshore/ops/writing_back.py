@@ -1,4 +1,4 @@
-"""Write windows into a target in manifest order, hashing every file before it is called good."""
+"""Write windows into a target in the order of their rows, hashing every file before it is called good."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from farshore import limits
 from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.model import Entry, EntryKind, Problem
-from farshore.ops.fetching import SegmentKey
+from farshore.ops.fetching import Content, SegmentKey
 from farshore.ops.staging import Staging
 from farshore.ops.windows import MISSING, Part, Piece, Window
 from farshore.repository.content_hash import ContentHash
 from farshore.targets.base import SmallFile, Target
+
+Segments = dict[SegmentKey, Content | FarshoreError]  # of one window: the content, or why there is none
+_NO_COPY = "no replica holds a good copy of its content"
 
 
 @dataclass(slots=True)
@@ -41,15 +44,14 @@ class WriteBack:
         Raises:
             TargetFailed: The target is full or cannot be written.
         """
-        segments: dict[SegmentKey, memoryview] = {}
-        reason = ""
-        for future in window.futures:
+        segments: Segments = {}
+        for key, future in window.contents.items():
             try:
-                segments.update(future.result())
+                segments[key] = future.result()
             except FarshoreError as error:
-                reason = reason or error.message  # the files that need it are told by name below
+                segments[key] = error  # the files that need it are told by name below
         for piece in window.pieces:
-            self._write_piece(piece, segments, reason)
+            self._write_piece(piece, segments)
         self._make_links()
         self._count_placed()
 
@@ -63,7 +65,7 @@ class WriteBack:
         """Stop the threads. Safe to repeat."""
         self._staging.close()
 
-    def _write_piece(self, piece: Piece, segments: dict[SegmentKey, memoryview], reason: str) -> None:
+    def _write_piece(self, piece: Piece, segments: Segments) -> None:
         entry = piece.row.entry
         if entry.kind is EntryKind.HARDLINK and not self._target.in_order:
             self._links.append(entry)
@@ -71,9 +73,9 @@ class WriteBack:
             self._target.make(entry)
             self.entries += 1
         elif piece.first and piece.last and entry.size <= limits.SLOT_CONTENT_BYTES and _is_dense(piece.parts):
-            self._add(piece, segments, reason)
+            self._add(piece, segments)
         else:
-            self._write_parts(piece, segments, reason)
+            self._write_parts(piece, segments)
 
     def _make_links(self) -> None:
         """Make the hard links of a window once the files they name again are there: these come before, or with them."""
@@ -84,7 +86,7 @@ class WriteBack:
             self.entries += len(self._links)
             self._links.clear()
 
-    def _add(self, piece: Piece, segments: dict[SegmentKey, memoryview], reason: str) -> None:
+    def _add(self, piece: Piece, segments: Segments) -> None:
         """Hand a whole small file to the target."""
         row = piece.row
         entry = row.entry
@@ -92,7 +94,7 @@ class WriteBack:
         try:
             views = [_view(part, segments) for part in piece.parts]
         except ObjectCorrupt as error:
-            self._lose(entry, f"{error.message}: {reason}" if reason else error.message)
+            self._lose(entry, error.message)
             return
         for view in views:
             size += len(view)
@@ -106,7 +108,7 @@ class WriteBack:
             views,
         )
 
-    def _write_parts(self, piece: Piece, segments: dict[SegmentKey, memoryview], reason: str) -> None:
+    def _write_parts(self, piece: Piece, segments: Segments) -> None:
         entry = piece.row.entry
         if piece.first:
             self._target.make(entry)
@@ -120,7 +122,7 @@ class WriteBack:
             try:
                 view = _view(part, segments)
             except ObjectCorrupt as error:
-                state.failed = state.failed or (f"{error.message}: {reason}" if reason else error.message)
+                state.failed = state.failed or error.message
                 continue
             self._staging.add(entry, state.hasher, part.offset, view)
             self.bytes_written += len(view)
@@ -160,15 +162,17 @@ def _is_dense(parts: tuple[Part, ...]) -> bool:
     return all(part.location is not None for part in parts)
 
 
-def _view(part: Part, segments: dict[SegmentKey, memoryview]) -> memoryview:
+def _view(part: Part, segments: Segments) -> memoryview:
     location = part.location
     if location is None or location is MISSING:
-        raise ObjectCorrupt("no replica holds a good copy of its content")
-    raw = segments.get((location.pack, location.segment))
-    if raw is None:
-        raise ObjectCorrupt("no replica holds a good copy of its content")
+        raise ObjectCorrupt(_NO_COPY)
+    content = segments.get((location.pack, location.segment))
+    if content is None or isinstance(content, FarshoreError):
+        raise ObjectCorrupt(f"{_NO_COPY}: {content.message}" if content else _NO_COPY)
     extent = part.extent
     if extent.offset + extent.length > location.length:
         raise ObjectCorrupt("its extents reach outside a chunk")
     start = location.offset + extent.offset
-    return raw[start : start + extent.length]
+    if isinstance(content, memoryview):
+        return content[start : start + extent.length]
+    return content.read(start, extent.length)

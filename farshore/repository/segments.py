@@ -163,6 +163,16 @@ def open_segment_into(
     decompress_into(ref.codec, stored, raw)
 
 
+def decrypt_segment(sealed: bytes | memoryview, ref: SegmentRef, data_key: DataKey, repository_id: bytes) -> bytes:
+    """Return the bytes that were sealed, still compressed, for `decompress_segment_into`. Raises as `open_segment`."""
+    return _decrypt(sealed, ref, data_key, repository_id)
+
+
+def decompress_segment_into(raw: memoryview, stored: bytes, ref: SegmentRef) -> None:
+    """Fill `raw`, of the segment's raw length, from what `decrypt_segment` returned. Raises as `open_segment`."""
+    decompress_into(ref.codec, stored, raw)
+
+
 def _decrypt(
     sealed: bytes | memoryview, ref: SegmentRef | SealedSegment, data_key: DataKey, repository_id: bytes
 ) -> bytes:

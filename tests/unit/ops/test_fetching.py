@@ -1,20 +1,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from blake3 import blake3
 
-from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
-from farshore.ops.fetching import SegmentFetcher, SegmentKey, Wanted, segment_of
+from farshore.ops.content_plan import ContentPlan, plan_content
+from farshore.ops.fetching import DEFAULT_MEMORY, Content, SegmentFetcher, SegmentKey, SegmentMemory
 from farshore.ops.locating import load_index
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import find_commit, list_snapshots
+from farshore.ops.spill import SpilledSegment, SpillFile
 from farshore.repository.holdings import read_needs
 from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Repository
@@ -22,7 +25,11 @@ from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
 
 CHANCE = random.Random(1)
-FILES = {f"{number}".encode(): CHANCE.randbytes(700_000) for number in range(12)}
+FILES = {f"{number:02}".encode(): CHANCE.randbytes(700_000) for number in range(40)}  # in eight segments
+
+SEGMENTS = 8
+NO_MEMORY = SegmentMemory(opened_bytes_max=1, packed_bytes_max=1)
+KEY_BYTES = 4096  # of the data key, which is read, too
 
 
 @pytest.fixture
@@ -35,103 +42,143 @@ def engine(tmp_path: Path) -> Engine:
     return engine
 
 
+@dataclass
+class Fetching:
+    """A fetcher of segments, each used by one extent, in the order that was planned."""
+
+    repository: Repository
+    fetcher: SegmentFetcher
+    plan: ContentPlan
+    order: Sequence[SegmentKey]
+    spill: SpillFile
+
+    def take(self, start: int, count: int = 1) -> dict[SegmentKey, Content]:
+        """Fetch what some extents need, as a window does, and wait for it."""
+        keys = self.order[start : start + count]
+        return {key: future.result() for key, future in self.fetcher.fetch(keys, start).items()}
+
+    def bytes_read(self) -> int:
+        return self.repository.replicas["a"].meter.snapshot().bytes_in
+
+    def requests(self) -> int:
+        return self.repository.replicas["a"].meter.snapshot().requests["get"]
+
+    def check(self, found: dict[SegmentKey, Content]) -> None:
+        key = self.repository.reading_keys().chunk_key
+        for segment, content in found.items():
+            (chunk,) = self.plan.chunks_of(*segment)
+            offset, length = int(chunk["offset"]), int(chunk["length"])
+            data = content.read(offset, length) if isinstance(content, SpilledSegment) else content[offset:][:length]
+            assert blake3(data, key=key).digest() == chunk["id"].tobytes()
+
+
 @contextmanager
 def fetching(
-    engine: Engine, held_bytes_max: int = limits.HELD_SEGMENTS_BYTES
-) -> Iterator[tuple[Repository, SegmentFetcher, Wanted]]:
-    """A fetcher over everything, and all chunks of all segments."""
+    engine: Engine,
+    order: Sequence[int] | None = None,
+    *,
+    memory: SegmentMemory = DEFAULT_MEMORY,
+    spilling: bool = True,
+) -> Iterator[Fetching]:
+    """A fetcher for the second chunk of each segment, in some order of the segments."""
     with engine.opened() as repository:
-        commit = find_commit(repository, list_snapshots(repository)[0])
         reader = open_reader(repository)
+        commit = find_commit(repository, list_snapshots(repository)[0])
         index = load_index(repository, reader, read_needs(repository, reader, commit))
-        wanted: Wanted = {}
+        rows: dict[SegmentKey, list[int]] = {}
         for row in range(len(index)):
-            place = index.location(row)
-            chunk_id = bytes(index.packs[place.pack].footer.chunks["id"][_number(index, row)])
-            wanted.setdefault(segment_of(place), set()).add((chunk_id, place.offset, place.length))
-        fetcher = SegmentFetcher(repository=repository, index=index, reader=reader, held_bytes_max=held_bytes_max)
+            rows.setdefault(index.location(row)[:2], []).append(row)
+        keys = sorted(rows)
+        ordered = [keys[number] for number in (range(len(keys)) if order is None else order)]
+        chunks = index.packs.chunks["id"][np.array([rows[key][1] for key in ordered])]
+        plan = plan_content([chunks], index)
+        spill = SpillFile(place=engine.root)
+        fetcher = SegmentFetcher(
+            repository=repository,
+            plan=plan,
+            reader=reader,
+            spill=spill if spilling else None,
+            memory=memory,
+        )
         try:
-            yield repository, fetcher, wanted
+            yield Fetching(repository, fetcher, plan, ordered, spill)
         finally:
             fetcher.close()
 
 
-def _number(index: object, row: int) -> int:
-    """The row of a chunk in its pack's own table."""
-    place = index.location(row)  # type: ignore[attr-defined]
-    table = index.packs[place.pack].footer.chunks  # type: ignore[attr-defined]
-    same = (table["segment"] == place.segment) & (table["offset"] == place.offset)
-    return int(same.nonzero()[0][0])
+def test_neighbors_come_in_one_request(engine: Engine) -> None:
+    """Trial N1: whole runs of needed segments, cut at two full ones, however few of them one window needs."""
+    with fetching(engine) as run:
+        assert len(run.order) == SEGMENTS
+        before = run.requests()
+        for number in range(SEGMENTS):
+            run.check(run.take(number))
+        assert run.requests() - before == 1 + sum(1 for _ in run.plan.ranges()) <= 6  # one for the data key
+        assert run.fetcher.reader.used == {"a"}
 
 
-def results(fetcher: SegmentFetcher, wanted: Wanted) -> dict[SegmentKey, memoryview]:
-    found: dict[SegmentKey, memoryview] = {}
-    for future in fetcher.fetch(wanted):
-        found.update(future.result())
-    return found
+@pytest.mark.parametrize("spilling", [True, False])
+def test_each_segment_is_read_once_in_any_order(engine: Engine, spilling: bool) -> None:
+    """Trial N1: in memory for none of them, every byte comes once if there is a disk, and else again."""
+    chance = random.Random(7)
+    order = [number for _ in range(3) for number in chance.sample(range(SEGMENTS), SEGMENTS)]
+    with fetching(engine, order, memory=NO_MEMORY, spilling=spilling) as run:
+        before, asked = run.bytes_read(), run.requests()
+        for number in range(len(order)):
+            run.check(run.take(number))
+        read = run.bytes_read() - before
+        if spilling:
+            assert run.plan.stored_bytes < read < run.plan.stored_bytes + KEY_BYTES
+            assert run.requests() - asked == 1 + sum(1 for _ in run.plan.ranges())
+        else:
+            assert read > 1.5 * run.plan.stored_bytes
+        assert bool(run.spill.written_bytes) == spilling
 
 
-def test_every_segment_is_opened_in_few_requests(engine: Engine) -> None:
-    with fetching(engine) as (repository, fetcher, wanted):
-        before = repository.replicas["a"].meter.snapshot().requests["get"]
-        found = results(fetcher, wanted)
-        assert set(found) == set(wanted)
-        assert repository.replicas["a"].meter.snapshot().requests["get"] - before <= 4
-        key = repository.reading_keys().chunk_key
-        for segment, chunks in wanted.items():
-            for chunk_id, offset, length in chunks:
-                assert blake3(found[segment][offset : offset + length], key=key).digest() == chunk_id
-        assert fetcher.reader.used == {"a"}
+def test_only_what_is_needed_later_is_kept_aside(engine: Engine) -> None:
+    with fetching(engine, [*range(SEGMENTS), *range(SEGMENTS)], memory=NO_MEMORY) as run:
+        for number in range(2 * SEGMENTS):
+            run.take(number)
+        assert run.spill.written_bytes <= SEGMENTS * 700_000
 
 
-def test_what_was_fetched_is_not_fetched_again(engine: Engine) -> None:
-    with fetching(engine) as (repository, fetcher, wanted):
-        first = results(fetcher, wanted)
-        before = repository.replicas["a"].meter.snapshot().bytes_in
-        assert results(fetcher, wanted) == first
-        for key, chunks in wanted.items():
-            assert results(fetcher, {key: set(list(chunks)[:1])})[key] == first[key]
-        assert repository.replicas["a"].meter.snapshot().bytes_in == before
+def test_what_is_used_up_is_let_go(engine: Engine) -> None:
+    with fetching(engine, [*range(SEGMENTS), 0]) as run:
+        for number in range(SEGMENTS):
+            run.take(number)
+        assert [run.fetcher.holds(key) for key in run.order[:5]] == [True] + 4 * [False]
 
 
-def test_a_chunk_wanted_later_is_proven_then(engine: Engine) -> None:
-    with fetching(engine) as (_, fetcher, wanted):
-        key, chunks = next(iter(wanted.items()))
-        (chunk_id, offset, length), *_ = chunks
-        results(fetcher, {key: {(chunk_id, offset, length)}})
-        with pytest.raises(ObjectCorrupt, match="does not hash to its name"):
-            results(fetcher, {key: {(b"x" * 32, offset, length)}})
-        assert key in results(fetcher, {key: {(chunk_id, offset, length)}})
-
-
-def test_only_so_much_is_kept(engine: Engine) -> None:
-    with fetching(engine, held_bytes_max=1) as (repository, fetcher, wanted):
-        keys = sorted(wanted)
-        first = results(fetcher, {keys[0]: wanted[keys[0]]})
-        results(fetcher, {keys[-1]: wanted[keys[-1]]})
-        before = repository.replicas["a"].meter.snapshot().bytes_in
-        assert results(fetcher, {keys[0]: wanted[keys[0]]}) == first
-        assert repository.replicas["a"].meter.snapshot().bytes_in > before
+def test_a_disk_that_takes_no_more_costs_requests_and_nothing_else(engine: Engine) -> None:
+    order = [*range(SEGMENTS), *range(SEGMENTS)]
+    with fetching(engine, order, memory=NO_MEMORY) as run:
+        run.spill.full = True
+        for number in range(len(order)):
+            run.check(run.take(number))
+            run.spill.full = True
+        assert run.spill.written_bytes == 0
 
 
 def test_what_failed_is_asked_for_again(engine: Engine) -> None:
-    (pack,) = engine.objects("a", names.PACKS)
-    kept = {replica: engine.objects(replica)[pack] for replica in "abc"}
-    for replica in "abc":
-        engine.alter(replica, pack, lambda data: data[:60])
-    with fetching(engine) as (_, fetcher, wanted):
-        with pytest.raises(ObjectCorrupt):
-            results(fetcher, wanted)
+    packs = engine.objects("a", names.PACKS)
+    kept = {replica: dict(engine.objects(replica)) for replica in "abc"}
+    with fetching(engine, [*range(SEGMENTS), *range(SEGMENTS)]) as run:
         for replica in "abc":
-            engine.alter(replica, pack, lambda _, replica=replica: kept[replica])  # type: ignore[misc]
-        assert set(results(fetcher, wanted)) == set(wanted)
-        assert {(one.replica, one.code) for one in fetcher.reader.damaged.values()} == {
+            for pack in packs:
+                engine.alter(replica, pack, lambda data: data[:60])
+        with pytest.raises(ObjectCorrupt):
+            run.take(0, SEGMENTS)
+        for replica in "abc":
+            for pack in packs:
+                engine.alter(replica, pack, lambda _, name=pack, replica=replica: kept[replica][name])  # type: ignore[misc]
+        run.check(run.take(SEGMENTS, SEGMENTS))
+        assert {(one.replica, one.code) for one in run.fetcher.reader.damaged.values()} == {
             (name, "altered") for name in "abc"
         }
 
 
-def test_months_of_rewrites_restore_in_about_one_read(tmp_path: Path) -> None:
-    """Pages of one database lie in a piece of every night's pack; each is fetched once, and not once per stretch."""
+def test_months_of_rewrites_restore_in_one_read(tmp_path: Path) -> None:
+    """Trial N1: pages of one database lie in a piece of every night's pack; each stored byte is fetched once."""
     engine = Engine(tmp_path).initialize()
     source = TreeSource(clock=engine.clock)
     page, size = 8192, 24 << 20

@@ -19,7 +19,9 @@ from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFoote
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.catalog import iterate_rows
-from farshore.ops.fetching import SegmentFetcher
+from farshore.ops.content_plan import plan_content
+from farshore.ops.fetching import Content, SegmentFetcher
+from farshore.ops.rows_back import needs_of
 from farshore.ops.snapshots import list_snapshots
 from farshore.ops.windows import plan_windows
 from farshore.ops.writing_back import WriteBack
@@ -49,10 +51,11 @@ def test_an_index_that_points_to_another_chunk_is_found_out(tmp_path: Path) -> N
         footer = Footer(packed.footer.origins, packed.footer.segments, chunks)
         index = ChunkIndex([PackedFooter(packed.pack_id, packed.pack_bytes, footer)])
         rows = list(iterate_rows(repository, list_snapshots(repository)[0]))
-        (window,) = plan_windows(rows, index)
-        fetcher = SegmentFetcher(repository=repository, index=index, reader=open_reader(repository))
+        plan = plan_content(needs_of(rows), index)
+        (window,) = plan_windows(rows, plan)
+        fetcher = SegmentFetcher(repository=repository, plan=plan, reader=open_reader(repository))
         try:
-            (future,) = fetcher.fetch(window.wanted)
+            (future,) = fetcher.fetch(window.segments, window.start).values()
             with pytest.raises(ObjectCorrupt, match="does not hash to its name"):
                 future.result()
         finally:
@@ -69,10 +72,10 @@ def written(tmp_path: Path, row: ManifestRow) -> WriteBack:
     target.begin()
     writer = WriteBack(target=target)
     try:
-        for window in plan_windows([row], index):
-            future: Future[dict[tuple[int, int], memoryview]] = Future()
-            future.set_result({(0, 0): memoryview(A + B)})
-            window.futures = [future]
+        for window in plan_windows([row], plan_content([row.extents], index)):
+            future: Future[Content] = Future()
+            future.set_result(memoryview(A + B))
+            window.contents = {(0, 0): future}
             writer.write(window)
         writer.finish()
         target.finish()

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from farshore import limits
+from farshore.errors import Bug
 from farshore.format.extents import encode_extents
 from farshore.format.manifest import ManifestRow
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.windows import MISSING, Window, plan_windows
+from farshore.ops import windows as cutting
+from farshore.ops.content_plan import plan_content
+from farshore.ops.rows_back import needs_of
+from farshore.ops.windows import MISSING, Window
 
 MIB = limits.MIB
 
@@ -33,6 +37,10 @@ def index_of(chunks: int, *, per_segment: int = 4, segments_per_pack: int = 4) -
     return ChunkIndex(packs), ids
 
 
+def plan_windows(rows: list[ManifestRow], index: ChunkIndex) -> list[Window]:
+    return list(cutting.plan_windows(rows, plan_content(needs_of(rows), index)))
+
+
 def file(path: str, extents: Sequence[Extent]) -> ManifestRow:
     size = sum(extent.length for extent in extents)
     return ManifestRow(Entry(path.encode(), EntryKind.FILE, size=size), extents=encode_extents(extents))
@@ -44,7 +52,7 @@ def check(windows: list[Window], rows: list[ManifestRow]) -> None:
     for window in windows:
         assert window.pieces
         assert len(window.pieces) <= limits.WINDOW_PIECES_MAX
-        assert len(window.wanted) <= limits.WINDOW_SEGMENTS_MAX
+        assert window.new_segments == len(window.segments) <= limits.WINDOW_SEGMENTS_MAX
         assert window.content_bytes < limits.WINDOW_BYTES_MAX + limits.CHUNK_BYTES_MAX
         for piece in window.pieces:
             if piece.first:
@@ -55,8 +63,7 @@ def check(windows: list[Window], rows: list[ManifestRow]) -> None:
                 assert part.offset == offset
                 offset += part.extent.length
                 if part.location is not None and part.location is not MISSING:
-                    key = (part.location.pack, part.location.segment)
-                    assert (part.extent.chunk, part.location.offset, part.location.length) in window.wanted[key]
+                    assert (part.location.pack, part.location.segment) in window.segments
             seen[-1][1].extend(part.extent for part in piece.parts)
             if piece.last:
                 assert offset == piece.row.entry.size
@@ -67,7 +74,7 @@ def check(windows: list[Window], rows: list[ManifestRow]) -> None:
 def test_small_files_share_a_window() -> None:
     index, ids = index_of(4)
     rows = [file(f"{number:04}", [Extent(ids[number % 4], number, 1)]) for number in range(100)]
-    windows = list(plan_windows(rows, index))
+    windows = plan_windows(rows, index)
     assert len(windows) == 1
     check(windows, rows)
 
@@ -75,7 +82,7 @@ def test_small_files_share_a_window() -> None:
 def test_a_file_larger_than_a_window_continues_in_the_next() -> None:
     index, ids = index_of(200)
     rows = [file("big", [Extent(one, 0, MIB) for one in ids]), file("small", [Extent(ids[0], 0, 5)])]
-    windows = list(plan_windows(rows, index))
+    windows = plan_windows(rows, index)
     assert len(windows) >= 200 // (limits.WINDOW_SEGMENTS_MAX * 4)
     check(windows, rows)
     assert sum(piece.first for window in windows for piece in window.pieces) == 2
@@ -87,14 +94,14 @@ def test_scattered_extents_fill_a_window_by_segments() -> None:
     chance = random.Random(3)
     rows = [file(f"{number}", [Extent(chance.choice(ids), 0, 8192) for _ in range(64)]) for number in range(9)]
     rows.sort(key=lambda row: row.entry.path)
-    check(list(plan_windows(rows, index)), rows)
+    check(plan_windows(rows, index), rows)
 
 
 def test_entries_without_content_fill_a_window_by_number() -> None:
     index, _ = index_of(1)
     count = 2 * limits.WINDOW_PIECES_MAX + 3
     rows = [ManifestRow(Entry(f"{number:06}".encode(), EntryKind.DIRECTORY)) for number in range(count)]
-    windows = list(plan_windows(rows, index))
+    windows = plan_windows(rows, index)
     assert [len(window.pieces) for window in windows] == [limits.WINDOW_PIECES_MAX] * 2 + [3]
     check(windows, rows)
 
@@ -102,7 +109,7 @@ def test_entries_without_content_fill_a_window_by_number() -> None:
 def test_holes_need_no_segment() -> None:
     index, ids = index_of(1)
     rows = [file("sparse", [Extent(HOLE, 0, 1 << 45), Extent(ids[0], 0, 9), Extent(HOLE, 0, 1 << 40)])]
-    windows = list(plan_windows(rows, index))
+    windows = plan_windows(rows, index)
     assert [window.content_bytes for window in windows] == [9]
     check(windows, rows)
 
@@ -111,13 +118,13 @@ def test_a_chunk_that_no_pack_holds_is_missing_and_fetches_nothing() -> None:
     index, _ = index_of(1)
     rows = [file("lost", [Extent(b"x" * 32, 0, 9)])]
     (window,) = plan_windows(rows, index)
-    assert window.wanted == {}
+    assert window.segments == {}
     assert window.pieces[0].parts[0].location is MISSING
 
 
 @pytest.mark.parametrize("rows", [[], [file("empty", [])]], ids=["nothing", "empty-file"])
 def test_nothing_to_fetch(rows: list[ManifestRow]) -> None:
-    check(list(plan_windows(rows, ChunkIndex())), rows)
+    check(plan_windows(rows, ChunkIndex()), rows)
 
 
 def test_files_that_end_exactly_at_a_windows_limit() -> None:
@@ -127,4 +134,32 @@ def test_files_that_end_exactly_at_a_windows_limit() -> None:
         file("a", [Extent(one, 0, MIB) for one in ids[:group]]),
         file("b", [Extent(one, 0, MIB) for one in ids[group:]]),
     ]
-    check(list(plan_windows(rows, index)), rows)
+    check(plan_windows(rows, index), rows)
+
+
+def test_segments_that_are_there_fill_no_window() -> None:
+    index, ids = index_of(400)
+    rows = [file(f"{number:04}", [Extent(one, 0, 9)]) for number, one in enumerate(ids)]
+    plan = plan_content(needs_of(rows), index)
+    windows = list(cutting.plan_windows(rows, plan, lambda key: key[0] > 0))
+    assert [len(window.segments) for window in windows] == [100]
+    assert [window.new_segments for window in windows] == [4]
+
+
+def test_rows_in_another_order_than_planned_are_refused() -> None:
+    """Content is let go after its last planned use, so other rows could not be given theirs."""
+    index, ids = index_of(4)
+    rows = [file("a", [Extent(ids[0], 0, 9)]), file("b", [Extent(ids[1], 0, 9)])]
+    plan = plan_content(needs_of(rows), index)
+    with pytest.raises(Bug, match="not planned"):
+        list(cutting.plan_windows(rows[::-1], plan))
+
+
+def test_each_window_knows_where_it_begins() -> None:
+    index, ids = index_of(200)
+    rows = [file("big", [Extent(one, 0, MIB) for one in ids]), file("small", [Extent(ids[0], 0, 5)])]
+    windows = plan_windows(rows, index)
+    position = 0
+    for window in windows:
+        assert window.start == position
+        position += sum(len(piece.parts) for piece in window.pieces)
