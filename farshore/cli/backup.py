@@ -208,6 +208,7 @@ def _tell_of_replicas(output: Output, result: BackupResult) -> None:
 
 COMMAND = Command(
     name="backup",
+    acts=True,
     summary="back up sources to all replicas",
     description=(
         "Back up one or more sources, one after the other. A source is done when its snapshot was committed and read "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,8 +13,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
 
 from farshore.cli.output import Output
+from farshore.cli.terminal import ask_hidden
 from farshore.clock import Clock
 from farshore.errors import (
+    EXIT_WARNINGS,
     BucketNotFound,
     Bug,
     ConfigInvalid,
@@ -23,6 +24,7 @@ from farshore.errors import (
     FeatureMissing,
     FormatTooNew,
     HeaderDamaged,
+    KeyFileDamaged,
     KeyMissing,
     OutletClosed,
     RepositoryMismatch,
@@ -48,6 +50,7 @@ OPENING: tuple[type[FarshoreError], ...] = (  # what opening a repository may fa
     WrongPassphrase,
     KeyMissing,
     HeaderDamaged,
+    KeyFileDamaged,
     FormatTooNew,
     FeatureMissing,
 )
@@ -108,9 +111,18 @@ class Invocation:
             with suppress(OSError):  # what could not be written was told when it was to be
                 file.close()
 
-    def ask_secret(self, prompt: str) -> str:
-        """Ask on the terminal, without echo."""
-        return getpass.getpass(prompt, stream=self.output.stderr)
+    def ask_secret(self, prompt: str) -> bytes:
+        """Ask on the terminal, without echo.
+
+        Raises:
+            ConfigInvalid: The terminal was closed instead.
+        """
+        try:
+            return ask_hidden(prompt, self.output.stderr)
+        except (EOFError, OSError) as error:
+            raise ConfigInvalid(
+                "the terminal was closed before anything was typed", "Run the command again."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,7 @@ class Command:
     failures: tuple[type[FarshoreError], ...] = ()
     exits: tuple[tuple[int, str], ...] = ()  # exit codes besides 0, 2 and those of `failures`
     shows_progress: bool = False
+    acts: bool = False  # goes on to its end where what it prints cannot be written: that is only a report
     interrupted: str = "nothing was changed"
     sends_content: Callable[[argparse.Namespace], bool] = lambda _: False  # to standard output: words go elsewhere
     children: tuple[Command, ...] = field(default=())
@@ -133,6 +146,8 @@ class Command:
     def epilog(self) -> str:
         """Return the end of the command's help: an example and its exit codes."""
         codes = {0: "done", 2: "usage: the command line was not understood", 130: "interrupted by Ctrl-C"}
+        if self.acts:
+            codes |= {EXIT_WARNINGS: "done, and standard output could not be written"}
         codes |= dict(self.exits)
         failures: tuple[type[FarshoreError], ...] = (*self.failures, Bug)
         codes |= {failure.exit_code: failure.code for failure in failures}

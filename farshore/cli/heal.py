@@ -235,6 +235,7 @@ _INTERRUPTED = "what was copied is kept; run it again and it goes on from there"
 
 ADD = Command(
     name="add",
+    acts=True,
     summary="fill a new replica with everything that the others hold",
     description=(
         "Copy a whole repository to a replica that farshore.toml names and that is empty: packs, indexes, keys, slots, "
@@ -251,6 +252,7 @@ ADD = Command(
 
 RETIRE = Command(
     name="retire",
+    acts=True,
     summary="check that the repository can do without a replica, and write that down",
     description=(
         "Refuse where the quorum or the placement policy would break without a replica, or where a snapshot would be "
@@ -266,6 +268,7 @@ RETIRE = Command(
 
 COMMAND = Command(
     name="heal",
+    acts=True,
     summary="bring replicas level with each other, and mend what is damaged",
     description=(
         "Copy to each replica what the others hold and it lacks, from the nearest that has a good copy, and replace "

@@ -150,6 +150,7 @@ COMMAND = Command(
         ),
         Command(
             name="extend",
+            acts=True,
             summary="lock everything that a snapshot needs for longer",
             description=(
                 "Lock every object that the snapshot needs, at each replica that is configured with a lock, for a "
@@ -165,6 +166,7 @@ COMMAND = Command(
         ),
         Command(
             name="hold",
+            acts=True,
             summary="put a legal hold on a snapshot, or lift it",
             description=(
                 "Put a legal hold on every object that the snapshot needs, or lift it. A hold has no end of its own. "

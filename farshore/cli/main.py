@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 import warnings
@@ -35,11 +34,11 @@ from farshore.cli import (
 )
 from farshore.cli.command import Command, Invocation
 from farshore.cli.logs import configure_logs
-from farshore.cli.output import Outlet, OutletFailed, Output
+from farshore.cli.output import Outlet, OutletFailed, Output, open_stderr
 from farshore.cli.parsing import UsageMistake, build_parser
 from farshore.cli.signals import Stopped, stop_on_signals
 from farshore.clock import Clock, SystemClock
-from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, Bug, FarshoreError
+from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, FarshoreError
 
 COMMANDS: tuple[Command, ...] = tuple(
     module.COMMAND
@@ -81,6 +80,7 @@ def run() -> NoReturn:
             configure_logs(os.environ, sys.stderr)
             code = main(sys.argv[1:], os.environ, sys.stdout, sys.stderr, SystemClock())
             sys.stdout.flush()
+            code = _own_up(code)
     except FarshoreError as error:
         Output(stdout=sys.stdout, stderr=sys.stderr, json="--json" in sys.argv).error(error)
         code = error.exit_code
@@ -123,6 +123,8 @@ def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, s
     as_json = arguments.json or getattr(arguments, "format", "") == "json"
     sends_content = command.sends_content(arguments)
     output = Output(stdout=stderr if sends_content else stdout, stderr=stderr, json=as_json, quiet=arguments.quiet)
+    if command.acts and not sends_content and isinstance(stdout, Outlet):
+        stdout.go_on_unread()
     invocation = Invocation(
         arguments=arguments, output=output, environment=environment, clock=clock,
         content=stdout if sends_content else None,
@@ -211,12 +213,20 @@ def _prepare_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: no file of a replica may become "stderr"
     out = sys.stdout.buffer if sys.stdout else os.fdopen(1, "wb", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     # A name that the locale cannot show is no failure; and a stream that fails must be told from an engine that does.
     encoding = sys.stdout.encoding if sys.stdout else "utf-8"
     sys.stdout = Outlet(out, encoding=encoding, errors="backslashreplace", line_buffering=out.isatty())
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors="backslashreplace")
+    sys.stderr = open_stderr(sys.stderr.encoding if sys.stderr else "utf-8")
+
+
+def _own_up(code: int) -> int:
+    """Return the exit code of a command that went on although its report could not be written."""
+    failure = getattr(sys.stdout, "failure", "")
+    if not failure:
+        return code
+    _forget_stdout()
+    sys.stderr.write(f"warning: cannot write standard output: {failure}; what was done is done\n")
+    return code or EXIT_WARNINGS
 
 
 def _forget_stdout() -> None:

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 from farshore.cli.records import Record, encode_record, error_record, record_of
 from farshore.cli.wording import shown_text
@@ -28,27 +28,69 @@ class OutletFailed(Exception):
 
 
 class Outlet(io.TextIOWrapper):
-    """Standard output, with failures of its own kind."""
+    """Standard output, with failures of its own kind.
+
+    `failure` says why it could not be written, after `go_on_unread` was called: then it only holds a report of what is
+    done, and work does not end because nobody can read its report.
+    """
+
+    failure: str = ""
+    _goes_on: bool = False
+
+    def go_on_unread(self) -> None:
+        """From now on note the first failure, and write nothing after it, instead of raising."""
+        self._goes_on = True
 
     def write(self, text: str, /) -> int:
-        """Write, or raise `OutletFailed`."""
-        with _telling_failures():
-            return super().write(text)
+        """Write, or raise `OutletFailed` or `BrokenPipeError`."""
+        written = len(text)
+        with self._failing():
+            if not self.failure:
+                written = super().write(text)
+        return written
 
     def flush(self) -> None:
-        """Flush, or raise `OutletFailed`."""
-        with _telling_failures():
-            super().flush()
+        """Flush, or raise `OutletFailed` or `BrokenPipeError`."""
+        with self._failing():
+            if not self.failure:
+                super().flush()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self._goes_on:
+                self.failure = error.strerror or str(error)
+            elif isinstance(error, BrokenPipeError):
+                raise
+            else:
+                raise OutletFailed(error.strerror) from error
 
 
-@contextmanager
-def _telling_failures() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutletFailed(error.strerror) from error
+class _Unread(io.FileIO):
+    def write(self, data: Any, /) -> int:
+        left = memoryview(data)
+        while left.nbytes:
+            try:
+                written = super().write(left)
+            except OSError:
+                break  # a full disk, a closed pipe, a terminal that is gone: the next line may get through
+            if not written:
+                break
+            left = left[written:]
+        return len(data)
+
+
+def open_stderr(encoding: str) -> io.TextIOWrapper:
+    """Return standard error as a stream that never fails: what it says is for people, and the exit code says the rest.
+
+    Nothing is buffered, so that a line that cannot be written now is in no later one's way.
+    """
+    return io.TextIOWrapper(
+        cast("BinaryIO", _Unread(2, "wb", closefd=False)), encoding=encoding, errors="backslashreplace",
+        write_through=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

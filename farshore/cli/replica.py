@@ -146,6 +146,7 @@ COMMAND = Command(
         heal.RETIRE,
         Command(
             name="probe",
+            acts=True,
             summary="try what Farshore relies on, before a backup does",
             description=(
                 "Try a replica in a private prefix of its own, probe/ID/, and give a verdict per capability: races of "

@@ -228,6 +228,7 @@ def refuse_occupied(target: Path) -> None:
 
 COMMAND = Command(
     name="restore",
+    acts=True,
     summary="put a snapshot back into an empty directory",
     description=(
         "Restore a snapshot into an empty or new directory. Every hash is checked; an object that is damaged at one "

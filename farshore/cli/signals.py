@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
@@ -30,13 +30,17 @@ def stop_on_signals(stderr: TextIO) -> Iterator[None]:
     """Raise `Stopped` in the main thread at the first signal; end the process at the second."""
     seen: list[int] = []
 
+    def say(line: bytes) -> None:
+        # os.write, because a handler may interrupt a write that is under way on the same stream.
+        with suppress(OSError):
+            os.write(stderr.fileno(), line)
+
     def handle(number: int, _: FrameType | None) -> None:
         if seen:
-            # os.write, because a handler may interrupt a write that is under way on the same stream.
-            os.write(stderr.fileno(), b"stopped at once; nothing that was committed is lost\n")
+            say(b"stopped at once; nothing that was committed is lost\n")
             os._exit(128 + number)
         seen.append(number)
-        os.write(stderr.fileno(), b"\nstopping; once more to stop at once\n")
+        say(b"\nstopping; once more to stop at once\n")
         raise Stopped(number)
 
     # What the parent made deaf stays deaf: nohup ignores SIGHUP, a shell's background job SIGINT.

@@ -87,6 +87,7 @@ def _when(found: SnapshotWarmth) -> str:
 
 COMMAND = Command(
     name="warm",
+    acts=True,
     summary="have archived packs of a snapshot made readable",
     description=(
         "Say which packs of a snapshot lie in an archive class and cannot be read, and ask the replica with the fewest "
