@@ -347,6 +347,14 @@ class HeaderDamaged(Corrupt):
     default_hint = "farshore.json of this replica is damaged; the same file from another replica replaces it."
 
 
+class KeyFileDamaged(Corrupt):
+    """A file of this host or its owner, not an object of a replica."""
+
+    code = "key-file-damaged"
+    exit_code = 68
+    default_hint = "Use the copy of the identity or credential that was kept elsewhere; the replicas are not damaged."
+
+
 class VerifyFailed(Corrupt):
     code = "verify-failed"
     exit_code = 62

@@ -52,7 +52,7 @@ def verify_replicas(
                 progress=session.board.note,
                 clock=clock,
             )
-    with open_repository(open_config(config_path), need=Need.READ, replica=replica, clock=clock) as repository:
+    with open_repository(open_config(config_path), need=Need.MOST, replica=replica, clock=clock) as repository:
         return verify_repository(
             repository,
             replica=replica,

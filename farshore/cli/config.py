@@ -80,7 +80,7 @@ def _try_secrets(invocation: Invocation, config: Config) -> FarshoreError | None
     for key, secret in secrets_of(config):
         said = "readable"
         try:
-            config.reveal(secret)
+            (config.reveal_passphrase if secret is config.repository.passphrase else config.reveal)(secret)
         except FarshoreError as error:
             failed, said = error, error.message
         rows.append((key, str(secret), said))

@@ -20,6 +20,7 @@ from farshore.errors import (
     WrongPassphrase,
 )
 
+_RECIPIENT_FILE_BYTES_MAX = 64 * 1024
 LOSS = "without the passphrase or an identity nobody can read the data, and nobody can help: keep one elsewhere"
 
 
@@ -72,12 +73,14 @@ def execute(invocation: Invocation) -> int:
 
 
 def recipient_text(given: str) -> str:
-    """Return the one-line text of a recipient given as text or as a file that holds it.
+    """Return the one-line text of a recipient given as text, or as a file that holds it or the identity itself.
 
     Raises:
         ConfigInvalid: It is neither.
     """
-    from farshore.repository.slots import RECIPIENT_PREFIX
+    from farshore.config.text_files import decode_text
+    from farshore.crypto.recipient import public_key_of
+    from farshore.repository.slots import RECIPIENT_PREFIX, decode_identity, encode_recipient, is_identity
 
     if given.startswith(RECIPIENT_PREFIX):
         return given
@@ -87,7 +90,14 @@ def recipient_text(given: str) -> str:
             f"{given!r} is neither a recipient nor a file that holds one",
             "Make one with 'farshore key generate FILE', which prints the recipient's text.",
         )
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    data = _read(file)
+    if is_identity(data):
+        return encode_recipient(public_key_of(decode_identity(data, given)))
+    try:
+        lines = decode_text(data, f"the file {given}").splitlines()
+    except ValueError as error:
+        raise ConfigInvalid(str(error), "It must hold the line that 'farshore key generate' printed.") from error
+    for line in lines:
         if line.strip().startswith(RECIPIENT_PREFIX):
             return line.strip()
     raise ConfigInvalid(
@@ -96,8 +106,17 @@ def recipient_text(given: str) -> str:
     )
 
 
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_RECIPIENT_FILE_BYTES_MAX)
+    except OSError as error:
+        raise ConfigInvalid(f"the file {file} cannot be read: {error.strerror}", "Name another file.") from error
+
+
 COMMAND = Command(
     name="init",
+    acts=True,
     summary="make the repository at every replica",
     description=(
         "Make keys and header at every replica that farshore.toml names. Refuses to touch an existing repository. "

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.init import recipient_text
 from farshore.cli.passphrase import able_to_read, ask_new
+from farshore.cli.wording import utc_time
 from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, QuorumNotReached, TargetForbidden
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from farshore.ops.keys import AddedSlot
 
 NEW_VARIABLE = "FARSHORE_NEW_PASSPHRASE"
 
@@ -42,13 +50,33 @@ def list_keys(invocation: Invocation) -> int:
         slots = list_slots(repository)
     for slot in slots:
         output.record("slot", slot)
-    output.table(("slot", "role", "kind", "recipient"), [(s.slot_id, s.role, s.kind, s.recipient) for s in slots])
+    output.table(
+        ("slot", "role", "kind", "label", "added", "by", "recipient"),
+        [(s.slot_id, s.role, s.kind, s.label, _moment(s.created_utc), s.host, s.recipient) for s in slots],
+    )
     return EXIT_DONE
 
 
 def add_recipient_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("recipient", metavar="TEXT|FILE", help="the line that 'farshore key generate' printed")
+    parser.add_argument(
+        "recipient", metavar="TEXT|FILE", help="the line that 'farshore key generate' printed, or the identity"
+    )
+    _add_label(parser)
+
+
+def add_passphrase_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    _add_label(parser)
+
+
+def _add_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label",
+        default="",
+        metavar="TEXT",
+        help="whose it is, for 'farshore key list'; anybody who sees a replica can read it",
+    )
 
 
 def add_recipient(invocation: Invocation) -> int:
@@ -59,28 +87,41 @@ def add_recipient(invocation: Invocation) -> int:
     recipient = recipient_text(invocation.arguments.recipient)
     config = able_to_read(invocation, invocation.config())
     with open_repository(config, need=Need.READ, clock=invocation.clock) as repository:
-        slot_id = add_recipient_slot(repository, recipient, clock=invocation.clock)
-    return _tell_added(invocation, slot_id, "recipient")
+        added = add_recipient_slot(repository, recipient, label=invocation.arguments.label, clock=invocation.clock)
+    return _tell_added(invocation, added, "recipient")
 
 
 def add_passphrase(invocation: Invocation) -> int:
     """Let one more passphrase open the repository."""
+    from farshore.ops.initialize import weak_passphrase
     from farshore.ops.keys import add_passphrase_slot
     from farshore.ops.opening import Need, open_repository
 
-    new = invocation.environment.get(NEW_VARIABLE)
+    given = invocation.environment.get(NEW_VARIABLE)
+    new = None if given is None else os.fsencode(given)
     if new is not None and not new.strip():
         raise ConfigInvalid(f"{NEW_VARIABLE} is empty", "An empty passphrase protects nothing.")
     config = able_to_read(invocation, invocation.config())
     with open_repository(config, need=Need.READ, clock=invocation.clock) as repository:
-        slot_id = add_passphrase_slot(repository, new or ask_new(invocation), clock=invocation.clock)
-    return _tell_added(invocation, slot_id, "passphrase")
+        new = new or ask_new(invocation)
+        added = add_passphrase_slot(repository, new, label=invocation.arguments.label, clock=invocation.clock)
+    for warning in weak_passphrase(new):
+        invocation.output.warning(warning)
+    return _tell_added(invocation, added, "passphrase")
 
 
-def _tell_added(invocation: Invocation, slot_id: str, kind: str) -> int:
-    invocation.output.raw({"type": "slot", "slot_id": slot_id, "kind": kind})
-    invocation.output.line(f"added key slot {slot_id} ({kind}) at every replica")
+def _tell_added(invocation: Invocation, added: AddedSlot, kind: str) -> int:
+    output = invocation.output
+    output.raw({"type": "slot", "slot_id": added.slot_id, "kind": kind, "was_there": added.was_there})
+    if added.was_there:
+        output.line(f"this {kind} has key slot {added.slot_id} already; it is at every replica")
+    else:
+        output.line(f"added key slot {added.slot_id} ({kind}) at every replica")
     return EXIT_DONE
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else utc_time(moment)
 
 
 def enroll(invocation: Invocation) -> int:
@@ -126,26 +167,33 @@ COMMAND = Command(
         ),
         Command(
             name="add-recipient",
+            acts=True,
             summary="let one more identity read the data",
-            description="Wrap the repository's keys for one more recipient. Needs the passphrase or an identity.",
-            example="farshore key add-recipient safe.recipient",
+            description=(
+                "Wrap the repository's keys for one more recipient; once, however often it is asked for. Needs the "
+                "passphrase or an identity."
+            ),
+            example="farshore key add-recipient safe.recipient --label 'the safe in Oslo'",
             add_arguments=add_recipient_arguments,
             execute=add_recipient,
             failures=_TO_ADD,
         ),
         Command(
             name="add-passphrase",
+            acts=True,
             summary="let one more passphrase open the repository",
             description=(
                 "Wrap the repository's keys for one more passphrase, from FARSHORE_NEW_PASSPHRASE or asked for on the "
                 "terminal. Needs the present passphrase or an identity."
             ),
-            example="farshore key add-passphrase",
+            example="farshore key add-passphrase --label 'the safe in Oslo'",
+            add_arguments=add_passphrase_arguments,
             execute=add_passphrase,
             failures=_TO_ADD,
         ),
         Command(
             name="enroll",
+            acts=True,
             summary="leave a write-only credential on this host",
             description=(
                 "Write this host's credential for a repository that exists: it adds backups, deduplicates, and cannot "

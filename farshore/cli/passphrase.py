@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def able_to_write(invocation: Invocation, config: Config) -> Config:
     return able_to_read(invocation, config)
 
 
-def ask_new(invocation: Invocation, prompt: str = "new passphrase: ") -> str:
+def ask_new(invocation: Invocation, prompt: str = "new passphrase: ") -> bytes:
     """Ask twice for a passphrase that is about to be set.
 
     Raises:
@@ -38,20 +39,27 @@ def ask_new(invocation: Invocation, prompt: str = "new passphrase: ") -> str:
     """
     if not invocation.interactive:
         raise ConfigInvalid("there is no passphrase and no terminal to ask for one", HOW_TO_CONFIGURE)
+    from farshore.crypto.passphrase_strength import LENGTH_MIN, is_short
+
     first = invocation.ask_secret(prompt)
     if not first.strip():
         raise ConfigInvalid("an empty passphrase protects nothing", "Choose a long one, several words, and keep it.")
+    if is_short(first):
+        raise ConfigInvalid(
+            f"a passphrase of fewer than {LENGTH_MIN} characters is guessed by anybody who can read a replica",
+            "Choose a long one, several words that nobody else puts together, and keep it.",
+        )
     if invocation.ask_secret("the same again: ") != first:
         raise ConfigInvalid("the two passphrases differ", "Nothing was changed; run the command again.")
     return first
 
 
-def with_passphrase(config: Config, passphrase: str) -> Config:
+def with_passphrase(config: Config, passphrase: bytes) -> Config:
     """Return `config` with a passphrase that was typed: it lives in this process alone."""
     from farshore.config import Secret
 
     return replace(
         config,
         repository=replace(config.repository, passphrase=Secret("env", VARIABLE)),
-        environment={**config.environment, VARIABLE: passphrase},
+        environment={**config.environment, VARIABLE: os.fsdecode(passphrase)},
     )

@@ -72,12 +72,10 @@ def execute(invocation: Invocation) -> int:
     if arguments.remote:
         return _execute_remote(invocation)
     config = able_to_write(invocation, invocation.config())
-    reads = config.repository.passphrase or config.repository.identity  # without, the paths touched stay unknown
+    # Without a reader's keys the paths that damage touches stay unknown.
     opened = None if arguments.repair else arguments.replica  # good copies are at the others
     with (
-        open_repository(
-            config, need=Need.READ if reads else Need.WRITE, replica=opened, clock=invocation.clock
-        ) as repository,
+        open_repository(config, need=Need.MOST, replica=opened, clock=invocation.clock) as repository,
         reporter_for(invocation) as progress,
     ):
         result = verify_repository(
@@ -175,6 +173,7 @@ def told_damage(damaged: DamagedObject) -> list[str]:
 
 COMMAND = Command(
     name="verify",
+    acts=True,
     summary="check every replica, and say what damage touches",
     description=(
         "Check that every replica holds every object of every snapshot it lists, by name, size and checksum, and that "

@@ -2,7 +2,7 @@
 
 from farshore.config.durations import format_duration, parse_duration
 from farshore.config.loading import find_config, load_config
-from farshore.config.secret import ResolveBlock, Secret
+from farshore.config.secret import ResolveBlock, Secret, read_private_file
 from farshore.config.settings import (
     AuditConfig,
     Config,
@@ -37,4 +37,5 @@ __all__ = [
     "format_duration",
     "load_config",
     "parse_duration",
+    "read_private_file",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from farshore.config.text_files import decode_text
 from farshore.errors import ConfigInvalid
 
 KeyPath = tuple[str, ...]
@@ -51,9 +52,9 @@ def read_document(path: Path) -> Document:
     if len(data) > CONFIG_BYTES_MAX:
         raise ConfigInvalid(f"{path} is larger than {CONFIG_BYTES_MAX} bytes, so it is no farshore.toml")
     try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigInvalid(f"{path} is not UTF-8 text") from error
+        text = decode_text(data, str(path))
+    except ValueError as error:
+        raise ConfigInvalid(str(error), "Save it as UTF-8.") from error
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

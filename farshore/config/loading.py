@@ -42,7 +42,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
     """
     document = read_document(find_config(path, environment))
     findings = Findings()
-    apply_overrides(document, environment, findings)
+    strays = apply_overrides(document, environment, findings)
     around = Surroundings(base=document.path.parent, home=_home(environment))
     sections = Sections(document, around, findings)
     sections.check_names()
@@ -77,7 +77,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
         path=document.path,
         cache=cache,
         overrides=tuple(sorted(document.overridden.values())),
-        warnings=(*_warnings(replicas, sources), *_misplaced(replicas, places)),
+        warnings=(*strays, *_warnings(replicas, sources), *_misplaced(replicas, places)),
         environment=environment,
         resolve_block=resolve_block,
     )

@@ -7,13 +7,14 @@ written as in TOML.
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from farshore.config.document import Document, KeyPath
-from farshore.config.findings import Findings, nearest
+from farshore.config.findings import Findings
 from farshore.config.places import CREDENTIALS
 from farshore.config.schema import (
     AUDIT,
@@ -40,6 +41,11 @@ from farshore.config.secret import SECRET_KINDS
 
 PREFIX = "FARSHORE_"
 _DEGREES = re.compile(r"-?\d{1,3}(?:\.\d+)?")
+_STRAYS_SHOWN_MAX = 5
+_OF_A_SERVICE = re.compile(  # of a Kubernetes Service called farshore, or farshore-something
+    r"FARSHORE_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|"
+    r"PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
 RESERVED = (  # variables with a meaning of their own; docs/configuration.md describes each
     "FARSHORE_CONFIG",
     "FARSHORE_PASSPHRASE",
@@ -52,22 +58,22 @@ RESERVED = (  # variables with a meaning of their own; docs/configuration.md des
 )
 
 
-def apply_overrides(document: Document, environment: Mapping[str, str], findings: Findings) -> None:
-    """Set the keys that the environment overrides, and find fault with variables that match no key.
+def apply_overrides(document: Document, environment: Mapping[str, str], findings: Findings) -> list[str]:
+    """Set the keys that the environment overrides; return a warning where variables match no key.
 
-    Variables that the file itself names as the place of a secret may have any name.
+    They are never an error: an orchestrator may set some that only begin alike. Variables that the file itself names as
+    the place of a secret may have any name, and those that Kubernetes sets for a Service are not meant for anybody.
     """
+    strays: list[str] = []
     known = dict(_variables(document.values))
     allowed = {*RESERVED, *_referred(document.values)}
     for name in sorted(environment):
         if not name.startswith(PREFIX) or (name in allowed and name not in known):
             continue
         if name not in known:
-            close = nearest(name, [*known, *RESERVED])
-            findings.add(
-                f"the environment variable {name} matches no key of {document.path}",
-                f"Did you mean {close}? Otherwise unset it." if close else "Unset it, or correct its name.",
-            )
+            if not _OF_A_SERVICE.fullmatch(name):
+                close = _nearest_variable(name, (*known, *RESERVED))
+                strays.append(f"{name} (did you mean {close}?)" if close else name)
             continue
         path, key = known[name]
         try:
@@ -76,6 +82,24 @@ def apply_overrides(document: Document, environment: Mapping[str, str], findings
             findings.add(f"the environment variable {name} does not fit {'.'.join(path)}: {error}", None)
             continue
         document.overridden[path] = name
+    if not strays:
+        return []
+    more = f" and {len(strays) - _STRAYS_SHOWN_MAX} more" if len(strays) > _STRAYS_SHOWN_MAX else ""
+    word = "variables that match" if len(strays) > 1 else "a variable that matches"
+    return [f"{word} no key of {document.path} set nothing: {', '.join(strays[:_STRAYS_SHOWN_MAX])}{more}"]
+
+
+def _nearest_variable(name: str, known: Sequence[str]) -> str | None:
+    """Return the variable that was probably meant: of the same last part, else of a name much alike."""
+    rest = name.removeprefix(PREFIX)
+    parts = {one.removeprefix(PREFIX).rpartition("__")[2]: one for one in reversed(known)}
+    if rest in parts:
+        return parts[rest]
+    whole = {one.removeprefix(PREFIX): one for one in known}
+    if close := difflib.get_close_matches(rest, whole, n=1, cutoff=0.8):
+        return whole[close[0]]
+    close = difflib.get_close_matches(rest, parts, n=1, cutoff=0.75)
+    return parts[close[0]] if close else None
 
 
 def _variables(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[KeyPath, Key]]]:

@@ -6,6 +6,7 @@ late as possible, by whoever is about to use the value, and the value is kept no
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import subprocess
@@ -45,15 +46,22 @@ class Secret:
         return f"{self.kind}:{self.value}"
 
     def reveal(self, environment: Mapping[str, str], resolve_block: ResolveBlock | None = None) -> str:
-        """Return the secret, less one trailing newline. Blocks for at most `COMMAND_TIMEOUT_S`.
+        """Return the secret as text, less one trailing newline. Blocks for at most `COMMAND_TIMEOUT_S`.
 
         Args:
             environment: Read for `env`, and handed to a `command`.
             resolve_block: Returns the value of a Prefect Secret block; only a Prefect flow has one.
 
         Raises:
-            SecretUnavailable: It is not there, is empty, may be read by others, or its command failed.
+            SecretUnavailable: It is not there, is empty, is no UTF-8, may be read by others, or its command failed.
         """
+        try:
+            return self.reveal_bytes(environment, resolve_block).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise SecretUnavailable(f"the secret {self} is not UTF-8 text") from error
+
+    def reveal_bytes(self, environment: Mapping[str, str], resolve_block: ResolveBlock | None = None) -> bytes:
+        """As `reveal`, without asking that it is text: a passphrase may be any bytes."""
         if self.kind == "env":
             found = self._from_environment(environment)
         elif self.kind == "file":
@@ -62,55 +70,74 @@ class Secret:
             found = read_command((self.value, *self.arguments), environment)
         else:
             found = self._from_block(resolve_block)
-        value = found.removesuffix("\n").removesuffix("\r")
+        value = found.removesuffix(b"\n").removesuffix(b"\r")
         if not value:
             raise SecretUnavailable(f"the secret {self} is empty")
         return value
 
-    def _from_environment(self, environment: Mapping[str, str]) -> str:
+    def is_absent(self, environment: Mapping[str, str]) -> bool:
+        """Whether there is nothing at the place that it names; False for places that only answer when read."""
+        if self.kind == "env":
+            return not environment.get(self.value)
+        return self.kind == "file" and not os.path.lexists(self.value)
+
+    def _from_environment(self, environment: Mapping[str, str]) -> bytes:
         if self.value not in environment:
             raise SecretUnavailable(
                 f"the environment variable {self.value} is not set",
                 f"Set {self.value}, or change the reference to it in farshore.toml.",
             )
-        return environment[self.value]
+        return os.fsencode(environment[self.value])  # as the process was given it
 
-    def _from_block(self, resolve_block: ResolveBlock | None) -> str:
+    def _from_block(self, resolve_block: ResolveBlock | None) -> bytes:
         if resolve_block is None:
             raise SecretUnavailable(
                 f"the Prefect block {self.value} can only be read inside a Prefect flow",
                 "Outside Prefect use { env = ... }, { file = ... } or { command = [...] } for this secret.",
             )
-        return resolve_block(self.value)
+        return resolve_block(self.value).encode()
 
 
-def read_file(path: str, run_secrets: tuple[Path, ...] = RUN_SECRETS) -> str:
-    """Return the text of a secret file.
+def read_file(path: str, run_secrets: tuple[Path, ...] = RUN_SECRETS) -> bytes:
+    """Return the content of a secret file, that only its owner can read.
+
+    Raises:
+        SecretUnavailable: It is not there, may be read by others, or is no secret's content.
+    """
+    try:
+        data = read_private_file(Path(path), "secret file", run_secrets)
+    except OSError as error:
+        raise SecretUnavailable(f"cannot read the secret file {path}: {error.strerror}") from error
+    return _unmarked(data, f"in the file {path}")
+
+
+def read_private_file(path: Path, name: str, run_secrets: tuple[Path, ...] = RUN_SECRETS) -> bytes:
+    """Return the content of a file that holds keys.
 
     Others must not be able to read it, unless root put it into one of `run_secrets`. The open file is judged, so
     nothing can be swapped between the check and the read.
 
+    Args:
+        name: What the file is, for messages.
+
     Raises:
-        SecretUnavailable: It is not there, may be read by others, or is no secret's text.
+        OSError: It cannot be read.
+        SecretUnavailable: It may be read by others, or is too large.
     """
-    try:
-        with Path(path).open("rb") as file:
-            status = os.fstat(file.fileno())
-            data = file.read(SECRET_BYTES_MAX + 1)
-    except OSError as error:
-        raise SecretUnavailable(f"cannot read the secret file {path}: {error.strerror}") from error
-    resolved = Path(path).resolve()
-    put_by_root = status.st_uid == 0 and any(resolved.is_relative_to(folder) for folder in run_secrets)
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        data = file.read(SECRET_BYTES_MAX + 1)
+    put_by_root = status.st_uid == 0 and any(path.resolve().is_relative_to(folder) for folder in run_secrets)
     if stat.S_IMODE(status.st_mode) & 0o077 and not put_by_root:
         raise SecretUnavailable(
-            f"the secret file {path} may be read by its group or by everyone", f"Make it private: chmod 600 {path}"
+            f"the {name} {path} may be read by its group or by everyone", f"Make it private: chmod 600 {path}"
         )
     if len(data) > SECRET_BYTES_MAX:
-        raise SecretUnavailable(f"the secret file {path} is larger than {SECRET_BYTES_MAX} bytes")
-    return _as_text(data, f"in the file {path}")
+        raise SecretUnavailable(f"the {name} {path} is larger than {SECRET_BYTES_MAX} bytes")
+    return data
 
 
-def read_command(words: tuple[str, ...], environment: Mapping[str, str], timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+def read_command(words: tuple[str, ...], environment: Mapping[str, str], timeout_s: float = COMMAND_TIMEOUT_S) -> bytes:
     """Return what a command prints. It runs without a shell and without a terminal.
 
     Raises:
@@ -137,11 +164,13 @@ def read_command(words: tuple[str, ...], environment: Mapping[str, str], timeout
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         said = f": {last[0]}" if last else ""
         raise SecretUnavailable(f"the secret command {program} failed with exit code {done.returncode}{said}")
-    return _as_text(done.stdout, f"printed by {program}")
+    return _unmarked(done.stdout, f"printed by {program}")
 
 
-def _as_text(data: bytes, place: str) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SecretUnavailable(f"the secret {place} is not UTF-8 text") from error
+def _unmarked(data: bytes, place: str) -> bytes:
+    """Refuse a byte order mark: nobody sees it, and nobody types it when the file is lost."""
+    if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SecretUnavailable(
+            f"the secret {place} begins with a byte order mark", "Save it as plain UTF-8, without the mark."
+        )
+    return data

@@ -191,3 +191,11 @@ class Config:
             SecretUnavailable: It cannot be read on this host.
         """
         return secret.reveal(self.environment, self.resolve_block)
+
+    def reveal_passphrase(self, secret: Secret) -> bytes:
+        """As `reveal`; a passphrase may be any bytes.
+
+        Raises:
+            SecretUnavailable: It cannot be read on this host.
+        """
+        return secret.reveal_bytes(self.environment, self.resolve_block)

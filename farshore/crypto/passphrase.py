@@ -34,9 +34,20 @@ class PassphraseCost:
         return self
 
 
-def key_from_passphrase(passphrase: str, salt: bytes, cost: PassphraseCost) -> bytes:
-    """Return 32 key bytes. The passphrase is normalized (NFC), so it types alike on every keyboard."""
-    text = unicodedata.normalize("NFC", passphrase).encode()
+def normal_form(passphrase: str | bytes) -> bytes:
+    """Return the bytes that a passphrase stands for: in NFC where they are UTF-8, else as they are."""
+    if isinstance(passphrase, bytes):
+        try:
+            text = passphrase.decode("utf-8")
+        except UnicodeDecodeError:
+            return passphrase
+        return unicodedata.normalize("NFC", text).encode("utf-8")
+    return unicodedata.normalize("NFC", passphrase).encode("utf-8")
+
+
+def key_from_passphrase(passphrase: str | bytes, salt: bytes, cost: PassphraseCost) -> bytes:
+    """Return 32 key bytes. Text is normalized (NFC), so it types alike on every keyboard; other bytes are not."""
+    text = normal_form(passphrase)
     cost.checked()
     kdf = Argon2id(
         salt=salt, length=KEY_BYTES, iterations=cost.iterations, lanes=cost.lanes, memory_cost=cost.memory_kib

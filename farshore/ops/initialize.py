@@ -14,6 +14,7 @@ from farshore import limits
 from farshore.audit.rows import ReplicaPart
 from farshore.clock import Clock
 from farshore.config import Config
+from farshore.crypto.passphrase_strength import weakness
 from farshore.errors import (
     ConfigInvalid,
     FarshoreError,
@@ -26,6 +27,7 @@ from farshore.format import names
 from farshore.format.header import Chunking, Header, decode_header, encode_header
 from farshore.host_places import STATE, try_writing, unusable
 from farshore.ops import auditing
+from farshore.ops.keys import new_note
 from farshore.ops.opening import Need, credential_path, open_replica, open_repository
 from farshore.ops.place_checks import check_place
 from farshore.repository import slots
@@ -64,7 +66,7 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
         StoreUnavailable, StoreDenied, BucketNotFound: A replica cannot be written; nothing looks made.
     """
     started_utc = clock.now_utc()
-    public_keys = [slots.decode_recipient(text) for text in recipients]
+    public_keys = list(dict.fromkeys(slots.decode_recipient(text) for text in recipients))
     if config.repository.passphrase is None and not public_keys:
         raise ConfigInvalid(
             "a repository needs a passphrase or a recipient, or nobody could ever read it",
@@ -77,10 +79,12 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
         _require_empty(replicas)
         warnings, notes = _require_fit(config, clock)
         keys, header = _new_repository(clock)
-        made = [slots.seal_recipient_slot(keys, header, public_key, clock) for public_key in public_keys]
+        note = new_note(clock)
+        made = [slots.seal_recipient_slot(keys, header, public_key, clock, note) for public_key in public_keys]
         if config.repository.passphrase is not None:
-            passphrase = config.reveal(config.repository.passphrase)
-            made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock))
+            passphrase = config.reveal_passphrase(config.repository.passphrase)
+            made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock, note=note))
+            warnings += weak_passphrase(passphrase)
         _put_everywhere(replicas, [(names.slot(slot_id), body) for slot_id, body in made])
         _put_everywhere(replicas, [(names.HEADER, encode_header(header))])
     finally:
@@ -91,6 +95,15 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
     return InitResult(
         header.repository_id, tuple(replica.name for replica in replicas), credential, len(made), warnings, notes
     )
+
+
+def weak_passphrase(passphrase: str | bytes) -> tuple[str, ...]:
+    """Return a warning where a passphrase is easy to guess."""
+    found = weakness(passphrase)
+    if not found:
+        return ()
+    hint = "several words that nobody else puts together, with 'farshore key add-passphrase'"
+    return (f"the passphrase {found}, so whoever can read a replica can guess it: add a longer one, {hint}",)
 
 
 def enroll_host(config: Config, *, clock: Clock) -> InitResult:

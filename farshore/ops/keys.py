@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.clock import Clock
 from farshore.crypto import recipient
 from farshore.errors import ConfigInvalid, FarshoreError, QuorumNotReached
 from farshore.format import names
+from farshore.ops.host import host_name
 from farshore.ops.own_places import refuse_own_place
 from farshore.repository import slots
 from farshore.repository.repository import Repository
 from farshore.repository.slots import SlotInfo
+
+_LABEL_BYTES_MAX = 64
 
 
 def generate_identity(path: Path) -> str:
@@ -38,32 +43,76 @@ def generate_identity(path: Path) -> str:
 
 
 def list_slots(repository: Repository) -> list[SlotInfo]:
-    """Return the slots of the first replica that answers."""
+    """Return the slots of the first replica that answers, the oldest first."""
     first: FarshoreError | None = None
     for replica in repository.replicas.values():
         try:
             listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
-            return [slots.describe_slot(replica.store.get(name)) for name in listed]
+            found = [slots.describe_slot(replica.store.get(name)) for name in listed]
         except FarshoreError as error:
             first = first or error
+            continue
+        return sorted(found, key=lambda slot: (slot.created_utc.timestamp() if slot.created_utc else 0.0, slot.slot_id))
     if first:
         raise first
     return []
 
 
-def add_recipient_slot(repository: Repository, text: str, *, clock: Clock) -> str:
-    """Let the holder of an identity read the repository; return the new slot's id. Needs a reader's keys."""
-    made = slots.seal_recipient_slot(repository.reading_keys(), repository.header, slots.decode_recipient(text), clock)
-    return _put_everywhere(repository, *made)
+@dataclass(frozen=True, slots=True)
+class AddedSlot:
+    """A slot that opens the repository at every replica now. `was_there`: nothing had to be made."""
+
+    slot_id: str
+    was_there: bool = False
 
 
-def add_passphrase_slot(repository: Repository, passphrase: str, *, clock: Clock) -> str:
-    """Let one more passphrase open the repository; return the new slot's id. Needs a reader's keys."""
+def add_recipient_slot(repository: Repository, text: str, *, label: str = "", clock: Clock) -> AddedSlot:
+    """Let the holder of an identity read the repository. Needs a reader's keys. Repeatable."""
+    public_key = slots.decode_recipient(text)
+    keys = repository.reading_keys()
+    if present := _slot_of(repository, recipient.recipient_id(public_key).hex()):
+        return AddedSlot(_put_everywhere(repository, *present), was_there=True)
+    made = slots.seal_recipient_slot(keys, repository.header, public_key, clock, new_note(clock, label))
+    return AddedSlot(_put_everywhere(repository, *made))
+
+
+def add_passphrase_slot(repository: Repository, passphrase: str | bytes, *, label: str = "", clock: Clock) -> AddedSlot:
+    """Let one more passphrase open the repository. Needs a reader's keys."""
     if not passphrase:
         raise ConfigInvalid("an empty passphrase protects nothing", "Choose a long one.")
-    return _put_everywhere(
-        repository, *slots.seal_passphrase_slot(repository.reading_keys(), repository.header, passphrase, clock)
+    made = slots.seal_passphrase_slot(
+        repository.reading_keys(), repository.header, passphrase, clock, note=new_note(clock, label)
     )
+    return AddedSlot(_put_everywhere(repository, *made))
+
+
+def new_note(clock: Clock, label: str = "") -> slots.SlotNote:
+    """Return what people will know a slot by that is made now.
+
+    Raises:
+        ConfigInvalid: The label is too long, or no text for one line.
+    """
+    if len(label.encode()) > _LABEL_BYTES_MAX or not label.isprintable():
+        raise ConfigInvalid(f"a label is one line of at most {_LABEL_BYTES_MAX} bytes", "Choose a shorter one.")
+    return slots.SlotNote(clock.now_utc(), host_name(), label)
+
+
+def _slot_of(repository: Repository, recipient_id: str) -> tuple[str, bytes] | None:
+    """Return the slot of a recipient that a quorum of replicas holds alike: one replica alone may claim anything."""
+    held: Counter[tuple[str, bytes]] = Counter()
+    for replica in repository.replicas.values():
+        for info in replica.store.list(names.SLOTS):
+            slot_id = names.parse_slot(info.name)
+            if slot_id is None:
+                continue
+            data = replica.store.get(info.name)
+            try:
+                found = slots.describe_slot(data)
+            except FarshoreError:
+                continue  # verify names it
+            if (found.kind, found.recipient, found.slot_id) == (slots.RECIPIENT, recipient_id, slot_id):
+                held[slot_id, data] += 1
+    return next((slot for slot, count in held.most_common() if count >= repository.quorum), None)
 
 
 def _put_everywhere(repository: Repository, slot_id: str, body: bytes) -> str:

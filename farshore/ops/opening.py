@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.config import Config, DirectoryConfig, ReplicaConfig, SqliteConfig
+from farshore.config import Config, DirectoryConfig, ReplicaConfig, SqliteConfig, read_private_file
 from farshore.errors import (
     CredentialCannotRead,
     FarshoreError,
@@ -19,6 +20,7 @@ from farshore.errors import (
     ObjectNotFound,
     RepositoryMismatch,
     RepositoryMissing,
+    SecretUnavailable,
     SourceMissing,
     StoreUnavailable,
     WrongPassphrase,
@@ -47,6 +49,10 @@ from farshore.stores.retrying import RetryingStore
 from farshore.stores.throttled import ThrottledStore
 
 CREDENTIAL_FILE = "credential.json"
+_WRITE_ONLY = "this host holds only a write-only credential, which adds backups and cannot read one"
+_READ_ELSEWHERE = (
+    "Run this on another machine, one that has the passphrase or an identity; or give this host one for this run alone."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +62,7 @@ class Need(StrEnum):
     NONE = "none"
     WRITE = "write"
     READ = "read"
+    MOST = "most"  # a reader's where this host has one, else a writer's
 
 
 def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Store:
@@ -147,7 +154,7 @@ def open_repository(
         raise _first(failed)
     _check_same(headers)
     header = next(iter(headers.values()))
-    if need is Need.READ:
+    if need in (Need.READ, Need.MOST):
         prices = read_prices(config)
         replicas = {name: replace(one, price=prices.get(name, one.price)) for name, one in replicas.items()}
     held = ExitStack()
@@ -182,51 +189,64 @@ def credential_path(config: Config, header: Header) -> Path:
 
 def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
     """Return the keys from the host's credential, an identity file or the passphrase, whichever serves the need."""
+    if need is Need.MOST:
+        try:
+            return unlock(config, repository, Need.READ)
+        except CredentialCannotRead:
+            return unlock(config, repository, Need.WRITE)
     header = repository.header
     path = credential_path(config, header)
-    credential = _read_credential(config, path, need)
-    if need is Need.WRITE and credential is not None:
+    if need is Need.WRITE and (credential := _read_credential(config, path)) is not None:
         return slots.decode_credential(credential, header, str(path))
+    write_only = os.path.lexists(path)
     if config.repository.identity is None and config.repository.passphrase is None:
-        if credential is not None:
-            raise CredentialCannotRead(
-                "this host holds only a write-only credential, which cannot read a backup",
-                'Set repository.passphrase, for instance to { env = "FARSHORE_PASSPHRASE" }, or repository.identity.',
-            )
+        if write_only:
+            raise CredentialCannotRead(_WRITE_ONLY, _READ_ELSEWHERE)
         raise KeyMissing(
             "there is no passphrase, identity or credential to open the repository with",
             'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" } in farshore.toml, and the variable.',
         )
-    identity, passphrase = b"", ""
-    if config.repository.identity is not None:
-        identity = _read_identity(config.repository.identity)
-    if config.repository.passphrase is not None:
-        passphrase = config.reveal(config.repository.passphrase)
+    identity, passphrase = b"", b""
+    try:
+        if config.repository.identity is not None:
+            identity = _read_identity(config.repository.identity)
+        if config.repository.passphrase is not None:
+            passphrase = config.reveal_passphrase(config.repository.passphrase)
+    except (SecretUnavailable, KeyMissing) as error:
+        if not write_only or not _were_taken_off(config):
+            raise
+        raise CredentialCannotRead(f"{_WRITE_ONLY} ({error.message})", _READ_ELSEWHERE) from error
     return open_slots(repository, passphrase=passphrase, identity=identity)
 
 
-def _read_credential(config: Config, path: Path, need: Need) -> bytes | None:
+def _were_taken_off(config: Config) -> bool:
+    """Whether a key that the configuration names is not on this host, as after it was enrolled."""
+    identity, passphrase = config.repository.identity, config.repository.passphrase
+    return (identity is not None and not os.path.lexists(identity)) or (
+        passphrase is not None and passphrase.is_absent(config.environment)
+    )
+
+
+def _read_credential(config: Config, path: Path) -> bytes | None:
     """Return this host's credential, or None where there is none, or where the keys are to be had without it.
 
     Raises:
         KeyMissing: It is there, cannot be read, and there is nothing else.
+        SecretUnavailable: Others can read it.
     """
     try:
-        return path.read_bytes()
+        return read_private_file(path, "credential")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         trouble = f"the credential {path} cannot be read: {error.strerror}"
         if config.repository.identity is None and config.repository.passphrase is None:
-            raise KeyMissing(
-                trouble, "Run as the user that it belongs to, or make it readable for this one."
-            ) from error
-        if need is Need.WRITE:
-            _log.warning("%s; the passphrase or identity is used instead", trouble)
+            raise KeyMissing(trouble, "Run as the user that it belongs to, or let this one read it.") from error
+        _log.warning("%s; the passphrase or identity is used instead", trouble)
         return None
 
 
-def open_slots(repository: Repository, *, passphrase: str, identity: bytes) -> KeySet:
+def open_slots(repository: Repository, *, passphrase: str | bytes, identity: bytes) -> KeySet:
     """Try every key slot of the replicas; a slot damaged at one replica is read from the next.
 
     Raises:
@@ -339,7 +359,7 @@ def _first(failed: dict[str, FarshoreError]) -> FarshoreError:
 
 def _read_identity(path: Path) -> bytes:
     try:
-        return slots.decode_identity(path.read_bytes(), str(path))
+        return slots.decode_identity(read_private_file(path, "identity file"), str(path))
     except OSError as error:
         raise KeyMissing(
             f"the identity file {path} cannot be read: {error.strerror}", "Check repository.identity."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,12 +21,13 @@ from farshore.errors import (
     ConfigInvalid,
     FormatTooNew,
     HeaderDamaged,
+    KeyFileDamaged,
     ObjectCorrupt,
     RepositoryMismatch,
     WrongPassphrase,
 )
 from farshore.format.header import Header, check_holds, check_of
-from farshore.format.text import JsonObject, decode_object, encode_canonical
+from farshore.format.text import JsonObject, decode_object, decode_time, encode_canonical, encode_time
 from farshore.repository.keys import KeySet, decode_key_set, encode_key_set
 
 SLOT_FORMAT = "farshore-slot"
@@ -35,6 +37,11 @@ RECIPIENT_PREFIX = "farshore-recipient-1:"
 VERSION = 1
 PASSPHRASE = "passphrase"  # noqa: S105 - a kind of slot
 RECIPIENT = "recipient"
+_HINTS = {
+    SLOT_FORMAT: "The same file below keys/slots of another replica replaces it.",
+    CREDENTIAL_FORMAT: "Make it anew with 'farshore key enroll', which needs the passphrase or an identity once.",
+    IDENTITY_FORMAT: "Use the copy of the identity that was kept elsewhere; nothing at the replicas is wrong.",
+}
 _KDF = "argon2id"
 _RECIPIENT_CHECK_BYTES = 4
 
@@ -47,10 +54,27 @@ class SlotInfo:
     role: str
     kind: str
     recipient: str = ""
+    label: str = ""  # these three are what somebody noted when it was added: nothing vouches for them
+    created_utc: datetime | None = None
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotNote:
+    """What people know a slot by."""
+
+    created_utc: datetime
+    host: str = ""
+    label: str = ""
 
 
 def seal_passphrase_slot(
-    keys: KeySet, header: Header, passphrase: str, clock: Clock, cost: passphrases.PassphraseCost | None = None
+    keys: KeySet,
+    header: Header,
+    passphrase: str | bytes,
+    clock: Clock,
+    cost: passphrases.PassphraseCost | None = None,
+    note: SlotNote | None = None,
 ) -> tuple[str, bytes]:
     """Return a new slot's id and bytes. Takes about a tenth of a second and 64 MiB on purpose."""
     cost = cost or passphrases.PassphraseCost()
@@ -65,24 +89,31 @@ def seal_passphrase_slot(
         "lanes": cost.lanes,
         "salt": _text(salt),
     }
-    return slot_id, _encode(slot_id, keys, kind=PASSPHRASE, kdf=kdf, sealed=_text(sealed))
+    return slot_id, _encode(slot_id, keys, kind=PASSPHRASE, kdf=kdf, sealed=_text(sealed), **_noted(note))
 
 
-def seal_recipient_slot(keys: KeySet, header: Header, public_key: bytes, clock: Clock) -> tuple[str, bytes]:
+def seal_recipient_slot(
+    keys: KeySet, header: Header, public_key: bytes, clock: Clock, note: SlotNote | None = None
+) -> tuple[str, bytes]:
     """Return a new slot's id and bytes, to be opened by the holder of the recipient's identity."""
     slot_id = clock.random_bytes(16).hex()
     sealed = recipient.seal_to(public_key, _payload(keys), _bound_to(header, slot_id, keys.role))
     name = recipient.recipient_id(public_key).hex()
-    return slot_id, _encode(slot_id, keys, kind=RECIPIENT, recipient=name, sealed=_text(sealed))
+    return slot_id, _encode(slot_id, keys, kind=RECIPIENT, recipient=name, sealed=_text(sealed), **_noted(note))
 
 
 def describe_slot(data: bytes) -> SlotInfo:
     """Return what a slot tells without being opened."""
     value = _decode(data, SLOT_FORMAT, "a key slot")
-    return SlotInfo(value["slot"], value["role"], value["kind"], value.get("recipient", ""))
+    try:
+        created_utc = decode_time(value["created_utc"]) if "created_utc" in value else None
+    except (TypeError, ValueError):
+        created_utc = None
+    recipient_id, label, host = (str(value.get(name, "")) for name in ("recipient", "label", "host"))
+    return SlotInfo(value["slot"], value["role"], value["kind"], recipient_id, label, created_utc, host)
 
 
-def open_slot(data: bytes, header: Header, *, passphrase: str = "", identity: bytes = b"") -> KeySet | None:
+def open_slot(data: bytes, header: Header, *, passphrase: str | bytes = b"", identity: bytes = b"") -> KeySet | None:
     """Return the keys, or None when this slot is not for the given passphrase or identity.
 
     Raises:
@@ -106,7 +137,7 @@ def open_slot(data: bytes, header: Header, *, passphrase: str = "", identity: by
     except (InvalidTag, WrongPassphrase):
         return None
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise HeaderDamaged(f"key slot {value.get('slot')} is damaged: {error}") from error
+        raise HeaderDamaged(f"key slot {value.get('slot')} is damaged: {error}", _HINTS[SLOT_FORMAT]) from error
     return decode_key_set(decode_object(payload, "a key set"), header.repository_bytes)
 
 
@@ -123,6 +154,7 @@ def decode_credential(data: bytes, header: Header, where: str) -> KeySet:
 
     Raises:
         RepositoryMismatch: The credential belongs to another repository.
+        KeyFileDamaged: It is cut, or no credential.
     """
     value = _decode(data, CREDENTIAL_FORMAT, f"the credential {where}")
     if value.get("repository") != header.repository_id or value.get("check") != header.check:
@@ -130,7 +162,10 @@ def decode_credential(data: bytes, header: Header, where: str) -> KeySet:
             f"the credential {where} belongs to repository {value.get('repository')}, not {header.repository_id}",
             "Point repository.credential at this repository's file, or make one with 'farshore init --write-only'.",
         )
-    return decode_key_set(value.get("keys", {}), header.repository_bytes)
+    try:
+        return decode_key_set(value.get("keys", {}), header.repository_bytes)
+    except ObjectCorrupt as error:
+        raise KeyFileDamaged(f"the credential {where} is damaged: {error}", _HINTS[CREDENTIAL_FORMAT]) from error
 
 
 def encode_identity(private_key: bytes) -> bytes:
@@ -142,15 +177,24 @@ def encode_identity(private_key: bytes) -> bytes:
 
 
 def decode_identity(data: bytes, where: str) -> bytes:
-    """Return the private key of an identity file."""
+    """Return the private key of an identity file.
+
+    Raises:
+        KeyFileDamaged: It is cut, or no identity.
+    """
     value = _decode(data, IDENTITY_FORMAT, f"the identity file {where}")
     try:
         private_key = base64.b64decode(value["private_key"], validate=True)
-    except (KeyError, TypeError, ValueError) as error:
-        raise HeaderDamaged(f"the identity file {where} is damaged", "Use the copy you kept elsewhere.") from error
+    except (KeyError, TypeError, ValueError):
+        private_key = b""
     if len(private_key) != recipient.PRIVATE_BYTES:
-        raise HeaderDamaged(f"the identity file {where} is damaged", "Use the copy you kept elsewhere.")
+        raise KeyFileDamaged(f"the identity file {where} is damaged", _HINTS[IDENTITY_FORMAT])
     return private_key
+
+
+def is_identity(data: bytes) -> bool:
+    """Whether a file looks like a private identity, whole or not."""
+    return IDENTITY_FORMAT.encode() in data[:4096]
 
 
 def encode_recipient(public_key: bytes) -> str:
@@ -184,23 +228,31 @@ def _encode(slot_id: str, keys: KeySet, **more: object) -> bytes:
     return encode_canonical({**value, "check": check_of(value)})
 
 
+def _noted(note: SlotNote | None) -> dict[str, str]:
+    if note is None:
+        return {}
+    found = {"created_utc": encode_time(note.created_utc), "host": note.host, "label": note.label}
+    return {name: text for name, text in found.items() if text}
+
+
 def _decode(data: bytes, expected: str, what: str) -> JsonObject:
+    failed = HeaderDamaged if expected == SLOT_FORMAT else KeyFileDamaged
     try:
         value = decode_object(data, what)
     except ObjectCorrupt as error:
-        raise HeaderDamaged(str(error)) from error
+        raise failed(str(error), _HINTS[expected]) from error
     if value.get("format") != expected:
-        raise HeaderDamaged(f"{what} is not a {expected} file")
+        raise failed(f"{what} is not a {expected} file", _HINTS[expected])
     version = value.get("version")
     if not isinstance(version, int) or version < 1:
-        raise HeaderDamaged(f"{what} has no version")
+        raise failed(f"{what} has no version", _HINTS[expected])
     if version > VERSION:
         raise FormatTooNew(f"{what} has version {version}; this Farshore knows {VERSION}")
     if expected == SLOT_FORMAT and not check_holds(value):
-        raise HeaderDamaged(f"{what} is damaged: its check does not hold")
+        raise failed(f"{what} is damaged: its check does not hold", _HINTS[expected])
     required = ("slot", "role", "kind", "sealed") if expected == SLOT_FORMAT else ()
     if not all(isinstance(value.get(key), str) for key in required):
-        raise HeaderDamaged(f"{what} is incomplete")
+        raise failed(f"{what} is incomplete", _HINTS[expected])
     return value
 
 

@@ -160,7 +160,7 @@ class Shore:
                 break
             said += data.decode("utf-8", "replace")
             if asked and said.endswith(asked[0][0]):
-                os.write(terminal, asked.pop(0)[1].encode() + b"\n")
+                os.write(terminal, os.fsencode(asked.pop(0)[1]) + b"\n")
         _, status = os.waitpid(pid, 0)
         os.close(terminal)
         assert not asked, f"never asked {asked}: {said}"

@@ -108,6 +108,7 @@ def golden(tmp_path: Path) -> Golden:
     shutil.copytree(VERSION_1, tmp_path / "v1")
     for path in (tmp_path / "v1").rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
+    (tmp_path / "v1/identity.json").chmod(0o600)  # Git keeps no modes
     copy = Golden(tmp_path / "v1")
     copy.clock.advance(LATER_S)
     return copy

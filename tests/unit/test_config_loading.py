@@ -444,7 +444,7 @@ def test_the_state_directory_can_be_chosen_three_ways(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_text_or_not_readable_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "farshore.toml"
-    file.write_bytes(b"\xff\xfe")
+    file.write_bytes(b"gr\xfc\xdfe")
 
     with pytest.raises(ConfigInvalid, match="is not UTF-8 text"):
         load_config(file, {})

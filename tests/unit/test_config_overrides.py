@@ -73,17 +73,43 @@ def test_each_kind_of_value_can_be_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [
+        ("FARSHORE_QUORUM", "FARSHORE_REPOSITORY__QUORUM"),
+        ("FARSHORE_QUORM", "FARSHORE_REPOSITORY__QUORUM"),
         ("FARSHORE_REPOSITORY__QUORM", "FARSHORE_REPOSITORY__QUORUM"),
         ("FARSHORE_REPLICAS__VALT__REGION", "FARSHORE_REPLICAS__VAULT__REGION"),
         ("FARSHORE_PASPHRASE", "FARSHORE_PASSPHRASE"),
         ("FARSHORE_STATEDIR", "FARSHORE_STATE_DIR"),
     ],
 )
-def test_a_variable_that_matches_no_key_is_refused_with_the_nearest(tmp_path: Path, name: str, nearest: str) -> None:
-    error = refusal(tmp_path, {name: "1"})
+def test_a_variable_that_matches_no_key_is_a_warning_with_the_nearest(tmp_path: Path, name: str, nearest: str) -> None:
+    """Trials F7, N13."""
+    (warning,) = load(tmp_path, {name: "1"}).warnings
 
-    assert f"environment variable {name} matches no key" in error.message
-    assert f"Did you mean {nearest}?" in error.hint
+    assert warning.endswith(f"/farshore.toml set nothing: {name} (did you mean {nearest}?)")
+
+
+def test_many_such_variables_are_one_warning(tmp_path: Path) -> None:
+    """Trial F7."""
+    (warning,) = load(tmp_path, {f"FARSHORE_X{number}Y": "1" for number in range(9)}).warnings
+
+    assert warning.endswith("FARSHORE_X0Y, FARSHORE_X1Y, FARSHORE_X2Y, FARSHORE_X3Y, FARSHORE_X4Y and 4 more")
+
+
+def test_variables_of_a_kubernetes_service_are_not_meant_for_us(tmp_path: Path) -> None:
+    """Trial F7: what a Service called farshore, and one called farshore-web, set in every pod of their namespace."""
+    address = "tcp://10.0.0.7:80"
+    environment = {
+        f"{name}_{rest}": address
+        for name in ("FARSHORE", "FARSHORE_WEB")
+        for rest in (
+            *("PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR", "PORT_80_TCP_PORT", "PORT_80_TCP_PROTO", "PORT_53_UDP_ADDR"),
+            *("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP"),
+        )
+    }
+
+    config = load(tmp_path, environment)
+
+    assert (config.warnings, config.overrides) == ((), ())
 
 
 def test_a_variable_with_a_wrong_value_is_named(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_file_that_root_put_among_the_run_secrets_is_accepted(tmp_path: Path) 
     file.write_text("w")
     file.chmod(0o444)
     if os.getuid() == 0:
-        assert read_file(str(file), (tmp_path,)) == "w"
+        assert read_file(str(file), (tmp_path,)) == b"w"
         os.chown(file, 12345, 12345)
     with pytest.raises(SecretUnavailable, match="may be read"):
         read_file(str(file), (tmp_path,))
@@ -112,3 +112,16 @@ def test_no_secret_shows_in_a_repr() -> None:
     assert "hunter2" not in repr(config)
     assert repr(command) == "Secret(command:vault)"
     assert pickle.loads(pickle.dumps(command)) == command
+
+
+def test_bytes_that_are_no_text_are_a_passphrase_and_no_other_secret(tmp_path: Path) -> None:
+    """Trial F13: from the environment, a file and a command alike."""
+    word = b"\xff\xc3 (no UTF-8)"
+    file = tmp_path / "word"
+    file.write_bytes(word + b"\n")
+    file.chmod(0o600)
+    environment = {"WORD": os.fsdecode(word)}
+    for secret in (Secret("env", "WORD"), Secret("file", str(file)), Secret("command", "cat", (str(file),))):
+        assert secret.reveal_bytes(environment) == word
+        with pytest.raises(SecretUnavailable, match="is not UTF-8 text"):
+            secret.reveal(environment)

@@ -257,7 +257,7 @@ def test_one_more_recipient_may_open_every_replica(engine: Engine) -> None:
     path = engine.root / "second"
     text = generate_identity(path)
     with engine.opened() as repository:
-        slot_id = add_recipient_slot(repository, text, clock=engine.clock)
+        slot_id = add_recipient_slot(repository, text, clock=engine.clock).slot_id
         assert slot_id in [one.slot_id for one in list_slots(repository)]
     engine.repository_config = replace(engine.repository_config, identity=path)
     for replica in "abc":

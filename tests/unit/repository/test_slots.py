@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,14 @@ import pytest
 from farshore.clock import FixedClock
 from farshore.crypto import recipient
 from farshore.crypto.passphrase import PassphraseCost
-from farshore.errors import ConfigInvalid, FarshoreError, FormatTooNew, HeaderDamaged, RepositoryMismatch
+from farshore.errors import (
+    ConfigInvalid,
+    FarshoreError,
+    FormatTooNew,
+    HeaderDamaged,
+    KeyFileDamaged,
+    RepositoryMismatch,
+)
 from farshore.format.header import Chunking, Header, check_of
 from farshore.format.text import encode_canonical
 from farshore.repository import slots
@@ -72,6 +80,28 @@ def test_a_slot_tells_what_it_is_without_being_opened() -> None:
     slot_id, data = recipient_slot()
     name = recipient.recipient_id(recipient.public_key_of(IDENTITY)).hex()
     assert slots.describe_slot(data) == slots.SlotInfo(slot_id, "reader", "recipient", name)
+
+
+def test_what_people_know_a_slot_by_stands_beside_it() -> None:
+    """Trial N12."""
+    note = slots.SlotNote(datetime(2026, 11, 29, 3, tzinfo=UTC), "oslo", "the safe")
+    public_key = recipient.public_key_of(IDENTITY)
+    slot_id, data = slots.seal_recipient_slot(KEYS, HEADER, public_key, CLOCK, note)
+
+    assert slots.describe_slot(data) == slots.SlotInfo(
+        slot_id, "reader", "recipient", recipient.recipient_id(public_key).hex(), "the safe", note.created_utc, "oslo"
+    )
+    assert slots.open_slot(data, HEADER, identity=IDENTITY) == KEYS
+
+
+def test_a_passphrase_may_be_any_bytes() -> None:
+    """Trial F13."""
+    for given in (b"\xff\xfe\x00 no text", "grüße".encode("latin-1")):
+        _, data = slots.seal_passphrase_slot(KEYS, HEADER, given, CLOCK, CHEAP)
+        assert slots.open_slot(data, HEADER, passphrase=given) == KEYS
+        assert slots.open_slot(data, HEADER, passphrase=given + b"x") is None
+    _, data = slots.seal_passphrase_slot(KEYS, HEADER, "gru\u0308ße".encode(), CLOCK, CHEAP)
+    assert slots.open_slot(data, HEADER, passphrase="grüße") == KEYS, "text opens however a keyboard composes it"
 
 
 def test_a_slot_of_a_writer_holds_no_private_key() -> None:
@@ -198,8 +228,9 @@ def test_a_damaged_credential_is_told(keys: object) -> None:
     with pytest.raises(FarshoreError) as caught:
         slots.decode_credential(encode_canonical(value), HEADER, "file")
     assert caught.value.exit_code >= 60
-    with pytest.raises(HeaderDamaged):
+    with pytest.raises(KeyFileDamaged) as cut:
         slots.decode_credential(b"not json", HEADER, "file")
+    assert "farshore key enroll" in cut.value.hint
 
 
 # --- identities and recipients ---------------------------------------------------------------------------------------
@@ -216,8 +247,11 @@ def test_an_identity_file_gives_its_key() -> None:
     b'{"format":"farshore-identity","version":1,"private_key":7}',
 ], ids=range(7))  # fmt: skip
 def test_a_damaged_identity_file_is_told(data: bytes) -> None:
-    with pytest.raises(HeaderDamaged):
+    """Trial N2: it is the identity that is damaged, and nothing at a replica."""
+    with pytest.raises(KeyFileDamaged, match="identity file file") as caught:
         slots.decode_identity(data, "file")
+    assert "kept elsewhere" in caught.value.hint
+    assert "farshore.json" not in caught.value.hint
 
 
 def test_a_recipient_is_one_line_of_text() -> None:

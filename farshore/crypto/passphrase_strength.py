@@ -1,0 +1,48 @@
+"""Which passphrases are too easy to guess. Pure.
+
+Anybody who can read a replica can copy its key slots and guess at home. Each guess is dear (Argon2id, 64 MiB), so
+length decides: this asks for that, and for no kinds of characters.
+"""
+
+from __future__ import annotations
+
+from farshore.crypto.passphrase import normal_form
+
+LENGTH_MIN = 8  # shorter ones are refused where a person types them
+LENGTH_GOOD = 12  # shorter ones are warned of
+_DISTINCT_MIN = 5
+_COMMON = frozenset(  # alone, or with figures or signs around them
+    (
+        "abcdef", "admin", "backup", "battery", "changeme", "default", "dragon", "farshore", "football", "hunter",
+        "iloveyou", "letmein", "login", "master", "monkey", "passphrase", "passwd", "password", "princess", "qwerty",
+        "qwertyuiop", "qwertz", "root", "secret", "sunshine", "test", "trustno", "welcome",
+    )
+)  # fmt: skip
+
+
+def is_short(passphrase: str | bytes) -> bool:
+    """Whether it is too short to be accepted from somebody who can choose another one now."""
+    return _length(normal_form(passphrase)) < LENGTH_MIN
+
+
+def weakness(passphrase: str | bytes) -> str:
+    """Return why it is easy to guess, as the end of "the passphrase ...", or nothing."""
+    plain = normal_form(passphrase)
+    length = _length(plain)
+    text = plain.decode("utf-8", "replace").casefold()
+    core = "".join(character for character in text if character.isalpha())
+    if length < LENGTH_GOOD:
+        return f"has only {length} {'character' if length == 1 else 'characters'}"
+    if len(set(text)) < _DISTINCT_MIN:
+        return "repeats the same few characters"
+    if core in _COMMON or core == "":
+        return "is one word that everybody tries first" if core else "has no letter"
+    return ""
+
+
+def _length(plain: bytes) -> int:
+    """Count characters, or bytes where they are no text."""
+    try:
+        return len(plain.decode("utf-8"))
+    except UnicodeDecodeError:
+        return len(plain)
