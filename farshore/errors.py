@@ -86,7 +86,9 @@ class RepositoryExists(UserError):
 class RepositoryMissing(UserError):
     code = "repository-missing"
     exit_code = 14
-    default_hint = "Check the replica URLs, or create the repository with 'farshore init'."
+    default_hint = (
+        "Check the replica's URL, and that its disk is mounted. Where there never was one, 'farshore init' makes it."
+    )
 
 
 class TargetNotEmpty(UserError):
@@ -209,9 +211,7 @@ class StorePaused(Unavailable):
 class ListingShrunken(Unavailable):
     code = "listing-shrunken"
     exit_code = 26
-    default_hint = (
-        "The replica lists less than it holds, so its listings are not to be trusted now; see 'farshore replica probe'."
-    )
+    default_hint = "Its listings are not to be trusted now; see what 'farshore replica probe' finds."
 
 
 class ReplicaTooSlow(Unavailable):
@@ -254,7 +254,7 @@ class RepositoryMismatch(Conflict):
 class StateUnknown(Conflict):
     code = "state-unknown"
     exit_code = 34
-    default_hint = "The outcome could not be read back. Run 'farshore status', then run again."
+    default_hint = "What the replica holds is not known for sure. Run 'farshore verify', then run again."
 
 
 class SourceMoved(Conflict):
@@ -348,8 +348,6 @@ class HeaderDamaged(Corrupt):
 
 
 class KeyFileDamaged(Corrupt):
-    """A file of this host or its owner, not an object of a replica."""
-
     code = "key-file-damaged"
     exit_code = 68
     default_hint = "Use the copy of the identity or credential that was kept elsewhere; the replicas are not damaged."
@@ -364,7 +362,7 @@ class VerifyFailed(Corrupt):
 class SourceCorrupt(Corrupt):
     code = "source-corrupt"
     exit_code = 63
-    default_hint = "The source failed its own integrity check; no snapshot was made. Repair it before backing it up."
+    default_hint = "No snapshot was made. Run it again; what stays, check with the source's own tools before a repair."
 
 
 class RestoreIncomplete(Corrupt):
@@ -403,7 +401,7 @@ class Unsupported(FarshoreError):
 class FormatTooNew(Unsupported):
     code = "format-too-new"
     exit_code = 70
-    default_hint = "This repository was made by a newer Farshore; upgrade to read it."
+    default_hint = "It was made by a newer Farshore; upgrade to read it."
 
 
 class FeatureMissing(Unsupported):
@@ -483,9 +481,7 @@ class ReplicaEmpty(FarshoreError):
 
     code = "replica-empty"
     exit_code = 84
-    default_hint = (
-        "If it is new, fill it with 'farshore replica add NAME'; else find out who emptied it, or mend its URL."
-    )
+    default_hint = "If it is new, fill it with 'farshore replica add NAME'; else find out who emptied it."
 
 
 class SnapshotIncomplete(FarshoreError):

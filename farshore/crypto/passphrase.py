@@ -30,7 +30,10 @@ class PassphraseCost:
             and 1 <= self.lanes <= limits.ARGON2_LANES_MAX
         )
         if not sane:
-            raise HeaderDamaged(f"a key slot asks for an absurd passphrase cost: {self}")
+            raise HeaderDamaged(
+                f"a key slot asks for an absurd passphrase cost: {self}",
+                "The same file below keys/slots of another replica replaces it.",
+            )
         return self
 
 

@@ -298,7 +298,10 @@ def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str 
             continue
         to.store.put(name, data)
         return len(data)
-    raise StateUnknown(f"{to.name} lacks {name} and no other replica has a good copy ({'; '.join(reasons)})")
+    raise StateUnknown(
+        f"{to.name} lacks {name} and no other replica has a good copy ({'; '.join(reasons)})",
+        "Bring back a replica that has it, then run 'farshore heal'; 'farshore verify' names the snapshots.",
+    )
 
 
 def _read_anywhere(

@@ -241,7 +241,10 @@ def seal_object(
     writer.finish()
     sealed = sink.getvalue()
     if open_object(sealed, secret=secret, kind=kind, name=name, repository_id=repository_id) != payload:
-        raise ObjectCorrupt(f"{name} does not decode to what was sealed; suspect memory")
+        raise ObjectCorrupt(
+            f"{name} does not decode to what was sealed",
+            "Check this machine's memory, then run again; nothing was sent.",
+        )
     return sealed
 
 
