@@ -443,6 +443,23 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one path between two snapshots of a source that follow each other."""
+
+    source: str
+    snapshot_id: SnapshotId  # the first one that has it so, or no longer has it
+    committed_utc: datetime
+    state: SnapshotState  # of that snapshot: what an incomplete one lacks may have been there
+    change: str  # added | removed | modified | metadata
+    path: bytes
+    kind: EntryKind
+    bytes_before: int = 0
+    bytes_after: int = 0
+    mtime_ns: int = 0  # of the entry; of one that was removed, as it last was
+    previous_id: SnapshotId = ""  # the snapshot that it was compared with; empty for the first
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a long operation is. Figures only ever grow within one stage."""
 

@@ -59,10 +59,10 @@ class Selection:
         self.exclude = tuple(wish.exclude)
         self.below = wish.below.strip(b"/")
         self._relocation = Relocation(below=self.below, strip=wish.strip)
-        from_top = [_from_top(one) for one in self.include]
-        self._include = Globs(from_top)
-        self._exclude = Globs([_from_top(one) for one in self.exclude])
-        self._candidates = candidates(from_top, below=self.below)
+        include = [from_top(one) for one in self.include]
+        self._include = Globs(include)
+        self._exclude = Globs([from_top(one) for one in self.exclude])
+        self._candidates = candidates(include, below=self.below)
         self._unmatched: tuple[str, ...] = ()
 
     @property
@@ -217,7 +217,7 @@ class _Pending:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         positive = [one for one in dict.fromkeys(patterns) if not one.startswith("!")]
-        self._left = {one: globs for one in positive if (globs := Globs([_from_top(one)]))}
+        self._left = {one: globs for one in positive if (globs := Globs([from_top(one)]))}
 
     def __bool__(self) -> bool:
         return bool(self._left)
@@ -284,7 +284,7 @@ def candidates(patterns: Sequence[str], *, below: bytes = b"") -> Candidates:
     return Candidates(tuple(dict.fromkeys(alike)), (b"", *sorted(above | {below} - {b""})))
 
 
-def _from_top(pattern: str) -> str:
+def from_top(pattern: str) -> str:
     """Return a pattern as patterns are written; people also write a path from where they are."""
     negated, body = pattern.startswith("!"), pattern.removeprefix("!")
     while body.startswith("./"):

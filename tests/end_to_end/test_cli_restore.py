@@ -154,3 +154,18 @@ def test_standard_output_on_a_full_disk_is_an_error(kept: Shore) -> None:
             )
             assert done.returncode == 18
             assert b"standard output cannot be written: No space left" in done.stderr
+
+
+def test_find_tells_when_a_path_was_there(kept: Shore) -> None:
+    (kept.root / "home/docs/later.txt").write_text("later")
+    kept.good("backup", "home")
+    (kept.root / "home/docs/later.txt").unlink()
+    kept.good("backup", "home")
+    done = kept.good("find", "later.txt")
+    assert [line.split()[3] for line in done.stdout.splitlines()] == ["+", "-"]
+    added, removed = kept.good("find", "/docs/later.txt", "home", "--json").of("finding")
+    assert added["snapshot_id"] == removed["previous_id"]
+    assert sent(kept, "cat", removed["previous_id"], removed["path"]) == b"later"
+    nothing = kept.run("find", "nowhere")
+    assert nothing.code == 12
+    assert "no snapshot has anything that matches nowhere" in nothing.stderr
