@@ -48,8 +48,9 @@ FILE_DENIED_HINT = (
 )
 FILE_HINT = "PostgreSQL has trouble with a file of its own; look at its disk and its log."
 NAME_HINT = (
-    "PostgreSQL sends no file whose path below the data directory has 100 bytes or more, and no link whose target has. "
-    "It makes no such name itself: rename what the message names, or move it out of the data directory."
+    "PostgreSQL sends no file whose path below the data directory has 100 bytes or more. It makes no such name itself: "
+    "rename what the message names, or move it out of the data directory. If it is a link, a tablespace's location has "
+    "100 bytes or more: move the tablespace to a shorter one."
 )
 LOST_HINT = (
     "The server's log tells why. It ends a connection when it is stopped or restarted, when an administrator or a "

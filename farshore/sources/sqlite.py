@@ -175,6 +175,11 @@ class SqliteSource:
         if rest is not None:
             return rest
         log = waiting_log(name)
+        if log is not None and not os.access(log, os.R_OK, effective_ids=True):
+            raise SourceDenied(
+                f"{log} holds what was committed last, and user {os.geteuid()} may not read it",
+                "Let the user of the backup read it as it may read the database.",
+            )
         why = f"{log} holds what was committed last" if log else "another process has it open"
         raise SourceDenied(
             f"the database {self._path} is in WAL mode and {why}; to read it, SQLite makes or changes "

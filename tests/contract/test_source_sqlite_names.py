@@ -187,6 +187,9 @@ def test_log_that_waits_where_the_backup_may_not_write(place: Path) -> None:
         assert told.startswith("source-denied: ")
         assert "a.db-wal holds what was committed last" in told
         assert str(directory) in told
+        (directory / "a.db-wal").chmod(0)
+        told = as_another_user(own, lambda: rows_saved(directory / "a.db", own))
+        assert told.startswith(f"source-denied: {directory / 'a.db-wal'} holds what was committed last")
         directory.chmod(0o755)
         (directory / "a.db-wal").unlink()
 
