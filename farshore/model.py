@@ -6,7 +6,7 @@ digits), except chunk ids, which are 32 raw bytes because there are millions of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +22,21 @@ ChunkId = bytes
 
 UNREACHABLE = "unreachable"  # code of a finding about a whole replica: nothing was seen, so nothing is known
 HOLE: ChunkId = bytes(32)  # an extent of this chunk reads as zeros and is a hole in the file
+
+
+DATA_AS_OF = "data_as_of_utc"  # the fact of a snapshot whose source was itself a copy, with a time of its own
+UNKNOWN_MOMENT = "unknown"
+
+
+def data_moment(started_utc: datetime, facts: Mapping[str, str]) -> datetime | None:
+    """Return up to when a snapshot has its source's data for certain: not later than reading began; None if unknown."""
+    told = facts.get(DATA_AS_OF)
+    if told is None:
+        return started_utc
+    try:
+        return min(started_utc, datetime.fromisoformat(told))
+    except (ValueError, TypeError):  # not a time, or one of no zone
+        return None
 
 
 class EntryKind(StrEnum):
@@ -134,6 +149,11 @@ class SnapshotInfo:
     def complete(self) -> bool:
         """Whether it has everything of its source that a restore should bring back."""
         return self.state is SnapshotState.COMPLETE
+
+    @property
+    def data_utc(self) -> datetime | None:
+        """Up to when it has its source's data for certain, by which an rpo is judged; None if nobody told."""
+        return data_moment(self.started_utc, dict(self.facts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,19 +48,38 @@ def duration(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+_STANDBY_HINT = (
+    "See whether the standby still follows its primary (pg_stat_wal_receiver, pg_is_wal_replay_paused), or back up the "
+    "primary; a role in pg_monitor is told how old a standby's data is."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceAge:
     """How old the newest snapshot of a source is, and how old it may be."""
 
     source: str
     latest_utc: datetime | None  # when reading the source began: the snapshot shows no later state
-    age: timedelta | None
+    age: timedelta | None  # of the data; None if there is no snapshot, or nobody told
     allowed: timedelta | None
+    data_utc: datetime | None = None  # up to when it has the data: before `latest_utc` for a standby that is behind
+
+    @property
+    def behind(self) -> bool:
+        """Whether the source was itself a copy, and older than its snapshot."""
+        return self.data_utc is not None and self.data_utc != self.latest_utc
 
     @property
     def overdue(self) -> bool:
         """Whether the newest snapshot is older than allowed, or there is none."""
         return self.allowed is not None and (self.age is None or self.age > self.allowed)
+
+    @property
+    def state(self) -> str:
+        """One word for people."""
+        if self.latest_utc is not None and self.age is None:
+            return "unknown"
+        return "overdue" if self.overdue else "fresh" if self.allowed else ""
 
 
 def execute(invocation: Invocation) -> int:
@@ -160,29 +179,35 @@ def _source_ages(invocation: Invocation, config: Config, replicas: Sequence[Repl
     now = invocation.clock.now_utc()
     ages: list[SourceAge] = []
     for name, age_max in allowed.items():
-        latest = max((one.started_utc for one in counted if one.source == name), default=None)
-        ages.append(SourceAge(name, latest, None if latest is None else now - latest, age_max))
+        of_source = (one for one in counted if one.source == name)
+        newest = max(of_source, key=lambda one: one.started_utc, default=None)
+        data_utc = newest.data_utc if newest else None
+        age = None if data_utc is None else now - data_utc
+        ages.append(SourceAge(name, newest.started_utc if newest else None, age, age_max, data_utc))
     for one in ages:
         output.raw(
             {
                 "type": "source",
                 "source": one.source,
                 "latest_utc": plain(one.latest_utc),
+                "data_utc": plain(one.data_utc),
                 "age_s": plain(one.age),
                 "allowed_s": plain(one.allowed),
                 "overdue": one.overdue,
             }
         )
+    behind = any(one.behind for one in ages)
     output.line()
     output.table(
-        ("source", "latest", "age", "allowed", "state"),
+        ("source", "latest", *(("data of",) if behind else ()), "age", "allowed", "state"),
         [
             (
                 one.source,
                 utc_time(one.latest_utc),
+                *((utc_time(one.data_utc),) if behind else ()),
                 format_age(one.age),
                 format_age(one.allowed),
-                "overdue" if one.overdue else "fresh" if one.allowed else "",
+                one.state,
             )
             for one in ages
         ],
@@ -197,6 +222,15 @@ def format_age(age: timedelta | None) -> str:
     return "" if age is None else format_duration(age)
 
 
+def _told_age(source: SourceAge) -> str:
+    if source.latest_utc is None:
+        return "is missing: there is none"
+    if source.age is None:
+        return "is of a standby that did not tell how old its data is"
+    age = format_age(source.age)
+    return f"has data that is {age} old" if source.behind else f"is {age} old"
+
+
 def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], ages: Sequence[SourceAge]) -> int:
     """Tell what is graver than a warning as errors, and return the exit code."""
     overdue = [one for one in ages if one.overdue]
@@ -204,9 +238,9 @@ def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], ages: Se
     if damaged:
         invocation.output.error(VerifyFailed(f"the last check found damage at {', '.join(damaged)}"))
     for one in overdue:
-        age = f"is {format_age(one.age)} old" if one.age else "is missing: there is none"
-        said = f"the newest snapshot of {one.source} {age}; {format_age(one.allowed)} is allowed"
-        invocation.output.error(BackupOverdue(said))
+        said = f"the newest snapshot of {one.source} {_told_age(one)}; {format_age(one.allowed)} is allowed"
+        standby = one.behind or (one.latest_utc is not None and one.age is None)
+        invocation.output.error(BackupOverdue(said, _STANDBY_HINT if standby else None))
     return exit_code_of(replicas, overdue)
 
 

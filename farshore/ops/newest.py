@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from farshore.model import SnapshotState
+from farshore.model import SnapshotState, data_moment
 from farshore.repository.commits import list_commits
 from farshore.repository.order import is_misdated
 from farshore.repository.repository import Repository
 
 
 def newest_held(repository: Repository) -> dict[str, dict[str, datetime]]:
-    """Return for each replica that could be listed, by source, when reading for its newest good snapshot began.
+    """Return for each replica that could be listed, by source, of when the data of its newest good snapshot is.
 
     Good is one that is complete and dated as it can have been committed.
     Needs a writer's keys at least. A replica that is not in the answer holds what nobody knows, which is not nothing.
@@ -25,12 +25,12 @@ def newest_held(repository: Repository) -> dict[str, dict[str, datetime]]:
         raise next(iter(found.failed.values()))
     now_utc = repository.clock.now_utc()
     for snapshot_id, commit in found.commits.items():
-        if commit.state is not SnapshotState.COMPLETE or is_misdated(
-            commit, found.stored_utc.get(snapshot_id), now_utc
-        ):
+        data_utc = data_moment(commit.started_utc, commit.facts)
+        if commit.state is not SnapshotState.COMPLETE or data_utc is None:
+            continue
+        if is_misdated(commit, found.stored_utc.get(snapshot_id), now_utc):
             continue
         for replica in found.holders[snapshot_id]:
             if replica in held:
-                latest = held[replica].get(commit.source, commit.started_utc)
-                held[replica][commit.source] = max(commit.started_utc, latest)
+                held[replica][commit.source] = max(data_utc, held[replica].get(commit.source, data_utc))
     return held

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from farshore.clock import Clock
 from farshore.errors import SourceUnavailable
 from farshore.limits import POSTGRES_SILENCE_S
+from farshore.model import DATA_AS_OF
 from farshore.sources.base import Capture
 from farshore.sources.postgres_capture import PostgresCapture
 from farshore.sources.postgres_catalog import read_catalog
@@ -30,7 +31,7 @@ from farshore.sources.postgres_facts import read_cluster, read_sql_facts
 from farshore.sources.postgres_losses import explain_loss
 from farshore.sources.postgres_manifest import CHECKSUM_ALGORITHM
 from farshore.sources.postgres_sizes import check_sizes
-from farshore.sources.postgres_standby import DATA_AS_OF, read_data_moment
+from farshore.sources.postgres_standby import read_data_moment
 
 _BASE_BACKUP = (
     "BASE_BACKUP (LABEL 'farshore', CHECKPOINT 'fast', WAL true, WAIT false, TABLESPACE_MAP false,"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from farshore.sources.postgres_standby import DATA_AS_OF, UNKNOWN
+from farshore.model import DATA_AS_OF, UNKNOWN_MOMENT
 
 
 def plan_notes(facts: Mapping[str, str]) -> list[str]:
     """Return sentences about what the facts of a snapshot mean for the one who restores it."""
     notes = []
     as_of = facts.get(DATA_AS_OF)
-    if as_of == UNKNOWN:
+    if as_of == UNKNOWN_MOMENT:
         notes.append("taken from a standby, which does not tell how old its data is; this role may not ask")
     elif as_of:
         notes.append(f"taken from a standby, whose data is of {as_of} or later")

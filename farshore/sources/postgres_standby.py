@@ -7,10 +7,9 @@ end tells, which a role sees that is a member of pg_monitor.
 
 from __future__ import annotations
 
+from farshore.model import UNKNOWN_MOMENT
 from farshore.sources.postgres_connection import Server
 
-DATA_AS_OF = "data_as_of_utc"
-UNKNOWN = "unknown"
 _LAST_TRANSACTION = (
     "SELECT to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 )
@@ -30,4 +29,4 @@ def read_data_moment(server: Server) -> str:
     """
     answers = server.ask([_LAST_TRANSACTION, _LAST_CHECKPOINT, _LAST_WORD])
     told = [value for answer in answers.values() for value in answer if value[:1].isdigit()]
-    return max(told, default=UNKNOWN)
+    return max(told, default=UNKNOWN_MOMENT)

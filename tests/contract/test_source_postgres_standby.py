@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from farshore.sources.postgres_standby import DATA_AS_OF, UNKNOWN
+from farshore.model import DATA_AS_OF, UNKNOWN_MOMENT
 from infra.local.postgres import PostgresServer
 from tests.contract.postgres_captures import postgres_source, query, take
 
@@ -82,4 +82,4 @@ def test_age_nobody_tells_is_unknown() -> None:
         rules.write_text("host all plain 127.0.0.1/32 reject\n" + rules.read_text())
         query(standby.dsn(), "SELECT pg_reload_conf()")
         taken = take(postgres_source(standby.dsn().replace("postgres@", "plain@")))
-        assert taken.facts[DATA_AS_OF] == UNKNOWN
+        assert taken.facts[DATA_AS_OF] == UNKNOWN_MOMENT

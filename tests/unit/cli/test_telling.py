@@ -123,6 +123,19 @@ def test_a_source_is_overdue_past_its_limit_or_without_a_snapshot(
     assert SourceAge("s", None, age, allowed).overdue is overdue
 
 
+def test_a_standby_that_is_behind_is_told_by_its_data() -> None:
+    """Trial D12: a copy of a standby that was cut off was fresh."""
+    latest, hour = datetime(2026, 11, 21, 5, 0, tzinfo=UTC), timedelta(hours=1)
+    behind = SourceAge("s", latest, timedelta(hours=30), hour, latest - timedelta(hours=29))
+    unknown = SourceAge("s", latest, None, hour)
+    level = SourceAge("s", latest, timedelta(minutes=2), hour, latest)
+    assert [(one.state, one.overdue, one.behind) for one in (behind, unknown, level)] == [
+        ("overdue", True, True),
+        ("unknown", True, False),
+        ("fresh", False, False),
+    ]
+
+
 def test_damage_is_told_with_what_it_touches() -> None:
     damaged = DamagedObject(
         replica="vault",

@@ -1,0 +1,29 @@
+"""The age of a snapshot's data reaches all who judge by it (Trial D12)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from farshore.model import DATA_AS_OF, UNKNOWN_MOMENT
+from farshore.ops.newest import newest_held
+from farshore.ops.snapshots import list_snapshots
+from tests.unit.ops.engine import Engine
+from tests.unit.ops.tree_source import TreeSource
+
+
+def test_snapshot_of_a_standby_is_as_old_as_its_data(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "engine").initialize()
+    source = TreeSource(clock=engine.clock)
+    source.file(b"a", b"1")
+    yesterday = (engine.clock.now_utc() - timedelta(days=1)).replace(microsecond=0)
+    source.facts[DATA_AS_OF] = f"{yesterday:%Y-%m-%dT%H:%M:%SZ}"
+    engine.backup(source)
+    with engine.opened() as repository:
+        assert [one.data_utc for one in list_snapshots(repository)] == [yesterday]
+        assert {held["home"] for held in newest_held(repository).values()} == {yesterday}
+    source.facts[DATA_AS_OF] = UNKNOWN_MOMENT
+    engine.backup(source)
+    with engine.opened() as repository:
+        assert [one.data_utc for one in list_snapshots(repository)] == [yesterday, None]
+        assert {held["home"] for held in newest_held(repository).values()} == {yesterday}
