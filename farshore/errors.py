@@ -200,6 +200,12 @@ class ObjectArchived(Unavailable):
     default_hint = "Ask for it with 'farshore warm', and come back when it is ready; or read from another replica."
 
 
+class HostExhausted(Unavailable):
+    code = "host-exhausted"
+    exit_code = 29
+    default_hint = "Give the process more of what the message names, then run again; nothing was committed."
+
+
 class StorePaused(Unavailable):
     """Nothing was asked: the replica failed many times in a row, and is asked again after `wait_s`."""
 
@@ -217,10 +223,7 @@ class ListingShrunken(Unavailable):
 class ReplicaTooSlow(Unavailable):
     code = "replica-too-slow"
     exit_code = 28
-    default_hint = (
-        "What it took is kept, and the next backup sends the rest; give it more bandwidth, uploads or spool, "
-        "or bring it level between backups."
-    )
+    default_hint = "What it took is kept, and the next backup sends the rest; more bandwidth, uploads or spool help."
 
 
 class Conflict(FarshoreError):
@@ -388,10 +391,7 @@ class CheckInconclusive(Corrupt):
 class ObjectsLost(Corrupt):
     code = "objects-lost"
     exit_code = 67
-    default_hint = (
-        "Objects that its snapshots need are gone from this replica; 'farshore verify' tells which snapshots, and heal "
-        "copies them back from another replica."
-    )
+    default_hint = "'farshore verify' names the snapshots that need them; heal copies them back from another replica."
 
 
 class Unsupported(FarshoreError):

@@ -12,6 +12,8 @@ import os
 import threading
 from collections import OrderedDict
 
+from farshore.host_limits import open_files_max
+
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_ATIME = getattr(os, "O_NOATIME", 0)
 
@@ -55,10 +57,13 @@ def open_unnoticed(name: bytes, flags: int, *, dir_fd: int) -> int:
 
 
 class HandleCache:
-    """The `open_max` handles used last, by path; others close once nobody holds them. Safe from any thread."""
+    """The `open_max` handles used last, by path; others close once nobody holds them. Safe from any thread.
+
+    They are fewer where the process may not have that many files open.
+    """
 
     def __init__(self, *, open_max: int) -> None:
-        self._open_max = open_max
+        self._open_max = open_files_max(open_max)
         self._open: OrderedDict[bytes, Handle] = OrderedDict()
         self._lock = threading.Lock()
 

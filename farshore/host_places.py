@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
+from farshore.host_limits import what_is_exhausted
 
 _TRIED_BYTES = 4096  # one block: a full disk refuses it
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -34,7 +35,13 @@ TEMPORARY = HostPlace("temporary directory", "TMPDIR")
 
 
 def unusable(place: HostPlace, path: Path | str, error: OSError) -> FarshoreError:
-    """Return what to raise where a directory has no space (`StoreFull`) or cannot be used (`ConfigInvalid`)."""
+    """Return what to raise where a directory has no space (`StoreFull`) or cannot be used (`ConfigInvalid`).
+
+    `HostExhausted` where that is no matter of the directory.
+    """
+    exhausted = what_is_exhausted(error)
+    if exhausted is not None:
+        return exhausted
     named = f"{place.name} {path}".rstrip()
     if error.errno in _FULL:
         return StoreFull(

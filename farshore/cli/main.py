@@ -40,6 +40,7 @@ from farshore.cli.parsing import UsageMistake, build_parser
 from farshore.cli.signals import Stopped, stop_on_signals
 from farshore.clock import Clock, SystemClock
 from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, FarshoreError
+from farshore.host_limits import what_is_exhausted
 
 COMMANDS: tuple[Command, ...] = tuple(
     module.COMMAND
@@ -152,6 +153,10 @@ def execute(command: Command, invocation: Invocation) -> int:
     except (BrokenPipeError, OutletFailed):
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defense between a bug and a traceback
+        exhausted = what_is_exhausted(error, unexpected=True)
+        if exhausted is not None:
+            output.error(exhausted)
+            return exhausted.exit_code
         return _tell_bug(invocation, error)
     return code
 

@@ -19,6 +19,7 @@ from farshore.chunking import pages
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.errors import SourceChanged
 from farshore.format.manifest import CHANGING
+from farshore.host_limits import check_host
 from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem
 from farshore.ops.page_hashers import HashedData, PageHashers
 from farshore.ops.paged_file import Earlier, Emit, FileRead, PagedFile
@@ -64,6 +65,7 @@ class ContentReader:
 
         Raises:
             SourceUnavailable, SourceCorrupt: The source as a whole failed.
+            HostExhausted: This process lacks something, which is no fault of the file.
         """
         entry = item.stat_entry
         if entry.size >= limits.PAGED_FILE_BYTES_MIN:
@@ -87,6 +89,7 @@ class ContentReader:
                 said = "it was there when the directory was listed and gone when it was opened"
                 return Problem(path, "vanished", said, matters=False)  # as if the backup had begun a moment later
             except OSError as error:
+                check_host(error, reading=True)
                 return Problem(path, "unreadable", error.strerror or str(error))
         if result is None:
             return Problem(path, "changing", f"it was replaced during each of {attempts} attempts to open it")

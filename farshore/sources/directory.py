@@ -17,6 +17,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, SourceChanged, SourceDenied, SourceMissing, SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle
+from farshore.host_limits import check_host
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Capture, Content, Item, Listing
 from farshore.sources.posix_content import FileContent
@@ -179,7 +180,8 @@ class DirectoryCapture:
         above, name = split_path(entry.path)
         try:
             directory = self._handles.get(above)
-        except OSError:
+        except OSError as error:
+            check_host(error, reading=True)
             return entry  # gone with its directory; opening a file will tell
         page_globs = False, False
         if entry.size >= limits.PAGED_FILE_BYTES_MIN and entry.kind in _WITH_CONTENT:

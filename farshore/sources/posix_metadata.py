@@ -6,7 +6,6 @@ nor a parent that was renamed, and opens nothing (a FIFO or device node would ac
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import grp
 import os
@@ -16,6 +15,7 @@ from collections.abc import Callable
 
 from farshore import limits
 from farshore.handles import Handle, open_unnoticed
+from farshore.host_limits import check_host
 from farshore.model import Entry, EntryKind
 from farshore.sources.posix_status import EARLIEST_NS, LATEST_NS, Status, fit, what_is_lost
 
@@ -48,7 +48,12 @@ def split_path(path: bytes) -> tuple[bytes, bytes]:
 
 
 def reason(error: OSError) -> str:
-    """Return why a system call failed, in the words of the system."""
+    """Return why a system call failed, in the words of the system.
+
+    Raises:
+        HostExhausted: It says nothing of what was read: this process lacks something.
+    """
+    check_host(error, reading=True)
     return (error.strerror or str(error)).lower()
 
 
@@ -195,9 +200,11 @@ class MetadataReader:
 def _sqlite_page_bytes(above: Handle, name: bytes) -> int:
     """Return the page size that an SQLite database states in its header, or 0 when the file is none."""
     header = b""
-    with contextlib.suppress(OSError):  # opening it for its content will tell what is wrong
+    try:
         file = Handle(open_unnoticed(name, FILE_FLAGS, dir_fd=above.fd))
         header = os.pread(file.fd, _SQLITE_HEADER_BYTES, 0)
+    except OSError as error:  # opening it for its content will tell what is wrong
+        check_host(error, reading=True)
     if not header.startswith(_SQLITE_MAGIC):
         return 0
     page_bytes = int.from_bytes(header[16:18], "big")

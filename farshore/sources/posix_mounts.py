@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from farshore.handles import Handle
+from farshore.host_limits import check_host
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _MOUNT_ID = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
@@ -22,7 +23,8 @@ def mount_id(fd: int) -> int | None:
     """
     try:
         facts = Path(f"/proc/self/fdinfo/{fd}").read_bytes()
-    except OSError:
+    except OSError as error:
+        check_host(error, reading=True)
         return None
     found = _MOUNT_ID.search(facts)
     return int(found[1]) if found else None
@@ -37,7 +39,8 @@ def mounted_below(root: int) -> frozenset[bytes]:
     try:
         top = os.fsencode(os.readlink(f"/proc/self/fd/{root}")).rstrip(b"/") + b"/"
         lines = _MOUNTS.read_bytes().splitlines()
-    except OSError:
+    except OSError as error:
+        check_host(error, reading=True)
         return frozenset()
     return frozenset() if own is None else find_mounted(lines, top, own)
 
@@ -60,7 +63,8 @@ def is_mount_point(fd: int) -> bool:
     try:
         above = Handle(os.open("..", _PATH_FLAGS, dir_fd=fd))
         status = os.fstat(above.fd)
-    except OSError:  # it may be listed and not passed
+    except OSError as error:  # it may be listed and not passed
+        check_host(error, reading=True)
         return False
     if here.st_dev != status.st_dev or here.st_ino == status.st_ino:
         return True
@@ -71,7 +75,8 @@ def file_system_type(path: bytes) -> str:
     """Return the type of the file system that holds the absolute `path`; empty where the system does not tell."""
     try:
         lines = _MOUNTS.read_bytes().splitlines()
-    except OSError:
+    except OSError as error:
+        check_host(error, reading=True)
         return ""
     return find_type(lines, path)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from farshore import limits
 from farshore.errors import SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle, open_unnoticed
+from farshore.host_limits import check_host
 from farshore.model import EntryKind
 from farshore.sources.posix_globs import Globs
 from farshore.sources.posix_metadata import FILE_FLAGS, KINDS, Report, reason
@@ -259,5 +260,6 @@ def _is_cache(directory: Handle) -> bool:
     try:
         file = Handle(open_unnoticed(CACHE_TAG, FILE_FLAGS, dir_fd=directory.fd))
         return os.pread(file.fd, len(_CACHE_TAG_SIGNATURE), 0) == _CACHE_TAG_SIGNATURE
-    except OSError:
+    except OSError as error:
+        check_host(error, reading=True)
         return False

@@ -28,6 +28,7 @@ from farshore.errors import (
     StoreFull,
     StoreUnavailable,
 )
+from farshore.host_limits import what_is_exhausted
 from farshore.limits import GIB, MIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
 from farshore.stores.body import compare_present, conflict, sent_pieces
@@ -253,6 +254,9 @@ class DirectoryStore:
 
 
 def _translated(error: OSError, verb: str, place: str) -> FarshoreError:
+    exhausted = what_is_exhausted(error)
+    if exhausted is not None:
+        return exhausted
     text = f"{verb} {place}: {(error.strerror or str(error)).lower()}"
     if error.errno in _FULL:
         return StoreFull(text)

@@ -11,6 +11,7 @@ from pathlib import Path
 from farshore import limits
 from farshore.errors import Bug, ObjectCorrupt, TargetFailed
 from farshore.handles import DirectoryHandles, Handle
+from farshore.host_limits import check_host
 from farshore.model import Entry, EntryKind, Problem
 
 FILE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,7 +30,12 @@ NO_NAMES = (b"", b".", b"..")
 
 
 def reason(error: OSError) -> str:
-    """Return why a system call failed, in the words of the system."""
+    """Return why a system call failed, in the words of the system.
+
+    Raises:
+        HostExhausted: It says nothing of the target: this process lacks something.
+    """
+    check_host(error)
     return (error.strerror or str(error)).lower()
 
 

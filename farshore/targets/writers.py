@@ -6,6 +6,7 @@ While nothing has been started, files are placed right here, so a restore of a f
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import subprocess
@@ -35,6 +36,7 @@ from farshore.targets.placing import FilePlacer
 from farshore.targets.posix_metadata import MetadataWriter
 from farshore.targets.posix_tree import TargetTree
 
+_log = logging.getLogger(__name__)
 _MODULE = "farshore.targets.writing_process"
 _ORDERS_AHEAD = 2  # for one process: the next batch is there when one is done
 
@@ -105,18 +107,22 @@ class FileWriters:
 
     def close(self) -> None:
         """End every process, and drop what was not placed. Safe to repeat."""
+        self._end()
+        self._selector.close()
+        self._memory.release()
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
+
+    def _end(self) -> None:
         writers, self._writers = self._writers, []
         for writer in writers:
             with contextlib.suppress(OSError):
                 writer.orders.close()
         for writer in writers:
             end_process(writer.process)
+            self._selector.unregister(writer.answers)
             writer.answers.close()
-        self._selector.close()
-        self._memory.release()
-        if self._shared is not None:
-            self._shared.close()
-            self._shared = None
 
     def _give(self) -> None:
         """Have the batch placed, and begin another."""
@@ -144,15 +150,20 @@ class FileWriters:
         self._enter(self._free.pop())
 
     def _start(self) -> None:
-        shared = make_slots(self._slots)
+        """Start the processes; where that cannot be done, files are placed here until the end."""
         try:
-            self._shared = map_shared(shared, self._slots)
-            for _ in range(self._processes):
-                self._writers.append(self._spawn(shared))
+            shared = make_slots(self._slots)
+            try:
+                self._shared = map_shared(shared, self._slots)
+                for _ in range(self._processes):
+                    self._writers.append(self._spawn(shared))
+            finally:
+                os.close(shared)
         except OSError as error:
-            raise TargetFailed(f"a process to write files cannot be started: {error.strerror or error}") from error
-        finally:
-            os.close(shared)
+            _log.warning("no process to write files could be started, so this one does: %s", error)
+            self._processes = 0
+            self._end()
+            return
         self._free = list(range(1, self._slots))
         self._enter(0)
 

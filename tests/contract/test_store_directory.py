@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 
 from farshore.clock import SystemClock
-from farshore.errors import BucketNotFound, Bug, ObjectNotFound, StoreConflict, StoreDenied, StoreUnavailable
+from farshore.errors import (
+    BucketNotFound,
+    Bug,
+    HostExhausted,
+    ObjectNotFound,
+    StoreConflict,
+    StoreDenied,
+)
 from farshore.limits import MIB
 from farshore.stores.base import PutOutcome
 from farshore.stores.directory import DirectoryStore
@@ -260,15 +267,15 @@ def test_the_clock_is_the_file_systems(store: DirectoryStore, root: Path) -> Non
 def test_running_out_of_file_descriptors_is_passing(root: Path) -> None:
     script = (
         "import resource, sys\nfrom pathlib import Path\n"
-        "from farshore.clock import SystemClock\nfrom farshore.errors import StoreUnavailable\n"
+        "from farshore.clock import SystemClock\nfrom farshore.errors import HostExhausted\n"
         "from farshore.stores.directory import DirectoryStore\n"
         "store = DirectoryStore(path=Path(sys.argv[1]), clock=SystemClock())\n"
         "store.put('a/b', b'x')\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
-        "try:\n    store.get('a/b')\nexcept StoreUnavailable as error:\n    print(error.retryable)\n"
+        "try:\n    store.get('a/b')\nexcept HostExhausted as error:\n    print(error.retryable)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(root)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "True"
-    assert StoreUnavailable.retryable
+    assert HostExhausted.retryable
