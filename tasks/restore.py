@@ -10,10 +10,11 @@ from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from farshore.clock import SystemClock
+from farshore.errors import TargetFailed
 from farshore.model import RestoreResult, SnapshotInfo
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.own_places import check_target
-from farshore.ops.restore import restore_snapshot
+from farshore.ops.restore import STANDARD_OUTPUT, restore_snapshot
 from farshore.ops.selecting import RestoreWish
 from farshore.ops.snapshots import resolve_snapshot
 from tasks.opening import open_config
@@ -68,6 +69,8 @@ def write_target(
     session = SESSIONS.get(session_id)
     clock = SystemClock()
     config = open_config(config_path)
+    if target == STANDARD_OUTPUT:
+        raise TargetFailed("a flow has no standard output to send an archive to", "Name a directory on the worker.")
     for warning in check_target(config, Path(target)):
         get_run_logger().warning(warning)
     with open_repository(config, need=Need.READ, replica=replica, patient=False, clock=clock) as repository:

@@ -60,11 +60,36 @@ def record(
 
     What a replica could not be given is kept on this host and sent with the next run's rows. Where this host's state
     directory cannot be used, the rows are sealed into a chain of this process's own and sent at once; what a run did
-    never turns into an error because its rows cannot be kept.
+    never turns into an error because its rows cannot be kept. Then `repository.unrecorded` tells why, and so does the
+    log.
 
     Raises:
         StoreUnavailable: The host has no record of its chain, and no replica told what it was.
     """
+    written = _write(repository, run_id, rows, with_columns=with_columns)
+    if repository.unrecorded:
+        _log.warning("no audit row of this run was kept: %s", repository.unrecorded)
+    return written
+
+
+def try_record(repository: Repository, run_id: str, rows: Iterable[AuditRow]) -> None:
+    """Write rows as `record` does, for what is done and told whether or not they are kept.
+
+    `repository.unrecorded` alone tells why they are not: for one, neither the state directory nor the replicas can be
+    written, as on a machine that everything is restored on with a credential that only reads.
+    """
+    try:
+        _write(repository, run_id, rows)
+    except FarshoreError as error:
+        repository.unrecorded = error.message
+    except OSError as error:
+        repository.unrecorded = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+
+
+def _write(
+    repository: Repository, run_id: str, rows: Iterable[AuditRow], *, with_columns: bool = False
+) -> AuditWritten | None:
+    """Write rows as `record` says; leave in `repository.unrecorded` why that could not be done."""
     if repository.keys is None:
         return None
     try:
@@ -78,17 +103,23 @@ def record(
         if with_columns:  # an engine that reads files in place learns the columns of a table from its first one
             recorder.add_columns(run_id)
         try:
-            return recorder.flush(run_id)
+            written = recorder.flush(run_id)
         except _STATE_UNUSABLE as trouble:
             if recorder.sealed(run_id):
                 _log.warning("%s; the audit rows of this run are sent with those of the next one", trouble.message)
                 return None
             _use_temporary_state(repository, trouble)
             recorder.move(_writer_id(repository), repository.state_dir)
-            return recorder.flush(run_id)
+            written = recorder.flush(run_id)
     except _STATE_UNUSABLE as trouble:
-        _log.warning("no audit row of this run was kept: %s. %s", trouble.message, trouble.hint)
+        repository.unrecorded = f"{trouble.message}. {trouble.hint}"
         return None
+    if repository.state_is_temporary and len(written.failed) == len(written.replicas):
+        name = written.failed[0] if written.failed else "no replica"
+        repository.unrecorded = (
+            f"nothing of this host keeps it, and {name} refused it: {written.replicas.get(name, '')}"
+        )
+    return written
 
 
 def _open_recorder(repository: Repository) -> AuditRecorder:
@@ -115,20 +146,7 @@ def _use_temporary_state(repository: Repository, trouble: FarshoreError) -> None
         StoreFull, ConfigInvalid: There can be none.
     """
     repository.state_dir = repository.held.enter_context(temporary_instead(STATE, trouble))
-
-
-def try_record(repository: Repository, run_id: str, rows: Iterable[AuditRow]) -> None:
-    """Write rows as `record` does, for what is done whether or not they are kept.
-
-    `repository.unrecorded` tells why they are not: for one, the state directory may be read-only, full or gone, as on
-    the machine that everything is restored on.
-    """
-    try:
-        record(repository, run_id, rows)
-    except FarshoreError as error:
-        repository.unrecorded = error.message
-    except OSError as error:
-        repository.unrecorded = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+    repository.state_is_temporary = True
 
 
 def backup_rows(

@@ -111,6 +111,7 @@ class Repository:
     threads: LooseThreads = field(init=False)  # for reads, which may hang
     held: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
     damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # what reads found wrong
+    state_is_temporary: bool = field(init=False, default=False)  # what is kept there ends with this process
     unrecorded: str = field(init=False, default="")  # why audit rows of what was done could not be kept
     _told: dict[str, Meter] = field(init=False, default_factory=dict)
 

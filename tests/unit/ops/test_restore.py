@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from farshore.errors import FarshoreError, RestoreIncomplete, SnapshotUnknown, T
 from farshore.format import names
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.snapshots import list_snapshots
+from farshore.stores.readonly import ReadOnlyStore
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
 
@@ -260,3 +262,19 @@ def test_times_do_not_matter_to_a_restore(engine: Engine, source: TreeSource) ->
     snapshot_id = engine.backup(source).snapshot_id
     engine.clock = FixedClock()
     assert engine.restore(snapshot_id)[1] == source.contents()
+
+
+def test_a_restore_whose_audit_rows_have_no_place_is_whole_and_says_so(engine: Engine, source: TreeSource) -> None:
+    """Trial F4: a restore needs a bucket that it may read and a key, and nothing else."""
+    snapshot_id = engine.backup(source).snapshot_id
+    before = {replica: engine.objects(replica) for replica in "abc"}
+    shutil.rmtree(engine.state_dir)
+    engine.state_dir.write_text("no directory")
+    engine.wrap = lambda _, store: ReadOnlyStore(store)
+    result, shown = engine.restore(snapshot_id)
+    assert shown == source.contents()
+    assert "nothing of this host keeps it, and a refused it: store-read-only" in result.unrecorded
+    checked = engine.verify()
+    assert checked.clean
+    assert "a refused it" in checked.unrecorded
+    assert {replica: engine.objects(replica) for replica in "abc"} == before
