@@ -27,6 +27,10 @@ _GROUPS = {"end_to_end": "machines", "faults": "machines", "flows": "machines", 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Trial F20: under nohup hangups are ignored likewise. The suite goes on through one, and what it starts hears it.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
+
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are looked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from farshore.aside import run_aside
 from farshore.audit.cache import columns_file, data_files
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.tables import arrow_schema
@@ -50,7 +51,9 @@ def run_sql(engine: str, root: Path, sql: str, tables: Collection[str]) -> Query
         CopyUnreadable: A file below `root` is damaged.
         ToolUnavailable: The engine is not installed.
     """
-    return ENGINES[engine](root, sql, tables)
+    if engine == "duckdb":  # ends when it is asked to
+        return _run_duckdb(root, sql, tables)
+    return run_aside(lambda: ENGINES[engine](root, sql, tables), stop=lambda: None)
 
 
 def _places(root: Path, table: str, tables: Collection[str]) -> list[str]:
@@ -74,7 +77,8 @@ def _define_duckdb(connection: duckdb.DuckDBPyConnection, root: Path, tables: Co
 def _run_duckdb(root: Path, sql: str, tables: Collection[str]) -> QueryTable:
     with _asked_duckdb(root, sql, tables) as answer:
         columns = tuple(column[0] for column in answer.description or ())
-        return QueryTable(columns, [_plain_row(row) for row in answer.fetchall()])
+        rows = run_aside(answer.fetchall, stop=answer.interrupt)
+        return QueryTable(columns, [_plain_row(row) for row in rows])
 
 
 def stream_duckdb(root: Path, sql: str, tables: Collection[str], rows_max: int) -> Iterator[list[tuple[object, ...]]]:
@@ -84,7 +88,7 @@ def stream_duckdb(root: Path, sql: str, tables: Collection[str], rows_max: int) 
         QueryInvalid, CopyUnreadable: As an engine does, before the first batch or between two.
     """
     with _asked_duckdb(root, sql, tables) as answer:
-        while rows := answer.fetchmany(rows_max):
+        while rows := run_aside(lambda: answer.fetchmany(rows_max), stop=answer.interrupt):
             yield [_plain_row(row) for row in rows]
 
 
@@ -102,7 +106,7 @@ def _asked_duckdb(root: Path, sql: str, tables: Collection[str]) -> Iterator[duc
         connection.execute("SET lock_configuration = true")
         try:
             _define_duckdb(connection, root, tables)
-            yield connection.execute(sql)
+            yield run_aside(lambda: connection.execute(sql), stop=connection.interrupt)
         except duckdb.InterruptException as error:
             raise KeyboardInterrupt from error
         except (duckdb.IOException, duckdb.InvalidInputException) as error:

@@ -1,13 +1,20 @@
-"""Ctrl-C and its relatives: the first asks the command to stop, the second stops the process at once."""
+"""Ctrl-C and its relatives: the first asks the command to stop, the second stops the process at once.
+
+What holds a command back after the first (a call that looks at no signal, a request that hangs) holds it for at most
+`INTERRUPT_PATIENCE_S`: then a thread that hears the signal beside it ends the process.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
+
+from farshore.limits import INTERRUPT_PATIENCE_S
 
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
@@ -43,6 +50,11 @@ def stop_on_signals(stderr: TextIO) -> Iterator[None]:
         say(b"\nstopping; once more to stop at once\n")
         raise Stopped(number)
 
+    with _ended_in_time(say):
+        yield from _hear(handle)
+
+
+def _hear(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     # What the parent made deaf stays deaf: nohup ignores SIGHUP, a shell's background job SIGINT.
     heard = [number for number in _NAMES if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in heard}
@@ -51,3 +63,27 @@ def stop_on_signals(stderr: TextIO) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _ended_in_time(say: Callable[[bytes], None]) -> Iterator[None]:
+    """End the process where it goes on for `INTERRUPT_PATIENCE_S` after a signal."""
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(reading, True)
+    ended = threading.Event()
+
+    def watch() -> None:
+        heard = os.read(reading, 1)  # written by Python's own handler, whatever the main thread is at
+        if not heard or heard[0] not in tuple(_NAMES) or ended.wait(INTERRUPT_PATIENCE_S):
+            return
+        say(b"stopped; nothing that was committed is lost\n")
+        os._exit(128 + heard[0])
+
+    threading.Thread(target=watch, name="interrupts", daemon=True).start()
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        os.close(writing)

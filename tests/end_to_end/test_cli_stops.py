@@ -128,3 +128,29 @@ def test_a_second_signal_stops_it_at_once(shore: Shore) -> None:
     assert "Traceback" not in stderr
     shore.good("backup", "wide")
     shore.good("verify")
+
+
+def test_a_query_ends_at_once(tmp_path: Path) -> None:
+    """Trial N3: in the middle of what DuckDB computes for hours."""
+    shore = Shore(tmp_path)
+    shore.good("init")
+    endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 3"
+    with shore.started("sql", endless) as process:
+        until_busy(process)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "interrupted by Ctrl-C: nothing was changed" in stderr
+    assert "error[" not in stderr
+
+
+def until_busy(process: subprocess.Popen[str]) -> None:
+    """Wait until a process has computed for longer than it takes to start."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    while process.poll() is None:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        if (int(fields[11]) + int(fields[12])) / ticks > 4:
+            return
+        time.sleep(0.05)
+    raise AssertionError(process.communicate())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -83,6 +83,12 @@ class Ground:
         with self._lock:
             self.names.add(full)
         return full
+
+    def tidy(self, patience_s: float) -> None:
+        """Remove what can be removed in this time, and wait for nothing else: somebody asked to stop."""
+        pool = ThreadPoolExecutor(STORE_CONNECTIONS)
+        wait([pool.submit(self._remove, name) for name in sorted(self.names)], timeout=patience_s)
+        pool.shutdown(wait=False, cancel_futures=True)
 
     def clean(self) -> tuple[str, ...]:
         """Remove all that was made here, as far as the credential and locks allow; return the names that are left."""

@@ -10,6 +10,7 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, RepositoryMissing, StoreDenied
 from farshore.format import names
+from farshore.limits import PROBE_TIDY_S
 from farshore.model import Progress, ProgressCallback, no_progress
 from farshore.ops.probing import listings, locks, objects, parts, race, speeds
 from farshore.ops.probing.ground import LEFT_NAMED_MAX, Connect, Ground
@@ -129,8 +130,15 @@ def probe_store(
             if not only or SPEED in only:
                 progress(Progress("probe", detail=SPEED))
                 figures = _measure(ground, findings, writes=writes)
-        finally:
-            left = tuple(sorted(ground.names)) if keep else ground.clean()
+        except KeyboardInterrupt:
+            if not keep:
+                ground.tidy(PROBE_TIDY_S)
+            raise
+        except BaseException:
+            if not keep:
+                ground.clean()
+            raise
+        left = tuple(sorted(ground.names)) if keep else ground.clean()
         return ProbeResult(
             replica=replica,
             url=ground.store.url,
