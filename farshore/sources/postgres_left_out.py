@@ -20,7 +20,8 @@ _MARKS = "\"'\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e\u300c\u300d\u300e\u300f"
 _QUOTED = re.compile(rf"[{_MARKS}]\s*(\.?/[^\n]*?)\s*[{_MARKS}]")
 # What a cluster cannot do without. The content of the other directories of its own is not sent in any backup.
 _NEEDED = frozenset({
-    "base", "global", "pg_tblspc", "pg_xact", "pg_multixact", "pg_commit_ts", "pg_twophase", "pg_logical", "PG_VERSION",
+    "base", "global", "pg_tblspc", "pg_xact", "pg_multixact", "pg_commit_ts", "pg_twophase", "pg_logical", "pg_stat",
+    "PG_VERSION",
 })  # fmt: skip
 _LOGS = frozenset({"log", "pg_log"})
 _SOCKET = ".s.PGSQL."
@@ -74,6 +75,6 @@ def left_out_error(place: str, said: str, path: str) -> SourceFileLeftOut:
     if not path:
         return SourceFileLeftOut(f"{place}: the server leaves files out of the backup: {said}", _HINT)
     return SourceFileLeftOut(
-        f"{place}: {path!r} is no regular file or directory (a symbolic link, it may be), so the server leaves it out",
+        f"{place}: {path!r} is no regular file or directory (most likely a symbolic link), so the server leaves it out",
         _HINT,
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from farshore.clock import SystemClock
 from farshore.errors import SourceFileLeftOut, SourceUnsupported
+from farshore.sources.postgres_connection import ReplicationSession, Server
 from infra.local.postgres import PostgresServer
 from tests.contract.postgres_captures import Proxy, postgres_source, query, take
 
@@ -87,7 +90,9 @@ def test_table_behind_a_link_is_no_snapshot(server: PostgresServer) -> None:
         assert_left_out(server.dsn(), str(path))
 
 
-@pytest.mark.parametrize("setter", ["system", "role", "dsn", "PGOPTIONS", "PGSERVICE", "dsn names a service"])
+@pytest.mark.parametrize(
+    "setter", ["system", "role", "dsn", "PGOPTIONS", "PGCLIENTENCODING", "PGSERVICE", "dsn names a service"]
+)
 def test_no_setting_keeps_it_silent(
     server: PostgresServer, setter: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -106,6 +111,8 @@ def test_no_setting_keeps_it_silent(
                 dsn += f"?options=-c%20{SILENT.replace('=', '%3D')}"
             case "PGOPTIONS":
                 monkeypatch.setenv("PGOPTIONS", f"-c {SILENT}")
+            case "PGCLIENTENCODING":
+                monkeypatch.setenv("PGCLIENTENCODING", "EUC_JP")
             case _:
                 services = tmp_path / "services"
                 services.write_text(f"[quiet]\noptions=-c {SILENT}\nclient_encoding=LATIN1\nreplication=true\n")
@@ -130,6 +137,21 @@ def test_settings_that_would_end_a_backup_do_not_hold_for_it(server: PostgresSer
         query(server.dsn() + "?options=-c%20statement_timeout%3D0", f"ALTER SYSTEM RESET {name}")
         query(server.dsn() + "?options=-c%20statement_timeout%3D0", "SELECT pg_reload_conf()")
     assert taken.facts["databases"]
+
+
+def test_all_connections_go_to_the_host_that_was_reached(
+    server: PostgresServer, postgres_server: PostgresServer
+) -> None:
+    """Facts of another server, and databases missing that are there, if each connection chose anew."""
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        closed = once.getsockname()[1]
+    ports = f"{closed},{server.port},{postgres_server.port}"
+    dsn = f"host=127.0.0.1,127.0.0.1,127.0.0.1 port={ports} user=postgres"
+    with ReplicationSession(server=(reached := Server(source="shop", dsn=dsn)), clock=SystemClock()):
+        for _ in range(3):
+            with reached.connect(replication=False) as connection:
+                assert connection.info.port == server.port
+                assert connection.info.dbname == "postgres"
 
 
 def test_catalog_tells_where_no_warning_is_understood(server: PostgresServer) -> None:
