@@ -54,7 +54,7 @@ def cat_file(
 
 
 def find_file(repository: Repository, snapshot: SnapshotInfo, path: bytes) -> Entry:
-    """Return the entry of a file, or of a hard link of one, at a path as people write it.
+    """Return the entry of a file at a path as people write it, or of one that it leads to.
 
     Raises:
         SnapshotUnknown: There is none, or it is something without content; the message says what.
@@ -64,6 +64,9 @@ def find_file(repository: Repository, snapshot: SnapshotInfo, path: bytes) -> En
         entry = next(iterate_entries(repository, snapshot, at, recursive=False))
         if entry.path != at:
             raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} has no path {display_path(at)!r}")
+        if entry.kind is EntryKind.HARDLINK:
+            at = entry.target  # the first name, which may be that of anything
+            continue
         if entry.kind is not EntryKind.SYMLINK:
             break
         if entry.target.startswith(b"/"):
@@ -79,7 +82,7 @@ def find_file(repository: Repository, snapshot: SnapshotInfo, path: bytes) -> En
             f"{display_path(at) or 'the root'} is a directory",
             "List it with 'farshore ls', or have it as an archive with 'farshore restore SNAPSHOT:/PATH --target -'.",
         )
-    if entry.kind not in (EntryKind.FILE, EntryKind.HARDLINK):
+    if entry.kind is not EntryKind.FILE:
         raise SnapshotUnknown(f"{display_path(at)} is a {entry.kind}, which has no content", "")
     return entry
 

@@ -59,6 +59,7 @@ class TarStream(OrderedTarget):
         try:
             self.send(encode_header(entry))
         except NoPlaceInTar as error:
+            self._lost.add(entry.path)
             self.report(entry.path, "unsupported", f"not restored: {error}")
 
     def begin_file(self, entry: Entry, runs: Runs) -> None:

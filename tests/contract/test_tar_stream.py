@@ -14,6 +14,7 @@ from typing import IO
 import pytest
 
 from farshore.errors import OutletClosed, RestoreIncomplete
+from farshore.model import Entry, EntryKind
 from farshore.ops.restore import restore_snapshot
 from farshore.ops.selecting import RestoreWish
 from farshore.targets.tar_stream import TarStream
@@ -154,3 +155,17 @@ def test_a_reader_that_goes_away_is_no_fault_of_the_target(engine: Engine) -> No
     os.close(read)
     with os.fdopen(write, "wb", 0) as outlet, pytest.raises(OutletClosed):
         send(engine, snapshot_id, outlet, RestoreWish())
+
+
+def test_another_name_of_what_is_left_out_is_left_out_too(engine: Engine, tmp_path: Path) -> None:
+    source = TreeSource(clock=engine.clock)
+    source.put(Entry(b"socket", EntryKind.SOCKET))
+    source.link(b"socket2", b"socket")
+    source.symlink(b"link", b"nowhere")
+    source.link(b"link2", b"link")
+    snapshot_id = engine.backup(source).snapshot_id
+    with (tmp_path / "archive.tar").open("wb") as outlet:
+        told = send(engine, snapshot_id, outlet, RestoreWish())
+    assert told == ["b'socket' unsupported", "b'socket2' vanished"]
+    extract(tmp_path / "archive.tar", tmp_path / "extracted")
+    assert os.readlink(tmp_path / "extracted" / "link2") == "nowhere"

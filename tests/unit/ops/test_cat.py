@@ -32,6 +32,7 @@ def source(engine: Engine) -> TreeSource:
     source.file(b"hole", 3_000_000)
     source.link(b"zlink", b"d/small")
     source.symlink(b"d/up", b"../empty")
+    source.link(b"zup", b"d/up")
     source.symlink(b"d/sym", b"./zsym")
     source.symlink(b"d/zsym", b"small")
     source.symlink(b"absolute", b"/etc/passwd")
@@ -57,6 +58,7 @@ def cat(engine: Engine, path: bytes) -> bytes:
         (b"zlink", b"small"),
         (b"d/sym", b"small"),
         (b"d/up", b""),
+        (b"zup", b""),
         (b"empty", b""),
         (b"d/large", LARGE),
         (b"d/sparse", b"s" * 1000 + bytes(5_000_000) + b"m" + bytes(3) + b"e" * 1000 + bytes(70_000)),
