@@ -43,6 +43,8 @@ ENTRY_PATH_BYTES_MAX = 64 * KIB  # longer than any kernel path; a reader refuses
 # --- time ------------------------------------------------------------------------------------------------------------
 LEASE_S = 900.0  # a writer silent for this long is dead
 LEASE_BEAT_S = 240.0  # a new beat is written this often: fifteen small objects an hour
+SHRINK_ENTRIES_MIN = 16  # a source of fewer entries may lose half of them on any day
+SHRINK_BYTES_MIN = 1 * MIB  # and one of fewer bytes
 SEQUENCE_MAX = (1 << 53) - 1  # of a source's snapshots: exact in every JSON reader, and an int64 in the audit tables
 CLOCK_SKEW_S_MAX = 300.0  # more than this between host and store and leases cannot be ordered
 INTERRUPT_PATIENCE_S = 20.0  # a command that was asked to stop releases its leases in that; then the process ends

@@ -241,7 +241,7 @@ class ReplicaRequests:
 class RunWarning:
     """Something that a person should look at although the run counts. `code` is stable."""
 
-    code: str  # replica-left-behind | objects-lost | snapshot-incomplete | entries-incomplete
+    code: str  # replica-left-behind | objects-lost | snapshot-incomplete | source-shrunken | entries-incomplete
     subject: str  # the replica, or the source
     message: str
     cause: str = ""  # the code of the error behind it, see docs/errors.md
@@ -263,6 +263,7 @@ class BackupResult:
     already_done: bool = False  # an earlier attempt at the same identity had committed
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
     lossy: tuple[RunWarning, ...] = ()  # replicas that hold the snapshot and lost objects of earlier ones
+    shrunken_from: SnapshotCounts | None = None  # of the last complete snapshot, where less than half of it is left
     notes: tuple[str, ...] = ()  # what the source says of itself, with nothing wrong
 
     @property
@@ -292,6 +293,12 @@ class BackupResult:
         if not self.complete:
             said = f"the snapshot is incomplete: it lacks what {self.counts.lacking:,} of its problems name"
             found.append(RunWarning("snapshot-incomplete", self.source, said))
+        if before := self.shrunken_from:
+            said = (
+                f"{self.counts.entries:,} of {before.entries:,} entries and {self.counts.bytes_total:,} of "
+                f"{before.bytes_total:,} bytes are left of the last complete snapshot"
+            )
+            found.append(RunWarning("source-shrunken", self.source, said))
         if self.counts.problems:
             found.append(RunWarning("entries-incomplete", self.source, f"{self.counts.problems:,} problems"))
         return tuple(found)
@@ -447,6 +454,7 @@ class ReplicaStatus:
     last_read_check_utc: datetime | None = None  # with content
     all_read_since_utc: datetime | None = None  # every pack was read, or put, since then
     locked_until_utc: datetime | None = None  # of each source the snapshot that is locked longest, the least of those
+    clock_skew_s: float | None = None  # its clock less this host's; None where it told none
     error_code: str = ""
     error: str = ""
 

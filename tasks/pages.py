@@ -53,10 +53,27 @@ def backup_page(result: BackupResult) -> str:
         f"Backup of {result.source}",
         outcome_line,
         f"Snapshot `{result.snapshot_id}`, run `{result.run_id}`.",
+        *_doubts(result),
         _table(("replica", "holds it", "sent", "objects", "requests", "trouble"), replicas, right=(2, 3, 4)),
         _table(("what", "how much"), numbers, right=(1,)),
         _table(("problem", "entries"), problems, right=(1,)) if problems else "",
     )
+
+
+def _doubts(result: BackupResult) -> list[str]:
+    """Return why the snapshot may be no good one."""
+    found: list[str] = []
+    if not result.complete:
+        found.append(
+            f"**INCOMPLETE**: it lacks what {result.counts.lacking:,} problems name. "
+            "The last complete snapshot stays the last good one."
+        )
+    if before := result.shrunken_from:
+        found.append(
+            f"**The source has shrunken**: {result.counts.entries:,} of {before.entries:,} entries and "
+            f"{bytes_text(result.counts.bytes_total)} of {bytes_text(before.bytes_total)} are left."
+        )
+    return found
 
 
 def restore_page(result: RestoreResult) -> str:

@@ -36,7 +36,8 @@ def report_backup(result: BackupResult) -> State[Any]:
     _write_artifact(artifact_key("backup", result.source), backup_page(result))
     _emit(
         "farshore.backup.committed",
-        _source_resource(result.source, result.snapshot_id) | {"farshore.warned": str(result.warned).lower()},
+        _source_resource(result.source, result.snapshot_id)
+        | {"farshore.warned": str(result.warned).lower(), "farshore.state": result.state.value},
         related=[("snapshot", result.snapshot_id), *(("replica", replica) for replica in held)],
         payload={
             "snapshot": result.snapshot_id,
@@ -46,6 +47,9 @@ def report_backup(result: BackupResult) -> State[Any]:
             "left_behind": behind,
             "warnings": [{"code": one.code, "subject": one.subject, "cause": one.cause} for one in result.warnings],
             "problems": result.counts.problems,
+            "state": result.state.value,
+            "lacking": result.counts.lacking,
+            "shrunken": result.shrunken_from is not None,
         },
     )
     for replica in behind if not result.already_done else ():
@@ -56,6 +60,8 @@ def report_backup(result: BackupResult) -> State[Any]:
             payload={"snapshot": result.snapshot_id, "run": result.run_id},
         )
     notes = [f"left behind: {', '.join(behind)}"] if behind else []
+    notes += [] if result.complete else [f"INCOMPLETE: it lacks what {result.counts.lacking:,} problems name"]
+    notes += ["the source has shrunken to less than half"] if result.shrunken_from else []
     notes += [f"{result.counts.problems:,} problems with single entries"] if result.counts.problems else []
     short = result.snapshot_id[:12]
     if result.already_done:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from farshore.model import ReplicaOutcome, SnapshotInfo
 
-SCHEMA_VERSION = 2  # grows by new columns that may be NULL; a column never changes its type or its meaning
+SCHEMA_VERSION = 3  # grows by new columns that may be NULL; a column never changes its type or its meaning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class SnapshotRow:
     run_id: str
     engine: str = "cli"
     snapshot_id: str
-    parent_snapshot_id: str = ""  # that it was compared with
+    parent_snapshot_id: str = ""  # that it follows
     source_id: str
     source: str
     kind: str
@@ -85,6 +85,10 @@ class SnapshotRow:
     quorum: int
     replicas_committed: tuple[str, ...]
     facts: tuple[tuple[str, str], ...] = ()
+    state: str = "complete"  # or incomplete
+    lacking: int = 0
+    sequence: int = 0
+    shrunken: bool = False
 
     @staticmethod
     def of(
@@ -116,6 +120,9 @@ class SnapshotRow:
             quorum=quorum,
             replicas_committed=info.replicas,
             facts=info.facts,
+            state=info.state.value,
+            lacking=counts.lacking,
+            sequence=info.sequence,
         )
 
 

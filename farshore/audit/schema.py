@@ -84,7 +84,7 @@ _COMMON = (
     Column(
         "schema_version",
         Kind.INT64,
-        "Version of the columns: 2. Later ones only add columns, which earlier files lack.",
+        "Version of the columns: 3. Later ones only add columns, which earlier files lack.",
     ),
     Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
     Column("run_id", Kind.TEXT, "The run that wrote the row; joins every table with `runs`."),
@@ -134,7 +134,7 @@ _SNAPSHOTS = _table(
     "snapshots",
     "One row per snapshot that was committed and read back at a quorum.",
     Column("snapshot_id", Kind.TEXT, "The snapshot, 32 hex digits."),
-    Column("parent_snapshot_id", Kind.TEXT, "The snapshot it was compared with; NULL for a first one.", nullable=True),
+    Column("parent_snapshot_id", Kind.TEXT, "The snapshot that it follows; NULL for a first one.", nullable=True),
     Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
     Column("source", Kind.TEXT, "Name of the source in the configuration."),
     Column("kind", Kind.TEXT, "Kind of source: `directory`, `sqlite`, `postgres`."),
@@ -154,6 +154,22 @@ _SNAPSHOTS = _table(
     Column("quorum", Kind.INT64, "Replicas that had to hold it before it counted."),
     Column("replicas_committed", _TEXTS, "Replicas that held it when the run ended."),
     Column("facts", _FACTS, "What the source tells of itself, such as a server version or a log position."),
+    Column(
+        "state",
+        Kind.TEXT,
+        "`complete`, or `incomplete`: it lacks something that its source had. NULL in earlier files.",
+        nullable=True,
+    ),
+    Column("lacking", Kind.INT64, "Problems that leave something out.", nullable=True),
+    Column(
+        "sequence", Kind.INT64, "Its place among the snapshots of its source; 0 before there were any.", nullable=True
+    ),
+    Column(
+        "shrunken",
+        Kind.BOOL,
+        "Whether entries or bytes were below half of those of the last complete snapshot.",
+        nullable=True,
+    ),
 )
 
 _OBJECTS = _table(
@@ -193,7 +209,7 @@ _LINEAGE = _table(
     Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
     Column("source", Kind.TEXT, "Name of the source in the configuration."),
     Column("snapshot_id", Kind.TEXT, "The snapshot that needs the object."),
-    Column("parent_snapshot_id", Kind.TEXT, "The snapshot it was compared with.", nullable=True),
+    Column("parent_snapshot_id", Kind.TEXT, "The snapshot that it follows.", nullable=True),
     Column("object", Kind.TEXT, "Name of the object in the repository."),
     Column("reused", Kind.BOOL, "Whether an earlier run had made the object."),
     Column("replicas", _TEXTS, "Replicas that held the object when the snapshot was committed."),

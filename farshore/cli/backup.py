@@ -77,9 +77,14 @@ def execute(invocation: Invocation) -> int:
                 worst = worse(worst, error.exit_code)
                 continue
             _tell(invocation, result)
-            unsound = result.warned if invocation.arguments.strict else result.counts.problems > 0
+            unsound = result.warned if invocation.arguments.strict else is_doubtful(result)
             worst = worse(worst, EXIT_WARNINGS if unsound else EXIT_DONE)
     return worst
+
+
+def is_doubtful(result: BackupResult) -> bool:
+    """Whether a person should look at what was stored, wherever it was stored."""
+    return result.counts.problems > 0 or result.shrunken_from is not None
 
 
 def _warn_of_placement(invocation: Invocation, config: Config) -> None:
@@ -177,6 +182,9 @@ def _tell(invocation: Invocation, result: BackupResult) -> None:
     if counts.problems > min(PROBLEMS_SHOWN_MAX, len(result.problems)):
         more = counts.problems - min(PROBLEMS_SHOWN_MAX, len(result.problems))
         output.warning(f"{result.source}: {count_of(more, 'more problem')}; --json lists the first 1,000")
+    for one in result.warnings:
+        if one.code == "source-shrunken":
+            output.warning(f"{result.source}: the source has shrunken suddenly: {one.message}", code=one.code)
     if not result.complete:
         _tell_of_incompleteness(output, result)
 
@@ -233,7 +241,12 @@ COMMAND = Command(
         SourceUnsupported,
         SourceFileLeftOut,
     ),
-    exits=((EXIT_WARNINGS, "done, and entries could not be read; with --strict also: a replica was left behind"),),
+    exits=(
+        (
+            EXIT_WARNINGS,
+            "done, and entries could not be read, or half is gone; --strict: a replica was left behind",
+        ),
+    ),
     shows_progress=True,
     interrupted="nothing is lost: what was uploaded is kept, and the next run continues",
 )

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
 from farshore.cli.passphrase import able_to_write
-from farshore.cli.records import plain
+from farshore.cli.status_sources import errors_of, format_age, tell_sources
 from farshore.cli.wording import age_of, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
     BackupOverdue,
+    ClockWrong,
     ConfigInvalid,
     RepositoryMissing,
     SecretUnavailable,
+    SnapshotIncomplete,
     StoreUnavailable,
     VerifyFailed,
 )
+from farshore.limits import CLOCK_SKEW_S_MAX
 
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.model import ReplicaStatus
+    from farshore.ops.source_states import SourceState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-age",
         type=duration,
         metavar="DURATION",
-        help="fail when the newest snapshot of a configured source is older, for instance 26h (default: its rpo)",
+        help="fail when the last complete snapshot of a source is older, for instance 26h (default: its rpo)",
     )
 
 
@@ -46,40 +49,6 @@ def duration(text: str) -> timedelta:
         return parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-_STANDBY_HINT = (
-    "See whether the standby still follows its primary (pg_stat_wal_receiver, pg_is_wal_replay_paused), or back up the "
-    "primary; a role in pg_monitor is told how old a standby's data is."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceAge:
-    """How old the newest snapshot of a source is, and how old it may be."""
-
-    source: str
-    latest_utc: datetime | None  # when reading the source began: the snapshot shows no later state
-    age: timedelta | None  # of the data; None if there is no snapshot, or nobody told
-    allowed: timedelta | None
-    data_utc: datetime | None = None  # up to when it has the data: before `latest_utc` for a standby that is behind
-
-    @property
-    def behind(self) -> bool:
-        """Whether the source was itself a copy, and older than its snapshot."""
-        return self.data_utc is not None and self.data_utc != self.latest_utc
-
-    @property
-    def overdue(self) -> bool:
-        """Whether the newest snapshot is older than allowed, or there is none."""
-        return self.allowed is not None and (self.age is None or self.age > self.allowed)
-
-    @property
-    def state(self) -> str:
-        """One word for people."""
-        if self.latest_utc is not None and self.age is None:
-            return "unknown"
-        return "overdue" if self.overdue else "fresh" if self.allowed else ""
 
 
 def execute(invocation: Invocation) -> int:
@@ -113,8 +82,9 @@ def execute(invocation: Invocation) -> int:
     for one in replicas:
         if one.error:
             output.warning(f"{one.replica} ({one.url}): {one.error_code}: {shown_text(one.error)}")
-    ages = _source_ages(invocation, config, replicas)
-    return _verdict(invocation, replicas, ages)
+    sources = _source_states(invocation, config, replicas)
+    tell_sources(output, sources)
+    return _verdict(invocation, replicas, sources)
 
 
 def state_of(replica: ReplicaStatus) -> str:
@@ -128,18 +98,30 @@ def state_of(replica: ReplicaStatus) -> str:
     return "behind" if replica.behind else "level"
 
 
-def exit_code_of(replicas: Sequence[ReplicaStatus], overdue: Sequence[SourceAge]) -> int:
-    """Return the exit code for monitoring; the first that applies: damage, overdue, unreachable, behind, done."""
+def exit_code_of(replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState]) -> int:
+    """Return the exit code for monitoring; the first that applies of those that the help names."""
     states = {state_of(one) for one in replicas}
     if "damaged" in states:
         return VerifyFailed.exit_code
-    if overdue:
-        return BackupOverdue.exit_code
+    if grave := [*clock_errors(replicas), *errors_of(sources)]:
+        return grave[0].exit_code
     if states == {"missing"}:
         return RepositoryMissing.exit_code
     if states & {"missing", "unreachable"}:
         return StoreUnavailable.exit_code
-    return EXIT_WARNINGS if "behind" in states else EXIT_DONE
+    return EXIT_WARNINGS if "behind" in states or any(one.doubtful for one in sources) else EXIT_DONE
+
+
+def clock_errors(replicas: Sequence[ReplicaStatus]) -> list[ClockWrong]:
+    """Return an error for each replica whose clock, or this host's, is off by more than is allowed."""
+    return [
+        ClockWrong(
+            f"the clock of {one.replica} is {format_age(timedelta(seconds=abs(one.clock_skew_s)))} "
+            f"{'ahead of' if one.clock_skew_s > 0 else 'behind'} this host's"
+        )
+        for one in replicas
+        if one.clock_skew_s is not None and abs(one.clock_skew_s) > CLOCK_SKEW_S_MAX
+    ]
 
 
 def _told_check(replica: ReplicaStatus) -> str:
@@ -160,88 +142,37 @@ def _told_proof(replica: ReplicaStatus, now_utc: datetime) -> str:
     return ", ".join(told)
 
 
-def _source_ages(invocation: Invocation, config: Config, replicas: Sequence[ReplicaStatus]) -> list[SourceAge]:
-    """Return the age of each configured source, from the commit records that a quorum may hold.
+def _source_states(invocation: Invocation, config: Config, replicas: Sequence[ReplicaStatus]) -> list[SourceState]:
+    """Return the state of each configured source, from the commit records that a quorum may hold.
 
-    Without `--max-age` and without any rpo, nobody asked: no key is needed and nothing is returned.
+    Without `--max-age` and without any rpo nobody asked for ages: no key is needed, and the audit tables tell.
     """
     from farshore.ops.opening import Need, open_repository
     from farshore.ops.snapshots import list_snapshots
+    from farshore.ops.source_states import judge_sources, recorded_states
 
-    output, limit = invocation.output, invocation.arguments.max_age
+    limit, reached = invocation.arguments.max_age, [one.replica for one in replicas if one.reachable]
     allowed = {name: limit or source.rpo for name, source in config.sources.items()}
-    if not any(allowed.values()) or not any(one.reachable for one in replicas):
+    if not reached:
         return []
+    if not any(allowed.values()):
+        states = recorded_states(config, reached, invocation.clock)
+        return [one for one in states if one.doubtful or one.misdated]
     with open_repository(able_to_write(invocation, config), need=Need.WRITE, clock=invocation.clock) as repository:
         found = list_snapshots(repository)
     away = sum(not one.reachable for one in replicas)
     counted = [one for one in found if len(one.replicas) + away >= config.repository.quorum]
-    now = invocation.clock.now_utc()
-    ages: list[SourceAge] = []
-    for name, age_max in allowed.items():
-        of_source = (one for one in counted if one.source == name)
-        newest = max(of_source, key=lambda one: one.started_utc, default=None)
-        data_utc = newest.data_utc if newest else None
-        age = None if data_utc is None else now - data_utc
-        ages.append(SourceAge(name, newest.started_utc if newest else None, age, age_max, data_utc))
-    for one in ages:
-        output.raw(
-            {
-                "type": "source",
-                "source": one.source,
-                "latest_utc": plain(one.latest_utc),
-                "data_utc": plain(one.data_utc),
-                "age_s": plain(one.age),
-                "allowed_s": plain(one.allowed),
-                "overdue": one.overdue,
-            }
-        )
-    behind = any(one.behind for one in ages)
-    output.line()
-    output.table(
-        ("source", "latest", *(("data of",) if behind else ()), "age", "allowed", "state"),
-        [
-            (
-                one.source,
-                utc_time(one.latest_utc),
-                *((utc_time(one.data_utc),) if behind else ()),
-                format_age(one.age),
-                format_age(one.allowed),
-                one.state,
-            )
-            for one in ages
-        ],
-    )
-    return ages
+    return judge_sources(counted, allowed, invocation.clock.now_utc())
 
 
-def format_age(age: timedelta | None) -> str:
-    """Return an age or a limit such as `1d2h`, or nothing."""
-    from farshore.config import format_duration
-
-    return "" if age is None else format_duration(age)
-
-
-def _told_age(source: SourceAge) -> str:
-    if source.latest_utc is None:
-        return "is missing: there is none"
-    if source.age is None:
-        return "is of a standby that did not tell how old its data is"
-    age = format_age(source.age)
-    return f"has data that is {age} old" if source.behind else f"is {age} old"
-
-
-def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], ages: Sequence[SourceAge]) -> int:
+def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState]) -> int:
     """Tell what is graver than a warning as errors, and return the exit code."""
-    overdue = [one for one in ages if one.overdue]
     damaged = [one.replica for one in replicas if state_of(one) == "damaged"]
     if damaged:
         invocation.output.error(VerifyFailed(f"the last check found damage at {', '.join(damaged)}"))
-    for one in overdue:
-        said = f"the newest snapshot of {one.source} {_told_age(one)}; {format_age(one.allowed)} is allowed"
-        standby = one.behind or (one.latest_utc is not None and one.age is None)
-        invocation.output.error(BackupOverdue(said, _STANDBY_HINT if standby else None))
-    return exit_code_of(replicas, overdue)
+    for error in (*clock_errors(replicas), *errors_of(sources)):
+        invocation.output.error(error)
+    return exit_code_of(replicas, sources)
 
 
 COMMAND = Command(
@@ -249,12 +180,22 @@ COMMAND = Command(
     summary="tell whether replicas are there, level and proven",
     description=(
         "Show for each replica whether it is reachable, how many snapshots it holds, how many it is behind the others, "
-        "its last check, and how it was proven; and for each source with an rpo (or with --max-age) whether its newest "
-        "snapshot is young enough. The exit code is made for monitoring: the first that applies of 62, 80, 20, 3, 0."
+        "its last check, and how it was proven; and for each source with an rpo (or with --max-age) whether its last "
+        "complete snapshot is young enough. The exit code is made for monitoring: the first that applies of 62, 36, "
+        "80, 85, 20, 3, 0."
     ),
     example="farshore status --max-age 26h || alert 'farshore: look at the backups'",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(ConfigInvalid, SecretUnavailable, RepositoryMissing, StoreUnavailable, VerifyFailed, BackupOverdue),
-    exits=((EXIT_WARNINGS, "a replica is behind the others"),),
+    failures=(
+        ConfigInvalid,
+        SecretUnavailable,
+        RepositoryMissing,
+        StoreUnavailable,
+        VerifyFailed,
+        ClockWrong,
+        BackupOverdue,
+        SnapshotIncomplete,
+    ),
+    exits=((EXIT_WARNINGS, "a replica is behind the others, or the last snapshot of a source is doubtful"),),
 )

@@ -253,6 +253,11 @@ def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutco
     )
 
 
+def mark_shrunken(rows: Iterable[AuditRow]) -> list[AuditRow]:
+    """Return the rows of a backup whose source is below half of its last complete snapshot."""
+    return [replace(row, shrunken=True) if isinstance(row, SnapshotRow) else row for row in rows]
+
+
 def _snapshot_row(commit: Commit, engine: str, committed: tuple[str, ...]) -> SnapshotRow:
     counts = commit.counts
     return SnapshotRow(
@@ -279,4 +284,7 @@ def _snapshot_row(commit: Commit, engine: str, committed: tuple[str, ...]) -> Sn
         quorum=commit.quorum,
         replicas_committed=committed,
         facts=tuple(sorted(commit.facts.items())),
+        state=commit.state.value,
+        lacking=counts.lacking,
+        sequence=commit.sequence,
     )

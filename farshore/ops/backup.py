@@ -36,6 +36,7 @@ from farshore.ops.attempts import find_done
 from farshore.ops.base_snapshot import remember_base
 from farshore.ops.clock_checks import check_clocks, next_moment
 from farshore.ops.seal_source import Sealed, seal_source
+from farshore.ops.shrinking import counts_before, has_shrunken
 from farshore.repository.repository import Repository
 from farshore.scratch import scratch_or_temporary
 from farshore.sources.base import Source
@@ -232,6 +233,8 @@ class BackupSession:
             adopted=work.committer.adopted,
             sent={name: replica.meter.sent() for name, replica in self._repository.replicas.items()},
         )
+        if result.shrunken_from is not None:
+            rows = auditing.mark_shrunken(rows)
         state = "completed-with-warnings" if result.warned else "completed"
         run = auditing.finished_run(self._run_row(state, None), commit=self._commit, outcomes=self._outcomes)
         self._record([run, *rows])
@@ -305,7 +308,13 @@ class BackupSession:
             notes=self._sealed.notes if self._sealed else (),
             already_done=already_done,
             lossy=self._lossy(outcomes),
+            shrunken_from=self._shrunken_from(commit),
         )
+
+    def _shrunken_from(self, commit: Commit) -> SnapshotCounts | None:
+        """Return the counts of the last complete snapshot before, where less than half of that is left."""
+        before = counts_before(self._work.found.ordered) if self._work is not None else None
+        return before if has_shrunken(commit.counts, before) else None
 
     def _lossy(self, outcomes: tuple[ReplicaOutcome, ...]) -> tuple[RunWarning, ...]:
         """Tell of replicas that lost objects and took part all the same, because the quorum needed them."""

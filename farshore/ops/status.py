@@ -22,6 +22,7 @@ class _Seen:
 
     snapshots: dict[str, datetime | None]  # snapshot id -> when its commit record appeared there
     error: FarshoreError | None = None
+    clock_skew_s: float | None = None
 
 
 def repository_status(config: Config, *, clock: Clock) -> list[ReplicaStatus]:
@@ -56,6 +57,7 @@ def repository_status(config: Config, *, clock: Clock) -> list[ReplicaStatus]:
                 last_read_check_utc=last.read_utc if last else None,
                 all_read_since_utc=last.all_read_since_utc if last else None,
                 locked_until_utc=locked.get(replica.name),
+                clock_skew_s=found.clock_skew_s,
                 error_code=found.error.code if found.error else "",
                 error=found.error.message if found.error else "",
             )
@@ -74,7 +76,7 @@ def _look(config: Config, replica: ReplicaConfig, clock: Clock) -> _Seen:
             parsed = names.parse_snapshot_object(info.name)
             if parsed is not None and parsed.role == names.COMMIT:
                 found[parsed.snapshot_id] = info.modified_utc
-        return _Seen(found)
+        return _Seen(found, clock_skew_s=opened.meter.service_clock.skew_s)
     except Denied as error:
         return _Seen({}, error)
     except FarshoreError as error:

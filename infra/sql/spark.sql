@@ -55,15 +55,35 @@ SELECT * FROM (
 ) AS counted
 WHERE occurrence = 1;
 
--- The newest snapshot of each source; `started_utc` is the moment that a restore of it brings back.
+-- The last complete snapshot of each source, in the order of their commits; `started_utc` is the moment that a restore of it brings back.
 CREATE OR REPLACE TEMPORARY VIEW last_good_backup AS
 SELECT source, source_id, kind, snapshot_id, run_id, started_utc, committed_utc, quorum, replicas_committed, entries,
-       bytes_total, problems
+       bytes_total, problems, shrunken
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY started_utc DESC, committed_utc DESC) AS place
+    SELECT *, row_number() OVER (
+        PARTITION BY source_id ORDER BY coalesce(sequence, 0) DESC, started_utc DESC, committed_utc DESC
+    ) AS place
     FROM snapshots_once
+    WHERE state = 'complete' OR (state IS NULL AND problems = 0)
 ) AS ranked
 WHERE place = 1;
+
+-- The last snapshot of each source, complete or not, and the last complete one beside it (`good_`), NULL where there is none.
+CREATE OR REPLACE TEMPORARY VIEW source_states AS
+SELECT newest.source AS source, newest.source_id AS source_id, newest.snapshot_id AS snapshot_id,
+       newest.started_utc AS started_utc,
+       CASE WHEN newest.state = 'complete' OR (newest.state IS NULL AND newest.problems = 0) THEN 'complete'
+            ELSE 'incomplete' END AS state,
+       newest.problems AS problems, newest.lacking AS lacking, newest.shrunken AS shrunken,
+       good.snapshot_id AS good_snapshot_id, good.started_utc AS good_started_utc
+FROM (
+    SELECT *, row_number() OVER (
+        PARTITION BY source_id ORDER BY coalesce(sequence, 0) DESC, started_utc DESC, committed_utc DESC
+    ) AS place
+    FROM snapshots_once
+) AS newest
+LEFT JOIN last_good_backup AS good ON good.source_id = newest.source_id
+WHERE newest.place = 1;
 
 -- For each snapshot and replica how many of the objects that it needs are there; `complete` when all are.
 CREATE OR REPLACE TEMPORARY VIEW copies_per_snapshot AS

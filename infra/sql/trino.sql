@@ -3,7 +3,7 @@
 
 -- One row per run of one operation, whether it ended well or not.
 CREATE TABLE IF NOT EXISTS runs (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -33,13 +33,13 @@ CALL system.sync_partition_metadata('SCHEMA', 'runs', 'ADD');
 
 -- One row per snapshot that was committed and read back at a quorum.
 CREATE TABLE IF NOT EXISTS snapshots (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   snapshot_id varchar COMMENT 'The snapshot, 32 hex digits.',
-  parent_snapshot_id varchar COMMENT 'The snapshot it was compared with; NULL for a first one.',
+  parent_snapshot_id varchar COMMENT 'The snapshot that it follows; NULL for a first one.',
   source_id varchar COMMENT 'The source, 32 hex digits.',
   source varchar COMMENT 'Name of the source in the configuration.',
   kind varchar COMMENT 'Kind of source: `directory`, `sqlite`, `postgres`.',
@@ -59,6 +59,10 @@ CREATE TABLE IF NOT EXISTS snapshots (
   quorum bigint COMMENT 'Replicas that had to hold it before it counted.',
   replicas_committed array(varchar) COMMENT 'Replicas that held it when the run ended.',
   facts array(row(key varchar, value varchar)) COMMENT 'What the source tells of itself, such as a server version or a log position.',
+  state varchar COMMENT '`complete`, or `incomplete`: it lacks something that its source had. NULL in earlier files.',
+  lacking bigint COMMENT 'Problems that leave something out.',
+  sequence bigint COMMENT 'Its place among the snapshots of its source; 0 before there were any.',
+  shrunken boolean COMMENT 'Whether entries or bytes were below half of those of the last complete snapshot.',
   date date
 )
 COMMENT 'One row per snapshot that was committed and read back at a quorum.'
@@ -67,7 +71,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'snapshots', 'ADD');
 
 -- One row per object that a run made; the same bytes lie at every replica.
 CREATE TABLE IF NOT EXISTS objects (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -86,7 +90,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'objects', 'ADD');
 
 -- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
 CREATE TABLE IF NOT EXISTS copies (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -109,7 +113,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'copies', 'ADD');
 
 -- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
 CREATE TABLE IF NOT EXISTS lineage (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -117,7 +121,7 @@ CREATE TABLE IF NOT EXISTS lineage (
   source_id varchar COMMENT 'The source, 32 hex digits.',
   source varchar COMMENT 'Name of the source in the configuration.',
   snapshot_id varchar COMMENT 'The snapshot that needs the object.',
-  parent_snapshot_id varchar COMMENT 'The snapshot it was compared with.',
+  parent_snapshot_id varchar COMMENT 'The snapshot that it follows.',
   object varchar COMMENT 'Name of the object in the repository.',
   reused boolean COMMENT 'Whether an earlier run had made the object.',
   replicas array(varchar) COMMENT 'Replicas that held the object when the snapshot was committed.',
@@ -129,7 +133,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'lineage', 'ADD');
 
 -- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
 CREATE TABLE IF NOT EXISTS checks (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -162,7 +166,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'checks', 'ADD');
 
 -- One row per restore.
 CREATE TABLE IF NOT EXISTS restores (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -190,7 +194,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'restores', 'ADD');
 
 -- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
 CREATE TABLE IF NOT EXISTS repairs (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -215,7 +219,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'repairs', 'ADD');
 
 -- What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where the state of an object is not what it last was (`ok` without any row).
 CREATE TABLE IF NOT EXISTS proofs (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -237,7 +241,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'proofs', 'ADD');
 
 -- One row per snapshot and replica whenever its objects were locked, held or looked at.
 CREATE TABLE IF NOT EXISTS locks (
-  schema_version bigint COMMENT 'Version of the columns: 2. Later ones only add columns, which earlier files lack.',
+  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
@@ -274,15 +278,35 @@ SELECT * FROM (
 ) AS counted
 WHERE occurrence = 1;
 
--- The newest snapshot of each source; `started_utc` is the moment that a restore of it brings back.
+-- The last complete snapshot of each source, in the order of their commits; `started_utc` is the moment that a restore of it brings back.
 CREATE OR REPLACE VIEW last_good_backup AS
 SELECT source, source_id, kind, snapshot_id, run_id, started_utc, committed_utc, quorum, replicas_committed, entries,
-       bytes_total, problems
+       bytes_total, problems, shrunken
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY started_utc DESC, committed_utc DESC) AS place
+    SELECT *, row_number() OVER (
+        PARTITION BY source_id ORDER BY coalesce(sequence, 0) DESC, started_utc DESC, committed_utc DESC
+    ) AS place
     FROM snapshots_once
+    WHERE state = 'complete' OR (state IS NULL AND problems = 0)
 ) AS ranked
 WHERE place = 1;
+
+-- The last snapshot of each source, complete or not, and the last complete one beside it (`good_`), NULL where there is none.
+CREATE OR REPLACE VIEW source_states AS
+SELECT newest.source AS source, newest.source_id AS source_id, newest.snapshot_id AS snapshot_id,
+       newest.started_utc AS started_utc,
+       CASE WHEN newest.state = 'complete' OR (newest.state IS NULL AND newest.problems = 0) THEN 'complete'
+            ELSE 'incomplete' END AS state,
+       newest.problems AS problems, newest.lacking AS lacking, newest.shrunken AS shrunken,
+       good.snapshot_id AS good_snapshot_id, good.started_utc AS good_started_utc
+FROM (
+    SELECT *, row_number() OVER (
+        PARTITION BY source_id ORDER BY coalesce(sequence, 0) DESC, started_utc DESC, committed_utc DESC
+    ) AS place
+    FROM snapshots_once
+) AS newest
+LEFT JOIN last_good_backup AS good ON good.source_id = newest.source_id
+WHERE newest.place = 1;
 
 -- For each snapshot and replica how many of the objects that it needs are there; `complete` when all are.
 CREATE OR REPLACE VIEW copies_per_snapshot AS

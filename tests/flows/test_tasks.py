@@ -106,6 +106,10 @@ def test_a_page_names_replicas_and_troubles_but_no_file() -> None:
     assert "| lima | **no** | 0 bytes | 0 | 0 | a/b says no (store-denied) |" in page
     assert "| vanished | 1 |" in page
     assert "secret" not in page
+    assert "INCOMPLETE" not in page
+    lacking = replace(RESULT, counts=replace(RESULT.counts, lacking=1), shrunken_from=SnapshotCounts(entries=300))
+    assert "**INCOMPLETE**: it lacks what 1 problems name" in backup_page(lacking)  # trial D5
+    assert "**The source has shrunken**: 3 of 300 entries" in backup_page(lacking)
     assert "Done already" in backup_page(replace(RESULT, already_done=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from farshore.cli.diff import SIGNS
 from farshore.cli.init import recipient_text
 from farshore.cli.ls import is_listed, long_line
 from farshore.cli.restore import refuse_occupied
-from farshore.cli.status import SourceAge, exit_code_of, state_of
+from farshore.cli.status import exit_code_of, state_of
 from farshore.cli.verify import told_damage
 from farshore.config import Config, RepositoryConfig, SqliteConfig
 from farshore.errors import ConfigInvalid, SourceMissing, TargetFailed, TargetNotEmpty
 from farshore.model import DamagedObject, Entry, EntryKind, ReplicaStatus
+from farshore.ops.source_states import SourceState
 
 WHEN_NS = int(datetime(2026, 11, 21, 5, 0, tzinfo=UTC).timestamp()) * 10**9 + 999
 
@@ -90,12 +92,18 @@ def replica(name: str = "a", *, reachable: bool = True, behind: int = 0, clean: 
         ([replica(), replica(clean=True)], [], 0),
         ([replica(behind=2), replica()], [], 3),
         ([replica(behind=2), replica(reachable=False)], [], 20),
-        ([replica(reachable=False)], [SourceAge("s", None, None, timedelta(1))], 80),
-        ([replica(clean=False), replica(reachable=False)], [SourceAge("s", None, None, timedelta(1))], 62),
+        ([replica(reachable=False)], [SourceState("s", allowed=timedelta(1))], 80),
+        ([replica()], [SourceState("s", age=timedelta(1), allowed=timedelta(2), incomplete=1)], 3),
+        ([replica()], [SourceState("s", age=timedelta(1), allowed=timedelta(2), shrunken=True)], 3),
+        ([replica(reachable=False)], [SourceState("s", age=timedelta(9), allowed=timedelta(2), incomplete=3)], 85),
+        ([replica()], [SourceState("s", allowed=timedelta(1)), SourceState("t", misdated=True)], 36),
+        ([replaced(replica(), clock_skew_s=-301.0)], [], 36),
+        ([replaced(replica(), clock_skew_s=299.0)], [], 0),
+        ([replica(clean=False), replica(reachable=False)], [SourceState("s", allowed=timedelta(1))], 62),
     ],
 )
 def test_the_exit_code_of_status_is_the_gravest_state(
-    replicas: list[ReplicaStatus], overdue: list[SourceAge], code: int
+    replicas: list[ReplicaStatus], overdue: list[SourceState], code: int
 ) -> None:
     assert exit_code_of(replicas, overdue) == code
 
@@ -120,15 +128,15 @@ def test_a_replica_is_one_of_four_states() -> None:
 def test_a_source_is_overdue_past_its_limit_or_without_a_snapshot(
     age: timedelta | None, allowed: timedelta | None, overdue: bool
 ) -> None:
-    assert SourceAge("s", None, age, allowed).overdue is overdue
+    assert SourceState("s", age=age, allowed=allowed).overdue is overdue
 
 
 def test_a_standby_that_is_behind_is_told_by_its_data() -> None:
     """Trial D12: a copy of a standby that was cut off was fresh."""
     latest, hour = datetime(2026, 11, 21, 5, 0, tzinfo=UTC), timedelta(hours=1)
-    behind = SourceAge("s", latest, timedelta(hours=30), hour, latest - timedelta(hours=29))
-    unknown = SourceAge("s", latest, None, hour)
-    level = SourceAge("s", latest, timedelta(minutes=2), hour, latest)
+    behind = SourceState("s", latest, latest - timedelta(hours=29), timedelta(hours=30), hour)
+    unknown = SourceState("s", latest, None, None, hour)
+    level = SourceState("s", latest, latest, timedelta(minutes=2), hour)
     assert [(one.state, one.overdue, one.behind) for one in (behind, unknown, level)] == [
         ("overdue", True, True),
         ("unknown", True, False),
