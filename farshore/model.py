@@ -166,44 +166,6 @@ class PromisedLock:
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotLocks:
-    """How one snapshot is locked at one replica, as its service told of every object that the snapshot needs there."""
-
-    replica: str
-    snapshot_id: SnapshotId
-    promised_until_utc: datetime | None = None  # by the commit record; None where it promises nothing
-    mode: str = ""  # the least strict of all objects; empty where one has no lock
-    locked_until_utc: datetime | None = None  # the least of all objects; None where one has no lock
-    objects: int = 0
-    changed: int = 0  # objects whose lock or hold was changed
-    unlocked: int = 0
-    held: int = 0  # objects under a legal hold
-    error_code: str = ""
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotWarmth:
-    """Which packs of one snapshot can be read at one replica now."""
-
-    replica: str
-    snapshot_id: SnapshotId
-    packs: int = 0  # that the snapshot needs and the replica lists
-    archived: int = 0  # that must be asked for before they can be read
-    warming: int = 0  # that were asked for and are not ready
-    bytes_cold: int = 0  # of both
-    asked: int = 0  # for by this call
-    storage_class: str = ""  # of those that cannot be read, in the provider's words
-    error_code: str = ""
-    error: str = ""
-
-    @property
-    def ready(self) -> bool:
-        """Whether every pack can be read."""
-        return not self.error_code and not self.archived and not self.warming
-
-
-@dataclass(frozen=True, slots=True)
 class ReplicaOutcome:
     """What became of one replica in one run."""
 

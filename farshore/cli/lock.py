@@ -23,7 +23,7 @@ from farshore.errors import (
 )
 
 if TYPE_CHECKING:
-    from farshore.model import SnapshotLocks
+    from farshore.ops.locking import SnapshotLocks
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from farshore.cli.wording import count_of, human_bytes, shown_text
 from farshore.errors import EXIT_DONE, ObjectArchived, SnapshotUnknown, StoreDenied, StoreUnavailable
 
 if TYPE_CHECKING:
-    from farshore.model import SnapshotWarmth
+    from farshore.ops.warming import SnapshotWarmth
 
 LOOK_EVERY_S = 300.0  # warming takes minutes at the least
 DAYS = 7

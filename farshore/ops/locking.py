@@ -17,7 +17,7 @@ from farshore.audit.rows import LockRow
 from farshore.errors import FarshoreError, LockUnsupported
 from farshore.format import names
 from farshore.format.records import Commit
-from farshore.model import Progress, ProgressCallback, SnapshotInfo, SnapshotLocks, no_progress
+from farshore.model import Progress, ProgressCallback, SnapshotId, SnapshotInfo, no_progress
 from farshore.ops import auditing
 from farshore.ops.lock_extending import names_needed
 from farshore.ops.snapshots import find_commit
@@ -28,6 +28,23 @@ from farshore.stores.base import Store
 from farshore.stores.keeping import LockState
 
 Change = Callable[[Replica, str], bool]  # an object's name -> whether something was changed
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotLocks:
+    """How one snapshot is locked at one replica, as its service told of every object that the snapshot needs there."""
+
+    replica: str
+    snapshot_id: SnapshotId
+    promised_until_utc: datetime | None = None  # by the commit record; None where it promises nothing
+    mode: str = ""  # the least strict of all objects; empty where one has no lock
+    locked_until_utc: datetime | None = None  # the least of all objects; None where one has no lock
+    objects: int = 0
+    changed: int = 0  # objects whose lock or hold was changed
+    unlocked: int = 0
+    held: int = 0  # objects under a legal hold
+    error_code: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

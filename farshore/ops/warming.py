@@ -9,17 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from farshore import limits
 from farshore.errors import FarshoreError, ObjectArchived, ObjectNotFound
 from farshore.format import names
-from farshore.model import SnapshotInfo, SnapshotWarmth
+from farshore.model import SnapshotId, SnapshotInfo
 from farshore.ops.snapshots import find_commit
 from farshore.repository.holdings import read_needs
 from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Replica, Repository
 from farshore.stores.base import ObjectInfo
 from farshore.stores.keeping import Access
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotWarmth:
+    """Which packs of one snapshot can be read at one replica now."""
+
+    replica: str
+    snapshot_id: SnapshotId
+    packs: int = 0  # that the snapshot needs and the replica lists
+    archived: int = 0  # that must be asked for before they can be read
+    warming: int = 0  # that were asked for and are not ready
+    bytes_cold: int = 0  # of both
+    asked: int = 0  # for by this call
+    storage_class: str = ""  # of those that cannot be read, in the provider's words
+    error_code: str = ""
+    error: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every pack can be read."""
+        return not self.error_code and not self.archived and not self.warming
 
 
 def look_at_warmth(repository: Repository, snapshot: SnapshotInfo, replicas: Sequence[Replica]) -> list[SnapshotWarmth]:
