@@ -16,7 +16,7 @@
 
 Each class has a stable `code` (kebab-case), its own `exit_code`, `retryable`, and a default `hint` that says what
 to do. Instances pickle with all their fields, because an orchestrator may move them between processes.
-Exit codes 0 (done), 3 (done, with warnings), 2 (usage) and 130 (interrupted) belong to the command line.
+Exit codes 0 (done), 2 (usage), 3 (warnings), 4 (differences) and 130 (interrupted) belong to the command line.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class RepositoryMissing(UserError):
 class TargetNotEmpty(UserError):
     code = "target-not-empty"
     exit_code = 15
-    default_hint = "Restore into an empty or new directory."
+    default_hint = "Restore into an empty or new directory; --delta brings back what differs, or was interrupted."
 
 
 class QueryInvalid(UserError):

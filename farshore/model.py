@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from farshore.counts import DeltaCounts
+
 RepositoryId = str
 SnapshotId = str
 SourceId = str
@@ -89,15 +91,12 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something about one entry that a person should know.
-
-    `matters`: the snapshot lacks something that the source had, so it is incomplete. Who reports the problem decides.
-    """
+    """Something about one entry that a person should know. Who reports it decides whether it `matters`."""
 
     path: bytes
     code: str  # vanished | unreadable | changing | unsupported | metadata
     message: str
-    matters: bool = True
+    matters: bool = True  # the snapshot lacks something that the source had, so it is incomplete
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +286,7 @@ class RestoreResult:
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
     unmatched: tuple[str, ...] = ()  # patterns that matched nothing
     unrecorded: str = ""  # why no audit row was kept; empty where one was
+    delta: DeltaCounts | None = None  # of a restore into an existing tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ class RestoreRow:
     snapshot_id: str
     source_id: str
     source: str
-    target_kind: str  # directory | tar | file
+    target_kind: str  # directory | directory-delta | tar | file
     state: str  # completed | completed-with-warnings | failed
     started_utc: datetime
     finished_utc: datetime

@@ -285,7 +285,11 @@ _RESTORES = _table(
     Column("snapshot_id", Kind.TEXT, "The snapshot that was restored."),
     Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
     Column("source", Kind.TEXT, "Name of the source in the configuration."),
-    Column("target_kind", Kind.TEXT, "Kind of target: `directory`, `tar` or `file`."),
+    Column(
+        "target_kind",
+        Kind.TEXT,
+        "Kind of target: `directory`, `directory-delta` (of which only what differed was restored), `tar` or `file`.",
+    ),
     Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
     Column("started_utc", Kind.TIMESTAMP, "When it started."),
     Column("finished_utc", Kind.TIMESTAMP, "When it ended."),

@@ -23,6 +23,7 @@ record of type `error` on standard output. A program may rely on `code` and on t
 | 2 | `usage`: the command line was not understood |
 | 3 | done, with warnings: entries could not be read; with `backup --strict` also, a replica was left behind |
 | 3 | likewise: standard output, which held only a report, could not be written |
+| 4 | differences: `restore --delta --dry-run` found some, or its `--delete` was declined; nothing was changed |
 | 129, 130, 143 | `interrupted` by SIGHUP, Ctrl-C, SIGTERM |
 | 141 | standard output was closed by its reader |
 

@@ -1,4 +1,4 @@
-"""`farshore restore`: put a snapshot back, into an empty directory."""
+"""`farshore restore`: put a snapshot back, into an empty directory or into a tree that is there."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.delta import EXIT_DIFFERENCES, add_delta_arguments, options_of, reporter_after_questions, tell_delta
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
 from farshore.cli.passphrase import able_to_read
-from farshore.cli.progress import reporter_for
 from farshore.cli.unrecorded import tell_unrecorded
 from farshore.cli.wording import (
     count_of,
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         required=True,
         metavar="DIR",
-        help="an empty or new directory to restore into; - sends a tar archive to standard output",
+        help="an empty or new directory to restore into, any with --delta; - sends a tar archive to standard output",
     )
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
     parser.add_argument(
@@ -85,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-space-check", action="store_true", help="begin although the disk seems too small for what will be written"
     )
+    add_delta_arguments(parser)
 
 
 def whole_number(text: str) -> int:
@@ -106,6 +107,7 @@ def execute(invocation: Invocation) -> int:
     selector, below = split_selector(arguments.snapshot)
     stack = ExitStack()
     target: Path | TarStream
+    delta = options_of(invocation)
     if to_standard_output(arguments):
         refuse_terminal(invocation)
         config = invocation.config()
@@ -113,7 +115,8 @@ def execute(invocation: Invocation) -> int:
     else:
         target = Path(os.path.abspath(Path(arguments.target).expanduser()))  # noqa: PTH100 - keeps symlinks as given
         where = str(target)
-        refuse_occupied(target)
+        if delta is None:
+            refuse_occupied(target)
         config = invocation.config()
         for warning in check_target(config, target):
             output.warning(warning, code="target-in-source")
@@ -131,7 +134,7 @@ def execute(invocation: Invocation) -> int:
             f"{human_bytes(snapshot.counts.bytes_total)}{told_choice(arguments, below)}\n"
             f"  into {shown_text(where)} from {arguments.replica or 'any of ' + ', '.join(snapshot.replicas)}"
         )
-        with reporter_for(invocation) as progress:
+        with reporter_after_questions(invocation) as progress:
             result = restore_snapshot(
                 repository,
                 snapshot,
@@ -143,6 +146,7 @@ def execute(invocation: Invocation) -> int:
                     below=below,
                     strip=arguments.strip,
                     space=not arguments.no_space_check,
+                    delta=delta,
                 ),
                 engine="cli",
                 repair=not arguments.no_repair,
@@ -170,6 +174,9 @@ def refuse_terminal(invocation: Invocation) -> None:
 def tell_restored(output: Output, result: RestoreResult, include: Sequence[str]) -> int:
     """Tell what was restored and what a person should look at; return the exit code."""
     output.record("restore", result)
+    code = tell_delta(output, result.delta) if result.delta is not None else EXIT_DONE
+    if result.delta is not None and result.delta.dry_run:
+        return code
     output.line(
         f"{result.source}: restored {count_of(result.entries, 'entry', 'entries')}, "
         f"{human_bytes(result.bytes_restored)}, every hash checked, from {', '.join(result.replicas) or 'no replica'} "
@@ -191,7 +198,7 @@ def tell_restored(output: Output, result: RestoreResult, include: Sequence[str])
         if pattern not in lacking:
             output.note(f"nothing that would be restored matches --exclude {shown_text(pattern)}")
     warned = result.problems or result.fell_over or lacking
-    return tell_unrecorded(output, result.unrecorded, EXIT_WARNINGS if warned else EXIT_DONE)
+    return tell_unrecorded(output, result.unrecorded, EXIT_WARNINGS if warned else code)
 
 
 def told_choice(arguments: argparse.Namespace, below: bytes) -> str:
@@ -229,19 +236,21 @@ def refuse_occupied(target: Path) -> None:
 COMMAND = Command(
     name="restore",
     acts=True,
-    summary="put a snapshot back into an empty directory",
+    summary="put a snapshot back, or only what differs from it",
     description=(
         "Restore a snapshot into an empty or new directory. Every hash is checked; an object that is damaged at one "
         "replica is read from another and mended there where the credential may write, unless --replica names the only "
         "one to use. Archived packs must be warmed first: see 'farshore warm'. Needs a bucket and the passphrase or an "
         "identity, and nothing else. Patterns are those of .gitignore, seen from the root of what is restored. A place "
-        "inside a replica, the state directory or the cache is refused, and so is a disk that is too small."
+        "inside a replica, the state directory or the cache is refused, and so is a disk that is too small. "
+        "With --delta the target may hold anything: only what differs is brought back, each file replaced at once."
     ),
     example=(
         "farshore restore home --target /srv/restored\n"
         "farshore restore home@2026-11-20 --target r --include '**/*.odt' --exclude Trash/\n"
         "farshore restore home:/docs/2026 --target /srv/docs\n"
-        "farshore restore home --target - | ssh other tar -x --numeric-owner --xattrs --acls"
+        "farshore restore home --target - | ssh other tar -x --numeric-owner --xattrs --acls\n"
+        "farshore restore home --target /home --delta --delete --dry-run"
     ),
     add_arguments=add_arguments,
     execute=execute,
@@ -264,8 +273,9 @@ COMMAND = Command(
             EXIT_WARNINGS,
             "done, with warnings: damaged copies, metadata, an unmatched --include, no audit row",
         ),
+        (EXIT_DIFFERENCES, "differences: of --dry-run, or --delete was declined; nothing was changed"),
     ),
     shows_progress=True,
     sends_content=to_standard_output,
-    interrupted="the repository is untouched; the target is incomplete, so restore again into an empty directory",
+    interrupted="the repository is untouched; the target is incomplete, and --delta completes it",
 )

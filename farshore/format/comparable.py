@@ -51,6 +51,10 @@ class Comparable:
         """Return the targets of symlinks and hard links."""
         return columns.binaries(self._table.column("target"))
 
+    def xattrs(self) -> list[tuple[tuple[bytes, bytes], ...]]:
+        """Return the extended attributes of each row."""
+        return columns.pairs(self._table.column("xattrs"))
+
     def types(self) -> npt.NDArray[np.int64]:
         """Return of each row the type as the mode of a file tells it; 0 for a hard link, which may be of any.
 

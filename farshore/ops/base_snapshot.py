@@ -163,18 +163,28 @@ def _from_replicas(repository: Repository, source: ObjectSource, commit: Commit,
     pages: PageMap | None = None
     pages_base: PagesBase | None = None
     if with_pages and names.PAGES in commit.objects:
-        ref, full = commit.objects[names.PAGES], commit.objects.get(names.PAGES_BASE)
-        file = open_vouched(repository, source, ref, data_key, SealedKind.PAGES)
-        if full is None:
-            pages = PageMap(file)
-            pages_base = _held_base(repository, ref, data_key, pages)
-        else:
-            head = read_sealed_head(repository, source, full, HEADER_BYTES)
-            base_key = read_data_key(repository, source, key_id_of(head).hex())
-            base_pages = PageMap(open_vouched(repository, source, full, base_key, SealedKind.PAGES))
-            pages = PageMap(file, base=(base_pages, full.blake3))
-            pages_base = _held_base(repository, full, base_key, base_pages)
+        pages, ref, base_key, full = open_pages(repository, source, commit, data_key)
+        pages_base = _held_base(repository, ref, base_key, full)
     return BaseSnapshot(commit.snapshot, commit.started_utc, manifest, pages, pages_base)
+
+
+def open_pages(
+    repository: Repository, source: ObjectSource, commit: Commit, data_key: DataKey
+) -> tuple[PageMap, ObjectRef, DataKey, PageMap]:
+    """Return the page map of a snapshot that has one, and the full one that it is or stands on, with object and key.
+
+    Raises:
+        FarshoreError: No replica has a good copy of both.
+    """
+    ref, full = commit.objects[names.PAGES], commit.objects.get(names.PAGES_BASE)
+    file = open_vouched(repository, source, ref, data_key, SealedKind.PAGES)
+    if full is None:
+        pages = PageMap(file)
+        return pages, ref, data_key, pages
+    head = read_sealed_head(repository, source, full, HEADER_BYTES)
+    base_key = read_data_key(repository, source, key_id_of(head).hex())
+    base = PageMap(open_vouched(repository, source, full, base_key, SealedKind.PAGES))
+    return PageMap(file, base=(base, full.blake3)), full, base_key, base
 
 
 def _held_base(repository: Repository, ref: ObjectRef, data_key: DataKey, pages: PageMap) -> PagesBase | None:

@@ -55,6 +55,11 @@ def load_index(
     return ChunkIndex(join.finish())
 
 
+def load_nothing() -> ChunkIndex:
+    """Return an index without packs, for what needs no content."""
+    return ChunkIndex(FootersJoin().finish())
+
+
 def _fragments(repository: Repository, reader: ReplicaReader) -> Iterator[Footers]:
     """Yield the fragments that can be read anywhere: those that the first replica lists, then what others list more.
 

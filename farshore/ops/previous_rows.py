@@ -78,18 +78,7 @@ class RowGroup:
 
     def same_paths(self, start: int, listing: Listing, at: int) -> int:
         """Return how many rows from `start` on have the paths of a listing's entries from `at` on."""
-        data, ends = self._path_bytes
-        count = min(self.count - start, listing.count - at)
-        mine = ends[start : start + count + 1]
-        theirs = listing.path_ends[at : at + count + 1]
-        mine, theirs = mine - mine[0], theirs - theirs[0]
-        lengths_differ = np.flatnonzero(mine != theirs)
-        if len(lengths_differ):
-            count = int(lengths_differ[0]) - 1
-        size = int(mine[count])
-        here, there = int(ends[start]), int(listing.path_ends[at])
-        differ = np.flatnonzero(data[here : here + size] != listing.paths[there : there + size])
-        return int(np.searchsorted(mine[: count + 1], differ[0], "right")) - 1 if len(differ) else count
+        return count_same_paths(self._path_bytes, start, self.count, listing, at)
 
     def unchanged(self, start: int, listing: Listing, at: int, count: int) -> npt.NDArray[np.bool_]:
         """Return which of some rows from `start` on are as a listing's entries from `at` on, whose paths they have.
@@ -138,3 +127,21 @@ class RowGroup:
             rows=rows[rows != ABSENT],
             paged=tuple(self.paths[at] for at in paged),
         )
+
+
+def count_same_paths(
+    path_bytes: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]], start: int, rows: int, listing: Listing, at: int
+) -> int:
+    """Return how many of some rows, from `start` on, have the paths of a listing's entries from `at` on."""
+    data, ends = path_bytes
+    count = min(rows - start, listing.count - at)
+    mine = ends[start : start + count + 1]
+    theirs = listing.path_ends[at : at + count + 1]
+    mine, theirs = mine - mine[0], theirs - theirs[0]
+    lengths_differ = np.flatnonzero(mine != theirs)
+    if len(lengths_differ):
+        count = int(lengths_differ[0]) - 1
+    size = int(mine[count])
+    here, there = int(ends[start]), int(listing.path_ends[at])
+    differ = np.flatnonzero(data[here : here + size] != listing.paths[there : there + size])
+    return int(np.searchsorted(mine[: count + 1], differ[0], "right")) - 1 if len(differ) else count

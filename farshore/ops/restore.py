@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,16 @@ from farshore.errors import Bug, FarshoreError, NotFound, RestoreIncomplete, Sna
 from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
 from farshore.format.records import Commit
+from farshore.index import ChunkIndex
 from farshore.model import DamagedObject, Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
 from farshore.ops.catalog import open_snapshot
-from farshore.ops.content_plan import plan_content
+from farshore.ops.content_plan import ContentPlan, plan_content
+from farshore.ops.delta.restoring import DeltaRestore
 from farshore.ops.healing.outcome import Repair
 from farshore.ops.healing.repair_rows import repair_rows
-from farshore.ops.locating import load_index
+from farshore.ops.locating import load_index, load_nothing
 from farshore.ops.read_repair import ReadRepair, told_repair
 from farshore.ops.rows_back import all_needs, needs_of, put_rows_back
 from farshore.ops.selecting import RestoreWish, Selection
@@ -40,6 +44,7 @@ from farshore.repository.holdings import read_needs
 from farshore.repository.replica_reader import ReplicaReader, open_reader
 from farshore.repository.repository import Repository
 from farshore.targets.directory import DirectoryTarget
+from farshore.targets.existing_directory import ExistingDirectoryTarget
 from farshore.targets.ordered import OrderedTarget
 
 EVERYTHING = RestoreWish()
@@ -59,7 +64,7 @@ def restore_snapshot(
     progress: ProgressCallback = no_progress,
     clock: Clock,
 ) -> RestoreResult:
-    """Put a snapshot, or what is selected of it, into a new or empty directory, or send it to a stream.
+    """Put a snapshot, or what is selected of it, into a directory, or send it to a stream.
 
     Every chunk is hashed when it is read and every whole file before it is called good. Where an object is bad or
     missing at one replica it is read from the next; with `replica` only that one is asked.
@@ -95,8 +100,10 @@ def restore_snapshot(
     repairs = mending.finish() if mending else []
     if result is not None:
         result = replace(result, repairs=tuple(told_repair(one) for one in repairs))
-    kind = DirectoryTarget.kind if isinstance(target, Path) else target.kind
-    _record(repository, snapshot, kind, result, failure, repairs, engine, flow_run_id, run_id, started_utc)
+    if result is None or result.delta is None or not result.delta.dry_run:  # which restored nothing
+        kind = DirectoryTarget.kind if isinstance(target, Path) else target.kind
+        kind = kind if wish.delta is None else ExistingDirectoryTarget.kind
+        _record(repository, snapshot, kind, result, failure, repairs, engine, flow_run_id, run_id, started_utc)
     if failure or result is None:
         raise failure or Bug("a restore ended without a result")
     return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
@@ -120,46 +127,82 @@ def _restore(
     manifest = open_snapshot(repository, commit, reader)
     selection = Selection(wish)
     selection.check(manifest)
-    if wish.space and isinstance(place, Path):
-        require_space(place, commit.counts, lambda: selection.rows(manifest))
-    chunk_ids = selection.chunk_ids(manifest) if selection.narrow else None
-    index = load_index(repository, reader, read_needs(repository, reader, commit), chunk_ids)
-    plan = plan_content(_needs(manifest, selection, chunk_ids), index)
-    target = DirectoryTarget(path=place, clock=clock) if isinstance(place, Path) else place
-    target.begin()
-    total = commit.counts.bytes_total if selection.whole else 0
     changing: list[Problem] = []
-    rows = _watch(selection.rows(manifest), changing)
+    with ExitStack() as stack:
+        delta = None
+        if wish.delta is not None and isinstance(place, Path):
+            delta = stack.enter_context(closing(DeltaRestore(path=place, options=wish.delta, clock=clock)))
+        target = (
+            delta.target if delta else DirectoryTarget(path=place, clock=clock) if isinstance(place, Path) else place
+        )
+        writer = None
+        if delta is None or delta.prepare(repository, commit, reader, manifest, selection):
+            rows = delta.rows if delta else partial(selection.rows, manifest)
+            counts = delta.demand if delta else commit.counts
+            if wish.space and isinstance(place, Path):
+                require_space(place, counts, rows)
+            plan = _plan(repository, commit, reader, manifest, selection, delta)
+            if delta is None:
+                target.begin()
+            else:
+                delta.make_way()
+            watched = _watch(rows(), changing)
+            writer = put_rows_back(
+                watched if isinstance(place, Path) else place.expect(watched),
+                plan,
+                repository=repository,
+                reader=reader,
+                target=target,
+                spill_place=place if isinstance(place, Path) else Path(tempfile.gettempdir()),
+                on_window=partial(_tell, progress, counts.bytes_total if selection.whole else 0),
+            )
+        result = RestoreResult(
+            snapshot_id=snapshot.snapshot_id,
+            source=snapshot.source,
+            run_id=run_id,
+            target=str(place) if isinstance(place, Path) else STANDARD_OUTPUT,
+            started_utc=started_utc,
+            finished_utc=clock.now_utc(),
+            entries=writer.entries if writer else 0,
+            files=writer.files if writer else 0,
+            bytes_restored=writer.bytes_written if writer else 0,
+            replicas=tuple(sorted(reader.used)) or tuple(one.name for one in reader.order(0)[:1]),
+            problems=(*(writer.lost if writer else ()), *changing, *(delta or target).problems()),
+            fell_over=_of_snapshot(reader.damaged.values(), commit),
+            hedged=reader.hedged,
+            unmatched=selection.unmatched,
+            delta=delta.counts if delta else None,
+        )
+    return result, writer.lost if writer else []
 
-    def tell(writer: WriteBack) -> None:
-        progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
 
-    writer = put_rows_back(
-        rows if isinstance(place, Path) else place.expect(rows),
-        plan,
-        repository=repository,
-        reader=reader,
-        target=target,
-        spill_place=place if isinstance(place, Path) else Path(tempfile.gettempdir()),
-        on_window=tell,
-    )
-    result = RestoreResult(
-        snapshot_id=snapshot.snapshot_id,
-        source=snapshot.source,
-        run_id=run_id,
-        target=str(place) if isinstance(place, Path) else STANDARD_OUTPUT,
-        started_utc=started_utc,
-        finished_utc=clock.now_utc(),
-        entries=writer.entries,
-        files=writer.files,
-        bytes_restored=writer.bytes_written,
-        replicas=tuple(sorted(reader.used)) or tuple(one.name for one in reader.order(0)[:1]),
-        problems=(*writer.lost, *changing, *target.problems()),
-        fell_over=_of_snapshot(reader.damaged.values(), commit),
-        hedged=reader.hedged,
-        unmatched=selection.unmatched,
-    )
-    return result, writer.lost
+def _tell(progress: ProgressCallback, total: int, writer: WriteBack) -> None:
+    progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
+
+
+def _plan(
+    repository: Repository,
+    commit: Commit,
+    reader: ReplicaReader,
+    manifest: ManifestReader,
+    selection: Selection,
+    delta: DeltaRestore | None,
+) -> ContentPlan:
+    """Plan what is to be fetched; where that is nothing, no index is read either."""
+    if delta is None:
+        chunk_ids = selection.chunk_ids(manifest) if selection.narrow else None
+        return plan_content(_needs(manifest, selection, chunk_ids), _index(repository, commit, reader, chunk_ids))
+    chunk_ids = delta.chunk_ids()
+    needs = needs_of(delta.rows()) if chunk_ids is None else [chunk_ids]
+    return plan_content(needs, _index(repository, commit, reader, chunk_ids))
+
+
+def _index(
+    repository: Repository, commit: Commit, reader: ReplicaReader, chunk_ids: npt.NDArray[Any] | None
+) -> ChunkIndex:
+    if chunk_ids is not None and not len(chunk_ids):
+        return load_nothing()
+    return load_index(repository, reader, read_needs(repository, reader, commit), chunk_ids)
 
 
 def _needs(

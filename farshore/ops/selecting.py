@@ -22,6 +22,7 @@ from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
 from farshore.format.extents import view_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, display_path, table_to_rows
 from farshore.model import HOLE, EntryKind
+from farshore.ops.delta.options import DeltaOptions
 from farshore.ops.relocating import Relocation
 from farshore.sources.glob_expressions import Line, read_line
 from farshore.sources.posix_globs import Globs
@@ -42,6 +43,7 @@ class RestoreWish:
         it is no directory, the one entry of the root.
     strip: So many leading names are dropped from every path.
     space: First see that the target has room for all of it.
+    delta: How to bring back what differs in a tree that is there; None for a new or empty directory.
     """
 
     include: Sequence[str] = ()
@@ -49,6 +51,7 @@ class RestoreWish:
     below: bytes = b""
     strip: int = 0
     space: bool = True
+    delta: DeltaOptions | None = None
 
 
 class Selection:
@@ -64,6 +67,16 @@ class Selection:
         self._exclude = Globs([from_top(one) for one in self.exclude])
         self._candidates = candidates(include, below=self.below)
         self._unmatched: tuple[str, ...] = ()
+        self._trial_of_others = self._trial()
+
+    @property
+    def partial(self) -> bool:
+        """Whether rows are not those of the manifest, as they are there."""
+        return not (self.whole and self._relocation.keeps_places)
+
+    def selects(self, path: bytes, *, directory: bool) -> bool:
+        """Return whether the patterns mean a path of the target, which the snapshot need not have."""
+        return self._trial_of_others.selects(path, directory=directory)
 
     @property
     def narrow(self) -> bool:

@@ -12,11 +12,11 @@ from farshore.errors import Bug
 from farshore.sources.base import Item
 from farshore.sources.posix_status import KnownStatus
 from farshore.sources.posix_walk import is_below
-from farshore.sources.posix_walk_orders import COUNT, RECORD
+from farshore.sources.posix_walk_orders import ATTRIBUTES_HASH_BYTES, COUNT, RECORD
 
 # As `RECORD` has it. Inodes and devices are signed here, as a manifest has them.
 _DTYPE = np.dtype(
-    [(name, "<u4") for name in ("mode", "uid", "gid", "nothing")]
+    [(name, "<u4") for name in ("mode", "uid", "gid", "attributes")]
     + [(name, "<i8") for name in ("links", "size", "mtime_ns", "ctime_ns", "inode", "device", "rdev")]
     + [(name, "<u4") for name in ("path_bytes", "target_bytes")]
 )
@@ -24,9 +24,9 @@ MakeItem = Callable[[bytes, KnownStatus, bytes], Item]
 
 
 class PosixListing:
-    """Implements `Listing`."""
+    """Implements `Listing`; without `make_item` it has names and no items."""
 
-    def __init__(self, body: bytes, make_item: MakeItem) -> None:
+    def __init__(self, body: bytes, make_item: MakeItem | None = None) -> None:
         (self.count,) = COUNT.unpack_from(body)
         end = COUNT.size + self.count * RECORD.size
         self._body = body
@@ -44,20 +44,35 @@ class PosixListing:
         return self._body[self._paths_at + int(self.path_ends[at]) : self._paths_at + int(self.path_ends[at + 1])]
 
     def target(self, at: int) -> bytes:
-        start, end = int(self._target_ends[at]), int(self._target_ends[at + 1])
-        return self._body[self._targets_at + start : self._targets_at + end]
+        told = self._told(at)
+        return told[:-ATTRIBUTES_HASH_BYTES] if self.records["attributes"][at] else told
+
+    def attributes(self, at: int) -> bytes:
+        """Return the hash of an entry's extended attributes; empty where it has none, or nobody looked."""
+        return self._told(at)[-ATTRIBUTES_HASH_BYTES:] if self.records["attributes"][at] else b""
+
+    def status(self, at: int) -> KnownStatus:
+        """Return what was found out about an entry."""
+        *status, _, _ = RECORD.unpack_from(self._body, COUNT.size + at * RECORD.size)
+        return KnownStatus(*status)
 
     def without(self, directory: bytes) -> PosixListing:
         """Return a listing without what lies below a directory."""
         keep = [at for at in range(self.count) if not is_below(self.path(at), directory)]
         size = RECORD.size
         records = [self._body[COUNT.size + at * size : COUNT.size + (at + 1) * size] for at in keep]
-        parts = (*records, *map(self.path, keep), *map(self.target, keep))
+        parts = (*records, *map(self.path, keep), *map(self._told, keep))
         return PosixListing(COUNT.pack(len(keep)) + b"".join(parts), self._make_item)
 
     def item(self, at: int) -> Item:
-        *status, _, _ = RECORD.unpack_from(self._body, COUNT.size + at * RECORD.size)
-        return self._make_item(self.path(at), KnownStatus(*status), self.target(at))
+        if self._make_item is None:
+            raise Bug("a listing without items was asked for one")
+        return self._make_item(self.path(at), self.status(at), self.target(at))
+
+    def _told(self, at: int) -> bytes:
+        """Return the target of an entry with what stands behind it."""
+        start, end = int(self._target_ends[at]), int(self._target_ends[at + 1])
+        return self._body[self._targets_at + start : self._targets_at + end]
 
 
 def _ends(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -92,3 +92,14 @@ def find_type(lines: Iterable[bytes], path: bytes) -> str:
         if len(point) >= length and (path + b"/").startswith(point + b"/"):
             found, length = fields[fields.index(b"-", 6) + 1].decode("ascii", "replace"), len(point)
     return found
+
+
+def mounts_below(path: bytes) -> list[bytes]:
+    """Return what is mounted below the absolute `path`, bind mounts too, relative to it; none where nobody tells."""
+    try:
+        lines = _MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return []
+    points = {_ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4]) for line in lines}
+    above = path.rstrip(b"/") + b"/"
+    return sorted(point[len(above) :] for point in points if point.startswith(above) and point != above)

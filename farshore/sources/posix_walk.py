@@ -49,13 +49,17 @@ class WalkOptions:
     """What a walk leaves out.
 
     `tags`: a directory (but the root) that holds one of these names is kept with only that name in it; likewise,
-    with `exclude_caches`, one that holds a CACHEDIR.TAG with the right signature.
+    with `exclude_caches`, one that holds a CACHEDIR.TAG with the right signature. `entered`: mounts that are entered
+    all the same, and `devices` their file systems. `attributes`: whether the walk is to look at extended attributes.
     """
 
     exclude: Globs
     one_file_system: bool = True
     tags: Sequence[bytes] = ()
     exclude_caches: bool = False
+    entered: frozenset[bytes] = frozenset()
+    devices: frozenset[int] = frozenset()
+    attributes: bool = False
 
 
 class Walk:
@@ -197,7 +201,7 @@ class Walk:
     def _descend(self, here: Handle, name: bytes, found: Found, span: Span) -> tuple[Handle, list[bytes]] | None:
         """Open a directory and list it; None when it stays empty, for a reason that was reported or chosen."""
         path, _, status, _ = found
-        if self._options.one_file_system and status.st_dev != self._device:
+        if not self._is_entered(status.st_dev):
             return None
         try:
             inside = self._handles.below(here, name, path)
@@ -215,9 +219,15 @@ class Walk:
 
     def _is_elsewhere(self, directory: Handle, path: bytes) -> bool:
         """Whether a directory is mounted: since it was looked at, or from the file system of the root itself."""
-        if os.fstat(directory.fd).st_dev != self._device:
-            return True
+        device = os.fstat(directory.fd).st_dev
+        if device != self._device:
+            return device not in self._options.devices
+        if path in self._options.entered:
+            return False
         return path in self._mounted and mount_id(directory.fd) != mount_id(self._handles.root.fd)
+
+    def _is_entered(self, device: int) -> bool:
+        return device == self._device or not self._options.one_file_system or device in self._options.devices
 
     def _listing(self, directory: Handle, path: bytes, span: Span) -> list[bytes]:
         """Return the names in a directory that are kept and come before the end of the span, sorted."""

@@ -5,14 +5,15 @@
                       E the span has ended: the directories it ended below · X what went wrong
 
 Names are columns: of each name one record, then all paths end to end, then all targets. Both ends are this program on
-this machine; nothing of it is ever stored.
+this machine; nothing of it is ever stored. Where a walk looks at extended attributes, the padding of a record says
+whether there are any, and their hash stands behind the target.
 """
 
 from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -24,6 +25,8 @@ BEGIN, NAMES, PROBLEM, END, FAILED = b"B", b"N", b"P", b"E", b"X"
 COUNT = struct.Struct("<Q")
 # The fields of `KnownStatus`, then the bytes of path and target.
 RECORD = struct.Struct("<3I4xQqqqQQQ2I")
+ATTRIBUTES_AT = 12  # in a record: one byte
+ATTRIBUTES_HASH_BYTES = 16
 _STATUS = attrgetter(*KnownStatus._fields)
 
 
@@ -69,3 +72,19 @@ def encode_names(found: Sequence[Found], report: Report) -> tuple[bytes, bytes, 
     paths = b"".join([one[0] for one in found])
     targets = b"".join([one[3] for one in found])
     return COUNT.pack(len(records)), b"".join(records), paths, targets
+
+
+def encode_attributed(
+    found: Sequence[Found], attributes: Mapping[bytes, bytes], report: Report
+) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the parts of a frame of names, some of which have attributes: their hash, by path."""
+    if not attributes:
+        return encode_names(found, report)
+    hashes = [attributes.get(path, b"") for path, _, _, _ in found]
+    told = [(*one[:3], one[3] + of_it) for one, of_it in zip(found, hashes, strict=True)]
+    count, records, paths, targets = encode_names(told, report)
+    flagged = bytearray(records)
+    for number, of_it in enumerate(hashes):
+        if of_it:
+            flagged[number * RECORD.size + ATTRIBUTES_AT] = 1
+    return count, bytes(flagged), paths, targets

@@ -18,6 +18,7 @@ from farshore.errors import SourceUnavailable
 from farshore.frames import telling_failure, write_frame
 from farshore.handles import DIRECTORY_FLAGS, DirectoryHandles, Handle
 from farshore.sources import posix_walk_orders as wire
+from farshore.sources.posix_attributes import AttributeWalk
 from farshore.sources.posix_metadata import reason
 from farshore.sources.posix_walk import Walk
 
@@ -30,13 +31,16 @@ def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
 
     with telling_failure(answers, wire.FAILED, "a walking process"):
         handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
-        walk = Walk(handles=handles, options=orders.options, report=report)
+        walk = (AttributeWalk if orders.options.attributes else Walk)(
+            handles=handles, options=orders.options, report=report
+        )
         for span in orders.spans():
             names = walk.find(span)
             found = list(islice(names, limits.WALK_FRAME_ENTRIES))
             write_frame(answers, wire.BEGIN, pickle.dumps(wire.Begun(walk.entered, walk.lost)))
             while found:
-                write_frame(answers, wire.NAMES, *wire.encode_names(found, report))
+                attributes = walk.take_attributes() if isinstance(walk, AttributeWalk) else {}
+                write_frame(answers, wire.NAMES, *wire.encode_attributed(found, attributes, report))
                 found = list(islice(names, limits.WALK_FRAME_ENTRIES))
             write_frame(answers, wire.END, pickle.dumps(walk.straddling))
 

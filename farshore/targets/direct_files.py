@@ -58,7 +58,8 @@ class DirectFiles:
             if above is None:
                 raise OSError(errno.EINVAL, "the file was not made")
             try:
-                handle = Handle(os.open(name, FILE_FLAGS | _DIRECT, dir_fd=above.fd))
+                staged = self._tree.staged_name(entry, name)
+                handle = Handle(os.open(staged, FILE_FLAGS | _DIRECT, dir_fd=above.fd))
             except OSError as error:
                 self._refused = self._refused or error.errno == errno.EINVAL
                 raise

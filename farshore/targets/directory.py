@@ -45,9 +45,9 @@ class DirectoryTarget:
     def __init__(self, *, path: Path, clock: Clock, processes: int | None = None) -> None:
         self._path = path
         self._root = Handle(-1)
-        self._root_mode = PRIVATE_DIRECTORY
-        self._tree = TargetTree(path=path, root=self._root)
-        self._metadata = MetadataWriter(report=self._tree.report)
+        self._root_mode: int | None = None  # to be put back where no entry tells of the root
+        self._tree = self._make_tree()
+        self._metadata = MetadataWriter(report=self._tree.report, exact=bool(self._tree.token))
         self._links = HardLinks(tree=self._tree, metadata=self._metadata)
         self._files = HandleCache(open_max=limits.OPEN_FILES_MAX)
         self._writers = FileWriters(
@@ -55,6 +55,9 @@ class DirectoryTarget:
         )
         self._direct = DirectFiles(tree=self._tree)
         self._spool: DirectorySpool | None = None
+
+    def _make_tree(self) -> TargetTree:
+        return TargetTree(path=self._path, root=self._root)
 
     def begin(self) -> None:
         try:
@@ -90,7 +93,9 @@ class DirectoryTarget:
         elif entry.kind is EntryKind.HARDLINK:
             self._links.make(entry, above, name)
         elif self._tree.make_node(entry, above, name):
-            self._metadata.apply_named(entry, above, name)
+            self._metadata.apply_named(entry, above, self._tree.staged_name(entry, name))
+            self._tree.commit(entry)
+            self._tree.flush()
 
     def write(self, entry: Entry, offset: int, data: bytes | memoryview) -> None:
         if self._tree.skipped(entry):
@@ -112,6 +117,7 @@ class DirectoryTarget:
             self._metadata.apply(entry, file)
             self._files.pop(entry.path)
             self._direct.close(entry)
+            self._tree.commit(entry, file)
             file.close()
         except OSError as error:
             raise self._tree.failed(entry, error) from error
@@ -126,6 +132,7 @@ class DirectoryTarget:
         try:
             write_all(file, 0, data)
             self._metadata.apply(entry, file)
+            self._tree.commit(entry, file)
             file.close()
         except OSError as error:
             raise self._tree.failed(entry, error) from error
@@ -185,7 +192,7 @@ class DirectoryTarget:
         for entry in spool.reverse():
             root_restored = root_restored or not entry.path
             self._metadata.apply(entry, self._tree.directory(entry.path))
-        if not root_restored:
+        if not root_restored and self._root_mode is not None:
             with contextlib.suppress(PermissionError):
                 os.fchmod(self._root.fd, self._root_mode)
 
@@ -196,6 +203,6 @@ class DirectoryTarget:
             above, name = self._tree.locate(entry)
             if above is None:
                 raise Bug(f"{shown(entry.path)} was written before it was made")
-            file = Handle(os.open(name, FILE_FLAGS, dir_fd=above.fd))
+            file = Handle(os.open(self._tree.staged_name(entry, name), FILE_FLAGS, dir_fd=above.fd))
             self._files.put(entry.path, file)
         return file

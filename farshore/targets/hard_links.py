@@ -61,7 +61,7 @@ class HardLinks:
         if first_above is None:
             return False
         try:
-            os.link(first_name, name, src_dir_fd=first_above.fd, dst_dir_fd=above.fd, follow_symlinks=False)
+            self._tree.link(first_above, first_name, above, name)
         except FileNotFoundError:
             return False
         return True
@@ -77,6 +77,7 @@ class HardLinks:
                 return
             copy_runs(first, file, entry.size)
             self._metadata.apply(entry, file)
+            self._tree.commit(entry, file)
             file.close()
         except OSError as error:
             self._tree.refuse(entry, error, refused=REFUSED | {errno.ELOOP, errno.ENXIO})  # a symlink, a socket

@@ -53,8 +53,9 @@ class FilePlacer:
                 placed.lost.append(Problem(file.path, "lost", WRONG_CONTENT))
                 continue
             placed.bytes_written += file.size
-            if not self._place_plain(file, content):
+            if self._tree.token or not self._place_plain(file, content):
                 self._place(file, content)
+        self._tree.flush()
         return placed
 
     def _place_plain(self, file: SmallFile, content: memoryview) -> bool:
@@ -105,6 +106,7 @@ class FilePlacer:
             write_all(handle, 0, content)
             self._metadata.apply(entry, handle)
             handle.close()
+            self._tree.commit(entry)
         except OSError as error:
             raise self._tree.failed(entry, error) from error
 

@@ -20,18 +20,44 @@ Report = Callable[[bytes, str, str], None]  # path, code, message
 _SET_IDS = 0o6000
 _ID_MAX = 2**32 - 2  # the one behind it means "leave the owner as it is" to the system
 _SPECIAL_BITS = 0o7000
+_OURS = (b"user.", b"trusted.", b"system.posix_acl_", b"security.capability")
 PLAIN_TIMES_NS = range(2**31 * 1_000_000_000)  # what every file system can hold
 
 
-class MetadataWriter:
-    """Safe from any thread. Never raises `OSError`: what could not be put back is a problem, not a failure."""
+def is_restorable_xattr(name: bytes) -> bool:
+    """Return whether an attribute is one that a user sets; others are labels that the system gives by itself."""
+    return name.startswith(_OURS)
 
-    def __init__(self, *, report: Report) -> None:
+
+class MetadataWriter:
+    """Safe from any thread. Never raises `OSError`: what could not be put back is a problem, not a failure.
+
+    Args:
+        report: Takes problems.
+        exact: Whether attributes that an entry has not are to be removed: of a file that was there before, or that
+            inherited an ACL.
+    """
+
+    def __init__(self, *, report: Report, exact: bool = False) -> None:
         self._report = report
+        self._exact = exact
 
     def apply(self, entry: Entry, file: Handle) -> None:
         """Put back the metadata of an open file or directory."""
         self._apply(entry, file.fd, file.fd, None)
+
+    def apply_existing(self, entry: Entry, above: Handle, name: bytes) -> None:
+        """Put back the metadata of a name that was there before, and may be closed to us.
+
+        Raises:
+            OSError: It is not there any more.
+        """
+        if entry.kind is EntryKind.SYMLINK:
+            self.apply_named(entry, above, name)
+            return
+        held = Handle(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above.fd))
+        place = b"/proc/self/fd/%d" % held.fd  # the file itself, whatever has its name by now
+        self._apply(entry, place, place, None)
 
     def apply_named(self, entry: Entry, above: Handle, name: bytes) -> None:
         """Put back the metadata of a name that must not be opened: a symlink, FIFO, socket or device."""
@@ -40,6 +66,8 @@ class MetadataWriter:
     def _apply(self, entry: Entry, place: int | bytes, xattr_place: int | bytes, dir_fd: int | None) -> None:
         follow = dir_fd is None
         owned = self._chown(entry, place, dir_fd)
+        if self._exact:
+            self._remove_other_xattrs(entry, xattr_place, follow=follow)
         for name, value in entry.xattrs:
             try:
                 os.setxattr(xattr_place, name, value, follow_symlinks=follow)
@@ -58,6 +86,23 @@ class MetadataWriter:
             self._report(entry.path, "metadata", f"the time could not be set: {reason(error)}")
         except OverflowError:
             self._report(entry.path, "metadata", "the time could not be set: this system has none so early or so late")
+
+    def _remove_other_xattrs(self, entry: Entry, place: int | bytes, *, follow: bool) -> None:
+        wanted = {name for name, _ in entry.xattrs}
+        try:
+            names = [os.fsencode(name) for name in os.listxattr(place, follow_symlinks=follow)]
+        except OSError:
+            return  # a file system without any
+        for name in names:
+            if name in wanted or not is_restorable_xattr(name):
+                continue
+            try:
+                os.removexattr(place, name, follow_symlinks=follow)
+            except OSError as error:
+                shown = name.decode("utf-8", "backslashreplace")
+                self._report(
+                    entry.path, "metadata", f"extended attribute {shown} could not be removed: {reason(error)}"
+                )
 
     def _chown(self, entry: Entry, place: int | bytes, dir_fd: int | None) -> bool:
         """Set the owner; return whether it now is what it was."""

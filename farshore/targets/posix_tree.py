@@ -16,7 +16,7 @@ from farshore.model import Entry, EntryKind, Problem
 
 FILE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 PRIVATE_DIRECTORY = 0o700
-_PRIVATE_FILE = 0o600
+PRIVATE_FILE = 0o600
 _NODE_TYPES = {
     EntryKind.FIFO: stat.S_IFIFO,
     EntryKind.SOCKET: stat.S_IFSOCK,
@@ -50,6 +50,8 @@ class TargetTree:
     Directories and files are made open to their owner alone. An entry that the file system cannot hold is reported and
     skipped; what is wrong with the target as a whole raises `TargetFailed`.
     """
+
+    token = ""  # of a tree that has entries of its own: marks what is under way in it
 
     def __init__(self, *, path: Path, root: Handle) -> None:
         self._path = path
@@ -118,7 +120,7 @@ class TargetTree:
         made = False
         try:
             flags = FILE_FLAGS | os.O_CREAT | os.O_EXCL
-            file = Handle(os.open(name, flags, _PRIVATE_FILE, dir_fd=above.fd))
+            file = Handle(os.open(name, flags, PRIVATE_FILE, dir_fd=above.fd))
             made = True
             if sized and entry.size:
                 os.ftruncate(file.fd, entry.size)
@@ -129,6 +131,24 @@ class TargetTree:
             return None
         return file
 
+    def staged_name(self, entry: Entry, name: bytes) -> bytes:
+        """Return the name that an entry has while it is made: its own, because the directory was empty."""
+        return name
+
+    def commit(self, entry: Entry, file: Handle | None = None) -> None:
+        """Take note that an entry is complete; it has its name already."""
+
+    def flush(self) -> None:
+        """Return when all entries that were committed have their names."""
+
+    def link(self, first_above: Handle, first_name: bytes, above: Handle, name: bytes) -> None:
+        """Give a file one more name.
+
+        Raises:
+            OSError: It is not there, or cannot be linked.
+        """
+        os.link(first_name, name, src_dir_fd=first_above.fd, dst_dir_fd=above.fd, follow_symlinks=False)
+
     def make_node(self, entry: Entry, above: Handle, name: bytes) -> bool:
         """Make a symlink, FIFO, socket or device; return whether it is there."""
         if entry.kind is EntryKind.SYMLINK and (not entry.target or b"\x00" in entry.target):
@@ -137,7 +157,7 @@ class TargetTree:
             if entry.kind is EntryKind.SYMLINK:
                 os.symlink(entry.target, name, dir_fd=above.fd)
             else:
-                os.mknod(name, _NODE_TYPES[entry.kind] | _PRIVATE_FILE, entry.rdev, dir_fd=above.fd)
+                os.mknod(name, _NODE_TYPES[entry.kind] | PRIVATE_FILE, entry.rdev, dir_fd=above.fd)
         except OSError as error:
             self.refuse(entry, error, refused=_NODE_REFUSED)
             return False

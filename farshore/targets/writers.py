@@ -168,7 +168,7 @@ class FileWriters:
         self._enter(0)
 
     def _spawn(self, shared: int) -> _Writer:
-        facts = [str(self._root.fd), str(shared), str(self._slots), os.fspath(self._path)]
+        facts = [str(self._root.fd), str(shared), str(self._slots), os.fspath(self._path), self._tree.token]
         # Unbuffered: an answer that waits in a buffer of ours would never wake the selector.
         process = start_process(_MODULE, facts, pass_fds=(self._root.fd, shared), bufsize=0)
         if process.stdin is None or process.stdout is None:

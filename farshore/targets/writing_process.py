@@ -26,13 +26,13 @@ from farshore.targets.batches import (
 from farshore.targets.placing import FilePlacer
 from farshore.targets.posix_metadata import MetadataWriter
 from farshore.targets.posix_tree import TargetTree
+from farshore.targets.replacing_tree import ReplacingTree
 
 
-def serve(root: Handle, path: Path, shared: memoryview, orders: IO[bytes], answers: IO[bytes]) -> None:
+def serve(tree: TargetTree, shared: memoryview, orders: IO[bytes], answers: IO[bytes]) -> None:
     """Place every batch that is ordered, one after the other, until there are no more orders."""
     os.umask(0)  # files are made with the modes they had, in directories that are closed to others
-    tree = TargetTree(path=path, root=root)
-    metadata = MetadataWriter(report=tree.report)
+    metadata = MetadataWriter(report=tree.report, exact=bool(tree.token))
     placer = FilePlacer(tree=tree, metadata=metadata)
     while len(order := orders.read(ORDER.size)) == ORDER.size:
         slot, record_bytes = ORDER.unpack(order)
@@ -48,11 +48,13 @@ def serve(root: Handle, path: Path, shared: memoryview, orders: IO[bytes], answe
 
 
 def main() -> None:
-    """Serve with what `FileWriters` hands over: descriptors of the root and of the memory, slots, the root's path."""
+    """Serve with what `FileWriters` hands over: descriptors of the root and of the memory, slots, path, token."""
     gc.disable()  # batches come and go without cycles
-    root_fd, shared_fd, slots, path = sys.argv[1:]
+    root_fd, shared_fd, slots, path, token = sys.argv[1:]
+    root = Handle(int(root_fd))
+    tree = ReplacingTree(path=Path(path), root=root, token=token) if token else TargetTree(path=Path(path), root=root)
     with map_shared(int(shared_fd), int(slots)) as shared, memoryview(shared) as memory:
-        serve(Handle(int(root_fd)), Path(path), memory, sys.stdin.buffer, sys.stdout.buffer)
+        serve(tree, memory, sys.stdin.buffer, sys.stdout.buffer)
 
 
 if __name__ == "__main__":

@@ -216,7 +216,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS restores (
   `snapshot_id` string COMMENT 'The snapshot that was restored.',
   `source_id` string COMMENT 'The source, 32 hex digits.',
   `source` string COMMENT 'Name of the source in the configuration.',
-  `target_kind` string COMMENT 'Kind of target: `directory`, `tar` or `file`.',
+  `target_kind` string COMMENT 'Kind of target: `directory`, `directory-delta` (of which only what differed was restored), `tar` or `file`.',
   `state` string COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   `started_utc` timestamp COMMENT 'When it started.',
   `finished_utc` timestamp COMMENT 'When it ended.',

@@ -174,7 +174,7 @@ CREATE TABLE IF NOT EXISTS restores (
   snapshot_id varchar COMMENT 'The snapshot that was restored.',
   source_id varchar COMMENT 'The source, 32 hex digits.',
   source varchar COMMENT 'Name of the source in the configuration.',
-  target_kind varchar COMMENT 'Kind of target: `directory`, `tar` or `file`.',
+  target_kind varchar COMMENT 'Kind of target: `directory`, `directory-delta` (of which only what differed was restored), `tar` or `file`.',
   state varchar COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   started_utc timestamp(6) COMMENT 'When it started.',
   finished_utc timestamp(6) COMMENT 'When it ended.',

@@ -1,0 +1,34 @@
+"""How a restore into an existing tree is asked for, and what it tells before it changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from farshore.counts import DeltaCounts
+
+NAMES_SHOWN_MAX = 20  # of those to be deleted
+
+
+class Difference(NamedTuple):
+    """One name that is not as in the snapshot, and what is done about it. `bytes`: that come from the repository."""
+
+    action: str  # add | replace | patch | link | metadata | delete | leftover
+    path: bytes
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaOptions:
+    """What a restore into an existing tree was asked for.
+
+    `tell` is given every difference before anything is changed, in order, deletions last. `confirm` is asked before
+    anything is changed, where something is to be deleted: with what is to be done, and the first names to be deleted.
+    """
+
+    by_content: bool = False
+    delete: bool = False
+    dry_run: bool = False
+    tell: Callable[[Difference], None] | None = None
+    confirm: Callable[[DeltaCounts, Sequence[bytes]], bool] = lambda _counts, _paths: True
