@@ -50,8 +50,8 @@ _INCLUDED = (  # each for those who may, and of versions that have it
 )
 _SETTINGS_OF_FILES = (
     "SELECT name || '=' || setting FROM pg_file_settings WHERE name IS NOT NULL AND setting IS NOT NULL"
-    " AND sourcefile NOT LIKE '%/postgresql.auto.conf' AND (name LIKE '%.%' OR name IN (SELECT name FROM pg_settings))"
-    " ORDER BY seqno"
+    " AND sourcefile NOT LIKE '%/postgresql.auto.conf' AND"
+    " (name LIKE '%.%' OR lower(name) IN (SELECT lower(name) FROM pg_settings)) ORDER BY seqno"
 )
 _SETTINGS = (
     "SELECT name || '=' || setting FROM pg_settings WHERE source = 'configuration file'"
@@ -210,7 +210,7 @@ def _absolute(directory: str, path: str) -> str:
 
 def _encode_settings(configuration: Configuration, places: dict[str, str]) -> bytes:
     lines = [_HEADER]
-    settings = {name: value for name, value in configuration.settings if name not in _TIED_TO_THE_ORIGINAL}
+    settings = {name: value for name, value in configuration.settings if name.lower() not in _TIED_TO_THE_ORIGINAL}
     tls = {file.setting: file for file in configuration.files if file.setting in _TLS}
     settings |= {
         setting: places[file.path]

@@ -36,6 +36,8 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[Elsewhere]:
             made.dsn(),
             """CREATE ROLE watching LOGIN REPLICATION; GRANT pg_monitor TO watching;
             CREATE ROLE streamer LOGIN REPLICATION;
+            CREATE ROLE reading LOGIN REPLICATION; GRANT pg_monitor, pg_read_server_files TO reading;
+            GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO reading;
             CREATE TABLE t AS SELECT n FROM generate_series(1, 1000) n""",
         )
         query(made.dsn(), "ALTER SYSTEM SET maintenance_work_mem = '17MB'")
@@ -50,7 +52,7 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[Elsewhere]:
             file.write(
                 f"data_directory = '{made.data}'\nhba_file = '{rules}'\nident_file = '{conf / 'pg_ident.conf'}'\n"
                 f"external_pid_file = '{conf / 'pid'}'\ninclude_dir 'conf.d'\nlog_line_prefix = 'it''s \\\\ %m '\n"
-                "search_path = '\"$user\", public'\nstatement_timeout = '5min'\n"
+                "search_path = '\"$user\", public'\nstatement_timeout = '5min'\ndatestyle = 'iso, dmy'\n"
             )
         (conf / "conf.d" / "more.conf").write_text("work_mem = '7MB'\n")
         for path in (conf, *conf.rglob("*")):
@@ -87,6 +89,7 @@ def assert_settings(copy: PostgresServer) -> None:
         "log_line_prefix": r"it's \ %m ",
         "search_path": '"$user", public',
         "statement_timeout": "5min",
+        "DateStyle": "ISO, DMY",  # a name that files write in other letters than the catalog
         "external_pid_file": "",
     }.items():
         assert query(copy.dsn(), f"SHOW {name}") == [(value,)], name
@@ -125,6 +128,14 @@ def test_role_that_may_only_ask_names_them_and_the_copy_starts(elsewhere: Elsewh
     assert b"peer" in (directory / "pg_hba.conf").read_bytes()  # nobody from elsewhere gets in by our making
     with (directory / "pg_hba.conf").open("a") as file:
         file.write(ANYBODY)
+    with started(directory, elsewhere) as copy:
+        assert_settings(copy)
+
+
+def test_role_with_the_rights_that_the_page_names_takes_them_along(elsewhere: Elsewhere) -> None:
+    taken, directory = take_as(elsewhere, "reading")
+    assert taken.problems == []
+    assert (directory / "pg_hba.conf").read_bytes() == (elsewhere.conf / "pg_hba.conf").read_bytes()
     with started(directory, elsewhere) as copy:
         assert_settings(copy)
 
