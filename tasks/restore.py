@@ -71,7 +71,7 @@ def write_target(
     config = open_config(config_path)
     if target == STANDARD_OUTPUT:
         raise TargetFailed("a flow has no standard output to send an archive to", "Name a directory on the worker.")
-    for warning in check_target(config, Path(target)):
+    for warning in check_target(config, Path(target), wish.below):
         get_run_logger().warning(warning)
     with open_repository(config, need=Need.READ, replica=replica, patient=False, clock=clock) as repository:
         return restore_snapshot(

@@ -118,7 +118,7 @@ def execute(invocation: Invocation) -> int:
         if delta is None:
             refuse_occupied(target)
         config = invocation.config()
-        for warning in check_target(config, target):
+        for warning in check_target(config, target, below):
             output.warning(warning, code="target-in-source")
     config = able_to_read(invocation, config)
     with (

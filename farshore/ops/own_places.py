@@ -43,24 +43,33 @@ def refuse_own_place(path: Path, what: str, config: Config | None = None) -> Non
             raise TargetForbidden(f"{what} at {path} would be inside a repository ({above})")
 
 
-def sources_around(config: Config, path: Path) -> tuple[str, ...]:
-    """Return the directory sources that a path is inside of: their next backup would take what is written there."""
+def sources_around(config: Config, path: Path, below: bytes = b"") -> tuple[str, ...]:
+    """Return the directory sources that a path is inside of: their next backup would take what is written there.
+
+    Args:
+        below: The path in a source that is restored: put back where it was, it is the source again.
+    """
     wanted = locate(path)
-    return tuple(
-        name
-        for name, source in config.sources.items()
-        if isinstance(source, DirectoryConfig) and wanted.is_inside(locate(source.path))
-    )
+    found = []
+    for name, source in config.sources.items():
+        if not isinstance(source, DirectoryConfig) or not wanted.is_inside(locate(source.path)):
+            continue
+        place = locate(source.path / os.fsdecode(below))
+        if not (wanted.is_inside(place) and place.is_inside(wanted)):
+            found.append(name)
+    return tuple(found)
 
 
-def check_target(config: Config, target: Path) -> tuple[str, ...]:
+def check_target(config: Config, target: Path, below: bytes = b"") -> tuple[str, ...]:
     """Return what a person should know of a place to restore into.
 
+    Args:
+        below: The path in the snapshot that is restored.
     Raises:
         TargetForbidden: It is one of the repository's own.
     """
     refuse_own_place(target, "the restored files", config)
     return tuple(
         f"the target is inside the source {name}, whose next backup takes what is restored"
-        for name in sources_around(config, target)
+        for name in sources_around(config, target, below)
     )

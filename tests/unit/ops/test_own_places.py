@@ -73,7 +73,9 @@ def test_beside_is_not_inside(config: Config, tmp_path: Path) -> None:
 
 def test_a_target_inside_a_source_is_told(config: Config, tmp_path: Path) -> None:
     assert "inside the source docs" in check_target(config, tmp_path / "src" / "restored")[0]
-    assert "inside the source docs" in check_target(config, tmp_path / "src")[0]
+    assert "inside the source docs" in check_target(config, tmp_path / "src", b"letters")[0]
+    assert check_target(config, tmp_path / "src") == ()  # where it was
+    assert check_target(config, tmp_path / "src" / "letters", b"letters") == ()
 
 
 def test_a_repository_that_is_not_configured_is_known_by_its_header(tmp_path: Path) -> None:
@@ -96,5 +98,6 @@ def test_a_place_is_found_on_the_innermost_and_last_of_its_mounts() -> None:
     assert place_on_mounts(lines, b"/srv/x/y").path_there == b"/deep/y"
     assert place_on_mounts(lines[:3], b"/srv/x/y").path_there == b"/pool a/here/y"
     assert place_on_mounts(lines[:3], b"/srv/x/y").is_inside(place_on_mounts(lines[:1], b"/pool a/here"))
+    assert place_on_mounts(lines, b"/srv/x/y").is_inside(place_on_mounts(lines, b"/srv"))  # another disk inside
     assert not place_on_mounts(lines, b"/srv/xy").is_inside(place_on_mounts(lines, b"/srv/x"))
     assert place_on_mounts([], b"/a").path == b"/a"
