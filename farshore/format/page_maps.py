@@ -256,6 +256,19 @@ class PageCursor:
             at = self._first - first_page
         return words, known
 
+    def take_or_other(self, first_page: int, after: bytes) -> bytes:
+        """Return hashes of the pages that `after` has hashes of, from `first_page` on; where none is known, another."""
+        count = len(after) // limits.PAGE_HASH_BYTES
+        before = self.take(first_page, count)
+        if len(before) == len(after):
+            return before
+        known_count = len(before) // limits.PAGE_HASH_BYTES
+        words, known = self.fill(first_page + known_count, count - known_count)
+        if not known.any():
+            return before  # the pages behind it count as unknown
+        words[~known] = ~words_of(after)[known_count:][~known]
+        return before + words.tobytes()
+
     def ended(self) -> bool:
         """Whether no row follows. The last thing to ask of a cursor."""
         return not self._advance()

@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.chunking import pages
+from farshore.chunking.gaps import Gap, Part, cut_block, largest
 from farshore.chunking.page_hashes import HASH_BYTES, hash_pages
 from farshore.errors import FarshoreError
 from farshore.format.manifest import WHOLE
@@ -79,8 +80,10 @@ class PagedFile:
         self._earlier = earlier
         self._cursor = pages.ExtentCursor(earlier.extents) if earlier else None
         self._whole = ContentHash()
-        self._pending = bytearray()
+        self._pending = bytearray()  # with zeros where a hole is
+        self._gaps: list[Gap] = []  # those holes
         self._at = 0  # file offset of the next block
+        self._next_page = 0  # behind the last one whose hash was kept
         self._parts: list[Extent | tuple[int, int, int]] = []  # extents, or (gathered chunk, offset, length) to come
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
@@ -114,7 +117,7 @@ class PagedFile:
         self._pending += view[start:]
 
     def feed_hole(self, length: int) -> None:
-        """Take a hole: whole blocks of it stay holes, the rest counts as zeros."""
+        """Take a hole. It stays one, unless a block has too many: then the smallest count as zeros."""
         while length:
             if not self._pending and length >= self._block:
                 whole_blocks = length - length % self._block
@@ -122,7 +125,11 @@ class PagedFile:
                 length -= whole_blocks
                 continue
             part = min(length, self._block - len(self._pending))
+            start = len(self._pending)
+            if self._gaps and self._gaps[-1][1] == start:
+                start = self._gaps.pop()[0]
             self._pending += bytes(part)
+            self._gaps.append((start, len(self._pending)))
             length -= part
             if len(self._pending) == self._block:
                 self._add_pending()
@@ -140,19 +147,23 @@ class PagedFile:
         return FileRead(self._entry, self._whole.digest(), extents, self._bytes_read, pages=rows, as_base=as_base)
 
     def _add_pending(self) -> None:
-        block = bytes(self._pending)
+        block, gaps = bytes(self._pending), largest(self._gaps, limits.PAGE_HOLES_PER_BLOCK_MAX)
         self._pending.clear()
-        self._add_block(memoryview(block))
+        self._gaps = []
+        if gaps:
+            self._add_sparse_block(memoryview(block), gaps)
+        else:
+            self._add_block(memoryview(block))
 
     def _add_block(self, block: memoryview, hashes: bytes = b"") -> None:
         self._whole.update(block)
         hashes = hashes or hash_pages(block, self._page, self._keys.page_key)
         start, end = self._at, self._at + len(block)
         first = start // self._page
-        self._rows.add(first, hashes)
+        self._add_hashes(first, hashes)
         self._at = end
         if self._earlier and self._cursor:
-            before = self._take_before(self._earlier.pages, first, len(hashes) // HASH_BYTES)
+            before = self._take_before(self._earlier.pages, first, hashes)
             old = self._cursor.take(start, end)
             spliced = self._splice(block, pages.changed_runs(before, hashes), old)
             if spliced is not None:
@@ -160,9 +171,39 @@ class PagedFile:
                 return
         self._parts.append(Extent(self._name(block if block.readonly else bytes(block)), 0, len(block)))
 
-    def _take_before(self, earlier: PageCursor, first: int, count: int) -> bytes:
+    def _add_sparse_block(self, block: memoryview, gaps: list[Gap]) -> None:
+        """Take a block with holes in it: they stay, and what data there is goes to gathered chunks where it is new."""
+        first_byte = self._at
+        for part, start, end in cut_block(len(block), self._page, gaps):
+            if part is Part.HOLE:
+                self._whole.skip(end - start)
+                self._parts.append(Extent(HOLE, 0, end - start))
+                continue
+            data = block[start:end]
+            self._whole.update(data)
+            self._parts += (part is Part.PAGES and self._add_pages(first_byte + start, data)) or [self._gather(data)]
+        self._at += len(block)
+
+    def _add_pages(self, start: int, data: memoryview) -> list[Extent | tuple[int, int, int]] | None:
+        """Take whole pages from a byte of the file on; return parts for them, or None where all are new."""
+        hashes = hash_pages(data, self._page, self._keys.page_key)
+        first = start // self._page
+        self._add_hashes(first, hashes)
+        if not (self._earlier and self._cursor):
+            return None
+        before = self._take_before(self._earlier.pages, first, hashes)
+        return self._splice(data, pages.changed_runs(before, hashes), self._cursor.take(start, start + len(data)))
+
+    def _add_hashes(self, first: int, hashes: bytes) -> None:
+        """Keep the hashes of pages. What lies between them and the last ones shares a page with a hole, or is one."""
+        if first != self._next_page:
+            self._rows.end_row()
+        self._rows.add(first, hashes)
+        self._next_page = first + len(hashes) // HASH_BYTES
+
+    def _take_before(self, earlier: PageCursor, first: int, hashes: bytes) -> bytes:
         try:
-            return earlier.take(first, count)
+            return earlier.take_or_other(first, hashes)
         except FarshoreError:
             self._earlier = None  # a page map that cannot be read on costs comparison and nothing else
             return b""
@@ -208,7 +249,6 @@ class PagedFile:
 
     def _add_hole(self, length: int) -> None:
         """Keep whole blocks of a hole. They leave a gap in the page map: what is data there next time is new."""
-        self._rows.end_row()
         self._whole.skip(length)
         self._at += length
         self._parts.append(Extent(HOLE, 0, length))

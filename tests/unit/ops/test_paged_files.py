@@ -16,6 +16,7 @@ from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.paged_file import Earlier, FileRead, PagedFile
 from farshore.ops.reading import ContentReader
+from farshore.repository.content_hash import ContentHash
 from farshore.repository.keys import KeySet
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
@@ -68,12 +69,31 @@ def read(
     result = paged.finish()
     plain = b"".join(bytes(piece) if isinstance(piece, int) else piece for piece in pieces)
     assert chunks.content(result.extents) == plain
+    assert holes_of(result.extents) == holes_of(pieces)
+    whole = ContentHash()
+    for piece in pieces:
+        whole.skip(piece) if isinstance(piece, int) else whole.update(piece)
+    assert result.content_hash == whole.digest()
     _check_pages(result, plain, page)
     return result
 
 
+def holes_of(pieces: Sequence[bytes | int | Extent]) -> list[tuple[int, int]]:
+    """Return where holes begin and end; those that touch are one."""
+    holes: list[tuple[int, int]] = []
+    at = 0
+    for piece in pieces:
+        is_hole = piece.chunk == HOLE if isinstance(piece, Extent) else isinstance(piece, int)
+        length = piece.length if isinstance(piece, Extent) else piece if isinstance(piece, int) else len(piece)
+        if is_hole and length:
+            start = holes.pop()[0] if holes and holes[-1][1] == at else at
+            holes.append((start, at + length))
+        at += length
+    return holes
+
+
 def _check_pages(result: FileRead, plain: bytes, page: int) -> None:
-    """The page map tells every page that lies outside hole extents, and no other."""
+    """The page map tells every page of which no part is in a hole, and no other."""
     covered = set()
     for row in result.pages:
         count = len(row.hashes) // 16
@@ -83,7 +103,7 @@ def _check_pages(result: FileRead, plain: bytes, page: int) -> None:
     at, holes = 0, set()
     for extent in result.extents:
         if extent.chunk == HOLE:
-            holes |= set(range(at // page, (at + extent.length) // page))
+            holes |= set(range(at // page, -(-(at + extent.length) // page)))
         at += extent.length
     assert covered == set(range(-(-len(plain) // page))) - holes
 
@@ -190,6 +210,65 @@ def test_holes_come_and_go() -> None:
     ]
     for state in states:
         result = read(chunks, state, before=result)
+
+
+def test_an_island_in_a_hole_stays_one() -> None:
+    """Trial F19: 4 KiB in a hole came back as 1 MiB."""
+    chance = random.Random(17)
+    chunks = Chunks()
+    island = chance.randbytes(4096)
+    first = read(chunks, [5 * MIB + 8192, island, 3 * MIB], page=4096)
+    assert first.extents[1:2] == [Extent(first.extents[1].chunk, 0, 4096)]
+    assert (len(first.extents), chunks.new_bytes) == (3, 4096)
+    again = read(chunks, [5 * MIB + 8192, island, 3 * MIB], page=4096, before=first)
+    assert (again.extents, chunks.new_bytes) == (first.extents, 4096)
+    wider = read(chunks, [5 * MIB + 8192, island, island[::-1], 3 * MIB - 4096], page=4096, before=again)
+    assert chunks.new_bytes == 2 * 4096
+    assert len(wider.extents) == 4
+
+
+@pytest.mark.parametrize("page", [512, 4096, 16384, 65536])
+def test_any_map_of_holes_and_data_is_kept_as_it_changes(page: int) -> None:
+    """Trial F19: blocks of a file system's size come and go, and neither holes nor data turn into the other."""
+    chance = random.Random(page)
+    chunks = Chunks()
+    blocks: list[bytes | None] = [None] * 1500  # with fewer holes than a block may have
+    result: FileRead | None = None
+    for _ in range(8):
+        for _ in range(chance.choice([3, 60])):
+            start = chance.randrange(len(blocks))
+            for at in range(start, min(start + chance.choice([1, 1, 2, 40, 300]), len(blocks))):
+                blocks[at] = bytes(4096) if at % 7 else chance.randbytes(4096)
+            for at in range(start, min(start + chance.choice([1, 30]), len(blocks))):
+                blocks[at] = None
+        pieces = [4096 if block is None else block for block in blocks]
+        result = read(chunks, [*pieces, chance.randbytes(777)], page=page, before=result)
+
+
+def test_of_a_block_with_very_many_holes_the_largest_stay() -> None:
+    chance = random.Random(19)
+    pieces: list[bytes | int] = []
+    for number in range(100):
+        pieces += [8192 if number % 10 == 5 else 4096, chance.randbytes(4096)]
+    entry = Entry(b"db", EntryKind.FILE, page_bytes=4096)
+    chunks = Chunks()
+    paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, earlier=None)
+    for piece in pieces:
+        paged.feed_hole(piece) if isinstance(piece, int) else paged.feed(piece)
+    kept, all_holes = holes_of(paged.finish().extents), holes_of(pieces)
+    assert len(kept) == limits.PAGE_HOLES_PER_BLOCK_MAX
+    assert {*kept} < {*all_holes}
+    assert {hole for hole in all_holes if hole[1] - hole[0] == 8192} < {*kept}
+
+
+def test_what_did_not_change_beside_a_hole_that_was_filled_is_not_stored_again() -> None:
+    chance = random.Random(18)
+    chunks = Chunks()
+    left, filled, right = (chance.randbytes(size) for size in (40 * 4096, 4096, 200 * 4096))
+    first = read(chunks, [left, 4096, right], page=4096)
+    stored = chunks.new_bytes
+    read(chunks, [left, filled, right], page=4096, before=first)
+    assert chunks.new_bytes - stored == 4096
 
 
 def test_whole_blocks_of_a_hole_stay_holes_and_cost_nothing() -> None:

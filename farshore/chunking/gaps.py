@@ -1,0 +1,61 @@
+"""How holes cut a block of page-structured content: holes, whole pages, and data that shares a page with one.
+
+Pure. Only whole pages are hashed and compared with those of the last snapshot. Bytes that share a page with a hole are
+new each time, because a page that reads the same may be a hole one day and zeros the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+Gap = tuple[int, int]  # from, to, in bytes of the block
+
+
+class Part(Enum):
+    """What a stretch of a block is."""
+
+    HOLE = 0
+    PAGES = 1  # whole ones; the last one of a file may be short
+    BESIDE = 2  # data that shares a page with a hole
+
+
+class Stretch(NamedTuple):
+    """Bytes [start, end) of a block."""
+
+    part: Part
+    start: int
+    end: int
+
+
+def cut_block(length: int, page_bytes: int, gaps: Sequence[Gap]) -> Iterator[Stretch]:
+    """Yield the stretches of a block from first byte to last.
+
+    Args:
+        gaps: In order; none is empty and none touches the next.
+    """
+    at = 0
+    for start, end in gaps:
+        yield from _cut_data(at, start, page_bytes, start - start % page_bytes)
+        yield Stretch(Part.HOLE, start, end)
+        at = end
+    yield from _cut_data(at, length, page_bytes, length)
+
+
+def largest(gaps: list[Gap], most: int) -> list[Gap]:
+    """Return at most so many of the gaps, the largest ones, in order."""
+    if len(gaps) <= most:
+        return gaps
+    return sorted(sorted(gaps, key=lambda gap: gap[0] - gap[1])[:most])
+
+
+def _cut_data(start: int, end: int, page_bytes: int, pages_end: int) -> Iterator[Stretch]:
+    pages_start = min(start + -start % page_bytes, end)
+    pages_end = max(pages_start, pages_end)
+    if start < pages_start:
+        yield Stretch(Part.BESIDE, start, pages_start)
+    if pages_start < pages_end:
+        yield Stretch(Part.PAGES, pages_start, pages_end)
+    if pages_end < end:
+        yield Stretch(Part.BESIDE, pages_end, end)
