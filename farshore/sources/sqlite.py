@@ -141,7 +141,7 @@ class SqliteSource:
         rest = None
         try:
             try:
-                connection = self._begin(name, "mode=ro&immutable=1" if self._on_still_media(name) else "mode=ro")
+                connection = self._begin(name, "mode=ro")
             except sqlite3.Error as error:
                 rest = self._find_rest(name, error)
                 connection = self._begin(name, "mode=ro&immutable=1")
@@ -165,16 +165,27 @@ class SqliteSource:
     def _find_rest(self, name: Path, error: sqlite3.Error) -> Rest:
         """Return the database at rest, if SQLite only could not make the files beside it that a reader of WAL needs.
 
+        So it is where the backup's user may not write, and on what is mounted read-only: a snapshot, where nobody can
+        write, or the directory of an application that runs elsewhere, where somebody can.
+
         Raises:
-            SourceDenied: It is at work, so they are needed.
+            SourceDenied, SourceUnsupported: It is at work, so they are needed.
             sqlite3.Error: It was something else.
         """
-        if not is_shut_out(error) or read_journal_mode(name) != "wal":
+        if not is_shut_out(error):
             raise error
-        rest = find_rest(name)
+        log = waiting_log(name)
+        read_only = bool(os.statvfs(name.parent).f_flag & os.ST_RDONLY)
+        if log is not None and read_only:
+            raise SourceUnsupported(
+                f"the database {self._path} has an unfinished journal on a file system that is mounted read-only",
+                "Mount it writable once and open the database with sqlite3, or back up the running database instead.",
+            )
+        if read_journal_mode(name) != "wal":
+            raise error
+        rest = find_rest(name, nobody_writes=read_only)
         if rest is not None:
             return rest
-        log = waiting_log(name)
         if log is not None and not os.access(log, os.R_OK, effective_ids=True):
             raise SourceDenied(
                 f"{log} holds what was committed last, and user {os.geteuid()} may not read it",
@@ -187,20 +198,6 @@ class SqliteSource:
             "Let the user of the backup write there (by a group, or an ACL), or back up as the application's user. A "
             "backup changes no row.",
         )
-
-    def _on_still_media(self, name: Path) -> bool:
-        """Return whether nobody can write here, as on a mounted snapshot, and no journal waits to be applied.
-
-        SQLite cannot lock a database in WAL mode there, and needs not.
-        """
-        if os.statvfs(name.resolve().parent).f_flag & os.ST_RDONLY == 0:
-            return False
-        if waiting_log(name.resolve()) is not None:
-            raise SourceUnsupported(
-                f"the database {self._path} has an unfinished journal on a file system that is mounted read-only",
-                "Mount it writable once and open the database with sqlite3, or back up the running database instead.",
-            )
-        return True
 
     def _copy(self, name: Path, copy: Path) -> DatabaseFacts:
         with self._reading(name) as source:

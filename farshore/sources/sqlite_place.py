@@ -73,9 +73,12 @@ def is_open(path: Path) -> bool | None:
     """
     if sys.platform != "linux":
         return None
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _LOCKS_OFFSET, _LOCKS_BYTES, 0)
     with path.open("rb") as file:
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _LOCKS_OFFSET, _LOCKS_BYTES, 0)
-        (kind, *_) = _FLOCK.unpack(fcntl.fcntl(file.fileno(), fcntl.F_GETLK, asked))
+        try:
+            (kind, *_) = _FLOCK.unpack(fcntl.fcntl(file.fileno(), fcntl.F_GETLK, asked))
+        except OSError:  # a file system without locks
+            return None
     return bool(kind != fcntl.F_UNLCK)
 
 
@@ -84,6 +87,7 @@ class Rest:
     """A database at rest: nobody has it open, and no log waits to be applied. Then the file alone is all of it."""
 
     path: Path
+    nobody_writes: bool  # as far as is known: where locks cannot be asked for, this is what tells
     stamp: tuple[int, int, int, int]
 
     def check(self) -> None:
@@ -92,20 +96,21 @@ class Rest:
         Raises:
             SourceChanged: Somebody opened it meanwhile.
         """
-        if find_rest(self.path) != self:
+        if find_rest(self.path, nobody_writes=self.nobody_writes) != self:
             raise SourceChanged(f"the database {self.path} was opened while it was copied", "Run the backup again.")
 
 
-def find_rest(path: Path) -> Rest | None:
-    """Return the database at rest, or None if it is at work.
+def find_rest(path: Path, *, nobody_writes: bool = False) -> Rest | None:
+    """Return the database at rest, or None if it is at work, or nobody tells.
 
     Raises:
         OSError: It cannot be looked at.
     """
-    if _any_content(path, _LOGS) or is_open(path) is not False:
+    opened = is_open(path)
+    if _any_content(path, _LOGS) or opened or (opened is None and not nobody_writes):
         return None
     status = path.stat()
-    return Rest(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return Rest(path, nobody_writes, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
 
 def waiting_log(path: Path) -> Path | None:

@@ -19,12 +19,34 @@ from tests.contract.sqlite_databases import as_another_user, at_work, rows_saved
 
 # Runs in a mount namespace of its own: argv are the database, the other name, what to do, and where Farshore is.
 IN_NAMESPACE = """
-import subprocess, sys
+import os, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from farshore.errors import FarshoreError
 from tests.contract.sqlite_databases import at_work, rows_saved
 database, other = Path(sys.argv[1]), Path(sys.argv[2])
+if sys.argv[3].startswith("read-only"):
+    shown = other.parent.parent / "shown"
+    shown.mkdir()
+    subprocess.run(["mount", "--bind", database.parent, shown], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", shown], check=True)
+    ready, done = os.pipe(), os.pipe()
+    if os.fork() == 0:  # the application
+        with at_work(database) as connection:
+            if sys.argv[3] == "read-only, log empty":
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if sys.argv[3] != "read-only, at rest":
+                os.write(ready[1], b".")
+                os.read(done[0], 1)
+        os.write(ready[1], b".")
+        os._exit(0)
+    os.read(ready[0], 1)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(database.parent)], check=True)  # the read-only view is left
+    try:
+        print(rows_saved(shown / "a.db", Path(sys.argv[5])), flush=True)
+    finally:
+        os.write(done[1], b".")
+    sys.exit()
 other.parent.mkdir()
 other.touch()
 subprocess.run(["mount", "--bind", database, other], check=True)
@@ -72,6 +94,12 @@ def test_database_mounted_as_a_single_file(place: Path, what: str, told: str) ->
     """Trial D4: 50 rows at the source, none restored, rc 0."""
     process = in_namespace(place, what)
     assert process.communicate()[0] == told
+
+
+@pytest.mark.parametrize("what", ["read-only, at work", "read-only, log empty", "read-only, at rest"])
+def test_directory_of_an_application_mounted_read_only(place: Path, what: str) -> None:
+    """As a backup's container sees it: what nobody can write here somebody may write elsewhere."""
+    assert in_namespace(place, what).communicate()[0] == "50\n"
 
 
 def test_database_that_another_container_opened_by_another_name(place: Path) -> None:
