@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from farshore.ops.snapshots import list_snapshots
 from farshore.sources.base import Data
 from farshore.sources.directory import DirectoryCapture, DirectorySource
 from farshore.sources.posix_small import SmallFiles
+from tests.contract.fuse_files import Lie, has_fuse, mounted
 from tests.unit.ops.engine import Engine
 from tests.unit.repository.clocks import StillClock
 
@@ -100,3 +102,34 @@ def test_megabytes_behind_a_size_of_nothing_come_back(tmp_path: Path) -> None:
     with engine.opened() as repository:
         restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", clock=engine.clock)
     assert (tmp_path / "back/kallsyms").read_bytes() == LARGE.read_bytes()
+
+
+LIES = {
+    "nothing": Lie(0, b"some content"),
+    "less": Lie(3, b"some content"),
+    "more": Lie(5_000, b"some content"),
+    "large": Lie(0, random.Random(1).randbytes(13 * limits.MIB)),
+    "paged.img": Lie(2 * limits.MIB + 5, random.Random(2).randbytes(6 * limits.MIB + 777)),
+    "hashed.img": Lie(limits.HASHING_FILE_BYTES_MIN + 99, random.Random(3).randbytes(67 * limits.MIB + 5)),
+    "short.img": Lie(3 * limits.MIB, random.Random(4).randbytes(2 * limits.MIB + 9)),
+}
+
+
+@pytest.mark.skipif(not has_fuse(), reason="needs the privilege to mount a file system of a program")
+def test_what_programs_make_up_comes_back_whole(tmp_path: Path) -> None:
+    """Batches, streams, pages and hashing processes alike; and a second backup reads what it cannot trust again."""
+    (tmp_path / "made-up").mkdir()
+    engine = Engine(tmp_path / "engine", clock=StillClock(datetime.now(UTC) + timedelta(hours=1))).initialize()
+    with mounted(tmp_path / "made-up", LIES):
+        for generation in ("first", "second"):
+            source = DirectorySource(name="s", path=tmp_path / "made-up", clock=engine.clock)
+            result = engine.backup(source)
+            assert sorted((one.path, one.code) for one in result.problems) == [
+                (b"more", "unreadable"), (b"short.img", "unreadable")
+            ]  # fmt: skip
+            with engine.opened() as repository:
+                snapshot = list_snapshots(repository)[-1]
+                restore_snapshot(repository, snapshot, tmp_path / generation, clock=engine.clock)
+            for name, lie in LIES.items():
+                assert (tmp_path / generation / name).read_bytes() == lie.content, name
+            engine.clock.advance(7200)
