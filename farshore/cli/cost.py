@@ -134,6 +134,9 @@ def _tell(invocation: Invocation, result: CostResult) -> None:
         f"  an estimate: list prices as of {result.as_of}, without discounts, free tiers and taxes; usage of the last "
         f"{result.window_days:.0f} days from {result.read_from}"
     )
+    output.line(
+        "  a restore at most: packs are counted whole, and it reads the segments of them that it needs, each once"
+    )
     for one in result.replicas:
         output.lines(f"  {one.replica}: {note}" for note in told_of(one))
 

@@ -18,7 +18,7 @@ from enum import Enum, auto
 import numpy as np
 
 from farshore import limits
-from farshore.errors import Bug, FarshoreError, ObjectCorrupt
+from farshore.errors import Bug, ObjectCorrupt
 from farshore.ops.content_plan import ContentPlan, PackRange
 from farshore.ops.segment_reading import RangeContent, SegmentReader
 from farshore.ops.spill import SpilledSegment, SpillFile
@@ -322,4 +322,4 @@ def _settle(future: Future[Content] | None, content: Content | None = None, erro
     if content is not None:
         future.set_result(content)
     else:
-        future.set_exception(error or FarshoreError("nothing was read"))
+        future.set_exception(error or Bug("a range was read without an answer"))

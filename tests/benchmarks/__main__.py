@@ -22,6 +22,7 @@ from tests.benchmarks.fresh import FRESH, PLAIN, can_mount
 from tests.benchmarks.machine import describe_machine
 from tests.benchmarks.many_snapshots import SNAPSHOTS_MADE, run_listing
 from tests.benchmarks.measuring import BenchFailed
+from tests.benchmarks.orders import ORDERS
 from tests.benchmarks.peer_tools import Borg, Rclone, RcloneS3, Restic, ResticS3
 from tests.benchmarks.report import bar_table, short_tables, summary_line, write_report
 from tests.benchmarks.results import Results, Run, read_results, write_results
@@ -38,7 +39,8 @@ _SOCKET_PLACE_CHARACTERS_MAX = 60  # the path of a socket below it has at most 1
 _EXAMPLE = """examples:
   python -m tests.benchmarks --scale 0.02 --repeat 1                      a trial of a minute
   python -m tests.benchmarks --tools farshore,restic --datasets tree      one question
-  python -m tests.benchmarks                                              all of it, about an hour
+  python -m tests.benchmarks --datasets copies,rewrites,share --tools farshore,restic --cases restore
+  python -m tests.benchmarks                                              all of it, about an hour and a half
 """
 
 
@@ -79,7 +81,7 @@ def run_bench(options: argparse.Namespace, work: Path) -> None:
     require_space(work, int(options.scale * (_RUN_BYTES + (0 if there else _DATA_BYTES))))
     for package in farshore.__path__:  # as an installation has it
         compileall.compile_dir(package, quiet=2)
-    data = make_data(work / "data", scale=options.scale, say=say)
+    data = make_data(work / "data", scale=options.scale, say=say, datasets=options.datasets)
     remove_leftovers(work)  # a run that was killed could not
     mounts = can_mount(work)
     machine = dataclasses.replace(describe_machine(work), restores=FRESH if mounts else PLAIN)
@@ -94,7 +96,7 @@ def run_bench(options: argparse.Namespace, work: Path) -> None:
 
     plan = Plan(
         tools=tools,
-        datasets=[name for name in options.datasets if name in DATASETS],
+        datasets=[name for name in options.datasets if name != SNAPSHOTS],
         steps=frozenset(options.cases),
         rounds=options.repeat,
         mounts=mounts,
@@ -124,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [kind.name for kind in TOOLS]
-    every = [*DATASETS, SNAPSHOTS]
+    every = [*DATASETS, *ORDERS, SNAPSHOTS]
     parser.add_argument("--work", type=Path, default=cache_directory() / "bench", help="where all of it happens")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size of the data (default 1)")
     parser.add_argument("--repeat", type=int, default=3, help="rounds; medians are taken over them (default 3)")

@@ -1,7 +1,7 @@
 """The data of the bench: made once below a directory, found again by what it was made from.
 
 `tree`: many small files. `image`: one database-like file of pages, which can be set to before and after one page in a
-hundred was rewritten in place. `noise`: one file that nothing compresses.
+hundred was rewritten in place. `noise`: one file that nothing compresses. Others are those of `orders`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import zstandard
 
 from tests.benchmarks.image import PAGE_BYTES, changed_pages, image_blocks
 from tests.benchmarks.measuring import BenchFailed
+from tests.benchmarks.orders import ORDERS, Orders
 from tests.benchmarks.tree import FILE_BYTES_MAX, count_tree, installed_roots, make_tree
 
 DATASETS = ("tree", "image", "noise")
@@ -56,19 +57,26 @@ class Data:
     def __init__(self, *, root: Path, facts: Facts) -> None:
         self.root = root
         self.facts = facts
+        self.orders = Orders(root=root / "orders", scale=facts.scale)
 
     def directory(self, dataset: str) -> Path:
         """Return the directory that is backed up."""
-        return self.root / dataset
+        return self.orders.directory(dataset) if dataset in ORDERS else self.root / dataset
 
     @property
     def image(self) -> Path:
         return self.root / "image" / "database.img"
 
-    def files(self, dataset: str) -> int:
-        return self.facts.tree_files if dataset == "tree" else 1
+    def entries(self, dataset: str) -> int:
+        """Return how many files, links and directories a dataset has."""
+        if dataset in ORDERS:
+            return self.orders.files(dataset)
+        facts = self.facts
+        return facts.tree_files + facts.tree_links + facts.tree_directories if dataset == "tree" else 1
 
     def size(self, dataset: str) -> int:
+        if dataset in ORDERS:
+            return self.orders.size(dataset)
         return {"tree": self.facts.tree_bytes, "image": self.facts.image_bytes, "noise": self.facts.noise_bytes}[
             dataset
         ]
@@ -86,11 +94,14 @@ class Data:
 
     def warm(self, dataset: str) -> None:
         """Read all of it, so that every tool finds it in the page cache."""
-        subprocess.run(f"tar -cf - -C {self.root} {dataset} | cat >/dev/null", shell=True, check=True)
+        place = self.directory(dataset)
+        subprocess.run(f"tar -cf - -C {place.parent} {place.name} | cat >/dev/null", shell=True, check=True)
 
 
-def make_data(root: Path, *, scale: float, say: Callable[[str], None]) -> Data:
-    """Return the data below `root`, made unless it is there already."""
+def make_data(root: Path, *, scale: float, say: Callable[[str], None], datasets: Collection[str] = DATASETS) -> Data:
+    """Return the data below `root`, made unless it is there already; what `orders` has is made when it is needed."""
+    if not set(datasets) & set(DATASETS):
+        return Data(root=root, facts=Facts(_RECIPE, scale, *[0] * (len(dataclasses.fields(Facts)) - 2)))
     told = root / "data.json"
     if told.exists():
         facts = Facts(**json.loads(told.read_text()))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.benchmarks.measuring import Job, job, perform
+from tests.benchmarks.orders import ORDERS
 from tests.benchmarks.tools import PASSPHRASE, RESTORE, VERBS, VERIFY, Said, Setting, Tool
 
 _PROGRAM = Path(sys.executable).with_name("farshore")
@@ -16,6 +17,7 @@ _PROGRAM = Path(sys.executable).with_name("farshore")
 class FarshoreOne(Tool):
     name: ClassVar[str] = "farshore"
     title: ClassVar[str] = "Farshore"
+    datasets: ClassVar[frozenset[str]] = Tool.datasets | frozenset(ORDERS)
     replicas: ClassVar[int] = 1
 
     def version(self) -> str:
@@ -43,7 +45,10 @@ class FarshoreOne(Tool):
             replicas = json.loads(line).get("requests")
             if replicas:
                 counts = {verb: sum(replica[f"{verb}s"] for replica in replicas) for verb in VERBS}
-                return Said(requests={verb: count for verb, count in counts.items() if count})
+                return Said(
+                    requests={verb: count for verb, count in counts.items() if count},
+                    bytes_down=sum(replica["bytes_down"] for replica in replicas),
+                )
         return Said()
 
     def _initialize(self, setting: Setting, sections: list[str], quorum: int) -> None:
@@ -64,6 +69,7 @@ class FarshoreOne(Tool):
 class FarshoreThree(FarshoreOne):
     name: ClassVar[str] = "farshore-3"
     title: ClassVar[str] = "Farshore, 3 replicas"
+    datasets: ClassVar[frozenset[str]] = Tool.datasets
     replicas: ClassVar[int] = 3
     copies: ClassVar[int] = 3
 

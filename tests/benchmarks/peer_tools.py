@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from infra.local.node import cache_directory
 from tests.benchmarks.measuring import Job, job, perform
+from tests.benchmarks.orders import ORDERS
 from tests.benchmarks.tools import BACKUPS, PASSPHRASE, RESTORE, VERIFY, Setting, Tool
 
 
@@ -22,6 +23,7 @@ class Restic(Tool):
 
     name: ClassVar[str] = "restic"
     title: ClassVar[str] = "restic"
+    datasets: ClassVar[frozenset[str]] = Tool.datasets | frozenset(ORDERS)
 
     def version(self) -> str:
         return " ".join(perform(job([peer("restic"), "version"], cwd=Path.cwd(), home=Path.home())).split()[:2])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.benchmarks.bars import verdicts
+from tests.benchmarks.orders import COPIES, ORDERS, REWRITES, SHARE
 from tests.benchmarks.plot import draw
 from tests.benchmarks.results import Results, Run, join_results, read_results, write_results
 from tests.benchmarks.tools import CHANGED, FIRST, READ, READ_DISK, RESTORE, STEPS, UNCHANGED, VERIFY
@@ -42,7 +43,12 @@ _STEPS = {
     READ: "Reading alone, from the page cache",
     READ_DISK: "Reading alone, from the disk",
 }
-_DATASETS = ("tree", "image", "noise")
+_ORDERS = {
+    COPIES: "files of 12 kB that nothing compresses, and the same contents in another order beside them",
+    REWRITES: "an image of pages, rewritten and backed up many times before the restore",
+    SHARE: "/usr/share of this machine",
+}
+_DATASETS = ("tree", "image", "noise", *ORDERS)
 
 
 def short_tables(results: Results) -> str:
@@ -137,6 +143,9 @@ def _circumstances(results: Results) -> Iterator[str]:
     yield f"- {'; '.join(sorted(set(results.versions.values())))}"
     if results.machine.restores:
         yield f"- {results.machine.restores}"
+    yield from (f"- `{name}`: {_ORDERS[name]}" for name in ORDERS if any(run.dataset == name for run in results.runs))
+    if not facts.image_bytes:
+        return
     yield (
         f"- `tree`: {facts.tree_files:,} files and {facts.tree_links:,} symlinks in {facts.tree_directories:,} "
         f"directories, {size(facts.tree_bytes)}"
@@ -150,6 +159,7 @@ def _circumstances(results: Results) -> Iterator[str]:
 
 def _cells(results: Results, tools: Sequence[str], dataset: str, step: str) -> Iterator[str]:
     heads = ["tool", "wall s", "against Farshore", "CPU s", "memory MB", "stored GB", "requests"]
+    tells_down = any(run.bytes_down for tool in tools for run in results.of(tool, dataset, step))
     rows = []
     for tool in tools:
 
@@ -168,9 +178,10 @@ def _cells(results: Results, tools: Sequence[str], dataset: str, step: str) -> I
                 f"{of(lambda run: run.memory_peak_bytes) / 1e6:.0f}",
                 f"{stored / 1e9:.3f}" if stored else "",
                 requests(results.of(tool, dataset, step)[-1].requests),
+                *([f"{down / 1e9:.3f}" if (down := of(lambda run: run.bytes_down)) else ""] if tells_down else []),
             ]
         )
-    yield from _table(heads, rows, right=range(1, 6))
+    yield from _table([*heads, *(["GB down"] if tells_down else [])], rows, right=range(1, 6))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> Iterator[str]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from tests.benchmarks.compare import differences
 from tests.benchmarks.dataset import Data
 from tests.benchmarks.fresh import fresh_directory, release
-from tests.benchmarks.measuring import BenchFailed, measure
+from tests.benchmarks.measuring import BenchFailed, measure, perform
+from tests.benchmarks.orders import ORDERS, REWRITES
 from tests.benchmarks.results import Run
 from tests.benchmarks.s3_server import CountingS3
 from tests.benchmarks.tools import BACKUPS, CHANGED, FIRST, RESTORE, STEPS, UNCHANGED, VERIFY, Setting, Tool
@@ -50,6 +51,8 @@ def run_plan(plan: Plan, data: Data, work: Path, *, say: Callable[[str], None], 
 def planned_steps(tool: Tool, dataset: str, chosen: frozenset[str]) -> list[str]:
     """Return the steps of a tool's story in order, with the first backup where the others need one."""
     possible = [step for step in STEPS if step in tool.steps and (step != CHANGED or dataset == "image")]
+    if dataset in ORDERS:
+        possible = [step for step in possible if step in (FIRST, VERIFY, RESTORE)]
     wanted = chosen & set(possible)
     if wanted & {UNCHANGED, CHANGED, VERIFY, RESTORE}:
         wanted |= {FIRST}
@@ -58,11 +61,10 @@ def planned_steps(tool: Tool, dataset: str, chosen: frozenset[str]) -> list[str]
 
 def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, number: int) -> Iterator[Run]:
     def fresh(name: str) -> AbstractContextManager[Path]:
-        entries = data.facts.tree_files + data.facts.tree_links + data.facts.tree_directories
         return fresh_directory(
             work / name,
             content_bytes=data.size(dataset),
-            files=entries if dataset == "tree" else 1,
+            files=data.entries(dataset),
             mounts=plan.mounts,
         )
 
@@ -76,6 +78,8 @@ def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, num
         setting = Setting(dataset=dataset, source=source, place=place, mirror=mirror, bucket=bucket)
         if dataset == "image":
             data.set_changed(False)
+        if dataset == REWRITES:
+            data.orders.rewrite(0)
         tool.prepare(setting)
         newest = FIRST
         for step in planned_steps(tool, dataset, plan.steps):
@@ -90,6 +94,15 @@ def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, num
                     _require_equal(tool, setting)
             if step in plan.steps:
                 yield run
+            if step == FIRST and dataset == REWRITES:
+                _age(tool, setting, data)
+
+
+def _age(tool: Tool, setting: Setting, data: Data) -> None:
+    """Rewrite pages of the image and back it up, many times; not timed."""
+    for number in range(1, data.orders.snapshots):
+        data.orders.rewrite(number)
+        perform(tool.job(UNCHANGED, setting, newest=FIRST))
 
 
 def _run_step(
@@ -103,6 +116,7 @@ def _run_step(
     cost = measure(job, logs=setting.place / "logs")
     after = server.requests() if server else {}
     requests = {verb: after[verb] - before.get(verb, 0) for verb in sorted(after) if after[verb] != before.get(verb, 0)}
+    said = tool.said(cost.output)
     stored = server.stored_bytes(setting.bucket) if server and setting.bucket else tool.stored_bytes(setting)
     return Run(
         round=number,
@@ -115,7 +129,8 @@ def _run_step(
         memory_peak_bytes=cost.memory_peak_bytes,
         bytes_stored=stored,
         bytes_read=cost.bytes_read,
-        requests=requests or tool.said(cost.output).requests,
+        requests=requests or said.requests,
+        bytes_down=said.bytes_down,
     )
 
 
@@ -145,7 +160,9 @@ def empty_directory(directory: Path) -> Iterator[None]:
 
 def _told(run: Run, number: int, rounds: int) -> str:
     requests = "".join(f", {count:,} {verb}" for verb, count in run.requests.items())
+    down = f", {run.bytes_down / 1e9:.3f} GB down" if run.bytes_down else ""
     return (
-        f"round {number + 1}/{rounds}  {run.dataset:<6} {run.tool:<12} {run.step:<10}{run.wall_s:9.2f} s"
-        f"{run.cpu_s:9.2f} s CPU{run.memory_peak_bytes / 1e6:8.0f} MB{run.bytes_stored / 1e9:9.3f} GB stored{requests}"
+        f"round {number + 1}/{rounds}  {run.dataset:<8} {run.tool:<12} {run.step:<10}{run.wall_s:9.2f} s"
+        f"{run.cpu_s:9.2f} s CPU{run.memory_peak_bytes / 1e6:8.0f} MB{run.bytes_stored / 1e9:9.3f} GB stored"
+        f"{requests}{down}"
     )

@@ -56,6 +56,7 @@ class Said:
     """What a tool says of one step by itself."""
 
     requests: Mapping[str, int] = field(default_factory=dict)
+    bytes_down: int = 0
 
 
 class Tool(ABC):

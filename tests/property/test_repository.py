@@ -49,6 +49,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.lagging: set[str] = set()  # replicas that wait for audit rows of runs they missed
         self.checked: set[tuple[str, str]] = set()
         self.numbers = itertools.count()
+        self.hurt: set[tuple[str, str]] = set()
 
     @initialize(seed=st.integers(0, 1 << 32))
     def plant(self, seed: int) -> None:
@@ -165,7 +166,8 @@ class RepositoryMachine(RuleBasedStateMachine):
         name = hurtable[number % len(hurtable)]
         note(f"{how} {name}")
         self.damaged.add(replica)
-        self.held[replica].pop(name, None)  # this one time it is us
+        self.hurt.add((replica, name))  # this one time it is us, and who reads it may mend it
+        self.held[replica].pop(name, None)
         if how == "lose":
             self.engine.lose(replica, name)
         else:
@@ -208,7 +210,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         for replica in REPLICAS:
             now = self.engine.data_objects(replica)
             assert self.held[replica].items() <= now.items()
-            self.held[replica] = now
+            self.held[replica] = {name: data for name, data in now.items() if (replica, name) not in self.hurt}
 
     @invariant()
     def sound_replicas_verify_clean(self) -> None:
