@@ -1,17 +1,19 @@
-"""Restore one snapshot into an empty directory of the machine that runs this flow.
+"""Restore one snapshot into an empty directory of the machine that runs this flow, or what differs in one that is not.
 
 `farshore restore` does the same without Prefect; this is for restores that are asked for and kept on record there.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
+from farshore.ops.delta.options import DeltaOptions
 from farshore.ops.selecting import RestoreWish, split_selector
 from tasks.naming import artifact_key, name_restore_run
 from tasks.policy import thread_runner
@@ -38,6 +40,7 @@ def restore(
     exclude: list[str] | None = None,
     strip: int = 0,
     space_check: bool = True,
+    delta: list[Literal["by-content", "delete", "dry-run"]] | None = None,
 ) -> State[Any]:
     """Restore one snapshot, checking every hash, falling over to another replica object by object.
 
@@ -51,13 +54,20 @@ def restore(
         exclude: Patterns of the paths to leave out, also where `include` matches.
         strip: Drop so many leading names of every path.
         space_check: Refuse a disk that is too small for what will be written.
+        delta: Bring back only what differs, in a target that need not be empty: an empty list, or some of `by-content`
+            (read every file), `delete` (what the snapshot has not), `dry-run` (count differences, change nothing).
     """
     clock = SystemClock()
     try:
         with SESSIONS.enter(clock=clock) as session:
             selector, below = split_selector(snapshot)
             wish = RestoreWish(
-                include=include or [], exclude=exclude or [], below=below, strip=strip, space=space_check
+                include=include or [],
+                exclude=exclude or [],
+                below=below,
+                strip=strip,
+                space=space_check,
+                delta=None if delta is None else _options(delta),
             )
             info = find_snapshot(selector, replica, config_path)
             reporter = ProgressReporter(
@@ -70,3 +80,7 @@ def restore(
         return report_restore(result)
     except FarshoreError as error:
         return failed(error)
+
+
+def _options(words: Sequence[str]) -> DeltaOptions:
+    return DeltaOptions(by_content="by-content" in words, delete="delete" in words, dry_run="dry-run" in words)

@@ -89,6 +89,8 @@ def report_restore(result: RestoreResult) -> State[Any]:
     notes += [f"{len(result.problems):,} problems with single entries"] if result.problems else []
     notes += [f"nothing matches {' '.join(result.unmatched)}"] if result.unmatched else []
     notes += [f"no audit row was kept: {result.unrecorded}"] if result.unrecorded else []
+    if result.delta is not None and result.delta.dry_run:
+        return _completed("nothing was changed", [f"{result.delta.differences:,} names differ", *notes], result)
     read_from = ", ".join(result.replicas)
     return _completed(
         f"{result.entries:,} entries, {bytes_text(result.bytes_restored)} from {read_from}", notes, result

@@ -68,6 +68,22 @@ def test_restore_places_a_subtree_and_names_what_matched_nothing(backed_up: Repo
     assert [path.name for path in target.iterdir()] == ["one.txt"]
 
 
+def test_restore_brings_back_what_differs(backed_up: Repository, tmp_path: Path) -> None:
+    target = tmp_path / "restored"
+    where: dict[str, Any] = {"target": str(target), "config_path": str(backed_up.config_path), "return_state": True}
+    first: State[Any] = restore("home", **where)
+    assert first.is_completed()
+    (target / "letters" / "one.txt").write_text("changed")
+    (target / "more").write_text("more")
+    dry: State[Any] = restore("home", delta=["delete", "dry-run"], **where)
+    assert "3 names differ" in str(dry.message)  # the root's time, too
+    assert (target / "more").exists()
+    done: State[Any] = restore("home", delta=["delete"], **where)
+    assert done.is_completed()
+    assert (target / "letters" / "one.txt").read_text() == "one\n" * 100
+    assert not (target / "more").exists()
+
+
 def test_restore_steps_over_damage_and_says_so(backed_up: Repository, tmp_path: Path) -> None:
     assert ruin(backed_up.replica("berlin"))
     target = tmp_path / "restored"
