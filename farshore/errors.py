@@ -47,6 +47,7 @@ class FarshoreError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = self.default_hint if hint is None else hint
+        self.replicas: dict[str, FarshoreError] = {}  # why each could not be asked, where it is about several
 
     def __reduce__(self) -> tuple[type[FarshoreError], tuple[Any, ...]]:
         return type(self), (self.message, self.hint)
@@ -86,9 +87,7 @@ class RepositoryExists(UserError):
 class RepositoryMissing(UserError):
     code = "repository-missing"
     exit_code = 14
-    default_hint = (
-        "Check the replica's URL, and that its disk is mounted. Where there never was one, 'farshore init' makes it."
-    )
+    default_hint = "Check the replica's URL, and that its disk is mounted; 'farshore init' makes what never was there."
 
 
 class TargetNotEmpty(UserError):
@@ -359,7 +358,7 @@ class KeyFileDamaged(Corrupt):
 class VerifyFailed(Corrupt):
     code = "verify-failed"
     exit_code = 62
-    default_hint = "The listed objects are damaged or missing; restore what they touch from another replica."
+    default_hint = "Run 'farshore heal' or 'farshore verify --repair': they mend it with another replica's good copy."
 
 
 class SourceCorrupt(Corrupt):

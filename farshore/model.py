@@ -22,7 +22,7 @@ PackId = str
 FragmentId = str
 ChunkId = bytes
 
-UNREACHABLE = "unreachable"  # code of a finding about a whole replica: nothing was seen, so nothing is known
+UNREACHABLE = "unreachable"  # state of a check of a replica that could not be asked: nothing is known of it
 HOLE: ChunkId = bytes(32)  # an extent of this chunk reads as zeros and is a hole in the file
 
 
@@ -314,88 +314,11 @@ class DamagedObject:
 
     replica: str
     name: str
-    code: str  # missing | truncated | altered | undecodable | unreachable
+    code: str  # missing | truncated | altered | undecodable
     detail: str
     snapshots: tuple[SnapshotId, ...] = ()
     paths: tuple[bytes, ...] = ()  # at most the first 1,000, as "source:path" is for the reader to make
     paths_total: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaProof:
-    """What a check by checksums saw at one replica. Nothing of it was read but the header and key slots."""
-
-    replica: str
-    tells_checksums: bool  # whether its kind of store has checksums at all; a directory has none
-    objects: int  # listed
-    damaged: int  # missing, truncated or altered; the result has the first thousand of them
-    proven: int  # size and checksum are as they must be
-    unproven: int  # the size is right, or not known; nothing tells of the content. Audit files are counted apart
-    audit_unproven: int  # likewise, of audit files and seals: the signed chain and their names tell more when read
-    unrecorded: int  # objects of ours that no audit row tells of: of a run at work, or of one that was killed
-    foreign: int  # objects that are not ours
-    at_work: bool  # a lease is live, so a backup or a heal is at work there
-    listing_complete: bool  # every object that a row tells of was listed, or is really gone
-    records_from: str  # the replica whose audit tables told what must be; empty where none could be read
-    foreign_names: tuple[str, ...] = ()  # the first 20
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaReading:
-    """What a verify with data read at one replica, and how long ago all of it was read."""
-
-    replica: str
-    packs: int  # at the replica
-    packs_read: int  # by this run
-    packs_never_read: int  # by this run or an earlier one, as far as the audit tables tell
-    oldest_read_utc: datetime | None  # no pack that was ever read was last read before; None where none was
-    oldest_put_utc: datetime | None  # of those that were never read, as far as the replica tells
-    runs_for_all: int  # of this share, until every pack was read
-    rotation: str  # oldest-first | by-name: what the audit tables tell, or a partition where they cannot be read
-    packs_archived: int = 0  # that would have to be warmed to be read; not among `packs`
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
-    """The outcome of one verify over one or more replicas."""
-
-    run_id: str
-    replicas: tuple[str, ...]
-    started_utc: datetime
-    finished_utc: datetime
-    snapshots: int
-    objects: int  # checked, over all replicas
-    bytes_read: int
-    read_data_percent: float  # 0 when no content was read
-    damaged: tuple[DamagedObject, ...] = ()
-    repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage, where it was to be mended
-    requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
-    readings: tuple[ReplicaReading, ...] = ()  # of each replica whose content was read
-    method: str = "listed"  # listed | read | remote
-    proofs: tuple[ReplicaProof, ...] = ()  # of a remote check
-    recorded: bool = True  # whether audit rows were written; a host without any key cannot sign them
-    unrecorded: str = ""  # why audit rows could not be kept although there is a key
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing was found, and enough was seen to say so."""
-        return not self.damaged and not self.inconclusive
-
-    @property
-    def inconclusive(self) -> tuple[str, ...]:
-        """Replicas of which too little could be seen: a listing left something out, or no row tells what must be."""
-        return tuple(one.replica for one in self.proofs if not one.listing_complete or not one.records_from)
-
-    @property
-    def unproven(self) -> int:
-        """Objects whose content nothing told although their store tells checksums."""
-        return sum(one.unproven for one in self.proofs if one.tells_checksums)
-
-    @property
-    def mended(self) -> bool:
-        """Whether everything that was found is whole now."""
-        whole = {(one.replica, one.name) for one in self.repairs if one.mended}
-        return all((one.replica, one.name) in whole for one in self.damaged)
 
 
 @dataclass(frozen=True, slots=True)

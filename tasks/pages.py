@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading, VerifyResult
 from farshore.limits import KIB
-from farshore.model import BackupResult, DamagedObject, ReplicaProof, ReplicaReading, RestoreResult, VerifyResult
+from farshore.model import BackupResult, DamagedObject, RestoreResult
 from farshore.ops.healing.outcome import HealResult
 
 DAMAGED_ROWS_MAX = 200  # a page is for reading; the audit table `checks` has every row
@@ -132,9 +133,10 @@ def verify_page(result: VerifyResult) -> str:
     damage = f"**{len(result.damaged):,} objects are damaged or missing.**"
     return _page(
         f"Verify of {', '.join(result.replicas)}",
-        "**Nothing is damaged.**" if result.clean else damage if result.damaged else "**Too little was seen.**",
+        damage if result.damaged else "**Nothing is damaged.**" if result.clean else "**Too little was seen.**",
         f"{result.objects:,} objects of {result.snapshots:,} snapshots checked, {bytes_text(result.bytes_read)} read, "
         f"{_seconds(result.started_utc, result.finished_utc)}.",
+        _checks_table(result.checks),
         _damaged_table(result.damaged),
         _proofs_table(result.proofs),
         _readings_table(result.readings),
@@ -149,6 +151,11 @@ def bytes_text(count: int) -> str:
             return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
         size /= KIB
     return f"{size:,.2f} TiB"
+
+
+def _checks_table(checks: Sequence[CheckedReplica]) -> str:
+    rows = [(one.replica, one.state, f"{one.snapshots:,}", f"{one.behind:,}", one.error_code) for one in checks]
+    return _table(("replica", "check", "snapshots", "behind", "trouble"), rows, right=(2, 3)) if rows else ""
 
 
 def _damaged_table(damaged: Sequence[DamagedObject]) -> str:

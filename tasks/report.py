@@ -14,9 +14,11 @@ from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
-from farshore.errors import CheckInconclusive, FarshoreError, VerifyFailed
-from farshore.model import BackupResult, RestoreResult, VerifyResult
+from farshore.check_results import VerifyResult
+from farshore.errors import FarshoreError
+from farshore.model import BackupResult, RestoreResult
 from farshore.ops.healing.outcome import HealResult, heal_error
+from farshore.ops.verifying.outcomes import check_errors
 from tasks.naming import artifact_key
 from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, heal_page, restore_page, verify_page
 
@@ -115,13 +117,13 @@ def report_verify(result: VerifyResult, subject: str) -> State[Any]:
             "damaged": [f"{found.replica}/{found.name}" for found in result.damaged[:DAMAGED_ROWS_MAX]],
         },
     )
-    if result.clean:
+    errors = check_errors(result)
+    if not errors:
         notes = [f"the content of {result.unproven:,} is unproven"] if result.unproven else []
+        notes += [f"{len(result.damaged):,} damaged objects were mended"] if result.damaged else []
+        notes += [f"{', '.join(result.behind)} list fewer snapshots than others"] if result.behind else []
         return _completed(f"{result.objects:,} objects checked, nothing damaged", notes, result)
-    if not result.damaged:
-        return failed(CheckInconclusive(f"too little was seen at {', '.join(result.inconclusive)}"))
-    where = ", ".join(sorted({found.replica for found in result.damaged}))
-    return failed(VerifyFailed(f"{len(result.damaged):,} objects damaged or missing at {where}"))
+    return failed(errors[0])
 
 
 def report_heal(result: HealResult, subject: str) -> State[Any]:

@@ -7,8 +7,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from farshore.check_results import VerifyResult
 from farshore.clock import SystemClock
-from farshore.model import VerifyResult
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.scrubbing.opening import open_for_scrub
 from farshore.ops.scrubbing.scrub import scrub_repository

@@ -177,9 +177,9 @@ class LineageRow:
 class CheckRow:
     """What a verify found at one replica: table `checks`.
 
-    One row per replica with no `object` and `state` "ok" or "damaged" (a check that found nothing is a row too), and
-    one row per damaged object. `objects_checked`, `bytes_read` and `damaged` are figures of the whole replica and stand
-    in the former; the latter have zeros there, so that sums are right.
+    One row per replica with no `object` (a check that found nothing is a row too, and one of a replica that could not
+    be asked), and one row per damaged object. `objects_checked`, `bytes_read` and `damaged` are figures of the whole
+    replica and are in the former; the latter have zeros there, so that sums are right.
     """
 
     run_id: str
@@ -187,7 +187,9 @@ class CheckRow:
     check_id: str
     replica: str
     object: str = ""
-    state: str  # ok | damaged, or of an object: missing | truncated | altered | undecodable
+    state: (
+        str  # ok | damaged | unreachable | inconclusive, or of an object: missing | truncated | altered | undecodable
+    )
     detail: str = ""
     snapshot_ids: tuple[str, ...] = ()  # that the object touches
     started_utc: datetime

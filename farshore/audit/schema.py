@@ -224,7 +224,8 @@ _CHECKS = _table(
     Column(
         "state",
         Kind.TEXT,
-        "Of the replica: `ok` or `damaged`; of an object: `missing`, `truncated`, `altered` or `undecodable`.",
+        "Of the replica: `ok`, `damaged`, `unreachable` or `inconclusive` (too little was seen, or no snapshot); of an "
+        "object: `missing`, `truncated`, `altered` or `undecodable`.",
     ),
     Column("detail", Kind.TEXT, "What was found.", nullable=True),
     Column("snapshot_ids", _TEXTS, "Snapshots that the object touches."),

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text, told_requests
@@ -61,14 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Back up each source in turn; one that fails does not stop the next."""
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     config, output = invocation.config(), invocation.output
     names = _chosen(invocation, config)
     _warn_of_placement(invocation, config)
     config = able_to_write(invocation, config)
     worst = EXIT_DONE
-    with open_repository(config, need=Need.WRITE, clock=invocation.clock) as repository:
+    with opened_repository(invocation, config, need=Need.WRITE) as repository:
         for name in names:
             try:
                 result = _backup_one(invocation, config, repository, name)

@@ -7,6 +7,7 @@ import os
 
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.unrecorded import tell_unrecorded
 from farshore.errors import (
@@ -31,13 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(invocation: Invocation) -> int:
     """Send the file; everything else goes to standard error."""
     from farshore.ops.cat import cat_file
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
-    with open_repository(
-        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
-    ) as repository:
+    with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         with invocation.binary_stdout() as outlet:
             result = cat_file(

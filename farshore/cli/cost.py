@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.wording import compact_bytes
-from farshore.errors import EXIT_DONE, ObjectCorrupt
+from farshore.errors import EXIT_DONE, FarshoreError, ObjectCorrupt
 
 if TYPE_CHECKING:
     from farshore.ops.costing.cost import CostResult, ReplicaCost
@@ -31,7 +32,16 @@ def execute(invocation: Invocation) -> int:
     arguments, output = invocation.arguments, invocation.output
     config = invocation.config()
     table = load_prices(Path(arguments.prices) if arguments.prices else config.cost.prices)
-    result = repository_cost(config, table, replica=arguments.replica, clock=invocation.clock)
+    unasked: dict[str, FarshoreError] = {}
+    result = repository_cost(
+        config,
+        table,
+        replica=arguments.replica,
+        unasked=unasked,
+        on_wait=waiting_note(output),
+        clock=invocation.clock,
+    )
+    UnaskedWarnings(output).show(unasked)
     for one in result.replicas:
         output.raw(record_of_replica(result, one))
     months = [one.estimate.month.total for one in result.replicas]

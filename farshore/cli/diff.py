@@ -7,6 +7,7 @@ from collections import Counter
 
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.wording import human_bytes, shown_path
 from farshore.errors import EXIT_DONE, ObjectCorrupt, ObjectNotFound, SnapshotUnknown
@@ -25,15 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(invocation: Invocation) -> int:
     """List the differences in the order of the manifest, then their count on standard error."""
     from farshore.ops.catalog import diff_snapshots
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     counts: Counter[str] = Counter()
     grown = 0
-    with open_repository(
-        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
-    ) as repository:
+    with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
         before = choose_snapshot(output, repository, arguments.before)
         after = choose_snapshot(output, repository, arguments.after)
         for change in diff_snapshots(repository, before, after):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.diff import SIGNS
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.wording import count_of, human_bytes, shown_path, shown_text, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, CredentialCannotRead, FarshoreError, SnapshotUnknown, StoreFull
@@ -28,15 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(invocation: Invocation) -> int:
     """Tell each change as it is found, then which snapshots could not be read."""
     from farshore.ops.find import find_changes
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     unread: list[tuple[Commit, FarshoreError]] = []
     found = 0
-    with open_repository(
-        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
-    ) as repository:
+    with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
         for finding in find_changes(
             repository,
             arguments.pattern,

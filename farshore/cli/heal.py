@@ -7,12 +7,14 @@ import re
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.output import Output
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.wording import count_of, elapsed, human_bytes, shown_text, told_requests
 from farshore.errors import (
     EXIT_DONE,
+    EXIT_WARNINGS,
     ConfigInvalid,
     HealIncomplete,
     KeyMissing,
@@ -113,10 +115,12 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
         dry_run=arguments.dry_run,
     )
     with (
-        open_ground(config, keyless=arguments.keyless, clock=invocation.clock) as ground,
+        open_ground(config, keyless=arguments.keyless, on_wait=waiting_note(output), clock=invocation.clock) as ground,
         ProviderCopies(config, invocation.clock) as copy_within,
         reporter_for(invocation) as progress,
     ):
+        warnings = UnaskedWarnings(output)
+        warnings.show(ground.repository.unasked)
         result = heal_repository(
             ground,
             wish,
@@ -126,6 +130,7 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
             progress=progress,
             clock=invocation.clock,
         )
+    warnings.show(ground.repository.unasked)
     output.record("heal", result, level=result.level)
     _tell(invocation, result)
     return exit_code_of(invocation, result)
@@ -163,7 +168,8 @@ def _tell(invocation: Invocation, result: HealResult) -> None:
     elif result.changed:
         output.line(f"{'without a key' if result.keyless else 'with a key'} in {took}")
     elif result.level:
-        output.line(f"nothing to do: all that was looked at is level; {took}")
+        compared = count_of(result.snapshots, "snapshot")
+        output.line(f"nothing to do: {compared}, and all that was looked at is level; {took}")
     output.lines(told_requests(result.requests))
 
 
@@ -190,8 +196,10 @@ def exit_code_of(invocation: Invocation, result: HealResult) -> int:
     """Tell what is not level as an error, and return the exit code; a dry run ends well."""
     from farshore.ops.healing.outcome import heal_error
 
+    if not result.snapshots:
+        invocation.output.warning("no replica lists a snapshot, so there was nothing to compare", "no-snapshots")
     if result.level or result.dry_run:
-        return EXIT_DONE
+        return EXIT_DONE if result.snapshots else EXIT_WARNINGS
     error = heal_error(result)
     invocation.output.error(error)
     return error.exit_code
@@ -231,6 +239,7 @@ def retire(invocation: Invocation) -> int:
 
 
 _FAILURES = (*OPENING, StoreUnavailable, StoreFull, LeaseLost, HealIncomplete, ReplicaEmpty)
+_WARNED = ((EXIT_WARNINGS, "no replica lists a snapshot, so there was nothing to compare"),)
 _INTERRUPTED = "what was copied is kept; run it again and it goes on from there"
 
 ADD = Command(
@@ -246,6 +255,7 @@ ADD = Command(
     add_arguments=add_add_arguments,
     execute=add_replica,
     failures=(*_FAILURES, LockUnsupported, LifecycleDeletes),
+    exits=_WARNED,
     shows_progress=True,
     interrupted=_INTERRUPTED,
 )
@@ -280,6 +290,7 @@ COMMAND = Command(
     add_arguments=add_arguments,
     execute=execute,
     failures=_FAILURES,
+    exits=_WARNED,
     shows_progress=True,
     interrupted=_INTERRUPTED,
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.init import recipient_text
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_read, ask_new
 from farshore.cli.wording import utc_time
 from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, QuorumNotReached, TargetForbidden
@@ -43,10 +44,10 @@ def generate(invocation: Invocation) -> int:
 def list_keys(invocation: Invocation) -> int:
     """List the key slots; no key is needed for that."""
     from farshore.ops.keys import list_slots
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     output = invocation.output
-    with open_repository(invocation.config(), need=Need.NONE, clock=invocation.clock) as repository:
+    with opened_repository(invocation, invocation.config(), need=Need.NONE, patient=False) as repository:
         slots = list_slots(repository)
     for slot in slots:
         output.record("slot", slot)
@@ -82,11 +83,11 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
 def add_recipient(invocation: Invocation) -> int:
     """Let one more recipient read the data."""
     from farshore.ops.keys import add_recipient_slot
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     recipient = recipient_text(invocation.arguments.recipient)
     config = able_to_read(invocation, invocation.config())
-    with open_repository(config, need=Need.READ, clock=invocation.clock) as repository:
+    with opened_repository(invocation, config, need=Need.READ) as repository:
         added = add_recipient_slot(repository, recipient, label=invocation.arguments.label, clock=invocation.clock)
     return _tell_added(invocation, added, "recipient")
 
@@ -95,14 +96,14 @@ def add_passphrase(invocation: Invocation) -> int:
     """Let one more passphrase open the repository."""
     from farshore.ops.initialize import weak_passphrase
     from farshore.ops.keys import add_passphrase_slot
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     given = invocation.environment.get(NEW_VARIABLE)
     new = None if given is None else os.fsencode(given)
     if new is not None and not new.strip():
         raise ConfigInvalid(f"{NEW_VARIABLE} is empty", "An empty passphrase protects nothing.")
     config = able_to_read(invocation, invocation.config())
-    with open_repository(config, need=Need.READ, clock=invocation.clock) as repository:
+    with opened_repository(invocation, config, need=Need.READ) as repository:
         new = new or ask_new(invocation)
         added = add_passphrase_slot(repository, new, label=invocation.arguments.label, clock=invocation.clock)
     for warning in weak_passphrase(new):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.choosing import choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.status import duration
@@ -63,12 +64,12 @@ def hold(invocation: Invocation) -> int:
 
 def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: bool | None = None) -> int:
     from farshore.ops.locking import check_locks, extend_locks, set_holds
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     arguments = invocation.arguments
     config = able_to_write(invocation, invocation.config())
     with (
-        open_repository(config, need=Need.WRITE, replica=arguments.replica, clock=invocation.clock) as repository,
+        opened_repository(invocation, config, need=Need.WRITE, replica=arguments.replica) as repository,
         reporter_for(invocation) as progress,
     ):
         snapshot = choose_snapshot(invocation.output, repository, arguments.snapshot)
@@ -78,10 +79,10 @@ def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: b
             found = set_holds(repository, snapshot, held=held, progress=progress)
         else:
             found = check_locks(repository, snapshot, progress=progress)
-    return _tell(invocation, found)
+    return _tell(invocation, found, whole=not repository.unasked)
 
 
-def _tell(invocation: Invocation, found: Sequence[SnapshotLocks]) -> int:
+def _tell(invocation: Invocation, found: Sequence[SnapshotLocks], *, whole: bool) -> int:
     output = invocation.output
     for one in found:
         output.record("locks", one)
@@ -115,7 +116,7 @@ def _tell(invocation: Invocation, found: Sequence[SnapshotLocks]) -> int:
     for one in broken:
         said = f"{one.replica} keeps less than its commit record promises: {count_of(one.unlocked, 'object')} unlocked"
         output.warning(said if one.unlocked else f"{said}, the first free at {utc_time(one.locked_until_utc)}")
-    return EXIT_WARNINGS if failed or broken else EXIT_DONE
+    return EXIT_DONE if whole and not failed and not broken else EXIT_WARNINGS
 
 
 def _is_broken(found: SnapshotLocks) -> bool:
@@ -125,7 +126,12 @@ def _is_broken(found: SnapshotLocks) -> bool:
 
 
 _FAILURES = (*OPENING, SnapshotUnknown, StoreUnavailable, LockDenied, LockUnsupported)
-_WARNED = ((EXIT_WARNINGS, "a replica could not be dealt with, or keeps less than its commit record promises"),)
+_WARNED = (
+    (
+        EXIT_WARNINGS,
+        "a replica could not be asked, lacks the snapshot, or keeps less than it promised",
+    ),
+)
 
 COMMAND = Command(
     name="lock",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.wording import shown_path
 from farshore.errors import EXIT_DONE, ObjectCorrupt, ObjectNotFound, SnapshotUnknown
@@ -42,14 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(invocation: Invocation) -> int:
     """List entries in the order of the manifest."""
     from farshore.ops.catalog import iterate_entries
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     under = os.fsencode(arguments.path).strip(b"/")
-    with open_repository(
-        config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
-    ) as repository:
+    with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)
         first = next(entries, None)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from farshore.cli.records import Record, encode_record, error_record, record_of
+from farshore.cli.records import Record, encode_record, error_record, record_of, unasked_fields
 from farshore.cli.wording import shown_text
 from farshore.errors import FarshoreError
 
@@ -127,17 +127,20 @@ class Output:
         if not self.json and not self.quiet:
             self._aside(text)
 
-    def warning(self, text: str, code: str = "") -> None:
+    def warning(self, text: str, code: str = "", **more: str) -> None:
         """Say on standard error what a person should look at; with `--json` as a record too.
 
         Args:
             code: Stable, for programs; where there is one.
+            more: Further fields of the record.
         """
-        self.raw({"type": "warning", "message": text, **({"code": code} if code else {})})
+        self.raw({"type": "warning", "message": text, **({"code": code} if code else {}), **more})
         self._aside(f"warning: {text}")
 
     def error(self, error: FarshoreError, about: str = "") -> None:
         """Say on standard error what failed; with `--json` as a record too."""
+        for replica, reason in error.replicas.items():
+            self.raw({"type": "warning", **unasked_fields(replica, reason)})
         record = error_record(error)
         self.raw({**record, "source": about} if about else record)
         self._aside(error_text(error, about))

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.wording import count_of, shown_text, utc_time
 from farshore.errors import EXIT_DONE, NothingLeft, PlacementNotMet
@@ -54,16 +55,12 @@ def check(invocation: Invocation) -> int:
 
 
 def _ask(invocation: Invocation, config: Config) -> Newest:
-    """Return what each replica holds, and tell which could not be asked."""
+    """Return what each replica holds that could be asked."""
     from farshore.ops.newest import newest_held
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
 
-    with open_repository(able_to_write(invocation, config), need=Need.WRITE, clock=invocation.clock) as repository:
-        newest = newest_held(repository)
-    for name in config.replicas:
-        if name not in newest:
-            invocation.output.warning(f"{name} cannot be asked, so what it holds is not known and not counted")
-    return newest
+    with opened_repository(invocation, able_to_write(invocation, config), need=Need.WRITE) as repository:
+        return newest_held(repository)
 
 
 def _tell_replicas(invocation: Invocation, placed: Sequence[PlacedReplica], newest: Newest | None) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from farshore.cli.wording import age_of, count_of, shown_text
+from farshore.cli.wording import age_of, count_of, elapsed, shown_text
 
 if TYPE_CHECKING:
-    from farshore.model import ReplicaProof, ReplicaReading, VerifyResult
+    from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading, VerifyResult
 
 BY_NAME = "by-name"  # how packs were chosen where no audit table could be read
 
@@ -35,16 +36,48 @@ def told_reading(reading: ReplicaReading, now_utc: datetime) -> str:
     return f"{reading.replica}: {'; '.join(parts)}"
 
 
+def told_summary(result: VerifyResult, looked: str, read: str = "") -> str:
+    """Return the line that sums a check up: what was looked at, where, and what it comes to."""
+    where = ", ".join(one.replica for one in result.checks if one.objects) or "no replica"
+    took = elapsed(result.finished_utc - result.started_utc)
+    return f"{looked} of {count_of(result.snapshots, 'snapshot')} at {where}{read} in {took}: {told_verdict(result)}"
+
+
 def told_verdict(result: VerifyResult) -> str:
-    """Return what a remote check comes to, in a few words."""
-    damaged = sum(proof.damaged for proof in result.proofs)
-    if damaged or result.damaged:
-        return count_of(max(damaged, len(result.damaged)), "damaged object")
-    if result.inconclusive:
-        return f"too little was seen at {', '.join(result.inconclusive)}"
-    if result.unproven:
-        return f"nothing damaged, {count_of(result.unproven, 'object')} unproven"
-    return "clean"
+    """Return what a check comes to, in a few words; clean only where everything was seen."""
+    damaged = max(sum(proof.damaged for proof in result.proofs), len(result.damaged))
+    told = [count_of(damaged, "damaged object") if damaged else "nothing damaged"]
+    told += [f"{', '.join(result.empty)} {_has(result.empty)} no snapshot"] if result.empty else []
+    told += [f"{', '.join(result.behind)} {_has(result.behind)} fewer snapshots"] if result.behind else []
+    told += [f"{', '.join(result.not_asked)} not asked"] if result.not_asked else []
+    told += [f"too little was seen at {', '.join(result.inconclusive)}"] if result.inconclusive else []
+    told += [f"{count_of(result.unproven, 'object')} unproven"] if result.unproven else []
+    return ", ".join(told) if len(told) > 1 or damaged else "clean"
+
+
+def _has(replicas: Sequence[str]) -> str:
+    return "lists" if len(replicas) == 1 else "list"
+
+
+def told_check(one: CheckedReplica, looked: str = "checked", sound: str = "clean") -> str:
+    """Return the line that says how the check of one replica ended."""
+    objects = count_of(one.objects, "object")
+    if one.state == "not-asked":
+        partly = f" to its end, after {objects}" if one.objects else ""
+        return f"{one.replica}: could not be asked{partly} ({one.error_code})"
+    if one.state == "empty":
+        others = f", and others list {one.behind:,}" if one.behind else ""
+        return f"{one.replica}: lists no snapshot{others}; nothing of it is proven"
+    said = {"damaged": count_of(one.damaged, "damaged object"), "inconclusive": "too little was seen"}
+    parts = [said.get(one.state, sound)]
+    if one.behind:
+        parts.append(
+            f"{count_of(one.behind, 'snapshot')} that others list {'is' if one.behind == 1 else 'are'} not there"
+        )
+    if one.error_code:
+        parts.append(f"the rest could not be asked ({one.error_code})")
+    scope = f"{looked} {objects} of {count_of(one.snapshots, 'snapshot')}: " if one.objects else ""
+    return f"{one.replica}: {scope}{'; '.join(parts)}"
 
 
 def told_proof(proof: ReplicaProof) -> list[str]:

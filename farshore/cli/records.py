@@ -21,6 +21,7 @@ from farshore.cli.wording import utc_time_exact
 from farshore.errors import FarshoreError
 
 Record = dict[str, Any]
+NOT_ASKED = "replica-not-asked"  # code of the warning about each replica that could not be asked
 
 
 def record_of(kind: str, value: Any, **more: Any) -> Record:
@@ -37,6 +38,16 @@ def error_record(error: FarshoreError) -> Record:
         "hint": error.hint,
         "exit_code": error.exit_code,
         "retryable": error.retryable,
+    }
+
+
+def unasked_fields(replica: str, error: FarshoreError) -> dict[str, str]:
+    """Return the fields of the warning about a replica that could not be asked."""
+    return {
+        "message": f"{replica} could not be asked: {error.code}: {error.message}",
+        "code": NOT_ASKED,
+        "replica": replica,
+        "reason": error.code,
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.delta import EXIT_DIFFERENCES, add_delta_arguments, options_of, reporter_after_questions, tell_delta
+from farshore.cli.opening import opened_repository
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
 from farshore.cli.passphrase import able_to_read
@@ -97,7 +98,7 @@ def whole_number(text: str) -> int:
 
 def execute(invocation: Invocation) -> int:
     """Say what will be done, then do it."""
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
     from farshore.ops.own_places import check_target
     from farshore.ops.restore import restore_snapshot
     from farshore.ops.selecting import RestoreWish, split_selector
@@ -123,9 +124,7 @@ def execute(invocation: Invocation) -> int:
     config = able_to_read(invocation, config)
     with (
         stack,
-        open_repository(
-            config, need=Need.READ, replica=arguments.replica, patient=False, clock=invocation.clock
-        ) as repository,
+        opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository,
     ):
         snapshot = choose_snapshot(output, repository, selector)
         output.note(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.choosing import ID_DIGITS_SHOWN
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.wording import compact_bytes, utc_time
 from farshore.errors import EXIT_DONE, SnapshotUnknown
@@ -24,14 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List snapshots in the order of their commits."""
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
     from farshore.ops.snapshots import list_snapshots
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())
-    with open_repository(
-        config, need=Need.WRITE, replica=arguments.replica, patient=False, clock=invocation.clock
-    ) as repository:
+    with opened_repository(invocation, config, need=Need.WRITE, replica=arguments.replica, patient=False) as repository:
         found = list_snapshots(repository, arguments.source)
     for one in found:
         output.record("snapshot", one)

@@ -9,9 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.records import plain
 from farshore.cli.wording import count_of
-from farshore.errors import EXIT_DONE, QueryInvalid, ToolUnavailable
+from farshore.errors import EXIT_DONE, FarshoreError, QueryInvalid, ToolUnavailable
 
 if TYPE_CHECKING:
     from farshore.audit.schema import ColumnType
@@ -37,9 +38,17 @@ def execute(invocation: Invocation) -> int:
     from farshore.ops.query import run_query
 
     text = _query_text(invocation)
+    unasked: dict[str, FarshoreError] = {}
     result = run_query(
-        invocation.config(), text, replica=arguments.replica, engine=arguments.engine, clock=invocation.clock
+        invocation.config(),
+        text,
+        replica=arguments.replica,
+        engine=arguments.engine,
+        unasked=unasked,
+        on_wait=waiting_note(invocation.output),
+        clock=invocation.clock,
     )
+    UnaskedWarnings(invocation.output).show(unasked)
     _print(invocation, result)
     return EXIT_DONE
 

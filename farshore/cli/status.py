@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
+from farshore.cli.opening import waiting_note
 from farshore.cli.passphrase import able_to_write
+from farshore.cli.records import NOT_ASKED
 from farshore.cli.status_sources import errors_of, format_age, tell_sources
 from farshore.cli.wording import age_of, shown_text, utc_time
 from farshore.errors import (
@@ -17,6 +20,7 @@ from farshore.errors import (
     BackupOverdue,
     ClockWrong,
     ConfigInvalid,
+    ReplicaEmpty,
     RepositoryMissing,
     SecretUnavailable,
     SnapshotIncomplete,
@@ -56,7 +60,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.ops.status import repository_status
 
     config, output = invocation.config(), invocation.output
-    replicas = repository_status(config, clock=invocation.clock)
+    replicas = repository_status(config, on_wait=waiting_note(output), clock=invocation.clock)
     for one in replicas:
         output.record("replica", one, state=state_of(one))
     locked = ("locked until",) if any(one.lock for one in config.replicas.values()) else ()
@@ -81,20 +85,27 @@ def execute(invocation: Invocation) -> int:
     )
     for one in replicas:
         if one.error:
-            output.warning(f"{one.replica} ({one.url}): {one.error_code}: {shown_text(one.error)}")
+            output.warning(
+                f"{one.replica} ({one.url}) could not be asked: {one.error_code}: {shown_text(one.error)}",
+                NOT_ASKED,
+                replica=one.replica,
+                reason=one.error_code,
+            )
     sources = _source_states(invocation, config, replicas)
     tell_sources(output, sources)
     return _verdict(invocation, replicas, sources)
 
 
 def state_of(replica: ReplicaStatus) -> str:
-    """Return one word for a replica: missing, unreachable, damaged, behind or level."""
+    """Return one word for a replica: missing, unreachable, damaged, empty, behind or level."""
     if replica.error_code == RepositoryMissing.code:
         return "missing"
     if not replica.reachable:
         return "unreachable"
     if replica.last_check_clean is False:
         return "damaged"
+    if replica.behind and not replica.snapshots:
+        return "empty"
     return "behind" if replica.behind else "level"
 
 
@@ -109,7 +120,10 @@ def exit_code_of(replicas: Sequence[ReplicaStatus], sources: Sequence[SourceStat
         return RepositoryMissing.exit_code
     if states & {"missing", "unreachable"}:
         return StoreUnavailable.exit_code
-    return EXIT_WARNINGS if "behind" in states or any(one.doubtful for one in sources) else EXIT_DONE
+    if "empty" in states:
+        return ReplicaEmpty.exit_code
+    nothing = not any(one.snapshots for one in replicas)
+    return EXIT_WARNINGS if nothing or "behind" in states or any(one.doubtful for one in sources) else EXIT_DONE
 
 
 def clock_errors(replicas: Sequence[ReplicaStatus]) -> list[ClockWrong]:
@@ -158,7 +172,8 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
     if not any(allowed.values()):
         states = recorded_states(config, reached, invocation.clock)
         return [one for one in states if one.doubtful or one.misdated]
-    with open_repository(able_to_write(invocation, config), need=Need.WRITE, clock=invocation.clock) as repository:
+    asked = replace(able_to_write(invocation, config), replicas={name: config.replicas[name] for name in reached})
+    with open_repository(asked, need=Need.WRITE, patient=False, clock=invocation.clock) as repository:
         found = list_snapshots(repository)
     away = sum(not one.reachable for one in replicas)
     counted = [one for one in found if len(one.replicas) + away >= config.repository.quorum]
@@ -170,6 +185,10 @@ def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], sources:
     damaged = [one.replica for one in replicas if state_of(one) == "damaged"]
     if damaged:
         invocation.output.error(VerifyFailed(f"the last check found damage at {', '.join(damaged)}"))
+    for empty in [one for one in replicas if state_of(one) == "empty"]:
+        invocation.output.error(ReplicaEmpty(f"{empty.replica} lists no snapshot, and others list {empty.behind:,}"))
+    if not any(one.snapshots for one in replicas) and any(one.reachable for one in replicas):
+        invocation.output.warning("no replica that could be asked lists a snapshot", "no-snapshots")
     for error in (*clock_errors(replicas), *errors_of(sources)):
         invocation.output.error(error)
     return exit_code_of(replicas, sources)
@@ -182,7 +201,7 @@ COMMAND = Command(
         "Show for each replica whether it is reachable, how many snapshots it holds, how many it is behind the others, "
         "its last check, and how it was proven; and for each source with an rpo (or with --max-age) whether its last "
         "complete snapshot is young enough. The exit code is made for monitoring: the first that applies of 62, 36, "
-        "80, 85, 20, 3, 0."
+        "80, 85, 20, 84, 3, 0."
     ),
     example="farshore status --max-age 26h || alert 'farshore: look at the backups'",
     add_arguments=add_arguments,
@@ -196,6 +215,7 @@ COMMAND = Command(
         ClockWrong,
         BackupOverdue,
         SnapshotIncomplete,
+        ReplicaEmpty,
     ),
-    exits=((EXIT_WARNINGS, "a replica is behind the others, or the last snapshot of a source is doubtful"),),
+    exits=((EXIT_WARNINGS, "a replica is behind, none lists a snapshot, or a source's last snapshot is doubtful"),),
 )

@@ -6,24 +6,33 @@ import argparse
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import UnaskedWarnings, opened_repository, waiting_note
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.proof_telling import told_proof, told_reading, told_verdict
+from farshore.cli.proof_telling import told_check, told_proof, told_reading, told_summary
 from farshore.cli.unrecorded import tell_unrecorded
 from farshore.cli.wording import (
     count_of,
-    elapsed,
     human_bytes,
     shown_path,
     shown_text,
     told_mending,
     told_requests,
 )
-from farshore.errors import EXIT_DONE, EXIT_WARNINGS, CheckInconclusive, ConfigInvalid, StoreUnavailable, VerifyFailed
+from farshore.errors import (
+    EXIT_DONE,
+    EXIT_WARNINGS,
+    CheckInconclusive,
+    ConfigInvalid,
+    ReplicaEmpty,
+    StoreUnavailable,
+    VerifyFailed,
+)
 
 if TYPE_CHECKING:
+    from farshore.check_results import VerifyResult
     from farshore.cli.output import Output
-    from farshore.model import DamagedObject, VerifyResult
+    from farshore.model import DamagedObject
 
 PATHS_SHOWN_MAX = 20
 
@@ -65,7 +74,7 @@ def percent(text: str) -> float:
 
 def execute(invocation: Invocation) -> int:
     """Check, record the check, and report."""
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
     from farshore.ops.verifying.verify import verify_repository
 
     arguments, output = invocation.arguments, invocation.output
@@ -75,7 +84,7 @@ def execute(invocation: Invocation) -> int:
     # Without a reader's keys the paths that damage touches stay unknown.
     opened = None if arguments.repair else arguments.replica  # good copies are at the others
     with (
-        open_repository(config, need=Need.MOST, replica=opened, clock=invocation.clock) as repository,
+        opened_repository(invocation, config, need=Need.MOST, replica=opened) as repository,
         reporter_for(invocation) as progress,
     ):
         result = verify_repository(
@@ -91,11 +100,8 @@ def execute(invocation: Invocation) -> int:
     for damaged in result.damaged:
         output.line("\n".join(told_damage(damaged)))
     read = f", {human_bytes(result.bytes_read)} of content read" if result.read_data_percent else ""
-    output.line(
-        f"checked {count_of(result.objects, 'object')} of {count_of(result.snapshots, 'snapshot')} at "
-        f"{', '.join(result.replicas)}{read} in {elapsed(result.finished_utc - result.started_utc)}: "
-        f"{'clean' if result.clean else count_of(len(result.damaged), 'damaged object')}"
-    )
+    output.lines(told_check(one) for one in result.checks)
+    output.line(told_summary(result, f"checked {count_of(result.objects, 'object')}", read))
     output.lines(told_reading(reading, result.finished_utc) for reading in result.readings)
     output.lines([told_mending(one) for one in result.repairs])
     output.lines(told_requests(result.requests))
@@ -114,22 +120,27 @@ def _execute_remote(invocation: Invocation) -> int:
             "Run 'farshore heal' after it: it reads what this check names, and mends what is damaged.",
         )
     with (
-        open_for_scrub(invocation.config(), replica=arguments.replica, clock=invocation.clock) as repository,
+        open_for_scrub(
+            invocation.config(),
+            replica=arguments.replica,
+            on_wait=waiting_note(output),
+            clock=invocation.clock,
+        ) as repository,
         reporter_for(invocation) as progress,
     ):
+        warnings = UnaskedWarnings(output)
+        warnings.show(repository.unasked)
         result = scrub_repository(
             repository, replica=arguments.replica, engine="cli", progress=progress, clock=invocation.clock
         )
+    warnings.show(repository.unasked)
     output.record("verify", result, clean=result.clean, inconclusive=result.inconclusive, unproven=result.unproven)
     for damaged in result.damaged:
         output.line("\n".join(told_damage(damaged)))
+    output.lines(told_check(one, "compared", "nothing damaged") for one in result.checks)
     for proof in result.proofs:
         output.lines(told_proof(proof))
-    output.line(
-        f"compared {count_of(result.objects, 'object')} of {count_of(result.snapshots, 'snapshot')} at "
-        f"{', '.join(result.replicas)} in {elapsed(result.finished_utc - result.started_utc)}: "
-        f"{told_verdict(result)}"
-    )
+    output.line(told_summary(result, f"compared {count_of(result.objects, 'object')}"))
     output.lines(told_requests(result.requests))
     if not result.recorded:
         output.note("this host has no key to sign audit rows with, so the results are told here and kept nowhere")
@@ -137,25 +148,20 @@ def _execute_remote(invocation: Invocation) -> int:
 
 
 def exit_code_of(output: Output, result: VerifyResult) -> int:
-    """Tell what is graver than a warning as an error, and return the exit code."""
-    from farshore.model import UNREACHABLE
+    """Tell what is graver than a warning as errors, and return the exit code of the gravest."""
+    from farshore.ops.verifying.outcomes import check_errors
 
-    if result.clean:
-        return EXIT_WARNINGS if result.unproven else EXIT_DONE
-    if not result.damaged:
-        output.error(CheckInconclusive(f"too little was seen at {', '.join(result.inconclusive)} to call it sound"))
-        return CheckInconclusive.exit_code
-    if result.mended:
+    errors = check_errors(result)
+    for error in errors:
+        output.error(error)
+    mended = bool(result.damaged) and result.mended
+    if mended:
         output.warning(f"{count_of(len(result.damaged), 'object')} were damaged and mended; verify again to see it")
-        return EXIT_WARNINGS
-    away = [damaged for damaged in result.damaged if damaged.code == UNREACHABLE]
-    if len(away) == len(result.damaged):  # what was seen is sound, and not everything was seen
-        output.error(StoreUnavailable(away[0].detail))
-        return StoreUnavailable.exit_code
-    where = sorted({damaged.replica for damaged in result.damaged})
-    number = max(len(result.damaged), sum(proof.damaged for proof in result.proofs))
-    output.error(VerifyFailed(f"{count_of(number, 'object')} damaged or missing at {', '.join(where)}"))
-    return VerifyFailed.exit_code
+    if result.behind:
+        output.warning(f"{', '.join(result.behind)} list fewer snapshots than others; 'farshore heal' brings the rest")
+    if errors:
+        return errors[0].exit_code
+    return EXIT_WARNINGS if mended or result.behind or result.unproven else EXIT_DONE
 
 
 def told_damage(damaged: DamagedObject) -> list[str]:
@@ -180,18 +186,16 @@ COMMAND = Command(
         "keys, indexes and manifests decode. With --read-data the packs' content is read and checked too: with 5 a "
         "twentieth of it, another one each time, so that twenty runs read all. Damage is told with the snapshots and "
         "paths it touches. Nothing is changed unless --repair asks for it. With --remote nothing is read and no key is "
-        "needed: for every object the size and checksum that its provider tells are compared with what was sent."
+        "needed: for every object the size and checksum that its provider tells are compared with what was sent. A "
+        "replica that could not be asked is neither checked nor damaged. The exit code is that of the gravest finding: "
+        "62 damage, 84 a replica that lists no snapshot and others do, 20 a replica that could not be asked, 66 too "
+        "little was seen, 3 warnings."
     ),
     example="farshore verify --remote\nfarshore verify --read-data=5\nfarshore verify --replica vault --read-data",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(*OPENING, StoreUnavailable, VerifyFailed, CheckInconclusive),
-    exits=(
-        (
-            EXIT_WARNINGS,
-            "done, with warnings: damage mended, content unproven (--remote), or no audit row",
-        ),
-    ),
+    failures=(*OPENING, StoreUnavailable, VerifyFailed, ReplicaEmpty, CheckInconclusive),
+    exits=((EXIT_WARNINGS, "with warnings: snapshots lacking, damage mended, content unproven, or no audit row"),),
     shows_progress=True,
     interrupted="nothing was changed; run it again for a result",
 )

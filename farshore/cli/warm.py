@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.wording import count_of, human_bytes, shown_text
 from farshore.errors import EXIT_DONE, ObjectArchived, SnapshotUnknown, StoreDenied, StoreUnavailable
@@ -35,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Look, ask, and perhaps wait."""
-    from farshore.ops.opening import Need, open_repository
+    from farshore.ops.opening import Need
     from farshore.ops.warming import look_at_warmth, warm_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())
-    with open_repository(config, need=Need.WRITE, replica=arguments.replica, clock=invocation.clock) as repository:
+    with opened_repository(invocation, config, need=Need.WRITE, replica=arguments.replica) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         held = [repository.replicas[name] for name in snapshot.replicas if name in repository.replicas]
         found = look_at_warmth(repository, snapshot, held)

@@ -14,7 +14,8 @@ from farshore.format import names
 from farshore.ops.host import host_name
 from farshore.ops.own_places import refuse_own_place
 from farshore.repository import slots
-from farshore.repository.repository import Repository
+from farshore.repository.replica_reader import open_reader
+from farshore.repository.repository import Replica, Repository
 from farshore.repository.slots import SlotInfo
 
 _LABEL_BYTES_MAX = 64
@@ -43,19 +44,18 @@ def generate_identity(path: Path) -> str:
 
 
 def list_slots(repository: Repository) -> list[SlotInfo]:
-    """Return the slots of the first replica that answers, the oldest first."""
-    first: FarshoreError | None = None
-    for replica in repository.replicas.values():
-        try:
-            listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
-            found = [slots.describe_slot(replica.store.get(name)) for name in listed]
-        except FarshoreError as error:
-            first = first or error
-            continue
-        return sorted(found, key=lambda slot: (slot.created_utc.timestamp() if slot.created_utc else 0.0, slot.slot_id))
-    if first:
-        raise first
-    return []
+    """Return the slots of the first replica that answers, the oldest first.
+
+    Raises:
+        FarshoreError: None does.
+    """
+
+    def describe(replica: Replica) -> list[SlotInfo]:
+        listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
+        return [slots.describe_slot(replica.store.get(name)) for name in listed]
+
+    found = open_reader(repository).ask(names.SLOTS, describe)
+    return sorted(found, key=lambda slot: (slot.created_utc.timestamp() if slot.created_utc else 0.0, slot.slot_id))
 
 
 @dataclass(frozen=True, slots=True)

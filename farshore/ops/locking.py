@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from farshore import limits
 from farshore.audit.rows import LockRow
-from farshore.errors import FarshoreError, LockUnsupported
+from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
 from farshore.format import names
 from farshore.format.records import Commit
 from farshore.model import Progress, ProgressCallback, SnapshotId, SnapshotInfo, no_progress
@@ -60,7 +60,7 @@ def check_locks(
 ) -> list[SnapshotLocks]:
     """Ask every replica that holds a snapshot for the lock of each object, and return the least for each replica.
 
-    A replica that cannot be asked is told with its error; the others are not held up by it.
+    A replica that cannot be asked, or does not list the snapshot, is told with its error; it does not stop the others.
     """
     return _at_each(repository, snapshot, "checked", lambda *_: False, progress)
 
@@ -117,13 +117,20 @@ def _at_each(
     only_locking: bool = False,
 ) -> list[SnapshotLocks]:
     commit = find_commit(repository, snapshot)
-    chosen = [repository.replicas[name] for name in snapshot.replicas if name in repository.replicas]
+    held = [name for name in snapshot.replicas if name in repository.replicas]
+    chosen = [repository.replicas[name] for name in held]
     chosen = [replica for replica in chosen if not only_locking or replica.keeping.lock]
     with ThreadPoolExecutor(max(len(chosen), 1)) as pool:
         found = list(pool.map(lambda one: _at_one(repository, one, commit, change, progress), chosen))
     run_id = repository.clock.random_bytes(16).hex()
     auditing.record(repository, run_id, [_row(run_id, action, commit, one) for one in found])
-    return found
+    return found + [_not_there(replica, commit) for name, replica in repository.replicas.items() if name not in held]
+
+
+def _not_there(replica: Replica, commit: Commit) -> SnapshotLocks:
+    """Return the outcome for a replica that answers and does not list the snapshot."""
+    error = f"{replica.name} does not list snapshot {commit.snapshot}, so nothing keeps it there"
+    return SnapshotLocks(replica.name, commit.snapshot, None, error_code=SnapshotUnknown.code, error=error)
 
 
 def _at_one(

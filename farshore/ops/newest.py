@@ -8,6 +8,7 @@ from farshore.model import SnapshotState, data_moment
 from farshore.repository.commits import list_commits
 from farshore.repository.order import is_misdated
 from farshore.repository.repository import Repository
+from farshore.repository.unasked import unasked_error
 
 
 def newest_held(repository: Repository) -> dict[str, dict[str, datetime]]:
@@ -22,7 +23,7 @@ def newest_held(repository: Repository) -> dict[str, dict[str, datetime]]:
     found = list_commits(repository)
     held: dict[str, dict[str, datetime]] = {name: {} for name in repository.replicas if name not in found.failed}
     if not held:
-        raise next(iter(found.failed.values()))
+        raise unasked_error({**repository.unreachable, **found.failed})
     now_utc = repository.clock.now_utc()
     for snapshot_id, commit in found.commits.items():
         data_utc = data_moment(commit.started_utc, commit.facts)

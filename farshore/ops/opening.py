@@ -22,7 +22,6 @@ from farshore.errors import (
     RepositoryMissing,
     SecretUnavailable,
     SourceMissing,
-    StoreUnavailable,
     WrongPassphrase,
 )
 from farshore.format import names
@@ -30,12 +29,13 @@ from farshore.format.header import Header, decode_header
 from farshore.host_places import CACHE
 from farshore.ops.read_prices import read_prices
 from farshore.repository import slots
-from farshore.repository.asking_all import ask_all
+from farshore.repository.asking_all import OnWait, ask_all, wait_quietly
 from farshore.repository.keeping_rule import KeepingRule, LockRule
 from farshore.repository.keys import KeySet
 from farshore.repository.reading_order import Prefer
 from farshore.repository.replica_reader import open_reader
 from farshore.repository.repository import Replica, Repository
+from farshore.repository.unasked import unasked_error
 from farshore.scratch import writable_or_temporary
 from farshore.sources.base import Source
 from farshore.sources.directory import DirectorySource
@@ -118,19 +118,26 @@ def uploads_at_once(replica: ReplicaConfig) -> int:
 
 
 def open_repository(
-    config: Config, *, need: Need, replica: str | None = None, patient: bool = True, clock: Clock
+    config: Config,
+    *,
+    need: Need,
+    replica: str | None = None,
+    patient: bool = True,
+    on_wait: OnWait = wait_quietly,
+    clock: Clock,
 ) -> Repository:
     """Open every replica, or one, read the headers, and unlock the keys that are needed.
 
     Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`; the others serve.
 
     Args:
-        patient: Wait for every replica. Whoever only reads does without those that are silent when another one answers.
+        patient: Wait for replicas that are silent after another one has answered; a reader does without them soon.
+        on_wait: Called with the replicas that let the others wait, here and in later questions to all.
 
     Raises:
         RepositoryMissing: No replica that answered holds a repository.
         RepositoryMismatch: Two replicas belong to different repositories.
-        StoreUnavailable, StoreDenied, HeaderDamaged, FormatTooNew: No replica could be opened; the first reason.
+        StoreUnavailable, StoreDenied, HeaderDamaged, FormatTooNew: No replica could be opened; with each one's reason.
         WrongPassphrase, CredentialCannotRead, KeyMissing: The keys cannot be had.
     """
     if replica is not None and replica not in config.replicas:
@@ -139,19 +146,14 @@ def open_repository(
     chosen = [one for name, one in config.replicas.items() if replica in (None, name)]
     replicas: dict[str, Replica] = {}
     headers: dict[str, Header] = {}
-    failed: dict[str, FarshoreError] = {}
-    opened, late = ask_all(
+    opened, failed = ask_all(
         [one.name for one in chosen], lambda name: _open_one(config, config.replicas[name], clock), clock=clock,
-        patient=patient,
+        patient=patient, on_wait=on_wait,
     )  # fmt: skip
     for name, result in opened.items():
-        if isinstance(result, FarshoreError):
-            failed[name] = result
-        else:
-            replicas[name], headers[name] = result
-    failed.update(late)
+        replicas[name], headers[name] = result
     if not headers:
-        raise _first(failed)
+        raise unasked_error({name: failed[name] for name in config.replicas if name in failed})
     _check_same(headers)
     header = next(iter(headers.values()))
     if need in (Need.READ, Need.MOST):
@@ -162,7 +164,7 @@ def open_repository(
         header=header,
         quorum=config.repository.quorum,
         replicas=replicas,
-        unreachable=failed,
+        unreachable={name: failed[name] for name in config.replicas if name in failed},
         configured=tuple(config.replicas),
         state_dir=config.state_dir,
         cache_dir=held.enter_context(writable_or_temporary(CACHE, config.cache_dir)),
@@ -172,6 +174,7 @@ def open_repository(
         prefer=Prefer(config.reads.prefer),
         hedge=config.reads.hedge,
         patient=patient,
+        on_wait=on_wait,
     )
     try:
         if need is not Need.NONE:
@@ -317,11 +320,8 @@ def open_source(config: Config, name: str, *, clock: Clock) -> Source:
     return PostgresSource(name=name, dsn=config.reveal(source.dsn), clock=clock)
 
 
-def _open_one(config: Config, replica: ReplicaConfig, clock: Clock) -> tuple[Replica, Header] | FarshoreError:
-    try:
-        opened = open_replica(config, replica, clock)
-    except FarshoreError as error:
-        return error
+def _open_one(config: Config, replica: ReplicaConfig, clock: Clock) -> tuple[Replica, Header]:
+    opened = open_replica(config, replica, clock)
     try:
         started_s = clock.monotonic_s()
         data = opened.store.get(names.HEADER)
@@ -329,12 +329,12 @@ def _open_one(config: Config, replica: ReplicaConfig, clock: Clock) -> tuple[Rep
         if len(data) > limits.SMALL_OBJECT_BYTES_MAX:
             raise HeaderDamaged(f"the header at {opened.url} is far too large")
         return opened, decode_header(data, opened.url)
-    except ObjectNotFound:
+    except ObjectNotFound as error:
         opened.store.close()
-        return RepositoryMissing(f"there is no repository at {replica.name} ({opened.url})")
-    except FarshoreError as error:
+        raise RepositoryMissing(f"there is no repository at {replica.name} ({opened.url})") from error
+    except FarshoreError:
         opened.store.close()
-        return error
+        raise
 
 
 def _check_same(headers: dict[str, Header]) -> None:
@@ -347,14 +347,6 @@ def _check_same(headers: dict[str, Header]) -> None:
             f"the replicas hold different headers of one repository ({listed}), so one was exchanged",
             "Open each replica by itself with --replica; the one that opens no key slot has the wrong header.",
         )
-
-
-def _first(failed: dict[str, FarshoreError]) -> FarshoreError:
-    """The reason that tells most: a missing repository only when every replica says so."""
-    other = [error for error in failed.values() if not isinstance(error, RepositoryMissing)]
-    if other:
-        return other[0]
-    return next(iter(failed.values()), StoreUnavailable("no replica is configured"))
 
 
 def _read_identity(path: Path) -> bytes:

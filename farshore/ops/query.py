@@ -11,12 +11,24 @@ from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.errors import ConfigInvalid, FarshoreError, ObjectNotFound, RepositoryMissing, StoreFull
+from farshore.errors import (
+    BucketNotFound,
+    ConfigInvalid,
+    FarshoreError,
+    ObjectNotFound,
+    RepositoryMissing,
+    StoreDenied,
+    StoreFull,
+    StorePaused,
+    StoreUnavailable,
+)
 from farshore.format import names
 from farshore.format.header import decode_header
 from farshore.host_places import CACHE
 from farshore.ops.opening import open_replica
+from farshore.repository.asking_all import OnWait, ask_first, wait_quietly
 from farshore.repository.repository import Replica
+from farshore.repository.unasked import unasked_error
 from farshore.scratch import temporary_instead
 
 # Damage that a check found stands until a check that would have found it again finds none. Reading is the deepest, and
@@ -72,37 +84,56 @@ class QueryResult:
 
 
 def run_query(
-    config: Config, sql: str, *, replica: str | None = None, engine: str = "duckdb", clock: Clock
+    config: Config,
+    sql: str,
+    *,
+    replica: str | None = None,
+    engine: str = "duckdb",
+    unasked: dict[str, FarshoreError] | None = None,
+    on_wait: OnWait = wait_quietly,
+    clock: Clock,
 ) -> QueryResult:
     """Answer one reading statement from a replica's audit tables: the one named, else the first that answers.
 
     Needs no key: the tables are not sealed, their chain is signed.
 
+    Args:
+        unasked: Filled with the replicas that were asked in vain, and why.
+        on_wait: Called with the replicas that do not answer soon.
+
     Raises:
         QueryInvalid: The statement is wrong, or would do more than read.
-        FarshoreError: No replica could be read; the first reason.
+        FarshoreError: No replica could be read; with the reason of each.
     """
     if replica is not None and replica not in config.replicas:
         raise RepositoryMissing(f"no replica is named {replica}", f"There are: {', '.join(config.replicas)}.")
-    first: FarshoreError | None = None
-    for name in [replica] if replica else config.replicas:
+    failed: dict[str, FarshoreError] = {} if unasked is None else unasked
+    left = [replica] if replica else list(config.replicas)
+    while left:
+        name, found, silent = ask_first(left, lambda one: _open(config, one, clock), clock=clock, on_wait=on_wait)
+        failed.update(silent)
+        if name is None:
+            break
+        opened, repository_id = found[name]
         try:
-            opened = open_replica(config, config.replicas[name], clock)
-        except FarshoreError as error:
-            first = first or error
-            continue
-        try:
-            repository_id = decode_header(opened.store.get(names.HEADER), opened.url).repository_id
-        except ObjectNotFound:
-            opened.store.close()
-            first = first or RepositoryMissing(f"there is no repository at {name} ({opened.url})")
-            continue
-        except FarshoreError as error:
-            opened.store.close()
-            first = first or error
-            continue
-        return _ask(config, opened, repository_id, sql, engine)
-    raise first or RepositoryMissing("no replica is configured")
+            return _ask(config, opened, repository_id, sql, engine)
+        except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
+            failed[name] = error
+        left = [one for one in left if one not in failed]
+    raise unasked_error(failed)
+
+
+def _open(config: Config, name: str, clock: Clock) -> tuple[Replica, str]:
+    """Return a replica that answers, and the id of its repository."""
+    opened = open_replica(config, config.replicas[name], clock)
+    try:
+        return opened, decode_header(opened.store.get(names.HEADER), opened.url).repository_id
+    except ObjectNotFound as error:
+        opened.store.close()
+        raise RepositoryMissing(f"there is no repository at {name} ({opened.url})") from error
+    except FarshoreError:
+        opened.store.close()
+        raise
 
 
 def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, LastChecks]:

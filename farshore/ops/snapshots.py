@@ -12,6 +12,7 @@ from farshore.model import PromisedLock, SnapshotInfo
 from farshore.repository.commits import ListedCommits, list_commits
 from farshore.repository.order import in_order, is_misdated
 from farshore.repository.repository import Repository
+from farshore.repository.unasked import unasked_error
 
 LATEST = "latest"
 _ID_DIGITS = frozenset("0123456789abcdef")
@@ -122,7 +123,7 @@ def _last_complete(source: str, snapshots: Sequence[SnapshotInfo]) -> SnapshotIn
 def _listed(repository: Repository, source: str | None) -> ListedCommits:
     found = list_commits(repository, repository.writing_keys().source_id(source) if source else None)
     if found.failed and len(found.failed) == len(repository.replicas):
-        raise next(iter(found.failed.values()))
+        raise unasked_error({**repository.unreachable, **found.failed})
     return found
 
 

@@ -46,6 +46,8 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
         lambda name: list(_listed_commits(repository.replicas[name], source_id)),
         clock=repository.clock,
         patient=repository.patient,
+        alive=lambda name: repository.replicas[name].life_sign(),
+        on_wait=repository.on_wait,
     )
     holders: dict[names.SnapshotObject, tuple[str, ...]] = {}
     stored_utc: dict[SnapshotId, datetime] = {}
@@ -66,6 +68,7 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
         for reason in bad.values():
             if not isinstance(reason, (Corrupt, NotFound, Unsupported)):  # so what these replicas hold is not known
                 failed.update({name: reason for name in held if name not in failed})
+    repository.note_unasked(failed)
     known = {item.snapshot_id: held for item, held in holders.items() if _is_of(commits.get(item.snapshot_id), item)}
     return ListedCommits(commits, known, failed, stored_utc)
 

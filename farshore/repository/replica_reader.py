@@ -16,7 +16,17 @@ from typing import Generic, TypeVar
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectNotFound, Unsupported
+from farshore.errors import (
+    BucketNotFound,
+    Corrupt,
+    FarshoreError,
+    NotFound,
+    ObjectNotFound,
+    StoreDenied,
+    StorePaused,
+    StoreUnavailable,
+    Unsupported,
+)
 from farshore.format import names
 from farshore.model import DamagedObject
 from farshore.repository.loose_threads import LooseThreads
@@ -26,6 +36,9 @@ from farshore.repository.repository import Replica, Repository
 Mender = Callable[[Replica, str, str, str, bytes | None], None]  # replica, name, found, source, whole object
 Answer = TypeVar("Answer")
 Decoded = TypeVar("Decoded")
+
+
+_NOT_ASKED = (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound)  # nothing is known of what a replica holds
 
 
 class HedgeBudget:
@@ -72,6 +85,7 @@ class ReplicaReader:
         threads: For the requests; they are left alone where they hang.
         hedge: Whether a late answer is asked of another replica, too.
         damaged: Where findings go, by replica and name.
+        unasked: Where the reason goes why a replica could not be asked; the first one of each stays.
         mender: Told of what is missing or wrong at one replica and was then read from another.
     """
 
@@ -85,6 +99,7 @@ class ReplicaReader:
         hedge: bool = True,
         listed: Collection[str] | None = None,
         damaged: dict[tuple[str, str], DamagedObject] | None = None,
+        unasked: dict[str, FarshoreError] | None = None,
         mender: Mender | None = None,
     ) -> None:
         self.replicas = tuple(replicas)
@@ -98,7 +113,9 @@ class ReplicaReader:
         self.mender = mender
         self._lock = threading.Lock()
         self.damaged = {} if damaged is None else damaged
+        self.unasked = {} if unasked is None else unasked
         self.used: set[str] = set()
+        self._silences: dict[str, FarshoreError] = {}  # of those in `unasked` that may still answer
         self.hedged = 0  # requests that were made because another one was late
 
     def among(self, chosen: Collection[str]) -> ReplicaReader:
@@ -111,6 +128,7 @@ class ReplicaReader:
             hedge=self._hedge,
             listed=self._listed,
             damaged=self.damaged,
+            unasked=self.unasked,
             mender=self.mender,
         )
 
@@ -238,6 +256,9 @@ class ReplicaReader:
             pace.failed(now_s)
         with self._lock:
             one.done = True
+            if one.error is None and one.replica.name in self._silences:
+                del self._silences[one.replica.name]
+                self.unasked.pop(one.replica.name, None)
             if one.dropped:
                 one.answer = None
             late = one.late
@@ -253,19 +274,23 @@ class ReplicaReader:
             if news.is_set() or self._clock.wait_s(max(left_s, 0.0), news):
                 break
             if number == 1 or (not waiting[0].price.dear and self._budget.spend()):
-                self._overdue(last)
+                self._overdue(last, silent=number == 1)
                 return
         else:
             if not news.is_set():
                 news.wait()  # the store's own time-outs end it
         news.clear()
 
-    def _overdue(self, one: _Asked[Answer]) -> None:
-        """Mark a request as late, unless its answer came at this moment."""
+    def _overdue(self, one: _Asked[Answer], *, silent: bool) -> None:
+        """Mark a request as late, unless its answer came at this moment; note a replica that never answered."""
         with self._lock:
             if one.done:
                 return
             one.late = True
+            name = one.replica.name
+            if silent and name not in self.used and name not in self.unasked:
+                error = StoreUnavailable(f"{name} did not answer in time and was not waited for any longer")
+                self.unasked[name] = self._silences[name] = error
             self.hedged += 1
         one.replica.pace.late(one.size, self._clock.monotonic_s() - one.started_s)
 
@@ -298,13 +323,16 @@ class ReplicaReader:
 
         What a replica lacks that does not list the snapshot is no damage, nor is an index fragment: it is owed by none.
         """
-        if isinstance(error, NotFound) and (replica.name not in self._listed or names.parse_fragment(name)):
+        lacks = isinstance(error, NotFound) and not isinstance(error, _NOT_ASKED)
+        if lacks and (replica.name not in self._listed or names.parse_fragment(name)):
             return []
-        code = "missing" if isinstance(error, NotFound) else "altered" if isinstance(error, Corrupt) else error.code
+        code = "missing" if lacks else "altered" if isinstance(error, Corrupt) else error.code
         found = DamagedObject(replica.name, name, code, error.message)
         with self._lock:
             self.damaged.setdefault((replica.name, name), found)
-        return [found] if isinstance(error, (Corrupt, NotFound)) else []
+            if isinstance(error, _NOT_ASKED):
+                self.unasked.setdefault(replica.name, error)
+        return [found] if lacks or isinstance(error, Corrupt) else []
 
 
 def open_reader(
@@ -324,6 +352,7 @@ def open_reader(
         hedge=repository.hedge,
         listed=listed,
         damaged=repository.damaged,
+        unasked=repository.unasked,
     )
 
 

@@ -18,6 +18,7 @@ from farshore.clock import Clock
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
 from farshore.model import DamagedObject, ReplicaRequests
+from farshore.repository.asking_all import OnWait, wait_quietly
 from farshore.repository.cache import ObjectCache
 from farshore.repository.keeping_rule import KeepingRule
 from farshore.repository.keys import KeySet
@@ -73,6 +74,11 @@ class Replica:
     price: ReadPrice = field(default_factory=ReadPrice)
     pace: Pace = field(default_factory=Pace, repr=False, compare=False)
 
+    def life_sign(self) -> tuple[int, int]:
+        """Return a value that changes while the replica sends objects or pages of a listing."""
+        now = self.meter.snapshot()
+        return now.bytes_in, now.objects_listed
+
     def get(
         self,
         name: str,
@@ -106,16 +112,19 @@ class Repository:
     audit_paths: bool = False
     prefer: Prefer = Prefer.BALANCED
     hedge: bool = True
-    patient: bool = True  # wait for every replica that is asked, however long it is silent
+    patient: bool = True  # whether replicas that are silent are waited for after another one has answered
+    on_wait: OnWait = wait_quietly  # who is told of replicas that let everybody wait
     cache: ObjectCache = field(init=False)
     threads: LooseThreads = field(init=False)  # for reads, which may hang
     held: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
     damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # what reads found wrong
     state_is_temporary: bool = field(init=False, default=False)  # what is kept there ends with this process
     unrecorded: str = field(init=False, default="")  # why audit rows of what was done could not be kept
+    unasked: dict[str, FarshoreError] = field(init=False)  # replicas that could not be asked, now or later; grows
     _told: dict[str, Meter] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.unasked = dict(self.unreachable)
         self.cache = ObjectCache(self.cache_dir, self.header.repository_id)
         self.threads = LooseThreads(limits.READS_AT_ONCE_MAX, "read")
 
@@ -127,6 +136,11 @@ class Repository:
         for replica in self.replicas.values():
             replica.store.close()
         self.held.close()
+
+    def note_unasked(self, failed: Mapping[str, FarshoreError]) -> None:
+        """Keep why replicas could not be asked; the first reason of each stays. Safe from many threads."""
+        for name, error in failed.items():
+            self.unasked.setdefault(name, error)
 
     @property
     def repository_id(self) -> str:

@@ -176,7 +176,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS checks (
   `check_id` string COMMENT 'One verify; the same in all its rows.',
   `replica` string COMMENT 'Name of the replica in the configuration.',
   `object` string COMMENT 'The damaged object; NULL in the row of the whole replica.',
-  `state` string COMMENT 'Of the replica: `ok` or `damaged`; of an object: `missing`, `truncated`, `altered` or `undecodable`.',
+  `state` string COMMENT 'Of the replica: `ok`, `damaged`, `unreachable` or `inconclusive` (too little was seen, or no snapshot); of an object: `missing`, `truncated`, `altered` or `undecodable`.',
   `detail` string COMMENT 'What was found.',
   `snapshot_ids` array<string> COMMENT 'Snapshots that the object touches.',
   `started_utc` timestamp COMMENT 'When the check started.',

@@ -141,7 +141,7 @@ CREATE TABLE IF NOT EXISTS checks (
   check_id varchar COMMENT 'One verify; the same in all its rows.',
   replica varchar COMMENT 'Name of the replica in the configuration.',
   object varchar COMMENT 'The damaged object; NULL in the row of the whole replica.',
-  state varchar COMMENT 'Of the replica: `ok` or `damaged`; of an object: `missing`, `truncated`, `altered` or `undecodable`.',
+  state varchar COMMENT 'Of the replica: `ok`, `damaged`, `unreachable` or `inconclusive` (too little was seen, or no snapshot); of an object: `missing`, `truncated`, `altered` or `undecodable`.',
   detail varchar COMMENT 'What was found.',
   snapshot_ids array(varchar) COMMENT 'Snapshots that the object touches.',
   started_utc timestamp(6) COMMENT 'When the check started.',

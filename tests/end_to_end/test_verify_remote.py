@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from farshore.check_results import ReplicaProof, VerifyResult
 from farshore.errors import FarshoreError
 from farshore.format import names
-from farshore.model import ReplicaProof, VerifyResult
 from farshore.ops.healing.heal import HealWish, heal_repository
 from farshore.ops.healing.opening import open_ground
 from farshore.ops.opening import Need, open_bare_store, open_repository

@@ -16,9 +16,10 @@ from prefect.states import Failed
 
 import flows
 import tasks
+from farshore.check_results import VerifyResult
 from farshore.clock import FixedClock
 from farshore.errors import Bug, FarshoreError, ObjectCorrupt, StoreDenied, StoreUnavailable
-from farshore.model import BackupResult, DamagedObject, Problem, Progress, ReplicaOutcome, SnapshotCounts, VerifyResult
+from farshore.model import BackupResult, DamagedObject, Problem, Progress, ReplicaOutcome, SnapshotCounts
 from tasks.naming import artifact_key
 from tasks.pages import backup_page, bytes_text, verify_page
 from tasks.policy import SEND_RETRIES, attempt_wait_s, is_last_try, is_passing

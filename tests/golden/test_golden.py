@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from farshore.check_results import VerifyResult
 from farshore.errors import (
     FarshoreError,
     FeatureMissing,
@@ -33,7 +34,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import check_of
 from farshore.format.text import encode_canonical
-from farshore.model import SnapshotInfo, VerifyResult
+from farshore.model import SnapshotInfo
 from farshore.ops.backup import run_backup
 from farshore.ops.catalog import iterate_rows
 from farshore.ops.opening import Need, open_repository

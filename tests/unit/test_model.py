@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 
 from farshore import model
-from farshore.model import (
-    BackupResult,
-    DamagedObject,
-    EntryKind,
-    Problem,
-    ReplicaOutcome,
-    SnapshotCounts,
-    VerifyResult,
-)
+from farshore.check_results import VerifyResult
+from farshore.model import BackupResult, DamagedObject, EntryKind, Problem, ReplicaOutcome, SnapshotCounts
 
 RECORDS = [cls for _, cls in inspect.getmembers(model, inspect.isclass) if dataclasses.is_dataclass(cls)]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -8,10 +8,12 @@ from datetime import date
 
 from farshore.clock import Clock
 from farshore.config import Config
+from farshore.errors import FarshoreError
 from farshore.ops.costing.estimate import Estimate, Usage, estimate
 from farshore.ops.costing.facts import BackupRuns, Facts, ReplicaFacts, read_facts
 from farshore.ops.costing.prices import PriceTable, Quote, place_of, quote
 from farshore.placement.schedules import MONTH_DAYS, runs_per_month
+from farshore.repository.asking_all import OnWait, wait_quietly
 
 LISTS_PER_RUN = 5  # docs/requests.md: what a backup of any size asks; a page more for every thousand packs
 
@@ -39,16 +41,25 @@ class CostResult:
     replicas: tuple[ReplicaCost, ...]
 
 
-def repository_cost(config: Config, table: PriceTable, *, replica: str | None = None, clock: Clock) -> CostResult:
+def repository_cost(
+    config: Config,
+    table: PriceTable,
+    *,
+    replica: str | None = None,
+    unasked: dict[str, FarshoreError] | None = None,
+    on_wait: OnWait = wait_quietly,
+    clock: Clock,
+) -> CostResult:
     """Return what each configured replica costs. Needs no key.
 
     Args:
         replica: Whose audit tables are asked; they tell of all.
+        unasked, on_wait: As in `run_query`.
     Raises:
         ConfigInvalid: The price table names a class that a provider does not have.
         FarshoreError: No audit tables could be read.
     """
-    facts = read_facts(config, replica=replica, clock=clock)
+    facts = read_facts(config, replica=replica, unasked=unasked, on_wait=on_wait, clock=clock)
     costs: list[ReplicaCost] = []
     schedules = {name: runs_per_month(source.schedule) for name, source in config.sources.items()}
     for name, one in config.replicas.items():

@@ -9,7 +9,9 @@ from typing import Any
 
 from farshore.clock import Clock
 from farshore.config import Config
+from farshore.errors import FarshoreError
 from farshore.ops.query import run_query
+from farshore.repository.asking_all import OnWait, wait_quietly
 
 WINDOW_DAYS = 30.0  # the present rate is that of these days, or of all where there are fewer
 _DAYS_MIN = 1.0  # younger than this a rate is a guess: one day is taken
@@ -97,14 +99,21 @@ class Facts:
     replicas: Mapping[str, ReplicaFacts]
 
 
-def read_facts(config: Config, *, replica: str | None = None, clock: Clock) -> Facts:
+def read_facts(
+    config: Config,
+    *,
+    replica: str | None = None,
+    unasked: dict[str, FarshoreError] | None = None,
+    on_wait: OnWait = wait_quietly,
+    clock: Clock,
+) -> Facts:
     """Ask the audit tables of one replica, which tell of all. Needs no key.
 
     Raises:
         FarshoreError: No replica could be read, or not the one that was named; the first reason.
     """
     now = clock.now_utc()
-    first = run_query(config, _FIRST, replica=replica, clock=clock)
+    first = run_query(config, _FIRST, replica=replica, unasked=unasked, on_wait=on_wait, clock=clock)
     began = first.rows[0][0] if first.rows else None
     age_days = (now - began).total_seconds() / 86_400 if isinstance(began, datetime) else 0.0
     days = min(max(age_days, _DAYS_MIN), WINDOW_DAYS)

@@ -19,6 +19,7 @@ from farshore.errors import FarshoreError, ReplicaEmpty
 from farshore.format import names
 from farshore.format.records import Lease
 from farshore.model import ProgressCallback, no_progress
+from farshore.ops.healing.kinds import Kind, kind_of
 from farshore.ops.healing.leveling import CopyWithin, Leveling
 from farshore.ops.healing.listings import Listing, Union, list_replicas
 from farshore.ops.healing.opening import Ground
@@ -110,6 +111,7 @@ def heal_repository(
         replicas=tuple(sorted(healed, key=lambda one: repository.configured.index(one.replica))),
         repairs=shown_repairs(repairs, limits.PROBLEMS_KEPT_MAX),
         repairs_total=len(repairs),
+        snapshots=sum(kind_of(name) is Kind.COMMIT for name in union.others),
     )
     if not wish.dry_run:
         record_heal(ground, result, repairs, engine=engine, flow_run_id=flow_run_id)

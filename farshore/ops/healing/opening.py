@@ -11,6 +11,7 @@ from farshore.config import Config
 from farshore.errors import FarshoreError, HeaderDamaged, RepositoryMissing
 from farshore.ops.healing.order import nearest_first
 from farshore.ops.opening import Need, open_replica, open_repository
+from farshore.repository.asking_all import OnWait, wait_quietly
 from farshore.repository.repository import Replica, Repository
 
 
@@ -30,23 +31,28 @@ class Ground:
 
 
 @contextmanager
-def open_ground(config: Config, *, keyless: bool = False, clock: Clock) -> Iterator[Ground]:
+def open_ground(
+    config: Config, *, keyless: bool = False, on_wait: OnWait = wait_quietly, clock: Clock
+) -> Iterator[Ground]:
     """Open every replica that answers, with a key where the configuration has one.
 
     Args:
         keyless: Use no key although there is one.
+        on_wait: As in `open_repository`.
 
     Raises:
         RepositoryMissing, StoreUnavailable: No replica has a header that can be read.
         WrongPassphrase, KeyMissing: As `open_repository`.
     """
     need = Need.NONE if keyless or not has_key(config) else Need.WRITE
-    with open_repository(config, need=need, clock=clock) as repository:
+    with open_repository(config, need=need, on_wait=on_wait, clock=clock) as repository:
         headless = {
             name: error
             for name, error in repository.unreachable.items()
             if isinstance(error, (RepositoryMissing, HeaderDamaged))
         }
+        for name in headless:  # it answers, and is healed
+            repository.unasked.pop(name, None)
         opened = {name: open_replica(config, config.replicas[name], clock) for name in headless}
         try:
             yield Ground(

@@ -81,6 +81,7 @@ class HealResult:
     repairs: tuple[Repair, ...] = ()  # at most the first 1,000, those that need a person first
     repairs_total: int = 0
     requests: tuple[ReplicaRequests, ...] = ()
+    snapshots: int = 0  # that any replica listed: with none there was nothing to compare
 
     @property
     def level(self) -> bool:

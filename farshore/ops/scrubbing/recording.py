@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from farshore.audit.rows import AuditRow, CheckRow, ProofRow
-from farshore.model import UNREACHABLE, ReplicaProof, VerifyResult
+from farshore.check_results import ReplicaProof, VerifyResult
 from farshore.ops import auditing
 from farshore.ops.scrubbing.judging import Verdict
 from farshore.ops.verifying.findings import VerifyRun
 from farshore.ops.verifying.reading import ProofKeeper
+from farshore.ops.verifying.recording import check_row_state
 from farshore.repository.repository import Repository
 from farshore.stores.base import ObjectInfo
-
-INCONCLUSIVE = "inconclusive"  # state of a check that saw too little; nothing is concluded from it
 
 
 class ScrubRows:
@@ -59,26 +58,18 @@ class ScrubRows:
             flow_run_id=run.flow_run_id,
         )  # fmt: skip
         proofs = {one.replica: one for one in result.proofs}
-        for name in result.replicas:
+        for outcome in result.checks:
+            name = outcome.replica
             shared: dict[str, Any] = {
                 "run_id": run.run_id, "engine": run.engine, "check_id": run.run_id, "replica": name,
                 "started_utc": result.started_utc, "finished_utc": result.finished_utc,
             }  # fmt: skip
             bad = [one for one in result.damaged if one.replica == name]
             proof = proofs.get(name)
-            yield CheckRow(**shared, state=_state(proof, {one.code for one in bad}), **_figures(proof, len(bad)))
+            state = check_row_state(outcome)
+            yield CheckRow(**shared, state=state, detail=outcome.error, **_figures(proof, len(bad)))
             for one in bad:
                 yield CheckRow(object=one.name, state=one.code, detail=one.detail, snapshot_ids=one.snapshots, **shared)
-
-
-def _state(proof: ReplicaProof | None, codes: set[str]) -> str:
-    if codes - {UNREACHABLE}:
-        return "damaged"
-    if codes:
-        return UNREACHABLE
-    if proof is None or not proof.listing_complete or not proof.records_from:
-        return INCONCLUSIVE
-    return "ok"
 
 
 def _figures(proof: ReplicaProof | None, damaged: int) -> dict[str, Any]:

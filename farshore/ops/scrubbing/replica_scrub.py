@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from farshore import limits
 from farshore.audit import names as audit_names
+from farshore.check_results import ReplicaProof
 from farshore.errors import FarshoreError, ObjectNotFound
 from farshore.format import names
-from farshore.model import DamagedObject, ReplicaProof
+from farshore.model import DamagedObject
 from farshore.ops.scrubbing.judging import State, Verdict
 from farshore.repository.repository import Replica
 from farshore.stores.base import ObjectInfo
@@ -27,6 +28,7 @@ class ReplicaScrub:
     replica: Replica
     keep: Keep
     objects: int = 0
+    snapshots: set[str] = field(default_factory=set)  # with a commit record that is listed
     proven: int = 0
     unproven: int = 0
     audit_unproven: int = 0

@@ -13,10 +13,10 @@ from dataclasses import replace
 from itertools import islice
 
 from farshore import limits
+from farshore.check_results import CheckedReplica, ReplicaProof, VerifyResult
 from farshore.clock import Clock
-from farshore.errors import FarshoreError
 from farshore.format import names
-from farshore.model import UNREACHABLE, DamagedObject, Progress, ProgressCallback, VerifyResult, no_progress
+from farshore.model import DamagedObject, Progress, ProgressCallback, no_progress
 from farshore.ops.healing.vouching import ask_rows
 from farshore.ops.scrubbing.batch import BatchJudge
 from farshore.ops.scrubbing.joining import Joined, join
@@ -24,6 +24,8 @@ from farshore.ops.scrubbing.recording import ScrubRows
 from farshore.ops.scrubbing.records import Tables, fetch_tables, read_records
 from farshore.ops.scrubbing.replica_scrub import ReplicaScrub
 from farshore.ops.verifying.findings import VerifyRun
+from farshore.ops.verifying.outcomes import SeenReplica, damaged_header, judge_replicas
+from farshore.ops.verifying.verify import list_again
 from farshore.repository.repository import Repository
 
 _ASKED_AT_ONCE = 500  # names in one statement
@@ -60,12 +62,15 @@ def scrub_repository(
         records_from = ""  # whoever made these snapshots wrote rows, so the tables were lost
     if replica and (error := scrubs[replica].error):
         raise error
-    damaged = [_absent(name, error) for name, error in ({} if replica else repository.unreachable).items()]
+    list_again([(scrub.replica, scrub.snapshots) for scrub in scrubs.values() if scrub.error is None])
+    repository.note_unasked({scrub.name: scrub.error for scrub in scrubs.values() if scrub.error})
+    unopened = {} if replica else repository.unreachable
+    headers = {name: damaged_header(name, error, ()) for name, error in unopened.items()}
+    damaged = [found for found in headers.values() if found]
     for scrub in scrubs.values():
-        if scrub.error is not None:
-            damaged.append(_absent(scrub.name, scrub.error, UNREACHABLE))
         damaged += scrub.damaged.values()
     now = clock.now_utc()
+    proofs = {scrub.name: scrub.proof(records_from, now) for scrub in scrubs.values()}
     result = VerifyResult(
         run_id=run.run_id,
         replicas=tuple(name for name in repository.configured if replica in (None, name)),
@@ -77,7 +82,8 @@ def scrub_repository(
         read_data_percent=0.0,
         damaged=tuple(_with_snapshots(repository, records_from, damaged)),
         method="remote",
-        proofs=tuple(scrub.proof(records_from, now) for scrub in scrubs.values()),
+        proofs=tuple(proofs.values()),
+        checks=_outcomes(repository, scrubs, proofs, headers),
         recorded=repository.keys is not None,
     )
     rows.finish(result)
@@ -98,7 +104,7 @@ def _scrub(
         }
         while batch := list(islice(joined, limits.SCRUB_BATCH_OBJECTS)):
             judging.judge(batch, pools)
-            commits += sum(_is_listed_commit(one) for one in batch)
+            commits += sum(_note_commit(one, scrubs) for one in batch)
             recorded += sum(one.record is not None and one.record.made for one in batch)
             for name, scrub in scrubs.items():
                 run.progress(Progress(f"verify:{name}", scrub.objects))
@@ -108,16 +114,35 @@ def _scrub(
     return commits, recorded
 
 
-def _is_listed_commit(one: Joined) -> bool:
+def _note_commit(one: Joined, scrubs: Mapping[str, ReplicaScrub]) -> bool:
+    """Note at each replica the snapshot that it lists; return whether this is a commit record that any lists."""
     parsed = names.parse_snapshot_object(one.name) if one.listed else None
-    return parsed is not None and parsed.role == names.COMMIT
+    if parsed is None or parsed.role != names.COMMIT:
+        return False
+    for name in one.listed:
+        scrubs[name].snapshots.add(parsed.snapshot_id)
+    return True
 
 
-def _absent(name: str, error: FarshoreError, code: str = "") -> DamagedObject:
-    """Return the finding for a replica that was not seen, or not to its end."""
-    return DamagedObject(
-        name, names.HEADER, code or (UNREACHABLE if error.retryable else "missing"), f"it cannot be checked: {error}"
-    )
+def _outcomes(
+    repository: Repository,
+    scrubs: Mapping[str, ReplicaScrub],
+    proofs: Mapping[str, ReplicaProof],
+    headers: Mapping[str, DamagedObject | None],
+) -> tuple[CheckedReplica, ...]:
+    """Return the outcome of every replica that was to be checked."""
+    seen: dict[str, SeenReplica] = {}
+    for name in repository.configured:
+        if name in scrubs:
+            scrub, proof = scrubs[name], proofs[name]
+            conclusive = proof.listing_complete and bool(proof.records_from)
+            seen[name] = SeenReplica(
+                scrub.snapshots, scrub.objects, scrub.damaged_total, conclusive=conclusive, error=scrub.error
+            )
+        elif name in headers:
+            found = headers[name]
+            seen[name] = SeenReplica(damaged=1 if found else 0, error=None if found else repository.unreachable[name])
+    return judge_replicas(seen)
 
 
 def _with_snapshots(

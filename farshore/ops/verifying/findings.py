@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from farshore.audit.rows import ProofRow
+from farshore.check_results import ReplicaReading
 from farshore.clock import Clock
-from farshore.errors import Corrupt, FarshoreError, NotFound
+from farshore.errors import BucketNotFound, Corrupt, FarshoreError, NotFound
 from farshore.format.records import Commit, Needs
-from farshore.model import DamagedObject, ProgressCallback, ReplicaReading
+from farshore.model import DamagedObject, ProgressCallback
 from farshore.repository.repository import Replica
 
 
@@ -48,6 +49,7 @@ class ReplicaCheck:
 
     replica: Replica
     sizes: dict[str, int] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)  # snapshots with a commit record there, also one that does not open
     commits: list[Commit] = field(default_factory=list)
     needs: dict[str, Needs] = field(default_factory=dict)
     damaged: dict[str, DamagedObject] = field(default_factory=dict)
@@ -57,7 +59,7 @@ class ReplicaCheck:
     reading: ReplicaReading | None = None
     objects: int = 0
     bytes_read: int = 0
-    error: FarshoreError | None = None
+    error: FarshoreError | None = None  # why no more of it was seen
 
     def blame(self, name: str, code: str, detail: str, snapshot: str = "") -> None:
         """Note a damaged object; a second finding adds the snapshot it touches."""
@@ -70,6 +72,8 @@ class ReplicaCheck:
         """Return an object's bytes, or a part of them; None where it is missing or damaged, which is then noted."""
         try:
             data = self.replica.store.get(name, *part)
+        except BucketNotFound:  # the whole replica is away, and says nothing of its objects
+            raise
         except (NotFound, Corrupt) as error:
             code = "missing" if isinstance(error, NotFound) else "altered"
             for snapshot in touched or ("",):

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from farshore import limits
 from farshore.audit.rows import AuditRow
+from farshore.check_results import ReplicaReading
 from farshore.clock import Clock
 from farshore.format import names
-from farshore.model import ReplicaReading
 from farshore.ops.verifying.findings import ReplicaCheck
 from farshore.ops.verifying.sampling import History, plan_partition, plan_sample, runs_for
 from farshore.repository.repository import Repository

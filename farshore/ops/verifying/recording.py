@@ -7,13 +7,16 @@ from typing import Any
 
 from farshore import limits
 from farshore.audit.rows import AuditRow, CheckRow
-from farshore.model import UNREACHABLE, DamagedObject, VerifyResult
+from farshore.check_results import CheckedReplica, CheckState, VerifyResult
+from farshore.model import UNREACHABLE
 from farshore.ops import auditing
 from farshore.ops.healing.outcome import Repair
 from farshore.ops.healing.repair_rows import repair_rows
 from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verifying.reading import all_read_since
 from farshore.repository.repository import Repository
+
+INCONCLUSIVE = "inconclusive"  # state of a check that saw too little, or nothing; nothing is concluded from it
 
 
 def record_verify(
@@ -32,7 +35,8 @@ def record_verify(
         )
     ]  # fmt: skip
     seen = {check.replica.name: check for check in checks}
-    for name in result.replicas:
+    for outcome in result.checks:
+        name = outcome.replica
         check = seen.get(name)
         bad = [one for one in result.damaged if one.replica == name]
         shared: dict[str, Any] = {
@@ -41,7 +45,8 @@ def record_verify(
         }  # fmt: skip
         rows.append(
             CheckRow(
-                state=_state(bad),
+                state=check_row_state(outcome),
+                detail=outcome.error,
                 snapshot_ids=_snapshots_of(check) if check else (),
                 objects_checked=check.objects if check else 0,
                 damaged=len(bad),
@@ -66,10 +71,17 @@ def record_verify(
     auditing.try_record(repository, result.run_id, rows)
 
 
-def _state(bad: Sequence[DamagedObject]) -> str:
-    if not bad:
-        return "ok"
-    return UNREACHABLE if all(one.code == UNREACHABLE for one in bad) else "damaged"
+def check_row_state(outcome: CheckedReplica) -> str:
+    """Return the state of a replica's row. Only `ok` counts as a check that found nothing."""
+    match outcome.state:
+        case CheckState.DAMAGED:
+            return "damaged"
+        case CheckState.NOT_ASKED:
+            return UNREACHABLE
+        case CheckState.CLEAN | CheckState.BEHIND:
+            return "ok"
+        case _:
+            return INCONCLUSIVE
 
 
 def _snapshots_of(check: ReplicaCheck) -> tuple[str, ...]:

@@ -8,13 +8,15 @@ snapshots' needs, and from their manifests where a reader's keys are at hand.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from farshore.check_results import CheckedReplica, VerifyResult
 from farshore.clock import Clock
-from farshore.errors import FarshoreError
+from farshore.errors import BucketNotFound, FarshoreError, StoreDenied, StorePaused, StoreUnavailable
 from farshore.format import names
-from farshore.model import UNREACHABLE, DamagedObject, ProgressCallback, VerifyResult, no_progress
+from farshore.model import DamagedObject, ProgressCallback, no_progress
 from farshore.ops import auditing
 from farshore.ops.allocation import settle_allocation
 from farshore.ops.healing.outcome import Repair
@@ -22,6 +24,7 @@ from farshore.ops.impact import paths_touched
 from farshore.ops.pack_proof import PackProof
 from farshore.ops.read_repair import ReadRepair, told_repair
 from farshore.ops.verifying.findings import ReplicaCheck, VerifyRun
+from farshore.ops.verifying.outcomes import SeenReplica, damaged_header, judge_replicas
 from farshore.ops.verifying.packs import check_packs
 from farshore.ops.verifying.reading import ProofKeeper, choose_packs, reading_of
 from farshore.ops.verifying.recording import record_verify
@@ -52,8 +55,10 @@ def verify_repository(
             is longest ago, so that all are read within 100 / share runs.
         repair: Mend what was found with good copies of other replicas, once everything was looked at.
 
+    A replica that cannot be asked is neither checked nor damaged: `checks` says so, and the others are checked.
+
     Raises:
-        StoreUnavailable, StoreDenied: A replica that was asked for cannot be listed: unknown is not clean.
+        StoreUnavailable, StoreDenied: The replica that was asked for cannot be listed: unknown is not clean.
     """
     settle_allocation()
     keys = repository.writing_keys()
@@ -64,9 +69,14 @@ def verify_repository(
     reader = open_reader(repository, only=[one.name for one in chosen])
     proof = PackProof(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
     checks = [_check_replica(repository, one, reader, proof, run) for one in chosen]
-    away = {} if replica else repository.unreachable
+    if replica and checks[0].error:
+        raise checks[0].error
+    repository.note_unasked({check.replica.name: check.error for check in checks if check.error})
+    list_again([(check.replica, check.listed) for check in checks if check.error is None])
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
-    damaged = [_absent(name, error, snapshots) for name, error in away.items()]
+    unopened = {} if replica else repository.unreachable
+    headers = {name: damaged_header(name, error, snapshots) for name, error in unopened.items()}
+    damaged = [found for found in headers.values() if found]
     for check in checks:
         found = list(check.damaged.values())
         if keys.private_key:
@@ -85,19 +95,38 @@ def verify_repository(
         damaged=tuple(damaged),
         repairs=tuple(told_repair(one) for one in repairs),
         readings=tuple(check.reading for check in checks if check.reading),
+        checks=_outcomes(repository, checks, damaged, replica),
     )
     record_verify(repository, result, checks, repairs, run)
     return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
 
 
-def _absent(name: str, error: FarshoreError, snapshots: tuple[str, ...]) -> DamagedObject:
-    """Return the finding for a replica that could not be opened at all: what cannot be seen is not sound.
+def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:
+    """List replicas again that seem to lack snapshots: a backup may have committed since they were listed.
 
-    Trouble that passes is told as `unreachable`, which is no damage that a later check would have to disprove. It
-    touches every snapshot that the other replicas list, because this copy of each may be gone.
+    Adds to the snapshots of each; what came to all of them meanwhile is left out.
     """
-    code = UNREACHABLE if error.retryable else "missing"
-    return DamagedObject(name, names.HEADER, code, f"the replica cannot be opened: {error}", snapshots)
+    everything = {snapshot for _, listed in seen for snapshot in listed}
+    for replica, listed in seen:
+        if listed < everything:
+            with contextlib.suppress(FarshoreError):
+                listed.update(everything & {item.snapshot_id for item in list_commit_names(replica)})
+
+
+def _outcomes(
+    repository: Repository, checks: Sequence[ReplicaCheck], damaged: Sequence[DamagedObject], replica: str | None
+) -> tuple[CheckedReplica, ...]:
+    """Return the outcome of every replica that was to be checked."""
+    counts = Counter(one.replica for one in damaged)
+    by_name = {check.replica.name: check for check in checks}
+    seen: dict[str, SeenReplica] = {}
+    for name in repository.configured:
+        check = by_name.get(name)
+        if check is not None:
+            seen[name] = SeenReplica(check.listed, check.objects, counts[name], error=check.error)
+        elif replica is None:
+            seen[name] = SeenReplica(damaged=counts[name], error=None if counts[name] else repository.unreachable[name])
+    return judge_replicas(seen)
 
 
 def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repair]:
@@ -111,9 +140,21 @@ def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repa
 def _check_replica(
     repository: Repository, replica: Replica, reader: ReplicaReader, proof: PackProof, run: VerifyRun
 ) -> ReplicaCheck:
+    """Check one replica; what keeps it from being checked to the end is kept in `error`."""
     check = ReplicaCheck(replica)
+    try:
+        _fill(repository, check, reader, proof, run)
+    except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
+        check.error = error
+    check.objects = len(check.sizes)
+    return check
+
+
+def _fill(repository: Repository, check: ReplicaCheck, reader: ReplicaReader, proof: PackProof, run: VerifyRun) -> None:
+    replica = check.replica
     # Before everything else is listed: what a snapshot needs is put before its commit, and so is listed after it.
     listed = list_commit_names(replica)
+    check.listed = {item.snapshot_id for item in listed}
     for info in replica.store.list():
         check.sizes[info.name] = info.size
         if info.access is not Access.READY:
@@ -140,5 +181,3 @@ def _check_replica(
             reading_of(plan, replica.name, run.percent, run.started_utc), packs_archived=len(check.archived)
         )
     check_audit(repository, check)
-    check.objects = len(check.sizes)
-    return check

@@ -80,10 +80,13 @@ def test_the_worst_of_several_exit_codes(codes: tuple[int, int], worst: int) -> 
     assert worse(*reversed(codes)) == worst
 
 
-def replica(name: str = "a", *, reachable: bool = True, behind: int = 0, clean: bool | None = None) -> ReplicaStatus:
+def replica(
+    name: str = "a", *, reachable: bool = True, snapshots: int = 1, behind: int = 0, clean: bool | None = None
+) -> ReplicaStatus:
     return ReplicaStatus(
-        replica=name, url="file:///x", region="", reachable=reachable, behind=behind, last_check_clean=clean
-    )
+        replica=name, url="file:///x", region="", reachable=reachable, snapshots=snapshots, behind=behind,
+        last_check_clean=clean,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,8 @@ def replica(name: str = "a", *, reachable: bool = True, behind: int = 0, clean: 
         ([replica(), replica(clean=True)], [], 0),
         ([replica(behind=2), replica()], [], 3),
         ([replica(behind=2), replica(reachable=False)], [], 20),
+        ([replica(snapshots=0, behind=2), replica()], [], 84),
+        ([replica(snapshots=0), replica(snapshots=0)], [], 3),
         ([replica(reachable=False)], [SourceState("s", allowed=timedelta(1))], 80),
         ([replica()], [SourceState("s", age=timedelta(1), allowed=timedelta(2), incomplete=1)], 3),
         ([replica()], [SourceState("s", age=timedelta(1), allowed=timedelta(2), shrunken=True)], 3),
@@ -108,7 +113,9 @@ def test_the_exit_code_of_status_is_the_gravest_state(
     assert exit_code_of(replicas, overdue) == code
 
 
-def test_a_replica_is_one_of_four_states() -> None:
+def test_a_replica_is_in_one_state() -> None:
+    """Trial F10: a replica that lists nothing is not merely behind."""
+    assert state_of(replica(snapshots=0, behind=1)) == "empty"
     assert state_of(replica(reachable=False, behind=1)) == "unreachable"
     assert state_of(replica(clean=False, behind=1)) == "damaged"
     assert state_of(replica(clean=True, behind=1)) == "behind"

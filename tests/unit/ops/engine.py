@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from farshore.check_results import VerifyResult
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
-from farshore.model import BackupResult, RestoreResult, SnapshotInfo, VerifyResult
+from farshore.model import BackupResult, RestoreResult, SnapshotInfo
 from farshore.ops.backup import run_backup
 from farshore.ops.initialize import initialize
 from farshore.ops.keys import generate_identity

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from farshore.model import ReplicaOutcome, VerifyResult
+from farshore.check_results import VerifyResult
+from farshore.model import ReplicaOutcome
 from farshore.ops.scrubbing.scrub import scrub_repository
 from farshore.repository.mending import Found
 from farshore.stores.base import Store

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
+from farshore.check_results import VerifyResult
 from farshore.errors import StoreDenied, StoreUnavailable
 from farshore.format import names
-from farshore.model import DamagedObject, RestoreResult, VerifyResult
+from farshore.model import DamagedObject, RestoreResult
 from farshore.ops.healing.checks import digest_in_name
 from farshore.ops.healing.outcome import Repair
 from farshore.ops.read_repair import ReadRepair

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from farshore.check_results import VerifyResult
+from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
 from farshore.format import names
-from farshore.model import DamagedObject, VerifyResult
+from farshore.model import DamagedObject
 from farshore.ops.opening import Need
+from farshore.ops.query import run_query
+from farshore.ops.verifying.outcomes import check_errors
 from tests.unit.ops.engine import Engine, flipped
 from tests.unit.ops.tree_source import TreeSource
 
@@ -202,11 +206,57 @@ def test_one_replica_is_verified_alone(engine: Engine, source: TreeSource) -> No
     assert not reader(engine).verify(replica="b").clean
 
 
-def test_a_replica_that_is_away_is_not_clean(engine: Engine, source: TreeSource) -> None:
+def test_a_replica_that_is_away_is_neither_checked_nor_damaged(engine: Engine, source: TreeSource) -> None:
+    """Trial N6."""
     with engine.away("b"):
         result = reader(engine).verify(percent=0)
-    assert [one.replica for one in result.damaged] == ["b"]
+    assert result.damaged == ()
+    assert states(result) == {"a": "clean", "b": "not-asked", "c": "clean"}
+    assert result.not_asked == ("b",)
     assert not result.clean
+    assert [type(one) for one in check_errors(result)] == [StoreUnavailable]
+    assert checked_states(engine, "a") == {"a": "ok", "b": "unreachable", "c": "ok"}
+
+
+def test_a_replica_that_lists_no_snapshot_is_not_clean(engine: Engine, source: TreeSource) -> None:
+    """Trial F10: a check of nothing found nothing, and says so."""
+    for name in engine.objects("b", names.SNAPSHOTS):
+        engine.lose("b", name)
+    result = reader(engine).verify(percent=0)
+    assert states(result) == {"a": "clean", "b": "empty", "c": "clean"}
+    assert not result.clean
+    assert [type(one) for one in check_errors(result)] == [ReplicaEmpty]
+    assert checked_states(engine, "a")["b"] == "inconclusive"
+
+
+def test_a_replica_that_lists_fewer_snapshots_is_behind(engine: Engine, source: TreeSource) -> None:
+    """Trial F10."""
+    engine.lose("b", by_role(engine, "commit")[0])
+    result = reader(engine).verify(percent=0)
+    assert states(result) == {"a": "clean", "b": "behind", "c": "clean"}
+    assert [one.behind for one in result.checks] == [0, 1, 0]
+    assert result.behind == ("b",)
+    assert check_errors(result) == []
+
+
+def test_a_repository_without_any_snapshot_is_not_clean(tmp_path: Path) -> None:
+    """Trial F10."""
+    result = Engine(tmp_path).initialize().verify(percent=0)
+    assert not result.clean
+    assert [type(one) for one in check_errors(result)] == [CheckInconclusive]
+
+
+def states(result: VerifyResult) -> dict[str, str]:
+    """The outcome at each replica."""
+    return {one.replica: one.state.value for one in result.checks}
+
+
+def checked_states(engine: Engine, replica: str) -> dict[str, str]:
+    """The states of the rows that the last verify wrote, as a replica tells them."""
+    answer = run_query(
+        engine.config, "SELECT replica, state FROM checks WHERE object IS NULL", replica=replica, clock=engine.clock
+    )
+    return {str(name): str(state) for name, state in answer.rows}
 
 
 def test_a_header_that_is_damaged_is_told(engine: Engine, source: TreeSource) -> None:

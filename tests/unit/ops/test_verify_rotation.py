@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from farshore.check_results import ReplicaReading, VerifyResult
 from farshore.errors import StoreUnavailable
 from farshore.format import names
-from farshore.model import ReplicaReading, VerifyResult
 from farshore.ops.opening import Need
 from farshore.ops.query import last_checks, run_query
 from farshore.stores.faulty import FAIL, FaultyStore

@@ -2,13 +2,33 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from farshore.errors import StoreDenied, StoreUnavailable
+from farshore import limits
+from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
 from farshore.repository.asking_all import ask_all
 from tests.unit.repository.clocks import StillClock
+
+Asking = Future[tuple[dict[str, str], dict[str, FarshoreError]]]
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Ends the silence of every replica."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def pass_time(clock: StillClock, asking: Asking, seconds: float) -> None:
+    """Move the clock once the asking thread waits, and let it notice."""
+    while not clock.waiting and not asking.done():
+        time.sleep(0.002)
+    clock.advance(seconds)
+    clock.ring()
 
 
 def test_answers_and_failures_come_by_name_in_the_order_asked() -> None:
@@ -24,41 +44,70 @@ def test_answers_and_failures_come_by_name_in_the_order_asked() -> None:
     assert ask_all([], ask, clock=StillClock(), patient=False) == ({}, {})
 
 
-def test_whoever_is_silent_after_another_answered_is_not_waited_for() -> None:
-    clock, release = StillClock(), threading.Event()
+@pytest.mark.parametrize(
+    ("patient", "bound_s"), [(False, limits.LISTING_PATIENCE_S), (True, limits.SILENCE_S_MAX)], ids=["reader", "check"]
+)
+def test_a_silent_replica_is_named_soon_and_dropped_at_the_bound(
+    patient: bool, bound_s: float, release: threading.Event
+) -> None:
+    """Trial N6: neither a minute without a word, nor a wait longer than the bound."""
+    clock, shown = StillClock(), list[tuple[str, ...]]()
 
     def ask(name: str) -> str:
-        if name == "hangs":
+        if name.startswith("hangs"):
             release.wait()
         return name
 
     with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(ask_all, ["hangs", "answers"], ask, clock=clock, patient=False)
-        while not asking.done():
-            if clock.waiting:
-                clock.ring()
-            time.sleep(0.005)
-        given, failed = asking.result()
+        asking = pool.submit(
+            ask_all, ["hangs", "answers", "hangs too"], ask, clock=clock, patient=patient, on_wait=shown.append
+        )
+        pass_time(clock, asking, 0.0)
+        assert shown == []
+        pass_time(clock, asking, limits.WAIT_SHOWN_S)
+        pass_time(clock, asking, bound_s - limits.WAIT_SHOWN_S - 0.1)
+        assert shown == [("hangs", "hangs too")]
+        assert not asking.done()
+        pass_time(clock, asking, limits.WAIT_SHOWN_S + 0.2)  # the answer may have been noticed only then
+        given, failed = asking.result(30)
     assert given == {"answers": "answers"}
-    assert isinstance(failed["hangs"], StoreUnavailable)
-    release.set()
+    assert list(failed) == ["hangs", "hangs too"]
+    assert all(isinstance(error, StoreUnavailable) for error in failed.values())
 
 
-def test_the_patient_wait_for_all_and_the_impatient_for_the_first() -> None:
-    clock, release = StillClock(), threading.Event()
+def test_all_silent_ends_at_the_bound_too(release: threading.Event) -> None:
+    clock = StillClock()
 
-    def ask(name: str) -> str:
+    def ask(_: str) -> str:
         release.wait()
-        return name
+        return ""
 
     for patient in (True, False):
-        release.clear()
         with ThreadPoolExecutor(1) as pool:
             asking = pool.submit(ask_all, ["a", "b"], ask, clock=clock, patient=patient)
-            clock.ring()
+            pass_time(clock, asking, limits.SILENCE_S_MAX - 0.1)
             assert not asking.done()
-            release.set()
-            assert asking.result(30) == ({"a": "a", "b": "b"}, {})
+            pass_time(clock, asking, 0.2)
+            given, failed = asking.result(30)
+        assert given == {}
+        assert list(failed) == ["a", "b"]
+
+
+def test_a_listing_that_comes_in_is_not_silent(release: threading.Event) -> None:
+    clock, pages = StillClock(), [0]
+
+    def ask(_: str) -> str:
+        release.wait()
+        return "listed"
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask_all, ["slow"], ask, clock=clock, patient=False, alive=lambda _: pages[0])
+        for _ in range(4):
+            pages[0] += 1
+            pass_time(clock, asking, limits.SILENCE_S_MAX - 1.0)
+            assert not asking.done()
+        release.set()
+        assert asking.result(30) == ({"slow": "listed"}, {})
 
 
 def test_what_is_no_error_of_ours_is_raised() -> None:

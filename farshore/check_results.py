@@ -1,0 +1,128 @@
+"""Results of checks: values of verify and of its remote kind, for the command line, the flow and the audit rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from farshore.model import DamagedObject, ReadRepaired, ReplicaRequests
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaProof:
+    """What a check by checksums saw at one replica. Nothing of it was read but the header and key slots."""
+
+    replica: str
+    tells_checksums: bool  # whether its kind of store has checksums at all; a directory has none
+    objects: int  # listed
+    damaged: int  # missing, truncated or altered; the result has the first thousand of them
+    proven: int  # size and checksum are as they must be
+    unproven: int  # the size is right, or not known; nothing tells of the content. Audit files are counted apart
+    audit_unproven: int  # likewise, of audit files and seals: the signed chain and their names tell more when read
+    unrecorded: int  # objects of ours that no audit row tells of: of a run at work, or of one that was killed
+    foreign: int  # objects that are not ours
+    at_work: bool  # a lease is live, so a backup or a heal is at work there
+    listing_complete: bool  # every object that a row tells of was listed, or is really gone
+    records_from: str  # the replica whose audit tables told what must be; empty where none could be read
+    foreign_names: tuple[str, ...] = ()  # the first 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaReading:
+    """What a verify with data read at one replica, and how long ago all of it was read."""
+
+    replica: str
+    packs: int  # at the replica
+    packs_read: int  # by this run
+    packs_never_read: int  # by this run or an earlier one, as far as the audit tables tell
+    oldest_read_utc: datetime | None  # no pack that was ever read was last read before; None where none was
+    oldest_put_utc: datetime | None  # of those that were never read, as far as the replica tells
+    runs_for_all: int  # of this share, until every pack was read
+    rotation: str  # oldest-first | by-name: what the audit tables tell, or a partition where they cannot be read
+    packs_archived: int = 0  # that would have to be warmed to be read; not among `packs`
+
+
+class CheckState(StrEnum):
+    """What a check says of one replica."""
+
+    CLEAN = "clean"  # everything that its snapshots need is there and sound, as far as it was looked at
+    BEHIND = "behind"  # likewise, and it lists fewer snapshots than others
+    EMPTY = "empty"  # it lists no snapshot: there was nothing to check
+    INCONCLUSIVE = "inconclusive"  # too little was seen to say
+    NOT_ASKED = "not-asked"  # neither checked nor damaged
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedReplica:
+    """The outcome of a check at one replica. `error_code` says why it was not asked, or not to its end."""
+
+    replica: str
+    state: CheckState
+    snapshots: int = 0  # that it lists
+    behind: int = 0  # snapshots that others list and it does not
+    objects: int = 0
+    damaged: int = 0
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """The outcome of one verify over one or more replicas."""
+
+    run_id: str
+    replicas: tuple[str, ...]
+    started_utc: datetime
+    finished_utc: datetime
+    snapshots: int
+    objects: int  # checked, over all replicas
+    bytes_read: int
+    read_data_percent: float  # 0 when no content was read
+    damaged: tuple[DamagedObject, ...] = ()
+    repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage, where it was to be mended
+    requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
+    readings: tuple[ReplicaReading, ...] = ()  # of each replica whose content was read
+    method: str = "listed"  # listed | read | remote
+    proofs: tuple[ReplicaProof, ...] = ()  # of a remote check
+    recorded: bool = True  # whether audit rows were written; a host without any key cannot sign them
+    unrecorded: str = ""  # why audit rows could not be kept although there is a key
+    checks: tuple[CheckedReplica, ...] = ()  # of every replica that was to be checked
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found, and enough was seen to say so: every replica was asked, and none was empty."""
+        return not self.damaged and not self.inconclusive and not self.not_asked and not self.empty
+
+    @property
+    def not_asked(self) -> tuple[str, ...]:
+        """Replicas that could not be asked, or not to the end."""
+        return tuple(one.replica for one in self.checks if one.error_code)
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """Replicas that list no snapshot: nothing of them is clean."""
+        return tuple(one.replica for one in self.checks if one.state is CheckState.EMPTY)
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """Replicas that list fewer snapshots than others, and not none."""
+        return tuple(one.replica for one in self.checks if one.behind and one.snapshots)
+
+    @property
+    def inconclusive(self) -> tuple[str, ...]:
+        """Replicas of which too little could be seen: a listing left something out, or no row tells what must be."""
+        seen = [one for one in self.proofs if one.replica not in self.not_asked]
+        return tuple(one.replica for one in seen if not one.listing_complete or not one.records_from)
+
+    @property
+    def unproven(self) -> int:
+        """Objects whose content nothing told although their store tells checksums."""
+        return sum(one.unproven for one in self.proofs if one.tells_checksums)
+
+    @property
+    def mended(self) -> bool:
+        """Whether everything that was found is whole now."""
+        whole = {(one.replica, one.name) for one in self.repairs if one.mended}
+        return all((one.replica, one.name) in whole for one in self.damaged)
