@@ -110,7 +110,7 @@ def execute(invocation: Invocation) -> int:
     target: Path | TarStream
     delta = options_of(invocation)
     if to_standard_output(arguments):
-        refuse_terminal(invocation)
+        refuse_stream(invocation)
         config = invocation.config()
         target, where = TarStream(stack.enter_context(invocation.binary_stdout())), "standard output"
     else:
@@ -160,12 +160,14 @@ def to_standard_output(arguments: argparse.Namespace) -> bool:
     return bool(arguments.target == "-")
 
 
-def refuse_terminal(invocation: Invocation) -> None:
-    """Refuse to send an archive to a terminal, which would show bytes as letters.
+def refuse_stream(invocation: Invocation) -> None:
+    """Refuse to send an archive to a terminal, which would show bytes as letters, or to compare with one.
 
     Raises:
-        UsageMistake: It would.
+        UsageMistake: That was asked for.
     """
+    if invocation.arguments.delta:
+        raise UsageMistake("--delta compares with a tree that is there, and --target - is none", "Name a directory.")
     if invocation.content is not None and invocation.content.isatty():
         raise UsageMistake("a tar archive is nothing for a terminal", "Send it to a file (>home.tar) or into a pipe.")
 

@@ -153,7 +153,7 @@ def _restore(
                 repository=repository,
                 reader=reader,
                 target=target,
-                spill_place=place if isinstance(place, Path) else Path(tempfile.gettempdir()),
+                spill_place=place if isinstance(place, Path) else _temporary(),
                 on_window=partial(_tell, progress, counts.bytes_total if selection.whole else 0),
             )
         result = RestoreResult(
@@ -212,6 +212,14 @@ def _needs(
     if chunk_ids is not None:
         return [chunk_ids]
     return all_needs(manifest) if selection.whole else needs_of(selection.rows(manifest))
+
+
+def _temporary() -> Path | None:
+    """Return where files without a name may be kept; None where there is no such place, and a restore does without."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return None
 
 
 def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[ManifestRow]:

@@ -126,6 +126,7 @@ def test_an_archive_goes_to_standard_output_and_nothing_else_does(kept: Shore, t
     subprocess.run(["tar", "-x", "-f", tmp_path / "a.tar", "-C", tmp_path / "a"], check=True)
     kept.good("restore", "home", "--target", str(tmp_path / "b"), "--exclude", "sparse")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    assert kept.run("restore", "home", "--target", "-", "--delta", "--dry-run").code == 2
     assert "nothing for a terminal" in kept.talk(("restore", "home", "--target", "-"), ()).stdout
 
 
