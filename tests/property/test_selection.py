@@ -11,6 +11,7 @@ from farshore.errors import SnapshotUnknown
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
 from farshore.ops.selecting import RestoreWish, Selection
+from farshore.sources.posix_globs import Globs
 
 NAMES = st.sampled_from([b"a", b"b", b"c.txt", b"\xff"])
 PATTERNS = st.lists(
@@ -78,3 +79,58 @@ def test_a_selection_can_be_put_back(rows: list[ManifestRow], patterns: list[str
         seen[entry.path] = row
     if not [one for one in patterns if one.strip("!/")]:
         assert chosen == rows
+
+
+@given(manifests(), PATTERNS, PATTERNS, st.sampled_from([b"", b"a", b"b/a", b"a/b/c.txt"]))
+def test_a_subtree_without_what_is_left_out_can_be_put_back(
+    rows: list[ManifestRow], include: list[str], exclude: list[str], below: bytes
+) -> None:
+    """Against the plainest model: each path is tried by itself, and every directory above it."""
+    wish = RestoreWish(include=include, exclude=exclude, below=below)
+    try:
+        chosen = list(Selection(wish).rows(manifest(rows)))
+    except SnapshotUnknown:
+        assert include or exclude or below
+        return
+    by_path = {row.entry.path: row for row in rows}
+    seen: dict[bytes, ManifestRow] = {}
+    for row in chosen:
+        entry = row.entry
+        if entry.path:
+            assert entry.path.rpartition(b"/")[0] in seen or (entry.path == below.rpartition(b"/")[2] and not seen)
+        if entry.kind is EntryKind.HARDLINK:
+            assert entry.target in seen
+        seen[entry.path] = row
+    taken = {_outer(path, below, by_path) for path in seen}
+    assert taken <= by_path.keys()
+    for path, row in by_path.items():
+        inner = _inner(path, below)
+        wanted = inner is not None and (not include or _matches(include, inner, by_path, below))
+        if wanted and inner is not None and not (exclude and _matches(exclude, inner, by_path, below)):
+            assert path in taken
+        elif path in taken:  # only as a directory above something
+            assert row.entry.kind is EntryKind.DIRECTORY
+            assert not (inner and exclude and _matches(exclude, inner, by_path, below))
+
+
+def _inner(path: bytes, below: bytes) -> bytes | None:
+    if not below or path == below:
+        return path if not below else b""
+    return path[len(below) + 1 :] if path.startswith(below + b"/") else None
+
+
+def _outer(path: bytes, below: bytes, by_path: dict[bytes, ManifestRow]) -> bytes:
+    if not below or by_path[below].entry.kind is not EntryKind.DIRECTORY:
+        return below or path
+    return below + b"/" + path if path else below
+
+
+def _matches(patterns: list[str], inner: bytes, by_path: dict[bytes, ManifestRow], below: bytes) -> bool:
+    globs = Globs(patterns)
+    names = inner.split(b"/") if inner else []
+    for end in range(1, len(names) + 1):
+        path = b"/".join(names[:end])
+        whole = below + b"/" + path if below else path
+        if globs.match(path, directory=by_path[whole].entry.kind is EntryKind.DIRECTORY):
+            return True
+    return False
