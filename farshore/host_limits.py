@@ -6,6 +6,7 @@ Whoever turns an error of the system into a problem of one entry, or of one repl
 from __future__ import annotations
 
 import errno
+import os
 import resource
 
 from farshore.errors import HostExhausted
@@ -25,6 +26,23 @@ def open_files_max(most: int) -> int:
     """Return how many files a cache keeps open: `most`, or its share of what the process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return most if soft < 0 else max(_OPEN_FILES_MIN, min(most, soft // _OPEN_FILES_SHARE))
+
+
+def try_open_files(count: int = _OPEN_FILES_MIN) -> HostExhausted | None:
+    """Return what keeps this process from opening so many files more; None if nothing does.
+
+    For libraries that say no more than that a file could not be opened.
+    """
+    opened: list[int] = []
+    try:
+        while len(opened) < count:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return what_is_exhausted(error)
+    finally:
+        for fd in opened:
+            os.close(fd)
+    return None
 
 
 def check_host(error: OSError, *, reading: bool = False) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from farshore.host_limits import check_host
+
 _MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
@@ -93,7 +95,8 @@ def _views(mounts: list[Mount], path: bytes) -> Iterator[Path]:
 def _read_mounts() -> list[Mount]:
     try:
         return read_mounts(_MOUNTS.read_bytes().splitlines())
-    except OSError:
+    except OSError as error:
+        check_host(error)
         return []
 
 

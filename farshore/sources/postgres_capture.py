@@ -16,6 +16,7 @@ import google_crc32c
 
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, SourceChanged, SourceCorrupt, SourceUnavailable
+from farshore.host_limits import check_host
 from farshore.limits import READ_BYTES, SMALL_OBJECT_BYTES_MAX
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Item
@@ -150,6 +151,7 @@ class PostgresCapture:
             self._failure = self._failure or error
             raise
         except OSError as error:  # of the manifest's spool; the engine would take it for one unreadable file
+            check_host(error, reading=True)
             self._failure = self._failure or SourceUnavailable(f"the server's manifest cannot be kept: {error}")
             raise self._failure from error
 

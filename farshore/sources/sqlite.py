@@ -25,6 +25,7 @@ from pathlib import Path
 
 from farshore.clock import Clock
 from farshore.errors import SourceDenied, SourceMissing, SourceUnavailable, SourceUnsupported
+from farshore.host_limits import check_host
 from farshore.limits import SQLITE_BUSY_S
 from farshore.model import Entry, EntryKind
 from farshore.scratch import free_bytes, scratch_directory
@@ -93,6 +94,7 @@ class SqliteSource:
             try:
                 place = stack.enter_context(scratch_directory("farshore-sqlite-"))
             except OSError as error:
+                check_host(error)
                 raise SourceUnavailable(
                     f"no temporary directory for a copy of {self._path}: {error}",
                     "Let TMPDIR name a directory that this user can write, with space for a copy of the database.",
@@ -123,6 +125,7 @@ class SqliteSource:
         except PermissionError as error:
             raise SourceDenied(f"the database {self._path} may not be read: {error.strerror}") from error
         except OSError as error:
+            check_host(error)
             raise SourceUnavailable(f"the database {self._path} cannot be read: {error.strerror}") from error
         return status
 
@@ -131,6 +134,7 @@ class SqliteSource:
         try:
             return choose_name(self._path, wal=read_journal_mode(self._path) == "wal", clock=self._clock)
         except OSError as error:
+            check_host(error)
             raise SourceUnavailable(
                 f"the names of the database {self._path} cannot be seen: {error.strerror}"
             ) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from farshore.errors import SourceUnavailable
+from farshore.host_limits import check_host
 from farshore.limits import READ_BYTES
 from farshore.model import Entry, Problem
 from farshore.sources.base import Content, Data, Item, Piece
@@ -79,6 +80,7 @@ class CopyItem:
 
     def unreadable(self, error: OSError) -> SourceUnavailable:
         """Return the error for a copy that its temporary directory does not give back."""
+        check_host(error)
         return SourceUnavailable(f"the copy of {os.fsdecode(self.entry.path)} cannot be read: {error.strerror}")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.errors import FarshoreError, SourceCorrupt, SourceDenied, SourceUnavailable, SourceUnsupported
+from farshore.host_limits import try_open_files, what_is_exhausted
 
 _MAGIC = b"SQLite format 3\0"
 _FIRST_PAGE_BYTES = 512  # of every page size the beginning
@@ -158,7 +159,18 @@ def check_integrity(connection: sqlite3.Connection, name: str) -> dict[str, str]
 
 
 def translate_error(error: sqlite3.Error, path: Path) -> FarshoreError:
-    """Return what an error of SQLite means for the source at `path`."""
+    """Return what an error of SQLite means for the source at `path`, or for this process."""
+    return _exhausted(error) or _translated(error, path)
+
+
+def _exhausted(error: sqlite3.Error) -> FarshoreError | None:
+    primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if primary == sqlite3.SQLITE_NOMEM:
+        return what_is_exhausted(MemoryError())
+    return try_open_files() if primary == sqlite3.SQLITE_CANTOPEN else None
+
+
+def _translated(error: sqlite3.Error, path: Path) -> FarshoreError:
     extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     primary = extended & 0xFF
     said = f"the database {path} cannot be read: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +14,14 @@ import pytest
 
 from farshore import limits
 from farshore.clock import SystemClock
-from farshore.errors import HostExhausted
+from farshore.errors import HostExhausted, SourceUnavailable
 from farshore.handles import HandleCache
-from farshore.host_limits import check_host, open_files_max, what_is_exhausted
+from farshore.host_limits import check_host, open_files_max, try_open_files, what_is_exhausted
 from farshore.host_places import CACHE, unusable
 from farshore.model import Entry, EntryKind
 from farshore.sources.directory import DirectorySource
 from farshore.sources.posix_mounts import is_mount_point, mount_id
+from farshore.sources.sqlite_check import translate_error
 from farshore.stores.directory import DirectoryStore
 from farshore.targets.directory import DirectoryTarget
 
@@ -126,6 +128,19 @@ def test_a_replica_is_not_blamed(tmp_path: Path) -> None:
     store = DirectoryStore(path=tmp_path, clock=SystemClock())
     with open_files(0), pytest.raises(HostExhausted):
         store.get("x/y", 0, 1)
+
+
+def test_a_library_that_cannot_open_a_file_is_not_believed_at_once(tmp_path: Path) -> None:
+    """SQLite says no more than that; a database is not taken for unreadable, nor for one of another user."""
+    path = tmp_path / "x.db"
+    sqlite3.connect(path).close()
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    for more in (0, 2):
+        with open_files(more):
+            assert isinstance(translate_error(error, path), HostExhausted)
+    assert isinstance(translate_error(error, path), SourceUnavailable)
+    assert try_open_files() is None
 
 
 def test_caches_of_open_files_keep_as_many_as_the_process_may_have() -> None:
