@@ -14,6 +14,7 @@ from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading,
 from farshore.limits import KIB
 from farshore.model import BackupResult, DamagedObject, RestoreResult
 from farshore.ops.healing.outcome import HealResult
+from farshore.plural import count_of
 
 DAMAGED_ROWS_MAX = 200  # a page is for reading; the audit table `checks` has every row
 
@@ -130,7 +131,7 @@ def heal_page(result: HealResult) -> str:
 
 def verify_page(result: VerifyResult) -> str:
     """Return the result of a verify as a page."""
-    damage = f"**{len(result.damaged):,} objects are damaged or missing.**"
+    damage = f"**{count_of(len(result.damaged), 'object is', 'objects are')} damaged or missing.**"
     return _page(
         f"Verify of {', '.join(result.replicas)}",
         damage if result.damaged else "**Nothing is damaged.**" if result.clean else "**Too little was seen.**",

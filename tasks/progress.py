@@ -20,6 +20,7 @@ from prefect.logging import get_logger, get_run_logger
 from farshore.clock import Clock
 from farshore.limits import MIB
 from farshore.model import Progress
+from farshore.plural import count_of
 
 LOOK_EVERY_S = 1.0  # how often the board is looked at
 REPORT_EVERY_S = (
@@ -102,7 +103,7 @@ def percent_done(latest: Iterable[Progress]) -> float:
 
 def describe(progress: Progress) -> str:
     """Return one line for the log and the artifact."""
-    parts = [f"{progress.entries:,} entries"] if progress.entries else []
+    parts = [count_of(progress.entries, "entry", "entries")] if progress.entries else []
     if progress.bytes_total:
         parts.append(f"{progress.bytes_done / MIB:,.1f} of {progress.bytes_total / MIB:,.1f} MiB")
     elif progress.bytes_done:

@@ -19,6 +19,7 @@ from farshore.errors import FarshoreError
 from farshore.model import BackupResult, RestoreResult
 from farshore.ops.healing.outcome import HealResult, heal_error
 from farshore.ops.verifying.outcomes import check_errors
+from farshore.plural import count_of
 from tasks.naming import artifact_key
 from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, heal_page, restore_page, verify_page
 
@@ -122,7 +123,7 @@ def report_verify(result: VerifyResult, subject: str) -> State[Any]:
         notes = [f"the content of {result.unproven:,} is unproven"] if result.unproven else []
         notes += [f"{len(result.damaged):,} damaged objects were mended"] if result.damaged else []
         notes += [f"{', '.join(result.behind)} list fewer snapshots than others"] if result.behind else []
-        return _completed(f"{result.objects:,} objects checked, nothing damaged", notes, result)
+        return _completed(f"{count_of(result.objects, 'object')} checked, nothing damaged", notes, result)
     return failed(errors[0])
 
 

@@ -26,6 +26,7 @@ from farshore.audit.tables import decode_table, encode_empty
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
 from farshore.host_places import CACHE, unusable
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
+from farshore.plural import count_of
 from farshore.stores.base import ObjectInfo, Store
 
 # Apart from the real files, because some engines answer min(date) from the names of files, empty or not.
@@ -129,7 +130,7 @@ def _sync_table(
         # An audit file is never deleted, so its absence is damage and not an answer of fewer rows.
         troubles.append(
             ObjectNotFound(
-                f"{len(gone)} audit files that it had are gone, the first of them {gone[0]}",
+                f"{count_of(len(gone), 'audit file of it is', 'audit files of it are')} gone, first {gone[0]}",
                 "Query another replica with --replica, and run 'farshore verify' on this one.",
             )
         )

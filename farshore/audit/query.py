@@ -16,6 +16,7 @@ from farshore.errors import QueryInvalid
 from farshore.stores.base import Store
 
 _WORD = re.compile(r"\w+")
+_DESCRIBED = "The page docs/audit.md describes tables, columns and views."
 _UNKNOWN = (  # how engines name what they do not know
     re.compile(r"Table with name \"?(\w+)\"? does not exist"),
     re.compile(r"[Rr]eferenced column \"(\w+)\" not found"),
@@ -54,12 +55,12 @@ def query(
     except CopyUnreadable as error:
         # The local copy was whole when it was fetched, so the disk spoilt it since: fetch it again, once.
         if not drop_damaged(synced.root, tables):
-            raise _explained(str(error)) from error
+            raise _explained(str(error), sql) from error
     synced = _sync(store, synced.root, tables, replica)
     try:
         return _run(engine, synced, sql, tables)
     except CopyUnreadable as error:
-        raise _explained(str(error)) from error
+        raise _explained(str(error), sql) from error
 
 
 def stream(
@@ -77,7 +78,7 @@ def stream(
     try:
         yield from stream_duckdb(root, sql, _tables_named(sql), rows_max)
     except CopyUnreadable as error:
-        raise _explained(str(error)) from error
+        raise _explained(str(error), sql) from error
 
 
 def _sync(store: Store, root: Path, tables: frozenset[str], replica: str) -> Synced:
@@ -91,7 +92,7 @@ def _run(engine: str, synced: Synced, sql: str, tables: frozenset[str]) -> Query
     try:
         return run_sql(engine, synced.root, sql, tables)
     except QueryInvalid as error:
-        raise _explained(error.message) from error
+        raise _explained(error.message, sql) from error
 
 
 def _tables_named(sql: str) -> frozenset[str]:
@@ -106,15 +107,19 @@ def _known_columns() -> Mapping[str, tuple[str, ...]]:
     return columns | dict.fromkeys(VIEWS, ())
 
 
-def _explained(message: str) -> QueryInvalid:
+def _explained(message: str, sql: str) -> QueryInvalid:
+    """Return what an engine says, with the nearest table, or column of the tables that the statement names."""
     known = _known_columns()
     for pattern in _UNKNOWN:
         if match := pattern.search(message):
-            candidates = {*known, *(column for columns in known.values() for column in columns)}
-            near = difflib.get_close_matches(match[1].lower(), sorted(candidates), n=1)
-            nearest = f"Did you mean {near[0]}? " if near else ""
+            named = sorted({word.lower() for word in _WORD.findall(sql)} & known.keys())
+            columns = sorted({column for name in named for column in known[name]})
+            near = difflib.get_close_matches(match[1].lower(), [*columns, *(() if named else sorted(known))], n=1)
+            if near:
+                return QueryInvalid(message, f"Did you mean {near[0]}? {_DESCRIBED}")
+            if columns:
+                return QueryInvalid(message, f"The columns of {' and '.join(named)} are {', '.join(columns)}.")
             return QueryInvalid(
-                message,
-                f"{nearest}The tables are {', '.join(TABLES)}; docs/audit.md describes their columns and views.",
+                message, f"The tables are {', '.join(TABLES)}; {_DESCRIBED[:1].lower()}{_DESCRIBED[1:]}"
             )
     return QueryInvalid(message)

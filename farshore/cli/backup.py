@@ -10,7 +10,7 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import count_of, elapsed, human_bytes, shown_path, shown_text, told_requests
+from farshore.cli.wording import elapsed, human_bytes, shown_path, shown_text, told_requests
 from farshore.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -28,6 +28,7 @@ from farshore.errors import (
     StateUnknown,
     StoreConflict,
 )
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output
@@ -65,7 +66,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.ops.opening import Need
 
     config, output = invocation.config(), invocation.output
-    names = _chosen(invocation, config)
+    names = [known_source(config, name) for name in _chosen(invocation, config)]  # all, before the first is begun
     _warn_of_placement(invocation, config)
     config = able_to_write(invocation, config)
     worst = EXIT_DONE
@@ -124,7 +125,7 @@ def _backup_one(invocation: Invocation, config: Config, repository: Repository, 
     from farshore.ops.backup import run_backup
     from farshore.ops.opening import open_source
 
-    source = open_source(config, known_source(config, name), clock=invocation.clock)
+    source = open_source(config, name, clock=invocation.clock)
     invocation.output.note(f"{name}: backing up to {', '.join(config.replicas)}")
     with reporter_for(invocation) as progress:
         return run_backup(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farshore.cli.wording import count_of, utc_time
+from farshore.cli.wording import utc_time
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output

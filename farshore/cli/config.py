@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
-from farshore.cli.wording import count_of, shown_text
+from farshore.cli.wording import shown_text
 from farshore.errors import EXIT_DONE, ConfigInvalid, FarshoreError, SecretUnavailable
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.config import Config, Secret, SourceConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,16 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.wording import compact_bytes
 from farshore.errors import EXIT_DONE, FarshoreError, ObjectCorrupt
+from farshore.plural import count_of, last_of
 
 if TYPE_CHECKING:
     from farshore.ops.costing.cost import CostResult, ReplicaCost
     from farshore.ops.costing.estimate import Bill
 
 _DIGITS = 6  # of an amount in a record: a thousandth of a cent, and no noise of binary fractions
+
+
+_PRICES_OLD = timedelta(days=180)  # lists change a few times in a year
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,12 +146,18 @@ def _tell(invocation: Invocation, result: CostResult) -> None:
     ahead = sum(one.estimate.year_ahead for one in result.replicas)
     output.line(f"{money(total)} {result.currency} a month now, {money(ahead)} in a year at the present rate")
     output.line(
-        f"  an estimate: list prices as of {result.as_of}, without discounts, free tiers and taxes; usage of the last "
-        f"{result.window_days:.0f} days from {result.read_from}"
+        f"  an estimate: list prices as of {result.as_of}, without discounts, free tiers and taxes; usage of "
+        f"{last_of(max(round(result.window_days), 1), 'day')} from {result.read_from}"
     )
     output.line(
         "  a restore at most: packs are counted whole, and it reads the segments of them that it needs, each once"
     )
+    if (old := invocation.clock.now_utc().date() - result.as_of) > _PRICES_OLD:
+        output.warning(
+            f"the price table is of {result.as_of}, {count_of(old.days // 30, 'month')} ago: compare with the lists of "
+            "the providers, and give your own with --prices (docs/cost.md)",
+            code="prices-old",
+        )
     for one in result.replicas:
         output.lines(f"  {one.replica}: {note}" for note in told_of(one))
 
@@ -155,7 +166,7 @@ def told_of(one: ReplicaCost) -> list[str]:
     """Return what a person should know of one replica's price."""
     told = list(one.quote.notes)
     if one.quote.price.days_min:
-        told.append(f"an object deleted within {one.quote.price.days_min} days is billed for all of them")
+        told.append(f"an object deleted within {count_of(one.quote.price.days_min, 'day')} is billed for all of them")
     if one.quote.source:
         told.append(f"prices: {one.quote.source}")
     return told

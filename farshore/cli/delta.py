@@ -12,8 +12,9 @@ from farshore.cli.command import Invocation
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import count_of, human_bytes, shown_path
+from farshore.cli.wording import human_bytes, shown_path
 from farshore.errors import EXIT_DONE
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.counts import DeltaCounts

@@ -9,8 +9,9 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.diff import SIGNS
 from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_read
-from farshore.cli.wording import count_of, human_bytes, shown_path, shown_text, utc_time
+from farshore.cli.wording import human_bytes, shown_path, shown_text, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, CredentialCannotRead, FarshoreError, SnapshotUnknown, StoreFull
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.format.records import Commit

@@ -11,7 +11,7 @@ from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.output import Output
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import count_of, elapsed, human_bytes, shown_text, told_requests
+from farshore.cli.wording import elapsed, human_bytes, shown_text, told_requests
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -27,6 +27,7 @@ from farshore.errors import (
     StoreFull,
     StoreUnavailable,
 )
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

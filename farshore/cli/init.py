@@ -7,7 +7,6 @@ from pathlib import Path
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.passphrase import VARIABLE, ask_new, with_passphrase
-from farshore.cli.wording import count_of
 from farshore.errors import (
     EXIT_DONE,
     ConfigInvalid,
@@ -19,6 +18,7 @@ from farshore.errors import (
     StoreFull,
     WrongPassphrase,
 )
+from farshore.plural import count_of
 
 _RECIPIENT_FILE_BYTES_MAX = 64 * 1024
 LOSS = "without the passphrase or an identity nobody can read the data, and nobody can help: keep one elsewhere"
@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a recipient ('farshore key generate') who can read the data by an identity file; may be repeated",
     )
 
+    parser.add_argument(
+        "--force-foreign-data",
+        action="store_true",
+        help="make it although a place holds data of others, or lies above or below another repository",
+    )
+
 
 def execute(invocation: Invocation) -> int:
     """Make the repository."""
@@ -50,7 +56,11 @@ def execute(invocation: Invocation) -> int:
     if asked:
         config = with_passphrase(config, ask_new(invocation))
     result = initialize(
-        config, write_only=invocation.arguments.write_only, recipients=recipients, clock=invocation.clock
+        config,
+        write_only=invocation.arguments.write_only,
+        recipients=recipients,
+        beside_foreign_data=invocation.arguments.force_foreign_data,
+        clock=invocation.clock,
     )
     output.record("init", result)
     output.line(f"repository {result.repository_id} made at {count_of(len(result.replicas), 'replica')}:")
@@ -119,7 +129,8 @@ COMMAND = Command(
     acts=True,
     summary="make the repository at every replica",
     description=(
-        "Make keys and header at every replica that farshore.toml names. Refuses to touch an existing repository. "
+        "Make keys and header at every replica that farshore.toml names. Refuses to touch an existing repository, "
+        "and a place that holds other data. "
         "Asks for a passphrase on the terminal if none is configured and no recipient is given."
     ),
     example="farshore init --recipient offline-safe.recipient",

@@ -13,7 +13,7 @@ from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.status import duration
-from farshore.cli.wording import count_of, shown_text, utc_time
+from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -22,8 +22,10 @@ from farshore.errors import (
     SnapshotUnknown,
     StoreUnavailable,
 )
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
+    from farshore.cli.output import Output
     from farshore.ops.locking import SnapshotLocks
 
 
@@ -79,13 +81,42 @@ def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: b
             found = set_holds(repository, snapshot, held=held, progress=progress)
         else:
             found = check_locks(repository, snapshot, progress=progress)
-    return _tell(invocation, found, whole=not repository.unasked)
+    directories = frozenset(name for name, one in config.replicas.items() if one.url.startswith("file://"))
+    return _tell(invocation, found, directories, whole=not repository.unasked)
 
 
-def _tell(invocation: Invocation, found: Sequence[SnapshotLocks], *, whole: bool) -> int:
+def _tell(invocation: Invocation, found: Sequence[SnapshotLocks], directories: frozenset[str], *, whole: bool) -> int:
     output = invocation.output
     for one in found:
         output.record("locks", one)
+    if any(not one.error_code for one in found):
+        _draw(output, found)
+    failed = [one for one in found if one.error_code]
+    can_lock = [one for one in found if one.error_code != LockUnsupported.code or one.replica not in directories]
+    if not can_lock:
+        output.error(
+            LockUnsupported("every replica of this snapshot is a directory, which has no locks", _NEEDS_BUCKET)
+        )
+        return LockUnsupported.exit_code
+    for one in failed:
+        if one in can_lock:
+            output.warning(f"{one.replica}: {one.error_code}: {shown_text(one.error)}")
+        else:
+            output.note(f"{one.replica}: a directory has no locks, so nothing is changed there")
+    failed = [one for one in failed if one in can_lock]
+    if len(failed) == len(can_lock):
+        kinds = {one.code: one for one in (LockDenied, LockUnsupported)}
+        kind = kinds.get(failed[0].error_code, StoreUnavailable)
+        output.error(kind(failed[0].error))
+        return kind.exit_code
+    broken = [one for one in found if _is_broken(one)]
+    for one in broken:
+        said = f"{one.replica} keeps less than its commit record promises: {count_of(one.unlocked, 'object')} unlocked"
+        output.warning(said if one.unlocked else f"{said}, the first free at {utc_time(one.locked_until_utc)}")
+    return EXIT_DONE if whole and not failed and not broken else EXIT_WARNINGS
+
+
+def _draw(output: Output, found: Sequence[SnapshotLocks]) -> None:
     output.table(
         ("replica", "locked until", "mode", "promised", "objects", "changed", "unlocked", "held"),
         [
@@ -104,19 +135,6 @@ def _tell(invocation: Invocation, found: Sequence[SnapshotLocks], *, whole: bool
         ],
         right=frozenset({"objects", "changed", "unlocked", "held"}),
     )
-    failed = [one for one in found if one.error_code]
-    for one in failed:
-        output.warning(f"{one.replica}: {one.error_code}: {shown_text(one.error)}")
-    if failed and len(failed) == len(found):
-        kinds = {one.code: one for one in (LockDenied, LockUnsupported)}
-        kind = kinds.get(failed[0].error_code, StoreUnavailable)
-        output.error(kind(failed[0].error))
-        return kind.exit_code
-    broken = [one for one in found if _is_broken(one)]
-    for one in broken:
-        said = f"{one.replica} keeps less than its commit record promises: {count_of(one.unlocked, 'object')} unlocked"
-        output.warning(said if one.unlocked else f"{said}, the first free at {utc_time(one.locked_until_utc)}")
-    return EXIT_DONE if whole and not failed and not broken else EXIT_WARNINGS
 
 
 def _is_broken(found: SnapshotLocks) -> bool:
@@ -126,6 +144,7 @@ def _is_broken(found: SnapshotLocks) -> bool:
 
 
 _FAILURES = (*OPENING, SnapshotUnknown, StoreUnavailable, LockDenied, LockUnsupported)
+_NEEDS_BUCKET = "Locks and holds need a bucket that has them: docs/immutability.md says which do."
 _WARNED = (
     (
         EXIT_WARNINGS,

@@ -44,10 +44,11 @@ def execute(invocation: Invocation) -> int:
     """List entries in the order of the manifest."""
     from farshore.ops.catalog import iterate_entries
     from farshore.ops.opening import Need
+    from farshore.ops.selecting import normal_path
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
-    under = os.fsencode(arguments.path).strip(b"/")
+    under = normal_path(os.fsencode(arguments.path))
     with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)

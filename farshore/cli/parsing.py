@@ -33,12 +33,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "allow_abbrev": False})
         self._is_intermixing = False
+        self._words: tuple[str, ...] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
         """Parse, with options and names in any order: argparse alone refuses `ls home --long etc`."""
         if self._subparsers is not None or self._is_intermixing:
             return super().parse_known_args(args, namespace)
         self._is_intermixing = True
+        self._words = tuple(args or ())
         try:
             parsed, unknown = self.parse_known_intermixed_args(args, namespace)
         finally:
@@ -59,7 +61,20 @@ class Parser(argparse.ArgumentParser):
             known = [option for action in self._actions for option in action.option_strings]
             close = difflib.get_close_matches(found["given"].partition("=")[0], known, n=1)
             hint = f"Did you mean {close[0]}? {hint}" if close else hint
+        elif misspelt := self._misspelt():
+            word, meant = misspelt
+            message, hint = f"unrecognized arguments: {word}", f"Did you mean {meant}? {hint}"
         raise UsageMistake(f"{self.prog}: {message}", hint)
+
+    def _misspelt(self) -> tuple[str, str] | None:
+        """Return an option that there is not, and the nearest: a required one is missed before it is looked at."""
+        known = [option for action in self._actions for option in action.option_strings]
+        for word in self._words:
+            name = word.partition("=")[0]
+            close = difflib.get_close_matches(name, known, n=1) if name.startswith("--") else []
+            if close and name not in (*known, "--"):
+                return name, close[0]
+        return None
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

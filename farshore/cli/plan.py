@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
-from farshore.cli.wording import count_of, shown_text, utc_time
+from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import EXIT_DONE, NothingLeft, PlacementNotMet
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.config import Config

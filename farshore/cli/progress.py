@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from farshore.cli.command import Invocation
 from farshore.cli.output import Output
-from farshore.cli.wording import count_of, human_bytes, shown_text
+from farshore.cli.wording import human_bytes, shown_text
 from farshore.clock import Clock
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from farshore.cli.wording import age_of, count_of, elapsed, shown_text
+from farshore.cli.wording import age_of, elapsed, shown_text
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading, VerifyResult

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli import heal
 from farshore.cli.command import Command, Invocation
-from farshore.cli.wording import count_of, elapsed
+from farshore.cli.wording import elapsed
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -20,6 +20,7 @@ from farshore.errors import (
     StoreUnfit,
     StoreUnsafe,
 )
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.ops.probing.verdicts import ProbeResult

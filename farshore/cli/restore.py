@@ -17,16 +17,7 @@ from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
 from farshore.cli.passphrase import able_to_read
 from farshore.cli.unrecorded import tell_unrecorded
-from farshore.cli.wording import (
-    count_of,
-    elapsed,
-    human_bytes,
-    shown_path,
-    shown_text,
-    told_mending,
-    told_requests,
-    utc_time,
-)
+from farshore.cli.wording import elapsed, human_bytes, shown_path, shown_text, told_mending, told_requests, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -42,6 +33,7 @@ from farshore.errors import (
     TargetNotEmpty,
     TargetTooSmall,
 )
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.model import RestoreResult

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.records import plain
-from farshore.cli.wording import count_of
 from farshore.errors import EXIT_DONE, FarshoreError, QueryInvalid, ToolUnavailable
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.audit.schema import ColumnType

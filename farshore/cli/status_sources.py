@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from farshore.cli.records import plain
-from farshore.cli.wording import count_of, utc_time
+from farshore.cli.wording import utc_time
 from farshore.errors import BackupOverdue, ClockWrong, FarshoreError, SnapshotIncomplete
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output

@@ -11,14 +11,7 @@ from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.proof_telling import told_check, told_proof, told_reading, told_summary
 from farshore.cli.unrecorded import tell_unrecorded
-from farshore.cli.wording import (
-    count_of,
-    human_bytes,
-    shown_path,
-    shown_text,
-    told_mending,
-    told_requests,
-)
+from farshore.cli.wording import human_bytes, shown_path, shown_text, told_mending, told_requests
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -28,6 +21,7 @@ from farshore.errors import (
     StoreUnavailable,
     VerifyFailed,
 )
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.check_results import VerifyResult

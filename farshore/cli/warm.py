@@ -9,8 +9,9 @@ from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
-from farshore.cli.wording import count_of, human_bytes, shown_text
+from farshore.cli.wording import human_bytes, shown_text
 from farshore.errors import EXIT_DONE, ObjectArchived, SnapshotUnknown, StoreDenied, StoreUnavailable
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.ops.warming import SnapshotWarmth

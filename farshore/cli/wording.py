@@ -30,13 +30,6 @@ def compact_bytes(count: int) -> str:
     return human_bytes(count).replace(" ", "")
 
 
-def count_of(count: int, noun: str, plural: str = "") -> str:
-    """Return `1 entry`, `2,000 entries`."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} {plural or noun + 's'}"
-
-
 def utc_time(moment: datetime | None) -> str:
     """Return a moment in UTC to the second, such as `2026-11-21T05:00:00Z`, or `-`."""
     if moment is None:

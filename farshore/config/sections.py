@@ -40,6 +40,7 @@ from farshore.config.settings import (
     SourceConfig,
     SqliteConfig,
 )
+from farshore.plural import count_of
 
 _SOURCE_CLASSES: Mapping[str, type[DirectoryConfig | SqliteConfig | PostgresConfig]] = {
     "directory": DirectoryConfig,
@@ -74,7 +75,7 @@ class Sections:
         if replicas and quorum > replicas:
             self._mistake(
                 ("repository", "quorum"),
-                f"is {quorum}, but there {'is 1 replica' if replicas == 1 else f'are {replicas} replicas'}",
+                f"is {quorum}, but there {'is' if replicas == 1 else 'are'} {count_of(replicas, 'replica')}",
                 "Lower the quorum, or add replicas.",
             )
         return RepositoryConfig(**values)

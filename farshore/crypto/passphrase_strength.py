@@ -7,6 +7,7 @@ length decides: this asks for that, and for no kinds of characters.
 from __future__ import annotations
 
 from farshore.crypto.passphrase import normal_form
+from farshore.plural import count_of
 
 LENGTH_MIN = 8  # shorter ones are refused where a person types them
 LENGTH_GOOD = 12  # shorter ones are warned of
@@ -32,7 +33,7 @@ def weakness(passphrase: str | bytes) -> str:
     text = plain.decode("utf-8", "replace").casefold()
     core = "".join(character for character in text if character.isalpha())
     if length < LENGTH_GOOD:
-        return f"has only {length} {'character' if length == 1 else 'characters'}"
+        return f"has only {count_of(length, 'character')}"
     if len(set(text)) < _DISTINCT_MIN:
         return "repeats the same few characters"
     if core in _COMMON or core == "":

@@ -27,6 +27,7 @@ from farshore.format import names
 from farshore.format.header import Chunking, Header, decode_header, encode_header
 from farshore.host_places import STATE, try_writing, unusable
 from farshore.ops import auditing
+from farshore.ops.foreign_data import require_own_place
 from farshore.ops.keys import new_note
 from farshore.ops.opening import Need, credential_path, open_replica, open_repository
 from farshore.ops.place_checks import check_place
@@ -47,7 +48,14 @@ class InitResult:
     notes: tuple[str, ...] = ()  # what of a place could not be looked at
 
 
-def initialize(config: Config, *, write_only: bool = False, recipients: Sequence[str] = (), clock: Clock) -> InitResult:
+def initialize(
+    config: Config,
+    *,
+    write_only: bool = False,
+    recipients: Sequence[str] = (),
+    beside_foreign_data: bool = False,
+    clock: Clock,
+) -> InitResult:
     """Create the repository at every replica, in an order that leaves no half-made repository that looks whole.
 
     Slots go first, to every replica, and then the headers, so an interrupted call leaves nothing that opens; running it
@@ -56,11 +64,13 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
 
     Args:
         write_only: Leave on this host a credential that adds backups and cannot read one back.
+        beside_foreign_data: Make it although a place holds data of others, or lies above or below a repository.
         recipients: Lines of `farshore key generate` whose holders may read, besides the passphrase.
 
     Raises:
         RepositoryExists: A replica holds a repository already; nothing was changed.
-        ConfigInvalid: Neither a passphrase nor a recipient is given, so nobody could ever read.
+        ConfigInvalid: Neither a passphrase nor a recipient is given, so nobody could ever read; or a place holds data
+            of others.
         LockUnsupported: A replica is to lock objects and cannot; nothing was changed.
         LifecycleDeletes: A lifecycle rule of a bucket would delete objects of a replica; nothing was changed.
         StoreUnavailable, StoreDenied, BucketNotFound: A replica cannot be written; nothing looks made.
@@ -77,6 +87,9 @@ def initialize(config: Config, *, write_only: bool = False, recipients: Sequence
     replicas = [open_replica(config, replica, clock) for replica in config.replicas.values()]
     try:
         _require_empty(replicas)
+        if not beside_foreign_data:
+            for place in config.replicas.values():
+                require_own_place(config, place, clock)
         warnings, notes = _require_fit(config, clock)
         keys, header = _new_repository(clock)
         note = new_note(clock)

@@ -39,6 +39,7 @@ from farshore.ops.selecting import RestoreWish, Selection
 from farshore.ops.space import require_space
 from farshore.ops.warming import readable_replicas
 from farshore.ops.writing_back import WriteBack
+from farshore.plural import count_of
 from farshore.repository.commits import read_commit
 from farshore.repository.holdings import read_needs
 from farshore.repository.replica_reader import ReplicaReader, open_reader
@@ -250,7 +251,7 @@ def _incomplete(lost: Sequence[Problem]) -> RestoreIncomplete:
     shown = ", ".join(problem.path.decode("utf-8", "backslashreplace") for problem in lost[:5])
     more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
     return RestoreIncomplete(
-        f"{len(lost)} files could not be restored whole: {shown}{more}; the first reason: {lost[0].message}"
+        f"{count_of(len(lost), 'file')} could not be restored whole: {shown}{more}; the first reason: {lost[0].message}"
     )
 
 

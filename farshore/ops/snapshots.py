@@ -70,6 +70,11 @@ def resolve_snapshot(repository: Repository, selector: str) -> SnapshotInfo:
             raise SnapshotUnknown(f"{selector} begins more than one snapshot: {listed}", "Give more digits.")
         if matching:
             return matching[0]
+    if selector and _ID_DIGITS.issuperset(selector) and len(selector) < _PREFIX_MIN:
+        raise SnapshotUnknown(
+            f"no source is named {selector}, and the beginning of an id has at least {_PREFIX_MIN} digits",
+            "Give more digits of the id; 'farshore snapshots' lists them.",
+        )
     sources = ", ".join(sorted({one.source for one in snapshots})) or "none"
     raise SnapshotUnknown(f"no snapshot or source is named {selector} (sources with snapshots: {sources})")
 

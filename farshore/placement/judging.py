@@ -10,6 +10,7 @@ from farshore.config import Config, HolderConfig, format_duration
 from farshore.placement.losses import Loss, LossKind, key_holders
 from farshore.placement.replicas import PlacedReplica, place_replicas
 from farshore.placement.rules import interval_of
+from farshore.plural import count_of
 
 NAME_A_HOLDER = (
     "let somebody off this host open the repository (farshore key add-recipient or add-passphrase), "
@@ -173,7 +174,8 @@ def _protection_notes(left: _Left) -> list[str]:
     every = left.loss.kind is LossKind.RANSOMWARE
     reached = [one for one in left.replicas if not one.offline and (every or one.replica in left.loss.cut_off)]
     notes = [
-        f"{one.replica} keeps what is younger than its lock of {left.config.replicas[one.replica].immutable_days} days"
+        f"{one.replica} keeps what is younger than its lock of "
+        f"{count_of(left.config.replicas[one.replica].immutable_days, 'day')}"
         for one in reached
         if one.immutable
     ]
@@ -195,7 +197,7 @@ def _changes(left: _Left) -> list[str]:
     quorum = left.config.repository.quorum
     if left.is_restorable and left.writable < quorum:
         missing = quorum - left.writable
-        more = "1 more replica" if missing == 1 else f"{missing} more replicas"
+        more = count_of(missing, "more replica")
         lower = f", or lower repository.quorum to {left.writable} meanwhile" if left.writable else ""
         changes.append(f"to back up on after it: {more} {_outside(left.loss)}{lower}")
     online = sum(not one.offline for one in place_replicas(left.config))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, ReplicaTooSlow, StoreUnavailable
+from farshore.plural import count_of
 from farshore.repository.lane import Lane, LaneLimits
 from farshore.repository.parcels import Held, Parcel, Spool
 from farshore.stores.base import Store
@@ -356,4 +357,6 @@ class Fanout:
         return None
 
     def _too_slow(self, lane: Lane, room: str) -> ReplicaTooSlow:
-        return ReplicaTooSlow(f"{lane.name} fell {lane.owed_packs} packs behind, which is {room} of the spool")
+        return ReplicaTooSlow(
+            f"{lane.name} fell {count_of(lane.owed_packs, 'pack')} behind, which is {room} of the spool"
+        )

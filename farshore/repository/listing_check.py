@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from farshore.errors import FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost
 from farshore.format import names
 from farshore.limits import LACKING_KEPT_MAX, LISTING_PROBES
+from farshore.plural import count_of
 from farshore.repository.repository import Replica
 
 
@@ -33,7 +34,7 @@ class Lacking:
     def count_text(self) -> str:
         """How many, for a message."""
         count = len(self.packs)
-        return f"{'at least ' if count >= LACKING_KEPT_MAX else ''}{count:,} pack{'' if count == 1 else 's'}"
+        return f"{'at least ' if count >= LACKING_KEPT_MAX else ''}{count_of(count, 'pack')}"
 
 
 def judge_listing(replica: Replica, lacking: Lacking) -> FarshoreError | None:

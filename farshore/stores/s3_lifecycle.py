@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from farshore.plural import count_of
 from farshore.stores.lifecycle import Effect, LifecycleRule, overlaps
 from farshore.stores.s3_locks import ARCHIVE_CLASSES
 
@@ -36,4 +37,4 @@ def _concerns(rule: Mapping[str, Any], prefix: str) -> bool:
 
 def _when(step: Mapping[str, Any]) -> str:
     days = step.get("Days", step.get("NoncurrentDays"))
-    return f"after {days} days" if days is not None else f"on {step.get('Date')}"
+    return f"after {count_of(int(days), 'day')}" if days is not None else f"on {step.get('Date')}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from farshore.errors import FarshoreError, StoreConflict
 from farshore.limits import MIB
+from farshore.plural import count_of
 from farshore.stores.base import PutOutcome, check_name
 from farshore.stores.lifecycle import LifecycleRule
 from farshore.stores.s3_lifecycle import rules_of
@@ -89,7 +90,8 @@ class S3Trials:
             lock = Setting.ON if found.get("ObjectLockEnabled") == "Enabled" else Setting.OFF
             rule: Any = found.get("Rule", {}).get("DefaultRetention", {})
             if rule:
-                length = f"{rule['Years']} years" if rule.get("Years") else f"{rule.get('Days', 0)} days"
+                years, days = int(rule.get("Years") or 0), int(rule.get("Days") or 0)
+                length = count_of(years, "year") if years else count_of(days, "day")
                 retention = f"{str(rule.get('Mode', '')).lower()} for {length}"
         return PlaceSettings(
             versioning=versioning,

@@ -157,7 +157,7 @@ def test_a_default_retention_is_told_and_what_it_holds_is_left(s3_server: Seawee
     )
     result = probe(locked, "locks", "ranges")
 
-    assert finding(result, "retention").detail == "every object is held by governance for 1 days"
+    assert finding(result, "retention").detail == "every object is held by governance for 1 day"
     assert finding(result, "may-delete").verdict is Verdict.OK
     assert result.objects_left > 0
 

@@ -17,6 +17,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.model import ReplicaRequests
+from farshore.plural import count_of
 from farshore.repository.mending import Action, Found
 
 _LASTING: tuple[type[FarshoreError], ...] = (StoreFull, StoreDenied, BucketNotFound, LeaseLost)  # no retry cures these
@@ -111,7 +112,7 @@ def heal_error(result: HealResult) -> FarshoreError:
     behind = [one.replica for one in result.replicas if one.state == "behind" and not one.error]
     if result.open or behind:
         where = sorted({one.replica for one in result.repairs if one.open}) or behind
-        return HealIncomplete(f"{result.open:,} objects missing or damaged still at {', '.join(where)}")
+        return HealIncomplete(f"{count_of(result.open, 'object')} missing or damaged still at {', '.join(where)}")
     for one in result.replicas:
         if one.error_code == ReplicaEmpty.code:
             return ReplicaEmpty(one.error)

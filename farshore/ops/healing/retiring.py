@@ -12,6 +12,7 @@ from farshore.model import SnapshotId
 from farshore.ops import auditing
 from farshore.ops.opening import Need, open_repository
 from farshore.placement.rules import placement_allows
+from farshore.plural import count_of
 from farshore.repository.commits import ListedCommits, list_commits
 from farshore.repository.repository import Repository
 
@@ -62,7 +63,8 @@ def _check_plan(config: Config, name: str) -> None:
     left = len(config.replicas) - 1
     if left < config.repository.quorum:
         raise ReplicaNeeded(
-            f"without {name} {left} replicas are left, and the quorum is {config.repository.quorum}",
+            f"without {name} {count_of(left, 'replica is', 'replicas are')} left, "
+            f"and the quorum is {config.repository.quorum}",
             "Add a replica first with 'farshore replica add', or lower repository.quorum.",
         )
     before = {one.rule for one in placement_allows(config)}
@@ -89,7 +91,8 @@ def _check_snapshots(config: Config, repository: Repository, listed: ListedCommi
     if scarce:
         shown = ", ".join(one[:12] for one in scarce[:_NAMED_MAX])
         raise ReplicaNeeded(
-            f"without {name} {len(scarce)} snapshots are held by fewer replicas than the quorum ({shown})",
+            f"without {name} {count_of(len(scarce), 'snapshot is', 'snapshots are')} "
+            f"held by fewer replicas than the quorum ({shown})",
             "Run 'farshore heal', then again.",
         )
     return held

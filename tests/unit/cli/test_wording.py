@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from farshore.cli.wording import (
     compact_bytes,
-    count_of,
     elapsed,
     human_bytes,
     shown_path,
@@ -19,6 +18,7 @@ from farshore.cli.wording import (
     utc_time_exact,
 )
 from farshore.model import ReplicaRequests
+from farshore.plural import count_of
 
 
 @pytest.mark.parametrize(
