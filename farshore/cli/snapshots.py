@@ -40,13 +40,15 @@ def execute(invocation: Invocation) -> int:
         output.note("no snapshots" + (f" of {arguments.source}" if arguments.source else ""))
         return EXIT_DONE
     locked = ("locked until",) if arguments.locks else ()
+    older = ("data of",) if any(one.data_utc != one.started_utc for one in found) else ()
     output.table(
-        ("snapshot", "source", "time", "entries", "size", "new", "replicas", "state", *locked),
+        ("snapshot", "source", "time", *older, "entries", "size", "new", "replicas", "state", *locked),
         [
             (
                 one.snapshot_id[:ID_DIGITS_SHOWN],
                 one.source,
                 utc_time(one.committed_utc),
+                *([told_data_moment(one)] if older else []),
                 str(one.counts.entries),
                 compact_bytes(one.counts.bytes_total),
                 compact_bytes(one.counts.bytes_new),
@@ -66,6 +68,13 @@ def state_of(snapshot: SnapshotInfo) -> str:
     return "MISDATED" if snapshot.misdated else "complete" if snapshot.complete else "INCOMPLETE"
 
 
+def told_data_moment(snapshot: SnapshotInfo) -> str:
+    """Return of when the data is, where that is not when it was read: of a standby that was behind its primary."""
+    if snapshot.data_utc is None:
+        return "unknown"
+    return utc_time(snapshot.data_utc) if snapshot.data_utc != snapshot.started_utc else ""
+
+
 def told_locks(snapshot: SnapshotInfo) -> str:
     """Return until when each replica promised to keep a snapshot's objects."""
     return ", ".join(f"{lock.replica} {utc_time(lock.until_utc)} ({lock.mode})" for lock in snapshot.locks)
@@ -76,8 +85,9 @@ COMMAND = Command(
     summary="list snapshots and the replicas that hold them",
     description=(
         "List snapshots in the order in which they were committed: id, source, time, entries, size, new bytes, the "
-        "reachable replicas that hold each, and whether it is complete; with --locks also until when each replica that "
-        "locks its objects promised to keep all that the snapshot needs. Any unique prefix of an id names a snapshot "
+        "reachable replicas that hold each, and whether it is complete; for a standby that was behind its primary also "
+        "of when its data is; with --locks also until when each replica that locks its objects promised to keep all "
+        "that the snapshot needs. Any unique prefix of an id names a snapshot "
         "in other commands."
     ),
     example="farshore snapshots home --json | jq -r .snapshot_id",

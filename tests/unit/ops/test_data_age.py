@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from farshore.cli.snapshots import told_data_moment
 from farshore.model import DATA_AS_OF, UNKNOWN_MOMENT
 from farshore.ops.newest import newest_held
 from farshore.ops.snapshots import list_snapshots
@@ -25,5 +27,8 @@ def test_snapshot_of_a_standby_is_as_old_as_its_data(tmp_path: Path) -> None:
     source.facts[DATA_AS_OF] = UNKNOWN_MOMENT
     engine.backup(source)
     with engine.opened() as repository:
-        assert [one.data_utc for one in list_snapshots(repository)] == [yesterday, None]
+        listed = list_snapshots(repository)
+        assert [one.data_utc for one in listed] == [yesterday, None]
+        assert [told_data_moment(one) for one in listed] == [f"{yesterday:%Y-%m-%dT%H:%M:%SZ}", UNKNOWN_MOMENT]
+        assert told_data_moment(replace(listed[0], facts=())) == ""
         assert {held["home"] for held in newest_held(repository).values()} == {yesterday}
