@@ -333,7 +333,8 @@ class ReplicaStatus:
     behind: int = 0  # snapshots that other replicas hold and this one does not
     latest_utc: datetime | None = None
     last_check_utc: datetime | None = None
-    last_check_clean: bool | None = None
+    last_check_clean: bool | None = None  # also where what it found was mended since
+    last_check_mended: bool = False
     last_check_method: str = ""  # listed | read | remote
     last_remote_check_utc: datetime | None = None  # by the checksums of its provider
     last_read_check_utc: datetime | None = None  # with content

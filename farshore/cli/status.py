@@ -75,7 +75,7 @@ def execute(invocation: Invocation) -> int:
                 str(one.behind) if one.reachable else "",
                 utc_time(one.latest_utc),
                 _told_check(one),
-                {None: "", True: "clean", False: "DAMAGE"}[one.last_check_clean],
+                _told_found(one),
                 _told_proof(one, invocation.clock.now_utc()),
                 *([utc_time(one.locked_until_utc)] if locked else []),
             )
@@ -136,6 +136,14 @@ def clock_errors(replicas: Sequence[ReplicaStatus]) -> list[ClockWrong]:
         for one in replicas
         if one.clock_skew_s is not None and abs(one.clock_skew_s) > CLOCK_SKEW_S_MAX
     ]
+
+
+def _told_found(replica: ReplicaStatus) -> str:
+    if replica.last_check_clean is None:
+        return ""
+    if not replica.last_check_clean:
+        return "DAMAGE"
+    return "mended" if replica.last_check_mended else "clean"
 
 
 def _told_check(replica: ReplicaStatus) -> str:

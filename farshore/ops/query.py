@@ -32,9 +32,29 @@ from farshore.repository.unasked import unasked_error
 from farshore.scratch import temporary_instead
 
 # Damage that a check found stands until a check that would have found it again finds none. Reading is the deepest, and
-# a share of it reads again what was not sound; a checksum and a listing tell of different things.
+# a share of it reads again what was not sound; a checksum and a listing tell of different things. It also ends once
+# every object of it was mended at that replica, with evidence as good as the finding's: what was missing was put and
+# is listed; what had wrong bytes was replaced and read back, or was read by a heal and hashed to what it must. What is
+# left open after that counts again. What hashes right and does not decode is for a check alone: decision 0010.
 _LAST_CHECKS = """
-    WITH replicas AS (
+    WITH mended AS (
+        SELECT replica, object, recorded_utc, action FROM repairs AS one
+        WHERE action IN ('copied', 'replaced', 'none') AND NOT EXISTS (
+            SELECT 1 FROM repairs AS after
+            WHERE after.replica = one.replica AND after.object = one.object
+              AND after.action IN ('refused', 'removed', 'left') AND after.recorded_utc >= one.recorded_utc
+        )
+    ), findings AS (
+        SELECT bad.check_id, bad.replica, bad.object, bool_or(
+            mended.action = 'replaced' OR (bad.state = 'missing' AND mended.action = 'copied')
+            OR (bad.state <> 'undecodable' AND mended.action = 'none')
+        ) AS is_mended
+        FROM checks AS bad LEFT JOIN mended
+          ON mended.replica = bad.replica AND mended.object = bad.object AND mended.recorded_utc >= bad.finished_utc
+        WHERE bad.object IS NOT NULL GROUP BY bad.check_id, bad.replica, bad.object
+    ), repaired AS (
+        SELECT check_id, replica, count(*) FILTER (is_mended) AS objects FROM findings GROUP BY check_id, replica
+    ), replicas AS (
         SELECT *, coalesce(method, CASE WHEN read_data_percent > 0 THEN 'read' ELSE 'listed' END) AS means
         FROM checks WHERE object IS NULL AND state IN ('ok', 'damaged')
     )
@@ -42,14 +62,18 @@ _LAST_CHECKS = """
            max(finished_utc) FILTER (means = 'remote') AS remote_utc,
            max(finished_utc) FILTER (means = 'read') AS read_utc,
            max_by(oldest_read_utc, finished_utc) FILTER (means = 'read') AS all_read_since_utc,
+           bool_or(state = 'damaged' AND is_mended AND NOT is_gone) AS mended,
            max_by(means, finished_utc) AS method
     FROM (
-        SELECT *, EXISTS (
-            SELECT 1 FROM replicas AS later
-            WHERE later.replica = found.replica AND later.state = 'ok' AND later.finished_utc > found.finished_utc
-              AND later.means IN (found.means, 'read') AND later.read_data_percent >= found.read_data_percent
-        ) AS disproved
-        FROM replicas AS found
+        SELECT *, is_gone OR is_mended AS disproved FROM (
+            SELECT found.*, EXISTS (
+                SELECT 1 FROM replicas AS later
+                WHERE later.replica = found.replica AND later.state = 'ok' AND later.finished_utc > found.finished_utc
+                  AND later.means IN (found.means, 'read') AND later.read_data_percent >= found.read_data_percent
+            ) AS is_gone, found.damaged > 0 AND coalesce(repaired.objects, 0) >= found.damaged AS is_mended
+            FROM replicas AS found LEFT JOIN repaired
+              ON repaired.check_id = found.check_id AND repaired.replica = found.replica
+        ) AS seen
     ) AS judged GROUP BY replica
 """
 
@@ -71,6 +95,7 @@ class LastChecks:
     remote_utc: datetime | None  # by the checksums of its provider
     read_utc: datetime | None  # with content
     all_read_since_utc: datetime | None  # every pack was read, or put, since then
+    mended: bool  # the damage that it found was mended since, as heal or a repair proved
     method: str  # of the last one: listed | read | remote
 
 
@@ -147,10 +172,12 @@ def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[s
         except FarshoreError:
             continue
         found: dict[str, LastChecks] = {}
-        for replica, checked_utc, clean, *moments, method in answer.rows:
+        for replica, checked_utc, clean, *moments, mended, method in answer.rows:
             if isinstance(checked_utc, datetime):
                 remote, read, since = (one if isinstance(one, datetime) else None for one in moments)
-                found[str(replica)] = LastChecks(checked_utc, bool(clean), remote, read, since, str(method))
+                found[str(replica)] = LastChecks(
+                    checked_utc, bool(clean), remote, read, since, bool(mended), str(method)
+                )
         return found
     return {}
 

@@ -64,6 +64,7 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
                 latest_utc=max(times, default=None),
                 last_check_utc=last.checked_utc if last else None,
                 last_check_clean=last.clean if last else None,
+                last_check_mended=last.mended if last else False,
                 last_check_method=last.method if last else "",
                 last_remote_check_utc=last.remote_utc if last else None,
                 last_read_check_utc=last.read_utc if last else None,

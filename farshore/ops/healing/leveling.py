@@ -179,6 +179,8 @@ class Leveling:
                 if self._provider_copies(source, name, size):
                     return
         elif self._is_sound(item):
+            if item.why is Why.TOLD and self._state.error is None:  # read just now: the finding does not hold any more
+                self._add(Repair(self._replica.name, name, Found.SOUND, Action.NONE))
             return
         try:
             with self._transfer.good_copy(name, sources) as copy:

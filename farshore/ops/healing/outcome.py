@@ -48,7 +48,7 @@ class Repair:
     @property
     def open(self) -> bool:
         """Whether a person should look."""
-        return not self.mended and self.found is not Found.FOREIGN
+        return not self.mended and self.found not in (Found.FOREIGN, Found.SOUND)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _TOLD = """
     WHERE object IS NOT NULL AND state IN ('truncated', 'altered', 'undecodable') AND NOT EXISTS (
         SELECT 1 FROM repairs AS mended
         WHERE mended.replica = found.replica AND mended.object = found.object
-          AND mended.action IN ('copied', 'replaced') AND mended.recorded_utc > found.recorded_utc
+          AND mended.action IN ('copied', 'replaced', 'none') AND mended.recorded_utc > found.recorded_utc
     )
     UNION SELECT replica, object FROM repairs_open
 """

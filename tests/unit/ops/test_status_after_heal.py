@@ -1,0 +1,102 @@
+"""Trial N9: what a heal or a repair proved counts in the status at once, and no more than that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farshore.format import names
+from farshore.model import ReplicaStatus
+from farshore.ops.opening import Need
+from farshore.ops.status import repository_status
+from farshore.ops.verifying.verify import verify_repository
+from tests.unit.ops.engine import Engine
+from tests.unit.ops.healing_world import heal, healed_engine
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = Engine(tmp_path).initialize()
+    healed_engine(engine)
+    return engine
+
+
+def status_of(engine: Engine, replica: str) -> ReplicaStatus:
+    (found,) = [one for one in repository_status(engine.config, clock=engine.clock) if one.replica == replica]
+    return found
+
+
+def packs(engine: Engine, replica: str) -> list[str]:
+    return sorted(engine.objects(replica, names.PACKS))
+
+
+def verify(engine: Engine, percent: float = 100.0, *, repair: bool = False) -> None:
+    engine.clock.advance(1)
+    with engine.opened(Need.READ) as repository:
+        verify_repository(repository, read_data_percent=percent, repair=repair, clock=engine.clock)
+
+
+@pytest.mark.parametrize("damage", ["lost", "flipped", "cut"])
+def test_damage_that_a_heal_mended_is_no_damage_any_more(engine: Engine, damage: str) -> None:
+    for pack in packs(engine, "b")[:2]:
+        if damage == "lost":
+            engine.lose("b", pack)
+        elif damage == "flipped":
+            engine.flip("b", pack)
+        else:
+            engine.alter("b", pack, lambda data: data[:-1])
+    verify(engine)
+    assert status_of(engine, "b").last_check_clean is False
+    heal(engine)
+    healed = status_of(engine, "b")
+    assert (healed.last_check_clean, healed.last_check_mended) == (True, True)
+    verify(engine)
+    assert (status_of(engine, "b").last_check_clean, status_of(engine, "b").last_check_mended) == (True, False)
+
+
+def test_damage_that_verify_repaired_is_no_damage_any_more(engine: Engine) -> None:
+    engine.flip("b", packs(engine, "b")[0])
+    verify(engine, repair=True)
+    assert status_of(engine, "b").last_check_clean is True
+
+
+def test_what_was_not_mended_stays_damage(engine: Engine) -> None:
+    first, second, *_ = packs(engine, "b")
+    engine.flip("b", first)
+    for replica in "abc":
+        engine.flip(replica, second)
+    verify(engine)
+    heal(engine)
+    assert status_of(engine, "b").last_check_clean is False
+    assert status_of(engine, "a").last_check_clean is False
+
+
+def test_what_was_mended_and_breaks_again_is_damage_again(engine: Engine) -> None:
+    pack = packs(engine, "b")[0]
+    engine.flip("b", pack)
+    verify(engine)
+    heal(engine)
+    engine.flip("b", pack)
+    verify(engine)
+    assert status_of(engine, "b").last_check_clean is False
+
+
+def test_what_a_heal_reads_and_finds_whole_is_no_damage_any_more(engine: Engine) -> None:
+    pack = packs(engine, "b")[0]
+    good = engine.objects("b", names.PACKS)[pack]
+    engine.flip("b", pack)
+    verify(engine)
+    engine.alter("b", pack, lambda _: good)  # somebody mended it by hand
+    assert status_of(engine, "b").last_check_clean is False
+    assert heal(engine).level
+    assert status_of(engine, "b").last_check_clean is True
+
+
+def test_a_heal_without_a_key_keeps_no_row_and_clears_nothing(engine: Engine) -> None:
+    engine.flip("b", packs(engine, "b")[0])
+    verify(engine)
+    heal(engine, keyless=True)
+    assert status_of(engine, "b").last_check_clean is False
+    verify(engine)
+    assert status_of(engine, "b").last_check_clean is True
