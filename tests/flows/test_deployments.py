@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,20 @@ def test_the_checkout_is_resolved_on_the_worker(prefect_api: SyncPrefectClient) 
     found = prefect_api.read_deployment_by_name("backup/home")
     (step,) = found.pull_steps or []
     assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $FARSHORE_CHECKOUT }}"}}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/prefect.md", "deployments/prefect.yaml"])
+def test_every_page_deploys_without_the_checkout_and_gives_it_to_the_worker(page: str) -> None:
+    """Trial N7: one way, which `test_the_checkout_is_resolved_on_the_worker` and a scheduled run try."""
+    text = (REPOSITORY / page).read_text()
+    deploy = re.search(r"^.*prefect .*deploy --prefect-file .*$", text, re.MULTILINE)
+    variable = re.search(r"FARSHORE_CHECKOUT=", text)
+    worker = re.search(r"prefect worker start", text)
+    assert deploy is not None
+    assert variable is not None
+    assert worker is not None
+    assert "FARSHORE_CHECKOUT" not in deploy[0]
+    assert deploy.end() < variable.start() < worker.start()
 
 
 @pytest.mark.parametrize("path", sorted((DEPLOYMENTS / "automations").glob("*.yaml")), ids=lambda path: path.stem)
