@@ -34,7 +34,15 @@ from tasks.sessions import SESSIONS
     retries=0,  # Prefect would retry a wrong passphrase as readily as a lost connection; the loop below does not
     persist_result=False,
 )
-def backup(source: str, config_path: str | None = None, identity: str = "", attempts: int = ATTEMPTS_MAX) -> State[Any]:
+def backup(
+    source: str,
+    config_path: str | None = None,
+    identity: str = "",
+    attempts: int = ATTEMPTS_MAX,
+    *,
+    allow_empty: bool = False,
+    accept_new: bool = False,
+) -> State[Any]:
     """Back up one source of farshore.toml; complete only when the snapshot was committed and read back at a quorum.
 
     A run is an attempt. Run it twice for the same identity and the second finds the backup done; kill it at any moment
@@ -46,13 +54,17 @@ def backup(source: str, config_path: str | None = None, identity: str = "", atte
         identity: What the backup is of, an event's id for instance. Empty takes the moment that a schedule asked for,
             if one did.
         attempts: How often to start over after passing trouble, the first time included.
+        allow_empty: Accept that nothing is kept of the source although it is the first time, or there was more before.
+        accept_new: Accept, this once, that it is another source than before: file system, host, cluster.
     """
     identity = identity or scheduled_identity()
     clock = SystemClock()
     attempt = 1
     while True:
         try:
-            return report_backup(_attempt(source, config_path, identity, clock))
+            return report_backup(
+                _attempt(source, config_path, identity, clock, allow_empty=allow_empty, accept_new=accept_new)
+            )
         except FarshoreError as error:
             if not error.retryable or attempt >= attempts:
                 return failed(error)
@@ -62,9 +74,13 @@ def backup(source: str, config_path: str | None = None, identity: str = "", atte
             attempt += 1
 
 
-def _attempt(source: str, config_path: str | None, identity: str, clock: Clock) -> BackupResult:
+def _attempt(
+    source: str, config_path: str | None, identity: str, clock: Clock, *, allow_empty: bool, accept_new: bool
+) -> BackupResult:
     with SESSIONS.enter(clock=clock) as session:
-        begun = begin_snapshot(session.session_id, source, config_path, identity)
+        begun = begin_snapshot(
+            session.session_id, source, config_path, identity, allow_empty=allow_empty, accept_new=accept_new
+        )
         if not begun.already_done:
             reporter = ProgressReporter(board=session.board, key=artifact_key("progress", source), clock=clock)
             replicas = [*begun.replicas, *session.left_behind]
@@ -82,6 +98,11 @@ if __name__ == "__main__":
     parser.add_argument("--source", required=True, help="the source's name in farshore.toml")
     parser.add_argument("--config", help="farshore.toml; searched for when omitted")
     parser.add_argument("--identity", default="", help="what the backup is of; it is made once")
+    parser.add_argument("--allow-empty", action="store_true", help="accept that nothing is kept of the source")
+    parser.add_argument("--accept-new", action="store_true", help="accept, this once, that it is another source")
     arguments = parser.parse_args()
-    state = backup(arguments.source, arguments.config, arguments.identity, return_state=True)
+    state = backup(
+        arguments.source, arguments.config, arguments.identity, allow_empty=arguments.allow_empty,
+        accept_new=arguments.accept_new, return_state=True,
+    )  # fmt: skip
     sys.exit(0 if state.is_completed() else 1)

@@ -32,7 +32,15 @@ from tasks.sessions import SESSIONS, STOPPED
     retry_jitter_factor=RETRY_JITTER,
     retry_condition_fn=is_passing,
 )
-def begin_snapshot(session_id: str, source: str, config_path: str | None, identity: str) -> Begun:
+def begin_snapshot(
+    session_id: str,
+    source: str,
+    config_path: str | None,
+    identity: str,
+    *,
+    allow_empty: bool = False,
+    accept_new: bool = False,
+) -> Begun:
     """Open repository and source, ask whether this backup is done already, and begin it.
 
     Safe to repeat: nothing but a lease is written, and a failed try closes what it opened.
@@ -53,6 +61,8 @@ def begin_snapshot(session_id: str, source: str, config_path: str | None, identi
             identity=identity,
             engine="prefect",
             flow_run_id=flow_run.id or "",
+            allow_empty=allow_empty,
+            accept_new=accept_new,
             progress=session.board.note,
             clock=clock,
         )

@@ -16,6 +16,7 @@ from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
     BackupRunning,
+    ClockWrong,
     FarshoreError,
     LeaseLost,
     QuorumNotReached,
@@ -23,6 +24,7 @@ from farshore.errors import (
     SourceCorrupt,
     SourceFileLeftOut,
     SourceMissing,
+    SourceMoved,
     SourceUnavailable,
     SourceUnsupported,
     StateUnknown,
@@ -57,7 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-empty",
         action="store_true",
-        help="accept a source that is empty although its last snapshot was not",
+        help="accept a source that is empty, although its last snapshot was not or there is none",
+    )
+    parser.add_argument(
+        "--accept-new",
+        action="store_true",
+        help="accept, this once, that a source is another one than before: file system, host, cluster",
     )
 
 
@@ -133,6 +140,7 @@ def _backup_one(invocation: Invocation, config: Config, repository: Repository, 
             source,
             identity=invocation.arguments.identity,
             allow_empty=invocation.arguments.allow_empty,
+            accept_new=invocation.arguments.accept_new,
             engine="cli",
             progress=progress,
             clock=invocation.clock,
@@ -232,6 +240,8 @@ COMMAND = Command(
     failures=(
         *OPENING,
         SourceMissing,
+        SourceMoved,
+        ClockWrong,
         QuorumNotReached,
         SourceUnavailable,
         SourceChanged,

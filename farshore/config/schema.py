@@ -321,9 +321,10 @@ SOURCES: Mapping[str, Mapping[str, Key]] = {
         "paged": Key(read_texts),
         "exclude_caches": Key(read_flag),
         "exclude_if_present": Key(read_texts),
+        "hosts": Key(read_texts),
         **_UPKEEP,
     },
-    "sqlite": {"path": Key(read_path, required=True), **_UPKEEP},
+    "sqlite": {"path": Key(read_path, required=True), "hosts": Key(read_texts), **_UPKEEP},
     "postgres": {"dsn": Key(read_secret, required=True), **_UPKEEP},
 }
 PLACEMENT: Mapping[str, Key] = {

@@ -107,6 +107,7 @@ class DirectoryConfig(Upkeep):
     paged: tuple[str, ...] = ()  # patterns of files to be cut at fixed pages (disk images, database files)
     exclude_caches: bool = False  # leave out the content of directories marked by a CACHEDIR.TAG
     exclude_if_present: tuple[str, ...] = ()  # leave out the content of directories that hold a file of such a name
+    hosts: tuple[str, ...] = ()  # that share the source, by name or pattern; empty where it is of one host
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class SqliteConfig(Upkeep):
 
     name: str
     path: Path
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class BackupSession:
         identity: A scheduled moment or event id; an attempt whose identity is committed at a quorum does nothing.
         engine: `cli` or `prefect`, for the audit rows.
         allow_empty: Accept that nothing is kept of the source although it is the first time, or there was more before.
+        accept_new: Accept that it is another source than that of the last snapshot: file system, host, cluster.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class BackupSession:
         engine: str = "cli",
         flow_run_id: str = "",
         allow_empty: bool = False,
+        accept_new: bool = False,
         progress: ProgressCallback = no_progress,
         clock: Clock,
     ) -> None:
@@ -82,6 +84,7 @@ class BackupSession:
         self._engine = engine
         self._flow_run_id = flow_run_id
         self._allow_empty = allow_empty
+        self._accept_new = accept_new
         self._progress = progress
         self._clock = clock
         self._started_utc = clock.now_utc()
@@ -129,13 +132,15 @@ class BackupSession:
 
         Raises:
             SourceMissing, SourceCorrupt, SourceUnavailable: The source failed; there is no snapshot.
+            SourceMoved: It is another one than that of the last snapshot.
             QuorumNotReached: So many replicas were left behind that going on is pointless.
         """
         work = self._begun()
         try:
             self._sealed = seal_source(
-                self._repository, self._source, work, allow_empty=self._allow_empty, progress=self._progress
-            )
+                self._repository, self._source, work, allow_empty=self._allow_empty, accept_new=self._accept_new,
+                progress=self._progress,
+            )  # fmt: skip
         except BaseException:
             work.fanout.abort()
             raise
@@ -289,6 +294,7 @@ class BackupSession:
             locks=work.locks.promised(committed_utc),
             state=SnapshotState.INCOMPLETE if sealed.counts.lacking else SnapshotState.COMPLETE,
             sequence=work.found.next_sequence,
+            marks=sealed.marks,
         )
 
     def _result_of(
@@ -352,6 +358,7 @@ def run_backup(
     identity: str = "",
     engine: str = "cli",
     allow_empty: bool = False,
+    accept_new: bool = False,
     progress: ProgressCallback = no_progress,
     clock: Clock,
 ) -> BackupResult:
@@ -361,8 +368,9 @@ def run_backup(
         FarshoreError: As the steps of `BackupSession` do; the run is recorded as failed and nothing is half committed.
     """
     session = BackupSession(
-        repository, source, identity=identity, engine=engine, allow_empty=allow_empty, progress=progress, clock=clock
-    )
+        repository, source, identity=identity, engine=engine, allow_empty=allow_empty, accept_new=accept_new,
+        progress=progress, clock=clock,
+    )  # fmt: skip
     try:
         begun = session.begin()
         if begun.already_done:

@@ -39,6 +39,7 @@ from farshore.repository.unasked import unasked_error
 from farshore.scratch import writable_or_temporary
 from farshore.sources.base import Source
 from farshore.sources.directory import DirectorySource
+from farshore.sources.marks import is_container
 from farshore.stores.base import Store
 from farshore.stores.breaker import BreakerStore
 from farshore.stores.keeping import LockMode
@@ -309,12 +310,15 @@ def open_source(config: Config, name: str, *, clock: Clock) -> Source:
             paged=source.paged,
             exclude_caches=source.exclude_caches,
             exclude_if_present=source.exclude_if_present,
+            hosts=source.hosts,
+            in_container=is_container(config.environment),
             clock=clock,
         )
     if isinstance(source, SqliteConfig):
         from farshore.sources.sqlite import SqliteSource
 
-        return SqliteSource(name=name, path=source.path, clock=clock)
+        in_container = is_container(config.environment)
+        return SqliteSource(name=name, path=source.path, hosts=source.hosts, in_container=in_container, clock=clock)
     from farshore.sources.postgres import PostgresSource  # its driver takes a third of a second to import
 
     return PostgresSource(name=name, dsn=config.reveal(source.dsn), clock=clock)

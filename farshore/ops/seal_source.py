@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from farshore import limits
 from farshore.format.manifest import ManifestWriter
@@ -21,11 +21,21 @@ from farshore.ops.page_keeping import PageKeeper
 from farshore.ops.readers import Readers
 from farshore.ops.reading import ContentReader
 from farshore.ops.reading_orders import Ground
+from farshore.ops.recognizing import check_marks
 from farshore.ops.sealing import Sealer
 from farshore.processes import processes_that_pay
 from farshore.repository.packs import SealedPack
 from farshore.repository.repository import Repository
-from farshore.sources.base import Capture, Listing, ListingCapture, NotingCapture, RootedCapture, Source
+from farshore.sources.base import (
+    Capture,
+    Listing,
+    ListingCapture,
+    MarkedCapture,
+    NotingCapture,
+    RootedCapture,
+    SharedSource,
+    Source,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,36 +48,25 @@ class Sealed:
     facts: dict[str, str]
     problems: list[Problem]
     notes: tuple[str, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)  # what it is recognized by
 
 
 def seal_source(
-    repository: Repository, source: Source, work: Work, *, allow_empty: bool, progress: ProgressCallback
-) -> Sealed:
+    repository: Repository, source: Source, work: Work, *, allow_empty: bool, accept_new: bool,
+    progress: ProgressCallback,
+) -> Sealed:  # fmt: skip
     """Read the source once and offer all its sealed objects to the fan-out. Blocks with its back-pressure.
 
     Raises:
         SourceMissing, SourceCorrupt, SourceUnavailable: The source failed; there is no snapshot.
+        SourceMoved: It is another one than that of the last snapshot, and nobody accepted it.
         QuorumNotReached: Too few replicas are still at work.
     """
     keys = repository.writing_keys()
-    index = work.presence.index
-
-    def deliver(pack: SealedPack) -> None:
-        require_quorum(repository, work.fanout, {})
-        work.outgoing.send_pack(pack)
-
     previous_pages = work.base.pages if work.base else None
     pages_base = choose_pages_base(repository, previous_pages, work.base.pages_base if work.base else None)
     work.outgoing.start()
-    gatherer = Gatherer(
-        index=index,
-        keys=keys,
-        data_key=work.data_key,
-        clock=repository.clock,
-        deliver=deliver,
-        await_room=work.fanout.await_room,
-        pressed=lambda: work.fanout.pressed,
-    )
+    gatherer = _start_gatherer(repository, work)
     try:
         with work.outgoing.open_files(work.source_id, work.snapshot_id) as (manifest_file, pages_file):
             manifest = ManifestWriter(manifest_file)
@@ -78,6 +77,7 @@ def seal_source(
             )
             hashers = PageHashers(page_key=keys.page_key, processes=processes_that_pay(limits.HASHING_PROCESSES_MAX))
             with source.capture() as capture, closing(hashers):
+                marks = _recognize(source, capture, work, accept_new=accept_new)
                 sealer = Sealer(
                     reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool, hashers=hashers),
                     gatherer=gatherer,
@@ -85,7 +85,7 @@ def seal_source(
                     pages=PageKeeper(
                         writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
                     ),
-                    previous=_previous(work, index),
+                    previous=_previous(work, work.presence.index),
                     entries_before=work.entries_before,
                     progress=progress,
                     start_readers=lambda: _start_readers(repository, work, capture),
@@ -107,7 +107,32 @@ def seal_source(
         bytes_stored=sum(item.bytes for item in made),
         packs_new=sum(item.kind == "pack" for item in made),
     )
-    return Sealed(counts, facts, sealer.problems, notes)
+    return Sealed(counts, facts, sealer.problems, notes, marks)
+
+
+def _recognize(source: Source, capture: Capture, work: Work, *, accept_new: bool) -> dict[str, str]:
+    """Return what the source is recognized by, once that was compared with its last snapshot."""
+    marks = capture.marks() if isinstance(capture, MarkedCapture) else {}
+    if not accept_new:
+        hosts = source.hosts if isinstance(source, SharedSource) else ()
+        check_marks(source.name, marks, work.found.ordered, hosts)
+    return marks
+
+
+def _start_gatherer(repository: Repository, work: Work) -> Gatherer:
+    def deliver(pack: SealedPack) -> None:
+        require_quorum(repository, work.fanout, {})
+        work.outgoing.send_pack(pack)
+
+    return Gatherer(
+        index=work.presence.index,
+        keys=repository.writing_keys(),
+        data_key=work.data_key,
+        clock=repository.clock,
+        deliver=deliver,
+        await_room=work.fanout.await_room,
+        pressed=lambda: work.fanout.pressed,
+    )
 
 
 def _previous(work: Work, index: ChunkIndex) -> PreviousManifest | None:

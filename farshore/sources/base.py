@@ -149,6 +149,28 @@ class NotingCapture(Protocol):
 
 
 @runtime_checkable
+class MarkedCapture(Protocol):
+    """A capture whose source is recognized by something at the next backup."""
+
+    def marks(self) -> dict[str, str]:
+        """Return that, as soon as the capture is open: text by the names that `farshore.ops.recognizing` compares.
+
+        What may change although the source is the same (a device number, the name of a container) is left out.
+        """
+        ...
+
+
+@runtime_checkable
+class SharedSource(Protocol):
+    """A source that several hosts may back up in turn."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Their names, or patterns of names; empty where it is of one host."""
+        ...
+
+
+@runtime_checkable
 class RootedCapture(Protocol):
     """A capture whose files other processes can read too: they lie below one directory that is open."""
 

@@ -20,6 +20,7 @@ from farshore.handles import DirectoryHandles, Handle
 from farshore.host_limits import check_host
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Capture, Content, Item, Listing
+from farshore.sources.marks import place_marks
 from farshore.sources.posix_content import FileContent
 from farshore.sources.posix_globs import Globs
 from farshore.sources.posix_metadata import KINDS, MetadataReader, reason, split_path
@@ -48,6 +49,8 @@ class DirectorySource:
         paged: More patterns of files to cut by pages, with the same rules; `!` takes back a default.
         exclude_caches: Of a directory with a valid CACHEDIR.TAG keep only the tag.
         exclude_if_present: Of a directory that holds one of these names keep only that name.
+        hosts: That share it; see `SharedSource`.
+        in_container: Whether this host's name means nothing.
         clock: Tells whether a file was stamped within the last tick.
     """
 
@@ -63,8 +66,12 @@ class DirectorySource:
         paged: Sequence[str] = (),
         exclude_caches: bool = False,
         exclude_if_present: Sequence[str] = (),
+        hosts: Sequence[str] = (),
+        in_container: bool = False,
         clock: Clock,
     ) -> None:
+        self.hosts = tuple(hosts)
+        self._in_container = in_container
         self._name = name
         self._path = path
         self._clock = clock
@@ -84,7 +91,13 @@ class DirectorySource:
     def capture(self) -> Iterator[Capture]:
         root = self._open_root()
         capture = DirectoryCapture(
-            root=root, path=self._path, options=self._options, paged=self._paged, sqlite=self._sqlite, clock=self._clock
+            root=root,
+            path=self._path,
+            options=self._options,
+            paged=self._paged,
+            sqlite=self._sqlite,
+            clock=self._clock,
+            in_container=self._in_container,
         )
         try:
             yield capture
@@ -117,13 +130,15 @@ class DirectoryCapture:
     sequential = False
 
     def __init__(
-        self, *, root: Handle, path: Path, options: WalkOptions, paged: Globs, sqlite: Globs, clock: Clock
-    ) -> None:
+        self, *, root: Handle, path: Path, options: WalkOptions, paged: Globs, sqlite: Globs, clock: Clock,
+        in_container: bool,
+    ) -> None:  # fmt: skip
         self.root = root
         self._path = path
         self._paged = paged
         self._sqlite = sqlite
         self._clock = clock
+        self._in_container = in_container
         self._problems: list[Problem] = []
         self._lock = threading.Lock()
         self._handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
@@ -150,6 +165,10 @@ class DirectoryCapture:
     def problems(self) -> list[Problem]:
         with self._lock:
             return list(self._problems)
+
+    def marks(self) -> dict[str, str]:
+        inode = os.fstat(self.root.fd).st_ino
+        return place_marks(self._path, self.root.fd, inode, in_container=self._in_container)
 
     def finish(self) -> dict[str, str]:
         if not self._walked:

@@ -30,6 +30,28 @@ def mount_id(fd: int) -> int | None:
     return int(found[1]) if found else None
 
 
+def mount_of(fd: int) -> tuple[str, str]:
+    """Return the type and the source of the mount that an open file was reached by; empty where nobody tells."""
+    own = mount_id(fd)
+    try:
+        lines = _MOUNTS.read_bytes().splitlines()
+    except OSError as error:
+        check_host(error, reading=True)
+        return "", ""
+    return ("", "") if own is None else find_mount(lines, own)
+
+
+def find_mount(lines: Iterable[bytes], mount: int) -> tuple[str, str]:
+    """Return the type and the source that lines of mountinfo give for a mount."""
+    wanted = b"%d" % mount
+    for line in lines:
+        fields = line.split(b" ")
+        if fields[0] == wanted and b"-" in fields[6:]:
+            kind, source = fields[fields.index(b"-", 6) + 1 :][:2]
+            return kind.decode("ascii", "replace"), os.fsdecode(_path(source))
+    return "", ""
+
+
 def mounted_below(root: int) -> frozenset[bytes]:
     """Return the paths below an open directory, seen from there, at which something is mounted.
 

@@ -109,6 +109,10 @@ class PostgresCapture:
         self._failure: FarshoreError | None = None
         self._complete = False
 
+    def marks(self) -> dict[str, str]:
+        """Return what the cluster is recognized by, wherever it runs and whoever backs it up."""
+        return {"system_identifier": str(self._cluster.system_identifier)}
+
     def close(self) -> None:
         """Forget the manifest. Safe to repeat."""
         self._spool.close()

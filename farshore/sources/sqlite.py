@@ -19,7 +19,7 @@ import contextlib
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from farshore.limits import SQLITE_BUSY_S
 from farshore.model import Entry, EntryKind
 from farshore.scratch import free_bytes, scratch_directory
 from farshore.sources.base import Capture
+from farshore.sources.marks import file_marks
 from farshore.sources.posix_status import fit_time_ns
 from farshore.sources.sqlite_capture import CopyItem, SqliteCapture
 from farshore.sources.sqlite_check import (
@@ -52,12 +53,25 @@ class SqliteSource:
 
     Args:
         path: The database file; a symbolic link is followed.
+        hosts: That share it; see `SharedSource`.
+        in_container: Whether this host's name means nothing.
         busy_s: How long a lock held by another process is waited for.
     """
 
     kind = "sqlite"
 
-    def __init__(self, *, name: str, path: Path | str, clock: Clock, busy_s: float = SQLITE_BUSY_S) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        path: Path | str,
+        clock: Clock,
+        busy_s: float = SQLITE_BUSY_S,
+        hosts: Sequence[str] = (),
+        in_container: bool = False,
+    ) -> None:
+        self.hosts = tuple(hosts)
+        self._in_container = in_container
         self._name = name
         self._path = Path(path)
         self._clock = clock
@@ -112,7 +126,11 @@ class SqliteSource:
                 mtime_ns=fit_time_ns(original.st_mtime_ns),
                 page_bytes=facts.page_bytes,
             )
-            yield SqliteCapture(item=CopyItem(entry=entry, path=copy), facts=facts.as_text() | found)
+            marks = file_marks(self._path, original.st_ino, in_container=self._in_container)
+            if facts.application_id:  # 0 is what no application has set
+                marks["application_id"] = str(facts.application_id)
+            item = CopyItem(entry=entry, path=copy)
+            yield SqliteCapture(item=item, facts=facts.as_text() | found, recognized_by=marks)
 
     def _look(self) -> os.stat_result:
         try:

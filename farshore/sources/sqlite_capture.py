@@ -90,12 +90,17 @@ class SqliteCapture:
 
     item: CopyItem
     facts: dict[str, str] = field(default_factory=dict)
+    recognized_by: dict[str, str] = field(default_factory=dict)
     ordered: bool = True
     sequential: bool = False
 
     def items(self) -> Iterator[Item]:
         """Yield the one file."""
         yield self.item
+
+    def marks(self) -> dict[str, str]:
+        """Return what the database is recognized by."""
+        return dict(self.recognized_by)
 
     def problems(self) -> list[Problem]:
         """Return nothing: a database is whole, or there is no snapshot."""

@@ -116,3 +116,22 @@ def test_a_first_backup_that_keeps_nothing_is_refused(shore: Shore) -> None:
     assert "exclude" in refused.stderr
     assert shore.good("snapshots", "--json").of("snapshot") == []
     shore.good("backup", "home", "--allow-empty")
+
+
+def test_another_source_under_the_same_name_is_refused_until_it_is_accepted(shore: Shore) -> None:
+    """Trial D11."""
+    shore.good("backup", "home")
+    (shore.root / "home").rename(shore.root / "moved")
+    (shore.root / "other").mkdir()
+    (shore.root / "other/file").write_text("of somebody else")
+    config = shore.root / "farshore.toml"
+    config.write_text(config.read_text().replace('path = "home"', 'path = "moved"'))
+    shore.good("backup", "home")  # the same directory under another path
+    config.write_text(config.read_text().replace('path = "moved"', 'path = "other"'))
+    refused = shore.run("backup", "home")
+    assert refused.code == 35
+    assert "error[source-moved]: home: this is not what the last snapshot of home" in refused.stderr
+    assert "--accept-new" in refused.stderr
+    assert len(shore.good("snapshots", "--json").of("snapshot")) == 2
+    shore.good("backup", "home", "--accept-new")
+    shore.good("backup", "home")

@@ -164,3 +164,18 @@ def test_the_audit_tables_name_the_flow_run(repository: Repository) -> None:
         repository.config, "SELECT engine, state, flow_run_id FROM runs WHERE operation = 'backup'", clock=SystemClock()
     )
     assert result.rows == [("prefect", "completed", str(flow_run_id(state)))]
+
+
+def test_another_source_is_refused_until_a_parameter_accepts_it(repository: Repository) -> None:
+    """Trials D11 and F14."""
+    assert run(repository).is_completed()
+    other = repository.config_path.parent / "other"
+    other.mkdir()
+    text = repository.config_path.read_text()
+    repository.config_path.write_text(text.replace(f'"{repository.source}"', f'"{other}"'))
+    refused = run(repository)
+    assert refused.is_failed()
+    assert "source-moved" in (refused.message or "")
+    empty = run(repository, accept_new=True)
+    assert "source-missing" in (empty.message or "")
+    assert run(repository, accept_new=True, allow_empty=True).is_completed()

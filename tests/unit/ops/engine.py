@@ -100,11 +100,19 @@ class Engine:
             yield repository
 
     def backup(
-        self, source: Source, *, need: Need = Need.WRITE, identity: str = "", allow_empty: bool = False
+        self,
+        source: Source,
+        *,
+        need: Need = Need.WRITE,
+        identity: str = "",
+        allow_empty: bool = False,
+        accept_new: bool = False,
     ) -> BackupResult:
         self.clock.advance(0.001)  # no two commits of a source are of one moment
         with self.opened(need) as repository:
-            return run_backup(repository, source, identity=identity, allow_empty=allow_empty, clock=self.clock)
+            return run_backup(
+                repository, source, identity=identity, allow_empty=allow_empty, accept_new=accept_new, clock=self.clock
+            )
 
     def snapshots(self, source: str | None = None) -> list[SnapshotInfo]:
         with self.opened() as repository:

@@ -47,6 +47,8 @@ class TreeSource:
     nodes: dict[bytes, Node] = field(default_factory=dict)
     reads: dict[bytes, int] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
     finish_error: FarshoreError | None = None
     before_read: Callable[[bytes], None] = lambda _: None
     inode: int = 100
@@ -132,6 +134,9 @@ class TreeCapture:
         self.ordered = source.ordered
         self.sequential = source.sequential
         self._problems: list[Problem] = []
+
+    def marks(self) -> dict[str, str]:
+        return dict(self._source.marks)
 
     def items(self) -> Iterator[Item]:
         paths = sorted(self._source.nodes, key=sort_key)
