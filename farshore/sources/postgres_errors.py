@@ -31,6 +31,8 @@ _SAID_DENIED = (
 )
 _SAID_NO_ROLE = re.compile(r'role "[^"]*" does not exist')
 _SAID_SENDERS = "max_wal_senders"
+_SAID_OLD = "unrecognized configuration parameter"  # one that each session sets, and every supported server knows
+_SAID_POOL = "unsupported startup parameter"
 _SAID_NO_SENDERS = re.compile(r"max_wal_senders.*\D0\)")
 _PREFIXES = re.compile(r"^connection (?:failed|is bad): (?:connection to server (?:at|on) .*? failed: )?")
 _SECRET_CHARACTERS_MIN = 3  # a shorter "secret" would only blot out ordinary letters
@@ -104,6 +106,10 @@ def error_of_connecting(place: str, text: str, *, needs_password: bool) -> Farsh
     said = f"{place}: {_PREFIXES.sub('', text)}"
     if _SAID_NO_SENDERS.search(text):
         return SourceUnsupported(said, SENDERS_HINT)
+    if _SAID_OLD in text:
+        return SourceUnsupported(said, VERSION_HINT)
+    if _SAID_POOL in text:
+        return SourceUnsupported(said, POOL_HINT)
     if needs_password or _SAID_NO_ROLE.search(text) or any(words in text for words in _SAID_DENIED):
         return SourceDenied(said, GRANT_HINT)
     if _SAID_SENDERS in text:
