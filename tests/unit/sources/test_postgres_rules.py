@@ -134,6 +134,18 @@ def test_words_on_connecting(text: str, error: type[FarshoreError]) -> None:
     assert str(found) == f"source 'shop' at db:5432: {text}"
 
 
+def test_what_fails_while_a_backup_is_sent_is_no_matter_of_credentials() -> None:
+    """Trials D8, D10."""
+    removed = error_of_answer(
+        "x", "58P01", "requested WAL segment was removed", function="CheckXLogRemoved", sending=True
+    )
+    assert "wal_keep_size" in removed.hint
+    for sqlstate in ("58030", "57P01", "42501", ""):
+        hint = error_of_answer("x", sqlstate, "said", function="sendFile", sending=True).hint
+        assert "credentials" not in hint
+        assert "REPLICATION" not in hint
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
