@@ -65,6 +65,8 @@ def options_of(invocation: Invocation) -> DeltaOptions | None:
                     f"--{name.replace('_', '-')} needs --delta", "See 'farshore restore --help', or docs/cli.md."
                 )
         return None
+    if arguments.target == "-":
+        raise UsageMistake("--delta compares with a directory, and --target - is none", "Name the directory.")
 
     def list_one(difference: Difference) -> None:
         output.record("difference", difference)

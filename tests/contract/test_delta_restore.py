@@ -6,6 +6,7 @@ import os
 import random
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from farshore import limits
 from farshore.errors import TargetFailed, TargetNotEmpty
 from tests.contract.delta_trees import PAGE, Shelter, mangle, scribble
-from tests.contract.directory_trees import build_everything, may_mount, tree_removed
+from tests.contract.directory_trees import as_nobody, build_everything, may_mount, tree_removed
 
 CHANCE = random.Random(11)
 IMAGE_PAGES = 1000
@@ -212,19 +213,27 @@ def test_delete_leaves_what_is_mounted_inside(shelter: Shelter, target: Path, tm
 
 
 @pytest.mark.skipif(not may_mount(), reason="needs the right to mount")
-def test_what_the_snapshot_has_below_a_mount_is_compared_and_restored_there(shelter: Shelter, target: Path) -> None:
+@pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+def test_what_the_snapshot_has_below_a_mount_is_restored_there_and_the_rest_of_it_left(
+    shelter: Shelter, target: Path, tmp_path: Path, kind: str
+) -> None:
     (shelter.source / "mounted").mkdir()
     (shelter.source / "mounted/same").write_text("same")
     (shelter.source / "mounted/other").write_text("other")
     shelter.backup()
     (target / "mounted").mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "none", target / "mounted"], check=True)
+    (tmp_path / "elsewhere").mkdir()
+    mount = ["mount", "-t", "tmpfs", "none"] if kind == "tmpfs" else ["mount", "--bind", str(tmp_path / "elsewhere")]
+    subprocess.run([*mount, target / "mounted"], check=True)
     try:
         shelter.restore(target)
         (target / "mounted/other").write_text("changed")
-        shelter.restore(target)
-        assert shelter.actions() == {b"mounted/other": "replace"}
+        (target / "mounted/precious").write_text("precious")
+        shelter.restore(target, delete=True)
+        assert shelter.actions()[b"mounted/other"] == "replace"
+        assert b"mounted/same" not in shelter.actions()
         assert (target / "mounted/other").read_text() == "other"
+        assert (target / "mounted/precious").read_text() == "precious"
     finally:
         subprocess.run(["umount", target / "mounted"], check=True)
 
@@ -274,6 +283,7 @@ def test_an_image_with_another_name_outside_is_not_changed_there(
     assert shelter.differences(target) == []
 
 
+@pytest.mark.skipif(not may_mount(), reason="needs the rights of root")
 @pytest.mark.parametrize("attribute", ["i", "a"])
 def test_an_immutable_file_is_told_and_the_rest_is_restored(shelter: Shelter, target: Path, attribute: str) -> None:
     for name in ("fixed", "free"):
@@ -389,3 +399,33 @@ def test_modes_of_directories_that_are_closed_to_us_are_as_they_were(shelter: Sh
     shelter.restore(target)
     assert stat.S_IMODE((target / "d").stat().st_mode) == 0o555
     assert shelter.differences(target) == []
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs root, to be somebody else")
+def test_without_root_directories_that_are_closed_to_their_owner_are_worked_in() -> None:
+    root = Path(tempfile.mkdtemp(prefix="farshore-delta-test-"))
+    with tree_removed(root):
+        shelter = Shelter(root)
+        (shelter.source / "closed").mkdir()
+        for name, mode in (("a", 0o4755), ("b", 0o400)):
+            (shelter.source / "closed" / name).write_text(name)
+            os.chown(shelter.source / "closed" / name, 65534, 65534)
+            (shelter.source / "closed" / name).chmod(mode)
+        for path in (shelter.source, shelter.source / "closed"):
+            os.chown(path, 65534, 65534)
+        (shelter.source / "closed").chmod(0o555)
+        shelter.backup()
+        subprocess.run(["chown", "-R", "65534:65534", root], check=True)
+        (shelter.source / "closed/a").chmod(0o4755)  # which a new owner takes away
+        target = root / "target"
+
+        def restored(**options: bool) -> tuple[object, int]:
+            result = shelter.restore(target, **options)  # type: ignore[arg-type]
+            return result.problems, result.delta.differences if result.delta else -1
+
+        assert as_nobody(lambda: restored(fresh=True)) == ((), -1)
+        (target / "closed/a").write_text("changed")
+        (target / "closed/more").write_text("more")
+        assert as_nobody(lambda: restored(delete=True))[0] == ()
+        assert shelter.differences(target) == []
+        assert as_nobody(lambda: restored(by_content=True, dry_run=True)) == ((), 0)

@@ -63,6 +63,9 @@ def test_an_option_without_delta_is_a_mistake_of_usage(kept: Shore, tmp_path: Pa
         assert done.code == 2
         assert f"{option} needs --delta" in done.stderr
     assert not (tmp_path / "a").exists()
+    done = kept.run("restore", "home", "--target", "-", "--delta")
+    assert done.code == 2
+    assert "--delta compares with a directory" in done.stderr
 
 
 def test_a_target_that_is_not_empty_is_told_of_delta(kept: Shore, changed: Path) -> None:
