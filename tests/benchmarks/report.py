@@ -112,8 +112,8 @@ def readme_part(results: Results) -> str:
             f"![Seconds of each case, for each tool; the table below has the same figures]({PICTURE})",
             "",
             short_tables(results),
-            f"{summary_line(results)}. {reached} of {len(bars)} bars are reached. They, CPU, memory, sizes and",
-            "requests stand in [docs/benchmarks.md](docs/benchmarks.md).",
+            f"{summary_line(results)}. {reached} of {len(bars)} bars are reached. CPU, memory, sizes, requests",
+            "and the bars: [docs/benchmarks.md](docs/benchmarks.md).",
         ]
     )
 

@@ -15,24 +15,32 @@ def shell_blocks(page: str) -> list[str]:
 
 def test_the_first_backup_and_restore_work_as_written(tmp_path: Path) -> None:
     (script,) = [block for block in shell_blocks("README.md") if "farshore init" in block]
-    for written, here in (("/tmp/farshore-trial", str(tmp_path)), ("/usr/share/doc", str(ROOT / "docs"))):
+    trial = tmp_path / "trial"
+    for written, here in (("/tmp/farshore-trial", str(trial)), ("/usr/share/doc", str(ROOT / "docs"))):
         assert written in script
         script = script.replace(written, here)
+    script = script.replace("make environment\n", "")
     script = script.replace("source .venv/bin/activate", f"export PATH='{Path(sys.executable).parent}':$PATH")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FARSHORE")}
-    done = subprocess.run(
+    done = run_script(script, home=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (trial / "back" / "format.md").read_bytes() == (ROOT / "docs" / "format.md").read_bytes()
+    assert "clean" in done.stdout
+    assert "papers" in done.stdout.splitlines()[-1] + done.stdout.splitlines()[-2]
+    assert "`cd / && rm -r /tmp/farshore-trial` removes the trial" in (ROOT / "README.md").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["trial"], "the trial leaves something elsewhere"
+
+
+def run_script(script: str, *, home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("FARSHORE", "XDG_"))}
+    return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        cwd=tmp_path,
-        env=environment | {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")},
+        cwd=home,
+        env=environment | {"HOME": str(home)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "back" / "format.md").read_bytes() == (ROOT / "docs" / "format.md").read_bytes()
-    assert "clean" in done.stdout
-    assert "papers" in done.stdout.splitlines()[-1] + done.stdout.splitlines()[-2]
 
 
 def test_the_recipes_it_names_exist() -> None:
