@@ -36,6 +36,7 @@ COMMANDS = (
     "snapshots --replica one",
     "ls home",
     "diff home home",
+    "find letter.txt",
     "restore home --target {out}",
     "restore ledger --target {out}",
     "warm home",
