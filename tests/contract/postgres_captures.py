@@ -14,7 +14,7 @@ import psycopg
 
 from farshore.clock import SystemClock
 from farshore.model import Entry, EntryKind, Problem
-from farshore.sources.base import Capture, Data, Item, NotingCapture
+from farshore.sources.base import Capture, Data, Item, MarkedCapture, NotingCapture
 from farshore.sources.postgres import PostgresSource
 
 PROXY_BYTES = 64 * 1024
@@ -33,6 +33,7 @@ class Taken:
     facts: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    marks: dict[str, str] = field(default_factory=dict)
 
 
 def read_item(item: Item, directory: Path | None = None) -> None:
@@ -64,6 +65,8 @@ def take(source: PostgresSource, directory: Path | None = None) -> Taken:
     """Walk a whole capture; restore it into `directory` when there is one."""
     taken = Taken()
     with source.capture() as capture:
+        assert isinstance(capture, MarkedCapture)
+        taken.marks = capture.marks()  # known before anything is read
         for item in capture.items():
             assert item.entry.path not in taken.entries
             assert (item.entry.inode, item.entry.ctime_ns) == (0, 0)

@@ -106,6 +106,7 @@ def test_restored_directory_starts_and_equals_the_original_row_for_row(server: P
             assert query(copy.dsn(), "SELECT system_identifier::text FROM pg_control_system()") == [
                 (taken.facts["system_identifier"],)
             ]
+            assert taken.marks == {"system_identifier": taken.facts["system_identifier"]}  # trial D11
             query(copy.dsn(), "INSERT INTO aside VALUES (0, 'written after the restore')")
         assert taken.problems == []
         assert set(taken.facts) >= FACTS

@@ -16,6 +16,8 @@ import random
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +33,9 @@ from farshore.ops.initialize import initialize
 from farshore.ops.keys import generate_identity
 from farshore.ops.opening import Need, open_repository
 from farshore.ops.snapshots import list_snapshots
-from farshore.sources.base import Source
+from farshore.sources.base import Capture, Source
 from farshore.sources.sqlite import SqliteSource
+from farshore.sources.sqlite_capture import SqliteCapture
 from farshore.stores.memory import shared_shelf
 from tests.unit.ops.tree_source import TreeSource, blocks
 from tests.unit.repository.clocks import StillClock
@@ -42,10 +45,23 @@ STARTED_UTC = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
 _PAGE_BYTES = 4096
 
 
+MARKS = {"host": "golden", "file_system": "4f68e1a2-1c1f-4c8e-9b43-000000000001", "path": "/srv/golden", "inode": "2"}
+
+
+class Ledger(SqliteSource):
+    """A database that is recognized by nothing of the machine that makes the repository."""
+
+    @contextmanager
+    def capture(self) -> Iterator[Capture]:
+        with super().capture() as capture:
+            assert isinstance(capture, SqliteCapture)
+            yield replace(capture, recognized_by=MARKS)
+
+
 def golden_tree(clock: StillClock) -> TreeSource:
     """Return the tree of the first snapshot: everything a directory may hold, in few bytes once compressed."""
     chance = random.Random(2026)
-    tree = TreeSource(clock=clock)
+    tree = TreeSource(clock=clock, marks=dict(MARKS))
     tree.directory(b"documents", mode=0o2750)
     tree.file(b"documents/empty")
     tree.file(b"documents/letter.txt", "Grüße aus Föhr\n".encode() * 20)
@@ -121,7 +137,7 @@ def generate(root: Path) -> None:
         _back_up(config, tree, clock)
         change_tree(tree, clock)
         _back_up(config, tree, clock)
-        _back_up(config, SqliteSource(name="ledger", path=database, clock=clock), clock)
+        _back_up(config, Ledger(name="ledger", path=database, clock=clock), clock)
         expected = _describe(config, clock)
     for name, (data, _) in shared_shelf("golden").objects.items():
         path = root / "replica" / name
@@ -168,7 +184,8 @@ def _describe(config: Config, clock: StillClock) -> dict[str, object]:
             rows = [describe_row(row) for row in iterate_rows(repository, one)]
             snapshots.append({
                 "snapshot": one.snapshot_id, "source": one.source, "kind": one.kind,
-                "started_utc": one.started_utc.isoformat(), "entries": rows,
+                "started_utc": one.started_utc.isoformat(), "entries": rows, "state": one.state.value,
+                "sequence": one.sequence, "parent": one.parent,
             })  # fmt: skip
         return {"repository": repository.repository_id, "passphrase": PASSPHRASE, "snapshots": snapshots}
 
