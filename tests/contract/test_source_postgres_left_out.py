@@ -15,9 +15,8 @@ from farshore.clock import SystemClock
 from farshore.errors import SourceFileLeftOut, SourceUnsupported
 from farshore.sources.postgres_connection import ReplicationSession, Server
 from infra.local.postgres import PostgresServer
-from tests.contract.postgres_captures import Proxy, postgres_source, query, take
+from tests.contract.postgres_captures import SYSTEM_PROGRAMS, Proxy, postgres_source, query, take
 
-DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 SILENT = "client_min_messages=error"
 
 
@@ -187,10 +186,8 @@ def test_what_is_no_part_of_a_cluster_is_told_as_what_it_is(server: PostgresServ
 
 def test_warning_in_another_language_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trial D1: by the name of the server's function, and the path in it."""
-    if not DEBIAN_15.exists():
-        pytest.skip("the wheels have English alone")
     monkeypatch.setenv("LANGUAGE", "de")
-    with PostgresServer(programs=DEBIAN_15, settings={"fsync": "off", "lc_messages": "C.UTF-8"}) as server:
+    with PostgresServer(programs=SYSTEM_PROGRAMS, settings={"fsync": "off", "lc_messages": "C.UTF-8"}) as server:
         server.create_database("shop")
         query(server.dsn("shop"), "CREATE TABLE orders AS SELECT 1")
         path = directory_of(server)

