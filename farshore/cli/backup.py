@@ -134,7 +134,7 @@ def _backup_one(invocation: Invocation, config: Config, repository: Repository, 
 
     source = open_source(config, name, clock=invocation.clock)
     invocation.output.note(f"{name}: backing up to {', '.join(config.replicas)}")
-    with reporter_for(invocation) as progress:
+    with reporter_for(invocation, repository.moved) as progress:
         return run_backup(
             repository,
             source,

@@ -12,6 +12,7 @@ from farshore.cli.command import Invocation
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
 from farshore.cli.progress import reporter_for
+from farshore.cli.wire import Moved
 from farshore.cli.wording import human_bytes, shown_path
 from farshore.errors import EXIT_DONE
 from farshore.plural import count_of
@@ -91,10 +92,10 @@ def is_asking(invocation: Invocation) -> bool:
 
 
 @contextmanager
-def reporter_after_questions(invocation: Invocation) -> Iterator[ProgressCallback]:
+def reporter_after_questions(invocation: Invocation, moved: Moved) -> Iterator[ProgressCallback]:
     """Yield what reports progress; where a person is asked something, nothing is drawn before."""
     if not is_asking(invocation):
-        with reporter_for(invocation) as reporter:
+        with reporter_for(invocation, moved) as reporter:
             yield reporter
         return
     with ExitStack() as stack:
@@ -102,7 +103,7 @@ def reporter_after_questions(invocation: Invocation) -> Iterator[ProgressCallbac
 
         def report(progress: Progress) -> None:
             if not started:
-                started.append(stack.enter_context(reporter_for(invocation)))
+                started.append(stack.enter_context(reporter_for(invocation, moved)))
             started[0](progress)
 
         yield report

@@ -118,7 +118,7 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
     with (
         open_ground(config, keyless=arguments.keyless, on_wait=waiting_note(output), clock=invocation.clock) as ground,
         ProviderCopies(config, invocation.clock) as copy_within,
-        reporter_for(invocation) as progress,
+        reporter_for(invocation, ground.moved) as progress,
     ):
         warnings = UnaskedWarnings(output)
         warnings.show(ground.repository.unasked)

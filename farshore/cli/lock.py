@@ -72,7 +72,7 @@ def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: b
     config = able_to_write(invocation, invocation.config())
     with (
         opened_repository(invocation, config, need=Need.WRITE, replica=arguments.replica) as repository,
-        reporter_for(invocation) as progress,
+        reporter_for(invocation, repository.moved) as progress,
     ):
         snapshot = choose_snapshot(invocation.output, repository, arguments.snapshot)
         if period is not None:

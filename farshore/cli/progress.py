@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from farshore.cli.command import Invocation
 from farshore.cli.output import Output
+from farshore.cli.wire import Moved, Rate, Wire, time_left
 from farshore.cli.wording import human_bytes, shown_text
 from farshore.clock import Clock
 from farshore.plural import count_of
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 10.0  # often enough to see that a nightly run lives, rare enough for its log
 RECORD_EVERY_S = 1.0  # per stage, for programs that show their own display
+WIRE_EVERY_S = 0.5  # what moves is drawn anew, also before any stage has reported
+_WIRE = "network"
 DRAWN_EVERY_S = 0.1  # per stage; a callback may come for every file
 
 
@@ -34,8 +39,12 @@ class Reporter(Protocol):
     def __call__(self, progress: Progress) -> None: ...
 
 
-def reporter_for(invocation: Invocation) -> Reporter:
-    """Return the reporter that the options and the terminal ask for."""
+def reporter_for(invocation: Invocation, moved: Moved | None = None) -> Reporter:
+    """Return the reporter that the options and the terminal ask for.
+
+    Args:
+        moved: The bytes that came from and went to each replica, looked at by reporters that people read.
+    """
     output, arguments = invocation.output, invocation.arguments
     wanted = bool(getattr(arguments, "progress", False))
     if output.json and wanted:
@@ -43,8 +52,8 @@ def reporter_for(invocation: Invocation) -> Reporter:
     if output.quiet or output.json:
         return SilentReporter()
     if output.stderr.isatty():
-        return LiveReporter(output=output, clock=invocation.clock)
-    return LineReporter(output=output, clock=invocation.clock)
+        return LiveReporter(output=output, clock=invocation.clock, moved=moved)
+    return LineReporter(output=output, clock=invocation.clock, moved=moved)
 
 
 class SilentReporter:
@@ -84,18 +93,65 @@ class _Paced(SilentReporter):
         return True
 
 
-class LineReporter(_Paced):
-    """Writes one plain line with every stage at work, at most every `LINE_EVERY_S`."""
+class _Ticker:
+    """Calls for a new look at the wire every so often, while a `with` block lasts. Its thread ends with it."""
 
-    def __init__(self, *, output: Output, clock: Clock, every_s: float = LINE_EVERY_S) -> None:
+    def __init__(self, look: Callable[[], None], *, clock: Clock, every_s: float) -> None:
+        self._look = look
+        self._clock = clock
+        self._every_s = every_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join(timeout=1.0)  # a terminal that is stopped holds nobody up
+
+    def _run(self) -> None:
+        while not self._clock.wait_s(self._every_s, self._ended):
+            self._look()
+
+
+class LineReporter(_Paced):
+    """Writes one plain line with every stage at work and what moves, at most every `LINE_EVERY_S`."""
+
+    def __init__(
+        self, *, output: Output, clock: Clock, every_s: float = LINE_EVERY_S, moved: Moved | None = None
+    ) -> None:
         super().__init__(output=output, clock=clock, every_s=every_s)
+        self._wire = Wire(moved, clock) if moved else None
+        self._ticker = _Ticker(self._tick, clock=clock, every_s=every_s) if moved else None
+
+    def __enter__(self) -> Self:
+        if self._ticker:
+            self._ticker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ticker:
+            self._ticker.stop()
 
     def __call__(self, progress: Progress) -> None:
         with self.lock:
             self.latest[progress.stage] = progress
-            if self.due("line", first_waits=True):
-                self.output.stderr.write(f"{'; '.join(map(describe, self.latest.values()))}\n")
-                self.output.stderr.flush()
+            if self._ticker is None and self.due("line", first_waits=True):
+                self._write("")
+
+    def _tick(self) -> None:
+        moved = self._wire.describe() if self._wire else ""
+        with self.lock:
+            if moved or self.latest:
+                self._write(moved)
+
+    def _write(self, moved: str) -> None:
+        told = [*map(describe, self.latest.values()), *([moved] if moved else [])]
+        self.output.stderr.write(f"{'; '.join(told)}\n")
+        self.output.stderr.flush()
 
 
 class RecordReporter(_Paced):
@@ -114,7 +170,9 @@ class RecordReporter(_Paced):
 class LiveReporter(_Paced):
     """Draws a bar per stage and wipes them away at the end."""
 
-    def __init__(self, *, output: Output, clock: Clock, every_s: float = DRAWN_EVERY_S) -> None:
+    def __init__(
+        self, *, output: Output, clock: Clock, every_s: float = DRAWN_EVERY_S, moved: Moved | None = None
+    ) -> None:
         super().__init__(output=output, clock=clock, every_s=every_s)
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -130,30 +188,64 @@ class LiveReporter(_Paced):
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._rates: dict[str, Rate] = {}
+        self._moved_before: dict[str, int] = {}  # by stage: what had moved when it began
+        self._wire = Wire(moved, clock) if moved else None
+        self._ticker = _Ticker(self._tick, clock=clock, every_s=WIRE_EVERY_S) if moved else None
 
     def __enter__(self) -> Self:
         self._bars.start()
+        if self._ticker:
+            self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._ticker:
+            self._ticker.stop()
         self._bars.stop()
+
+    def _tick(self) -> None:
+        """Draw what moves: the bar of a stage stands while an object is under way, this does not."""
+        moved = self._wire.describe() if self._wire else ""
+        with self.lock:
+            if not moved and not self.latest:
+                moved = "waiting for the first bytes"
+            if moved:
+                self._draw(_WIRE, completed=0, total=None, said=moved)
+            for progress in self.latest.values():
+                self._draw_stage(progress)
+
+    def _draw_stage(self, progress: Progress) -> None:
+        """Draw a stage with what is done of it, objects that are still under way included."""
+        progress = replace(progress, bytes_done=max(progress.bytes_done, self._under_way(progress)))
+        rate = self._rates.setdefault(progress.stage, Rate()).of(progress.bytes_done, self._clock.monotonic_s())
+        left = time_left(progress.bytes_done, progress.bytes_total, rate)
+        said = f"{_figures(progress)}, {left}" if left else _figures(progress)
+        self._draw(progress.stage, completed=progress.bytes_done, total=progress.bytes_total or None, said=said)
+
+    def _under_way(self, progress: Progress) -> int:
+        """Return the bytes that moved for a stage since it was first reported, and never all of it."""
+        moved = self._wire.bytes_of(progress.stage) if self._wire else None
+        if moved is None:
+            return 0
+        since_first = moved - self._moved_before.setdefault(progress.stage, moved - progress.bytes_done)
+        return min(since_first, progress.bytes_total * 99 // 100) if progress.bytes_total else since_first
+
+    def _draw(self, row: str, **fields: Any) -> None:
+        if row in self._tasks:
+            self._bars.update(self._tasks[row], **fields)
+        else:
+            self._tasks[row] = self._bars.add_task(shown_text(row), **fields)
 
     def __call__(self, progress: Progress) -> None:
         with self.lock:
+            self.latest[progress.stage] = progress
             finished = 0 < progress.bytes_total <= progress.bytes_done
             if not self.due(progress.stage) and not finished:
                 return
-            fields: dict[str, Any] = {
-                "completed": progress.bytes_done,
-                "total": progress.bytes_total or None,
-                "said": _figures(progress),
-            }
-            if progress.stage in self._tasks:
-                self._bars.update(self._tasks[progress.stage], **fields)
-            else:
-                self._tasks[progress.stage] = self._bars.add_task(shown_text(progress.stage), **fields)
+            self._draw_stage(progress)
 
 
 def describe(progress: Progress) -> str:

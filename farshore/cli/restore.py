@@ -125,7 +125,7 @@ def execute(invocation: Invocation) -> int:
             f"{human_bytes(snapshot.counts.bytes_total)}{told_choice(arguments, below)}\n"
             f"  into {shown_text(where)} from {arguments.replica or 'any of ' + ', '.join(snapshot.replicas)}"
         )
-        with reporter_after_questions(invocation) as progress:
+        with reporter_after_questions(invocation, repository.moved) as progress:
             result = restore_snapshot(
                 repository,
                 snapshot,

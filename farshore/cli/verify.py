@@ -79,7 +79,7 @@ def execute(invocation: Invocation) -> int:
     opened = None if arguments.repair else arguments.replica  # good copies are at the others
     with (
         opened_repository(invocation, config, need=Need.MOST, replica=opened) as repository,
-        reporter_for(invocation) as progress,
+        reporter_for(invocation, repository.moved) as progress,
     ):
         result = verify_repository(
             repository,
@@ -120,7 +120,7 @@ def _execute_remote(invocation: Invocation) -> int:
             on_wait=waiting_note(output),
             clock=invocation.clock,
         ) as repository,
-        reporter_for(invocation) as progress,
+        reporter_for(invocation, repository.moved) as progress,
     ):
         warnings = UnaskedWarnings(output)
         warnings.show(repository.unasked)

@@ -142,6 +142,8 @@ def _restore(
             counts = delta.demand if delta else commit.counts
             if wish.space and isinstance(place, Path):
                 require_space(place, counts, rows)
+            total = counts.bytes_total if selection.whole else 0
+            progress(Progress("restore", bytes_total=total))
             plan = _plan(repository, commit, reader, manifest, selection, delta)
             if delta is None:
                 target.begin()
@@ -155,7 +157,7 @@ def _restore(
                 reader=reader,
                 target=target,
                 spill_place=place if isinstance(place, Path) else _temporary(),
-                on_window=partial(_tell, progress, counts.bytes_total if selection.whole else 0),
+                on_window=partial(_tell, progress, total),
             )
         result = RestoreResult(
             snapshot_id=snapshot.snapshot_id,

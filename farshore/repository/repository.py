@@ -179,6 +179,12 @@ class Repository:
         known = ", ".join(self.configured)
         raise RepositoryMissing(f"no replica is named {name}", f"The configuration names these: {known}.")
 
+    def moved(self) -> dict[str, tuple[int, int]]:
+        """Return by replica the bytes that came in and went out, of objects under way too; from the first call on."""
+        for replica in self.replicas.values():
+            replica.meter.watch()
+        return {name: replica.meter.moved() for name, replica in self.replicas.items()}
+
     def take_requests(self) -> tuple[ReplicaRequests, ...]:
         """Return what each replica was asked since this was last called, or since it was opened.
 

@@ -136,8 +136,9 @@ class _Connections(HTTPAdapter):
         if paced is not None and isinstance(request.body, bytes) and len(request.body) > paced.piece_bytes:
             request.body = reader = PacedReader(open_body(request.body), paced)
             reader.start()
-        request.body = in_pieces(request.body)
+        request.body = in_pieces(request.body, self._tally.sent)
         response = super().send(request, *args, **kwargs)
+        self._tally.count_received(response.raw)
         self._tally.service_clock.note_header(response.headers.get("Date"))
         return response
 

@@ -175,14 +175,56 @@ def open_body(body: Body) -> IO[bytes]:
     return _ViewFile(memoryview(body).cast("B").toreadonly())  # type: ignore[return-value] # a file in all that SDKs use
 
 
-def in_pieces(body: Any) -> Any:
-    """Return the body of a request as a file where it is bytes of some size; what it is otherwise as it is.
+def in_pieces(body: Any, count: Callable[[int], None]) -> Any:
+    """Return the body of a request as a file where it is bytes of some size; what is sent of it is counted.
 
     A socket's time-out is for one call of `sendall`. So bytes sent in one call have to get through within it, however
     many they are, and on a slow line a pack does not; a file is sent piece by piece, and each has that time.
     """
     if isinstance(body, bytes | bytearray | memoryview) and len(body) > SENT_BYTES:
-        return open_body(body)
+        return CountedFile(open_body(body), count)
+    return counted(body, count)
+
+
+class CountedFile:
+    """A file that is sent, and reports what is read of it. Whatever else is asked of it, the file answers."""
+
+    def __init__(self, file: Any, count: Callable[[int], None]) -> None:
+        self._file = file
+        self._count = count
+
+    def read(self, size: int | None = -1) -> Any:
+        """Return the next bytes, counted."""
+        data = self._file.read(size)
+        self._count(len(data))
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer with the next bytes, counted."""
+        length = int(self._file.readinto(buffer))
+        self._count(length)
+        return length
+
+    def __iter__(self) -> Iterator[Any]:
+        while data := self.read(SENT_BYTES):
+            yield data
+
+    def __enter__(self) -> CountedFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def counted(body: Any, count: Callable[[int], None]) -> Any:
+    """Return the body of a request so that what is sent of it is counted: a file by pieces, bytes at once."""
+    if hasattr(body, "read"):
+        return CountedFile(body, count)
+    if isinstance(body, bytes | bytearray | memoryview):
+        count(len(body))
     return body
 
 

@@ -53,7 +53,7 @@ class Connections(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         self._tally.add(_kind_of(request))
-        request.body = in_pieces(request.body)
+        request.body = in_pieces(request.body, self._tally.sent)
         try:
             response = super().send(request, *args, **kwargs)
         except requests.ConnectionError as error:
@@ -62,6 +62,7 @@ class Connections(HTTPAdapter):
                 raise
             self._tally.add(_kind_of(request))
             response = super().send(request, *args, **kwargs)
+        self._tally.count_received(response.raw)
         self._tally.service_clock.note_header(response.headers.get("Date"))
         return response
 

@@ -84,6 +84,16 @@ class MeteredStore:
         """How far the service's clock is off this host's, as far as its answers told."""
         return self._service_clock
 
+    def watch(self) -> None:
+        """Have bytes counted while an object is under way, for `moved`."""
+        self._tally.watched = True
+
+    def moved(self) -> tuple[int, int]:
+        """Return the bytes that came in and went out so far, of objects under way too where the store tells."""
+        with self._lock:
+            done = self._bytes_in, self._bytes_out
+        return done if self._counts_calls else self._tally.moved()
+
     def sent(self) -> Mapping[str, SentObject]:
         """Return what was put here and acknowledged, by name; of more than `SENT_KEPT_MAX` the latest."""
         with self._lock:

@@ -54,7 +54,7 @@ from farshore.stores.base import (
     check_name,
     check_range,
 )
-from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, compare_present
+from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, compare_present, counted
 from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockMode, LockState
 from farshore.stores.listing import in_order
 from farshore.stores.retry_after import told_wait_s
@@ -72,7 +72,7 @@ from farshore.stores.s3_locks import (
 )
 from farshore.stores.s3_trials import S3Trials
 from farshore.stores.sent import SentChecksums
-from farshore.stores.tally import RequestKind, Tally
+from farshore.stores.tally import RequestKind, Tally, read_counted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -219,7 +219,7 @@ class S3Store:
             with self._boundary("get", name):
                 response = self._client.get_object(**request)
                 with contextlib.closing(response["Body"]) as stream:  # as a context it gives the unchecked stream
-                    data = stream.read()
+                    data = read_counted(stream, self.tally)
         except BeyondEnd:
             return b""
         if "Range" in request and response["ResponseMetadata"]["HTTPStatusCode"] == 200:
@@ -373,6 +373,7 @@ class S3Store:
         """
         if isinstance(request.body, PacedReader):
             request.body.start()
+        request.body = counted(request.body, self.tally.sent)
         self.tally.add(_BY_OPERATION.get(event_name.rpartition(".")[2], RequestKind.PUT))
 
     def _note_time(self, response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:

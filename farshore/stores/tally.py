@@ -11,9 +11,10 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from farshore.clock import Clock
+from farshore.limits import SENT_BYTES
 from farshore.stores.service_clock import ServiceClock
 
 
@@ -28,17 +29,45 @@ class RequestKind(StrEnum):
 
 
 class Tally:
-    """Counts by kind, and what the answers tell of the service's clock. Safe from many threads."""
+    """Counts requests by kind and bytes of bodies as they pass; keeps the service's clock. Safe from many threads."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.service_clock = ServiceClock(clock)
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._bytes_in = self._bytes_out = 0
+        self.watched = False  # whether somebody looks at `moved`: then a body is read in pieces, for some more memory
 
     def add(self, kind: RequestKind) -> None:
         """Count one request."""
         with self._lock:
             self._counts[kind.value] += 1
+
+    def received(self, count: int) -> None:
+        """Count bytes of a body that came in, while the rest of it is under way."""
+        with self._lock:
+            self._bytes_in += count
+
+    def sent(self, count: int) -> None:
+        """Count bytes of a body that were given to the connection."""
+        with self._lock:
+            self._bytes_out += count
+
+    def count_received(self, raw: Any) -> None:
+        """Have an answer of urllib3 count what is read of its body, piece by piece."""
+        read = raw.read
+
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            data = read(*args, **kwargs)
+            self.received(len(data))
+            return data
+
+        raw.read = counting
+
+    def moved(self) -> tuple[int, int]:
+        """Return the bytes of bodies that came in and went out so far, those of objects under way included."""
+        with self._lock:
+            return self._bytes_in, self._bytes_out
 
     def counts(self) -> Mapping[str, int]:
         """Return the counts of one moment; only kinds that were used are named."""
@@ -54,3 +83,24 @@ class CountsRequests(Protocol):
     def tally(self) -> Tally:
         """Its counts."""
         ...
+
+
+class Readable(Protocol):
+    """The body of an answer."""
+
+    def read(self, amt: int | None = None, /) -> bytes:
+        """Return so many bytes, or the rest."""
+        ...
+
+
+def read_counted(stream: Readable, tally: Tally) -> bytes:
+    """Read an answer to its end; in pieces where somebody looks at what comes in, which needs the memory twice."""
+    if not tally.watched:
+        data = stream.read()
+        tally.received(len(data))
+        return data
+    pieces: list[bytes] = []
+    while piece := stream.read(SENT_BYTES):
+        tally.received(len(piece))
+        pieces.append(piece)
+    return b"".join(pieces)

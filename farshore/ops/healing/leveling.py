@@ -81,6 +81,8 @@ class Leveling:
     def apply(self, plan: ReplicaPlan) -> None:
         """Do what the plan says, as far as it can be done. Repeatable: what is good is left alone."""
         self._bytes_total = plan.bytes_missing
+        if plan.missing:
+            self._progress(Progress(f"heal:{self._replica.name}", bytes_total=plan.bytes_missing))
         try:
             self._each(plan.stages[Kind.PACK], self._look_at)
             self._confirm(only_packs=True)

@@ -24,6 +24,12 @@ class Ground:
     replicas: dict[str, Replica] = field(default_factory=dict)  # all that answer, headless ones too
     order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the others of each, nearest first
 
+    def moved(self) -> dict[str, tuple[int, int]]:
+        """Return by replica the bytes that came in and went out, as `Repository.moved`."""
+        for replica in self.replicas.values():
+            replica.meter.watch()
+        return {name: replica.meter.moved() for name, replica in self.replicas.items()}
+
     @property
     def keyless(self) -> bool:
         """Whether no key is at hand."""

@@ -58,6 +58,7 @@ def _read_packs(
 ) -> None:
     total = sum(check.sizes[name] for name in packs)
     done = 0
+    progress(Progress(f"verify:{check.replica.name}", bytes_total=total))
     with ThreadPoolExecutor(_THREADS) as pool:
         for name, read in zip(packs, pool.map(lambda one: _read_pack(check, proof, one), packs), strict=True):
             done += check.sizes[name]

@@ -64,11 +64,13 @@ def test_bytes_are_never_copied() -> None:
 
 
 def test_what_is_sent_piece_by_piece_is_what_would_take_long_at_once(body: Body) -> None:
-    assert in_pieces(b"short") == b"short"
-    assert in_pieces(None) is None
+    sent: list[int] = []
+    assert in_pieces(b"short", sent.append) == b"short"
+    assert in_pieces(None, sent.append) is None
+    assert sent == [5]
     data = as_bytes(body) * 3
     for large in (data, bytearray(data), memoryview(data)):
-        with in_pieces(large) as file:
+        with in_pieces(large, sent.append) as file:
             assert file.read() == data
 
 
