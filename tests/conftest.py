@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer
@@ -22,6 +23,16 @@ from infra.local.seaweedfs import SeaweedServer
 _SHARED_BUCKET = "shared"
 _TESTS = Path(__file__).parent
 _GROUPS = {"end_to_end": "machines", "faults": "machines", "flows": "machines", "contract": "stores"}
+
+# One profile for all property tests: no deadline on a busy machine, and a failure prints what repeats it.
+settings.register_profile(
+    "farshore",
+    deadline=None,
+    print_blob=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("farshore")
 
 # Whoever starts tests in the background has interrupts ignored, here and in all that is started from here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
