@@ -93,7 +93,7 @@ def _tell(invocation: Invocation, found: Sequence[SnapshotLocks], directories: f
         _draw(output, found)
     failed = [one for one in found if one.error_code]
     can_lock = [one for one in found if one.error_code != LockUnsupported.code or one.replica not in directories]
-    if not can_lock:
+    if found and not can_lock:
         output.error(
             LockUnsupported("every replica of this snapshot is a directory, which has no locks", _NEEDS_BUCKET)
         )
@@ -102,12 +102,11 @@ def _tell(invocation: Invocation, found: Sequence[SnapshotLocks], directories: f
         if one in can_lock:
             output.warning(f"{one.replica}: {one.error_code}: {shown_text(one.error)}")
         else:
-            output.note(f"{one.replica}: a directory has no locks, so nothing is changed there")
-    failed = [one for one in failed if one in can_lock]
-    if len(failed) == len(can_lock):
+            output.warning(f"{one.replica}: a directory has no locks, so nothing is changed there", code=one.error_code)
+    if can_lock and all(one.error_code for one in can_lock):
         kinds = {one.code: one for one in (LockDenied, LockUnsupported)}
-        kind = kinds.get(failed[0].error_code, StoreUnavailable)
-        output.error(kind(failed[0].error))
+        kind = kinds.get(can_lock[0].error_code, StoreUnavailable)
+        output.error(kind(can_lock[0].error))
         return kind.exit_code
     broken = [one for one in found if _is_broken(one)]
     for one in broken:

@@ -99,6 +99,12 @@ def run() -> NoReturn:
         sys.stderr.write(f"{stopped}\n")
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
+    except (OSError, RuntimeError, MemoryError) as error:  # what `main` needs around it could not be started
+        exhausted = what_is_exhausted(error, unexpected=True)
+        if exhausted is None:
+            raise
+        Output(stdout=sys.stdout, stderr=sys.stderr, json="--json" in sys.argv).error(exhausted)
+        code = exhausted.exit_code
     if code >= 128:
         # Worker threads may sit in a network call for a minute; everything they hold may be lost at any instruction.
         sys.stderr.flush()

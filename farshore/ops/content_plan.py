@@ -2,7 +2,7 @@
 
 One pass over the extents of the rows, in their order, notes for every chunk the last extent that uses it. From that
 follow the segments to fetch, the ranges to fetch them in, when a segment may be let go, and what of it is used later.
-It takes 4 bytes a chunk and 13 a segment beside the index. Decision 0013.
+It takes 4 bytes a chunk and 5 a segment beside the index. Decision 0013.
 """
 
 from __future__ import annotations
@@ -50,8 +50,6 @@ class ContentPlan:
         self.content_bytes = 0
         self._chunk_end = np.zeros(len(packs.chunks), np.uint32)  # the position after its last use; 0 for no use
         self._segment_end = np.zeros(len(packs.segments), np.uint32)
-        raw = -(-packs.segments["raw"].astype(np.int64) // limits.PAGE_BYTES) * limits.PAGE_BYTES
-        self._bases = np.concatenate((np.zeros(1, np.int64), np.cumsum(raw)))
 
     def use(self, rows: Array, start: int) -> None:
         """Note that extents from position `start` on use the chunks of these rows; `ABSENT` is no use."""
@@ -76,10 +74,6 @@ class ContentPlan:
     def end_of(self, number: int) -> int:
         """Return the position after the last use of a segment; 0 if it is not used."""
         return int(self._segment_end[number])
-
-    def base_of(self, number: int) -> int:
-        """Return where a segment begins where all are laid out one after the other, each from a page on."""
-        return int(self._bases[number])
 
     def covers(self, rows: Array, start: int) -> bool:
         """Return whether extents from position `start` on, that use the chunks of these rows, are all in the plan."""

@@ -26,7 +26,11 @@ from farshore.repository.replica_reader import ReplicaReader
 from farshore.repository.repository import Repository
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
+RangeKey = tuple[int, int]  # pack number in the index, offset in the pack
 Content = memoryview | SpilledSegment
+
+
+_RANGE_SEGMENTS = 2  # that the rest of a range takes until it is opened or on disk
 
 
 class _NoRoom(Exception):
@@ -95,13 +99,12 @@ class _Shelf:
     def drop(self, key: SegmentKey) -> None:
         self._bytes -= self._sizes.pop(key, 0)
 
-    def excess(self, pinned: Collection[SegmentKey]) -> Iterator[SegmentKey]:
-        """Yield what has to leave for the rest to be within the bound; each is dropped before the next is asked for."""
-        if self._bytes > self._bytes_max:
-            for key in [key for key in self._sizes if key not in pinned]:
-                if self._bytes <= self._bytes_max:
-                    return
-                yield key
+    def excess(self) -> Iterator[SegmentKey]:
+        """Yield what may leave, as long as what was not dropped meanwhile is above the bound."""
+        for key in list(self._sizes) if self._bytes > self._bytes_max else ():
+            if self._bytes <= self._bytes_max:
+                return
+            yield key
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ DEFAULT_MEMORY = SegmentMemory()
 
 
 class SegmentFetcher:
-    """Gives windows their segments. `fetch` and `holds` from one thread, with windows in the order of the plan.
+    """Gives windows their segments. `fetch` and `memory_of` from one thread, with windows in the order of the plan.
 
     Args:
         spill: Where opened content goes that memory cannot hold until it is needed; None to fetch it again.
@@ -141,7 +144,7 @@ class SegmentFetcher:
         self._opened = _Shelf(memory.opened_bytes_max)
         self._packed = _Shelf(memory.packed_bytes_max)
         self._asked = np.zeros(len(plan.index.packs.segments), dtype=bool)
-        self._window: tuple[int, frozenset[SegmentKey]] = 0, frozenset()  # where the last one began, what it needs
+        self._window_start = 0
 
     def close(self) -> None:
         """Stop the pool, and forget what was kept aside. Safe to repeat."""
@@ -149,10 +152,21 @@ class SegmentFetcher:
         if self._spill is not None:
             self._spill.close()
 
-    def holds(self, key: SegmentKey) -> bool:
-        """Return whether a segment can be used without more memory for it."""
+    def memory_of(self, key: SegmentKey, ranges: set[RangeKey]) -> int:
+        """Return what memory it takes to use one more segment in a window, in units of a segment.
+
+        Args:
+            ranges: Those that the window has fetched already; one that is fetched for this segment is added.
+        """
         segment = self._known.get(key)
-        return segment is not None and segment.form is not _Form.PACKED and not segment.failed
+        if segment is not None and not segment.failed:
+            return 1 if segment.form is _Form.PACKED else 0
+        whole = self._plan.range_around(*key)
+        range_key = (whole.pack, whole.start)
+        if range_key in ranges:
+            return 1
+        ranges.add(range_key)
+        return 1 + _RANGE_SEGMENTS
 
     def fetch(self, keys: Iterable[SegmentKey], start: int) -> dict[SegmentKey, Future[Content]]:
         """Start fetching and opening what the window that begins at position `start` needs.
@@ -161,8 +175,7 @@ class SegmentFetcher:
         the next window but one is asked for.
         """
         needed = frozenset(keys)
-        written, previous = self._window
-        self._forget_used_up(written)
+        self._forget_used_up(self._window_start)  # of the window that is written next
         for key in needed:
             known = self._known.get(key)
             if known is not None and known.failed:
@@ -173,8 +186,8 @@ class SegmentFetcher:
             segment = self._known[key]
             self._opened.touch(key)
             contents[key] = segment.content or self._open(segment)
-        self._window = start, needed
-        self._spill_excess(written, needed | previous)
+        self._window_start = start
+        self._spill_excess(start)
         return contents
 
     def _fetch_missing(self, needed: Collection[SegmentKey]) -> None:
@@ -252,12 +265,18 @@ class SegmentFetcher:
         segment.form = _Form.OPENED
         self._opened.put(segment.key, segment.raw_bytes)
 
-    def _spill_excess(self, since: int, pinned: Collection[SegmentKey]) -> None:
-        """Keep on disk what memory cannot: of opened segments, and of those that wait to be opened."""
-        for key in self._opened.excess(pinned):
-            self._opened.drop(key)
-            self._keep_aside(self._known[key], since)
-        for key in self._packed.excess(pinned):
+    def _spill_excess(self, since: int) -> None:
+        """Keep on disk what memory cannot: of opened segments, and of those that wait to be opened.
+
+        Windows that were given an opened one keep it until they are written. What is under way is left alone, as a
+        thread of the pool must not wait for another.
+        """
+        for key in self._opened.excess():
+            segment = self._known[key]
+            if segment.content is not None and segment.content.done():
+                self._opened.drop(key)
+                self._keep_aside(segment, since)
+        for key in self._packed.excess():
             if self._known[key].fetched.done():
                 self._packed.drop(key)
                 self._keep_aside(self._known[key], since)
@@ -276,10 +295,10 @@ class SegmentFetcher:
                 raw = opened.result() if opened else self._segments.unpack(*segment.key, segment.take_packed())
                 if not isinstance(raw, memoryview):
                     raise Bug("a segment was kept aside twice")
-                base = self._plan.base_of(segment.number)
-                if not spill.write(base, _runs(self._plan, segment.key, since), raw):
+                kept = spill.write(_runs(self._plan, segment.key, since), raw)
+                if kept is None:
                     raise _NoRoom
-                content.set_result(SpilledSegment(spill, base))
+                content.set_result(kept)
             except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
                 content.set_exception(error)
 
@@ -299,9 +318,10 @@ class SegmentFetcher:
         self._packed.drop(segment.key)
         if segment.content is None:
             segment.drop_packed()
-        elif segment.form is _Form.SPILLED and self._spill is not None:
-            segment.content.exception()  # it is being written at most
-            self._spill.forget(self._plan.base_of(segment.number), segment.raw_bytes)
+        elif segment.form is _Form.SPILLED and segment.content.exception() is None:  # it is being written at most
+            kept = segment.content.result()
+            if isinstance(kept, SpilledSegment):
+                kept.forget()
 
 
 def _runs(plan: ContentPlan, key: SegmentKey, since: int) -> list[tuple[int, int]]:

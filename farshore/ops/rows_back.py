@@ -53,10 +53,11 @@ def put_rows_back(
     ) if spill_place else None  # fmt: skip
     fetcher = SegmentFetcher(repository=repository, plan=plan, reader=reader, spill=spill, memory=memory)
     try:
-        for window in _ahead(plan_windows(rows, plan, fetcher.holds), fetcher):
+        for window in _ahead(plan_windows(rows, plan, fetcher.memory_of), fetcher):
             writer.write(window)
             on_window(writer)
         writer.finish()
+        fetcher.close()  # the spill file is in a directory whose times the target is about to set
         target.finish()
     finally:
         fetcher.close()

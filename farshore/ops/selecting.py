@@ -24,7 +24,7 @@ from farshore.format.manifest import ManifestReader, ManifestRow, display_path, 
 from farshore.model import HOLE, EntryKind
 from farshore.ops.delta.options import DeltaOptions
 from farshore.ops.relocating import Relocation
-from farshore.sources.glob_expressions import Line, read_line
+from farshore.sources.glob_expressions import Line, read_line, why_void
 from farshore.sources.posix_globs import Globs
 
 _CHUNKS_MAX = 1_000_000  # 40 MB beside the index; a restore of more takes the index of the whole snapshot
@@ -202,8 +202,10 @@ class Selection:
                 f"the snapshot has no path {display_path(self.below)!r}", "Show what there is with 'farshore ls'."
             )
         if self.include and not self.exclude:
+            void = [f"The pattern {one!r} {why}." for one in self.include if (why := why_void(one))]
             return SnapshotUnknown(
-                f"nothing in the snapshot matches {', '.join(self.include)}", "Show what there is with 'farshore ls'."
+                f"nothing in the snapshot matches {', '.join(self.include)}",
+                " ".join(void) or "Show what there is with 'farshore ls'.",
             )
         left = f" of what matches {', '.join(self.include)}" if self.include else ""
         return SnapshotUnknown(

@@ -1,7 +1,7 @@
 """A file without a name for opened content that is needed again later than memory can hold it.
 
-Content lies at the offset that its place in the repository gives it, so nothing has to be remembered of where it is;
-what is not needed again is not written, and takes no disk. The file is gone with the process, however that ends.
+Each segment has a place of its own there, as long as its content, of which only what is needed again is written. Places
+are used again, so the file is as long as what it held at once. It is gone with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOOKED_EVERY_BYTES = 16 * limits.MIB  # written between two looks at what is fr
 
 
 class SpillFile:
-    """Ranges of bytes on disk. Safe from many threads.
+    """Segments on disk. Safe from many threads.
 
     Args:
         place: A directory on the disk to use; the file is made when it is first needed.
@@ -38,24 +38,28 @@ class SpillFile:
         self._reserved_bytes = reserved_bytes
         self._file: Handle | None = None
         self._lock = threading.Lock()
+        self._free: dict[int, list[int]] = {}  # places to use again, by how many slots they have
+        self._end = 0
         self._left_bytes = 0  # that may be written before the next look at the disk
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.written_bytes = 0
         self.full = False
 
-    def write(self, base: int, ranges: Iterable[tuple[int, int]], data: memoryview) -> bool:
-        """Keep ranges (start, end) of `data`, which begins at `base`; return whether there was room for them."""
+    def write(self, ranges: Iterable[tuple[int, int]], data: memoryview) -> SpilledSegment | None:
+        """Keep ranges (start, end) of a segment's content; None where there is no room for them."""
         chosen = list(ranges)
         file = self._admit(sum(end - start for start, end in chosen))
         if file is None:
-            return False
+            return None
+        base = self._take_slots(len(data))
         try:
             for start, end in chosen:
                 write_all(file, base + start, data[start:end])
         except OSError:
+            self.forget(base, len(data))
             self.full = True
-            return False
-        return True
+            return None
+        return SpilledSegment(self, base, len(data))
 
     def read(self, at: int, length: int) -> memoryview:
         """Return bytes that were kept.
@@ -73,13 +77,14 @@ class SpillFile:
         return memoryview(data)
 
     def forget(self, base: int, length: int) -> None:
-        """Give the disk back what lies here, on file systems that can."""
+        """Use the place again for others, and give its disk back meanwhile, on file systems that can."""
         punch = getattr(self._libc, "fallocate", None)
         if self._file is not None and punch is not None:
             flags = _KEEP_SIZE | _PUNCH_HOLE
             punch(self._file.fd, flags, ctypes.c_int64(base), ctypes.c_int64(length))
-            with self._lock:
-                self.full = False
+        with self._lock:
+            self._free.setdefault(_slots(length), []).append(base)
+            self.full = False
 
     def close(self) -> None:
         """Forget everything. Safe to repeat."""
@@ -87,6 +92,14 @@ class SpillFile:
         if file is not None:
             with contextlib.suppress(OSError):
                 file.close()
+
+    def _take_slots(self, length: int) -> int:
+        with self._lock:
+            free = self._free.get(_slots(length))
+            if free:
+                return free.pop()
+            base, self._end = self._end, self._end + _slots(length) * limits.SEGMENT_BYTES
+            return base
 
     def _admit(self, length: int) -> Handle | None:
         """Return the file if so much may be written: others need some of the disk, too."""
@@ -111,12 +124,21 @@ class SpillFile:
             return self._file
 
 
+def _slots(length: int) -> int:
+    return max(1, -(-length // limits.SEGMENT_BYTES))
+
+
 class SpilledSegment(NamedTuple):
-    """A segment of which what is needed later lies in a spill file."""
+    """A segment of which what is needed later is in a spill file."""
 
     file: SpillFile
     base: int
+    length: int
 
     def read(self, offset: int, length: int) -> memoryview:
         """Return bytes of the segment. Raises as `SpillFile.read`."""
         return self.file.read(self.base + offset, length)
+
+    def forget(self) -> None:
+        """Give its place back; nothing of it is read any more."""
+        self.file.forget(self.base, self.length)

@@ -19,7 +19,7 @@ from farshore.format.manifest import ManifestRow
 from farshore.index import ABSENT, Location
 from farshore.model import HOLE, EntryKind, Extent
 from farshore.ops.content_plan import ContentPlan, find_rows
-from farshore.ops.fetching import Content, SegmentKey
+from farshore.ops.fetching import Content, RangeKey, SegmentKey
 
 MISSING = Location(-1, -1, 0, 0)  # a chunk that no pack of the snapshot holds
 _LOOKED_UP_ROWS = 1024  # in one batch
@@ -50,24 +50,25 @@ class Window:
     start: int = 0  # the position of its first extent
     pieces: list[Piece] = field(default_factory=list)
     segments: dict[SegmentKey, None] = field(default_factory=dict)
-    new_segments: int = 0  # that take memory of their own
+    memory: int = 0  # that its segments take, in units of a segment
+    ranges: set[RangeKey] = field(default_factory=set)  # that are fetched for it
     content_bytes: int = 0
     contents: dict[SegmentKey, Future[Content]] = field(default_factory=dict)
 
     @property
     def full(self) -> bool:
         """Whether no more content belongs into the window."""
-        return self.new_segments >= limits.WINDOW_SEGMENTS_MAX or self.content_bytes >= limits.WINDOW_BYTES_MAX
+        return self.memory >= limits.WINDOW_SEGMENTS_MAX or self.content_bytes >= limits.WINDOW_BYTES_MAX
 
 
 def plan_windows(
-    rows: Iterable[ManifestRow], plan: ContentPlan, holds: Callable[[SegmentKey], bool] = lambda _: False
+    rows: Iterable[ManifestRow], plan: ContentPlan, memory_of: Callable[[SegmentKey, set[RangeKey]], int] = lambda *_: 1
 ) -> Iterator[Window]:
     """Yield windows that cover all rows in order; a file that does not fit one continues in the next.
 
     Args:
         rows: The very rows that were planned.
-        holds: Whether a segment takes no more memory, when it is asked, because it is there.
+        memory_of: As `SegmentFetcher.memory_of`.
     """
     window = Window()
     position = 0
@@ -83,7 +84,7 @@ def plan_windows(
                 key = location[:2]
                 if location is not MISSING and key not in window.segments:
                     window.segments[key] = None
-                    window.new_segments += not holds(key)
+                    window.memory += memory_of(key, window.ranges)
             if window.full:
                 window.pieces.append(Piece(row, tuple(parts), first=first, last=False))
                 yield window

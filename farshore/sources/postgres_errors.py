@@ -16,6 +16,7 @@ _INSUFFICIENT_PRIVILEGE = "42501"
 _AUTHORIZATION_CLASS = "28"
 _FILE_CLASS = "58"  # trouble of the server with its own files
 _ENDED_BY_ADMINISTRATOR = "57P01"  # also by the server itself, to take a slot away
+_WAL_READERS = ("CheckXLogRemoved", "perform_base_backup")  # of the server: they miss WAL that was removed meanwhile
 _HEADER_WRITERS = ("_tarWriteHeader", "tarCreateHeader")  # of the server: they refuse names that tar cannot hold
 _FEATURE_NOT_SUPPORTED = "0A000"
 
@@ -31,6 +32,8 @@ _SAID_DENIED = (
 )
 _SAID_NO_ROLE = re.compile(r'role "[^"]*" does not exist')
 _SAID_SENDERS = "max_wal_senders"
+_SAID_OLD = "unrecognized configuration parameter"  # one that each session sets, and every supported server knows
+_SAID_POOL = "unsupported startup parameter"
 _SAID_NO_SENDERS = re.compile(r"max_wal_senders.*\D0\)")
 _PREFIXES = re.compile(r"^connection (?:failed|is bad): (?:connection to server (?:at|on) .*? failed: )?")
 _SECRET_CHARACTERS_MIN = 3  # a shorter "secret" would only blot out ordinary letters
@@ -47,6 +50,10 @@ FILE_DENIED_HINT = (
     "it elsewhere, or give it to that user (chown, chmod)."
 )
 FILE_HINT = "PostgreSQL has trouble with a file of its own; look at its disk and its log."
+WAL_HINT = (
+    "The server removed WAL that the backup needs. Let it keep a slot for the backup (max_replication_slots, "
+    "max_slot_wal_keep_size), or more WAL (wal_keep_size)."
+)
 NAME_HINT = (
     "PostgreSQL sends no file whose path below the data directory has 100 bytes or more. It makes no such name itself: "
     "rename what the message names, or move it out of the data directory. If it is a link, a tablespace's location has "
@@ -91,6 +98,8 @@ def error_of_answer(
         return SourceUnsupported(said, VERSION_HINT)
     if not sending:
         return SourceUnavailable(said)
+    if function in _WAL_READERS:
+        return SourceUnavailable(said, WAL_HINT)
     return SourceUnavailable(said, FILE_HINT if sqlstate.startswith(_FILE_CLASS) else LOST_HINT)
 
 
@@ -104,6 +113,10 @@ def error_of_connecting(place: str, text: str, *, needs_password: bool) -> Farsh
     said = f"{place}: {_PREFIXES.sub('', text)}"
     if _SAID_NO_SENDERS.search(text):
         return SourceUnsupported(said, SENDERS_HINT)
+    if _SAID_OLD in text:
+        return SourceUnsupported(said, VERSION_HINT)
+    if _SAID_POOL in text:
+        return SourceUnsupported(said, POOL_HINT)
     if needs_password or _SAID_NO_ROLE.search(text) or any(words in text for words in _SAID_DENIED):
         return SourceDenied(said, GRANT_HINT)
     if _SAID_SENDERS in text:

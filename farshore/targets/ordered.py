@@ -42,20 +42,20 @@ class OrderedTarget:
         self._problems: list[Problem] = []
         self._placed = Placed()
         self._open: Entry | None = None
-        self._runs: Runs = np.zeros((0, 2), np.int64)
+        self._runs: Runs | None = None  # of the file under way; None where it has no hole
         self._run = 0
         self._at = 0  # in the file: everything before went out
         self._gap = False
 
     # --- for those that inherit --------------------------------------------------------------------------------------
 
-    def begin_file(self, entry: Entry, runs: Runs) -> None:
-        """Send what comes before a file's data."""
+    def begin_file(self, entry: Entry, runs: Runs | None) -> None:
+        """Send what comes before a file's data; `runs` are None where it has no hole."""
 
     def skip_hole(self, start: int, end: int) -> None:
         """Send what stands for a hole of the file under way."""
 
-    def end_file(self, entry: Entry, runs: Runs) -> None:
+    def end_file(self) -> None:
         """Send what comes after a file's data."""
 
     def send(self, data: bytes | memoryview) -> None:
@@ -96,7 +96,7 @@ class OrderedTarget:
         if entry.kind is not EntryKind.FILE:
             raise Bug(f"a {entry.kind} is not for this target")
         self._open = entry
-        self._runs = self._sparse.pop(entry.path, _whole(entry.size))
+        self._runs = self._sparse.pop(entry.path, None)
         self._run = self._at = 0
         self._gap = False
         self.begin_file(entry, self._runs)
@@ -104,20 +104,20 @@ class OrderedTarget:
     def write(self, entry: Entry, offset: int, data: bytes | memoryview) -> None:
         if self._open is None or entry.path != self._open.path:
             raise Bug("content came for a file that is not the one under way")
-        self._enter_run()
-        self._gap = self._gap or offset != self._at or self._run >= len(self._runs)
+        in_data = self._enter_run()
+        self._gap = self._gap or offset != self._at or not in_data
         if self._gap:
             return  # something before it cannot be had: `discard` comes
         self.send(data)
         self._at += len(data)
 
     def settle(self, entry: Entry) -> None:
-        self._enter_run()
-        if self._gap or self._run < len(self._runs) or self._at > entry.size:
-            raise Bug("a file was called good whose content did not go out whole")
-        if self._at < entry.size:
+        if self._runs is not None and not self._gap and not self._enter_run() and self._at < entry.size:
             self.skip_hole(self._at, entry.size)
-        self.end_file(entry, self._runs)
+            self._at = entry.size
+        if self._gap or self._at != entry.size:
+            raise Bug("a file was called good whose content did not go out whole")
+        self.end_file()
         self._open = None
 
     def place(self, entry: Entry, data: bytes | memoryview) -> None:
@@ -177,16 +177,19 @@ class OrderedTarget:
         if len(self._problems) < limits.PROBLEMS_MAX:
             self._problems.append(Problem(path, code, message))
 
-    def _enter_run(self) -> None:
-        """Go on to the next stretch of data where this one is done, over the hole before it."""
+    def _enter_run(self) -> bool:
+        """Go on to the next stretch of data where this one is done, over the hole before it; return whether one is."""
+        if self._runs is None:
+            return True
         while self._run < len(self._runs):
             start, length = (int(one) for one in self._runs[self._run])
             if self._at < start:
                 self.skip_hole(self._at, start)
                 self._at = start
             if self._at < start + length:
-                return
+                return True
             self._run += 1
+        return False
 
 
 def data_runs(extents: bytes) -> Runs | None:
@@ -204,7 +207,3 @@ def data_runs(extents: bytes) -> Runs | None:
     runs = np.stack([starts[firsts], ends[lasts] - starts[firsts]], axis=1)
     kept: Runs = runs[runs[:, 1] > 0]
     return kept
-
-
-def _whole(size: int) -> Runs:
-    return np.array([[0, size]] if size else np.zeros((0, 2)), np.int64).reshape(-1, 2)

@@ -10,6 +10,7 @@ import os
 import struct
 import tarfile
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -151,11 +152,16 @@ def _time(records: dict[bytes, bytes], time_ns: int) -> int:
 
 def _extended(records: dict[bytes, bytes]) -> bytes:
     """Return an extended header: values are bytes as they are, as GNU tar writes and reads them."""
-    body = b"".join(_record(keyword, value) for keyword, value in records.items())
+    body = b"".join([_record(keyword, value) for keyword, value in records.items()])
+    return _extended_head(len(body)) + body + bytes(padding(len(body)))
+
+
+@lru_cache(maxsize=4096)  # most entries have nothing but a time there
+def _extended_head(size: int) -> bytes:
     info = tarfile.TarInfo("././@PaxHeader")
     info.type = tarfile.XHDTYPE
-    info.size = len(body)
-    return info.tobuf(tarfile.USTAR_FORMAT) + body + bytes(padding(len(body)))
+    info.size = size
+    return info.tobuf(tarfile.USTAR_FORMAT)
 
 
 def _record(keyword: bytes, value: bytes) -> bytes:

@@ -44,6 +44,7 @@ class TarStream(OrderedTarget):
         self._sent = 0
         self._number = 0
         self._size = 0  # of the file under way
+        self._padding = 0  # that comes after its data
 
     def make(self, entry: Entry) -> None:
         if b"\x00" in entry.path or (entry.path and any(name in NO_NAMES for name in entry.path.split(b"/"))):
@@ -62,11 +63,13 @@ class TarStream(OrderedTarget):
             self._lost.add(entry.path)
             self.report(entry.path, "unsupported", f"not restored: {error}")
 
-    def begin_file(self, entry: Entry, runs: Runs) -> None:
-        self._size = entry.size
-        archived = whole_blocks(runs, entry.size)
-        data_bytes = int(archived[:, 1].sum())
-        if data_bytes == entry.size:
+    def begin_file(self, entry: Entry, runs: Runs | None) -> None:
+        self._size = data_bytes = entry.size
+        archived = None if runs is None else whole_blocks(runs, entry.size)
+        if archived is not None:
+            data_bytes = int(archived[:, 1].sum())
+        self._padding = padding(data_bytes)
+        if archived is None or data_bytes == entry.size:
             self.send(encode_header(entry))
             return
         self._number += 1
@@ -74,8 +77,8 @@ class TarStream(OrderedTarget):
         self.send(encode_header(entry, sparse_map=sparse_map, data_bytes=data_bytes, number=self._number))
         self.send(sparse_map)
 
-    def end_file(self, entry: Entry, runs: Runs) -> None:
-        self.send(bytes(padding(int(whole_blocks(runs, entry.size)[:, 1].sum()))))
+    def end_file(self) -> None:
+        self.send(bytes(self._padding))
 
     def skip_hole(self, start: int, end: int) -> None:
         size = self._size

@@ -6,6 +6,8 @@ import errno
 import os
 import resource
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,3 +189,16 @@ def test_a_full_disk_is_none_of_what_is_read() -> None:
 
 def test_a_directory_of_this_host_is_not_blamed(tmp_path: Path) -> None:
     assert isinstance(unusable(CACHE, tmp_path, OSError(errno.EMFILE, "x")), HostExhausted)
+
+
+def test_a_process_that_may_start_no_thread_at_all_says_so() -> None:
+    script = (
+        "import sys, threading\n"
+        'def start(self):\n    raise RuntimeError("can\'t start new thread")\n'
+        "threading.Thread.start = start\n"
+        "from farshore.cli.main import run\n"
+        "sys.argv = ['farshore', 'snapshots']\nrun()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == HostExhausted.exit_code
+    assert done.stderr.startswith("error[host-exhausted]: no further process or thread can be started")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,14 +47,6 @@ def test_a_plan_knows_the_last_use_of_each_chunk_and_segment() -> None:
     assert [one.tobytes() for one in plan.chunks_of(0, 0, since=4)["id"]] == ids[1:2]
     assert [one.tobytes() for one in plan.chunks_of(1, 0)["id"]] == ids[7:8]
     assert plan.number(1, 0) == 2
-
-
-def test_segments_lie_apart_in_a_spill_file() -> None:
-    index, _ = index_of(2, 2)
-    plan = plan_content([], index)
-    bases = [plan.base_of(number) for number in range(4)]
-    assert all(after - before >= 4000 for before, after in pairwise(bases))
-    assert not any(base % limits.PAGE_BYTES for base in bases)
 
 
 def test_a_plan_knows_which_rows_are_in_it() -> None:

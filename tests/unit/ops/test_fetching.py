@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
+from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
 from farshore.ops.content_plan import ContentPlan, plan_content
@@ -146,7 +147,15 @@ def test_what_is_used_up_is_let_go(engine: Engine) -> None:
     with fetching(engine, [*range(SEGMENTS), 0]) as run:
         for number in range(SEGMENTS):
             run.take(number)
-        assert [run.fetcher.holds(key) for key in run.order[:5]] == [True] + 4 * [False]
+        assert [run.fetcher.memory_of(key, set()) for key in run.order[:5]] == [0] + 4 * [3]
+
+
+def test_a_window_counts_what_is_fetched_with_its_segments(engine: Engine) -> None:
+    with fetching(engine) as run:
+        ranges: set[tuple[int, int]] = set()
+        assert [run.fetcher.memory_of(key, ranges) for key in run.order[:3]] == [3, 1, 3]
+        run.take(0)
+        assert [run.fetcher.memory_of(key, set()) for key in run.order[:3]] == [0, 1, 3]
 
 
 def test_a_disk_that_takes_no_more_costs_requests_and_nothing_else(engine: Engine) -> None:
@@ -196,3 +205,13 @@ def test_months_of_rewrites_restore_in_one_read(tmp_path: Path) -> None:
         read = repository.replicas["a"].meter.snapshot().bytes_in - before
     assert (tmp_path / "restored" / "db").read_bytes() == source.content(b"db")
     assert read < 1.6 * size
+
+
+def test_windows_that_use_everything_again_do_not_keep_everything(engine: Engine) -> None:
+    """Trial N1: a database that lies in pieces of a hundred packs uses all of them in every stretch."""
+    memory = SegmentMemory(opened_bytes_max=2 * limits.SEGMENT_BYTES)
+    with fetching(engine, 4 * list(range(SEGMENTS)), memory=memory) as run:
+        for start in range(0, 3 * SEGMENTS, SEGMENTS):
+            run.check(run.take(start, SEGMENTS))
+        found = run.take(3 * SEGMENTS, SEGMENTS)
+        assert sum(isinstance(content, SpilledSegment) for content in found.values()) >= SEGMENTS - 2

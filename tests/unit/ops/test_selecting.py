@@ -68,6 +68,13 @@ def test_patterns_that_select_nothing_are_an_error(pattern: str) -> None:
         paths(pattern)
 
 
+def test_a_pattern_that_can_match_nothing_is_explained() -> None:
+    """Trial F18: `#x` is a comment, as in .gitignore."""
+    with pytest.raises(SnapshotUnknown) as caught:
+        select("#x")
+    assert caught.value.hint == r"The pattern '#x' is a comment; write \# for a name that begins so."
+
+
 def test_a_link_whose_file_is_left_out_becomes_the_file() -> None:
     first = ManifestRow(Entry(b"a-file", EntryKind.FILE, size=5, inode=9), content_hash=b"h" * 32, extents=b"e" * 44)
     among = rows(first, link(b"z1", b"a-file"), link(b"z2", b"a-file"))

@@ -52,7 +52,7 @@ def check(windows: list[Window], rows: list[ManifestRow]) -> None:
     for window in windows:
         assert window.pieces
         assert len(window.pieces) <= limits.WINDOW_PIECES_MAX
-        assert window.new_segments == len(window.segments) <= limits.WINDOW_SEGMENTS_MAX
+        assert window.memory == len(window.segments) <= limits.WINDOW_SEGMENTS_MAX
         assert window.content_bytes < limits.WINDOW_BYTES_MAX + limits.CHUNK_BYTES_MAX
         for piece in window.pieces:
             if piece.first:
@@ -141,9 +141,9 @@ def test_segments_that_are_there_fill_no_window() -> None:
     index, ids = index_of(400)
     rows = [file(f"{number:04}", [Extent(one, 0, 9)]) for number, one in enumerate(ids)]
     plan = plan_content(needs_of(rows), index)
-    windows = list(cutting.plan_windows(rows, plan, lambda key: key[0] > 0))
+    windows = list(cutting.plan_windows(rows, plan, lambda key, _: int(key[0] == 0)))
     assert [len(window.segments) for window in windows] == [100]
-    assert [window.new_segments for window in windows] == [4]
+    assert [window.memory for window in windows] == [4]
 
 
 def test_rows_in_another_order_than_planned_are_refused() -> None:

@@ -166,7 +166,7 @@ def compare(checkout: Path, cases: Sequence[tuple[list[str], list[bytes]]]) -> N
         assert [chosen(path) for path in paths] == expected, (patterns, paths)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(pattern=PATTERNS)
 def test_an_expression_leaves_nothing_to_be_tried_in_two_ways_at_once(pattern: str) -> None:
     """Trial F5: backtracking multiplies where one repetition may give back to another; here each is alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore.format.manifest import ManifestRow, rows_to_table, table_to_rows
@@ -31,6 +31,7 @@ STATUSES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(status=STATUSES)
 def test_whatever_a_file_system_says_a_manifest_holds(status: KnownStatus) -> None:
     """Trial F2: of no name may the numbers stop the backup of all others."""
@@ -47,6 +48,7 @@ def test_whatever_a_file_system_says_a_manifest_holds(status: KnownStatus) -> No
         )
 
 
+@settings(deadline=None)
 @given(status=STATUSES.filter(lambda status: status.st_nlink < 2**63 and status.st_size >= 0))
 def test_a_walking_process_tells_what_the_backup_itself_would(status: KnownStatus) -> None:
     told: list[tuple[bytes, str, str]] = []

@@ -134,6 +134,32 @@ def test_words_on_connecting(text: str, error: type[FarshoreError]) -> None:
     assert str(found) == f"source 'shop' at db:5432: {text}"
 
 
+def test_what_fails_while_a_backup_is_sent_is_no_matter_of_credentials() -> None:
+    """Trials D8, D10."""
+    removed = error_of_answer(
+        "x", "58P01", "requested WAL segment was removed", function="CheckXLogRemoved", sending=True
+    )
+    assert "wal_keep_size" in removed.hint
+    for sqlstate in ("58030", "57P01", "42501", ""):
+        hint = error_of_answer("x", sqlstate, "said", function="sendFile", sending=True).hint
+        assert "credentials" not in hint
+        assert "REPLICATION" not in hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('FATAL:  unrecognized configuration parameter "idle_session_timeout"', "PostgreSQL 15"),
+        ("FATAL:  unsupported startup parameter: options", "pool"),
+    ],
+)
+def test_settings_of_the_session_that_are_refused(text: str, hint: str) -> None:
+    """An old server knows them not, a connection pool passes them not on: both for good (Trial D1)."""
+    found = error_of_connecting("x", text, needs_password=False)
+    assert isinstance(found, SourceUnsupported)
+    assert hint in found.hint
+
+
 def test_missing_password_is_denied_in_any_language() -> None:
     assert isinstance(error_of_connecting("x", "kein Passwort", needs_password=True), SourceDenied)
 
