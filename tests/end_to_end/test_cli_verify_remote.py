@@ -64,10 +64,13 @@ def test_what_is_cut_or_gone_ends_with_the_code_of_damage_and_names_its_snapshot
     assert shore.run("status").code == 0
 
 
-def test_a_repository_without_any_snapshot_is_clean(tmp_path: Path) -> None:
+def test_a_repository_without_any_snapshot_is_not_called_clean(tmp_path: Path) -> None:
+    """Trial F10."""
     shore = Shore(tmp_path)
     shore.good("init")
-    assert "clean" in shore.good("verify", "--remote").stdout
+    verify = shore.run("verify", "--remote")
+    assert verify.code == 66
+    assert "clean" not in verify.stdout
 
 
 def test_the_two_means_exclude_each_other(shore: Shore) -> None:
