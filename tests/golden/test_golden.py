@@ -259,9 +259,10 @@ def lose(pick: Callable[[Golden], Path]) -> Apply:
 
 def swap(one: Callable[[Golden], Path], other: Callable[[Golden], Path]) -> Apply:
     def apply(golden: Golden) -> None:
-        first, second = one(golden).read_bytes(), other(golden).read_bytes()
-        one(golden).write_bytes(second)
-        other(golden).write_bytes(first)
+        first, second = one(golden), other(golden)  # found before anything changes: packs are told apart by size
+        first_bytes, second_bytes = first.read_bytes(), second.read_bytes()
+        first.write_bytes(second_bytes)
+        second.write_bytes(first_bytes)
 
     return apply
 
