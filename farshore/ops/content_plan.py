@@ -2,7 +2,7 @@
 
 One pass over the extents of the rows, in their order, notes for every chunk the last extent that uses it. From that
 follow the segments to fetch, the ranges to fetch them in, when a segment may be let go, and what of it is used later.
-It takes 4 bytes a chunk and 5 a segment beside the index. Decision 0013.
+It takes 4 bytes a chunk and 5 a segment beside the index. Decision 0016.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A segment is fetched with its needed neighbors, in one request for up to `limits.RANGE_BYTES_MAX`. Those that no window
 needs yet are kept as they are stored, and opened later. Opened ones are kept until the last extent that uses them was
 written; past a bound, what is still needed of the one that was used longest ago goes to a spill file. Where there is
-no disk for it, such a segment is fetched again. Decision 0013.
+no disk for it, such a segment is fetched again. Decision 0016.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Put rows of manifests back into a target: plan what they need, fetch it in windows, write. Decision 0013.
+"""Put rows of manifests back into a target: plan what they need, fetch it in windows, write. Decision 0016.
 
     rows -> `plan_content` -> `plan_windows` -> `SegmentFetcher` -> `WriteBack` -> target
 
