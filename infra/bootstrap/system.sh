@@ -10,6 +10,7 @@ needs=(
     rsync=rsync     # the referee of restores: rsync -aHAXSn --checksum
     setfacl=acl     # gives test trees their POSIX ACLs
     setfattr=attr   # gives test trees their extended attributes
+    mkfs.xfs=xfsprogs # makes a file system whose files can share blocks
     pg_ctlcluster=postgresql # a server of the distribution, which speaks more languages than English
 )
 
