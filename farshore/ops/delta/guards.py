@@ -14,8 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from farshore.errors import TargetForbidden
+from farshore.plural import count_of
+from farshore.targets.replacing_tree import is_temporary
 
 _PROCESSES = Path("/proc")
+_MARKS = ("PG_VERSION", "global/pg_control")  # one of which a data directory has, a half restored one too
 _IDENTIFIER = struct.Struct("=Q")  # the first bytes of pg_control, in the byte order of its machine
 _LOCK_BYTE, _LOCK_BYTES = 0x40000000, 512  # of an SQLite database: where its connections hold their locks
 _SHARED_LOCK_BYTE = 128  # of its -shm: held by every connection
@@ -43,13 +46,19 @@ def check_postgres(path: Path, facts: Mapping[str, str], *, delete: bool, select
                 f"of the snapshot {wanted}",
                 "Nothing was changed. Name the data directory that the snapshot is of, or a new one.",
             )
+    there = [name for name in _names(path) if not is_temporary(os.fsencode(name))]
+    if there and not any((path / mark).exists() for mark in _MARKS):
+        raise TargetForbidden(
+            f"{path} has {count_of(len(there), 'name')} in it and is no PostgreSQL data directory",
+            "Nothing was changed. Name the data directory of the stopped server, or an empty one.",
+        )
     process = _postmaster(path)
     if process:
         raise TargetForbidden(
             f"a PostgreSQL server is running in {path} (process {process})",
             "Stop it ('pg_ctl stop'), then run again. If there is none, remove its postmaster.pid.",
         )
-    if not delete and any(True for _ in _names(path)):
+    if not delete and there:
         raise TargetForbidden(
             f"{path} may hold files of another moment, such as WAL, that must not stay beside those of the snapshot",
             "Nothing was changed. Run again with --delete, after a look with --dry-run.",

@@ -61,6 +61,16 @@ def test_a_new_directory_needs_no_delete(tmp_path: Path) -> None:
     check_postgres(tmp_path / "new", FACTS, delete=False, selected=False)
 
 
+def test_a_directory_of_something_else_is_never_cleared_for_a_cluster(tmp_path: Path) -> None:
+    (tmp_path / ".farshore-restoring-0123456789abcdef0123456789abcdef").touch()  # of a killed run
+    check_postgres(tmp_path, FACTS, delete=True, selected=False)
+    (tmp_path / "letters").mkdir()
+    with pytest.raises(TargetForbidden, match="has 1 name in it and is no PostgreSQL data directory"):
+        check_postgres(tmp_path, FACTS, delete=True, selected=False)
+    (tmp_path / "PG_VERSION").write_text("18\n")  # a restore that was killed
+    check_postgres(tmp_path, FACTS, delete=True, selected=False)
+
+
 def test_another_cluster_is_refused(cluster: Path) -> None:
     with pytest.raises(TargetForbidden, match="another PostgreSQL cluster"):
         check_postgres(cluster, {"system_identifier": "7"}, delete=True, selected=False)
