@@ -8,6 +8,7 @@ requests for access tokens go elsewhere and are not among them.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
@@ -54,11 +55,15 @@ class Tally:
             self._bytes_out += count
 
     def count_received(self, raw: Any) -> None:
-        """Have an answer of urllib3 count what is read of its body, piece by piece."""
-        read = raw.read
+        """Have an answer of urllib3 count what is read of its body, piece by piece.
+
+        The answer must not hold itself: it closes its connection when the last one lets go of it, and not at some later
+        collection of garbage.
+        """
+        read, held = type(raw).read, weakref.ref(raw)
 
         def counting(*args: Any, **kwargs: Any) -> Any:
-            data = read(*args, **kwargs)
+            data = read(held(), *args, **kwargs)
             self.received(len(data))
             return data
 
