@@ -40,9 +40,10 @@ def execute(invocation: Invocation) -> int:
         output.note("no snapshots" + (f" of {arguments.source}" if arguments.source else ""))
         return EXIT_DONE
     locked = ("locked until",) if arguments.locks else ()
+    state = ("state",) if any(state_of(one) != "complete" for one in found) else ()
     older = ("data of",) if any(one.data_utc != one.started_utc for one in found) else ()
     output.table(
-        ("snapshot", "source", "time", *older, "entries", "size", "new", "replicas", "state", *locked),
+        ("snapshot", "source", "time", *older, "entries", "size", "new", "replicas", *state, *locked),
         [
             (
                 one.snapshot_id[:ID_DIGITS_SHOWN],
@@ -53,7 +54,7 @@ def execute(invocation: Invocation) -> int:
                 compact_bytes(one.counts.bytes_total),
                 compact_bytes(one.counts.bytes_new),
                 ",".join(one.replicas),
-                state_of(one),
+                *([state_of(one)] if state else []),
                 *([told_locks(one)] if arguments.locks else []),
             )
             for one in found
@@ -85,10 +86,9 @@ COMMAND = Command(
     summary="list snapshots and the replicas that hold them",
     description=(
         "List snapshots in the order in which they were committed: id, source, time, entries, size, new bytes, the "
-        "reachable replicas that hold each, and whether it is complete; for a standby that was behind its primary also "
-        "of when its data is; with --locks also until when each replica that locks its objects promised to keep all "
-        "that the snapshot needs. Any unique prefix of an id names a snapshot "
-        "in other commands."
+        "reachable replicas that hold each, and its state where one is not complete; for a standby that was behind "
+        "its primary also of when its data is; with --locks also until when each replica that locks its objects "
+        "promised to keep all that the snapshot needs. Any unique prefix of an id names a snapshot in other commands."
     ),
     example="farshore snapshots home --json | jq -r .snapshot_id",
     add_arguments=add_arguments,

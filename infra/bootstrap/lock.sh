@@ -12,8 +12,9 @@ resolve() {
         --custom-compile-command "make lock"
 }
 
-resolve requirements/dev.lock pyproject.toml --group dev
+resolve requirements/dev.lock pyproject.toml --extra prefect --group dev
 # The runtime's versions are those that were tested.
-resolve requirements/runtime.lock pyproject.toml --constraints requirements/dev.lock
+resolve requirements/runtime.lock pyproject.toml --extra prefect --constraints requirements/dev.lock
+resolve requirements/core.lock pyproject.toml --constraints requirements/dev.lock
 # Programs of other people, which share nothing with ours.
 resolve requirements/peers.lock --group peers

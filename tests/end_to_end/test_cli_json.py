@@ -32,11 +32,13 @@ def test_init_tells_what_it_made(tmp_path: Path) -> None:
 
 
 def test_backup_has_a_record_for_each_source(shore: Shore) -> None:
-    done = shore.run("backup", "home", "nothing", "ledger", "--json")
+    gone = '[sources.gone]\ntype = "directory"\npath = "gone"\n'
+    (shore.root / "with-gone.toml").write_text((shore.root / "farshore.toml").read_text() + gone)
+    done = shore.run("--config", "with-gone.toml", "backup", "home", "gone", "ledger", "--json")
 
     assert [(record["type"], record["source"]) for record in done.records] == [
         ("backup", "home"),
-        ("error", "nothing"),
+        ("error", "gone"),
         ("backup", "ledger"),
     ]
     backup, error, _ = done.records
@@ -44,6 +46,15 @@ def test_backup_has_a_record_for_each_source(shore: Shore) -> None:
     assert [one["committed"] for one in backup["replicas"]] == [True, True, True]
     assert error["code"] == "source-missing"
     assert error["exit_code"] == done.code == 11
+
+
+def test_backup_with_a_name_that_is_no_source_makes_none(shore: Shore) -> None:
+    """Trial N15."""
+    before = len(shore.good("snapshots", "--json").of("snapshot"))
+    done = shore.run("backup", "home", "nothing", "--json")
+    assert [record["code"] for record in done.of("error")] == ["source-missing"]
+    assert done.of("backup") == []
+    assert len(shore.good("snapshots", "--json").of("snapshot")) == before
 
 
 def test_snapshots_entries_and_changes(shore: Shore) -> None:

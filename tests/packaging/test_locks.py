@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from tests.packaging.conftest import ROOT
 
-LOCKS = {"dev": 50, "runtime": 50, "peers": 8}  # fewer packages than these, and it is not the whole lock
+LOCKS = {"dev": 50, "runtime": 50, "core": 25, "peers": 8}  # fewer packages than these, and it is not the whole lock
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
@@ -43,6 +43,8 @@ def wanted(name: str) -> list[Requirement]:
     if name == "peers":
         return [Requirement(text) for text in members("peers")]
     texts = [*settings["project"]["dependencies"], *(members("dev") if name == "dev" else [])]
+    if name != "core":
+        texts += settings["project"]["optional-dependencies"]["prefect"]
     return [Requirement(text) for text in texts]
 
 

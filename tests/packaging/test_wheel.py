@@ -5,13 +5,16 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 import farshore
 from tests.packaging.conftest import ROOT, Installed
+from tests.packaging.test_locks import read_lock
 
 OURS = {"farshore", "flows", "tasks"}
 
@@ -25,6 +28,15 @@ for top in sys.argv[1:]:
         if not module.name.endswith(".__main__"):
             files[module.name] = importlib.import_module(module.name).__file__
 print(json.dumps(files))
+"""
+
+_LACKING = """
+import sys
+class Lacking:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Lacking())
 """
 
 _LOAD_FLOWS = """
@@ -90,6 +102,19 @@ def test_the_engine_alone_loads_no_orchestrator(installed: Installed) -> None:
     )
     assert "farshore.ops" in loaded.split()
     assert not {name for name in loaded.split() if name.split(".", 1)[0] in {"prefect", "flows", "tasks"}}
+
+
+def test_the_engine_needs_nothing_that_the_core_lock_lacks(installed: Installed) -> None:
+    """Trial N8: a machine that only restores needs no Prefect, and a third of the packages."""
+    core = {name for name, _ in read_lock("core")} | {"farshore"}
+    lacking = sorted(
+        top
+        for top, owners in packages_distributions().items()
+        if not core & {canonicalize_name(owner) for owner in owners}
+    )
+    assert {"prefect", "fastapi", "sqlalchemy"} <= set(lacking)
+    script = _LACKING + _IMPORT_ALL.replace("sys.argv[1:]", "['farshore']")
+    assert "farshore.cli.restore" in json.loads(installed.run("python", "-c", script, *lacking))
 
 
 def test_the_command_line_runs_from_it(installed: Installed) -> None:
