@@ -313,9 +313,9 @@ _REPAIRS = _table(
     Column(
         "action",
         Kind.TEXT,
-        "`copied` (it was missing and is there now), `replaced` (the damaged one was removed and a good copy put), "
-        "`refused` (it may not be removed), `removed` (removed, and the put failed), `left` (nothing was done), `none` "
-        "(it was blamed before, and a heal read it and found it sound).",
+        "`copied` (it was missing), `replaced` (the damaged one was removed and a good copy put), `refused` (it may "
+        "not be removed), `removed` (removed, and the put failed), `left` (nothing was done), `none` (it was blamed "
+        "before; a heal read it and it is sound).",
     ),
     Column("source_replica", Kind.TEXT, "Replica that the good copy came from.", nullable=True),
     Column("method", Kind.TEXT, "`put`, or `provider-copy` where the service copied it by itself.", nullable=True),

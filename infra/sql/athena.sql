@@ -251,7 +251,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS repairs (
   `replica` string COMMENT 'Name of the replica in the configuration.',
   `object` string COMMENT 'Name of the object in the repository.',
   `found` string COMMENT '`missing`, `truncated`, `altered` or `foreign`.',
-  `action` string COMMENT '`copied` (it was missing and is there now), `replaced` (the damaged one was removed and a good copy put), `refused` (it may not be removed), `removed` (removed, and the put failed), `left` (nothing was done), `none` (it was blamed before, and a heal read it and found it sound).',
+  `action` string COMMENT '`copied` (it was missing), `replaced` (the damaged one was removed and a good copy put), `refused` (it may not be removed), `removed` (removed, and the put failed), `left` (nothing was done), `none` (it was blamed before; a heal read it and it is sound).',
   `source_replica` string COMMENT 'Replica that the good copy came from.',
   `method` string COMMENT '`put`, or `provider-copy` where the service copied it by itself.',
   `bytes` bigint COMMENT 'Bytes put; 0 where nothing was.',

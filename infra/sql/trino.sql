@@ -202,7 +202,7 @@ CREATE TABLE IF NOT EXISTS repairs (
   replica varchar COMMENT 'Name of the replica in the configuration.',
   object varchar COMMENT 'Name of the object in the repository.',
   found varchar COMMENT '`missing`, `truncated`, `altered` or `foreign`.',
-  action varchar COMMENT '`copied` (it was missing and is there now), `replaced` (the damaged one was removed and a good copy put), `refused` (it may not be removed), `removed` (removed, and the put failed), `left` (nothing was done), `none` (it was blamed before, and a heal read it and found it sound).',
+  action varchar COMMENT '`copied` (it was missing), `replaced` (the damaged one was removed and a good copy put), `refused` (it may not be removed), `removed` (removed, and the put failed), `left` (nothing was done), `none` (it was blamed before; a heal read it and it is sound).',
   source_replica varchar COMMENT 'Replica that the good copy came from.',
   method varchar COMMENT '`put`, or `provider-copy` where the service copied it by itself.',
   bytes bigint COMMENT 'Bytes put; 0 where nothing was.',

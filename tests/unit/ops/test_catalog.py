@@ -80,7 +80,7 @@ def test_a_prefix_that_begins_two_is_ambiguous(engine: Engine, source: TreeSourc
         for one in list_snapshots(repository):
             assert one.snapshot_id in caught.value.message
             assert resolve_snapshot(repository, one.snapshot_id[:12]) == one
-        with pytest.raises(SnapshotUnknown, match="no snapshot or source"):
+        with pytest.raises(SnapshotUnknown, match="at least 4 digits"):
             resolve_snapshot(repository, "abc")  # too short to be taken for a prefix
 
 

@@ -427,7 +427,7 @@ def test_a_replica_is_needed_by_the_placement_policy(engine: Engine, source: Tre
 def test_a_replica_is_needed_where_a_snapshot_would_lack_a_quorum(engine: Engine, source: TreeSource) -> None:
     with engine.away("b"):
         engine.backup(source)
-    with pytest.raises(ReplicaNeeded, match="1 snapshots"):
+    with pytest.raises(ReplicaNeeded, match="1 snapshot is held"):
         retire(engine, "c")
     heal(engine)
     assert retire(engine, "c").snapshots == 4
