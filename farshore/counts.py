@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class DeltaCounts:
     """What a restore into an existing tree found to differ, in names of entries; bytes are of content."""
 

@@ -61,9 +61,12 @@ def test_a_backup_warns_of_problems_and_of_replicas_left_behind() -> None:
     assert [(one.code, one.subject, one.cause) for one in behind.warnings] == [
         ("replica-left-behind", "iowa", "store-unavailable")
     ]
-    unread = backup_result(counts=SnapshotCounts(problems=1))
+    odd = backup_result(counts=SnapshotCounts(problems=1))
+    assert odd.complete, "a problem that does not matter"
+    assert [one.code for one in odd.warnings] == ["entries-incomplete"]
+    unread = backup_result(counts=SnapshotCounts(problems=1, lacking=1))
     assert not unread.complete
-    assert [one.code for one in unread.warnings] == ["entries-incomplete"]
+    assert [one.code for one in unread.warnings] == ["snapshot-incomplete", "entries-incomplete"]
 
 
 def test_a_verify_is_clean_only_when_nothing_was_found() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from farshore.counts import DeltaCounts
 from farshore.format.extents import view_extents
 from farshore.format.manifest import ManifestRow
 from farshore.model import HOLE, EntryKind
@@ -65,7 +65,7 @@ class Plan:
     patches: dict[bytes, int] = field(default_factory=dict)  # path -> number of its step
     chunks: list[bytes] = field(default_factory=list)
     chunks_count: int = 0
-    counts: DeltaCounts = field(default_factory=DeltaCounts)
+    tally: Counter[str] = field(default_factory=Counter)  # what `DeltaCounts` counts, by the names of its fields
 
     def rows(self) -> Iterator[ManifestRow]:
         """Yield what is to be made or written, each after the directories above it; hard links are not among it."""
@@ -118,9 +118,9 @@ class Planner:
                 self._take_extra(event)
             else:
                 self._take_both(event)
-        counts = self._plan.counts
-        counts.compared = self._merge.compared
-        counts.bytes_read = self._comparer.bytes_read
+        tally = self._plan.tally
+        tally["compared"] = self._merge.compared
+        tally["bytes_read"] = self._comparer.bytes_read
         return self._plan
 
     def _take_both(self, both: Both) -> None:
@@ -191,17 +191,17 @@ class Planner:
         status = extra.listing.status(extra.at)
         directory = stat.S_ISDIR(status.st_mode)
         row = extra_row(path, directory=directory, size=0 if directory else status.st_size)
-        counts = self._plan.counts
+        tally = self._plan.tally
         if not directory and is_temporary(path.rpartition(b"/")[2]):
             self._delete(Step(Action.LEFTOVER, row))
-            counts.leftovers += 1
+            tally["leftovers"] += 1
         elif path in self._wish.always_deleted or self._may_delete(path, directory=directory):
             first = self._blocked is not None and is_within(path, (self._blocked,))
             self._delete(Step(Action.DELETE, row, first=first or path in self._wish.always_deleted))
-            counts.deleted += 1
-            counts.bytes_deleted += row.entry.size
+            tally["deleted"] += 1
+            tally["bytes_deleted"] += row.entry.size
         else:
-            counts.extra += 1
+            tally["extra"] += 1
 
     def _may_delete(self, path: bytes, *, directory: bool) -> bool:
         wish = self._wish
@@ -244,20 +244,20 @@ class Planner:
             plan.chunks_count += len(chunks)
 
     def _count(self, step: Step) -> None:
-        counts = self._plan.counts
+        tally = self._plan.tally
         match step.action:
             case Action.ADD:
-                counts.added += 1
+                tally["added"] += 1
             case Action.REPLACE:
-                counts.replaced += 1
+                tally["replaced"] += 1
             case Action.PATCH:
-                counts.patched += 1
+                tally["patched"] += 1
             case Action.LINK:
-                counts.linked += 1
+                tally["linked"] += 1
             case Action.METADATA:
-                counts.metadata += 1
+                tally["metadata"] += 1
             case _:
                 return
-        counts.bytes_fetched += step.fetched
+        tally["bytes_fetched"] += step.fetched
         if step.action is not Action.PATCH:
-            counts.bytes_new += step.fetched
+            tally["bytes_new"] += step.fetched

@@ -57,6 +57,7 @@ class DeltaRestore:
         self._plan: Plan | None = None
         self._cleanup = contextlib.ExitStack()
         self._deleted_first = False
+        self._declined = False  # somebody was asked, and said no
         self._looked: list[Problem] = []
         self.target = ExistingDirectoryTarget(
             path=path, clock=clock, patch_of=self._patch_of, completing=self._complete
@@ -108,15 +109,18 @@ class DeltaRestore:
         )
         planner = Planner(merge=merge, wish=wish, judge=Judge(root=root, ability=ability), comparer=comparer)
         self._plan = plan = self._cleanup.enter_context(contextlib.closing(planner.run()))
-        plan.counts.by_content, plan.counts.delete, plan.counts.dry_run = (
-            options.by_content, options.delete, options.dry_run,
-        )  # fmt: skip
         return self._is_wanted(plan)
 
     @property
     def counts(self) -> DeltaCounts:
         """What was found to differ, and what was deleted."""
-        return self._plan.counts if self._plan else DeltaCounts()
+        options = self._options
+        return DeltaCounts(
+            **(self._plan.tally if self._plan else {}),
+            by_content=options.by_content,
+            delete=options.delete,
+            dry_run=options.dry_run or self._declined,
+        )
 
     def make_way(self) -> None:
         """Delete what must be gone before anything is restored."""
@@ -129,7 +133,7 @@ class DeltaRestore:
         """How much the target has to take, at most, before anything of it is given back."""
         plan = self._planned
         patched = sum(plan.steps.get(number).row.entry.size for number in plan.patches.values())
-        return SnapshotCounts(entries=len(plan.steps), bytes_total=plan.counts.bytes_new + patched)
+        return SnapshotCounts(entries=len(plan.steps), bytes_total=plan.tally["bytes_new"] + patched)
 
     def rows(self) -> Iterator[ManifestRow]:
         """Yield what is to be made or written, as often as it is asked for."""
@@ -172,7 +176,7 @@ class DeltaRestore:
             if step.action is Action.LEFTOVER or not (self.target.lost or step.first or self._deleted_first):
                 self._delete(step)
         if self.target.lost and not self._deleted_first:
-            plan.counts.deleted = sum(step.first for step in plan.deletions)
+            plan.tally["deleted"] = sum(step.first for step in plan.deletions)
 
     def _patch_of(self, path: bytes) -> Patch | None:
         return self._planned.patch_of(path)
@@ -214,10 +218,10 @@ class DeltaRestore:
                     options.tell(Difference(step.action.value, step.row.entry.path, step.fetched))
         if options.dry_run:
             return False
-        if plan.counts.deleted:
+        if plan.tally["deleted"]:
             first = [step.row.entry.path for step in islice(plan.deletions, NAMES_SHOWN_MAX)]
-            if not options.confirm(plan.counts, first):
-                plan.counts.dry_run = True
+            if not options.confirm(self.counts, first):
+                self._declined = True
                 return False
         return bool(len(plan.steps) or len(plan.deletions))
 
@@ -225,7 +229,7 @@ class DeltaRestore:
         entry = step.row.entry
         gone = self.target.delete(entry.path, directory=entry.kind is EntryKind.DIRECTORY)
         if not gone and step.action is Action.DELETE:
-            self._planned.counts.deleted -= 1
+            self._planned.tally["deleted"] -= 1
 
 
 def _tables(manifest: ManifestReader, selection: Selection) -> Iterator[Any]:
