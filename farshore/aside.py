@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _Answer = TypeVar("_Answer")
+_LOOK_S = 0.2  # a signal that comes just before a thread begins to wait does not wake it
 
 
 def run_aside(work: Callable[[], _Answer], *, stop: Callable[[], None]) -> _Answer:
@@ -33,7 +34,8 @@ def run_aside(work: Callable[[], _Answer], *, stop: Callable[[], None]) -> _Answ
 
     try:
         threading.Thread(target=run, name="aside", daemon=True).start()
-        done.wait()
+        while not done.wait(_LOOK_S):
+            pass
     except BaseException:
         stop()
         raise
