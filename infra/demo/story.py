@@ -206,7 +206,7 @@ def pieces(world: World) -> str:
     rows = [
         (str(record["replica"]), str(record["url"]), _state_of(record))
         for record in world.programs.records("status", expect=range(256))
-        if "replica" in record
+        if record["type"] == "replica"
     ]
     rows += [(f"restored {path.name}", str(path), "") for path in sorted(world.restored.iterdir())]
     rows += [
