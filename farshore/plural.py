@@ -13,3 +13,8 @@ def count_of(count: int, noun: str, plural: str = "") -> str:
 def last_of(count: int, noun: str) -> str:
     """Return `the last day`, `the last 12 days`."""
     return f"the last {noun}" if count == 1 else f"the last {count_of(count, noun)}"
+
+
+def first_of(count: int, noun: str) -> str:
+    """Return `the first name`, `the first 2 names`."""
+    return f"the first {noun}" if count == 1 else f"the first {count_of(count, noun)}"

@@ -33,7 +33,7 @@ from farshore.errors import (
     TargetNotEmpty,
     TargetTooSmall,
 )
-from farshore.plural import count_of
+from farshore.plural import count_of, first_of
 
 if TYPE_CHECKING:
     from farshore.model import RestoreResult
@@ -199,7 +199,7 @@ def told_choice(arguments: argparse.Namespace, below: bytes) -> str:
     parts = [f"only {shown_path(below)}"] if below else []
     parts += [f"only what matches {' '.join(map(shown_text, arguments.include))}"] if arguments.include else []
     parts += [f"without {' '.join(map(shown_text, arguments.exclude))}"] if arguments.exclude else []
-    parts += [f"without the first {count_of(arguments.strip, 'name')} of every path"] if arguments.strip else []
+    parts += [f"without {first_of(arguments.strip, 'name')} of every path"] if arguments.strip else []
     return "".join(f", {part}" for part in parts)
 
 
