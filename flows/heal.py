@@ -12,8 +12,8 @@ from prefect.client.schemas.objects import State
 
 from farshore.clock import Clock, SystemClock
 from farshore.errors import Bug, FarshoreError
-from farshore.ops.healing.heal import HealWish
-from farshore.ops.healing.outcome import HealResult, heal_error
+from farshore.ops.heal.heal import HealOptions
+from farshore.repair.outcome import HealResult, heal_error
 from tasks.heal import heal_replicas
 from tasks.naming import artifact_key, name_heal_run
 from tasks.policy import ATTEMPTS_MAX, attempt_wait_s, thread_runner
@@ -45,14 +45,14 @@ def heal(
         config_path: farshore.toml on the worker; empty searches where the command line does.
         attempts: How often to start over while a replica does not answer, the first time included.
     """
-    wish = HealWish(replica=replica, read_data=read_data, bandwidth=bandwidth)
+    options = HealOptions(replica=replica, read_data=read_data, bandwidth=bandwidth)
     clock = SystemClock()
     attempt = 1
     while True:
         result: HealResult | None = None
         error: FarshoreError | None
         try:
-            result = _attempt(wish, config_path, clock)
+            result = _attempt(options, config_path, clock)
             error = None if result.level else heal_error(result)
         except FarshoreError as caught:
             error = caught
@@ -64,11 +64,11 @@ def heal(
         attempt += 1
 
 
-def _attempt(wish: HealWish, config_path: str | None, clock: Clock) -> HealResult:
+def _attempt(options: HealOptions, config_path: str | None, clock: Clock) -> HealResult:
     with SESSIONS.enter(clock=clock) as session:
-        key = artifact_key("progress-heal", wish.replica or "all")
+        key = artifact_key("progress-heal", options.replica or "all")
         reporter = ProgressReporter(board=session.board, key=key, clock=clock)
-        healing = heal_replicas.submit(session.session_id, wish, config_path)
+        healing = heal_replicas.submit(session.session_id, options, config_path)
         reporter.follow([healing])
         result = healing.result()
         reporter.finish()

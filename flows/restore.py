@@ -11,10 +11,11 @@ from typing import Any, Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from farshore.catalog.selection import split_selector
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
-from farshore.ops.delta.options import DeltaOptions
-from farshore.ops.selecting import RestoreWish, split_selector
+from farshore.ops.restore.delta.options import DeltaOptions
+from farshore.ops.restore.options import RestoreOptions
 from tasks.naming import artifact_key, name_restore_run
 from tasks.policy import thread_runner
 from tasks.progress import ProgressReporter
@@ -61,7 +62,7 @@ def restore(
     try:
         with SESSIONS.enter(clock=clock) as session:
             selector, below = split_selector(snapshot)
-            wish = RestoreWish(
+            options = RestoreOptions(
                 include=include or [],
                 exclude=exclude or [],
                 below=below,
@@ -73,7 +74,7 @@ def restore(
             reporter = ProgressReporter(
                 board=session.board, key=artifact_key("progress-restore", info.source), clock=clock
             )
-            writing = write_target.submit(session.session_id, info, target, replica, wish, config_path)
+            writing = write_target.submit(session.session_id, info, target, replica, options, config_path)
             reporter.follow([writing])
             result = writing.result()
             reporter.finish()

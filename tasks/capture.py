@@ -12,11 +12,11 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from prefect.tasks import exponential_backoff
 
+from farshore.access.opening import Need, open_repository, open_source
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
 from farshore.model import SnapshotCounts
-from farshore.ops.backup import BackupSession, Begun
-from farshore.ops.opening import Need, open_repository, open_source
+from farshore.ops.backup.backup import BackupSession, Begun
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_last_try, is_passing
 from tasks.sessions import SESSIONS, STOPPED

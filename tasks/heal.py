@@ -8,10 +8,10 @@ from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from farshore.clock import SystemClock
-from farshore.ops.healing.heal import HealWish, heal_repository
-from farshore.ops.healing.opening import open_ground
-from farshore.ops.healing.outcome import HealResult
-from farshore.ops.healing.provider_copies import ProviderCopies
+from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.heal import HealOptions, heal_repository
+from farshore.ops.heal.provider_copies import ProviderCopies
+from farshore.repair.outcome import HealResult
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS
@@ -27,7 +27,7 @@ from tasks.sessions import SESSIONS
     retry_jitter_factor=RETRY_JITTER,
     retry_condition_fn=is_passing,
 )
-def heal_replicas(session_id: str, wish: HealWish, config_path: str | None) -> HealResult:
+def heal_replicas(session_id: str, options: HealOptions, config_path: str | None) -> HealResult:
     """Copy what one replica or all lack, and mend what is damaged. Safe to repeat: what is whole is left alone.
 
     What cannot be mended is a result and not an error: it is returned, and written to the audit table `repairs`.
@@ -42,7 +42,7 @@ def heal_replicas(session_id: str, wish: HealWish, config_path: str | None) -> H
     with open_ground(config, clock=clock) as ground, ProviderCopies(config, clock) as copy_within:
         return heal_repository(
             ground,
-            wish,
+            options,
             copy_within=copy_within,
             engine="prefect",
             flow_run_id=flow_run.id or "",

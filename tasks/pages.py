@@ -13,8 +13,8 @@ from datetime import datetime
 from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading, VerifyResult
 from farshore.limits import KIB
 from farshore.model import BackupResult, DamagedObject, RestoreResult
-from farshore.ops.healing.outcome import HealResult
 from farshore.plural import count_of
+from farshore.repair.outcome import HealResult
 
 DAMAGED_ROWS_MAX = 200  # a page is for reading; the audit table `checks` has every row
 

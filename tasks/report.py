@@ -17,9 +17,9 @@ from prefect.states import Completed, Failed
 from farshore.check_results import VerifyResult
 from farshore.errors import FarshoreError
 from farshore.model import BackupResult, RestoreResult
-from farshore.ops.healing.outcome import HealResult, heal_error
-from farshore.ops.verifying.outcomes import check_errors
+from farshore.ops.verify.outcomes import check_errors
 from farshore.plural import count_of
+from farshore.repair.outcome import HealResult, heal_error
 from tasks.naming import artifact_key
 from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, heal_page, restore_page, verify_page
 

@@ -9,14 +9,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from farshore.access.opening import Need, open_repository
+from farshore.access.own_places import check_target
+from farshore.catalog.snapshots import resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.errors import TargetFailed
 from farshore.model import RestoreResult, SnapshotInfo
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.own_places import check_target
-from farshore.ops.restore import STANDARD_OUTPUT, restore_snapshot
-from farshore.ops.selecting import RestoreWish
-from farshore.ops.snapshots import resolve_snapshot
+from farshore.ops.restore.options import RestoreOptions
+from farshore.ops.restore.restore import STANDARD_OUTPUT, restore_snapshot
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS
@@ -53,7 +53,7 @@ def write_target(
     info: SnapshotInfo,
     target: str,
     replica: str | None,
-    wish: RestoreWish,
+    options: RestoreOptions,
     config_path: str | None,
 ) -> RestoreResult:
     """Restore a snapshot into an empty or new directory, checking every hash, from any replica that has a good copy.
@@ -71,7 +71,7 @@ def write_target(
     config = open_config(config_path)
     if target == STANDARD_OUTPUT:
         raise TargetFailed("a flow has no standard output to send an archive to", "Name a directory on the worker.")
-    for warning in check_target(config, Path(target), wish.below):
+    for warning in check_target(config, Path(target), options.below):
         get_run_logger().warning(warning)
     with open_repository(config, need=Need.READ, replica=replica, patient=False, clock=clock) as repository:
         return restore_snapshot(
@@ -79,7 +79,7 @@ def write_target(
             info,
             Path(target),
             replica=replica,
-            wish=wish,
+            options=options,
             engine="prefect",
             flow_run_id=flow_run.id or "",
             progress=session.board.note,

@@ -7,12 +7,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from farshore.access.opening import Need, open_repository
 from farshore.check_results import VerifyResult
 from farshore.clock import SystemClock
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.scrubbing.opening import open_for_scrub
-from farshore.ops.scrubbing.scrub import scrub_repository
-from farshore.ops.verifying.verify import verify_repository
+from farshore.ops.verify.remote.opening import open_for_scrub
+from farshore.ops.verify.remote.scrub import scrub_repository
+from farshore.ops.verify.verify import verify_repository
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS

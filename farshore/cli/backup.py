@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from farshore.cli.output import Output
     from farshore.config import Config
     from farshore.model import BackupResult
-    from farshore.repository.repository import Repository
+    from farshore.replicas.repository import Repository
 
 PROBLEMS_SHOWN_MAX = 20  # a person reads these; the JSON record has the first thousand
 
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Back up each source in turn; one that fails does not stop the next."""
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
 
     config, output = invocation.config(), invocation.output
     names = [known_source(config, name) for name in _chosen(invocation, config)]  # all, before the first is begun
@@ -102,7 +102,7 @@ def _warn_of_placement(invocation: Invocation, config: Config) -> None:
 
     if config.placement == PlacementConfig():
         return
-    from farshore.placement.rules import placement_allows
+    from farshore.plan.rules import placement_allows
 
     for one in placement_allows(config):
         invocation.output.warning(f"placement: {one.rule}: {one.wanted} wanted, found {one.found}; {one.change}")
@@ -129,8 +129,8 @@ def _chosen(invocation: Invocation, config: Config) -> list[str]:
 
 
 def _backup_one(invocation: Invocation, config: Config, repository: Repository, name: str) -> BackupResult:
-    from farshore.ops.backup import run_backup
-    from farshore.ops.opening import open_source
+    from farshore.access.opening import open_source
+    from farshore.ops.backup.backup import run_backup
 
     source = open_source(config, name, clock=invocation.clock)
     invocation.output.note(f"{name}: backing up to {', '.join(config.replicas)}")

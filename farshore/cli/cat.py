@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Send the file; everything else goes to standard error."""
-    from farshore.ops.cat import cat_file
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
+    from farshore.ops.restore.cat import cat_file
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())

@@ -10,7 +10,7 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from farshore.cli.output import Output
     from farshore.model import SnapshotInfo
-    from farshore.repository.repository import Repository
+    from farshore.replicas.repository import Repository
 
 SNAPSHOT_HELP = "id, unique prefix, SOURCE (its last complete one), SOURCE@latest or SOURCE@TIME"
 ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapshots
@@ -22,7 +22,7 @@ def choose_snapshot(output: Output, repository: Repository, selector: str) -> Sn
     Raises:
         SnapshotUnknown: None, or more than one.
     """
-    from farshore.ops.snapshots import LATEST, resolve_snapshot
+    from farshore.catalog.snapshots import LATEST, resolve_snapshot
 
     snapshot = resolve_snapshot(repository, selector)
     named = f"snapshot {snapshot.snapshot_id[:ID_DIGITS_SHOWN]} of {snapshot.source}"

@@ -14,8 +14,8 @@ from farshore.errors import EXIT_DONE, FarshoreError, ObjectCorrupt
 from farshore.plural import count_of, last_of
 
 if TYPE_CHECKING:
-    from farshore.ops.costing.cost import CostResult, ReplicaCost
-    from farshore.ops.costing.estimate import Bill
+    from farshore.ops.cost.cost import CostResult, ReplicaCost
+    from farshore.ops.cost.estimate import Bill
 
 _DIGITS = 6  # of an amount in a record: a thousandth of a cent, and no noise of binary fractions
 
@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Read the audit tables, and tell an estimate per replica."""
-    from farshore.ops.costing.cost import repository_cost
-    from farshore.ops.costing.prices import load_prices
+    from farshore.ops.cost.cost import repository_cost
+    from farshore.plan.prices import load_prices
 
     arguments, output = invocation.arguments, invocation.output
     config = invocation.config()

@@ -20,7 +20,7 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from farshore.counts import DeltaCounts
     from farshore.model import Progress, ProgressCallback
-    from farshore.ops.delta.options import DeltaOptions, Difference
+    from farshore.ops.restore.delta.options import DeltaOptions, Difference
 
 EXIT_DIFFERENCES = 4  # of a dry run that found some
 SIGNS = {"add": "+", "replace": "M", "patch": "P", "link": "L", "metadata": "m", "delete": "-", "leftover": "-"}
@@ -56,7 +56,7 @@ def options_of(invocation: Invocation) -> DeltaOptions | None:
     Raises:
         UsageMistake: An option makes sense only with `--delta`.
     """
-    from farshore.ops.delta.options import DeltaOptions
+    from farshore.ops.restore.delta.options import DeltaOptions
 
     arguments, output = invocation.arguments, invocation.output
     if not arguments.delta:

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List the differences in the order of the manifest, then their count on standard error."""
-    from farshore.ops.catalog import diff_snapshots
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
+    from farshore.catalog.contents import diff_snapshots
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())

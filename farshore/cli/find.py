@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Tell each change as it is found, then which snapshots could not be read."""
-    from farshore.ops.find import find_changes
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
+    from farshore.ops.ask.find import find_changes
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from farshore.config import Config
-    from farshore.ops.healing.outcome import HealedReplica, HealResult
+    from farshore.repair.outcome import HealedReplica, HealResult
 
 REPAIRS_SHOWN_MAX = 20  # a person reads these; the JSON record has the first thousand
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)i?B?(?:/s)?", re.IGNORECASE)
@@ -80,7 +80,7 @@ def execute(invocation: Invocation) -> int:
 
 def add_replica(invocation: Invocation) -> int:
     """Fill a new replica, and report. A place that cannot keep what it is given is refused first."""
-    from farshore.ops.place_checks import check_place
+    from farshore.access.bucket_checks import check_place
 
     config, name = invocation.config(), invocation.arguments.name
     require_replica(config, name)
@@ -103,12 +103,12 @@ def require_replica(config: Config, name: str) -> None:
 
 def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, new: Collection[str]) -> int:
     """Heal one replica or all, tell what was done, and return the exit code."""
-    from farshore.ops.healing.heal import HealWish, heal_repository
-    from farshore.ops.healing.opening import open_ground
-    from farshore.ops.healing.provider_copies import ProviderCopies
+    from farshore.ops.heal.context import open_ground
+    from farshore.ops.heal.heal import HealOptions, heal_repository
+    from farshore.ops.heal.provider_copies import ProviderCopies
 
     arguments, output = invocation.arguments, invocation.output
-    wish = HealWish(
+    options = HealOptions(
         replica=replica,
         new=new,
         read_data=getattr(arguments, "read_data", False),
@@ -124,7 +124,7 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
         warnings.show(ground.repository.unasked)
         result = heal_repository(
             ground,
-            wish,
+            options,
             copy_within=copy_within,
             engine="cli",
             planned=lambda ahead: _note_ahead(output, ahead),
@@ -195,7 +195,7 @@ def _told_replica(one: HealedReplica, *, dry_run: bool) -> str:
 
 def exit_code_of(invocation: Invocation, result: HealResult) -> int:
     """Tell what is not level as an error, and return the exit code; a dry run ends well."""
-    from farshore.ops.healing.outcome import heal_error
+    from farshore.repair.outcome import heal_error
 
     if not result.snapshots:
         invocation.output.warning("no replica lists a snapshot, so there was nothing to compare", "no-snapshots")
@@ -222,7 +222,7 @@ def add_retire_arguments(parser: argparse.ArgumentParser) -> None:
 
 def retire(invocation: Invocation) -> int:
     """Check that the repository can do without a replica, write that down, and say what to change."""
-    from farshore.ops.healing.retiring import retire_replica
+    from farshore.ops.heal.retire import retire_replica
 
     config, arguments, output = invocation.config(), invocation.arguments, invocation.output
     require_replica(config, arguments.name)

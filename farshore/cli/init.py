@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Make the repository."""
-    from farshore.ops.initialize import initialize
+    from farshore.ops.setup.initialize import initialize
 
     config, output = invocation.config(), invocation.output
     recipients = [recipient_text(one) for one in invocation.arguments.recipient]
@@ -90,7 +90,7 @@ def recipient_text(given: str) -> str:
     """
     from farshore.config.text_files import decode_text
     from farshore.crypto.recipient import public_key_of
-    from farshore.repository.slots import RECIPIENT_PREFIX, decode_identity, encode_recipient, is_identity
+    from farshore.sealed.slots import RECIPIENT_PREFIX, decode_identity, encode_recipient, is_identity
 
     if given.startswith(RECIPIENT_PREFIX):
         return given

@@ -17,7 +17,7 @@ from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, Quor
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from farshore.ops.keys import AddedSlot
+    from farshore.ops.setup.keys import AddedSlot
 
 NEW_VARIABLE = "FARSHORE_NEW_PASSPHRASE"
 
@@ -29,7 +29,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def generate(invocation: Invocation) -> int:
     """Make an identity file and print its public recipient."""
-    from farshore.ops.keys import generate_identity
+    from farshore.ops.setup.keys import generate_identity
 
     file = Path(invocation.arguments.file).expanduser()
     recipient = generate_identity(file)
@@ -43,8 +43,8 @@ def generate(invocation: Invocation) -> int:
 
 def list_keys(invocation: Invocation) -> int:
     """List the key slots; no key is needed for that."""
-    from farshore.ops.keys import list_slots
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
+    from farshore.ops.setup.keys import list_slots
 
     output = invocation.output
     with opened_repository(invocation, invocation.config(), need=Need.NONE, patient=False) as repository:
@@ -82,8 +82,8 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
 
 def add_recipient(invocation: Invocation) -> int:
     """Let one more recipient read the data."""
-    from farshore.ops.keys import add_recipient_slot
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
+    from farshore.ops.setup.keys import add_recipient_slot
 
     recipient = recipient_text(invocation.arguments.recipient)
     config = able_to_read(invocation, invocation.config())
@@ -94,9 +94,9 @@ def add_recipient(invocation: Invocation) -> int:
 
 def add_passphrase(invocation: Invocation) -> int:
     """Let one more passphrase open the repository."""
-    from farshore.ops.initialize import weak_passphrase
-    from farshore.ops.keys import add_passphrase_slot
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
+    from farshore.ops.setup.initialize import weak_passphrase
+    from farshore.ops.setup.keys import add_passphrase_slot
 
     given = invocation.environment.get(NEW_VARIABLE)
     new = None if given is None else os.fsencode(given)
@@ -127,7 +127,7 @@ def _moment(moment: datetime | None) -> str:
 
 def enroll(invocation: Invocation) -> int:
     """Leave a write-only credential on this host."""
-    from farshore.ops.initialize import enroll_host
+    from farshore.ops.setup.initialize import enroll_host
 
     config = able_to_read(invocation, invocation.config())
     result = enroll_host(config, clock=invocation.clock)

@@ -14,19 +14,12 @@ from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.status import duration
 from farshore.cli.wording import shown_text, utc_time
-from farshore.errors import (
-    EXIT_DONE,
-    EXIT_WARNINGS,
-    LockDenied,
-    LockUnsupported,
-    SnapshotUnknown,
-    StoreUnavailable,
-)
+from farshore.errors import EXIT_DONE, EXIT_WARNINGS, LockDenied, LockUnsupported, SnapshotUnknown, StoreUnavailable
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output
-    from farshore.ops.locking import SnapshotLocks
+    from farshore.ops.locks.locking import SnapshotLocks
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +58,8 @@ def hold(invocation: Invocation) -> int:
 
 
 def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: bool | None = None) -> int:
-    from farshore.ops.locking import check_locks, extend_locks, set_holds
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
+    from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
 
     arguments = invocation.arguments
     config = able_to_write(invocation, invocation.config())

@@ -42,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List entries in the order of the manifest."""
-    from farshore.ops.catalog import iterate_entries
-    from farshore.ops.opening import Need
-    from farshore.ops.selecting import normal_path
+    from farshore.access.opening import Need
+    from farshore.catalog.contents import iterate_entries
+    from farshore.catalog.selection import normal_path
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())

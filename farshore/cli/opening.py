@@ -11,11 +11,11 @@ from farshore.cli.wording import shown_text
 from farshore.errors import FarshoreError
 
 if TYPE_CHECKING:
+    from farshore.access.opening import Need
     from farshore.cli.command import Invocation
     from farshore.cli.output import Output
     from farshore.config import Config
-    from farshore.ops.opening import Need
-    from farshore.repository.repository import Repository
+    from farshore.replicas.repository import Repository
 
 
 class UnaskedWarnings:
@@ -57,7 +57,7 @@ def opened_repository(
 
     Arguments and errors are those of `open_repository`.
     """
-    from farshore.ops.opening import open_repository
+    from farshore.access.opening import open_repository
 
     warnings = UnaskedWarnings(invocation.output)
     with open_repository(

@@ -16,9 +16,9 @@ from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.config import Config
-    from farshore.placement.judging import Newest, SimulatedLoss
-    from farshore.placement.replicas import PlacedReplica
-    from farshore.placement.rules import RuleVerdict
+    from farshore.plan.judging import Newest, SimulatedLoss
+    from farshore.plan.replicas import PlacedReplica
+    from farshore.plan.rules import RuleVerdict
 
 UNKNOWN = "?"  # in a table: the configuration does not tell
 
@@ -32,11 +32,11 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(invocation: Invocation) -> int:
     """Judge the rules, simulate the losses, and tell both; the graver finding is the exit code."""
-    from farshore.placement.flipped_bit import simulate_flipped_bits
-    from farshore.placement.judging import simulate
-    from farshore.placement.losses import check_accepted, plan_losses
-    from farshore.placement.replicas import check_regions, place_replicas
-    from farshore.placement.rules import plan_rules
+    from farshore.plan.flipped_bit import simulate_flipped_bits
+    from farshore.plan.judging import simulate
+    from farshore.plan.losses import check_accepted, plan_losses
+    from farshore.plan.replicas import check_regions, place_replicas
+    from farshore.plan.rules import plan_rules
 
     config, output = invocation.config(), invocation.output
     check_regions(config)
@@ -57,8 +57,8 @@ def check(invocation: Invocation) -> int:
 
 def _ask(invocation: Invocation, config: Config) -> Newest:
     """Return what each replica holds that could be asked."""
-    from farshore.ops.newest import newest_held
-    from farshore.ops.opening import Need
+    from farshore.access.opening import Need
+    from farshore.ops.ask.latest import newest_held
 
     with opened_repository(invocation, able_to_write(invocation, config), need=Need.WRITE) as repository:
         return newest_held(repository)
@@ -174,7 +174,7 @@ def _tell_once(
 
 
 def _name_a_holder() -> str:
-    from farshore.placement.judging import NAME_A_HOLDER
+    from farshore.plan.judging import NAME_A_HOLDER
 
     return f"{NAME_A_HOLDER[:1].upper()}{NAME_A_HOLDER[1:]}."
 

@@ -23,7 +23,7 @@ from farshore.errors import (
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
-    from farshore.ops.probing.verdicts import ProbeResult
+    from farshore.ops.probe.verdicts import ProbeResult
 
 # Told here too, so that help needs no engine; a test compares them with the engine's.
 CHECKS = (
@@ -68,8 +68,8 @@ def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
 
 def probe(invocation: Invocation) -> int:
     """Try one replica, and tell a verdict per capability."""
-    from farshore.ops.probing.probe import probe_replica
-    from farshore.ops.probing.verdicts import Role
+    from farshore.ops.probe.probe import probe_replica
+    from farshore.ops.probe.verdicts import Role
 
     arguments, output = invocation.arguments, invocation.output
     config = invocation.config()

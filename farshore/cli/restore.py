@@ -90,11 +90,12 @@ def whole_number(text: str) -> int:
 
 def execute(invocation: Invocation) -> int:
     """Say what will be done, then do it."""
-    from farshore.ops.opening import Need
-    from farshore.ops.own_places import check_target
-    from farshore.ops.restore import restore_snapshot
-    from farshore.ops.selecting import RestoreWish, split_selector
-    from farshore.targets.tar_stream import TarStream
+    from farshore.access.opening import Need
+    from farshore.access.own_places import check_target
+    from farshore.catalog.selection import split_selector
+    from farshore.ops.restore.options import RestoreOptions
+    from farshore.ops.restore.restore import restore_snapshot
+    from farshore.targets.stream.tar import TarStream
 
     arguments, output = invocation.arguments, invocation.output
     selector, below = split_selector(arguments.snapshot)
@@ -131,7 +132,7 @@ def execute(invocation: Invocation) -> int:
                 snapshot,
                 target,
                 replica=arguments.replica,
-                wish=RestoreWish(
+                options=RestoreOptions(
                     include=tuple(arguments.include),
                     exclude=tuple(arguments.exclude),
                     below=below,
@@ -210,7 +211,7 @@ def refuse_occupied(target: Path) -> None:
         TargetNotEmpty: There is something already.
         TargetFailed: It is no directory, or cannot be looked into.
     """
-    from farshore.targets.occupants import find_occupant
+    from farshore.targets.directory.occupants import find_occupant
 
     try:
         fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

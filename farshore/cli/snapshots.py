@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List snapshots in the order of their commits."""
-    from farshore.ops.opening import Need
-    from farshore.ops.snapshots import list_snapshots
+    from farshore.access.opening import Need
+    from farshore.catalog.snapshots import list_snapshots
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())

@@ -15,8 +15,8 @@ from farshore.errors import EXIT_DONE, FarshoreError, QueryInvalid, ToolUnavaila
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
+    from farshore.access.query import QueryResult
     from farshore.audit.schema import ColumnType
-    from farshore.ops.query import QueryResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def execute(invocation: Invocation) -> int:
     arguments = invocation.arguments
     if arguments.tables:
         return _list_tables(invocation)
-    from farshore.ops.query import run_query
+    from farshore.access.query import run_query
 
     text = _query_text(invocation)
     unasked: dict[str, FarshoreError] = {}

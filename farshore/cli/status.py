@@ -32,7 +32,7 @@ from farshore.limits import CLOCK_SKEW_S_MAX
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.model import ReplicaStatus
-    from farshore.ops.source_states import SourceState
+    from farshore.ops.ask.source_states import SourceState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def duration(text: str) -> timedelta:
 
 def execute(invocation: Invocation) -> int:
     """Ask every replica, then look at the age of every source where an age is allowed."""
-    from farshore.ops.status import repository_status
+    from farshore.ops.ask.status import repository_status
 
     config, output = invocation.config(), invocation.output
     replicas = repository_status(config, on_wait=waiting_note(output), clock=invocation.clock)
@@ -169,9 +169,9 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
 
     Without `--max-age` and without any rpo nobody asked for ages: no key is needed, and the audit tables tell.
     """
-    from farshore.ops.opening import Need, open_repository
-    from farshore.ops.snapshots import list_snapshots
-    from farshore.ops.source_states import judge_sources, recorded_states
+    from farshore.access.opening import Need, open_repository
+    from farshore.catalog.snapshots import list_snapshots
+    from farshore.ops.ask.source_states import judge_sources, recorded_states
 
     limit, reached = invocation.arguments.max_age, [one.replica for one in replicas if one.reachable]
     allowed = {name: limit or source.rpo for name, source in config.sources.items()}

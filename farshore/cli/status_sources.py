@@ -13,7 +13,7 @@ from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output
-    from farshore.ops.source_states import SourceState
+    from farshore.ops.ask.source_states import SourceState
 
 
 _STANDBY_HINT = (

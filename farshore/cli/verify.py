@@ -68,8 +68,8 @@ def percent(text: str) -> float:
 
 def execute(invocation: Invocation) -> int:
     """Check, record the check, and report."""
-    from farshore.ops.opening import Need
-    from farshore.ops.verifying.verify import verify_repository
+    from farshore.access.opening import Need
+    from farshore.ops.verify.verify import verify_repository
 
     arguments, output = invocation.arguments, invocation.output
     if arguments.remote:
@@ -104,8 +104,8 @@ def execute(invocation: Invocation) -> int:
 
 def _execute_remote(invocation: Invocation) -> int:
     """Check by what providers tell, with whatever key is at hand, or none, and report."""
-    from farshore.ops.scrubbing.opening import open_for_scrub
-    from farshore.ops.scrubbing.scrub import scrub_repository
+    from farshore.ops.verify.remote.opening import open_for_scrub
+    from farshore.ops.verify.remote.scrub import scrub_repository
 
     arguments, output = invocation.arguments, invocation.output
     if arguments.repair:
@@ -143,7 +143,7 @@ def _execute_remote(invocation: Invocation) -> int:
 
 def exit_code_of(output: Output, result: VerifyResult) -> int:
     """Tell what is graver than a warning as errors, and return the exit code of the gravest."""
-    from farshore.ops.verifying.outcomes import check_errors
+    from farshore.ops.verify.outcomes import check_errors
 
     errors = check_errors(result)
     for error in errors:

@@ -14,7 +14,7 @@ from farshore.errors import EXIT_DONE, ObjectArchived, SnapshotUnknown, StoreDen
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
-    from farshore.ops.warming import SnapshotWarmth
+    from farshore.ops.restore.warm import SnapshotWarmth
 
 LOOK_EVERY_S = 300.0  # warming takes minutes at the least
 DAYS = 7
@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Look, ask, and perhaps wait."""
-    from farshore.ops.opening import Need
-    from farshore.ops.warming import look_at_warmth, warm_snapshot
+    from farshore.access.opening import Need
+    from farshore.ops.restore.warm import look_at_warmth, warm_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())

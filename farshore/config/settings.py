@@ -96,7 +96,7 @@ class Upkeep:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryConfig(Upkeep):
-    """A directory tree. Patterns are matched by `farshore.sources.directory`."""
+    """A directory tree. Patterns are matched by `farshore.sources.directory.source`."""
 
     kind: ClassVar[str] = "directory"
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from farshore.format import arrow_compute as pc
+from farshore.format import arrow as pc
 from farshore.format.columns import whole
 from farshore.model import EntryKind
 

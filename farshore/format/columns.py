@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from farshore.format import arrow_compute as pc
+from farshore.format import arrow as pc
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:

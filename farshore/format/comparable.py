@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from farshore.format import arrow_compute as pc
+from farshore.format import arrow as pc
 from farshore.format import columns
 from farshore.format.entries import columns_of, kind_of
 from farshore.format.extents import view_extents

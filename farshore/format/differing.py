@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from farshore.format import arrow_compute as pc
+from farshore.format import arrow as pc
 from farshore.format.columns import whole
 from farshore.format.entries import kinds
 from farshore.format.manifest import ManifestReader, sort_key

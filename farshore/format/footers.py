@@ -16,13 +16,7 @@ import numpy.typing as npt
 from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format.origin import KEY_ID_BYTES, SALT_BYTES, Origin
-from farshore.format.pack import (
-    CHUNK_DTYPE,
-    HEADER_BYTES,
-    SEGMENT_DTYPE,
-    Footer,
-    PackedFooter,
-)
+from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, PackedFooter
 
 PACK_ID_DTYPE = np.dtype("V32")
 Table = npt.NDArray[Any]

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt
-from farshore.format import arrow_compute as pc
+from farshore.format import arrow as pc
 from farshore.format import choosing, columns, entries
 from farshore.format.assembling import Assembly
 from farshore.format.choosing import Choice

@@ -153,7 +153,7 @@ class MarkedCapture(Protocol):
     """A capture whose source is recognized by something at the next backup."""
 
     def marks(self) -> dict[str, str]:
-        """Return that, as soon as the capture is open: text by the names that `farshore.ops.recognizing` compares.
+        """Return that, as soon as the capture is open: text by the names that `farshore.ops.backup.recognize` compares.
 
         What may change although the source is the same (a device number, the name of a container) is left out.
         """

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from farshore.errors import Bug
-from farshore.stores.keeping import PLAINLY, Access, Keeping, Lock, LockMode, LockState
+from farshore.stores.object_retention import PLAINLY, Access, Keeping, Lock, LockMode, LockState
 
 PlainBody = bytes | bytearray | memoryview | Path
 
@@ -104,7 +104,7 @@ class Capabilities:
     `lock_modes` is empty where objects cannot be locked; `lock_step_s`: a lock is not extended by less than this. An
     object in one of `archive_classes` must be warmed before it can be read.
 
-    These are of the kind. Whether one bucket is set up for locks is in `farshore.stores.trials.PlaceSettings`.
+    These are of the kind. Whether one bucket is set up for locks is in `probe_capability.PlaceSettings`.
     """
 
     kind: str  # s3 | gcs | azure | directory | memory

@@ -13,7 +13,7 @@ from farshore.errors import ObjectArchived, ObjectNotFound, StoreDenied
 from farshore.limits import GIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, conflict
-from farshore.stores.keeping import PLAINLY, Access, Keeping, Lock, LockMode, LockState, lock_to_set
+from farshore.stores.object_retention import PLAINLY, Access, Keeping, Lock, LockMode, LockState, lock_to_set
 
 ARCHIVE_CLASS = "ARCHIVE"
 

@@ -18,7 +18,7 @@ from farshore.clock import Clock
 from farshore.errors import ConfigInvalid
 from farshore.limits import LIST_PAGE_OBJECTS
 from farshore.stores.base import NAME_LENGTH_MAX, Store, is_name
-from farshore.stores.directory import DirectoryStore
+from farshore.stores.directory.store import DirectoryStore
 from farshore.stores.memory import MemoryStore, shared_shelf
 
 _FORMS = {
@@ -77,16 +77,16 @@ def open_store(
     # An SDK takes up to a second and 30 MB to import, so a store's module is imported by whoever has such a replica.
     match scheme:
         case "s3":
-            from farshore.stores.s3 import S3Store
+            from farshore.stores.s3.store import S3Store
 
             region_name = _region_name(url, region)
             return S3Store(bucket=place, region_name=region_name, **served)
         case "gs":
-            from farshore.stores.gcs import GcsStore
+            from farshore.stores.gcs.store import GcsStore
 
             return GcsStore(bucket=place, **served)
         case "az":
-            from farshore.stores.azure import AzureStore
+            from farshore.stores.azure.store import AzureStore
 
             return AzureStore(container=place, **served)
         case "file":

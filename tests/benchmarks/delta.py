@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from farshore import limits
-from farshore.ops.keys import generate_identity
+from farshore.ops.setup.keys import generate_identity
 from tests.benchmarks.machine import describe_machine
 
 TIME_BAR = 2.0  # of an unchanged backup

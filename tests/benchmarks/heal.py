@@ -20,16 +20,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from farshore import limits
+from farshore.access.opening import Need, open_bare_store, open_repository
 from farshore.clock import SystemClock
 from farshore.config import Config
 from farshore.config.secret import Secret
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
-from farshore.ops.backup import run_backup
-from farshore.ops.healing.heal import HealWish, heal_repository
-from farshore.ops.healing.opening import open_ground
-from farshore.ops.initialize import initialize
-from farshore.ops.opening import Need, open_bare_store, open_repository
-from farshore.sources.directory import DirectorySource
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.heal import HealOptions, heal_repository
+from farshore.ops.setup.initialize import initialize
+from farshore.sources.directory.source import DirectorySource
 from farshore.stores.base import Store
 from infra.local.seaweedfs import SeaweedServer
 from tests.benchmarks.machine import describe_machine
@@ -76,7 +76,7 @@ def _measure(place: Path, content_bytes: int, pairs: int) -> int:
 def _heal(config: Config) -> float:
     with open_ground(config, keyless=True, clock=CLOCK) as ground:
         started_s = time.perf_counter()
-        result = heal_repository(ground, HealWish(replica="far", new=("far",)), clock=CLOCK)
+        result = heal_repository(ground, HealOptions(replica="far", new=("far",)), clock=CLOCK)
         took_s = time.perf_counter() - started_s
     if not result.level:
         raise SystemExit(f"not level: {result}")

@@ -19,19 +19,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from farshore.access.opening import Need, open_repository, open_source
+from farshore.catalog.snapshots import resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.format import names
-from farshore.ops.backup import run_backup
-from farshore.ops.initialize import initialize
-from farshore.ops.opening import Need, open_repository, open_source
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import resolve_snapshot
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.setup.initialize import initialize
 from farshore.stores.base import Store
-from farshore.stores.faulty import Fault, FaultKind, FaultyStore
-from farshore.stores.throttled import ThrottledStore
+from farshore.stores.wrappers.throttled import ThrottledStore
 from tests.benchmarks.image import PAGE_BYTES, image_blocks
 from tests.benchmarks.machine import describe_machine
+from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 
 MIB = 1024 * 1024
 _SEED = 7

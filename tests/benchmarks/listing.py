@@ -21,12 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from farshore.access.opening import Need, open_repository, open_source
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import load_config
-from farshore.ops.backup import run_backup
-from farshore.ops.initialize import initialize
-from farshore.ops.opening import Need, open_repository, open_source
-from farshore.ops.snapshots import list_snapshots
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.setup.initialize import initialize
 from farshore.stores.opening import open_store
 from infra.local.seaweedfs import SeaweedServer
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import perf_counter
 
-from farshore.sources.posix_globs import Globs
+from farshore.sources.directory.globs import Globs
 
 _WORDS = "**/.cache/** *.tmp build/ !keep.tmp /var/lib/docker *~ node_modules/ core.[0-9]* *.py[co] src/**/target/"
 ORDINARY = _WORDS.split()

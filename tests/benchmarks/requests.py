@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farshore import limits
+from farshore.access.opening import Need, open_repository, open_source
+from farshore.catalog.snapshots import resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.model import ReplicaRequests, SnapshotCounts
-from farshore.ops.backup import run_backup
-from farshore.ops.initialize import initialize
-from farshore.ops.opening import Need, open_repository, open_source
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import resolve_snapshot
-from farshore.ops.verifying.verify import verify_repository
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.setup.initialize import initialize
+from farshore.ops.verify.verify import verify_repository
 from tests.benchmarks.image import PAGE_BYTES, changed_pages, image_blocks
 from tests.benchmarks.s3_server import CountingS3
 from tests.benchmarks.tree import installed_roots, make_tree

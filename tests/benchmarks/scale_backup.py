@@ -6,10 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
+from farshore.access.opening import Need, open_repository
 from farshore.clock import SystemClock
 from farshore.config.loading import load_config
-from farshore.ops.backup import run_backup
-from farshore.ops.opening import Need, open_repository
+from farshore.ops.backup.backup import run_backup
 from tests.benchmarks.scale_source import ScaleSource
 
 

@@ -22,19 +22,19 @@ from typing import Any
 from blake3 import blake3
 
 from farshore import limits
+from farshore.access.opening import Need, open_repository
+from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, CheckRow, CopyRow, ObjectRow, ProofRow
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.format import names
-from farshore.ops import auditing
-from farshore.ops.initialize import initialize
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.scrubbing.scrub import scrub_repository
-from farshore.ops.verifying.history import read_history
-from farshore.ops.verifying.sampling import plan_sample
-from farshore.repository.repository import Repository
+from farshore.ops.setup.initialize import initialize
+from farshore.ops.verify.history import read_history
+from farshore.ops.verify.remote.scrub import scrub_repository
+from farshore.ops.verify.rotation import plan_sample
+from farshore.replicas.repository import Repository
 from farshore.stores.base import ObjectInfo
-from farshore.stores.directory import DirectoryStore
+from farshore.stores.directory.store import DirectoryStore
 
 PACK_BYTES = 16 * limits.MIB
 RUN_PACKS = 4096  # 64 GiB a backup
@@ -80,7 +80,7 @@ def write_rows(repository: Repository, packs: list[str], replicas: list[str]) ->
                         bytes=PACK_BYTES, checksum=told, acknowledged_utc=PUT_UTC, snapshot_id=run_id)
                 for replica in replicas
             ]  # fmt: skip
-        auditing.record(repository, run_id, rows)
+        run_rows.record(repository, run_id, rows)
     run_id = clock.random_bytes(16).hex()
     now = clock.now_utc()
     read: list[AuditRow] = [
@@ -90,7 +90,7 @@ def write_rows(repository: Repository, packs: list[str], replicas: list[str]) ->
     ]  # fmt: skip
     check = CheckRow(run_id=run_id, check_id=run_id, replica=replicas[0], state="ok", started_utc=now,
                      finished_utc=now + timedelta(hours=1), method="read", read_data_percent=5.0)  # fmt: skip
-    auditing.record(repository, run_id, [*read, check])
+    run_rows.record(repository, run_id, [*read, check])
 
 
 @contextmanager

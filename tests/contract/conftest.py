@@ -10,17 +10,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from farshore.clock import FixedClock, SystemClock
-from farshore.stores.azure import AzureStore
+from farshore.stores.azure.store import AzureStore
 from farshore.stores.base import Store
-from farshore.stores.breaker import BreakerStore
-from farshore.stores.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_random
-from farshore.stores.gcs import GcsStore
-from farshore.stores.metered import MeteredStore
+from farshore.stores.gcs.store import GcsStore
 from farshore.stores.opening import open_store
-from farshore.stores.retrying import RetryingStore
-from farshore.stores.s3 import S3Store
-from farshore.stores.throttled import ThrottledStore
+from farshore.stores.s3.store import S3Store
+from farshore.stores.wrappers.breaker import BreakerStore
+from farshore.stores.wrappers.metered import MeteredStore
+from farshore.stores.wrappers.retrying import RetryingStore
+from farshore.stores.wrappers.throttled import ThrottledStore
 from tests.conftest import FreshPlace, PlaceUrl
+from tests.doubles.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_random
 
 PAGE_OBJECTS = 100
 QUICK_BYTES_PER_S = 1 << 30  # paced piece by piece, and done at once

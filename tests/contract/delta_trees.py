@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from farshore.catalog.snapshots import list_snapshots
 from farshore.model import RestoreResult
-from farshore.ops.delta.options import DeltaOptions, Difference
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.selecting import RestoreWish
-from farshore.ops.snapshots import list_snapshots
-from farshore.sources.directory import DirectorySource
+from farshore.ops.restore.delta.options import DeltaOptions, Difference
+from farshore.ops.restore.options import RestoreOptions
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.sources.directory.source import DirectorySource
 from tests.contract.directory_trees import BLOCK, differences
 from tests.property.living_tree import ShiftedClock
 from tests.unit.ops.engine import Engine, fresh_memory_urls
@@ -54,10 +54,10 @@ class Shelter:
     ) -> RestoreResult:
         self.told = []
         delta = DeltaOptions(by_content=by_content, delete=delete, dry_run=dry_run, tell=self.told.append)
-        wish = RestoreWish(include=include, exclude=exclude, delta=None if fresh else delta, space=False)
+        options = RestoreOptions(include=include, exclude=exclude, delta=None if fresh else delta, space=False)
         with self.engine.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == self.snapshot_id]
-            return restore_snapshot(repository, snapshot, target, wish=wish, clock=self.engine.clock)
+            return restore_snapshot(repository, snapshot, target, options=options, clock=self.engine.clock)
 
     def differences(self, target: Path) -> list[str]:
         return differences(os.fsencode(self.source), os.fsencode(target))

@@ -22,9 +22,9 @@ from typing import Any
 from farshore.clock import SystemClock
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Data, Item
-from farshore.sources.directory import DirectorySource
+from farshore.sources.directory.source import DirectorySource
 from farshore.targets.base import Target
-from farshore.targets.directory import DirectoryTarget
+from farshore.targets.directory.target import DirectoryTarget
 
 ROOT = os.geteuid() == 0
 DEEP = b"deep"  # below it paths are longer than any program takes in one call, rsync among them

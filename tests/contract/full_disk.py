@@ -13,7 +13,7 @@ from pathlib import Path
 
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
-from farshore.stores.directory import DirectoryStore
+from farshore.stores.directory.store import DirectoryStore
 
 
 def fill(path: Path) -> dict[str, object]:

@@ -16,7 +16,7 @@ import psycopg
 from farshore.clock import SystemClock
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Capture, Data, Item, MarkedCapture, NotingCapture
-from farshore.sources.postgres import PostgresSource
+from farshore.sources.postgres.source import PostgresSource
 
 PROXY_BYTES = 64 * 1024
 # The distribution's own server, which speaks more languages than the wheels: the oldest here, 15 on Debian 12.

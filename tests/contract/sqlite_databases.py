@@ -12,7 +12,7 @@ from pathlib import Path
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
 from farshore.sources.base import Data
-from farshore.sources.sqlite import SqliteSource
+from farshore.sources.sqlite.source import SqliteSource
 
 ANOTHER_USER = 65534
 

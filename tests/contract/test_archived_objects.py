@@ -13,9 +13,9 @@ import pytest
 from farshore.clock import FixedClock, SystemClock
 from farshore.errors import ObjectArchived
 from farshore.stores.base import PutOutcome
-from farshore.stores.keeping import Access, Keeping
+from farshore.stores.object_retention import Access, Keeping
 from farshore.stores.opening import open_store
-from farshore.stores.retrying import RetryingStore
+from farshore.stores.wrappers.retrying import RetryingStore
 from tests.contract.conftest import OpenStore
 from tests.contract.network import answering
 from tests.doubles.s3_archive import S3Archive

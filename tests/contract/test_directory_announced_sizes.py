@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.handles import DirectoryHandles
 from farshore.model import Entry
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
+from farshore.ops.restore.restore import restore_snapshot
 from farshore.sources.base import Data
-from farshore.sources.directory import DirectoryCapture, DirectorySource
-from farshore.sources.posix_small import SmallFiles
+from farshore.sources.directory.small_files import SmallFiles
+from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from tests.contract.fuse_files import Lie, has_fuse, mounted
 from tests.unit.ops.engine import Engine
 from tests.unit.repository.clocks import StillClock

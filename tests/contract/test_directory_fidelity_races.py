@@ -17,7 +17,7 @@ from farshore.clock import FixedClock
 from farshore.errors import SourceChanged
 from farshore.model import Entry, EntryKind
 from farshore.sources.base import Capture, Data, Item
-from farshore.sources.directory import DirectorySource
+from farshore.sources.directory.source import DirectorySource
 from tests.contract.directory_trees import source_of, write_sparse
 
 SECRET = "not in the tree"

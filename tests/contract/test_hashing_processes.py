@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
+from farshore.access.opening import Need
 from farshore.chunking.content import CutSizes
 from farshore.chunking.page_hashes import hash_pages
 from farshore.clock import FixedClock
@@ -22,15 +23,14 @@ from farshore.errors import ToolUnavailable
 from farshore.format.manifest import CHANGING
 from farshore.format.page_maps import PageCursor
 from farshore.model import HOLE, Progress
-from farshore.ops.backup import run_backup
-from farshore.ops.opening import Need
-from farshore.ops.page_hashers import HashedData, PageHashers
-from farshore.ops.paged_file import Earlier, FileRead
-from farshore.ops.reading import ContentReader, Tell
-from farshore.repository.content_hash import ContentHash
-from farshore.repository.keys import KeySet
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.backup.pages.hashers import HashedData, PageHashers
+from farshore.ops.backup.pages.paged_file import Earlier, FileRead
+from farshore.ops.backup.pipeline.read_file import ContentReader, Tell
+from farshore.sealed.content_hash import ContentHash
+from farshore.sealed.keys import KeySet
 from farshore.sources.base import RoomyContent
-from farshore.sources.directory import DirectorySource
+from farshore.sources.directory.source import DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import write_sparse
 from tests.unit.ops.engine import Engine

@@ -14,10 +14,10 @@ from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_ac
 from farshore.clock import SystemClock
 from farshore.config import Config, ReplicaConfig, RepositoryConfig, Secret
 from farshore.errors import BucketNotFound, StoreUnavailable
-from farshore.ops.probing.probe import CHOICES, probe_replica
-from farshore.ops.probing.verdicts import Finding, ProbeResult, Role, Verdict
+from farshore.ops.probe.probe import CHOICES, probe_replica
+from farshore.ops.probe.verdicts import Finding, ProbeResult, Role, Verdict
 from farshore.stores.opening import open_store
-from farshore.stores.trials import Setting
+from farshore.stores.probe_capability import Setting
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer
 from infra.local.seaweedfs import SeaweedServer

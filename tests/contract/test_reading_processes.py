@@ -14,18 +14,18 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
+from farshore.access.opening import Need
+from farshore.catalog.needs import read_footer
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import FixedClock
 from farshore.errors import ToolUnavailable
 from farshore.format import names
 from farshore.handles import DirectoryHandles
 from farshore.model import BackupResult, Entry, EntryKind
-from farshore.ops.opening import Need
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
-from farshore.repository.holdings import read_footer
+from farshore.ops.restore.restore import restore_snapshot
 from farshore.sources.base import Capture, Item
-from farshore.sources.directory import DirectoryCapture, DirectorySource
-from farshore.sources.posix_small import SmallFiles
+from farshore.sources.directory.small_files import SmallFiles
+from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import build_everything, differences, write_sparse
 from tests.unit.ops.engine import Engine

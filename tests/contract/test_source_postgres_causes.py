@@ -12,7 +12,7 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.errors import SourceChanged, SourceCorrupt, SourceDenied, SourceUnavailable, SourceUnsupported
 from farshore.sources.base import Item
-from farshore.sources.postgres_connection import ReplicationSession, Server
+from farshore.sources.postgres.connection import ReplicationSession, Server
 from infra.local.postgres import PostgresServer
 from tests.contract.postgres_captures import VERSIONS, postgres_source, query, read_item, read_until, take
 

@@ -13,7 +13,7 @@ import pytest
 
 from farshore.clock import SystemClock
 from farshore.errors import SourceFileLeftOut, SourceUnsupported
-from farshore.sources.postgres_connection import ReplicationSession, Server
+from farshore.sources.postgres.connection import ReplicationSession, Server
 from infra.local.postgres import PostgresServer
 from tests.contract.postgres_captures import SYSTEM_PROGRAMS, Proxy, postgres_source, query, take
 

@@ -25,7 +25,7 @@ from farshore.errors import (
 )
 from farshore.model import Entry, EntryKind
 from farshore.sources.base import Data, Source
-from farshore.sources.sqlite import SqliteSource
+from farshore.sources.sqlite.source import SqliteSource
 
 PAGE_BYTES = 4096
 
@@ -68,7 +68,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from farshore.clock import SystemClock
-from farshore.sources.sqlite import SqliteSource
+from farshore.sources.sqlite.source import SqliteSource
 with SqliteSource(name="ledger", path=Path(sys.argv[1]), clock=SystemClock()).capture():
     os.kill(os.getpid(), 9)
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import SourceChanged, SourceUnsupported
-from farshore.sources.sqlite_place import find_rest
+from farshore.sources.sqlite.place import find_rest
 from tests.contract.sqlite_databases import as_another_user, at_work, rows_saved
 
 # Runs in a mount namespace of its own: argv are the database, the other name, what to do, and where Farshore is.

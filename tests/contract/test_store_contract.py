@@ -15,14 +15,14 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.errors import Bug, FarshoreError, ObjectNotFound, StoreConflict, StoreReadOnly
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
-from farshore.ops.probing.ground import Ground
-from farshore.ops.probing.objects import KNOWN_BODY, KNOWN_CHECKSUMS
-from farshore.ops.probing.probe import CHECKS
-from farshore.ops.probing.verdicts import Verdict
+from farshore.ops.probe.objects import KNOWN_BODY, KNOWN_CHECKSUMS
+from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.probe import CHECKS
+from farshore.ops.probe.verdicts import Verdict
 from farshore.stores.base import PutOutcome, Store
-from farshore.stores.readonly import ReadOnlyStore
-from farshore.stores.retrying import RetryingStore
-from farshore.stores.sent import TellsSent
+from farshore.stores.put_checksums import TellsSent
+from farshore.stores.wrappers.read_only import ReadOnlyStore
+from farshore.stores.wrappers.retrying import RetryingStore
 from tests.contract.conftest import PAGE_OBJECTS
 
 BARE = ["memory", "directory", "s3", "gcs", "azure"]

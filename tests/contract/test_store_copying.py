@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from farshore.access.opening import open_replica
 from farshore.clock import SystemClock
 from farshore.config import Config
 from farshore.config.secret import Secret
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.errors import ObjectNotFound, StoreConflict
 from farshore.format import names
-from farshore.ops.healing.provider_copies import ProviderCopies
-from farshore.ops.opening import open_replica
-from farshore.repository.repository import Replica
+from farshore.ops.heal.provider_copies import ProviderCopies
+from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
 from farshore.stores.copying import HasCopying
 from farshore.stores.opening import open_store

@@ -16,19 +16,28 @@ from farshore.clock import FixedClock, SystemClock
 from farshore.errors import Bug, LockDenied, LockUnsupported, ObjectNotFound, StoreDenied, StoreReadOnly
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import PutOutcome, Store
-from farshore.stores.breaker import BreakerStore
-from farshore.stores.faulty import FAIL, LOSE_REPLY, FaultyStore, at_random
-from farshore.stores.keeping import PLAINLY, Access, Keeping, Lock, LockMode, LockState, extend_or_find, lock_to_set
-from farshore.stores.kept import KeptStore
 from farshore.stores.memory import ARCHIVE_CLASS, MemoryStore, Shelf
-from farshore.stores.metered import MeteredStore
-from farshore.stores.readonly import ReadOnlyStore
-from farshore.stores.retrying import RetryingStore
-from farshore.stores.throttled import ThrottledStore
-from farshore.stores.trials import HasTrials
+from farshore.stores.object_retention import (
+    PLAINLY,
+    Access,
+    Keeping,
+    Lock,
+    LockMode,
+    LockState,
+    extend_or_find,
+    lock_to_set,
+)
+from farshore.stores.probe_capability import HasTrials
+from farshore.stores.wrappers.breaker import BreakerStore
+from farshore.stores.wrappers.metered import MeteredStore
+from farshore.stores.wrappers.read_only import ReadOnlyStore
+from farshore.stores.wrappers.retention import KeptStore
+from farshore.stores.wrappers.retrying import RetryingStore
+from farshore.stores.wrappers.throttled import ThrottledStore
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import PlaceUrl
 from tests.contract.conftest import OpenStore
+from tests.doubles.faulty import FAIL, LOSE_REPLY, FaultyStore, at_random
 
 LOCKING = ["memory", "s3", "retrying", "metered", "throttled", "breaker", "kept", "faulty", "retrying-faulty"]
 GOVERNANCE, COMPLIANCE = LockMode.GOVERNANCE, LockMode.COMPLIANCE

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from farshore.clock import SystemClock
-from farshore.stores.metered import MeteredStore
 from farshore.stores.opening import open_store
+from farshore.stores.wrappers.metered import MeteredStore
 
 HALF = 1 << 20
 WAIT_S = 60.0

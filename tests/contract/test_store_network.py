@@ -33,10 +33,10 @@ from farshore.errors import (
 )
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import Body, PutOutcome, Store
-from farshore.stores.gcs import GcsStore
+from farshore.stores.gcs.store import GcsStore
 from farshore.stores.opening import open_store
-from farshore.stores.retrying import RetryingStore
-from farshore.stores.throttled import ThrottledStore
+from farshore.stores.wrappers.retrying import RetryingStore
+from farshore.stores.wrappers.throttled import ThrottledStore
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer
 from infra.local.objects import ObjectServer

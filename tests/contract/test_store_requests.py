@@ -9,7 +9,7 @@ import pytest
 from farshore.errors import ObjectNotFound
 from farshore.limits import MIB, MULTIPART_BYTES_MIN, MULTIPART_PART_BYTES
 from farshore.stores.base import Store
-from farshore.stores.metered import MeteredStore
+from farshore.stores.wrappers.metered import MeteredStore
 from tests.contract.conftest import PAGE_OBJECTS, OpenStore
 
 SERVED = ["s3", "gcs", "azure"]

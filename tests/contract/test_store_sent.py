@@ -9,10 +9,10 @@ from farshore.errors import StoreConflict, StoreUnavailable
 from farshore.limits import SENT_KEPT_MAX
 from farshore.stores.base import Body
 from farshore.stores.body import body_bytes
-from farshore.stores.faulty import FAIL, FaultyStore, at_call
-from farshore.stores.metered import MeteredStore
-from farshore.stores.sent import SentObject
+from farshore.stores.put_checksums import SentObject
+from farshore.stores.wrappers.metered import MeteredStore
 from tests.contract.conftest import OpenStore
+from tests.doubles.faulty import FAIL, FaultyStore, at_call
 
 
 @pytest.mark.parametrize("kind", ["s3", "gcs", "azure"])
@@ -49,7 +49,7 @@ def test_a_put_that_failed_was_not_acknowledged(open_bare: OpenStore) -> None:
 
 def test_memory_is_bounded(open_bare: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert SENT_KEPT_MAX > 1_000_000  # packs of 16 TiB
-    monkeypatch.setattr("farshore.stores.metered.SENT_KEPT_MAX", 2)
+    monkeypatch.setattr("farshore.stores.wrappers.metered.SENT_KEPT_MAX", 2)
     store = MeteredStore(open_bare("memory"))
     for name in "abc":
         store.put(name, b"")

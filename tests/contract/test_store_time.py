@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from farshore.clock import FixedClock
-from farshore.stores.metered import MeteredStore
 from farshore.stores.opening import open_store
 from farshore.stores.service_clock import ServiceClock
+from farshore.stores.wrappers.metered import MeteredStore
 
 MINUTE_S = 60.0
 

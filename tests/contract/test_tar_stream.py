@@ -15,9 +15,9 @@ import pytest
 
 from farshore.errors import OutletClosed, RestoreIncomplete
 from farshore.model import Entry, EntryKind
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.selecting import RestoreWish
-from farshore.targets.tar_stream import TarStream
+from farshore.ops.restore.options import RestoreOptions
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.targets.stream.tar import TarStream
 from tests.contract.directory_trees import (
     DEEP,
     ROOT,
@@ -43,11 +43,11 @@ def engine(tmp_path: Path) -> Engine:
     return Engine(tmp_path).initialize()
 
 
-def send(engine: Engine, snapshot_id: str, outlet: IO[bytes], wish: RestoreWish) -> list[str]:
+def send(engine: Engine, snapshot_id: str, outlet: IO[bytes], options: RestoreOptions) -> list[str]:
     """Send a snapshot as an archive; return what was told of single entries."""
     with engine.opened() as repository:
         (snapshot,) = [one for one in engine.snapshots() if one.snapshot_id == snapshot_id]
-        result = restore_snapshot(repository, snapshot, TarStream(outlet), wish=wish, clock=engine.clock)
+        result = restore_snapshot(repository, snapshot, TarStream(outlet), options=options, clock=engine.clock)
     return [f"{problem.path!r} {problem.code}" for problem in result.problems]
 
 
@@ -63,12 +63,12 @@ def extract(archive: Path, into: Path) -> str:
 @pytest.mark.skipif(not ROOT, reason="owners and devices are for root alone")
 def test_gnu_tar_extracts_what_a_restore_makes(engine: Engine, everything: Path, tmp_path: Path) -> None:
     snapshot_id = engine.backup(source_of(everything)).snapshot_id
-    wish = RestoreWish(exclude=["/" + os.fsdecode(DEEP)])
+    options = RestoreOptions(exclude=["/" + os.fsdecode(DEEP)])
     with engine.opened() as repository:
         (snapshot,) = engine.snapshots()
-        restore_snapshot(repository, snapshot, tmp_path / "restored", wish=wish, clock=engine.clock)
+        restore_snapshot(repository, snapshot, tmp_path / "restored", options=options, clock=engine.clock)
     with (tmp_path / "archive.tar").open("wb") as outlet:
-        told = send(engine, snapshot_id, outlet, wish)
+        told = send(engine, snapshot_id, outlet, options)
     assert told == ["b'special/socket' unsupported"]
     said = extract(tmp_path / "archive.tar", tmp_path / "extracted")
     assert all("time stamp" in line for line in said.splitlines()), said  # of 1960 and 2100
@@ -102,7 +102,7 @@ def test_a_small_file_without_a_good_copy_is_left_out_and_the_archive_is_whole(e
     snapshot_id = backup_and_lose(engine, source, add)
     outlet = io.BytesIO()
     with pytest.raises(RestoreIncomplete, match="small"):
-        send(engine, snapshot_id, outlet, RestoreWish())
+        send(engine, snapshot_id, outlet, RestoreOptions())
     (tmp_path / "archive.tar").write_bytes(outlet.getvalue())
     assert extract(tmp_path / "archive.tar", tmp_path / "extracted") == ""
     assert sorted(path.name for path in (tmp_path / "extracted").iterdir()) == ["a"]
@@ -117,14 +117,14 @@ def test_a_large_file_without_a_good_copy_ends_the_archive_and_every_reader_sees
     snapshot_id = backup_and_lose(engine, source, lambda: source.file(b"large", os.urandom(40_000_000)))
     outlet = io.BytesIO()
     with pytest.raises(RestoreIncomplete, match=r"large has no good copy anywhere.*the output ends here") as caught:
-        send(engine, snapshot_id, outlet, RestoreWish())
+        send(engine, snapshot_id, outlet, RestoreOptions())
     assert "--exclude" in caught.value.hint
     (tmp_path / "archive.tar").write_bytes(outlet.getvalue())
     done = subprocess.run(["tar", "-t", "-f", tmp_path / "archive.tar"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "z" not in done.stdout.split()
     again = io.BytesIO()
-    send(engine, snapshot_id, again, RestoreWish(exclude=["large"]))
+    send(engine, snapshot_id, again, RestoreOptions(exclude=["large"]))
     with tarfile.open(fileobj=io.BytesIO(again.getvalue())) as archive:
         assert archive.getnames() == [".", "a", "z"]
 
@@ -138,7 +138,7 @@ def test_holes_stay_holes_for_gnu_tar_whatever_their_number(engine: Engine, tmp_
     source.file(b"empty")
     snapshot_id = engine.backup(source).snapshot_id
     with (tmp_path / "archive.tar").open("wb") as outlet:
-        send(engine, snapshot_id, outlet, RestoreWish())
+        send(engine, snapshot_id, outlet, RestoreOptions())
     assert (tmp_path / "archive.tar").stat().st_size < 1_000_000
     extract(tmp_path / "archive.tar", tmp_path / "extracted")
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "extracted").iterdir()}
@@ -154,7 +154,7 @@ def test_a_reader_that_goes_away_is_no_fault_of_the_target(engine: Engine) -> No
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb", 0) as outlet, pytest.raises(OutletClosed):
-        send(engine, snapshot_id, outlet, RestoreWish())
+        send(engine, snapshot_id, outlet, RestoreOptions())
 
 
 def test_another_name_of_what_is_left_out_is_left_out_too(engine: Engine, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_another_name_of_what_is_left_out_is_left_out_too(engine: Engine, tmp_pa
     source.link(b"link2", b"link")
     snapshot_id = engine.backup(source).snapshot_id
     with (tmp_path / "archive.tar").open("wb") as outlet:
-        told = send(engine, snapshot_id, outlet, RestoreWish())
+        told = send(engine, snapshot_id, outlet, RestoreOptions())
     assert told == ["b'socket' unsupported", "b'socket2' vanished"]
     extract(tmp_path / "archive.tar", tmp_path / "extracted")
     assert os.readlink(tmp_path / "extracted" / "link2") == "nowhere"

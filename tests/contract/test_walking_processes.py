@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import FixedClock
 from farshore.errors import ToolUnavailable
 from farshore.model import BackupResult, Entry, Problem
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
+from farshore.ops.restore.restore import restore_snapshot
 from farshore.sources.base import Capture, Listing
-from farshore.sources.directory import DirectoryCapture, DirectorySource
+from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import ROOT, build_everything, differences
 from tests.unit.ops.engine import Engine
@@ -31,7 +31,7 @@ from tests.unit.repository.clocks import StillClock
 
 LATER = FixedClock(datetime.now(UTC) + timedelta(hours=1))  # by then everything has settled
 FILES = 6000
-WALKING = "posix_walking_process"
+WALKING = "walking_process"
 
 
 class WatchedSource(DirectorySource):

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
+from farshore.access.bucket_checks import judge_place
 from farshore.clock import FixedClock, SystemClock
 from farshore.errors import LockDenied, LockUnsupported, ObjectNotFound, StoreDenied
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
-from farshore.ops.place_checks import judge_place
 from farshore.stores.base import PutOutcome, Store
-from farshore.stores.keeping import Keeping, Lock, LockMode, LockState
 from farshore.stores.lifecycle import Effect
+from farshore.stores.object_retention import Keeping, Lock, LockMode, LockState
 from farshore.stores.opening import open_store
-from farshore.stores.trials import HasTrials, PlaceSettings, Setting
+from farshore.stores.probe_capability import HasTrials, PlaceSettings, Setting
 from tests.contract.network import answering
 from tests.doubles.azure_worm import AzureWorm
 from tests.doubles.gcs_worm import GcsWorm

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from farshore.access.opening import Need, open_repository, open_source
+from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.config import Config, load_config
 from farshore.model import BackupResult, RestoreResult, SnapshotInfo
-from farshore.ops.backup import run_backup
-from farshore.ops.initialize import initialize
-from farshore.ops.keys import generate_identity
-from farshore.ops.opening import Need, open_repository, open_source
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots, resolve_snapshot
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.setup.initialize import initialize
+from farshore.ops.setup.keys import generate_identity
 
 Place = Mapping[str, object]
 

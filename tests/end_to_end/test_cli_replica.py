@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from farshore.cli.replica import CHECKS, ROLES
-from farshore.ops.probing.probe import CHOICES
-from farshore.ops.probing.verdicts import Role
+from farshore.ops.probe.probe import CHOICES
+from farshore.ops.probe.verdicts import Role
 from infra.local.gcs import GcsServer
 from tests.end_to_end.shore import Shore
 

@@ -103,11 +103,11 @@ def stop_in_mid_walk(shore: Shore, number: signal.Signals) -> tuple[Done, list[i
 
 def frozen_in_mid_walk(process: subprocess.Popen[str]) -> list[int]:
     """Stop a backup and the processes that walk for it; return those, or none where it went on too fast."""
-    while len(running("posix_walking_process", process.pid)) < 2:
+    while len(running("walking_process", process.pid)) < 2:
         if process.poll() is not None:
             return []
     process.send_signal(signal.SIGSTOP)  # first, since it ends them as soon as they are of no more use
-    walkers = running("posix_walking_process", process.pid)
+    walkers = running("walking_process", process.pid)
     for walker in walkers:
         with contextlib.suppress(ProcessLookupError):
             os.kill(walker, signal.SIGSTOP)

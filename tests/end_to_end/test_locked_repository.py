@@ -15,19 +15,19 @@ import pytest
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import Config, ReplicaConfig, RepositoryConfig, Secret
 from farshore.errors import LifecycleDeletes, LockUnsupported
 from farshore.model import SnapshotInfo
-from farshore.ops.backup import run_backup
-from farshore.ops.initialize import initialize
-from farshore.ops.keys import generate_identity
-from farshore.ops.locking import check_locks
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
-from farshore.ops.verifying.verify import verify_repository
-from farshore.sources.directory import DirectorySource
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.locks.locking import check_locks
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.setup.initialize import initialize
+from farshore.ops.setup.keys import generate_identity
+from farshore.ops.verify.verify import verify_repository
+from farshore.sources.directory.source import DirectorySource
 from infra.local.seaweedfs import SeaweedServer
 
 CLOCK = SystemClock()

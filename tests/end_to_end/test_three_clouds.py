@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.query import run_query
-from farshore.ops.verifying.verify import verify_repository
+from farshore.access.opening import Need, open_repository
+from farshore.access.query import run_query
+from farshore.ops.verify.verify import verify_repository
 from infra.local.postgres import PostgresServer
 from tests.conftest import FreshPlace
 from tests.contract.directory_trees import build_everything, differences, tree_removed

@@ -12,18 +12,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from farshore.access.opening import Need, open_bare_store, open_repository
+from farshore.access.query import last_checks, run_query
 from farshore.check_results import ReplicaProof, VerifyResult
 from farshore.errors import FarshoreError
 from farshore.format import names
-from farshore.ops.healing.heal import HealWish, heal_repository
-from farshore.ops.healing.opening import open_ground
-from farshore.ops.opening import Need, open_bare_store, open_repository
-from farshore.ops.query import last_checks, run_query
-from farshore.ops.scrubbing.scrub import scrub_repository
+from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.heal import HealOptions, heal_repository
+from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.stores.base import Store
-from farshore.stores.faulty import STALE, TRUNCATE, Fault, FaultyStore
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace
+from tests.doubles.faulty import STALE, TRUNCATE, Fault, FaultyStore
 from tests.end_to_end.setting import Setting
 
 CLOUDS = ("frankfurt", "iowa", "sydney")
@@ -298,7 +298,7 @@ def test_a_replica_of_another_kind_that_heal_filled_is_proven_too(tmp_path: Path
     before.backup("home")
     after = Setting(tmp_path, places, sources, quorum=1)
     with open_ground(after.config, clock=after.clock) as ground:
-        heal_repository(ground, HealWish(replica="sydney", new=("sydney",)), clock=after.clock)
+        heal_repository(ground, HealOptions(replica="sydney", new=("sydney",)), clock=after.clock)
     proof = proof_of(scrub(after, replica="sydney"), "sydney")
     assert (proof.damaged, proof.unproven, proof.unrecorded) == (0, 0, 0)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.opening import Need, open_repository, open_source
 from farshore.config import load_config
 from farshore.errors import QuorumNotReached
-from farshore.ops.backup import run_backup
-from farshore.ops.opening import Need, open_repository, open_source
+from farshore.ops.backup.backup import run_backup
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace
 from tests.end_to_end.setting import Place, Setting

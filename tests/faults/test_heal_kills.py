@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.snapshots import list_snapshots
+from farshore.ops.restore.restore import restore_snapshot
 from tests.faults.world import World, fingerprint
 
 KILLS = 4

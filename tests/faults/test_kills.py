@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.ops.query import run_query
+from farshore.access.query import run_query
 from tests.faults.world import REPLICAS, World
 
 KILLS = 50

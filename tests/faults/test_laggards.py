@@ -14,19 +14,19 @@ import threading
 import time
 from pathlib import Path
 
+from farshore.access.opening import Need, open_repository, open_source
+from farshore.catalog.snapshots import list_snapshots
 from farshore.config import load_config
 from farshore.errors import StoreDenied
 from farshore.model import BackupResult, ReplicaOutcome
-from farshore.ops.backup import run_backup
-from farshore.ops.opening import Need, open_repository, open_source
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
-from farshore.stores.breaker import BreakerStore
-from farshore.stores.faulty import Fault, FaultKind, FaultyStore
-from farshore.stores.retrying import RetryingStore
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.stores.wrappers.breaker import BreakerStore
+from farshore.stores.wrappers.retrying import RetryingStore
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.contract.network import Answer, Asked, answering
+from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.end_to_end.setting import Place, Setting
 from tests.faults.world import fingerprint
 

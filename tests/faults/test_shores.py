@@ -18,24 +18,24 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.opening import Need, open_repository, open_source
+from farshore.catalog.commits import list_commit_names
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.errors import ClockWrong
 from farshore.model import BackupResult, ReplicaOutcome
-from farshore.ops.backup import run_backup
-from farshore.ops.healing.heal import HealWish, heal_repository
-from farshore.ops.healing.opening import open_ground
-from farshore.ops.healing.outcome import HealResult
-from farshore.ops.opening import Need, open_repository, open_source
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
-from farshore.ops.verifying.verify import verify_repository
-from farshore.repository.commits import list_commit_names
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.heal import HealOptions, heal_repository
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.verify.verify import verify_repository
+from farshore.repair.outcome import HealResult
 from farshore.stores.base import Store
-from farshore.stores.faulty import CORRUPT, DENY, FAIL, FULL, LOSE_REPLY, STALE, TRUNCATE, VANISH, FaultyStore, Plan
-from farshore.stores.retrying import RetryingStore
+from farshore.stores.wrappers.retrying import RetryingStore
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace
+from tests.doubles.faulty import CORRUPT, DENY, FAIL, FULL, LOSE_REPLY, STALE, TRUNCATE, VANISH, FaultyStore, Plan
 from tests.end_to_end.setting import Place, Setting
 from tests.faults.world import fingerprint
 
@@ -81,7 +81,7 @@ class Shores:
 
     def heal(self, *, read_data: bool) -> HealResult:
         with open_ground(self.setting.config, clock=self.setting.clock) as ground:
-            return heal_repository(ground, HealWish(read_data=read_data), clock=self.setting.clock)
+            return heal_repository(ground, HealOptions(read_data=read_data), clock=self.setting.clock)
 
     def conclude(self, result: BackupResult | None = None, *, read_data: bool = False) -> None:
         """Check how every case must end."""

@@ -10,15 +10,15 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import Config, load_config
 from farshore.model import SnapshotInfo
-from farshore.ops.initialize import initialize
-from farshore.ops.keys import generate_identity
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
-from farshore.ops.verifying.verify import verify_repository
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.setup.initialize import initialize
+from farshore.ops.setup.keys import generate_identity
+from farshore.ops.verify.verify import verify_repository
 
 REPLICAS = ("one", "two", "three")
 _ROUND_FILE = "round.txt"

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_A
 
 from farshore.clock import SystemClock
 from farshore.config import Config, load_config
-from farshore.ops.initialize import initialize
+from farshore.ops.setup.initialize import initialize
 from infra.demo.prefect_server import PrefectServer
 from infra.demo.programs import clean_environment
 

@@ -12,12 +12,12 @@ import pytest
 from prefect import State
 from prefect.client.orchestration import SyncPrefectClient
 
+from farshore.access.opening import Need, open_repository
+from farshore.access.query import run_query
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.errors import QuorumNotReached
 from farshore.model import BackupResult, SnapshotInfo
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.query import run_query
-from farshore.ops.snapshots import list_snapshots
 from flows.backup import backup
 from tasks.sessions import SESSIONS
 from tests.flows.conftest import Repository, artifact, flow_run_id, task_states

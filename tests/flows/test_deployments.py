@@ -17,9 +17,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events import emit_event
 
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.snapshots import list_snapshots
 from infra.demo.prefect_server import POOL, PrefectServer, PrefectWorker
 from infra.demo.programs import REPOSITORY, Programs, clean_environment
 from tests.flows.conftest import Repository

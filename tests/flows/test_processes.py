@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
+from farshore.ops.restore.restore import restore_snapshot
 from flows.backup import backup
 from tasks.sessions import SESSIONS
 from tests.contract.child_processes import running
@@ -22,7 +22,11 @@ from tests.flows.conftest import Repository
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
-READING, HASHING, WALKING = ("farshore.ops.reading_process", "farshore.ops.hashing_process", "posix_walking_process")
+READING, HASHING, WALKING = (
+    "farshore.ops.backup.pipeline.reading_process",
+    "farshore.ops.backup.pages.hashing_process",
+    "walking_process",
+)
 FILES = 4000
 IMAGE_BYTES = 160 * limits.MIB
 

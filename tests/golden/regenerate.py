@@ -22,20 +22,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.contents import iterate_rows
+from farshore.catalog.snapshots import list_snapshots
 from farshore.config import Config
 from farshore.config.secret import Secret
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format.manifest import ManifestRow
 from farshore.model import Entry, EntryKind
-from farshore.ops.backup import run_backup
-from farshore.ops.catalog import iterate_rows
-from farshore.ops.initialize import initialize
-from farshore.ops.keys import generate_identity
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.snapshots import list_snapshots
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.setup.initialize import initialize
+from farshore.ops.setup.keys import generate_identity
 from farshore.sources.base import Capture, Source
-from farshore.sources.sqlite import SqliteSource
-from farshore.sources.sqlite_capture import SqliteCapture
+from farshore.sources.sqlite.capture import SqliteCapture
+from farshore.sources.sqlite.source import SqliteSource
 from farshore.stores.memory import shared_shelf
 from tests.unit.ops.tree_source import TreeSource, blocks
 from tests.unit.repository.clocks import StillClock

@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.contents import iterate_rows
+from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
 from farshore.check_results import VerifyResult
 from farshore.errors import (
     FarshoreError,
@@ -35,13 +38,10 @@ from farshore.format import names
 from farshore.format.header import check_of
 from farshore.format.text import encode_canonical
 from farshore.model import SnapshotInfo
-from farshore.ops.backup import run_backup
-from farshore.ops.catalog import iterate_rows
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots, resolve_snapshot
-from farshore.ops.verifying.verify import verify_repository
-from farshore.repository.repository import Repository
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.verify.verify import verify_repository
+from farshore.replicas.repository import Repository
 from tests.golden.regenerate import (
     PASSPHRASE,
     STARTED_UTC,

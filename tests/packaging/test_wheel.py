@@ -84,7 +84,7 @@ def test_every_module_in_the_tree_is_in_it(wheel: Path) -> None:
     assert tracked - names == set()
 
 
-@pytest.mark.parametrize("table", ["farshore/placement/regions.csv", "farshore/ops/costing/prices.toml"])
+@pytest.mark.parametrize("table", ["farshore/plan/regions.csv", "farshore/plan/prices.toml"])
 def test_the_tables_that_ship_are_in_it(wheel: Path, table: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read(table) == (ROOT / table).read_bytes()

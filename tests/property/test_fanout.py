@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from farshore.clock import FixedClock
 from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
-from farshore.repository.fanout import Fanout
-from farshore.repository.lane import LaneLimits
-from farshore.repository.parcels import Parcel, Spool
+from farshore.replicas.fanout import Fanout
+from farshore.replicas.upload import Parcel, Spool
+from farshore.replicas.upload_queue import LaneLimits
 from farshore.stores.base import Body, PutOutcome
 from farshore.stores.body import as_bytes
-from farshore.stores.keeping import PLAINLY, Keeping
 from farshore.stores.memory import MemoryStore
+from farshore.stores.object_retention import PLAINLY, Keeping
 
 SIZE = 500
 

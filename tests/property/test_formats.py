@@ -16,23 +16,9 @@ from farshore.format import names
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.footers import decode_fragment, encode_fragment
 from farshore.format.header import Chunking, Header, decode_header, encode_header
-from farshore.format.manifest import (
-    CHANGING,
-    WHOLE,
-    ManifestReader,
-    ManifestRow,
-    ManifestWriter,
-    sort_key,
-)
+from farshore.format.manifest import CHANGING, WHOLE, ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.format.origin import Origin
-from farshore.format.pack import (
-    CHUNK_DTYPE,
-    HEADER_BYTES,
-    SEGMENT_DTYPE,
-    Footer,
-    decode_footer,
-    encode_footer,
-)
+from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, decode_footer, encode_footer
 from farshore.format.page_maps import PageMap, PageRow, PagesWriter
 from farshore.format.records import (
     Commit,
@@ -47,7 +33,7 @@ from farshore.format.records import (
     encode_needs,
 )
 from farshore.model import Entry, EntryKind, Extent, SnapshotCounts
-from farshore.repository.sealed_object import INDEX_KEY_ID, SealedKind, SealedReader, open_object, seal_object
+from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, SealedReader, open_object, seal_object
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 HEX_32 = st.binary(min_size=16, max_size=16).map(bytes.hex)

@@ -15,9 +15,9 @@ from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format.page_maps import PageMap, PageRow, PagesWriter
 from farshore.model import Entry, EntryKind, Extent
-from farshore.ops.page_keeping import PageKeeper
-from farshore.ops.page_rows import PageRows
-from farshore.ops.paged_file import Earlier, FileRead
+from farshore.ops.backup.pages.page_map_builder import PageKeeper
+from farshore.ops.backup.pages.page_rows import PageRows
+from farshore.ops.backup.pages.paged_file import Earlier, FileRead
 
 PATHS = (b"a", b"b", b"c/d", b"\xff")
 STEP = 5  # pages told at once

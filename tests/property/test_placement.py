@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farshore.config import HolderConfig, PlacementConfig, ReplicaConfig
-from farshore.placement.judging import simulate
-from farshore.placement.losses import plan_losses
-from farshore.placement.regions import Place, distance_km, known_regions
-from farshore.placement.replicas import place_replicas
-from farshore.placement.rules import placement_allows, plan_rules, spread_apart
-from tests.unit.placement.plans import plan
+from farshore.plan.judging import simulate
+from farshore.plan.losses import plan_losses
+from farshore.plan.regions import Place, distance_km, known_regions
+from farshore.plan.replicas import place_replicas
+from farshore.plan.rules import placement_allows, plan_rules, spread_apart
+from tests.unit.plan.plans import plan
 
 PLACES = st.builds(Place, st.floats(-90, 90), st.floats(-180, 180))
 POLICIES = st.builds(

@@ -10,14 +10,15 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farshore.catalog.selection import Selection
 from farshore.errors import SnapshotUnknown
 from farshore.format.choosing import HardLinks, Subtree
 from farshore.format.differing import diff_manifests
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table, sort_key, table_to_rows
 from farshore.model import Change, Entry, EntryKind, Extent
-from farshore.ops.selecting import RestoreWish, Selection
-from farshore.sources.posix_globs import Globs
+from farshore.ops.restore.options import RestoreOptions
+from farshore.sources.directory.globs import Globs
 
 NAMES = st.sampled_from([b"a", b"b", b"a-", b"a.txt", b"b.txt", b"\xff", b"ab", b"[a]"])
 PATHS = st.lists(NAMES, max_size=4).map(b"/".join)
@@ -108,12 +109,12 @@ def test_a_selection(rows: list[ManifestRow], group: int, patterns: list[str]) -
     ]  # fmt: skip
     reader = manifest(rows, group)
     try:
-        found = list(Selection(RestoreWish(include=patterns)).rows(reader))
+        found = list(Selection(RestoreOptions(include=patterns)).rows(reader))
     except SnapshotUnknown:
         found = []
     assert found == expected
     if found:
-        ids = Selection(RestoreWish(include=patterns)).chunk_ids(reader)
+        ids = Selection(RestoreOptions(include=patterns)).chunk_ids(reader)
         assert ids is not None
         wanted = [extent.chunk for row in expected for extent in decode_extents(row.extents)]
         assert [one.tobytes() for one in ids] == wanted

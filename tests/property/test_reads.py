@@ -18,13 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farshore.catalog.contents import diff_snapshots, iterate_entries
+from farshore.catalog.snapshots import list_snapshots
 from farshore.format import names
 from farshore.model import Change, Entry, SnapshotInfo
-from farshore.ops.catalog import diff_snapshots, iterate_entries
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
-from farshore.ops.verifying.verify import verify_repository
-from farshore.stores.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore, Plan, at_random
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.verify.verify import verify_repository
+from tests.doubles.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore, Plan, at_random
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.repository.clocks import StillClock

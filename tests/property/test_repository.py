@@ -18,15 +18,15 @@ from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from farshore.access.opening import Need
+from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import QuorumNotReached, StoreUnavailable
 from farshore.format import names
-from farshore.ops.backup import run_backup
-from farshore.ops.opening import Need
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
-from farshore.sources.directory import DirectorySource
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.sources.directory.source import DirectorySource
 from farshore.stores.base import Store
-from farshore.stores.faulty import FAIL, Fault, FaultyStore
+from tests.doubles.faulty import FAIL, Fault, FaultyStore
 from tests.property.living_tree import Fingerprint, LivingTree, ShiftedClock, fingerprint
 from tests.unit.ops.engine import Engine, flipped
 

@@ -16,22 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore import limits
+from farshore.catalog.contents import iterate_rows
+from farshore.catalog.index_loader import load_index
+from farshore.catalog.needs import read_needs
+from farshore.catalog.snapshots import find_commit, list_snapshots
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestRow
 from farshore.format.records import Needs
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.catalog import iterate_rows
-from farshore.ops.content_plan import plan_content
-from farshore.ops.fetching import SegmentMemory
-from farshore.ops.locating import load_index
-from farshore.ops.rows_back import needs_of, put_rows_back
-from farshore.ops.snapshots import find_commit, list_snapshots
-from farshore.repository.content_hash import ContentHash
-from farshore.repository.holdings import read_needs
-from farshore.repository.replica_reader import open_reader
-from farshore.repository.repository import Repository
-from farshore.targets.directory import DirectoryTarget
+from farshore.ops.restore.content_plan import plan_content
+from farshore.ops.restore.fetch import SegmentMemory
+from farshore.ops.restore.put_rows_back import needs_of, put_rows_back
+from farshore.replicas.reader import open_reader
+from farshore.replicas.repository import Repository
+from farshore.sealed.content_hash import ContentHash
+from farshore.targets.directory.target import DirectoryTarget
 from tests.unit.ops.engine import Engine, tree
 from tests.unit.ops.pack_meter import PackMeters
 from tests.unit.ops.tree_source import TreeSource

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from farshore.ops.verifying.sampling import History, plan_partition, plan_sample, runs_for
+from farshore.ops.verify.rotation import History, plan_partition, plan_sample, runs_for
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PERCENTS = (3.0, 5.0, 7.5, 10.0, 33.0, 50.0, 99.0, 100.0)

@@ -7,11 +7,12 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farshore.catalog.selection import Selection
 from farshore.errors import SnapshotUnknown
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
-from farshore.ops.selecting import RestoreWish, Selection
-from farshore.sources.posix_globs import Globs
+from farshore.ops.restore.options import RestoreOptions
+from farshore.sources.directory.globs import Globs
 
 NAMES = st.sampled_from([b"a", b"b", b"c.txt", b"\xff"])
 PATTERNS = st.lists(
@@ -56,7 +57,7 @@ def manifest(rows: list[ManifestRow]) -> ManifestReader:
 @given(manifests(), PATTERNS)
 def test_a_selection_can_be_put_back(rows: list[ManifestRow], patterns: list[str]) -> None:
     try:
-        chosen = list(Selection(RestoreWish(include=patterns)).rows(manifest(rows)))
+        chosen = list(Selection(RestoreOptions(include=patterns)).rows(manifest(rows)))
     except SnapshotUnknown:
         assert patterns
         return
@@ -86,9 +87,9 @@ def test_a_subtree_without_what_is_left_out_can_be_put_back(
     rows: list[ManifestRow], include: list[str], exclude: list[str], below: bytes
 ) -> None:
     """Against the plainest model: each path is tried by itself, and every directory above it."""
-    wish = RestoreWish(include=include, exclude=exclude, below=below)
+    options = RestoreOptions(include=include, exclude=exclude, below=below)
     try:
-        chosen = list(Selection(wish).rows(manifest(rows)))
+        chosen = list(Selection(options).rows(manifest(rows)))
     except SnapshotUnknown:
         assert include or exclude or below
         return

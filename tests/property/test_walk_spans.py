@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from farshore.format.manifest import sort_key
 from farshore.handles import DirectoryHandles, Handle
-from farshore.sources.posix_globs import Globs
-from farshore.sources.posix_walk import Found, Span, Walk, WalkOptions
+from farshore.sources.directory.globs import Globs
+from farshore.sources.directory.walk import Found, Span, Walk, WalkOptions
 from tests.contract.directory_trees import ROOT
 
 # Their order as bytes of a path is not that of a walk: `a b`, `a.b` and `a/b` all follow `a`.

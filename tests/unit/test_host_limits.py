@@ -21,11 +21,11 @@ from farshore.handles import HandleCache
 from farshore.host_limits import check_host, open_files_max, try_open_files, what_is_exhausted
 from farshore.host_places import CACHE, unusable
 from farshore.model import Entry, EntryKind
-from farshore.sources.directory import DirectorySource
+from farshore.sources.directory.source import DirectorySource
 from farshore.sources.posix_mounts import is_mount_point, mount_id
-from farshore.sources.sqlite_check import translate_error
-from farshore.stores.directory import DirectoryStore
-from farshore.targets.directory import DirectoryTarget
+from farshore.sources.sqlite.check import translate_error
+from farshore.stores.directory.store import DirectoryStore
+from farshore.targets.directory.target import DirectoryTarget
 
 
 @contextmanager

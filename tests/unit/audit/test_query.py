@@ -29,9 +29,9 @@ from farshore.errors import (
     StoreUnavailable,
     ToolUnavailable,
 )
-from farshore.stores.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore
 from farshore.stores.memory import MemoryStore, Shelf
-from farshore.stores.metered import MeteredStore
+from farshore.stores.wrappers.metered import MeteredStore
+from tests.doubles.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore
 from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, SOURCES, START, repository_rows
 
 Ask = Callable[..., QueryTable]
@@ -453,7 +453,7 @@ def test_many_processes_may_share_a_cache(shelf: Shelf, tmp_path: Path) -> None:
 from pathlib import Path
 from farshore.audit.query import query
 from farshore.clock import SystemClock
-from farshore.stores.directory import DirectoryStore
+from farshore.stores.directory.store import DirectoryStore
 store = DirectoryStore(path=Path({str(place)!r}), clock=SystemClock())
 print(query(store, Path({str(tmp_path / "cache")!r}), "SELECT count(*) FROM runs JOIN snapshots USING (run_id)",
             repository_id={REPOSITORY!r}, replica="vault").rows)

@@ -20,8 +20,8 @@ from farshore.clock import FixedClock, SystemClock
 from farshore.errors import ConfigInvalid, StoreDenied, StoreUnavailable
 from farshore.limits import AUDIT_FILE_ROWS_MAX
 from farshore.stores.base import Store
-from farshore.stores.faulty import DENY, FAIL, LOSE_REPLY, Fault, FaultyStore, at_call, at_random
 from farshore.stores.memory import MemoryStore
+from tests.doubles.faulty import DENY, FAIL, LOSE_REPLY, Fault, FaultyStore, at_call, at_random
 from tests.unit.audit.samples import REPOSITORY, repository_rows
 
 KEY = bytes(range(32))

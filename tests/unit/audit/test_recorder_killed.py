@@ -12,7 +12,7 @@ import farshore
 from farshore.audit import chain, names
 from farshore.audit.tables import decode_rows
 from farshore.clock import SystemClock
-from farshore.stores.directory import DirectoryStore
+from farshore.stores.directory.store import DirectoryStore
 from tests.unit.audit.samples import REPOSITORY
 
 KEY = bytes(range(32))
@@ -25,7 +25,7 @@ from pathlib import Path
 from farshore.audit.recorder import AuditRecorder, open_writer_id
 from farshore.audit.rows import RunRow
 from farshore.clock import SystemClock
-from farshore.stores.directory import DirectoryStore
+from farshore.stores.directory.store import DirectoryStore
 
 base, repository, first, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 clock = SystemClock()

@@ -190,7 +190,9 @@ def test_telling_versions_loads_none_of_the_libraries_it_tells_of() -> None:
 
 def test_listing_snapshots_of_directories_loads_neither_tables_nor_an_sdk() -> None:
     """They take longer to load than a thousand snapshots take to list."""
-    loaded = loaded_by("import farshore.config, farshore.ops.opening, farshore.ops.snapshots, farshore.cli.snapshots")
+    loaded = loaded_by(
+        "import farshore.config, farshore.access.opening, farshore.catalog.snapshots, farshore.cli.snapshots"
+    )
 
     assert "cryptography" in loaded
     assert loaded & HEAVY == {"blake3", "cryptography", "pyfastcdc", "zstandard"}
@@ -199,7 +201,7 @@ def test_listing_snapshots_of_directories_loads_neither_tables_nor_an_sdk() -> N
 @pytest.mark.parametrize("module", ["backup", "restore", "verifying.verify"])
 def test_no_daily_work_loads_an_sql_engine(module: str) -> None:
     """It takes a tenth of a second and 35 MB."""
-    assert "duckdb" not in loaded_by(f"import farshore.config, farshore.ops.opening, farshore.ops.{module}")
+    assert "duckdb" not in loaded_by(f"import farshore.config, farshore.access.opening, farshore.ops.{module}")
 
 
 def test_help_starts_fast() -> None:

@@ -23,8 +23,8 @@ def _leave_logging_as_it_was() -> Iterator[None]:
 def log_with(environment: dict[str, str]) -> str:
     stderr = io.StringIO()
     configure_logs(environment, stderr)
-    logging.getLogger("farshore.ops.reading").warning("odd \x1b[2J name")
-    logging.getLogger("farshore.ops.reading").info("detail")
+    logging.getLogger("farshore.ops.backup.pipeline.read_file").warning("odd \x1b[2J name")
+    logging.getLogger("farshore.ops.backup.pipeline.read_file").info("detail")
     logging.getLogger("urllib3.pool").warning("discarding")
     return stderr.getvalue()
 

@@ -18,7 +18,7 @@ from farshore.cli.verify import told_damage
 from farshore.config import Config, RepositoryConfig, SqliteConfig
 from farshore.errors import ConfigInvalid, SourceMissing, TargetFailed, TargetNotEmpty
 from farshore.model import DamagedObject, Entry, EntryKind, ReplicaStatus
-from farshore.ops.source_states import SourceState
+from farshore.ops.ask.source_states import SourceState
 
 WHEN_NS = int(datetime(2026, 11, 21, 5, 0, tzinfo=UTC).timestamp()) * 10**9 + 999
 

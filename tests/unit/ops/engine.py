@@ -11,21 +11,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.snapshots import list_snapshots
 from farshore.check_results import VerifyResult
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
 from farshore.model import BackupResult, RestoreResult, SnapshotInfo
-from farshore.ops.backup import run_backup
-from farshore.ops.initialize import initialize
-from farshore.ops.keys import generate_identity
-from farshore.ops.opening import Need, open_repository
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.selecting import RestoreWish
-from farshore.ops.snapshots import list_snapshots
-from farshore.ops.verifying.verify import verify_repository
-from farshore.repository.repository import Repository
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.restore.options import RestoreOptions
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.setup.initialize import initialize
+from farshore.ops.setup.keys import generate_identity
+from farshore.ops.verify.verify import verify_repository
+from farshore.replicas.repository import Repository
 from farshore.sources.base import Source
 from farshore.stores.base import Store
 from farshore.stores.memory import Shelf, shared_shelf
@@ -119,14 +119,14 @@ class Engine:
             return list_snapshots(repository, source)
 
     def restore(
-        self, snapshot_id: str, *, replica: str | None = None, **wish: Any
+        self, snapshot_id: str, *, replica: str | None = None, **options: Any
     ) -> tuple[RestoreResult, dict[bytes, bytes | None]]:
         """Restore into a new directory; return the result and what is there."""
         target = self.root / f"restored-{next(self.restored)}"
         with self.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
             result = restore_snapshot(
-                repository, snapshot, target, wish=RestoreWish(**wish), replica=replica, clock=self.clock
+                repository, snapshot, target, options=RestoreOptions(**options), replica=replica, clock=self.clock
             )
         shown = tree(target)
         shutil.rmtree(target)

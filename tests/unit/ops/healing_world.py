@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from farshore.format import names
 from farshore.model import SnapshotInfo
-from farshore.ops.healing.heal import HealWish, heal_repository
-from farshore.ops.healing.leveling import CopyWithin
-from farshore.ops.healing.opening import open_ground
-from farshore.ops.healing.outcome import HealedReplica, HealResult
+from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.heal import HealOptions, heal_repository
+from farshore.ops.heal.sync_replica import CopyWithin
+from farshore.repair.outcome import HealedReplica, HealResult
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.tree_source import TreeSource
 
@@ -36,7 +36,7 @@ def heal(
         ground.repository.replicas = {n: ground.replicas[n] for n in ground.repository.replicas}
         return heal_repository(
             ground,
-            HealWish(replica=replica, new=new, read_data=read_data, dry_run=dry_run),
+            HealOptions(replica=replica, new=new, read_data=read_data, dry_run=dry_run),
             copy_within=copy_within,
             clock=engine.clock,
         )

@@ -9,22 +9,22 @@ import sys
 import pytest
 
 from farshore import limits
-from farshore.ops.allocation import settle_allocation
+from farshore.process_memory import tune_process_memory
 
 
 def test_the_cycle_collector_looks_less_often_and_is_never_made_to_look_more_often() -> None:
     before = gc.get_threshold()
     try:
         gc.set_threshold(700, 10, 10)
-        settle_allocation()
-        settle_allocation()
+        tune_process_memory()
+        tune_process_memory()
         assert gc.get_threshold()[0] > 700
         gc.set_threshold(1_000_000, 10, 10)
-        settle_allocation()
+        tune_process_memory()
         assert gc.get_threshold()[0] == 1_000_000
         gc.disable()
         gc.set_threshold(700, 10, 10)
-        settle_allocation()
+        tune_process_memory()
         assert gc.get_threshold()[0] == 700
     finally:
         gc.enable()
@@ -34,13 +34,13 @@ def test_the_cycle_collector_looks_less_often_and_is_never_made_to_look_more_oft
 HOLES = """
 import sys
 from pathlib import Path
-from farshore.ops import heap
+from farshore import process_memory
 
 def held():
     _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
     return (resident - shared) * 4096
 
-heap.settle_heap()
+heap.tune_heap()
 between = []
 for _ in range(100):
     between.append((bytes([1]) * 2**20, bytearray(20_000)))

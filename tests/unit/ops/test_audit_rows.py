@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from farshore.ops.query import run_query
+from farshore.access.query import run_query
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

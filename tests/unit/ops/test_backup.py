@@ -8,20 +8,15 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
-from farshore.errors import (
-    QuorumNotReached,
-    SourceCorrupt,
-    SourceMissing,
-    StoreDenied,
-)
+from farshore.access.opening import Need
+from farshore.catalog.contents import iterate_entries
+from farshore.catalog.snapshots import list_snapshots
+from farshore.errors import QuorumNotReached, SourceCorrupt, SourceMissing, StoreDenied
 from farshore.format import names
 from farshore.model import BackupResult, Progress
-from farshore.ops.backup import run_backup
-from farshore.ops.catalog import iterate_entries
-from farshore.ops.opening import Need
-from farshore.ops.snapshots import list_snapshots
+from farshore.ops.backup.backup import run_backup
 from farshore.stores.base import Store
-from farshore.stores.faulty import FAIL, TRUNCATE, VANISH, Fault, FaultKind, FaultyStore
+from tests.doubles.faulty import FAIL, TRUNCATE, VANISH, Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

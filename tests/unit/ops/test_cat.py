@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import RestoreIncomplete, SnapshotUnknown
-from farshore.ops.cat import cat_file
+from farshore.ops.restore.cat import cat_file
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

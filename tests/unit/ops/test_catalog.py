@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from farshore.catalog.contents import diff_snapshots, iterate_entries
+from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
 from farshore.errors import FarshoreError, SnapshotUnknown
 from farshore.format import names
 from farshore.model import Change, EntryKind, SnapshotInfo
-from farshore.ops.backup import BackupSession, run_backup
-from farshore.ops.catalog import diff_snapshots, iterate_entries
-from farshore.ops.newest import newest_held
-from farshore.ops.snapshots import list_snapshots, resolve_snapshot
-from farshore.repository.repository import Repository
+from farshore.ops.ask.latest import newest_held
+from farshore.ops.backup.backup import BackupSession, run_backup
+from farshore.replicas.repository import Repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.repository.clocks import StillClock

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from farshore.catalog.compare import PreviousManifest, Run, Stretch, cut_paths
+from farshore.catalog.previous_rows import Slice
 from farshore.format.extents import encode_extents
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.comparing import PreviousManifest, Run, Stretch, cut_paths
-from farshore.ops.previous_rows import Slice
 from farshore.sources.base import Content, Item
-from farshore.sources.posix_listing import PosixListing
-from farshore.sources.posix_metadata import KINDS
+from farshore.sources.directory.listing import PosixListing
+from farshore.sources.directory.metadata import KINDS
+from farshore.sources.directory.walking_protocol import encode_names
 from farshore.sources.posix_status import KnownStatus
-from farshore.sources.posix_walk_orders import encode_names
 
 STARTED_NS = 1_000_000_000_000
 OLD_NS = STARTED_NS - 10_000_000_000

@@ -12,7 +12,7 @@ from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ABSENT, ChunkIndex
 from farshore.model import HOLE, Extent
-from farshore.ops.content_plan import cut_ranges, plan_content
+from farshore.ops.restore.content_plan import cut_ranges, plan_content
 
 MIB, KIB = limits.MIB, limits.KIB
 PER_SEGMENT = 3

@@ -12,12 +12,12 @@ import pytest
 from farshore.config.settings import Config, CostConfig, DirectoryConfig, ReplicaConfig
 from farshore.errors import ConfigInvalid, FarshoreError
 from farshore.limits import GIB, MIB
-from farshore.ops.costing.cost import ReplicaCost, plan_usage, repository_cost
-from farshore.ops.costing.estimate import Usage, early_deletion, estimate, pages_of, restore_gets
-from farshore.ops.costing.facts import BackupRuns, Facts, ReplicaFacts
-from farshore.ops.costing.prices import Price, decode_prices, load_prices, place_of, quote, shipped_prices
-from farshore.ops.scrubbing.scrub import scrub_repository
-from farshore.placement.schedules import MONTH_DAYS
+from farshore.ops.cost.cost import ReplicaCost, plan_usage, repository_cost
+from farshore.ops.cost.estimate import Usage, early_deletion, estimate, pages_of, restore_gets
+from farshore.ops.cost.facts import BackupRuns, Facts, ReplicaFacts
+from farshore.ops.verify.remote.scrub import scrub_repository
+from farshore.plan.prices import Price, decode_prices, load_prices, place_of, quote, shipped_prices
+from farshore.plan.schedules import MONTH_DAYS
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

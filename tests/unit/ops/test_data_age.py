@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from farshore.catalog.snapshots import list_snapshots
 from farshore.cli.snapshots import told_data_moment
 from farshore.model import DATA_AS_OF, UNKNOWN_MOMENT
-from farshore.ops.newest import newest_held
-from farshore.ops.snapshots import list_snapshots
+from farshore.ops.ask.latest import newest_held
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

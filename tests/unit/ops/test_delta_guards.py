@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import TargetForbidden
-from farshore.ops.delta.guards import check_postgres, check_sqlite
-from farshore.sources.sqlite import SqliteSource
+from farshore.ops.restore.delta.guards import check_postgres, check_sqlite
+from farshore.sources.sqlite.source import SqliteSource
 from tests.contract.delta_trees import Shelter
 
 FACTS = {"system_identifier": "7123456789012345678"}

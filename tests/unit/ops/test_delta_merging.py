@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from farshore.format.manifest import ManifestRow, rows_to_table, sort_key
 from farshore.model import Entry, EntryKind
-from farshore.ops.delta.merging import Both, Extra, Merge, Missing, directories_above
-from farshore.ops.delta.rows import Ability, SnapshotRows
-from farshore.sources.posix_listing import PosixListing
+from farshore.ops.restore.delta.merging import Both, Extra, Merge, Missing, directories_above
+from farshore.ops.restore.delta.rows import Ability, SnapshotRows
+from farshore.sources.directory.listing import PosixListing
+from farshore.sources.directory.walking_protocol import encode_names
 from farshore.sources.posix_status import KnownStatus
-from farshore.sources.posix_walk_orders import encode_names
 
 ABILITY = Ability(owner=True, user=0, groups=frozenset())
 NAMES = st.sampled_from([b"a", b"a+", b"b", b"c"])

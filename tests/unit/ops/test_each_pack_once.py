@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from farshore.catalog.contents import diff_snapshots, iterate_entries
+from farshore.catalog.snapshots import list_snapshots
 from farshore.format import names
-from farshore.ops.catalog import diff_snapshots, iterate_entries
-from farshore.ops.snapshots import list_snapshots
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.healing_world import heal
 from tests.unit.ops.pack_meter import PackMeters

@@ -11,17 +11,17 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
+from farshore.catalog.index_loader import load_index
+from farshore.catalog.needs import read_needs
+from farshore.catalog.snapshots import find_commit, list_snapshots
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
-from farshore.ops.content_plan import ContentPlan, plan_content
-from farshore.ops.fetching import DEFAULT_MEMORY, Content, SegmentFetcher, SegmentKey, SegmentMemory
-from farshore.ops.locating import load_index
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import find_commit, list_snapshots
-from farshore.ops.spill import SpilledSegment, SpillFile
-from farshore.repository.holdings import read_needs
-from farshore.repository.replica_reader import open_reader
-from farshore.repository.repository import Repository
+from farshore.ops.restore.content_plan import ContentPlan, plan_content
+from farshore.ops.restore.fetch import DEFAULT_MEMORY, Content, SegmentFetcher, SegmentKey, SegmentMemory
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.restore.spill import SpilledSegment, SpillFile
+from farshore.replicas.reader import open_reader
+from farshore.replicas.repository import Repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from farshore.errors import SnapshotUnknown
 from farshore.format import names
 from farshore.model import Finding
-from farshore.ops.find import find_changes
-from farshore.ops.found_rows import FoundRow, FoundRows, compare
+from farshore.ops.ask.find import find_changes
+from farshore.ops.ask.found_rows import FoundRow, FoundRows, compare
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

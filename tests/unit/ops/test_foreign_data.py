@@ -9,7 +9,7 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.config import Config, ReplicaConfig, RepositoryConfig, Secret
 from farshore.errors import ConfigInvalid, RepositoryExists
-from farshore.ops.initialize import initialize
+from farshore.ops.setup.initialize import initialize
 
 
 def configure(root: Path, *places: str) -> Config:

@@ -13,10 +13,10 @@ from farshore.errors import QuorumNotReached
 from farshore.format.pack import Footer, PackedFooter, decode_footer
 from farshore.index import ABSENT, ChunkIndex
 from farshore.model import HOLE
-from farshore.ops.gathering import Gatherer
-from farshore.repository.keys import DataKey, KeySet
-from farshore.repository.packs import SealedPack
-from farshore.repository.segments import SegmentRef, open_segment
+from farshore.ops.backup.pipeline.pack_chunks import Gatherer
+from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.packs import SealedPack
+from farshore.sealed.segments import SegmentRef, open_segment
 
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)

@@ -11,21 +11,21 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
+from farshore.access.opening import Need
 from farshore.clock import FixedClock
 from farshore.config.settings import PlacementConfig, ReplicaConfig
 from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
 from farshore.format import names
 from farshore.format.header import Header
-from farshore.ops.healing.order import nearest_first
-from farshore.ops.healing.retiring import RetireResult, retire_replica
-from farshore.ops.healing.transfer import Pace, Transfer
-from farshore.ops.healing.vouching import Vouching
-from farshore.ops.opening import Need
-from farshore.repository.repository import Replica
+from farshore.ops.heal.good_copy import Pace, Transfer
+from farshore.ops.heal.order import nearest_first
+from farshore.ops.heal.retire import RetireResult, retire_replica
+from farshore.repair.expected_hashes import Vouching
+from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
-from farshore.stores.faulty import DENY, FULL, TRUNCATE, VANISH, Fault, FaultyStore, Plan
 from farshore.stores.memory import MemoryStore
-from farshore.stores.metered import MeteredStore
+from farshore.stores.wrappers.metered import MeteredStore
+from tests.doubles.faulty import DENY, FULL, TRUNCATE, VANISH, Fault, FaultyStore, Plan
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.healing_world import (
     actions,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from farshore.catalog.needs import Holdings
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
-from farshore.ops.healing.kinds import Kind, kind_of
-from farshore.ops.healing.listings import Listing, Union
-from farshore.ops.healing.plan import Expected, HealPlan, Wanted, Why, plan_heal
-from farshore.repository.holdings import Holdings
+from farshore.ops.heal.plan import HealPlan, Wanted, Why, plan_heal
+from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.replica_listing import Expected, Listing, Union
 
 SOURCE, SNAPSHOT = "1" * 32, "2" * 32
 COMMIT = names.snapshot_object(SOURCE, SNAPSHOT, names.COMMIT)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.opening import Need
+from farshore.catalog.contents import iterate_entries
+from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import BackupRunning, CredentialCannotRead, KeyMissing, RepositoryMismatch
 from farshore.format import names
-from farshore.ops.backup import BackupSession
-from farshore.ops.catalog import iterate_entries
-from farshore.ops.initialize import enroll_host
-from farshore.ops.opening import Need
-from farshore.ops.snapshots import list_snapshots
+from farshore.ops.backup.backup import BackupSession
+from farshore.ops.setup.initialize import enroll_host
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
 

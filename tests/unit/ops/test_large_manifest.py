@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
+from farshore.catalog.contents import iterate_entries
+from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
 from farshore.model import Entry
-from farshore.ops.catalog import iterate_entries
-from farshore.ops.snapshots import list_snapshots
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from farshore.catalog.contents import iterate_rows
+from farshore.catalog.index_loader import load_index
+from farshore.catalog.needs import read_needs
+from farshore.catalog.snapshots import find_commit, list_snapshots
 from farshore.format import names
 from farshore.format.records import Needs
 from farshore.index import ChunkIndex
 from farshore.model import SnapshotInfo
-from farshore.ops.catalog import iterate_rows
-from farshore.ops.locating import load_index
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.selecting import RestoreWish
-from farshore.ops.snapshots import find_commit, list_snapshots
-from farshore.repository.holdings import read_needs
-from farshore.repository.replica_reader import open_reader
-from farshore.repository.repository import Repository
+from farshore.ops.restore.options import RestoreOptions
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.replicas.reader import open_reader
+from farshore.replicas.repository import Repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
@@ -87,6 +87,6 @@ def test_it_has_only_the_chunks_asked_for(engine: Engine) -> None:
 def test_a_part_is_restored_with_such_an_index(engine: Engine, tmp_path: Path) -> None:
     with opened(engine, 2) as (repository, snapshot, _):
         target = tmp_path / "part"
-        restore_snapshot(repository, snapshot, target, wish=RestoreWish(include=["/d2"]), clock=engine.clock)
+        restore_snapshot(repository, snapshot, target, options=RestoreOptions(include=["/d2"]), clock=engine.clock)
     assert [path.name for path in target.iterdir()] == ["d2"]
     assert (target / "d2/f").read_bytes() == random.Random(2).randbytes(1000)

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from farshore import limits
+from farshore.access.opening import Need
+from farshore.catalog.extend_locks import Assured, plan_extensions
+from farshore.catalog.needs import read_needs
+from farshore.catalog.snapshots import read_catalog
 from farshore.errors import LockDenied, LockUnsupported, QuorumNotReached, StoreDenied
 from farshore.format import names
 from farshore.format.records import Commit, ReplicaLock
 from farshore.model import BackupResult
-from farshore.ops.lock_extending import Assured, plan_extensions
-from farshore.ops.opening import Need
-from farshore.ops.snapshots import read_catalog
-from farshore.repository.holdings import read_needs
-from farshore.repository.keeping_rule import LockRule
-from farshore.stores.faulty import Fault, FaultKind, FaultyStore
-from farshore.stores.keeping import LockMode
+from farshore.replicas.retention_rule import LockRule
+from farshore.stores.object_retention import LockMode
+from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from farshore.access.opening import Need
+from farshore.access.query import run_query
 from farshore.errors import LockUnsupported, StoreDenied
 from farshore.format import names
 from farshore.model import SnapshotInfo
-from farshore.ops.locking import check_locks, extend_locks, set_holds, soonest
-from farshore.ops.opening import Need
-from farshore.ops.query import run_query
-from farshore.stores.faulty import DENY, FaultyStore
+from farshore.ops.locks.locking import check_locks, extend_locks, set_holds, soonest
+from tests.doubles.faulty import DENY, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

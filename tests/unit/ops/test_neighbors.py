@@ -15,10 +15,10 @@ import pytest
 
 from farshore.check_results import VerifyResult
 from farshore.model import ReplicaOutcome
-from farshore.ops.scrubbing.scrub import scrub_repository
-from farshore.repository.mending import Found
+from farshore.ops.verify.remote.scrub import scrub_repository
+from farshore.replicas.mend import Found
 from farshore.stores.base import Store
-from farshore.stores.faulty import FaultyStore
+from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource

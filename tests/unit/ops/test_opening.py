@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.opening import Need, open_repository, uploads_at_once
+from farshore.catalog.snapshots import resolve_snapshot
 from farshore.config.secret import Secret
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.errors import (
@@ -27,13 +29,11 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import decode_header, encode_header
 from farshore.model import ReplicaRequests
-from farshore.ops.backup import run_backup
-from farshore.ops.initialize import enroll_host, initialize
-from farshore.ops.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
-from farshore.ops.opening import Need, open_repository, uploads_at_once
-from farshore.ops.snapshots import resolve_snapshot
-from farshore.repository import slots
-from farshore.repository.keys import Role
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.setup.initialize import enroll_host, initialize
+from farshore.ops.setup.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
+from farshore.sealed import slots
+from farshore.sealed.keys import Role
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.repository.clocks import StillClock

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.opening import Need
+from farshore.catalog.snapshots import resolve_snapshot
 from farshore.errors import ClockWrong
 from farshore.model import SnapshotInfo
-from farshore.ops.newest import newest_held
-from farshore.ops.opening import Need
-from farshore.ops.snapshots import resolve_snapshot
+from farshore.ops.ask.latest import newest_held
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.repository.clocks import StillClock

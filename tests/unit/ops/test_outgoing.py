@@ -4,10 +4,10 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.clock import FixedClock
-from farshore.ops.outgoing import Outgoing
-from farshore.repository.fanout import Fanout
-from farshore.repository.keys import DataKey, KeySet
-from farshore.repository.packs import SealedPack
+from farshore.ops.backup.publish import Outgoing
+from farshore.replicas.fanout import Fanout
+from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.packs import SealedPack
 
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 

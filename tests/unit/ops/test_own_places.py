@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.locations import place_on_mounts
+from farshore.access.own_places import check_target, refuse_own_place
 from farshore.config import Config, load_config
 from farshore.errors import TargetForbidden
-from farshore.ops.keys import generate_identity
-from farshore.ops.locations import place_on_mounts
-from farshore.ops.own_places import check_target, refuse_own_place
+from farshore.ops.setup.keys import generate_identity
 from tests.contract.directory_trees import may_mount
 
 

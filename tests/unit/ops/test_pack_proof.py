@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from farshore.access.opening import Need
+from farshore.catalog.verified_objects import read_data_key
 from farshore.format import names
 from farshore.format import pack as layout
-from farshore.ops.opening import Need
-from farshore.ops.vouched_objects import read_data_key
-from farshore.repository.packs import PackBuilder
-from farshore.repository.segments import PlainSegment, SegmentNumbers, seal_segment
+from farshore.sealed.packs import PackBuilder
+from farshore.sealed.segments import PlainSegment, SegmentNumbers, seal_segment
 from tests.unit.ops.engine import Engine, flipped
 from tests.unit.ops.tree_source import TreeSource
 

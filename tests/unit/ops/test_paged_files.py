@@ -14,10 +14,10 @@ from farshore.chunking.content import CutSizes
 from farshore.chunking.page_hashes import hash_pages
 from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.paged_file import Earlier, FileRead, PagedFile
-from farshore.ops.reading import ContentReader
-from farshore.repository.content_hash import ContentHash
-from farshore.repository.keys import KeySet
+from farshore.ops.backup.pages.paged_file import Earlier, FileRead, PagedFile
+from farshore.ops.backup.pipeline.read_file import ContentReader
+from farshore.sealed.content_hash import ContentHash
+from farshore.sealed.keys import KeySet
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
 

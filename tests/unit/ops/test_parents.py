@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import Bug
-from farshore.ops.parents import Parents
+from farshore.ops.backup.pipeline.parents import Parents
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from farshore.access.bucket_checks import PlaceMark, judge_place
 from farshore.errors import LifecycleDeletes, LockUnsupported
-from farshore.ops.place_checks import PlaceMark, judge_place
 from farshore.stores.base import Capabilities
-from farshore.stores.directory import DirectoryStore
+from farshore.stores.directory.store import DirectoryStore
 from farshore.stores.lifecycle import Effect, LifecycleRule
 from farshore.stores.memory import MemoryStore
-from farshore.stores.s3 import S3Store
-from farshore.stores.s3_lifecycle import rules_of
-from farshore.stores.trials import PlaceSettings, Setting
+from farshore.stores.probe_capability import PlaceSettings, Setting
+from farshore.stores.s3.lifecycle import rules_of
+from farshore.stores.s3.store import S3Store
 
 S3 = S3Store.capabilities
 CLEAN = PlaceSettings(versioning=Setting.ON, lock=Setting.ON, lifecycle=())

@@ -13,11 +13,12 @@ import pytest
 from farshore.clock import FixedClock, SystemClock
 from farshore.errors import StoreDenied, StoreUnavailable
 from farshore.limits import CLOCK_SKEW_S_MAX
-from farshore.ops.probing.probe import CHOICES, probe_store
-from farshore.ops.probing.verdicts import Finding, ProbeResult, Role, Verdict
+from farshore.ops.probe.probe import CHOICES, probe_store
+from farshore.ops.probe.verdicts import Finding, ProbeResult, Role, Verdict
 from farshore.stores.base import Store
-from farshore.stores.directory import DirectoryStore
-from farshore.stores.faulty import (
+from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.memory import MemoryStore, Shelf
+from tests.doubles.faulty import (
     CORRUPT,
     REPLACE,
     STALE,
@@ -29,7 +30,6 @@ from farshore.stores.faulty import (
     Plan,
     no_faults,
 )
-from farshore.stores.memory import MemoryStore, Shelf
 
 CLOCK = SystemClock()
 DENY = Fault(FaultKind.FAIL, StoreDenied)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.read_prices import read_prices
 from farshore.config.settings import Config, CostConfig, ReadsConfig, ReplicaConfig, RepositoryConfig
 from farshore.limits import GIB
-from farshore.ops.read_prices import read_prices
 
 FRANKFURT = ReplicaConfig("frankfurt", "s3://bucket/a", region="aws:eu-central-1")
 IOWA = ReplicaConfig("iowa", "gs://bucket/b", region="gcp:us-central1")

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
+from farshore.catalog.snapshots import list_snapshots
 from farshore.check_results import VerifyResult
 from farshore.errors import StoreDenied, StoreUnavailable
 from farshore.format import names
 from farshore.model import DamagedObject, RestoreResult
-from farshore.ops.healing.checks import digest_in_name
-from farshore.ops.healing.outcome import Repair
-from farshore.ops.read_repair import ReadRepair
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.snapshots import list_snapshots
-from farshore.ops.verifying.verify import verify_repository
-from farshore.repository.replica_reader import open_reader
-from farshore.stores.faulty import DENY, FAIL, Fault, FaultKind, FaultyStore
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.ops.verify.verify import verify_repository
+from farshore.repair.object_checks import digest_in_name
+from farshore.repair.outcome import Repair
+from farshore.repair.read_repair import ReadRepair
+from farshore.replicas.reader import open_reader
+from tests.doubles.faulty import DENY, FAIL, Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
+from farshore.catalog.contents import iterate_rows
+from farshore.catalog.needs import list_holdings, read_fragment
+from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import FixedClock
 from farshore.errors import ObjectCorrupt
 from farshore.format.extents import encode_extents
@@ -18,17 +21,14 @@ from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.catalog import iterate_rows
-from farshore.ops.content_plan import plan_content
-from farshore.ops.fetching import Content, SegmentFetcher
-from farshore.ops.rows_back import needs_of
-from farshore.ops.snapshots import list_snapshots
-from farshore.ops.windows import plan_windows
-from farshore.ops.writing_back import WriteBack
-from farshore.repository.content_hash import ContentHash
-from farshore.repository.holdings import list_holdings, read_fragment
-from farshore.repository.replica_reader import open_reader
-from farshore.targets.directory import DirectoryTarget
+from farshore.ops.restore.content_plan import plan_content
+from farshore.ops.restore.fetch import Content, SegmentFetcher
+from farshore.ops.restore.file_writer import WriteBack
+from farshore.ops.restore.put_rows_back import needs_of
+from farshore.ops.restore.windows import plan_windows
+from farshore.replicas.reader import open_reader
+from farshore.sealed.content_hash import ContentHash
+from farshore.targets.directory.target import DirectoryTarget
 from tests.unit.ops.engine import Engine, tree
 from tests.unit.ops.tree_source import TreeSource
 

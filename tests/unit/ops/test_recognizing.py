@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import SourceMoved
-from farshore.ops.recognizing import changed_groups
+from farshore.ops.backup.recognize import changed_groups
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

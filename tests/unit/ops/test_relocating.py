@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from farshore.catalog.relocation import Relocation
 from farshore.errors import PathsClash
 from farshore.model import Entry, EntryKind
-from farshore.ops.relocating import Relocation
 
 
 def entries(*paths: str) -> list[Entry]:

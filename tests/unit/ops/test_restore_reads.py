@@ -9,17 +9,18 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
+from farshore.catalog.contents import open_snapshot
+from farshore.catalog.index_loader import load_index
+from farshore.catalog.needs import read_needs
+from farshore.catalog.selection import Selection
+from farshore.catalog.snapshots import find_commit, list_snapshots
 from farshore.errors import RestoreIncomplete
 from farshore.format import names
-from farshore.ops.catalog import open_snapshot
-from farshore.ops.content_plan import ContentPlan, plan_content
-from farshore.ops.locating import load_index
-from farshore.ops.restore import restore_snapshot
-from farshore.ops.rows_back import all_needs, needs_of
-from farshore.ops.selecting import RestoreWish, Selection
-from farshore.ops.snapshots import find_commit, list_snapshots
-from farshore.repository.holdings import read_needs
-from farshore.repository.replica_reader import open_reader
+from farshore.ops.restore.content_plan import ContentPlan, plan_content
+from farshore.ops.restore.options import RestoreOptions
+from farshore.ops.restore.put_rows_back import all_needs, needs_of
+from farshore.ops.restore.restore import restore_snapshot
+from farshore.replicas.reader import open_reader
 from tests.unit.ops.engine import Engine, tree
 from tests.unit.ops.pack_meter import PackMeters
 from tests.unit.ops.tree_source import TreeSource
@@ -48,7 +49,7 @@ def restore(
 ) -> tuple[list[tuple[str, int, int]], ContentPlan]:
     """Restore, and return the reads of packs and the plan of what is needed."""
     engine, _, snapshot_id = made
-    meters, wish = PackMeters(), RestoreWish(include=include)
+    meters, options = PackMeters(), RestoreOptions(include=include)
     engine.wrap = meters.wrap
     try:
         with engine.opened() as repository:
@@ -57,10 +58,12 @@ def restore(
             reader = open_reader(repository)
             manifest = open_snapshot(repository, commit, reader)
             index = load_index(repository, reader, read_needs(repository, reader, commit))
-            rows = Selection(wish).rows(manifest)
+            rows = Selection(options).rows(manifest)
             plan = plan_content(needs_of(rows) if include else all_needs(manifest), index)
             meters.clear()
-            restore_snapshot(repository, snapshot, place, replica=replica, wish=wish, repair=False, clock=engine.clock)
+            restore_snapshot(
+                repository, snapshot, place, replica=replica, options=options, repair=False, clock=engine.clock
+            )
             return meters.reads, plan
     finally:
         engine.wrap = lambda _, store: store

@@ -8,9 +8,9 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from farshore.ops.scrubbing.joining import join
-from farshore.ops.scrubbing.judging import State, Verdict, judge
-from farshore.ops.scrubbing.records import Recorded, slices
+from farshore.ops.verify.remote.joining import join
+from farshore.ops.verify.remote.judging import State, Verdict, judge
+from farshore.ops.verify.remote.records import Recorded, slices
 from farshore.stores.base import ObjectInfo
 
 INFO = ObjectInfo("packs/a", 10, checksum="crc32c:01")

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from farshore.catalog.selection import Selection, candidates, split_selector
 from farshore.errors import SnapshotUnknown
 from farshore.format.choosing import Alike
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
-from farshore.ops.selecting import RestoreWish, Selection, candidates, split_selector
+from farshore.ops.restore.options import RestoreOptions
 
 PATHS = [b"", b"etc", b"etc/passwd", b"home", b"home/a", b"home/a/.cache", b"home/a/.cache/x", b"home/a/notes.txt"]
 
@@ -34,7 +35,7 @@ def manifest(among: list[ManifestRow]) -> ManifestReader:
 
 
 def select(*patterns: str, among: list[ManifestRow] | None = None) -> list[ManifestRow]:
-    return list(Selection(RestoreWish(include=patterns)).rows(manifest(rows() if among is None else among)))
+    return list(Selection(RestoreOptions(include=patterns)).rows(manifest(rows() if among is None else among)))
 
 
 def paths(*patterns: str) -> list[bytes]:
@@ -139,12 +140,12 @@ def test_a_snapshot_without_a_root_entry() -> None:
     assert [row.entry.path for row in select("/etc", among=among)] == [b"etc", b"etc/passwd"]
 
 
-def wished(**wish: Any) -> list[bytes]:
-    return [row.entry.path for row in Selection(RestoreWish(**wish)).rows(manifest(rows()))]
+def wished(**options: Any) -> list[bytes]:
+    return [row.entry.path for row in Selection(RestoreOptions(**options)).rows(manifest(rows()))]
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("options", "expected"),
     [
         ({"exclude": ["/home"]}, [b"", b"etc", b"etc/passwd"]),
         ({"exclude": [".cache/", "passwd"]}, [b"", b"etc", b"home", b"home/a", b"home/a/notes.txt"]),
@@ -160,15 +161,15 @@ def wished(**wish: Any) -> list[bytes]:
         ({"strip": 1}, [b"passwd", b"a", b"a/.cache", b"a/.cache/x", b"a/notes.txt"]),
     ],
 )
-def test_what_a_wish_selects_and_where_it_goes(wish: dict[str, Any], expected: list[bytes]) -> None:
-    selection = Selection(RestoreWish(**wish))
+def test_what_a_wish_selects_and_where_it_goes(options: dict[str, Any], expected: list[bytes]) -> None:
+    selection = Selection(RestoreOptions(**options))
     reader = manifest(rows())
     selection.check(reader)
     assert [row.entry.path for row in selection.rows(reader)] == expected
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("options", "said"),
     [
         ({"exclude": ["*"]}, r"nothing is left without \*"),
         ({"include": ["/etc"], "exclude": ["passwd", "etc"]}, "nothing is left of what matches /etc without passwd"),
@@ -177,29 +178,29 @@ def test_what_a_wish_selects_and_where_it_goes(wish: dict[str, Any], expected: l
         ({"below": b"home", "include": ["/etc"]}, "nothing in the snapshot matches /etc"),
     ],
 )
-def test_a_wish_for_nothing_is_an_error(wish: dict[str, Any], said: str) -> None:
+def test_a_wish_for_nothing_is_an_error(options: dict[str, Any], said: str) -> None:
     with pytest.raises(SnapshotUnknown, match=said):
-        wished(**wish)
+        wished(**options)
 
 
 def test_each_pattern_that_matched_nothing_is_known() -> None:
     """Trial F8: `--include Case --include typo` said nothing of the typo."""
-    selection = Selection(RestoreWish(include=["etc", "typo", "!no", "*.odt"], exclude=["*.log", "passwd"]))
+    selection = Selection(RestoreOptions(include=["etc", "typo", "!no", "*.odt"], exclude=["*.log", "passwd"]))
     assert [row.entry.path for row in selection.rows(manifest(rows()))] == [b"", b"etc"]
     assert selection.unmatched == ("typo", "*.odt", "*.log")
-    assert Selection(RestoreWish()).unmatched == ()
+    assert Selection(RestoreOptions()).unmatched == ()
 
 
 def test_hard_links_stay_right_when_their_file_is_left_out_or_outside() -> None:
     more = [link(b"home/b", b"etc/passwd"), link(b"home/c", b"etc/passwd")]
-    for wish, expected in [
+    for options, expected in [
         ({"exclude": ["/etc"]}, {b"home/b": b"", b"home/c": b"home/b"}),
         ({"below": b"home"}, {b"b": b"", b"c": b"b"}),
         ({"below": b"home/c"}, {b"c": b""}),
         ({"include": ["c"], "strip": 1}, {b"c": b""}),
         ({"include": ["b", "c", "passwd"], "strip": 1}, {b"b": b"passwd", b"c": b"passwd"}),
     ]:
-        selection = Selection(RestoreWish(**wish))  # type: ignore[arg-type]
+        selection = Selection(RestoreOptions(**options))  # type: ignore[arg-type]
         reader = manifest(rows(*more))
         selection.check(reader)
         found = {row.entry.path: row.entry for row in selection.rows(reader)}

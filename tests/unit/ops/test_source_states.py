@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from farshore.catalog.shrinking import has_shrunken
 from farshore.model import SnapshotCounts, SnapshotInfo, SnapshotState
-from farshore.ops.shrinking import has_shrunken
-from farshore.ops.source_states import SourceState, judge_source, judge_sources
+from farshore.ops.ask.source_states import SourceState, judge_source, judge_sources
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -13,7 +13,7 @@ from farshore.errors import TargetTooSmall
 from farshore.format.extents import encode_extents
 from farshore.format.manifest import ManifestRow
 from farshore.model import HOLE, Entry, EntryKind, Extent, SnapshotCounts
-from farshore.ops.space import Demand, demand_of, find_room, require_space
+from farshore.ops.restore.space import Demand, demand_of, find_room, require_space
 from tests.contract.directory_trees import may_mount
 
 MIB = 1024 * 1024

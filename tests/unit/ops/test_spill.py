@@ -7,7 +7,7 @@ import pytest
 
 from farshore import limits
 from farshore.errors import TargetFailed
-from farshore.ops.spill import SpillFile
+from farshore.ops.restore.spill import SpillFile
 from farshore.scratch import free_bytes
 
 MIB = limits.MIB

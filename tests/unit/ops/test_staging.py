@@ -16,9 +16,9 @@ from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import TargetFailed
 from farshore.model import Entry, EntryKind
-from farshore.ops.staging import Staging
-from farshore.repository.content_hash import ContentHash
-from farshore.targets.directory import DirectoryTarget
+from farshore.ops.restore.file_write_buffer import Staging
+from farshore.sealed.content_hash import ContentHash
+from farshore.targets.directory.target import DirectoryTarget
 
 STAGE = limits.STAGE_BYTES
 CHANCE = random.Random(5)

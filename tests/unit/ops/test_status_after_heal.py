@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.opening import Need
 from farshore.format import names
 from farshore.model import ReplicaStatus
-from farshore.ops.opening import Need
-from farshore.ops.status import repository_status
-from farshore.ops.verifying.verify import verify_repository
+from farshore.ops.ask.status import repository_status
+from farshore.ops.verify.verify import verify_repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.healing_world import heal, healed_engine
 

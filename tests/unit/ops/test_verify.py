@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.opening import Need
+from farshore.access.query import run_query
 from farshore.check_results import VerifyResult
 from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
 from farshore.format import names
 from farshore.model import DamagedObject
-from farshore.ops.opening import Need
-from farshore.ops.query import run_query
-from farshore.ops.verifying.outcomes import check_errors
+from farshore.ops.verify.outcomes import check_errors
 from tests.unit.ops.engine import Engine, flipped
 from tests.unit.ops.tree_source import TreeSource
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from farshore.access.opening import Need
+from farshore.access.query import last_checks, run_query
 from farshore.check_results import ReplicaReading, VerifyResult
 from farshore.errors import StoreUnavailable
 from farshore.format import names
-from farshore.ops.opening import Need
-from farshore.ops.query import last_checks, run_query
-from farshore.stores.faulty import FAIL, FaultyStore
+from tests.doubles.faulty import FAIL, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

@@ -10,7 +10,7 @@ import pytest
 from farshore.errors import ObjectArchived
 from farshore.format import names
 from farshore.model import SnapshotInfo
-from farshore.ops.warming import look_at_warmth, warm_snapshot
+from farshore.ops.restore.warm import look_at_warmth, warm_snapshot
 from farshore.stores.memory import ARCHIVE_CLASS
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.healing_world import heal

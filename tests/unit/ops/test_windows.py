@@ -14,10 +14,10 @@ from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops import windows as cutting
-from farshore.ops.content_plan import plan_content
-from farshore.ops.rows_back import needs_of
-from farshore.ops.windows import MISSING, Window
+from farshore.ops.restore import windows as cutting
+from farshore.ops.restore.content_plan import plan_content
+from farshore.ops.restore.put_rows_back import needs_of
+from farshore.ops.restore.windows import MISSING, Window
 
 MIB = limits.MIB
 

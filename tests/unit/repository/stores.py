@@ -9,8 +9,8 @@ from datetime import datetime
 from farshore.clock import Clock
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
-from farshore.stores.keeping import PLAINLY, Keeping, Lock, LockState
 from farshore.stores.memory import MemoryStore
+from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
 
 
 class GatedStore:

@@ -9,7 +9,7 @@ import pytest
 
 from farshore import limits
 from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
-from farshore.repository.asking_all import ask_all
+from farshore.replicas.ask import ask_all
 from tests.unit.repository.clocks import StillClock
 
 Asking = Future[tuple[dict[str, str], dict[str, FarshoreError]]]

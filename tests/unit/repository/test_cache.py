@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import ObjectCorrupt
-from farshore.repository.cache import ObjectCache
+from farshore.replicas.cache import ObjectCache
 
 NAME = "snapshots/a/b/manifest"
 
@@ -78,7 +78,7 @@ def test_no_half_written_file_is_ever_seen_or_left(tmp_path: Path) -> None:
     script = f"""
 import resource, signal
 from pathlib import Path
-from farshore.repository.cache import ObjectCache
+from farshore.replicas.cache import ObjectCache
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 cache = ObjectCache(Path({str(tmp_path)!r}), "r" * 32)

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
+from farshore.access.opening import Need
+from farshore.catalog.commits import list_commits
 from farshore.format import names
 from farshore.format.records import Commit, encode_commit
 from farshore.model import SnapshotCounts
-from farshore.ops.opening import Need
-from farshore.repository.commits import list_commits
-from farshore.repository.repository import Repository
-from farshore.repository.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
-from farshore.stores.faulty import FAIL, Fault, FaultyStore
+from farshore.replicas.repository import Repository
+from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
+from tests.doubles.faulty import FAIL, Fault, FaultyStore
 from tests.unit.ops.engine import Engine, flipped
 
 SOURCE = "5" * 32

@@ -12,10 +12,10 @@ import pytest
 from farshore import limits
 from farshore.clock import FixedClock, SystemClock
 from farshore.errors import StoreDenied, StoreUnavailable
-from farshore.repository.fanout import Fanout
-from farshore.repository.parcels import Parcel
-from farshore.stores.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_call, from_call
+from farshore.replicas.fanout import Fanout
+from farshore.replicas.upload import Parcel
 from farshore.stores.memory import MemoryStore
+from tests.doubles.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_call, from_call
 from tests.unit.repository.stores import GatedStore
 
 CLOCK = FixedClock()

@@ -12,11 +12,11 @@ import pytest
 from farshore import limits
 from farshore.clock import FixedClock
 from farshore.errors import ReplicaTooSlow, StoreDenied, StoreUnavailable
-from farshore.repository.fanout import Fanout
-from farshore.repository.lane import LaneLimits
-from farshore.repository.parcels import Parcel, Spool
-from farshore.stores.faulty import FAIL, FaultyStore, at_call, from_call
+from farshore.replicas.fanout import Fanout
+from farshore.replicas.upload import Parcel, Spool
+from farshore.replicas.upload_queue import LaneLimits
 from farshore.stores.memory import MemoryStore
+from tests.doubles.faulty import FAIL, FaultyStore, at_call, from_call
 from tests.unit.repository.stores import GatedStore
 
 SIZE = 1000

@@ -6,8 +6,8 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from farshore.format import names
-from farshore.repository.keeping_rule import KeepingRule, LockRule, grid_end
-from farshore.stores.keeping import Keeping, LockMode
+from farshore.replicas.retention_rule import KeepingRule, LockRule, grid_end
+from farshore.stores.object_retention import Keeping, LockMode
 
 START = datetime(2026, 3, 1, 2, 30, 17, 250_000, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -6,7 +6,7 @@ from blake3 import blake3
 from farshore.clock import FixedClock
 from farshore.crypto import recipient
 from farshore.errors import CredentialCannotRead, FormatTooNew, ObjectCorrupt
-from farshore.repository.keys import (
+from farshore.sealed.keys import (
     DATA_KEY_BYTES,
     DataKey,
     KeySet,

@@ -13,12 +13,12 @@ from farshore.clock import Clock
 from farshore.errors import FarshoreError, LeaseLost, ObjectCorrupt, StoreUnavailable
 from farshore.format import names
 from farshore.format.records import Lease, encode_lease
-from farshore.repository.keys import KeySet
-from farshore.repository.leases import LeaseHolder, read_leases
-from farshore.repository.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
+from farshore.replicas.leases import LeaseHolder, read_leases
+from farshore.sealed.keys import KeySet
+from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
 from farshore.stores.base import Store
-from farshore.stores.faulty import FAIL, FaultyStore, Plan, at_call, no_faults
 from farshore.stores.memory import MemoryStore
+from tests.doubles.faulty import FAIL, FaultyStore, Plan, at_call, no_faults
 from tests.unit.repository.clocks import StillClock
 from tests.unit.repository.stores import GatedStore
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from farshore.catalog.listed_packs import ListedPacks
+from farshore.catalog.needs import Holdings
 from farshore.index import ABSENT
-from farshore.repository.holdings import Holdings
-from farshore.repository.listed_packs import ListedPacks
 
 
 def pack_id(number: int) -> str:

@@ -13,9 +13,12 @@ from blake3 import blake3
 from farshore import limits
 from farshore.clock import FixedClock
 from farshore.errors import ObjectCorrupt, StateUnknown, StoreUnavailable
-from farshore.repository.mending import Action, Found, mend
-from farshore.repository.repository import Replica
-from farshore.stores.faulty import (
+from farshore.replicas.mend import Action, Found, mend
+from farshore.replicas.repository import Replica
+from farshore.stores.memory import MemoryStore
+from farshore.stores.object_retention import Lock, LockMode
+from farshore.stores.wrappers.metered import MeteredStore
+from tests.doubles.faulty import (
     CORRUPT,
     DENY,
     FAIL,
@@ -29,9 +32,6 @@ from farshore.stores.faulty import (
     no_faults,
     queued,
 )
-from farshore.stores.keeping import Lock, LockMode
-from farshore.stores.memory import MemoryStore
-from farshore.stores.metered import MeteredStore
 
 NAME = "packs/aa/one"
 GOOD = random.Random(1).randbytes(100_000)

@@ -15,9 +15,9 @@ from farshore.compress import CODEC_NONE, CODEC_ZSTD
 from farshore.errors import Bug, FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.format.origin import Origin
-from farshore.repository.keys import DataKey, KeySet, generate_data_key
-from farshore.repository.packs import PackBuilder, SealedPack, open_footer
-from farshore.repository.segments import (
+from farshore.sealed.keys import DataKey, KeySet, generate_data_key
+from farshore.sealed.packs import PackBuilder, SealedPack, open_footer
+from farshore.sealed.segments import (
     SEGMENTS_PER_SALT,
     PlainSegment,
     SealedSegment,

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.opening import Need
+from farshore.catalog.inventory import Presence, bring_up, copy_object, reused_missing, survey
 from farshore.errors import StateUnknown
 from farshore.format import names
-from farshore.ops.opening import Need
-from farshore.repository.presence import Presence, bring_up, copy_object, reused_missing, survey
-from farshore.repository.repository import Repository
-from farshore.stores.faulty import FAIL, TRUNCATE, VANISH, Fault, FaultyStore
+from farshore.replicas.repository import Repository
+from tests.doubles.faulty import FAIL, TRUNCATE, VANISH, Fault, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 

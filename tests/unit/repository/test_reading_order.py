@@ -6,7 +6,7 @@ import random
 import pytest
 
 from farshore import limits
-from farshore.repository.reading_order import Prefer, ReadPrice, Standing, order_standings
+from farshore.replicas.reading_order import Prefer, ReadPrice, Standing, order_standings
 
 GB = limits.GIB
 

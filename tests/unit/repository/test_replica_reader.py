@@ -12,14 +12,14 @@ import pytest
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt, ObjectNotFound, StoreDenied, StoreUnavailable, TargetFailed
-from farshore.repository.loose_threads import LooseThreads
-from farshore.repository.reading_order import Prefer, ReadPrice
-from farshore.repository.replica_reader import ReplicaReader
-from farshore.repository.repository import Replica
+from farshore.replicas.detached_threads import LooseThreads
+from farshore.replicas.reader import ReplicaReader
+from farshore.replicas.reading_order import Prefer, ReadPrice
+from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
-from farshore.stores.faulty import CORRUPT, DENY, FAIL, TRUNCATE, Fault, FaultKind, FaultyStore
 from farshore.stores.memory import MemoryStore
-from farshore.stores.metered import MeteredStore
+from farshore.stores.wrappers.metered import MeteredStore
+from tests.doubles.faulty import CORRUPT, DENY, FAIL, TRUNCATE, Fault, FaultKind, FaultyStore
 from tests.unit.repository.clocks import StillClock
 
 GOOD = bytes(range(256)) * 40

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt
-from farshore.repository.sealed_object import (
+from farshore.sealed.sealed_object import (
     HEADER_BYTES,
     INDEX_KEY_ID,
     Checked,

@@ -23,8 +23,8 @@ from farshore.errors import (
 )
 from farshore.format.header import Chunking, Header, check_of
 from farshore.format.text import encode_canonical
-from farshore.repository import slots
-from farshore.repository.keys import KeySet, Role, generate_keys
+from farshore.sealed import slots
+from farshore.sealed.keys import KeySet, Role, generate_keys
 
 CLOCK = FixedClock()
 CHEAP = PassphraseCost(64, 1, 1)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farshore.sources.directory.globs import Globs
 from farshore.sources.glob_expressions import expression, read_line
-from farshore.sources.posix_globs import Globs
 from tests.benchmarks.patterns import worst_cases
 
 

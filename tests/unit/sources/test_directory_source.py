@@ -17,7 +17,7 @@ from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import Bug, SourceDenied, SourceMissing
 from farshore.model import Entry, EntryKind, Problem
-from farshore.sources.directory import DirectoryCapture, DirectorySource
+from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from farshore.sources.posix_mounts import find_type
 from tests.contract.directory_trees import ROOT, as_nobody, may_mount
 

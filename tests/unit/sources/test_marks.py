@@ -12,9 +12,9 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.sources import marks
 from farshore.sources.base import MarkedCapture
-from farshore.sources.directory import DirectorySource
+from farshore.sources.directory.source import DirectorySource
 from farshore.sources.posix_mounts import find_mount
-from farshore.sources.sqlite import SqliteSource
+from farshore.sources.sqlite.source import SqliteSource
 
 MOUNTS = [
     b"22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw",

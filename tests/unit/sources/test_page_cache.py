@@ -9,8 +9,8 @@ import pytest
 
 from farshore.clock import SystemClock
 from farshore.sources.base import Data
-from farshore.sources.directory import DirectorySource
-from farshore.sources.page_cache import LARGE_BYTES, begin_reading, drop, is_cached
+from farshore.sources.directory.page_cache import LARGE_BYTES, begin_reading, drop, is_cached
+from farshore.sources.directory.source import DirectorySource
 
 SIZE = 4 * LARGE_BYTES
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from farshore.format.manifest import ManifestRow, rows_to_table, table_to_rows
 from farshore.model import EntryKind
-from farshore.sources.posix_metadata import MetadataReader
+from farshore.sources.directory.metadata import MetadataReader
+from farshore.sources.directory.walking_protocol import COUNT, RECORD, encode_names
 from farshore.sources.posix_status import EARLIEST_NS, LATEST_NS, KnownStatus, fit, what_is_lost
-from farshore.sources.posix_walk_orders import COUNT, RECORD, encode_names
 
 REGULAR = 0o100644
 TIMES = st.integers(-(2**63) * 10**9, 2**63 * 10**9)  # what a count of seconds in 64 bits can say

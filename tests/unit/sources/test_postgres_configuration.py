@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farshore.sources.postgres_configuration import ConfigFile, Configuration, plan_kept
+from farshore.sources.postgres.configuration import ConfigFile, Configuration, plan_kept
 
 CERTIFICATE = ConfigFile("/etc/ssl/db.crt", "ssl_cert_file", b"certificate")
 KEY = ConfigFile("/etc/ssl/db.key", "ssl_key_file", b"key")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farshore.errors import SourceFileLeftOut
-from farshore.sources.postgres_left_out import Meaning, judge_warning, left_out_error, path_in
+from farshore.sources.postgres.left_out import Meaning, judge_warning, left_out_error, path_in
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import google_crc32c
 import pytest
 
 from farshore.errors import FarshoreError, SourceCorrupt, SourceUnsupported
-from farshore.sources.postgres_manifest import ManifestCheck
-from farshore.sources.postgres_wal import WalRange
+from farshore.sources.postgres.manifest import ManifestCheck
+from farshore.sources.postgres.wal import WalRange
 
 SYSTEM = 7391234567890123456
 FILES = {b"backup_label": b"START WAL LOCATION", b"base/5/1259": b"\0" * 8192, b"odd\xff\n": b"", b'quo"te': b"x"}

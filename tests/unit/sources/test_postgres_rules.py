@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from farshore.errors import FarshoreError, SourceCorrupt, SourceDenied, SourceUnavailable, SourceUnsupported
-from farshore.sources.postgres_errors import error_of_answer, error_of_connecting, redact
-from farshore.sources.postgres_facts import decode_size, incremental_safety
-from farshore.sources.postgres_layout import archive_prefix, clean_path, page_bytes_of, tablespace_of_link
+from farshore.sources.postgres.errors import error_of_answer, error_of_connecting, redact
+from farshore.sources.postgres.facts import decode_size, incremental_safety
+from farshore.sources.postgres.layout import archive_prefix, clean_path, page_bytes_of, tablespace_of_link
 
 
 @pytest.mark.parametrize(

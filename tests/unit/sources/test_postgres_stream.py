@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from farshore.errors import Bug, SourceCorrupt
 from farshore.limits import STREAM_PIECE_BYTES
-from farshore.sources.postgres_stream import BackupStream
+from farshore.sources.postgres.stream import BackupStream
 
 MANIFEST = b"{ the manifest }"
 ARCHIVES = {

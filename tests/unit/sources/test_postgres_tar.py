@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from farshore.errors import SourceCorrupt
 from farshore.model import EntryKind
-from farshore.sources.postgres_tar import BLOCK_BYTES, TarMember, decode_header, padding_bytes
+from farshore.sources.postgres.tar import BLOCK_BYTES, TarMember, decode_header, padding_bytes
 
 KINDS = {EntryKind.FILE: tarfile.REGTYPE, EntryKind.DIRECTORY: tarfile.DIRTYPE, EntryKind.SYMLINK: tarfile.SYMTYPE}
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farshore.errors import SourceCorrupt
-from farshore.sources.postgres_wal import WalCheck, WalGeometry, WalRange, decode_lsn
+from farshore.sources.postgres.wal import WalCheck, WalGeometry, WalRange, decode_lsn
 
 PAGE = 8192
 SEGMENT = 4 * PAGE

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from farshore.clock import SystemClock
 from farshore.errors import StoreDenied
-from farshore.stores.gcs import GcsStore
+from farshore.stores.gcs.store import GcsStore
 
 
 @pytest.fixture(scope="module")

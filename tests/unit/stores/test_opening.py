@@ -9,13 +9,13 @@ import pytest
 
 from farshore.clock import FixedClock
 from farshore.errors import ConfigInvalid, StoreUnavailable
-from farshore.stores.azure import AzureStore
+from farshore.stores.azure.store import AzureStore
 from farshore.stores.base import Store
-from farshore.stores.directory import DirectoryStore
-from farshore.stores.gcs import GcsStore
+from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.gcs.store import GcsStore
 from farshore.stores.memory import MemoryStore
 from farshore.stores.opening import open_store
-from farshore.stores.s3 import S3Store
+from farshore.stores.s3.store import S3Store
 
 CREDENTIALS: dict[str, dict[str, str]] = {
     "s3": {"access_key": "AK", "secret_key": "the-secret"},

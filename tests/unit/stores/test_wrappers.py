@@ -12,7 +12,10 @@ from farshore.clock import FixedClock
 from farshore.errors import FarshoreError, ObjectNotFound, StoreConflict, StoreDenied, StoreFull, StoreUnavailable
 from farshore.limits import RETRY_ATTEMPTS_MAX, RETRY_WAIT_S_MAX
 from farshore.stores.base import PutOutcome
-from farshore.stores.faulty import (
+from farshore.stores.memory import MemoryStore
+from farshore.stores.wrappers.metered import Meter, MeteredStore
+from farshore.stores.wrappers.retrying import RetryingStore
+from tests.doubles.faulty import (
     CORRUPT,
     DENY,
     FAIL,
@@ -31,9 +34,6 @@ from farshore.stores.faulty import (
     no_faults,
     queued,
 )
-from farshore.stores.memory import MemoryStore
-from farshore.stores.metered import Meter, MeteredStore
-from farshore.stores.retrying import RetryingStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

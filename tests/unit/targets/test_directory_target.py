@@ -18,8 +18,8 @@ from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import Bug, ObjectCorrupt, TargetFailed, TargetNotEmpty
 from farshore.model import Entry, EntryKind
-from farshore.targets.directory import DirectoryTarget
-from farshore.targets.spool import DirectorySpool
+from farshore.targets.directory.spool import DirectorySpool
+from farshore.targets.directory.target import DirectoryTarget
 from tests.contract.directory_trees import DEFAULT_ACL, ROOT, as_nobody, may_mount, tree_removed
 
 UID, GID = os.geteuid(), os.getegid()

@@ -12,8 +12,8 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.errors import TargetNotEmpty
 from farshore.model import Entry, EntryKind
-from farshore.targets.directory import DirectoryTarget
-from farshore.targets.occupants import find_occupant
+from farshore.targets.directory.occupants import find_occupant
+from farshore.targets.directory.target import DirectoryTarget
 from tests.contract.directory_trees import may_mount
 
 pytestmark = pytest.mark.skipif(not may_mount(), reason="needs the right to mount")

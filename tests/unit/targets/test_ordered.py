@@ -13,10 +13,10 @@ from farshore.errors import Bug, RestoreIncomplete
 from farshore.format.extents import encode_extents
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.targets.base import SmallFile
-from farshore.targets.file_stream import FileStream
-from farshore.targets.ordered import data_runs
-from farshore.targets.tar_headers import whole_blocks
-from farshore.targets.tar_stream import TarStream
+from farshore.targets.stream.file import FileStream
+from farshore.targets.stream.ordered import data_runs
+from farshore.targets.stream.tar import TarStream
+from farshore.targets.stream.tar_headers import whole_blocks
 
 CHUNK = b"c" * 32
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from farshore.model import Entry, EntryKind
-from farshore.targets.tar_headers import NoPlaceInTar, encode_header, encode_sparse_map
+from farshore.targets.stream.tar_headers import NoPlaceInTar, encode_header, encode_sparse_map
 
 NS = 1_000_000_000
 

@@ -19,7 +19,7 @@ from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import ObjectCorrupt, TargetFailed
 from farshore.targets.base import SmallFile
-from farshore.targets.directory import DirectoryTarget
+from farshore.targets.directory.target import DirectoryTarget
 from tests.contract.directory_trees import may_mount
 
 UID, GID = os.geteuid(), os.getegid()
@@ -188,7 +188,7 @@ def test_processes_end_with_a_restore_that_is_stopped(tmp_path: Path, number: si
         sys.path[:] = {[str(one) for one in sys.path]!r}
         from pathlib import Path
         from farshore.clock import SystemClock
-        from farshore.targets.directory import DirectoryTarget
+        from farshore.targets.directory.target import DirectoryTarget
         from tests.unit.targets.test_writers import add_many, writing_processes
         target = DirectoryTarget(path=Path({str(tmp_path / "place")!r}), clock=SystemClock(), processes=2)
         target.begin()

@@ -1,0 +1,94 @@
+"""Whether a bucket is set up for what the configuration asks of it: locks that hold, and no rule that deletes objects.
+
+Looked at once, when a repository is made, and by `farshore replica probe` whenever somebody asks. No backup looks: it
+would need rights over the bucket, and asking every night for what an administrator changes once a year proves little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from farshore.access.opening import open_bare_store
+from farshore.clock import Clock
+from farshore.config import Config, ReplicaConfig
+from farshore.errors import FarshoreError, LifecycleDeletes, LockUnsupported
+from farshore.stores.base import Capabilities
+from farshore.stores.lifecycle import Effect
+from farshore.stores.probe_capability import HasTrials, PlaceSettings, Setting
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceMark:
+    """One thing to know of a place. With `refusal` a repository must not be made there; `hint` makes it a warning."""
+
+    check: str  # lock | lifecycle
+    said: str
+    hint: str = ""
+    refusal: FarshoreError | None = None
+
+
+def check_place(config: Config, replica: ReplicaConfig, clock: Clock) -> list[PlaceMark]:
+    """Ask a replica's bucket how it is set up, and judge it. Sends a few requests; changes nothing."""
+    store = open_bare_store(config, replica, clock)
+    try:
+        settings = store.trials().settings() if isinstance(store, HasTrials) else PlaceSettings()
+        return list(judge_place(replica.name, replica.lock, store.capabilities, settings))
+    finally:
+        store.close()
+
+
+def judge_place(replica: str, lock: str, capabilities: Capabilities, settings: PlaceSettings) -> Iterator[PlaceMark]:
+    """Yield what a person should know of a place. Pure.
+
+    Args:
+        lock: The mode that the configuration asks for, or empty.
+    """
+    if lock:
+        yield from _judge_lock(replica, lock, capabilities, settings)
+    if settings.lifecycle is None and capabilities.kind in ("s3", "gcs", "azure"):
+        yield PlaceMark("lifecycle", _UNREADABLE[capabilities.kind])
+    for rule in settings.lifecycle or ():
+        said = f"the lifecycle rule {rule.rule} {_DOES[rule.effect]} {rule.when}"
+        match rule.effect:
+            case Effect.DELETES:
+                refusal = LifecycleDeletes(f"{replica}: {said}: snapshots there would be lost")
+                yield PlaceMark("lifecycle", said, LifecycleDeletes.default_hint, refusal)
+            case Effect.DELETES_HIDDEN:
+                hint = "What a thief of the login deletes can be brought back only until then, unless it is locked."
+                yield PlaceMark("lifecycle", said, hint)
+            case Effect.ARCHIVES:
+                hint = "A restore from there waits: hours for GLACIER, up to two days for DEEP_ARCHIVE (farshore warm)."
+                yield PlaceMark("lifecycle", f"{said}, to {rule.storage_class}, small objects too", hint)
+            case Effect.MOVES:
+                yield PlaceMark("lifecycle", f"{said}, to {rule.storage_class}, which is read at once")
+
+
+_DOES = {
+    Effect.DELETES: "deletes objects of this replica",
+    Effect.DELETES_HIDDEN: "ends what was deleted or overwritten here",
+    Effect.ARCHIVES: "archives objects of this replica",
+    Effect.MOVES: "moves objects of this replica",
+}
+_UNREADABLE = {
+    "s3": "this credential may not read the bucket's lifecycle rules (s3:GetLifecycleConfiguration): look yourself "
+    "that none expires these objects",
+    "gcs": "this credential may not read the bucket's lifecycle rules (storage.buckets.get): look yourself that none "
+    "deletes these objects",
+    "azure": "lifecycle rules of Azure belong to the account and cannot be read by a login for blobs: look yourself "
+    "that none deletes these blobs",
+}
+
+
+def _judge_lock(replica: str, lock: str, capabilities: Capabilities, settings: PlaceSettings) -> Iterator[PlaceMark]:
+    if lock not in {mode.value for mode in capabilities.lock_modes}:
+        said = f"a {capabilities.kind} cannot lock objects"
+        yield PlaceMark("lock", said, refusal=LockUnsupported(f"{replica}: {said}"))
+    elif settings.lock is Setting.OFF:
+        said = "objects cannot be locked in this bucket"
+        if settings.versioning is Setting.OFF:
+            said += ", which does not even keep versions"
+        yield PlaceMark("lock", said, LockUnsupported.default_hint, LockUnsupported(f"{replica}: {said}"))
+    elif settings.lock is Setting.UNKNOWN and capabilities.kind != "memory":
+        said = "whether objects can be locked here is not told to this credential; the first object will show it"
+        yield PlaceMark("lock", said)

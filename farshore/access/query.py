@@ -1,0 +1,214 @@
+"""SQL over the audit tables of a replica, and the few questions that other commands ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from farshore.access.opening import open_replica
+from farshore.audit.engines import QueryTable
+from farshore.audit.query import query
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.errors import (
+    BucketNotFound,
+    ConfigInvalid,
+    FarshoreError,
+    ObjectNotFound,
+    RepositoryMissing,
+    StoreDenied,
+    StoreFull,
+    StorePaused,
+    StoreUnavailable,
+)
+from farshore.format import names
+from farshore.format.header import decode_header
+from farshore.host_places import CACHE
+from farshore.replicas.ask import OnWait, ask_first, wait_quietly
+from farshore.replicas.repository import Replica
+from farshore.replicas.unasked import unasked_error
+from farshore.scratch import temporary_instead
+
+# Damage that a check found stands until a check that would have found it again finds none. Reading is the deepest, and
+# a share of it reads again what was not sound; a checksum and a listing tell of different things. It also ends once
+# every object of it was mended at that replica, with evidence as good as the finding's: what was missing was put and
+# is listed; what had wrong bytes was replaced and read back, or was read by a heal and hashed to what it must. What is
+# left open after that counts again. What hashes right and does not decode is for a check alone: decision 0010.
+_LAST_CHECKS = """
+    WITH mended AS (
+        SELECT replica, object, recorded_utc, action FROM repairs AS one
+        WHERE action IN ('copied', 'replaced', 'none') AND NOT EXISTS (
+            SELECT 1 FROM repairs AS after
+            WHERE after.replica = one.replica AND after.object = one.object
+              AND after.action IN ('refused', 'removed', 'left') AND after.recorded_utc >= one.recorded_utc
+        )
+    ), findings AS (
+        SELECT bad.check_id, bad.replica, bad.object, bool_or(
+            mended.action = 'replaced' OR (bad.state = 'missing' AND mended.action = 'copied')
+            OR (bad.state <> 'undecodable' AND mended.action = 'none')
+        ) AS is_mended
+        FROM checks AS bad LEFT JOIN mended
+          ON mended.replica = bad.replica AND mended.object = bad.object AND mended.recorded_utc >= bad.finished_utc
+        WHERE bad.object IS NOT NULL GROUP BY bad.check_id, bad.replica, bad.object
+    ), repaired AS (
+        SELECT check_id, replica, count(*) FILTER (is_mended) AS objects FROM findings GROUP BY check_id, replica
+    ), replicas AS (
+        SELECT *, coalesce(method, CASE WHEN read_data_percent > 0 THEN 'read' ELSE 'listed' END) AS means
+        FROM checks WHERE object IS NULL AND state IN ('ok', 'damaged')
+    )
+    SELECT replica, max(finished_utc) AS checked_utc, bool_and(state = 'ok' OR disproved) AS clean,
+           max(finished_utc) FILTER (means = 'remote') AS remote_utc,
+           max(finished_utc) FILTER (means = 'read') AS read_utc,
+           max_by(oldest_read_utc, finished_utc) FILTER (means = 'read') AS all_read_since_utc,
+           bool_or(state = 'damaged' AND is_mended AND NOT is_gone) AS mended,
+           max_by(means, finished_utc) AS method
+    FROM (
+        SELECT *, is_gone OR is_mended AS disproved FROM (
+            SELECT found.*, EXISTS (
+                SELECT 1 FROM replicas AS later
+                WHERE later.replica = found.replica AND later.state = 'ok' AND later.finished_utc > found.finished_utc
+                  AND later.means IN (found.means, 'read') AND later.read_data_percent >= found.read_data_percent
+            ) AS is_gone, found.damaged > 0 AND coalesce(repaired.objects, 0) >= found.damaged AS is_mended
+            FROM replicas AS found LEFT JOIN repaired
+              ON repaired.check_id = found.check_id AND repaired.replica = found.replica
+        ) AS seen
+    ) AS judged GROUP BY replica
+"""
+
+
+# Until when a replica keeps at least one snapshot of each source that was ever locked there.
+_LOCKED_UNTIL = """
+    SELECT replica, min(longest) AS locked_until_utc FROM (
+        SELECT replica, source_id, max(locked_until_utc) AS longest FROM locks_now GROUP BY replica, source_id
+    ) AS of_source GROUP BY replica
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LastChecks:
+    """When a replica was last checked, and how. Every moment is the end of a check, but for `all_read_since_utc`."""
+
+    checked_utc: datetime
+    clean: bool
+    remote_utc: datetime | None  # by the checksums of its provider
+    read_utc: datetime | None  # with content
+    all_read_since_utc: datetime | None  # every pack was read, or put, since then
+    mended: bool  # the damage that it found was mended since, as heal or a repair proved
+    method: str  # of the last one: listed | read | remote
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """An answer: column names, rows of plain Python values, and the replica it was read from."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    replica: str
+
+
+def run_query(
+    config: Config,
+    sql: str,
+    *,
+    replica: str | None = None,
+    engine: str = "duckdb",
+    unasked: dict[str, FarshoreError] | None = None,
+    on_wait: OnWait = wait_quietly,
+    clock: Clock,
+) -> QueryResult:
+    """Answer one reading statement from a replica's audit tables: the one named, else the first that answers.
+
+    Needs no key: the tables are not sealed, their chain is signed.
+
+    Args:
+        unasked: Filled with the replicas that were asked in vain, and why.
+        on_wait: Called with the replicas that do not answer soon.
+
+    Raises:
+        QueryInvalid: The statement is wrong, or would do more than read.
+        FarshoreError: No replica could be read; with the reason of each.
+    """
+    if replica is not None and replica not in config.replicas:
+        raise RepositoryMissing(f"no replica is named {replica}", f"There are: {', '.join(config.replicas)}.")
+    failed: dict[str, FarshoreError] = {} if unasked is None else unasked
+    left = [replica] if replica else list(config.replicas)
+    while left:
+        name, found, silent = ask_first(left, lambda one: _open(config, one, clock), clock=clock, on_wait=on_wait)
+        failed.update(silent)
+        if name is None:
+            break
+        opened, repository_id = found[name]
+        try:
+            return _ask(config, opened, repository_id, sql, engine)
+        except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
+            failed[name] = error
+        left = [one for one in left if one not in failed]
+    raise unasked_error(failed)
+
+
+def _open(config: Config, name: str, clock: Clock) -> tuple[Replica, str]:
+    """Return a replica that answers, and the id of its repository."""
+    opened = open_replica(config, config.replicas[name], clock)
+    try:
+        return opened, decode_header(opened.store.get(names.HEADER), opened.url).repository_id
+    except ObjectNotFound as error:
+        opened.store.close()
+        raise RepositoryMissing(f"there is no repository at {name} ({opened.url})") from error
+    except FarshoreError:
+        opened.store.close()
+        raise
+
+
+def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, LastChecks]:
+    """Return for each replica when it was last verified, how, and whether it was clean; empty where nothing is known.
+
+    The rows of all replicas are alike, so the first that can be read answers for all.
+    """
+    for name in replicas:
+        try:
+            answer = run_query(config, _LAST_CHECKS, replica=name, clock=clock)
+        except FarshoreError:
+            continue
+        found: dict[str, LastChecks] = {}
+        for replica, checked_utc, clean, *moments, mended, method in answer.rows:
+            if isinstance(checked_utc, datetime):
+                remote, read, since = (one if isinstance(one, datetime) else None for one in moments)
+                found[str(replica)] = LastChecks(
+                    checked_utc, bool(clean), remote, read, since, bool(mended), str(method)
+                )
+        return found
+    return {}
+
+
+def locked_until(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, datetime]:
+    """Return for each replica until when it keeps at least one snapshot of each source; empty where nothing is known.
+
+    As the audit tables tell of it, so without a key and without asking for any lock. Asks only where some replica is
+    configured with a lock.
+    """
+    if not any(one.lock for one in config.replicas.values()):
+        return {}
+    for name in replicas:
+        try:
+            answer = run_query(config, _LOCKED_UNTIL, replica=name, clock=clock)
+        except FarshoreError:
+            continue
+        return {str(replica): until for replica, until in answer.rows if isinstance(until, datetime)}
+    return {}
+
+
+def _ask(config: Config, replica: Replica, repository_id: str, sql: str, engine: str) -> QueryResult:
+    def ask(cache_dir: Path) -> QueryTable:
+        return query(replica.store, cache_dir, sql, repository_id=repository_id, replica=replica.name, engine=engine)
+
+    try:
+        try:
+            table = ask(config.cache_dir)
+        except (StoreFull, ConfigInvalid) as trouble:  # of the cache alone: what is only asked fills no store
+            with temporary_instead(CACHE, trouble) as cache_dir:
+                table = ask(cache_dir)
+    finally:
+        replica.store.close()
+    return QueryResult(tuple(table.columns), list(table.rows), replica.name)

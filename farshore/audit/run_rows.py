@@ -1,0 +1,290 @@
+"""Audit rows of the operations: who writes them, and how a run becomes rows. docs/audit.md."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from farshore import __version__
+from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
+from farshore.audit.rows import AuditRow, CopyRow, LineageRow, LockRow, ObjectRow, RunRow, SnapshotRow, replica_parts
+from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
+from farshore.format.records import Commit
+from farshore.host import host_name
+from farshore.host_places import STATE
+from farshore.model import ReplicaOutcome
+from farshore.replicas.repository import Repository
+from farshore.scratch import temporary_instead
+from farshore.stores.put_checksums import SentObject
+
+_STATE_UNUSABLE = (StoreFull, ConfigInvalid)  # as the outbox raises them
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeObject:
+    """An object that a run made."""
+
+    name: str
+    kind: str  # pack | index | manifest | needs | pages | commit | data-key
+    bytes: int
+    blake3: str
+
+
+def run_row(
+    *, run_id: str, engine: str, operation: str, started_utc: datetime, finished_utc: datetime, state: str,
+    error: FarshoreError | None = None, flow_run_id: str = "",
+) -> RunRow:  # fmt: skip
+    """Return a row of `runs` with what every operation knows; callers fill in the rest with `replace`."""
+    return RunRow(
+        run_id=run_id,
+        engine=engine,
+        operation=operation,
+        state=state,
+        started_utc=started_utc,
+        finished_utc=finished_utc,
+        flow_run_id=flow_run_id,
+        error_code=error.code if error else "",
+        error=error.message if error else "",
+        host=host_name(),
+        version=__version__,
+    )
+
+
+def record(
+    repository: Repository, run_id: str, rows: Iterable[AuditRow], *, with_columns: bool = False
+) -> AuditWritten | None:
+    """Write rows to every reachable replica. Returns None where none could be kept, and without the keys to sign them.
+
+    What a replica could not be given is kept on this host and sent with the next run's rows. Where this host's state
+    directory cannot be used, the rows are sealed into a chain of this process's own and sent at once; what a run did
+    never turns into an error because its rows cannot be kept. Then `repository.unrecorded` tells why, and so does the
+    log.
+
+    Raises:
+        StoreUnavailable: The host has no record of its chain, and no replica told what it was.
+    """
+    written = _write(repository, run_id, rows, with_columns=with_columns)
+    if repository.unrecorded:
+        _log.warning("no audit row of this run was kept: %s", repository.unrecorded)
+    return written
+
+
+def try_record(repository: Repository, run_id: str, rows: Iterable[AuditRow]) -> None:
+    """Write rows as `record` does, for what is done and told whether or not they are kept.
+
+    `repository.unrecorded` alone tells why they are not: for one, neither the state directory nor the replicas can be
+    written, as on a machine that everything is restored on with a credential that only reads.
+    """
+    try:
+        _write(repository, run_id, rows)
+    except FarshoreError as error:
+        repository.unrecorded = error.message
+    except OSError as error:
+        repository.unrecorded = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+
+
+def _write(
+    repository: Repository, run_id: str, rows: Iterable[AuditRow], *, with_columns: bool = False
+) -> AuditWritten | None:
+    """Write rows as `record` says; leave in `repository.unrecorded` why that could not be done."""
+    if repository.keys is None:
+        return None
+    try:
+        try:
+            recorder = _open_recorder(repository)
+        except _STATE_UNUSABLE as trouble:
+            _use_temporary_state(repository, trouble)
+            recorder = _open_recorder(repository)
+        for row in rows:
+            recorder.add(row)
+        if with_columns:  # an engine that reads files in place learns the columns of a table from its first one
+            recorder.add_columns(run_id)
+        try:
+            written = recorder.flush(run_id)
+        except _STATE_UNUSABLE as trouble:
+            if recorder.sealed(run_id):
+                _log.warning("%s; the audit rows of this run are sent with those of the next one", trouble.message)
+                return None
+            _use_temporary_state(repository, trouble)
+            recorder.move(_writer_id(repository), repository.state_dir)
+            written = recorder.flush(run_id)
+    except _STATE_UNUSABLE as trouble:
+        repository.unrecorded = f"{trouble.message}. {trouble.hint}"
+        return None
+    if repository.state_is_temporary and len(written.failed) == len(written.replicas):
+        name = written.failed[0] if written.failed else "no replica"
+        repository.unrecorded = (
+            f"nothing of this host keeps it, and {name} refused it: {written.replicas.get(name, '')}"
+        )
+    return written
+
+
+def _open_recorder(repository: Repository) -> AuditRecorder:
+    return AuditRecorder(
+        stores={name: replica.store for name, replica in repository.replicas.items()},
+        repository_id=repository.repository_id,
+        signing_key=repository.writing_keys().audit_key,
+        writer_id=_writer_id(repository),
+        state_dir=repository.state_dir,
+        clock=repository.clock,
+        configured=repository.configured,
+        paths=repository.audit_paths,
+    )
+
+
+def _writer_id(repository: Repository) -> str:
+    return open_writer_id(repository.state_dir, repository.repository_id, repository.clock)
+
+
+def _use_temporary_state(repository: Repository, trouble: FarshoreError) -> None:
+    """Keep what is left of this process's rows in a directory that ends with it.
+
+    Raises:
+        StoreFull, ConfigInvalid: There can be none.
+    """
+    repository.state_dir = repository.held.enter_context(temporary_instead(STATE, trouble))
+    repository.state_is_temporary = True
+
+
+def backup_rows(
+    *,
+    repository: Repository,
+    engine: str,
+    commit: Commit,
+    outcomes: Sequence[ReplicaOutcome],
+    made: Sequence[MadeObject],
+    acknowledged: Mapping[str, set[str]],
+    checksums: Mapping[str, Mapping[str, str]],
+    reused: Sequence[tuple[str, tuple[str, ...]]],
+    adopted: Sequence[MadeObject],
+    sent: Mapping[str, Mapping[str, SentObject]],
+) -> list[AuditRow]:
+    """Return rows of `snapshots`, `objects`, `copies` and `lineage` for one committed snapshot.
+
+    Args:
+        acknowledged: By replica, the names it acknowledged in this run.
+        checksums: By replica and name, as the provider told it.
+        reused: Earlier packs and data keys that the snapshot needs, each with the replicas that hold it.
+        adopted: Objects that no earlier run told of: packs of killed runs, and the fragment that names them now.
+        sent: By replica and name, what this process put there, with the checksum that was sent.
+    """
+    committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
+    shared = {"run_id": commit.run, "engine": engine, "snapshot_id": commit.snapshot}
+    lineage = {**shared, "source_id": commit.source_id, "source": commit.source, "parent_snapshot_id": commit.parent}
+    rows: list[AuditRow] = [_snapshot_row(commit, engine, committed)]
+    now = repository.clock.now_utc()
+
+    def copy_row(name: str, replica_name: str, size: int, *, held: bool) -> CopyRow:
+        replica = repository.replicas.get(replica_name)
+        return CopyRow(
+            object=name,
+            replica=replica_name,
+            region=replica.region if replica else "",
+            provider=replica.store.capabilities.kind if replica else "unknown",
+            state="acknowledged" if held else "missing",
+            bytes=size,
+            checksum=checksums.get(replica_name, {}).get(name, "") if held else "",
+            acknowledged_utc=now if held else None,
+            **shared,
+        )
+
+    for item in made:
+        rows.append(_object_row(item, sent, shared))
+        holders = tuple(name for name in repository.configured if item.name in acknowledged.get(name, set()))
+        rows += [copy_row(item.name, name, item.bytes, held=name in holders) for name in repository.configured]
+        rows.append(LineageRow(object=item.name, reused=False, replicas=holders, **lineage))
+    for item in adopted:
+        rows.append(_object_row(item, sent, shared))
+        rows += [copy_row(item.name, name, item.bytes, held=True) for name in committed]
+    told = {item.name for item in adopted}
+    for name, holders_of in reused:
+        rows.append(LineageRow(object=name, reused=True, replicas=holders_of, **lineage))
+        brought = [one for one in committed if name in sent.get(one, {}) and name not in told]
+        rows += [copy_row(name, one, sent[one][name].bytes, held=True) for one in brought]
+    rows += _lock_rows(commit, engine, outcomes)
+    return rows
+
+
+def _object_row(item: MadeObject, sent: Mapping[str, Mapping[str, SentObject]], shared: Mapping[str, str]) -> ObjectRow:
+    """Return the row of an object with every checksum that some replica was sent with it: the bytes are the same."""
+    puts = [by_name[item.name] for by_name in sent.values() if item.name in by_name]
+    return ObjectRow(
+        object=item.name,
+        kind=item.kind,
+        bytes=item.bytes,
+        blake3=item.blake3,
+        checksums=tuple(sorted({put.checksum for put in puts if put.checksum})),
+        **shared,
+    )
+
+
+def _lock_rows(commit: Commit, engine: str, outcomes: Sequence[ReplicaOutcome]) -> Iterator[LockRow]:
+    """Yield what the commit record promises where it stands."""
+    for outcome in outcomes:
+        lock = commit.locks.get(outcome.replica)
+        if lock is not None and outcome.committed:
+            yield LockRow(
+                run_id=commit.run,
+                engine=engine,
+                replica=outcome.replica,
+                snapshot_id=commit.snapshot,
+                source_id=commit.source_id,
+                source=commit.source,
+                action="committed",
+                mode=lock.mode,
+                locked_until_utc=lock.until_utc,
+                changed=outcome.locks_extended,
+            )
+
+
+def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutcome]) -> RunRow:
+    """Return the row of a backup run that committed."""
+    return replace(
+        row,
+        source_id=commit.source_id,
+        source=commit.source,
+        snapshot_id=commit.snapshot,
+        identity=commit.identity,
+        problems=commit.counts.problems,
+        replicas=replica_parts(outcomes),
+    )
+
+
+def mark_shrunken(rows: Iterable[AuditRow]) -> list[AuditRow]:
+    """Return the rows of a backup whose source is below half of its last complete snapshot."""
+    return [replace(row, shrunken=True) if isinstance(row, SnapshotRow) else row for row in rows]
+
+
+def _snapshot_row(commit: Commit, engine: str, committed: tuple[str, ...]) -> SnapshotRow:
+    counts = commit.counts
+    return SnapshotRow(
+        run_id=commit.run,
+        engine=engine,
+        snapshot_id=commit.snapshot,
+        parent_snapshot_id=commit.parent,
+        source_id=commit.source_id,
+        source=commit.source,
+        kind=commit.kind,
+        identity=commit.identity,
+        started_utc=commit.started_utc,
+        committed_utc=commit.committed_utc,
+        entries=counts.entries,
+        files=counts.files,
+        bytes_total=counts.bytes_total,
+        bytes_read=counts.bytes_read,
+        bytes_new=counts.bytes_new,
+        bytes_stored=counts.bytes_stored,
+        chunks_new=counts.chunks_new,
+        packs_new=counts.packs_new,
+        entries_unchanged=counts.entries_unchanged,
+        problems=counts.problems,
+        quorum=commit.quorum,
+        replicas_committed=committed,
+        facts=tuple(sorted(commit.facts.items())),
+        state=commit.state.value,
+        lacking=counts.lacking,
+        sequence=commit.sequence,
+    )

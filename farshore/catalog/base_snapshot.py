@@ -1,0 +1,209 @@
+"""The earlier snapshot that a backup compares with: from the host's own disk, else from a replica.
+
+A writer cannot decrypt old manifests, so it keeps its last one, still sealed, on its own disk, with that run's data key
+sealed under the index key beside it; and likewise the page map, and the full one that it is a difference from. Losing
+them costs one full read and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from farshore.catalog.full_page_map import PagesBase, is_whole_copy
+from farshore.catalog.verified_objects import (
+    fetch_of_file,
+    open_manifest,
+    open_sealed,
+    open_vouched,
+    read_data_key,
+    read_sealed_head,
+)
+from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.format import names
+from farshore.format.manifest import ManifestReader
+from farshore.format.page_maps import PageMap
+from farshore.format.records import Commit, ObjectRef
+from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
+from farshore.replicas.reader import open_reader
+from farshore.replicas.repository import ObjectSource, Repository
+from farshore.sealed.keys import KEY_ID_BYTES, DataKey
+from farshore.sealed.sealed_object import (
+    HEADER_BYTES,
+    INDEX_KEY_ID,
+    SealedKind,
+    SealedReader,
+    key_id_of,
+    open_object,
+    seal_object,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSnapshot:
+    """An earlier snapshot whose manifest can be read here."""
+
+    snapshot_id: str
+    started_utc: datetime
+    manifest: ManifestReader
+    pages: PageMap | None
+    pages_base: PagesBase | None  # the full map: that of `pages` or its base; None where this host has no file of it
+
+
+def find_base(repository: Repository, source_id: str, commits: Sequence[Commit]) -> BaseSnapshot | None:
+    """Return the newest earlier snapshot that these keys can read, or None for a full read.
+
+    Args:
+        commits: The committed snapshots of this source, oldest first.
+    """
+    local = _from_disk(repository, source_id)
+    if local and (not commits or local.snapshot_id == commits[-1].snapshot):
+        return local
+    if not repository.writing_keys().private_key:
+        return local
+    reader = open_reader(repository)
+    for with_pages in (True, False):  # a manifest without a page map still tells which files are as they were
+        for commit in commits[::-1][:2]:
+            try:
+                return _from_replicas(repository, reader, commit, with_pages=with_pages)
+            except FarshoreError:
+                continue  # an older snapshot or a full read serve as well
+        if local:
+            return local
+    return None
+
+
+def remember_base(
+    repository: Repository,
+    *,
+    source_id: str,
+    data_key: DataKey,
+    commit: Commit,
+    files: dict[str, Path],
+    pages_base: PagesBase | None,
+) -> None:
+    """Keep this run's manifest and page map on this host for the next run. `files` are moved into the cache.
+
+    So is the file of `pages_base`, wherever it is, because it outlives many runs. Repeatable: a file that a first call
+    has moved is there.
+    """
+    keys = repository.writing_keys()
+    name = _key_name(source_id)
+    repository.cache.drop(name)  # first: a half-replaced base must not be readable
+    moved = {role: path for role, path in files.items() if path.exists()}
+    if pages_base is None:
+        repository.cache.drop(_file_name(source_id, names.PAGES_BASE))
+    elif names.PAGES in moved:  # or the place it had may be that of the new page map by now
+        repository.cache.put_file(_file_name(source_id, names.PAGES_BASE), pages_base.file)
+    for role in (names.MANIFEST, names.PAGES):
+        if role not in files:
+            repository.cache.drop(_file_name(source_id, role))
+        elif role in moved:
+            repository.cache.put_file(_file_name(source_id, role), moved[role])
+    value = {
+        "snapshot": commit.snapshot,
+        "started_utc": encode_time(commit.started_utc),
+        "data_key": _encode_key(data_key),
+        "base_key": _encode_key(pages_base.data_key) if pages_base else "",
+        "objects": {role: asdict(ref) for role, ref in commit.objects.items()},
+    }
+    sealed = seal_object(
+        encode_canonical(value), secret=keys.index_key, key_id=INDEX_KEY_ID,
+        salt=repository.clock.random_bytes(32), kind=SealedKind.CACHE, name=name, repository_id=keys.repository_id,
+    )  # fmt: skip
+    repository.cache.put(name, sealed)
+
+
+def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
+    keys = repository.writing_keys()
+    name = _key_name(source_id)
+    sealed = repository.cache.get(name)
+    if sealed is None:
+        return None
+    try:
+        payload = open_object(
+            sealed, secret=keys.index_key, kind=SealedKind.CACHE, name=name, repository_id=keys.repository_id
+        )
+        value = decode_object(payload, "the cache of the last manifest")
+        refs = {role: ObjectRef(**ref) for role, ref in value["objects"].items()}
+        data_key = _decode_key(value["data_key"])
+
+        def opened(role: str, key: DataKey, kind: SealedKind) -> tuple[Path, SealedReader]:
+            path = repository.cache.path(_file_name(source_id, role))
+            if path is None or not is_whole_copy(path, refs[role]):  # seen now, or it would fail the run half way
+                raise ObjectCorrupt(f"the cached {role} is not what its commit record vouches for")
+            return path, open_sealed(repository, fetch_of_file(path), refs[role], key, kind)
+
+        _, file = opened(names.MANIFEST, data_key, SealedKind.MANIFEST)
+        manifest = ManifestReader(file)
+        pages: PageMap | None = None
+        pages_base: PagesBase | None = None
+        if names.PAGES in refs:
+            path, file = opened(names.PAGES, data_key, SealedKind.PAGES)
+            if names.PAGES_BASE in refs:
+                base_key = _decode_key(value["base_key"])
+                base_path, base_file = opened(names.PAGES_BASE, base_key, SealedKind.PAGES)
+                pages_base = PagesBase(refs[names.PAGES_BASE], base_key, base_path, PageMap(base_file))
+                pages = PageMap(file, base=(pages_base.pages, pages_base.ref.blake3))
+            else:
+                pages = PageMap(file)
+                pages_base = PagesBase(refs[names.PAGES], data_key, path, pages)
+        return BaseSnapshot(value["snapshot"], decode_time(value["started_utc"]), manifest, pages, pages_base)
+    except (FarshoreError, KeyError, ValueError, TypeError, OSError):
+        repository.cache.drop(name)
+        return None
+
+
+def _from_replicas(repository: Repository, source: ObjectSource, commit: Commit, *, with_pages: bool) -> BaseSnapshot:
+    data_key = read_data_key(repository, source, commit.data_key)
+    manifest = open_manifest(repository, source, commit, data_key)
+    pages: PageMap | None = None
+    pages_base: PagesBase | None = None
+    if with_pages and names.PAGES in commit.objects:
+        pages, ref, base_key, full = open_pages(repository, source, commit, data_key)
+        pages_base = _held_base(repository, ref, base_key, full)
+    return BaseSnapshot(commit.snapshot, commit.started_utc, manifest, pages, pages_base)
+
+
+def open_pages(
+    repository: Repository, source: ObjectSource, commit: Commit, data_key: DataKey
+) -> tuple[PageMap, ObjectRef, DataKey, PageMap]:
+    """Return the page map of a snapshot that has one, and the full one that it is or stands on, with object and key.
+
+    Raises:
+        FarshoreError: No replica has a good copy of both.
+    """
+    ref, full = commit.objects[names.PAGES], commit.objects.get(names.PAGES_BASE)
+    file = open_vouched(repository, source, ref, data_key, SealedKind.PAGES)
+    if full is None:
+        pages = PageMap(file)
+        return pages, ref, data_key, pages
+    head = read_sealed_head(repository, source, full, HEADER_BYTES)
+    base_key = read_data_key(repository, source, key_id_of(head).hex())
+    base = PageMap(open_vouched(repository, source, full, base_key, SealedKind.PAGES))
+    return PageMap(file, base=(base, full.blake3)), full, base_key, base
+
+
+def _held_base(repository: Repository, ref: ObjectRef, data_key: DataKey, pages: PageMap) -> PagesBase | None:
+    path = repository.cache.path(ref.name)
+    return PagesBase(ref, data_key, path, pages) if path else None
+
+
+def _encode_key(data_key: DataKey) -> str:
+    return base64.b64encode(data_key.key_id + data_key.secret).decode()
+
+
+def _decode_key(text: str) -> DataKey:
+    joined = base64.b64decode(text)
+    return DataKey(joined[:KEY_ID_BYTES], joined[KEY_ID_BYTES:])
+
+
+def _key_name(source_id: str) -> str:
+    return f"previous/{source_id}/key"
+
+
+def _file_name(source_id: str, role: str) -> str:
+    return f"previous/{source_id}/{role}"

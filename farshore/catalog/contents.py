@@ -1,0 +1,70 @@
+"""What is in a snapshot, and how two of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from farshore.catalog.snapshots import find_commit
+from farshore.catalog.verified_objects import open_manifest, read_data_key
+from farshore.errors import SnapshotUnknown
+from farshore.format.choosing import Subtree
+from farshore.format.differing import diff_manifests
+from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
+from farshore.format.manifest import ManifestReader, ManifestRow
+from farshore.format.records import Commit
+from farshore.model import Change, Entry, SnapshotInfo
+from farshore.replicas.reader import ReplicaReader, open_reader
+from farshore.replicas.repository import Repository
+
+
+def open_snapshot(repository: Repository, commit: Commit, reader: ReplicaReader) -> ManifestReader:
+    """Return the manifest from whichever replicas have a good copy; needs a reader's keys.
+
+    Raises:
+        FarshoreError: No replica has one.
+    """
+    return open_manifest(repository, reader, commit, read_data_key(repository, reader, commit.data_key))
+
+
+def iterate_rows(repository: Repository, snapshot: SnapshotInfo) -> Iterator[ManifestRow]:
+    """Yield the rows of a snapshot's manifest in manifest order."""
+    commit = find_commit(repository, snapshot)
+    yield from open_snapshot(repository, commit, reader_of(repository, snapshot)).rows()
+
+
+def reader_of(repository: Repository, snapshot: SnapshotInfo) -> ReplicaReader:
+    """Return a reader of all reachable replicas, those that list the snapshot first."""
+    return open_reader(repository, listed=snapshot.replicas)
+
+
+def iterate_entries(
+    repository: Repository, snapshot: SnapshotInfo, path: bytes = b"", *, recursive: bool = True
+) -> Iterator[Entry]:
+    """Yield the entry at a path and those below it, in manifest order; row groups that hold none are not read.
+
+    Args:
+        recursive: Everything below; else only what is right below.
+
+    Raises:
+        SnapshotUnknown: The snapshot has no such path.
+    """
+    wanted = path.strip(b"/")
+    commit = find_commit(repository, snapshot)
+    manifest = open_snapshot(repository, commit, reader_of(repository, snapshot))
+    found = False
+    for table in manifest.tables(ENTRY_COLUMNS, Subtree(wanted, recursive=recursive)):
+        found = True
+        yield from table_to_entries(table)
+    if not found:
+        shown = wanted.decode("utf-8", "backslashreplace")
+        raise SnapshotUnknown(
+            f"snapshot {snapshot.snapshot_id} has no path {shown!r}", "Show its top level with 'farshore ls SNAPSHOT'."
+        )
+
+
+def diff_snapshots(repository: Repository, before: SnapshotInfo, after: SnapshotInfo) -> Iterator[Change]:
+    """Yield what differs, in manifest order, in memory that does not grow with the snapshots."""
+    old, new = (
+        open_snapshot(repository, find_commit(repository, one), reader_of(repository, one)) for one in (before, after)
+    )
+    yield from diff_manifests(old, new)

@@ -1,0 +1,109 @@
+"""The full page map of an earlier run that a new one may be written as a difference from.
+
+A run needs it as a file on this host: a replica that lacks it is given it from there when a snapshot that names it
+commits. Wherever anything speaks against it the run writes a full map, which is larger and stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.catalog.inventory import copy_object
+from farshore.errors import FarshoreError, ObjectNotFound, StateUnknown
+from farshore.format import names
+from farshore.format.page_maps import PageMap
+from farshore.format.records import ObjectRef
+from farshore.replicas.repository import Replica, Repository
+from farshore.sealed.keys import DATA_KEY_BYTES, DataKey, check_data_key
+
+_PIECE_BYTES = 16 * limits.MIB
+
+
+@dataclass(frozen=True, slots=True)
+class PagesBase:
+    """A full page map: the object, the key that opens it, and its sealed bytes on this host."""
+
+    ref: ObjectRef
+    data_key: DataKey
+    file: Path
+    pages: PageMap
+
+
+def choose_pages_base(repository: Repository, previous: PageMap | None, base: PagesBase | None) -> PagesBase | None:
+    """Return what this run's page map is to be a difference from, or None where a full one is due or safer.
+
+    Asks each replica for two objects; one that cannot be asked decides nothing.
+    """
+    if previous is None or base is None or base.pages.bytes < limits.PAGE_MAP_BASE_BYTES_MIN:
+        return None
+    if previous.spent_with_it >= limits.PAGE_MAP_DIFFERENCES_MAX * base.pages.bytes:
+        return None
+    key_name = names.data_key(base.data_key.key_id.hex(), repository.writing_keys().recipient_id.hex())
+    key_is_whole = False
+    for replica in repository.replicas.values():
+        try:
+            sealed = _read_if_there(replica, key_name)
+            if not _may_hold(replica, base.ref) or len(sealed or bytes(DATA_KEY_BYTES)) != DATA_KEY_BYTES:
+                return None  # objects are never overwritten, so it cannot be put right there
+            if sealed is not None:
+                check_data_key(sealed, key_name)
+                key_is_whole = True
+        except FarshoreError:
+            continue
+    return base if key_is_whole else None
+
+
+def give_pages_base(replica: Replica, others: Sequence[Replica], base: PagesBase, checksums: dict[str, str]) -> int:
+    """Copy the base to a replica that lacks it, from this host or else from another replica; return the bytes copied.
+
+    Repeatable. Notes the provider's own checksum of it, by name.
+
+    Raises:
+        StateUnknown: The replica holds other bytes under its name, or no whole copy is left.
+        StoreUnavailable, StoreFull, StoreDenied: This replica cannot be given it now.
+    """
+    name = base.ref.name
+    try:
+        info = replica.store.head(name)
+    except ObjectNotFound:
+        if not is_whole_copy(base.file, base.ref):
+            return copy_object(name, others, replica, base.ref.blake3)
+        replica.store.put(name, base.file)
+        return base.ref.bytes
+    if info.checksum:
+        checksums[name] = info.checksum
+    if info.size != base.ref.bytes:
+        raise StateUnknown(f"{replica.name} holds {name} with {info.size} bytes, not {base.ref.bytes}")
+    return 0
+
+
+def is_whole_copy(path: Path, ref: ObjectRef) -> bool:
+    """Whether a file is there and what a commit record vouches for."""
+    digest = blake3()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE_BYTES):
+                digest.update(piece)
+            return file.tell() == ref.bytes and digest.hexdigest() == ref.blake3
+    except OSError:
+        return False
+
+
+def _may_hold(replica: Replica, ref: ObjectRef) -> bool:
+    """Whether an object is there with its size, or not there."""
+    try:
+        return replica.store.head(ref.name).size == ref.bytes
+    except ObjectNotFound:
+        return True
+
+
+def _read_if_there(replica: Replica, name: str) -> bytes | None:
+    try:
+        return replica.store.get(name)
+    except ObjectNotFound:
+        return None

@@ -1,0 +1,333 @@
+"""Which entries a restore takes and where they go: patterns, a subtree, leading names that are dropped.
+
+The parents that an entry needs come with it, and a hard link whose file is left out becomes that file. Plain text
+that a pattern holds narrows the manifest first, whole row groups at a time; the patterns themselves are tried on what
+is left.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from farshore.catalog.relocation import Relocation
+from farshore.errors import SnapshotUnknown
+from farshore.format.choosing import Alike, Candidates, HardLinks
+from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
+from farshore.format.extents import view_extents
+from farshore.format.manifest import ManifestReader, ManifestRow, display_path, table_to_rows
+from farshore.model import HOLE, EntryKind
+from farshore.sources.directory.globs import Globs
+from farshore.sources.glob_expressions import Line, read_line, why_void
+
+_CHUNKS_MAX = 1_000_000  # 40 MB beside the index; a restore of more takes the index of the whole snapshot
+_SPECIAL = re.compile(rb"[*?\[\\]")
+_OPAQUE = re.compile(rb"[\[\\]")  # what follows may be text or not: it is not looked into
+_ROWS_AT_ONCE = 2048  # a row takes 2 kB as Python values
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionOptions:
+    """Which entries of a snapshot are wanted, and at which paths. Patterns have the rules of .gitignore.
+
+    include: Only what these match, with the directories above it; nothing given means everything.
+    exclude: Nothing that these match, and nothing below it: they win over `include`.
+    below: Only the entry at this path and what is below it, which patterns are seen from. It becomes the root, or where
+        it is no directory, the one entry of the root.
+    strip: So many leading names are dropped from every path.
+    """
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    below: bytes = b""
+    strip: int = 0
+
+
+class Selection:
+    """Chooses and places rows as the options say."""
+
+    def __init__(self, options: SelectionOptions) -> None:
+        self.include = tuple(options.include)
+        self.exclude = tuple(options.exclude)
+        self.below = options.below.strip(b"/")
+        self._relocation = Relocation(below=self.below, strip=options.strip)
+        include = [from_top(one) for one in self.include]
+        self._include = Globs(include)
+        self._exclude = Globs([from_top(one) for one in self.exclude])
+        self._candidates = candidates(include, below=self.below)
+        self._unmatched: tuple[str, ...] = ()
+        self._trial_of_others = self._trial()
+
+    @property
+    def partial(self) -> bool:
+        """Whether rows are not those of the manifest, as they are there."""
+        return not (self.whole and self._relocation.keeps_places)
+
+    def selects(self, path: bytes, *, directory: bool) -> bool:
+        """Return whether the patterns mean a path of the target, which the snapshot need not have."""
+        return self._trial_of_others.selects(path, directory=directory)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it is likely to take far less than everything."""
+        return bool(self.include or self.below)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it takes everything, although perhaps to other places."""
+        return not (self.include or self.exclude or self.below)
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """The patterns that matched nothing, once `rows` has yielded all."""
+        return self._unmatched
+
+    def check(self, manifest: ManifestReader) -> None:
+        """See that every selected entry has a place of its own; reads the manifest only where names are dropped.
+
+        Raises:
+            PathsClash: Some would be at the same place, or have none.
+            SnapshotUnknown: As `rows`.
+        """
+        if self._relocation.strip:
+            self._relocation.check(lambda: (row.entry for row in self._chosen(manifest)))
+
+    def rows(self, manifest: ManifestReader) -> Iterator[ManifestRow]:
+        """Yield the selected rows at their new places, each after the directories above it.
+
+        Raises:
+            SnapshotUnknown: Nothing is selected, or the subtree is not there.
+        """
+        if self._relocation.keeps_places:
+            yield from self._chosen(manifest)
+            return
+        for row in self._chosen(manifest):
+            entry = self._relocation.place(row.entry)
+            if entry is not None:
+                yield replace(row, entry=entry)
+
+    def chunk_ids(self, manifest: ManifestReader) -> npt.NDArray[Any] | None:
+        """Return the chunks of the selected rows (`V32`), or None when there are so many that all serve as well.
+
+        Raises:
+            SnapshotUnknown: As `rows`.
+        """
+        ids: list[bytes] = []
+        count = 0
+        for row in self._chosen(manifest):
+            if row.extents:
+                chunks = np.ascontiguousarray(view_extents(row.extents)["chunk"])
+                ids.append(chunks.tobytes())
+                count += len(chunks)
+            if count > _CHUNKS_MAX:
+                return None
+        return np.frombuffer(b"".join(ids), f"V{len(HOLE)}")
+
+    def _chosen(self, manifest: ManifestReader) -> Iterator[ManifestRow]:
+        """Yield the selected rows with the paths of the snapshot."""
+        if self.whole:
+            yield from manifest.rows()
+            return
+        orphaned = self._orphaned_links(manifest)
+        narrowed = replace(self._candidates, paths=(*self._candidates.paths, *orphaned))
+        files: dict[bytes, ManifestRow] = {}
+        stands_for: dict[bytes, bytes] = {}
+        waiting: list[ManifestRow] = []
+        trial = self._trial()
+        pending = _Pending((*self.include, *self.exclude))
+        found = there = False
+        for row in _rows(manifest, narrowed):
+            entry = row.entry
+            directory = entry.kind is EntryKind.DIRECTORY
+            if waiting:
+                waiting = [one for one in waiting if _is_above(one.entry.path, entry.path)]
+            if entry.path in orphaned:
+                files[entry.path] = row
+            if not self._is_below(entry.path):
+                continue
+            there = True
+            inner = self._inner(entry.path)
+            if pending:
+                pending.see(inner, directory=directory)
+            if not trial.selects(inner, directory=directory):
+                if directory:
+                    waiting.append(row)
+                continue
+            found = found or bool(inner) or not directory or not self.exclude
+            yield from waiting
+            waiting = []
+            yield _stand_in(row, files, stands_for)
+        self._unmatched = pending.left()
+        if not found:
+            raise self._nothing(there=there)
+
+    def _orphaned_links(self, manifest: ManifestReader) -> set[bytes]:
+        """Return the files that are left out and have a hard link that is not."""
+        targets: set[bytes] = set()
+        trial, other = self._trial(), self._trial()
+        for table in manifest.tables(ENTRY_COLUMNS, HardLinks(self._candidates)):
+            for entry in table_to_entries(table):
+                if not self._is_below(entry.path) or not trial.selects(self._inner(entry.path), directory=False):
+                    continue
+                outside = not self._is_below(entry.target)
+                if outside or not other.selects(self._inner(entry.target), directory=False):
+                    targets.add(entry.target)
+        return targets
+
+    def _trial(self) -> _Trial:
+        include = _Branch(self._include) if self.include else None
+        return _Trial(include, _Branch(self._exclude) if self.exclude else None)
+
+    def _is_below(self, path: bytes) -> bool:
+        return not self.below or path == self.below or path.startswith(self.below + b"/")
+
+    def _inner(self, path: bytes) -> bytes:
+        """Return a path as it is seen from the top of the subtree."""
+        return path[len(self.below) + 1 :] if self.below else path
+
+    def _nothing(self, *, there: bool) -> SnapshotUnknown:
+        if self.below and not there:
+            return SnapshotUnknown(
+                f"the snapshot has no path {display_path(self.below)!r}", "Show what there is with 'farshore ls'."
+            )
+        if self.include and not self.exclude:
+            void = [f"The pattern {one!r} {why}." for one in self.include if (why := why_void(one))]
+            return SnapshotUnknown(
+                f"nothing in the snapshot matches {', '.join(self.include)}",
+                " ".join(void) or "Show what there is with 'farshore ls'.",
+            )
+        left = f" of what matches {', '.join(self.include)}" if self.include else ""
+        return SnapshotUnknown(
+            f"nothing is left{left} without {', '.join(self.exclude)}", "Show what there is with 'farshore ls'."
+        )
+
+
+class _Trial:
+    """Whether an entry is taken, by both kinds of patterns."""
+
+    def __init__(self, include: _Branch | None, exclude: _Branch | None) -> None:
+        self._include = include
+        self._exclude = exclude
+
+    def selects(self, path: bytes, *, directory: bool) -> bool:
+        """Return whether an entry is wanted and not left out."""
+        if self._include is not None and not self._include.selects(path, directory=directory):
+            return False
+        return self._exclude is None or not self._exclude.selects(path, directory=directory)
+
+
+class _Pending:
+    """Patterns that have matched nothing so far."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        positive = [one for one in dict.fromkeys(patterns) if not one.startswith("!")]
+        self._left = {one: globs for one in positive if (globs := Globs([from_top(one)]))}
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def see(self, path: bytes, *, directory: bool) -> None:
+        """Try what is left on an entry."""
+        if path:
+            for one in [one for one, globs in self._left.items() if globs.match(path, directory=directory)]:
+                del self._left[one]
+
+    def left(self) -> tuple[str, ...]:
+        """Return those that matched nothing."""
+        return tuple(self._left)
+
+
+class _Branch:
+    """Tries patterns on entries; what it found of the directories above one serves the next beside it."""
+
+    def __init__(self, globs: Globs) -> None:
+        self._globs = globs
+        self._above: bytes | None = None
+        self._inside = False
+
+    def selects(self, path: bytes, *, directory: bool) -> bool:
+        """Return whether an entry, or a directory above it, matches."""
+        above, separator, _ = path.rpartition(b"/")
+        if separator and above != self._above:
+            names = above.split(b"/")
+            levels = (b"/".join(names[:end]) for end in range(1, len(names) + 1))
+            self._inside = any(self._matches(level, directory=True) for level in levels)
+            self._above = above
+        return (bool(separator) and self._inside) or self._matches(path, directory=directory)
+
+    def _matches(self, path: bytes, *, directory: bool) -> bool:
+        return bool(path) and self._globs.match(path, directory=directory)
+
+
+def split_selector(text: str) -> tuple[str, bytes]:
+    """Return what names a snapshot, and the path in it that follows `:/`, or a bare name and `:`; empty for none."""
+    selector, found, path = text.partition(":/")
+    if not found and "@" not in text:  # a time has colons of its own
+        selector, found, path = text.partition(":")
+    return selector, normal_path(os.fsencode(path))
+
+
+def normal_path(path: bytes) -> bytes:
+    """Return a path as manifests have it, for one as people write it: `./a//b/`, `/a/b`."""
+    return os.path.normpath(b"/" + path).strip(b"/")
+
+
+def candidates(patterns: Sequence[str], *, below: bytes = b"") -> Candidates:
+    """Return which entries patterns may select: those that hold the text which any match must hold.
+
+    Whatever lies below a match holds the text of its path, too. The directories above plain text at the beginning of a
+    path are candidates by name, because a restore needs them.
+
+    Args:
+        below: Only what is in this subtree, whose top the patterns are seen from. Without patterns, all of it.
+    """
+    top = below + b"/" if below else b""
+    alike = [_alike(line) for line in map(read_line, patterns) if line is not None and not line.negated]
+    alike = [Alike(top + one.prefix, one.text) for one in alike] if patterns else [Alike(top, b"")]
+    above = {one.prefix[:at] for one in alike for at in _slashes(one.prefix)}
+    return Candidates(tuple(dict.fromkeys(alike)), (b"", *sorted(above | {below} - {b""})))
+
+
+def from_top(pattern: str) -> str:
+    """Return a pattern as patterns are written; people also write a path from where they are."""
+    negated, body = pattern.startswith("!"), pattern.removeprefix("!")
+    while body.startswith("./"):
+        body = "/" + body.removeprefix("./").lstrip("/")
+    return f"!{body}" if negated else body
+
+
+def _rows(manifest: ManifestReader, choice: Candidates) -> Iterator[ManifestRow]:
+    for table in manifest.tables(choice=choice):
+        for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+            yield from table_to_rows(table.slice(start, _ROWS_AT_ONCE))
+
+
+def _alike(line: Line) -> Alike:
+    prefix = _SPECIAL.split(line.body, maxsplit=1)[0] if line.rooted else b""
+    plain = _OPAQUE.split(line.body, maxsplit=1)[0]
+    return Alike(prefix, max(re.split(rb"[*?/]", plain), key=len))
+
+
+def _slashes(path: bytes) -> Iterator[int]:
+    return (at for at, byte in enumerate(path) if byte == ord("/"))
+
+
+def _stand_in(row: ManifestRow, files: dict[bytes, ManifestRow], stands_for: dict[bytes, bytes]) -> ManifestRow:
+    entry = row.entry
+    if entry.kind is not EntryKind.HARDLINK or entry.target not in files:
+        return row
+    if entry.target in stands_for:
+        return replace(row, entry=entry._replace(target=stands_for[entry.target]))
+    stands_for[entry.target] = entry.path
+    first = files[entry.target]
+    return replace(first, entry=first.entry._replace(path=entry.path))
+
+
+def _is_above(directory: bytes, path: bytes) -> bool:
+    return not directory or path.startswith(directory + b"/")

@@ -1,0 +1,156 @@
+"""Which snapshots there are, and which of them a person means. Reads listings and commit records, never a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from farshore.catalog.commits import ListedCommits, list_commits
+from farshore.catalog.order import in_order, is_misdated
+from farshore.errors import SnapshotUnknown
+from farshore.format.records import Commit
+from farshore.model import PromisedLock, SnapshotInfo
+from farshore.replicas.repository import Repository
+from farshore.replicas.unasked import unasked_error
+
+LATEST = "latest"
+_ID_DIGITS = frozenset("0123456789abcdef")
+_PREFIX_MIN = 4
+
+
+def read_catalog(repository: Repository, source: str | None = None) -> list[tuple[Commit, tuple[str, ...]]]:
+    """Return every committed snapshot, oldest first, with the reachable replicas that list it.
+
+    A commit record damaged at one replica is read from another that lists it.
+
+    Raises:
+        FarshoreError: No replica could be listed; an unreachable repository is not an empty one.
+    """
+    found = _listed(repository, source)
+    return [(commit, found.holders[commit.snapshot]) for commit in in_order(found.commits.values())]
+
+
+def list_snapshots(repository: Repository, source: str | None = None) -> list[SnapshotInfo]:
+    """Return the committed snapshots, oldest first. Needs a writer's keys at least."""
+    found, now_utc = _listed(repository, source), repository.clock.now_utc()
+    return [
+        _info(
+            commit,
+            found.holders[commit.snapshot],
+            misdated=is_misdated(commit, found.stored_utc.get(commit.snapshot), now_utc),
+        )
+        for commit in in_order(found.commits.values())
+    ]
+
+
+def resolve_snapshot(repository: Repository, selector: str) -> SnapshotInfo:
+    """Return the snapshot that text means: an id or unique prefix of one, SOURCE, SOURCE@latest or SOURCE@TIME.
+
+    SOURCE is its last complete snapshot, SOURCE@latest its last one, complete or not. SOURCE@TIME is the newest
+    complete one that began at or before an ISO time, UTC unless it says otherwise. Last is the last that was committed;
+    one that is dated later than it can have been committed is named by its id alone, as long as there are others.
+
+    Raises:
+        SnapshotUnknown: None, or more than one.
+    """
+    snapshots = list_snapshots(repository)
+    name, at, time = selector.rpartition("@")
+    of_source = [one for one in snapshots if one.source == selector]
+    if of_source:
+        return _last_complete(selector, trusted(of_source))
+    if at and time == LATEST and (of_source := [one for one in snapshots if one.source == name]):
+        return trusted(of_source)[-1]
+    if at:
+        return _before(snapshots, name, time)
+    if len(selector) >= _PREFIX_MIN and _ID_DIGITS.issuperset(selector):
+        matching = [one for one in snapshots if one.snapshot_id.startswith(selector)]
+        if len(matching) > 1:
+            listed = ", ".join(one.snapshot_id for one in matching)
+            raise SnapshotUnknown(f"{selector} begins more than one snapshot: {listed}", "Give more digits.")
+        if matching:
+            return matching[0]
+    if selector and _ID_DIGITS.issuperset(selector) and len(selector) < _PREFIX_MIN:
+        raise SnapshotUnknown(
+            f"no source is named {selector}, and the beginning of an id has at least {_PREFIX_MIN} digits",
+            "Give more digits of the id; 'farshore snapshots' lists them.",
+        )
+    sources = ", ".join(sorted({one.source for one in snapshots})) or "none"
+    raise SnapshotUnknown(f"no snapshot or source is named {selector} (sources with snapshots: {sources})")
+
+
+def trusted(of_source: Sequence[SnapshotInfo]) -> list[SnapshotInfo]:
+    """Return the snapshots of one source whose date can be right, in their order; all where it can be of none.
+
+    Then stores, or this host, have another time altogether, and the order in which they were committed still holds.
+    """
+    return [one for one in of_source if not one.misdated] or list(of_source)
+
+
+def find_commit(repository: Repository, snapshot: SnapshotInfo) -> Commit:
+    """Return the commit record of a snapshot."""
+    for commit, _ in read_catalog(repository, snapshot.source):
+        if commit.snapshot == snapshot.snapshot_id:
+            return commit
+    raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica")
+
+
+def _before(snapshots: list[SnapshotInfo], source: str, text: str) -> SnapshotInfo:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SnapshotUnknown(
+            f"{text!r} is not a time", "Write it like 2026-01-31T04:00 or 2026-01-31T04:00+02:00."
+        ) from error
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    of_source = [one for one in snapshots if one.source == source]
+    matching = [one for one in trusted(of_source) if one.started_utc <= moment]
+    if not matching:
+        raise SnapshotUnknown(f"{source} has no snapshot from {moment:%Y-%m-%d %H:%M:%S %Z} or before")
+    # A run that took longer may commit after one that read a newer state.
+    return _last_complete(source, sorted(matching, key=lambda one: one.started_utc))
+
+
+def _last_complete(source: str, snapshots: Sequence[SnapshotInfo]) -> SnapshotInfo:
+    """Return the last complete one of these snapshots, and which later ones it was chosen over."""
+    complete = [at for at, one in enumerate(snapshots) if one.complete]
+    if not complete:
+        last = snapshots[-1]
+        raise SnapshotUnknown(
+            f"{source} has no complete snapshot; the last one, {last.snapshot_id[:12]}, lacks something that the "
+            "source had",
+            f"To use it all the same, name it by its id, or as {source}@{LATEST}.",
+        )
+    later = tuple(one.snapshot_id for one in snapshots[complete[-1] + 1 :])
+    return replace(snapshots[complete[-1]], passed_over=later)
+
+
+def _listed(repository: Repository, source: str | None) -> ListedCommits:
+    found = list_commits(repository, repository.writing_keys().source_id(source) if source else None)
+    if found.failed and len(found.failed) == len(repository.replicas):
+        raise unasked_error({**repository.unreachable, **found.failed})
+    return found
+
+
+def _info(commit: Commit, held: tuple[str, ...], *, misdated: bool) -> SnapshotInfo:
+    return SnapshotInfo(
+        snapshot_id=commit.snapshot,
+        source_id=commit.source_id,
+        source=commit.source,
+        kind=commit.kind,
+        identity=commit.identity,
+        started_utc=commit.started_utc,
+        committed_utc=commit.committed_utc,
+        counts=commit.counts,
+        replicas=held,
+        facts=tuple(sorted(commit.facts.items())),
+        locks=tuple(
+            PromisedLock(name, commit.locks[name].mode, commit.locks[name].until_utc)
+            for name in held
+            if name in commit.locks
+        ),
+        state=commit.state,
+        sequence=commit.sequence,
+        parent=commit.parent,
+        misdated=misdated,
+    )

@@ -1,0 +1,171 @@
+"""Objects that a commit record vouches for, manifests and page maps, and the data keys that open them.
+
+Whole ones are fetched once, into the local cache, and hashed; one that is too large for that is read by frames, each of
+which proves itself. From an `ObjectSource` of several replicas every request takes whichever gives a good copy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.catalog.full_page_map import is_whole_copy
+from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
+from farshore.format import names
+from farshore.format.manifest import ManifestReader
+from farshore.format.records import Commit, ObjectRef
+from farshore.handles import Handle
+from farshore.replicas.repository import Decoded, ObjectSource, Replica, Repository
+from farshore.sealed.keys import DATA_KEY_BYTES, DataKey, open_data_key
+from farshore.sealed.sealed_object import Fetch, SealedKind, SealedReader
+
+_PIECE_BYTES = 16 * limits.MIB  # of a manifest on its way into the cache
+
+
+def open_manifest(repository: Repository, source: ObjectSource, commit: Commit, data_key: DataKey) -> ManifestReader:
+    """Return a snapshot's manifest, downloaded once into the local cache and read from there."""
+    return ManifestReader(
+        open_vouched(repository, source, commit.objects[names.MANIFEST], data_key, SealedKind.MANIFEST)
+    )
+
+
+def read_data_key(repository: Repository, source: ObjectSource, key_id: str) -> DataKey:
+    """Return a run's data key; needs a reader's keys."""
+    keys = repository.reading_keys()
+    name = names.data_key(key_id, keys.recipient_id.hex())
+    cached = repository.cache.get(name)
+    if cached is not None:
+        try:
+            return open_data_key(keys, bytes.fromhex(key_id), cached)
+        except (Corrupt, Unsupported):
+            repository.cache.drop(name)
+
+    def opened(sealed: bytes) -> tuple[DataKey, bytes]:
+        return open_data_key(keys, bytes.fromhex(key_id), sealed), sealed
+
+    data_key, sealed = source.get(name, opened, size=DATA_KEY_BYTES)
+    repository.cache.put(name, sealed)
+    return data_key
+
+
+def open_vouched(
+    repository: Repository, source: ObjectSource, ref: ObjectRef, data_key: DataKey, kind: SealedKind
+) -> SealedReader:
+    """Return an object's payload as a file: from the cache when it is what is vouched for, else from afar."""
+    path = _cached(repository, ref) or _download(repository, source, ref)
+    if path is not None:
+        return open_sealed(repository, fetch_of_file(path), ref, data_key, kind)
+
+    def opened(replica: Replica) -> tuple[SealedReader, _FarFetch]:
+        fetch = _FarFetch(replica, ref.name)
+        return open_sealed(repository, fetch, ref, data_key, kind), fetch
+
+    # A header proves itself with the first frame alone, so both come from one replica, and all others from any.
+    reader, fetch = source.ask(ref.name, opened, size=limits.FRAME_BYTES)
+    fetch.source = source
+    return reader
+
+
+def read_sealed_head(repository: Repository, source: ObjectSource, ref: ObjectRef, length: int) -> bytes:
+    """Return the first bytes of an object, of the cached copy where there is one."""
+    path = _cached(repository, ref) or _download(repository, source, ref)
+    if path is not None:
+        return fetch_of_file(path)(0, length, bytes)
+    return source.get(ref.name, bytes, size=length, length=length)
+
+
+def open_sealed(
+    repository: Repository, fetch: Fetch, ref: ObjectRef, data_key: DataKey, kind: SealedKind
+) -> SealedReader:
+    """Return the payload of a sealed object as a file."""
+    return SealedReader(
+        fetch=fetch, sealed_bytes=ref.bytes, secret=data_key.secret, kind=kind, name=ref.name,
+        repository_id=repository.writing_keys().repository_id,
+    )  # fmt: skip
+
+
+def fetch_of_file(path: Path) -> Fetch:
+    """Return how to read a sealed object that lies in a file."""
+    handle = Handle(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # closes with the last reader that holds it
+
+    def fetch(offset: int, length: int, check: Callable[[bytes], Decoded], /) -> Decoded:
+        return check(os.pread(handle.fd, length, offset))
+
+    return fetch
+
+
+class _FarFetch:
+    """Reads ranges of an object where it lies."""
+
+    def __init__(self, source: ObjectSource, name: str) -> None:
+        self.source = source
+        self._name = name
+
+    def __call__(self, offset: int, length: int, check: Callable[[bytes], Decoded], /) -> Decoded:
+        return self.source.get(self._name, check, size=length, offset=offset, length=length)
+
+
+def _cached(repository: Repository, ref: ObjectRef) -> Path | None:
+    path = repository.cache.path(ref.name)
+    if path is not None and not is_whole_copy(path, ref):
+        repository.cache.drop(ref.name)
+        return None
+    return path
+
+
+def _download(repository: Repository, source: ObjectSource, ref: ObjectRef) -> Path | None:
+    """Fetch an object into the cache and return its file; None where it is too large, or the cache cannot be written.
+
+    Raises:
+        FarshoreError: No copy is what the commit record vouches for.
+    """
+    if ref.bytes > limits.CACHED_OBJECT_BYTES_MAX:
+        return None
+    try:
+        repository.cache.put_pieces(ref.name, _vouched_pieces(source, ref))
+    except ObjectCorrupt:
+        if ref.bytes <= _PIECE_BYTES:
+            raise
+
+        # Pieces of several replicas, and one of them is wrong: who gives the whole alone shows whose.
+        def whole(replica: Replica) -> None:
+            repository.cache.put_pieces(ref.name, _vouched_pieces(replica, ref))
+
+        source.ask(ref.name, whole, size=ref.bytes)
+    return repository.cache.path(ref.name)
+
+
+def _vouched_pieces(source: ObjectSource, ref: ObjectRef) -> Iterator[bytes]:
+    """Yield an object in pieces, because a manifest may be larger than all else in memory.
+
+    Raises:
+        ObjectCorrupt: At the end, when the pieces were not what the commit record vouches for.
+    """
+    digest = blake3()
+
+    def check_whole(data: bytes) -> bytes:
+        if len(data) != ref.bytes or blake3(data).hexdigest() != ref.blake3:
+            raise ObjectCorrupt(f"{ref.name} is not what its commit record vouches for")
+        return data
+
+    if ref.bytes <= _PIECE_BYTES:
+        yield source.get(ref.name, check_whole, size=ref.bytes)
+        return
+    for start in range(0, ref.bytes, _PIECE_BYTES):
+        length = min(_PIECE_BYTES, ref.bytes - start)
+        piece = source.get(ref.name, partial(_of_length, ref, length), size=length, offset=start, length=length)
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != ref.blake3:
+        raise ObjectCorrupt(f"{ref.name} is not what its commit record vouches for")
+
+
+def _of_length(ref: ObjectRef, length: int, data: bytes) -> bytes:
+    if len(data) != length:
+        raise ObjectCorrupt(f"{ref.name} is cut short")
+    return data

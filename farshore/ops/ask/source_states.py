@@ -1,0 +1,137 @@
+"""Whether each source has a good snapshot that is young enough. Pure but for `recorded_states`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from farshore.access.query import run_query
+from farshore.catalog.order import SKEW
+from farshore.catalog.shrinking import has_shrunken
+from farshore.catalog.snapshots import trusted
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.errors import FarshoreError
+from farshore.model import SnapshotInfo
+
+_RECORDED = "SELECT source, good_started_utc, started_utc, state, lacking, problems, shrunken FROM source_states"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """One source: its last complete snapshot, and what is the matter with those after it.
+
+    A time is when reading the source began: the snapshot shows no later state.
+    """
+
+    source: str
+    latest_utc: datetime | None = None  # of the last complete snapshot
+    data_utc: datetime | None = None  # up to when that has the data: before `latest_utc` for a standby that is behind
+    age: timedelta | None = None  # of the data; None if there is no snapshot, or nobody told
+    allowed: timedelta | None = None
+    newest_utc: datetime | None = None  # of the last snapshot, complete or not
+    incomplete: int = 0  # snapshots after the last complete one
+    lacking: int = 0  # problems that leave something out of the last one
+    shrunken: bool = False  # the last one has less than half of the last complete one before it
+    misdated: bool = False  # the last one is dated later than its replicas received it, or than now
+
+    @property
+    def behind(self) -> bool:
+        """Whether the source was itself a copy, and older than its snapshot."""
+        return self.data_utc is not None and self.data_utc != self.latest_utc
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the last complete snapshot is older than allowed, or there is none."""
+        return self.allowed is not None and (self.age is None or self.age > self.allowed)
+
+    @property
+    def state(self) -> str:
+        """One word: misdated, unknown, incomplete (overdue although backups are made), overdue, fresh, or nothing."""
+        if self.misdated:
+            return "misdated"
+        if self.latest_utc is not None and self.age is None:
+            return "unknown"
+        if self.overdue:
+            return "incomplete" if self.incomplete else "overdue"
+        return "fresh" if self.allowed else ""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last snapshot is one that a person should look at."""
+        return self.shrunken or self.incomplete > 0
+
+
+def judge_source(
+    source: str, snapshots: Sequence[SnapshotInfo], allowed: timedelta | None, now_utc: datetime
+) -> SourceState:
+    """Return the state of a source.
+
+    Args:
+        snapshots: Its own, in order, oldest first.
+    """
+    if not snapshots:
+        return SourceState(source, allowed=allowed)
+    last, sound = snapshots[-1], trusted(snapshots)
+    complete = [at for at, one in enumerate(sound) if one.complete]
+    latest = max((sound[at] for at in complete), key=lambda one: one.started_utc, default=None)
+    data_utc = latest.data_utc if latest else None
+    age = None if data_utc is None else now_utc - data_utc
+    before = next((one.counts for one in reversed(sound[:-1]) if one.complete), None)
+    return SourceState(
+        source,
+        latest_utc=latest.started_utc if latest else None,
+        data_utc=data_utc,
+        age=age,
+        allowed=allowed,
+        newest_utc=sound[-1].started_utc,
+        incomplete=len(sound) - 1 - complete[-1] if complete else len(sound),
+        lacking=0 if sound[-1].complete else sound[-1].counts.lacking or sound[-1].counts.problems,
+        shrunken=has_shrunken(sound[-1].counts, before),
+        misdated=last.misdated or (age is not None and age < -SKEW),
+    )
+
+
+def judge_sources(
+    snapshots: Iterable[SnapshotInfo], allowed: Mapping[str, timedelta | None], now_utc: datetime
+) -> list[SourceState]:
+    """Return the state of each source that `allowed` names, from the snapshots of all, in order."""
+    of_source: dict[str, list[SnapshotInfo]] = {name: [] for name in allowed}
+    for one in snapshots:
+        if one.source in of_source:
+            of_source[one.source].append(one)
+    return [judge_source(name, of_source[name], limit, now_utc) for name, limit in allowed.items()]
+
+
+def recorded_states(config: Config, reached: Collection[str], clock: Clock) -> list[SourceState]:
+    """Return the state of each source as the audit tables tell it, without a key; none where they tell nothing.
+
+    Args:
+        reached: Replicas to ask, the first that answers.
+    """
+    for replica in reached:
+        try:
+            rows = run_query(config, _RECORDED, replica=replica, clock=clock).rows
+        except FarshoreError:
+            continue
+        return [_recorded(row, clock.now_utc()) for row in rows if row[0] in config.sources]
+    return []
+
+
+def _recorded(row: Sequence[object], now_utc: datetime) -> SourceState:
+    source, good, newest, state, lacking, problems, shrunken = row
+    latest_utc = good if isinstance(good, datetime) else None
+    incomplete = state == "incomplete"
+    age = None if latest_utc is None else now_utc - latest_utc
+    return SourceState(
+        str(source),
+        latest_utc=latest_utc,
+        data_utc=latest_utc,
+        age=age,
+        newest_utc=newest if isinstance(newest, datetime) else None,
+        incomplete=int(incomplete),
+        lacking=int(str(lacking or problems or 0)) if incomplete else 0,
+        shrunken=bool(shrunken),
+        misdated=age is not None and age < -SKEW,
+    )

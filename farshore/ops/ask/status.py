@@ -1,0 +1,106 @@
+"""Every replica at a glance: reachable, snapshots held, how far behind, last check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.access.opening import open_replica
+from farshore.access.query import last_checks, locked_until
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.errors import FarshoreError, RepositoryMissing
+from farshore.format import names
+from farshore.model import ReplicaStatus
+from farshore.replicas.ask import OnWait, ask_all, wait_quietly
+from farshore.replicas.repository import Replica
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one replica answered."""
+
+    snapshots: dict[str, datetime | None]  # snapshot id -> when its commit record appeared there
+    clock_skew_s: float | None = None
+
+
+def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: Clock) -> list[ReplicaStatus]:
+    """Return one status per configured replica, in order. Needs no key. Never raises for what a replica does.
+
+    `behind` counts the snapshots that some reachable replica holds and this one does not. A replica that is silent
+    after another one answered is not waited for long.
+
+    Args:
+        on_wait: Called with the replicas that do not answer soon.
+    """
+    replicas = list(config.replicas.values())
+    opened, failed = _open_all(config, clock)
+    try:
+        seen, silent = ask_all(
+            opened, lambda name: _look(opened[name]), clock=clock, patient=False, on_wait=on_wait,
+            alive=lambda name: opened[name].life_sign(),
+        )  # fmt: skip
+    finally:
+        for one in opened.values():
+            one.store.close()
+    failed.update(silent)
+    everything = {snapshot for one in seen.values() for snapshot in one.snapshots}
+    checks = last_checks(config, list(seen), clock)
+    locked = locked_until(config, list(seen), clock)
+    statuses: list[ReplicaStatus] = []
+    for replica in replicas:
+        found, error = seen.get(replica.name, _Seen({})), failed.get(replica.name)
+        held = found.snapshots
+        last = checks.get(replica.name)
+        times = [moment for moment in held.values() if moment]
+        statuses.append(
+            ReplicaStatus(
+                replica=replica.name,
+                url=replica.url,
+                region=replica.region,
+                reachable=error is None,
+                snapshots=len(held),
+                behind=0 if error else len(everything - held.keys()),
+                latest_utc=max(times, default=None),
+                last_check_utc=last.checked_utc if last else None,
+                last_check_clean=last.clean if last else None,
+                last_check_mended=last.mended if last else False,
+                last_check_method=last.method if last else "",
+                last_remote_check_utc=last.remote_utc if last else None,
+                last_read_check_utc=last.read_utc if last else None,
+                all_read_since_utc=last.all_read_since_utc if last else None,
+                locked_until_utc=locked.get(replica.name),
+                clock_skew_s=found.clock_skew_s,
+                error_code=error.code if error else "",
+                error=error.message if error else "",
+            )
+        )
+    return statuses
+
+
+def _open_all(config: Config, clock: Clock) -> tuple[dict[str, Replica], dict[str, FarshoreError]]:
+    """Return the replicas whose configuration can be used, and why that of others cannot. Sends nothing."""
+    opened: dict[str, Replica] = {}
+    failed: dict[str, FarshoreError] = {}
+    for name, replica in config.replicas.items():
+        try:
+            opened[name] = open_replica(config, replica, clock)
+        except FarshoreError as error:
+            failed[name] = error
+    return opened, failed
+
+
+def _look(replica: Replica) -> _Seen:
+    """Return the snapshots that a replica lists.
+
+    Raises:
+        RepositoryMissing: It answers, and has no header.
+    """
+    if not any(info.name == names.HEADER for info in replica.store.list(names.HEADER)):
+        raise RepositoryMissing(f"there is no repository at {replica.name} ({replica.url})")
+    found: dict[str, datetime | None] = {}
+    for info in replica.store.list(names.SNAPSHOTS):
+        parsed = names.parse_snapshot_object(info.name)
+        if parsed is not None and parsed.role == names.COMMIT:
+            found[parsed.snapshot_id] = info.modified_utc
+    return _Seen(found, replica.meter.service_clock.skew_s)

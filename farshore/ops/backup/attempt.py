@@ -1,0 +1,100 @@
+"""Done, alive or dead? What every attempt asks the store before it works, so that a flow run is only an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from farshore.catalog.commits import list_commits
+from farshore.catalog.needs import read_needs
+from farshore.catalog.order import is_misdated, order_key
+from farshore.errors import BackupRunning, FarshoreError
+from farshore.format.records import Commit, Lease
+from farshore.host import is_known_dead
+from farshore.model import ReplicaOutcome
+from farshore.replicas.leases import read_leases
+from farshore.replicas.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class DoneAttempt:
+    """A committed snapshot with the identity that was asked for."""
+
+    commit: Commit
+    outcomes: tuple[ReplicaOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCommits:
+    """The committed snapshots of one source in their order, oldest first, and by replica the newest that it lists.
+
+    `newest` is what a new snapshot follows: the last that is dated as it can have been written; None where none is.
+    """
+
+    ordered: list[Commit]
+    newest_at: Mapping[str, Commit]
+    newest: Commit | None
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence of a snapshot that is made now: above all there are, also those of a wrong date."""
+        return 1 + max((commit.sequence for commit in self.ordered), default=0)
+
+
+def find_done(repository: Repository, source_id: str, identity: str) -> tuple[SourceCommits, DoneAttempt | None]:
+    """Return the source's commits, and the one of this identity if a quorum holds it."""
+    found = list_commits(repository, source_id)  # a replica that fails finds out by itself whether it can take part
+    ordered = sorted(found.commits.values(), key=order_key)
+    newest_at = {name: commit for commit in ordered for name in found.holders[commit.snapshot]}
+    now_utc = repository.clock.now_utc()
+    sound = [one for one in ordered if not is_misdated(one, found.stored_utc.get(one.snapshot), now_utc)]
+    commits = SourceCommits(ordered, newest_at, sound[-1] if sound else None)
+    for commit in reversed(ordered):
+        held = found.holders[commit.snapshot]
+        if identity and commit.identity == identity and len(held) >= repository.quorum:
+            outcomes = tuple(
+                ReplicaOutcome(name, committed=name in held, error_code="" if name in held else "not-held")
+                for name in repository.configured
+            )
+            return commits, DoneAttempt(commit, outcomes)
+    return commits, None
+
+
+def promised_packs(repository: Repository, commits: SourceCommits) -> dict[str, tuple[tuple[str, int], ...]]:
+    """Return by replica the packs (id, bytes) that the newest snapshot it lists needs, as far as that can be read.
+
+    Replicas mostly list the same newest snapshot, and the host that made it has what it needs in its cache.
+    """
+    promised: dict[str, tuple[tuple[str, int], ...]] = {}
+    read: dict[str, tuple[tuple[str, int], ...]] = {}
+    for name, commit in commits.newest_at.items():
+        try:
+            if commit.snapshot not in read:
+                read[commit.snapshot] = read_needs(repository, repository.replicas[name], commit).packs
+            promised[name] = read[commit.snapshot]
+        except FarshoreError:
+            continue  # verify tells of what is wrong with it; here it only promises nothing
+    return promised
+
+
+def refuse_if_running(repository: Repository, ours: Lease) -> None:
+    """Raise `BackupRunning` where another live attempt at the same identity has precedence.
+
+    Both attempts write their lease before they list, so at least one sees the other; the earlier one goes on, by start
+    and then by id. A backup asked for by hand has no identity and competes with nobody.
+    """
+    if not ours.identity:
+        return
+    for replica in repository.replicas.values():
+        try:
+            leases = read_leases(replica.store, repository.writing_keys(), repository.clock)
+        except FarshoreError:
+            continue
+        for found in leases:
+            other = found.lease
+            same = (other.source_id, other.identity) == (ours.source_id, ours.identity)
+            if not same or other.lease == ours.lease or not found.live or is_known_dead(other.host):
+                continue
+            if (other.started_utc, other.lease) < (ours.started_utc, ours.lease):
+                since = f"{other.started_utc:%H:%M} UTC"
+                raise BackupRunning(f"run {other.run} is at work on the same backup ({ours.identity}) since {since}")

@@ -1,0 +1,264 @@
+"""Commit: bring each replica up to what the snapshot needs, then make it exist there, then read it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from blake3 import blake3
+
+from farshore.audit.run_rows import MadeObject
+from farshore.catalog.commits import commit_name
+from farshore.catalog.extend_locks import LockExtender
+from farshore.catalog.full_page_map import PagesBase, give_pages_base
+from farshore.catalog.inventory import Presence, bring_up
+from farshore.clock import Clock
+from farshore.errors import Bug, Conflict, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
+from farshore.format import names
+from farshore.format.pack import encode_footer
+from farshore.format.records import Commit, Needs, encode_commit
+from farshore.model import ReplicaOutcome
+from farshore.ops.backup.clock_checks import check_service_clock
+from farshore.ops.backup.publish import seal_fragment
+from farshore.replicas.fanout import Fanout
+from farshore.replicas.leases import LeaseHolder
+from farshore.replicas.repository import Repository
+from farshore.sealed.keys import check_data_key
+from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
+
+
+class Committer:
+    """Commits one snapshot at the replicas of one run. Repeatable: what is done is found done."""
+
+    def __init__(
+        self,
+        *,
+        repository: Repository,
+        fanout: Fanout,
+        presence: Presence,
+        holder: LeaseHolder,
+        unleased: Mapping[str, FarshoreError],
+        locks: LockExtender,
+        clock: Clock,
+    ) -> None:
+        self._repository = repository
+        self._fanout = fanout
+        self._presence = presence
+        self._holder = holder
+        self._locks = locks
+        self._clock = clock
+        self._promised: dict[str, datetime] = {}
+        self._put: dict[str, set[str]] = {name: set() for name in repository.replicas}
+        self._copied: dict[str, int] = {}
+        self.checksums: dict[str, dict[str, str]] = {name: {} for name in repository.replicas}  # as providers gave them
+        self._adopted: tuple[str, bytes] | None = None
+        self._adopted_objects: list[MadeObject] = []
+        self._sealed: tuple[str, bytes] | None = None
+        self._before = {name: _requests(repository, name) for name in repository.replicas}
+        self.unleased = dict(unleased)
+        self.reused: list[tuple[str, tuple[str, ...]]] = []
+
+    @property
+    def made(self) -> MadeObject:
+        """The commit record as an object of this run."""
+        if self._sealed is None:
+            raise Bug("there is no commit record yet")
+        name, body = self._sealed
+        return MadeObject(name, names.COMMIT, len(body), blake3(body).hexdigest())
+
+    @property
+    def adopted(self) -> list[MadeObject]:
+        """What killed runs left and this snapshot reuses: packs, their keys, and the fragment that names them now."""
+        if self._adopted is None:
+            return []
+        name, body = self._adopted
+        return [*self._adopted_objects, MadeObject(name, "index", len(body), blake3(body).hexdigest())]
+
+    def put_at(self, replica: str) -> set[str]:
+        """Names of objects that committing put at a replica."""
+        return self._put[replica]
+
+    def commit(
+        self, commit: Commit, needs: Needs, made: Sequence[MadeObject], pages_base: PagesBase | None = None
+    ) -> tuple[ReplicaOutcome, ...]:
+        """Return the outcome at every configured replica.
+
+        Args:
+            pages_base: The earlier page map that the commit record names, where it names one.
+
+        Raises:
+            QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
+            LeaseLost: At so many replicas that no quorum is left.
+        """
+        wanted = self._presence.known(needs.packs)
+        key_names = [
+            names.data_key(key, self._repository.writing_keys().recipient_id.hex())
+            for key in needs.data_keys
+            if key != commit.data_key
+        ]
+        self._sealed = self._sealed or self._seal(commit)
+        self._adopted = self._adopted or self._adopt(wanted)
+        errors: dict[str, FarshoreError] = {}
+        finished = [name for name in self._repository.replicas if self._finished(name)]
+        with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
+            prepared = {
+                name: pool.submit(self._prepare, name, needs, made, key_names, pages_base, commit) for name in finished
+            }
+            ready = [name for name, future in prepared.items() if _succeeded(name, future.result, errors)]
+            self._require(ready, errors)
+            written = {name: pool.submit(self._write, name) for name in ready}
+            committed = [name for name, future in written.items() if _succeeded(name, future.result, errors)]
+            self._require(committed, errors)
+        reused = [*(names.pack(pack[0]) for pack in wanted), *key_names, *([pages_base.ref.name] if pages_base else [])]
+        # Bringing a replica up made sure of each pack and key there, or it would not have committed.
+        self.reused = [(name, tuple(committed)) for name in reused]
+        return tuple(self._outcome(name, name in committed, errors) for name in self._repository.configured)
+
+    def _prepare(
+        self,
+        name: str,
+        needs: Needs,
+        made: Sequence[MadeObject],
+        key_names: list[str],
+        pages_base: PagesBase | None,
+        commit: Commit,
+    ) -> None:
+        """Ask this replica again for everything the snapshot needs, new and reused, and copy there what it lacks."""
+        replica = self._repository.replicas[name]
+        check_service_clock(replica)
+        others = [other for other in self._repository.replicas.values() if other.name != name]
+        self._copied[name] = bring_up(replica, others, self._presence, needs.packs, key_names, self.checksums[name])
+        if pages_base is not None:
+            self._copied[name] += give_pages_base(replica, others, pages_base, self.checksums[name])
+        for item in made:
+            if item.kind == "pack":
+                continue
+            info = replica.store.head(item.name)
+            self.checksums[name][item.name] = info.checksum
+            if info.size != item.bytes:
+                raise StateUnknown(f"{name} acknowledged {item.name} and holds another size of it")
+        if self._adopted is not None:
+            replica.store.put(*self._adopted)
+            self._put[name].add(self._adopted[0])
+        if name in commit.locks:
+            self._locks.extend(
+                replica,
+                commit.locks[name],
+                packs=[pack_id for pack_id, _ in self._presence.known(needs.packs)],
+                others=[*key_names, *([pages_base.ref.name] if pages_base else [])],
+                made=[item.name for item in made],
+            )
+            self._promised[name] = commit.locks[name].until_utc
+
+    def _write(self, name: str) -> None:
+        if self._sealed is None:
+            raise Bug("there is no commit record yet")
+        store = self._repository.replicas[name].store
+        self._holder.check(name)
+        object_name, body = self._sealed
+        lost: FarshoreError | None = None
+        try:
+            store.put(object_name, body)
+        except (Unavailable, Conflict) as error:
+            lost = error  # a lost reply looks like a lost race: what is there now decides
+        try:
+            there = store.get(object_name)
+        except FarshoreError as error:
+            raise lost or error from error
+        if there != body:
+            raise StateUnknown(f"{name} does not return the commit record as it was written")
+        self._put[name].add(object_name)
+
+    def _seal(self, commit: Commit) -> tuple[str, bytes]:
+        keys = self._repository.writing_keys()
+        name = commit_name(commit)
+        return name, seal_object(
+            encode_commit(commit), secret=keys.index_key, key_id=INDEX_KEY_ID, salt=self._clock.random_bytes(32),
+            kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id,
+        )  # fmt: skip
+
+    def _adopt(self, wanted: list[tuple[str, int]]) -> tuple[str, bytes] | None:
+        """Return a fragment that names the killed runs' packs which this snapshot reuses."""
+        adopted = [pack_id for pack_id, _ in wanted if pack_id in self._presence.orphans]
+        found = [packed for packed in self._presence.footers(adopted) if packed is not None]
+        packs = [(packed.pack_id, packed.pack_bytes, encode_footer(packed.footer)) for packed in found]
+        if not packs:
+            return None
+        self._adopted_objects = [
+            MadeObject(names.pack(one.pack_id.hex()), "pack", one.pack_bytes, one.pack_id.hex()) for one in found
+        ]
+        recipient = self._repository.writing_keys().recipient_id.hex()
+        keys = {origin.key_id.hex() for one in found for origin in one.footer.origins}
+        self._adopted_objects += filter(None, (self._describe(names.data_key(key, recipient)) for key in sorted(keys)))
+        body = seal_fragment(packs, self._repository.writing_keys(), self._clock)
+        return names.fragment(blake3(body).hexdigest()), body
+
+    def _describe(self, key_name: str) -> MadeObject | None:
+        """Return a data key that no audit row tells of, by the first whole copy; None where none can be read now."""
+        for replica in self._repository.replicas.values():
+            try:
+                data = replica.store.get(key_name)
+                check_data_key(data, key_name)
+            except FarshoreError:
+                continue
+            return MadeObject(key_name, "data-key", len(data), blake3(data).hexdigest())
+        return None
+
+    def _finished(self, name: str) -> bool:
+        return name not in self.unleased and self._fanout.finished(name)
+
+    def _error_of(self, name: str, errors: dict[str, FarshoreError]) -> FarshoreError | None:
+        if name in errors:
+            return errors[name]
+        if name in self._repository.unreachable:
+            return self._repository.unreachable[name]
+        if name in self.unleased:
+            return self.unleased[name]
+        return self._fanout.error_of(name)
+
+    def _outcome(self, name: str, committed: bool, errors: dict[str, FarshoreError]) -> ReplicaOutcome:  # noqa: FBT001
+        if name not in self._repository.replicas or name in self.unleased:
+            error = self._error_of(name, errors)
+            return ReplicaOutcome(
+                name, committed=False, error_code=error.code if error else "left-behind", error=str(error or "")
+            )
+        sent = self._fanout.acknowledged(name)
+        error = None if committed else self._error_of(name, errors)
+        return ReplicaOutcome(
+            replica=name,
+            committed=committed,
+            bytes_sent=sum(size for _, size in sent) + self._copied.get(name, 0),
+            objects_sent=len(sent) + len(self._put[name]),
+            requests=_requests(self._repository, name) - self._before[name],
+            error_code="" if committed else (error.code if error else "left-behind"),
+            error="" if committed else str(error or "left behind"),
+            locked_until_utc=self._promised.get(name) if committed else None,
+            locks_extended=self._locks.extended.get(name, 0),
+        )
+
+    def _require(self, ready: list[str], errors: dict[str, FarshoreError]) -> None:
+        if len(ready) >= self._repository.quorum:
+            return
+        reasons = "; ".join(
+            f"{name}: {self._error_of(name, errors) or 'left behind'}"
+            for name in self._repository.configured
+            if name not in ready
+        )
+        raise QuorumNotReached(
+            f"{len(ready)} of {len(self._repository.configured)} replicas hold everything, "
+            f"{self._repository.quorum} are needed ({reasons})"
+        )
+
+
+def _succeeded(name: str, result: Callable[[], None], errors: dict[str, FarshoreError]) -> bool:
+    try:
+        result()
+    except FarshoreError as error:
+        errors[name] = error
+        return False
+    return True
+
+
+def _requests(repository: Repository, name: str) -> int:
+    return sum(repository.replicas[name].meter.snapshot().requests.values())

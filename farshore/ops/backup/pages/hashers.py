@@ -1,0 +1,164 @@
+"""The hashing processes of a backup: started with the first large page-structured file, given rooms of shared memory.
+
+The file is read into a room, and nothing writes there until what was read is hashed, compared and stored: so it is the
+same bytes that all of it is of. A page's hash takes a call, which hands the interpreter's lock over: beside other
+threads of this process it takes twice as long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from mmap import mmap
+from typing import IO, NamedTuple, TypeGuard
+
+from farshore import limits
+from farshore.chunking.page_hashes import HASH_BYTES
+from farshore.errors import Bug
+from farshore.model import Entry
+from farshore.ops.backup.pages.hashing_process import ORDER
+from farshore.processes import end_process, make_shared, process_gone, start_process
+from farshore.sources.base import Content, Hole, RoomyContent
+
+_MODULE = "farshore.ops.backup.pages.hashing_process"
+_log = logging.getLogger(__name__)
+
+
+class HashedData(NamedTuple):
+    """The next bytes of a file with the hashes of their pages. The memory is used again after the next piece."""
+
+    data: memoryview
+    hashes: bytes
+
+
+class _Order(NamedTuple):
+    room: int
+    length: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Hasher:
+    process: subprocess.Popen[bytes]
+    orders: IO[bytes]
+    answers: IO[bytes]
+
+
+class PageHashers:
+    """Reads large page-structured files and has their pages hashed. Used by one thread; `close` ends the processes.
+
+    Args:
+        processes: How many to start; 0 for none, then no file is read here.
+        file_bytes_min: Smaller files are not read here.
+    """
+
+    def __init__(self, *, page_key: bytes, processes: int, file_bytes_min: int = limits.HASHING_FILE_BYTES_MIN) -> None:
+        self._page_key = page_key
+        self._processes = processes
+        self._file_bytes_min = file_bytes_min
+        self._rooms = processes * limits.ROOMS_PER_PROCESS
+        self._memory = memoryview(b"")
+        self._hashers: list[_Hasher] = []
+        self._room = 0  # that the next data is read into
+        self._given: deque[_Order] = deque()  # not answered
+
+    def takes(self, content: Content, entry: Entry) -> TypeGuard[RoomyContent]:
+        """Return whether a file is to be read here; the first one starts the processes."""
+        return entry.size >= self._file_bytes_min and isinstance(content, RoomyContent) and self._start()
+
+    def read(self, content: RoomyContent, page_bytes: int) -> Iterator[Hole | HashedData]:
+        """Yield the pieces; another thread reads those that come, as far as there are rooms for them.
+
+        Raises:
+            ToolUnavailable: A process is gone.
+            Exception: As reading the content raises.
+        """
+        pieces = content.pieces_into(lambda: self._view(self._room, limits.ROOM_BYTES))
+        coming: deque[Future[Hole | _Order | None]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+            try:
+                for _ in range(self._rooms):
+                    coming.append(pool.submit(self._next, pieces, page_bytes))
+                while (piece := coming.popleft().result()) is not None:
+                    yield piece if isinstance(piece, Hole) else self._answered(piece)
+                    coming.append(pool.submit(self._next, pieces, page_bytes))
+            finally:
+                pool.shutdown(cancel_futures=True)
+                while self._given:  # of a file that is not read to its end
+                    self._answered(self._given[0])
+
+    def close(self) -> None:
+        """End every process. Safe to repeat."""
+        hashers, self._hashers, self._processes = self._hashers, [], 0
+        for hasher in hashers:
+            with contextlib.suppress(OSError):
+                hasher.orders.close()
+            hasher.answers.close()  # one that is answering ends by that
+        for hasher in hashers:
+            end_process(hasher.process)
+
+    def _start(self) -> bool:
+        """Return whether there are processes."""
+        if self._hashers or not self._processes:
+            return bool(self._hashers)
+        try:
+            shared = make_shared("farshore-pages", self._rooms * limits.ROOM_BYTES)
+            try:
+                self._memory = memoryview(mmap(shared, self._rooms * limits.ROOM_BYTES))
+                for _ in range(self._processes):
+                    self._hashers.append(self._spawn(shared))
+            finally:
+                os.close(shared)
+        except OSError as error:
+            _log.warning("no process to hash pages could be started, so a thread goes on: %s", error)
+            self.close()
+        return bool(self._hashers)
+
+    def _spawn(self, shared: int) -> _Hasher:
+        facts = [str(shared), str(self._rooms * limits.ROOM_BYTES)]
+        process = start_process(_MODULE, facts, pass_fds=(shared,))
+        if process.stdin is None or process.stdout is None:
+            raise Bug("a process was started without pipes")
+        hasher = _Hasher(process, process.stdin, process.stdout)
+        _send(hasher, self._page_key)
+        return hasher
+
+    def _next(self, pieces: Iterator[Hole | int], page_bytes: int) -> Hole | _Order | None:
+        """Read a piece, and give it to the process that has its room."""
+        piece = next(pieces, None)
+        if piece is None or isinstance(piece, Hole):
+            return piece
+        order = _Order(self._room, piece, -(-piece // page_bytes))
+        self._room = (self._room + 1) % self._rooms
+        self._given.append(order)
+        _send(self._hasher_of(order), ORDER.pack(order.room, order.length, page_bytes))
+        return order
+
+    def _answered(self, order: _Order) -> HashedData:
+        """Wait for the hashes of the oldest order that is not answered."""
+        if self._given.popleft() is not order:
+            raise Bug("rooms of hashed pages were asked for out of order")
+        hasher = self._hasher_of(order)
+        hashes = hasher.answers.read(order.pages * HASH_BYTES)
+        if len(hashes) != order.pages * HASH_BYTES:
+            raise process_gone(hasher.process, "hashes pages")
+        return HashedData(self._view(order.room, order.length), hashes)
+
+    def _hasher_of(self, order: _Order) -> _Hasher:
+        return self._hashers[order.room % len(self._hashers)]
+
+    def _view(self, room: int, length: int) -> memoryview:
+        return self._memory[room * limits.ROOM_BYTES : room * limits.ROOM_BYTES + length]
+
+
+def _send(hasher: _Hasher, data: bytes) -> None:
+    # A process that is gone is told by its answers, which end.
+    with contextlib.suppress(BrokenPipeError):
+        hasher.orders.write(data)
+        hasher.orders.flush()

@@ -1,0 +1,70 @@
+"""The page map of a run: rows of files that were read and of those that did not change, and word of what is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from farshore.errors import FarshoreError
+from farshore.format.page_maps import PageCursor, PageMap, PagesWriter
+from farshore.model import Entry, Extent
+from farshore.ops.backup.pages.paged_file import Earlier, FileRead
+
+
+class PageKeeper:
+    """Writes one page map. One use; one thread.
+
+    Losing an earlier map, even half way, costs comparison and nothing else: what it can no longer tell counts as new.
+
+    Args:
+        previous: The page map of the snapshot that is compared with.
+        base: The full map that the one being written is a difference from: `previous` or its base. None: it is full.
+    """
+
+    def __init__(self, *, writer: PagesWriter, previous: PageMap | None, base: PageMap | None) -> None:
+        self._writer = writer
+        self._previous = previous
+        self._base = base
+        self._unseen = set(base.own_paths) if base else set()  # a difference must say that they are gone
+
+    def earlier(self, entry: Entry, extents: Sequence[Extent]) -> Earlier | None:
+        """Return what earlier snapshots know of a file, given its earlier extents; none if those are of no use."""
+        pages = _cursor(self._previous, entry) if extents else None
+        base = _cursor(self._base, entry)
+        if pages is None:
+            return Earlier((), PageCursor(()), base) if base else None
+        return Earlier(extents, pages, base)
+
+    def add(self, file: FileRead) -> None:
+        """Take a file that was read."""
+        for row in file.pages:
+            self._writer.add(row)
+        if file.pages or file.as_base:
+            self._unseen.discard(file.entry.path)
+
+    def keep(self, path: bytes) -> None:
+        """Take a file that did not change: of a difference only what its earlier rows tell is written again."""
+        if self._previous is None:
+            return
+        told = self._base is None or (self._previous is not self._base and path in self._previous.own_paths)
+        if not told:
+            self._unseen.discard(path)
+            return
+        rows = self._previous.rows(path) if self._base is None else self._previous.own_rows(path)
+        try:
+            for row in rows:
+                self._writer.add(row)
+                self._unseen.discard(path)
+        except FarshoreError:
+            return  # a path without all its rows has fewer pages to compare with; one without any is told as gone
+
+    def finish(self) -> None:
+        """Tell what the base has and this snapshot has not."""
+        for path in sorted(self._unseen):
+            self._writer.add_absent(path)
+
+
+def _cursor(pages: PageMap | None, entry: Entry) -> PageCursor | None:
+    try:
+        return pages.cursor(entry.path, entry.page_bytes) if pages else None
+    except FarshoreError:
+        return None

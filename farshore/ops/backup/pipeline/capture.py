@@ -1,0 +1,177 @@
+"""Seal one snapshot of a source: capture, compare, read, gather, and hand every object on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from farshore import limits
+from farshore.catalog.compare import PreviousManifest, cut_paths
+from farshore.catalog.full_page_map import choose_pages_base
+from farshore.format.manifest import ManifestWriter
+from farshore.format.page_maps import PagesWriter
+from farshore.index import ChunkIndex
+from farshore.model import Problem, ProgressCallback, SnapshotCounts
+from farshore.ops.backup.pages.hashers import PageHashers
+from farshore.ops.backup.pages.page_map_builder import PageKeeper
+from farshore.ops.backup.pipeline.pack_chunks import Gatherer
+from farshore.ops.backup.pipeline.read_file import ContentReader
+from farshore.ops.backup.pipeline.readers import Readers
+from farshore.ops.backup.pipeline.reading_protocol import Ground
+from farshore.ops.backup.pipeline.snapshot_writer import Sealer
+from farshore.ops.backup.recognize import check_marks
+from farshore.ops.backup.session import Work, require_quorum
+from farshore.processes import processes_that_pay
+from farshore.replicas.repository import Repository
+from farshore.sealed.packs import SealedPack
+from farshore.sources.base import (
+    Capture,
+    Listing,
+    ListingCapture,
+    MarkedCapture,
+    NotingCapture,
+    RootedCapture,
+    SharedSource,
+    Source,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What sealing found: counts, facts of the source, the problems of single entries, and what it says of itself."""
+
+    counts: SnapshotCounts
+    facts: dict[str, str]
+    problems: list[Problem]
+    notes: tuple[str, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)  # what it is recognized by
+
+
+def seal_source(
+    repository: Repository, source: Source, work: Work, *, allow_empty: bool, accept_new: bool,
+    progress: ProgressCallback,
+) -> Sealed:  # fmt: skip
+    """Read the source once and offer all its sealed objects to the fan-out. Blocks with its back-pressure.
+
+    Raises:
+        SourceMissing, SourceCorrupt, SourceUnavailable: The source failed; there is no snapshot.
+        SourceMoved: It is another one than that of the last snapshot, and nobody accepted it.
+        QuorumNotReached: Too few replicas are still at work.
+    """
+    keys = repository.writing_keys()
+    previous_pages = work.base.pages if work.base else None
+    pages_base = choose_pages_base(repository, previous_pages, work.base.pages_base if work.base else None)
+    work.outgoing.start()
+    gatherer = _start_gatherer(repository, work)
+    try:
+        with work.outgoing.open_files(work.source_id, work.snapshot_id) as (manifest_file, pages_file):
+            manifest = ManifestWriter(manifest_file)
+            page_map = PagesWriter(
+                pages_file,
+                base=pages_base.ref.blake3 if pages_base else "",
+                spent=previous_pages.spent_with_it if previous_pages else 0,
+            )
+            hashers = PageHashers(page_key=keys.page_key, processes=processes_that_pay(limits.HASHING_PROCESSES_MAX))
+            with source.capture() as capture, closing(hashers):
+                marks = _recognize(source, capture, work, accept_new=accept_new)
+                sealer = Sealer(
+                    reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool, hashers=hashers),
+                    gatherer=gatherer,
+                    manifest=manifest,
+                    pages=PageKeeper(
+                        writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
+                    ),
+                    previous=_previous(work, work.presence.index),
+                    entries_before=work.entries_before,
+                    progress=progress,
+                    start_readers=lambda: _start_readers(repository, work, capture),
+                )
+                if not capture.ordered and work.base is not None and previous_pages is not None:
+                    sealer.load_earlier(work.base.manifest)
+                facts = sealer.run(capture, allow_empty=allow_empty, listings=_start_walkers(work, capture))
+                notes = tuple(capture.notes()) if isinstance(capture, NotingCapture) else ()
+            manifest.close()
+            page_map.close()
+        gatherer.finish()
+    finally:
+        gatherer.close()
+    work.outgoing.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
+    work.outgoing.write_needs(work.presence, gatherer.reused_packs)
+    made = work.outgoing.made
+    counts = replace(
+        sealer.counts,
+        bytes_stored=sum(item.bytes for item in made),
+        packs_new=sum(item.kind == "pack" for item in made),
+    )
+    return Sealed(counts, facts, sealer.problems, notes, marks)
+
+
+def _recognize(source: Source, capture: Capture, work: Work, *, accept_new: bool) -> dict[str, str]:
+    """Return what the source is recognized by, once that was compared with its last snapshot."""
+    marks = capture.marks() if isinstance(capture, MarkedCapture) else {}
+    if not accept_new:
+        hosts = source.hosts if isinstance(source, SharedSource) else ()
+        check_marks(source.name, marks, work.found.ordered, hosts)
+    return marks
+
+
+def _start_gatherer(repository: Repository, work: Work) -> Gatherer:
+    def deliver(pack: SealedPack) -> None:
+        require_quorum(repository, work.fanout, {})
+        work.outgoing.send_pack(pack)
+
+    return Gatherer(
+        index=work.presence.index,
+        keys=repository.writing_keys(),
+        data_key=work.data_key,
+        clock=repository.clock,
+        deliver=deliver,
+        await_room=work.fanout.await_room,
+        pressed=lambda: work.fanout.pressed,
+    )
+
+
+def _previous(work: Work, index: ChunkIndex) -> PreviousManifest | None:
+    if work.base is None:
+        return None
+    started_ns = int(work.base.started_utc.timestamp() * 1e9)
+    return PreviousManifest(reader=work.base.manifest, index=index, started_ns=started_ns)
+
+
+def _start_walkers(work: Work, capture: Capture) -> Iterator[Listing] | None:
+    """Return what processes find that walk the source; None where there can be none, or they do not pay."""
+    processes = processes_that_pay(limits.WALKING_PROCESSES_MAX)
+    if work.base is None or not processes or not isinstance(capture, ListingCapture):
+        return None
+    if work.base.manifest.entries < limits.WALKING_PROCESSES_ENTRIES_MIN:
+        return None
+    try:
+        return capture.listings(tuple(cut_paths(work.base.manifest, limits.WALK_SPAN_ENTRIES)), processes)
+    except OSError as error:
+        _log.warning("no process to walk the source could be started, so one thread does: %s", error)
+        return None
+
+
+def _start_readers(repository: Repository, work: Work, capture: Capture) -> Readers | None:
+    """Return processes that read small files beside this one; None where there can be none, or they do not pay."""
+    processes = processes_that_pay(limits.READING_PROCESSES_MAX)
+    if not processes or not isinstance(capture, RootedCapture):
+        return None
+    keys = repository.writing_keys()
+    ground = Ground(
+        sizes=repository.sizes,
+        cut_seed=keys.cut_seed,
+        chunk_key=keys.chunk_key,
+        data_key=work.data_key,
+        repository_id=keys.repository_id,
+        settled_before_ns=capture.settled_before_ns,
+    )
+    try:
+        return Readers(root=capture.root, ground=ground, processes=processes)
+    except OSError as error:
+        _log.warning("no process to read files could be started, so threads go on: %s", error)
+        return None

@@ -1,0 +1,163 @@
+"""From chunks to packs: drop what the repository holds, gather the rest into segments, seal, pack, hand on.
+
+Sealing runs in a small pool, in order of gathering; at most a few segments are in flight, so the limits set the memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.index import ChunkIndex
+from farshore.model import HOLE, ChunkId
+from farshore.ops.backup.pipeline.new_chunks import MadeIds
+from farshore.process_memory import give_back_unused
+from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.packs import PackBuilder, SealedPack
+from farshore.sealed.segments import SealedSegment, SegmentNumbers, SegmentParts, seal_segment
+
+Chunk = tuple[ChunkId, bytes | memoryview]
+
+
+class Gatherer:
+    """Takes every chunk of a run from one thread and hands sealed packs to `deliver`, in order.
+
+    `await_room` is called before each pack and may take its time. While `pressed`, packs wait to be taken, so there is
+    time to compress harder; so there is where little of what is read is new.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: ChunkIndex,
+        keys: KeySet,
+        data_key: DataKey,
+        clock: Clock,
+        deliver: Callable[[SealedPack], None],
+        await_room: Callable[[], None] = lambda: None,
+        pressed: Callable[[], bool] = lambda: False,
+        seal_threads: int = limits.SEAL_THREADS,
+    ) -> None:
+        self._index = index
+        self._keys = keys
+        self._data_key = data_key
+        self._numbers = SegmentNumbers(data_key=data_key, clock=clock)
+        self._builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=clock)
+        self._deliver = deliver
+        self._await_room = await_room
+        self._pressed = pressed
+        self._pool = ThreadPoolExecutor(seal_threads, thread_name_prefix="seal")
+        self._in_flight: deque[Future[SealedSegment]] = deque()
+        self._in_flight_max = seal_threads + 1
+        self._parts = SegmentParts(kept_max=seal_threads)
+        self._bytes_read = 0  # for the segment at work
+        self._made = MadeIds()
+        self._reused = np.zeros(len(index.packs), dtype=bool)
+        self.bytes_new = 0
+        self.chunks_new = 0
+
+    def add(self, chunks: Sequence[Chunk]) -> None:
+        """Take chunks: new ones are gathered, known ones only counted as reused."""
+        new = self.claim([chunk_id for chunk_id, _ in chunks], [len(data) for _, data in chunks])
+        for (chunk_id, data), is_new in zip(chunks, new, strict=True):
+            if is_new:
+                self._gather(chunk_id, data)
+
+    def claim(self, ids: Sequence[ChunkId], lengths: Sequence[int]) -> bytes:
+        """Return 1 for each chunk that is new, which the caller then gathers or seals; known ones count as reused."""
+        self._made.fold()
+        known = self._made.known(ids)
+        if len(self._index):
+            rows = self._index.find(ids)
+            held = rows >= 0
+            if held.any():
+                self.reuse(rows[held])
+            known |= held
+        new = bytearray(len(ids))
+        for at in np.flatnonzero(~known).tolist():
+            if self._made.add(ids[at]):
+                new[at] = 1
+                self.bytes_new += lengths[at]
+                self.chunks_new += 1
+        return bytes(new)
+
+    def add_sealed(self, segments: Iterable[SealedSegment]) -> None:
+        """Take segments of chunks that were claimed and sealed elsewhere."""
+        for segment in segments:
+            self._place(segment)
+
+    @property
+    def pressed(self) -> bool:
+        """Whether there is time to compress harder."""
+        return self._pressed()
+
+    def add_one(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
+        """Take one chunk."""
+        self.add(((chunk_id, data),))
+
+    def note_read(self, count: int) -> None:
+        """Take note of bytes that were read, new or not."""
+        self._bytes_read += count
+
+    def reuse(self, rows: npt.NDArray[np.int64]) -> None:
+        """Note that the snapshot needs the packs of these index rows."""
+        self._reused[self._index.packs_of(rows)] = True
+
+    def holds(self, chunk_ids: Iterable[ChunkId]) -> bool:
+        """Whether all these chunks are in the index or were gathered by this run; holes count as held."""
+        wanted = [one for one in chunk_ids if one != HOLE]
+        return bool((self._made.known(wanted) | (self._index.find(wanted) >= 0)).all())
+
+    def reuse_ids(self, chunk_ids: Iterable[ChunkId]) -> None:
+        """Note that the snapshot needs these chunks, which the repository holds."""
+        rows = self._index.find([one for one in chunk_ids if one != HOLE])
+        self.reuse(rows[rows >= 0])
+
+    @property
+    def reused_packs(self) -> list[str]:
+        """Ids of earlier packs that the snapshot needs."""
+        return [pack_id.tobytes().hex() for pack_id in self._index.packs.pack_ids[self._reused]]
+
+    def finish(self) -> None:
+        """Seal and deliver what is left."""
+        self._close_segment()
+        while self._in_flight:
+            self._place(self._in_flight.popleft().result())
+        if not self._builder.empty:
+            self._deliver(self._builder.build())
+        self.close()
+
+    def close(self) -> None:
+        """Stop the pool. Safe to repeat."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _gather(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
+        if not self._parts.has_room(len(data)):
+            self._close_segment()
+        self._parts.add(chunk_id, data)
+
+    def _close_segment(self) -> None:
+        if self._parts.empty:
+            return
+        segment = self._parts.take(*self._numbers.take())
+        mostly_known = self._bytes_read >= limits.MOSTLY_KNOWN_FACTOR * len(segment.raw)
+        self._bytes_read = 0
+        seal = partial(seal_segment, thorough=mostly_known or self._pressed())
+        self._in_flight.append(self._pool.submit(seal, segment, self._data_key, self._keys.repository_id))
+        while len(self._in_flight) > self._in_flight_max or (self._in_flight and self._in_flight[0].done()):
+            self._place(self._in_flight.popleft().result())
+
+    def _place(self, segment: SealedSegment) -> None:
+        if self._builder.empty:
+            self._await_room()
+        self._builder.add(segment)
+        if self._builder.full:
+            self._deliver(self._builder.build())
+            give_back_unused()

@@ -1,0 +1,202 @@
+"""The reading processes of a backup: started when there are many small files, given batches, waited for.
+
+Each reads what it is given and tells the names of the chunks; the backup answers which of them are new; the process
+compresses and seals those. So the bytes of files stay where they were read, and only sealed segments travel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import IO
+
+from farshore import limits
+from farshore.errors import Bug, FarshoreError
+from farshore.frames import read_frame, write_frame
+from farshore.handles import Handle
+from farshore.model import Entry
+from farshore.ops.backup.pipeline import reading_protocol as orders
+from farshore.ops.backup.pipeline.reading_protocol import BatchRead, Ground
+from farshore.processes import end_process, process_gone, start_process
+from farshore.sealed.segments import SealedSegment
+
+_MODULE = "farshore.ops.backup.pipeline.reading_process"
+
+
+@dataclass(slots=True)
+class _Reader:
+    process: subprocess.Popen[bytes]
+    orders: IO[bytes]
+    answers: IO[bytes]
+    listener: threading.Thread | None = None
+    reads: SimpleQueue[BatchRead | FarshoreError | None] = field(default_factory=SimpleQueue)  # None: done
+    sealed: deque[SealedSegment | None] = field(default_factory=deque)  # None: the end of a stretch
+    given: int = 0
+    asked: int = 0  # of those given, whose result was asked for
+    judged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One batch that a process was given."""
+
+    reader: _Reader
+    number: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is its turn and `result` returns at once."""
+        return self.reader.asked == self.number and not self.reader.reads.empty()
+
+    def result(self) -> BatchRead:
+        """Wait for what was read. Batches of one process are asked for in the order given, each once.
+
+        Raises:
+            FarshoreError: The process failed, or is gone.
+        """
+        if self.reader.asked != self.number:
+            raise Bug("batches of a reading process were asked for out of order")
+        self.reader.asked += 1
+        read = self.reader.reads.get()
+        if isinstance(read, FarshoreError):
+            raise read
+        if read is None:
+            raise Bug("a reading process was done before its last batch")
+        return read
+
+
+class Readers:
+    """Some processes that read below one open directory. Used by one thread; `close` ends them all.
+
+    Raises:
+        OSError: A process could not be started; none is left.
+    """
+
+    def __init__(self, *, root: Handle, ground: Ground, processes: int) -> None:
+        self._key_id = ground.data_key.key_id
+        self._stretches: deque[_Reader] = deque()  # of batches that follow each other, by who reads them, in order
+        self._stretch_bytes = 0  # of the last one; 0 when it is over
+        self._readers: list[_Reader] = []
+        try:
+            for _ in range(processes):
+                self._readers.append(self._start(root, ground))
+        except BaseException:
+            self.close()
+            raise
+        self.units_ahead = limits.BATCHES_PER_PROCESS * processes
+
+    def give(self, entries: Sequence[Entry]) -> Reading:
+        """Have a batch read. Batches that fill a segment go to one process, the next ones to that with least to do."""
+        size = sum(entry.size for entry in entries) or 1
+        if self._stretch_bytes and self._stretch_bytes + size > limits.SEGMENT_BYTES:
+            self._end_stretch()
+        if not self._stretch_bytes:
+            self._stretches.append(min(self._readers, key=lambda one: one.given - one.judged))
+        self._stretch_bytes += size
+        reader = self._stretches[-1]
+        self._send(reader, orders.BATCH, orders.encode_batch(entries))
+        reader.given += 1
+        return Reading(reader, reader.given - 1)
+
+    def tell_new(self, reading: Reading, new: bytes, *, thorough: bool) -> None:
+        """Say which chunks of the batch are new: they will be sealed. Once for each batch, after `result`.
+
+        Args:
+            new: 1 for a chunk that is new and 0 for another, in the order of the extents.
+            thorough: Whether there is time to compress harder.
+        """
+        reading.reader.judged += 1
+        self._send(reading.reader, orders.VERDICT, bytes([thorough]), new)
+
+    def sealed(self) -> Iterator[SealedSegment]:
+        """Yield the segments that have come, in the order of their batches, as far as they lead on without a gap.
+
+        So what was neighbors in the source is neighbors in a pack, and a restore reads it by few requests.
+        """
+        while self._stretches and self._stretches[0].sealed:
+            segment = self._stretches[0].sealed.popleft()
+            if segment is None:
+                self._stretches.popleft()
+            else:
+                yield segment
+
+    def finish(self) -> Iterator[SealedSegment]:
+        """Have everything sealed that was new, and yield it. Every batch must have had its verdict.
+
+        Raises:
+            FarshoreError: A process failed, or is gone.
+        """
+        if self._stretch_bytes:
+            self._end_stretch()
+        for reader in self._readers:
+            self._send(reader, orders.END)
+        for reader in self._readers:
+            last = reader.reads.get()
+            if isinstance(last, FarshoreError):
+                raise last
+            if last is not None:
+                raise Bug("a reading process was ended before all it had read was asked for")
+        yield from self.sealed()
+
+    def close(self) -> None:
+        """End every process, and drop what it holds. Safe to repeat."""
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            with contextlib.suppress(OSError):
+                reader.orders.close()
+        for reader in readers:
+            end_process(reader.process)
+            if reader.listener is not None:
+                reader.listener.join()
+            reader.answers.close()
+
+    def _start(self, root: Handle, ground: Ground) -> _Reader:
+        process = start_process(_MODULE, [str(root.fd)], pass_fds=(root.fd,))
+        if process.stdin is None or process.stdout is None:
+            raise Bug("a process was started without pipes")
+        reader = _Reader(process, process.stdin, process.stdout)
+        reader.listener = threading.Thread(target=self._listen, args=(reader,), name="listen", daemon=True)
+        reader.listener.start()
+        with contextlib.suppress(BrokenPipeError):  # a process that is gone already is told by its first answer
+            write_frame(reader.orders, orders.GROUND, orders.encode_ground(ground))
+        return reader
+
+    def _listen(self, reader: _Reader) -> None:
+        """Take answers as they come, so that a process never waits with one while it is given orders."""
+        while self._take_answer(reader):
+            pass
+        reader.reads.put(process_gone(reader.process, "reads files"))
+
+    def _take_answer(self, reader: _Reader) -> bool:
+        """Wait for an answer and take it; False at the end. Holds nothing of the one before while it waits."""
+        frame = read_frame(reader.answers)
+        if frame is None:
+            return False
+        letter, body = frame
+        if letter == orders.READ:
+            reader.reads.put(orders.decode_read(body))
+        elif letter == orders.SEGMENT:
+            reader.sealed.append(orders.decode_segment(body, self._key_id))
+        elif letter == orders.SEALED:
+            reader.sealed.append(None)
+        elif letter == orders.DONE:
+            reader.reads.put(None)
+        else:
+            reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
+        return True
+
+    def _end_stretch(self) -> None:
+        """Have the process of the last batch seal all that was new up to it."""
+        reader, self._stretch_bytes = self._stretches[-1], 0
+        self._send(reader, orders.SEAL, orders.encode_count(reader.given))
+
+    def _send(self, reader: _Reader, letter: bytes, *parts: bytes) -> None:
+        # A process that is gone is told by its answers, which say why.
+        with contextlib.suppress(BrokenPipeError):
+            write_frame(reader.orders, letter, *parts)

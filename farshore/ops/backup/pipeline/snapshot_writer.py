@@ -1,0 +1,330 @@
+"""The reading side of a backup: walk a capture, compare, read what changed, gather chunks, write the manifest.
+
+Small files are read in batches (see `batches`), in order; large and page-structured files are streamed. The
+queue between is bounded, so memory is set by the limits and not by the source.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from farshore import limits
+from farshore.catalog.compare import Match, PreviousManifest, Run, Stretch
+from farshore.catalog.previous_rows import Slice
+from farshore.errors import SourceMissing
+from farshore.format.extents import decode_extents, encode_extents
+from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
+from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
+from farshore.ops.backup.pages.page_map_builder import PageKeeper
+from farshore.ops.backup.pages.paged_file import Earlier, FileRead
+from farshore.ops.backup.pipeline.batches import Batch, Batches, Left
+from farshore.ops.backup.pipeline.pack_chunks import Gatherer
+from farshore.ops.backup.pipeline.parents import Parents, made_directory
+from farshore.ops.backup.pipeline.read_file import ContentReader
+from farshore.ops.backup.pipeline.readers import Readers
+from farshore.sources.base import Capture, Item, Listing
+
+
+@dataclass(frozen=True, slots=True)
+class _Inline:
+    """An item that is read when its turn comes: large, page-structured, or a hard link."""
+
+    item: Item
+    match: Match | None
+
+
+_Unit = Slice | _Inline | Batch
+
+
+class Sealer:
+    """Reads one capture into a gatherer, a manifest and a page map. One use; `run` from one thread."""
+
+    def __init__(
+        self,
+        *,
+        reader: ContentReader,
+        gatherer: Gatherer,
+        manifest: ManifestWriter,
+        pages: PageKeeper,
+        previous: PreviousManifest | None,
+        entries_before: int | None,
+        progress: ProgressCallback,
+        start_readers: Callable[[], Readers | None] = lambda: None,
+    ) -> None:
+        self._reader = reader
+        self._gatherer = gatherer
+        self._manifest = manifest
+        self._pages = pages
+        self._previous = previous
+        self._entries_before = entries_before
+        self._progress = progress
+        self._pending: deque[_Unit] = deque()
+        self._batch: list[Item] = []
+        self._batch_bytes = 0
+        self._batches = Batches(reader=reader, gatherer=gatherer, start_readers=start_readers)
+        self._run = Run()
+        self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
+        self._unsorted: list[ManifestRow] | None = None
+        self._parents = Parents()
+        self._earlier_extents: dict[bytes, bytes] = {}
+        self._read_ahead = False
+        self._streaming = self._told = 0
+        self.problems: list[Problem] = []
+        self._entries = self._files = self._bytes_total = self._bytes_read = self._unchanged = 0
+
+    def run(self, capture: Capture, *, allow_empty: bool, listings: Iterator[Listing] | None = None) -> dict[str, str]:
+        """Read everything; return the source's facts.
+
+        Args:
+            capture: To read.
+            allow_empty: Whether it may be empty although there is no snapshot yet, or the last one was not empty.
+            listings: Its entries, where they are not to be asked for one by one.
+
+        Raises:
+            SourceMissing: Nothing of the source is kept, and nobody allowed that.
+            SourceCorrupt, SourceUnavailable: The source as a whole failed; there is no snapshot.
+        """
+        if not capture.ordered:
+            self._unsorted = []
+        self._read_ahead = not capture.sequential
+        try:
+            if listings is not None and self._previous is not None:
+                for listing in listings:
+                    for found in self._previous.compare(listing):
+                        self._take_stretch(found) if isinstance(found, Stretch) else self._take(*found)
+            else:
+                for item in capture.items():
+                    if capture.sequential:
+                        self._handle_inline(_Inline(item, None))
+                    else:
+                        self._take(item, self._previous.match(item.stat_entry) if self._previous else None)
+            self._close_batch()
+            self._flush_run()
+            while self._pending:
+                self._handle(self._pending.popleft())
+            self._batches.finish()
+        finally:
+            self._batches.close()
+        facts = capture.finish()
+        self._write_unsorted()
+        self._pages.finish()
+        self.problems += capture.problems()
+        if not allow_empty and self._entries <= 1 and not self._files:
+            self._refuse_empty()
+        return facts
+
+    def _refuse_empty(self) -> None:
+        """Refuse to call nothing a backup, unless the last snapshot was as empty, which somebody allowed."""
+        before = self._entries_before
+        if before is not None and before <= 1:
+            return
+        now = "the source is empty now, or everything in it is excluded"
+        raise SourceMissing(
+            f"{now}, and its last snapshot had {before:,} entries" if before else f"{now}: nothing would be backed up",
+            "Check that the volume is mounted, and the patterns of exclude. If it is meant to be empty, back up with "
+            "--allow-empty.",
+        )
+
+    @property
+    def counts(self) -> SnapshotCounts:
+        """What was found and read so far."""
+        return SnapshotCounts(
+            entries=self._entries,
+            files=self._files,
+            bytes_total=min(self._bytes_total, limits.COUNT_MAX),
+            bytes_read=self._bytes_read,
+            bytes_new=self._gatherer.bytes_new,
+            chunks_new=self._gatherer.chunks_new,
+            entries_unchanged=self._unchanged,
+            problems=len(self.problems),
+            lacking=sum(problem.matters for problem in self.problems),
+        )
+
+    def load_earlier(self, manifest: ManifestReader) -> None:
+        """Remember where the pages of each page-structured file were, for a capture that comes in any order."""
+        for table in manifest.tables(["path", "page_bytes", "extents"]):
+            columns = (table.column(name).to_pylist() for name in ("path", "page_bytes", "extents"))
+            for path, page_bytes, extents in zip(*columns, strict=True):
+                if page_bytes:
+                    self._earlier_extents[path] = extents
+
+    def _take_stretch(self, stretch: Stretch) -> None:
+        self._close_batch()
+        for part in self._run.add(stretch):
+            self._push(part)
+
+    def _take(self, item: Item, match: Match | None) -> None:
+        entry = item.stat_entry
+        unchanged = match is not None and match.unchanged
+        if entry.kind is EntryKind.HARDLINK or (not unchanged and _streamed(item)):
+            self._close_batch()
+            self._flush_run()
+            self._push(_Inline(item, match))
+            return
+        if match and unchanged:
+            self._take_stretch(Stretch(match.group, match.at, match.at + 1))
+            return
+        if not self._run.empty:
+            self._flush_run()
+        self._batch.append(item)
+        self._batch_bytes += entry.size if entry.kind is EntryKind.FILE else 0
+        if len(self._batch) >= limits.BATCH_ITEMS_MAX or self._batch_bytes >= limits.BATCH_BYTES_MAX:
+            self._close_batch()
+
+    def _close_batch(self) -> None:
+        if self._batch:
+            self._push(self._batches.submit(self._batch))
+            self._batch, self._batch_bytes = [], 0
+
+    def _flush_run(self) -> None:
+        for part in self._run.flush():
+            self._push(part)
+
+    def _push(self, unit: _Unit) -> None:
+        self._pending.append(unit)
+        self._batches.judge_ready()
+        # A slice waits for nobody, and holds a whole row group of the earlier manifest in memory.
+        while len(self._pending) > self._batches.ahead or (self._pending and isinstance(self._pending[0], Slice)):
+            self._handle(self._pending.popleft())
+
+    def _handle(self, unit: _Unit) -> None:
+        if isinstance(unit, Slice):
+            self._gatherer.reuse(unit.rows)
+            self._keep_parents_of(unit)
+            self._manifest.add_slice(unit.group, unit.start, unit.count)
+            for path in unit.paged:
+                self._pages.keep(path)
+            self._entries += unit.count
+            self._files += unit.files
+            self._bytes_total += unit.bytes_total
+            self._unchanged += unit.count
+        elif isinstance(unit, _Inline):
+            self._handle_inline(unit)
+        else:
+            for result, bytes_read in self._batches.results(unit):
+                if isinstance(result, Left):
+                    self._handle_inline(_Inline(result.item, None))
+                elif isinstance(result, ManifestRow):
+                    self._write(result, bytes_read)
+                else:
+                    self._finish(result)
+        self._tell()
+
+    def _handle_inline(self, unit: _Inline) -> None:
+        entry = unit.item.stat_entry
+        if entry.kind is EntryKind.HARDLINK and entry.target not in self._lost:
+            self._handle_link(unit, entry)
+            return
+        if entry.kind is EntryKind.HARDLINK and self._lost[entry.target] is not None:
+            self._finish(ManifestRow(unit.item.entry._replace(target=self._lost[entry.target] or b"")))
+            return
+        if entry.kind not in (EntryKind.FILE, EntryKind.HARDLINK):
+            self._finish(ManifestRow(unit.item.entry))
+            return
+        result = self._reader.read(
+            unit.item,
+            self._gatherer.add_one,
+            earlier=lambda: self._earlier(unit),
+            attempts=1 if self._unsorted is not None else limits.CHANGED_FILE_ATTEMPTS,
+            tell=self._tell_streaming,
+            ahead=self._read_ahead,
+        )
+        self._streaming = 0
+        if entry.kind is EntryKind.HARDLINK and isinstance(result, FileRead):
+            self._lost[entry.target] = entry.path
+        self._finish(result)
+
+    def _handle_link(self, unit: _Inline, entry: Entry) -> None:
+        if unit.match and unit.match.unchanged:
+            self._handle(unit.match.group.slice(unit.match.at, unit.match.at + 1))
+        else:
+            self._finish(ManifestRow(unit.item.entry))
+
+    def _earlier(self, unit: _Inline) -> Earlier | None:
+        """Return what is known of a page-structured file; its content only if every chunk of it is still held."""
+        entry = unit.item.entry
+        encoded = self._earlier_extents.get(entry.path) if unit.match is None else unit.match.row().extents
+        extents = decode_extents(encoded) if encoded is not None else []
+        if not self._gatherer.holds({extent.chunk for extent in extents}):
+            extents = []
+        return self._pages.earlier(entry, extents)
+
+    def _finish(self, result: ManifestRow | FileRead | Problem) -> None:
+        if isinstance(result, Problem):
+            self.problems.append(result)
+            self._lost.setdefault(result.path, None)
+            return
+        if isinstance(result, ManifestRow):
+            self._write(result)
+            return
+        if result.pages or result.as_base:
+            self._gatherer.reuse_ids({extent.chunk for extent in result.extents})
+            self._pages.add(result)
+        if result.state != "whole":
+            said = "it changed during each attempt to read it; stored as last read"
+            self.problems.append(Problem(result.entry.path, "changing", said, matters=False))
+        row = ManifestRow(result.entry, result.content_hash, encode_extents(result.extents), result.state)
+        self._write(row, bytes_read=result.bytes_read)
+
+    def _write(self, row: ManifestRow, bytes_read: int = 0) -> None:
+        self._entries += 1
+        self._bytes_read += bytes_read
+        if row.entry.kind is EntryKind.FILE:
+            self._files += 1
+            self._bytes_total += row.entry.size
+        if self._unsorted is None:
+            self._add(row)
+        else:
+            self._unsorted.append(row)
+            self._tell()
+
+    def _write_unsorted(self) -> None:
+        for row in sorted(self._unsorted or (), key=lambda row: sort_key(row.entry.path)):
+            self._add(row)
+
+    def _add(self, row: ManifestRow) -> None:
+        entry = row.entry
+        for path in self._parents.step(entry.path, directory=entry.kind is EntryKind.DIRECTORY):
+            self._make_directory(path, entry)
+        self._manifest.add(row)
+
+    def _keep_parents_of(self, unit: Slice) -> None:
+        first, last = unit.start, unit.start + unit.count - 1
+        paths, kinds = unit.group.column("path"), unit.group.column("kind")
+        for path in self._parents.step(paths[first].as_py(), directory=kinds[first].as_py() == EntryKind.DIRECTORY):
+            self._make_directory(path, next(table_to_rows(unit.group.slice(first, 1))).entry)
+        self._parents.jump(paths[last].as_py(), directory=kinds[last].as_py() == EntryKind.DIRECTORY)
+
+    def _make_directory(self, path: bytes, inside: Entry) -> None:
+        self._entries += 1
+        self._manifest.add(ManifestRow(made_directory(path, inside)))
+        self.problems.append(
+            Problem(
+                path,
+                "metadata",
+                "the source told nothing of this directory; its owner is that of its content",
+                matters=False,
+            )
+        )
+
+    def _tell_streaming(self, bytes_read: int) -> None:
+        """A large file shows its progress before it is done; a second attempt at it shows none."""
+        self._streaming += bytes_read
+        self._batches.judge_ready()
+        self._gatherer.note_read(bytes_read)
+        self._tell()
+
+    def _tell(self) -> None:
+        done = max(self._told, self._bytes_total + self._streaming)
+        self._told = done
+        self._progress(Progress("seal", entries=self._entries, bytes_done=done))
+
+
+def _streamed(item: Item) -> bool:
+    """Whether a file is read by the sealing thread: it is large, or its earlier pages are wanted."""
+    entry = item.stat_entry
+    if entry.kind is not EntryKind.FILE or entry.size < limits.PAGED_FILE_BYTES_MIN:
+        return False
+    return entry.size > limits.SMALL_FILE_BYTES_MAX or bool(item.entry.page_bytes)

@@ -1,0 +1,103 @@
+"""What a replica costs: arithmetic alone, from what is stored and done there and from its price. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farshore.limits import LIST_PAGE_OBJECTS, SEGMENT_BYTES
+from farshore.plan.prices import Price
+from farshore.plan.schedules import MONTH_DAYS
+
+_MONTHS_AHEAD = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One replica: what lies there, and what is done there in a month."""
+
+    replica: str
+    objects: int = 0
+    bytes_stored: int = 0
+    bytes_grown: float = 0.0  # a month, at the present rate
+    puts: float = 0.0  # a month, as are all that follow
+    lists: float = 0.0
+    gets: float = 0.0  # heads too
+    bytes_out: float = 0.0  # read by restores and verifies
+    restore_bytes: int = 0  # what the latest snapshots of all sources need here
+    restore_objects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Amounts of money for one thing."""
+
+    storage: float = 0.0
+    requests: float = 0.0
+    egress: float = 0.0
+    retrieval: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.storage + self.requests + self.egress + self.retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one replica costs: a month now, how that grows, and what a restore or verify of everything would."""
+
+    month: Bill
+    growth: float  # how much more each month costs than the one before
+    year_ahead: float  # the month twelve months from now
+    restore: Bill
+    verify: Bill
+
+
+def estimate(price: Price, usage: Usage) -> Estimate:
+    """Return the estimate for one replica."""
+    month = Bill(
+        storage=_gb(price, usage.bytes_stored) * price.gb_month,
+        requests=_requests(price, usage.puts, usage.lists, usage.gets),
+        egress=_gb(price, usage.bytes_out) * price.egress_gb,
+        retrieval=_gb(price, usage.bytes_out) * price.retrieval_gb,
+    )
+    growth = _gb(price, usage.bytes_grown) * price.gb_month
+    return Estimate(
+        month=month,
+        growth=growth,
+        year_ahead=month.total + _MONTHS_AHEAD * growth,
+        restore=_read(price, usage.restore_bytes, restore_gets(usage)),
+        verify=_read(price, usage.bytes_stored, float(usage.objects), pages_of(usage.objects)),
+    )
+
+
+def restore_gets(usage: Usage) -> float:
+    """Return the gets of a restore at most: one a segment, and one for each object that is read whole."""
+    return -(-usage.restore_bytes // SEGMENT_BYTES) + usage.restore_objects
+
+
+def pages_of(objects: int) -> float:
+    """Return the pages of a listing of so many objects."""
+    return float(-(-objects // LIST_PAGE_OBJECTS))
+
+
+def early_deletion(price: Price, size: int, age_days: float) -> float:
+    """Return what deleting so many bytes at this age still costs: the days that their class has left."""
+    left_days = max(price.days_min - age_days, 0.0)
+    return _gb(price, size) * price.gb_month * left_days / MONTH_DAYS
+
+
+def _read(price: Price, size: int, gets: float, lists: float = 0.0) -> Bill:
+    return Bill(
+        requests=_requests(price, 0.0, lists, gets),
+        egress=_gb(price, size) * price.egress_gb,
+        retrieval=_gb(price, size) * price.retrieval_gb,
+    )
+
+
+def _requests(price: Price, puts: float, lists: float, gets: float) -> float:
+    return (puts * price.put_1000 + lists * price.list_1000 + gets * price.get_1000) / 1000
+
+
+def _gb(price: Price, size: float) -> float:
+    return size / price.gb_bytes

@@ -1,0 +1,79 @@
+"""What heal reads from the audit tables and writes into them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from farshore.audit import run_rows
+from farshore.audit.rows import AuditRow, ReplicaPart
+from farshore.errors import FarshoreError, HeaderDamaged
+from farshore.format import names
+from farshore.ops.heal.context import Ground
+from farshore.repair.audit_rows import repair_rows
+from farshore.repair.expected_hashes import ask_rows
+from farshore.repair.outcome import HealResult, Repair
+from farshore.replicas.repository import Repository
+
+# Damage that was found and that no later repair mended.
+_TOLD = """
+    SELECT DISTINCT replica, object FROM checks AS found
+    WHERE object IS NOT NULL AND state IN ('truncated', 'altered', 'undecodable') AND NOT EXISTS (
+        SELECT 1 FROM repairs AS mended
+        WHERE mended.replica = found.replica AND mended.object = found.object
+          AND mended.action IN ('copied', 'replaced', 'none') AND mended.recorded_utc > found.recorded_utc
+    )
+    UNION SELECT replica, object FROM repairs_open
+"""
+
+
+def told_damage(repository: Repository, headless: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
+    """Return by replica what earlier checks and repairs found damaged, from the first replica whose tables answer."""
+    told: dict[str, set[str]] = defaultdict(set)
+    for replica in repository.replicas.values():
+        rows = ask_rows(repository, replica, _TOLD)
+        if rows is None:
+            continue
+        for name, damaged in rows:
+            told[str(name)].add(str(damaged))
+        break
+    for name, error in headless.items():
+        if isinstance(error, HeaderDamaged):
+            told[name].add(names.HEADER)
+    return told
+
+
+def record_heal(
+    ground: Ground, result: HealResult, repairs: Sequence[Repair], *, engine: str, flow_run_id: str
+) -> None:
+    """Write what a heal did as rows of `runs`, `repairs` and `copies`; nothing without a key to sign them."""
+    repository = ground.repository
+    if repository.keys is None:
+        return
+    level = {one.replica for one in result.replicas if one.state == "level"}
+    for name in ground.headless:
+        if name in level:  # it has its header now, and all rows of before
+            repository.replicas = {**repository.replicas, name: ground.replicas[name]}
+    run_rows.record(repository, result.run_id, _rows(ground, result, repairs, engine, flow_run_id))
+
+
+def _rows(
+    ground: Ground, result: HealResult, repairs: Sequence[Repair], engine: str, flow_run_id: str
+) -> Iterator[AuditRow]:
+    row = run_rows.run_row(
+        run_id=result.run_id, engine=engine, operation="heal", started_utc=result.started_utc,
+        finished_utc=result.finished_utc, state="completed" if result.level else "completed-with-warnings",
+        flow_run_id=flow_run_id,
+    )  # fmt: skip
+    parts = tuple(
+        ReplicaPart(
+            replica=one.replica, state=one.state, bytes_sent=one.bytes_copied, objects_sent=one.copied + one.replaced,
+            error_code=one.error_code, error=one.error,
+        )
+        for one in result.replicas
+    )  # fmt: skip
+    yield replace(row, replicas=parts, problems=result.open)
+    shared = {"run_id": result.run_id, "engine": engine}
+    for one in repairs:
+        yield from repair_rows(one, ground.replicas[one.replica], result.finished_utc, **shared)

@@ -1,0 +1,83 @@
+"""Opening a repository to heal it: also the replicas that nothing else opens, because their header is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from farshore.access.opening import Need, open_replica, open_repository
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.errors import FarshoreError, HeaderDamaged, RepositoryMissing
+from farshore.ops.heal.order import nearest_first
+from farshore.replicas.ask import OnWait, wait_quietly
+from farshore.replicas.repository import Replica, Repository
+
+
+@dataclass
+class Ground:
+    """What a heal works on. `headless`: replicas that answer and have no header, or a damaged one, with that error."""
+
+    repository: Repository
+    headless: Mapping[str, FarshoreError] = field(default_factory=dict)
+    replicas: dict[str, Replica] = field(default_factory=dict)  # all that answer, headless ones too
+    order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the others of each, nearest first
+
+    def moved(self) -> dict[str, tuple[int, int]]:
+        """Return by replica the bytes that came in and went out, as `Repository.moved`."""
+        for replica in self.replicas.values():
+            replica.meter.watch()
+        return {name: replica.meter.moved() for name, replica in self.replicas.items()}
+
+    @property
+    def keyless(self) -> bool:
+        """Whether no key is at hand."""
+        return self.repository.keys is None
+
+
+@contextmanager
+def open_ground(
+    config: Config, *, keyless: bool = False, on_wait: OnWait = wait_quietly, clock: Clock
+) -> Iterator[Ground]:
+    """Open every replica that answers, with a key where the configuration has one.
+
+    Args:
+        keyless: Use no key although there is one.
+        on_wait: As in `open_repository`.
+
+    Raises:
+        RepositoryMissing, StoreUnavailable: No replica has a header that can be read.
+        WrongPassphrase, KeyMissing: As `open_repository`.
+    """
+    need = Need.NONE if keyless or not has_key(config) else Need.WRITE
+    with open_repository(config, need=need, on_wait=on_wait, clock=clock) as repository:
+        headless = {
+            name: error
+            for name, error in repository.unreachable.items()
+            if isinstance(error, (RepositoryMissing, HeaderDamaged))
+        }
+        for name in headless:  # it answers, and is healed
+            repository.unasked.pop(name, None)
+        opened = {name: open_replica(config, config.replicas[name], clock) for name in headless}
+        try:
+            yield Ground(
+                repository,
+                headless,
+                {**repository.replicas, **opened},
+                {name: nearest_first(config, name) for name in config.replicas},
+            )
+        finally:
+            for replica in opened.values():
+                replica.store.close()
+
+
+def has_key(config: Config) -> bool:
+    """Return whether the configuration has a key that opens commit records; without one a heal is keyless."""
+    repository = config.repository
+    return bool(
+        repository.passphrase
+        or repository.identity
+        or (repository.credential and repository.credential.is_file())
+        or any(config.state_dir.glob("credentials/*/*"))
+    )

@@ -1,0 +1,171 @@
+"""Taking a good copy of an object from the nearest replica that has one: hashed before it counts, at a bounded pace.
+
+Objects up to `HEAL_MEMORY_BYTES` pass through memory, larger ones through a file of a private scratch directory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable
+from farshore.format.header import Header
+from farshore.host_places import TEMPORARY, open_new_file
+from farshore.repair.expected_hashes import Vouching, check_digest
+from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
+from farshore.replicas.repository import Replica
+from farshore.sealed.keys import KeySet
+from farshore.stores.base import PlainBody
+
+
+class Pace:
+    """Bytes per second over all threads of a heal. Without a limit it never waits."""
+
+    def __init__(self, bytes_per_s: int, clock: Clock) -> None:
+        self._rate = bytes_per_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_s = 0.0  # when the next byte may pass, on the monotonic clock
+
+    def pass_bytes(self, count: int) -> None:
+        """Wait until so many bytes may pass."""
+        if not self._rate:
+            return
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            start_s = max(self._free_s, now_s)
+            self._free_s = start_s + count / self._rate
+            wait_s = self._free_s - now_s
+        self._clock.wait_s(wait_s)
+
+
+@dataclass(frozen=True)
+class GoodCopy:
+    """Bytes that were hashed and found right. `source`: the replica they came from."""
+
+    body: PlainBody
+    digest: str
+    size: int
+    source: str
+
+
+class NoGoodCopy(Exception):
+    """No replica has a good copy. `passing`: one that may have it could not be asked."""
+
+    def __init__(self, reasons: Sequence[str], *, passing: bool) -> None:
+        super().__init__("; ".join(reasons) or "no replica that was listed has it")
+        self.passing = passing
+
+
+class Transfer:
+    """Reads objects for one heal. Safe from many threads.
+
+    Args:
+        damaged: Called with replica and name for each copy that was read and found wrong.
+        keys: Those at hand; a private key among them opens data keys.
+    """
+
+    def __init__(
+        self, *, header: Header, vouching: Vouching, pace: Pace, scratch: Path, damaged: Callable[[str, str], None],
+        keys: KeySet | None = None,
+    ) -> None:  # fmt: skip
+        self._header = header
+        self._keys = keys
+        self._vouching = vouching
+        self._pace = pace
+        self._scratch = scratch
+        self._damaged = damaged
+        self._numbers = iter(range(1 << 62))
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def good_copy(self, name: str, sources: Sequence[tuple[Replica, int]]) -> Iterator[GoodCopy]:
+        """Hold the first good copy, for the length of the block.
+
+        Args:
+            sources: Replicas to try in order, each with the size that it lists.
+
+        Raises:
+            NoGoodCopy: None has one.
+        """
+        reasons: list[str] = []
+        passing = False
+        for source, size in sources:
+            file = None if size <= limits.HEAL_MEMORY_BYTES else self._scratch / f"object-{self._number()}"
+            try:
+                body, digest = self._read(source, name, size, file)
+            except FarshoreError as error:
+                if isinstance(error, Corrupt):
+                    self._damaged(source.name, name)
+                passing = passing or not isinstance(error, (Corrupt, NotFound))
+                reasons.append(f"{source.name}: {error}")
+                _remove(file)
+                continue
+            try:
+                yield GoodCopy(body, digest, size, source.name)
+            finally:
+                _remove(file)
+            return
+        raise NoGoodCopy(reasons, passing=passing)
+
+    def is_sound(self, replica: Replica, name: str, size: int) -> bool:
+        """Return whether a replica's own copy is good, by reading it to its end.
+
+        Raises:
+            StoreUnavailable, StoreDenied: It could not be read, so nothing is known.
+        """
+        file = None if size <= limits.HEAL_MEMORY_BYTES else self._scratch / f"object-{self._number()}"
+        try:
+            self._read(replica, name, size, file)
+        except (Corrupt, NotFound):
+            return False
+        finally:
+            _remove(file)
+        return True
+
+    def _read(self, replica: Replica, name: str, size: int, file: Path | None) -> tuple[PlainBody, str]:
+        """Return an object's bytes, or the file they were written to, with their hash; both checked."""
+        if file is None:
+            data = self._read_all(replica, name, size)
+            if not check_itself(name, data, self._header):
+                self._vouching.check(name, data)
+            check_opens(name, data, self._keys)
+            return data, digest_in_name(name) or blake3(data).hexdigest()
+        wanted = digest_in_name(name) or self._vouching.digest(name)
+        if not wanted:
+            raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")
+        digest = blake3()
+        with open_new_file(file, TEMPORARY) as output:
+            for start in range(0, size, limits.MEND_READ_BYTES):
+                length = min(limits.MEND_READ_BYTES, size - start)
+                self._pace.pass_bytes(length)
+                piece = replica.store.get(name, start, length)
+                if len(piece) != length:
+                    raise StoreUnavailable(f"{replica.name} gave {len(piece)} of {length} bytes of {name}")
+                digest.update(piece)
+                output.write(piece)
+        check_digest(name, digest.hexdigest(), wanted)
+        return file, wanted
+
+    def _read_all(self, replica: Replica, name: str, size: int) -> bytes:
+        self._pace.pass_bytes(size)
+        data = replica.store.get(name)
+        if len(data) > limits.HEAL_MEMORY_BYTES and len(data) != size:
+            raise ObjectCorrupt(f"{name} has {len(data)} bytes where {replica.name} lists {size}")
+        return data
+
+    def _number(self) -> int:
+        with self._lock:
+            return next(self._numbers)
+
+
+def _remove(file: Path | None) -> None:
+    if file is not None:
+        file.unlink(missing_ok=True)

@@ -1,0 +1,239 @@
+"""Heal: bring replicas level with the others by copying ciphertext, and mend what is damaged. docs/heal.md.
+
+State is what the replicas hold: a heal that was killed is run again, and one that finds nothing to do says so.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.errors import FarshoreError, ReplicaEmpty
+from farshore.format import names
+from farshore.format.records import Lease
+from farshore.host import describe_process
+from farshore.model import ProgressCallback, no_progress
+from farshore.ops.heal.audit_rows import record_heal, told_damage
+from farshore.ops.heal.context import Ground
+from farshore.ops.heal.good_copy import Pace, Transfer
+from farshore.ops.heal.plan import HealPlan, plan_heal
+from farshore.ops.heal.sync_replica import CopyWithin, Leveling
+from farshore.repair.expected_hashes import KeyVouching, RowVouching, Vouching
+from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.outcome import HealedReplica, HealResult, Repair, shown_repairs
+from farshore.repair.replica_listing import Listing, Union, list_replicas
+from farshore.replicas.leases import LeaseHolder
+from farshore.replicas.mend import Action, Found
+from farshore.scratch import temporary_directory
+
+
+@dataclass(frozen=True, slots=True)
+class HealOptions:
+    """What is asked for.
+
+    `replica`: bring this one level, else all. `new`: replicas that are known to be empty, and may be filled.
+    `bandwidth`: bytes per second through this host; 0 does not limit it. `read_data`: read every object at the
+    replicas that are healed, and hash it.
+    """
+
+    replica: str | None = None
+    new: Collection[str] = ()
+    read_data: bool = False
+    bandwidth: int = 0
+    dry_run: bool = False
+
+
+def heal_repository(
+    ground: Ground,
+    options: HealOptions,
+    *,
+    copy_within: CopyWithin = lambda *_: False,
+    engine: str = "cli",
+    flow_run_id: str = "",
+    planned: Callable[[Collection[HealedReplica]], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
+    clock: Clock,
+) -> HealResult:
+    """Bring one replica level with the others, or all; write audit rows where a key can sign them.
+
+    Repeatable, and safe to kill at any moment. What cannot be mended is a result. Memory grows with what is missing, by
+    about 500 bytes an object; for each replica that is healed at most `HEAL_THREADS` objects are in memory besides.
+
+    Args:
+        copy_within: Has a provider copy a pack by itself, where it can.
+        planned: Called once, with what is missing at each replica, before anything is copied.
+
+    Raises:
+        StoreUnavailable, StoreDenied: The replica that was asked for cannot be opened or listed.
+        ReplicaEmpty: It is empty and was not said to be new.
+    """
+    repository = ground.repository
+    started_utc, run_id = clock.now_utc(), clock.random_bytes(16).hex()
+    targets = [options.replica] if options.replica else list(repository.configured)
+    with _leased(ground, run_id, options, clock) as may_commit:
+        listings, failed = list_replicas(ground.replicas)
+        failed.update({n: e for n, e in repository.unreachable.items() if n not in ground.replicas})
+        failed.update(_empty(ground, listings, options))
+        if options.replica in failed:
+            raise failed[options.replica]
+        listings = {name: one for name, one in listings.items() if name not in failed}
+        union = Union(listings)
+        vouching: Vouching = (RowVouching if ground.keyless else KeyVouching)(repository, union)
+        plan = plan_heal(
+            listings, union, vouching.expected(union), targets=[name for name in targets if name in listings],
+            told=told_damage(repository, ground.headless), read_data=options.read_data,
+        )  # fmt: skip
+        repairs: list[Repair] = []
+        planned(_foretold(plan))
+        if options.dry_run:
+            healed = _foretold(plan)
+        else:
+            work = _Work(ground, union, vouching, copy_within, may_commit, progress)
+            with temporary_directory("farshore-heal-") as scratch:
+                healed, repairs = work.apply(plan, Pace(options.bandwidth, clock), scratch)
+    healed += [
+        HealedReplica(n, "failed", error_code=failed[n].code, error=str(failed[n])) for n in targets if n in failed
+    ]
+    repairs = _with_snapshots(vouching, repairs)
+    result = HealResult(
+        run_id=run_id,
+        keyless=ground.keyless,
+        dry_run=options.dry_run,
+        started_utc=started_utc,
+        finished_utc=clock.now_utc(),
+        replicas=tuple(sorted(healed, key=lambda one: repository.configured.index(one.replica))),
+        repairs=shown_repairs(repairs, limits.PROBLEMS_KEPT_MAX),
+        repairs_total=len(repairs),
+        snapshots=sum(kind_of(name) is Kind.COMMIT for name in union.others),
+    )
+    if not options.dry_run:
+        record_heal(ground, result, repairs, engine=engine, flow_run_id=flow_run_id)
+    return replace(result, requests=repository.take_requests())
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the replicas of one heal share."""
+
+    ground: Ground
+    union: Union
+    vouching: Vouching
+    copy_within: CopyWithin
+    may_commit: Callable[[str], None]
+    progress: ProgressCallback
+
+    def apply(self, plan: HealPlan, pace: Pace, scratch: Path) -> tuple[list[HealedReplica], list[Repair]]:
+        """Level all replicas of the plan at once; then what was found damaged at one while it was copied to another."""
+        lock = threading.Lock()
+        discovered: dict[str, set[str]] = defaultdict(set)
+
+        def damaged(replica: str, name: str) -> None:
+            with lock:
+                discovered[replica].add(name)
+
+        transfer = Transfer(
+            header=self.ground.repository.header, vouching=self.vouching, pace=pace, scratch=scratch, damaged=damaged,
+            keys=self.ground.repository.keys,
+        )  # fmt: skip
+        levelings = {name: self._leveling(name, transfer) for name in plan.replicas}
+        _at_once(levelings, lambda name: levelings[name].apply(plan.replicas[name]))
+        found = {name: frozenset(names_of) for name, names_of in discovered.items()}
+        _at_once([name for name in found if name in levelings], lambda name: levelings[name].mend_more(found[name]))
+        repairs = [repair for one in levelings.values() for repair in one.repairs]
+        repairs += _untouched(plan, found)
+        for one in plan.replicas.values():
+            repairs += [Repair(one.replica, name, Found.FOREIGN, Action.LEFT) for name in one.foreign]
+        return [one.outcome(plan.replicas[name]) for name, one in levelings.items()], repairs
+
+    def _leveling(self, name: str, transfer: Transfer) -> Leveling:
+        replicas = self.ground.replicas
+        return Leveling(
+            replica=replicas[name],
+            sources=[replicas[other] for other in self.ground.order[name] if other in self.union.replicas],
+            union=self.union,
+            vouching=self.vouching,
+            transfer=transfer,
+            copy_within=self.copy_within,
+            may_commit=self.may_commit,
+            progress=self.progress,
+        )
+
+
+def _untouched(plan: HealPlan, found: Mapping[str, Collection[str]]) -> Iterator[Repair]:
+    """Damage at replicas that were only copied from."""
+    for replica, damaged in found.items():
+        if replica not in plan.replicas:
+            detail = "found while it was copied from; heal this replica as well"
+            yield from (Repair(replica, name, Found.ALTERED, Action.LEFT, detail=detail) for name in sorted(damaged))
+
+
+def _empty(ground: Ground, listings: Mapping[str, Listing], options: HealOptions) -> dict[str, FarshoreError]:
+    """Return an error for each replica that lists nothing although it should, and was not said to be new."""
+    found: dict[str, FarshoreError] = {}
+    for name, listing in listings.items():
+        expects = name in ground.headless or any(one.holds_data for one in listings.values())
+        if listing.holds_data or not expects or name in options.new:
+            continue
+        found[name] = ReplicaEmpty(f"{name} ({ground.replicas[name].url}) lists nothing of this repository")
+    return found
+
+
+def _foretold(plan: HealPlan) -> list[HealedReplica]:
+    return [
+        HealedReplica(
+            replica=one.replica, state="behind" if one.missing else "level", missing=one.missing,
+            bytes_missing=one.bytes_missing, foreign=one.foreign_total,
+        )
+        for one in plan.replicas.values()
+    ]  # fmt: skip
+
+
+def _with_snapshots(vouching: Vouching, repairs: list[Repair]) -> list[Repair]:
+    """Name the snapshots that damage touches; what was merely missing is told by the tables already."""
+    damaged = {one.object for one in repairs if one.found in (Found.TRUNCATED, Found.ALTERED) or one.open}
+    touched = vouching.touched(damaged) if damaged else {}
+    return [
+        replace(one, snapshots=touched.get(one.object) or _own_snapshot(one.object)) if one.object in damaged else one
+        for one in repairs
+    ]
+
+
+def _own_snapshot(name: str) -> tuple[str, ...]:
+    parsed = names.parse_snapshot_object(name)
+    return (parsed.snapshot_id,) if parsed else ()
+
+
+@contextmanager
+def _leased(ground: Ground, run_id: str, options: HealOptions, clock: Clock) -> Iterator[Callable[[str], None]]:
+    """Hold a lease at every replica, so that whoever deletes one day sees a heal at work; none without a key."""
+    keys = ground.repository.keys
+    if keys is None or options.dry_run:
+        yield lambda _: None
+        return
+    now = clock.now_utc()
+    lease = Lease(
+        lease=clock.random_bytes(16).hex(), run=run_id, source_id="", identity="heal", snapshot="",
+        host=describe_process(), beat=0, started_utc=now, expires_utc=now,
+    )  # fmt: skip
+    # A replica that was not said to be new gets nothing before it was found to be ours, not even a lease.
+    opened = {**ground.repository.replicas, **{n: one for n, one in ground.replicas.items() if n in options.new}}
+    stores = {name: replica.store for name, replica in opened.items()}
+    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
+    try:
+        holder.take()
+        yield lambda name: holder.check(name) if name in stores else None
+    finally:
+        holder.end()
+
+
+def _at_once(items: Iterable[str], call: Callable[[str], None]) -> None:
+    chosen = list(items)
+    with ThreadPoolExecutor(max(len(chosen), 1), thread_name_prefix="heal") as pool:
+        list(pool.map(call, chosen))

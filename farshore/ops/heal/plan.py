@@ -1,0 +1,145 @@
+"""What heal has to do at each replica, computed from what all of them list. Pure.
+
+A replica gets what any other lists, so that afterwards all list the same: packs first, then what names them, and the
+commit records last. Leases stay where they are; foreign objects are told and left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from farshore.format import names
+from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.replica_listing import Expected, Listing, Union
+
+
+class Why(StrEnum):
+    """Why heal looks at an object."""
+
+    MISSING = "missing"  # others list it, or a snapshot needs it, and this replica does not list it
+    SIZE = "size"  # listed with another size than it must have, or than others list
+    TOLD = "told"  # a verify, a restore or an earlier heal found it damaged
+    READ = "read"  # everything is to be read
+
+
+class Wanted(NamedTuple):
+    """One object to look at, at one replica. A tuple, because a new replica wants millions."""
+
+    name: str
+    size: int  # that it must have, as far as it is known; else 0
+    why: Why
+
+
+@dataclass(frozen=True)
+class ReplicaPlan:
+    """What to do at one replica, stage by stage, and what is foreign there."""
+
+    replica: str
+    stages: Mapping[Kind, tuple[Wanted, ...]]
+    foreign: tuple[str, ...] = ()
+    foreign_total: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many objects are missing."""
+        return sum(one.why is Why.MISSING for stage in self.stages.values() for one in stage)
+
+    @property
+    def bytes_missing(self) -> int:
+        """Their bytes, as far as sizes are known."""
+        return sum(one.size for stage in self.stages.values() for one in stage if one.why is Why.MISSING)
+
+    @property
+    def objects(self) -> int:
+        """How many objects are looked at."""
+        return sum(len(stage) for stage in self.stages.values())
+
+
+@dataclass(frozen=True)
+class HealPlan:
+    """What to do at each replica."""
+
+    replicas: Mapping[str, ReplicaPlan]
+
+
+def plan_heal(
+    listings: Mapping[str, Listing],
+    union: Union,
+    expected: Expected,
+    *,
+    targets: Iterable[str],
+    told: Mapping[str, Collection[str]],
+    read_data: bool = False,
+) -> HealPlan:
+    """Return what to do at each of `targets`, all of which are listed.
+
+    Args:
+        told: By replica, the objects that somebody found damaged before.
+        read_data: Look at every object by reading it.
+    """
+    disputed = set(union.packs_disputed())
+    disputed |= {name for name, sizes in union.others.items() if len(set(sizes.values())) > 1}
+    return HealPlan(
+        {
+            name: _plan_one(name, listings[name], union, expected, disputed, set(told.get(name, ())), read_data)
+            for name in targets
+        }
+    )
+
+
+def _plan_one(
+    replica: str,
+    listing: Listing,
+    union: Union,
+    expected: Expected,
+    disputed: set[str],
+    told: set[str],
+    read_data: bool,  # noqa: FBT001
+) -> ReplicaPlan:
+    stages: dict[Kind, dict[str, Wanted]] = {kind: {} for kind in Kind}
+
+    def want(name: str, size: int, why: Why) -> None:
+        kind = kind_of(name)
+        if kind is not None:
+            stages[kind].setdefault(name, Wanted(name, size, why))
+
+    for name, size in _lacking(replica, union, expected):
+        want(name, size, Why.MISSING)
+    for name in _suspects(replica, union, expected, disputed):
+        want(name, expected.sizes.get(name, 0), Why.SIZE)
+    for name in told:
+        if replica in union.sizes(name):
+            want(name, expected.sizes.get(name, 0), Why.TOLD)
+    if read_data:
+        for name in (*union.packs_of(replica), *listing.objects):
+            if _is_spread(name, expected):
+                want(name, union.sizes(name)[replica], Why.READ)
+    ordered = {kind: tuple(stage[name] for name in sorted(stage)) for kind, stage in stages.items()}
+    return ReplicaPlan(replica, ordered, tuple(listing.foreign), listing.foreign_total)
+
+
+def _lacking(replica: str, union: Union, expected: Expected) -> Iterator[tuple[str, int]]:
+    for name in union.packs_lacking(replica):
+        yield name, expected.sizes.get(name, max(union.sizes(name).values()))
+    for name, sizes in union.others.items():
+        if replica not in sizes and _is_spread(name, expected):
+            yield name, expected.sizes.get(name, max(sizes.values()))
+    yield from expected.lost.items()
+
+
+def _suspects(replica: str, union: Union, expected: Expected, disputed: set[str]) -> Iterator[str]:
+    for name in disputed:
+        sizes = union.sizes(name)
+        if replica in sizes and sizes[replica] != expected.sizes.get(name, 0):
+            yield name
+    for name, size in expected.sizes.items():
+        if union.sizes(name).get(replica, size) != size:
+            yield name
+
+
+def _is_spread(name: str, expected: Expected) -> bool:
+    """Whether an object belongs everywhere: all but what runs left that never committed."""
+    return not name.startswith(names.SNAPSHOTS) or name in expected.parts

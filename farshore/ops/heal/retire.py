@@ -1,0 +1,98 @@
+"""Retiring a replica: may the repository do without it? Nothing is deleted; that it was retired is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from farshore.access.opening import Need, open_repository
+from farshore.audit import run_rows
+from farshore.audit.rows import ReplicaPart
+from farshore.catalog.commits import ListedCommits, list_commits
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.errors import FarshoreError, ReplicaNeeded, RepositoryMissing, StoreUnavailable
+from farshore.model import SnapshotId
+from farshore.plan.rules import placement_allows
+from farshore.plural import count_of
+from farshore.replicas.repository import Repository
+
+_NAMED_MAX = 3  # snapshots named in a message
+
+
+@dataclass(frozen=True, slots=True)
+class RetireResult:
+    """A replica that the repository can do without. `snapshots`: how many it lists, all held at a quorum elsewhere."""
+
+    run_id: str
+    replica: str
+    url: str
+    snapshots: int
+    left: tuple[str, ...]  # the replicas that are left
+
+
+def retire_replica(config: Config, name: str, *, lost: bool = False, clock: Clock) -> RetireResult:
+    """Check that nothing depends on a replica, and write at all that answer that it is retired. Repeatable.
+
+    Args:
+        lost: It will never answer again, so what it holds cannot be asked; without this, no answer is an error.
+
+    Raises:
+        ReplicaNeeded: The quorum or the placement policy would break without it, or snapshots would lack a quorum.
+        StoreUnavailable: It does not answer, so what exists only there is not known.
+        KeyMissing: No key is at hand that can read commit records and sign the record.
+    """
+    if name not in config.replicas:
+        raise RepositoryMissing(
+            f"no replica is named {name}", f"The configuration names: {', '.join(config.replicas)}."
+        )
+    _check_plan(config, name)
+    started_utc, run_id = clock.now_utc(), clock.random_bytes(16).hex()
+    with open_repository(config, need=Need.WRITE, clock=clock) as repository:
+        listed = list_commits(repository)
+        held = _check_snapshots(config, repository, listed, name, lost=lost)
+        row = run_rows.run_row(
+            run_id=run_id, engine="cli", operation="retire", started_utc=started_utc, finished_utc=clock.now_utc(),
+            state="completed",
+        )  # fmt: skip
+        run_rows.record(repository, run_id, [replace(row, replicas=(ReplicaPart(replica=name, state="retired"),))])
+    left = tuple(one for one in config.replicas if one != name)
+    return RetireResult(run_id, name, config.replicas[name].url, held, left)
+
+
+def _check_plan(config: Config, name: str) -> None:
+    left = len(config.replicas) - 1
+    if left < config.repository.quorum:
+        raise ReplicaNeeded(
+            f"without {name} {count_of(left, 'replica is', 'replicas are')} left, "
+            f"and the quorum is {config.repository.quorum}",
+            "Add a replica first with 'farshore replica add', or lower repository.quorum.",
+        )
+    before = {one.rule for one in placement_allows(config)}
+    broken = [one for one in placement_allows(config, [name]) if one.rule not in before]
+    if broken:
+        told = "; ".join(f"{one.rule}: {one.wanted} wanted, {one.found} left" for one in broken)
+        raise ReplicaNeeded(f"the placement policy does not hold without {name} ({told})", f"{broken[0].change}.")
+
+
+def _check_snapshots(config: Config, repository: Repository, listed: ListedCommits, name: str, *, lost: bool) -> int:
+    """Return how many snapshots the replica lists; raise where one of them has no quorum without it."""
+    trouble: FarshoreError | None = repository.unreachable.get(name) or listed.failed.get(name)
+    if trouble is not None and not lost:
+        raise StoreUnavailable(
+            f"{name} does not answer, so it is not known what exists only there: {trouble}",
+            "Bring it back, or say --lost if it will never answer again.",
+        )
+    scarce: list[SnapshotId] = []
+    held = 0
+    for snapshot, holders in listed.holders.items():
+        held += name in holders
+        if len([one for one in holders if one != name]) < config.repository.quorum:
+            scarce.append(snapshot)
+    if scarce:
+        shown = ", ".join(one[:12] for one in scarce[:_NAMED_MAX])
+        raise ReplicaNeeded(
+            f"without {name} {count_of(len(scarce), 'snapshot is', 'snapshots are')} "
+            f"held by fewer replicas than the quorum ({shown})",
+            "Run 'farshore heal', then again.",
+        )
+    return held

@@ -1,0 +1,325 @@
+"""Bringing one replica level: stage by stage, so that whoever reads it meanwhile finds no snapshot that is not whole.
+
+Each stage is a few threads over its objects. What cannot be made whole is remembered; a commit record is put only when
+nothing that its snapshot needs is among it, after the replica was listed again and showed everything that was put.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from farshore import limits
+from farshore.catalog.extend_locks import lock_everything
+from farshore.errors import Corrupt, FarshoreError, StateUnknown, StoreConflict
+from farshore.model import Progress, ProgressCallback
+from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
+from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why
+from farshore.repair.expected_hashes import Vouching
+from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.outcome import HealedReplica, Repair
+from farshore.repair.replica_listing import Union, list_everything
+from farshore.replicas.mend import Action, Found, mend
+from farshore.replicas.repository import Replica
+
+CopyWithin = Callable[[Replica, Replica, str, int], bool]  # source, target, name, size: whether the service copied it
+
+
+@dataclass
+class _State:
+    """What one replica came to so far; guarded by the lock of its `Leveling`."""
+
+    repairs: list[Repair] = field(default_factory=list)
+    put: dict[str, int] = field(default_factory=dict)
+    bad: dict[str, bool] = field(default_factory=dict)  # name -> whether no replica has a good copy
+    bytes_copied: int = 0
+    snapshots_added: int = 0
+    done: int = 0
+    error: FarshoreError | None = None
+
+
+class Leveling:
+    """One replica being brought level.
+
+    Args:
+        sources: The other replicas, nearest first.
+        copy_within: Has the provider copy a missing object by itself, where it can.
+        may_commit: Raises where this run may not write commit records any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        sources: Sequence[Replica],
+        union: Union,
+        vouching: Vouching,
+        transfer: Transfer,
+        copy_within: CopyWithin,
+        may_commit: Callable[[str], None],
+        progress: ProgressCallback,
+    ) -> None:
+        self._replica = replica
+        self._sources = sources
+        self._union = union
+        self._vouching = vouching
+        self._transfer = transfer
+        self._copy_within = copy_within
+        self._may_commit = may_commit
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._state = _State()
+        self._bytes_total = 0
+
+    @property
+    def repairs(self) -> list[Repair]:
+        """What was found and done, in no order."""
+        return self._state.repairs
+
+    def apply(self, plan: ReplicaPlan) -> None:
+        """Do what the plan says, as far as it can be done. Repeatable: what is good is left alone."""
+        self._bytes_total = plan.bytes_missing
+        if plan.missing:
+            self._progress(Progress(f"heal:{self._replica.name}", bytes_total=plan.bytes_missing))
+        try:
+            self._each(plan.stages[Kind.PACK], self._look_at)
+            self._confirm(only_packs=True)
+            self._each(self._allowed_fragments(plan.stages[Kind.FRAGMENT]), self._look_at)
+            for kind in (Kind.DATA_KEY, Kind.SLOT, Kind.HEADER, Kind.PART):
+                self._each(plan.stages[kind], self._look_at)
+            self._commit(plan.stages[Kind.COMMIT])
+            for kind in (Kind.AUDIT_FILE, Kind.SEAL):
+                self._each(plan.stages[kind], self._look_at, threads=1 if kind is Kind.SEAL else limits.HEAL_THREADS)
+        except FarshoreError as error:
+            self._give_up(error)
+
+    def mend_more(self, found: Iterable[str]) -> None:
+        """Look at objects of this replica that were found damaged while they were read to be copied elsewhere."""
+        seen = {one.object for one in self._state.repairs}
+        sizes = ((name, self._union.sizes(name)) for name in sorted(found) if name not in seen)
+        self._each((Wanted(name, 0, Why.TOLD) for name, listed in sizes if listed), self._look_at)
+
+    # --- stages -------------------------------------------------------------------------------------------------------
+
+    def _each(
+        self, items: Iterable[Wanted], call: Callable[[Wanted], None], threads: int = limits.HEAL_THREADS
+    ) -> None:
+        """Call for each item in a few threads that share one iterator, so that millions wait as tuples alone."""
+        waiting = iter(items)
+
+        def work() -> None:
+            while True:
+                with self._lock:
+                    item = next(waiting, None)
+                if item is None:
+                    return
+                if self._state.error is not None:
+                    self._note_bad(item.name, lost=False)
+                    continue
+                call(item)
+
+        with ThreadPoolExecutor(threads, thread_name_prefix=f"heal-{self._replica.name}") as pool:
+            for future in [pool.submit(work) for _ in range(threads)]:
+                future.result()
+
+    def _allowed_fragments(self, wanted: Sequence[Wanted]) -> Sequence[Wanted]:
+        """A listed fragment promises its packs: none is put while a pack that another replica has is not here."""
+        if any(not lost for name, lost in self._state.bad.items() if kind_of(name) is Kind.PACK):
+            for one in wanted:
+                self._note_bad(one.name, lost=False)
+            return ()
+        return wanted
+
+    def _commit(self, wanted: Sequence[Wanted]) -> None:
+        if not wanted or self._state.error is not None:
+            return
+        self._confirm(all_packs=True)
+        missing = [one.name for one in wanted if one.why is Why.MISSING]
+        blocked = self._vouching.blocked(self._state.bad, missing)
+        self._may_commit(self._replica.name)
+        for name, ill in blocked.items():
+            detail = f"not put, because {ill}, which its snapshot may need, is not whole here"
+            self._add(Repair(self._replica.name, name, Found.MISSING, Action.LEFT, detail=detail))
+        allowed = [one for one in wanted if one.name not in blocked]
+        if any(one.why is Why.MISSING for one in allowed):  # a record promises locks that its snapshot has here
+            lock_everything(self._replica, self._state.put, self._replica.store.now_utc)
+        self._each(allowed, self._look_at)
+        self._confirm()
+
+    def _confirm(self, *, only_packs: bool = False, all_packs: bool = False) -> None:
+        """List the replica again: what was put and is not listed with its size is not there.
+
+        Args:
+            only_packs: Of what was put, look at packs alone.
+            all_packs: Look also at every pack that was listed at first: what is committed now needs them now.
+        """
+        put = {name: size for name, size in self._state.put.items() if not only_packs or kind_of(name) is Kind.PACK}
+        if not (put or all_packs) or self._state.error is not None:
+            return
+        there = Union({self._replica.name: list_everything(self._replica)})
+        for name in self._union.packs_gone(self._replica.name, there) if all_packs else ():
+            self._note_bad(name, lost=False)
+        for name, size in put.items():
+            if there.sizes(name).get(self._replica.name) != size:
+                self._note_bad(name, lost=False)
+                error = StateUnknown(f"{self._replica.name} acknowledged {name} and does not list it whole")
+                self._add(Repair(
+                    self._replica.name, name, Found.MISSING, Action.LEFT, detail=error.message, error_code=error.code
+                ))  # fmt: skip
+                with self._lock:
+                    del self._state.put[name]
+
+    # --- one object ---------------------------------------------------------------------------------------------------
+
+    def _look_at(self, item: Wanted) -> None:
+        name = item.name
+        sources = self._sources_of(item)
+        if item.why is Why.MISSING:
+            for source, size in sources:
+                if self._provider_copies(source, name, size):
+                    return
+        elif self._is_sound(item):
+            if item.why is Why.TOLD and self._state.error is None:  # read just now: the finding does not hold any more
+                self._add(Repair(self._replica.name, name, Found.SOUND, Action.NONE))
+            return
+        try:
+            with self._transfer.good_copy(name, sources) as copy:
+                self._put(item, copy)
+        except NoGoodCopy as error:
+            self._note_bad(name, lost=not error.passing)
+            found = Found.MISSING if item.why is Why.MISSING else self._kind_of_damage(item)
+            self._add(Repair(self._replica.name, name, found, Action.LEFT, detail=f"no good copy: {error}"))
+        except Corrupt as error:  # a bad sector, say: it cannot be read, so it is not proven damaged
+            self._note_bad(name, lost=False)
+            detail = f"it cannot be read, which proves nothing: {error}"
+            self._add(
+                Repair(self._replica.name, name, Found.ALTERED, Action.LEFT, detail=detail, error_code=error.code)
+            )
+        except FarshoreError as error:
+            self._note_bad(name, lost=False)
+            self._give_up(error)
+
+    def _read_back(self, name: str, copy: GoodCopy) -> None:
+        """A commit record counts when it was read back; the others when the replica was listed again."""
+        if kind_of(name) is Kind.COMMIT and self._replica.store.get(name) != copy.body:
+            raise StateUnknown(f"{self._replica.name} does not return {name} as it was written")
+
+    def _put(self, item: Wanted, copy: GoodCopy) -> None:
+        name = item.name
+        if item.why is Why.MISSING:
+            try:
+                self._replica.store.put(name, copy.body)
+            except StoreConflict:
+                pass  # it is there, although it was not listed, with other bytes
+            else:
+                self._read_back(name, copy)
+                self._copied(name, copy.size, copy.source, "put", copy.digest)
+                return
+        mended = mend(self._replica, name, copy.body, blake3_hex=copy.digest)
+        if mended.action is Action.NONE:
+            return
+        if not mended.whole:
+            self._note_bad(name, lost=False)
+        with self._lock:
+            self._state.bytes_copied += mended.bytes
+        self._add(
+            Repair(
+                replica=self._replica.name, object=name, found=mended.found, action=mended.action,
+                source=copy.source, method="put" if mended.bytes else "", bytes=mended.bytes, blake3=copy.digest,
+                blake3_found=mended.blake3_found, detail=mended.detail,
+                error_code=mended.error.code if mended.error else "",
+            )
+        )  # fmt: skip
+
+    def _is_sound(self, item: Wanted) -> bool:
+        listed = self._union.sizes(item.name).get(self._replica.name, 0)
+        if item.size and listed != item.size:
+            return False
+        try:
+            return self._transfer.is_sound(self._replica, item.name, listed)
+        except FarshoreError as error:
+            self._note_bad(item.name, lost=False)
+            self._give_up(error)
+            return True
+
+    def _provider_copies(self, source: Replica, name: str, size: int) -> bool:
+        if kind_of(name) is not Kind.PACK:
+            return False
+        if self._replica.keeping.storage_class:
+            return False  # the provider would put it into the bucket's own class
+        try:
+            copied = self._copy_within(source, self._replica, name, size)
+            if copied and (rule := self._replica.keeping.lock):
+                self._replica.store.extend_lock(name, rule.new_lock(name, self._replica.store.now_utc()))
+        except FarshoreError:
+            return False  # through this host it goes as well
+        if copied:
+            self._copied(name, size, source.name, "provider-copy", name.rpartition("/")[2])
+        return copied
+
+    def _copied(self, name: str, size: int, source: str, method: str, digest: str) -> None:
+        with self._lock:
+            self._state.put[name] = size
+            self._state.bytes_copied += size
+            if kind_of(name) is Kind.COMMIT:
+                self._state.snapshots_added += 1
+        self._add(
+            Repair(
+                replica=self._replica.name, object=name, found=Found.MISSING, action=Action.COPIED,
+                source=source, method=method, bytes=size, blake3=digest,
+            )
+        )  # fmt: skip
+
+    def _sources_of(self, item: Wanted) -> list[tuple[Replica, int]]:
+        sizes = self._union.sizes(item.name)
+        return [
+            (source, sizes[source.name])
+            for source in self._sources
+            if source.name in sizes and (not item.size or item.why is Why.READ or sizes[source.name] == item.size)
+        ]
+
+    def _kind_of_damage(self, item: Wanted) -> Found:
+        listed = self._union.sizes(item.name).get(self._replica.name, 0)
+        return Found.TRUNCATED if item.size and listed < item.size else Found.ALTERED
+
+    # --- bookkeeping --------------------------------------------------------------------------------------------------
+
+    def _note_bad(self, name: str, *, lost: bool) -> None:
+        with self._lock:
+            self._state.bad[name] = lost
+
+    def _add(self, repair: Repair) -> None:
+        with self._lock:
+            self._state.repairs.append(repair)
+            self._state.done += 1
+            at = Progress(
+                stage=f"heal:{self._replica.name}", entries=self._state.done, bytes_done=self._state.bytes_copied,
+                bytes_total=self._bytes_total,
+            )  # fmt: skip
+        self._progress(at)
+
+    def _give_up(self, error: FarshoreError) -> None:
+        """Nothing more is asked of this replica in this run."""
+        with self._lock:
+            self._state.error = self._state.error or error
+
+    def outcome(self, plan: ReplicaPlan) -> HealedReplica:
+        """Return what became of the replica so far."""
+        state = self._state
+        open_now = sum(one.open for one in state.repairs)
+        return HealedReplica(
+            replica=self._replica.name,
+            state="behind" if open_now or state.bad or state.error else "level",
+            missing=plan.missing,
+            bytes_missing=plan.bytes_missing,
+            copied=sum(one.action is Action.COPIED for one in state.repairs),
+            replaced=sum(one.action is Action.REPLACED for one in state.repairs),
+            open=open_now,
+            foreign=plan.foreign_total,
+            snapshots_added=state.snapshots_added,
+            bytes_copied=state.bytes_copied,
+            error_code=state.error.code if state.error else "",
+            error=str(state.error) if state.error else "",
+        )

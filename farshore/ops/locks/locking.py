@@ -1,0 +1,221 @@
+"""Locks and legal holds of one snapshot, by hand: look at every object that it needs, extend, hold, release.
+
+Needs a writer's keys at least. Every object is asked for or changed one by one, several at once: of a snapshot of a
+million packs that is a million requests at each replica. Safe to repeat. Nothing here shortens a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from farshore import limits
+from farshore.audit import run_rows
+from farshore.audit.rows import LockRow
+from farshore.catalog.extend_locks import names_needed
+from farshore.catalog.inventory import survey
+from farshore.catalog.needs import read_needs
+from farshore.catalog.snapshots import find_commit
+from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
+from farshore.format import names
+from farshore.format.records import Commit
+from farshore.model import Progress, ProgressCallback, SnapshotId, SnapshotInfo, no_progress
+from farshore.replicas.repository import Replica, Repository
+from farshore.stores.base import Store
+from farshore.stores.object_retention import LockState
+
+Change = Callable[[Replica, str], bool]  # an object's name -> whether something was changed
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotLocks:
+    """How one snapshot is locked at one replica, as its service told of every object that the snapshot needs there."""
+
+    replica: str
+    snapshot_id: SnapshotId
+    promised_until_utc: datetime | None = None  # by the commit record; None where it promises nothing
+    mode: str = ""  # the least strict of all objects; empty where one has no lock
+    locked_until_utc: datetime | None = None  # the least of all objects; None where one has no lock
+    objects: int = 0
+    changed: int = 0  # objects whose lock or hold was changed
+    unlocked: int = 0
+    held: int = 0  # objects under a legal hold
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one object told."""
+
+    state: LockState
+    changed: bool
+
+
+def check_locks(
+    repository: Repository, snapshot: SnapshotInfo, *, progress: ProgressCallback = no_progress
+) -> list[SnapshotLocks]:
+    """Ask every replica that holds a snapshot for the lock of each object, and return the least for each replica.
+
+    A replica that cannot be asked, or does not list the snapshot, is told with its error; it does not stop the others.
+    """
+    return _at_each(repository, snapshot, "checked", lambda *_: False, progress)
+
+
+def extend_locks(
+    repository: Repository, snapshot: SnapshotInfo, period: timedelta, *, progress: ProgressCallback = no_progress
+) -> list[SnapshotLocks]:
+    """Lock everything a snapshot needs for a period from now on, at each replica that locks; then look at it again.
+
+    Raises:
+        LockUnsupported: No replica of the snapshot is configured with a lock.
+    """
+    until_utc = repository.clock.now_utc() + period
+
+    def extend(replica: Replica, name: str) -> bool:
+        rule = replica.keeping.lock
+        if rule is None:
+            raise LockUnsupported(f"{replica.name} is not configured with a lock")
+        before = replica.store.lock_state(name).lock
+        return replica.store.extend_lock(name, rule.lock_until(name, until_utc)) != before
+
+    if not any(repository.replicas[name].keeping.lock for name in snapshot.replicas if name in repository.replicas):
+        raise LockUnsupported(
+            f"no replica that holds {snapshot.snapshot_id} is configured with a lock",
+            "Set lock and lock_for under [replicas.NAME].",
+        )
+    return _at_each(repository, snapshot, "extended", extend, progress, only_locking=True)
+
+
+def set_holds(
+    repository: Repository, snapshot: SnapshotInfo, *, held: bool, progress: ProgressCallback = no_progress
+) -> list[SnapshotLocks]:
+    """Put a legal hold on everything a snapshot needs, or lift it, at each replica that can; then look at it again.
+
+    Lifting also lifts the hold of objects that another held snapshot shares: hold that one again.
+    """
+
+    def change(replica: Replica, name: str) -> bool:
+        if replica.store.lock_state(name).held == held:
+            return False
+        replica.store.set_hold(name, held=held)
+        return True
+
+    return _at_each(repository, snapshot, "held" if held else "released", change, progress)
+
+
+def _at_each(
+    repository: Repository,
+    snapshot: SnapshotInfo,
+    action: str,
+    change: Change,
+    progress: ProgressCallback,
+    *,
+    only_locking: bool = False,
+) -> list[SnapshotLocks]:
+    commit = find_commit(repository, snapshot)
+    held = [name for name in snapshot.replicas if name in repository.replicas]
+    chosen = [repository.replicas[name] for name in held]
+    chosen = [replica for replica in chosen if not only_locking or replica.keeping.lock]
+    with ThreadPoolExecutor(max(len(chosen), 1)) as pool:
+        found = list(pool.map(lambda one: _at_one(repository, one, commit, change, progress), chosen))
+    run_id = repository.clock.random_bytes(16).hex()
+    run_rows.record(repository, run_id, [_row(run_id, action, commit, one) for one in found])
+    return found + [_not_there(replica, commit) for name, replica in repository.replicas.items() if name not in held]
+
+
+def _not_there(replica: Replica, commit: Commit) -> SnapshotLocks:
+    """Return the outcome for a replica that answers and does not list the snapshot."""
+    error = f"{replica.name} does not list snapshot {commit.snapshot}, so nothing keeps it there"
+    return SnapshotLocks(replica.name, commit.snapshot, None, error_code=SnapshotUnknown.code, error=error)
+
+
+def _at_one(
+    repository: Repository, replica: Replica, commit: Commit, change: Change, progress: ProgressCallback
+) -> SnapshotLocks:
+    promised = commit.locks.get(replica.name)
+    told = SnapshotLocks(replica.name, commit.snapshot, promised.until_utc if promised else None)
+    try:
+        needed = objects_needed(repository, replica, commit)
+        seen = _ask_all(replica, needed, change, progress)
+    except FarshoreError as error:
+        return replace(told, error_code=error.code, error=error.message)
+    locks = [one.state.lock for one in seen]
+    ends = [lock.until_utc for lock in locks if lock is not None]
+    modes = {lock.mode for lock in locks if lock is not None}
+    whole = bool(ends) and len(ends) == len(seen)
+    return SnapshotLocks(
+        replica=replica.name,
+        snapshot_id=commit.snapshot,
+        promised_until_utc=told.promised_until_utc,
+        mode=min(modes, key=lambda mode: mode.strictness).value if whole else "",
+        locked_until_utc=min(ends) if whole else None,
+        objects=len(seen),
+        changed=sum(one.changed for one in seen),
+        unlocked=len(seen) - len(ends),
+        held=sum(one.state.held for one in seen),
+    )
+
+
+def objects_needed(repository: Repository, replica: Replica, commit: Commit) -> list[str]:
+    """Return every object of a replica that a restore of a snapshot from there may ask for."""
+    needs = read_needs(repository, replica, commit)
+    packs = [pack_id for pack_id, _ in needs.packs]
+    presence = survey(repository, [replica])
+    if replica.name in presence.failed:
+        raise presence.failed[replica.name]
+    fragments = [names.fragment(one) for one in presence.fragments_naming(replica.name, packs)]
+    slots = [info.name for info in replica.store.list(names.SLOTS)]
+    recipient_id = repository.writing_keys().recipient_id.hex()
+    return sorted({*names_needed(commit, needs, recipient_id), *fragments, *slots, names.HEADER})
+
+
+def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: ProgressCallback) -> list[_Seen]:
+    done = 0
+    counting = threading.Lock()
+
+    def ask(name: str) -> _Seen:
+        nonlocal done
+        changed = change(replica, name)
+        seen = _Seen(_state(replica.store, name), changed)
+        with counting:
+            done += 1
+            progress(Progress(f"lock:{replica.name}", entries=done, detail=f"of {len(needed)} objects"))
+        return seen
+
+    seen: list[_Seen] = []
+    with ThreadPoolExecutor(limits.LOCK_THREADS, thread_name_prefix=f"lock-{replica.name}") as pool:
+        for start in range(0, len(needed), limits.LOCKS_AHEAD):
+            seen += pool.map(ask, needed[start : start + limits.LOCKS_AHEAD])
+    return seen
+
+
+def _state(store: Store, name: str) -> LockState:
+    return store.lock_state(name)
+
+
+def _row(run_id: str, action: str, commit: Commit, found: SnapshotLocks) -> LockRow:
+    return LockRow(
+        run_id=run_id,
+        replica=found.replica,
+        snapshot_id=commit.snapshot,
+        source_id=commit.source_id,
+        source=commit.source,
+        action=action,
+        mode=found.mode,
+        locked_until_utc=found.locked_until_utc,
+        objects=found.objects,
+        changed=found.changed,
+        unlocked=found.unlocked,
+        held=found.held,
+        error_code=found.error_code,
+    )
+
+
+def soonest(found: Sequence[SnapshotLocks]) -> datetime | None:
+    """Return the least end of all replicas that were asked, None where one has an object without a lock."""
+    ends = [one.locked_until_utc for one in found if not one.error_code]
+    return None if not ends or None in ends else min(end for end in ends if end is not None)

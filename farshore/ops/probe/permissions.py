@@ -1,0 +1,137 @@
+"""What the credential may do, against what its role should: too narrow stops Farshore, too wide helps an intruder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from farshore.errors import Denied, FarshoreError, ObjectNotFound, StoreConflict
+from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.verdicts import Finding, Role, Verdict
+from farshore.stores.probe_capability import Setting
+
+_GRANTS = {  # what each kind calls a right
+    "s3": {
+        "put": "s3:PutObject",
+        "get": "s3:GetObject",
+        "head": "s3:GetObject",
+        "list": "s3:ListBucket on the bucket",
+        "delete": "s3:DeleteObject and s3:DeleteObjectVersion",
+    },
+    "gcs": {
+        "put": "storage.objects.create",
+        "get": "storage.objects.get",
+        "head": "storage.objects.get",
+        "list": "storage.objects.list",
+        "delete": "storage.objects.delete",
+    },
+    "azure": {
+        "put": "create (c), and write (w) for blobs above 64 MiB",
+        "get": "read (r)",
+        "head": "read (r)",
+        "list": "list (l)",
+        "delete": "delete (d)",
+    },
+}
+_OVERWRITE_HINTS = {
+    "s3": "Demand the condition in the bucket's policy (deny s3:PutObject where s3:if-none-match is null), or switch "
+    "on versions with object lock.",
+    "gcs": "Give roles/storage.objectCreator, which cannot replace, instead of a role with storage.objects.delete.",
+    "azure": "Give create (c) without write (w), or switch on an immutability policy.",
+}
+_DIRECTORY_HINT = (
+    "No file system can keep its writer from deleting: keep one more replica whose service does, or snapshots of the "
+    "file system that this account cannot remove."
+)
+
+
+def right_of(kind: str, verb: str) -> str:
+    """Return what a kind of store calls the right to a verb."""
+    return _GRANTS.get(kind, {}).get(verb, f"the right to {verb} below the directory")
+
+
+def permissions(ground: Ground, role: Role) -> Iterator[Finding]:
+    """Use every verb once. Sets `ground.may_erase`; after a refused put only reading can be tried further."""
+    name = ground.name("permissions")
+    wrote = _allowed(lambda: ground.store.put(name, b"first"))
+    yield _judged(ground, role, "put", allowed=wrote)
+    for verb, use in (("get", ground.store.get), ("head", ground.store.head)):
+        yield _judged(ground, role, verb, allowed=_allowed(lambda use=use: use(name)))  # type: ignore[misc]
+    yield _judged(ground, role, "list", allowed=_allowed(lambda: list(ground.store.list(ground.prefix))))
+    if not wrote:
+        return
+    yield _overwrite(ground, role, name)
+    yield from _delete(ground, role, name)
+
+
+def may_write(findings: list[Finding]) -> bool:
+    """Return whether the findings of `permissions` leave anything to be tried by writing."""
+    found = {finding.check: finding for finding in findings}
+    usable = all(found[f"may-{verb}"].verdict is not Verdict.FAILED for verb in ("get", "head", "list"))
+    return usable and "may-overwrite" in found
+
+
+def _judged(ground: Ground, role: Role, verb: str, *, allowed: bool) -> Finding:
+    check, right = f"may-{verb}", right_of(ground.store.capabilities.kind, verb)
+    needed = verb != "put" or role is not Role.READER
+    if needed and not allowed:
+        return Finding(check, Verdict.FAILED, f"too narrow: the {role.value} may not {verb}", f"Allow {right}.")
+    if allowed and not needed:
+        return Finding(check, Verdict.WARNING, f"too wide: a {role.value} may {verb}", f"Take away {right}.")
+    return Finding(check, Verdict.OK, "allowed" if allowed else "not allowed, which is right")
+
+
+def _overwrite(ground: Ground, role: Role, name: str) -> Finding:
+    kind = ground.store.capabilities.kind
+    if kind == "memory":
+        return Finding("may-overwrite", Verdict.NOTE, "memory is for tests")
+    if ground.trials is None:
+        return Finding("may-overwrite", Verdict.NOTE, "whoever may write a directory may replace its files")
+    trials = ground.trials
+    if not _allowed(lambda: trials.replace(name, b"second")):
+        return Finding("may-overwrite", Verdict.OK, "refused, also without Farshore's own condition")
+    if ground.settings.versioning is Setting.ON:
+        return Finding("may-overwrite", Verdict.OK, "a replaced object stays as an earlier version")
+    if role is Role.MAINTAINER:
+        return Finding("may-overwrite", Verdict.NOTE, "allowed; Farshore itself never does it")
+    said = f"too wide: whoever holds the {role.value}'s credential may replace objects"
+    return Finding("may-overwrite", Verdict.WARNING, said, _OVERWRITE_HINTS.get(kind, ""))
+
+
+def _delete(ground: Ground, role: Role, name: str) -> Iterator[Finding]:
+    """Delete the object, and where versions are kept, also its versions."""
+    kind = ground.store.capabilities.kind
+    deleted = _allowed(lambda: ground.store.delete(name))
+    hidden_only = deleted and ground.settings.versioning is Setting.ON
+    erased = deleted
+    if ground.trials is not None and (hidden_only or not deleted):
+        trials = ground.trials
+        erased = _allowed(lambda: trials.erase(name))
+    ground.may_erase = erased
+    if kind == "memory":
+        yield Finding("may-delete", Verdict.NOTE, "memory is for tests")
+    elif role is Role.MAINTAINER:
+        detail = "allowed" if erased else "too narrow: the maintainer may not delete for good"
+        hint = "" if erased else f"Allow {right_of(kind, 'delete')}, or wait for the locks to end."
+        yield Finding("may-delete", Verdict.OK if erased else Verdict.WARNING, detail, hint)
+    elif erased:
+        hint = f"Take {right_of(kind, 'delete')} away; only prune deletes, by a credential of its own."
+        said = f"too wide: whoever holds the {role.value}'s credential may delete backups for good"
+        yield Finding("may-delete", Verdict.WARNING, said, _DIRECTORY_HINT if kind == "directory" else hint)
+    else:
+        said = (
+            "a delete only hides the object; its versions cannot be removed" if deleted else "refused, which is right"
+        )
+        yield Finding("may-delete", Verdict.OK, said)
+
+
+def _allowed(use: Callable[[], object]) -> bool:
+    """Return whether a use is allowed; what is not there, or is taken, was at least allowed to be asked for."""
+    try:
+        use()
+    except (Denied, StoreConflict):
+        return False
+    except ObjectNotFound:
+        return True
+    except FarshoreError:
+        raise
+    return True

@@ -1,0 +1,128 @@
+"""Where a probe works: a private prefix of one replica, reached over as many connections as a check asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from farshore.clock import Clock
+from farshore.errors import FarshoreError
+from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
+from farshore.stores.base import Store
+from farshore.stores.probe_capability import HasTrials, PlaceSettings, Setting, Trials
+from farshore.stores.wrappers.retrying import RetryingStore
+
+LEFT_NAMED_MAX = 20  # names told of what was left behind
+
+Connect = Callable[[int], Store]  # objects in a page of a listing -> a bare store with connections of its own
+
+
+@dataclass
+class Ground:
+    """A prefix that only this probe uses. Close it when done.
+
+    `second` is what another process needs to open the same store, or None where none can. Names that were handed out
+    are remembered, so that cleaning up does not depend on the listings that are being judged.
+    """
+
+    connect: Connect
+    prefix: str
+    clock: Clock
+    second: dict[str, Any] | None = field(default=None, repr=False)  # holds secrets
+    replica: str = ""
+    lock: str = ""  # the mode that the configuration asks for
+    may_erase: bool = True  # learned by the check of permissions: whether what is put here can be taken away again
+    names: set[str] = field(default_factory=set)
+    opened: list[Store] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def bare(self, page_objects: int = LIST_PAGE_OBJECTS) -> Store:
+        """Return a new bare store with connections of its own."""
+        store = self.connect(page_objects)
+        with self._lock:
+            self.opened.append(store)
+        return store
+
+    def retrying(self, page_objects: int = LIST_PAGE_OBJECTS) -> Store:
+        """Return a new store with connections of its own, which meets passing trouble as every operation does."""
+        return RetryingStore(self.bare(page_objects), clock=self.clock)
+
+    @cached_property
+    def plain(self) -> Store:
+        """A bare store, the same at each use."""
+        return self.bare()
+
+    @cached_property
+    def store(self) -> Store:
+        """A store that retries, over the connections of `plain`."""
+        return RetryingStore(self.plain, clock=self.clock)
+
+    @cached_property
+    def other(self) -> Store:
+        """Another one, over connections of its own: what one connection wrote, another must see."""
+        return self.retrying()
+
+    @cached_property
+    def trials(self) -> Trials | None:
+        """What can be tried beyond the contract, where this kind of store has it."""
+        return self.plain.trials() if isinstance(self.plain, HasTrials) else None
+
+    @cached_property
+    def settings(self) -> PlaceSettings:
+        """How the bucket or container is set up, as far as it tells."""
+        return self.trials.settings() if self.trials else PlaceSettings()
+
+    def name(self, stem: str) -> str:
+        """Return the full name of an object of this probe, and remember it."""
+        full = f"{self.prefix}{stem}"
+        with self._lock:
+            self.names.add(full)
+        return full
+
+    def tidy(self, patience_s: float) -> None:
+        """Remove what can be removed in this time, and wait for nothing else: somebody asked to stop."""
+        pool = ThreadPoolExecutor(STORE_CONNECTIONS)
+        wait([pool.submit(self._remove, name) for name in sorted(self.names)], timeout=patience_s)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    def clean(self) -> tuple[str, ...]:
+        """Remove all that was made here, as far as the credential and locks allow; return the names that are left."""
+        found = set(self.names)
+        with contextlib.suppress(FarshoreError):  # what was handed out is tried all the same
+            found |= {info.name for info in self.store.list(self.prefix)}
+        with ThreadPoolExecutor(STORE_CONNECTIONS) as pool:
+            removed = dict(zip(sorted(found), pool.map(self._remove, sorted(found)), strict=True))
+        try:
+            seen = {info.name for info in self.other.list(self.prefix)}
+        except FarshoreError:
+            seen = found
+        return tuple(name for name, gone in removed.items() if not gone or name in seen)
+
+    def close(self) -> None:
+        """Release all connections."""
+        for store in self.opened:
+            store.close()
+
+    def _remove(self, name: str) -> bool:
+        """Remove an object with all its versions; return whether it is known to be gone."""
+        try:
+            if self.trials is not None and self.settings.versioning is not Setting.OFF:
+                self.trials.erase(name)
+            else:
+                self.store.delete(name)
+        except FarshoreError:
+            return not self._is_there(name)
+        return True
+
+    def _is_there(self, name: str) -> bool:
+        """Return whether an object that cannot be deleted was ever made."""
+        try:
+            self.store.head(name)
+        except FarshoreError as error:
+            return error.code != "object-not-found"
+        return True

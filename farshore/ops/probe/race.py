@@ -1,0 +1,153 @@
+"""The check that everything stands on: of many writers of one name exactly one wins."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
+
+from farshore.errors import FarshoreError, ObjectNotFound
+from farshore.limits import LIST_PAGE_OBJECTS
+from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.racing import Outcome, Race, Writers, body_of
+from farshore.ops.probe.verdicts import Finding, Verdict
+
+WRITERS = 8  # threads of this process, each with connections of its own
+SECOND_WRITERS = 4  # of the second process
+ROUNDS = 5
+ROUNDS_IN_PARTS = 3
+_BODY_BYTES = 20_000
+_SECOND_WAIT_S = 300.0  # a second process that is silent for longer is ended
+_UNSAFE_HINT = "Do not keep a replica here: the service ignores or breaks the condition of a put."
+_UNSAFE_PARTS_HINT = (
+    "The service breaks the condition where an object in parts is completed. Farshore sends objects above 64 MiB like "
+    "that, which only manifests of very large sources are: two writers of one name could both be told they made it."
+)
+
+
+class SecondProcess:
+    """Writers in another process, as another host would be. A context; ends the process."""
+
+    def __init__(self, opening: dict[str, Any]) -> None:
+        self._opening = opening
+
+    def __enter__(self) -> SecondProcess:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "farshore.ops.probe.racer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._watch = threading.Timer(_SECOND_WAIT_S, self._process.kill)
+        self._watch.daemon = True
+        self._watch.start()
+        self._failure = str(self.tell({"open": self._opening, "writers": SECOND_WRITERS}).get("error", ""))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.cancel()
+        self._process.kill()
+        self._process.communicate()
+
+    @property
+    def failure(self) -> str:
+        """Why it takes no part, or empty."""
+        return self._failure
+
+    def tell(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Give one order and return its answer."""
+        try:
+            assert self._process.stdin is not None  # noqa: S101 - both are pipes
+            assert self._process.stdout is not None  # noqa: S101
+            self._process.stdin.write(f"{json.dumps(order)}\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            return {"error": "the second process ended"}
+        return answer
+
+
+def conditional_put(ground: Ground) -> Iterator[Finding]:
+    """Race for names with small objects, each put by one request."""
+    yield _race(ground, "conditional-put", ROUNDS, _BODY_BYTES, 0)
+
+
+def conditional_parts(ground: Ground) -> Iterator[Finding]:
+    """Race for names with objects in parts, where the condition is checked at the end."""
+    if ground.trials is None:
+        yield Finding("conditional-parts", Verdict.SKIPPED, "objects are not sent in parts here")
+        return
+    part_bytes = ground.trials.part_bytes_min
+    finding = _race(ground, "conditional-parts", ROUNDS_IN_PARTS, part_bytes + 1000, part_bytes)
+    yield finding
+
+
+def _race(ground: Ground, check: str, rounds: int, size: int, part_bytes: int) -> Finding:
+    told: list[Outcome] = []
+    with ExitStack() as stack:
+        second = stack.enter_context(SecondProcess(ground.second)) if ground.second else None
+        if second is not None and second.failure:
+            return Finding(check, Verdict.FAILED, f"the second process cannot take part: {second.failure}")
+        stores = [ground.bare(LIST_PAGE_OBJECTS) for _ in range(WRITERS)]
+        writers = Writers(tag="first", stores=stores, clock=ground.clock)
+        stack.callback(writers.close)
+        writers.warm(ground.name(f"{check}-warm"))
+        for number in range(1, rounds + 1):
+            race = Race(ground.name(f"{check}-{number}"), size, part_bytes)
+            outcomes = _run(race, writers, second)
+            if trouble := _judged(ground, race, outcomes, f"round {number} of {rounds}"):
+                return Finding(check, *trouble)
+            told += outcomes
+    who = f"{WRITERS} connections of this process" + (f" and {SECOND_WRITERS} of a second one" if second else "")
+    erred = sum(bool(outcome.error) for outcome in told)
+    more = f"; {erred} attempts ended in passing errors" if erred else ""
+    return Finding(check, Verdict.OK, f"exactly one winner of {who}, {rounds} times{more}")
+
+
+def _run(race: Race, writers: Writers, second: SecondProcess | None) -> list[Outcome]:
+    """Run one race; both processes are at their last step before either is let go."""
+    if second is None:
+        writers.begin(race)
+        writers.release()
+        return writers.outcomes()
+    begun = second.tell({"race": asdict(race)})
+    writers.begin(race)
+    answers: list[dict[str, Any]] = []
+    there = threading.Thread(target=lambda: answers.append(second.tell({"go": True})))
+    there.start()
+    writers.release()
+    there.join()
+    outcomes = writers.outcomes()
+    if "error" in (*begun, *answers[0]):
+        error = begun.get("error") or answers[0].get("error")
+        return [*outcomes, Outcome("second", won=False, error=str(error))]
+    return [*outcomes, *(Outcome(**one) for one in answers[0]["outcomes"])]
+
+
+def _judged(ground: Ground, race: Race, outcomes: list[Outcome], when: str) -> tuple[Verdict, str, str] | None:
+    """Return what is wrong with the outcome of one race, or None."""
+    winners = [outcome.writer for outcome in outcomes if outcome.won]
+    if len(winners) > 1:
+        return (
+            Verdict.UNSAFE,
+            f"{len(winners)} of {len(outcomes)} writers of one name won in {when}",
+            _UNSAFE_HINT if not race.part_bytes else _UNSAFE_PARTS_HINT,
+        )
+    if not winners:
+        errors = sorted({outcome.error for outcome in outcomes if outcome.error})
+        return Verdict.FAILED, f"no writer won in {when}: {errors[0] if errors else 'all were told it is taken'}", ""
+    try:
+        kept = ground.other.get(race.name)
+    except ObjectNotFound:
+        return Verdict.UNSAFE, f"the winner's object is not there in {when}", _UNSAFE_HINT
+    except FarshoreError as error:
+        return Verdict.FAILED, error.message, error.hint
+    if kept != body_of(winners[0], race.size):
+        return Verdict.UNSAFE, f"a writer that was told it lost replaced the winner's object in {when}", _UNSAFE_HINT
+    return None

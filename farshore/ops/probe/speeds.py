@@ -1,0 +1,75 @@
+"""How far the service's clock is off, and how quickly it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from statistics import median
+
+from farshore.errors import NotFound
+from farshore.limits import CLOCK_SKEW_S_MAX, MIB, PACK_BYTES_TARGET
+from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.verdicts import Figure, Finding, Verdict
+
+SKEW_S_WARNED = 30.0  # far below what breaks leases, far above what a synchronized clock shows
+_LATENCY_SAMPLES = 9
+_THROUGHPUT_SAMPLES = 3
+_SMALL_BYTES = 1024
+
+
+def clock_skew(ground: Ground) -> Iterator[Finding]:
+    """Compare the service's clock with this host's."""
+    before = ground.clock.now_utc()
+    theirs = ground.store.now_utc()
+    after = ground.clock.now_utc()
+    skew_s = (theirs - (before + (after - before) / 2)).total_seconds()
+    said = f"the service's clock is {abs(skew_s):.1f} s {'ahead of' if skew_s > 0 else 'behind'} this host's"
+    hint = "Synchronize this host's clock (NTP): leases are ordered by time, and services refuse requests far off."
+    if abs(skew_s) > CLOCK_SKEW_S_MAX:
+        yield Finding("clock", Verdict.FAILED, f"{said}; {CLOCK_SKEW_S_MAX:.0f} s are the most", hint)
+    elif abs(skew_s) > SKEW_S_WARNED:
+        yield Finding("clock", Verdict.WARNING, said, hint)
+    else:
+        yield Finding("clock", Verdict.OK, said)
+
+
+def figures(ground: Ground) -> tuple[Figure, ...]:
+    """Measure latency with small objects and throughput with a pack's size, one request at a time."""
+    small = [ground.name(f"speed/small-{number}") for number in range(_LATENCY_SAMPLES)]
+    samples = _THROUGHPUT_SAMPLES if ground.may_erase else 1  # what cannot be removed again costs space for long
+    packs = [ground.name(f"speed/pack-{number}") for number in range(samples)]
+    data = ground.clock.random_bytes(PACK_BYTES_TARGET)
+    store = ground.store
+    return (
+        _latency(ground, "put", [lambda name=name: store.put(name, data[:_SMALL_BYTES]) for name in small]),  # type: ignore[misc]
+        _latency(ground, "get", [lambda name=name: store.get(name) for name in small]),  # type: ignore[misc]
+        _latency(ground, "head", [lambda name=name: store.head(name) for name in small]),  # type: ignore[misc]
+        _latency(ground, "list", [lambda: list(store.list(f"{ground.prefix}speed/"))] * _LATENCY_SAMPLES),
+        _throughput(ground, "upload", [lambda name=name: store.put(name, data) for name in packs]),  # type: ignore[misc]
+        _throughput(ground, "download", [lambda name=name: store.get(name) for name in packs]),  # type: ignore[misc]
+    )
+
+
+def read_latency(ground: Ground, name: str) -> tuple[Figure, ...]:
+    """Measure with one object that is there already, for a credential that may only read; nothing where it is not."""
+    try:
+        return (_latency(ground, "get", [lambda: ground.store.get(name)] * _LATENCY_SAMPLES),)
+    except NotFound:
+        return ()
+
+
+def _latency(ground: Ground, name: str, uses: list[Callable[[], object]]) -> Figure:
+    return Figure(f"{name} latency", round(median(_taken_s(ground, uses)) * 1000, 1), "ms", len(uses))
+
+
+def _throughput(ground: Ground, name: str, uses: list[Callable[[], object]]) -> Figure:
+    per_s = [PACK_BYTES_TARGET / max(taken_s, 1e-6) / 1e6 for taken_s in _taken_s(ground, uses)]
+    return Figure(f"{name} of {PACK_BYTES_TARGET // MIB} MiB", round(median(per_s), 1), "MB/s", len(uses))
+
+
+def _taken_s(ground: Ground, uses: list[Callable[[], object]]) -> list[float]:
+    taken: list[float] = []
+    for use in uses:
+        started_s = ground.clock.monotonic_s()
+        use()
+        taken.append(ground.clock.monotonic_s() - started_s)
+    return taken

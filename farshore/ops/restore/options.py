@@ -1,0 +1,20 @@
+"""What a restore can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farshore.catalog.selection import SelectionOptions
+from farshore.ops.restore.delta.options import DeltaOptions
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions(SelectionOptions):
+    """Which entries of a snapshot to restore, at which paths, and how.
+
+    space: Check first that the target has room for all of it.
+    delta: How to bring back what differs in a tree that exists; None for a new or empty directory.
+    """
+
+    space: bool = True
+    delta: DeltaOptions | None = None

@@ -1,0 +1,159 @@
+"""Read ranges of packs from any replica that has a good copy, and open the segments in them. Safe from many threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.catalog.verified_objects import read_data_key
+from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.format import names
+from farshore.format.pack import PackedFooter
+from farshore.ops.restore.content_plan import ContentPlan, PackRange
+from farshore.page_pool import PagePool
+from farshore.replicas.reader import ReplicaReader
+from farshore.replicas.repository import Repository
+from farshore.sealed.keys import DataKey
+from farshore.sealed.segments import SegmentRef, decompress_segment_into, decrypt_segment, open_segment_into
+
+
+@dataclass(slots=True)
+class RangeContent:
+    """Segments of one range, by row: those that were opened, those only decrypted, and why others could not be."""
+
+    opened: dict[int, memoryview] = field(default_factory=dict)
+    packed: dict[int, bytes] = field(default_factory=dict)
+    errors: dict[int, FarshoreError] = field(default_factory=dict)
+
+
+class SegmentReader:
+    """Reads and opens segments. Every chunk that the plan needs is hashed when its segment is opened."""
+
+    def __init__(self, *, repository: Repository, plan: ContentPlan, reader: ReplicaReader) -> None:
+        self._repository = repository
+        self._keys = repository.reading_keys()
+        self._plan = plan
+        self._packs = plan.index.packs
+        self._reader = reader
+        self._data_keys: dict[bytes, DataKey] = {}
+        self._lock = threading.Lock()
+        self._pages = PagePool(page_bytes=limits.SEGMENT_BYTES, kept_max=limits.SEGMENT_PAGES_KEPT)
+
+    def read(self, one: PackRange, opened_now: Collection[int]) -> RangeContent:
+        """Read a range in one request; a copy with a bad segment is read from the next replica, too.
+
+        Args:
+            opened_now: Rows of segments to open; the others are only decrypted, which proves them whole.
+        """
+        packed = self._packs[one.pack]
+        found = RangeContent()
+        data_keys = self._data_keys_of(packed, one.segments, found)
+
+        def take_those_left(data: bytes) -> None:
+            """Take what no copy before had good; one bad segment spoils no other."""
+            bad: FarshoreError | None = None
+            for segment in one.segments:
+                if segment in found.opened or segment in found.packed or segment not in data_keys:
+                    continue
+                try:
+                    sealed = _cut(packed, segment, memoryview(data), one.start)
+                    if segment in opened_now:
+                        found.opened[segment] = self._open(packed, one.pack, segment, sealed, data_keys[segment])
+                    else:
+                        ref = _ref(packed, segment)
+                        found.packed[segment] = decrypt_segment(
+                            sealed, ref, data_keys[segment], self._keys.repository_id
+                        )
+                except FarshoreError as error:
+                    found.errors[segment] = bad = error
+            if bad is not None:
+                raise bad
+
+        if data_keys:
+            length = one.end - one.start
+            try:
+                name = names.pack(packed.pack_id.hex())
+                self._reader.get(name, take_those_left, size=length, offset=one.start, length=length)
+            except FarshoreError as error:
+                for segment in one.segments:
+                    found.errors.setdefault(segment, error)
+        return found
+
+    def unpack(self, pack: int, segment: int, stored: bytes) -> memoryview:
+        """Return the plain bytes of a segment that was only decrypted.
+
+        Raises:
+            FarshoreError: No replica has it so that every chunk hashes to its name.
+        """
+        packed = self._packs[pack]
+        try:
+            ref = _ref(packed, segment)
+            raw = self._pages.take(ref.raw_length)
+            decompress_segment_into(raw, stored, ref)
+            self._check_chunks(packed, pack, segment, raw)
+            return raw
+        except ObjectCorrupt:  # a replica may have another copy
+            found = self.read(self._plan.range_of_one(pack, segment), (segment,))
+            if segment not in found.opened:
+                raise found.errors.get(segment) or ObjectCorrupt("a segment could not be read") from None
+            return found.opened[segment]
+
+    def _open(self, packed: PackedFooter, pack: int, segment: int, sealed: memoryview, data_key: DataKey) -> memoryview:
+        ref = _ref(packed, segment)
+        raw = self._pages.take(ref.raw_length)
+        open_segment_into(raw, sealed, ref, data_key, self._keys.repository_id)
+        self._check_chunks(packed, pack, segment, raw)
+        return raw
+
+    def _check_chunks(self, packed: PackedFooter, pack: int, segment: int, raw: memoryview) -> None:
+        chunks: Any = self._plan.chunks_of(pack, segment)
+        key = self._keys.chunk_key
+        for chunk_id, offset, length in zip(
+            chunks["id"].tolist(), chunks["offset"].tolist(), chunks["length"].tolist(), strict=True
+        ):
+            if blake3(raw[offset : offset + length], key=key).digest() != chunk_id:
+                raise ObjectCorrupt(f"a chunk of pack {packed.pack_id.hex()} does not hash to its name")
+
+    def _data_keys_of(self, packed: PackedFooter, segments: Iterable[int], found: RangeContent) -> dict[int, DataKey]:
+        """Return the keys that segments are sealed with; note why one cannot be had."""
+        data_keys: dict[int, DataKey] = {}
+        trouble: dict[bytes, FarshoreError] = {}
+        for segment in segments:
+            key_id = packed.footer.origins[int(packed.footer.segments[segment]["origin"])].key_id
+            if key_id not in trouble:
+                try:
+                    data_keys[segment] = self._data_key(key_id)
+                    continue
+                except FarshoreError as error:
+                    trouble[key_id] = error
+            found.errors[segment] = trouble[key_id]
+        return data_keys
+
+    def _data_key(self, key_id: bytes) -> DataKey:
+        with self._lock:
+            if key_id in self._data_keys:
+                return self._data_keys[key_id]
+        data_key = read_data_key(self._repository, self._reader, key_id.hex())
+        with self._lock:
+            self._data_keys[key_id] = data_key
+        return data_key
+
+
+def _ref(packed: PackedFooter, segment: int) -> SegmentRef:
+    row = packed.footer.segments[segment]
+    origin = packed.footer.origins[int(row["origin"])]
+    return SegmentRef(origin, int(row["number"]), int(row["codec"]), int(row["raw"]))
+
+
+def _cut(packed: PackedFooter, segment: int, data: memoryview, start: int) -> memoryview:
+    row = packed.footer.segments[segment]
+    at = int(row["offset"]) - start
+    sealed = data[at : at + int(row["stored"])]
+    if len(sealed) != int(row["stored"]):
+        raise ObjectCorrupt(f"pack {packed.pack_id.hex()} is cut short")
+    return sealed

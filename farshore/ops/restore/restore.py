@@ -1,0 +1,305 @@
+"""Restore a snapshot: plan what its rows need, fetch it in windows, check every hash, put entries back in order.
+
+A window holds the segments of a bounded stretch of the manifest; while one is written the next is fetched. Memory is
+set by the limits, whatever the size of the snapshot.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from farshore.audit import run_rows
+from farshore.audit.rows import AuditRow, RestoreRow
+from farshore.catalog.commits import read_commit
+from farshore.catalog.contents import open_snapshot
+from farshore.catalog.index_loader import load_index, load_nothing
+from farshore.catalog.needs import read_needs
+from farshore.catalog.selection import Selection
+from farshore.clock import Clock
+from farshore.errors import Bug, FarshoreError, NotFound, RestoreIncomplete, SnapshotUnknown
+from farshore.format import names
+from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
+from farshore.format.records import Commit
+from farshore.index import ChunkIndex
+from farshore.model import DamagedObject, Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
+from farshore.ops.restore.content_plan import ContentPlan, plan_content
+from farshore.ops.restore.delta.restoring import DeltaRestore
+from farshore.ops.restore.file_writer import WriteBack
+from farshore.ops.restore.options import RestoreOptions
+from farshore.ops.restore.put_rows_back import all_needs, needs_of, put_rows_back
+from farshore.ops.restore.space import require_space
+from farshore.ops.restore.warm import readable_replicas
+from farshore.plural import count_of
+from farshore.process_memory import tune_process_memory
+from farshore.repair.audit_rows import repair_rows
+from farshore.repair.outcome import Repair
+from farshore.repair.read_repair import ReadRepair, told_repair
+from farshore.replicas.reader import ReplicaReader, open_reader
+from farshore.replicas.repository import Repository
+from farshore.targets.directory.existing import ExistingDirectoryTarget
+from farshore.targets.directory.target import DirectoryTarget
+from farshore.targets.stream.ordered import OrderedTarget
+
+EVERYTHING = RestoreOptions()
+STANDARD_OUTPUT = "-"
+
+
+def restore_snapshot(
+    repository: Repository,
+    snapshot: SnapshotInfo,
+    target: Path | OrderedTarget,
+    *,
+    replica: str | None = None,
+    options: RestoreOptions = EVERYTHING,
+    engine: str = "cli",
+    flow_run_id: str = "",
+    repair: bool = True,
+    progress: ProgressCallback = no_progress,
+    clock: Clock,
+) -> RestoreResult:
+    """Put a snapshot, or what is selected of it, into a directory, or send it to a stream.
+
+    Every chunk is hashed when it is read and every whole file before it is called good. Where an object is bad or
+    missing at one replica it is read from the next; with `replica` only that one is asked.
+
+    Args:
+        options: What of it, and at which paths.
+        repair: Mend what is found damaged at one replica and good at another, beside the restore. Whatever comes of
+            that is told, and changes nothing about the restore.
+
+    Raises:
+        ObjectArchived: At no replica can all packs be read now; nothing was restored and nothing asked for.
+        TargetNotEmpty, TargetFailed, TargetTooSmall: The target cannot take it.
+        SnapshotUnknown, PathsClash: Nothing is selected, or it cannot be placed so. Nothing was written.
+        CredentialCannotRead, WrongPassphrase: The keys at hand cannot read.
+        RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
+    """
+    tune_process_memory()
+    started_utc = clock.now_utc()
+    run_id = clock.random_bytes(16).hex()
+    readable = readable_replicas(repository, snapshot, only=repository.replica(replica).name if replica else None)
+    reader = open_reader(repository, only=[replica]) if replica else open_reader(repository, listed=readable)
+    mending = ReadRepair(repository=repository, reader=reader, snapshot=snapshot.snapshot_id) if repair else None
+    reader.mender = mending.offer if mending else None
+    result: RestoreResult | None = None
+    failure: FarshoreError | None = None
+    try:
+        result, lost = _restore(
+            repository, snapshot, target, reader, mending, options, run_id, started_utc, progress, clock
+        )
+        failure = _incomplete(lost) if lost else None
+    except FarshoreError as error:
+        failure = error
+    repairs = mending.finish() if mending else []
+    if result is not None:
+        result = replace(result, repairs=tuple(told_repair(one) for one in repairs))
+    if result is None or result.delta is None or not result.delta.dry_run:  # which restored nothing
+        kind = DirectoryTarget.kind if isinstance(target, Path) else target.kind
+        kind = kind if options.delta is None else ExistingDirectoryTarget.kind
+        _record(repository, snapshot, kind, result, failure, repairs, engine, flow_run_id, run_id, started_utc)
+    if failure or result is None:
+        raise failure or Bug("a restore ended without a result")
+    return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
+
+
+def _restore(
+    repository: Repository,
+    snapshot: SnapshotInfo,
+    place: Path | OrderedTarget,
+    reader: ReplicaReader,
+    mending: ReadRepair | None,
+    options: RestoreOptions,
+    run_id: str,
+    started_utc: datetime,
+    progress: ProgressCallback,
+    clock: Clock,
+) -> tuple[RestoreResult, list[Problem]]:
+    commit = _commit_of(repository, snapshot, reader)
+    if mending:
+        mending.vouch(commit)
+    manifest = open_snapshot(repository, commit, reader)
+    selection = Selection(options)
+    selection.check(manifest)
+    changing: list[Problem] = []
+    with ExitStack() as stack:
+        delta = None
+        if options.delta is not None and isinstance(place, Path):
+            delta = stack.enter_context(closing(DeltaRestore(path=place, options=options.delta, clock=clock)))
+        target = (
+            delta.target if delta else DirectoryTarget(path=place, clock=clock) if isinstance(place, Path) else place
+        )
+        writer = None
+        if delta is None or delta.prepare(repository, commit, reader, manifest, selection):
+            rows = delta.rows if delta else partial(selection.rows, manifest)
+            counts = delta.demand if delta else commit.counts
+            if options.space and isinstance(place, Path):
+                require_space(place, counts, rows)
+            total = counts.bytes_total if selection.whole else 0
+            progress(Progress("restore", bytes_total=total))
+            plan = _plan(repository, commit, reader, manifest, selection, delta)
+            if delta is None:
+                target.begin()
+            else:
+                delta.make_way()
+            watched = _watch(rows(), changing)
+            writer = put_rows_back(
+                watched if isinstance(place, Path) else place.expect(watched),
+                plan,
+                repository=repository,
+                reader=reader,
+                target=target,
+                spill_place=place if isinstance(place, Path) else _temporary(),
+                on_window=partial(_tell, progress, total),
+            )
+        result = RestoreResult(
+            snapshot_id=snapshot.snapshot_id,
+            source=snapshot.source,
+            run_id=run_id,
+            target=str(place) if isinstance(place, Path) else STANDARD_OUTPUT,
+            started_utc=started_utc,
+            finished_utc=clock.now_utc(),
+            entries=writer.entries if writer else 0,
+            files=writer.files if writer else 0,
+            bytes_restored=writer.bytes_written if writer else 0,
+            replicas=tuple(sorted(reader.used)) or tuple(one.name for one in reader.order(0)[:1]),
+            problems=(*(writer.lost if writer else ()), *changing, *(delta or target).problems()),
+            fell_over=_of_snapshot(reader.damaged.values(), commit),
+            hedged=reader.hedged,
+            unmatched=selection.unmatched,
+            delta=delta.counts if delta else None,
+        )
+    return result, writer.lost if writer else []
+
+
+def _tell(progress: ProgressCallback, total: int, writer: WriteBack) -> None:
+    progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
+
+
+def _plan(
+    repository: Repository,
+    commit: Commit,
+    reader: ReplicaReader,
+    manifest: ManifestReader,
+    selection: Selection,
+    delta: DeltaRestore | None,
+) -> ContentPlan:
+    """Plan what is to be fetched; where that is nothing, no index is read either."""
+    if delta is None:
+        chunk_ids = selection.chunk_ids(manifest) if selection.narrow else None
+        return plan_content(_needs(manifest, selection, chunk_ids), _index(repository, commit, reader, chunk_ids))
+    chunk_ids = delta.chunk_ids()
+    needs = needs_of(delta.rows()) if chunk_ids is None else [chunk_ids]
+    return plan_content(needs, _index(repository, commit, reader, chunk_ids))
+
+
+def _index(
+    repository: Repository, commit: Commit, reader: ReplicaReader, chunk_ids: npt.NDArray[Any] | None
+) -> ChunkIndex:
+    if chunk_ids is not None and not len(chunk_ids):
+        return load_nothing()
+    return load_index(repository, reader, read_needs(repository, reader, commit), chunk_ids)
+
+
+def _needs(
+    manifest: ManifestReader, selection: Selection, chunk_ids: npt.NDArray[Any] | None
+) -> Iterable[bytes | memoryview | npt.NDArray[Any]]:
+    """Return what the selected rows need, in their order, by the cheapest way to it."""
+    if chunk_ids is not None:
+        return [chunk_ids]
+    return all_needs(manifest) if selection.whole else needs_of(selection.rows(manifest))
+
+
+def _temporary() -> Path | None:
+    """Return where files without a name may be kept; None where there is no such place, and a restore does without."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return None
+
+
+def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[ManifestRow]:
+    for row in rows:
+        if row.state == CHANGING:
+            changing.append(Problem(row.entry.path, "changing", "it was changing while it was backed up"))
+        yield row
+
+
+def _commit_of(repository: Repository, snapshot: SnapshotInfo, reader: ReplicaReader) -> Commit:
+    try:
+        return read_commit(repository, reader, snapshot.source_id, snapshot.snapshot_id)
+    except NotFound as error:
+        raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica") from error
+
+
+def _of_snapshot(found: Iterable[DamagedObject], commit: Commit) -> tuple[DamagedObject, ...]:
+    """Return what reading this snapshot found; listing the others may have found more, which is theirs."""
+
+    def is_ours(one: DamagedObject) -> bool:
+        parsed = names.parse_snapshot_object(one.name)
+        return parsed is None or parsed.snapshot_id == commit.snapshot
+
+    return tuple(one for one in found if is_ours(one))
+
+
+def _incomplete(lost: Sequence[Problem]) -> RestoreIncomplete:
+    shown = ", ".join(problem.path.decode("utf-8", "backslashreplace") for problem in lost[:5])
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    return RestoreIncomplete(
+        f"{count_of(len(lost), 'file')} could not be restored whole: {shown}{more}; the first reason: {lost[0].message}"
+    )
+
+
+def _record(
+    repository: Repository,
+    snapshot: SnapshotInfo,
+    target_kind: str,
+    result: RestoreResult | None,
+    error: FarshoreError | None,
+    repairs: Sequence[Repair],
+    engine: str,
+    flow_run_id: str,
+    run_id: str,
+    started_utc: datetime,
+) -> None:
+    warned = result is not None and (result.problems or result.fell_over)
+    state = "failed" if error else "completed-with-warnings" if warned else "completed"
+    finished_utc = repository.clock.now_utc()
+    run = run_rows.run_row(
+        run_id=run_id, engine=engine, operation="restore", started_utc=started_utc, finished_utc=finished_utc,
+        state=state, error=error, flow_run_id=flow_run_id,
+    )  # fmt: skip
+    row = RestoreRow(
+        run_id=run_id,
+        engine=engine,
+        snapshot_id=snapshot.snapshot_id,
+        source_id=snapshot.source_id,
+        source=snapshot.source,
+        target_kind=target_kind,
+        state=state,
+        started_utc=started_utc,
+        finished_utc=finished_utc,
+        entries=result.entries if result else 0,
+        files=result.files if result else 0,
+        bytes_restored=result.bytes_restored if result else 0,
+        replicas=result.replicas if result else (),
+        verified=error is None,
+        fell_over=len(result.fell_over) if result else 0,
+        problems=len(result.problems) if result else 0,
+    )
+    run = replace(
+        run, source=snapshot.source, source_id=snapshot.source_id, snapshot_id=snapshot.snapshot_id,
+        problems=row.problems,
+    )  # fmt: skip
+    rows: list[AuditRow] = [run, row]
+    for one in repairs:
+        rows += repair_rows(one, repository.replicas[one.replica], finished_utc, run_id=run_id, engine=engine)
+    run_rows.try_record(repository, run_id, rows)

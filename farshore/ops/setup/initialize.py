@@ -1,0 +1,240 @@
+"""Create a repository: keys, header and key slots at every replica; or a credential for one more host."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from farshore import limits
+from farshore.access.bucket_checks import check_place
+from farshore.access.opening import Need, credential_path, open_replica, open_repository
+from farshore.audit import run_rows
+from farshore.audit.rows import ReplicaPart
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.crypto.passphrase_strength import weakness
+from farshore.errors import (
+    ConfigInvalid,
+    FarshoreError,
+    ObjectNotFound,
+    RepositoryExists,
+    RepositoryMismatch,
+    StateUnknown,
+)
+from farshore.format import names
+from farshore.format.header import Chunking, Header, decode_header, encode_header
+from farshore.host_places import STATE, try_writing, unusable
+from farshore.ops.setup.foreign_data import require_own_place
+from farshore.ops.setup.keys import new_note
+from farshore.replicas.repository import Replica
+from farshore.sealed import slots
+from farshore.sealed.keys import KeySet, generate_keys
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """What was made. `credential`: path of the write-only credential, or empty."""
+
+    repository_id: str
+    replicas: tuple[str, ...]
+    credential: str
+    reader_slots: int
+    warnings: tuple[str, ...] = ()  # places that serve, and that a person should change something at
+    notes: tuple[str, ...] = ()  # what of a place could not be looked at
+
+
+def initialize(
+    config: Config,
+    *,
+    write_only: bool = False,
+    recipients: Sequence[str] = (),
+    beside_foreign_data: bool = False,
+    clock: Clock,
+) -> InitResult:
+    """Create the repository at every replica, in an order that leaves no half-made repository that looks whole.
+
+    Slots go first, to every replica, and then the headers, so an interrupted call leaves nothing that opens; running it
+    again makes a new repository only while no header stands anywhere. Every replica must be reachable: a copy that does
+    not know its own keys is none.
+
+    Args:
+        write_only: Leave on this host a credential that adds backups and cannot read one back.
+        beside_foreign_data: Make it although a place holds data of others, or lies above or below a repository.
+        recipients: Lines of `farshore key generate` whose holders may read, besides the passphrase.
+
+    Raises:
+        RepositoryExists: A replica holds a repository already; nothing was changed.
+        ConfigInvalid: Neither a passphrase nor a recipient is given, so nobody could ever read; or a place holds data
+            of others.
+        LockUnsupported: A replica is to lock objects and cannot; nothing was changed.
+        LifecycleDeletes: A lifecycle rule of a bucket would delete objects of a replica; nothing was changed.
+        StoreUnavailable, StoreDenied, BucketNotFound: A replica cannot be written; nothing looks made.
+    """
+    started_utc = clock.now_utc()
+    public_keys = list(dict.fromkeys(slots.decode_recipient(text) for text in recipients))
+    if config.repository.passphrase is None and not public_keys:
+        raise ConfigInvalid(
+            "a repository needs a passphrase or a recipient, or nobody could ever read it",
+            'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" }, or give --recipient.',
+        )
+    if write_only:
+        _require_credential_folder(config)
+    replicas = [open_replica(config, replica, clock) for replica in config.replicas.values()]
+    try:
+        _require_empty(replicas)
+        if not beside_foreign_data:
+            for place in config.replicas.values():
+                require_own_place(config, place, clock)
+        warnings, notes = _require_fit(config, clock)
+        keys, header = _new_repository(clock)
+        note = new_note(clock)
+        made = [slots.seal_recipient_slot(keys, header, public_key, clock, note) for public_key in public_keys]
+        if config.repository.passphrase is not None:
+            passphrase = config.reveal_passphrase(config.repository.passphrase)
+            made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock, note=note))
+            warnings += weak_passphrase(passphrase)
+        _put_everywhere(replicas, [(names.slot(slot_id), body) for slot_id, body in made])
+        _put_everywhere(replicas, [(names.HEADER, encode_header(header))])
+    finally:
+        for replica in replicas:
+            replica.store.close()
+    credential = write_credential(config, keys, header) if write_only else ""
+    _record(config, keys, started_utc, clock)
+    return InitResult(
+        header.repository_id, tuple(replica.name for replica in replicas), credential, len(made), warnings, notes
+    )
+
+
+def weak_passphrase(passphrase: str | bytes) -> tuple[str, ...]:
+    """Return a warning where a passphrase is easy to guess."""
+    found = weakness(passphrase)
+    if not found:
+        return ()
+    hint = "several words that nobody else puts together, with 'farshore key add-passphrase'"
+    return (f"the passphrase {found}, so whoever can read a replica can guess it: add a longer one, {hint}",)
+
+
+def enroll_host(config: Config, *, clock: Clock) -> InitResult:
+    """Leave a write-only credential on this host for a repository that exists; needs the passphrase or an identity."""
+    with open_repository(config, need=Need.READ, clock=clock) as repository:
+        credential = write_credential(config, repository.reading_keys(), repository.header)
+        return InitResult(repository.repository_id, tuple(repository.replicas), credential, 0)
+
+
+def write_credential(config: Config, keys: KeySet, header: Header) -> str:
+    """Write this host's write-only credential, mode 0600, and return its path."""
+    path = credential_path(config, header)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+            file.write(slots.encode_credential(keys, header))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise _credential_unwritable(config, path, error) from error
+    return str(path)
+
+
+def _require_credential_folder(config: Config) -> None:
+    """Refuse before anything is made where this host could not keep its credential."""
+    folder = config.repository.credential.parent if config.repository.credential else config.state_dir / "credentials"
+    try:
+        try_writing(folder)
+    except OSError as error:
+        raise _credential_unwritable(config, folder, error) from error
+
+
+def _credential_unwritable(config: Config, path: Path, error: OSError) -> FarshoreError:
+    if config.repository.credential is None:
+        return unusable(STATE, config.state_dir, error)
+    return ConfigInvalid(
+        f"the credential {path} cannot be written: {error.strerror}",
+        "Let repository.credential name a file in a directory that this user can write.",
+    )
+
+
+def _record(config: Config, keys: KeySet, started_utc: datetime, clock: Clock) -> None:
+    """The first row of the repository's audit tables."""
+    run_id = clock.random_bytes(16).hex()
+    with open_repository(config, need=Need.NONE, clock=clock) as repository:
+        repository.keys = keys
+        row = run_rows.run_row(
+            run_id=run_id, engine="cli", operation="init", started_utc=started_utc,
+            finished_utc=clock.now_utc(), state="completed",
+        )  # fmt: skip
+        parts = tuple(ReplicaPart(replica=name, state="created") for name in repository.replicas)
+        run_rows.record(repository, run_id, [replace(row, replicas=parts)], with_columns=True)
+
+
+def _new_repository(clock: Clock) -> tuple[KeySet, Header]:
+    repository_id = clock.random_bytes(16)
+    keys = generate_keys(repository_id, clock)
+    header = Header(
+        repository_id=repository_id.hex(),
+        created_utc=clock.now_utc(),
+        chunking=Chunking(
+            minimum=limits.CHUNK_BYTES_MIN,
+            average=limits.CHUNK_BYTES_AVG,
+            maximum=limits.CHUNK_BYTES_MAX,
+            block=limits.PAGE_BLOCK_BYTES,
+        ),
+        recipient=keys.recipient_id.hex(),
+        audit_public=keys.audit_public.hex(),
+    )
+    return keys, header
+
+
+def _require_empty(replicas: Sequence[Replica]) -> None:
+    """Refuse where a header stands; an empty listing would prove nothing, so each is asked for by name."""
+
+    def ask(replica: Replica) -> str:
+        try:
+            data = replica.store.get(names.HEADER)
+        except ObjectNotFound:
+            return ""
+        try:
+            return decode_header(data, replica.url).repository_id
+        except FarshoreError:
+            return "one whose header is damaged or newer"
+
+    with ThreadPoolExecutor(len(replicas)) as pool:
+        found = dict(zip(replicas, pool.map(ask, replicas), strict=True))
+    existing = {replica.name: repository_id for replica, repository_id in found.items() if repository_id}
+    if len(set(existing.values())) > 1:
+        raise RepositoryMismatch(f"the replicas hold different repositories already ({existing})")
+    if existing:
+        listed = ", ".join(f"{name} ({repository_id})" for name, repository_id in existing.items())
+        raise RepositoryExists(f"there is a repository already at {listed}")
+
+
+def _require_fit(config: Config, clock: Clock) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Refuse places that cannot keep what they are given; return warnings and notes about the others."""
+    with ThreadPoolExecutor(len(config.replicas)) as pool:
+        marks = list(pool.map(lambda one: check_place(config, one, clock), config.replicas.values()))
+    for refusal in (mark.refusal for found in marks for mark in found):
+        if refusal is not None:
+            raise refusal
+    told = [
+        (f"{name}: {mark.said}", mark.hint)
+        for name, found in zip(config.replicas, marks, strict=True)
+        for mark in found
+    ]
+    warnings = tuple(f"{said}. {hint}" for said, hint in told if hint)
+    return warnings, tuple(said for said, hint in told if not hint)
+
+
+def _put_everywhere(replicas: Sequence[Replica], objects: Sequence[tuple[str, bytes]]) -> None:
+    def put(replica: Replica) -> None:
+        for name, body in objects:
+            replica.store.put(name, body)
+            if replica.store.get(name) != body:
+                raise StateUnknown(f"{replica.name} does not return {name} as it was written")
+
+    with ThreadPoolExecutor(len(replicas)) as pool:
+        list(pool.map(put, replicas))

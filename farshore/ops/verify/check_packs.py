@@ -1,0 +1,99 @@
+"""Read packs of a replica whole: hash them, because their names are the hashes of their bytes, and open them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
+from farshore.format import names
+from farshore.model import Progress, ProgressCallback
+from farshore.ops.verify.findings import ReplicaCheck, VerifyRun
+from farshore.ops.verify.proof_log import ProofKeeper
+from farshore.process_memory import give_back_unused
+from farshore.sealed.check_pack import PackProof
+
+_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One pack as it was read. `code` is empty where it is sound."""
+
+    bytes: int = 0
+    code: str = ""
+    detail: str = ""
+    checksum: str = ""
+
+
+def check_packs(
+    check: ReplicaCheck, packs: Sequence[str], proof: PackProof, run: VerifyRun, keeper: ProofKeeper
+) -> None:
+    """Read packs, note what is damaged, and keep a row of each.
+
+    Raises:
+        FarshoreError: The replica does not answer; what was read until then is kept.
+    """
+    try:
+        _read_packs(check, packs, proof, run, keeper, run.progress)
+    except FarshoreError:
+        with contextlib.suppress(FarshoreError):  # the error that ended the reading is the one to tell
+            keeper.flush()
+        raise
+    keeper.flush()
+
+
+def _read_packs(
+    check: ReplicaCheck,
+    packs: Sequence[str],
+    proof: PackProof,
+    run: VerifyRun,
+    keeper: ProofKeeper,
+    progress: ProgressCallback,
+) -> None:
+    total = sum(check.sizes[name] for name in packs)
+    done = 0
+    progress(Progress(f"verify:{check.replica.name}", bytes_total=total))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for name, read in zip(packs, pool.map(lambda one: _read_pack(check, proof, one), packs), strict=True):
+            done += check.sizes[name]
+            give_back_unused(limits.READING_TRIM_BYTES_MIN)
+            if read.code:
+                _blame_pack(check, name, read.code, read.detail)
+            keeper.add(
+                run.proof_row(check.replica.name, name, read.code or "ok", read.bytes, read.checksum, read.detail)
+            )
+            progress(Progress(f"verify:{check.replica.name}", len(packs), done, total))
+    check.bytes_read += done
+
+
+def _read_pack(check: ReplicaCheck, proof: PackProof, name: str) -> _Read:
+    try:
+        data = check.replica.store.get(name)
+    except ObjectNotFound:
+        return _Read(0, "missing", "it is listed and cannot be read")
+    except Corrupt as error:
+        return _Read(check.sizes[name], "altered", str(error))
+    size = len(data)
+    if size != check.sizes[name]:
+        return _Read(size, "truncated", f"it has {size} bytes, not the {check.sizes[name]} that are listed")
+    digest = blake3(data).digest()
+    if digest.hex() != names.parse_pack(name):
+        return _Read(size, "altered", "its bytes do not hash to its name")
+    try:
+        proof.prove(digest, data)
+    except FarshoreError as error:
+        return _Read(size, "undecodable", str(error))
+    return _Read(size, checksum=check.replica.meter.checksum_of(data))
+
+
+def _blame_pack(check: ReplicaCheck, name: str, code: str, detail: str) -> None:
+    pack_id = names.parse_pack(name)
+    touched = [snapshot for snapshot, needs in check.needs.items() if any(pack_id == one for one, _ in needs.packs)]
+    for snapshot in touched or [""]:
+        check.blame(name, code, detail, snapshot)

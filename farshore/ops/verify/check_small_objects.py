@@ -1,0 +1,84 @@
+"""Check the small objects of a replica that no snapshot hashes: key slots, data keys, fragments, the audit chain."""
+
+from __future__ import annotations
+
+from farshore.audit import chain
+from farshore.audit import names as audit_names
+from farshore.catalog.needs import open_fragment
+from farshore.errors import Corrupt, Unsupported
+from farshore.format import names
+from farshore.ops.verify.findings import ReplicaCheck
+from farshore.replicas.repository import Repository
+from farshore.sealed import slots
+from farshore.sealed.keys import check_data_key, open_data_key
+
+
+def check_slots(check: ReplicaCheck) -> None:
+    """The header was read when the replica was opened; here every slot is, and that there is one."""
+    listed = [name for name in check.sizes if names.parse_slot(name)]
+    for name in listed:
+        data = check.read(name)
+        if data is None:
+            continue
+        try:
+            if slots.describe_slot(data).slot_id != names.parse_slot(name):
+                check.blame(name, "altered", "it is another slot than its name says")
+        except (Corrupt, Unsupported) as error:
+            check.blame(name, "undecodable", str(error))
+    if not listed:
+        check.blame(names.SLOTS, "missing", "there is no key slot, so this replica alone cannot be unlocked")
+
+
+def check_keys(repository: Repository, check: ReplicaCheck) -> None:
+    """Check every data key by its own check, and open those that are sealed to the keys at hand."""
+    keys = repository.writing_keys()
+    for name in check.sizes:
+        parsed = names.parse_data_key(name)
+        if parsed is None:
+            continue
+        touched = [snapshot for snapshot, needs in check.needs.items() if parsed[0] in needs.data_keys]
+        data = check.read(name, *touched)
+        if data is None:
+            continue
+        try:
+            check_data_key(data, name)
+            if keys.private_key and parsed[1] == keys.recipient_id.hex():
+                open_data_key(keys, bytes.fromhex(parsed[0]), data)
+        except (Corrupt, Unsupported) as error:
+            for snapshot in touched or [""]:
+                check.blame(name, "altered", str(error), snapshot)
+
+
+def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
+    """Open every index fragment, and look in the listing for the packs that it names."""
+    for name in check.sizes:
+        fragment_id = names.parse_fragment(name)
+        if fragment_id is None:
+            continue
+        data = check.read(name)
+        if data is None:
+            continue
+        try:
+            packs = open_fragment(repository.writing_keys(), fragment_id, data)
+        except (Corrupt, Unsupported) as error:
+            check.blame(name, "altered", f"{error}; the index can be rebuilt from the packs")
+            continue
+        for packed in packs:
+            pack_name = names.pack(packed.pack_id.hex())
+            if pack_name not in check.sizes:
+                check.blame(pack_name, "missing", "an index fragment names it")
+
+
+def check_audit(repository: Repository, check: ReplicaCheck) -> None:
+    """Follow the signed chain of audit files and hash each of them."""
+    seals: list[tuple[str, bytes]] = []
+    for name in check.sizes:
+        if name.startswith(audit_names.SEALS):
+            data = check.read(name)
+            seals += [(name, data)] if data is not None else []
+    store = check.replica.store
+    files = {info.name: info.size for info in store.list(audit_names.AUDIT)}
+    public_key = bytes.fromhex(repository.header.audit_public)
+    for finding in chain.verify_seals(seals, public_key, files, store.get):
+        code = "missing" if finding.code.startswith("missing") else "altered"
+        check.blame(finding.object, code, f"audit evidence: {finding.detail}")

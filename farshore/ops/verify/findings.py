@@ -1,0 +1,83 @@
+"""What one replica showed in a verify: its listing, its commit records, and what was found damaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from farshore.audit.rows import ProofRow
+from farshore.check_results import ReplicaReading
+from farshore.clock import Clock
+from farshore.errors import BucketNotFound, Corrupt, FarshoreError, NotFound
+from farshore.format.records import Commit, Needs
+from farshore.model import DamagedObject, ProgressCallback
+from farshore.replicas.repository import Replica
+
+
+@dataclass(frozen=True)
+class VerifyRun:
+    """One run, as its audit rows name it."""
+
+    run_id: str
+    engine: str
+    flow_run_id: str
+    started_utc: datetime
+    percent: float
+    progress: ProgressCallback
+    clock: Clock
+
+    def proof_row(self, replica: str, name: str, state: str, size: int, checksum: str, detail: str) -> ProofRow:
+        """Return the row of a pack that was read."""
+        return ProofRow(
+            run_id=self.run_id,
+            engine=self.engine,
+            replica=replica,
+            object=name,
+            method="read",
+            state=state,
+            against="name",
+            checksum=checksum,
+            bytes=size,
+            checked_utc=self.clock.now_utc(),
+            detail=detail,
+        )
+
+
+@dataclass
+class ReplicaCheck:
+    """What one replica showed. Filled by one thread."""
+
+    replica: Replica
+    sizes: dict[str, int] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)  # snapshots with a commit record there, also one that does not open
+    commits: list[Commit] = field(default_factory=list)
+    needs: dict[str, Needs] = field(default_factory=dict)
+    damaged: dict[str, DamagedObject] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # a full page map is named by the snapshots of many nights
+    put_utc: dict[str, datetime] = field(default_factory=dict)  # of packs, where content is read
+    archived: set[str] = field(default_factory=set)  # packs that would have to be warmed to be read
+    reading: ReplicaReading | None = None
+    objects: int = 0
+    bytes_read: int = 0
+    error: FarshoreError | None = None  # why no more of it was seen
+
+    def blame(self, name: str, code: str, detail: str, snapshot: str = "") -> None:
+        """Note a damaged object; a second finding adds the snapshot it touches."""
+        found = self.damaged.get(name) or DamagedObject(self.replica.name, name, code, detail)
+        if snapshot and snapshot not in found.snapshots:
+            found = replace(found, snapshots=(*found.snapshots, snapshot))
+        self.damaged[name] = found
+
+    def read(self, name: str, *touched: str, part: tuple[int, int | None] = (0, None)) -> bytes | None:
+        """Return an object's bytes, or a part of them; None where it is missing or damaged, which is then noted."""
+        try:
+            data = self.replica.store.get(name, *part)
+        except BucketNotFound:  # the whole replica is away, and says nothing of its objects
+            raise
+        except (NotFound, Corrupt) as error:
+            code = "missing" if isinstance(error, NotFound) else "altered"
+            for snapshot in touched or ("",):
+                self.blame(name, code, str(error), snapshot)
+            return None
+        self.bytes_read += len(data)
+        return data

@@ -1,0 +1,97 @@
+"""Whether an object is what it must be, by what its provider tells of it. Pure; decision 0010 says what proves what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from farshore.ops.verify.remote.records import Recorded
+from farshore.stores.base import ObjectInfo
+
+
+class State(StrEnum):
+    """What was found of one object at one replica; the words of the audit table `proofs`."""
+
+    OK = "ok"
+    MISSING = "missing"
+    TRUNCATED = "truncated"
+    ALTERED = "altered"
+    UNPROVEN = "unproven"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`against`: what it was compared with. `silent`: it was put with a checksum, and the provider tells none."""
+
+    state: State
+    against: str = ""
+    detail: str = ""
+    silent: bool = False
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it is not what it must be."""
+        return self.state in (State.MISSING, State.TRUNCATED, State.ALTERED)
+
+
+def judge(
+    replica: str, info: ObjectInfo, record: Recorded | None, peers: Mapping[str, ObjectInfo], algorithm: str
+) -> Verdict:
+    """Return what one replica's word on an object shows.
+
+    Args:
+        peers: What the other replicas tell of the same name.
+        algorithm: Of the checksums that this replica's service keeps; empty where it keeps none.
+    """
+    if record is not None and record.bytes is not None and info.size != record.bytes:
+        state = State.TRUNCATED if info.size < record.bytes else State.ALTERED
+        return Verdict(state, "sent", f"it has {info.size:,} bytes, not {record.bytes:,}")
+    if record is not None and info.checksum:
+        for against, known in (("sent", record.sent), ("proof", record.proof), ("told", _told(record))):
+            wanted = {one for one in known if _algorithm(one) == _algorithm(info.checksum)}
+            if len(wanted) == 1:
+                return _compared(info, wanted.pop(), against)
+    if record is not None and not info.checksum and record.told and record.told.get(replica):
+        detail = f"its provider told {record.told[replica]} when it was put, and tells no checksum now: it was put anew"
+        return Verdict(State.ALTERED, "told", detail)
+    verdict = _by_peers(info, peers, known_size=record is not None and record.bytes is not None)
+    if verdict is not None:
+        return verdict
+    if info.checksum:
+        return Verdict(State.UNPROVEN, "", "nothing tells what its checksum must be")
+    sent = record is not None and any(_algorithm(one) == algorithm for one in record.sent) if algorithm else False
+    put_here = record is not None and record.expected is not None and record.expected.get(replica) is False
+    detail = f"its provider tells no {algorithm} of it" if algorithm else "its store has no checksums"
+    return Verdict(State.UNPROVEN, "", detail, silent=bool(sent and put_here))
+
+
+def _compared(info: ObjectInfo, wanted: str, against: str) -> Verdict:
+    if info.checksum == wanted:
+        return Verdict(State.OK, against)
+    return Verdict(State.ALTERED, against, f"its provider tells {info.checksum}, not {wanted}")
+
+
+def _by_peers(info: ObjectInfo, peers: Mapping[str, ObjectInfo], *, known_size: bool) -> Verdict | None:
+    """Compare with the other replicas where no record decides; None where they tell nothing to compare with."""
+    if not known_size:
+        other = next((f"{name} has {one.size:,}" for name, one in peers.items() if one.size != info.size), "")
+        if other:
+            detail = f"it has {info.size:,} bytes and {other}; no record says which is right"
+            return Verdict(State.ALTERED, "peer", detail)
+    alike = [(name, one) for name, one in peers.items() if _algorithm(one.checksum) == _algorithm(info.checksum) != ""]
+    if not alike:
+        return None
+    differing = next((name for name, one in alike if one.checksum != info.checksum), "")
+    if differing:
+        return Verdict(State.ALTERED, "peer", f"{differing} tells another checksum; no record says which is right")
+    return Verdict(State.OK, "peer")
+
+
+def _told(record: Recorded) -> list[str]:
+    return list(record.told.values()) if record.told else []
+
+
+def _algorithm(checksum: str) -> str:
+    return checksum.partition(":")[0]

@@ -1,0 +1,183 @@
+"""Verify replicas: everything a listed snapshot needs is there, sound, and (read-data) hashes to its name.
+
+Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. Of
+what is read, everything is opened that the keys at hand open. What a damaged object touches is answered from the
+snapshots' needs, and from their manifests where a reader's keys are at hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from farshore.audit import run_rows
+from farshore.catalog.commits import list_commit_names, read_commit, read_commits
+from farshore.catalog.verified_objects import read_data_key
+from farshore.check_results import CheckedReplica, VerifyResult
+from farshore.clock import Clock
+from farshore.errors import BucketNotFound, FarshoreError, StoreDenied, StorePaused, StoreUnavailable
+from farshore.format import names
+from farshore.model import DamagedObject, ProgressCallback, no_progress
+from farshore.ops.verify.audit_rows import record_verify
+from farshore.ops.verify.check_packs import check_packs
+from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_slots
+from farshore.ops.verify.check_snapshot import check_snapshot
+from farshore.ops.verify.damage_impact import paths_touched
+from farshore.ops.verify.findings import ReplicaCheck, VerifyRun
+from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_replicas
+from farshore.ops.verify.proof_log import ProofKeeper, choose_packs, reading_of
+from farshore.process_memory import tune_process_memory
+from farshore.repair.outcome import Repair
+from farshore.repair.read_repair import ReadRepair, told_repair
+from farshore.replicas.reader import ReplicaReader, open_reader
+from farshore.replicas.repository import Replica, Repository
+from farshore.sealed.check_pack import PackProof
+from farshore.stores.object_retention import Access
+
+
+def verify_repository(
+    repository: Repository,
+    *,
+    replica: str | None = None,
+    read_data_percent: float = 0.0,
+    repair: bool = False,
+    engine: str = "cli",
+    flow_run_id: str = "",
+    progress: ProgressCallback = no_progress,
+    clock: Clock,
+) -> VerifyResult:
+    """Check one replica, or all; write the findings as audit rows; return them. Damage is a result, not an error.
+
+    Args:
+        read_data_percent: Share of the packs to read whole and hash; 100 reads all. Less reads those whose last reading
+            is longest ago, so that all are read within 100 / share runs.
+        repair: Mend what was found with good copies of other replicas, once everything was looked at.
+
+    A replica that cannot be asked is neither checked nor damaged: `checks` says so, and the others are checked.
+
+    Raises:
+        StoreUnavailable, StoreDenied: The replica that was asked for cannot be listed: unknown is not clean.
+    """
+    tune_process_memory()
+    keys = repository.writing_keys()
+    started_utc = clock.now_utc()
+    run_id = clock.random_bytes(16).hex()
+    run = VerifyRun(run_id, engine, flow_run_id, started_utc, read_data_percent, progress, clock)
+    chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
+    reader = open_reader(repository, only=[one.name for one in chosen])
+    proof = PackProof(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
+    checks = [_check_replica(repository, one, reader, proof, run) for one in chosen]
+    if replica and checks[0].error:
+        raise checks[0].error
+    repository.note_unasked({check.replica.name: check.error for check in checks if check.error})
+    list_again([(check.replica, check.listed) for check in checks if check.error is None])
+    snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
+    unopened = {} if replica else repository.unreachable
+    headers = {name: damaged_header(name, error, snapshots) for name, error in unopened.items()}
+    damaged = [found for found in headers.values() if found]
+    for check in checks:
+        found = list(check.damaged.values())
+        if keys.private_key:
+            found = paths_touched(repository, check.commits, check.needs, found)
+        damaged += found
+    repairs = _repair(repository, checks) if repair else []
+    result = VerifyResult(
+        run_id=run_id,
+        replicas=tuple(name for name in repository.configured if replica in (None, name)),
+        started_utc=started_utc,
+        finished_utc=clock.now_utc(),
+        snapshots=len(snapshots),
+        objects=sum(check.objects for check in checks),
+        bytes_read=sum(check.bytes_read for check in checks),
+        read_data_percent=read_data_percent,
+        damaged=tuple(damaged),
+        repairs=tuple(told_repair(one) for one in repairs),
+        readings=tuple(check.reading for check in checks if check.reading),
+        checks=_outcomes(repository, checks, damaged, replica),
+    )
+    record_verify(repository, result, checks, repairs, run)
+    return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
+
+
+def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:
+    """List replicas again that seem to lack snapshots: a backup may have committed since they were listed.
+
+    Adds to the snapshots of each; what came to all of them meanwhile is left out.
+    """
+    everything = {snapshot for _, listed in seen for snapshot in listed}
+    for replica, listed in seen:
+        if listed < everything:
+            with contextlib.suppress(FarshoreError):
+                listed.update(everything & {item.snapshot_id for item in list_commit_names(replica)})
+
+
+def _outcomes(
+    repository: Repository, checks: Sequence[ReplicaCheck], damaged: Sequence[DamagedObject], replica: str | None
+) -> tuple[CheckedReplica, ...]:
+    """Return the outcome of every replica that was to be checked."""
+    counts = Counter(one.replica for one in damaged)
+    by_name = {check.replica.name: check for check in checks}
+    seen: dict[str, SeenReplica] = {}
+    for name in repository.configured:
+        check = by_name.get(name)
+        if check is not None:
+            seen[name] = SeenReplica(check.listed, check.objects, counts[name], error=check.error)
+        elif replica is None:
+            seen[name] = SeenReplica(damaged=counts[name], error=None if counts[name] else repository.unreachable[name])
+    return judge_replicas(seen)
+
+
+def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repair]:
+    mending = ReadRepair(repository=repository, reader=open_reader(repository))
+    for check in checks:
+        for commit in check.commits:
+            mending.vouch(commit)
+    return mending.mend_all(one for check in checks for one in check.damaged.values())
+
+
+def _check_replica(
+    repository: Repository, replica: Replica, reader: ReplicaReader, proof: PackProof, run: VerifyRun
+) -> ReplicaCheck:
+    """Check one replica; what keeps it from being checked to the end is kept in `error`."""
+    check = ReplicaCheck(replica)
+    try:
+        _fill(repository, check, reader, proof, run)
+    except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
+        check.error = error
+    check.objects = len(check.sizes)
+    return check
+
+
+def _fill(repository: Repository, check: ReplicaCheck, reader: ReplicaReader, proof: PackProof, run: VerifyRun) -> None:
+    replica = check.replica
+    # Before everything else is listed: what a snapshot needs is put before its commit, and so is listed after it.
+    listed = list_commit_names(replica)
+    check.listed = {item.snapshot_id for item in listed}
+    for info in replica.store.list():
+        check.sizes[info.name] = info.size
+        if info.access is not Access.READY:
+            check.archived.add(info.name)
+        if run.percent and info.modified_utc and info.name.startswith(names.PACKS):
+            check.put_utc[info.name] = info.modified_utc
+    check.commits, bad = read_commits(repository, replica, listed, cached=False)
+    for name, error in bad.items():
+        parsed = names.parse_snapshot_object(name)
+        check.blame(name, "undecodable", str(error), parsed.snapshot_id if parsed else "")
+        if parsed:  # another replica's record tells as well what this one must hold
+            with contextlib.suppress(FarshoreError):
+                check.commits.append(read_commit(repository, reader, parsed.source_id, parsed.snapshot_id))
+    check_slots(check)
+    for commit in check.commits:
+        check_snapshot(repository, check, commit, reader)
+    check_keys(repository, check)
+    check_fragments(repository, check)
+    if run.percent:
+        plan = choose_packs(repository, check, run.percent, run.clock)
+        keeper = ProofKeeper(lambda rows: run_rows.try_record(repository, run.run_id, rows))
+        check_packs(check, plan.packs, proof, run, keeper)
+        check.reading = replace(
+            reading_of(plan, replica.name, run.percent, run.started_utc), packs_archived=len(check.archived)
+        )
+    check_audit(repository, check)

@@ -1,0 +1,134 @@
+"""What the placement policy asks about each replica, gathered from the configuration and the table of regions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from farshore.config import Config, ReplicaConfig
+from farshore.errors import ConfigInvalid
+from farshore.plan.regions import CLOUDS, Place, known_regions, nearest_region
+
+SITE = "site"  # the provider of whoever runs the place himself
+_LOCAL = ("file", "memory")
+_BY_SCHEME = {"s3": "aws", "gs": "gcp", "az": "azure"}
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedReplica:
+    """One replica. Texts are empty, and `place` is None, where it is not known."""
+
+    replica: str
+    provider: str
+    region: str
+    country: str
+    jurisdiction: str
+    place: Place | None
+    account: str
+    login: str  # empty for a directory, which has none but the host's own
+    immutable: bool
+    versioned: bool
+    offline: bool
+    synced_every: timedelta | None
+    on_writer_host: bool
+
+    @property
+    def outlives_deletion(self) -> bool:
+        """Whether its objects are still there after somebody with the writer's login deleted all he could."""
+        return self.immutable or self.versioned or self.offline
+
+
+def place_replicas(config: Config, *, without: Collection[str] = ()) -> tuple[PlacedReplica, ...]:
+    """Return every replica but those named in `without`, in the order of the configuration.
+
+    A region that the table does not know leaves the place unknown; `check_regions` tells of it.
+    """
+    return tuple(_placed(config, one) for one in config.replicas.values() if one.name not in without)
+
+
+def check_regions(config: Config) -> None:
+    """Check that the place of every replica with a region can be known.
+
+    Raises:
+        ConfigInvalid: A region of a provider is not in the table, and the replica tells no place of its own.
+    """
+    for one in config.replicas.values():
+        provider = one.region.partition(":")[0]
+        is_told = one.latitude is not None and bool(one.jurisdiction)
+        if not one.region or provider == SITE or one.region in known_regions() or is_told:
+            continue
+        close = nearest_region(one.region)
+        kind = "no known region of" if provider in CLOUDS else "not in the table of regions: it has none of"
+        raise ConfigInvalid(
+            f"replicas.{one.name}.region is {one.region!r}, {kind} {provider}",
+            f"{f'The nearest known one is {close}. ' if close else ''}"
+            f"Or tell its latitude, longitude and jurisdiction under [replicas.{one.name}].",
+        )
+
+
+def _placed(config: Config, one: ReplicaConfig) -> PlacedReplica:
+    known = known_regions().get(one.region)
+    scheme = one.url.partition("://")[0]
+    own = None if one.latitude is None or one.longitude is None else Place(one.latitude, one.longitude)
+    provider = _provider(one)
+    return PlacedReplica(
+        replica=one.name,
+        provider=provider,
+        region=one.region,
+        country=one.country or (known.country if known else ""),
+        jurisdiction=one.jurisdiction or (known.jurisdiction if known else ""),
+        place=own or (known.place if known else None),
+        account=one.account or _account(config, one, scheme, provider),
+        login=one.login or _login(config, one, scheme, provider),
+        immutable=bool(one.immutable or one.lock),
+        versioned=one.versioned,
+        offline=one.offline,
+        synced_every=one.synced_every,
+        on_writer_host=(scheme in _LOCAL and not one.offline) if one.on_writer_host is None else one.on_writer_host,
+    )
+
+
+def _provider(one: ReplicaConfig) -> str:
+    """Return who runs the place: by its region, else its server, else the cloud that its URL is of."""
+    scheme = one.url.partition("://")[0]
+    if one.region:
+        return one.region.partition(":")[0]
+    if scheme in _LOCAL:
+        return SITE
+    if one.endpoint:
+        return urlsplit(one.endpoint).hostname or one.endpoint
+    return _BY_SCHEME[scheme]
+
+
+def _account(config: Config, one: ReplicaConfig, scheme: str, provider: str) -> str:
+    """Return a name for the account. What is not told apart is taken for one: it may be lost as one."""
+    if scheme in _LOCAL:
+        return ""
+    if "account" in one.credentials:  # storage accounts of Azure are named by reference
+        same = [other.name for other in _same(config, one, "account")]
+        return f"account of {same[0]}"
+    return f"{provider}, not named"
+
+
+def _login(config: Config, one: ReplicaConfig, scheme: str, provider: str) -> str:
+    """Return a name for whom the writer signs in as: the same references are the same login."""
+    if scheme in _LOCAL:
+        return ""
+    if not one.credentials:
+        return f"{provider}, by its default chain"
+    same = [
+        other.name
+        for other in config.replicas.values()
+        if not other.login and other.credentials == one.credentials and _provider(other) == provider
+    ]
+    return f"credentials of {same[0]}"
+
+
+def _same(config: Config, one: ReplicaConfig, key: str) -> list[ReplicaConfig]:
+    return [
+        other
+        for other in config.replicas.values()
+        if not other.account and other.credentials.get(key) == one.credentials[key]
+    ]

@@ -1,0 +1,61 @@
+"""How a process takes memory from the C library while it moves much data. Measured in docs/adr/0006-speed.md.
+
+A segment passes through several buffers of a few MiB, made in one thread and freed in another. glibc keeps an arena of
+memory for each thread, and each ends up holding the most that its thread ever held at once: one arena for all holds a
+tenth less. Buffers that come and go by the thousand stay on the heap, or the kernel would clear their pages each time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from pathlib import Path
+
+from farshore import limits
+from farshore.format.arrow import use_system_memory
+
+# Parameters of malloc.h. The two thresholds, once set, also stop glibc from raising them as it goes.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_SETTINGS = (
+    (_ARENA_MAX, 1),
+    (_MMAP_THRESHOLD, 32 * limits.MIB),  # what segments free is used again, not returned and faulted in anew
+    (_TRIM_THRESHOLD, 16 * limits.MIB),  # at the end of the heap no more than this is kept unused
+)
+_STATM = Path("/proc/self/statm")
+_GARBAGE_THRESHOLD = 20_000  # allocations that the youngest generation takes before it is looked at; 700 by default
+
+
+def tune_process_memory() -> None:
+    """Set up this process for long work. Safe to repeat.
+
+    Entries and rows are many, short-lived and without cycles, so the cycle collector looks less often.
+    """
+    if gc.isenabled():
+        first, second, third = gc.get_threshold()
+        gc.set_threshold(max(first, _GARBAGE_THRESHOLD), second, third)
+    tune_heap()
+    use_system_memory()
+
+
+def tune_heap() -> None:
+    """Set up the heap of this process for long work. Safe to repeat; leaves a C library that is not glibc as it is."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for parameter, value in _SETTINGS:
+            mallopt(parameter, value)
+
+
+def give_back_unused(above: int = limits.HEAP_TRIM_BYTES_MIN) -> None:
+    """Give pages of the heap that nothing uses back to the system, if this process holds more of its own than `above`.
+
+    Buffers of megabytes between small objects leave holes that together are as large as what is used. Takes some
+    milliseconds, and pages that are used again are cleared first. Safe from any thread; does nothing without glibc.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is None:
+        return
+    _, resident, shared, *_ = map(int, _STATM.read_text().split())
+    if (resident - shared) * os.sysconf("SC_PAGE_SIZE") > above:
+        trim(0)

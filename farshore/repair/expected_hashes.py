@@ -1,0 +1,284 @@
+"""What an object must hash to where it does not tell by itself, and what snapshots need.
+
+Whoever holds the index key opens the commit records: each vouches for its manifest, needs and page map, and the needs
+name every pack and data key. Without any key (the replicator) the audit tables tell the same, because the run that
+made a snapshot wrote down the hash of every object and what the snapshot needs; or two replicas agree on an object and
+outvote the rest. What nobody vouches for is not spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.audit.cached_query import query_replica
+from farshore.catalog.commits import ListedCommits, commit_name, list_commits
+from farshore.catalog.needs import read_needs
+from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.format import names
+from farshore.format.records import Commit, ObjectRef, decode_commit
+from farshore.index import ABSENT
+from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.replica_listing import Expected, Union
+from farshore.replicas.repository import Replica, Repository
+from farshore.sealed.sealed_object import SealedKind, open_object
+
+_ASKED_AT_ONCE = 500  # names in one statement
+
+
+class Vouching(Protocol):
+    """What is known besides the bytes of the objects themselves."""
+
+    def expected(self, union: Union) -> Expected:
+        """Return sizes, lost objects and what is to be spread."""
+        ...
+
+    def check(self, name: str, data: bytes) -> None:
+        """Raise `ObjectCorrupt` unless these are the bytes of a snapshot's object, or nobody vouches for them."""
+        ...
+
+    def digest(self, name: str) -> str:
+        """Return what a snapshot's object must hash to, or an empty text where only `check` can tell."""
+        ...
+
+    def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
+        """Return which of these commit records must not be put while `bad` objects are not whole, each with one."""
+        ...
+
+    def touched(self, bad: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the snapshots that need each of these objects, as far as it is known."""
+        ...
+
+
+class KeyVouching:
+    """Vouching by whoever holds the index key. Reads every commit record, and needs one snapshot at a time."""
+
+    def __init__(self, repository: Repository, union: Union) -> None:
+        self._repository = repository
+        self._keys = repository.writing_keys()
+        self._listed = _known(list_commits(repository), union)
+        self._refs: dict[str, ObjectRef] = {}
+        self._record_of: dict[str, Commit] = {}
+        self._understood: set[str] = set()  # commit records whose needs were read, of those last asked about
+        for commit in self._listed.commits.values():
+            self._record_of[commit_name(commit)] = commit
+            self._refs.update({ref.name: ref for ref in commit.objects.values()})
+
+    def expected(self, union: Union) -> Expected:
+        sizes = {name: ref.bytes for name, ref in self._refs.items()}
+        lost = {ref.name: ref.bytes for ref in self._refs.values() if not union.sizes(ref.name)}
+        for _, needed in self._needs():
+            wanted = [(name, size) for name, size in needed if kind_of(name) is Kind.PACK]
+            rows = union.packs.find([name.rpartition("/")[2] for name, _ in wanted])
+            for (name, size), row in zip(wanted, rows, strict=True):
+                if row == ABSENT:
+                    lost[name] = size
+                elif any(union.packs.bytes_at(replica, int(row)) not in (ABSENT, size) for replica in union.replicas):
+                    sizes[name] = size
+            lost.update(
+                {name: size for name, size in needed if kind_of(name) is not Kind.PACK and not union.sizes(name)}
+            )
+        unread = {name for name in union.others if kind_of(name) is Kind.COMMIT and name not in self._record_of}
+        return Expected(sizes=sizes, lost=lost, parts={*self._refs, *self._record_of, *unread})
+
+    def check(self, name: str, data: bytes) -> None:
+        if kind_of(name) is not Kind.COMMIT:
+            check_digest(name, blake3(data).hexdigest(), self.digest(name))
+            return
+        payload = open_object(
+            data, secret=self._keys.index_key, kind=SealedKind.COMMIT, name=name, repository_id=self._keys.repository_id
+        )
+        if commit_name(decode_commit(payload)) != name:
+            raise ObjectCorrupt(f"{name} names another snapshot")
+
+    def digest(self, name: str) -> str:
+        ref = self._refs.get(name)
+        return ref.blake3 if ref else ""
+
+    def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
+        if not bad:
+            return {}
+        found: dict[str, str] = {}
+        chosen = {name: self._record_of[name] for name in commits if name in self._record_of}
+        for name, needed in self._needs(chosen.values()):
+            ill = next((one for one, _ in needed if one in bad), "")
+            if ill:
+                found[name] = ill
+        read = self._understood
+        found.update({name: names.NEEDS for name in chosen if name not in read})
+        return found
+
+    def touched(self, bad: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for name, needed in self._needs() if bad else ():
+            for one, _ in needed:
+                if one in bad:
+                    found[one] = (*found.get(one, ()), self._record_of[name].snapshot)
+        return found
+
+    def _needs(self, commits: Collection[Commit] | None = None) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+        """Yield for each snapshot every object that it needs, with its bytes; 0 for a data key.
+
+        A snapshot whose needs no replica has whole yields only its own objects, and is not in `_understood`.
+        """
+        recipient = self._keys.recipient_id.hex()
+        self._understood = set()
+        for commit in self._listed.commits.values() if commits is None else commits:
+            name = commit_name(commit)
+            needed = [(ref.name, ref.bytes) for ref in commit.objects.values()]
+            for replica in self._holders(commit):
+                try:
+                    needs = read_needs(self._repository, replica, commit)
+                except FarshoreError:
+                    continue
+                needed += [(names.pack(pack_id), size) for pack_id, size in needs.packs]
+                needed += [(names.data_key(key, recipient), 0) for key in needs.data_keys]
+                self._understood.add(name)
+                break
+            yield name, needed
+
+    def _holders(self, commit: Commit) -> list[Replica]:
+        replicas = self._repository.replicas
+        first = [replicas[name] for name in self._listed.holders.get(commit.snapshot, ()) if name in replicas]
+        return first + [replica for replica in replicas.values() if replica not in first]
+
+
+class RowVouching:
+    """Vouching without any key: by the rows that runs wrote, else by replicas that agree."""
+
+    def __init__(self, repository: Repository, union: Union) -> None:
+        self._repository = repository
+        self._union = union
+        self._commits = {name for name in union.others if kind_of(name) is Kind.COMMIT}
+        self._refs = self._told()
+
+    def expected(self, union: Union) -> Expected:
+        spread = set(self._commits)
+        committed = {name.rpartition("/")[0] for name in self._commits}
+        for name in union.others:
+            parsed = names.parse_snapshot_object(name)
+            if parsed is not None and (name.rpartition("/")[0] in committed or name in self._refs):
+                spread.add(name)
+        sizes = {name: self._refs[name].bytes for name in spread if name in self._refs}
+        lost = {name: 0 for name in self._needed() if kind_of(name) is not None and not union.sizes(name)}
+        return Expected(sizes=sizes, lost=lost, parts=spread | set(lost))
+
+    def check(self, name: str, data: bytes) -> None:
+        check_digest(name, blake3(data).hexdigest(), self.digest(name))
+
+    def digest(self, name: str) -> str:
+        if name not in self._refs:
+            agreed = self._agreed(name)
+            if not agreed:
+                raise ObjectCorrupt(
+                    f"nothing vouches for {name}: no audit row tells its hash, and no two replicas agree on it",
+                    "Run 'farshore heal' where the passphrase, an identity or a credential is.",
+                )
+            self._refs[name] = ObjectRef(name, 0, agreed)
+        return self._refs[name].blake3
+
+    def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
+        """Without keys every object counts as needed by every snapshot, but for those whose needs the rows tell."""
+        if not bad:
+            return {}
+        known = {snapshot for _, snapshot in self._lineage(f"object LIKE '{names.SNAPSHOTS}%/{names.COMMIT}'")}
+        needing: dict[str, str] = {}
+        for chunk in _chunks(sorted(bad)):
+            needing |= {snapshot: name for name, snapshot in self._lineage(f"object IN ({_quoted(chunk)})")}
+        found: dict[str, str] = {}
+        for name in commits:
+            snapshot = name.split("/")[2]
+            if snapshot in needing or snapshot not in known:
+                found[name] = needing.get(snapshot) or next(iter(bad))
+        return found
+
+    def touched(self, bad: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for chunk in _chunks(sorted(bad)):
+            for name, snapshot in self._lineage(f"object IN ({_quoted(chunk)})"):
+                found[name] = (*found.get(name, ()), snapshot)
+        return found
+
+    def _told(self) -> dict[str, ObjectRef]:
+        """Return what rows tell of snapshots' objects, of one replica after the other while something is lacking."""
+        wanted = {name for name in self._union.others if name.startswith(names.SNAPSHOTS)}
+        found: dict[str, ObjectRef] = {}
+        sql = (
+            "SELECT DISTINCT object, bytes, blake3 FROM objects WHERE kind IN ('manifest', 'needs', 'pages', 'commit')"
+        )
+        for replica in self._repository.replicas.values():
+            for name, size, digest in self._ask(replica, sql):
+                found.setdefault(str(name), ObjectRef(str(name), int(str(size)), str(digest)))
+            if wanted <= found.keys():
+                break
+        return found
+
+    def _needed(self) -> Iterator[str]:
+        snapshots = sorted(name.split("/")[2] for name in self._commits)
+        for chunk in _chunks(snapshots):
+            yield from dict.fromkeys(name for name, _ in self._lineage(f"snapshot_id IN ({_quoted(chunk)})"))
+
+    def _lineage(self, condition: str) -> set[tuple[str, str]]:
+        sql = f"SELECT DISTINCT object, snapshot_id FROM lineage WHERE {condition}"  # noqa: S608 - names of ours
+        found: set[tuple[str, str]] = set()
+        for replica in self._repository.replicas.values():
+            found |= {(str(name), str(snapshot)) for name, snapshot in self._ask(replica, sql)}
+        return found
+
+    def _ask(self, replica: Replica, sql: str) -> Sequence[Sequence[object]]:
+        return ask_rows(self._repository, replica, sql) or ()
+
+    def _agreed(self, name: str) -> str:
+        """Return the hash that two replicas or more, and most of those that answer, give for an object."""
+        digests: list[str] = []
+        for replica in self._union.sizes(name):
+            held = self._repository.replicas.get(replica)
+            if held is None:
+                continue
+            try:
+                digests.append(hash_of(held, name, self._union.sizes(name)[replica]))
+            except FarshoreError:
+                continue
+        most = max(set(digests), key=digests.count, default="")
+        return most if digests.count(most) > max(1, len(digests) // 2) else ""
+
+
+def _known(listed: ListedCommits, union: Union) -> ListedCommits:
+    """Leave out what was committed since the replicas were listed: what it needs is in no listing, and not lost."""
+    commits = {one: commit for one, commit in listed.commits.items() if union.sizes(commit_name(commit))}
+    return replace(listed, commits=commits)
+
+
+def ask_rows(repository: Repository, replica: Replica, sql: str) -> Sequence[Sequence[object]] | None:
+    """Return rows of the audit tables of one replica; None where they cannot be read."""
+    try:
+        return query_replica(repository, replica, sql).rows
+    except FarshoreError:
+        return None
+
+
+def hash_of(replica: Replica, name: str, size: int) -> str:
+    """Return the BLAKE3-256 of an object as a replica gives it, read in pieces."""
+    digest = blake3()
+    for start in range(0, size, limits.MEND_READ_BYTES):
+        digest.update(replica.store.get(name, start, min(limits.MEND_READ_BYTES, size - start)))
+    return digest.hexdigest()
+
+
+def check_digest(name: str, found: str, wanted: str) -> None:
+    """Raise `ObjectCorrupt` unless a hash is the one that is vouched for."""
+    if found != wanted:
+        raise ObjectCorrupt(f"{name} does not have the bytes that are vouched for")
+
+
+def _chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(items), _ASKED_AT_ONCE):
+        yield items[start : start + _ASKED_AT_ONCE]
+
+
+def _quoted(items: Sequence[str]) -> str:
+    return ", ".join(f"'{item}'" for item in items)

@@ -1,0 +1,79 @@
+"""Whether bytes are those of an object, as far as the object itself tells: by its name, its own check or its signature.
+
+That needs no key, and covers all but manifests, needs, page maps and commit records: for these see `vouching`.
+"""
+
+from __future__ import annotations
+
+from blake3 import blake3
+
+from farshore.audit import chain
+from farshore.audit import names as audit_names
+from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.format import names
+from farshore.format.header import Header, decode_header
+from farshore.format.text import decode_object, encode_canonical
+from farshore.repair.object_kinds import Kind, kind_of
+from farshore.sealed import slots
+from farshore.sealed.keys import KeySet, check_data_key, open_data_key
+
+
+def digest_in_name(name: str) -> str:
+    """Return the BLAKE3-256 that an object's name tells, or an empty text."""
+    return names.parse_fragment(name) or names.parse_pack(name) or ""
+
+
+def check_itself(name: str, data: bytes, header: Header) -> bool:
+    """Check bytes by what the object itself tells; return whether it tells anything.
+
+    Raises:
+        ObjectCorrupt, HeaderDamaged: They are not the object of this name.
+    """
+    match kind_of(name):
+        case Kind.PACK | Kind.FRAGMENT:
+            if blake3(data).hexdigest() != digest_in_name(name):
+                raise ObjectCorrupt(f"the bytes of {name} do not hash to its name")
+        case Kind.DATA_KEY:
+            _check_data_key(name, data)
+        case Kind.SLOT:
+            _check_canonical(name, data)
+            if slots.describe_slot(data).slot_id != names.parse_slot(name):
+                raise ObjectCorrupt(f"{name} is another slot than its name says")
+        case Kind.HEADER:
+            _check_canonical(name, data)
+            if decode_header(data, name).check != header.check:
+                raise ObjectCorrupt(f"{name} is another header than the repository's")
+        case Kind.AUDIT_FILE:
+            if not audit_names.is_whole(name, data):
+                raise ObjectCorrupt(f"{name} does not have the bytes that its name promises")
+        case Kind.SEAL:
+            finding = chain.check_seal(name, data, bytes.fromhex(header.audit_public))
+            if finding is not None:
+                raise ObjectCorrupt(f"{name} {finding.detail}")
+        case _:
+            return False
+    return True
+
+
+def _check_data_key(name: str, data: bytes) -> None:
+    try:
+        check_data_key(data, name)
+    except FormatTooNew:  # it is whole, and of a later version
+        return
+
+
+def _check_canonical(name: str, data: bytes) -> None:
+    """A check over the content leaves room for other bytes of the same content, which no other replica holds."""
+    if encode_canonical(decode_object(data, name)) != data:
+        raise ObjectCorrupt(f"{name} is not as it was written")
+
+
+def check_opens(name: str, data: bytes, keys: KeySet | None) -> None:
+    """Open a data key where its private key is at hand: its own check does not tell which run it is of.
+
+    Raises:
+        ObjectCorrupt: It is whole, and the key of another run or of another repository.
+    """
+    parsed = names.parse_data_key(name)
+    if parsed is not None and keys is not None and keys.private_key and parsed[1] == keys.recipient_id.hex():
+        open_data_key(keys, bytes.fromhex(parsed[0]), data)

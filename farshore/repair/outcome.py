@@ -1,0 +1,123 @@
+"""What a heal found and did: values for the command line, the flow and the audit rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.errors import (
+    BucketNotFound,
+    FarshoreError,
+    HealIncomplete,
+    LeaseLost,
+    ReplicaEmpty,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
+from farshore.model import ReplicaRequests
+from farshore.plural import count_of
+from farshore.replicas.mend import Action, Found
+
+_LASTING: tuple[type[FarshoreError], ...] = (StoreFull, StoreDenied, BucketNotFound, LeaseLost)  # no retry cures these
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One object at one replica, and what came of it."""
+
+    replica: str
+    object: str
+    found: Found
+    action: Action
+    source: str = ""
+    method: str = ""  # put | provider-copy
+    bytes: int = 0
+    blake3: str = ""
+    blake3_found: str = ""
+    snapshots: tuple[str, ...] = ()
+    detail: str = ""
+    error_code: str = ""
+
+    @property
+    def mended(self) -> bool:
+        """Whether the object is whole now."""
+        return self.action in (Action.COPIED, Action.REPLACED)
+
+    @property
+    def open(self) -> bool:
+        """Whether a person should look."""
+        return not self.mended and self.found not in (Found.FOREIGN, Found.SOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class HealedReplica:
+    """What became of one replica. `state`: level, behind, or failed where nothing could be known or done."""
+
+    replica: str
+    state: str  # level | behind | failed
+    missing: int = 0  # objects that others had and it had not, when it was listed
+    bytes_missing: int = 0  # as far as sizes are known
+    copied: int = 0
+    replaced: int = 0
+    open: int = 0  # objects that are missing or damaged still
+    foreign: int = 0
+    snapshots_added: int = 0
+    bytes_copied: int = 0
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealResult:
+    """The outcome of one heal over one or more replicas."""
+
+    run_id: str
+    keyless: bool
+    dry_run: bool
+    started_utc: datetime
+    finished_utc: datetime
+    replicas: tuple[HealedReplica, ...]
+    repairs: tuple[Repair, ...] = ()  # at most the first 1,000, those that need a person first
+    repairs_total: int = 0
+    requests: tuple[ReplicaRequests, ...] = ()
+    snapshots: int = 0  # that any replica listed: with none there was nothing to compare
+
+    @property
+    def level(self) -> bool:
+        """Whether every replica that was asked for holds everything now, whole as far as it was looked at."""
+        return all(one.state == "level" for one in self.replicas)
+
+    @property
+    def open(self) -> int:
+        """Objects that are missing or damaged still."""
+        return sum(one.open for one in self.replicas)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was put anywhere."""
+        return any(one.copied or one.replaced for one in self.replicas)
+
+
+def shown_repairs(repairs: Sequence[Repair], most: int) -> tuple[Repair, ...]:
+    """Return the first repairs, those that need a person before those that do not."""
+    chosen = [one for one in repairs if one.open]
+    chosen = chosen[:most] + [one for one in repairs if not one.open][: max(most - len(chosen), 0)]
+    return tuple(chosen)
+
+
+def heal_error(result: HealResult) -> FarshoreError:
+    """Return the error of a heal that left something that is not level: what needs a person before what passes."""
+    behind = [one.replica for one in result.replicas if one.state == "behind" and not one.error]
+    if result.open or behind:
+        where = sorted({one.replica for one in result.repairs if one.open}) or behind
+        return HealIncomplete(f"{count_of(result.open, 'object')} missing or damaged still at {', '.join(where)}")
+    for one in result.replicas:
+        if one.error_code == ReplicaEmpty.code:
+            return ReplicaEmpty(one.error)
+    said = "; ".join(f"{one.replica}: {one.error}" for one in result.replicas if one.error)
+    for kind in _LASTING:
+        if any(one.error_code == kind.code for one in result.replicas):
+            return kind(said)
+    return StoreUnavailable(said)

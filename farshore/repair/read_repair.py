@@ -1,0 +1,213 @@
+"""Read-repair: what a reader found damaged at one replica and good at another is mended beside it. Decision 0009.
+
+One thread and a bounded queue, so that the reading never waits for the mending: what finds no room, or is not done a
+while after the reading ended, is left, and told. Whoever may not write only reports. Whole objects alone are mended, by
+`repository.mending`: of a pack whose range was bad the whole pack is read from a good replica and hashed first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.catalog.commits import is_commit
+from farshore.errors import Denied, FarshoreError, ObjectCorrupt
+from farshore.format.records import Commit
+from farshore.model import DamagedObject, ReadRepaired
+from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
+from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.outcome import Repair
+from farshore.replicas.mend import Action, Found, mend
+from farshore.replicas.reader import ReplicaReader
+from farshore.replicas.repository import Replica, Repository
+
+_FOUND = {"missing": Found.MISSING, "truncated": Found.TRUNCATED}
+_HEAL = "run 'farshore heal' to mend it"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One object to mend. `body`: the good bytes, where the reader had all of them in its hands."""
+
+    replica: Replica
+    name: str
+    found: str
+    body: bytes | None
+    source: str
+
+
+class ReadRepair:
+    """Mends objects in the background. `offer` from any thread, `finish` once.
+
+    Args:
+        snapshot: The snapshot that is read, for the audit rows; empty: many.
+    """
+
+    def __init__(self, *, repository: Repository, reader: ReplicaReader, snapshot: str = "") -> None:
+        self._repository = repository
+        self._reader = reader
+        self._digests: dict[str, str] = {}  # of objects that commit records vouch for, by name
+        self._snapshots = (snapshot,) if snapshot else ()
+        self._lock = threading.Lock()
+        self._waiting: deque[_Wanted] = deque()
+        self._seen: set[tuple[str, str]] = set()
+        self._denied: dict[str, FarshoreError] = {}  # replicas that let nothing be put
+        self._working = False
+        self._ending = False
+        self._stopped = False
+        self._done = threading.Event()
+        self._at_work: _Wanted | None = None
+        self._repairs: list[Repair] = []
+
+    def vouch(self, commit: Commit) -> None:
+        """Take a commit record's word for what the objects of its snapshot hash to."""
+        self._digests.update({ref.name: ref.blake3 for ref in commit.objects.values()})
+
+    def offer(self, replica: Replica, name: str, found: str, source: str, body: bytes | None) -> None:
+        """Ask for an object to be mended; each is taken once, and a queue that is full takes none.
+
+        Args:
+            found: missing | altered and so on, as the reader noted it.
+            source: The replica that gave a good copy.
+            body: The whole good object, where the reader has it.
+        """
+        wanted = _Wanted(replica, name, found, body, source)
+        with self._lock:
+            if (replica.name, name) in self._seen or self._stopped:
+                return
+            self._seen.add((replica.name, name))
+            if len(self._waiting) >= limits.REPAIRS_WAITING_MAX:
+                self._repairs.append(_left(wanted, f"too much else was waiting to be mended; {_HEAL}"))
+                return
+            self._waiting.append(wanted)
+            if not self._working:
+                self._working = self._repository.threads.start(self._work)
+            if not self._working:
+                self._waiting.pop()
+                self._repairs.append(_left(wanted, f"every thread was taken by reads; {_HEAL}"))
+
+    def mend_all(self, found: Iterable[DamagedObject]) -> list[Repair]:
+        """Mend objects in this thread, those that others name first; return what came of each that is not whole."""
+        kinds = list(Kind)
+        wanted = [(kind, one) for one in found if (kind := kind_of(one.name)) is not None]
+        repairs: list[Repair] = []
+        for _, one in sorted(wanted, key=lambda pair: (kinds.index(pair[0]), pair[1].name)):
+            repair = self._mend(_Wanted(self._repository.replicas[one.replica], one.name, one.code, None, ""))
+            if repair is not None:
+                repairs.append(replace(repair, snapshots=one.snapshots))
+        return repairs
+
+    def finish(self, wait_s: float = limits.REPAIRS_WAIT_S) -> list[Repair]:
+        """Wait for what is under way, at most so long; return what came of each object. Later offers are dropped."""
+        with self._lock:
+            self._ending = True
+            if not self._working:
+                self._done.set()
+        self._repository.clock.wait_s(wait_s, self._done)
+        with self._lock:
+            self._stopped = True
+            left = [_left(one, f"there was no time left to mend it; {_HEAL}") for one in self._waiting]
+            if self._at_work:
+                left.append(_left(self._at_work, f"mending it took too long and may still end well; {_HEAL}"))
+            self._waiting.clear()
+            return [replace(one, snapshots=self._snapshots) for one in (*self._repairs, *left)]
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting or self._stopped:
+                    self._working, self._at_work = False, None
+                    if self._ending:
+                        self._done.set()
+                    return
+                one = self._at_work = self._waiting.popleft()
+            try:
+                repair = self._mend(one)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the restore does not fail for it
+                repair = _left(one, f"mending it failed: {error}")
+            if repair is not None:
+                self._keep(repair)
+
+    def _keep(self, repair: Repair) -> None:
+        """Keep what came of one object, unless it was told already that there was no time for it."""
+        with self._lock:
+            if not self._stopped:
+                self._repairs.append(repair)
+
+    def _mend(self, one: _Wanted) -> Repair | None:
+        """Mend one object; None where it turned out to be whole."""
+        refusal = self._denied.get(one.replica.name)
+        if refusal is not None:
+            return replace(_left(one, str(refusal), refusal.code), action=Action.REFUSED)
+        try:
+            body, digest, source = self._good_copy(one)
+        except FarshoreError as error:
+            return _left(one, str(error), error.code)
+        try:
+            mended = mend(one.replica, one.name, body, blake3_hex=digest)
+        except Denied as error:
+            self._denied[one.replica.name] = error
+            return replace(_left(one, str(error), error.code), action=Action.REFUSED)
+        except FarshoreError as error:
+            return _left(one, str(error), error.code)
+        if mended.found is Found.SOUND:
+            return None
+        if isinstance(mended.error, Denied):
+            self._denied[one.replica.name] = mended.error
+        return Repair(
+            one.replica.name, one.name, mended.found, mended.action, source=source, method="put", bytes=mended.bytes,
+            blake3=digest, blake3_found=mended.blake3_found, detail=mended.detail,
+            error_code=mended.error.code if mended.error else "",
+        )  # fmt: skip
+
+    def _good_copy(self, one: _Wanted) -> tuple[bytes | Path, str, str]:
+        """Return an object's good bytes, or a file of them, with their hash and the replica that they came from.
+
+        Raises:
+            FarshoreError: No other replica has a good copy, or nothing vouches for one.
+        """
+        digest = digest_in_name(one.name) or self._digests.get(one.name, "")
+        if one.body is not None:
+            return one.body, digest or blake3(one.body).hexdigest(), one.source
+        cached = self._repository.cache.path(one.name)
+        if cached is not None and digest:
+            return cached, digest, one.source  # hashed before anything is done with it
+        others = self._reader.among([name for name in self._names() if name != one.replica.name])
+
+        def whole(replica: Replica) -> tuple[bytes, str]:
+            data = replica.store.get(one.name)
+            found = blake3(data).hexdigest()
+            if digest:
+                vouched = found == digest
+            elif kind_of(one.name) is Kind.COMMIT:
+                vouched = is_commit(self._repository, one.name, data)
+            else:
+                vouched = check_itself(one.name, data, self._repository.header)
+                check_opens(one.name, data, self._repository.keys)
+            if not vouched:
+                raise ObjectCorrupt(f"nothing vouches for the copy of {one.name} at {replica.name}")
+            return data, replica.name
+
+        data, source = others.ask(one.name, whole, size=limits.PACK_BYTES_TARGET)
+        return data, digest or blake3(data).hexdigest(), source
+
+    def _names(self) -> list[str]:
+        return [replica.name for replica in self._reader.replicas]
+
+
+def told_repair(one: Repair) -> ReadRepaired:
+    """Return a repair as a value of the model."""
+    return ReadRepaired(
+        one.replica, one.object, one.found, one.action, one.source, one.bytes, one.detail, one.error_code
+    )
+
+
+def _left(one: _Wanted, detail: str, error_code: str = "") -> Repair:
+    found = _FOUND.get(one.found, Found.ALTERED)
+    return Repair(one.replica.name, one.name, found, Action.LEFT, detail=detail, error_code=error_code)

@@ -1,0 +1,185 @@
+"""The same question to all replicas at once, with a bound on the silence of each. docs/replicas.md has the bounds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.errors import FarshoreError, StoreUnavailable
+from farshore.replicas.detached_threads import LooseThreads
+
+Answer = TypeVar("Answer")
+OnWait = Callable[[tuple[str, ...]], None]  # called with the replicas that have not answered yet
+LifeSign = Callable[[str], object]  # replica -> a value that changes while the replica sends anything
+_PATIENCE_FACTOR = 2.0  # of the time of the first answer: a long listing needs as long everywhere
+_LOOK_EVERY_S = 1.0  # for signs of life
+
+
+def wait_quietly(_: tuple[str, ...]) -> None:
+    """Report the wait to nobody."""
+
+
+@dataclass
+class _Round(Generic[Answer]):
+    """One question under way. Filled by the threads that ask."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    news: threading.Event = field(default_factory=threading.Event)
+    given: dict[str, Answer] = field(default_factory=dict)
+    failed: dict[str, FarshoreError] = field(default_factory=dict)
+    broken: list[Exception] = field(default_factory=list)
+
+    def ask(self, name: str, question: Callable[[str], Answer]) -> None:
+        """Keep the answer of one replica, or why there is none."""
+        try:
+            answer = question(name)
+            with self.lock:
+                self.given[name] = answer
+        except FarshoreError as error:
+            with self.lock:
+                self.failed[name] = error
+        except Exception as error:  # noqa: BLE001 - raised by the thread that asked
+            with self.lock:
+                self.broken.append(error)
+        self.news.set()
+
+    def pending(self, names: Collection[str]) -> tuple[str, ...]:
+        """Return the replicas that have not answered, in the order of the names."""
+        with self.lock:
+            self.news.clear()
+            if self.broken:
+                raise self.broken[0]
+            return tuple(name for name in names if name not in self.given and name not in self.failed)
+
+
+class _Silence:
+    """How long each replica has been silent, and how long it may be. One thread.
+
+    Args:
+        patient: Wait for every replica, up to `SILENCE_S_MAX` of silence. Else a replica has only the patience for
+            listings, or twice the time of the first answer, from the first answer on.
+    """
+
+    def __init__(self, names: Collection[str], *, now_s: float, patient: bool, alive: LifeSign | None) -> None:
+        self._patient = patient
+        self._alive = alive
+        self._started_s = now_s
+        self._answered_s: float | None = None
+        self._signs = {name: alive(name) for name in names} if alive else {}
+        self._heard_s = dict.fromkeys(names, now_s)
+
+    def listen(self, pending: Collection[str], now_s: float, *, answered: bool) -> None:
+        """Note signs of life, and the first answer."""
+        if answered and self._answered_s is None:
+            self._answered_s = now_s
+        for name in pending if self._alive else ():
+            sign = self._alive(name) if self._alive else None
+            if sign != self._signs[name]:
+                self._signs[name], self._heard_s[name] = sign, now_s
+
+    def left_s(self, name: str, now_s: float) -> float:
+        """Return how much longer a replica may be silent."""
+        if self._patient or self._answered_s is None:
+            return self._heard_s[name] + limits.SILENCE_S_MAX - now_s
+        patience_s = max(limits.LISTING_PATIENCE_S, _PATIENCE_FACTOR * (self._answered_s - self._started_s))
+        return max(self._answered_s + patience_s, self._heard_s[name] + limits.LISTING_PATIENCE_S) - now_s
+
+
+def ask_all(
+    names: Collection[str],
+    ask: Callable[[str], Answer],
+    *,
+    clock: Clock,
+    patient: bool,
+    alive: LifeSign | None = None,
+    on_wait: OnWait = wait_quietly,
+) -> tuple[dict[str, Answer], dict[str, FarshoreError]]:
+    """Ask every replica at the same time; return the answers, and why there is none, by name.
+
+    A replica that is silent for too long has failed; what it says later is dropped.
+
+    Args:
+        patient: Give every replica `SILENCE_S_MAX`. Else, once one has answered, the others have `LISTING_PATIENCE_S`
+            left, or twice the time of that answer.
+        alive: A replica whose value changes is not silent: the pages of a long listing come in.
+        on_wait: Called once, in this thread, with the replicas that have not answered within `WAIT_SHOWN_S`.
+    """
+    threads = LooseThreads(max(len(names), 1), "ask")
+    asked: _Round[Answer] = _Round()
+    started_s = clock.monotonic_s()
+    silence = _Silence(names, now_s=started_s, patient=patient, alive=alive)
+    for name in names:
+        threads.start(lambda name=name: asked.ask(name, ask))  # type: ignore[misc]
+    threads.close()
+    shown = False
+    dropped: dict[str, FarshoreError] = {}
+    while pending := [name for name in asked.pending(names) if name not in dropped]:
+        now_s = clock.monotonic_s()
+        silence.listen(pending, now_s, answered=bool(asked.given))
+        left_s = {name: silence.left_s(name, now_s) for name in pending}
+        dropped.update({name: _silent(name) for name in pending if left_s[name] <= 0})
+        waits = [left for left in left_s.values() if left > 0]
+        if not waits:
+            break
+        shown_in_s = started_s + limits.WAIT_SHOWN_S - now_s
+        if not shown and shown_in_s <= 0:
+            shown = True
+            on_wait(tuple(name for name in pending if name not in dropped))
+        waits += [] if shown else [max(shown_in_s, 0.0)]
+        clock.wait_s(min([*waits, _LOOK_EVERY_S] if alive else waits), asked.news)
+    return _in_order(names, asked, dropped)
+
+
+def _in_order(
+    names: Collection[str], asked: _Round[Answer], dropped: Mapping[str, FarshoreError]
+) -> tuple[dict[str, Answer], dict[str, FarshoreError]]:
+    """Return answers and errors in the order of the names, and nothing that comes later."""
+    with asked.lock:
+        answers = {name: asked.given[name] for name in names if name in asked.given}
+        errors = {name: asked.failed[name] for name in names if name in asked.failed}
+    late = {name: error for name, error in dropped.items() if name not in answers and name not in errors}
+    return answers, {name: errors.get(name) or late[name] for name in names if name in errors or name in late}
+
+
+def _silent(name: str) -> StoreUnavailable:
+    return StoreUnavailable(f"{name} did not answer in time and was not waited for any longer")
+
+
+def ask_first(
+    names: Sequence[str], ask: Callable[[str], Answer], *, clock: Clock, on_wait: OnWait = wait_quietly
+) -> tuple[str | None, dict[str, Answer], dict[str, FarshoreError]]:
+    """Ask one replica after the other until one answers; return its name, the answer, and why others gave none.
+
+    The next one is asked when all before have failed or the last was silent for `SILENT_S_MIN`. Replicas that were not
+    asked are in neither result. Without any answer the name is None.
+    """
+    threads = LooseThreads(max(len(names), 1), "ask")
+    asked: _Round[Answer] = _Round()
+    begun: list[str] = []
+    waiting, shown, last_s = list(names), False, clock.monotonic_s()
+    started_s = last_s
+    while True:
+        pending = asked.pending(begun)
+        now_s = clock.monotonic_s()
+        if asked.given:
+            break
+        if waiting and (not pending or now_s - last_s >= limits.SILENT_S_MIN):
+            begun.append(waiting.pop(0))
+            last_s = now_s
+            threads.start(lambda name=begun[-1]: asked.ask(name, ask))  # type: ignore[misc]
+            continue
+        if not pending or (not waiting and now_s - last_s >= limits.SILENCE_S_MAX):
+            break
+        if not shown and now_s - started_s >= limits.WAIT_SHOWN_S:
+            shown = True
+            on_wait(pending)
+        bounds_s = [last_s + (limits.SILENT_S_MIN if waiting else limits.SILENCE_S_MAX)]
+        bounds_s += [] if shown else [started_s + limits.WAIT_SHOWN_S]
+        clock.wait_s(max(min(bounds_s) - now_s, 0.0), asked.news)
+    threads.close()
+    answers, failed = _in_order(begun, asked, {name: _silent(name) for name in pending})
+    return next(iter(answers), None), answers, failed

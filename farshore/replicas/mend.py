@@ -1,0 +1,171 @@
+"""Mending one object at one replica: the second place, besides prune, that may remove an object. Decision 0008.
+
+An object is removed only where it is proven damaged: its bytes were read in full, twice alike, and do not hash to what
+they must be, while the good bytes, hashed, are at hand. Never on the word of a listing, a size or a checksum. Nothing
+is overwritten in place: the damaged object is removed, and the good one is put on the condition that its name is free.
+Whoever is killed in between leaves an object missing, which is what the next heal mends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.errors import (
+    Denied,
+    FarshoreError,
+    LockDenied,
+    LockUnsupported,
+    ObjectCorrupt,
+    ObjectNotFound,
+    StateUnknown,
+    StoreDenied,
+    StoreUnavailable,
+)
+from farshore.replicas.repository import Replica
+from farshore.stores.base import PlainBody, Store
+from farshore.stores.body import body_bytes, body_pieces
+
+
+class Found(StrEnum):
+    """What was at a replica under the name of an object."""
+
+    SOUND = "sound"
+    MISSING = "missing"
+    TRUNCATED = "truncated"  # proven damaged, and shorter than it must be
+    ALTERED = "altered"  # proven damaged otherwise
+    FOREIGN = "foreign"  # no object of this repository
+
+
+class Action(StrEnum):
+    """What was done about it; the words of the audit table `repairs`."""
+
+    NONE = "none"  # it is sound
+    COPIED = "copied"  # it was missing and is there now
+    REPLACED = "replaced"  # the damaged one was removed and the good one put
+    REFUSED = "refused"  # it is damaged, and the replica does not let it be removed
+    REMOVED = "removed"  # the damaged one was removed, and the good one could not be put: it is missing now
+    LEFT = "left"  # nothing was done
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What came of mending one object. `bytes`: put; `blake3_found`: hash of the damaged bytes that were read."""
+
+    found: Found
+    action: Action
+    bytes: int = 0
+    blake3_found: str = ""
+    detail: str = ""
+    error: FarshoreError | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the object is there and good now."""
+        return self.action in (Action.NONE, Action.COPIED, Action.REPLACED)
+
+
+def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remove: bool = True) -> Mended:
+    """Make sure that a replica holds an object with exactly these bytes. Repeatable: what is good is left alone.
+
+    Not atomic: an object that is replaced is missing for a moment, and stays so if the process is killed then. Two that
+    mend one object at once end with the good one. From many threads for different objects. Memory: a few MiB.
+
+    Args:
+        body: The good bytes, or a file of them; hashed here before anything else happens.
+        blake3_hex: What they must hash to: the object's own name, or what a commit record vouches for.
+        remove: Whether a damaged object may be removed at all; else it is `left`.
+
+    Returns:
+        What was found and done. That the replica refuses the removal, or the put after it, is a result.
+    Raises:
+        ObjectCorrupt: `body` is not the good copy; nothing was asked of the replica.
+        StoreUnavailable, StoreDenied, StoreFull: The object could not be read, or a missing one not be put.
+        StateUnknown: What was put does not read back.
+    """
+    size = body_bytes(body)
+    if _hash_of(body) != blake3_hex:
+        raise ObjectCorrupt(f"the copy of {name} at hand is damaged itself, so nothing was mended with it")
+    there = _read(replica.store, name)
+    if there is None:
+        _put(replica, name, body, blake3_hex)
+        return Mended(Found.MISSING, Action.COPIED, size)
+    digest, length = there
+    if digest == blake3_hex:
+        return Mended(Found.SOUND, Action.NONE)
+    found = Found.TRUNCATED if length < size else Found.ALTERED
+    damage = f"it has {length} bytes, not {size}" if length != size else "its bytes do not hash to what they must"
+    if not remove:
+        return Mended(found, Action.LEFT, 0, digest, damage)
+    if _read(replica.store, name) != there:  # memory, a cable or a cache may have lied about a good object
+        raise StoreUnavailable(f"{replica.name} gives other bytes of {name} each time it is read")
+    kept = _kept_by(replica, name)
+    if kept:
+        detail = f"{damage}; it may not be removed: {kept}"
+        return Mended(found, Action.REFUSED, 0, digest, detail, StoreDenied(f"{replica.name}: {name}: {kept}"))
+    try:
+        replica.store.delete(name)
+    except Denied as error:
+        return Mended(found, Action.REFUSED, 0, digest, f"{damage}; it may not be removed: {error}", error)
+    except FarshoreError as error:
+        return Mended(found, Action.LEFT, 0, digest, f"{damage}; its removal failed, or its reply was lost", error)
+    try:
+        _put(replica, name, body, blake3_hex)
+    except FarshoreError as error:  # its loss must be told by the caller, so this is no exception
+        return Mended(found, Action.REMOVED, 0, digest, f"{damage}; it was removed, and not put: {error}", error)
+    return Mended(found, Action.REPLACED, size, digest, damage)
+
+
+def _kept_by(replica: Replica, name: str) -> str:
+    """Return what keeps an object from being removed, or an empty text.
+
+    Asked although the service would refuse: a bucket with versions hides a locked object and says that it is done.
+    """
+    try:
+        state = replica.store.lock_state(name)
+    except (LockDenied, LockUnsupported, ObjectNotFound):
+        return ""  # nothing is known, so the service decides
+    if state.held:
+        return "a legal hold is on it"
+    if state.lock is not None and state.lock.until_utc > replica.store.now_utc():
+        return f"it is locked until {state.lock.until_utc:%Y-%m-%d %H:%M} UTC"
+    return ""
+
+
+def _put(replica: Replica, name: str, body: PlainBody, blake3_hex: str) -> None:
+    replica.store.put(name, body)
+    there = _read(replica.store, name)
+    if there is None or there[0] != blake3_hex:
+        raise StateUnknown(f"{replica.name} acknowledged {name} and does not return it as it was written")
+
+
+def _read(store: Store, name: str) -> tuple[str, int] | None:
+    """Return the hash and length of an object read to its end, or None where there is none.
+
+    Read by ranges, because a whole object that does not have the provider's checksum is not given out at all.
+    """
+    try:
+        size = store.head(name).size
+        digest, read = blake3(), 0
+        while read < size:
+            piece = store.get(name, read, min(limits.MEND_READ_BYTES, size - read))
+            if not piece:
+                raise StoreUnavailable(f"{store.url}/{name} ended after {read} of {size} bytes while it was read")
+            digest.update(piece)
+            read += len(piece)
+    except ObjectNotFound:
+        return None
+    return digest.hexdigest(), read
+
+
+def _hash_of(body: PlainBody) -> str:
+    if not isinstance(body, Path):
+        return blake3(body).hexdigest()
+    digest = blake3()
+    for piece in body_pieces(body):
+        digest.update(piece)
+    return digest.hexdigest()

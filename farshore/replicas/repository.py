@@ -1,0 +1,223 @@
+"""A repository that is open: its header, the keys this host holds, and its replicas.
+
+One logical repository with N placements: every replica is complete by itself. Opening reads each replica's header; a
+replica that cannot be reached is kept aside with its error, so callers see the whole truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from farshore import limits
+from farshore.chunking.content import CutSizes
+from farshore.clock import Clock
+from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
+from farshore.format.header import Header
+from farshore.model import DamagedObject, ReplicaRequests
+from farshore.replicas.ask import OnWait, wait_quietly
+from farshore.replicas.cache import ObjectCache
+from farshore.replicas.detached_threads import LooseThreads
+from farshore.replicas.pace import Pace
+from farshore.replicas.reading_order import Prefer, ReadPrice
+from farshore.replicas.retention_rule import KeepingRule
+from farshore.sealed.keys import KeySet
+from farshore.stores.base import Store
+from farshore.stores.wrappers.metered import Meter, MeteredStore
+
+Decoded = TypeVar("Decoded")
+
+
+class ObjectSource(Protocol):
+    """Where an object can be read: one replica, or several through a `ReplicaReader`."""
+
+    def get(
+        self,
+        name: str,
+        decode: Callable[[bytes], Decoded],
+        *,
+        size: int = 0,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> Decoded:
+        """Return what `decode` makes of an object, or of a range of it; it raises for bytes that are not good.
+
+        Args:
+            size: The bytes that are expected, as far as they are known.
+        """
+        ...
+
+    def ask(self, name: str, question: Callable[[Replica], Decoded], *, size: int = 0) -> Decoded:
+        """Return the answer of a replica to a question about an object that takes more than one request."""
+        ...
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One bucket or directory holding the repository. `store` retries and counts; safe from many threads.
+
+    `uploads`: how many puts a backup makes at once. `spool_bytes`: what may wait on disk while it is behind.
+    `pace` is what its readers learned of it in this process, `price` what it bills them.
+    """
+
+    name: str
+    region: str
+    url: str
+    store: Store
+    meter: MeteredStore
+    uploads: int = limits.UPLOADS_PER_REPLICA
+    spool_bytes: int = limits.SPOOL_BYTES
+    keeping: KeepingRule = field(default_factory=KeepingRule)  # `store` puts objects by it
+    price: ReadPrice = field(default_factory=ReadPrice)
+    pace: Pace = field(default_factory=Pace, repr=False, compare=False)
+
+    def life_sign(self) -> tuple[int, int]:
+        """Return a value that changes while the replica sends objects or pages of a listing."""
+        now = self.meter.snapshot()
+        return now.bytes_in, now.objects_listed
+
+    def get(
+        self,
+        name: str,
+        decode: Callable[[bytes], Decoded],
+        *,
+        size: int = 0,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> Decoded:
+        """As `ObjectSource` says, from this replica alone."""
+        return decode(self.store.get(name, offset, length))
+
+    def ask(self, name: str, question: Callable[[Replica], Decoded], *, size: int = 0) -> Decoded:
+        """As `ObjectSource` says, from this replica alone."""
+        return question(self)
+
+
+@dataclass
+class Repository:
+    """All replicas together. A context manager: leaving it closes the stores."""
+
+    header: Header
+    quorum: int
+    replicas: Mapping[str, Replica]
+    unreachable: Mapping[str, FarshoreError]
+    configured: tuple[str, ...]  # every replica of the configuration, also those not opened now
+    state_dir: Path
+    cache_dir: Path
+    clock: Clock
+    keys: KeySet | None = None
+    audit_paths: bool = False
+    prefer: Prefer = Prefer.BALANCED
+    hedge: bool = True
+    patient: bool = True  # whether replicas that are silent are waited for after another one has answered
+    on_wait: OnWait = wait_quietly  # who is told of replicas that let everybody wait
+    cache: ObjectCache = field(init=False)
+    threads: LooseThreads = field(init=False)  # for reads, which may hang
+    held: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
+    damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # what reads found wrong
+    state_is_temporary: bool = field(init=False, default=False)  # what is kept there ends with this process
+    unrecorded: str = field(init=False, default="")  # why audit rows of what was done could not be kept
+    unasked: dict[str, FarshoreError] = field(init=False)  # replicas that could not be asked, now or later; grows
+    _told: dict[str, Meter] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.unasked = dict(self.unreachable)
+        self.cache = ObjectCache(self.cache_dir, self.header.repository_id)
+        self.threads = LooseThreads(limits.READS_AT_ONCE_MAX, "read")
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.threads.close()
+        for replica in self.replicas.values():
+            replica.store.close()
+        self.held.close()
+
+    def note_unasked(self, failed: Mapping[str, FarshoreError]) -> None:
+        """Keep why replicas could not be asked; the first reason of each stays. Safe from many threads."""
+        for name, error in failed.items():
+            self.unasked.setdefault(name, error)
+
+    @property
+    def repository_id(self) -> str:
+        """The id as text."""
+        return self.header.repository_id
+
+    @property
+    def sizes(self) -> CutSizes:
+        """Chunk sizes of this repository."""
+        cuts = self.header.chunking
+        return CutSizes(cuts.minimum, cuts.average, cuts.maximum, cuts.normalization, cuts.block)
+
+    def writing_keys(self) -> KeySet:
+        """Return the keys, at least a writer's."""
+        if self.keys is None:
+            raise KeyMissing("this repository was opened without keys", "Configure a passphrase or a credential.")
+        return self.keys
+
+    def reading_keys(self) -> KeySet:
+        """Return a reader's keys.
+
+        Raises:
+            CredentialCannotRead: Only a write-only credential is at hand.
+        """
+        keys = self.writing_keys()
+        if not keys.private_key:
+            raise CredentialCannotRead("this host's credential can add backups and cannot read one back")
+        return keys
+
+    def replica(self, name: str) -> Replica:
+        """Return a reachable replica by name, or raise what kept it from being opened."""
+        if name in self.replicas:
+            return self.replicas[name]
+        if name in self.unreachable:
+            raise self.unreachable[name]
+        known = ", ".join(self.configured)
+        raise RepositoryMissing(f"no replica is named {name}", f"The configuration names these: {known}.")
+
+    def moved(self) -> dict[str, tuple[int, int]]:
+        """Return by replica the bytes that came in and went out, of objects under way too; from the first call on."""
+        for replica in self.replicas.values():
+            replica.meter.watch()
+        return {name: replica.meter.moved() for name, replica in self.replicas.items()}
+
+    def take_requests(self) -> tuple[ReplicaRequests, ...]:
+        """Return what each replica was asked since this was last called, or since it was opened.
+
+        So the first run of a process tells what opening and finding a snapshot took, and each request is told once.
+        """
+        taken: list[ReplicaRequests] = []
+        for name, replica in self.replicas.items():
+            now = replica.meter.snapshot()
+            taken.append(_requests_between(name, self._told.get(name), now))
+            self._told[name] = now
+        return tuple(taken)
+
+    def require_quorum(self) -> None:
+        """Raise `QuorumNotReached` when fewer replicas than the quorum can be reached."""
+        if len(self.replicas) < self.quorum:
+            reasons = "; ".join(f"{name}: {error}" for name, error in self.unreachable.items())
+            raise QuorumNotReached(
+                f"{len(self.replicas)} of {len(self.configured)} replicas can be reached, "
+                f"{self.quorum} are needed ({reasons})"
+            )
+
+
+def _requests_between(replica: str, before: Meter | None, now: Meter) -> ReplicaRequests:
+    def count(kind: str) -> int:
+        return now.requests.get(kind, 0) - (before.requests.get(kind, 0) if before else 0)
+
+    return ReplicaRequests(
+        replica=replica,
+        puts=count("put"),
+        gets=count("get"),
+        heads=count("head"),
+        lists=count("list"),
+        deletes=count("delete"),
+        bytes_up=now.bytes_out - (before.bytes_out if before else 0),
+        bytes_down=now.bytes_in - (before.bytes_in if before else 0),
+    )

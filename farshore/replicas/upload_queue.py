@@ -1,0 +1,118 @@
+"""One replica's lane of a fan-out: what it owes, what is under way, and what it has acknowledged.
+
+Everything here is state. Whoever calls holds the fan-out's lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from farshore.errors import FarshoreError
+from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
+from farshore.replicas.upload import Held
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """`uploads` at once; `spool_bytes` that may wait on disk for this replica."""
+
+    uploads: int = UPLOADS_PER_REPLICA
+    spool_bytes: int = SPOOL_BYTES
+
+
+@dataclass(slots=True)
+class Lane:
+    """The queue of one replica."""
+
+    name: str
+    limits: LaneLimits
+    started_s: float
+    queue: deque[Held] = field(default_factory=deque)
+    unlanded: dict[str, Held] = field(default_factory=dict)  # taken and not acknowledged, in the order of the queue
+    flying: int = 0  # puts under way
+    owed_packs: int = 0
+    owed_bytes: int = 0
+    spooled_bytes: int = 0  # of what it owes, on disk
+    done: list[tuple[str, int]] = field(default_factory=list)
+    bytes_done: int = 0
+    failure: BaseException | None = None  # of the drain that is under way
+    failing_since_s: float | None = None  # nothing was acknowledged since this failure
+    error: FarshoreError | None = None  # why it was left behind
+    left_behind: bool = False
+    finished: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything offered so far was acknowledged."""
+        return not self.queue and not self.unlanded
+
+    def append(self, held: Held) -> None:
+        """Owe one more parcel."""
+        held.needed_by.add(self.name)
+        self.queue.append(held)
+        self.owed_bytes += held.size
+        self.owed_packs += not held.barrier
+
+    def take(self) -> Held | None:
+        """Return the next parcel to put, or None while there is none or a barrier is in the way."""
+        if not self.queue:
+            return None
+        if self.unlanded and (self.queue[0].barrier or next(iter(self.unlanded.values())).barrier):
+            return None
+        held = self.queue.popleft()
+        self.unlanded[held.name] = held
+        held.flying_at.add(self.name)
+        self.flying += 1
+        return held
+
+    def land(self, held: Held) -> None:
+        """Note that a put of this parcel ended, whether well or not."""
+        held.flying_at.discard(self.name)
+        self.flying -= 1
+
+    def acknowledge(self, held: Held) -> None:
+        """Owe one parcel less. What was acknowledged after the replica was left behind is there all the same."""
+        del self.unlanded[held.name]
+        self.done.append((held.name, held.size))
+        self.bytes_done += held.size
+        self.failing_since_s = None
+        self._forget(held)
+
+    def put_back(self) -> None:
+        """Queue again what was not acknowledged, in its old order; putting an object twice is harmless."""
+        self.queue.extendleft(reversed(self.unlanded.values()))
+        self.unlanded.clear()
+
+    def drop(self) -> list[Held]:
+        """Give up everything that is not under way; return what this lane no longer needs."""
+        dropped = [held for held in (*self.queue, *self.unlanded.values()) if self.name not in held.flying_at]
+        self.queue.clear()
+        for held in dropped:
+            self.unlanded.pop(held.name, None)
+            self._forget(held)
+        return dropped
+
+    def give_up(self, held: Held) -> None:
+        """Forget a parcel whose put failed after the replica was left behind."""
+        del self.unlanded[held.name]
+        self._forget(held)
+
+    def expected_s(self, now_s: float) -> float:
+        """Return how long it takes at the least to put the rest, by its own pace so far.
+
+        What is under way counts as done, because nobody knows how much of it is: so a replica is never left behind for
+        what it may have all but finished, and as time passes without an acknowledgement the guess grows.
+        """
+        flying_bytes = sum(held.size for held in self.unlanded.values())
+        behind_bytes = self.owed_bytes - flying_bytes
+        if behind_bytes <= 0:
+            return 0.0
+        return behind_bytes * max(now_s - self.started_s, 0.0) / max(self.bytes_done + flying_bytes, 1)
+
+    def _forget(self, held: Held) -> None:
+        held.needed_by.discard(self.name)
+        self.owed_bytes -= held.size
+        self.owed_packs -= not held.barrier
+        if held.is_spooled:
+            self.spooled_bytes -= held.size

@@ -1,0 +1,148 @@
+"""Packs, whole: lay segments out, seal the footer, check; and back. docs/format.md, section 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from blake3 import blake3
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.crypto.derive import ZERO_NONCE, associated, derive_key
+from farshore.errors import Bug, ObjectCorrupt
+from farshore.format import pack as layout
+from farshore.format.origin import SALT_BYTES, Origin
+from farshore.model import ChunkId
+from farshore.page_pool import PagePool, give_back_tail
+from farshore.sealed.keys import KeySet
+from farshore.sealed.segments import SealedSegment
+
+# Of a pack under construction, beyond the target: the last segment and a large footer. Unused pages cost nothing.
+_SPARE_BYTES = 2 * limits.SEGMENT_BYTES + limits.FRAGMENT_FOOTERS_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPack:
+    """A pack ready to leave: its id is the hash of its bytes."""
+
+    pack_id: bytes
+    body: memoryview  # of pages that another pack gets when the last replica has this one
+    footer: bytes  # plain, for index fragments
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A segment that lies in the pack, as its footer tells of it."""
+
+    origin: Origin
+    number: int
+    codec: int
+    raw_length: int
+    offset: int
+    stored: int
+    chunks: tuple[tuple[ChunkId, int, int], ...]
+
+
+class PackBuilder:
+    """Lays sealed segments into a pack until it is full. One thread."""
+
+    def __init__(self, *, keys: KeySet, key_id: bytes, clock: Clock) -> None:
+        self._keys = keys
+        self._key_id = key_id
+        self._clock = clock
+        self._pool = PagePool(page_bytes=limits.PACK_BYTES_TARGET + _SPARE_BYTES, kept_max=limits.PACK_PAGES_KEPT)
+        self._placed: list[_Placed] = []
+        self._body = memoryview(b"")
+        self._end = layout.HEADER_BYTES
+        self._rows_bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the pack has reached its target size."""
+        return self._end + self._rows_bytes >= limits.PACK_BYTES_TARGET
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was added since the last pack."""
+        return not self._placed
+
+    def add(self, segment: SealedSegment) -> None:
+        """Append a segment: its bytes are copied into the pack's pages, which hold them from here on."""
+        end = self._end + len(segment.sealed)
+        if end > len(self._body):
+            self._move(max(end, limits.PACK_BYTES_TARGET + _SPARE_BYTES))
+        self._body[self._end : end] = segment.sealed
+        self._placed.append(_Placed(segment.origin, segment.number, segment.codec, segment.raw_length,
+                                    self._end, len(segment.sealed), segment.chunks))  # fmt: skip
+        self._end = end
+        # Of millions of tiny files the footer is the larger part.
+        self._rows_bytes += layout.SEGMENT_DTYPE.itemsize + layout.CHUNK_DTYPE.itemsize * len(segment.chunks)
+
+    def build(self) -> SealedPack:
+        """Return the pack, its footer opened again and compared, and start a new one."""
+        header_origin = Origin(self._key_id, self._clock.random_bytes(SALT_BYTES))
+        header = layout.encode_header(header_origin)
+        footer = layout.encode_footer(_footer_of(self._placed))
+        sealed_footer = _footer_aead(self._keys, header_origin).encrypt(
+            ZERO_NONCE, footer, associated("footer", self._keys.repository_id, header)
+        )
+        tail = layout.encode_tail(len(sealed_footer))
+        end, size = self._end, self._end + len(sealed_footer) + len(tail)
+        if size > len(self._body):
+            self._move(size)
+        body = self._body
+        self._placed, self._body, self._end, self._rows_bytes = [], memoryview(b""), layout.HEADER_BYTES, 0
+        body[: len(header)] = header
+        body[end : end + len(sealed_footer)] = sealed_footer
+        body[size - len(tail) : size] = tail
+        give_back_tail(body, size)
+        body = body[:size]
+        if open_footer(self._keys, bytes(body[: layout.HEADER_BYTES]), sealed_footer) != footer:
+            raise Bug("a sealed footer does not decode to its input", "Check this machine's memory, then run again.")
+        layout.decode_footer(footer, end)
+        return SealedPack(blake3(body).digest(), body, footer)
+
+    def _move(self, length: int) -> None:
+        """Go on in more pages; seldom needed once a pack was begun."""
+        pages = self._pool.take(length)
+        pages[: len(self._body)] = self._body
+        self._body = pages
+
+
+def open_footer(keys: KeySet, header: bytes, sealed_footer: bytes) -> bytes:
+    """Return the plain footer of a pack from its header and its sealed footer.
+
+    Raises:
+        ObjectCorrupt: It was altered, or belongs to another repository.
+    """
+    origin = layout.decode_header(header)
+    try:
+        bound = associated("footer", keys.repository_id, header)
+        return _footer_aead(keys, origin).decrypt(ZERO_NONCE, sealed_footer, bound)
+    except (InvalidTag, ValueError) as error:
+        raise ObjectCorrupt(
+            "a pack's footer does not open: it was altered, or belongs to another repository"
+        ) from error
+
+
+def _footer_aead(keys: KeySet, origin: Origin) -> AESGCM:
+    return AESGCM(derive_key(keys.index_key, "footer", keys.repository_id, origin.salt))
+
+
+def _footer_of(segments: Sequence[_Placed]) -> layout.Footer:
+    origins = tuple(dict.fromkeys(segment.origin for segment in segments))
+    numbers = {origin: index for index, origin in enumerate(origins)}
+    table = np.zeros(len(segments), layout.SEGMENT_DTYPE)
+    placed = [chunk for segment in segments for chunk in segment.chunks]
+    chunks = np.zeros(len(placed), layout.CHUNK_DTYPE)
+    chunks["id"] = np.frombuffer(b"".join([chunk_id for chunk_id, _, _ in placed]), chunks.dtype["id"])
+    chunks["segment"] = np.repeat(np.arange(len(segments)), [len(segment.chunks) for segment in segments])
+    chunks["offset"] = [start for _, start, _ in placed]
+    chunks["length"] = [length for _, _, length in placed]
+    for index, one in enumerate(segments):
+        table[index] = (numbers[one.origin], one.codec, 0, one.number, one.offset, one.stored, one.raw_length)
+    return layout.Footer(origins, table, chunks)

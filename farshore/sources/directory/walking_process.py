@@ -1,0 +1,64 @@
+"""A process that walks spans of a directory tree: Python lists and looks at names on one core only.
+
+Started by `Walkers`, and imports little, so that starting is quick. It ends when nobody takes what it finds, so it
+cannot outlive the backup.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+from itertools import islice
+from typing import IO
+
+from farshore import limits
+from farshore.errors import SourceUnavailable
+from farshore.frames import telling_failure, write_frame
+from farshore.handles import DIRECTORY_FLAGS, DirectoryHandles, Handle
+from farshore.sources.directory import walking_protocol as wire
+from farshore.sources.directory.attributes import AttributeWalk
+from farshore.sources.directory.metadata import reason
+from farshore.sources.directory.walk import Walk
+
+
+def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
+    """Walk what is ordered and tell what is found; what goes wrong is told, and ends it."""
+
+    def report(path: bytes, code: str, message: str) -> None:
+        write_frame(answers, wire.PROBLEM, pickle.dumps((path, code, message)))
+
+    with telling_failure(answers, wire.FAILED, "a walking process"):
+        handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
+        walk = (AttributeWalk if orders.options.attributes else Walk)(
+            handles=handles, options=orders.options, report=report
+        )
+        for span in orders.spans():
+            names = walk.find(span)
+            found = list(islice(names, limits.WALK_FRAME_ENTRIES))
+            write_frame(answers, wire.BEGIN, pickle.dumps(wire.Begun(walk.entered, walk.lost)))
+            while found:
+                attributes = walk.take_attributes() if isinstance(walk, AttributeWalk) else {}
+                write_frame(answers, wire.NAMES, *wire.encode_attributed(found, attributes, report))
+                found = list(islice(names, limits.WALK_FRAME_ENTRIES))
+            write_frame(answers, wire.END, pickle.dumps(walk.straddling))
+
+
+def main() -> None:
+    """Serve with what `Walkers` hands over: the descriptor of the tree's root, and orders."""
+    gc.disable()  # what is found is tuples, without cycles
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=64 * limits.KIB)
+    orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own process wrote it
+    try:
+        # Opened anew: processes that share one open directory would share how far each has listed it.
+        root = Handle(os.open(".", DIRECTORY_FLAGS, dir_fd=int(sys.argv[1])))
+    except OSError as error:
+        failed = SourceUnavailable(f"the root of the source cannot be listed: {reason(error)}")
+        write_frame(answers, wire.FAILED, pickle.dumps(failed))
+        return
+    serve(root, orders, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What the catalog says that a backup must hold, compared with what arrived: evidence beside the server's warnings.
+
+Asked in SQL before the stream and after it, so that what was made or dropped meanwhile is nobody's loss. A role that
+may only replicate cannot ask; then the server's warnings alone tell (see `postgres_left_out`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from farshore.errors import SourceFileLeftOut
+from farshore.sources.postgres.connection import Server
+
+_TABLESPACES = "SELECT oid::text FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')"
+# An interrupted DROP DATABASE leaves a row with this limit, and perhaps no directory.
+_DATABASES = "SELECT oid::text || ' ' || dattablespace::text FROM pg_database WHERE datconnlimit <> -2"
+_DEFAULT_TABLESPACE = "1663"
+_VERSION_FILE = re.compile(rb"(?:base|pg_tblspc/(\d+)/PG_[^/]+)/(\d+)/PG_VERSION")
+_HINT = (
+    "Look at that directory on the server: it must be a directory with the database in it, no symbolic link. To have a "
+    "database on another disk, use ALTER DATABASE ... SET TABLESPACE."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What there was at one moment; None where this role may not ask."""
+
+    tablespaces: frozenset[str] | None = None
+    databases: frozenset[str] | None = None  # "oid tablespace"
+
+
+def read_catalog(server: Server) -> Catalog:
+    """Ask the server. Never raises."""
+    answers = server.ask([_TABLESPACES, _DATABASES])
+    found = (answers.get(sql) for sql in (_TABLESPACES, _DATABASES))
+    return Catalog(*(None if answer is None else frozenset(answer) for answer in found))
+
+
+@dataclass(slots=True)
+class DatabasesSeen:
+    """Which databases the stream brought. Each has a file of its version in its directory."""
+
+    _seen: set[str] = field(default_factory=set)
+
+    def add(self, path: bytes) -> None:
+        """Look at the path of a file that arrived."""
+        found = _VERSION_FILE.fullmatch(path) if path.endswith(b"PG_VERSION") else None
+        if found:
+            self._seen.add(f"{found[2].decode()} {(found[1] or _DEFAULT_TABLESPACE.encode()).decode()}")
+
+    def check(self, before: Catalog, after: Catalog) -> None:
+        """Check that every database that was there all the time has arrived.
+
+        Raises:
+            SourceFileLeftOut: One has not.
+        """
+        if before.databases is None or after.databases is None:
+            return
+        missing = sorted((before.databases & after.databases) - self._seen)
+        if missing:
+            oid, _, tablespace = missing[0].partition(" ")
+            place = f"base/{oid}" if tablespace == _DEFAULT_TABLESPACE else f"pg_tblspc/{tablespace}/.../{oid}"
+            more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise SourceFileLeftOut(f"the server sent nothing of the database in {place}{more}", _HINT)

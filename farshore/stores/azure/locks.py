@@ -1,0 +1,105 @@
+"""Locks, holds and tiers of Azure Blob Storage. The SDK's clients and types come from the store.
+
+A lock is a blob's immutability policy: `Unlocked` for governance, `Locked` for compliance. An unlocked one can be made
+shorter by whoever may set it, so what is there is read before it is set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+from farshore.errors import LockDenied, StoreDenied
+from farshore.stores.object_retention import Access, Keeping, Lock, LockMode, LockState, lock_to_set
+
+LOCK_VERB = "lock"  # what the store's boundary answers with LockDenied where another verb is StoreDenied
+ARCHIVE_TIER = "Archive"
+_WARM_TIER = "Hot"
+_MODES = {LockMode.GOVERNANCE: "Unlocked", LockMode.COMPLIANCE: "Locked"}
+_LOCK_MODES = {word.lower(): mode for mode, word in _MODES.items()}
+
+
+def access_of(tier: str, status: str) -> Access:
+    """Return whether a blob can be read, from its tier and what it tells of a change of tier."""
+    if tier != ARCHIVE_TIER:
+        return Access.READY
+    return Access.WARMING if status.startswith("rehydrate") else Access.ARCHIVED
+
+
+class AzureLocks:
+    """What keeps a blob, asked and set. See the contract of stores.
+
+    Args:
+        blob: Gives the SDK's client of one blob by its name in the store.
+        tier: Makes the SDK's tier of its name.
+        policy: Makes the SDK's immutability policy of a time and a mode.
+        boundary: Turns what the SDK raises into errors of the contract.
+    """
+
+    def __init__(
+        self,
+        *,
+        blob: Callable[[str], Any],
+        policy: Callable[..., Any],
+        tier: Callable[[str], Any],
+        boundary: Callable[[str, str], AbstractContextManager[None]],
+        step_s: float,
+    ) -> None:
+        self._blob = blob
+        self._policy = policy
+        self._tier = tier
+        self._boundary = boundary
+        self._step_s = step_s
+
+    def keeping(self, keeping: Keeping) -> dict[str, Any]:
+        """Return how a blob is to be kept, as options of the call that makes it."""
+        options: dict[str, Any] = {}
+        if keeping.lock is not None:
+            options["immutability_policy"] = self._policy_of(keeping.lock)
+        if keeping.storage_class:
+            try:
+                options["standard_blob_tier"] = self._tier(keeping.storage_class)
+            except ValueError as error:
+                raise StoreDenied(
+                    f"Azure has no tier {keeping.storage_class!r}", "Use Hot, Cool, Cold or Archive."
+                ) from error
+        return options
+
+    def state(self, name: str) -> LockState:
+        with self._boundary(LOCK_VERB, name):
+            found = self._blob(name).get_blob_properties()
+            mode = _LOCK_MODES.get(str(found.immutability_policy.policy_mode or "").lower())
+            until = found.immutability_policy.expiry_time
+            lock = None if mode is None or until is None else Lock(mode, until)
+            return LockState(lock, bool(found.has_legal_hold))
+
+    def extend(self, name: str, lock: Lock) -> Lock:
+        found = self.state(name).lock
+        needed = lock_to_set(found, lock, self._step_s)
+        if needed is None:
+            return found or lock
+        with self._boundary(LOCK_VERB, name):
+            told = self._blob(name).set_immutability_policy(self._policy_of(needed))
+        if not told.get("immutability_policy_until_date"):
+            raise LockDenied(f"{name}: the service took a lock and does not tell of it")
+        return needed
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        with self._boundary(LOCK_VERB, name):
+            self._blob(name).set_legal_hold(held)
+
+    def warm(self, name: str, *, tier: str = "") -> None:
+        with self._boundary("head", name):
+            found = self._blob(name).get_blob_properties()
+        if access_of(str(found.blob_tier or ""), str(found.archive_status or "")) is not Access.ARCHIVED:
+            return
+        with self._boundary("warm", name):
+            self._blob(name).set_standard_blob_tier(_WARM_TIER, rehydrate_priority=tier or "Standard")
+
+    def _policy_of(self, lock: Lock) -> Any:
+        """Azure keeps whole seconds, so an end is rounded up."""
+        until_utc = datetime.fromtimestamp(math.ceil(lock.until_utc.timestamp()), UTC)
+        return self._policy(expiry_time=until_utc, policy_mode=_MODES[lock.mode])

@@ -1,0 +1,499 @@
+"""A store in an Azure Blob Storage container.
+
+Every put carries `If-None-Match: *` and the MD5 of its bytes, which the service verifies before it acknowledges and
+keeps with the blob. Large bodies go in blocks, each verified, and become visible at once when the list of blocks is
+committed under the same condition. Texts of the SDK's errors may hold a signed address, so none is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+from azure.core import MatchConditions
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import (
+    BlobBlock,
+    BlobClient,
+    BlobProperties,
+    ContainerClient,
+    ContainerSasPermissions,
+    ContentSettings,
+    ImmutabilityPolicy,
+    StandardBlobTier,
+    generate_container_sas,
+)
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from farshore.clock import Clock
+from farshore.errors import (
+    BucketNotFound,
+    LockDenied,
+    ObjectArchived,
+    ObjectCorrupt,
+    ObjectNotFound,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
+from farshore.limits import (
+    CONNECT_TIMEOUT_S,
+    LIST_PAGE_OBJECTS,
+    MIB,
+    MULTIPART_BYTES_MIN,
+    MULTIPART_PART_BYTES,
+    PACK_BYTES_MAX,
+    READ_TIMEOUT_S,
+    STORE_CONNECTIONS,
+)
+from farshore.stores.azure.copying import AzureCopying
+from farshore.stores.azure.locks import ARCHIVE_TIER, LOCK_VERB, AzureLocks, access_of
+from farshore.stores.azure.probe import AzureTrials
+from farshore.stores.base import (
+    NONSENSE,
+    Body,
+    Capabilities,
+    ObjectInfo,
+    PacedBody,
+    PutOutcome,
+    check_name,
+    check_range,
+)
+from farshore.stores.body import PacedReader, as_bytes, body_bytes, body_pieces, compare_present, in_pieces, open_body
+from farshore.stores.listing import in_order
+from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockMode, LockState
+from farshore.stores.put_checksums import SentChecksums
+from farshore.stores.request_counter import RequestKind, Tally
+from farshore.stores.retry_after import told_wait_s
+
+_READABLE_FOR = timedelta(hours=24)  # by a signature that a copy is made with
+_BLOCKS_MAX = 50_000  # by Azure's own rules
+_SIGNATURE = re.compile(r"(?i)\b(sig|sv|se|sp|st|spr|sr|skoid|sktid)=[^&\s'\")]+")
+
+
+class _Exists(Exception):
+    """The condition of a put was not met: the name is taken."""
+
+
+class _BeyondEnd(Exception):
+    """A range starts behind the blob's last byte."""
+
+
+# Codes first: one status stands for several things. What is in neither table is a refusal that no retry cures when it
+# is a 4xx; the rest comes from a service or gateway in trouble.
+_BY_CODE: dict[str, type[Exception]] = {
+    "BlobAlreadyExists": _Exists,
+    "BlobImmutableDueToPolicy": _Exists,
+    "BlobArchived": ObjectArchived,
+    "BlobBeingRehydrated": ObjectArchived,
+    "ContainerNotFound": BucketNotFound,
+    "ContainerBeingDeleted": BucketNotFound,
+    "ContainerDisabled": BucketNotFound,
+    "BlobNotFound": ObjectNotFound,
+    "ResourceNotFound": ObjectNotFound,
+    "InvalidBlockList": StoreUnavailable,  # another writer committed, which drops the blocks of everybody else
+    "Md5Mismatch": StoreUnavailable,
+    "Crc64Mismatch": StoreUnavailable,
+    "ServerBusy": StoreUnavailable,
+    "OperationTimedOut": StoreUnavailable,
+    "InvalidRange": _BeyondEnd,
+}
+_BY_STATUS: dict[int, type[Exception]] = {
+    404: ObjectNotFound,
+    408: StoreUnavailable,
+    409: StoreUnavailable,
+    412: _Exists,
+    416: _BeyondEnd,
+    429: StoreUnavailable,
+    501: StoreDenied,  # the service does not do what the request needs
+    507: StoreFull,
+}
+
+
+class _Connections(HTTPAdapter):
+    """Connections that are kept, and counted requests. Bodies keep the pace that their thread has set."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+        self._tally = tally
+        self._here = threading.local()
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        self._tally.add(_kind_of(request))
+        paced: PacedBody | None = getattr(self._here, "paced", None)
+        if paced is not None and isinstance(request.body, bytes) and len(request.body) > paced.piece_bytes:
+            request.body = reader = PacedReader(open_body(request.body), paced)
+            reader.start()
+        request.body = in_pieces(request.body, self._tally.sent)
+        response = super().send(request, *args, **kwargs)
+        self._tally.count_received(response.raw)
+        self._tally.service_clock.note_header(response.headers.get("Date"))
+        return response
+
+    @contextlib.contextmanager
+    def pacing(self, body: Body) -> Iterator[None]:
+        """Send what this thread sends meanwhile at the pace of a body: the SDK reads it whole before it sends."""
+        self._here.paced = body if isinstance(body, PacedBody) else None
+        try:
+            yield
+        finally:
+            self._here.paced = None
+
+
+def _kind_of(request: requests.PreparedRequest) -> RequestKind:
+    """Tell what a request is: reading a blob and a list are both GET."""
+    match request.method:
+        case "GET":
+            is_list = "list" in parse_qs(str(urlsplit(request.url or "").query)).get("comp", ())
+            return RequestKind.LIST if is_list else RequestKind.GET
+        case "HEAD":
+            return RequestKind.HEAD
+        case "DELETE":
+            return RequestKind.DELETE
+        case _:
+            return RequestKind.PUT
+
+
+class AzureStore:
+    """Blobs in a container below a prefix.
+
+    Args:
+        prefix: Without slashes at its ends; empty for the whole container.
+        endpoint: The service's address where it is not Azure's public one. Local servers have the account in the
+            path, so it is added unless the host's name begins with it.
+        credentials: `connection_string`, or `account` with `key` or `sas`.
+        page_objects: Blobs in one page of a listing.
+    """
+
+    capabilities = Capabilities(
+        kind="azure",
+        atomic_put=True,
+        checksum="md5",
+        survives_power_loss=True,
+        object_bytes_max=_BLOCKS_MAX * MULTIPART_PART_BYTES,
+        checksum_listed=True,
+        lock_modes=frozenset(LockMode),
+        lock_step_s=1.0,  # whole seconds are kept
+        archive_classes=frozenset({ARCHIVE_TIER}),
+    )
+
+    def __init__(
+        self,
+        *,
+        container: str,
+        prefix: str = "",
+        endpoint: str | None = None,
+        credentials: Mapping[str, str],
+        clock: Clock | None = None,
+        page_objects: int = LIST_PAGE_OBJECTS,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._page_objects = page_objects
+        self.url = f"az://{container}/{prefix}".rstrip("/")
+        session = requests.Session()
+        self.tally = Tally(clock)
+        self.sent = SentChecksums(_digest)
+        self._connections = _Connections(self.tally)
+        session.mount("https://", self._connections)
+        session.mount("http://", self._connections)
+        options: dict[str, Any] = {
+            "transport": RequestsTransport(
+                session=session, connection_timeout=connect_timeout_s, read_timeout=read_timeout_s
+            ),
+            "retry_total": 0,  # the retrying wrapper retries
+            "max_single_put_size": MULTIPART_BYTES_MIN,
+            "max_single_get_size": PACK_BYTES_MAX,  # one request for any pack
+            "max_chunk_get_size": 32 * MIB,
+        }
+        with self._boundary("open"):
+            if connection_string := credentials.get("connection_string"):
+                self._container = ContainerClient.from_connection_string(connection_string, container, **options)
+            else:
+                account = credentials.get("account", "")
+                self._container = ContainerClient(
+                    _account_url(account, endpoint), container, credential=_credential(account, credentials), **options
+                )
+
+        self._locks = AzureLocks(
+            blob=self._blob,
+            policy=ImmutabilityPolicy,
+            tier=StandardBlobTier,
+            boundary=self._boundary,
+            step_s=self.capabilities.lock_step_s,
+        )
+
+    def __repr__(self) -> str:
+        return f"AzureStore({self.url!r})"
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        outcome = self._put_if_absent(name, body, keeping)
+        if outcome is PutOutcome.PRESENT and keeping.lock is not None:
+            self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
+        return outcome
+
+    def _put_if_absent(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
+        size = body_bytes(body)
+        in_blocks = size > MULTIPART_BYTES_MIN
+        if in_blocks:  # the condition is checked only at the end, so a look beforehand spares sending in vain
+            with contextlib.suppress(ObjectNotFound):
+                self.head(name)
+                return compare_present(self, name, body, _digest)
+        md5 = _md5(body)
+        self.sent.note(name, f"md5:{md5.hex()}")
+        settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))
+        try:
+            if in_blocks:
+                with self._connections.pacing(body):
+                    self._put_blocks(name, body, md5, settings, keeping)
+            else:
+                with self._boundary("put", name), self._connections.pacing(body):
+                    self._blob(name).upload_blob(
+                        as_bytes(body),
+                        length=size,
+                        overwrite=False,
+                        content_settings=settings,
+                        headers={"Content-MD5": _base64(md5)},  # as `validate_content` sends, hashed only once
+                        **self._locks.keeping(keeping),
+                    )
+        except _Exists:
+            return compare_present(self, name, body, _digest)
+        return PutOutcome.CREATED
+
+    def _put_blocks(self, name: str, body: Body, md5: bytes, settings: ContentSettings, keeping: Keeping) -> None:
+        """Stage a large body block by block, and commit the list of its blocks.
+
+        The SDK numbers blocks alike for everybody, so two writers of one name would mix theirs. Here their names hold
+        the MD5 of the whole body: only the same bytes can take each other's place.
+        """
+        blob = self._blob(name)
+        blocks = []
+        for number, piece in enumerate(body_pieces(body, MULTIPART_PART_BYTES)):
+            block = f"{md5.hex()}-{number:06}"
+            with self._boundary("put", name):
+                blob.stage_block(block, as_bytes(piece), validate_content=True)
+            blocks.append(BlobBlock(block_id=block))
+        with self._boundary("put", name):
+            blob.commit_block_list(
+                blocks,
+                content_settings=settings,
+                match_condition=MatchConditions.IfMissing,
+                **self._locks.keeping(keeping),
+            )
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        check_range(offset, length)
+        if length == 0:
+            self.head(name)
+            return b""
+        try:
+            with self._boundary("get", name):
+                stream = self._blob(name).download_blob(
+                    offset=offset if offset or length is not None else None, length=length, max_concurrency=1
+                )
+                data: bytes = stream.readall()
+        except _BeyondEnd:
+            return b""
+        md5 = stream.properties.content_settings.content_md5
+        if not offset and length is None and md5 and hashlib.md5(data, usedforsecurity=False).digest() != bytes(md5):
+            raise ObjectCorrupt(f"get {self.url}/{name}: the bytes do not have the service's checksum")
+        return data
+
+    def head(self, name: str) -> ObjectInfo:
+        with self._boundary("head", name):
+            return _info(name, self._blob(name).get_blob_properties())
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return in_order(self._listed(prefix), self.url)
+
+    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
+        with self._boundary("list"):
+            blobs = self._container.list_blobs(
+                name_starts_with=self._prefix + prefix, results_per_page=self._page_objects
+            )
+            for blob in blobs:
+                yield _info(blob.name.removeprefix(self._prefix), blob)
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
+            self._blob(name).delete_blob()
+
+    def lock_state(self, name: str) -> LockState:
+        return self._locks.state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        return self._locks.extend(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._locks.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self._locks.warm(name, tier=tier)  # a rehydrated blob stays warm, however many days are asked for
+
+    def now_utc(self) -> datetime:
+        dates: list[str] = []
+        with self._boundary("now_utc"):
+            blobs = self._container.list_blobs(
+                results_per_page=1,
+                raw_response_hook=lambda answer: dates.append(answer.http_response.headers["Date"]),
+            )
+            next(iter(blobs), None)
+            return parsedate_to_datetime(dates[0]).astimezone(UTC)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def copying(self) -> AzureCopying:
+        """Return copies by the service; see `farshore.stores.copying`."""
+
+        def start(name: str, address: str) -> None:
+            with self._boundary("put", name):
+                self._blob(name).start_copy_from_url(
+                    address, requires_sync=True, match_condition=MatchConditions.IfMissing
+                )
+
+        return AzureCopying(
+            service=("azure", self._container.primary_hostname, str(self._container.account_name)),
+            url=lambda name: self._blob(name).url.partition("?")[0],
+            sign=self._signature,
+            start=start,
+            taken=_Exists,
+        )
+
+    def _signature(self) -> str:
+        """Return a signature by which the service may read this container for a day."""
+        credential: Any = self._container.credential
+        if isinstance(credential, AzureSasCredential):
+            return str(credential.signature)
+        key = getattr(credential, "account_key", "")
+        if not key:
+            raise StoreDenied(f"the credential for {self.url} cannot sign an address to copy from")
+        return generate_container_sas(
+            str(self._container.account_name),
+            self._container.container_name,
+            account_key=key,
+            permission=ContainerSasPermissions(read=True),
+            expiry=self.now_utc() + _READABLE_FOR,
+        )
+
+    def trials(self) -> AzureTrials:
+        """Return what only a probe does; see `farshore.stores.probe_capability`."""
+        return AzureTrials(
+            container=self._container,
+            prefix=self._prefix,
+            blob=self._blob,
+            boundary=self._boundary,
+            taken=_Exists,
+            commit=lambda blob, blocks: blob.commit_block_list(
+                [BlobBlock(block_id=block) for block in blocks], match_condition=MatchConditions.IfMissing
+            ),
+        )
+
+    # --- errors -------------------------------------------------------------------------------------------------------
+
+    def _blob(self, name: str) -> BlobClient:
+        return self._container.get_blob_client(self._prefix + check_name(name))
+
+    @contextlib.contextmanager
+    def _boundary(self, verb: str, name: str = "") -> Iterator[None]:
+        """Turn what the SDK raises into the errors of the contract; its own text and trace stay behind."""
+        place = f"{verb} {self.url}/{name}" if name else f"{verb} {self.url}"
+        try:
+            yield
+        except HttpResponseError as error:
+            raised = _answered(error, verb, place)
+        except (AzureError, HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
+            raised = StoreUnavailable(f"{place}: {_text(error)}")
+        except NONSENSE as error:
+            if verb == "open":
+                raised = StoreDenied(f"{place}: the connection string, account or key is of the wrong form")
+            else:
+                raised = StoreUnavailable(f"{place}: no answer of Azure ({type(error).__name__})")
+        else:
+            return
+        raise raised from None
+
+
+def _answered(error: HttpResponseError, verb: str, place: str) -> Exception:
+    """Return the error for an answer of the service, or for a request that the SDK gave up on."""
+    code = getattr(error, "error_code", None) or ""  # the SDK's own enumeration, or text where it does not know it
+    code = str(getattr(code, "value", code))
+    status = error.status_code or 0
+    text = f"{place}: {code or status or 'no answer'}: {_text(error)}"
+    if not status:
+        return (StoreDenied if isinstance(error, ClientAuthenticationError) else StoreUnavailable)(text)
+    if status == 404 and verb in ("list", "now_utc"):
+        return BucketNotFound(text)
+    if verb == LOCK_VERB and 400 <= status < 500 and status not in (404, 408, 429):
+        return LockDenied(text)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable)
+    if kind is _Exists and verb in ("delete", "warm"):  # a lock or hold keeps it
+        return StoreDenied(text)
+    if kind is StoreUnavailable:
+        return StoreUnavailable(text, wait_s=told_wait_s(getattr(error.response, "headers", None)))
+    return kind(text)
+
+
+def _text(error: Exception) -> str:
+    """Return the first line of an error without what signs an address."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return _SIGNATURE.sub(r"\1=...", line).rstrip(".")
+
+
+def _account_url(account: str, endpoint: str | None) -> str:
+    if endpoint is None:
+        return f"https://{account}.blob.core.windows.net"
+    host = urlsplit(endpoint).hostname or ""
+    address = endpoint.rstrip("/")
+    return address if host.split(".")[0] == account else f"{address}/{account}"
+
+
+def _credential(account: str, credentials: Mapping[str, str]) -> AzureNamedKeyCredential | AzureSasCredential | None:
+    if key := credentials.get("key"):
+        return AzureNamedKeyCredential(account, key)
+    if sas := credentials.get("sas"):
+        return AzureSasCredential(sas.lstrip("?"))
+    return None
+
+
+def _md5(body: Body) -> bytes:
+    md5 = hashlib.md5(usedforsecurity=False)
+    for piece in body_pieces(body):
+        md5.update(piece)
+    return md5.digest()
+
+
+def _base64(md5: bytes) -> str:
+    return base64.b64encode(md5).decode()
+
+
+def _digest(body: Body) -> str:
+    """Return a body's checksum as `head` gives it."""
+    return f"md5:{_md5(body).hex()}"
+
+
+def _info(name: str, properties: BlobProperties) -> ObjectInfo:
+    md5 = properties.content_settings.content_md5
+    return ObjectInfo(
+        name=name,
+        size=properties.size,
+        modified_utc=properties.last_modified,
+        checksum=f"md5:{bytes(md5).hex()}" if md5 else "",
+        storage_class=str(properties.blob_tier or ""),
+        access=access_of(str(properties.blob_tier or ""), str(properties.archive_status or "")),
+    )

@@ -1,0 +1,329 @@
+"""A store in a directory of a local or mounted file system: one file per object, below a root that must exist.
+
+A put writes a file without a name, flushes it to the disk, gives it its name by a link that replaces nothing, and
+flushes the directory: a reader or a power cut finds all of the object or none. Where the file system has no files
+without names, the file is written beside its place under a name with a `~`, which no object name has, so that one left
+behind by a crash is never listed. Symbolic links below the root are never followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from farshore.clock import Clock
+from farshore.errors import (
+    BucketNotFound,
+    FarshoreError,
+    LockUnsupported,
+    ObjectCorrupt,
+    ObjectNotFound,
+    StoreConflict,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
+from farshore.host_limits import what_is_exhausted
+from farshore.limits import GIB, MIB
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
+from farshore.stores.body import compare_present, conflict, sent_pieces
+from farshore.stores.directory.copying import DirectoryCopying
+from farshore.stores.directory.past_cache import write_pieces
+from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.service_clock import ServiceClock
+
+_OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
+_WRITE_BYTES = 16 * MIB  # one write: a file server answers each, and takes the parts of a large one side by side
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
+_NOT_AN_OBJECT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR}
+_OPEN_FILES = "/proc/self/fd"  # how Linux gives a name to a file that has none
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_BELOW = _DIRECTORY | os.O_NOFOLLOW
+
+
+class DirectoryStore:
+    """Objects as files below `path`. Needs a file system with hard links; the root itself may be a symbolic link."""
+
+    capabilities = Capabilities(
+        kind="directory", atomic_put=True, checksum="", survives_power_loss=True, object_bytes_max=512 * GIB
+    )
+
+    def __init__(self, *, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self.service_clock = ServiceClock(clock)
+        self._flushed: set[tuple[str, ...]] = set()  # folders whose own names are known to be on the disk
+        self.url = path.as_uri()
+
+    def __repr__(self) -> str:
+        return f"DirectoryStore({self.url!r})"
+
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        folders, stem = _split(check_name(name))
+        if keeping.lock is not None:
+            raise self._no_locks()
+        with self._boundary("put", name), self._folder(folders, make=True) as folder:
+            there = _status(folder, stem)  # only spares writing in vain: the link decides
+            if there is not None and not stat.S_ISREG(there.st_mode):
+                raise conflict(self, name)
+            if there is None and self._write(folder, stem, body):
+                return PutOutcome.CREATED
+        outcome = compare_present(self, name, body)
+        with self._boundary("put", name), self._folder(folders) as folder, _open_object(folder, stem) as file:
+            os.fsync(file)  # whoever wrote it may have been killed before this
+            os.fsync(folder)
+        return outcome
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        check_range(offset, length)
+        folders, stem = _split(check_name(name))
+        with self._boundary("get", name), self._folder(folders) as folder, _open_object(folder, stem) as file:
+            size = os.fstat(file).st_size
+            end = size if length is None else min(size, offset + length)
+            pieces = []
+            while offset < end:
+                piece = os.pread(file, end - offset, offset)  # the kernel gives at most 2 GiB at once
+                if not piece:
+                    raise StoreUnavailable(f"{self.url}/{name} became shorter while it was read")
+                pieces.append(piece)
+                offset += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def head(self, name: str) -> ObjectInfo:
+        folders, stem = _split(check_name(name))
+        with self._boundary("head", name), self._folder(folders) as folder:
+            status = os.stat(stem, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise ObjectNotFound(f"{self.url}/{name} is not a file")
+        return _info(name, status)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        with self._boundary("list"), self._folder(()) as root:
+            yield from self._walk(root, "", prefix)
+
+    def delete(self, name: str) -> None:
+        folders, stem = _split(check_name(name))
+        with (
+            contextlib.suppress(ObjectNotFound),
+            self._boundary("delete", name),
+            self._folder(folders) as folder,
+        ):
+            os.unlink(stem, dir_fd=folder)
+            os.fsync(folder)
+
+    def lock_state(self, name: str) -> LockState:
+        self.head(name)
+        return LockState()
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        check_name(name)
+        raise self._no_locks()
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        check_name(name)
+        raise self._no_locks()
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self.head(name)
+
+    def now_utc(self) -> datetime:
+        """Return the time that the file system stamps on a new file."""
+        with self._boundary("now_utc"), self._folder(()) as root, self._new_file(root) as (file, _):
+            return _moment(os.fstat(file).st_mtime_ns)
+
+    def close(self) -> None:
+        """Release nothing: no file is kept open between calls."""
+
+    def _no_locks(self) -> LockUnsupported:
+        return LockUnsupported(f"a directory cannot lock objects: {self.url}", "Take 'lock' out of this replica.")
+
+    def copying(self) -> DirectoryCopying:
+        """Return copies inside the kernel; see `farshore.stores.copying`."""
+
+        def place(name: str, fill: Callable[[int], None]) -> bool:
+            folders, stem = _split(check_name(name))
+            with self._boundary("put", name), self._folder(folders, make=True) as folder:
+                return self._name(folder, stem, fill)
+
+        return DirectoryCopying(path=self._path, place=place)
+
+    # --- folders ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _folder(self, folders: tuple[str, ...], *, make: bool = False) -> Iterator[int]:
+        """Open the folder of an object, step by step, so that no symbolic link leads elsewhere."""
+        try:
+            current = os.open(self._path, _DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            hint = "Create the directory, or mount the file system that has it; Farshore does not make it by itself."
+            raise BucketNotFound(f"no directory at {self.url}", hint) from error
+        try:
+            for depth, folder in enumerate(folders, start=1):
+                following = _open_folder(current, folder, make=make)
+                if make and folders[:depth] not in self._flushed:
+                    os.fsync(current)  # also when it was there: whoever made it may have been killed before this
+                    self._flushed.add(folders[:depth])
+                os.close(current)
+                current = following
+            yield current
+        finally:
+            os.close(current)
+
+    def _walk(self, folder: int, path: str, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects below a folder by name. A folder sorts as its name with the `/`, as object names do."""
+        found: list[tuple[str, os.stat_result | None]] = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not is_name(entry.name):
+                    continue
+                name = f"{path}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    name += "/"
+                    if name.startswith(prefix) or prefix.startswith(name):
+                        found.append((name, None))
+                elif name.startswith(prefix) and entry.is_file(follow_symlinks=False):
+                    with contextlib.suppress(FileNotFoundError):  # deleted since it was read
+                        found.append((name, entry.stat(follow_symlinks=False)))
+        for name, status in sorted(found, key=lambda item: item[0]):
+            if status is not None:
+                yield _info(name, status)
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                below = os.open(name[len(path) : -1], _BELOW, dir_fd=folder)
+                try:
+                    yield from self._walk(below, name, prefix)
+                finally:
+                    os.close(below)
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _new_file(self, folder: int) -> Iterator[tuple[int, str]]:
+        """Open a new file for writing, with its temporary name or `""`; it is gone afterwards unless linked."""
+        name = ""
+        file = _open_unnamed(folder)
+        if file is None:
+            name = f"~{self._clock.random_bytes(12).hex()}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(name, flags, _OBJECT_MODE, dir_fd=folder)
+        try:
+            yield file, name
+        finally:
+            os.close(file)
+            if name:
+                os.unlink(name, dir_fd=folder)
+
+    def _write(self, folder: int, stem: str, body: Body) -> bool:
+        """Write a whole object; return False if somebody else made the name first."""
+
+        def fill(file: int) -> None:
+            write_pieces(file, sent_pieces(body, _WRITE_BYTES))
+
+        return self._name(folder, stem, fill)
+
+    def _name(self, folder: int, stem: str, fill: Callable[[int], None]) -> bool:
+        """Have a new file filled, flush it and give it its name; return False if somebody else made the name first."""
+        with self._new_file(folder) as (file, name):
+            fill(file)
+            os.fsync(file)
+            self.service_clock.note(_moment(os.fstat(file).st_mtime_ns))
+            try:
+                if name:
+                    os.link(name, stem, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                else:
+                    os.link(f"{_OPEN_FILES}/{file}", stem, dst_dir_fd=folder, follow_symlinks=True)
+            except FileExistsError:
+                return False
+        os.fsync(folder)
+        return True
+
+    @contextlib.contextmanager
+    def _boundary(self, verb: str, name: str = "") -> Iterator[None]:
+        """Turn what the operating system says into the errors of the contract."""
+        try:
+            yield
+        except OSError as error:
+            raise _translated(error, verb, f"{self.url}/{name}" if name else self.url) from error
+
+
+def _translated(error: OSError, verb: str, place: str) -> FarshoreError:
+    exhausted = what_is_exhausted(error)
+    if exhausted is not None:
+        return exhausted
+    text = f"{verb} {place}: {(error.strerror or str(error)).lower()}"
+    if error.errno in _FULL:
+        return StoreFull(text)
+    if error.errno in _DENIED:
+        return StoreDenied(text)
+    if error.errno in _NOT_AN_OBJECT and verb in ("get", "head", "delete"):
+        return ObjectNotFound(text)
+    if error.errno == errno.EIO and verb == "get":
+        return ObjectCorrupt(text)  # a bad sector stays bad: another copy is the answer, not a retry
+    return StoreUnavailable(text)
+
+
+def _split(name: str) -> tuple[tuple[str, ...], str]:
+    *folders, stem = name.split("/")
+    return tuple(folders), stem
+
+
+def _open_folder(parent: int, name: str, *, make: bool) -> int:
+    """Open a folder inside another; with `make`, make it if need be."""
+    try:
+        return os.open(name, _BELOW, dir_fd=parent)
+    except FileNotFoundError:
+        if not make:
+            raise
+    except NotADirectoryError as error:  # a file, or a symbolic link
+        if not make:
+            raise
+        raise StoreConflict(f"a folder is needed where a file or symbolic link is: {name}") from error
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, dir_fd=parent)
+    return os.open(name, _BELOW, dir_fd=parent)
+
+
+@contextlib.contextmanager
+def _open_object(folder: int, stem: str) -> Iterator[int]:
+    """Open an object for reading; a FIFO or device of that name neither blocks nor counts."""
+    file = os.open(stem, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise IsADirectoryError(errno.EISDIR, "not a regular file")
+        yield file
+    finally:
+        os.close(file)
+
+
+def _open_unnamed(folder: int) -> int | None:
+    """Open a new file without a name for writing, or return None where that or naming it later cannot be done."""
+    if not Path(_OPEN_FILES).exists():
+        return None
+    try:
+        return os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, _OBJECT_MODE, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED_FILES:
+            raise
+        return None
+
+
+def _status(folder: int, stem: str) -> os.stat_result | None:
+    try:
+        return os.stat(stem, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _info(name: str, status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(name=name, size=status.st_size, modified_utc=_moment(status.st_mtime_ns))
+
+
+def _moment(time_ns: int) -> datetime:
+    return datetime.fromtimestamp(time_ns / 1e9, UTC)

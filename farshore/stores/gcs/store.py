@@ -1,0 +1,458 @@
+"""A store in a Google Cloud Storage bucket.
+
+Every put carries the condition that no generation of the name exists, and the CRC32C of its bytes in the object's
+metadata: the service refuses bytes that do not have it. The SDK's own checks of uploads stay off, because on a mismatch
+it deletes the name, whoever's object is there by then.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import google_crc32c
+import requests
+from blake3 import blake3
+from google.api_core import exceptions as sdk
+from google.auth import default as default_credentials
+from google.auth import exceptions as auth
+from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption
+from google.oauth2.service_account import Credentials
+from urllib3.exceptions import HTTPError
+
+from farshore.clock import Clock
+from farshore.errors import (
+    BucketNotFound,
+    FarshoreError,
+    LockDenied,
+    ObjectCorrupt,
+    ObjectNotFound,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
+from farshore.limits import (
+    CONNECT_TIMEOUT_S,
+    GIB,
+    LIST_PAGE_OBJECTS,
+    MULTIPART_BYTES_MIN,
+    MULTIPART_PART_BYTES,
+    READ_TIMEOUT_S,
+)
+from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.gcs.copying import GcsCopying
+from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, keeping_metadata
+from farshore.stores.gcs.probe import GcsTrials
+from farshore.stores.gcs.requests import CONTENT_TYPE, Connections, Related
+from farshore.stores.listing import in_order
+from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockMode, LockState
+from farshore.stores.put_checksums import SentChecksums
+from farshore.stores.request_counter import Tally
+from farshore.stores.retry_after import told_wait_s
+
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_REQUEST = re.compile(r"^[A-Z]+ https?://\S+:? ?")  # the SDK begins its messages with method and address
+_ENDPOINT = "https://storage.googleapis.com"
+_LISTED_FIELDS = "items(name,size,updated,crc32c,storageClass),nextPageToken"
+
+
+class _Exists(Exception):
+    """The condition of a put was not met: the name is taken."""
+
+
+class _BeyondEnd(Exception):
+    """A range starts behind the object's last byte."""
+
+
+# What is not here is a refusal that no retry cures when it is a 4xx; the rest comes from something in trouble.
+_BY_STATUS: dict[int, type[Exception]] = {
+    404: ObjectNotFound,
+    408: StoreUnavailable,
+    409: StoreUnavailable,
+    412: _Exists,
+    416: _BeyondEnd,
+    429: StoreUnavailable,
+    501: StoreDenied,  # the service does not do what the request needs
+    507: StoreFull,
+}
+_BUSY = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})  # reasons of a 403 that passes
+
+
+class GcsStore:
+    """Objects in a bucket below a prefix. Credentials are looked for at the first request.
+
+    Args:
+        prefix: Without slashes at its ends; empty for the whole bucket.
+        endpoint: For local servers, which are asked without credentials unless some are given; None for Google.
+        credentials: `service_account`, its JSON or the path of that file; Google's application default without it.
+        page_objects: Objects in one page of a listing.
+    """
+
+    capabilities = Capabilities(
+        kind="gcs",
+        atomic_put=True,
+        checksum="crc32c",
+        survives_power_loss=True,
+        object_bytes_max=5 * 1024 * GIB,
+        checksum_listed=True,
+        lock_modes=frozenset(LockMode),  # no class is archived: also ARCHIVE is read at once
+    )
+
+    def __init__(
+        self,
+        *,
+        bucket: str,
+        prefix: str = "",
+        endpoint: str | None = None,
+        credentials: Mapping[str, str],
+        clock: Clock,
+        page_objects: int = LIST_PAGE_OBJECTS,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        self._bucket_name = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._endpoint = endpoint or _ENDPOINT
+        self._anonymous = endpoint is not None
+        self._service_account = credentials.get("service_account", "")
+        self._clock = clock
+        self._page_objects = page_objects
+        self._timeout_s = (connect_timeout_s, read_timeout_s)
+        self._lock = threading.Lock()
+        self.tally = Tally(clock)
+        self.sent = SentChecksums(_digest)
+        self._opened: tuple[storage.Client, AuthorizedSession] | None = None
+        self.url = f"gs://{bucket}/{prefix}".rstrip("/")
+        self._locks = GcsLocks(
+            blob=self._blob,
+            boundary=self._boundary,
+            timeout_s=self._timeout_s,
+            step_s=self.capabilities.lock_step_s,
+        )
+
+    def __repr__(self) -> str:
+        return f"GcsStore({self.url!r})"
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        outcome = self._put_if_absent(name, body, keeping)
+        if outcome is PutOutcome.PRESENT and keeping.lock is not None:
+            self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
+        return outcome
+
+    def _put_if_absent(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
+        large = body_bytes(body) > MULTIPART_BYTES_MIN
+        if large:  # a look beforehand spares sending in vain
+            with contextlib.suppress(ObjectNotFound):
+                self.head(name)
+                return compare_present(self, name, body, _digest)
+        checksum = _crc32c(body)
+        self.sent.note(name, f"crc32c:{checksum.hex()}")
+        try:
+            put = self._put_large if large else self._put_at_once
+            reported = put(name, body, checksum, keeping)
+        except _Exists:
+            return compare_present(self, name, body, _digest)
+        if reported != checksum:
+            raise ObjectCorrupt(f"put {self.url}/{name}: the service kept other bytes than were sent")
+        return PutOutcome.CREATED
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        check_range(offset, length)
+        if length == 0:
+            self.head(name)
+            return b""
+        try:
+            with self._boundary("get", name):
+                data: bytes = self._blob(name).download_as_bytes(
+                    start=offset or None,
+                    end=None if length is None else offset + length - 1,
+                    raw_download=True,
+                    checksum="crc32c",  # compared where the service tells it: when the object is read whole
+                    timeout=self._timeout_s,
+                    retry=None,
+                )
+        except _BeyondEnd:
+            return b""
+        return data
+
+    def head(self, name: str) -> ObjectInfo:
+        with self._boundary("head", name):
+            blob = self._blob(name)
+            blob.reload(timeout=self._timeout_s, retry=None)
+            return _info(name, blob)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return in_order(self._listed(prefix), self.url)
+
+    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
+        with self._boundary("list"):
+            blobs = self._client.list_blobs(
+                self._bucket_name,
+                prefix=self._prefix + prefix,
+                page_size=self._page_objects,
+                fields=_LISTED_FIELDS,
+                timeout=self._timeout_s,
+                retry=None,
+            )
+            for blob in blobs:
+                yield _info(blob.name.removeprefix(self._prefix), blob)
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
+            self._blob(name).delete(timeout=self._timeout_s, retry=None)
+
+    def lock_state(self, name: str) -> LockState:
+        return self._locks.state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        return self._locks.extend(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._locks.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self.head(name)  # every class is read at once
+
+    def now_utc(self) -> datetime:
+        with self._boundary("now_utc"):
+            address = f"{self._endpoint}/storage/v1/b/{self._bucket_name}/o"
+            response = _checked(self._session.get(address, params={"maxResults": 1}, timeout=self._timeout_s))
+            return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._opened is not None:
+                self._opened[0].close()
+                self._opened = None
+
+    def copying(self) -> GcsCopying:
+        """Return copies by the service; see `farshore.stores.copying`."""
+        account = blake3(self._service_account.encode()).hexdigest() if self._service_account else ""
+        return GcsCopying(
+            client=lambda: self._client,
+            bucket=self._bucket_name,
+            prefix=self._prefix,
+            service=("gcs", self._endpoint, account),
+            timeout_s=self._timeout_s,
+            boundary=self._boundary,
+            taken=_Exists,
+        )
+
+    def trials(self) -> GcsTrials:
+        """Return what only a probe does; see `farshore.stores.probe_capability`."""
+        return GcsTrials(
+            bucket=self._client.bucket(self._bucket_name),
+            session=self._session,
+            address=f"{self._endpoint}/upload/storage/v1/b/{self._bucket_name}/o",
+            prefix=self._prefix,
+            timeout_s=self._timeout_s,
+            boundary=self._boundary,
+            taken=_Exists,
+            checked=_checked,
+            put=self._put_at_once,
+        )
+
+    # --- uploads ------------------------------------------------------------------------------------------------------
+
+    def _put_at_once(self, name: str, body: Body, checksum: bytes, keeping: Keeping = PLAINLY) -> bytes:
+        """Send metadata and bytes in one request, without joining them in memory as the SDK would.
+
+        Returns:
+            The CRC32C of what the service kept.
+        """
+        related = Related(
+            metadata={
+                "name": self._prefix + check_name(name),
+                "crc32c": base64.b64encode(checksum).decode(),
+                **keeping_metadata(keeping),
+            },
+            body=body,
+            boundary=self._clock.random_bytes(16).hex(),  # nobody can have put it into the bytes
+        )
+        with self._boundary("put", name):
+            response = self._session.post(
+                f"{self._endpoint}/upload/storage/v1/b/{self._bucket_name}/o",
+                params={"uploadType": "multipart", "ifGenerationMatch": "0"},
+                headers={"Content-Type": f"multipart/related; boundary={related.boundary}"},
+                data=related,
+                timeout=self._timeout_s,
+            )
+            return base64.b64decode(_checked(response).json()["crc32c"])
+
+    def _put_large(self, name: str, body: Body, checksum: bytes, keeping: Keeping) -> bytes:
+        """Send a large body in chunks of one resumable upload; return the CRC32C kept.
+
+        The SDK takes a short read for the end, so a pace is not kept here.
+        """
+        with self._boundary("put", name), open_body(body) as stream:
+            blob = self._blob(name)
+            blob.crc32c = base64.b64encode(checksum).decode()
+            blob.chunk_size = MULTIPART_PART_BYTES
+            for key, value in keeping_metadata(keeping).items():
+                blob._patch_property(key, value)  # noqa: SLF001 - the setter of a retention is not for new objects
+            blob.upload_from_file(
+                stream,
+                size=body_bytes(body),
+                content_type=CONTENT_TYPE,
+                if_generation_match=0,
+                checksum=None,
+                timeout=self._timeout_s,
+                retry=None,
+            )
+            return base64.b64decode(blob.crc32c)
+
+    # --- connections --------------------------------------------------------------------------------------------------
+
+    @property
+    def _client(self) -> storage.Client:
+        return self._open()[0]
+
+    @property
+    def _session(self) -> AuthorizedSession:
+        return self._open()[1]
+
+    def _open(self) -> tuple[storage.Client, AuthorizedSession]:
+        with self._lock:
+            if self._opened is None:
+                credentials = self._find_credentials()
+                session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
+                adapter = Connections(self.tally)
+                session.mount("https://", adapter)
+                session.mount("http://", adapter)
+                client = storage.Client(
+                    project=None,
+                    credentials=credentials,
+                    _http=session,
+                    client_options={"api_endpoint": self._endpoint},
+                )
+                # Otherwise a background thread asks for the bucket, with retries, to describe traces that nobody takes.
+                client._bucket_metadata_cache = None  # noqa: SLF001 - there is no public switch but the environment
+                self._opened = client, session
+            return self._opened
+
+    def _find_credentials(self) -> Any:
+        if self._service_account.lstrip().startswith("{"):
+            try:
+                return Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+                    json.loads(self._service_account), scopes=[_SCOPE]
+                )
+            except ValueError:  # its text would repeat parts of the key
+                raise StoreDenied(
+                    f"the service account for gs://{self._bucket_name} is not a key file's JSON"
+                ) from None
+        if self._service_account:
+            try:
+                return Credentials.from_service_account_file(  # type: ignore[no-untyped-call]
+                    self._service_account, scopes=[_SCOPE]
+                )
+            except (OSError, ValueError) as error:
+                raise StoreDenied(f"no service account in {self._service_account}: {_text(error)}") from error
+        if self._anonymous:
+            return AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return default_credentials(scopes=[_SCOPE])[0]
+
+    def _blob(self, name: str) -> storage.Blob:
+        return self._client.bucket(self._bucket_name).blob(self._prefix + check_name(name))
+
+    # --- errors -------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _boundary(self, verb: str, name: str = "") -> Iterator[None]:
+        """Turn what the SDK raises into the errors of the contract, most specific first."""
+        place = f"{verb} {self.url}/{name}" if name else f"{verb} {self.url}"
+        try:
+            yield
+        except sdk.GoogleAPICallError as error:
+            raise self._answered(error, verb, place) from error
+        except DataCorruption as error:
+            raise ObjectCorrupt(f"{place}: the bytes do not have the service's checksum") from error
+        except auth.GoogleAuthError as error:
+            passing = isinstance(error, auth.TransportError) or getattr(error, "retryable", False)
+            raise (StoreUnavailable if passing else StoreDenied)(f"{place}: {_text(error)}") from error
+        except (HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
+            raise StoreUnavailable(f"{place}: {_text(error)}") from error
+        except NONSENSE as error:
+            raise StoreUnavailable(f"{place}: no answer of GCS ({type(error).__name__})") from error
+
+    def _answered(self, error: sdk.GoogleAPICallError, verb: str, place: str) -> Exception:
+        """Return the error for an answer of the service."""
+        status = int(error.code or 0)
+        text = f"{place}: {status}: {_text(error)}"
+        if status == 404:
+            return self._not_found(verb, text)
+        if verb == LOCK_VERB and status in (400, 403, 409):
+            return LockDenied(text)
+        if status == 400 and verb == "put" and "crc32c" in error.message.lower():
+            return StoreUnavailable(text)  # the bytes were altered on their way
+        kind = _BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable)
+        if status == 403 and any(_reason(one) in _BUSY for one in error.errors or ()):
+            kind = StoreUnavailable
+        if kind is StoreUnavailable:
+            return StoreUnavailable(text, wait_s=told_wait_s(getattr(error.response, "headers", None)))
+        return kind(text)
+
+    def _not_found(self, verb: str, text: str) -> FarshoreError:
+        """Tell a missing bucket from a missing object."""
+        if verb in ("put", "list", "now_utc"):
+            return BucketNotFound(text)
+        try:
+            self.now_utc()
+        except StoreDenied:  # these credentials may use objects and not look at their bucket
+            return ObjectNotFound(text)
+        except FarshoreError as error:
+            return error
+        return ObjectNotFound(text)
+
+
+def _checked(response: requests.Response) -> requests.Response:
+    """Return an answer that is one, or raise the SDK's error for it."""
+    if not 200 <= response.status_code < 300:
+        raise sdk.from_http_response(response)  # type: ignore[no-untyped-call] # the SDK is half typed
+    return response
+
+
+def _text(error: Exception) -> str:
+    """Return the first line of an error, without the request that the SDK begins it with."""
+    line = next(iter(str(getattr(error, "message", error)).splitlines()), "") or type(error).__name__
+    return _REQUEST.sub("", line).rstrip(".: ")
+
+
+def _reason(told: Any) -> str:
+    """Return the reason of one of the errors that an answer lists."""
+    return str(told.get("reason", "")) if isinstance(told, Mapping) else ""
+
+
+def _crc32c(body: Body) -> bytes:
+    checksum = 0
+    for piece in body_pieces(body):
+        checksum = google_crc32c.extend(checksum, as_bytes(piece))
+    return checksum.to_bytes(4, "big")
+
+
+def _digest(body: Body) -> str:
+    """Return a body's checksum as `head` gives it."""
+    return f"crc32c:{_crc32c(body).hex()}"
+
+
+def _info(name: str, blob: storage.Blob) -> ObjectInfo:
+    checksum = f"crc32c:{base64.b64decode(blob.crc32c).hex()}" if blob.crc32c else ""
+    return ObjectInfo(
+        name=name,
+        size=blob.size,
+        modified_utc=blob.updated,
+        checksum=checksum,
+        storage_class=blob.storage_class or "",
+    )

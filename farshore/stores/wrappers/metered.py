@@ -1,0 +1,180 @@
+"""A wrapper that counts: requests by kind, failures, bytes in and out; and keeps which objects were acknowledged."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.limits import SENT_KEPT_MAX
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
+from farshore.stores.body import body_bytes
+from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.put_checksums import SentChecksums, SentObject, TellsSent
+from farshore.stores.request_counter import CountsRequests, RequestKind, Tally
+from farshore.stores.service_clock import ServiceClock, TellsTime
+
+_KINDS = {
+    **{kind.value: kind for kind in RequestKind},
+    "now_utc": RequestKind.HEAD,
+    "lock_state": RequestKind.HEAD,
+    "extend_lock": RequestKind.PUT,
+    "set_hold": RequestKind.PUT,
+    "warm": RequestKind.PUT,
+}  # by verb of the contract
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What went through a store up to one moment. Only kinds and verbs that were used are named."""
+
+    requests: Mapping[str, int]  # by kind (put, get, head, list, delete), failed ones too
+    failures: Mapping[str, int]  # calls by verb that raised
+    bytes_out: int  # bodies of the puts that succeeded, whether created or present
+    bytes_in: int  # bytes that gets returned
+    objects_listed: int
+
+
+class MeteredStore:
+    """The same store, counted. `snapshot` may be called by any thread at any time.
+
+    Of a store that counts the requests it sends, these are told; of another, each call is one request.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._counts_calls = not isinstance(store, CountsRequests)
+        self._tally = store.tally if isinstance(store, CountsRequests) else Tally()
+        self._service_clock = store.service_clock if isinstance(store, TellsTime) else self._tally.service_clock
+        self._failures: Counter[str] = Counter()
+        self._bytes_out = 0
+        self._bytes_in = 0
+        self._objects_listed = 0
+        self._checksums = store.sent if isinstance(store, TellsSent) else SentChecksums()
+        self._sent: dict[str, SentObject] = {}
+
+    def __repr__(self) -> str:
+        return f"MeteredStore({self._store!r})"
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._store.capabilities
+
+    def snapshot(self) -> Meter:
+        """Return all counts of one moment."""
+        with self._lock:
+            return Meter(
+                requests=self._tally.counts(),
+                failures=dict(self._failures),
+                bytes_out=self._bytes_out,
+                bytes_in=self._bytes_in,
+                objects_listed=self._objects_listed,
+            )
+
+    @property
+    def service_clock(self) -> ServiceClock:
+        """How far the service's clock is off this host's, as far as its answers told."""
+        return self._service_clock
+
+    def watch(self) -> None:
+        """Have bytes counted while an object is under way, for `moved`."""
+        self._tally.watched = True
+
+    def moved(self) -> tuple[int, int]:
+        """Return the bytes that came in and went out so far, of objects under way too where the store tells."""
+        with self._lock:
+            done = self._bytes_in, self._bytes_out
+        return done if self._counts_calls else self._tally.moved()
+
+    def sent(self) -> Mapping[str, SentObject]:
+        """Return what was put here and acknowledged, by name; of more than `SENT_KEPT_MAX` the latest."""
+        with self._lock:
+            return dict(self._sent)
+
+    def sent_checksum(self, name: str) -> str:
+        """Return the checksum that was sent with an object that was put here; empty where none was."""
+        with self._lock:
+            put = self._sent.get(name)
+        return put.checksum if put else ""
+
+    def checksum_of(self, body: Body) -> str:
+        """Return the checksum that the service must tell of these bytes, `algorithm:hex`; empty where it has none."""
+        return self._checksums.of(body)
+
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        with self._counted("put"):
+            size = body_bytes(body)
+            try:
+                outcome = self._store.put(name, body, keeping)
+            finally:
+                checksum = self._checksums.take(name)
+        with self._lock:
+            self._bytes_out += size
+            self._sent[name] = SentObject(size, checksum)
+            if len(self._sent) > SENT_KEPT_MAX:
+                del self._sent[next(iter(self._sent))]
+        return outcome
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        with self._counted("get"):
+            data = self._store.get(name, offset, length)
+        with self._lock:
+            self._bytes_in += len(data)
+        return data
+
+    def head(self, name: str) -> ObjectInfo:
+        with self._counted("head"):
+            return self._store.head(name)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        with self._counted("list"):
+            for info in self._store.list(prefix):
+                with self._lock:
+                    self._objects_listed += 1
+                yield info
+
+    def delete(self, name: str) -> None:
+        with self._counted("delete"):
+            self._store.delete(name)
+
+    def lock_state(self, name: str) -> LockState:
+        with self._counted("lock_state"):
+            return self._store.lock_state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        with self._counted("extend_lock"):
+            return self._store.extend_lock(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        with self._counted("set_hold"):
+            self._store.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        with self._counted("warm"):
+            self._store.warm(name, days=days, tier=tier)
+
+    def now_utc(self) -> datetime:
+        with self._counted("now_utc"):
+            return self._store.now_utc()
+
+    def close(self) -> None:
+        self._store.close()
+
+    @contextlib.contextmanager
+    def _counted(self, verb: str) -> Iterator[None]:
+        if self._counts_calls:
+            self._tally.add(_KINDS[verb])
+        try:
+            yield
+        except Exception:
+            with self._lock:
+                self._failures[verb] += 1
+            raise

@@ -1,0 +1,99 @@
+"""A wrapper that keeps to a bandwidth: bytes per second up and down, each over all threads of this replica."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from farshore.clock import Clock
+from farshore.limits import PACED_AHEAD_S
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PacedBody, PutOutcome, Store
+from farshore.stores.body import body_bytes
+from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.wrappers.token_bucket import TokenBucket
+
+
+class ThrottledStore:
+    """The same store, slower.
+
+    Up: a store takes the body in small pieces, each of which waits for its turn, so the connection carries an even
+    stream however large the object is. What a store sent without asking (a store in memory, and objects above
+    `MULTIPART_BYTES_MIN` at GCS, which no pack is) is waited for after it.
+    A body of one piece (leases, commit records, most audit files) goes ahead of those under way by up to
+    `PACED_AHEAD_S`, which wait for it in turn.
+    Down: an answer comes as fast as it can, and is handed on when its time is over; it is a range of a pack, or a pack.
+
+    Requests themselves, their headers and listings are not counted: they are small. Waits are not cut short.
+
+    Args:
+        up_bytes_per_s: Of bodies of puts; None for no limit.
+        down_bytes_per_s: Of what gets return; None for no limit.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        up_bytes_per_s: int | None = None,
+        down_bytes_per_s: int | None = None,
+    ) -> None:
+        self._store = store
+        self._up = TokenBucket(bytes_per_s=up_bytes_per_s, clock=clock) if up_bytes_per_s else None
+        self._down = TokenBucket(bytes_per_s=down_bytes_per_s, clock=clock) if down_bytes_per_s else None
+
+    def __repr__(self) -> str:
+        return f"ThrottledStore({self._store!r})"
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._store.capabilities
+
+    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+        if self._up is None:
+            return self._store.put(name, body, keeping)
+        if body_bytes(body) <= self._up.piece_bytes:
+            self._up.take(body_bytes(body), ahead_s=PACED_AHEAD_S)
+            return self._store.put(name, body, keeping)
+        paced = PacedBody(body, self._up)
+        outcome = self._store.put(name, paced, keeping)
+        if outcome is PutOutcome.CREATED:  # what was there already may never have been sent
+            self._up.take(max(body_bytes(body) - paced.taken_bytes, 0))
+        return outcome
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        data = self._store.get(name, offset, length)
+        if self._down is not None:
+            self._down.take(len(data))
+        return data
+
+    def head(self, name: str) -> ObjectInfo:
+        return self._store.head(name)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return self._store.list(prefix)
+
+    def delete(self, name: str) -> None:
+        self._store.delete(name)
+
+    def lock_state(self, name: str) -> LockState:
+        return self._store.lock_state(name)
+
+    def extend_lock(self, name: str, lock: Lock) -> Lock:
+        return self._store.extend_lock(name, lock)
+
+    def set_hold(self, name: str, *, held: bool) -> None:
+        self._store.set_hold(name, held=held)
+
+    def warm(self, name: str, *, days: int, tier: str = "") -> None:
+        self._store.warm(name, days=days, tier=tier)
+
+    def now_utc(self) -> datetime:
+        return self._store.now_utc()
+
+    def close(self) -> None:
+        self._store.close()

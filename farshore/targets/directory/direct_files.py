@@ -1,0 +1,67 @@
+"""Large files, written past the page cache where that can be done.
+
+What a restore writes is not read again soon, and through the cache each byte is copied once more, pushes out what
+others use, and waits for the flush at the end. Aligned stretches go to the disk at once; the rest goes the usual way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from farshore import limits
+from farshore.handles import Handle, HandleCache
+from farshore.model import Entry
+from farshore.targets.directory.posix_tree import FILE_FLAGS, TargetTree
+
+_DIRECT = getattr(os, "O_DIRECT", 0)
+
+
+class DirectFiles:
+    """Files open for writing past the cache. Safe from any thread."""
+
+    def __init__(self, *, tree: TargetTree) -> None:
+        self._tree = tree
+        self._open = HandleCache(open_max=limits.OPEN_FILES_MAX)
+        self._refused = not _DIRECT
+
+    def write(self, entry: Entry, offset: int, data: bytes | memoryview) -> int:
+        """Write what can be written so; return how many bytes from the beginning that was, often none.
+
+        Raises:
+            OSError: The disk is full, or fails.
+        """
+        if self._refused or entry.size < limits.DIRECT_FILE_BYTES_MIN:
+            return 0
+        if offset % limits.DIRECT_ALIGNED_BYTES or len(data) % limits.DIRECT_ALIGNED_BYTES or not len(data):
+            return 0
+        try:
+            handle = self._handle(entry)  # held while it is written: another thread may put its own in the cache
+            return os.pwrite(handle.fd, data, offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return 0  # of memory or a file system that cannot
+
+    def close(self, entry: Entry) -> None:
+        """Close one file. Safe to repeat."""
+        self._open.pop(entry.path)
+
+    def clear(self) -> None:
+        """Close every file."""
+        self._open.clear()
+
+    def _handle(self, entry: Entry) -> Handle:
+        handle = self._open.get(entry.path)
+        if handle is None:
+            above, name = self._tree.locate(entry)
+            if above is None:
+                raise OSError(errno.EINVAL, "the file was not made")
+            try:
+                staged = self._tree.staged_name(entry, name)
+                handle = Handle(os.open(staged, FILE_FLAGS | _DIRECT, dir_fd=above.fd))
+            except OSError as error:
+                self._refused = self._refused or error.errno == errno.EINVAL
+                raise
+            self._open.put(entry.path, handle)
+        return handle

@@ -1,0 +1,137 @@
+"""Puts owner, attributes, mode and times back, in the order that keeps them all, and reports what the system refuses.
+
+Owner first, because a change of owner clears setuid and file capabilities; extended attributes (POSIX ACLs and
+capabilities are among them) next, while the mode still lets the owner write; then the mode, because setting an ACL may
+clear setgid; times last, because everything before touches them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+from farshore.handles import Handle
+from farshore.model import Entry, EntryKind
+from farshore.targets.directory.posix_tree import reason
+
+Report = Callable[[bytes, str, str], None]  # path, code, message
+
+_SET_IDS = 0o6000
+_ID_MAX = 2**32 - 2  # the one behind it means "leave the owner as it is" to the system
+_SPECIAL_BITS = 0o7000
+_OURS = (b"user.", b"trusted.", b"system.posix_acl_", b"security.capability")
+PLAIN_TIMES_NS = range(2**31 * 1_000_000_000)  # what every file system can hold
+
+
+def is_restorable_xattr(name: bytes) -> bool:
+    """Return whether an attribute is one that a user sets; others are labels that the system gives by itself."""
+    return name.startswith(_OURS)
+
+
+class MetadataWriter:
+    """Safe from any thread. Never raises `OSError`: what could not be put back is a problem, not a failure.
+
+    Args:
+        report: Takes problems.
+        exact: Whether attributes that an entry has not are to be removed: of a file that was there before, or that
+            inherited an ACL.
+    """
+
+    def __init__(self, *, report: Report, exact: bool = False) -> None:
+        self._report = report
+        self._exact = exact
+
+    def apply(self, entry: Entry, file: Handle) -> None:
+        """Put back the metadata of an open file or directory."""
+        self._apply(entry, file.fd, file.fd, None)
+
+    def apply_existing(self, entry: Entry, above: Handle, name: bytes) -> None:
+        """Put back the metadata of a name that was there before, and may be closed to us.
+
+        Raises:
+            OSError: It is not there any more.
+        """
+        if entry.kind is EntryKind.SYMLINK:
+            self.apply_named(entry, above, name)
+            return
+        held = Handle(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above.fd))
+        place = b"/proc/self/fd/%d" % held.fd  # the file itself, whatever has its name by now
+        self._apply(entry, place, place, None)
+
+    def apply_named(self, entry: Entry, above: Handle, name: bytes) -> None:
+        """Put back the metadata of a name that must not be opened: a symlink, FIFO, socket or device."""
+        self._apply(entry, name, b"/proc/self/fd/%d/%s" % (above.fd, name), above.fd)
+
+    def _apply(self, entry: Entry, place: int | bytes, xattr_place: int | bytes, dir_fd: int | None) -> None:
+        follow = dir_fd is None
+        owned = self._chown(entry, place, dir_fd)
+        if self._exact:
+            self._remove_other_xattrs(entry, xattr_place, follow=follow)
+        for name, value in entry.xattrs:
+            try:
+                os.setxattr(xattr_place, name, value, follow_symlinks=follow)
+            except OSError as error:
+                shown = name.decode("utf-8", "backslashreplace")
+                self._report(entry.path, "metadata", f"extended attribute {shown} could not be set: {reason(error)}")
+        if entry.kind is not EntryKind.SYMLINK:  # whose mode means nothing
+            self._chmod(entry, place, dir_fd, owned=owned)
+        try:
+            os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd, follow_symlinks=follow)
+            if entry.mtime_ns not in PLAIN_TIMES_NS:
+                kept_ns = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow).st_mtime_ns
+                if kept_ns != entry.mtime_ns:
+                    self._report(entry.path, "metadata", "the file system cannot hold a time this old or this late")
+        except OSError as error:
+            self._report(entry.path, "metadata", f"the time could not be set: {reason(error)}")
+        except OverflowError:
+            self._report(entry.path, "metadata", "the time could not be set: this system has none so early or so late")
+
+    def _remove_other_xattrs(self, entry: Entry, place: int | bytes, *, follow: bool) -> None:
+        wanted = {name for name, _ in entry.xattrs}
+        try:
+            names = [os.fsencode(name) for name in os.listxattr(place, follow_symlinks=follow)]
+        except OSError:
+            return  # a file system without any
+        for name in names:
+            if name in wanted or not is_restorable_xattr(name):
+                continue
+            try:
+                os.removexattr(place, name, follow_symlinks=follow)
+            except OSError as error:
+                shown = name.decode("utf-8", "backslashreplace")
+                self._report(
+                    entry.path, "metadata", f"extended attribute {shown} could not be removed: {reason(error)}"
+                )
+
+    def _chown(self, entry: Entry, place: int | bytes, dir_fd: int | None) -> bool:
+        """Set the owner; return whether it now is what it was."""
+        follow = dir_fd is None
+        if max(entry.uid, entry.gid) > _ID_MAX:
+            self._report(entry.path, "metadata", f"the owner {entry.uid}:{entry.gid} is none that can be set")
+            return False
+        try:
+            os.chown(place, entry.uid, entry.gid, dir_fd=dir_fd, follow_symlinks=follow)
+            return True
+        except OSError as error:
+            cause = reason(error)
+        with contextlib.suppress(OSError):  # anybody may give a file to a group of theirs
+            os.chown(place, -1, entry.gid, dir_fd=dir_fd, follow_symlinks=follow)
+        with contextlib.suppress(OSError):
+            status = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow)
+            if (status.st_uid, status.st_gid) == (entry.uid, entry.gid):
+                return True
+        self._report(entry.path, "metadata", f"the owner {entry.uid}:{entry.gid} could not be set: {cause}")
+        return False
+
+    def _chmod(self, entry: Entry, place: int | bytes, dir_fd: int | None, *, owned: bool) -> None:
+        # A setuid file that could not be given to its owner would lend its powers to whoever restores it.
+        mode = entry.mode if owned or entry.kind is EntryKind.DIRECTORY else entry.mode & ~_SET_IDS
+        try:
+            os.chmod(place, mode, dir_fd=dir_fd)
+            if entry.mode & _SPECIAL_BITS:
+                kept = os.stat(place, dir_fd=dir_fd).st_mode & 0o7777
+                if kept != entry.mode:
+                    self._report(entry.path, "metadata", f"the mode is {kept:04o} and was {entry.mode:04o}")
+        except OSError as error:
+            self._report(entry.path, "metadata", f"the mode could not be set: {reason(error)}")

@@ -1,0 +1,208 @@
+"""A directory tree as a restore target: what was read comes back as it was, in a new or empty directory.
+
+Every name is made relative to an open parent directory and never through a symlink, so no entry can reach outside.
+While the restore runs, every directory is open to its owner alone; modes, times and ACLs of directories come last.
+Owners are restored by number, as a rescue system knows no names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.errors import Bug, TargetFailed, TargetNotEmpty
+from farshore.handles import DIRECTORY_FLAGS, Handle, HandleCache
+from farshore.model import Entry, EntryKind, Problem
+from farshore.targets.base import Placed, SmallFile
+from farshore.targets.directory.direct_files import DirectFiles
+from farshore.targets.directory.hard_links import HardLinks
+from farshore.targets.directory.occupants import find_occupant
+from farshore.targets.directory.posix_files import sync_file_system, write_all
+from farshore.targets.directory.posix_metadata import MetadataWriter
+from farshore.targets.directory.posix_tree import FILE_FLAGS, PRIVATE_DIRECTORY, TargetTree, reason, shown
+from farshore.targets.directory.spool import DirectorySpool
+from farshore.targets.directory.writers import FileWriters
+
+_ACLS = ("system.posix_acl_access", "system.posix_acl_default")
+
+
+class DirectoryTarget:
+    """Implements `Target` for a directory.
+
+    Args:
+        path: Of the directory to restore into; made with its parents when missing.
+        clock: Every part takes one; nothing here depends on time.
+        processes: That write many small files; by default as many as pay on this machine, and 0 for none.
+    """
+
+    in_order = False
+    kind = "directory"
+
+    def __init__(self, *, path: Path, clock: Clock, processes: int | None = None) -> None:
+        self._path = path
+        self._root = Handle(-1)
+        self._root_mode: int | None = None  # to be put back where no entry tells of the root
+        self._tree = self._make_tree()
+        self._metadata = MetadataWriter(report=self._tree.report, exact=bool(self._tree.token))
+        self._links = HardLinks(tree=self._tree, metadata=self._metadata)
+        self._files = HandleCache(open_max=limits.OPEN_FILES_MAX)
+        self._writers = FileWriters(
+            tree=self._tree, metadata=self._metadata, root=self._root, path=path, processes=processes
+        )
+        self._direct = DirectFiles(tree=self._tree)
+        self._spool: DirectorySpool | None = None
+
+    def _make_tree(self) -> TargetTree:
+        return TargetTree(path=self._path, root=self._root)
+
+    def begin(self) -> None:
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            self._root.fd = fd = os.open(self._path, DIRECTORY_FLAGS & ~os.O_NOFOLLOW)
+            if (occupant := find_occupant(fd)) is not None:
+                raise TargetNotEmpty(f"{self._path} is not empty: it holds {shown(occupant)}")
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=fd):
+                raise TargetFailed(f"{self._path} cannot be written: permission denied")
+            self._root_mode = os.fstat(fd).st_mode & 0o7777
+            with contextlib.suppress(PermissionError):  # somebody else's directory that we may write
+                os.fchmod(fd, PRIVATE_DIRECTORY)
+            for name in _ACLS:  # everything made inside would inherit them
+                with contextlib.suppress(OSError, AttributeError):  # there is none, or there are no ACLs here at all
+                    os.removexattr(fd, name)
+            self._spool = DirectorySpool(place=self._path)
+        except FileExistsError as error:
+            raise TargetFailed(f"{self._path} is not a directory") from error
+        except OSError as error:
+            raise TargetFailed(f"{self._path} cannot be prepared: {reason(error)}") from error
+
+    def make(self, entry: Entry) -> None:
+        if entry.kind is EntryKind.DIRECTORY:
+            self._make_directory(entry)
+            return
+        above, name = self._tree.locate(entry)
+        if above is None:
+            return
+        if entry.kind is EntryKind.FILE:
+            file = self._tree.make_file(entry, above, name)
+            if file is not None:
+                self._files.put(entry.path, file)
+        elif entry.kind is EntryKind.HARDLINK:
+            self._links.make(entry, above, name)
+        elif self._tree.make_node(entry, above, name):
+            self._metadata.apply_named(entry, above, self._tree.staged_name(entry, name))
+            self._tree.commit(entry)
+            self._tree.flush()
+
+    def write(self, entry: Entry, offset: int, data: bytes | memoryview) -> None:
+        if self._tree.skipped(entry):
+            return
+        try:
+            done = self._direct.write(entry, offset, data)
+            write_all(self._made_file(entry), offset + done, memoryview(data)[done:])
+        except OSError as error:
+            raise self._tree.failed(entry, error) from error
+
+    def settle(self, entry: Entry) -> None:
+        if self._tree.skipped(entry):
+            return
+        try:
+            file = self._made_file(entry)
+            size = os.fstat(file.fd).st_size
+            if size != entry.size:
+                raise Bug(f"{shown(entry.path)} was restored with {size} bytes and had {entry.size}")
+            self._metadata.apply(entry, file)
+            self._files.pop(entry.path)
+            self._direct.close(entry)
+            self._tree.commit(entry, file)
+            file.close()
+        except OSError as error:
+            raise self._tree.failed(entry, error) from error
+
+    def place(self, entry: Entry, data: bytes | memoryview) -> None:
+        if entry.kind is not EntryKind.FILE or len(data) != entry.size:
+            raise Bug(f"{shown(entry.path)} is no file of {len(data)} bytes")
+        above, name = self._tree.locate(entry)
+        file = None if above is None else self._tree.make_file(entry, above, name, sized=False)
+        if file is None:
+            return
+        try:
+            write_all(file, 0, data)
+            self._metadata.apply(entry, file)
+            self._tree.commit(entry, file)
+            file.close()
+        except OSError as error:
+            raise self._tree.failed(entry, error) from error
+
+    def add(self, file: SmallFile, content: Sequence[memoryview]) -> None:
+        self._writers.add(file, content)
+
+    def drain(self) -> None:
+        self._writers.drain()
+
+    def take_placed(self) -> Placed:
+        return self._writers.take()
+
+    def discard(self, entry: Entry) -> None:
+        self._files.pop(entry.path)
+        self._direct.close(entry)
+        self._tree.remove(entry)
+
+    def finish(self) -> None:
+        spool = self._spool
+        if spool is None:
+            raise Bug("a restore was finished before it began")
+        self._writers.drain()
+        self._files.clear()
+        self._links.finish()
+        try:
+            self._settle_directories(spool)
+            sync_file_system(self._root)
+        except OSError as error:
+            raise TargetFailed(f"{self._path} cannot be made durable: {reason(error)}") from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._writers.close()
+        self._direct.clear()
+        self._files.clear()
+        if self._spool is not None:
+            self._spool.close()
+        self._tree.close()
+
+    def problems(self) -> list[Problem]:
+        return self._tree.problems()
+
+    def _make_directory(self, entry: Entry) -> None:
+        if self._spool is None:
+            raise Bug("an entry was restored before the restore began")
+        if not entry.path or self._tree.make_directory(entry):
+            try:
+                self._spool.append(entry)
+            except OSError as error:
+                raise self._tree.failed(entry, error) from error
+
+    def _settle_directories(self, spool: DirectorySpool) -> None:
+        """Put back the metadata of directories, deepest first: above, they may be closed to us afterwards."""
+        root_restored = False
+        for entry in spool.reverse():
+            root_restored = root_restored or not entry.path
+            self._metadata.apply(entry, self._tree.directory(entry.path))
+        if not root_restored and self._root_mode is not None:
+            with contextlib.suppress(PermissionError):
+                os.fchmod(self._root.fd, self._root_mode)
+
+    def _made_file(self, entry: Entry) -> Handle:
+        """Return a file that was made, open for writing; more may wait for bytes than can be open."""
+        file = self._files.get(entry.path)
+        if file is None:
+            above, name = self._tree.locate(entry)
+            if above is None:
+                raise Bug(f"{shown(entry.path)} was written before it was made")
+            file = Handle(os.open(self._tree.staged_name(entry, name), FILE_FLAGS, dir_fd=above.fd))
+            self._files.put(entry.path, file)
+        return file
