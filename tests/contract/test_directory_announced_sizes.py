@@ -19,7 +19,7 @@ from farshore.sources.directory.small_files import SmallFiles
 from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from tests.contract.fuse_files import Lie, has_fuse, mounted
 from tests.unit.ops.engine import Engine
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 RANDOM = Path("/proc/sys/kernel/random")  # its files claim 0 bytes
 BOOT_ID = RANDOM / "boot_id"  # and this one stays the same

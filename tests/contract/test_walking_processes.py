@@ -27,7 +27,7 @@ from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import ROOT, build_everything, differences
 from tests.unit.ops.engine import Engine
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 LATER = FixedClock(datetime.now(UTC) + timedelta(hours=1))  # by then everything has settled
 FILES = 6000

@@ -38,7 +38,7 @@ from farshore.sources.sqlite.capture import SqliteCapture
 from farshore.sources.sqlite.source import SqliteSource
 from farshore.stores.memory import shared_shelf
 from tests.unit.ops.tree_source import TreeSource, blocks
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 PASSPHRASE = "golden grüße, open for ever"
 STARTED_UTC = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)

@@ -52,7 +52,7 @@ from tests.golden.regenerate import (
     make_database,
 )
 from tests.unit.ops.engine import flipped, tree
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 VERSION_1 = Path(__file__).parent / "v1"
 EXPECTED: dict[str, Any] = json.loads((VERSION_1 / "expected.json").read_text(encoding="ascii"))

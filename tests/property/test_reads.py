@@ -27,7 +27,7 @@ from farshore.ops.verify.verify import verify_repository
 from tests.doubles.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore, Plan, at_random
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 DAMAGE = ("lost", "flipped", "cut", "empty", "other", "longer")
 Answers = tuple[list[SnapshotInfo], list[list[Entry]], list[Change]]

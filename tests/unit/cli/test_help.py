@@ -198,7 +198,7 @@ def test_listing_snapshots_of_directories_loads_neither_tables_nor_an_sdk() -> N
     assert loaded & HEAVY == {"blake3", "cryptography", "pyfastcdc", "zstandard"}
 
 
-@pytest.mark.parametrize("module", ["backup", "restore", "verifying.verify"])
+@pytest.mark.parametrize("module", ["backup.backup", "restore.restore", "verify.verify"])
 def test_no_daily_work_loads_an_sql_engine(module: str) -> None:
     """It takes a tenth of a second and 35 MB."""
     assert "duckdb" not in loaded_by(f"import farshore.config, farshore.access.opening, farshore.ops.{module}")

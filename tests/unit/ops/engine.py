@@ -29,7 +29,7 @@ from farshore.replicas.repository import Repository
 from farshore.sources.base import Source
 from farshore.stores.base import Store
 from farshore.stores.memory import Shelf, shared_shelf
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 _numbers = itertools.count()
 

@@ -24,7 +24,7 @@ from farshore.replicas.retention_rule import LockRule
 from farshore.stores.object_retention import LockMode
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.healing_world import heal
+from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource
 
 DAY = timedelta(days=1)

@@ -13,7 +13,7 @@ from farshore.model import SnapshotInfo
 from farshore.ops.restore.warm import look_at_warmth, warm_snapshot
 from farshore.stores.memory import ARCHIVE_CLASS
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.healing_world import heal
+from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource
 
 ARCHIVED = {"storage_class": ARCHIVE_CLASS}

@@ -10,7 +10,7 @@ import pytest
 from farshore import limits
 from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
 from farshore.replicas.ask import ask_all
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 Asking = Future[tuple[dict[str, str], dict[str, FarshoreError]]]
 

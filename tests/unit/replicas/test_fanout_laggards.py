@@ -17,7 +17,7 @@ from farshore.replicas.upload import Parcel, Spool
 from farshore.replicas.upload_queue import LaneLimits
 from farshore.stores.memory import MemoryStore
 from tests.doubles.faulty import FAIL, FaultyStore, at_call, from_call
-from tests.unit.repository.stores import GatedStore
+from tests.unit.replicas.stores import GatedStore
 
 SIZE = 1000
 

@@ -12,8 +12,8 @@ from farshore.access.opening import Need
 from farshore.catalog.commits import list_commits
 from farshore.format import names
 from farshore.format.records import ObjectRef
+from tests.unit.catalog.test_hosts import write_only
 from tests.unit.ops.engine import Engine, flipped
-from tests.unit.ops.test_hosts import write_only
 from tests.unit.ops.tree_source import TreeSource, blocks
 
 PAGE = 512

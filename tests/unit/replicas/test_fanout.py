@@ -16,7 +16,7 @@ from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Parcel
 from farshore.stores.memory import MemoryStore
 from tests.doubles.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_call, from_call
-from tests.unit.repository.stores import GatedStore
+from tests.unit.replicas.stores import GatedStore
 
 CLOCK = FixedClock()
 

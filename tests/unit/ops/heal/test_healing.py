@@ -27,7 +27,7 @@ from farshore.stores.memory import MemoryStore
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.faulty import DENY, FULL, TRUNCATE, VANISH, Fault, FaultyStore, Plan
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.healing_world import (
+from tests.unit.ops.heal.healing_world import (
     actions,
     add_replica,
     assert_restores,

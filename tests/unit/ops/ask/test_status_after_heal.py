@@ -12,7 +12,7 @@ from farshore.model import ReplicaStatus
 from farshore.ops.ask.status import repository_status
 from farshore.ops.verify.verify import verify_repository
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.healing_world import heal, healed_engine
+from tests.unit.ops.heal.healing_world import heal, healed_engine
 
 
 @pytest.fixture

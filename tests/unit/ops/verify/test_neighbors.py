@@ -20,7 +20,7 @@ from farshore.replicas.mend import Found
 from farshore.stores.base import Store
 from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.healing_world import heal
+from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource
 
 CHANCE = random.Random(1)

@@ -36,7 +36,7 @@ from farshore.sealed import slots
 from farshore.sealed.keys import Role
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from farshore.catalog.contents import diff_snapshots, iterate_entries
 from farshore.catalog.snapshots import list_snapshots
 from farshore.format import names
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.healing_world import heal
+from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.pack_meter import PackMeters
 from tests.unit.ops.tree_source import TreeSource
 

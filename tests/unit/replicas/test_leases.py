@@ -19,8 +19,8 @@ from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
 from tests.doubles.faulty import FAIL, FaultyStore, Plan, at_call, no_faults
-from tests.unit.repository.clocks import StillClock
-from tests.unit.repository.stores import GatedStore
+from tests.unit.replicas.clocks import StillClock
+from tests.unit.replicas.stores import GatedStore
 
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 LEASE_ID = "1" * 32

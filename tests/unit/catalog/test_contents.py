@@ -15,7 +15,7 @@ from farshore.ops.backup.backup import BackupSession, run_backup
 from farshore.replicas.repository import Repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 
 @pytest.fixture

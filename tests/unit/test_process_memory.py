@@ -40,14 +40,14 @@ def held():
     _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
     return (resident - shared) * 4096
 
-heap.tune_heap()
+process_memory.tune_heap()
 between = []
 for _ in range(100):
     between.append((bytes([1]) * 2**20, bytearray(20_000)))
 full = held()
 between = [small for _, small in between]
 before = held()
-heap.give_back_unused(int(sys.argv[1]))
+process_memory.give_back_unused(int(sys.argv[1]))
 print(before > full - 20 * 2**20, before - held() > 80 * 2**20)
 """
 

@@ -14,7 +14,7 @@ from farshore.model import SnapshotInfo
 from farshore.ops.ask.latest import newest_held
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.tree_source import TreeSource
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 MONTH = timedelta(days=30)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

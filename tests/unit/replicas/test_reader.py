@@ -20,7 +20,7 @@ from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.faulty import CORRUPT, DENY, FAIL, TRUNCATE, Fault, FaultKind, FaultyStore
-from tests.unit.repository.clocks import StillClock
+from tests.unit.replicas.clocks import StillClock
 
 GOOD = bytes(range(256)) * 40
 NAME = "packs/aa/one"
