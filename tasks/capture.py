@@ -16,7 +16,7 @@ from farshore.access.opening import Need, open_repository, open_source
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
 from farshore.model import SnapshotCounts
-from farshore.ops.backup.backup import BackupSession, Begun
+from farshore.ops.backup.backup import BackupSession, StartedRun
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_last_try, is_passing
 from tasks.sessions import SESSIONS, STOPPED
@@ -40,7 +40,7 @@ def begin_snapshot(
     *,
     allow_empty: bool = False,
     accept_new: bool = False,
-) -> Begun:
+) -> StartedRun:
     """Open repository and source, ask whether this backup is done already, and begin it.
 
     Safe to repeat: nothing but a lease is written, and a failed try closes what it opened.

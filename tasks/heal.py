@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from farshore.clock import SystemClock
-from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.heal.provider_copies import ProviderCopies
 from farshore.repair.outcome import HealResult
@@ -39,7 +39,7 @@ def heal_replicas(session_id: str, options: HealOptions, config_path: str | None
     session = SESSIONS.get(session_id)
     clock = SystemClock()
     config = open_config(config_path)
-    with open_ground(config, clock=clock) as ground, ProviderCopies(config, clock) as copy_within:
+    with open_context(config, clock=clock) as ground, ProviderCopies(config, clock) as copy_within:
         return heal_repository(
             ground,
             options,

@@ -46,7 +46,7 @@ def replicate_packs(session_id: str, replica: str) -> ReplicaOutcome | State[Any
     except Exception as error:
         if session.stopped.wait(STOP_NOTICE_S):
             return Cancelled(message=STOPPED)
-        in_vain = backup.is_in_vain(replica)  # a quorum has everything, and nobody waits for the one that fails
+        in_vain = backup.should_give_up(replica)  # a quorum has everything, and nobody waits for the one that fails
         if in_vain or is_last_try(error):
             backup.leave_behind(replica, error if isinstance(error, FarshoreError) else Bug(repr(error)))
         if in_vain:

@@ -45,7 +45,7 @@ from farshore.stores.object_retention import LockMode
 from farshore.stores.opening import open_store
 from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
-from farshore.stores.wrappers.retention import KeptStore
+from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
 
@@ -103,8 +103,9 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replic
     rule = keeping_rule(replica)
     retrying = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
     return Replica(
-        replica.name, replica.region, store.url, KeptStore(retrying, lambda name: rule.keeping(name, clock.now_utc())),
-        meter, uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, keeping=rule,
+        replica.name, replica.region, store.url,
+        RetentionStore(retrying, lambda name: rule.keeping(name, clock.now_utc())), meter,
+        uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, keeping=rule,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class MadeObject:
+class WrittenObject:
     """An object that a run made."""
 
     name: str
@@ -155,11 +155,11 @@ def backup_rows(
     engine: str,
     commit: Commit,
     outcomes: Sequence[ReplicaOutcome],
-    made: Sequence[MadeObject],
+    made: Sequence[WrittenObject],
     acknowledged: Mapping[str, set[str]],
     checksums: Mapping[str, Mapping[str, str]],
     reused: Sequence[tuple[str, tuple[str, ...]]],
-    adopted: Sequence[MadeObject],
+    adopted: Sequence[WrittenObject],
     sent: Mapping[str, Mapping[str, SentObject]],
 ) -> list[AuditRow]:
     """Return rows of `snapshots`, `objects`, `copies` and `lineage` for one committed snapshot.
@@ -208,7 +208,9 @@ def backup_rows(
     return rows
 
 
-def _object_row(item: MadeObject, sent: Mapping[str, Mapping[str, SentObject]], shared: Mapping[str, str]) -> ObjectRow:
+def _object_row(
+    item: WrittenObject, sent: Mapping[str, Mapping[str, SentObject]], shared: Mapping[str, str]
+) -> ObjectRow:
     """Return the row of an object with every checksum that some replica was sent with it: the bytes are the same."""
     puts = [by_name[item.name] for by_name in sent.values() if item.name in by_name]
     return ObjectRow(

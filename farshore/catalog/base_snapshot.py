@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from farshore.catalog.full_page_map import PagesBase, is_whole_copy
+from farshore.catalog.full_page_map import FullPageMap, is_whole_copy
 from farshore.catalog.verified_objects import (
     fetch_of_file,
     open_manifest,
@@ -50,7 +50,7 @@ class BaseSnapshot:
     started_utc: datetime
     manifest: ManifestReader
     pages: PageMap | None
-    pages_base: PagesBase | None  # the full map: that of `pages` or its base; None where this host has no file of it
+    pages_base: FullPageMap | None  # the full map: that of `pages` or its base; None where this host has no file of it
 
 
 def find_base(repository: Repository, source_id: str, commits: Sequence[Commit]) -> BaseSnapshot | None:
@@ -83,7 +83,7 @@ def remember_base(
     data_key: DataKey,
     commit: Commit,
     files: dict[str, Path],
-    pages_base: PagesBase | None,
+    pages_base: FullPageMap | None,
 ) -> None:
     """Keep this run's manifest and page map on this host for the next run. `files` are moved into the cache.
 
@@ -140,17 +140,17 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
         _, file = opened(names.MANIFEST, data_key, SealedKind.MANIFEST)
         manifest = ManifestReader(file)
         pages: PageMap | None = None
-        pages_base: PagesBase | None = None
+        pages_base: FullPageMap | None = None
         if names.PAGES in refs:
             path, file = opened(names.PAGES, data_key, SealedKind.PAGES)
             if names.PAGES_BASE in refs:
                 base_key = _decode_key(value["base_key"])
                 base_path, base_file = opened(names.PAGES_BASE, base_key, SealedKind.PAGES)
-                pages_base = PagesBase(refs[names.PAGES_BASE], base_key, base_path, PageMap(base_file))
+                pages_base = FullPageMap(refs[names.PAGES_BASE], base_key, base_path, PageMap(base_file))
                 pages = PageMap(file, base=(pages_base.pages, pages_base.ref.blake3))
             else:
                 pages = PageMap(file)
-                pages_base = PagesBase(refs[names.PAGES], data_key, path, pages)
+                pages_base = FullPageMap(refs[names.PAGES], data_key, path, pages)
         return BaseSnapshot(value["snapshot"], decode_time(value["started_utc"]), manifest, pages, pages_base)
     except (FarshoreError, KeyError, ValueError, TypeError, OSError):
         repository.cache.drop(name)
@@ -161,7 +161,7 @@ def _from_replicas(repository: Repository, source: ObjectSource, commit: Commit,
     data_key = read_data_key(repository, source, commit.data_key)
     manifest = open_manifest(repository, source, commit, data_key)
     pages: PageMap | None = None
-    pages_base: PagesBase | None = None
+    pages_base: FullPageMap | None = None
     if with_pages and names.PAGES in commit.objects:
         pages, ref, base_key, full = open_pages(repository, source, commit, data_key)
         pages_base = _held_base(repository, ref, base_key, full)
@@ -187,9 +187,9 @@ def open_pages(
     return PageMap(file, base=(base, full.blake3)), full, base_key, base
 
 
-def _held_base(repository: Repository, ref: ObjectRef, data_key: DataKey, pages: PageMap) -> PagesBase | None:
+def _held_base(repository: Repository, ref: ObjectRef, data_key: DataKey, pages: PageMap) -> FullPageMap | None:
     path = repository.cache.path(ref.name)
-    return PagesBase(ref, data_key, path, pages) if path else None
+    return FullPageMap(ref, data_key, path, pages) if path else None
 
 
 def _encode_key(data_key: DataKey) -> str:

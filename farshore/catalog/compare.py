@@ -50,7 +50,7 @@ class PreviousManifest:
             self._at = at + 1
         return None
 
-    def compare(self, listing: Listing) -> Iterator[Stretch | tuple[Item, Match | None]]:
+    def compare(self, listing: Listing) -> Iterator[RowRange | tuple[Item, Match | None]]:
         """Yield what a listing holds, in order: stretches that are unchanged, and all else item by item."""
         at = 0
         while at < listing.count:
@@ -89,7 +89,7 @@ class Match(NamedTuple):
         return next(iter(table_to_rows(self.group.table.slice(self.at, 1))))
 
 
-class Stretch(NamedTuple):
+class RowRange(NamedTuple):
     """Rows of the previous manifest that are unchanged: those from `start` up to `end`."""
 
     group: RowGroup
@@ -111,12 +111,12 @@ def cut_paths(manifest: ManifestReader, entries: int) -> Iterator[bytes]:
 
 def _compare(
     group: RowGroup, start: int, listing: Listing, at: int, count: int
-) -> Iterator[Stretch | tuple[Item, Match | None]]:
+) -> Iterator[RowRange | tuple[Item, Match | None]]:
     """Compare rows with entries that have their paths."""
     done = 0
     for odd in np.flatnonzero(~group.unchanged(start, listing, at, count)).tolist():
         if odd > done:
-            yield Stretch(group, start + done, start + odd)
+            yield RowRange(group, start + done, start + odd)
         item = listing.item(at + odd)
         # A row may be unchanged nevertheless, where its file has several names.
         links = item.stat_entry.links > 1
@@ -124,10 +124,10 @@ def _compare(
         yield item, Match(group, start + odd, unchanged)
         done = odd + 1
     if done < count:
-        yield Stretch(group, start + done, start + count)
+        yield RowRange(group, start + done, start + count)
 
 
-class Run:
+class UnchangedRun:
     """Collects unchanged rows that stand together into slices."""
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class Run:
         """Whether nothing is collected."""
         return self._group is None
 
-    def add(self, stretch: Stretch) -> Sequence[Slice]:
+    def add(self, stretch: RowRange) -> Sequence[Slice]:
         """Take an unchanged stretch; return the slice that it does not continue, if it does not."""
         if stretch.group is self._group and stretch.start == self._end:
             self._end = stretch.end

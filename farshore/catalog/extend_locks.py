@@ -15,7 +15,7 @@ from itertools import chain
 
 from farshore import limits
 from farshore.catalog.commits import commit_name
-from farshore.catalog.inventory import Presence
+from farshore.catalog.inventory import Inventory
 from farshore.catalog.needs import read_needs
 from farshore.errors import FarshoreError, NotFound
 from farshore.format import names
@@ -45,7 +45,7 @@ class LockExtender:
     """Locks of one run. Its methods are called from one thread for each replica."""
 
     def __init__(
-        self, *, repository: Repository, presence: Presence, commits: Sequence[Commit], started_utc: datetime
+        self, *, repository: Repository, presence: Inventory, commits: Sequence[Commit], started_utc: datetime
     ) -> None:
         """`commits`: the committed snapshots of the source, oldest first. `started_utc`: nothing was put before."""
         self._repository = repository

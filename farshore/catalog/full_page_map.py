@@ -25,7 +25,7 @@ _PIECE_BYTES = 16 * limits.MIB
 
 
 @dataclass(frozen=True, slots=True)
-class PagesBase:
+class FullPageMap:
     """A full page map: the object, the key that opens it, and its sealed bytes on this host."""
 
     ref: ObjectRef
@@ -34,7 +34,7 @@ class PagesBase:
     pages: PageMap
 
 
-def choose_pages_base(repository: Repository, previous: PageMap | None, base: PagesBase | None) -> PagesBase | None:
+def choose_pages_base(repository: Repository, previous: PageMap | None, base: FullPageMap | None) -> FullPageMap | None:
     """Return what this run's page map is to be a difference from, or None where a full one is due or safer.
 
     Asks each replica for two objects; one that cannot be asked decides nothing.
@@ -58,7 +58,7 @@ def choose_pages_base(repository: Repository, previous: PageMap | None, base: Pa
     return base if key_is_whole else None
 
 
-def give_pages_base(replica: Replica, others: Sequence[Replica], base: PagesBase, checksums: dict[str, str]) -> int:
+def give_pages_base(replica: Replica, others: Sequence[Replica], base: FullPageMap, checksums: dict[str, str]) -> int:
     """Copy the base to a replica that lacks it, from this host or else from another replica; return the bytes copied.
 
     Repeatable. Notes the provider's own checksum of it, by name.

@@ -34,7 +34,7 @@ Table = npt.NDArray[Any]
 
 
 @dataclass
-class Presence:
+class Inventory:
     """What all replicas held when a run began. Built once; read by many threads.
 
     `numbers` gives for each row of `listed` its number in `index.packs`. The fragment that is `named_by[at]` in
@@ -95,11 +95,11 @@ class Presence:
         return [self.listed.pack_id(row) for row in rows]
 
 
-def survey(
+def take_inventory(
     repository: Repository,
     replicas: Collection[Replica],
     promised: Mapping[str, Sequence[tuple[str, int]]] | None = None,
-) -> Presence:
+) -> Inventory:
     """List every replica and read the index. A replica that cannot be listed is in `failed`, not silently empty.
 
     Nor is one whose listing lacks packs that must be there: those that its fragments name, and those `promised`. It
@@ -139,7 +139,7 @@ def survey(
         elif wrong is not None:
             failed[name] = wrong
     orphans = set(survey_of.adopt_orphans(repository, by_name))
-    return Presence(
+    return Inventory(
         listed, fragments, fragment_ids, ChunkIndex(survey_of.join.finish()), survey_of.numbers,
         *survey_of.naming(), orphans, failed, lossy,
     )  # fmt: skip
@@ -237,8 +237,8 @@ def reused_missing(
         return [pack_id for (pack_id, _), absent in zip(wanted, pool.map(lacks, wanted), strict=True) if absent]
 
 
-def bring_up(
-    replica: Replica, others: Sequence[Replica], presence: Presence, wanted: Sequence[tuple[str, int]],
+def copy_missing(
+    replica: Replica, others: Sequence[Replica], presence: Inventory, wanted: Sequence[tuple[str, int]],
     key_names: Iterable[str], checksums: dict[str, str] | None = None,
 ) -> int:  # fmt: skip
     """Copy to one replica the packs, data keys and index fragments that a snapshot reuses and it lacks.

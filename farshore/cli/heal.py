@@ -103,7 +103,7 @@ def require_replica(config: Config, name: str) -> None:
 
 def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, new: Collection[str]) -> int:
     """Heal one replica or all, tell what was done, and return the exit code."""
-    from farshore.ops.heal.context import open_ground
+    from farshore.ops.heal.context import open_context
     from farshore.ops.heal.heal import HealOptions, heal_repository
     from farshore.ops.heal.provider_copies import ProviderCopies
 
@@ -116,7 +116,7 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
         dry_run=arguments.dry_run,
     )
     with (
-        open_ground(config, keyless=arguments.keyless, on_wait=waiting_note(output), clock=invocation.clock) as ground,
+        open_context(config, keyless=arguments.keyless, on_wait=waiting_note(output), clock=invocation.clock) as ground,
         ProviderCopies(config, invocation.clock) as copy_within,
         reporter_for(invocation, ground.moved) as progress,
     ):

@@ -30,7 +30,7 @@ from farshore.sealed.sealed_object import SealedKind, open_object
 _ASKED_AT_ONCE = 500  # names in one statement
 
 
-class Vouching(Protocol):
+class ExpectedHashes(Protocol):
     """What is known besides the bytes of the objects themselves."""
 
     def expected(self, union: Union) -> Expected:
@@ -54,7 +54,7 @@ class Vouching(Protocol):
         ...
 
 
-class KeyVouching:
+class FromCommits:
     """Vouching by whoever holds the index key. Reads every commit record, and needs one snapshot at a time."""
 
     def __init__(self, repository: Repository, union: Union) -> None:
@@ -147,7 +147,7 @@ class KeyVouching:
         return first + [replica for replica in replicas.values() if replica not in first]
 
 
-class RowVouching:
+class FromAuditRows:
     """Vouching without any key: by the rows that runs wrote, else by replicas that agree."""
 
     def __init__(self, repository: Repository, union: Union) -> None:

@@ -19,8 +19,8 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, ReplicaTooSlow, StoreUnavailable
 from farshore.plural import count_of
-from farshore.replicas.upload import Held, Parcel, Spool
-from farshore.replicas.upload_queue import Lane, LaneLimits
+from farshore.replicas.upload import QueuedUpload, Spool, Upload
+from farshore.replicas.upload_queue import LaneLimits, UploadQueue
 from farshore.stores.base import Store
 
 _LOOK_AGAIN_S = 0.2  # how late the end of a wait may be noticed
@@ -47,13 +47,13 @@ class Fanout:
         window_packs: int = limits.WINDOW_PACKS,
     ) -> None:
         now_s = clock.monotonic_s()
-        self._lanes = {name: Lane(name, (lanes or {}).get(name, LaneLimits()), now_s) for name in replicas}
+        self._lanes = {name: UploadQueue(name, (lanes or {}).get(name, LaneLimits()), now_s) for name in replicas}
         self._clock = clock
         self._quorum = len(self._lanes) if quorum is None else quorum
         self._spool = spool or Spool(None)
         self._window = window_packs
         self._changed = threading.Condition()
-        self._memory: list[Held] = []  # parcels whose bytes may still be in memory, oldest first
+        self._memory: list[QueuedUpload] = []  # parcels whose bytes may still be in memory, oldest first
         self._has_waited = False  # for room for the pack that is being made
         self._started_s = now_s
         self._quorum_done_s: float | None = None
@@ -79,7 +79,7 @@ class Fanout:
         with self._changed:
             self._has_waited = self._wait_for_room()
 
-    def offer(self, parcel: Parcel) -> None:
+    def offer(self, parcel: Upload) -> None:
         """Queue a parcel at every replica at work; a pack waits while fewer than a quorum keep up.
 
         Raises:
@@ -90,7 +90,7 @@ class Fanout:
                 self._wait_for_room()
             elif self._aborted:
                 raise StoreUnavailable("the run was stopped")
-            held = Held(parcel.name, parcel.body, parcel.size, parcel.barrier)
+            held = QueuedUpload(parcel.name, parcel.body, parcel.size, parcel.barrier)
             for lane in self._working():
                 lane.append(held)
             if held.needed_by and held.in_memory:
@@ -212,7 +212,7 @@ class Fanout:
 
     # --- with the lock held, where it is not said otherwise -----------------------------------------------------------
 
-    def _working(self) -> list[Lane]:
+    def _working(self) -> list[UploadQueue]:
         return [lane for lane in self._lanes.values() if not lane.left_behind]
 
     def _wait_for_room(self) -> bool:
@@ -230,12 +230,12 @@ class Fanout:
         keeping_up = sum(lane.owed_packs < self._window for lane in working)
         return keeping_up < min(self._quorum, len(working))
 
-    def _is_over(self, lane: Lane) -> bool:
+    def _is_over(self, lane: UploadQueue) -> bool:
         if lane.left_behind or self._aborted:
             return True
         return not lane.flying and (lane.failure is not None or (self._ended and lane.is_empty))
 
-    def _work(self, lane: Lane, store: Store, tell: Callable[[int], None]) -> None:
+    def _work(self, lane: UploadQueue, store: Store, tell: Callable[[int], None]) -> None:
         """Put one parcel after the other until there is none left. Takes the lock itself."""
         while (held := self._next(lane)) is not None:
             failure, body = None, held.body
@@ -257,7 +257,7 @@ class Fanout:
                     lane.failure = lane.failure or error
                     self._changed.notify_all()
 
-    def _next(self, lane: Lane) -> Held | None:
+    def _next(self, lane: UploadQueue) -> QueuedUpload | None:
         """Wait for the next parcel that may be put. Takes the lock itself."""
         with self._changed:
             while True:
@@ -269,7 +269,7 @@ class Fanout:
                     return None
                 self._changed.wait()
 
-    def _land(self, lane: Lane, held: Held, failure: BaseException | None) -> int | None:
+    def _land(self, lane: UploadQueue, held: QueuedUpload, failure: BaseException | None) -> int | None:
         """Take note of how a put ended; return the bytes acknowledged so far if it ended well."""
         lane.land(held)
         if failure is None:
@@ -283,7 +283,7 @@ class Fanout:
             lane.failure = failure
         return None
 
-    def _release(self, unneeded: Iterable[Held]) -> None:
+    def _release(self, unneeded: Iterable[QueuedUpload]) -> None:
         """Let go of the bytes that nobody needs any more."""
         for held in unneeded:
             if held.needed_by or held.body is None:
@@ -292,13 +292,13 @@ class Fanout:
                 self._spool.remove(held.body)  # type: ignore[arg-type] # a file where it is spooled
             held.body = None
 
-    def _leave(self, lane: Lane, error: FarshoreError) -> None:
+    def _leave(self, lane: UploadQueue, error: FarshoreError) -> None:
         lane.left_behind = True
         lane.error = lane.error or error
         self._release(lane.drop())
         self._changed.notify_all()
 
-    def _leave_if_overdue(self, lane: Lane) -> None:
+    def _leave_if_overdue(self, lane: UploadQueue) -> None:
         """At the end: leave a replica behind that a quorum would have to wait for too long."""
         if not self._ended or self._quorum_done_s is None:
             return
@@ -336,11 +336,11 @@ class Fanout:
                     for name in surplus.needed_by:
                         self._lanes[name].spooled_bytes += surplus.size
 
-    def _laggards(self, held: Held) -> list[Lane]:
+    def _laggards(self, held: QueuedUpload) -> list[UploadQueue]:
         """Return the lanes that wait for a parcel and owe more than a window."""
         return [lane for name in held.waiting_at if (lane := self._lanes[name]).owed_packs > self._window]
 
-    def _surplus(self) -> Held | None:
+    def _surplus(self) -> QueuedUpload | None:
         """Return the oldest parcel in memory that a lane waits for, if there are more packs in memory than the window.
 
         A lane that keeps up is never counted as waiting: packs that are still on their way to a replica that was left
@@ -356,7 +356,7 @@ class Fanout:
             packs -= not held.barrier
         return None
 
-    def _too_slow(self, lane: Lane, room: str) -> ReplicaTooSlow:
+    def _too_slow(self, lane: UploadQueue, room: str) -> ReplicaTooSlow:
         return ReplicaTooSlow(
             f"{lane.name} fell {count_of(lane.owed_packs, 'pack')} behind, which is {room} of the spool"
         )

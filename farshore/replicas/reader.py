@@ -30,7 +30,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.model import DamagedObject
 from farshore.replicas.detached_threads import LooseThreads
-from farshore.replicas.reading_order import Prefer, Standing, order_standings
+from farshore.replicas.reading_order import Prefer, ReadCandidate, order_standings
 from farshore.replicas.repository import Replica, Repository
 
 Mender = Callable[[Replica, str, str, str, bytes | None], None]  # replica, name, found, source, whole object
@@ -141,7 +141,7 @@ class ReplicaReader:
         """Return the replicas in the order in which a read of so many bytes asks them now."""
         now_s = self._clock.monotonic_s()
         standings = [
-            Standing(
+            ReadCandidate(
                 name=one.name,
                 time_s=one.pace.expected_s(size),
                 money=one.price.of(size),

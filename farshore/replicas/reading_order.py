@@ -49,7 +49,7 @@ class ReadPrice:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ReadCandidate:
     """One replica as a reader sees it before one read."""
 
     name: str
@@ -59,7 +59,7 @@ class Standing:
     well: bool = True
 
 
-def order_standings(standings: Sequence[Standing], prefer: Prefer) -> list[str]:
+def order_standings(standings: Sequence[ReadCandidate], prefer: Prefer) -> list[str]:
     """Return the names in the order in which to ask. The same input gives the same order.
 
     Those that are well and list the snapshot come first, then those that are well, then the others.
@@ -79,13 +79,13 @@ def order_standings(standings: Sequence[Standing], prefer: Prefer) -> list[str]:
     return ordered
 
 
-def _cost(one: Standing, prefer: Prefer) -> float:
+def _cost(one: ReadCandidate, prefer: Prefer) -> float:
     if prefer is Prefer.BALANCED:
         return _time_s(one) + one.money * _HOUR_S / limits.READ_HOUR_PRICE
     return _time_s(one)
 
 
-def _time_s(one: Standing) -> float:
+def _time_s(one: ReadCandidate) -> float:
     return max(one.time_s, limits.READ_TIME_FLOOR_S)
 
 

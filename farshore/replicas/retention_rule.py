@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from farshore.format import names
-from farshore.stores.object_retention import Keeping, Lock, LockMode
+from farshore.stores.object_retention import Lock, LockMode, ObjectRetention
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class KeepingRule:
     lock: LockRule | None = None
     storage_class: str = ""
 
-    def keeping(self, name: str, now_utc: datetime) -> Keeping:
+    def keeping(self, name: str, now_utc: datetime) -> ObjectRetention:
         """Return how an object of this name is to be kept when it is put now.
 
         Leases are not locked: they say that a writer is at work, and no snapshot needs them. Only packs go to the
         storage class: everything else is small, and is read before any pack is.
         """
         lock = None if self.lock is None or name.startswith(names.LEASES) else self.lock.new_lock(name, now_utc)
-        return Keeping(lock, self.storage_class if name.startswith(names.PACKS) else "")
+        return ObjectRetention(lock, self.storage_class if name.startswith(names.PACKS) else "")
 
 
 def grid_end(name: str, at_least_utc: datetime, stride_s: int) -> datetime:

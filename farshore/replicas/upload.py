@@ -12,7 +12,7 @@ from farshore.stores.body import body_pieces
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Upload:
     """One object on its way to every replica. `barrier`: wait for all before it, and before any after it."""
 
     name: str
@@ -22,7 +22,7 @@ class Parcel:
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class QueuedUpload:
     """A parcel that some lane still needs. Lanes share it; whoever changes it holds the fan-out's lock.
 
     `needed_by`: lanes that have it queued or under way. `flying_at`: those where a put of it is under way.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from farshore.errors import FarshoreError
 from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
-from farshore.replicas.upload import Held
+from farshore.replicas.upload import QueuedUpload
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,16 @@ class LaneLimits:
 
 
 @dataclass(slots=True)
-class Lane:
+class UploadQueue:
     """The queue of one replica."""
 
     name: str
     limits: LaneLimits
     started_s: float
-    queue: deque[Held] = field(default_factory=deque)
-    unlanded: dict[str, Held] = field(default_factory=dict)  # taken and not acknowledged, in the order of the queue
+    queue: deque[QueuedUpload] = field(default_factory=deque)
+    unlanded: dict[str, QueuedUpload] = field(
+        default_factory=dict
+    )  # taken and not acknowledged, in the order of the queue
     flying: int = 0  # puts under way
     owed_packs: int = 0
     owed_bytes: int = 0
@@ -47,14 +49,14 @@ class Lane:
         """Whether everything offered so far was acknowledged."""
         return not self.queue and not self.unlanded
 
-    def append(self, held: Held) -> None:
+    def append(self, held: QueuedUpload) -> None:
         """Owe one more parcel."""
         held.needed_by.add(self.name)
         self.queue.append(held)
         self.owed_bytes += held.size
         self.owed_packs += not held.barrier
 
-    def take(self) -> Held | None:
+    def take(self) -> QueuedUpload | None:
         """Return the next parcel to put, or None while there is none or a barrier is in the way."""
         if not self.queue:
             return None
@@ -66,12 +68,12 @@ class Lane:
         self.flying += 1
         return held
 
-    def land(self, held: Held) -> None:
+    def land(self, held: QueuedUpload) -> None:
         """Note that a put of this parcel ended, whether well or not."""
         held.flying_at.discard(self.name)
         self.flying -= 1
 
-    def acknowledge(self, held: Held) -> None:
+    def acknowledge(self, held: QueuedUpload) -> None:
         """Owe one parcel less. What was acknowledged after the replica was left behind is there all the same."""
         del self.unlanded[held.name]
         self.done.append((held.name, held.size))
@@ -84,7 +86,7 @@ class Lane:
         self.queue.extendleft(reversed(self.unlanded.values()))
         self.unlanded.clear()
 
-    def drop(self) -> list[Held]:
+    def drop(self) -> list[QueuedUpload]:
         """Give up everything that is not under way; return what this lane no longer needs."""
         dropped = [held for held in (*self.queue, *self.unlanded.values()) if self.name not in held.flying_at]
         self.queue.clear()
@@ -93,7 +95,7 @@ class Lane:
             self._forget(held)
         return dropped
 
-    def give_up(self, held: Held) -> None:
+    def give_up(self, held: QueuedUpload) -> None:
         """Forget a parcel whose put failed after the replica was left behind."""
         del self.unlanded[held.name]
         self._forget(held)
@@ -110,7 +112,7 @@ class Lane:
             return 0.0
         return behind_bytes * max(now_s - self.started_s, 0.0) / max(self.bytes_done + flying_bytes, 1)
 
-    def _forget(self, held: Held) -> None:
+    def _forget(self, held: QueuedUpload) -> None:
         held.needed_by.discard(self.name)
         self.owed_bytes -= held.size
         self.owed_packs -= not held.barrier

@@ -22,7 +22,7 @@ from farshore.sealed.packs import open_footer
 from farshore.sealed.segments import SegmentRef, open_segment_into
 
 
-class PackProof:
+class PackChecker:
     """Opens packs. Safe from many threads; each holds one segment at a time.
 
     Args:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from farshore.errors import Bug
-from farshore.stores.object_retention import PLAINLY, Access, Keeping, Lock, LockMode, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Access, Lock, LockMode, LockState, ObjectRetention
 
 PlainBody = bytes | bytearray | memoryview | Path
 
@@ -131,7 +131,7 @@ class Store(Protocol):
         """What this store does, as data."""
         ...
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         """Store one immutable object; do nothing if the same bytes are already there.
 
         Atomic: uses the service's own conditional write, with a checksum that the service verifies, and parts for a

@@ -13,7 +13,15 @@ from farshore.errors import ObjectArchived, ObjectNotFound, StoreDenied
 from farshore.limits import GIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, conflict
-from farshore.stores.object_retention import PLAINLY, Access, Keeping, Lock, LockMode, LockState, lock_to_set
+from farshore.stores.object_retention import (
+    DEFAULT_RETENTION,
+    Access,
+    Lock,
+    LockMode,
+    LockState,
+    ObjectRetention,
+    lock_to_set,
+)
 
 ARCHIVE_CLASS = "ARCHIVE"
 
@@ -71,7 +79,7 @@ class MemoryStore:
     def __repr__(self) -> str:
         return f"MemoryStore({self.url!r})"
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         data = as_bytes(body)
         with self._shelf.lock:
             found = self._shelf.objects.get(check_name(name))

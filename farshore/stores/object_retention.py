@@ -42,14 +42,14 @@ class LockState:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class ObjectRetention:
     """How a new object is to be kept. An empty `storage_class` is the bucket's own."""
 
     lock: Lock | None = None
     storage_class: str = ""
 
 
-PLAINLY = Keeping()
+DEFAULT_RETENTION = ObjectRetention()
 
 
 class Access(StrEnum):

@@ -59,7 +59,7 @@ class Upload(Protocol):
         ...
 
 
-class Trials(Protocol):
+class ProbeCapability(Protocol):
     """One store, tried."""
 
     part_bytes_min: int  # of every part but the last
@@ -119,6 +119,6 @@ class Trials(Protocol):
 class HasTrials(Protocol):
     """A store that can be tried."""
 
-    def trials(self) -> Trials:
+    def trials(self) -> ProbeCapability:
         """Return the trials of this store; they use its connections."""
         ...

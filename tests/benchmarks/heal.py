@@ -26,7 +26,7 @@ from farshore.config import Config
 from farshore.config.secret import Secret
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.ops.backup.backup import run_backup
-from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.setup.initialize import initialize
 from farshore.sources.directory.source import DirectorySource
@@ -74,7 +74,7 @@ def _measure(place: Path, content_bytes: int, pairs: int) -> int:
 
 
 def _heal(config: Config) -> float:
-    with open_ground(config, keyless=True, clock=CLOCK) as ground:
+    with open_context(config, keyless=True, clock=CLOCK) as ground:
         started_s = time.perf_counter()
         result = heal_repository(ground, HealOptions(replica="far", new=("far",)), clock=CLOCK)
         took_s = time.perf_counter() - started_s

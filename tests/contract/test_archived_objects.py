@@ -13,7 +13,7 @@ import pytest
 from farshore.clock import FixedClock, SystemClock
 from farshore.errors import ObjectArchived
 from farshore.stores.base import PutOutcome
-from farshore.stores.object_retention import Access, Keeping
+from farshore.stores.object_retention import Access, ObjectRetention
 from farshore.stores.opening import open_store
 from farshore.stores.wrappers.retrying import RetryingStore
 from tests.contract.conftest import OpenStore
@@ -31,7 +31,7 @@ def test_an_archived_object_of_s3_is_asked_for_once_and_read_when_it_is_ready(st
         answering(archive) as address,
         closing(open_store("s3://bucket/x", endpoint=address, credentials=KEYS, clock=SystemClock())) as store,
     ):
-        assert store.put("packs/one", b"bytes", Keeping(storage_class=storage_class)) is PutOutcome.CREATED
+        assert store.put("packs/one", b"bytes", ObjectRetention(storage_class=storage_class)) is PutOutcome.CREATED
         (listed,) = store.list("packs/")
         assert (listed.storage_class, listed.access) == (storage_class, Access.ARCHIVED)
         assert store.head("packs/one").access is Access.ARCHIVED
@@ -58,7 +58,7 @@ def test_other_classes_of_s3_are_read_at_once(storage_class: str) -> None:
         answering(archive) as address,
         closing(open_store("s3://bucket/x", endpoint=address, credentials=KEYS, clock=SystemClock())) as store,
     ):
-        store.put("one", b"bytes", Keeping(storage_class=storage_class))
+        store.put("one", b"bytes", ObjectRetention(storage_class=storage_class))
         assert store.head("one").storage_class == storage_class
         assert store.head("one").access is Access.READY
         store.warm("one", days=1)
@@ -71,7 +71,7 @@ def test_nobody_waits_seconds_for_an_archive() -> None:
         answering(S3Archive()) as address,
         closing(open_store("s3://bucket/x", endpoint=address, credentials=KEYS, clock=SystemClock())) as store,
     ):
-        store.put("one", b"bytes", Keeping(storage_class="GLACIER"))
+        store.put("one", b"bytes", ObjectRetention(storage_class="GLACIER"))
         retrying = RetryingStore(store, clock=clock)
         with pytest.raises(ObjectArchived):
             retrying.get("one")
@@ -80,8 +80,8 @@ def test_nobody_waits_seconds_for_an_archive() -> None:
 
 def test_an_archived_blob_of_azure_is_refused_and_rehydrated(open_bare: OpenStore) -> None:
     store = open_bare("azure")
-    store.put("packs/one", b"bytes", Keeping(storage_class="Archive"))
-    store.put("packs/two", b"bytes", Keeping(storage_class="Cool"))
+    store.put("packs/one", b"bytes", ObjectRetention(storage_class="Archive"))
+    store.put("packs/two", b"bytes", ObjectRetention(storage_class="Cool"))
     assert [(info.storage_class, info.access) for info in store.list()] == [
         ("Archive", Access.ARCHIVED),
         ("Cool", Access.READY),
@@ -96,7 +96,7 @@ def test_an_archived_blob_of_azure_is_refused_and_rehydrated(open_bare: OpenStor
 
 def test_the_class_of_a_gcs_object_is_told_and_read_at_once(open_bare: OpenStore) -> None:
     store = open_bare("gcs")
-    store.put("one", b"bytes", Keeping(storage_class="ARCHIVE"))
+    store.put("one", b"bytes", ObjectRetention(storage_class="ARCHIVE"))
     (listed,) = store.list()
     assert listed.access is store.head("one").access is Access.READY
     assert store.get("one") == b"bytes"

@@ -25,7 +25,7 @@ from farshore.format.page_maps import PageCursor
 from farshore.model import HOLE, Progress
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
-from farshore.ops.backup.pages.paged_file import Earlier, FileRead
+from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader, Tell
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
@@ -91,7 +91,7 @@ def read(
 ) -> FileRead:
     """Read the one file of a tree, compared with the state before."""
     reader = ContentReader(keys=KEYS, sizes=CutSizes(), hashers=hashers)
-    earlier = Earlier(before.extents, PageCursor(iter(before.pages))) if before else None
+    earlier = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
     with source_of(path).capture() as capture:
         (item,) = [one for one in capture.items() if one.stat_entry.path == os.fsencode(path.name)]
         result = reader.read(item, chunks.emit, earlier=lambda: earlier, attempts=2, tell=tell, ahead=True)

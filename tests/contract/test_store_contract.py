@@ -16,7 +16,7 @@ from farshore.clock import SystemClock
 from farshore.errors import Bug, FarshoreError, ObjectNotFound, StoreConflict, StoreReadOnly
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.ops.probe.objects import KNOWN_BODY, KNOWN_CHECKSUMS
-from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.probe import CHECKS
 from farshore.ops.probe.verdicts import Verdict
 from farshore.stores.base import PutOutcome, Store
@@ -77,7 +77,7 @@ def test_every_kind_of_body_is_taken(kind: str, store: Store, shape: object, tmp
 @pytest.mark.parametrize("check", ["ranges", "objects", "overwrite-refusal", "read-after-write", "delete"])
 def test_what_a_probe_checks_holds_here_too(store: Store, check: str) -> None:
     """`farshore replica probe` makes the same checks at users' services; every store and wrapper must pass them."""
-    ground = Ground(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
+    ground = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
     assert {found.verdict for found in CHECKS[check](ground)} == {Verdict.OK}
     assert list(ground.clean()) == []
     assert list(store.list()) == []
@@ -86,7 +86,7 @@ def test_what_a_probe_checks_holds_here_too(store: Store, check: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in EVERY if kind not in ("s3", "as-opened")])
 def test_listings_sort_by_code_point_also_where_folders_meet(kind: str, open_any: OpenAny) -> None:
     store = open_any(kind)
-    ground = Ground(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
+    ground = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
     assert {found.verdict for found in CHECKS["listing-order"](ground)} == {Verdict.OK}
 
 
@@ -235,7 +235,7 @@ def test_listings_go_through_all_pages_in_order_of_name(kind: str, store: Store)
 
 
 def test_prefixes_are_strings_not_folders(store: Store) -> None:
-    ground = Ground(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
+    ground = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
     assert [found.verdict for found in CHECKS["listing-prefixes"](ground)] == [Verdict.OK]
 
 

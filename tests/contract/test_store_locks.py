@@ -18,12 +18,12 @@ from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import PutOutcome, Store
 from farshore.stores.memory import ARCHIVE_CLASS, MemoryStore, Shelf
 from farshore.stores.object_retention import (
-    PLAINLY,
+    DEFAULT_RETENTION,
     Access,
-    Keeping,
     Lock,
     LockMode,
     LockState,
+    ObjectRetention,
     extend_or_find,
     lock_to_set,
 )
@@ -31,7 +31,7 @@ from farshore.stores.probe_capability import HasTrials
 from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.read_only import ReadOnlyStore
-from farshore.stores.wrappers.retention import KeptStore
+from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
 from infra.local.seaweedfs import SeaweedServer
@@ -64,7 +64,7 @@ def open_locking(open_bare: OpenStore, s3_server: SeaweedServer) -> OpenAny:
         "metered": MeteredStore,
         "throttled": lambda memory: ThrottledStore(memory, clock=FixedClock(), up_bytes_per_s=1 << 30),
         "breaker": lambda memory: BreakerStore(memory, clock=FixedClock()),
-        "kept": lambda memory: KeptStore(memory, lambda _: PLAINLY),
+        "kept": lambda memory: RetentionStore(memory, lambda _: DEFAULT_RETENTION),
         "faulty": lambda memory: FaultyStore(memory, clock=FixedClock()),
         "retrying-faulty": flaky,
     }
@@ -94,7 +94,7 @@ def store(request: pytest.FixtureRequest, open_locking: OpenAny) -> Store:
 @pytest.mark.parametrize("mode", LockMode)
 def test_a_lock_comes_with_the_put_and_keeps_the_object(store: Store, mode: LockMode) -> None:
     lock = Lock(mode, later(3600))
-    store.put("packs/locked", b"bytes", Keeping(lock))
+    store.put("packs/locked", b"bytes", ObjectRetention(lock))
     assert store.lock_state("packs/locked") == LockState(lock)
     assert store.get("packs/locked") == b"bytes"
     assert mode in store.capabilities.lock_modes
@@ -102,7 +102,7 @@ def test_a_lock_comes_with_the_put_and_keeps_the_object(store: Store, mode: Lock
 
 def test_a_lock_is_extended_and_never_shortened(store: Store) -> None:
     first = Lock(GOVERNANCE, later(3600))
-    store.put("one", b"1", Keeping(first))
+    store.put("one", b"1", ObjectRetention(first))
     assert store.extend_lock("one", first) == first
     longer = Lock(GOVERNANCE, later(7200))
     assert store.extend_lock("one", longer) == longer
@@ -111,7 +111,7 @@ def test_a_lock_is_extended_and_never_shortened(store: Store) -> None:
 
 
 def test_a_lock_is_never_made_less_strict(store: Store) -> None:
-    store.put("one", b"1", Keeping(Lock(COMPLIANCE, later(3600))))
+    store.put("one", b"1", ObjectRetention(Lock(COMPLIANCE, later(3600))))
     longer = later(7200)
     assert store.extend_lock("one", Lock(GOVERNANCE, longer)) == Lock(COMPLIANCE, longer)
     assert store.lock_state("one").lock == Lock(COMPLIANCE, longer)
@@ -127,14 +127,14 @@ def test_an_object_without_a_lock_gets_one(store: Store) -> None:
 
 def test_a_put_that_finds_its_object_extends_the_lock(store: Store) -> None:
     """Else a retry, or a second writer, would believe that an object is held for longer than it is."""
-    store.put("one", b"1", Keeping(Lock(GOVERNANCE, later(3600))))
+    store.put("one", b"1", ObjectRetention(Lock(GOVERNANCE, later(3600))))
     longer = Lock(GOVERNANCE, later(7200))
-    assert store.put("one", b"1", Keeping(longer)) is PutOutcome.PRESENT
+    assert store.put("one", b"1", ObjectRetention(longer)) is PutOutcome.PRESENT
     assert store.lock_state("one").lock == longer
 
 
 def test_a_legal_hold_comes_and_goes(store: Store) -> None:
-    store.put("one", b"1", Keeping(Lock(GOVERNANCE, later(3600))))
+    store.put("one", b"1", ObjectRetention(Lock(GOVERNANCE, later(3600))))
     for held in (True, True, False, False):
         store.set_hold("one", held=held)
         assert store.lock_state("one").held is held
@@ -165,10 +165,10 @@ def test_a_large_object_in_parts_is_locked_too(source: str, open_locking: OpenAn
     store = open_locking(source)
     lock = Lock(GOVERNANCE, later(3600))
     body = bytes(MULTIPART_BYTES_MIN + MIB)
-    assert store.put("large", body, Keeping(lock)) is PutOutcome.CREATED
+    assert store.put("large", body, ObjectRetention(lock)) is PutOutcome.CREATED
     assert store.lock_state("large").lock == lock
     longer = Lock(GOVERNANCE, later(7200))
-    assert store.put("large", body, Keeping(longer)) is PutOutcome.PRESENT
+    assert store.put("large", body, ObjectRetention(longer)) is PutOutcome.PRESENT
     assert store.lock_state("large").lock == longer
 
 
@@ -176,9 +176,9 @@ def test_a_strict_lock_of_s3_holds_against_whoever_may_lift_others_and_really_en
     store = open_locking("s3")
     assert isinstance(store, HasTrials)
     trials = store.trials()
-    store.put("strict", b"1", Keeping(Lock(COMPLIANCE, later(3600))))
-    store.put("lifted", b"1", Keeping(Lock(GOVERNANCE, later(3600))))
-    store.put("short", b"1", Keeping(Lock(COMPLIANCE, later(3))))
+    store.put("strict", b"1", ObjectRetention(Lock(COMPLIANCE, later(3600))))
+    store.put("lifted", b"1", ObjectRetention(Lock(GOVERNANCE, later(3600))))
+    store.put("short", b"1", ObjectRetention(Lock(COMPLIANCE, later(3))))
     for name, bypass in (("strict", True), ("strict", False), ("lifted", False), ("short", True)):
         with pytest.raises(StoreDenied):
             trials.erase(name, bypass=bypass)
@@ -194,7 +194,7 @@ def test_a_strict_lock_of_s3_holds_against_whoever_may_lift_others_and_really_en
 def test_the_memory_store_keeps_what_is_locked_until_its_time() -> None:
     clock = FixedClock()
     store = MemoryStore(clock=clock)
-    store.put("one", b"1", Keeping(Lock(COMPLIANCE, clock.now_utc() + timedelta(seconds=10))))
+    store.put("one", b"1", ObjectRetention(Lock(COMPLIANCE, clock.now_utc() + timedelta(seconds=10))))
     with pytest.raises(StoreDenied, match="locked until"):
         store.delete("one")
     clock.advance(11)
@@ -213,9 +213,9 @@ def test_the_memory_store_keeps_what_is_locked_until_its_time() -> None:
 def test_a_directory_says_that_it_cannot_lock(open_bare: OpenStore) -> None:
     store = open_bare("directory")
     assert store.capabilities.lock_modes == frozenset()
-    store.put("one", b"1", Keeping(storage_class="GLACIER"))  # a directory has no classes to choose from
+    store.put("one", b"1", ObjectRetention(storage_class="GLACIER"))  # a directory has no classes to choose from
     for use in (
-        lambda: store.put("two", b"2", Keeping(Lock(GOVERNANCE, later(3600)))),
+        lambda: store.put("two", b"2", ObjectRetention(Lock(GOVERNANCE, later(3600)))),
         lambda: store.extend_lock("one", Lock(GOVERNANCE, later(3600))),
         lambda: store.set_hold("one", held=True),
     ):
@@ -228,7 +228,7 @@ def test_a_directory_says_that_it_cannot_lock(open_bare: OpenStore) -> None:
 def test_a_bucket_without_locks_says_so_and_keeps_nothing(open_bare: OpenStore) -> None:
     store = open_bare("s3")
     with pytest.raises(LockUnsupported):
-        store.put("one", b"1", Keeping(Lock(GOVERNANCE, later(3600))))
+        store.put("one", b"1", ObjectRetention(Lock(GOVERNANCE, later(3600))))
     assert list(store.list()) == []
     store.put("one", b"1")
     with pytest.raises(LockUnsupported):
@@ -240,7 +240,7 @@ def test_a_read_only_store_locks_nothing(open_locking: OpenAny) -> None:
     inner.put("one", b"1")
     store = ReadOnlyStore(inner)
     for use in (
-        lambda: store.put("two", b"", Keeping(Lock(GOVERNANCE, later(60)))),
+        lambda: store.put("two", b"", ObjectRetention(Lock(GOVERNANCE, later(60)))),
         lambda: store.extend_lock("one", Lock(GOVERNANCE, later(60))),
         lambda: store.set_hold("one", held=True),
         lambda: store.warm("one", days=1),
@@ -264,9 +264,11 @@ def test_illegal_names_are_a_bug(store: Store) -> None:
 def test_a_kept_store_answers_what_a_put_does_not_say(open_locking: OpenAny) -> None:
     inner = open_locking("memory")
     lock, other = Lock(GOVERNANCE, later(3600)), Lock(COMPLIANCE, later(60))
-    store = KeptStore(inner, lambda name: Keeping(lock, "COLD") if name.startswith("packs/") else PLAINLY)
+    store = RetentionStore(
+        inner, lambda name: ObjectRetention(lock, "COLD") if name.startswith("packs/") else DEFAULT_RETENTION
+    )
     store.put("packs/one", b"1")
-    store.put("packs/two", b"2", Keeping(other))
+    store.put("packs/two", b"2", ObjectRetention(other))
     store.put("lease", b"3")
     assert [inner.lock_state(name).lock for name in ("packs/one", "packs/two", "lease")] == [lock, other, None]
     assert [inner.head(name).storage_class for name in ("packs/one", "packs/two", "lease")] == ["COLD", "", ""]
@@ -316,7 +318,7 @@ def test_a_refusal_stays_one_when_what_is_there_is_not_enough() -> None:
 def test_an_archived_object_is_warmed_and_gets_cold_again() -> None:
     clock = FixedClock()
     store = MemoryStore(clock=clock)
-    store.put("one", b"1", Keeping(storage_class=ARCHIVE_CLASS))
+    store.put("one", b"1", ObjectRetention(storage_class=ARCHIVE_CLASS))
     assert store.head("one").storage_class == ARCHIVE_CLASS
     seen = []
     for wait_s in (0, 3601, 2 * 86400):

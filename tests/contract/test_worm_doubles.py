@@ -21,7 +21,7 @@ from farshore.errors import LockDenied, LockUnsupported, ObjectNotFound, StoreDe
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import PutOutcome, Store
 from farshore.stores.lifecycle import Effect
-from farshore.stores.object_retention import Keeping, Lock, LockMode, LockState
+from farshore.stores.object_retention import Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.opening import open_store
 from farshore.stores.probe_capability import HasTrials, PlaceSettings, Setting
 from tests.contract.network import answering
@@ -67,7 +67,7 @@ def test_a_lock_comes_with_the_put_and_keeps_the_object_until_its_time(
     double: Double, mode: LockMode, size: int
 ) -> None:
     lock = Lock(mode, double.later(2))
-    assert double.store.put("packs/one", bytes(size), Keeping(lock)) is PutOutcome.CREATED
+    assert double.store.put("packs/one", bytes(size), ObjectRetention(lock)) is PutOutcome.CREATED
     assert double.store.lock_state("packs/one") == LockState(lock)
     with pytest.raises(StoreDenied):
         double.store.delete("packs/one")
@@ -80,11 +80,11 @@ def test_a_lock_comes_with_the_put_and_keeps_the_object_until_its_time(
 @pytest.mark.parametrize("mode", LockMode)
 def test_a_lock_is_extended_never_shortened_and_never_weakened(double: Double, mode: LockMode) -> None:
     store, first, longer = double.store, Lock(mode, double.later(5)), Lock(mode, double.later(9))
-    store.put("one", b"1", Keeping(first))
+    store.put("one", b"1", ObjectRetention(first))
     assert store.extend_lock("one", longer) == longer
     assert store.extend_lock("one", first) == longer
     assert store.extend_lock("one", Lock(GOVERNANCE, double.later(7))) == longer
-    assert store.put("one", b"1", Keeping(first)) is PutOutcome.PRESENT
+    assert store.put("one", b"1", ObjectRetention(first)) is PutOutcome.PRESENT
     assert store.lock_state("one") == LockState(longer)
     longest = double.later(20)
     assert store.extend_lock("one", Lock(GOVERNANCE, longest)) == Lock(mode, longest)
@@ -103,7 +103,7 @@ def test_an_object_without_a_lock_gets_one_and_one_in_governance_becomes_strict(
 
 def test_parts_of_seconds_never_make_a_lock_shorter(double: Double) -> None:
     wanted = double.later(3) + timedelta(milliseconds=300)
-    double.store.put("one", b"1", Keeping(Lock(GOVERNANCE, wanted)))
+    double.store.put("one", b"1", ObjectRetention(Lock(GOVERNANCE, wanted)))
     lock = double.store.lock_state("one").lock
     assert lock is not None
     assert lock.until_utc >= wanted
@@ -145,7 +145,7 @@ def test_a_place_that_was_made_for_locks_says_so(double: Double) -> None:
 
 def test_no_request_asks_for_more_than_locking(double: Double) -> None:
     """Nothing of ours carries what lifts, overrides or deletes a lock."""
-    double.store.put("one", b"1", Keeping(Lock(GOVERNANCE, double.later(5))))
+    double.store.put("one", b"1", ObjectRetention(Lock(GOVERNANCE, double.later(5))))
     double.store.extend_lock("one", Lock(GOVERNANCE, double.later(3)))
     double.store.extend_lock("one", Lock(GOVERNANCE, double.later(9)))
     for asked in double.worm.asked:

@@ -17,7 +17,7 @@ from farshore.clock import Clock
 from farshore.errors import FarshoreError, ObjectNotFound, StoreDenied, StoreFull, StoreUnavailable
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
 
 class FaultKind(StrEnum):
@@ -131,7 +131,7 @@ class FaultyStore:
         with self._lock:
             self._put_names.add(name)
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         fault = self._meet("put", name)
         kind = fault.kind if fault else None
         if kind is FaultKind.VANISH:
@@ -226,7 +226,7 @@ class FaultyStore:
             fault.until.wait()
         return fault
 
-    def _replace(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
+    def _replace(self, name: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
         """Put over whatever is there; the last writer's bytes stay, and each is told that it made the object."""
         with self._lock:
             self._store.delete(name)

@@ -17,7 +17,7 @@ from farshore.access.query import last_checks, run_query
 from farshore.check_results import ReplicaProof, VerifyResult
 from farshore.errors import FarshoreError
 from farshore.format import names
-from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.stores.base import Store
@@ -297,7 +297,7 @@ def test_a_replica_of_another_kind_that_heal_filled_is_proven_too(tmp_path: Path
     before.initialize(write_only=True)
     before.backup("home")
     after = Setting(tmp_path, places, sources, quorum=1)
-    with open_ground(after.config, clock=after.clock) as ground:
+    with open_context(after.config, clock=after.clock) as ground:
         heal_repository(ground, HealOptions(replica="sydney", new=("sydney",)), clock=after.clock)
     proof = proof_of(scrub(after, replica="sydney"), "sydney")
     assert (proof.damaged, proof.unproven, proof.unrecorded) == (0, 0, 0)

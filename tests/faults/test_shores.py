@@ -26,7 +26,7 @@ from farshore.config import load_config
 from farshore.errors import ClockWrong
 from farshore.model import BackupResult, ReplicaOutcome
 from farshore.ops.backup.backup import run_backup
-from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository
@@ -80,7 +80,7 @@ class Shores:
             }
 
     def heal(self, *, read_data: bool) -> HealResult:
-        with open_ground(self.setting.config, clock=self.setting.clock) as ground:
+        with open_context(self.setting.config, clock=self.setting.clock) as ground:
             return heal_repository(ground, HealOptions(read_data=read_data), clock=self.setting.clock)
 
     def conclude(self, result: BackupResult | None = None, *, read_data: bool = False) -> None:

@@ -13,7 +13,7 @@ from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.clock import FixedClock
 from farshore.format.page_maps import PageCursor
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.backup.pages.paged_file import Earlier, FileRead, PagedFile
+from farshore.ops.backup.pages.paged_file import FileRead, PagedFile, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
@@ -140,7 +140,7 @@ def test_any_history_of_a_paged_file_comes_back(states: list[list[bytes | int]],
     before: FileRead | None = None
     for state in states:
         entry = Entry(b"db", EntryKind.FILE, size=len(plain(state)), page_bytes=page_bytes)
-        earlier = Earlier(before.extents, PageCursor(iter(before.pages))) if before else None
+        earlier = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
         paged = PagedFile(
             entry=entry,
             keys=KEYS,

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from farshore.clock import FixedClock
 from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
 from farshore.replicas.fanout import Fanout
-from farshore.replicas.upload import Parcel, Spool
+from farshore.replicas.upload import Spool, Upload
 from farshore.replicas.upload_queue import LaneLimits
 from farshore.stores.base import Body, PutOutcome
 from farshore.stores.body import as_bytes
 from farshore.stores.memory import MemoryStore
-from farshore.stores.object_retention import PLAINLY, Keeping
+from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
 
 SIZE = 500
 
@@ -39,7 +39,7 @@ class MoodyStore(MemoryStore):
         self.begun: list[str] = []
         self.ended: list[str] = []  # acknowledged, in order
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         with self._mutex:
             self._puts += 1
             self.begun.append(name)
@@ -79,7 +79,7 @@ def test_who_finished_has_everything_in_order(
     quorum = data.draw(st.integers(1, len(names)), "quorum")
     spool_parcels = data.draw(st.sampled_from([0, 3, 1000]), "spool")
     offered = [
-        Parcel(f"{'b' if is_barrier else 'p'}/{number:03}", bytes([number]) * SIZE, SIZE, barrier=is_barrier)
+        Upload(f"{'b' if is_barrier else 'p'}/{number:03}", bytes([number]) * SIZE, SIZE, barrier=is_barrier)
         for number, is_barrier in enumerate(parcels)
     ]
     with tempfile.TemporaryDirectory() as place:

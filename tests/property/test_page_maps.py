@@ -15,9 +15,9 @@ from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format.page_maps import PageMap, PageRow, PagesWriter
 from farshore.model import Entry, EntryKind, Extent
-from farshore.ops.backup.pages.page_map_builder import PageKeeper
+from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pages.page_rows import PageRows
-from farshore.ops.backup.pages.paged_file import Earlier, FileRead
+from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 
 PATHS = (b"a", b"b", b"c/d", b"\xff")
 STEP = 5  # pages told at once
@@ -64,7 +64,7 @@ def next_night(chance: random.Random, state: State) -> tuple[State, set[bytes]]:
     return after, {path for path, (size, pages) in after.items() if state.get(path) == (size, pages)}
 
 
-def read(path: bytes, size: int, pages: dict[int, bytes], earlier: Earlier | None) -> FileRead:
+def read(path: bytes, size: int, pages: dict[int, bytes], earlier: PreviousPages | None) -> FileRead:
     rows = PageRows(
         path=path, page_bytes=size, step_pages=limits.PAGES_PER_ROW_MAX - ROW, base=earlier.base if earlier else None
     )
@@ -109,7 +109,7 @@ def test_any_history_of_differences_tells_what_full_maps_would(seed: int, nights
         base = base if chance.random() < 0.8 else None
         sink = io.BytesIO()
         writer = PagesWriter(sink, base="ba5e" if base else "", spent=previous.spent_with_it if previous else 0)
-        keeper = PageKeeper(writer=writer, previous=previous, base=base)
+        keeper = PageMapBuilder(writer=writer, previous=previous, base=base)
         for path, (size, pages) in state.items():
             if unread and path in same:
                 keeper.keep(path)
@@ -197,7 +197,7 @@ def test_a_map_that_cannot_be_read_on_tells_less_and_nothing_wrong() -> None:
     file.broken = True
     sink = io.BytesIO()
     writer = PagesWriter(sink, base="ba5e")
-    keeper = PageKeeper(writer=writer, previous=previous, base=base)
+    keeper = PageMapBuilder(writer=writer, previous=previous, base=base)
     assert keeper.earlier(Entry(b"a", EntryKind.FILE, page_bytes=512), [Extent(b"c" * 32, 0, 1)]) is not None
     for path in (b"a", b"b"):
         keeper.keep(path)

@@ -34,8 +34,8 @@ from farshore.model import (
 )
 from farshore.ops.backup.attempt import find_done
 from farshore.ops.backup.clock_checks import check_clocks, next_moment
-from farshore.ops.backup.pipeline.capture import Sealed, seal_source
-from farshore.ops.backup.session import Attempt, Work, left_behind, prepare
+from farshore.ops.backup.pipeline.capture import CaptureResult, seal_source
+from farshore.ops.backup.session import Attempt, RunState, left_behind, prepare
 from farshore.process_memory import tune_process_memory
 from farshore.replicas.repository import Repository
 from farshore.scratch import scratch_or_temporary
@@ -43,7 +43,7 @@ from farshore.sources.base import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedRun:
     """What a session knows after its first step."""
 
     run_id: str
@@ -89,15 +89,15 @@ class BackupSession:
         self._clock = clock
         self._started_utc = clock.now_utc()
         self._held = ExitStack()
-        self._work: Work | None = None
+        self._work: RunState | None = None
         self._done: BackupResult | None = None
         self._commit: Commit | None = None
         self._outcomes: tuple[ReplicaOutcome, ...] = ()
-        self._sealed: Sealed | None = None
+        self._sealed: CaptureResult | None = None
         self._recorded = False
         self._closed = threading.Lock()
 
-    def begin(self) -> Begun:
+    def begin(self) -> StartedRun:
         """Check the source, ask the store for earlier attempts, take a lease, and learn what the replicas hold.
 
         Repeatable until `seal`. Replicas that cannot be leased or listed are left behind for this run.
@@ -109,7 +109,7 @@ class BackupSession:
             ClockWrong: This host's clock is off.
         """
         if self._work is not None:
-            return Begun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
+            return StartedRun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
         tune_process_memory()
         self._source.check()
         self._repository.require_quorum()
@@ -117,12 +117,12 @@ class BackupSession:
         commits, done = find_done(self._repository, source_id, self._identity)
         if done is not None:
             self._done = self._result_of(done.commit, done.outcomes, already_done=True)
-            return Begun(self.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
+            return StartedRun(self.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
         next_moment(commits.newest, self._clock.now_utc())  # a wrong clock is told before the source is read
         attempt = Attempt(self.run_id, source_id, self._identity, self._started_utc)
         spool = self._held.enter_context(scratch_or_temporary("run-", CACHE, self._repository.cache_dir / "spool"))
         self._work = prepare(self._repository, attempt, commits, spool)
-        return Begun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
+        return StartedRun(self.run_id, self._work.snapshot_id, self._source.name, self._work.fanout.at_work)
 
     def seal(self) -> SnapshotCounts:
         """Read the source once and offer every sealed object to every replica; then end the queues.
@@ -177,7 +177,7 @@ class BackupSession:
         wait_s = max(min(told_s, limits.RETRY_AFTER_S_MAX), limits.LANE_RETRY_S * (1 + self._clock.jitter()) / 2)
         return self._begun().fanout.rest(replica, wait_s)
 
-    def is_in_vain(self, replica: str) -> bool:
+    def should_give_up(self, replica: str) -> bool:
         """Whether a replica that failed is not to be tried again in this run, because somebody would wait for it."""
         return not self._begun().fanout.rest(replica, 0.0)
 
@@ -271,7 +271,7 @@ class BackupSession:
                 self._work.holder.end()
             self._held.close()
 
-    def _commit_record(self, work: Work, sealed: Sealed) -> Commit:
+    def _commit_record(self, work: RunState, sealed: CaptureResult) -> Commit:
         newest = work.found.newest
         committed_utc = next_moment(newest, self._clock.now_utc())
         parent = newest.snapshot if newest else work.base.snapshot_id if work.base else ""
@@ -345,7 +345,7 @@ class BackupSession:
         run_rows.record(self._repository, self.run_id, rows)
         self._recorded = True
 
-    def _begun(self) -> Work:
+    def _begun(self) -> RunState:
         if self._work is None:
             raise Bug("a session's step was called before begin, or after it found the backup done")
         return self._work

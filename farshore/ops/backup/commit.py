@@ -8,11 +8,11 @@ from datetime import datetime
 
 from blake3 import blake3
 
-from farshore.audit.run_rows import MadeObject
+from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.commits import commit_name
 from farshore.catalog.extend_locks import LockExtender
-from farshore.catalog.full_page_map import PagesBase, give_pages_base
-from farshore.catalog.inventory import Presence, bring_up
+from farshore.catalog.full_page_map import FullPageMap, give_pages_base
+from farshore.catalog.inventory import Inventory, copy_missing
 from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
 from farshore.format import names
@@ -36,7 +36,7 @@ class Committer:
         *,
         repository: Repository,
         fanout: Fanout,
-        presence: Presence,
+        presence: Inventory,
         holder: LeaseHolder,
         unleased: Mapping[str, FarshoreError],
         locks: LockExtender,
@@ -53,34 +53,34 @@ class Committer:
         self._copied: dict[str, int] = {}
         self.checksums: dict[str, dict[str, str]] = {name: {} for name in repository.replicas}  # as providers gave them
         self._adopted: tuple[str, bytes] | None = None
-        self._adopted_objects: list[MadeObject] = []
+        self._adopted_objects: list[WrittenObject] = []
         self._sealed: tuple[str, bytes] | None = None
         self._before = {name: _requests(repository, name) for name in repository.replicas}
         self.unleased = dict(unleased)
         self.reused: list[tuple[str, tuple[str, ...]]] = []
 
     @property
-    def made(self) -> MadeObject:
+    def made(self) -> WrittenObject:
         """The commit record as an object of this run."""
         if self._sealed is None:
             raise Bug("there is no commit record yet")
         name, body = self._sealed
-        return MadeObject(name, names.COMMIT, len(body), blake3(body).hexdigest())
+        return WrittenObject(name, names.COMMIT, len(body), blake3(body).hexdigest())
 
     @property
-    def adopted(self) -> list[MadeObject]:
+    def adopted(self) -> list[WrittenObject]:
         """What killed runs left and this snapshot reuses: packs, their keys, and the fragment that names them now."""
         if self._adopted is None:
             return []
         name, body = self._adopted
-        return [*self._adopted_objects, MadeObject(name, "index", len(body), blake3(body).hexdigest())]
+        return [*self._adopted_objects, WrittenObject(name, "index", len(body), blake3(body).hexdigest())]
 
     def put_at(self, replica: str) -> set[str]:
         """Names of objects that committing put at a replica."""
         return self._put[replica]
 
     def commit(
-        self, commit: Commit, needs: Needs, made: Sequence[MadeObject], pages_base: PagesBase | None = None
+        self, commit: Commit, needs: Needs, made: Sequence[WrittenObject], pages_base: FullPageMap | None = None
     ) -> tuple[ReplicaOutcome, ...]:
         """Return the outcome at every configured replica.
 
@@ -119,16 +119,16 @@ class Committer:
         self,
         name: str,
         needs: Needs,
-        made: Sequence[MadeObject],
+        made: Sequence[WrittenObject],
         key_names: list[str],
-        pages_base: PagesBase | None,
+        pages_base: FullPageMap | None,
         commit: Commit,
     ) -> None:
         """Ask this replica again for everything the snapshot needs, new and reused, and copy there what it lacks."""
         replica = self._repository.replicas[name]
         check_service_clock(replica)
         others = [other for other in self._repository.replicas.values() if other.name != name]
-        self._copied[name] = bring_up(replica, others, self._presence, needs.packs, key_names, self.checksums[name])
+        self._copied[name] = copy_missing(replica, others, self._presence, needs.packs, key_names, self.checksums[name])
         if pages_base is not None:
             self._copied[name] += give_pages_base(replica, others, pages_base, self.checksums[name])
         for item in made:
@@ -186,7 +186,7 @@ class Committer:
         if not packs:
             return None
         self._adopted_objects = [
-            MadeObject(names.pack(one.pack_id.hex()), "pack", one.pack_bytes, one.pack_id.hex()) for one in found
+            WrittenObject(names.pack(one.pack_id.hex()), "pack", one.pack_bytes, one.pack_id.hex()) for one in found
         ]
         recipient = self._repository.writing_keys().recipient_id.hex()
         keys = {origin.key_id.hex() for one in found for origin in one.footer.origins}
@@ -194,7 +194,7 @@ class Committer:
         body = seal_fragment(packs, self._repository.writing_keys(), self._clock)
         return names.fragment(blake3(body).hexdigest()), body
 
-    def _describe(self, key_name: str) -> MadeObject | None:
+    def _describe(self, key_name: str) -> WrittenObject | None:
         """Return a data key that no audit row tells of, by the first whole copy; None where none can be read now."""
         for replica in self._repository.replicas.values():
             try:
@@ -202,7 +202,7 @@ class Committer:
                 check_data_key(data, key_name)
             except FarshoreError:
                 continue
-            return MadeObject(key_name, "data-key", len(data), blake3(data).hexdigest())
+            return WrittenObject(key_name, "data-key", len(data), blake3(data).hexdigest())
         return None
 
     def _finished(self, name: str) -> bool:

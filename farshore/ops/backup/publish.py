@@ -13,16 +13,16 @@ from pathlib import Path
 from blake3 import blake3
 
 from farshore import limits
-from farshore.audit.run_rows import MadeObject
-from farshore.catalog.full_page_map import PagesBase
-from farshore.catalog.inventory import Presence
+from farshore.audit.run_rows import WrittenObject
+from farshore.catalog.full_page_map import FullPageMap
+from farshore.catalog.inventory import Inventory
 from farshore.clock import Clock
 from farshore.format import names
 from farshore.format.footers import encode_fragment
 from farshore.format.records import Needs, ObjectRef, encode_needs
 from farshore.host_places import CACHE, open_new_file
 from farshore.replicas.fanout import Fanout
-from farshore.replicas.upload import Parcel
+from farshore.replicas.upload import Upload
 from farshore.sealed.keys import DataKey, KeySet, seal_data_key
 from farshore.sealed.packs import SealedPack
 from farshore.sealed.sealed_object import FRAGMENT_NAME, INDEX_KEY_ID, SealedKind, SealedWriter, seal_object
@@ -30,7 +30,7 @@ from farshore.sealed.sealed_object import FRAGMENT_NAME, INDEX_KEY_ID, SealedKin
 _KINDS = {names.MANIFEST: SealedKind.MANIFEST, names.PAGES: SealedKind.PAGES}
 
 
-class Outgoing:
+class ObjectPublisher:
     """Objects of one run. Used by the sealing thread alone."""
 
     def __init__(self, *, fanout: Fanout, keys: KeySet, data_key: DataKey, clock: Clock, spool: Path) -> None:
@@ -43,12 +43,12 @@ class Outgoing:
         self._pack_sizes: dict[str, int] = {}
         self._writers: dict[str, SealedWriter] = {}
         self._names: dict[str, str] = {}
-        self.made: list[MadeObject] = []
+        self.made: list[WrittenObject] = []
         self.refs: dict[str, ObjectRef] = {}
         self.files: dict[str, Path] = {}
         self.needs = Needs((), ())
         self.needs_body = b""
-        self.pages_base: PagesBase | None = None
+        self.pages_base: FullPageMap | None = None
 
     def start(self) -> None:
         """Send the run's data key ahead of everything that needs it."""
@@ -60,8 +60,8 @@ class Outgoing:
         pack_id = pack.pack_id.hex()
         self._pack_sizes[pack_id] = len(pack.body)
         self._unindexed.append((pack.pack_id, len(pack.body), pack.footer))
-        self.made.append(MadeObject(names.pack(pack_id), "pack", len(pack.body), pack_id))
-        self._fanout.offer(Parcel(names.pack(pack_id), pack.body, len(pack.body), barrier=False))
+        self.made.append(WrittenObject(names.pack(pack_id), "pack", len(pack.body), pack_id))
+        self._fanout.offer(Upload(names.pack(pack_id), pack.body, len(pack.body), barrier=False))
         footers_bytes = sum(len(footer) for _, _, footer in self._unindexed)
         if len(self._unindexed) >= limits.FRAGMENT_PACKS_MAX or footers_bytes >= limits.FRAGMENT_FOOTERS_BYTES:
             self._send_fragment()
@@ -85,7 +85,7 @@ class Outgoing:
                 digest = writer.finish()
                 self.refs[role] = ObjectRef(self._names[role], writer.sealed_bytes, digest)
 
-    def finish(self, *, has_pages: bool, pages_base: PagesBase | None) -> None:
+    def finish(self, *, has_pages: bool, pages_base: FullPageMap | None) -> None:
         """Send the last fragment, the manifest, and the page map where there is one.
 
         Args:
@@ -98,12 +98,12 @@ class Outgoing:
             del self.refs[names.PAGES]
             self.files.pop(names.PAGES).unlink()
         for role, ref in self.refs.items():
-            self.made.append(MadeObject(ref.name, role, ref.bytes, ref.blake3))
-            self._fanout.offer(Parcel(ref.name, self.files[role], ref.bytes, barrier=True))
+            self.made.append(WrittenObject(ref.name, role, ref.bytes, ref.blake3))
+            self._fanout.offer(Upload(ref.name, self.files[role], ref.bytes, barrier=True))
         if pages_base is not None:
             self.refs[names.PAGES_BASE] = pages_base.ref
 
-    def write_needs(self, presence: Presence, reused: list[str]) -> None:
+    def write_needs(self, presence: Inventory, reused: list[str]) -> None:
         """Send the list of packs and data keys that the snapshot needs."""
         known = [packed for packed in presence.footers(reused) if packed is not None]
         packs = [*self._pack_sizes.items(), *((packed.pack_id.hex(), packed.pack_bytes) for packed in known)]
@@ -129,8 +129,8 @@ class Outgoing:
             self._unindexed = []
 
     def _send_small(self, name: str, kind: str, body: bytes) -> None:
-        self.made.append(MadeObject(name, kind, len(body), blake3(body).hexdigest()))
-        self._fanout.offer(Parcel(name, body, len(body), barrier=True))
+        self.made.append(WrittenObject(name, kind, len(body), blake3(body).hexdigest()))
+        self._fanout.offer(Upload(name, body, len(body), barrier=True))
 
 
 def seal_fragment(packs: list[tuple[bytes, int, bytes]], keys: KeySet, clock: Clock) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from farshore import limits
 from farshore.catalog.base_snapshot import BaseSnapshot, find_base
 from farshore.catalog.extend_locks import LockExtender
-from farshore.catalog.inventory import Presence, survey
+from farshore.catalog.inventory import Inventory, take_inventory
 from farshore.errors import FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
 from farshore.format.records import Lease
 from farshore.host import describe_process
@@ -18,7 +18,7 @@ from farshore.model import ReplicaOutcome
 from farshore.ops.backup.attempt import SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
-from farshore.ops.backup.publish import Outgoing
+from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.repository import Replica, Repository
@@ -38,7 +38,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Work:
+class RunState:
     """What the steps of one attempt share."""
 
     snapshot_id: str
@@ -46,10 +46,10 @@ class Work:
     data_key: DataKey
     holder: LeaseHolder
     fanout: Fanout
-    presence: Presence
+    presence: Inventory
     base: BaseSnapshot | None
     found: SourceCommits  # the committed snapshots of this source when the attempt began
-    outgoing: Outgoing
+    outgoing: ObjectPublisher
     committer: Committer
     locks: LockExtender
 
@@ -61,7 +61,7 @@ class Work:
         return self.base.manifest.entries if self.base else None
 
 
-def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spool: Path) -> Work:
+def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spool: Path) -> RunState:
     """Take a lease at every replica, learn what they hold, and find what to compare with.
 
     Replicas that cannot be leased or listed are left behind for this run.
@@ -93,11 +93,11 @@ def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spoo
         check_clocks(repository)  # now that every replica has answered
         refuse_if_running(repository, holder.lease)
         leased = [replica for name, replica in repository.replicas.items() if name not in failed]
-        presence = survey(repository, leased, promised_packs(repository, found))
+        presence = take_inventory(repository, leased, promised_packs(repository, found))
         fanout = open_fanout(repository, leased, spool)
         for name, error in presence.failed.items():
             fanout.leave_behind(name, error)
-        leave_lossy(repository, fanout, presence)
+        exclude_incomplete_replicas(repository, fanout, presence)
         require_quorum(repository, fanout, {**failed, **presence.failed})
         base = find_base(repository, attempt.source_id, commits)
     except BaseException:
@@ -105,7 +105,7 @@ def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spoo
         raise
     data_key = generate_data_key(clock)
     locks = LockExtender(repository=repository, presence=presence, commits=commits, started_utc=attempt.started_utc)
-    return Work(
+    return RunState(
         snapshot_id=lease.snapshot,
         source_id=attempt.source_id,
         data_key=data_key,
@@ -114,7 +114,7 @@ def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spoo
         presence=presence,
         base=base,
         found=found,
-        outgoing=Outgoing(fanout=fanout, keys=keys, data_key=data_key, clock=clock, spool=spool),
+        outgoing=ObjectPublisher(fanout=fanout, keys=keys, data_key=data_key, clock=clock, spool=spool),
         committer=Committer(
             repository=repository,
             fanout=fanout,
@@ -147,7 +147,7 @@ def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path
     )
 
 
-def leave_lossy(repository: Repository, fanout: Fanout, presence: Presence) -> None:
+def exclude_incomplete_replicas(repository: Repository, fanout: Fanout, presence: Inventory) -> None:
     """Leave replicas behind that lost what their snapshots need, if a quorum is left without all of them.
 
     Below it they take part all the same, what they lack being missing: a backup that stores it once more does more good
@@ -174,7 +174,7 @@ def require_quorum(repository: Repository, fanout: Fanout, failed: Mapping[str, 
     )
 
 
-def left_behind(work: Work, replica: str) -> ReplicaOutcome:
+def left_behind(work: RunState, replica: str) -> ReplicaOutcome:
     """Return the outcome of a replica that was given up."""
     error = work.fanout.error_of(replica) or StateUnknown(f"{replica} did not finish")
     return ReplicaOutcome(replica, committed=False, error_code=error.code, error=error.message)

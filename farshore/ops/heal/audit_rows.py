@@ -10,7 +10,7 @@ from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, ReplicaPart
 from farshore.errors import FarshoreError, HeaderDamaged
 from farshore.format import names
-from farshore.ops.heal.context import Ground
+from farshore.ops.heal.context import HealContext
 from farshore.repair.audit_rows import repair_rows
 from farshore.repair.expected_hashes import ask_rows
 from farshore.repair.outcome import HealResult, Repair
@@ -28,7 +28,7 @@ _TOLD = """
 """
 
 
-def told_damage(repository: Repository, headless: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
+def told_damage(repository: Repository, missing_header: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
     """Return by replica what earlier checks and repairs found damaged, from the first replica whose tables answer."""
     told: dict[str, set[str]] = defaultdict(set)
     for replica in repository.replicas.values():
@@ -38,28 +38,28 @@ def told_damage(repository: Repository, headless: Mapping[str, FarshoreError]) -
         for name, damaged in rows:
             told[str(name)].add(str(damaged))
         break
-    for name, error in headless.items():
+    for name, error in missing_header.items():
         if isinstance(error, HeaderDamaged):
             told[name].add(names.HEADER)
     return told
 
 
 def record_heal(
-    ground: Ground, result: HealResult, repairs: Sequence[Repair], *, engine: str, flow_run_id: str
+    ground: HealContext, result: HealResult, repairs: Sequence[Repair], *, engine: str, flow_run_id: str
 ) -> None:
     """Write what a heal did as rows of `runs`, `repairs` and `copies`; nothing without a key to sign them."""
     repository = ground.repository
     if repository.keys is None:
         return
     level = {one.replica for one in result.replicas if one.state == "level"}
-    for name in ground.headless:
+    for name in ground.missing_header:
         if name in level:  # it has its header now, and all rows of before
             repository.replicas = {**repository.replicas, name: ground.replicas[name]}
     run_rows.record(repository, result.run_id, _rows(ground, result, repairs, engine, flow_run_id))
 
 
 def _rows(
-    ground: Ground, result: HealResult, repairs: Sequence[Repair], engine: str, flow_run_id: str
+    ground: HealContext, result: HealResult, repairs: Sequence[Repair], engine: str, flow_run_id: str
 ) -> Iterator[AuditRow]:
     row = run_rows.run_row(
         run_id=result.run_id, engine=engine, operation="heal", started_utc=result.started_utc,

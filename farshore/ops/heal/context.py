@@ -16,11 +16,11 @@ from farshore.replicas.repository import Replica, Repository
 
 
 @dataclass
-class Ground:
+class HealContext:
     """What a heal works on. `headless`: replicas that answer and have no header, or a damaged one, with that error."""
 
     repository: Repository
-    headless: Mapping[str, FarshoreError] = field(default_factory=dict)
+    missing_header: Mapping[str, FarshoreError] = field(default_factory=dict)
     replicas: dict[str, Replica] = field(default_factory=dict)  # all that answer, headless ones too
     order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the others of each, nearest first
 
@@ -37,9 +37,9 @@ class Ground:
 
 
 @contextmanager
-def open_ground(
+def open_context(
     config: Config, *, keyless: bool = False, on_wait: OnWait = wait_quietly, clock: Clock
-) -> Iterator[Ground]:
+) -> Iterator[HealContext]:
     """Open every replica that answers, with a key where the configuration has one.
 
     Args:
@@ -52,18 +52,18 @@ def open_ground(
     """
     need = Need.NONE if keyless or not has_key(config) else Need.WRITE
     with open_repository(config, need=need, on_wait=on_wait, clock=clock) as repository:
-        headless = {
+        missing_header = {
             name: error
             for name, error in repository.unreachable.items()
             if isinstance(error, (RepositoryMissing, HeaderDamaged))
         }
-        for name in headless:  # it answers, and is healed
+        for name in missing_header:  # it answers, and is healed
             repository.unasked.pop(name, None)
-        opened = {name: open_replica(config, config.replicas[name], clock) for name in headless}
+        opened = {name: open_replica(config, config.replicas[name], clock) for name in missing_header}
         try:
-            yield Ground(
+            yield HealContext(
                 repository,
-                headless,
+                missing_header,
                 {**repository.replicas, **opened},
                 {name: nearest_first(config, name) for name in config.replicas},
             )

@@ -18,7 +18,7 @@ from farshore.clock import Clock
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable
 from farshore.format.header import Header
 from farshore.host_places import TEMPORARY, open_new_file
-from farshore.repair.expected_hashes import Vouching, check_digest
+from farshore.repair.expected_hashes import ExpectedHashes, check_digest
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
 from farshore.replicas.repository import Replica
 from farshore.sealed.keys import KeySet
@@ -73,8 +73,8 @@ class Transfer:
     """
 
     def __init__(
-        self, *, header: Header, vouching: Vouching, pace: Pace, scratch: Path, damaged: Callable[[str, str], None],
-        keys: KeySet | None = None,
+        self, *, header: Header, vouching: ExpectedHashes, pace: Pace, scratch: Path,
+        damaged: Callable[[str, str], None], keys: KeySet | None = None,
     ) -> None:  # fmt: skip
         self._header = header
         self._keys = keys

@@ -21,11 +21,11 @@ from farshore.format.records import Lease
 from farshore.host import describe_process
 from farshore.model import ProgressCallback, no_progress
 from farshore.ops.heal.audit_rows import record_heal, told_damage
-from farshore.ops.heal.context import Ground
+from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Pace, Transfer
 from farshore.ops.heal.plan import HealPlan, plan_heal
-from farshore.ops.heal.sync_replica import CopyWithin, Leveling
-from farshore.repair.expected_hashes import KeyVouching, RowVouching, Vouching
+from farshore.ops.heal.sync_replica import CopyWithin, ReplicaSync
+from farshore.repair.expected_hashes import ExpectedHashes, FromAuditRows, FromCommits
 from farshore.repair.object_kinds import Kind, kind_of
 from farshore.repair.outcome import HealedReplica, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
@@ -51,7 +51,7 @@ class HealOptions:
 
 
 def heal_repository(
-    ground: Ground,
+    ground: HealContext,
     options: HealOptions,
     *,
     copy_within: CopyWithin = lambda *_: False,
@@ -85,10 +85,10 @@ def heal_repository(
             raise failed[options.replica]
         listings = {name: one for name, one in listings.items() if name not in failed}
         union = Union(listings)
-        vouching: Vouching = (RowVouching if ground.keyless else KeyVouching)(repository, union)
+        vouching: ExpectedHashes = (FromAuditRows if ground.keyless else FromCommits)(repository, union)
         plan = plan_heal(
             listings, union, vouching.expected(union), targets=[name for name in targets if name in listings],
-            told=told_damage(repository, ground.headless), read_data=options.read_data,
+            told=told_damage(repository, ground.missing_header), read_data=options.read_data,
         )  # fmt: skip
         repairs: list[Repair] = []
         planned(_foretold(plan))
@@ -122,9 +122,9 @@ def heal_repository(
 class _Work:
     """What the replicas of one heal share."""
 
-    ground: Ground
+    ground: HealContext
     union: Union
-    vouching: Vouching
+    vouching: ExpectedHashes
     copy_within: CopyWithin
     may_commit: Callable[[str], None]
     progress: ProgressCallback
@@ -152,9 +152,9 @@ class _Work:
             repairs += [Repair(one.replica, name, Found.FOREIGN, Action.LEFT) for name in one.foreign]
         return [one.outcome(plan.replicas[name]) for name, one in levelings.items()], repairs
 
-    def _leveling(self, name: str, transfer: Transfer) -> Leveling:
+    def _leveling(self, name: str, transfer: Transfer) -> ReplicaSync:
         replicas = self.ground.replicas
-        return Leveling(
+        return ReplicaSync(
             replica=replicas[name],
             sources=[replicas[other] for other in self.ground.order[name] if other in self.union.replicas],
             union=self.union,
@@ -174,11 +174,11 @@ def _untouched(plan: HealPlan, found: Mapping[str, Collection[str]]) -> Iterator
             yield from (Repair(replica, name, Found.ALTERED, Action.LEFT, detail=detail) for name in sorted(damaged))
 
 
-def _empty(ground: Ground, listings: Mapping[str, Listing], options: HealOptions) -> dict[str, FarshoreError]:
+def _empty(ground: HealContext, listings: Mapping[str, Listing], options: HealOptions) -> dict[str, FarshoreError]:
     """Return an error for each replica that lists nothing although it should, and was not said to be new."""
     found: dict[str, FarshoreError] = {}
     for name, listing in listings.items():
-        expects = name in ground.headless or any(one.holds_data for one in listings.values())
+        expects = name in ground.missing_header or any(one.holds_data for one in listings.values())
         if listing.holds_data or not expects or name in options.new:
             continue
         found[name] = ReplicaEmpty(f"{name} ({ground.replicas[name].url}) lists nothing of this repository")
@@ -195,7 +195,7 @@ def _foretold(plan: HealPlan) -> list[HealedReplica]:
     ]  # fmt: skip
 
 
-def _with_snapshots(vouching: Vouching, repairs: list[Repair]) -> list[Repair]:
+def _with_snapshots(vouching: ExpectedHashes, repairs: list[Repair]) -> list[Repair]:
     """Name the snapshots that damage touches; what was merely missing is told by the tables already."""
     damaged = {one.object for one in repairs if one.found in (Found.TRUNCATED, Found.ALTERED) or one.open}
     touched = vouching.touched(damaged) if damaged else {}
@@ -211,7 +211,7 @@ def _own_snapshot(name: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def _leased(ground: Ground, run_id: str, options: HealOptions, clock: Clock) -> Iterator[Callable[[str], None]]:
+def _leased(ground: HealContext, run_id: str, options: HealOptions, clock: Clock) -> Iterator[Callable[[str], None]]:
     """Hold a lease at every replica, so that whoever deletes one day sees a heal at work; none without a key."""
     keys = ground.repository.keys
     if keys is None or options.dry_run:

@@ -20,7 +20,7 @@ from farshore.repair.expected_hashes import hash_of
 from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
 from farshore.stores.copying import Copying, HasCopying
-from farshore.stores.object_retention import PLAINLY
+from farshore.stores.object_retention import DEFAULT_RETENTION
 
 _GUARD = b"nothing may replace this\n"
 
@@ -79,7 +79,7 @@ class ProviderCopies:
             return self._pairs[key]
 
     def _tried(self, source: Replica, target: Replica) -> _Pair | None:
-        if target.keeping.keeping("packs/", self._clock.now_utc()) != PLAINLY:
+        if target.keeping.keeping("packs/", self._clock.now_utc()) != DEFAULT_RETENTION:
             return None  # a copy would be locked too late, or lie in another class
         here, there = self._copying(target), self._copying(source)
         if here is None or there is None or here.service != there.service:

@@ -17,7 +17,7 @@ from farshore.errors import Corrupt, FarshoreError, StateUnknown, StoreConflict
 from farshore.model import Progress, ProgressCallback
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
 from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why
-from farshore.repair.expected_hashes import Vouching
+from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.repair.object_kinds import Kind, kind_of
 from farshore.repair.outcome import HealedReplica, Repair
 from farshore.repair.replica_listing import Union, list_everything
@@ -29,7 +29,7 @@ CopyWithin = Callable[[Replica, Replica, str, int], bool]  # source, target, nam
 
 @dataclass
 class _State:
-    """What one replica came to so far; guarded by the lock of its `Leveling`."""
+    """What one replica came to so far; guarded by the lock of its `ReplicaSync`."""
 
     repairs: list[Repair] = field(default_factory=list)
     put: dict[str, int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class _State:
     error: FarshoreError | None = None
 
 
-class Leveling:
+class ReplicaSync:
     """One replica being brought level.
 
     Args:
@@ -55,7 +55,7 @@ class Leveling:
         replica: Replica,
         sources: Sequence[Replica],
         union: Union,
-        vouching: Vouching,
+        vouching: ExpectedHashes,
         transfer: Transfer,
         copy_within: CopyWithin,
         may_commit: Callable[[str], None],

@@ -16,7 +16,7 @@ from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import LockRow
 from farshore.catalog.extend_locks import names_needed
-from farshore.catalog.inventory import survey
+from farshore.catalog.inventory import take_inventory
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import find_commit
 from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
@@ -164,7 +164,7 @@ def objects_needed(repository: Repository, replica: Replica, commit: Commit) -> 
     """Return every object of a replica that a restore of a snapshot from there may ask for."""
     needs = read_needs(repository, replica, commit)
     packs = [pack_id for pack_id, _ in needs.packs]
-    presence = survey(repository, [replica])
+    presence = take_inventory(repository, [replica])
     if replica.name in presence.failed:
         raise presence.failed[replica.name]
     fragments = [names.fragment(one) for one in presence.fragments_naming(replica.name, packs)]

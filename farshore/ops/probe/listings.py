@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from farshore.errors import FarshoreError, StoreDenied
 from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
-from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict, judge
 
 PAGE_OBJECTS_FEW = 10  # where what is put cannot be taken away again: pages are small instead of objects many
@@ -16,7 +16,7 @@ PREFIXED = ("a/b.json", "a/bc", "a/b0/x", "a/c", "ab", "A/b", "b")
 CROSSING = ("a-b/c", "a.b", "a/b/c", "a/b-c", "a0", "a=1/b", "a_b", "Z/z")  # where folder order is not name order
 
 
-def completeness(ground: Ground) -> Iterator[Finding]:
+def completeness(ground: ProbePrefix) -> Iterator[Finding]:
     """Put more objects than a page holds, and list them over other connections at once."""
     page_objects = LIST_PAGE_OBJECTS if ground.may_erase else PAGE_OBJECTS_FEW
     count = page_objects + min(page_objects, PAGE_OBJECTS_MORE) // 2 + 1
@@ -39,7 +39,7 @@ def completeness(ground: Ground) -> Iterator[Finding]:
     yield judge("listing", problems, f"{count} objects in pages of {page_objects}, complete as soon as put", hint)
 
 
-def prefixes(ground: Ground) -> Iterator[Finding]:
+def prefixes(ground: ProbePrefix) -> Iterator[Finding]:
     """List by prefixes that are strings, not folders."""
     for stem in PREFIXED:
         ground.store.put(ground.name(f"prefixes/{stem}"), stem.encode())
@@ -52,7 +52,7 @@ def prefixes(ground: Ground) -> Iterator[Finding]:
     yield judge("listing-prefixes", problems, "a prefix is a string: names of folders and beginnings of names alike")
 
 
-def order(ground: Ground) -> Iterator[Finding]:
+def order(ground: ProbePrefix) -> Iterator[Finding]:
     """List names whose order differs between code points and folders."""
     names = [ground.name(f"order/{stem}") for stem in CROSSING]
     for name in names:

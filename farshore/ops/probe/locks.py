@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 
 from farshore.access.bucket_checks import judge_place
 from farshore.errors import Denied, FarshoreError, StoreConflict
-from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict
-from farshore.stores.probe_capability import Setting, Trials
+from farshore.stores.probe_capability import ProbeCapability, Setting
 
 LOCK_S = 4.0  # long enough for a few requests over a slow line, short enough to wait for
 _SLACK_S = 2.0  # a service may compare whole seconds
 
 
-def versions_and_locks(ground: Ground) -> Iterator[Finding]:
+def versions_and_locks(ground: ProbePrefix) -> Iterator[Finding]:
     """Read what is configured; where objects can be locked one by one, lock two for seconds and try to remove them."""
     if ground.trials is None:
         yield Finding("lock", Verdict.NOTE, f"a {ground.store.capabilities.kind} has no locks")
@@ -39,7 +39,7 @@ def versions_and_locks(ground: Ground) -> Iterator[Finding]:
         yield from _tried(ground, ground.trials)
 
 
-def place(ground: Ground) -> Iterator[Finding]:
+def place(ground: ProbePrefix) -> Iterator[Finding]:
     """Judge how the bucket is set up for what the configuration asks of it: see `farshore.access.bucket_checks`."""
     marks = list(judge_place(ground.replica, ground.lock, ground.store.capabilities, ground.settings))
     for mark in marks:
@@ -49,7 +49,7 @@ def place(ground: Ground) -> Iterator[Finding]:
         yield Finding("lifecycle", Verdict.OK, "no rule concerns these objects")
 
 
-def _tried(ground: Ground, trials: Trials) -> Iterator[Finding]:
+def _tried(ground: ProbePrefix, trials: ProbeCapability) -> Iterator[Finding]:
     """Lock two objects; remove one as a writer would, the other as one who may lift locks would."""
     until_utc = ground.store.now_utc() + timedelta(seconds=LOCK_S)
     plain, lifted = ground.name("locked"), ground.name("locked-lifted")
@@ -80,7 +80,7 @@ def _tried(ground: Ground, trials: Trials) -> Iterator[Finding]:
     yield Finding("lock", Verdict.OK, said)
 
 
-def _shortened(trials: Trials, name: str, until_utc: datetime) -> Finding:
+def _shortened(trials: ProbeCapability, name: str, until_utc: datetime) -> Finding:
     """Try to shorten a lock: that a service refuses it is what keeps locks, because no extension looks first."""
     try:
         trials.relock(name, until_utc - timedelta(seconds=LOCK_S / 2))
@@ -92,7 +92,7 @@ def _shortened(trials: Trials, name: str, until_utc: datetime) -> Finding:
     return Finding("lock-shorten", Verdict.FAILED, "a lock was shortened without the right to lift one", hint)
 
 
-def _erased(trials: Trials, name: str, *, bypass: bool) -> bool:
+def _erased(trials: ProbeCapability, name: str, *, bypass: bool) -> bool:
     try:
         trials.erase(name, bypass=bypass)
     except FarshoreError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from farshore.errors import FarshoreError, ObjectNotFound, StoreConflict
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
-from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict, judge
 from farshore.stores.base import PutOutcome, Store
 
@@ -25,7 +25,7 @@ NAMES = (  # of the forms that the format makes
 )
 
 
-def ranges(ground: Ground) -> Iterator[Finding]:
+def ranges(ground: ProbePrefix) -> Iterator[Finding]:
     """Ask for exact ranges, to the end, of nothing, and behind the end."""
     store, data = ground.store, ground.clock.random_bytes(10_000)
     name, empty = ground.name("ranges"), ground.name("ranges-empty")
@@ -42,7 +42,7 @@ def ranges(ground: Ground) -> Iterator[Finding]:
     yield judge("ranges", problems, "exact, to the end, of nothing and behind the end")
 
 
-def small_objects(ground: Ground) -> Iterator[Finding]:
+def small_objects(ground: ProbePrefix) -> Iterator[Finding]:
     """Put nothing, one byte and more, and all forms of names that the format makes; read over other connections."""
     problems: list[str] = []
     for size in (0, 1, 1000, 1 * MIB):
@@ -56,7 +56,7 @@ def small_objects(ground: Ground) -> Iterator[Finding]:
     yield judge("names", problems, "every form of name that Farshore makes is kept and listed")
 
 
-def overwrite_refusal(ground: Ground) -> Iterator[Finding]:
+def overwrite_refusal(ground: ProbePrefix) -> Iterator[Finding]:
     """Put other bytes under a name that is taken: they must be refused, and the first bytes stay."""
     problems: list[str] = []
     for size in (3, 2 * MIB):
@@ -76,7 +76,7 @@ def overwrite_refusal(ground: Ground) -> Iterator[Finding]:
     yield judge("overwrite-refusal", problems, "other bytes under a taken name are refused, the same bytes found", hint)
 
 
-def read_after_write(ground: Ground) -> Iterator[Finding]:
+def read_after_write(ground: ProbePrefix) -> Iterator[Finding]:
     """Look for each object over other connections as soon as its put is acknowledged."""
     problems: list[str] = []
     looks: dict[str, Callable[[str], object]] = {
@@ -96,7 +96,7 @@ def read_after_write(ground: Ground) -> Iterator[Finding]:
     yield judge("read-after-write", problems, f"{SEEN_ROUNDS} objects seen at once by get, head and list", hint)
 
 
-def deletes(ground: Ground) -> Iterator[Finding]:
+def deletes(ground: ProbePrefix) -> Iterator[Finding]:
     """Delete, twice, and look for what was deleted."""
     if not ground.may_erase:
         yield Finding("delete", Verdict.SKIPPED, "the credential may not delete, which is right for a writer")
@@ -122,7 +122,7 @@ def deletes(ground: Ground) -> Iterator[Finding]:
     yield judge("delete", problems, "gone at once, and deleting twice equals once")
 
 
-def checksums(ground: Ground) -> Iterator[Finding]:
+def checksums(ground: ProbePrefix) -> Iterator[Finding]:
     """Compare the checksum that the service tells, and send a wrong one."""
     algorithm = ground.store.capabilities.checksum
     if not algorithm:
@@ -141,7 +141,7 @@ def checksums(ground: Ground) -> Iterator[Finding]:
     yield from _mislabeled(ground, algorithm)
 
 
-def _mislabeled(ground: Ground, algorithm: str) -> Iterator[Finding]:
+def _mislabeled(ground: ProbePrefix, algorithm: str) -> Iterator[Finding]:
     """Put bytes with the checksum of others: what spoils bytes on their way looks the same."""
     if ground.trials is None:
         yield Finding("checksum-refusal", Verdict.SKIPPED, "a wrong checksum cannot be sent through this store")
@@ -159,7 +159,7 @@ def _mislabeled(ground: Ground, algorithm: str) -> Iterator[Finding]:
     yield Finding("checksum-refusal", Verdict.WARNING, f"bytes with a wrong {algorithm} were acknowledged", hint)
 
 
-def large_object(ground: Ground) -> Iterator[Finding]:
+def large_object(ground: ProbePrefix) -> Iterator[Finding]:
     """Put an object that goes in parts as backups send it, and read it whole and across its parts."""
     block = ground.clock.random_bytes(MIB)
     data = block * (MULTIPART_BYTES_MIN // MIB) + b"the end"
@@ -196,7 +196,7 @@ def _listed(store: Store, name: str) -> None:
         raise ObjectNotFound(f"{name} is not listed")
 
 
-def _round_trip(problems: list[str], ground: Ground, name: str, data: bytes) -> None:
+def _round_trip(problems: list[str], ground: ProbePrefix, name: str, data: bytes) -> None:
     try:
         ground.store.put(name, data)
         info = ground.other.head(name)

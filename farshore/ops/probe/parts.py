@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from farshore.errors import FarshoreError, ObjectNotFound
-from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict, judge
 
 
-def parts(ground: Ground) -> Iterator[Finding]:
+def parts(ground: ProbePrefix) -> Iterator[Finding]:
     """Send parts of two objects; finish one, give the other up, and look for both before and after."""
     trials = ground.trials
     if trials is None:
@@ -30,7 +30,7 @@ def parts(ground: Ground) -> Iterator[Finding]:
     yield from _given_up(ground, piece)
 
 
-def _given_up(ground: Ground, piece: bytes) -> Iterator[Finding]:
+def _given_up(ground: ProbePrefix, piece: bytes) -> Iterator[Finding]:
     assert ground.trials is not None  # noqa: S101 - the caller looked
     name = ground.name("parts-abandoned")
     upload = ground.trials.begin_upload(name)
@@ -56,7 +56,7 @@ def _given_up(ground: Ground, piece: bytes) -> Iterator[Finding]:
     yield Finding("multipart-abort", Verdict.OK, said if begun == 0 else "an upload that is given up is never seen")
 
 
-def _seen(ground: Ground, name: str) -> bool:
+def _seen(ground: ProbePrefix, name: str) -> bool:
     try:
         ground.other.head(name)
     except ObjectNotFound:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from farshore.errors import Denied, FarshoreError, ObjectNotFound, StoreConflict
-from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Role, Verdict
 from farshore.stores.probe_capability import Setting
 
@@ -49,7 +49,7 @@ def right_of(kind: str, verb: str) -> str:
     return _GRANTS.get(kind, {}).get(verb, f"the right to {verb} below the directory")
 
 
-def permissions(ground: Ground, role: Role) -> Iterator[Finding]:
+def permissions(ground: ProbePrefix, role: Role) -> Iterator[Finding]:
     """Use every verb once. Sets `ground.may_erase`; after a refused put only reading can be tried further."""
     name = ground.name("permissions")
     wrote = _allowed(lambda: ground.store.put(name, b"first"))
@@ -70,7 +70,7 @@ def may_write(findings: list[Finding]) -> bool:
     return usable and "may-overwrite" in found
 
 
-def _judged(ground: Ground, role: Role, verb: str, *, allowed: bool) -> Finding:
+def _judged(ground: ProbePrefix, role: Role, verb: str, *, allowed: bool) -> Finding:
     check, right = f"may-{verb}", right_of(ground.store.capabilities.kind, verb)
     needed = verb != "put" or role is not Role.READER
     if needed and not allowed:
@@ -80,7 +80,7 @@ def _judged(ground: Ground, role: Role, verb: str, *, allowed: bool) -> Finding:
     return Finding(check, Verdict.OK, "allowed" if allowed else "not allowed, which is right")
 
 
-def _overwrite(ground: Ground, role: Role, name: str) -> Finding:
+def _overwrite(ground: ProbePrefix, role: Role, name: str) -> Finding:
     kind = ground.store.capabilities.kind
     if kind == "memory":
         return Finding("may-overwrite", Verdict.NOTE, "memory is for tests")
@@ -97,7 +97,7 @@ def _overwrite(ground: Ground, role: Role, name: str) -> Finding:
     return Finding("may-overwrite", Verdict.WARNING, said, _OVERWRITE_HINTS.get(kind, ""))
 
 
-def _delete(ground: Ground, role: Role, name: str) -> Iterator[Finding]:
+def _delete(ground: ProbePrefix, role: Role, name: str) -> Iterator[Finding]:
     """Delete the object, and where versions are kept, also its versions."""
     kind = ground.store.capabilities.kind
     deleted = _allowed(lambda: ground.store.delete(name))

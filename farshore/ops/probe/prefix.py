@@ -14,7 +14,7 @@ from farshore.clock import Clock
 from farshore.errors import FarshoreError
 from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
 from farshore.stores.base import Store
-from farshore.stores.probe_capability import HasTrials, PlaceSettings, Setting, Trials
+from farshore.stores.probe_capability import HasTrials, PlaceSettings, ProbeCapability, Setting
 from farshore.stores.wrappers.retrying import RetryingStore
 
 LEFT_NAMED_MAX = 20  # names told of what was left behind
@@ -23,7 +23,7 @@ Connect = Callable[[int], Store]  # objects in a page of a listing -> a bare sto
 
 
 @dataclass
-class Ground:
+class ProbePrefix:
     """A prefix that only this probe uses. Close it when done.
 
     `second` is what another process needs to open the same store, or None where none can. Names that were handed out
@@ -68,7 +68,7 @@ class Ground:
         return self.retrying()
 
     @cached_property
-    def trials(self) -> Trials | None:
+    def trials(self) -> ProbeCapability | None:
         """What can be tried beyond the contract, where this kind of store has it."""
         return self.plain.trials() if isinstance(self.plain, HasTrials) else None
 

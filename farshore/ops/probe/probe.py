@@ -14,7 +14,7 @@ from farshore.limits import PROBE_TIDY_S
 from farshore.model import Progress, ProgressCallback, no_progress
 from farshore.ops.probe import listings, locks, objects, parts, race, speeds
 from farshore.ops.probe.permissions import may_write, permissions
-from farshore.ops.probe.prefix import LEFT_NAMED_MAX, Connect, Ground
+from farshore.ops.probe.prefix import LEFT_NAMED_MAX, Connect, ProbePrefix
 from farshore.ops.probe.verdicts import Figure, Finding, ProbeResult, Role, Verdict
 from farshore.stores.base import Store
 from farshore.stores.opening import open_store
@@ -22,7 +22,7 @@ from farshore.stores.opening import open_store
 PERMISSIONS = "permissions"
 CLOCK = "clock"
 SPEED = "speed"
-Check = Callable[[Ground], Iterator[Finding]]
+Check = Callable[[ProbePrefix], Iterator[Finding]]
 
 # In the order they are made; one may tell of several findings.
 CHECKS: Mapping[str, Check] = {
@@ -109,7 +109,7 @@ def probe_store(
         second: Keywords of `open_store` for writers in a second process; None where no other process can see the store.
     """
     started_utc = clock.now_utc()
-    ground = Ground(
+    ground = ProbePrefix(
         connect=connect,
         prefix=f"probe/{clock.random_bytes(8).hex()}/",
         clock=clock,
@@ -156,7 +156,7 @@ def probe_store(
         ground.close()
 
 
-def _measure(ground: Ground, findings: list[Finding], *, writes: bool) -> tuple[Figure, ...]:
+def _measure(ground: ProbePrefix, findings: list[Finding], *, writes: bool) -> tuple[Figure, ...]:
     try:
         return speeds.figures(ground) if writes else speeds.read_latency(ground, names.HEADER)
     except FarshoreError as error:
@@ -164,7 +164,7 @@ def _measure(ground: Ground, findings: list[Finding], *, writes: bool) -> tuple[
         return ()
 
 
-def _check_permissions(ground: Ground, role: Role, findings: list[Finding]) -> bool:
+def _check_permissions(ground: ProbePrefix, role: Role, findings: list[Finding]) -> bool:
     """Make the first check, which says what the others can do; return whether they can write."""
     found = list(permissions(ground, role))
     findings += found
@@ -172,7 +172,7 @@ def _check_permissions(ground: Ground, role: Role, findings: list[Finding]) -> b
 
 
 def _run_checks(
-    ground: Ground, only: Collection[str], findings: list[Finding], progress: ProgressCallback, *, writes: bool
+    ground: ProbePrefix, only: Collection[str], findings: list[Finding], progress: ProgressCallback, *, writes: bool
 ) -> None:
     for name, check in CHECKS.items():
         if only and name not in only:

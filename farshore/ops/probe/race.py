@@ -13,7 +13,7 @@ from typing import Any
 
 from farshore.errors import FarshoreError, ObjectNotFound
 from farshore.limits import LIST_PAGE_OBJECTS
-from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.racing import Outcome, Race, Writers, body_of
 from farshore.ops.probe.verdicts import Finding, Verdict
 
@@ -73,12 +73,12 @@ class SecondProcess:
         return answer
 
 
-def conditional_put(ground: Ground) -> Iterator[Finding]:
+def conditional_put(ground: ProbePrefix) -> Iterator[Finding]:
     """Race for names with small objects, each put by one request."""
     yield _race(ground, "conditional-put", ROUNDS, _BODY_BYTES, 0)
 
 
-def conditional_parts(ground: Ground) -> Iterator[Finding]:
+def conditional_parts(ground: ProbePrefix) -> Iterator[Finding]:
     """Race for names with objects in parts, where the condition is checked at the end."""
     if ground.trials is None:
         yield Finding("conditional-parts", Verdict.SKIPPED, "objects are not sent in parts here")
@@ -88,7 +88,7 @@ def conditional_parts(ground: Ground) -> Iterator[Finding]:
     yield finding
 
 
-def _race(ground: Ground, check: str, rounds: int, size: int, part_bytes: int) -> Finding:
+def _race(ground: ProbePrefix, check: str, rounds: int, size: int, part_bytes: int) -> Finding:
     told: list[Outcome] = []
     with ExitStack() as stack:
         second = stack.enter_context(SecondProcess(ground.second)) if ground.second else None
@@ -130,7 +130,7 @@ def _run(race: Race, writers: Writers, second: SecondProcess | None) -> list[Out
     return [*outcomes, *(Outcome(**one) for one in answers[0]["outcomes"])]
 
 
-def _judged(ground: Ground, race: Race, outcomes: list[Outcome], when: str) -> tuple[Verdict, str, str] | None:
+def _judged(ground: ProbePrefix, race: Race, outcomes: list[Outcome], when: str) -> tuple[Verdict, str, str] | None:
     """Return what is wrong with the outcome of one race, or None."""
     winners = [outcome.writer for outcome in outcomes if outcome.won]
     if len(winners) > 1:

@@ -7,7 +7,7 @@ from statistics import median
 
 from farshore.errors import NotFound
 from farshore.limits import CLOCK_SKEW_S_MAX, MIB, PACK_BYTES_TARGET
-from farshore.ops.probe.prefix import Ground
+from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Figure, Finding, Verdict
 
 SKEW_S_WARNED = 30.0  # far below what breaks leases, far above what a synchronized clock shows
@@ -16,7 +16,7 @@ _THROUGHPUT_SAMPLES = 3
 _SMALL_BYTES = 1024
 
 
-def clock_skew(ground: Ground) -> Iterator[Finding]:
+def clock_skew(ground: ProbePrefix) -> Iterator[Finding]:
     """Compare the service's clock with this host's."""
     before = ground.clock.now_utc()
     theirs = ground.store.now_utc()
@@ -32,7 +32,7 @@ def clock_skew(ground: Ground) -> Iterator[Finding]:
         yield Finding("clock", Verdict.OK, said)
 
 
-def figures(ground: Ground) -> tuple[Figure, ...]:
+def figures(ground: ProbePrefix) -> tuple[Figure, ...]:
     """Measure latency with small objects and throughput with a pack's size, one request at a time."""
     small = [ground.name(f"speed/small-{number}") for number in range(_LATENCY_SAMPLES)]
     samples = _THROUGHPUT_SAMPLES if ground.may_erase else 1  # what cannot be removed again costs space for long
@@ -49,7 +49,7 @@ def figures(ground: Ground) -> tuple[Figure, ...]:
     )
 
 
-def read_latency(ground: Ground, name: str) -> tuple[Figure, ...]:
+def read_latency(ground: ProbePrefix, name: str) -> tuple[Figure, ...]:
     """Measure with one object that is there already, for a credential that may only read; nothing where it is not."""
     try:
         return (_latency(ground, "get", [lambda: ground.store.get(name)] * _LATENCY_SAMPLES),)
@@ -57,16 +57,16 @@ def read_latency(ground: Ground, name: str) -> tuple[Figure, ...]:
         return ()
 
 
-def _latency(ground: Ground, name: str, uses: list[Callable[[], object]]) -> Figure:
+def _latency(ground: ProbePrefix, name: str, uses: list[Callable[[], object]]) -> Figure:
     return Figure(f"{name} latency", round(median(_taken_s(ground, uses)) * 1000, 1), "ms", len(uses))
 
 
-def _throughput(ground: Ground, name: str, uses: list[Callable[[], object]]) -> Figure:
+def _throughput(ground: ProbePrefix, name: str, uses: list[Callable[[], object]]) -> Figure:
     per_s = [PACK_BYTES_TARGET / max(taken_s, 1e-6) / 1e6 for taken_s in _taken_s(ground, uses)]
     return Figure(f"{name} of {PACK_BYTES_TARGET // MIB} MiB", round(median(per_s), 1), "MB/s", len(uses))
 
 
-def _taken_s(ground: Ground, uses: list[Callable[[], object]]) -> list[float]:
+def _taken_s(ground: ProbePrefix, uses: list[Callable[[], object]]) -> list[float]:
     taken: list[float] = []
     for use in uses:
         started_s = ground.clock.monotonic_s()

@@ -23,7 +23,7 @@ _IN_PLACE_BYTES_MIN = limits.MIB  # below this a copy costs less than another ca
 _WRITING_MAX = 2 * limits.STAGES  # stretches handed to the threads: the next is there when one is written
 
 
-class Staging:
+class FileWriteBuffer:
     """Writes content of one file after another, each from first byte to last. One thread."""
 
     def __init__(self, *, target: Target) -> None:

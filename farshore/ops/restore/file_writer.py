@@ -8,7 +8,7 @@ from farshore import limits
 from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.model import Entry, EntryKind, Problem
 from farshore.ops.restore.fetch import Content, SegmentKey
-from farshore.ops.restore.file_write_buffer import Staging
+from farshore.ops.restore.file_write_buffer import FileWriteBuffer
 from farshore.ops.restore.windows import MISSING, Part, Piece, Window
 from farshore.sealed.content_hash import ContentHash
 from farshore.targets.base import SmallFile, Target
@@ -25,12 +25,12 @@ class _Open:
     failed: str = ""
 
 
-class WriteBack:
+class FileWriter:
     """Puts the pieces of windows back. `write` from one thread, windows in order."""
 
     def __init__(self, *, target: Target) -> None:
         self._target = target
-        self._staging = Staging(target=target)
+        self._staging = FileWriteBuffer(target=target)
         self._open: _Open | None = None
         self._links: list[Entry] = []
         self.entries = 0

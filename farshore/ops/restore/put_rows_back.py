@@ -1,6 +1,6 @@
 """Put rows of manifests back into a target: plan what they need, fetch it in windows, write. Decision 0016.
 
-    rows -> `plan_content` -> `plan_windows` -> `SegmentFetcher` -> `WriteBack` -> target
+    rows -> `plan_content` -> `plan_windows` -> `SegmentFetcher` -> `FileWriter` -> target
 
 The target gets its entries in the order of the rows, whatever the order of their content in the repository, so one that
 can only append serves as well.
@@ -17,7 +17,7 @@ from farshore.format.manifest import ManifestReader, ManifestRow
 from farshore.model import EntryKind
 from farshore.ops.restore.content_plan import ContentPlan
 from farshore.ops.restore.fetch import DEFAULT_MEMORY, SegmentFetcher, SegmentMemory
-from farshore.ops.restore.file_writer import WriteBack
+from farshore.ops.restore.file_writer import FileWriter
 from farshore.ops.restore.spill import SpillFile
 from farshore.ops.restore.windows import Window, plan_windows
 from farshore.process_memory import give_back_unused
@@ -35,8 +35,8 @@ def put_rows_back(
     target: Target,
     spill_place: Path | None,
     memory: SegmentMemory = DEFAULT_MEMORY,
-    on_window: Callable[[WriteBack], None] = lambda _: None,
-) -> WriteBack:
+    on_window: Callable[[FileWriter], None] = lambda _: None,
+) -> FileWriter:
     """Write rows into a target that has begun, and finish it; return what became of them.
 
     Args:
@@ -47,7 +47,7 @@ def put_rows_back(
     Raises:
         TargetFailed: The target is full or cannot be written.
     """
-    writer = WriteBack(target=target)
+    writer = FileWriter(target=target)
     spill = SpillFile(
         place=spill_place, reserved_bytes=lambda: max(plan.content_bytes - writer.bytes_written, 0)
     ) if spill_place else None  # fmt: skip

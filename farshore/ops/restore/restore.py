@@ -33,7 +33,7 @@ from farshore.index import ChunkIndex
 from farshore.model import DamagedObject, Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
 from farshore.ops.restore.content_plan import ContentPlan, plan_content
 from farshore.ops.restore.delta.restoring import DeltaRestore
-from farshore.ops.restore.file_writer import WriteBack
+from farshore.ops.restore.file_writer import FileWriter
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.put_rows_back import all_needs, needs_of, put_rows_back
 from farshore.ops.restore.space import require_space
@@ -180,7 +180,7 @@ def _restore(
     return result, writer.lost if writer else []
 
 
-def _tell(progress: ProgressCallback, total: int, writer: WriteBack) -> None:
+def _tell(progress: ProgressCallback, total: int, writer: FileWriter) -> None:
     progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
 
 

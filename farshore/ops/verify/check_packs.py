@@ -16,7 +16,7 @@ from farshore.model import Progress, ProgressCallback
 from farshore.ops.verify.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verify.proof_log import ProofKeeper
 from farshore.process_memory import give_back_unused
-from farshore.sealed.check_pack import PackProof
+from farshore.sealed.check_pack import PackChecker
 
 _THREADS = 4
 
@@ -32,7 +32,7 @@ class _Read:
 
 
 def check_packs(
-    check: ReplicaCheck, packs: Sequence[str], proof: PackProof, run: VerifyRun, keeper: ProofKeeper
+    check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, run: VerifyRun, keeper: ProofKeeper
 ) -> None:
     """Read packs, note what is damaged, and keep a row of each.
 
@@ -51,7 +51,7 @@ def check_packs(
 def _read_packs(
     check: ReplicaCheck,
     packs: Sequence[str],
-    proof: PackProof,
+    proof: PackChecker,
     run: VerifyRun,
     keeper: ProofKeeper,
     progress: ProgressCallback,
@@ -72,7 +72,7 @@ def _read_packs(
     check.bytes_read += done
 
 
-def _read_pack(check: ReplicaCheck, proof: PackProof, name: str) -> _Read:
+def _read_pack(check: ReplicaCheck, proof: PackChecker, name: str) -> _Read:
     try:
         data = check.replica.store.get(name)
     except ObjectNotFound:

@@ -33,7 +33,7 @@ from farshore.repair.outcome import Repair
 from farshore.repair.read_repair import ReadRepair, told_repair
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.check_pack import PackProof
+from farshore.sealed.check_pack import PackChecker
 from farshore.stores.object_retention import Access
 
 
@@ -67,7 +67,7 @@ def verify_repository(
     run = VerifyRun(run_id, engine, flow_run_id, started_utc, read_data_percent, progress, clock)
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
-    proof = PackProof(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
+    proof = PackChecker(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
     checks = [_check_replica(repository, one, reader, proof, run) for one in chosen]
     if replica and checks[0].error:
         raise checks[0].error
@@ -138,7 +138,7 @@ def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repa
 
 
 def _check_replica(
-    repository: Repository, replica: Replica, reader: ReplicaReader, proof: PackProof, run: VerifyRun
+    repository: Repository, replica: Replica, reader: ReplicaReader, proof: PackChecker, run: VerifyRun
 ) -> ReplicaCheck:
     """Check one replica; what keeps it from being checked to the end is kept in `error`."""
     check = ReplicaCheck(replica)
@@ -150,7 +150,9 @@ def _check_replica(
     return check
 
 
-def _fill(repository: Repository, check: ReplicaCheck, reader: ReplicaReader, proof: PackProof, run: VerifyRun) -> None:
+def _fill(
+    repository: Repository, check: ReplicaCheck, reader: ReplicaReader, proof: PackChecker, run: VerifyRun
+) -> None:
     replica = check.replica
     # Before everything else is listed: what a snapshot needs is put before its commit, and so is listed after it.
     listed = list_commit_names(replica)

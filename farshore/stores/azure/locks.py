@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from farshore.errors import LockDenied, StoreDenied
-from farshore.stores.object_retention import Access, Keeping, Lock, LockMode, LockState, lock_to_set
+from farshore.stores.object_retention import Access, Lock, LockMode, LockState, ObjectRetention, lock_to_set
 
 LOCK_VERB = "lock"  # what the store's boundary answers with LockDenied where another verb is StoreDenied
 ARCHIVE_TIER = "Archive"
@@ -54,7 +54,7 @@ class AzureLocks:
         self._boundary = boundary
         self._step_s = step_s
 
-    def keeping(self, keeping: Keeping) -> dict[str, Any]:
+    def keeping(self, keeping: ObjectRetention) -> dict[str, Any]:
         """Return how a blob is to be kept, as options of the call that makes it."""
         options: dict[str, Any] = {}
         if keeping.lock is not None:

@@ -10,18 +10,16 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import re
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from azure.core import MatchConditions
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import (
     BlobBlock,
@@ -34,18 +32,13 @@ from azure.storage.blob import (
     StandardBlobTier,
     generate_container_sas,
 )
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from farshore.clock import Clock
 from farshore.errors import (
-    BucketNotFound,
-    LockDenied,
-    ObjectArchived,
     ObjectCorrupt,
     ObjectNotFound,
     StoreDenied,
-    StoreFull,
     StoreUnavailable,
 )
 from farshore.limits import (
@@ -56,114 +49,29 @@ from farshore.limits import (
     MULTIPART_PART_BYTES,
     PACK_BYTES_MAX,
     READ_TIMEOUT_S,
-    STORE_CONNECTIONS,
 )
+from farshore.stores.azure.answers import BeyondEnd, Exists, message_of, to_error
+from farshore.stores.azure.connections import Connections
 from farshore.stores.azure.copying import AzureCopying
-from farshore.stores.azure.locks import ARCHIVE_TIER, LOCK_VERB, AzureLocks, access_of
+from farshore.stores.azure.locks import ARCHIVE_TIER, AzureLocks, access_of
 from farshore.stores.azure.probe import AzureTrials
 from farshore.stores.base import (
     NONSENSE,
     Body,
     Capabilities,
     ObjectInfo,
-    PacedBody,
     PutOutcome,
     check_name,
     check_range,
 )
-from farshore.stores.body import PacedReader, as_bytes, body_bytes, body_pieces, compare_present, in_pieces, open_body
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
 from farshore.stores.listing import in_order
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockMode, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import SentChecksums
-from farshore.stores.request_counter import RequestKind, Tally
-from farshore.stores.retry_after import told_wait_s
+from farshore.stores.request_counter import Tally
 
 _READABLE_FOR = timedelta(hours=24)  # by a signature that a copy is made with
 _BLOCKS_MAX = 50_000  # by Azure's own rules
-_SIGNATURE = re.compile(r"(?i)\b(sig|sv|se|sp|st|spr|sr|skoid|sktid)=[^&\s'\")]+")
-
-
-class _Exists(Exception):
-    """The condition of a put was not met: the name is taken."""
-
-
-class _BeyondEnd(Exception):
-    """A range starts behind the blob's last byte."""
-
-
-# Codes first: one status stands for several things. What is in neither table is a refusal that no retry cures when it
-# is a 4xx; the rest comes from a service or gateway in trouble.
-_BY_CODE: dict[str, type[Exception]] = {
-    "BlobAlreadyExists": _Exists,
-    "BlobImmutableDueToPolicy": _Exists,
-    "BlobArchived": ObjectArchived,
-    "BlobBeingRehydrated": ObjectArchived,
-    "ContainerNotFound": BucketNotFound,
-    "ContainerBeingDeleted": BucketNotFound,
-    "ContainerDisabled": BucketNotFound,
-    "BlobNotFound": ObjectNotFound,
-    "ResourceNotFound": ObjectNotFound,
-    "InvalidBlockList": StoreUnavailable,  # another writer committed, which drops the blocks of everybody else
-    "Md5Mismatch": StoreUnavailable,
-    "Crc64Mismatch": StoreUnavailable,
-    "ServerBusy": StoreUnavailable,
-    "OperationTimedOut": StoreUnavailable,
-    "InvalidRange": _BeyondEnd,
-}
-_BY_STATUS: dict[int, type[Exception]] = {
-    404: ObjectNotFound,
-    408: StoreUnavailable,
-    409: StoreUnavailable,
-    412: _Exists,
-    416: _BeyondEnd,
-    429: StoreUnavailable,
-    501: StoreDenied,  # the service does not do what the request needs
-    507: StoreFull,
-}
-
-
-class _Connections(HTTPAdapter):
-    """Connections that are kept, and counted requests. Bodies keep the pace that their thread has set."""
-
-    def __init__(self, tally: Tally) -> None:
-        super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
-        self._tally = tally
-        self._here = threading.local()
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        self._tally.add(_kind_of(request))
-        paced: PacedBody | None = getattr(self._here, "paced", None)
-        if paced is not None and isinstance(request.body, bytes) and len(request.body) > paced.piece_bytes:
-            request.body = reader = PacedReader(open_body(request.body), paced)
-            reader.start()
-        request.body = in_pieces(request.body, self._tally.sent)
-        response = super().send(request, *args, **kwargs)
-        self._tally.count_received(response.raw)
-        self._tally.service_clock.note_header(response.headers.get("Date"))
-        return response
-
-    @contextlib.contextmanager
-    def pacing(self, body: Body) -> Iterator[None]:
-        """Send what this thread sends meanwhile at the pace of a body: the SDK reads it whole before it sends."""
-        self._here.paced = body if isinstance(body, PacedBody) else None
-        try:
-            yield
-        finally:
-            self._here.paced = None
-
-
-def _kind_of(request: requests.PreparedRequest) -> RequestKind:
-    """Tell what a request is: reading a blob and a list are both GET."""
-    match request.method:
-        case "GET":
-            is_list = "list" in parse_qs(str(urlsplit(request.url or "").query)).get("comp", ())
-            return RequestKind.LIST if is_list else RequestKind.GET
-        case "HEAD":
-            return RequestKind.HEAD
-        case "DELETE":
-            return RequestKind.DELETE
-        case _:
-            return RequestKind.PUT
 
 
 class AzureStore:
@@ -207,7 +115,7 @@ class AzureStore:
         session = requests.Session()
         self.tally = Tally(clock)
         self.sent = SentChecksums(_digest)
-        self._connections = _Connections(self.tally)
+        self._connections = Connections(self.tally)
         session.mount("https://", self._connections)
         session.mount("http://", self._connections)
         options: dict[str, Any] = {
@@ -241,13 +149,13 @@ class AzureStore:
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         outcome = self._put_if_absent(name, body, keeping)
         if outcome is PutOutcome.PRESENT and keeping.lock is not None:
             self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
         return outcome
 
-    def _put_if_absent(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
+    def _put_if_absent(self, name: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
         size = body_bytes(body)
         in_blocks = size > MULTIPART_BYTES_MIN
         if in_blocks:  # the condition is checked only at the end, so a look beforehand spares sending in vain
@@ -271,11 +179,13 @@ class AzureStore:
                         headers={"Content-MD5": _base64(md5)},  # as `validate_content` sends, hashed only once
                         **self._locks.keeping(keeping),
                     )
-        except _Exists:
+        except Exists:
             return compare_present(self, name, body, _digest)
         return PutOutcome.CREATED
 
-    def _put_blocks(self, name: str, body: Body, md5: bytes, settings: ContentSettings, keeping: Keeping) -> None:
+    def _put_blocks(
+        self, name: str, body: Body, md5: bytes, settings: ContentSettings, keeping: ObjectRetention
+    ) -> None:
         """Stage a large body block by block, and commit the list of its blocks.
 
         The SDK numbers blocks alike for everybody, so two writers of one name would mix theirs. Here their names hold
@@ -307,7 +217,7 @@ class AzureStore:
                     offset=offset if offset or length is not None else None, length=length, max_concurrency=1
                 )
                 data: bytes = stream.readall()
-        except _BeyondEnd:
+        except BeyondEnd:
             return b""
         md5 = stream.properties.content_settings.content_md5
         if not offset and length is None and md5 and hashlib.md5(data, usedforsecurity=False).digest() != bytes(md5):
@@ -372,7 +282,7 @@ class AzureStore:
             url=lambda name: self._blob(name).url.partition("?")[0],
             sign=self._signature,
             start=start,
-            taken=_Exists,
+            taken=Exists,
         )
 
     def _signature(self) -> str:
@@ -398,7 +308,7 @@ class AzureStore:
             prefix=self._prefix,
             blob=self._blob,
             boundary=self._boundary,
-            taken=_Exists,
+            taken=Exists,
             commit=lambda blob, blocks: blob.commit_block_list(
                 [BlobBlock(block_id=block) for block in blocks], match_condition=MatchConditions.IfMissing
             ),
@@ -416,9 +326,9 @@ class AzureStore:
         try:
             yield
         except HttpResponseError as error:
-            raised = _answered(error, verb, place)
+            raised = to_error(error, verb, place)
         except (AzureError, HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
-            raised = StoreUnavailable(f"{place}: {_text(error)}")
+            raised = StoreUnavailable(f"{place}: {message_of(error)}")
         except NONSENSE as error:
             if verb == "open":
                 raised = StoreDenied(f"{place}: the connection string, account or key is of the wrong form")
@@ -427,32 +337,6 @@ class AzureStore:
         else:
             return
         raise raised from None
-
-
-def _answered(error: HttpResponseError, verb: str, place: str) -> Exception:
-    """Return the error for an answer of the service, or for a request that the SDK gave up on."""
-    code = getattr(error, "error_code", None) or ""  # the SDK's own enumeration, or text where it does not know it
-    code = str(getattr(code, "value", code))
-    status = error.status_code or 0
-    text = f"{place}: {code or status or 'no answer'}: {_text(error)}"
-    if not status:
-        return (StoreDenied if isinstance(error, ClientAuthenticationError) else StoreUnavailable)(text)
-    if status == 404 and verb in ("list", "now_utc"):
-        return BucketNotFound(text)
-    if verb == LOCK_VERB and 400 <= status < 500 and status not in (404, 408, 429):
-        return LockDenied(text)
-    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable)
-    if kind is _Exists and verb in ("delete", "warm"):  # a lock or hold keeps it
-        return StoreDenied(text)
-    if kind is StoreUnavailable:
-        return StoreUnavailable(text, wait_s=told_wait_s(getattr(error.response, "headers", None)))
-    return kind(text)
-
-
-def _text(error: Exception) -> str:
-    """Return the first line of an error without what signs an address."""
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return _SIGNATURE.sub(r"\1=...", line).rstrip(".")
 
 
 def _account_url(account: str, endpoint: str | None) -> str:

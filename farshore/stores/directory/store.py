@@ -34,7 +34,7 @@ from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, che
 from farshore.stores.body import compare_present, conflict, sent_pieces
 from farshore.stores.directory.copying import DirectoryCopying
 from farshore.stores.directory.past_cache import write_pieces
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 from farshore.stores.service_clock import ServiceClock
 
 _OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
@@ -65,7 +65,7 @@ class DirectoryStore:
     def __repr__(self) -> str:
         return f"DirectoryStore({self.url!r})"
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         folders, stem = _split(check_name(name))
         if keeping.lock is not None:
             raise self._no_locks()

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
-from farshore.stores.object_retention import Keeping, Lock, LockMode, LockState, extend_or_find
+from farshore.stores.object_retention import Lock, LockMode, LockState, ObjectRetention, extend_or_find
 
 LOCK_VERB = "lock"  # what the store's boundary answers with LockDenied where another verb is StoreDenied
 _MODES = {LockMode.GOVERNANCE: "Unlocked", LockMode.COMPLIANCE: "Locked"}
@@ -18,7 +18,7 @@ _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _LOCK_MODES = {word: mode for mode, word in _MODES.items()}
 
 
-def keeping_metadata(keeping: Keeping) -> dict[str, Any]:
+def keeping_metadata(keeping: ObjectRetention) -> dict[str, Any]:
     """Return how an object is to be kept, as metadata of the request that makes it."""
     metadata: dict[str, Any] = {}
     if keeping.lock is not None:

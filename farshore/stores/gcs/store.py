@@ -56,7 +56,7 @@ from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, keeping_metadata
 from farshore.stores.gcs.probe import GcsTrials
 from farshore.stores.gcs.requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.listing import in_order
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockMode, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import SentChecksums
 from farshore.stores.request_counter import Tally
 from farshore.stores.retry_after import told_wait_s
@@ -146,13 +146,13 @@ class GcsStore:
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         outcome = self._put_if_absent(name, body, keeping)
         if outcome is PutOutcome.PRESENT and keeping.lock is not None:
             self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
         return outcome
 
-    def _put_if_absent(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
+    def _put_if_absent(self, name: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
         large = body_bytes(body) > MULTIPART_BYTES_MIN
         if large:  # a look beforehand spares sending in vain
             with contextlib.suppress(ObjectNotFound):
@@ -267,7 +267,9 @@ class GcsStore:
 
     # --- uploads ------------------------------------------------------------------------------------------------------
 
-    def _put_at_once(self, name: str, body: Body, checksum: bytes, keeping: Keeping = PLAINLY) -> bytes:
+    def _put_at_once(
+        self, name: str, body: Body, checksum: bytes, keeping: ObjectRetention = DEFAULT_RETENTION
+    ) -> bytes:
         """Send metadata and bytes in one request, without joining them in memory as the SDK would.
 
         Returns:
@@ -292,7 +294,7 @@ class GcsStore:
             )
             return base64.b64decode(_checked(response).json()["crc32c"])
 
-    def _put_large(self, name: str, body: Body, checksum: bytes, keeping: Keeping) -> bytes:
+    def _put_large(self, name: str, body: Body, checksum: bytes, keeping: ObjectRetention) -> bytes:
         """Send a large body in chunks of one resumable upload; return the CRC32C kept.
 
         The SDK takes a short read for the end, so a pace is not kept here.

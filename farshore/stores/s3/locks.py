@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from farshore.errors import LockUnsupported, StoreUnavailable
-from farshore.stores.object_retention import Access, Keeping, Lock, LockMode, LockState, extend_or_find
+from farshore.stores.object_retention import Access, Lock, LockMode, LockState, ObjectRetention, extend_or_find
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,12 +23,12 @@ class NotLocked(Exception):
     """The service has no lock or hold to tell of."""
 
 
-def put_verb(keeping: Keeping) -> str:
+def put_verb(keeping: ObjectRetention) -> str:
     """Return what the store's boundary calls a put: a bucket without locks is told from other refusals."""
     return "put" if keeping.lock is None else PUT_LOCKED_VERB
 
 
-def keeping_headers(keeping: Keeping) -> Any:
+def keeping_headers(keeping: ObjectRetention) -> Any:
     """Return how an object is to be kept, as parameters of the request that makes it."""
     headers: dict[str, Any] = {}
     if keeping.lock is not None:

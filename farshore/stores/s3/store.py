@@ -56,7 +56,7 @@ from farshore.stores.base import (
 )
 from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, compare_present, counted
 from farshore.stores.listing import in_order
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockMode, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import SentChecksums
 from farshore.stores.request_counter import RequestKind, Tally, read_counted
 from farshore.stores.retry_after import told_wait_s
@@ -179,13 +179,13 @@ class S3Store:
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         outcome = self._put_if_absent(name, body, keeping)
         if outcome is PutOutcome.PRESENT and keeping.lock is not None:
             self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
         return outcome
 
-    def _put_if_absent(self, name: str, body: Body, keeping: Keeping) -> PutOutcome:
+    def _put_if_absent(self, name: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
         key = self._key(name)
         if body_bytes(body) > MULTIPART_BYTES_MIN:
             return self._put_in_parts(name, key, body, keeping)
@@ -307,7 +307,7 @@ class S3Store:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _put_in_parts(self, name: str, key: str, body: Body, keeping: Keeping) -> PutOutcome:
+    def _put_in_parts(self, name: str, key: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
         """Put a large body. The condition is checked only at its end, so a look beforehand spares sending in vain."""
         with contextlib.suppress(ObjectNotFound):
             self.head(name)

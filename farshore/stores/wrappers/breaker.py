@@ -16,7 +16,7 @@ from farshore.clock import Clock
 from farshore.errors import ObjectArchived, StorePaused, Unavailable
 from farshore.limits import BREAKER_FAILURES_MAX, BREAKER_PAUSE_S, BREAKER_PAUSE_S_MAX, RETRY_AFTER_S_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
 
 class BreakerStore:
@@ -71,7 +71,7 @@ class BreakerStore:
                 return "closed"
             return "half-open" if self._probing or self._clock.monotonic_s() >= self._probe_at_s else "open"
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         with self._guarded():
             return self._store.put(name, body, keeping)
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from farshore.limits import SENT_KEPT_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import body_bytes
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 from farshore.stores.put_checksums import SentChecksums, SentObject, TellsSent
 from farshore.stores.request_counter import CountsRequests, RequestKind, Tally
 from farshore.stores.service_clock import ServiceClock, TellsTime
@@ -109,7 +109,7 @@ class MeteredStore:
         """Return the checksum that the service must tell of these bytes, `algorithm:hex`; empty where it has none."""
         return self._checksums.of(body)
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         with self._counted("put"):
             size = body_bytes(body)
             try:

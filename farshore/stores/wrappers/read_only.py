@@ -7,7 +7,7 @@ from datetime import datetime
 
 from farshore.errors import StoreReadOnly
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store, check_name
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
 
 class ReadOnlyStore:
@@ -27,7 +27,7 @@ class ReadOnlyStore:
     def capabilities(self) -> Capabilities:
         return self._store.capabilities
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         raise StoreReadOnly(f"{self.url} is open for reading only, so {check_name(name)} was not written")
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:

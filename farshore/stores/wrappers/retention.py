@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
 
-class KeptStore:
+class RetentionStore:
     """The same store; a put that says nothing of how its object is to be kept is answered by a rule.
 
     So whatever puts an object at a replica (a backup, a heal, an audit row) cannot forget its lock.
@@ -18,7 +18,7 @@ class KeptStore:
         keeping_of: Returns how an object of this name is to be kept when it is put now.
     """
 
-    def __init__(self, store: Store, keeping_of: Callable[[str], Keeping]) -> None:
+    def __init__(self, store: Store, keeping_of: Callable[[str], ObjectRetention]) -> None:
         self._store = store
         self._keeping_of = keeping_of
 
@@ -33,8 +33,8 @@ class KeptStore:
     def capabilities(self) -> Capabilities:
         return self._store.capabilities
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
-        return self._store.put(name, body, self._keeping_of(name) if keeping is PLAINLY else keeping)
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+        return self._store.put(name, body, self._keeping_of(name) if keeping is DEFAULT_RETENTION else keeping)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._store.get(name, offset, length)

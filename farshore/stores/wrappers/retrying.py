@@ -11,7 +11,7 @@ from farshore.clock import Clock
 from farshore.errors import FarshoreError, ObjectArchived, StorePaused, Unavailable
 from farshore.limits import RETRY_AFTER_S_MAX, RETRY_ATTEMPTS_MAX, RETRY_BASE_S, RETRY_PAUSE_S_MAX, RETRY_WAIT_S_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class RetryingStore:
         with self._lock:
             return self._retries
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         return self._attempt(lambda: self._store.put(name, body, keeping))
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:

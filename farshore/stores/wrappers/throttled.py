@@ -9,7 +9,7 @@ from farshore.clock import Clock
 from farshore.limits import PACED_AHEAD_S
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PacedBody, PutOutcome, Store
 from farshore.stores.body import body_bytes
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 from farshore.stores.wrappers.token_bucket import TokenBucket
 
 
@@ -53,7 +53,7 @@ class ThrottledStore:
     def capabilities(self) -> Capabilities:
         return self._store.capabilities
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         if self._up is None:
             return self._store.put(name, body, keeping)
         if body_bytes(body) <= self._up.piece_bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from farshore.catalog.compare import PreviousManifest, Run, Stretch, cut_paths
+from farshore.catalog.compare import PreviousManifest, RowRange, UnchangedRun, cut_paths
 from farshore.catalog.previous_rows import Slice
 from farshore.format.extents import encode_extents
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
@@ -57,13 +57,13 @@ def previous(rows: Sequence[ManifestRow], index: ChunkIndex) -> PreviousManifest
 
 def compare(rows: Sequence[ManifestRow], now: Sequence[Entry], index: ChunkIndex) -> tuple[list[Slice], list[bytes]]:
     """Return the slices of what is unchanged, and the paths of what is not."""
-    before, run = previous(rows, index), Run()
+    before, run = previous(rows, index), UnchangedRun()
     slices: list[Slice] = []
     changed: list[bytes] = []
     for entry in now:
         match = before.match(entry)
         if match is not None and match.unchanged:
-            slices += run.add(Stretch(match.group, match.at, match.at + 1))
+            slices += run.add(RowRange(match.group, match.at, match.at + 1))
         else:
             slices += run.flush()
             changed.append(entry.path)
@@ -128,17 +128,17 @@ def compare_listed(
     rows: Sequence[ManifestRow], now: Sequence[Entry], index: ChunkIndex
 ) -> tuple[list[Slice], list[bytes]]:
     """Likewise, of what is told as columns, some at a time."""
-    before, run = previous(rows, index), Run()
+    before, run = previous(rows, index), UnchangedRun()
     slices: list[Slice] = []
     changed: list[bytes] = []
     for at in range(0, len(now), 1000):
         for part in before.compare(listing_of(now[at : at + 1000])):
-            if isinstance(part, Stretch):
+            if isinstance(part, RowRange):
                 slices += run.add(part)
                 continue
             item, match = part
             if match is not None and match.unchanged:
-                slices += run.add(Stretch(match.group, match.at, match.at + 1))
+                slices += run.add(RowRange(match.group, match.at, match.at + 1))
             else:
                 slices += run.flush()
                 changed.append(item.stat_entry.path)

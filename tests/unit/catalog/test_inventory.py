@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from farshore.access.opening import Need
-from farshore.catalog.inventory import Presence, bring_up, copy_object, reused_missing, survey
+from farshore.catalog.inventory import Inventory, copy_missing, copy_object, reused_missing, take_inventory
 from farshore.errors import StateUnknown
 from farshore.format import names
 from farshore.replicas.repository import Repository
@@ -31,17 +31,17 @@ def engine(tmp_path: Path) -> Engine:
 
 
 @contextmanager
-def surveyed(engine: Engine) -> Iterator[tuple[Repository, Presence]]:
+def surveyed(engine: Engine) -> Iterator[tuple[Repository, Inventory]]:
     engine.forget_cache()
     with engine.opened(Need.WRITE) as repository:
-        yield repository, survey(repository, list(repository.replicas.values()))
+        yield repository, take_inventory(repository, list(repository.replicas.values()))
 
 
 def packs(engine: Engine, replica: str = "a") -> dict[str, int]:
     return {name.split("/")[-1]: len(data) for name, data in engine.objects(replica, names.PACKS).items()}
 
 
-def sizes(presence: Presence) -> dict[str, int]:
+def sizes(presence: Inventory) -> dict[str, int]:
     """The packs that are known, with their sizes."""
     return {one.pack_id.hex(): one.pack_bytes for one in presence.index.packs}
 
@@ -134,9 +134,9 @@ def test_a_replica_is_brought_up_with_packs_keys_and_fragments(engine: Engine) -
     with surveyed(engine) as (repository, presence):
         others = [repository.replicas["a"], repository.replicas["c"]]
         keys = list(engine.objects("a", names.DATA_KEYS))
-        copied = bring_up(repository.replicas["b"], others, presence, list(packs(engine).items()), keys)
+        copied = copy_missing(repository.replicas["b"], others, presence, list(packs(engine).items()), keys)
         assert copied >= sum(packs(engine).values())
-        assert bring_up(repository.replicas["b"], others, presence, list(packs(engine).items()), keys) >= 0
+        assert copy_missing(repository.replicas["b"], others, presence, list(packs(engine).items()), keys) >= 0
     assert engine.data_objects("b") == before
 
 
@@ -167,7 +167,7 @@ def test_a_replica_that_keeps_nothing_it_acknowledges_is_found_out(engine: Engin
             ),
         )
         with pytest.raises(StateUnknown):
-            bring_up(lying, [repository.replicas["a"]], presence, list(packs(engine).items()), [])
+            copy_missing(lying, [repository.replicas["a"]], presence, list(packs(engine).items()), [])
 
 
 def test_a_replica_that_lacks_several_fragments_gets_each_with_all_its_packs(engine: Engine) -> None:
@@ -187,5 +187,5 @@ def test_a_replica_that_lacks_several_fragments_gets_each_with_all_its_packs(eng
         for fragment_id in lacking:
             assert len(presence.packs_lacking("b", fragment_id)) == 1
             assert presence.packs_lacking("a", fragment_id) == []
-        bring_up(repository.replicas["b"], others, presence, list(packs(engine).items()), [])
+        copy_missing(repository.replicas["b"], others, presence, list(packs(engine).items()), [])
     assert engine.data_objects("b") == before

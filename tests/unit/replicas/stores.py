@@ -10,7 +10,7 @@ from farshore.clock import Clock
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
 from farshore.stores.memory import MemoryStore
-from farshore.stores.object_retention import PLAINLY, Keeping, Lock, LockState
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
 
 class GatedStore:
@@ -40,7 +40,7 @@ class GatedStore:
     def capabilities(self) -> Capabilities:
         return self._store.capabilities
 
-    def put(self, name: str, body: Body, keeping: Keeping = PLAINLY) -> PutOutcome:
+    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         with self._lock:
             self.begun.append(name)
             self.at_once_max = max(self.at_once_max, len(self.begun) - len(self.done))

@@ -13,7 +13,7 @@ from farshore import limits
 from farshore.clock import FixedClock, SystemClock
 from farshore.errors import StoreDenied, StoreUnavailable
 from farshore.replicas.fanout import Fanout
-from farshore.replicas.upload import Parcel
+from farshore.replicas.upload import Upload
 from farshore.stores.memory import MemoryStore
 from tests.doubles.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_call, from_call
 from tests.unit.replicas.stores import GatedStore
@@ -21,12 +21,12 @@ from tests.unit.replicas.stores import GatedStore
 CLOCK = FixedClock()
 
 
-def pack(number: int) -> Parcel:
-    return Parcel(f"packs/{number}", b"p" * number, number, barrier=False)
+def pack(number: int) -> Upload:
+    return Upload(f"packs/{number}", b"p" * number, number, barrier=False)
 
 
-def barrier(name: str) -> Parcel:
-    return Parcel(name, name.encode(), len(name), barrier=True)
+def barrier(name: str) -> Upload:
+    return Upload(name, name.encode(), len(name), barrier=True)
 
 
 def fanout(*replicas: str, window_packs: int = 100, quorum: int | None = None) -> Fanout:

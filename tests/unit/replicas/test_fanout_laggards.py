@@ -13,7 +13,7 @@ from farshore import limits
 from farshore.clock import FixedClock
 from farshore.errors import ReplicaTooSlow, StoreDenied, StoreUnavailable
 from farshore.replicas.fanout import Fanout
-from farshore.replicas.upload import Parcel, Spool
+from farshore.replicas.upload import Spool, Upload
 from farshore.replicas.upload_queue import LaneLimits
 from farshore.stores.memory import MemoryStore
 from tests.doubles.faulty import FAIL, FaultyStore, at_call, from_call
@@ -22,12 +22,12 @@ from tests.unit.replicas.stores import GatedStore
 SIZE = 1000
 
 
-def pack(number: int) -> Parcel:
-    return Parcel(f"packs/{number:03}", bytes([number]) * SIZE, SIZE, barrier=False)
+def pack(number: int) -> Upload:
+    return Upload(f"packs/{number:03}", bytes([number]) * SIZE, SIZE, barrier=False)
 
 
-def barrier(name: str) -> Parcel:
-    return Parcel(name, name.encode(), len(name), barrier=True)
+def barrier(name: str) -> Upload:
+    return Upload(name, name.encode(), len(name), barrier=True)
 
 
 def until(condition: Callable[[], bool]) -> None:

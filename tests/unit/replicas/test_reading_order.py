@@ -6,14 +6,14 @@ import random
 import pytest
 
 from farshore import limits
-from farshore.replicas.reading_order import Prefer, ReadPrice, Standing, order_standings
+from farshore.replicas.reading_order import Prefer, ReadCandidate, ReadPrice, order_standings
 
 GB = limits.GIB
 
 
 def order(prefer: Prefer, **replicas: tuple[float, float]) -> str:
     """Order replicas given as name=(seconds, money)."""
-    return "".join(order_standings([Standing(name, *costs) for name, costs in replicas.items()], prefer))
+    return "".join(order_standings([ReadCandidate(name, *costs) for name, costs in replicas.items()], prefer))
 
 
 def test_what_is_alike_goes_in_the_order_of_the_configuration() -> None:
@@ -38,18 +38,18 @@ def test_the_cheapest_is_by_money_and_time_decides_between_equals() -> None:
 )
 def test_balanced_weighs_an_hour_of_waiting_against_egress(seconds_per_gb_at_home: float, first: str) -> None:
     """A cloud that sends a GB in 10 s for 0.09, which is 16.2 s at 20 an hour, beside a slower disk at home."""
-    cloud = Standing("cloud", 10.0, ReadPrice(0.09 / GB).of(GB))
-    home = Standing("home", seconds_per_gb_at_home, 0.0)
+    cloud = ReadCandidate("cloud", 10.0, ReadPrice(0.09 / GB).of(GB))
+    home = ReadCandidate("home", seconds_per_gb_at_home, 0.0)
     assert order_standings([cloud, home], Prefer.BALANCED)[0] == first
 
 
 def test_who_lists_the_snapshot_goes_first_and_who_is_not_well_last() -> None:
     standings = [
-        Standing("ill", 0.0, 0.0, well=False),
-        Standing("without", 0.0, 0.0, listed=False),
-        Standing("slow", 60.0, 1.0),
-        Standing("good", 1.0, 0.0),
-        Standing("ill-without", 0.0, 0.0, listed=False, well=False),
+        ReadCandidate("ill", 0.0, 0.0, well=False),
+        ReadCandidate("without", 0.0, 0.0, listed=False),
+        ReadCandidate("slow", 60.0, 1.0),
+        ReadCandidate("good", 1.0, 0.0),
+        ReadCandidate("ill-without", 0.0, 0.0, listed=False, well=False),
     ]
     for prefer in Prefer:
         assert order_standings(standings, prefer)[:3] == ["good", "slow", "without"]
@@ -60,7 +60,7 @@ def test_every_replica_is_named_once_whatever_the_costs() -> None:
     chance = random.Random(5)
     for prefer, _ in itertools.product(Prefer, range(300)):
         standings = [
-            Standing(str(number), 10 ** chance.uniform(-9, 9), chance.choice([0.0, 10 ** chance.uniform(-12, 3)]),
+            ReadCandidate(str(number), 10 ** chance.uniform(-9, 9), chance.choice([0.0, 10 ** chance.uniform(-12, 3)]),
                      chance.random() < 0.7, chance.random() < 0.7)
             for number in range(chance.randrange(1, 6))
         ]  # fmt: skip

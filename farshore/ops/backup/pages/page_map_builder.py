@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from farshore.errors import FarshoreError
 from farshore.format.page_maps import PageCursor, PageMap, PagesWriter
 from farshore.model import Entry, Extent
-from farshore.ops.backup.pages.paged_file import Earlier, FileRead
+from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 
 
-class PageKeeper:
+class PageMapBuilder:
     """Writes one page map. One use; one thread.
 
     Losing an earlier map, even half way, costs comparison and nothing else: what it can no longer tell counts as new.
@@ -26,13 +26,13 @@ class PageKeeper:
         self._base = base
         self._unseen = set(base.own_paths) if base else set()  # a difference must say that they are gone
 
-    def earlier(self, entry: Entry, extents: Sequence[Extent]) -> Earlier | None:
+    def earlier(self, entry: Entry, extents: Sequence[Extent]) -> PreviousPages | None:
         """Return what earlier snapshots know of a file, given its earlier extents; none if those are of no use."""
         pages = _cursor(self._previous, entry) if extents else None
         base = _cursor(self._base, entry)
         if pages is None:
-            return Earlier((), PageCursor(()), base) if base else None
-        return Earlier(extents, pages, base)
+            return PreviousPages((), PageCursor(()), base) if base else None
+        return PreviousPages(extents, pages, base)
 
     def add(self, file: FileRead) -> None:
         """Take a file that was read."""

@@ -28,7 +28,7 @@ Emit = Callable[[ChunkId, bytes | memoryview], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class PreviousPages:
     """What earlier snapshots know of a page-structured file.
 
     `extents` and `pages` are of the previous snapshot; `base` is what the full page map has that this run's stands on.
@@ -69,7 +69,7 @@ class PagedFile:
         keys: KeySet,
         block_bytes: int,
         emit: Emit,
-        earlier: Earlier | None,
+        earlier: PreviousPages | None,
         spool: Path | None = None,
     ) -> None:
         self._entry = entry

@@ -17,7 +17,7 @@ from farshore.format.extents import EXTENT_BYTES, view_extents
 from farshore.format.manifest import ManifestRow
 from farshore.model import EntryKind, Problem
 from farshore.ops.backup.pages.paged_file import FileRead
-from farshore.ops.backup.pipeline.pack_chunks import Chunk, Gatherer
+from farshore.ops.backup.pipeline.pack_chunks import Chunk, ChunkPacker
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.ops.backup.pipeline.readers import Readers, Reading
 from farshore.ops.backup.pipeline.reading_protocol import BatchRead
@@ -61,7 +61,7 @@ class Batches:
     """
 
     def __init__(
-        self, *, reader: ContentReader, gatherer: Gatherer, start_readers: Callable[[], Readers | None]
+        self, *, reader: ContentReader, gatherer: ChunkPacker, start_readers: Callable[[], Readers | None]
     ) -> None:
         self._reader = reader
         self._gatherer = gatherer

@@ -15,14 +15,14 @@ from farshore.format.page_maps import PagesWriter
 from farshore.index import ChunkIndex
 from farshore.model import Problem, ProgressCallback, SnapshotCounts
 from farshore.ops.backup.pages.hashers import PageHashers
-from farshore.ops.backup.pages.page_map_builder import PageKeeper
-from farshore.ops.backup.pipeline.pack_chunks import Gatherer
+from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
+from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.ops.backup.pipeline.readers import Readers
-from farshore.ops.backup.pipeline.reading_protocol import Ground
-from farshore.ops.backup.pipeline.snapshot_writer import Sealer
+from farshore.ops.backup.pipeline.reading_protocol import ReaderSetup
+from farshore.ops.backup.pipeline.snapshot_writer import SnapshotWriter
 from farshore.ops.backup.recognize import check_marks
-from farshore.ops.backup.session import Work, require_quorum
+from farshore.ops.backup.session import RunState, require_quorum
 from farshore.processes import processes_that_pay
 from farshore.replicas.repository import Repository
 from farshore.sealed.packs import SealedPack
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class CaptureResult:
     """What sealing found: counts, facts of the source, the problems of single entries, and what it says of itself."""
 
     counts: SnapshotCounts
@@ -52,9 +52,9 @@ class Sealed:
 
 
 def seal_source(
-    repository: Repository, source: Source, work: Work, *, allow_empty: bool, accept_new: bool,
+    repository: Repository, source: Source, work: RunState, *, allow_empty: bool, accept_new: bool,
     progress: ProgressCallback,
-) -> Sealed:  # fmt: skip
+) -> CaptureResult:  # fmt: skip
     """Read the source once and offer all its sealed objects to the fan-out. Blocks with its back-pressure.
 
     Raises:
@@ -78,11 +78,11 @@ def seal_source(
             hashers = PageHashers(page_key=keys.page_key, processes=processes_that_pay(limits.HASHING_PROCESSES_MAX))
             with source.capture() as capture, closing(hashers):
                 marks = _recognize(source, capture, work, accept_new=accept_new)
-                sealer = Sealer(
+                sealer = SnapshotWriter(
                     reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool, hashers=hashers),
                     gatherer=gatherer,
                     manifest=manifest,
-                    pages=PageKeeper(
+                    pages=PageMapBuilder(
                         writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
                     ),
                     previous=_previous(work, work.presence.index),
@@ -107,10 +107,10 @@ def seal_source(
         bytes_stored=sum(item.bytes for item in made),
         packs_new=sum(item.kind == "pack" for item in made),
     )
-    return Sealed(counts, facts, sealer.problems, notes, marks)
+    return CaptureResult(counts, facts, sealer.problems, notes, marks)
 
 
-def _recognize(source: Source, capture: Capture, work: Work, *, accept_new: bool) -> dict[str, str]:
+def _recognize(source: Source, capture: Capture, work: RunState, *, accept_new: bool) -> dict[str, str]:
     """Return what the source is recognized by, once that was compared with its last snapshot."""
     marks = capture.marks() if isinstance(capture, MarkedCapture) else {}
     if not accept_new:
@@ -119,12 +119,12 @@ def _recognize(source: Source, capture: Capture, work: Work, *, accept_new: bool
     return marks
 
 
-def _start_gatherer(repository: Repository, work: Work) -> Gatherer:
+def _start_gatherer(repository: Repository, work: RunState) -> ChunkPacker:
     def deliver(pack: SealedPack) -> None:
         require_quorum(repository, work.fanout, {})
         work.outgoing.send_pack(pack)
 
-    return Gatherer(
+    return ChunkPacker(
         index=work.presence.index,
         keys=repository.writing_keys(),
         data_key=work.data_key,
@@ -135,14 +135,14 @@ def _start_gatherer(repository: Repository, work: Work) -> Gatherer:
     )
 
 
-def _previous(work: Work, index: ChunkIndex) -> PreviousManifest | None:
+def _previous(work: RunState, index: ChunkIndex) -> PreviousManifest | None:
     if work.base is None:
         return None
     started_ns = int(work.base.started_utc.timestamp() * 1e9)
     return PreviousManifest(reader=work.base.manifest, index=index, started_ns=started_ns)
 
 
-def _start_walkers(work: Work, capture: Capture) -> Iterator[Listing] | None:
+def _start_walkers(work: RunState, capture: Capture) -> Iterator[Listing] | None:
     """Return what processes find that walk the source; None where there can be none, or they do not pay."""
     processes = processes_that_pay(limits.WALKING_PROCESSES_MAX)
     if work.base is None or not processes or not isinstance(capture, ListingCapture):
@@ -156,13 +156,13 @@ def _start_walkers(work: Work, capture: Capture) -> Iterator[Listing] | None:
         return None
 
 
-def _start_readers(repository: Repository, work: Work, capture: Capture) -> Readers | None:
+def _start_readers(repository: Repository, work: RunState, capture: Capture) -> Readers | None:
     """Return processes that read small files beside this one; None where there can be none, or they do not pay."""
     processes = processes_that_pay(limits.READING_PROCESSES_MAX)
     if not processes or not isinstance(capture, RootedCapture):
         return None
     keys = repository.writing_keys()
-    ground = Ground(
+    ground = ReaderSetup(
         sizes=repository.sizes,
         cut_seed=keys.cut_seed,
         chunk_key=keys.chunk_key,

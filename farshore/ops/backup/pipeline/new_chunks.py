@@ -19,7 +19,7 @@ _JOINED_MAX = 1 << 20  # ids of one table: joining takes twice their memory for 
 _ID_DTYPE = np.dtype("V32")
 
 
-class MadeIds:
+class NewChunks:
     """A set of chunk ids that only grows. One thread."""
 
     def __init__(self, *, recent_max: int = limits.MADE_IDS_RECENT_MAX, joined_max: int = _JOINED_MAX) -> None:

@@ -17,7 +17,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, ChunkId
-from farshore.ops.backup.pipeline.new_chunks import MadeIds
+from farshore.ops.backup.pipeline.new_chunks import NewChunks
 from farshore.process_memory import give_back_unused
 from farshore.sealed.keys import DataKey, KeySet
 from farshore.sealed.packs import PackBuilder, SealedPack
@@ -26,7 +26,7 @@ from farshore.sealed.segments import SealedSegment, SegmentNumbers, SegmentParts
 Chunk = tuple[ChunkId, bytes | memoryview]
 
 
-class Gatherer:
+class ChunkPacker:
     """Takes every chunk of a run from one thread and hands sealed packs to `deliver`, in order.
 
     `await_room` is called before each pack and may take its time. While `pressed`, packs wait to be taken, so there is
@@ -58,7 +58,7 @@ class Gatherer:
         self._in_flight_max = seal_threads + 1
         self._parts = SegmentParts(kept_max=seal_threads)
         self._bytes_read = 0  # for the segment at work
-        self._made = MadeIds()
+        self._made = NewChunks()
         self._reused = np.zeros(len(index.packs), dtype=bool)
         self.bytes_new = 0
         self.chunks_new = 0

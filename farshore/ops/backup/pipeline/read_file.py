@@ -22,7 +22,7 @@ from farshore.format.manifest import CHANGING
 from farshore.host_limits import check_host
 from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
-from farshore.ops.backup.pages.paged_file import Earlier, Emit, FileRead, PagedFile
+from farshore.ops.backup.pages.paged_file import Emit, FileRead, PagedFile, PreviousPages
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
 from farshore.sources.base import Content, Data, Hole, Item, Piece
@@ -51,7 +51,7 @@ class ContentReader:
         item: Item,
         emit: Emit,
         *,
-        earlier: Callable[[], Earlier | None] = lambda: None,
+        earlier: Callable[[], PreviousPages | None] = lambda: None,
         attempts: int,
         tell: Tell = lambda _: None,
         ahead: bool = False,
@@ -150,7 +150,7 @@ class ContentReader:
             yield from read_ahead(content.pieces())
 
     def _read_pages(
-        self, entry: Entry, pieces: Iterable[Piece | HashedData], emit: Emit, earlier: Earlier | None, tell: Tell
+        self, entry: Entry, pieces: Iterable[Piece | HashedData], emit: Emit, earlier: PreviousPages | None, tell: Tell
     ) -> FileRead:
         paged = PagedFile(
             entry=entry, keys=self._keys, block_bytes=self._sizes.block, emit=emit, earlier=earlier, spool=self._spool

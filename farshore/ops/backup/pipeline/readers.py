@@ -22,7 +22,7 @@ from farshore.frames import read_frame, write_frame
 from farshore.handles import Handle
 from farshore.model import Entry
 from farshore.ops.backup.pipeline import reading_protocol as orders
-from farshore.ops.backup.pipeline.reading_protocol import BatchRead, Ground
+from farshore.ops.backup.pipeline.reading_protocol import BatchRead, ReaderSetup
 from farshore.processes import end_process, process_gone, start_process
 from farshore.sealed.segments import SealedSegment
 
@@ -78,7 +78,7 @@ class Readers:
         OSError: A process could not be started; none is left.
     """
 
-    def __init__(self, *, root: Handle, ground: Ground, processes: int) -> None:
+    def __init__(self, *, root: Handle, ground: ReaderSetup, processes: int) -> None:
         self._key_id = ground.data_key.key_id
         self._stretches: deque[_Reader] = deque()  # of batches that follow each other, by who reads them, in order
         self._stretch_bytes = 0  # of the last one; 0 when it is over
@@ -156,7 +156,7 @@ class Readers:
                 reader.listener.join()
             reader.answers.close()
 
-    def _start(self, root: Handle, ground: Ground) -> _Reader:
+    def _start(self, root: Handle, ground: ReaderSetup) -> _Reader:
         process = start_process(_MODULE, [str(root.fd)], pass_fds=(root.fd,))
         if process.stdin is None or process.stdout is None:
             raise Bug("a process was started without pipes")

@@ -22,7 +22,7 @@ from farshore.frames import read_frame, telling_failure, write_frame
 from farshore.handles import DirectoryHandles, Handle
 from farshore.model import ChunkId, Entry, EntryKind
 from farshore.ops.backup.pipeline import reading_protocol as orders
-from farshore.ops.backup.pipeline.reading_protocol import BatchRead, Ground
+from farshore.ops.backup.pipeline.reading_protocol import BatchRead, ReaderSetup
 from farshore.process_memory import tune_heap
 from farshore.sealed.segments import SegmentNumbers, SegmentParts, seal_segment
 from farshore.sources.directory.small_files import SmallFiles
@@ -33,7 +33,7 @@ Chunk = tuple[ChunkId, bytes | memoryview]
 class ReadingProcess:
     """Answers frames, one after the other. Holds the data of the batches that it has no verdict for."""
 
-    def __init__(self, *, root: Handle, ground: Ground, answers: IO[bytes]) -> None:
+    def __init__(self, *, root: Handle, ground: ReaderSetup, answers: IO[bytes]) -> None:
         handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
         self._files = SmallFiles(handles=handles, settled_before_ns=ground.settled_before_ns)
         self._ground = ground

@@ -32,7 +32,7 @@ _COUNT = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ReaderSetup:
     """What a process works with. `chunk_key` and `data_key` are those of this run; it has no other."""
 
     sizes: CutSizes
@@ -58,14 +58,14 @@ class BatchRead(NamedTuple):
     xattrs: dict[int, tuple[tuple[bytes, bytes], ...]]
 
 
-def encode_ground(ground: Ground) -> bytes:
+def encode_ground(ground: ReaderSetup) -> bytes:
     """Return what a process works with as bytes."""
     return pickle.dumps(ground)
 
 
-def decode_ground(data: bytes) -> Ground:
+def decode_ground(data: bytes) -> ReaderSetup:
     """Return it again."""
-    ground: Ground = pickle.loads(data)  # noqa: S301 - our own process wrote it
+    ground: ReaderSetup = pickle.loads(data)  # noqa: S301 - our own process wrote it
     return ground
 
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from farshore import limits
-from farshore.catalog.compare import Match, PreviousManifest, Run, Stretch
+from farshore.catalog.compare import Match, PreviousManifest, RowRange, UnchangedRun
 from farshore.catalog.previous_rows import Slice
 from farshore.errors import SourceMissing
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
 from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
-from farshore.ops.backup.pages.page_map_builder import PageKeeper
-from farshore.ops.backup.pages.paged_file import Earlier, FileRead
+from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
+from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 from farshore.ops.backup.pipeline.batches import Batch, Batches, Left
-from farshore.ops.backup.pipeline.pack_chunks import Gatherer
+from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
 from farshore.ops.backup.pipeline.parents import Parents, made_directory
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.ops.backup.pipeline.readers import Readers
@@ -38,16 +38,16 @@ class _Inline:
 _Unit = Slice | _Inline | Batch
 
 
-class Sealer:
+class SnapshotWriter:
     """Reads one capture into a gatherer, a manifest and a page map. One use; `run` from one thread."""
 
     def __init__(
         self,
         *,
         reader: ContentReader,
-        gatherer: Gatherer,
+        gatherer: ChunkPacker,
         manifest: ManifestWriter,
-        pages: PageKeeper,
+        pages: PageMapBuilder,
         previous: PreviousManifest | None,
         entries_before: int | None,
         progress: ProgressCallback,
@@ -64,7 +64,7 @@ class Sealer:
         self._batch: list[Item] = []
         self._batch_bytes = 0
         self._batches = Batches(reader=reader, gatherer=gatherer, start_readers=start_readers)
-        self._run = Run()
+        self._run = UnchangedRun()
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
         self._unsorted: list[ManifestRow] | None = None
         self._parents = Parents()
@@ -93,7 +93,7 @@ class Sealer:
             if listings is not None and self._previous is not None:
                 for listing in listings:
                     for found in self._previous.compare(listing):
-                        self._take_stretch(found) if isinstance(found, Stretch) else self._take(*found)
+                        self._take_stretch(found) if isinstance(found, RowRange) else self._take(*found)
             else:
                 for item in capture.items():
                     if capture.sequential:
@@ -150,7 +150,7 @@ class Sealer:
                 if page_bytes:
                     self._earlier_extents[path] = extents
 
-    def _take_stretch(self, stretch: Stretch) -> None:
+    def _take_stretch(self, stretch: RowRange) -> None:
         self._close_batch()
         for part in self._run.add(stretch):
             self._push(part)
@@ -164,7 +164,7 @@ class Sealer:
             self._push(_Inline(item, match))
             return
         if match and unchanged:
-            self._take_stretch(Stretch(match.group, match.at, match.at + 1))
+            self._take_stretch(RowRange(match.group, match.at, match.at + 1))
             return
         if not self._run.empty:
             self._flush_run()
@@ -242,7 +242,7 @@ class Sealer:
         else:
             self._finish(ManifestRow(unit.item.entry))
 
-    def _earlier(self, unit: _Inline) -> Earlier | None:
+    def _earlier(self, unit: _Inline) -> PreviousPages | None:
         """Return what is known of a page-structured file; its content only if every chunk of it is still held."""
         entry = unit.item.entry
         encoded = self._earlier_extents.get(entry.path) if unit.match is None else unit.match.row().extents

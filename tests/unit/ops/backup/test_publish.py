@@ -4,7 +4,7 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.clock import FixedClock
-from farshore.ops.backup.publish import Outgoing
+from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
 from farshore.sealed.keys import DataKey, KeySet
 from farshore.sealed.packs import SealedPack
@@ -17,7 +17,7 @@ def sent(tmp_path: Path, *footers: int) -> list[str]:
     clock = FixedClock()
     fanout = Fanout(replicas=["a"], clock=clock)
     data_key = DataKey(b"k" * 16, b"s" * 32)
-    outgoing = Outgoing(fanout=fanout, keys=KEYS, data_key=data_key, clock=clock, spool=tmp_path)
+    outgoing = ObjectPublisher(fanout=fanout, keys=KEYS, data_key=data_key, clock=clock, spool=tmp_path)
     for number, size in enumerate(footers):
         outgoing.send_pack(SealedPack(number.to_bytes(32), memoryview(b"pack"), bytes(size)))
     return [one.kind for one in outgoing.made]

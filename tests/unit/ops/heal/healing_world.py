@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from farshore.format import names
 from farshore.model import SnapshotInfo
-from farshore.ops.heal.context import open_ground
+from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.heal.sync_replica import CopyWithin
 from farshore.repair.outcome import HealedReplica, HealResult
@@ -31,7 +31,7 @@ def heal(
     read_data: bool = False, dry_run: bool = False, copy_within: CopyWithin = lambda *_: False,
 ) -> HealResult:  # fmt: skip
     engine.clock.advance(0.001)
-    with open_ground(engine.config, keyless=keyless, clock=engine.clock) as ground:
+    with open_context(engine.config, keyless=keyless, clock=engine.clock) as ground:
         ground.replicas = {n: replace(one, store=engine.wrap(n, one.store)) for n, one in ground.replicas.items()}
         ground.repository.replicas = {n: ground.replicas[n] for n in ground.repository.replicas}
         return heal_repository(

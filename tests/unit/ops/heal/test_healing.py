@@ -20,7 +20,7 @@ from farshore.format.header import Header
 from farshore.ops.heal.good_copy import Pace, Transfer
 from farshore.ops.heal.order import nearest_first
 from farshore.ops.heal.retire import RetireResult, retire_replica
-from farshore.repair.expected_hashes import Vouching
+from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
@@ -39,7 +39,7 @@ from tests.unit.ops.heal.healing_world import (
 )
 from tests.unit.ops.tree_source import TreeSource
 
-HEADER, NOBODY = cast("Header", None), cast("Vouching", None)  # packs tell by themselves
+HEADER, NOBODY = cast("Header", None), cast("ExpectedHashes", None)  # packs tell by themselves
 KEYS = pytest.mark.parametrize("keyless", [False, True], ids=["key", "keyless"])
 
 

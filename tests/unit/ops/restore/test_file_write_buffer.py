@@ -16,7 +16,7 @@ from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import TargetFailed
 from farshore.model import Entry, EntryKind
-from farshore.ops.restore.file_write_buffer import Staging
+from farshore.ops.restore.file_write_buffer import FileWriteBuffer
 from farshore.sealed.content_hash import ContentHash
 from farshore.targets.directory.target import DirectoryTarget
 
@@ -41,7 +41,7 @@ def restore(target: DirectoryTarget, pieces: Sequence[bytes | memoryview | int])
     """Restore a file of data and holes; return its hash as it was told by the way."""
     entry = file(sum(piece if isinstance(piece, int) else len(piece) for piece in pieces))
     hasher = ContentHash()
-    staging = Staging(target=target)
+    staging = FileWriteBuffer(target=target)
     target.make(entry)
     offset = 0
     try:
@@ -168,7 +168,7 @@ def test_a_file_stays_open_while_it_is_written_whatever_the_cache_forgets(
 def test_large_stretches_go_past_the_cache(target: DirectoryTarget, tmp_path: Path) -> None:
     entry = file(2 * STAGE)
     target.make(entry)
-    staging = Staging(target=target)
+    staging = FileWriteBuffer(target=target)
     try:
         staging.add(entry, ContentHash(), 0, memoryview(CHANCE.randbytes(2 * STAGE)))
         staging.wait()
@@ -186,7 +186,7 @@ def test_what_cannot_be_written_is_told(target: DirectoryTarget) -> None:
     entry = file(8 * STAGE)
     target.make(entry)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    staging = Staging(target=target)
+    staging = FileWriteBuffer(target=target)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (STAGE, hard))
         with pytest.raises(TargetFailed, match=r"cannot restore f to .*: file too large"):
@@ -196,6 +196,6 @@ def test_what_cannot_be_written_is_told(target: DirectoryTarget) -> None:
         staging.close()
 
 
-def write_all(staging: Staging, entry: Entry) -> None:
+def write_all(staging: FileWriteBuffer, entry: Entry) -> None:
     staging.add(entry, ContentHash(), 0, memoryview(bytes(entry.size)))
     staging.wait()

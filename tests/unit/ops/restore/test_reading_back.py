@@ -23,7 +23,7 @@ from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.restore.content_plan import plan_content
 from farshore.ops.restore.fetch import Content, SegmentFetcher
-from farshore.ops.restore.file_writer import WriteBack
+from farshore.ops.restore.file_writer import FileWriter
 from farshore.ops.restore.put_rows_back import needs_of
 from farshore.ops.restore.windows import plan_windows
 from farshore.replicas.reader import open_reader
@@ -63,14 +63,14 @@ def test_an_index_that_points_to_another_chunk_is_found_out(tmp_path: Path) -> N
         assert {replica for replica, _ in fetcher.reader.damaged} == {"a", "b", "c"}
 
 
-def written(tmp_path: Path, row: ManifestRow) -> WriteBack:
+def written(tmp_path: Path, row: ManifestRow) -> FileWriter:
     """Write one file whose content lies in one segment: A, then B."""
     table = np.array([(b"a" * 32, 0, 0, 5000), (b"b" * 32, 0, 5000, 5000)], CHUNK_DTYPE)
     footer = Footer((Origin(bytes(16), bytes(32)),), np.zeros(1, SEGMENT_DTYPE), table)
     index = ChunkIndex([PackedFooter(bytes(32), 1, footer)])
     target = DirectoryTarget(path=tmp_path / "target", clock=FixedClock())
     target.begin()
-    writer = WriteBack(target=target)
+    writer = FileWriter(target=target)
     try:
         for window in plan_windows([row], plan_content([row.extents], index)):
             future: Future[Content] = Future()

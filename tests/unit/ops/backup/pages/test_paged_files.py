@@ -14,7 +14,7 @@ from farshore.chunking.content import CutSizes
 from farshore.chunking.page_hashes import hash_pages
 from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, Entry, EntryKind, Extent
-from farshore.ops.backup.pages.paged_file import Earlier, FileRead, PagedFile
+from farshore.ops.backup.pages.paged_file import FileRead, PagedFile, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
@@ -58,7 +58,7 @@ def read(
     """Store one state of a file, compared with the state before."""
     size = sum(piece if isinstance(piece, int) else len(piece) for piece in pieces)
     entry = Entry(b"db", EntryKind.FILE, size=size, page_bytes=page)
-    earlier = Earlier(before.extents, PageCursor(iter(before.pages))) if before else None
+    earlier = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
     paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, earlier=earlier)
     for piece in pieces:
         if isinstance(piece, int):

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.ops.backup.pipeline.new_chunks import MadeIds
+from farshore.ops.backup.pipeline.new_chunks import NewChunks
 
 
 @given(st.lists(st.lists(st.integers(0, 300), max_size=40), max_size=30), st.integers(1, 50))
 def test_it_holds_what_a_set_holds(batches: list[list[int]], recent_max: int) -> None:
-    made, expected = MadeIds(recent_max=recent_max, joined_max=4 * recent_max), set()
+    made, expected = NewChunks(recent_max=recent_max, joined_max=4 * recent_max), set()
     for batch in batches:
         ids = [number.to_bytes(32, "little") for number in batch]
         made.fold()
@@ -27,7 +27,7 @@ def test_it_holds_what_a_set_holds(batches: list[list[int]], recent_max: int) ->
 
 @pytest.mark.parametrize("count", [1, 10, 1000])
 def test_tables_stay_few(count: int) -> None:
-    made, generator = MadeIds(recent_max=8), random.Random(count)
+    made, generator = NewChunks(recent_max=8), random.Random(count)
     ids = [generator.randbytes(32) for _ in range(count)]
     for one in ids:
         made.fold()
@@ -39,7 +39,7 @@ def test_tables_stay_few(count: int) -> None:
 
 
 def test_no_table_grows_past_what_may_be_joined() -> None:
-    made = MadeIds(recent_max=8, joined_max=64)
+    made = NewChunks(recent_max=8, joined_max=64)
     for number in range(1000):
         made.fold()
         made.add(number.to_bytes(32))

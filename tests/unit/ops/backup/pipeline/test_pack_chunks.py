@@ -13,7 +13,7 @@ from farshore.errors import QuorumNotReached
 from farshore.format.pack import Footer, PackedFooter, decode_footer
 from farshore.index import ABSENT, ChunkIndex
 from farshore.model import HOLE
-from farshore.ops.backup.pipeline.pack_chunks import Gatherer
+from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
 from farshore.sealed.keys import DataKey, KeySet
 from farshore.sealed.packs import SealedPack
 from farshore.sealed.segments import SegmentRef, open_segment
@@ -33,7 +33,7 @@ class Delivered:
     def __init__(self, index: ChunkIndex | None = None, *, pressed: bool = False) -> None:
         self.packs: list[SealedPack] = []
         self.awaited: list[int] = []  # how many packs there were when room for the next was awaited
-        self.gatherer = Gatherer(
+        self.gatherer = ChunkPacker(
             index=index or ChunkIndex(),
             keys=KEYS,
             data_key=DATA_KEY,
@@ -174,7 +174,7 @@ def test_a_pack_that_cannot_be_delivered_stops_the_run() -> None:
     def refuse(_: SealedPack) -> None:
         raise QuorumNotReached("nobody is left")
 
-    gatherer = Gatherer(index=ChunkIndex(), keys=KEYS, data_key=DATA_KEY, clock=FixedClock(), deliver=refuse)
+    gatherer = ChunkPacker(index=ChunkIndex(), keys=KEYS, data_key=DATA_KEY, clock=FixedClock(), deliver=refuse)
     gatherer.add_one(*named(b"x"))
     with pytest.raises(QuorumNotReached):
         gatherer.finish()
