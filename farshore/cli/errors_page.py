@@ -1,4 +1,4 @@
-"""docs/errors.md, made from farshore/errors.py: `python -m farshore.cli.errors_page > docs/errors.md`."""
+"""docs/errors.md, made from farshore/errors/: `python -m farshore.cli.errors_page > docs/errors.md`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from farshore.errors import FarshoreError
 
 HEAD = """# Errors and exit codes
 
-Made from `farshore/errors.py` by `make docs`; a test holds the two together.
+Made from `farshore/errors/` by `make docs`; a test holds the two together.
 
 Every error has a stable `code`, an exit code of its own, a message that names what failed, and a hint that says what to
 do. The command line prints `error[code]: message` and `hint: ...` to standard error; with `--json` the same stands in a

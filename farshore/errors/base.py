@@ -1,0 +1,45 @@
+"""The root of the tree, the exit codes of the command line, and a broken promise."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+EXIT_DONE = 0
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_WARNINGS = 3
+EXIT_INTERRUPTED = 130
+
+
+class FarshoreError(Exception):
+    """Base of the tree.
+
+    Args:
+        message: What failed with the names involved; lower case, no full stop.
+        hint: A sentence that says what to do; the class default when omitted.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = EXIT_BUG
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+        self.replicas: dict[str, FarshoreError] = {}  # why each could not be asked, where it is about several
+
+    def __reduce__(self) -> tuple[type[FarshoreError], tuple[Any, ...]]:
+        return type(self), (self.message, self.hint)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Bug(FarshoreError):
+    """An internal promise was broken."""
+
+    code = "bug"
+    exit_code = EXIT_BUG
+    default_hint = "Please report this with the output of 'farshore version'."

@@ -1,0 +1,132 @@
+"""Errors that pass: a retry may succeed, or somebody else was first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from farshore.errors.base import FarshoreError
+
+
+class Unavailable(FarshoreError):
+    """Passing trouble; a retry may succeed.
+
+    Args:
+        wait_s: How long to wait before a retry, where the service told (`Retry-After`); 0 where it did not.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, hint: str | None = None, wait_s: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.wait_s = wait_s
+
+    def __reduce__(self) -> tuple[type[FarshoreError], tuple[Any, ...]]:
+        return type(self), (self.message, self.hint, self.wait_s)
+
+
+class StoreUnavailable(Unavailable):
+    code = "store-unavailable"
+    exit_code = 20
+    default_hint = "Check the network and the replica's endpoint; the next run continues where this one stopped."
+
+
+class QuorumNotReached(Unavailable):
+    code = "quorum-not-reached"
+    exit_code = 21
+    default_hint = "Bring enough replicas back and run again; what was uploaded is kept and not sent twice."
+
+
+class SourceUnavailable(Unavailable):
+    code = "source-unavailable"
+    exit_code = 22
+    default_hint = "Check that the source answers and that its credentials are valid."
+
+
+class SourceChanged(Unavailable):
+    code = "source-changed"
+    exit_code = 23
+    default_hint = "The source changed while it was read; back up from a snapshot, or when it is quieter."
+
+
+class ToolUnavailable(Unavailable):
+    code = "tool-unavailable"
+    exit_code = 24
+    default_hint = "Install the missing tool or library that the message names."
+
+
+class ObjectArchived(Unavailable):
+    code = "object-archived"
+    exit_code = 27
+    default_hint = "Ask for it with 'farshore warm', and come back when it is ready; or read from another replica."
+
+
+class HostExhausted(Unavailable):
+    code = "host-exhausted"
+    exit_code = 29
+    default_hint = "Give the process more of what the message names, then run again; nothing was committed."
+
+
+class StorePaused(Unavailable):
+    """Nothing was asked: the replica failed many times in a row, and is asked again after `wait_s`."""
+
+    code = "store-paused"
+    exit_code = 25
+    default_hint = "The replica failed many times in a row and is left alone for a while; check that its service works."
+
+
+class ListingShrunken(Unavailable):
+    code = "listing-shrunken"
+    exit_code = 26
+    default_hint = "Its listings are not to be trusted now; see what 'farshore replica probe' finds."
+
+
+class ReplicaTooSlow(Unavailable):
+    code = "replica-too-slow"
+    exit_code = 28
+    default_hint = "What it took is kept, and the next backup sends the rest; more bandwidth, uploads or spool help."
+
+
+class Conflict(FarshoreError):
+    """Somebody else was first, or the state is unknown; read again before deciding."""
+
+
+class StoreConflict(Conflict):
+    code = "store-conflict"
+    exit_code = 30
+    default_hint = "An object of this name exists with other bytes. Nothing was overwritten; run 'farshore verify'."
+
+
+class LeaseLost(Conflict):
+    code = "lease-lost"
+    exit_code = 31
+    default_hint = "The run paused for longer than its lease, so it was not committed. Run it again."
+
+
+class BackupRunning(Conflict):
+    code = "backup-running"
+    exit_code = 32
+    default_hint = "Another attempt at the same backup is at work; wait for it, or for its lease to end."
+
+
+class RepositoryMismatch(Conflict):
+    code = "repository-mismatch"
+    exit_code = 33
+    default_hint = "These replicas belong to different repositories; point each URL at a copy of the same one."
+
+
+class StateUnknown(Conflict):
+    code = "state-unknown"
+    exit_code = 34
+    default_hint = "What the replica holds is not known for sure. Run 'farshore verify', then run again."
+
+
+class SourceMoved(Conflict):
+    code = "source-moved"
+    exit_code = 35
+    default_hint = "Check what is mounted or which server answers; if another one is meant now, add --accept-new once."
+
+
+class ClockWrong(Conflict):
+    code = "clock-wrong"
+    exit_code = 36
+    default_hint = "Set this host's clock (NTP), or that of the replica; snapshots are kept and judged by their times."

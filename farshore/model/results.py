@@ -1,0 +1,193 @@
+"""Results of backups, restores and status, for the command line, the flows and the audit rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.counts import DeltaCounts
+from farshore.model.entries import Problem, SnapshotId
+from farshore.model.snapshots import SnapshotCounts, SnapshotState
+
+UNREACHABLE = "unreachable"  # state of a check of a replica that could not be asked: nothing is known of it
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaOutcome:
+    """What became of one replica in one run."""
+
+    replica: str
+    committed: bool
+    bytes_sent: int = 0
+    objects_sent: int = 0
+    requests: int = 0
+    error_code: str = ""  # empty when committed
+    error: str = ""
+    locked_until_utc: datetime | None = None  # everything the snapshot needs there, at least; None without locks
+    locks_extended: int = 0  # objects of earlier runs that were locked for longer
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRequests:
+    """What one replica was asked by one run, as its service counts and bills it."""
+
+    replica: str
+    puts: int = 0  # also each part of a large object, and its beginning and end
+    gets: int = 0
+    heads: int = 0
+    lists: int = 0  # pages
+    deletes: int = 0
+    bytes_up: int = 0  # of objects, without what the protocol adds
+    bytes_down: int = 0
+
+    @property
+    def total(self) -> int:
+        """Requests of every kind."""
+        return self.puts + self.gets + self.heads + self.lists + self.deletes
+
+
+@dataclass(frozen=True, slots=True)
+class RunWarning:
+    """Something that a person should look at although the run counts. `code` is stable."""
+
+    code: str  # replica-left-behind | objects-lost | snapshot-incomplete | source-shrunken | entries-incomplete
+    subject: str  # the replica, or the source
+    message: str
+    cause: str = ""  # the code of the error behind it, see docs/errors.md
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """The outcome of one backup run that reached its quorum."""
+
+    snapshot_id: SnapshotId
+    source: str
+    run_id: str
+    quorum: int
+    started_utc: datetime
+    finished_utc: datetime
+    counts: SnapshotCounts
+    replicas: tuple[ReplicaOutcome, ...]
+    problems: tuple[Problem, ...] = ()  # at most the first 1,000; `counts.problems` has the number
+    already_done: bool = False  # an earlier attempt at the same identity had committed
+    requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
+    lossy: tuple[RunWarning, ...] = ()  # replicas that hold the snapshot and lost objects of earlier ones
+    shrunken_from: SnapshotCounts | None = None  # of the last complete snapshot, where less than half of it is left
+    notes: tuple[str, ...] = ()  # what the source says of itself, with nothing wrong
+
+    @property
+    def warned(self) -> bool:
+        """Whether a person should look although the snapshot counts."""
+        return bool(self.warnings)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the snapshot has everything of its source; replicas do not matter here."""
+        return self.counts.lacking == 0
+
+    @property
+    def state(self) -> SnapshotState:
+        """Whether the snapshot is complete, as its commit record says."""
+        return SnapshotState.COMPLETE if self.complete else SnapshotState.INCOMPLETE
+
+    @property
+    def warnings(self) -> tuple[RunWarning, ...]:
+        """What a person should look at: replicas that do not hold the snapshot, and entries that could not be read."""
+        found = [
+            RunWarning("replica-left-behind", outcome.replica, outcome.error or "left behind", outcome.error_code)
+            for outcome in self.replicas
+            if not outcome.committed
+        ]
+        found += self.lossy
+        if not self.complete:
+            said = f"the snapshot is incomplete: it lacks what {self.counts.lacking:,} of its problems name"
+            found.append(RunWarning("snapshot-incomplete", self.source, said))
+        if before := self.shrunken_from:
+            said = (
+                f"{self.counts.entries:,} of {before.entries:,} entries and {self.counts.bytes_total:,} of "
+                f"{before.bytes_total:,} bytes are left of the last complete snapshot"
+            )
+            found.append(RunWarning("source-shrunken", self.source, said))
+        if self.counts.problems:
+            found.append(RunWarning("entries-incomplete", self.source, f"{self.counts.problems:,} problems"))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRepaired:
+    """An object that a reader found bad at one replica, and what was done about it with the copy of another."""
+
+    replica: str
+    name: str
+    found: str  # missing | truncated | altered
+    action: str  # copied | replaced | refused | removed | left
+    source: str = ""  # the replica that the good copy came from
+    bytes: int = 0  # put
+    detail: str = ""
+    error_code: str = ""
+
+    @property
+    def mended(self) -> bool:
+        """Whether the object is whole now."""
+        return self.action in ("copied", "replaced")
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedObject:
+    """An object that is missing or wrong at one replica, and what it touches."""
+
+    replica: str
+    name: str
+    code: str  # missing | truncated | altered | undecodable
+    detail: str
+    snapshots: tuple[SnapshotId, ...] = ()
+    paths: tuple[bytes, ...] = ()  # at most the first 1,000, as "source:path" is for the reader to make
+    paths_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """The outcome of one restore."""
+
+    snapshot_id: SnapshotId
+    source: str
+    run_id: str
+    target: str
+    started_utc: datetime
+    finished_utc: datetime
+    entries: int
+    files: int
+    bytes_restored: int
+    replicas: tuple[str, ...]  # that objects were read from
+    problems: tuple[Problem, ...] = ()
+    fell_over: tuple[DamagedObject, ...] = ()  # objects that were bad at one replica and read from another
+    hedged: int = 0  # requests that were made because another replica's answer was late
+    repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage that was found
+    requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
+    unmatched: tuple[str, ...] = ()  # patterns that matched nothing
+    unrecorded: str = ""  # why no audit row was kept; empty where one was
+    delta: DeltaCounts | None = None  # of a restore into an existing tree
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """One replica as `farshore status` sees it."""
+
+    replica: str
+    url: str
+    region: str
+    reachable: bool
+    snapshots: int = 0
+    behind: int = 0  # snapshots that other replicas hold and this one does not
+    latest_utc: datetime | None = None
+    last_check_utc: datetime | None = None
+    last_check_clean: bool | None = None  # also where what it found was mended since
+    last_check_mended: bool = False
+    last_check_method: str = ""  # listed | read | remote
+    last_remote_check_utc: datetime | None = None  # by the checksums of its provider
+    last_read_check_utc: datetime | None = None  # with content
+    all_read_since_utc: datetime | None = None  # every pack was read, or put, since then
+    locked_until_utc: datetime | None = None  # of each source the snapshot that is locked longest, the least of those
+    clock_skew_s: float | None = None  # its clock less this host's; None where it told none
+    error_code: str = ""
+    error: str = ""
