@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy import code_rules, text_rules
+from tests.tidy import code_rules, room_rules, text_rules, word_rules
 from tests.tidy.tree import Rule, Tree
+
+BESIDE: dict[Rule, dict[str, str]] = {room_rules.unlisted_modules: {"farshore/plan/rules.py": ""}}
 
 Plant = Callable[[dict[str, str]], Tree]
 
@@ -86,6 +88,8 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (text_rules.unlisted_pages, "docs/a.md", "# A\n"),
     (text_rules.missing_readmes, "farshore/errors.py", ""),
     (text_rules.missing_readmes, "farshore/README.md", "line\n" * 60),
+    (room_rules.unlisted_modules, "farshore/plan/README.md", "| `none.py` | nothing |\n"),
+    (word_rules.relational_words, "farshore/a.py", 'def told_of():\n    """Tells."""\n' * word_rules.WORDS_MAX),
 ]
 
 
@@ -93,13 +97,18 @@ BROKEN: list[tuple[Rule, str, str]] = [
     ("rule", "path", "text"), BROKEN, ids=[f"{n}-{r.__name__}" for n, (r, _, _) in enumerate(BROKEN)]
 )
 def test_a_planted_violation_is_found(rule: Rule, path: str, text: str, plant: Plant) -> None:
-    findings = list(rule(plant({path: text})))
+    findings = list(rule(plant({path: text, **BESIDE.get(rule, {})})))
     assert findings, f"{rule.__name__} let it pass"
     assert all(path.startswith(finding.path) for finding in findings)
 
 
 def test_every_rule_is_proven() -> None:
-    assert {rule for rule, _, _ in BROKEN} == {*code_rules.RULES, *text_rules.RULES}
+    assert {rule for rule, _, _ in BROKEN} == {
+        *code_rules.RULES,
+        *room_rules.RULES,
+        *text_rules.RULES,
+        *word_rules.RULES,
+    }
 
 
 ALLOWED: list[tuple[Rule, str, str]] = [
@@ -128,6 +137,8 @@ ALLOWED: list[tuple[Rule, str, str]] = [
     (text_rules.dead_links, "a.md", "```\n[x](none.md)\n```\n"),
     (text_rules.unlisted_pages, "docs/adr/0001-a.md", "# A\n"),
     (text_rules.missing_readmes, "farshore/README.md", "line\n" * 59),
+    (room_rules.unlisted_modules, "farshore/README.md", "| `none.py` | nothing |\n"),
+    (word_rules.relational_words, "tests/unit/test_a.py", "told = 1\n" * 2000),
 ]
 
 

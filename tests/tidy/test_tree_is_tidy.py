@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy import code_rules, text_rules
+from tests.tidy import code_rules, room_rules, text_rules, word_rules
 from tests.tidy.tree import Rule, Tree
 
 
@@ -13,7 +13,9 @@ def checkout() -> Tree:
     return Tree(Path(__file__).parents[2])
 
 
-@pytest.mark.parametrize("rule", [*code_rules.RULES, *text_rules.RULES], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize(
+    "rule", [*code_rules.RULES, *room_rules.RULES, *text_rules.RULES, *word_rules.RULES], ids=lambda rule: rule.__name__
+)
 def test_nothing_in_the_tree_breaks(rule: Rule, checkout: Tree) -> None:
     findings = [str(finding) for finding in rule(checkout)]
     assert not findings, "\n".join([rule.__doc__ or rule.__name__, *findings])
@@ -23,3 +25,8 @@ def test_the_tree_is_the_whole_checkout(checkout: Tree) -> None:
     paths = {file.path for file in checkout.files}
     assert {"pyproject.toml", "farshore/errors/base.py", "tests/tidy/tree.py", "LICENSE"} <= paths
     assert not any(path.startswith((".venv/", ".git/")) for path in paths)
+
+
+def test_the_ceiling_of_words_follows_the_count(checkout: Tree) -> None:
+    total = word_rules.count_all(checkout).total()
+    assert total >= word_rules.WORDS_MAX - word_rules.SLACK, f"lower WORDS_MAX in tests/tidy/word_rules.py to {total}"
