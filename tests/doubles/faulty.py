@@ -10,14 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, ObjectNotFound, StoreDenied, StoreFull, StoreUnavailable
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
+from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
-from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
+from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, ObjectRetention
+from farshore.stores.wrappers.base import Answer, WrappingStore
 
 
 class FaultKind(StrEnum):
@@ -53,6 +53,8 @@ CORRUPT = Fault(FaultKind.CORRUPT)
 VANISH = Fault(FaultKind.VANISH)
 STALE = Fault(FaultKind.STALE)
 REPLACE = Fault(FaultKind.REPLACE)
+
+_VIEWS = frozenset({"head", "lock_state"})  # verbs, beside those with a body of their own, that STALE applies to
 
 Plan = Callable[[str, str, int], Fault | None]  # verb, name (or prefix), number of the call from 1 over all verbs
 
@@ -98,27 +100,16 @@ class Call:
     fault: Fault | None
 
 
-class FaultyStore:
+class FaultyStore(WrappingStore):
     """The same store with the faults of a plan. Safe for use by many threads: the plan is asked by one at a time."""
 
     def __init__(self, store: Store, *, clock: Clock, plan: Plan = no_faults) -> None:
-        self._store = store
+        super().__init__(store)
         self._clock = clock
         self._plan = plan
         self._lock = threading.Lock()
         self._calls: list[Call] = []
         self._put_names: set[str] = set()
-
-    def __repr__(self) -> str:
-        return f"FaultyStore({self._store!r})"
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._store.capabilities
 
     @property
     def calls(self) -> list[Call]:
@@ -153,13 +144,6 @@ class FaultyStore:
         self._lose_reply(fault, "get", name)
         return _spoiled(data, fault.kind) if fault else data
 
-    def head(self, name: str) -> ObjectInfo:
-        fault = self._meet("head", name)
-        self._hide(fault, name)
-        info = self._store.head(name)
-        self._lose_reply(fault, "head", name)
-        return info
-
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         fault = self._meet("list", prefix)
         if fault is None:
@@ -173,18 +157,6 @@ class FaultyStore:
         yield from found[: len(found) // 2] if cut else found
         self._lose_reply(fault, "list", prefix)
 
-    def delete(self, name: str) -> None:
-        fault = self._meet("delete", name)
-        self._store.delete(name)
-        self._lose_reply(fault, "delete", name)
-
-    def lock_state(self, name: str) -> LockState:
-        fault = self._meet("lock_state", name)
-        self._hide(fault, name)
-        state = self._store.lock_state(name)
-        self._lose_reply(fault, "lock_state", name)
-        return state
-
     def extend_lock(self, name: str, lock: Lock) -> Lock:
         fault = self._meet("extend_lock", name)
         if fault is not None and fault.kind is FaultKind.VANISH:
@@ -193,24 +165,13 @@ class FaultyStore:
         self._lose_reply(fault, "extend_lock", name)
         return now
 
-    def set_hold(self, name: str, *, held: bool) -> None:
-        fault = self._meet("set_hold", name)
-        self._store.set_hold(name, held=held)
-        self._lose_reply(fault, "set_hold", name)
-
-    def warm(self, name: str, *, days: int, tier: str = "") -> None:
-        fault = self._meet("warm", name)
-        self._store.warm(name, days=days, tier=tier)
-        self._lose_reply(fault, "warm", name)
-
-    def now_utc(self) -> datetime:
-        fault = self._meet("now_utc", "")
-        now_utc = self._store.now_utc()
-        self._lose_reply(fault, "now_utc", "")
-        return now_utc
-
-    def close(self) -> None:
-        self._store.close()
+    def _call(self, verb: str, name: str, request: Callable[[], Answer]) -> Answer:
+        fault = self._meet(verb, name)
+        if verb in _VIEWS:
+            self._hide(fault, name)
+        answer = request()
+        self._lose_reply(fault, verb, name)
+        return answer
 
     def _meet(self, verb: str, name: str) -> Fault | None:
         """Ask the plan about this call, and do what comes before the call itself."""

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
 
 from farshore.clock import Clock
 from farshore.errors import ObjectArchived, StorePaused, Unavailable
 from farshore.limits import BREAKER_FAILURES_MAX, BREAKER_PAUSE_S, BREAKER_PAUSE_S_MAX, RETRY_AFTER_S_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
-from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
+from farshore.stores.base import ObjectInfo, Store
+from farshore.stores.wrappers.base import Answer, WrappingStore
 
 
-class BreakerStore:
+class BreakerStore(WrappingStore):
     """The same store, with a circuit breaker. Safe from many threads; it never waits.
 
     Only `Unavailable` is a failure. Anything else, a refusal too, is an answer: the service is there. Pauses grow
@@ -41,7 +40,7 @@ class BreakerStore:
         pause_s: float = BREAKER_PAUSE_S,
         pause_s_max: float = BREAKER_PAUSE_S_MAX,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._clock = clock
         self._failures_max = failures_max
         self._pause_s = pause_s
@@ -52,17 +51,6 @@ class BreakerStore:
         self._probe_at_s = 0.0
         self._probing = False
 
-    def __repr__(self) -> str:
-        return f"BreakerStore({self._store!r})"
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._store.capabilities
-
     @property
     def state(self) -> str:
         """`closed`, `open`, or `half-open` from the moment when a probe may be sent."""
@@ -70,18 +58,6 @@ class BreakerStore:
             if self._pauses == 0:
                 return "closed"
             return "half-open" if self._probing or self._clock.monotonic_s() >= self._probe_at_s else "open"
-
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
-        with self._guarded():
-            return self._store.put(name, body, keeping)
-
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        with self._guarded():
-            return self._store.get(name, offset, length)
-
-    def head(self, name: str) -> ObjectInfo:
-        with self._guarded():
-            return self._store.head(name)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """As the contract says; the first name is the answer, so a listing that is read slowly keeps no probe back."""
@@ -97,32 +73,9 @@ class BreakerStore:
             self._failed(error, is_probe=False)
             raise
 
-    def delete(self, name: str) -> None:
+    def _call(self, verb: str, name: str, request: Callable[[], Answer]) -> Answer:
         with self._guarded():
-            self._store.delete(name)
-
-    def lock_state(self, name: str) -> LockState:
-        with self._guarded():
-            return self._store.lock_state(name)
-
-    def extend_lock(self, name: str, lock: Lock) -> Lock:
-        with self._guarded():
-            return self._store.extend_lock(name, lock)
-
-    def set_hold(self, name: str, *, held: bool) -> None:
-        with self._guarded():
-            self._store.set_hold(name, held=held)
-
-    def warm(self, name: str, *, days: int, tier: str = "") -> None:
-        with self._guarded():
-            self._store.warm(name, days=days, tier=tier)
-
-    def now_utc(self) -> datetime:
-        with self._guarded():
-            return self._store.now_utc()
-
-    def close(self) -> None:
-        self._store.close()
+            return request()
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

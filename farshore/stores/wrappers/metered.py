@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from farshore.limits import SENT_KEPT_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
+from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import body_bytes
-from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
+from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
 from farshore.stores.put_checksums import SentChecksums, SentObject, TellsSent
 from farshore.stores.request_counter import CountsRequests, RequestKind, Tally
 from farshore.stores.service_clock import ServiceClock, TellsTime
+from farshore.stores.wrappers.base import Answer, WrappingStore
 
 _KINDS = {
     **{kind.value: kind for kind in RequestKind},
@@ -38,14 +38,14 @@ class Meter:
     objects_listed: int
 
 
-class MeteredStore:
+class MeteredStore(WrappingStore):
     """The same store, counted. `snapshot` may be called by any thread at any time.
 
     Of a store that counts the requests it sends, these are told; of another, each call is one request.
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._lock = threading.Lock()
         self._counts_calls = not isinstance(store, CountsRequests)
         self._tally = store.tally if isinstance(store, CountsRequests) else Tally()
@@ -56,17 +56,6 @@ class MeteredStore:
         self._objects_listed = 0
         self._checksums = store.sent if isinstance(store, TellsSent) else SentChecksums()
         self._sent: dict[str, SentObject] = {}
-
-    def __repr__(self) -> str:
-        return f"MeteredStore({self._store!r})"
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._store.capabilities
 
     def snapshot(self) -> Meter:
         """Return all counts of one moment."""
@@ -130,10 +119,6 @@ class MeteredStore:
             self._bytes_in += len(data)
         return data
 
-    def head(self, name: str) -> ObjectInfo:
-        with self._counted("head"):
-            return self._store.head(name)
-
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with self._counted("list"):
             for info in self._store.list(prefix):
@@ -141,32 +126,9 @@ class MeteredStore:
                     self._objects_listed += 1
                 yield info
 
-    def delete(self, name: str) -> None:
-        with self._counted("delete"):
-            self._store.delete(name)
-
-    def lock_state(self, name: str) -> LockState:
-        with self._counted("lock_state"):
-            return self._store.lock_state(name)
-
-    def extend_lock(self, name: str, lock: Lock) -> Lock:
-        with self._counted("extend_lock"):
-            return self._store.extend_lock(name, lock)
-
-    def set_hold(self, name: str, *, held: bool) -> None:
-        with self._counted("set_hold"):
-            self._store.set_hold(name, held=held)
-
-    def warm(self, name: str, *, days: int, tier: str = "") -> None:
-        with self._counted("warm"):
-            self._store.warm(name, days=days, tier=tier)
-
-    def now_utc(self) -> datetime:
-        with self._counted("now_utc"):
-            return self._store.now_utc()
-
-    def close(self) -> None:
-        self._store.close()
+    def _call(self, verb: str, name: str, request: Callable[[], Answer]) -> Answer:
+        with self._counted(verb):
+            return request()
 
     @contextlib.contextmanager
     def _counted(self, verb: str) -> Iterator[None]:

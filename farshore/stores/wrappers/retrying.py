@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import TypeVar
 
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, ObjectArchived, StorePaused, Unavailable
 from farshore.limits import RETRY_AFTER_S_MAX, RETRY_ATTEMPTS_MAX, RETRY_BASE_S, RETRY_PAUSE_S_MAX, RETRY_WAIT_S_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
-from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
-
-T = TypeVar("T")
+from farshore.stores.base import ObjectInfo, Store
+from farshore.stores.wrappers.base import Answer, WrappingStore
 
 
-class RetryingStore:
+class RetryingStore(WrappingStore):
     """The same store; errors that are `retryable` are met with waiting and another attempt.
 
     Waits grow twofold with full jitter: the nth is a random part of `base_s * 2 ** (n - 1)`, at most `wait_s_max`. A
@@ -40,7 +36,7 @@ class RetryingStore:
         wait_s_max: float = RETRY_WAIT_S_MAX,
         stopping: threading.Event | None = None,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._clock = clock
         self._attempts_max = attempts_max
         self._base_s = base_s
@@ -49,31 +45,11 @@ class RetryingStore:
         self._lock = threading.Lock()
         self._retries = 0
 
-    def __repr__(self) -> str:
-        return f"RetryingStore({self._store!r})"
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._store.capabilities
-
     @property
     def retries(self) -> int:
         """How many attempts were made beyond the first ones, over all requests."""
         with self._lock:
             return self._retries
-
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
-        return self._attempt(lambda: self._store.put(name, body, keeping))
-
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        return self._attempt(lambda: self._store.get(name, offset, length))
-
-    def head(self, name: str) -> ObjectInfo:
-        return self._attempt(lambda: self._store.head(name))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """As the contract says; after a failure the listing starts again and goes on behind the last name given."""
@@ -91,28 +67,7 @@ class RetryingStore:
                 failures += 1
                 self._wait(error, failures)
 
-    def delete(self, name: str) -> None:
-        self._attempt(lambda: self._store.delete(name))
-
-    def lock_state(self, name: str) -> LockState:
-        return self._attempt(lambda: self._store.lock_state(name))
-
-    def extend_lock(self, name: str, lock: Lock) -> Lock:
-        return self._attempt(lambda: self._store.extend_lock(name, lock))
-
-    def set_hold(self, name: str, *, held: bool) -> None:
-        self._attempt(lambda: self._store.set_hold(name, held=held))
-
-    def warm(self, name: str, *, days: int, tier: str = "") -> None:
-        self._attempt(lambda: self._store.warm(name, days=days, tier=tier))
-
-    def now_utc(self) -> datetime:
-        return self._attempt(self._store.now_utc)
-
-    def close(self) -> None:
-        self._store.close()
-
-    def _attempt(self, request: Callable[[], T]) -> T:
+    def _call(self, verb: str, name: str, request: Callable[[], Answer]) -> Answer:
         failures = 0
         while True:
             try:

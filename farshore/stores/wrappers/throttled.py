@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
-
 from farshore.clock import Clock
 from farshore.limits import PACED_AHEAD_S
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PacedBody, PutOutcome, Store
+from farshore.stores.base import Body, PacedBody, PutOutcome, Store
 from farshore.stores.body import body_bytes
-from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
+from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
+from farshore.stores.wrappers.base import WrappingStore
 from farshore.stores.wrappers.token_bucket import TokenBucket
 
 
-class ThrottledStore:
+class ThrottledStore(WrappingStore):
     """The same store, slower.
 
     Up: a store takes the body in small pieces, each of which waits for its turn, so the connection carries an even
@@ -38,20 +36,9 @@ class ThrottledStore:
         up_bytes_per_s: int | None = None,
         down_bytes_per_s: int | None = None,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._up = TokenBucket(bytes_per_s=up_bytes_per_s, clock=clock) if up_bytes_per_s else None
         self._down = TokenBucket(bytes_per_s=down_bytes_per_s, clock=clock) if down_bytes_per_s else None
-
-    def __repr__(self) -> str:
-        return f"ThrottledStore({self._store!r})"
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._store.capabilities
 
     def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         if self._up is None:
@@ -70,30 +57,3 @@ class ThrottledStore:
         if self._down is not None:
             self._down.take(len(data))
         return data
-
-    def head(self, name: str) -> ObjectInfo:
-        return self._store.head(name)
-
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        return self._store.list(prefix)
-
-    def delete(self, name: str) -> None:
-        self._store.delete(name)
-
-    def lock_state(self, name: str) -> LockState:
-        return self._store.lock_state(name)
-
-    def extend_lock(self, name: str, lock: Lock) -> Lock:
-        return self._store.extend_lock(name, lock)
-
-    def set_hold(self, name: str, *, held: bool) -> None:
-        self._store.set_hold(name, held=held)
-
-    def warm(self, name: str, *, days: int, tier: str = "") -> None:
-        self._store.warm(name, days=days, tier=tier)
-
-    def now_utc(self) -> datetime:
-        return self._store.now_utc()
-
-    def close(self) -> None:
-        self._store.close()

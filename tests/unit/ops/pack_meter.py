@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from farshore.format import names
 from farshore.stores.base import Store
+from farshore.stores.wrappers.base import WrappingStore
 
 
-class PackMeter:
+class PackMeter(WrappingStore):
     """The same store; `reads` has name, offset and length of every read of a pack, in the order of the answers."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self.reads: list[tuple[str, int, int]] = []
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -20,9 +19,6 @@ class PackMeter:
         if name.startswith(names.PACKS):
             self.reads.append((name, offset, len(data)))
         return data
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
 
 
 class PackMeters:
@@ -34,7 +30,7 @@ class PackMeters:
     def wrap(self, _: str, store: Store) -> Store:
         """Return a store with a meter, as `Engine.wrap` wants it."""
         self._meters.append(PackMeter(store))
-        return cast("Store", self._meters[-1])
+        return self._meters[-1]
 
     def clear(self) -> None:
         """Forget what was read."""
