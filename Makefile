@@ -35,6 +35,10 @@ test: environment system downloads ## Run every test against real servers (PYTES
 bench: environment peers ## Measure beside restic, Borg and others, an hour on a quiet machine (BENCH_ARGS="--help" tells more)
 	$(python) -m tests.benchmarks $(BENCH_ARGS)
 
+.PHONY: bench-versions
+bench-versions: environment ## Measure beside another version of Farshore (OLD=path of its program, VERSIONS_ARGS="--help" tells more)
+	$(python) -m tests.benchmarks.versions --old $(OLD) $(VERSIONS_ARGS)
+
 .PHONY: bench-scale
 bench-scale: environment ## Measure how time and memory grow with entries and chunks (SCALE_ARGS="--help" tells more)
 	$(python) -m tests.benchmarks.scale $(SCALE_ARGS)

@@ -20,8 +20,11 @@ class FarshoreOne(Tool):
     datasets: ClassVar[frozenset[str]] = Tool.datasets | frozenset(ORDERS)
     replicas: ClassVar[int] = 1
 
+    def __init__(self, program: Path = _PROGRAM) -> None:
+        self._program = program
+
     def version(self) -> str:
-        return perform(job([_PROGRAM, "version"], cwd=Path.cwd(), home=Path.home())).split("\n", 1)[0]
+        return perform(job([self._program, "version"], cwd=Path.cwd(), home=Path.home())).split("\n", 1)[0]
 
     def prepare(self, setting: Setting) -> None:
         sections = [
@@ -63,7 +66,7 @@ class FarshoreOne(Tool):
                 "BENCH_ACCESS_KEY": setting.bucket.access_key,
                 "BENCH_SECRET_KEY": setting.bucket.secret_key,
             }
-        return job([_PROGRAM, *arguments, "--json"], cwd=setting.place, home=setting.home, environment=environment)
+        return job([self._program, *arguments, "--json"], cwd=setting.place, home=setting.home, environment=environment)
 
 
 class FarshoreThree(FarshoreOne):
