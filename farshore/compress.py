@@ -47,24 +47,12 @@ def compress(
     return (CODEC_ZSTD, packed) if len(packed) < len(raw) else (CODEC_NONE, raw)
 
 
-def decompress(codec: int, stored: bytes, raw_length: int) -> bytes:
-    """Return exactly `raw_length` bytes.
+def decompress_into(codec: int, stored: bytes | memoryview, raw: memoryview) -> None:
+    """Fill `raw` with exactly as many bytes as it holds; never allocates beyond them.
 
     Raises:
-        ObjectCorrupt: The codec is unknown, or the result has another length. Never allocates beyond `raw_length`.
+        ObjectCorrupt: The codec is unknown, or the result has another length.
     """
-    if _is_packed(codec):
-        with _frame(stored, raw_length):
-            raw = _own.decompressor.decompress(stored, max_output_size=max(raw_length, 1))
-    else:
-        raw = stored
-    if len(raw) != raw_length:
-        raise ObjectCorrupt(f"a segment has {len(raw)} bytes, not {raw_length}")
-    return raw
-
-
-def decompress_into(codec: int, stored: bytes | memoryview, raw: memoryview) -> None:
-    """Fill `raw` with the bytes, which must be exactly as many. Raises as `decompress`."""
     if not _is_packed(codec):
         if len(stored) != len(raw):
             raise ObjectCorrupt(f"a segment has {len(stored)} bytes, not {len(raw)}")

@@ -10,16 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import numpy as np
-from blake3 import blake3
-
 from farshore import limits
-from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.errors import FarshoreError
 from farshore.format import pack as layout
 from farshore.page_pool import make_pages
 from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import open_footer
-from farshore.sealed.segments import SegmentRef, open_segment_into
 
 
 class PackChecker:
@@ -61,20 +58,10 @@ class PackChecker:
         return layout.decode_footer(plain, start)
 
     def _prove_segment(self, footer: layout.Footer, number: int, data: memoryview) -> None:
-        row = footer.segments[number]
-        origin = footer.origins[int(row["origin"])]
+        origin = footer.origins[int(footer.segments[number]["origin"])]
         data_key = self._data_key(origin.key_id)
-        if data_key is None:
-            return
-        ref = SegmentRef(origin, int(row["number"]), int(row["codec"]), int(row["raw"]))
-        sealed = data[int(row["offset"]) : int(row["offset"]) + int(row["stored"])]
-        raw = self._room(ref.raw_length)
-        open_segment_into(raw, sealed, ref, data_key, self._keys.repository_id)
-        chunks = footer.chunks[np.flatnonzero(footer.chunks["segment"] == number)]
-        chunk_key = self._keys.chunk_key
-        for chunk_id, _, offset, length in chunks.tolist():
-            if blake3(raw[offset : offset + length], key=chunk_key).digest() != chunk_id:
-                raise ObjectCorrupt(f"a chunk of segment {number} does not hash to its name")
+        if data_key is not None:
+            open_segment_at(footer, number, data, self._room, keys=self._keys, data_key=data_key)
 
     def _room(self, length: int) -> memoryview:
         """Return memory for a segment: this thread's, until it opens the next."""

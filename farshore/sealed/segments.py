@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.compress import compress, decompress, decompress_into, opens_to
+from farshore.compress import compress, decompress_into, opens_to
 from farshore.crypto.derive import TAG_BYTES, associated, derive_key
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.origin import SALT_BYTES, Origin
@@ -122,7 +122,7 @@ def seal_segment(
     sealed = AESGCM(key).encrypt(_NUMBER.pack(segment.number), stored, bound)
     del stored  # up to 4 MiB in each sealing thread that the check does not need
     result = SealedSegment(segment.origin, segment.number, codec, len(segment.raw), sealed, segment.chunks)
-    if not opens_to(codec, _decrypt(sealed, result, data_key, repository_id), segment.raw):
+    if not opens_to(codec, decrypt_segment(sealed, result, data_key, repository_id), segment.raw):
         raise Bug("a sealed segment does not decode to its input", "Check this machine's memory, then run again.")
     return result
 
@@ -137,21 +137,14 @@ class SegmentRef:
     raw_length: int
 
 
-def open_segment(
-    sealed: bytes | memoryview, ref: SegmentRef | SealedSegment, data_key: DataKey, repository_id: bytes
-) -> bytes:
-    """Return the plain bytes of a segment.
-
-    Raises:
-        ObjectCorrupt: It was altered, moved under another number, or sealed with another key.
-    """
-    return decompress(ref.codec, _decrypt(sealed, ref, data_key, repository_id), ref.raw_length)
-
-
 def open_segment_into(
     raw: memoryview, sealed: bytes | memoryview, ref: SegmentRef, data_key: DataKey, repository_id: bytes
 ) -> None:
-    """Fill `raw`, which has the segment's raw length, with its plain bytes. Raises as `open_segment`."""
+    """Fill `raw`, which has the segment's raw length, with its plain bytes.
+
+    Raises:
+        ObjectCorrupt: The segment was altered, moved under another number, or sealed with another key.
+    """
     key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
     bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
     length = max(len(sealed) - TAG_BYTES, 0)
@@ -163,25 +156,25 @@ def open_segment_into(
     decompress_into(ref.codec, stored, raw)
 
 
-def decrypt_segment(sealed: bytes | memoryview, ref: SegmentRef, data_key: DataKey, repository_id: bytes) -> bytes:
-    """Return the bytes that were sealed, still compressed, for `decompress_segment_into`. Raises as `open_segment`."""
-    return _decrypt(sealed, ref, data_key, repository_id)
-
-
-def decompress_segment_into(raw: memoryview, stored: bytes, ref: SegmentRef) -> None:
-    """Fill `raw`, of the segment's raw length, from what `decrypt_segment` returned. Raises as `open_segment`."""
-    decompress_into(ref.codec, stored, raw)
-
-
-def _decrypt(
+def decrypt_segment(
     sealed: bytes | memoryview, ref: SegmentRef | SealedSegment, data_key: DataKey, repository_id: bytes
 ) -> bytes:
+    """Return the sealed bytes still compressed, for `decompress_segment_into`. Raises as `open_segment_into`."""
     key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
     bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
     try:
         return AESGCM(key).decrypt(_NUMBER.pack(ref.number), sealed, bound)
     except (InvalidTag, ValueError) as error:
         raise _unopened(ref) from error
+
+
+def decompress_segment_into(raw: memoryview, stored: bytes, ref: SegmentRef) -> None:
+    """Fill `raw`, of the segment's raw length, from the bytes that `decrypt_segment` returned.
+
+    Raises:
+        ObjectCorrupt: The codec is unknown, or the bytes do not decompress to the raw length.
+    """
+    decompress_into(ref.codec, stored, raw)
 
 
 def _room(length: int) -> bytearray:

@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 import zstandard
 
-from farshore.compress import CODEC_NONE, CODEC_ZSTD, compress, decompress, decompress_into, opens_to
+from farshore.compress import CODEC_NONE, CODEC_ZSTD, compress, decompress_into, opens_to
 from farshore.errors import ObjectCorrupt
 
 NOISE = random.Random(1).randbytes(10_000)
 TEXT = b"the same words again and again " * 1000
+
+
+def decompress(codec: int, stored: bytes, length: int) -> bytes:
+    """Return the bytes that must be `length` long."""
+    raw = bytearray(length)
+    decompress_into(codec, stored, memoryview(raw))
+    return bytes(raw)
 
 
 def test_what_shrinks_is_compressed() -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-from blake3 import blake3
 
 from farshore import limits
 from farshore.catalog.verified_objects import read_data_key
@@ -19,7 +16,7 @@ from farshore.page_pool import PagePool
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
 from farshore.sealed.keys import DataKey
-from farshore.sealed.segments import SegmentRef, decompress_segment_into, decrypt_segment, open_segment_into
+from farshore.sealed.open_segment import decompress_segment_at, decrypt_segment_at, open_segment_at
 
 
 @dataclass(slots=True)
@@ -61,14 +58,16 @@ class SegmentReader:
                 if segment in found.opened or segment in found.packed or segment not in data_keys:
                     continue
                 try:
-                    sealed = _cut(packed, segment, memoryview(data), one.start)
                     if segment in opened_now:
-                        found.opened[segment] = self._open(packed, one.pack, segment, sealed, data_keys[segment])
+                        found.opened[segment] = open_segment_at(
+                            packed.footer, segment, memoryview(data), self._pages.take, keys=self._keys,
+                            data_key=data_keys[segment], start=one.start, chunks=self._plan.chunks_of(one.pack, segment)
+                        )  # fmt: skip
                     else:
-                        ref = _ref(packed, segment)
-                        found.packed[segment] = decrypt_segment(
-                            sealed, ref, data_keys[segment], self._keys.repository_id
-                        )
+                        found.packed[segment] = decrypt_segment_at(
+                            packed.footer, segment, memoryview(data),
+                            keys=self._keys, data_key=data_keys[segment], start=one.start,
+                        )  # fmt: skip
                 except FarshoreError as error:
                     found.errors[segment] = bad = error
             if bad is not None:
@@ -90,34 +89,16 @@ class SegmentReader:
         Raises:
             FarshoreError: No replica has it so that every chunk hashes to its name.
         """
-        packed = self._packs[pack]
+        chunks = self._plan.chunks_of(pack, segment)
         try:
-            ref = _ref(packed, segment)
-            raw = self._pages.take(ref.raw_length)
-            decompress_segment_into(raw, stored, ref)
-            self._check_chunks(packed, pack, segment, raw)
-            return raw
+            return decompress_segment_at(
+                self._packs[pack].footer, segment, stored, self._pages.take, keys=self._keys, chunks=chunks
+            )
         except ObjectCorrupt:  # a replica may have another copy
             found = self.read(self._plan.range_of_one(pack, segment), (segment,))
             if segment not in found.opened:
                 raise found.errors.get(segment) or ObjectCorrupt("a segment could not be read") from None
             return found.opened[segment]
-
-    def _open(self, packed: PackedFooter, pack: int, segment: int, sealed: memoryview, data_key: DataKey) -> memoryview:
-        ref = _ref(packed, segment)
-        raw = self._pages.take(ref.raw_length)
-        open_segment_into(raw, sealed, ref, data_key, self._keys.repository_id)
-        self._check_chunks(packed, pack, segment, raw)
-        return raw
-
-    def _check_chunks(self, packed: PackedFooter, pack: int, segment: int, raw: memoryview) -> None:
-        chunks: Any = self._plan.chunks_of(pack, segment)
-        key = self._keys.chunk_key
-        for chunk_id, offset, length in zip(
-            chunks["id"].tolist(), chunks["offset"].tolist(), chunks["length"].tolist(), strict=True
-        ):
-            if blake3(raw[offset : offset + length], key=key).digest() != chunk_id:
-                raise ObjectCorrupt(f"a chunk of pack {packed.pack_id.hex()} does not hash to its name")
 
     def _data_keys_of(self, packed: PackedFooter, segments: Iterable[int], found: RangeContent) -> dict[int, DataKey]:
         """Return the keys that segments are sealed with; note why one cannot be had."""
@@ -142,18 +123,3 @@ class SegmentReader:
         with self._lock:
             self._data_keys[key_id] = data_key
         return data_key
-
-
-def _ref(packed: PackedFooter, segment: int) -> SegmentRef:
-    row = packed.footer.segments[segment]
-    origin = packed.footer.origins[int(row["origin"])]
-    return SegmentRef(origin, int(row["number"]), int(row["codec"]), int(row["raw"]))
-
-
-def _cut(packed: PackedFooter, segment: int, data: memoryview, start: int) -> memoryview:
-    row = packed.footer.segments[segment]
-    at = int(row["offset"]) - start
-    sealed = data[at : at + int(row["stored"])]
-    if len(sealed) != int(row["stored"]):
-        raise ObjectCorrupt(f"pack {packed.pack_id.hex()} is cut short")
-    return sealed

@@ -14,9 +14,10 @@ from farshore.format.pack import Footer, PackedFooter, decode_footer
 from farshore.index import ABSENT, ChunkIndex
 from farshore.model import HOLE
 from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
+from farshore.page_pool import make_pages
 from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import SealedPack
-from farshore.sealed.segments import SegmentRef, open_segment
 
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
@@ -49,14 +50,13 @@ class Delivered:
     def chunks(self) -> dict[bytes, bytes]:
         found = {}
         for pack, footer in zip(self.packs, self.footers(), strict=True):
-            raws = []
-            for row in footer.segments:
-                ref = SegmentRef(footer.origins[row["origin"]], int(row["number"]), int(row["codec"]), int(row["raw"]))
-                at = int(row["offset"])
-                raws.append(open_segment(pack.body[at : at + int(row["stored"])], ref, DATA_KEY, KEYS.repository_id))
+            raws = [
+                open_segment_at(footer, number, pack.body, make_pages, keys=KEYS, data_key=DATA_KEY)
+                for number in range(len(footer.segments))
+            ]
             for row in footer.chunks:
                 at = int(row["offset"])
-                found[bytes(row["id"])] = raws[row["segment"]][at : at + int(row["length"])]
+                found[bytes(row["id"])] = bytes(raws[row["segment"]][at : at + int(row["length"])])
         return found
 
     def index(self) -> ChunkIndex:
