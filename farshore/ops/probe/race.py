@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,7 +14,10 @@ from farshore.limits import LIST_PAGE_OBJECTS
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.racing import Outcome, Race, Writers, body_of
 from farshore.ops.probe.verdicts import Finding, Verdict
+from farshore.workers import close_all, spawn
 
+_MODULE = "farshore.ops.probe.racer"
+_ORDER = b"O"
 WRITERS = 8  # threads of this process, each with connections of its own
 SECOND_WRITERS = 4  # of the second process
 ROUNDS = 5
@@ -37,14 +38,8 @@ class SecondProcess:
         self._opening = opening
 
     def __enter__(self) -> SecondProcess:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "farshore.ops.probe.racer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._watch = threading.Timer(_SECOND_WAIT_S, self._process.kill)
+        self._worker = spawn(_MODULE)
+        self._watch = threading.Timer(_SECOND_WAIT_S, self._worker.process.kill)
         self._watch.daemon = True
         self._watch.start()
         self._failure = str(self.tell({"open": self._opening, "writers": SECOND_WRITERS}).get("error", ""))
@@ -52,8 +47,8 @@ class SecondProcess:
 
     def __exit__(self, *_: object) -> None:
         self._watch.cancel()
-        self._process.kill()
-        self._process.communicate()
+        self._worker.process.kill()
+        close_all([self._worker])
 
     @property
     def failure(self) -> str:
@@ -62,14 +57,11 @@ class SecondProcess:
 
     def tell(self, order: dict[str, Any]) -> dict[str, Any]:
         """Give one order and return its answer."""
-        try:
-            assert self._process.stdin is not None  # noqa: S101 - both are pipes
-            assert self._process.stdout is not None  # noqa: S101
-            self._process.stdin.write(f"{json.dumps(order)}\n")
-            self._process.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        except (OSError, ValueError):
+        self._worker.send(_ORDER, json.dumps(order).encode())
+        frame = self._worker.receive()
+        if frame is None:
             return {"error": "the second process ended"}
+        answer: dict[str, Any] = json.loads(frame[1])
         return answer
 
 

@@ -1,7 +1,8 @@
-"""The second process of a race: `python -m farshore.ops.probe.racer`, told what to do line by line.
+"""The second process of a race, a worker of `race.SecondProcess`.
 
 Credentials come on standard input, never as an argument or a variable, where others on the machine could read them.
-Lines are JSON: `{"open": {...}, "writers": n}`, then for each race `{"race": {...}}` and `{"go": true}`.
+Orders are frames of JSON: `{"open": {...}, "writers": n}`, then for each race `{"race": {...}}` and `{"go": true}`.
+Each has one answer, a frame of JSON too.
 """
 
 from __future__ import annotations
@@ -9,25 +10,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from typing import TextIO
+from typing import IO
 
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
+from farshore.frames import read_frame, write_frame
 from farshore.ops.probe.racing import Race, Writers
 from farshore.stores.opening import open_store
 
 
-def race_as_told(orders: TextIO, answers: TextIO) -> None:
-    """Do what the lines say until they end."""
+def serve(orders: IO[bytes], answers: IO[bytes]) -> None:
+    """Do what is ordered until there are no more orders."""
     writers: Writers | None = None
     clock = SystemClock()
 
     def answer(said: object) -> None:
-        answers.write(f"{json.dumps(said)}\n")
-        answers.flush()
+        write_frame(answers, b"A", json.dumps(said).encode())
 
-    for line in orders:
-        order = json.loads(line)
+    while (frame := read_frame(orders)) is not None:
+        order = json.loads(frame[1])
         try:
             if "open" in order:
                 stores = [open_store(**order["open"], clock=clock) for _ in range(order["writers"])]
@@ -44,5 +45,10 @@ def race_as_told(orders: TextIO, answers: TextIO) -> None:
             answer({"error": f"{error.code}: {error.message}"})
 
 
+def main() -> None:
+    """Serve on standard input and output."""
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+
+
 if __name__ == "__main__":
-    race_as_told(sys.stdin, sys.stdout)
+    main()

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import pickle
-import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Queue
-from typing import IO
 
 from farshore import limits
-from farshore.errors import Bug
-from farshore.frames import read_frame
+from farshore.frames import Frame
 from farshore.handles import Handle
-from farshore.processes import process_gone, start_process
 from farshore.sources.directory import walking_protocol as wire
 from farshore.sources.directory.metadata import Report
 from farshore.sources.directory.walk import WalkOptions, is_below
+from farshore.workers import Worker, close_all, spawn
 
 _MODULE = "farshore.sources.directory.walking_process"
-_Frame = tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
 class _Walker:
-    process: subprocess.Popen[bytes]
-    answers: IO[bytes]
-    frames: Queue[_Frame | None] = field(default_factory=lambda: Queue(limits.WALK_FRAMES_AHEAD))  # None: it is gone
-    listener: threading.Thread | None = None
+    worker: Worker
+    frames: Queue[Frame | None] = field(default_factory=lambda: Queue(limits.WALK_FRAMES_AHEAD))  # None: it is gone
     gone: bool = False
 
 
@@ -85,14 +77,11 @@ class Walkers:
         """End every process: there is nothing that it would have to finish. Safe to repeat."""
         walkers, self._walkers = self._walkers, []
         for walker in walkers:
-            walker.process.kill()
+            walker.worker.process.kill()
         for walker in walkers:
-            walker.process.wait()
             while not walker.gone:  # or its listener waits for room
                 walker.gone = walker.frames.get() is None
-            if walker.listener is not None:
-                walker.listener.join()
-            walker.answers.close()
+        close_all(walker.worker for walker in walkers)
 
     def _begin(self, begun: wire.Begun, report: Report) -> bytes:
         """Tell what a span has lost of a directory that the one before it had entered; return what it must not hold.
@@ -109,26 +98,15 @@ def _within(path: bytes, directory: bytes) -> bool:
 
 
 def _start(root: Handle, orders: wire.WalkOrders) -> _Walker:
-    process = start_process(_MODULE, [str(root.fd)], pass_fds=(root.fd,))
-    if process.stdin is None or process.stdout is None:
-        raise Bug("a process was started without pipes")
-    walker = _Walker(process, process.stdout)
-    walker.listener = threading.Thread(target=_listen, args=(walker,), name="listen", daemon=True)
-    walker.listener.start()
-    with contextlib.suppress(BrokenPipeError), process.stdin:  # one that is gone is told by its answers
-        process.stdin.write(wire.encode_orders(orders))
+    walker = _Walker(spawn(_MODULE, [str(root.fd)], pass_fds=(root.fd,)))
+    walker.worker.listen(walker.frames.put)
+    walker.worker.send(wire.ORDERS, wire.encode_orders(orders))
     return walker
 
 
-def _listen(walker: _Walker) -> None:
-    while (frame := read_frame(walker.answers)) is not None:
-        walker.frames.put(frame)
-    walker.frames.put(None)
-
-
-def _next(walker: _Walker) -> _Frame:
+def _next(walker: _Walker) -> Frame:
     frame = None if walker.gone else walker.frames.get()
     if frame is None:
         walker.gone = True
-        raise process_gone(walker.process, "walks the source")
+        raise walker.worker.gone("walks the source")
     return frame

@@ -15,7 +15,7 @@ from typing import IO
 
 from farshore import limits
 from farshore.errors import SourceUnavailable
-from farshore.frames import telling_failure, write_frame
+from farshore.frames import read_frame, reporting_failure, write_frame
 from farshore.handles import DIRECTORY_FLAGS, DirectoryHandles, Handle
 from farshore.sources.directory import walking_protocol as wire
 from farshore.sources.directory.attributes import AttributeWalk
@@ -29,7 +29,7 @@ def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
     def report(path: bytes, code: str, message: str) -> None:
         write_frame(answers, wire.PROBLEM, pickle.dumps((path, code, message)))
 
-    with telling_failure(answers, wire.FAILED, "a walking process"):
+    with reporting_failure(answers, wire.FAILED, "a walking process"):
         handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
         walk = (AttributeWalk if orders.options.attributes else Walk)(
             handles=handles, options=orders.options, report=report
@@ -49,7 +49,9 @@ def main() -> None:
     """Serve with what `Walkers` hands over: the descriptor of the tree's root, and orders."""
     gc.disable()  # what is found is tuples, without cycles
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=64 * limits.KIB)
-    orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own process wrote it
+    frame = read_frame(sys.stdin.buffer)
+    if frame is None:
+        return  # the backup has ended already
     try:
         # Opened anew: processes that share one open directory would share how far each has listed it.
         root = Handle(os.open(".", DIRECTORY_FLAGS, dir_fd=int(sys.argv[1])))
@@ -57,7 +59,7 @@ def main() -> None:
         failed = SourceUnavailable(f"the root of the source cannot be listed: {reason(error)}")
         write_frame(answers, wire.FAILED, pickle.dumps(failed))
         return
-    serve(root, orders, answers)
+    serve(root, wire.decode_orders(frame[1]), answers)
 
 
 if __name__ == "__main__":

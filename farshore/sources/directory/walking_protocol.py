@@ -1,6 +1,6 @@
 """What passes between a backup and its walking processes, over two pipes, in frames.
 
-    to a process      one pickled `WalkOrders`
+    to a process      O one pickled `WalkOrders`
     from a process    B a span begins: what became of the directories above it · N names · P a problem
                       E the span has ended: the directories it ended below · X what went wrong
 
@@ -21,6 +21,7 @@ from farshore.sources.directory.metadata import Report
 from farshore.sources.directory.walk import Found, Span, WalkOptions
 from farshore.sources.posix_status import KnownStatus, fit, what_is_lost
 
+ORDERS = b"O"
 BEGIN, NAMES, PROBLEM, END, FAILED = b"B", b"N", b"P", b"E", b"X"
 COUNT = struct.Struct("<Q")
 # The fields of `KnownStatus`, then the bytes of path and target.
@@ -55,8 +56,14 @@ class Begun:
 
 
 def encode_orders(orders: WalkOrders) -> bytes:
-    """Return orders for the wire."""
+    """Return orders as bytes."""
     return pickle.dumps(orders)
+
+
+def decode_orders(data: bytes) -> WalkOrders:
+    """Inverse of `encode_orders`."""
+    orders: WalkOrders = pickle.loads(data)  # noqa: S301 - our own process wrote it
+    return orders
 
 
 def encode_names(found: Sequence[Found], report: Report) -> tuple[bytes, bytes, bytes, bytes]:

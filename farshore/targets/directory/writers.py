@@ -5,36 +5,34 @@ While nothing has been started, files are placed right here, so a restore of a f
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import selectors
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
-from typing import IO
 
 from farshore import limits
-from farshore.errors import Bug, TargetFailed
+from farshore.errors import TargetFailed
 from farshore.handles import Handle
-from farshore.processes import end_process, how_it_ended, processes_that_pay, start_process
 from farshore.targets.base import Placed, SmallFile
 from farshore.targets.directory.batches import (
     CONTENT_BYTES,
     ORDER,
+    PLACE,
     RECORD_BYTES,
     SLOT_BYTES,
     Answer,
+    decode_answer,
     encode_records,
     make_slots,
     map_shared,
-    read_answer,
 )
 from farshore.targets.directory.placing import FilePlacer
 from farshore.targets.directory.posix_metadata import MetadataWriter
 from farshore.targets.directory.posix_tree import TargetTree
+from farshore.workers import Worker, close_all, processes_that_pay, spawn
 
 _log = logging.getLogger(__name__)
 _MODULE = "farshore.targets.directory.writing_process"
@@ -43,9 +41,7 @@ _ORDERS_AHEAD = 2  # for one process: the next batch is there when one is done
 
 @dataclass(slots=True)
 class _Writer:
-    process: subprocess.Popen[bytes]
-    orders: IO[bytes]
-    answers: IO[bytes]
+    worker: Worker
     busy: int = 0  # orders not answered
 
 
@@ -117,12 +113,8 @@ class FileWriters:
     def _end(self) -> None:
         writers, self._writers = self._writers, []
         for writer in writers:
-            with contextlib.suppress(OSError):
-                writer.orders.close()
-        for writer in writers:
-            end_process(writer.process)
-            self._selector.unregister(writer.answers)
-            writer.answers.close()
+            self._selector.unregister(writer.worker.answers)
+        close_all(writer.worker for writer in writers)
 
     def _give(self) -> None:
         """Have the batch placed, and begin another."""
@@ -140,10 +132,7 @@ class FileWriters:
             return
         self._memory[CONTENT_BYTES : CONTENT_BYTES + len(records)] = records
         writer = min(self._writers, key=lambda one: one.busy)
-        try:
-            writer.orders.write(ORDER.pack(self._slot, len(records)))
-        except OSError as error:
-            raise self._ended(writer) from error
+        writer.worker.send(PLACE, ORDER.pack(self._slot, len(records)))
         writer.busy += 1
         while not self._free:
             self._take_answers()
@@ -170,11 +159,8 @@ class FileWriters:
     def _spawn(self, shared: int) -> _Writer:
         facts = [str(self._root.fd), str(shared), str(self._slots), os.fspath(self._path), self._tree.token]
         # Unbuffered: an answer that waits in a buffer of ours would never wake the selector.
-        process = start_process(_MODULE, facts, pass_fds=(self._root.fd, shared), bufsize=0)
-        if process.stdin is None or process.stdout is None:
-            raise Bug("a process was started without pipes")
-        writer = _Writer(process, process.stdin, process.stdout)
-        self._selector.register(process.stdout, selectors.EVENT_READ, writer)
+        writer = _Writer(spawn(_MODULE, facts, pass_fds=(self._root.fd, shared), bufsize=0))
+        self._selector.register(writer.worker.answers, selectors.EVENT_READ, writer)
         return writer
 
     def _enter(self, slot: int) -> None:
@@ -186,10 +172,10 @@ class FileWriters:
         """Wait for an answer, and take all that are there."""
         for key, _ in self._selector.select():
             writer: _Writer = key.data
-            try:
-                slot, answer = read_answer(writer.answers)
-            except EOFError as error:
-                raise self._ended(writer) from error
+            frame = writer.worker.receive()
+            if frame is None:
+                raise self._ended(writer)
+            slot, answer = decode_answer(frame[1])
             writer.busy -= 1
             self._free.append(slot)
             self._count(answer)
@@ -203,5 +189,5 @@ class FileWriters:
 
     def _ended(self, writer: _Writer) -> TargetFailed:
         """Return the error of a process that is gone without having been told to."""
-        how = how_it_ended(writer.process)
+        how = writer.worker.how_it_ended()
         return TargetFailed(f"a process that writes files to {self._path} ended {how}, and some of them are missing")

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import IO
 
 from farshore.errors import Bug, FarshoreError
+from farshore.frames import read_frame, write_frame
 from farshore.handles import Handle
 from farshore.targets.directory.batches import (
+    ANSWER,
     CONTENT_BYTES,
     ORDER,
     SLOT_BYTES,
     Answer,
     decode_records,
+    encode_answer,
     map_shared,
-    write_answer,
 )
 from farshore.targets.directory.placing import FilePlacer
 from farshore.targets.directory.posix_metadata import MetadataWriter
@@ -34,8 +36,8 @@ def serve(tree: TargetTree, shared: memoryview, orders: IO[bytes], answers: IO[b
     os.umask(0)  # files are made with the modes they had, in directories that are closed to others
     metadata = MetadataWriter(report=tree.report, exact=bool(tree.token))
     placer = FilePlacer(tree=tree, metadata=metadata)
-    while len(order := orders.read(ORDER.size)) == ORDER.size:
-        slot, record_bytes = ORDER.unpack(order)
+    while (frame := read_frame(orders)) is not None:
+        slot, record_bytes = ORDER.unpack(frame[1])
         memory = shared[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
         try:
             files = decode_records(bytes(memory[CONTENT_BYTES : CONTENT_BYTES + record_bytes]))
@@ -44,7 +46,7 @@ def serve(tree: TargetTree, shared: memoryview, orders: IO[bytes], answers: IO[b
             answer = Answer(problems=tree.take_problems(), error=error)
         except Exception as error:  # noqa: BLE001  # the restore tells it; nobody reads this process
             answer = Answer(error=Bug(f"a writing process failed: {type(error).__name__}: {error}"))
-        write_answer(answers, slot, answer)
+        write_frame(answers, ANSWER, encode_answer(slot, answer))
 
 
 def main() -> None:

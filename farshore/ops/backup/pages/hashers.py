@@ -7,24 +7,22 @@ threads of this process it takes twice as long.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import subprocess
+import pickle
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from mmap import mmap
-from typing import IO, NamedTuple, TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from farshore import limits
 from farshore.chunking.page_hashes import HASH_BYTES
 from farshore.errors import Bug
 from farshore.model import Entry
-from farshore.ops.backup.pages.hashing_process import ORDER
-from farshore.processes import end_process, make_shared, process_gone, start_process
+from farshore.ops.backup.pages import hashing_process as protocol
 from farshore.sources.base import Content, Hole, RoomyContent
+from farshore.workers import Worker, close_all, make_shared, spawn
 
 _MODULE = "farshore.ops.backup.pages.hashing_process"
 _log = logging.getLogger(__name__)
@@ -43,13 +41,6 @@ class _Order(NamedTuple):
     pages: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Hasher:
-    process: subprocess.Popen[bytes]
-    orders: IO[bytes]
-    answers: IO[bytes]
-
-
 class PageHashers:
     """Reads large page-structured files and has their pages hashed. Used by one thread; `close` ends the processes.
 
@@ -64,7 +55,7 @@ class PageHashers:
         self._file_bytes_min = file_bytes_min
         self._rooms = processes * limits.ROOMS_PER_PROCESS
         self._memory = memoryview(b"")
-        self._hashers: list[_Hasher] = []
+        self._hashers: list[Worker] = []
         self._room = 0  # that the next data is read into
         self._given: deque[_Order] = deque()  # not answered
 
@@ -96,12 +87,7 @@ class PageHashers:
     def close(self) -> None:
         """End every process. Safe to repeat."""
         hashers, self._hashers, self._processes = self._hashers, [], 0
-        for hasher in hashers:
-            with contextlib.suppress(OSError):
-                hasher.orders.close()
-            hasher.answers.close()  # one that is answering ends by that
-        for hasher in hashers:
-            end_process(hasher.process)
+        close_all(hashers)
 
     def _start(self) -> bool:
         """Return whether there are processes."""
@@ -120,13 +106,9 @@ class PageHashers:
             self.close()
         return bool(self._hashers)
 
-    def _spawn(self, shared: int) -> _Hasher:
-        facts = [str(shared), str(self._rooms * limits.ROOM_BYTES)]
-        process = start_process(_MODULE, facts, pass_fds=(shared,))
-        if process.stdin is None or process.stdout is None:
-            raise Bug("a process was started without pipes")
-        hasher = _Hasher(process, process.stdin, process.stdout)
-        _send(hasher, self._page_key)
+    def _spawn(self, shared: int) -> Worker:
+        hasher = spawn(_MODULE, [str(shared), str(self._rooms * limits.ROOM_BYTES)], pass_fds=(shared,))
+        hasher.send(protocol.KEY, self._page_key)
         return hasher
 
     def _next(self, pieces: Iterator[Hole | int], page_bytes: int) -> Hole | _Order | None:
@@ -137,7 +119,7 @@ class PageHashers:
         order = _Order(self._room, piece, -(-piece // page_bytes))
         self._room = (self._room + 1) % self._rooms
         self._given.append(order)
-        _send(self._hasher_of(order), ORDER.pack(order.room, order.length, page_bytes))
+        self._hasher_of(order).send(protocol.HASH, protocol.ORDER.pack(order.room, order.length, page_bytes))
         return order
 
     def _answered(self, order: _Order) -> HashedData:
@@ -145,20 +127,18 @@ class PageHashers:
         if self._given.popleft() is not order:
             raise Bug("rooms of hashed pages were asked for out of order")
         hasher = self._hasher_of(order)
-        hashes = hasher.answers.read(order.pages * HASH_BYTES)
+        frame = hasher.receive()
+        if frame is None:
+            raise hasher.gone("hashes pages")
+        letter, hashes = frame
+        if letter == protocol.FAILED:
+            raise pickle.loads(hashes)  # noqa: S301 - our own process wrote it
         if len(hashes) != order.pages * HASH_BYTES:
-            raise process_gone(hasher.process, "hashes pages")
+            raise Bug("a hashing process answered with other pages than it was given")
         return HashedData(self._view(order.room, order.length), hashes)
 
-    def _hasher_of(self, order: _Order) -> _Hasher:
+    def _hasher_of(self, order: _Order) -> Worker:
         return self._hashers[order.room % len(self._hashers)]
 
     def _view(self, room: int, length: int) -> memoryview:
         return self._memory[room * limits.ROOM_BYTES : room * limits.ROOM_BYTES + length]
-
-
-def _send(hasher: _Hasher, data: bytes) -> None:
-    # A process that is gone is told by its answers, which end.
-    with contextlib.suppress(BrokenPipeError):
-        hasher.orders.write(data)
-        hasher.orders.flush()

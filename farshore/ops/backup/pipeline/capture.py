@@ -23,7 +23,6 @@ from farshore.ops.backup.pipeline.reading_protocol import ReaderSetup
 from farshore.ops.backup.pipeline.snapshot_writer import SnapshotWriter
 from farshore.ops.backup.recognize import check_marks
 from farshore.ops.backup.session import RunState, require_quorum
-from farshore.processes import processes_that_pay
 from farshore.replicas.repository import Repository
 from farshore.sealed.packs import SealedPack
 from farshore.sources.base import (
@@ -36,6 +35,7 @@ from farshore.sources.base import (
     SharedSource,
     Source,
 )
+from farshore.workers import processes_that_pay
 
 _log = logging.getLogger(__name__)
 

@@ -6,36 +6,29 @@ compresses and seals those. So the bytes of files stay where they were read, and
 
 from __future__ import annotations
 
-import contextlib
 import pickle
-import subprocess
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import IO
 
 from farshore import limits
-from farshore.errors import Bug, FarshoreError
-from farshore.frames import read_frame, write_frame
+from farshore.errors import Bug
+from farshore.frames import Frame
 from farshore.handles import Handle
 from farshore.model import Entry
 from farshore.ops.backup.pipeline import reading_protocol as orders
 from farshore.ops.backup.pipeline.reading_protocol import BatchRead, ReaderSetup
-from farshore.processes import end_process, process_gone, start_process
 from farshore.sealed.segments import SealedSegment
+from farshore.workers import Worker, close_all, spawn
 
 _MODULE = "farshore.ops.backup.pipeline.reading_process"
 
 
 @dataclass(slots=True)
 class _Reader:
-    process: subprocess.Popen[bytes]
-    orders: IO[bytes]
-    answers: IO[bytes]
-    listener: threading.Thread | None = None
-    reads: SimpleQueue[BatchRead | FarshoreError | None] = field(default_factory=SimpleQueue)  # None: done
+    worker: Worker
+    reads: SimpleQueue[BatchRead | Exception | None] = field(default_factory=SimpleQueue)  # None: done
     sealed: deque[SealedSegment | None] = field(default_factory=deque)  # None: the end of a stretch
     given: int = 0
     asked: int = 0  # of those given, whose result was asked for
@@ -64,7 +57,7 @@ class Reading:
             raise Bug("batches of a reading process were asked for out of order")
         self.reader.asked += 1
         read = self.reader.reads.get()
-        if isinstance(read, FarshoreError):
+        if isinstance(read, Exception):
             raise read
         if read is None:
             raise Bug("a reading process was done before its last batch")
@@ -100,7 +93,7 @@ class Readers:
             self._stretches.append(min(self._readers, key=lambda one: one.given - one.judged))
         self._stretch_bytes += size
         reader = self._stretches[-1]
-        self._send(reader, orders.BATCH, orders.encode_batch(entries))
+        reader.worker.send(orders.BATCH, orders.encode_batch(entries))
         reader.given += 1
         return Reading(reader, reader.given - 1)
 
@@ -112,7 +105,7 @@ class Readers:
             thorough: Whether there is time to compress harder.
         """
         reading.reader.judged += 1
-        self._send(reading.reader, orders.VERDICT, bytes([thorough]), new)
+        reading.reader.worker.send(orders.VERDICT, bytes([thorough]), new)
 
     def sealed(self) -> Iterator[SealedSegment]:
         """Yield the segments that have come, in the order of their batches, as far as they lead on without a gap.
@@ -135,10 +128,10 @@ class Readers:
         if self._stretch_bytes:
             self._end_stretch()
         for reader in self._readers:
-            self._send(reader, orders.END)
+            reader.worker.send(orders.END)
         for reader in self._readers:
             last = reader.reads.get()
-            if isinstance(last, FarshoreError):
+            if isinstance(last, Exception):
                 raise last
             if last is not None:
                 raise Bug("a reading process was ended before all it had read was asked for")
@@ -147,37 +140,19 @@ class Readers:
     def close(self) -> None:
         """End every process, and drop what it holds. Safe to repeat."""
         readers, self._readers = self._readers, []
-        for reader in readers:
-            with contextlib.suppress(OSError):
-                reader.orders.close()
-        for reader in readers:
-            end_process(reader.process)
-            if reader.listener is not None:
-                reader.listener.join()
-            reader.answers.close()
+        close_all(reader.worker for reader in readers)
 
     def _start(self, root: Handle, ground: ReaderSetup) -> _Reader:
-        process = start_process(_MODULE, [str(root.fd)], pass_fds=(root.fd,))
-        if process.stdin is None or process.stdout is None:
-            raise Bug("a process was started without pipes")
-        reader = _Reader(process, process.stdin, process.stdout)
-        reader.listener = threading.Thread(target=self._listen, args=(reader,), name="listen", daemon=True)
-        reader.listener.start()
-        with contextlib.suppress(BrokenPipeError):  # a process that is gone already is told by its first answer
-            write_frame(reader.orders, orders.GROUND, orders.encode_ground(ground))
+        reader = _Reader(spawn(_MODULE, [str(root.fd)], pass_fds=(root.fd,)))
+        reader.worker.listen(lambda frame: self._take_answer(reader, frame))
+        reader.worker.send(orders.GROUND, orders.encode_ground(ground))
         return reader
 
-    def _listen(self, reader: _Reader) -> None:
-        """Take answers as they come, so that a process never waits with one while it is given orders."""
-        while self._take_answer(reader):
-            pass
-        reader.reads.put(process_gone(reader.process, "reads files"))
-
-    def _take_answer(self, reader: _Reader) -> bool:
-        """Wait for an answer and take it; False at the end. Holds nothing of the one before while it waits."""
-        frame = read_frame(reader.answers)
+    def _take_answer(self, reader: _Reader, frame: Frame | None) -> None:
+        """Run in the thread that listens to a process."""
         if frame is None:
-            return False
+            reader.reads.put(reader.worker.gone("reads files"))
+            return
         letter, body = frame
         if letter == orders.READ:
             reader.reads.put(orders.decode_read(body))
@@ -189,14 +164,8 @@ class Readers:
             reader.reads.put(None)
         else:
             reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
-        return True
 
     def _end_stretch(self) -> None:
         """Have the process of the last batch seal all that was new up to it."""
         reader, self._stretch_bytes = self._stretches[-1], 0
-        self._send(reader, orders.SEAL, orders.encode_count(reader.given))
-
-    def _send(self, reader: _Reader, letter: bytes, *parts: bytes) -> None:
-        # A process that is gone is told by its answers, which say why.
-        with contextlib.suppress(BrokenPipeError):
-            write_frame(reader.orders, letter, *parts)
+        reader.worker.send(orders.SEAL, orders.encode_count(reader.given))

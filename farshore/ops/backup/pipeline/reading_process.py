@@ -18,7 +18,7 @@ from farshore import limits
 from farshore.chunking.content import ContentCutter
 from farshore.clock import SystemClock
 from farshore.errors import Bug
-from farshore.frames import read_frame, telling_failure, write_frame
+from farshore.frames import read_frame, reporting_failure, write_frame
 from farshore.handles import DirectoryHandles, Handle
 from farshore.model import ChunkId, Entry, EntryKind
 from farshore.ops.backup.pipeline import reading_protocol as orders
@@ -128,7 +128,7 @@ class ReadingProcess:
 def serve(root: Handle, orders_pipe: IO[bytes], answers: IO[bytes]) -> None:
     """Do what is ordered until there are no more orders; what goes wrong is told, and ends it."""
     process: ReadingProcess | None = None
-    with telling_failure(answers, orders.FAILED, "a reading process"):
+    with reporting_failure(answers, orders.FAILED, "a reading process"):
         while (frame := read_frame(orders_pipe)) is not None:
             letter, body = frame
             if process is None:

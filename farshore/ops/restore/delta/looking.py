@@ -15,7 +15,6 @@ from farshore.catalog.compare import cut_paths
 from farshore.format.choosing import Subtree
 from farshore.format.manifest import ManifestReader
 from farshore.handles import DirectoryHandles, Handle
-from farshore.processes import processes_that_pay
 from farshore.sources.directory.attributes import AttributeWalk
 from farshore.sources.directory.globs import Globs
 from farshore.sources.directory.listing import PosixListing
@@ -24,6 +23,7 @@ from farshore.sources.directory.walk import WalkOptions
 from farshore.sources.directory.walkers import Walkers
 from farshore.sources.directory.walking_protocol import encode_attributed
 from farshore.sources.posix_mounts import mounts_below
+from farshore.workers import processes_that_pay
 
 _log = logging.getLogger(__name__)
 
