@@ -59,8 +59,8 @@ fmt: environment ## Format the code and apply the safe fixes
 	$(python) -m ruff format .
 
 .PHONY: docs
-docs: environment ## Write the pages that are made from code (docs/errors.md)
-	$(python) -m farshore.cli.errors_page >docs/errors.md
+docs: environment ## Write the pages that are made from code (docs/reference/errors.md)
+	$(python) -m farshore.cli.errors_page >docs/reference/errors.md
 
 .PHONY: lock
 lock: environment ## Choose versions anew from pyproject.toml and record their hashes

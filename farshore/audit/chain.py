@@ -1,6 +1,6 @@
 """The signed chain over the audit files. Pure: the caller reads and writes.
 
-Each flush of audit rows makes one seal, canonical JSON as in docs/format.md:
+Each flush of audit rows makes one seal, canonical JSON as in docs/reference/format.md:
 
     {"files":[{"blake3":…,"bytes":…,"name":…}, …],   the audit files of the flush
      "kind":"farshore-audit-seal","version":1,

@@ -1,4 +1,4 @@
-"""The schema section of docs/audit.md, made from the schema. Pure."""
+"""The schema section of docs/reference/audit.md, made from the schema. Pure."""
 
 from __future__ import annotations
 

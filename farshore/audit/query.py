@@ -16,7 +16,7 @@ from farshore.errors import QueryInvalid
 from farshore.stores.base import Store
 
 _WORD = re.compile(r"\w+")
-_DESCRIBED = "The page docs/audit.md describes tables, columns and views."
+_DESCRIBED = "The page docs/reference/audit.md describes tables, columns and views."
 _UNKNOWN = (  # how engines name what they do not know
     re.compile(r"Table with name \"?(\w+)\"? does not exist"),
     re.compile(r"[Rr]eferenced column \"(\w+)\" not found"),
@@ -33,7 +33,7 @@ _UNKNOWN = (  # how engines name what they do not know
 def query(
     store: Store, cache_dir: Path, sql: str, *, repository_id: str, replica: str, engine: str = "duckdb"
 ) -> QueryTable:
-    """Return the answer to one reading statement over the tables and views of docs/audit.md.
+    """Return the answer to one reading statement over the tables and views of docs/reference/audit.md.
 
     Fetches only files of the tables that the statement names and that are not in `cache_dir` yet; safe to call from
     many processes at once. With DuckDB the statement can read nothing but the audit tables of this replica.

@@ -1,4 +1,4 @@
-"""Audit rows of the operations: who writes them, and how a run becomes rows. docs/audit.md."""
+"""Audit rows of the operations: who writes them, and how a run becomes rows. docs/reference/audit.md."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ _RUNS = _table(
     Column("identity", Kind.TEXT, "Scheduled moment or event id; NULL for a run asked for by hand.", nullable=True),
     Column("attempt", Kind.INT64, "1 for the first attempt at the same identity."),
     Column("flow_run_id", Kind.TEXT, "Id of the run at the orchestrator.", nullable=True),
-    Column("error_code", Kind.TEXT, "Code of docs/errors.md; NULL unless the run failed.", nullable=True),
+    Column("error_code", Kind.TEXT, "Code of docs/reference/errors.md; NULL unless the run failed.", nullable=True),
     Column(
         "error",
         Kind.TEXT,
@@ -200,7 +200,7 @@ _COPIES = _table(
     Column("checksum", Kind.TEXT, "As the provider gave it, or as a heal sent it, `algorithm:hex`.", nullable=True),
     Column("acknowledged_utc", Kind.TIMESTAMP, "When the provider acknowledged it.", nullable=True),
     Column("snapshot_id", Kind.TEXT, "The snapshot it was sent for.", nullable=True),
-    Column("error_code", Kind.TEXT, "Code of docs/errors.md where it failed.", nullable=True),
+    Column("error_code", Kind.TEXT, "Code of docs/reference/errors.md where it failed.", nullable=True),
 )
 
 _LINEAGE = _table(
@@ -324,7 +324,7 @@ _REPAIRS = _table(
     Column("blake3_found", Kind.TEXT, "BLAKE3-256 of the damaged bytes that were read, 64 hex digits.", nullable=True),
     Column("snapshot_ids", _TEXTS, "Snapshots that the object touches, as far as the keys at hand tell."),
     Column("detail", Kind.TEXT, "What was found, or why it was left.", nullable=True),
-    Column("error_code", Kind.TEXT, "Code of docs/errors.md where it could not be mended.", nullable=True),
+    Column("error_code", Kind.TEXT, "Code of docs/reference/errors.md where it could not be mended.", nullable=True),
 )
 
 _LOCKS = _table(
@@ -351,7 +351,12 @@ _LOCKS = _table(
     Column("changed", Kind.INT64, "Objects whose lock or hold was changed."),
     Column("unlocked", Kind.INT64, "Objects without a lock."),
     Column("held", Kind.INT64, "Objects under a legal hold."),
-    Column("error_code", Kind.TEXT, "Code of docs/errors.md where the replica could not be dealt with.", nullable=True),
+    Column(
+        "error_code",
+        Kind.TEXT,
+        "Code of docs/reference/errors.md where the replica could not be dealt with.",
+        nullable=True,
+    ),
 )
 
 TABLES: dict[str, TableSchema] = {

@@ -1,4 +1,4 @@
-"""The order of a source's snapshots. Pure; docs/format.md, section 5, and decision 0012.
+"""The order of a source's snapshots. Pure; docs/reference/format.md, section 5, and decision 0012.
 
 A run reads every commit record of its source before it begins, and its own record has a sequence above all of theirs.
 So the sequence is the order in which they were committed, whatever any clock said; a time only orders records of one

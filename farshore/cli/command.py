@@ -153,4 +153,6 @@ class Command:
         codes |= {failure.exit_code: failure.code for failure in failures}
         listed = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in sorted(codes.items()))
         example = "\n".join(f"  {line}" for line in self.example.splitlines())
-        return f"example:\n{example}\n\nexit codes (any other: failure; docs/errors.md explains each):\n{listed}"
+        return (
+            f"example:\n{example}\n\nexit codes (any other: failure; docs/reference/errors.md explains each):\n{listed}"
+        )

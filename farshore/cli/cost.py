@@ -155,7 +155,7 @@ def _tell(invocation: Invocation, result: CostResult) -> None:
     if (old := invocation.clock.now_utc().date() - result.as_of) > _PRICES_OLD:
         output.warning(
             f"the price table is of {result.as_of}, {count_of(old.days // 30, 'month')} ago: compare with the lists of "
-            "the providers, and give your own with --prices (docs/cost.md)",
+            "the providers, and give your own with --prices (docs/operate/cost.md)",
             code="prices-old",
         )
     for one in result.replicas:
@@ -178,7 +178,8 @@ COMMAND = Command(
     description=(
         "Estimate from the audit tables, the schedules and a table of list prices what each replica costs a month for "
         "storage, requests and egress, how that grows at the present rate, and what one restore of everything from it, "
-        "or one verify of all its data, would cost. Needs no key. docs/cost.md tells what is counted and what is not."
+        "or one verify of all its data, would cost. Needs no key. "
+        "docs/operate/cost.md says what is counted and what is not."
     ),
     example="farshore cost\nfarshore cost --prices our-prices.toml --json",
     add_arguments=add_arguments,

@@ -63,7 +63,8 @@ def options_of(invocation: Invocation) -> DeltaOptions | None:
         for name in _NEED_DELTA:
             if getattr(arguments, name):
                 raise UsageMistake(
-                    f"--{name.replace('_', '-')} needs --delta", "See 'farshore restore --help', or docs/cli.md."
+                    f"--{name.replace('_', '-')} needs --delta",
+                    "See 'farshore restore --help', or docs/reference/cli.md.",
                 )
         return None
     if arguments.target == "-":

@@ -1,4 +1,4 @@
-"""docs/errors.md, made from farshore/errors/: `python -m farshore.cli.errors_page > docs/errors.md`."""
+"""docs/reference/errors.md, made from farshore/errors/: `python -m farshore.cli.errors_page` prints it."""
 
 from __future__ import annotations
 

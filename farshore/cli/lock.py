@@ -136,7 +136,7 @@ def _is_broken(found: SnapshotLocks) -> bool:
 
 
 _FAILURES = (*OPENING, SnapshotUnknown, StoreUnavailable, LockDenied, LockUnsupported)
-_NEEDS_BUCKET = "Locks and holds need a bucket that has them: docs/immutability.md says which do."
+_NEEDS_BUCKET = "Locks and holds need a bucket that has them: docs/stores/immutability.md says which do."
 _WARNED = (
     (
         EXIT_WARNINGS,

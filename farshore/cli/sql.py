@@ -125,7 +125,7 @@ COMMAND = Command(
     summary="ask the audit tables in SQL",
     description=(
         "Run a query over the audit tables of a replica: runs, snapshots, objects, copies, lineage, checks, restores. "
-        "No passphrase is needed. Columns are listed by --tables and described in docs/audit.md."
+        "No passphrase is needed. Columns are listed by --tables and described in docs/reference/audit.md."
     ),
     example=(
         'farshore sql "SELECT source, max(committed_utc) FROM snapshots GROUP BY source"\n'

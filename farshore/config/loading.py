@@ -101,7 +101,8 @@ def find_config(path: Path | None, environment: Mapping[str, str]) -> Path:
             return place
     raise ConfigInvalid(
         f"no {FILE_NAME} in {', '.join(str(place.parent) for place in places)}",
-        "Write one (docs/configuration.md starts with the smallest), or name one by --config or FARSHORE_CONFIG.",
+        "Write one (docs/reference/configuration.md starts with the smallest), or name one by --config or "
+        "FARSHORE_CONFIG.",
     )
 
 

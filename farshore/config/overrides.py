@@ -46,7 +46,7 @@ _OF_A_SERVICE = re.compile(  # of a Kubernetes Service called farshore, or farsh
     r"FARSHORE_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|"
     r"PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
-RESERVED = (  # variables with a meaning of their own; docs/configuration.md describes each
+RESERVED = (  # variables with a meaning of their own; docs/reference/configuration.md describes each
     "FARSHORE_CONFIG",
     "FARSHORE_PASSPHRASE",
     "FARSHORE_NEW_PASSPHRASE",

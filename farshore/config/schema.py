@@ -1,4 +1,4 @@
-"""Every key of farshore.toml: its section, and how it is read. docs/configuration.md lists the same keys.
+"""Every key of farshore.toml: its section, and how it is read. docs/reference/configuration.md lists the same keys.
 
 A reader takes the raw value and returns the setting, or raises `Mistake`. Readers never put a value that may be a
 secret into a message.

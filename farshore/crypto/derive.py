@@ -1,6 +1,6 @@
 """Keys from keys, and the associated data of every AEAD call. Pure.
 
-Key derivation is HKDF with SHA-256 (RFC 5869); docs/format.md, section 2.
+Key derivation is HKDF with SHA-256 (RFC 5869); docs/reference/format.md, section 2.
 """
 
 from __future__ import annotations

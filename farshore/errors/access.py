@@ -64,7 +64,7 @@ class KeyMissing(Denied):
 class LockDenied(Denied):
     code = "lock-denied"
     exit_code = 56
-    default_hint = "The writer needs the right to lock objects; docs/immutability.md lists it for each provider."
+    default_hint = "The writer needs the right to lock objects; docs/stores/immutability.md lists it for each provider."
 
 
 class Unsupported(FarshoreError):
@@ -86,7 +86,7 @@ class FeatureMissing(Unsupported):
 class SourceUnsupported(Unsupported):
     code = "source-unsupported"
     exit_code = 72
-    default_hint = "See docs/sources.md for the versions and settings that are supported."
+    default_hint = "See docs/sources/directory.md for the versions and settings that are supported."
 
 
 class SourceFileLeftOut(Unsupported):
@@ -104,13 +104,13 @@ class StoreUnsafe(Unsupported):
 class StoreUnfit(Unsupported):
     code = "store-unfit"
     exit_code = 74
-    default_hint = "The replica fails checks that Farshore relies on; docs/probe.md explains each and what to change."
+    default_hint = "The replica fails checks that Farshore relies on; docs/stores/probe.md explains what to change."
 
 
 class LockUnsupported(Unsupported):
     code = "lock-unsupported"
     exit_code = 75
-    default_hint = "Enable locks at the bucket (docs/immutability.md), or take 'lock' out of this replica."
+    default_hint = "Enable locks at the bucket (docs/stores/immutability.md), or take 'lock' out of this replica."
 
 
 class LifecycleDeletes(Unsupported):

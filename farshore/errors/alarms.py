@@ -20,7 +20,7 @@ class PlanUnsound(FarshoreError):
 class PlacementNotMet(PlanUnsound):
     code = "placement-not-met"
     exit_code = 81
-    default_hint = "See 'farshore plan check' for what to change; docs/placement.md describes each rule."
+    default_hint = "See 'farshore plan check' for what to change; docs/operate/placement.md describes each rule."
 
 
 class NothingLeft(PlanUnsound):
@@ -32,7 +32,7 @@ class NothingLeft(PlanUnsound):
 class ReplicaNeeded(PlanUnsound):
     code = "replica-needed"
     exit_code = 83
-    default_hint = "Heal the others, add a replica, or change the policy first; docs/heal.md tells how to retire one."
+    default_hint = "Heal the others, add a replica, or change the policy first; see docs/operate/heal.md."
 
 
 class ReplicaEmpty(FarshoreError):

@@ -12,7 +12,7 @@ class UserError(FarshoreError):
 class ConfigInvalid(UserError):
     code = "config-invalid"
     exit_code = 10
-    default_hint = "Correct farshore.toml; every key is described in docs/configuration.md."
+    default_hint = "Correct farshore.toml; every key is described in docs/reference/configuration.md."
 
 
 class SourceMissing(UserError):
@@ -48,7 +48,7 @@ class TargetNotEmpty(UserError):
 class QueryInvalid(UserError):
     code = "query-invalid"
     exit_code = 16
-    default_hint = "The tables and their columns are described in docs/audit.md."
+    default_hint = "The tables and their columns are described in docs/reference/audit.md."
 
 
 class StoreFull(UserError):

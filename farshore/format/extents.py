@@ -1,4 +1,4 @@
-"""Extents as bytes: 44 each. Pure; docs/format.md, section 3."""
+"""Extents as bytes: 44 each. Pure; docs/reference/format.md, section 3."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The footers of many packs as joined tables: what an index fragment holds, and what the chunk index looks up.
 
 A pack costs 60 bytes here besides its rows, where an object of its own with its arrays would cost a kilobyte: of 50
-million chunks that is as much again as the chunks. Pure; docs/format.md, sections 4 and 5.
+million chunks that is as much again as the chunks. Pure; docs/reference/format.md, sections 4 and 5.
 """
 
 from __future__ import annotations

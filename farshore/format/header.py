@@ -1,4 +1,4 @@
-"""The repository's header, `farshore.json`. Pure; docs/format.md, section 1."""
+"""The repository's header, `farshore.json`. Pure; docs/reference/format.md, section 1."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Manifests as Parquet.
 
-Pure: reads and writes file-like objects it is given. docs/format.md, section 5. They are written and read in batches,
-so memory does not grow with the number of entries.
+Pure: reads and writes file-like objects it is given. docs/reference/format.md, section 5. They are written and read in
+batches, so memory does not grow with the number of entries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Names of objects. Pure; docs/format.md, the table at its head. No name a user chose ever enters an object's name."""
+"""Names of objects. Pure; docs/reference/format.md, the table at its head.
+
+No name a user chose ever enters an object's name.
+"""
 
 from __future__ import annotations
 

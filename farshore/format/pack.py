@@ -1,4 +1,4 @@
-"""The layout of packs: header, segments, footer, tail. Pure; docs/format.md, section 4.
+"""The layout of packs: header, segments, footer, tail. Pure; docs/reference/format.md, section 4.
 
 Tables of segments and chunks are numpy arrays with the very layout of the bytes, so reading one is a view, not a parse.
 """

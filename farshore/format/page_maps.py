@@ -1,4 +1,4 @@
-"""Page maps as Parquet: full ones, and differences from one full one. docs/format.md, section 5.
+"""Page maps as Parquet: full ones, and differences from one full one. docs/reference/format.md, section 5.
 
 Pure: reads and writes file-like objects it is given. One row holds up to 65,536 pages and is read and put together at
 once, so memory does not grow with the size of a file.

@@ -1,4 +1,7 @@
-"""The small records: commit, needs, lease. Values to canonical JSON and back. Pure; docs/format.md, section 5."""
+"""The small records: commit, needs, lease. Values to canonical JSON and back. Pure.
+
+docs/reference/format.md, section 5.
+"""
 
 from __future__ import annotations
 

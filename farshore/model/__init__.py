@@ -1,4 +1,4 @@
-"""The nouns of docs/glossary.md as frozen values; no I/O here."""
+"""The nouns of docs/reference/glossary.md as frozen values; no I/O here."""
 
 from farshore.model.entries import (
     HOLE,

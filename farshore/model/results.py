@@ -53,7 +53,7 @@ class RunWarning:
     code: str  # replica-left-behind | objects-lost | snapshot-incomplete | source-shrunken | entries-incomplete
     subject: str  # the replica, or the source
     message: str
-    cause: str = ""  # the code of the error behind it, see docs/errors.md
+    cause: str = ""  # the code of the error behind it, see docs/reference/errors.md
 
 
 @dataclass(frozen=True, slots=True)

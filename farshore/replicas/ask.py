@@ -1,4 +1,7 @@
-"""The same question to all replicas at once, with a bound on the silence of each. docs/replicas.md has the bounds."""
+"""The same question to all replicas at once, with a bound on the silence of each.
+
+docs/operate/replicas.md has the bounds.
+"""
 
 from __future__ import annotations
 

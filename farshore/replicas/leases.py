@@ -1,4 +1,6 @@
-"""Leases: one writer at work, told by immutable beats in the store. docs/format.md, section 5, and decision 0004.
+"""Leases: one writer at work, told by immutable beats in the store. Decision 0004.
+
+The bytes: docs/reference/format.md, section 5.
 
 A beat is never overwritten: each renewal is a new small object with a later expiry, and the end is one more. So leases
 work in buckets that lock every object, and a writer that sleeps past its expiry finds out before it commits.

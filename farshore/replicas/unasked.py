@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 from farshore.errors import FarshoreError, RepositoryMissing, StoreUnavailable
 
-_HINT = "Each replica has a reason of its own; docs/errors.md explains the codes. Retry what may pass, mend the rest."
+_HINT = (
+    "Each replica has a reason of its own; docs/reference/errors.md explains the codes. "
+    "Retry what may pass, mend the rest."
+)
 
 
 def unasked_error(failed: Mapping[str, FarshoreError]) -> FarshoreError:

@@ -1,4 +1,4 @@
-"""The hash of a whole file: plain BLAKE3 of its data, then where its holes are. docs/format.md, section 5.
+"""The hash of a whole file: plain BLAKE3 of its data, then where its holes are. docs/reference/format.md, section 5.
 
 Holes are not hashed as zeros, so a terabyte that was never written costs nothing; a file without holes has the very
 hash that `b3sum` prints.

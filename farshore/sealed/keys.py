@@ -1,4 +1,4 @@
-"""The keys of a repository: what a role holds, and the run's data key. docs/format.md, section 2."""
+"""The keys of a repository: what a role holds, and the run's data key. docs/reference/format.md, section 2."""
 
 from __future__ import annotations
 

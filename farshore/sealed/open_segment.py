@@ -1,4 +1,4 @@
-"""Open one segment of a pack by its footer row, and check its chunks. docs/format.md, section 4.
+"""Open one segment of a pack by its footer row, and check its chunks. docs/reference/format.md, section 4.
 
 Pure and safe from many threads. `data` holds the pack's bytes from `start` on: the whole pack, or the range that was
 read of it. `out` returns memory of the length it is called with; the plain bytes are written there.

@@ -1,4 +1,4 @@
-"""Packs, whole: lay segments out, seal the footer, check; and back. docs/format.md, section 4."""
+"""Packs, whole: lay segments out, seal the footer, check; and back. docs/reference/format.md, section 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sealed objects: the frame format of docs/format.md, section 5, written as a stream and read at random.
+"""Sealed objects: the frame format of docs/reference/format.md, section 5, written as a stream and read at random.
 
 A payload is cut into frames of 1 MiB, each sealed with its number and whether it is the last (the STREAM construction
 of Hoang, Reyhanitabar, Rogaway and Vizár, 2015), so a truncated, extended or reordered object does not open.

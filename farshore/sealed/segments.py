@@ -1,4 +1,4 @@
-"""Segments: gather chunks, compress, seal, check; and open again. docs/format.md, section 4."""
+"""Segments: gather chunks, compress, seal, check; and open again. docs/reference/format.md, section 4."""
 
 from __future__ import annotations
 

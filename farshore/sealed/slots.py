@@ -1,6 +1,6 @@
 """Key slots: a role's keys wrapped by a passphrase or to a recipient, and the write-only credential of a host.
 
-Pure: bytes in, bytes out. docs/format.md, section 2.
+Pure: bytes in, bytes out. docs/reference/format.md, section 2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a store keeps an object: its lock, its legal hold, its storage class, and whether it can be read now.
 
-Values only. What they mean at each provider is in docs/immutability.md.
+Values only. What they mean at each provider is in docs/stores/immutability.md.
 """
 
 from __future__ import annotations

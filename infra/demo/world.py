@@ -117,7 +117,7 @@ class World:
         server.start()
 
     def deploy(self) -> None:
-        """Register the deployments of the checkout and start a worker for them, as docs/prefect.md says."""
+        """Register the deployments of the checkout and start a worker for them, as docs/operate/prefect.md says."""
         self.programs.prefect("work-pool", "create", POOL, "--type", "process")
         self.run_at_once((self._start_worker, self._deploy))
 

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS runs (
   identity varchar COMMENT 'Scheduled moment or event id; NULL for a run asked for by hand.',
   attempt bigint COMMENT '1 for the first attempt at the same identity.',
   flow_run_id varchar COMMENT 'Id of the run at the orchestrator.',
-  error_code varchar COMMENT 'Code of docs/errors.md; NULL unless the run failed.',
+  error_code varchar COMMENT 'Code of docs/reference/errors.md; NULL unless the run failed.',
   error varchar COMMENT 'The message of the error; NULL for errors that may name files of a source, unless `audit.paths` is set.',
   problems bigint COMMENT 'Entries that a person should look at.',
   host varchar COMMENT 'Name of the machine that ran it.',
@@ -104,7 +104,7 @@ CREATE TABLE IF NOT EXISTS copies (
   checksum varchar COMMENT 'As the provider gave it, or as a heal sent it, `algorithm:hex`.',
   acknowledged_utc timestamp(6) COMMENT 'When the provider acknowledged it.',
   snapshot_id varchar COMMENT 'The snapshot it was sent for.',
-  error_code varchar COMMENT 'Code of docs/errors.md where it failed.',
+  error_code varchar COMMENT 'Code of docs/reference/errors.md where it failed.',
   date date
 )
 COMMENT 'One row per object and replica that it was sent to; the latest row of the two is the one that holds.'
@@ -210,7 +210,7 @@ CREATE TABLE IF NOT EXISTS repairs (
   blake3_found varchar COMMENT 'BLAKE3-256 of the damaged bytes that were read, 64 hex digits.',
   snapshot_ids array(varchar) COMMENT 'Snapshots that the object touches, as far as the keys at hand tell.',
   detail varchar COMMENT 'What was found, or why it was left.',
-  error_code varchar COMMENT 'Code of docs/errors.md where it could not be mended.',
+  error_code varchar COMMENT 'Code of docs/reference/errors.md where it could not be mended.',
   date date
 )
 COMMENT 'One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.'
@@ -257,7 +257,7 @@ CREATE TABLE IF NOT EXISTS locks (
   changed bigint COMMENT 'Objects whose lock or hold was changed.',
   unlocked bigint COMMENT 'Objects without a lock.',
   held bigint COMMENT 'Objects under a legal hold.',
-  error_code varchar COMMENT 'Code of docs/errors.md where the replica could not be dealt with.',
+  error_code varchar COMMENT 'Code of docs/reference/errors.md where the replica could not be dealt with.',
   date date
 )
 COMMENT 'One row per snapshot and replica whenever its objects were locked, held or looked at.'

@@ -1,4 +1,4 @@
-"""Measure Farshore beside other tools: `python -m tests.benchmarks` (`make bench`), see docs/benchmarks.md."""
+"""Measure Farshore beside other tools: `python -m tests.benchmarks` (`make bench`); docs/reference/benchmarks.md."""
 
 from __future__ import annotations
 

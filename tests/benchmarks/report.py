@@ -1,6 +1,7 @@
 """Make tables and a picture from raw results: `python -m tests.benchmarks.report RESULTS.json [--publish]`.
 
-With `--publish` they go, between their marks, into README.md and docs/benchmarks.md, with the raw results beside them.
+With `--publish` they go, between their marks, into README.md and docs/reference/benchmarks.md, with the raw results
+beside them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from tests.benchmarks.tools import CHANGED, FIRST, READ, READ_DISK, RESTORE, STE
 from tests.benchmarks.wording import requests, seconds, size
 
 ROOT = Path(__file__).resolve().parents[2]
-RAW, PAGE, PICTURE, README = "docs/benchmarks.json", "docs/benchmarks.md", "docs/benchmarks.png", "README.md"
+RAW, PAGE, PICTURE, README = (
+    "docs/reference/benchmarks.json",
+    "docs/reference/benchmarks.md",
+    "docs/reference/benchmarks.png",
+    "README.md",
+)
 _BEGIN, _END = "<!-- made by tests/benchmarks: begin -->", "<!-- made by tests/benchmarks: end -->"
 _TOOLS = {
     "farshore": "Farshore",
@@ -113,14 +119,14 @@ def readme_part(results: Results) -> str:
             "",
             short_tables(results),
             f"{summary_line(results)}. {reached} of {len(bars)} bars are reached. CPU, memory, sizes, requests",
-            "and the bars: [docs/benchmarks.md](docs/benchmarks.md).",
+            "and the bars: [docs/reference/benchmarks.md](docs/reference/benchmarks.md).",
         ]
     )
 
 
 def page_part(results: Results) -> str:
-    """Return what stands between the marks of docs/benchmarks.md."""
-    return f"![Seconds of each case, for each tool]({PICTURE.removeprefix('docs/')})\n\n{full_tables(results)}"
+    """Return what stands between the marks of docs/reference/benchmarks.md."""
+    return f"![Seconds of each case, for each tool]({PICTURE.rsplit('/', 1)[-1]})\n\n{full_tables(results)}"
 
 
 def publish(results: Results, root: Path = ROOT) -> None:

@@ -1,8 +1,8 @@
 """What runs ask of a replica on S3: `python -m tests.benchmarks.requests [--image-gib 2] [--tree-files 20000]`.
 
-Backs up an image and a tree to the local S3 server, then verifies and restores them, and prints docs/requests.md's
-tables: requests by kind for each run, the same for a terabyte of source, objects by kind, and other sizes of packs. The
-server's own count of requests is compared with what the runs tell; a difference ends the bench.
+Backs up an image and a tree to the local S3 server, then verifies and restores them, and prints the tables of
+docs/stores/requests.md: requests by kind for each run, the same for a terabyte of source, objects by kind, and other
+sizes of packs. The server's own count of requests is compared with what the runs tell; a difference ends the bench.
 """
 
 from __future__ import annotations

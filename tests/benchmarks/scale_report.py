@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from tests.benchmarks.results import Machine
 
-_DOCS = Path(__file__).resolve().parents[2] / "docs"
+_DOCS = Path(__file__).resolve().parents[2] / "docs/reference"
 PAGE, PICTURE, RAW = "benchmarks-scale.md", "benchmarks-scale.png", "benchmarks-scale.json"
 _BEGIN, _END = "<!-- made by tests/benchmarks: begin -->", "<!-- made by tests/benchmarks: end -->"
 _BAR_BYTES = 600_000_000

@@ -1,6 +1,7 @@
 """Archived objects: refused as what they are, asked for once, readable when it is done.
 
-Azurite refuses and rehydrates by itself. For S3 a double keeps the documented rules; docs/immutability.md says so.
+Azurite refuses and rehydrates by itself. For S3 a double keeps the documented rules;
+docs/stores/immutability.md says so.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from tests.conftest import FreshPlace, PlaceUrl
 from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, START, repository_rows
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "audit.md").read_text(encoding="utf-8"), re.DOTALL)
+EXAMPLES = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/reference/audit.md").read_text(encoding="utf-8"), re.DOTALL)
 PORTABLE = [example for example in EXAMPLES if not example.startswith("-- duckdb")]
 
 # One row of plain values per table, in SQL that all engines take; and what it must be.

@@ -1,7 +1,7 @@
 """Locks, holds and storage classes: what every store that has them does, and what the others say.
 
 Here the S3 server and the memory store enforce locks for real. What stands for Cloud Storage and Azure is a double
-under tests/doubles that keeps the rules of their documents; docs/immutability.md says which evidence is which.
+under tests/doubles that keeps the rules of their documents; docs/stores/immutability.md says which evidence is which.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Locks of Cloud Storage and Azure: the real SDKs, through our stores, against doubles that keep the documented rules.
 
 No server here enforces these locks, so this shows that our requests are formed as documented and that our stores keep
-to the rules; that the services keep them is their word. docs/immutability.md says so too.
+to the rules; that the services keep them is their word. docs/stores/immutability.md says so too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A double of Azure Blob Storage with version-level immutability: only what our store asks, with the documented rules.
 
 Azurite has no immutability, so what our store sends could not be tried at all. This proves the form of the requests and
-that we keep to the rules as they are documented, not that the service keeps them: docs/immutability.md.
+that we keep to the rules as they are documented, not that the service keeps them: docs/stores/immutability.md.
 
 Rules: a blob with a policy that has not expired, or with a legal hold, can be neither deleted nor overwritten (409
 BlobImmutableDueToPolicy). An `Unlocked` policy may be extended, shortened, deleted or turned to `Locked`; a `Locked`

@@ -1,4 +1,4 @@
-"""`--json` of every command: records alone, with the types that docs/cli.md lists, errors among them."""
+"""`--json` of every command: records alone, with the types that docs/reference/cli.md lists, errors among them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.shore import Shore
 
-PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
 
 
 @pytest.fixture(scope="module")

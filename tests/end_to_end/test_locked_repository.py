@@ -199,7 +199,7 @@ def test_a_thief_of_the_login_ends_no_snapshot(vault: Vault, thief: dict[str, st
             },
         )
 
-    # The way back of docs/immutability.md: nothing is ever written twice, so the oldest version is the good one.
+    # The way back of docs/stores/immutability.md: nothing is ever written twice, so the oldest version is the good one.
     for key, items in vault.versions().items():
         for item in items[1:]:
             vault.client.delete_object(Bucket=vault.bucket, Key=key, VersionId=item["VersionId"])

@@ -306,7 +306,7 @@ def test_a_replica_of_another_kind_that_heal_filled_is_proven_too(tmp_path: Path
 def test_damage_below_the_service_is_seen_by_reading_and_not_by_its_checksum(
     setting: Setting, s3_server: SeaweedServer
 ) -> None:
-    """A service answers from its index what it computed when the object came; docs/stores.md says so."""
+    """A service answers from its index what it computed when the object came; docs/stores/contract.md says so."""
     name = packs(setting)[0]
     with store_of(setting, "vault") as store:
         data = store.get(name)

@@ -29,7 +29,7 @@ DEPLOYMENTS = REPOSITORY / "deployments"
 
 @pytest.fixture(scope="module")
 def programs(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Programs:
-    """The `prefect` of a user, after `prefect deploy` as docs/prefect.md has it."""
+    """The `prefect` of a user, after `prefect deploy` as docs/operate/prefect.md has it."""
     made = Programs(clean_environment(tmp_path_factory.mktemp("user")) | prefect_server.client_environment)
     made.prefect("work-pool", "create", POOL, "--type", "process")
     made.prefect("deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
@@ -68,7 +68,7 @@ def test_the_checkout_is_resolved_on_the_worker(prefect_api: SyncPrefectClient) 
     assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $FARSHORE_CHECKOUT }}"}}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/prefect.md", "deployments/prefect.yaml"])
+@pytest.mark.parametrize("page", ["README.md", "docs/operate/prefect.md", "deployments/prefect.yaml"])
 def test_every_page_deploys_without_the_checkout_and_gives_it_to_the_worker(page: str) -> None:
     """Trial N7: one way, which `test_the_checkout_is_resolved_on_the_worker` and a scheduled run try."""
     text = (REPOSITORY / page).read_text()

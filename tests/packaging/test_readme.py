@@ -23,7 +23,7 @@ def test_the_first_backup_and_restore_work_as_written(tmp_path: Path) -> None:
     script = script.replace("source .venv/bin/activate", f"export PATH='{Path(sys.executable).parent}':$PATH")
     done = run_script(script, home=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (trial / "back" / "format.md").read_bytes() == (ROOT / "docs" / "format.md").read_bytes()
+    assert (trial / "back/reference/format.md").read_bytes() == (ROOT / "docs/reference/format.md").read_bytes()
     assert "clean" in done.stdout
     assert "papers" in done.stdout.splitlines()[-1] + done.stdout.splitlines()[-2]
     assert "`cd / && rm -r /tmp/farshore-trial` removes the trial" in (ROOT / "README.md").read_text()
@@ -45,7 +45,7 @@ def run_script(script: str, *, home: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_recipes_it_names_exist() -> None:
     recipes = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     named = {name for page in pages for name in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)}
     assert {"demo", "test"} <= named
     assert named - recipes == set()

@@ -85,7 +85,10 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (text_rules.dead_links, "docs/a.md", "# One\n\nsee [two](#two)\n"),
     (text_rules.dead_links, "README.md", '<img src="docs/none.svg">\n'),
     (text_rules.dead_links, "README.md", "![picture](docs/none.svg)\n"),
+    (text_rules.dead_mentions, "farshore/a.py", "# docs/reference/none.md has the bounds\n"),
     (text_rules.unlisted_pages, "docs/a.md", "# A\n"),
+    (text_rules.unlisted_pages, "docs/operate/a.md", "# A\n"),
+    (text_rules.unlisted_pages, "docs/operate/README.md", "# A\n\n[a](a.md), [itself](README.md)\n"),
     (text_rules.missing_readmes, "farshore/errors.py", ""),
     (text_rules.missing_readmes, "farshore/README.md", "line\n" * 60),
     (room_rules.unlisted_modules, "farshore/plan/README.md", "| `none.py` | nothing |\n"),
@@ -135,7 +138,8 @@ ALLOWED: list[tuple[Rule, str, str]] = [
     (text_rules.british_spelling, "a.md", "promise, exercise, precise, center, cancelled, otherwise, generation\n"),
     (text_rules.dead_links, "a.md", "# Big `news`, two\n\n[x](#big-news-two) [y](https://example.org/z) [a](./a.md)\n"),
     (text_rules.dead_links, "a.md", "```\n[x](none.md)\n```\n"),
-    (text_rules.unlisted_pages, "docs/adr/0001-a.md", "# A\n"),
+    (text_rules.dead_mentions, "docs/a.md", "Its docs/letter.txt, and docs/a.md\n"),
+    (text_rules.unlisted_pages, "docs/README.md", "# A\n"),
     (text_rules.missing_readmes, "farshore/README.md", "line\n" * 59),
     (room_rules.unlisted_modules, "farshore/README.md", "| `none.py` | nothing |\n"),
     (word_rules.relational_words, "tests/unit/test_a.py", "told = 1\n" * 2000),
@@ -147,6 +151,13 @@ ALLOWED: list[tuple[Rule, str, str]] = [
 )
 def test_its_neighbor_is_not(rule: Rule, path: str, text: str, plant: Plant) -> None:
     assert [str(finding) for finding in rule(plant({path: text}))] == []
+
+
+def test_a_page_is_listed_by_the_index_or_by_its_folder(plant: Plant) -> None:
+    index = "# All\n\n[restore](operate/restore.md), [decisions](internals/decisions/README.md)\n"
+    pages = {"docs/README.md": index, "docs/operate/restore.md": "# A\n", "docs/internals/decisions/0001-a.md": "# B\n"}
+    pages["docs/internals/decisions/README.md"] = "[one](0001-a.md)\n"
+    assert list(text_rules.unlisted_pages(plant(pages))) == []
 
 
 def test_binary_files_hold_no_text(tmp_path: Path) -> None:

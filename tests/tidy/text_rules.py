@@ -48,6 +48,7 @@ BRITISH = re.compile(
 _LINK = re.compile(
     r"(?<!\\)!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|<img[^>]*\bsrc=\"([^\"]+)\"|srcset=\"([^\"]+)\""
 )
+_MENTION = re.compile(r"(?<![\w/-])docs/[\w./-]+\.(?:md|svg|png|json)\b")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 _ANCHOR = re.compile(r"<a\s+(?:id|name)=\"([^\"]+)\"")
@@ -86,13 +87,25 @@ def dead_links(tree: Tree) -> Iterator[Finding]:
                 yield file.at(line, f"link to {link}, which has no such heading")
 
 
-def unlisted_pages(tree: Tree) -> Iterator[Finding]:
-    """A page that docs/README.md does not name is read by nobody."""
-    index = next((file.text for file in tree.files if file.path == "docs/README.md"), "")
+def dead_mentions(tree: Tree) -> Iterator[Finding]:
+    """A page that a hint, a docstring or a comment names by its path is there."""
     for file in tree.files:
-        name = file.path.removeprefix("docs/")
-        if re.fullmatch(r"docs/[^/]+\.md", file.path) and name != "README.md" and f"({name})" not in index:
-            yield file.at(1, "docs/README.md does not list this page")
+        if not file.path.startswith("tests/tidy/"):  # which plant pages of their own
+            for match in _MENTION.finditer(file.text):
+                if match.group() not in tree:
+                    yield file.at(_line(file.text, match.start()), f"{match.group()} is not there")
+
+
+def unlisted_pages(tree: Tree) -> Iterator[Finding]:
+    """A page that no index names is read by nobody: docs/README.md, or the README of the page's own folder."""
+    texts = {file.path: file.text for file in tree.files if re.fullmatch(r"docs/(?:.+/)?README\.md", file.path)}
+    for file in tree.files:
+        if not re.fullmatch(r"docs/.+\.md", file.path) or file.path == "docs/README.md":
+            continue
+        folder, name = file.path.rsplit("/", 1)
+        listed = f"({file.path.removeprefix('docs/')})" in texts.get("docs/README.md", "")
+        if not listed and (name == "README.md" or f"({name})" not in texts.get(f"{folder}/README.md", "")):
+            yield file.at(1, "neither docs/README.md nor the README of its folder lists this page")
 
 
 def missing_readmes(tree: Tree) -> Iterator[Finding]:
@@ -127,4 +140,4 @@ def _line(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
-RULES = (forbidden_texts, british_spelling, dead_links, unlisted_pages, missing_readmes)
+RULES = (forbidden_texts, british_spelling, dead_links, dead_mentions, unlisted_pages, missing_readmes)

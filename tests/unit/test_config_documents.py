@@ -14,7 +14,7 @@ from farshore.config.schema import AUDIT, COST, HOLDER, PLACEMENT, READS, REPLIC
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "infra/examples/farshore.toml"
-PAGE = (ROOT / "docs/configuration.md").read_text()
+PAGE = (ROOT / "docs/reference/configuration.md").read_text()
 
 
 def test_the_example_loads_without_a_warning() -> None:

@@ -13,7 +13,7 @@ from farshore.cli import errors_page
 from farshore.errors import FarshoreError
 
 GROUPS = FarshoreError.__subclasses__()
-PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/errors.md"
 RANGES = {
     "UserError": [*range(10, 20), *range(90, 100)],
     "Unavailable": range(20, 30),

@@ -1,4 +1,4 @@
-"""`farshore cost`: put facts, schedules and prices together into an estimate per replica. docs/cost.md."""
+"""`farshore cost`: put facts, schedules and prices together into an estimate per replica. docs/operate/cost.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from farshore.plan.prices import PriceTable, Quote, place_of, quote
 from farshore.plan.schedules import MONTH_DAYS, runs_per_month
 from farshore.replicas.ask import OnWait, wait_quietly
 
-LISTS_PER_RUN = 5  # docs/requests.md: what a backup of any size asks; a page more for every thousand packs
+LISTS_PER_RUN = 5  # docs/stores/requests.md: what a backup of any size asks; a page more for every thousand packs
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Heal: bring replicas level with the others by copying ciphertext, and mend what is damaged. docs/heal.md.
+"""Heal: bring replicas level with the others by copying ciphertext, and mend what is damaged. docs/operate/heal.md.
 
 State is what the replicas hold: a heal that was killed is run again, and one that finds nothing to do says so.
 """

@@ -1,4 +1,4 @@
-"""`farshore replica probe`: try one replica in a private prefix, and say what holds. docs/probe.md."""
+"""`farshore replica probe`: try one replica in a private prefix, and say what holds. docs/stores/probe.md."""
 
 from __future__ import annotations
 

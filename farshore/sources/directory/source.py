@@ -1,7 +1,8 @@
 """A directory tree as a source: every name, its metadata and its content, as bytes and to the nanosecond.
 
 A plain directory cannot be frozen. Each file is proved to have held still while it was read (see `posix_content`), but
-two files may be of two moments; back up a file system snapshot where that matters. docs/sources.md says what is kept.
+two files may be of two moments; back up a file system snapshot where that matters.
+docs/sources/directory.md says what is kept.
 """
 
 from __future__ import annotations

@@ -28,10 +28,10 @@ _FILES_MAX = 200
 _FACT_CHARACTERS_MAX = 2000
 _ABSENT = "-"
 LOST_MESSAGE = (
-    "configuration outside the data directory that this role may not read; docs/sources-postgres.md, Configuration"
+    "configuration outside the data directory that this role may not read; docs/sources/postgres.md, Configuration"
 )
 UNKNOWN_MESSAGE = (
-    "not in the data directory, and this role may not ask where it is; docs/sources-postgres.md, Configuration"
+    "not in the data directory, and this role may not ask where it is; docs/sources/postgres.md, Configuration"
 )
 _PLACES = ("config_file", "hba_file", "ident_file")
 _TLS = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file", "ssl_dh_params_file")

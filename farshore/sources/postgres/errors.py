@@ -41,7 +41,7 @@ _SECRET_CHARACTERS_MIN = 3  # a shorter "secret" would only blot out ordinary le
 GRANT_HINT = (
     "A backup connects as a role that may replicate: CREATE ROLE farshore LOGIN REPLICATION PASSWORD '...'; or "
     "ALTER ROLE ... REPLICATION; and pg_hba.conf needs a line for the database name 'replication'. "
-    "Check the password too. See docs/sources-postgres.md."
+    "Check the password too. See docs/sources/postgres.md."
 )
 SENDERS_HINT = "Set wal_level = replica and max_wal_senders = 10 (the defaults) and restart the server."
 BUSY_HINT = "All of the server's WAL senders are in use; wait for one, or raise max_wal_senders."

@@ -17,7 +17,7 @@ def plan_notes(facts: Mapping[str, str]) -> list[str]:
         notes.append(f"taken from a standby, whose data is of {as_of} or later")
     if outside := facts.get("config_files_outside"):
         notes.append(
-            f"configuration outside the data directory: {outside}; docs/sources-postgres.md tells what is kept"
+            f"configuration outside the data directory: {outside}; docs/sources/postgres.md tells what is kept"
         )
     if facts.get("data_checksums") == "off":
         notes.append(

@@ -2,7 +2,7 @@
 
 Nothing is looked at here but what is in the way: which entries to restore, and which to delete, is for the caller to
 say (see `farshore.ops.restore.delta`). A file keeps its name and content until the new one is complete. Directories
-stay open to whom they are open to. docs/adr/0014 says why.
+stay open to whom they are open to. Decision 0014 says why.
 """
 
 from __future__ import annotations

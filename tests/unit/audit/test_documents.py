@@ -16,7 +16,7 @@ from farshore.audit.schema import TABLES
 from farshore.audit.views import VIEWS
 
 ROOT = Path(__file__).parents[3]
-DOCUMENT = ROOT / "docs" / "audit.md"
+DOCUMENT = ROOT / "docs/reference/audit.md"
 STATEMENTS = ROOT / "infra" / "sql"
 
 

@@ -64,7 +64,7 @@ def test_exit_codes_of_one_command_alone_are_in_its_help(capsys: pytest.CaptureF
 def test_the_handbook_names_every_command_and_option(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    handbook = (ROOT / "docs/cli.md").read_text()
+    handbook = (ROOT / "docs/reference/cli.md").read_text()
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_of(words, capsys).split("example:")[0]))
 
     assert f"farshore {' '.join(words)}" in handbook
