@@ -25,6 +25,7 @@ from farshore.errors import (
     SourceMissing,
     WrongPassphrase,
 )
+from farshore.extras import needed_extra
 from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.host_places import CACHE
@@ -92,6 +93,7 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replic
 
     Raises:
         ConfigInvalid, SecretUnavailable: Its URL or credentials cannot be used.
+        ExtraMissing: The SDK that it needs is not installed.
     """
     store = open_bare_store(config, replica, clock)
     meter = MeteredStore(store)
@@ -297,6 +299,7 @@ def open_source(config: Config, name: str, *, clock: Clock) -> Source:
 
     Raises:
         SourceMissing: No source has this name.
+        ExtraMissing: The driver that such a source needs is not installed.
     """
     source = config.sources.get(name)
     if source is None:
@@ -320,7 +323,8 @@ def open_source(config: Config, name: str, *, clock: Clock) -> Source:
 
         in_container = is_container(config.environment)
         return SqliteSource(name=name, path=source.path, hosts=source.hosts, in_container=in_container, clock=clock)
-    from farshore.sources.postgres.source import PostgresSource  # its driver takes a third of a second to import
+    with needed_extra("postgres"):
+        from farshore.sources.postgres.source import PostgresSource  # its driver takes a third of a second to import
 
     return PostgresSource(name=name, dsn=config.reveal(source.dsn), clock=clock)
 

@@ -23,6 +23,7 @@ from farshore.errors import (
     StorePaused,
     StoreUnavailable,
 )
+from farshore.extras import require_extra
 from farshore.format import names
 from farshore.format.header import decode_header
 from farshore.host_places import CACHE
@@ -128,8 +129,11 @@ def run_query(
 
     Raises:
         QueryInvalid: The statement is wrong, or would do more than read.
+        ExtraMissing: DuckDB is not installed.
         FarshoreError: No replica could be read; with the reason of each.
     """
+    if engine == "duckdb":
+        require_extra("sql")
     if replica is not None and replica not in config.replicas:
         raise RepositoryMissing(f"no replica is named {replica}", f"There are: {', '.join(config.replicas)}.")
     failed: dict[str, FarshoreError] = {} if unasked is None else unasked

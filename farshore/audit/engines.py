@@ -1,6 +1,6 @@
 """The SQL engines that `farshore sql` can run over a local folder of audit files. One function per engine.
 
-DuckDB comes with Farshore. The others are optional: each is imported when it is asked for.
+Each is imported when it is asked for: DuckDB is the extra `sql`, and the engine of our own questions.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from farshore.aside import run_aside
@@ -25,6 +24,10 @@ from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.tables import arrow_schema
 from farshore.audit.views import VIEWS
 from farshore.errors import Bug, QueryInvalid, ToolUnavailable
+from farshore.extras import needed_extra
+
+if TYPE_CHECKING:
+    import duckdb
 
 _CHDB_UNREADABLE = ("INCORRECT_DATA", "PARQUET_EXCEPTION", "CANNOT_EXTRACT_TABLE_STRUCTURE", "CANNOT_READ_ALL_DATA")
 
@@ -49,7 +52,7 @@ def run_sql(engine: str, root: Path, sql: str, tables: Collection[str]) -> Query
     Raises:
         QueryInvalid: The engine refuses the statement; the message is its own.
         CopyUnreadable: A file below `root` is damaged.
-        ToolUnavailable: The engine is not installed.
+        ToolUnavailable, ExtraMissing: The engine is not installed.
     """
     if engine == "duckdb":  # ends when it is asked to
         return _run_duckdb(root, sql, tables)
@@ -94,6 +97,9 @@ def stream_duckdb(root: Path, sql: str, tables: Collection[str], rows_max: int) 
 
 @contextlib.contextmanager
 def _asked_duckdb(root: Path, sql: str, tables: Collection[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    with needed_extra("sql"):
+        import duckdb
+
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
     )

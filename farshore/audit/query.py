@@ -41,7 +41,7 @@ def query(
     Raises:
         QueryInvalid: The statement is wrong, or would do more than read; the message is the engine's.
         ObjectCorrupt, ObjectNotFound: A table that the statement names has a damaged file here, or has lost one.
-        ToolUnavailable: The engine is not installed.
+        ToolUnavailable, ExtraMissing: The engine is not installed.
         StoreUnavailable, StoreDenied, BucketNotFound: As the store said.
         StoreFull, ConfigInvalid: The cache directory has no space or cannot be used.
     """

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-import duckdb
-
 from farshore.errors import QueryInvalid
+from farshore.extras import needed_extra
 
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(?:ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE)
@@ -22,6 +21,10 @@ def check_read_only(sql: str, engine: str) -> None:
 
     For DuckDB its own parser judges. The other engines have dialects of their own, so there the first word is judged,
     a second statement and functions that read files are refused, and the engine's own switches do the rest.
+
+    Raises:
+        QueryInvalid: It is not.
+        ExtraMissing: It is for DuckDB, which is not installed.
     """
     if engine != "duckdb":
         bare = _COMMENTS.sub(" ", sql).strip().removesuffix(";")
@@ -31,15 +34,19 @@ def check_read_only(sql: str, engine: str) -> None:
     if _BUILT_NAME.search(_COMMENTS.sub(" ", sql)):
         raise QueryInvalid("query() and query_table() are not allowed: tables are to be named in the statement", _HINT)
     kinds = _kinds(sql)
-    if kinds == [duckdb.StatementType.EXPLAIN]:
+    if kinds == ["EXPLAIN"]:
         # EXPLAIN ANALYZE runs what it explains.
         kinds = _kinds(_EXPLAIN.sub("", _COMMENTS.sub(" ", sql), count=1))
-    if kinds != [duckdb.StatementType.SELECT]:
+    if kinds != ["SELECT"]:
         raise QueryInvalid("only one reading statement over the audit tables is allowed", _HINT)
 
 
-def _kinds(sql: str) -> list[object]:
+def _kinds(sql: str) -> list[str]:
+    """Return the kind of each statement, by DuckDB's name for it."""
+    with needed_extra("sql"):
+        import duckdb
+
     try:
-        return [statement.type for statement in duckdb.extract_statements(sql)]
+        return [statement.type.name for statement in duckdb.extract_statements(sql)]
     except duckdb.Error as error:
         raise QueryInvalid(str(error).strip(), _HINT) from error

@@ -20,6 +20,7 @@ from farshore.errors import (
     BucketNotFound,
     Bug,
     ConfigInvalid,
+    ExtraMissing,
     FarshoreError,
     FeatureMissing,
     FormatTooNew,
@@ -53,6 +54,7 @@ OPENING: tuple[type[FarshoreError], ...] = (  # what opening a repository may fa
     KeyFileDamaged,
     FormatTooNew,
     FeatureMissing,
+    ExtraMissing,
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
 from farshore.cli.wording import shown_text
-from farshore.errors import EXIT_DONE, ConfigInvalid, FarshoreError, SecretUnavailable
+from farshore.errors import EXIT_DONE, ConfigInvalid, ExtraMissing, FarshoreError, SecretUnavailable
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,11 @@ def check(invocation: Invocation) -> int:
             ("source", "type", "place", "schedule"),
             [(one.name, one.kind, _place(one), one.schedule) for one in config.sources.values()],
         )
-    failed = _try_secrets(invocation, config) if invocation.arguments.secrets else None
+    failed: FarshoreError | None = missing_extras(config)
+    if failed:
+        output.error(failed)
+    if invocation.arguments.secrets:
+        failed = _try_secrets(invocation, config) or failed
     return failed.exit_code if failed else EXIT_DONE
 
 
@@ -71,6 +75,21 @@ def secrets_of(config: Config) -> Iterator[tuple[str, Secret]]:
     for source in config.sources.values():
         if isinstance(source, PostgresConfig):
             yield f"sources.{source.name}.dsn", source.dsn
+
+
+def missing_extras(config: Config) -> ExtraMissing | None:
+    """Return the error for what replicas and sources need and this host lacks, or None. Loads and asks nothing."""
+    from farshore.config import PostgresConfig
+    from farshore.extras import extra_missing, lacking
+    from farshore.stores.opening import extra_of
+
+    needed = {f"replica {one.name}": extra_of(one.url) for one in config.replicas.values()}
+    needed |= {f"source {one.name}": "postgres" for one in config.sources.values() if isinstance(one, PostgresConfig)}
+    missing = {who: extra for who, extra in needed.items() if extra and lacking(extra)}
+    if not missing:
+        return None
+    listed = ", ".join(f"{extra} for the {who}" for who, extra in missing.items())
+    return extra_missing(set(missing.values()), f"not installed here: {listed}")
 
 
 def _try_secrets(invocation: Invocation, config: Config) -> FarshoreError | None:
@@ -103,13 +122,14 @@ COMMAND = Command(
             name="check",
             summary="validate farshore.toml and show what was understood",
             description=(
-                "Find farshore.toml, validate it with the overrides from the environment, and show what was "
-                "understood. Reads no secret unless asked, and no server."
+                "Find farshore.toml, validate it with the overrides from the environment, show what was understood, "
+                "and name the extras that its replicas and sources need and this host lacks. Reads no secret unless "
+                "asked, and no server."
             ),
             example="farshore config check --secrets\nfarshore --config staging.toml config check",
             add_arguments=add_check_arguments,
             execute=check,
-            failures=(ConfigInvalid, SecretUnavailable),
+            failures=(ConfigInvalid, SecretUnavailable, ExtraMissing),
         ),
     ),
 )

@@ -20,6 +20,7 @@ from farshore.errors import (
     BackupOverdue,
     ClockWrong,
     ConfigInvalid,
+    ExtraMissing,
     ReplicaEmpty,
     RepositoryMissing,
     SecretUnavailable,
@@ -57,6 +58,7 @@ def duration(text: str) -> timedelta:
 
 def execute(invocation: Invocation) -> int:
     """Ask every replica, then look at the age of every source where an age is allowed."""
+    from farshore.extras import lacking
     from farshore.ops.ask.status import repository_status
 
     config, output = invocation.config(), invocation.output
@@ -91,15 +93,23 @@ def execute(invocation: Invocation) -> int:
                 replica=one.replica,
                 reason=one.error_code,
             )
+    if lacking("sql"):
+        output.warning(
+            "when replicas were last checked is not shown: that takes SQL over the audit tables "
+            "(pip install 'farshore[sql]')",
+            ExtraMissing.code,
+        )
     sources = _source_states(invocation, config, replicas)
     tell_sources(output, sources)
     return _verdict(invocation, replicas, sources)
 
 
 def state_of(replica: ReplicaStatus) -> str:
-    """Return one word for a replica: missing, unreachable, damaged, empty, behind or level."""
+    """Return one word for a replica: missing, unsupported, unreachable, damaged, empty, behind or level."""
     if replica.error_code == RepositoryMissing.code:
         return "missing"
+    if replica.error_code == ExtraMissing.code:
+        return "unsupported"
     if not replica.reachable:
         return "unreachable"
     if replica.last_check_clean is False:
@@ -120,6 +130,8 @@ def exit_code_of(replicas: Sequence[ReplicaStatus], sources: Sequence[SourceStat
         return RepositoryMissing.exit_code
     if states & {"missing", "unreachable"}:
         return StoreUnavailable.exit_code
+    if "unsupported" in states:
+        return ExtraMissing.exit_code
     if "empty" in states:
         return ReplicaEmpty.exit_code
     nothing = not any(one.snapshots for one in replicas)
@@ -209,7 +221,7 @@ COMMAND = Command(
         "Show for each replica whether it is reachable, how many snapshots it holds, how many it is behind the others, "
         "its last check, and how it was proven; and for each source with an rpo (or with --max-age) whether its last "
         "complete snapshot is young enough. The exit code is made for monitoring: the first that applies of 62, 36, "
-        "80, 85, 20, 84, 3, 0."
+        "80, 85, 20, 78, 84, 3, 0."
     ),
     example="farshore status --max-age 26h || alert 'farshore: look at the backups'",
     add_arguments=add_arguments,
@@ -219,6 +231,7 @@ COMMAND = Command(
         SecretUnavailable,
         RepositoryMissing,
         StoreUnavailable,
+        ExtraMissing,
         VerifyFailed,
         ClockWrong,
         BackupOverdue,

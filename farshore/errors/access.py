@@ -117,3 +117,11 @@ class LifecycleDeletes(Unsupported):
     code = "lifecycle-deletes"
     exit_code = 76
     default_hint = "Take this replica's prefix out of the rule; rules that end unfinished uploads are fine."
+
+
+class ExtraMissing(Unsupported):
+    """Packages that only some replicas, sources or commands need are not installed on this host."""
+
+    code = "extra-missing"
+    exit_code = 78
+    default_hint = "Run the pip command of the message in the environment that runs farshore; nothing else is wrong."

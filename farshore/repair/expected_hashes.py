@@ -19,6 +19,7 @@ from farshore.audit.cached_query import query_replica
 from farshore.catalog.commits import ListedCommits, commit_name, list_commits
 from farshore.catalog.needs import read_needs
 from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.extras import require_extra
 from farshore.format import names
 from farshore.format.records import Commit, ObjectRef, decode_commit
 from farshore.index import ABSENT
@@ -154,6 +155,7 @@ class FromAuditRows:
         self._repository = repository
         self._union = union
         self._commits = {name for name in union.others if kind_of(name) is Kind.COMMIT}
+        require_extra("sql")  # else sound objects would be called unproven
         self._refs = self._told()
 
     def expected(self, union: Union) -> Expected:

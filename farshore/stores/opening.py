@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid
+from farshore.extras import needed_extra
 from farshore.limits import LIST_PAGE_OBJECTS
 from farshore.stores.base import NAME_LENGTH_MAX, Store, is_name
 from farshore.stores.directory.store import DirectoryStore
@@ -35,6 +36,7 @@ _CREDENTIALS: dict[str, frozenset[str]] = {
     "file": frozenset(),
     "memory": frozenset(),
 }
+_EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}[A-Za-z0-9]")  # the services know the finer rules
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web")
 _PREFIX_LENGTH_MAX = 1024 - NAME_LENGTH_MAX - 1  # S3, GCS and Azure allow 1,024 bytes for a whole key
@@ -62,6 +64,7 @@ def open_store(
     Raises:
         ConfigInvalid: The URL, endpoint or credentials cannot be right.
         StoreDenied: Credentials are of the wrong form.
+        ExtraMissing: The SDK that such a store needs is not installed.
     """
     scheme, place, prefix = _parse(url)
     given = {name: value for name, value in (credentials or {}).items() if value}
@@ -77,22 +80,30 @@ def open_store(
     # An SDK takes up to a second and 30 MB to import, so a store's module is imported by whoever has such a replica.
     match scheme:
         case "s3":
-            from farshore.stores.s3.store import S3Store
+            with needed_extra("s3"):
+                from farshore.stores.s3.store import S3Store
 
             region_name = _region_name(url, region)
             return S3Store(bucket=place, region_name=region_name, **served)
         case "gs":
-            from farshore.stores.gcs.store import GcsStore
+            with needed_extra("gcs"):
+                from farshore.stores.gcs.store import GcsStore
 
             return GcsStore(bucket=place, **served)
         case "az":
-            from farshore.stores.azure.store import AzureStore
+            with needed_extra("azure"):
+                from farshore.stores.azure.store import AzureStore
 
             return AzureStore(container=place, **served)
         case "file":
             return DirectoryStore(path=Path(place), clock=clock)
         case _:
             return MemoryStore(shelf=shared_shelf(place), clock=clock)
+
+
+def extra_of(url: str) -> str:
+    """Return the extra that a store at this URL needs, or an empty text."""
+    return _EXTRAS.get(url.partition(":")[0], "")
 
 
 def _parse(url: str) -> tuple[str, str, str]:

@@ -160,7 +160,7 @@ def test_a_fresh_machine_shows_the_snapshots(desk: Desk) -> None:
     text = text.replace(written[1], place["url"]).replace('"AZURE_', '"SYDNEY_')
     (desk.root / "farshore.toml").write_text(f'{text}endpoint = "{place["endpoint"]}"\n')
     blocks = section("A fresh machine")
-    assert "pip install farshore-" in blocks
+    assert "pip install 'farshore-" in blocks
     assert "export AZURE_KEY=" in blocks
     shown = desk.type(blocks[blocks.index("farshore snapshots") :])
     assert shown.count("home") == 2

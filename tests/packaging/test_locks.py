@@ -11,7 +11,19 @@ from packaging.version import Version
 
 from tests.packaging.conftest import ROOT
 
-LOCKS = {"dev": 50, "runtime": 50, "core": 25, "peers": 8}  # fewer packages than these, and it is not the whole lock
+LOCKS = {
+    "dev": 50,
+    "runtime": 50,
+    "cli": 25,
+    "core": 12,
+    "peers": 8,
+}  # fewer packages than these, and it is not the whole lock
+EXTRAS = {  # of the project, in each lock
+    "dev": {"azure", "gcs", "postgres", "prefect", "s3", "sql"},
+    "runtime": {"azure", "gcs", "postgres", "prefect", "s3", "sql"},
+    "cli": {"azure", "gcs", "postgres", "s3", "sql"},
+    "core": set[str](),
+}
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
@@ -43,9 +55,15 @@ def wanted(name: str) -> list[Requirement]:
     if name == "peers":
         return [Requirement(text) for text in members("peers")]
     texts = [*settings["project"]["dependencies"], *(members("dev") if name == "dev" else [])]
-    if name != "core":
-        texts += settings["project"]["optional-dependencies"]["prefect"]
+    for extra in EXTRAS[name]:
+        texts += settings["project"]["optional-dependencies"][extra]
     return [Requirement(text) for text in texts]
+
+
+def test_the_extra_all_is_all_of_them() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (everything,) = extras.pop("all")
+    assert Requirement(everything).extras == extras.keys() == EXTRAS["dev"]
 
 
 @pytest.mark.parametrize("name", LOCKS)

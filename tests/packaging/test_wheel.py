@@ -104,9 +104,9 @@ def test_the_engine_alone_loads_no_orchestrator(installed: Installed) -> None:
     assert not {name for name in loaded.split() if name.split(".", 1)[0] in {"prefect", "flows", "tasks"}}
 
 
-def test_the_engine_needs_nothing_that_the_core_lock_lacks(installed: Installed) -> None:
+def test_the_engine_needs_nothing_that_the_lock_of_the_command_line_lacks(installed: Installed) -> None:
     """Trial N8: a machine that only restores needs no Prefect, and a third of the packages."""
-    core = {name for name, _ in read_lock("core")} | {"farshore"}
+    core = {name for name, _ in read_lock("cli")} | {"farshore"}
     lacking = sorted(
         top
         for top, owners in packages_distributions().items()

@@ -18,6 +18,7 @@ from farshore.catalog.verified_objects import read_data_key
 from farshore.check_results import CheckedReplica, VerifyResult
 from farshore.clock import Clock
 from farshore.errors import BucketNotFound, FarshoreError, StoreDenied, StorePaused, StoreUnavailable
+from farshore.extras import require_extra
 from farshore.format import names
 from farshore.model import DamagedObject, ProgressCallback, no_progress
 from farshore.ops.verify.audit_rows import record_verify
@@ -27,7 +28,7 @@ from farshore.ops.verify.check_snapshot import check_snapshot
 from farshore.ops.verify.damage_impact import paths_touched
 from farshore.ops.verify.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_replicas
-from farshore.ops.verify.proof_log import ProofKeeper, choose_packs, reading_of
+from farshore.ops.verify.proof_log import FULL, ProofKeeper, choose_packs, reading_of
 from farshore.process_memory import tune_process_memory
 from farshore.repair.outcome import Repair
 from farshore.repair.read_repair import ReadRepair, told_repair
@@ -59,7 +60,10 @@ def verify_repository(
 
     Raises:
         StoreUnavailable, StoreDenied: The replica that was asked for cannot be listed: unknown is not clean.
+        ExtraMissing: A share of the packs is chosen by SQL over the audit tables, and DuckDB is not installed.
     """
+    if 0 < read_data_percent < FULL:
+        require_extra("sql")  # else the audit tables would be called unreadable
     tune_process_memory()
     keys = repository.writing_keys()
     started_utc = clock.now_utc()

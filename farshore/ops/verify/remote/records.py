@@ -16,6 +16,7 @@ from farshore.audit import names as audit_names
 from farshore.audit.cached_query import query_replica
 from farshore.audit.query import stream
 from farshore.errors import FarshoreError
+from farshore.extras import require_extra
 from farshore.format import names
 from farshore.replicas.repository import Replica, Repository
 
@@ -112,7 +113,11 @@ def fetch_tables(repository: Repository) -> Tables | None:
     """Fetch the tables that tell what must be; return where they come from, None where no replica has them whole.
 
     Called before anything is listed: what a row tells of was put before the row, so it must be in a later listing.
+
+    Raises:
+        ExtraMissing: DuckDB is not installed.
     """
+    require_extra("sql")  # else every replica's tables would be called unreadable
     for replica in choose_tables(repository):
         try:
             rows = query_replica(repository, replica, _ANY).rows
