@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from farshore.errors import Bug, FarshoreError
+from farshore.errors import Bug, Failure
 
 Frame = tuple[bytes, bytes]  # letter, body
 
@@ -54,7 +54,7 @@ def reporting_failure(pipe: IO[bytes], letter: bytes, what: str) -> Iterator[Non
         yield
     except BrokenPipeError:
         return  # nobody waits for it any more
-    except FarshoreError as error:
+    except Failure as error:
         write_frame(pipe, letter, pickle.dumps(error))
     except Exception as error:  # noqa: BLE001  # the parent raises it; nobody reads this process
         write_frame(pipe, letter, pickle.dumps(Bug(f"{what} failed: {type(error).__name__}: {error}")))

@@ -14,7 +14,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from farshore.clock import Clock, SystemClock
-from farshore.errors import FarshoreError
+from farshore.errors import Failure
 from farshore.model import BackupResult
 from tasks.audit import write_audit
 from tasks.capture import begin_snapshot, seal_source
@@ -22,7 +22,7 @@ from tasks.commit import commit_snapshot
 from tasks.naming import artifact_key, name_backup_run, scheduled_identity
 from tasks.policy import ATTEMPTS_MAX, attempt_wait_s, thread_runner
 from tasks.progress import ProgressReporter, run_logger
-from tasks.replicate import replicate_packs
+from tasks.replicate import replicate_packs, require_no_bug
 from tasks.report import failed, report_backup
 from tasks.sessions import SESSIONS
 
@@ -65,7 +65,7 @@ def backup(
             return report_backup(
                 _attempt(source, config_path, identity, clock, allow_empty=allow_empty, accept_new=accept_new)
             )
-        except FarshoreError as error:
+        except Failure as error:
             if not error.retryable or attempt >= attempts:
                 return failed(error)
             wait_s = attempt_wait_s(attempt, clock.jitter())
@@ -88,6 +88,7 @@ def _attempt(
             sealing = seal_source.submit(session.session_id)
             reporter.follow([sealing, *sending])
             sealing.result()
+            require_no_bug(sending)
             commit_snapshot(session.session_id)
             reporter.finish()
         return write_audit(session.session_id)

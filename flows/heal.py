@@ -11,7 +11,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from farshore.clock import Clock, SystemClock
-from farshore.errors import Bug, FarshoreError
+from farshore.errors import Bug, Failure
 from farshore.ops.heal.heal import HealOptions
 from farshore.repair.outcome import HealResult, heal_error
 from tasks.heal import heal_replicas
@@ -50,11 +50,11 @@ def heal(
     attempt = 1
     while True:
         result: HealResult | None = None
-        error: FarshoreError | None
+        error: Failure | None
         try:
             result = _attempt(options, config_path, clock)
             error = None if result.level else heal_error(result)
-        except FarshoreError as caught:
+        except Failure as caught:
             error = caught
         if error is None or not error.retryable or attempt >= attempts:
             return report_heal(result, replica or "all") if result else failed(error or Bug("a heal had no result"))

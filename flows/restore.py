@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 
 from farshore.catalog.selection import split_selector
 from farshore.clock import SystemClock
-from farshore.errors import FarshoreError
+from farshore.errors import Failure
 from farshore.ops.restore.delta.options import DeltaOptions
 from farshore.ops.restore.options import RestoreOptions
 from tasks.naming import artifact_key, name_restore_run
@@ -79,7 +79,7 @@ def restore(
             result = writing.result()
             reporter.finish()
         return report_restore(result)
-    except FarshoreError as error:
+    except Failure as error:
         return failed(error)
 
 

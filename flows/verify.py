@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from farshore.clock import SystemClock
-from farshore.errors import FarshoreError
+from farshore.errors import Failure
 from tasks.naming import artifact_key, name_verify_run
 from tasks.policy import thread_runner
 from tasks.progress import ProgressReporter
@@ -51,5 +51,5 @@ def verify(
             result = checking.result()
             reporter.finish()
         return report_verify(result, subject)
-    except FarshoreError as error:
+    except Failure as error:
         return failed(error)

@@ -14,7 +14,7 @@ from prefect.tasks import exponential_backoff
 
 from farshore.access.opening import Need, open_repository, open_source
 from farshore.clock import SystemClock
-from farshore.errors import FarshoreError
+from farshore.errors import Failure
 from farshore.model import SnapshotCounts
 from farshore.ops.backup.backup import BackupSession, StartedRun
 from tasks.opening import open_config
@@ -69,7 +69,7 @@ def begin_snapshot(
         opened.callback(backup.close)
         try:
             begun = backup.begin()
-        except FarshoreError as error:
+        except Failure as error:
             if is_last_try(error):
                 backup.fail(error)
             raise

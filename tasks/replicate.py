@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
 from prefect.states import Cancelled, Failed
 from prefect.tasks import exponential_backoff
 
-from farshore.errors import Bug, FarshoreError
+from farshore.errors import Bug, Failure
 from farshore.model import ReplicaOutcome
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, SEND_RETRIES, is_last_try, is_passing
 from tasks.sessions import SESSIONS, STOPPED
@@ -48,8 +50,16 @@ def replicate_packs(session_id: str, replica: str) -> ReplicaOutcome | State[Any
             return Cancelled(message=STOPPED)
         in_vain = backup.should_give_up(replica)  # a quorum has everything, and nobody waits for the one that fails
         if in_vain or is_last_try(error):
-            backup.leave_behind(replica, error if isinstance(error, FarshoreError) else Bug(repr(error)))
-        if in_vain:
+            backup.leave_behind(replica, error if isinstance(error, Failure) else Bug(repr(error)))
+        if in_vain and not isinstance(error, Bug):
             return Failed(message=f"{replica} was left behind: {error}")
         raise
     return Failed(message=f"{replica} was left behind: {outcome.error}") if outcome.error_code else outcome
+
+
+def require_no_bug(sending: Sequence[PrefectFuture[Any]]) -> None:
+    """Wait for steps, and raise the `Bug` that ended one of them: the result names the trouble of a replica, no bug."""
+    for one in sending:
+        failure: Any = one.result(raise_on_failure=False)
+        if isinstance(failure, Bug):
+            raise failure

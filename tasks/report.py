@@ -15,7 +15,7 @@ from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
 from farshore.check_results import VerifyResult
-from farshore.errors import FarshoreError
+from farshore.errors import Failure
 from farshore.model import BackupResult, RestoreResult
 from farshore.ops.verify.outcomes import check_errors
 from farshore.plural import count_of
@@ -27,7 +27,7 @@ WARNING = "Warning"  # states of type Completed, because the run counts, under a
 ALREADY_DONE = "AlreadyDone"
 
 
-def failed(error: FarshoreError) -> State[Any]:
+def failed(error: Failure) -> State[Any]:
     """Return the final state of a run that failed: what happened, and what to do."""
     return Failed(message=f"{error.message} ({error.code}). {error.hint}".strip(), data=error)
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from farshore.clock import Clock
-from farshore.errors import Bug, FarshoreError
+from farshore.errors import Bug, Failure
 from farshore.ops.backup.backup import BackupSession
 from tasks.progress import ProgressBoard, run_logger
 
@@ -52,7 +52,7 @@ class Session:
             if self._backup is None:
                 return
             if isinstance(error, Exception):
-                self._backup.fail(error if isinstance(error, FarshoreError) else Bug(repr(error)))
+                self._backup.fail(error if isinstance(error, Failure) else Bug(repr(error)))
             elif error is not None:
                 self.stopped.set()
                 self._backup.stop()

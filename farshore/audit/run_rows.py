@@ -10,7 +10,7 @@ from datetime import datetime
 from farshore import __version__
 from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
 from farshore.audit.rows import AuditRow, CopyRow, LineageRow, LockRow, ObjectRow, RunRow, SnapshotRow, replica_parts
-from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
+from farshore.errors import ConfigInvalid, Failure, FarshoreError, StoreFull
 from farshore.format.records import Commit
 from farshore.host import host_name
 from farshore.host_places import STATE
@@ -35,7 +35,7 @@ class WrittenObject:
 
 def run_row(
     *, run_id: str, engine: str, operation: str, started_utc: datetime, finished_utc: datetime, state: str,
-    error: FarshoreError | None = None, flow_run_id: str = "",
+    error: Failure | None = None, flow_run_id: str = "",
 ) -> RunRow:  # fmt: skip
     """Return a row of `runs` with what every operation knows; callers fill in the rest with `replace`."""
     return RunRow(

@@ -17,7 +17,7 @@ from farshore.errors import (
     EXIT_WARNINGS,
     BackupRunning,
     ClockWrong,
-    FarshoreError,
+    Failure,
     LeaseLost,
     QuorumNotReached,
     SourceChanged,
@@ -81,7 +81,7 @@ def execute(invocation: Invocation) -> int:
         for name in names:
             try:
                 result = _backup_one(invocation, config, repository, name)
-            except FarshoreError as error:
+            except Failure as error:
                 output.error(error, about=name)
                 worst = worse(worst, error.exit_code)
                 continue

@@ -21,6 +21,7 @@ from farshore.errors import (
     Bug,
     ConfigInvalid,
     ExtraMissing,
+    Failure,
     FarshoreError,
     FeatureMissing,
     FormatTooNew,
@@ -151,7 +152,7 @@ class Command:
         if self.acts:
             codes |= {EXIT_WARNINGS: "done, and standard output could not be written"}
         codes |= dict(self.exits)
-        failures: tuple[type[FarshoreError], ...] = (*self.failures, Bug)
+        failures: tuple[type[Failure], ...] = (*self.failures, Bug)
         codes |= {failure.exit_code: failure.code for failure in failures}
         listed = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in sorted(codes.items()))
         example = "\n".join(f"  {line}" for line in self.example.splitlines())

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from farshore import errors
-from farshore.errors import FarshoreError
+from farshore.errors import Bug, Failure, FarshoreError
 
 HEAD = """# Errors and exit codes
 
@@ -46,19 +46,20 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def groups() -> Iterator[type[FarshoreError]]:
-    """Yield the classes right below the root, in the order of their exit codes."""
-    yield from sorted(FarshoreError.__subclasses__(), key=lambda group: min(one.exit_code for one in leaves(group)))
+def groups() -> Iterator[type[Failure]]:
+    """Yield `Bug` and the classes right below the root of the tree, in the order of their exit codes."""
+    found: list[type[Failure]] = [Bug, *FarshoreError.__subclasses__()]
+    yield from sorted(found, key=lambda group: min(one.exit_code for one in leaves(group)))
 
 
-def leaves(group: type[FarshoreError]) -> list[type[FarshoreError]]:
+def leaves(group: type[Failure]) -> list[type[Failure]]:
     """Return the errors of a group that are raised: its subclasses, or itself where it has none."""
     found = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, group)]
     raised = [one for one in found if "code" in vars(one)]
     return sorted(raised, key=lambda one: one.exit_code)
 
 
-def _first_line(group: type[FarshoreError]) -> str:
+def _first_line(group: type[Failure]) -> str:
     return (group.__doc__ or "").strip().splitlines()[0]
 
 

@@ -39,7 +39,7 @@ from farshore.cli.output import Outlet, OutletFailed, Output, open_stderr
 from farshore.cli.parsing import UsageMistake, build_parser
 from farshore.cli.signals import Stopped, stop_on_signals
 from farshore.clock import Clock, SystemClock
-from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, FarshoreError
+from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, Failure, FarshoreError
 from farshore.host_limits import what_is_exhausted
 
 COMMANDS: tuple[Command, ...] = tuple(
@@ -84,7 +84,7 @@ def run() -> NoReturn:
             code = main(sys.argv[1:], os.environ, sys.stdout, sys.stderr, SystemClock())
             sys.stdout.flush()
             code = _own_up(code)
-    except FarshoreError as error:
+    except Failure as error:
         Output(stdout=sys.stdout, stderr=sys.stderr, json="--json" in sys.argv).error(error)
         code = error.exit_code
     except BrokenPipeError:
@@ -149,7 +149,7 @@ def execute(command: Command, invocation: Invocation) -> int:
         code = command.execute(invocation)
     except UsageMistake as mistake:
         return _tell_usage(output, mistake)
-    except FarshoreError as error:
+    except Failure as error:
         output.error(error)
         return error.exit_code
     except Stopped as stopped:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 from farshore.cli.records import Record, encode_record, error_record, record_of, unasked_fields
 from farshore.cli.wording import shown_text
-from farshore.errors import FarshoreError
+from farshore.errors import Failure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,7 +137,7 @@ class Output:
         self.raw({"type": "warning", "message": text, **({"code": code} if code else {}), **more})
         self._aside(f"warning: {text}")
 
-    def error(self, error: FarshoreError, about: str = "") -> None:
+    def error(self, error: Failure, about: str = "") -> None:
         """Say on standard error what failed; with `--json` as a record too."""
         for replica, reason in error.replicas.items():
             self.raw({"type": "warning", **unasked_fields(replica, reason)})
@@ -232,7 +232,7 @@ def plain_table(titles: Sequence[str], cells: list[list[str]], right: frozenset[
     ]
 
 
-def error_text(error: FarshoreError, about: str = "") -> str:
+def error_text(error: Failure, about: str = "") -> str:
     """Return an error as people see it: code, message, hint."""
     subject = f"{about}: " if about else ""
     message = "\n".join(shown_text(line) for line in error.message.split("\n"))

@@ -18,7 +18,7 @@ from pathlib import PurePath
 from typing import Any
 
 from farshore.cli.wording import utc_time_exact
-from farshore.errors import FarshoreError
+from farshore.errors import Failure, FarshoreError
 
 Record = dict[str, Any]
 NOT_ASKED = "replica-not-asked"  # code of the warning about each replica that could not be asked
@@ -29,7 +29,7 @@ def record_of(kind: str, value: Any, **more: Any) -> Record:
     return {"type": kind, **fields_of(value), **{name: plain(one) for name, one in more.items()}}
 
 
-def error_record(error: FarshoreError) -> Record:
+def error_record(error: Failure) -> Record:
     """Return an error as a record."""
     return {
         "type": "error",

@@ -12,7 +12,9 @@
       PlanUnsound    the plan does not keep what it promises: change replicas, key holders or the policy
       ReplicaEmpty   a replica lists nothing where others list snapshots: say that it is new, or find out why
       SnapshotIncomplete  backups are made and lack something: make it readable, or exclude it
-      Bug            an internal promise was broken: please report
+    Bug            an internal promise was broken: please report
+
+`Failure` is above both, for the edges that report. A fallback catches `FarshoreError` or a part of it, never `Bug`.
 
 Each class has a stable `code` (kebab-case), its own `exit_code`, `retryable`, and a default `hint` that says what
 to do. Instances pickle with all their fields, because an orchestrator may move them between processes.
@@ -58,6 +60,7 @@ from farshore.errors.base import (
     EXIT_USAGE,
     EXIT_WARNINGS,
     Bug,
+    Failure,
     FarshoreError,
 )
 from farshore.errors.corrupt import (
@@ -129,6 +132,7 @@ __all__ = [
     "CredentialCannotRead",
     "Denied",
     "ExtraMissing",
+    "Failure",
     "FarshoreError",
     "FeatureMissing",
     "FormatTooNew",

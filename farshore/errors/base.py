@@ -1,4 +1,4 @@
-"""The root of the tree, the exit codes of the command line, and a broken promise."""
+"""What every failure has, the root of the tree, the exit codes of the command line, and a broken promise."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ EXIT_WARNINGS = 3
 EXIT_INTERRUPTED = 130
 
 
-class FarshoreError(Exception):
-    """Base of the tree.
+class Failure(Exception):
+    """What ends a command or a flow: only these, and code that records the failure and goes on, catch it.
 
     Args:
         message: What failed with the names involved; lower case, no full stop.
@@ -30,15 +30,19 @@ class FarshoreError(Exception):
         self.hint = self.default_hint if hint is None else hint
         self.replicas: dict[str, FarshoreError] = {}  # why each could not be asked, where it is about several
 
-    def __reduce__(self) -> tuple[type[FarshoreError], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[Failure], tuple[Any, ...]]:
         return type(self), (self.message, self.hint)
 
     def __str__(self) -> str:
         return self.message
 
 
-class Bug(FarshoreError):
-    """An internal promise was broken."""
+class FarshoreError(Failure):
+    """Base of the tree of what can go wrong with everything as it was designed."""
+
+
+class Bug(Failure):
+    """An internal promise was broken. No `FarshoreError`: a fallback for trouble must not hide it."""
 
     code = "bug"
     exit_code = EXIT_BUG

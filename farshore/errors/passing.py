@@ -20,7 +20,7 @@ class Unavailable(FarshoreError):
         super().__init__(message, hint)
         self.wait_s = wait_s
 
-    def __reduce__(self) -> tuple[type[FarshoreError], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[Unavailable], tuple[Any, ...]]:
         return type(self), (self.message, self.hint, self.wait_s)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.errors import Bug, FarshoreError, ReplicaTooSlow, StoreUnavailable
+from farshore.errors import Bug, Failure, ReplicaTooSlow, StoreUnavailable
 from farshore.plural import count_of
 from farshore.replicas.upload import QueuedUpload, Spool, Upload
 from farshore.replicas.upload_queue import LaneLimits, UploadQueue
@@ -118,7 +118,7 @@ class Fanout:
         with self._changed:
             return sum(held.in_memory and not held.barrier for held in self._memory)
 
-    def error_of(self, replica: str) -> FarshoreError | None:
+    def error_of(self, replica: str) -> Failure | None:
         """Why a replica was left behind, or None."""
         with self._changed:
             return self._lanes[replica].error
@@ -141,7 +141,7 @@ class Fanout:
                 self._release(lane.drop())
             self._changed.notify_all()
 
-    def leave_behind(self, replica: str, error: FarshoreError) -> None:
+    def leave_behind(self, replica: str, error: Failure) -> None:
         """Give this replica up for this run: its queue is dropped and nobody waits for it. The first reason stays."""
         with self._changed:
             self._leave(self._lanes[replica], error)
@@ -292,7 +292,7 @@ class Fanout:
                 self._spool.remove(held.body)  # type: ignore[arg-type] # a file where it is spooled
             held.body = None
 
-    def _leave(self, lane: UploadQueue, error: FarshoreError) -> None:
+    def _leave(self, lane: UploadQueue, error: Failure) -> None:
         lane.left_behind = True
         lane.error = lane.error or error
         self._release(lane.drop())

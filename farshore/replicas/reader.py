@@ -19,6 +19,7 @@ from farshore.clock import Clock
 from farshore.errors import (
     BucketNotFound,
     Corrupt,
+    Failure,
     FarshoreError,
     NotFound,
     ObjectNotFound,
@@ -70,7 +71,7 @@ class _Asked(Generic[Answer]):
     size: int
     started_s: float
     answer: Answer | None = None
-    error: FarshoreError | None = None
+    error: Failure | None = None
     done: bool = False
     late: bool = False
     dropped: bool = False
@@ -235,7 +236,7 @@ class ReplicaReader:
         def work() -> None:
             try:
                 one.answer = ask(replica)
-            except FarshoreError as error:
+            except Failure as error:
                 one.error = error
             except Exception as error:  # noqa: BLE001 - a closed store says this or that, when nobody listens any more
                 one.error = ObjectNotFound(f"{replica.name} did not give {name}: {error}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from farshore.errors import FarshoreError
+from farshore.errors import Failure
 from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
 from farshore.replicas.upload import QueuedUpload
 
@@ -40,7 +40,7 @@ class UploadQueue:
     bytes_done: int = 0
     failure: BaseException | None = None  # of the drain that is under way
     failing_since_s: float | None = None  # nothing was acknowledged since this failure
-    error: FarshoreError | None = None  # why it was left behind
+    error: Failure | None = None  # why it was left behind
     left_behind: bool = False
     finished: bool = False
 

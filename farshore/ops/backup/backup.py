@@ -18,7 +18,7 @@ from farshore.audit.rows import AuditRow, RunRow
 from farshore.catalog.base_snapshot import remember_base
 from farshore.catalog.shrinking import counts_before, has_shrunken
 from farshore.clock import Clock
-from farshore.errors import Bug, FarshoreError, Unavailable
+from farshore.errors import Bug, Failure, FarshoreError, Unavailable
 from farshore.format import names
 from farshore.format.records import Commit
 from farshore.host_places import CACHE
@@ -154,6 +154,7 @@ class BackupSession:
 
         Raises:
             FarshoreError: This replica failed; the others do not notice.
+            Bug: The run is to end.
         """
         work = self._begun()
         store = self._repository.replica(replica).store
@@ -181,7 +182,7 @@ class BackupSession:
         """Whether a replica that failed is not to be tried again in this run, because somebody would wait for it."""
         return not self._begun().fanout.rest(replica, 0.0)
 
-    def leave_behind(self, replica: str, error: FarshoreError) -> None:
+    def leave_behind(self, replica: str, error: Failure) -> None:
         """Give one replica up for this run; its error will be named in the result."""
         self._begun().fanout.leave_behind(replica, error)
 
@@ -251,7 +252,7 @@ class BackupSession:
         if self._work is not None:
             self._work.fanout.abort()
 
-    def fail(self, error: FarshoreError) -> None:
+    def fail(self, error: Failure) -> None:
         """Record a run that failed, as far as replicas can be reached. Never raises."""
         if self._work is not None:
             self._work.fanout.abort()
@@ -331,7 +332,7 @@ class BackupSession:
             if one.committed and one.replica in lossy
         )
 
-    def _run_row(self, state: str, error: FarshoreError | None) -> RunRow:
+    def _run_row(self, state: str, error: Failure | None) -> RunRow:
         row = run_rows.run_row(
             run_id=self.run_id, engine=self._engine, operation="backup", started_utc=self._started_utc,
             finished_utc=self._clock.now_utc(), state=state, error=error, flow_run_id=self._flow_run_id,
@@ -389,7 +390,7 @@ def run_backup(
                 raise
         session.commit()
         return session.audit()
-    except FarshoreError as error:
+    except Failure as error:
         session.fail(error)
         raise
     finally:
@@ -407,7 +408,7 @@ def _replicate(session: BackupSession, replica: str) -> None:
                 session.leave_behind(replica, error)
                 return
         except BaseException as error:  # no replica's fault; but sealing must not wait for a queue that nobody empties
-            session.leave_behind(replica, Bug(repr(error)))
+            session.leave_behind(replica, error if isinstance(error, Failure) else Bug(repr(error)))
             raise
 
 

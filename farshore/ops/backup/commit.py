@@ -14,7 +14,7 @@ from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.full_page_map import FullPageMap, give_pages_base
 from farshore.catalog.inventory import Inventory, copy_missing
 from farshore.clock import Clock
-from farshore.errors import Bug, Conflict, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
+from farshore.errors import Bug, Conflict, Failure, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
 from farshore.format import names
 from farshore.format.pack import encode_footer
 from farshore.format.records import Commit, Needs, encode_commit
@@ -208,7 +208,7 @@ class Committer:
     def _finished(self, name: str) -> bool:
         return name not in self.unleased and self._fanout.finished(name)
 
-    def _error_of(self, name: str, errors: dict[str, FarshoreError]) -> FarshoreError | None:
+    def _error_of(self, name: str, errors: dict[str, FarshoreError]) -> Failure | None:
         if name in errors:
             return errors[name]
         if name in self._repository.unreachable:

@@ -11,7 +11,7 @@ from farshore import limits
 from farshore.catalog.base_snapshot import BaseSnapshot, find_base
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.inventory import Inventory, take_inventory
-from farshore.errors import FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
+from farshore.errors import Failure, FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
 from farshore.format.records import Lease
 from farshore.host import describe_process
 from farshore.model import ReplicaOutcome
@@ -163,7 +163,7 @@ def require_quorum(repository: Repository, fanout: Fanout, failed: Mapping[str, 
     at_work = fanout.at_work
     if len(at_work) >= repository.quorum:
         return
-    errors = {**repository.unreachable, **failed}
+    errors: dict[str, Failure] = {**repository.unreachable, **failed}
     for name in repository.replicas:
         if name not in at_work and name not in errors:
             errors[name] = fanout.error_of(name) or StoreUnavailable("left behind")

@@ -25,7 +25,7 @@ from farshore.catalog.index_loader import load_index, load_nothing
 from farshore.catalog.needs import read_needs
 from farshore.catalog.selection import Selection
 from farshore.clock import Clock
-from farshore.errors import Bug, FarshoreError, NotFound, RestoreIncomplete, SnapshotUnknown
+from farshore.errors import Bug, Failure, NotFound, RestoreIncomplete, SnapshotUnknown
 from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
 from farshore.format.records import Commit
@@ -91,13 +91,13 @@ def restore_snapshot(
     mending = ReadRepair(repository=repository, reader=reader, snapshot=snapshot.snapshot_id) if repair else None
     reader.mender = mending.offer if mending else None
     result: RestoreResult | None = None
-    failure: FarshoreError | None = None
+    failure: Failure | None = None
     try:
         result, lost = _restore(
             repository, snapshot, target, reader, mending, options, run_id, started_utc, progress, clock
         )
         failure = _incomplete(lost) if lost else None
-    except FarshoreError as error:
+    except Failure as error:
         failure = error
     repairs = mending.finish() if mending else []
     if result is not None:
@@ -263,7 +263,7 @@ def _record(
     snapshot: SnapshotInfo,
     target_kind: str,
     result: RestoreResult | None,
-    error: FarshoreError | None,
+    error: Failure | None,
     repairs: Sequence[Repair],
     engine: str,
     flow_run_id: str,

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from farshore import limits
-from farshore.errors import FarshoreError
+from farshore.errors import Failure
 from farshore.model import Problem
 from farshore.targets.base import Placed, SmallFile
 from farshore.workers import make_shared
@@ -35,7 +35,7 @@ class Answer:
 
     placed: Placed = field(default_factory=Placed)
     problems: Sequence[Problem] = ()
-    error: FarshoreError | None = None
+    error: Failure | None = None
 
 
 def make_slots(slots: int) -> int:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from farshore.errors import Bug, FarshoreError
+from farshore.errors import Bug, Failure
 from farshore.frames import read_frame, write_frame
 from farshore.handles import Handle
 from farshore.targets.directory.batches import (
@@ -42,7 +42,7 @@ def serve(tree: TargetTree, shared: memoryview, orders: IO[bytes], answers: IO[b
         try:
             files = decode_records(bytes(memory[CONTENT_BYTES : CONTENT_BYTES + record_bytes]))
             answer = Answer(placer.place(files, memory[:CONTENT_BYTES]), tree.take_problems())
-        except FarshoreError as error:
+        except Failure as error:
             answer = Answer(problems=tree.take_problems(), error=error)
         except Exception as error:  # noqa: BLE001  # the restore tells it; nobody reads this process
             answer = Answer(error=Bug(f"a writing process failed: {type(error).__name__}: {error}"))
