@@ -6,7 +6,7 @@ on the grid of `farshore.replicas.retention_rule`. `plan_extensions` is pure, `a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ from itertools import chain
 from farshore import limits
 from farshore.catalog.commits import commit_name
 from farshore.catalog.inventory import Inventory
-from farshore.catalog.needs import read_needs
+from farshore.catalog.needs import NeededObject, objects_of, objects_to_open, read_needs
 from farshore.errors import FarshoreError, NotFound
 from farshore.format import names
-from farshore.format.records import Commit, Needs, ReplicaLock
+from farshore.format.object_kinds import Kind
+from farshore.format.records import Commit, ReplicaLock
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.retention_rule import LockRule, grid_end
 from farshore.stores.base import ObjectInfo
@@ -67,15 +68,13 @@ class LockExtender:
         replica: Replica,
         promised: ReplicaLock,
         *,
-        packs: Sequence[str],
-        others: Sequence[str],
+        reused: Sequence[NeededObject],
         made: Sequence[str],
     ) -> None:
         """Have everything a snapshot needs at a replica locked for as long as its commit record will promise.
 
         Args:
-            packs: Ids of the reused packs.
-            others: Names of other reused objects.
+            reused: What the snapshot needs and earlier runs made.
             made: Names of objects of this run.
 
         Raises:
@@ -85,15 +84,14 @@ class LockExtender:
         rule = replica.keeping.lock
         if rule is None:
             return
+        packs = [one.name.rpartition("/")[2] for one in reused if one.kind is Kind.PACK]
         assured = self._assured(replica, promised, packs)
-        fragments = [names.fragment(one) for one in self._presence.fragments_naming(replica.name, packs)]
-        slots = [info.name for info in replica.store.list(names.SLOTS)]
-        reused = chain((names.pack(one) for one in packs), others, fragments, [names.HEADER], slots)
+        to_open = objects_to_open(replica, self._presence.fragments_naming(replica.name, packs))
         planned = plan_extensions(
             rule,
             promised,
             self._repository.clock.now_utc(),
-            reused=reused,
+            reused=(one.name for one in chain(reused, to_open)),
             made=made,
             run_started_utc=self._started_utc,
             assured=assured,
@@ -117,7 +115,8 @@ class LockExtender:
                 ):
                     return None
                 needs = read_needs(self._repository, replica, commit)
-                held = set(names_needed(commit, needs, self._repository.writing_keys().recipient_id.hex()))
+                recipient_id = self._repository.writing_keys().recipient_id.hex()
+                held = {one.name for one in objects_of(commit, needs, recipient_id)}
                 older = {info.name for info in replica.store.list(names.SLOTS) if _is_older(info, commit)}
             except NotFound:
                 continue
@@ -128,14 +127,6 @@ class LockExtender:
             held.update(names.fragment(one) for one in self._presence.fragments_naming(replica.name, known))
             return Assured(lock, held | older | {names.HEADER})
         return None
-
-
-def names_needed(commit: Commit, needs: Needs, recipient_id: str) -> Iterator[str]:
-    """Yield the names of packs, data keys and objects of its own that a snapshot needs."""
-    yield from (names.pack(pack_id) for pack_id, _ in needs.packs)
-    yield from (names.data_key(key, recipient_id) for key in needs.data_keys)
-    yield from (ref.name for ref in commit.objects.values())
-    yield commit_name(commit)
 
 
 def plan_extensions(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from farshore.catalog.needs import list_fragments, read_footer, read_fragment
+from farshore.catalog.fragments import list_fragments, read_footer, read_fragment
 from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE, Footers, FootersJoin, join_footers

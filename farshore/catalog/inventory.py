@@ -17,8 +17,8 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from farshore import limits
+from farshore.catalog.fragments import list_holdings, read_footer, read_fragment
 from farshore.catalog.listed_packs import ListedPacks
-from farshore.catalog.needs import list_holdings, read_footer, read_fragment
 from farshore.errors import FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
 from farshore.format import names
 from farshore.format.footers import Footers, FootersJoin, join_footers
@@ -61,13 +61,6 @@ class Inventory:
         """Return the footers of packs, None for those that were not there, or whose footer could not be read."""
         rows = self.listed.find(pack_ids)
         return [None if row == ABSENT or (at := self.numbers[row]) == ABSENT else self.index.packs[at] for row in rows]
-
-    def known(self, packs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-        """Return which of these packs (id, bytes) are in the index."""
-        rows = self.listed.find([pack_id for pack_id, _ in packs])
-        return [
-            pack for pack, row in zip(packs, rows, strict=True) if row != ABSENT and self.numbers[row] != ABSENT
-        ]  # fmt: skip
 
     def fragments_lacking(self, replica: str, pack_ids: Sequence[str]) -> list[str]:
         """Return fragments that name these packs, as far as any does and the replica listed none for them."""

@@ -1,106 +1,76 @@
-"""What a replica holds, as its own listings tell it: packs and index fragments; and what a snapshot needs of them.
+"""What a snapshot needs: the one enumeration that backup, verify, heal, locks and prune all go by.
 
-An empty or shrunken listing is not evidence (design, invariant 9): what a listing does not show is treated as missing,
-which at worst stores or copies something twice, and never as permission to delete or to call a snapshot complete.
+A snapshot can be restored from a replica when every object of `objects_of` is whole there, and the replica can be
+opened, for which `objects_to_open` are. Nothing else may decide what a snapshot needs: what one of its users forgot
+would be left unlocked, unchecked, or deleted.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
-from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
+from farshore.catalog.commits import commit_name
+from farshore.catalog.fragments import open_cached
+from farshore.errors import ObjectCorrupt
 from farshore.format import names
-from farshore.format import pack as layout
-from farshore.format.footers import PACK_ID_DTYPE, Footers, decode_fragment
-from farshore.format.pack import PackedFooter
+from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, Needs, decode_needs
 from farshore.replicas.repository import ObjectSource, Replica, Repository
-from farshore.sealed.keys import KeySet
-from farshore.sealed.packs import open_footer
-from farshore.sealed.sealed_object import FRAGMENT_NAME, SealedKind, open_object
-
-Decoded = TypeVar("Decoded")
-Table = npt.NDArray[Any]
+from farshore.sealed.sealed_object import SealedKind, open_object
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
-    """The packs that one replica lists (ids as `V32`, and the bytes of each), and its index fragments (id -> bytes)."""
+class NeededObject:
+    """One object that a snapshot needs. `size`: its bytes; None where no record of the snapshot has them."""
 
-    pack_ids: Table
-    pack_bytes: Table
-    fragments: Mapping[str, int]
+    name: str
+    size: int | None
+    kind: Kind
 
 
-def list_holdings(replica: Replica) -> Holdings:
-    """List fragments and packs of one replica; foreign objects are passed over.
+def objects_of(commit: Commit, needs: Needs, recipient_id: str) -> Iterator[NeededObject]:
+    """Yield every object that a snapshot needs at each replica: packs, data keys, its own objects, its commit record.
 
-    Fragments first: each is put after the packs that it names. So no pack of another run at work seems to be lacking.
+    Each once. Index fragments are not among them, because packs can be read without any; nor is what every snapshot
+    of a repository shares (`objects_to_open`).
+
+    Args:
+        recipient_id: Whom the data keys are sealed to, as hex digits.
     """
-    fragments = list_fragments(replica)
-    ids, sizes = bytearray(), array("q")  # 40 bytes a pack: a repository has millions
-    for info in replica.store.list(names.PACKS):
-        pack_id = names.parse_pack(info.name)
-        if pack_id is not None:
-            ids += bytes.fromhex(pack_id)
-            sizes.append(info.size)
-    return Holdings(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, np.int64), fragments)
+    for pack_id, size in needs.packs:
+        yield NeededObject(names.pack(pack_id), size, Kind.PACK)
+    for key_id in needs.data_keys:
+        yield NeededObject(names.data_key(key_id, recipient_id), None, Kind.DATA_KEY)
+    yield from own_objects(commit)
+    yield NeededObject(commit_name(commit), None, Kind.COMMIT)
 
 
-def list_fragments(replica: Replica) -> dict[str, int]:
-    """List the index fragments of one replica (id -> bytes)."""
-    listed = ((names.parse_fragment(info.name), info.size) for info in replica.store.list(names.FRAGMENTS))
-    return {fragment: size for fragment, size in listed if fragment}
+def own_objects(commit: Commit) -> Iterator[NeededObject]:
+    """Yield the objects that a commit record names: part of what its snapshot needs, known without the needs.
+
+    The full page map of an earlier snapshot that its own is a difference from is one of them.
+    """
+    for ref in commit.objects.values():
+        yield NeededObject(ref.name, ref.bytes, Kind.PART)
 
 
-def open_cached(
-    repository: Repository, source: ObjectSource, name: str, decode: Callable[[bytes], Decoded], size: int = 0
-) -> Decoded:
-    """Return a decoded immutable object; a damaged cache entry is dropped and the source asked again."""
-    data = repository.cache.get(name)
-    if data is not None:
-        try:
-            return decode(data)
-        except (Corrupt, Unsupported):
-            repository.cache.drop(name)
-    value, data = source.get(name, lambda data: (decode(data), data), size=size)
-    repository.cache.put(name, data)
-    return value
+def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[NeededObject]:
+    """Yield what a restore from one replica asks for besides `objects_of`: its fragments, the header, all key slots.
 
+    Args:
+        fragment_ids: The fragments of this replica that name packs of the snapshot.
 
-def open_fragment(keys: KeySet, fragment_id: str, data: bytes) -> Footers:
-    """Return the footers of an index fragment, its id checked against its bytes."""
-    if blake3(data).hexdigest() != fragment_id:
-        raise ObjectCorrupt(f"{names.fragment(fragment_id)} is altered: its bytes do not hash to its name")
-    payload = open_object(
-        data, secret=keys.index_key, kind=SealedKind.FRAGMENT, name=FRAGMENT_NAME, repository_id=keys.repository_id
-    )
-    return decode_fragment(payload)
-
-
-def read_fragment(repository: Repository, source: ObjectSource, fragment_id: str, size: int = 0) -> Footers:
-    """Return the footers of an index fragment, from the cache or a replica."""
-    keys = repository.writing_keys()
-    name = names.fragment(fragment_id)
-    return open_cached(repository, source, name, lambda data: open_fragment(keys, fragment_id, data), size)
-
-
-def read_footer(keys: KeySet, replica: Replica, pack_id: str, pack_bytes: int) -> PackedFooter:
-    """Return a pack's footer from the pack itself: three small ranged reads. Rebuilds the index without fragments."""
-    name = names.pack(pack_id)
-    tail = replica.store.get(name, pack_bytes - layout.TAIL_BYTES, layout.TAIL_BYTES)
-    length = layout.decode_tail(tail, pack_bytes)
-    header = replica.store.get(name, 0, layout.HEADER_BYTES)
-    start = pack_bytes - layout.TAIL_BYTES - length
-    plain = open_footer(keys, header, replica.store.get(name, start, length))
-    return PackedFooter(bytes.fromhex(pack_id), pack_bytes, layout.decode_footer(plain, start))
+    Raises:
+        FarshoreError: As `Store.list` says.
+    """
+    for fragment_id in fragment_ids:
+        yield NeededObject(names.fragment(fragment_id), None, Kind.FRAGMENT)
+    yield NeededObject(names.HEADER, None, Kind.HEADER)
+    for info in replica.store.list(names.SLOTS):
+        yield NeededObject(info.name, info.size, Kind.SLOT)
 
 
 def read_needs(repository: Repository, source: ObjectSource, commit: Commit) -> Needs:

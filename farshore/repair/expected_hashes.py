@@ -17,13 +17,14 @@ from blake3 import blake3
 from farshore import limits
 from farshore.audit.cached_query import query_replica
 from farshore.catalog.commits import ListedCommits, commit_name, list_commits
-from farshore.catalog.needs import read_needs
+from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.errors import FarshoreError, ObjectCorrupt
 from farshore.extras import require_extra
 from farshore.format import names
+from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, ObjectRef, decode_commit
 from farshore.index import ABSENT
-from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Union
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed.sealed_object import SealedKind, open_object
@@ -73,16 +74,16 @@ class FromCommits:
         sizes = {name: ref.bytes for name, ref in self._refs.items()}
         lost = {ref.name: ref.bytes for ref in self._refs.values() if not union.sizes(ref.name)}
         for _, needed in self._needs():
-            wanted = [(name, size) for name, size in needed if kind_of(name) is Kind.PACK]
-            rows = union.packs.find([name.rpartition("/")[2] for name, _ in wanted])
-            for (name, size), row in zip(wanted, rows, strict=True):
+            packs = [one for one in needed if one.kind is Kind.PACK]
+            rows = union.packs.find([one.name.rpartition("/")[2] for one in packs])
+            for one, row in zip(packs, rows, strict=True):
+                size = one.size or 0
                 if row == ABSENT:
-                    lost[name] = size
+                    lost[one.name] = size
                 elif any(union.packs.bytes_at(replica, int(row)) not in (ABSENT, size) for replica in union.replicas):
-                    sizes[name] = size
-            lost.update(
-                {name: size for name, size in needed if kind_of(name) is not Kind.PACK and not union.sizes(name)}
-            )
+                    sizes[one.name] = size
+            others = (one for one in needed if one.kind is not Kind.PACK)
+            lost.update({one.name: one.size or 0 for one in others if not union.sizes(one.name)})
         unread = {name for name in union.others if kind_of(name) is Kind.COMMIT and name not in self._record_of}
         return Expected(sizes=sizes, lost=lost, parts={*self._refs, *self._record_of, *unread})
 
@@ -106,9 +107,9 @@ class FromCommits:
         found: dict[str, str] = {}
         chosen = {name: self._record_of[name] for name in commits if name in self._record_of}
         for name, needed in self._needs(chosen.values()):
-            ill = next((one for one, _ in needed if one in bad), "")
-            if ill:
-                found[name] = ill
+            damaged = next((one.name for one in needed if one.name in bad), "")
+            if damaged:
+                found[name] = damaged
         read = self._understood
         found.update({name: names.NEEDS for name in chosen if name not in read})
         return found
@@ -116,13 +117,13 @@ class FromCommits:
     def touched(self, bad: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
         for name, needed in self._needs() if bad else ():
-            for one, _ in needed:
-                if one in bad:
-                    found[one] = (*found.get(one, ()), self._record_of[name].snapshot)
+            for one in needed:
+                if one.name in bad:
+                    found[one.name] = (*found.get(one.name, ()), self._record_of[name].snapshot)
         return found
 
-    def _needs(self, commits: Collection[Commit] | None = None) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-        """Yield for each snapshot every object that it needs, with its bytes; 0 for a data key.
+    def _needs(self, commits: Collection[Commit] | None = None) -> Iterator[tuple[str, list[NeededObject]]]:
+        """Yield for each commit record every object that its snapshot needs besides.
 
         A snapshot whose needs no replica has whole yields only its own objects, and is not in `_understood`.
         """
@@ -130,14 +131,13 @@ class FromCommits:
         self._understood = set()
         for commit in self._listed.commits.values() if commits is None else commits:
             name = commit_name(commit)
-            needed = [(ref.name, ref.bytes) for ref in commit.objects.values()]
+            needed = list(own_objects(commit))
             for replica in self._holders(commit):
                 try:
                     needs = read_needs(self._repository, replica, commit)
                 except FarshoreError:
                     continue
-                needed += [(names.pack(pack_id), size) for pack_id, size in needs.packs]
-                needed += [(names.data_key(key, recipient), 0) for key in needs.data_keys]
+                needed = [one for one in objects_of(commit, needs, recipient) if one.kind is not Kind.COMMIT]
                 self._understood.add(name)
                 break
             yield name, needed

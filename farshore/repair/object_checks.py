@@ -12,8 +12,9 @@ from farshore.audit import names as audit_names
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
 from farshore.format.header import Header, decode_header
+from farshore.format.object_kinds import Kind
 from farshore.format.text import decode_object, encode_canonical
-from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.object_kinds import kind_of
 from farshore.sealed import slots
 from farshore.sealed.keys import KeySet, check_data_key, open_data_key
 

@@ -1,26 +1,10 @@
-"""What an object is by its name, and in which order heal puts the kinds. Pure."""
+"""The kind of an object by its name. Pure."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from farshore.audit import names as audit_names
 from farshore.format import names
-
-
-class Kind(StrEnum):
-    """The kinds of objects, in the order in which a replica gets them: what is named comes before what names it."""
-
-    PACK = "pack"
-    FRAGMENT = "index"
-    DATA_KEY = "data-key"
-    SLOT = "slot"
-    HEADER = "header"
-    PART = "part"  # manifest, needs or pages of a snapshot
-    COMMIT = "commit"
-    AUDIT_FILE = "audit-file"
-    SEAL = "audit-seal"
-
+from farshore.format.object_kinds import Kind
 
 IGNORED = (names.LEASES, "probe/")  # of one replica alone: writers at work there, and what a probe could not remove
 

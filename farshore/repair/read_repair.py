@@ -18,10 +18,11 @@ from blake3 import blake3
 from farshore import limits
 from farshore.catalog.commits import is_commit
 from farshore.errors import Denied, FarshoreError, ObjectCorrupt
+from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit
 from farshore.model import DamagedObject, ReadRepaired
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
-from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import Repair
 from farshore.replicas.mend import Action, Found, mend
 from farshore.replicas.reader import ReplicaReader

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from farshore import limits
+from farshore.catalog.fragments import Holdings
 from farshore.catalog.listed_packs import ListedPacks
-from farshore.catalog.needs import Holdings
 from farshore.errors import FarshoreError, ObjectNotFound, StoreUnavailable
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
+from farshore.format.object_kinds import Kind
 from farshore.index import ABSENT
-from farshore.repair.object_kinds import Kind, is_ignored, kind_of
+from farshore.repair.object_kinds import is_ignored, kind_of
 from farshore.replicas.repository import Replica
 
 _RELISTINGS_MAX = 3

@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.access.opening import Need
-from farshore.catalog.needs import read_footer
+from farshore.catalog.fragments import read_footer
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import FixedClock
 from farshore.errors import ToolUnavailable

@@ -18,7 +18,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from farshore.format import names
-from farshore.repair.object_kinds import Kind, kind_of
+from farshore.format.object_kinds import Kind
+from farshore.repair.object_kinds import kind_of
 from tests.unit.ops.engine import Engine, flipped
 from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource

@@ -13,9 +13,11 @@ from farshore.catalog.commits import commit_name
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.full_page_map import FullPageMap, give_pages_base
 from farshore.catalog.inventory import Inventory, copy_missing
+from farshore.catalog.needs import NeededObject, objects_of
 from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, Failure, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
 from farshore.format import names
+from farshore.format.object_kinds import Kind
 from farshore.format.pack import encode_footer
 from farshore.format.records import Commit, Needs, encode_commit
 from farshore.model import ReplicaOutcome
@@ -91,28 +93,22 @@ class Committer:
             QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
             LeaseLost: At so many replicas that no quorum is left.
         """
-        wanted = self._presence.known(needs.packs)
-        key_names = [
-            names.data_key(key, self._repository.writing_keys().recipient_id.hex())
-            for key in needs.data_keys
-            if key != commit.data_key
-        ]
+        reused = self._reused(commit, needs, made)
         self._sealed = self._sealed or self._seal(commit)
-        self._adopted = self._adopted or self._adopt(wanted)
+        self._adopted = self._adopted or self._adopt(needs)
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
         with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
             prepared = {
-                name: pool.submit(self._prepare, name, needs, made, key_names, pages_base, commit) for name in finished
+                name: pool.submit(self._prepare, name, needs, made, reused, pages_base, commit) for name in finished
             }
             ready = [name for name, future in prepared.items() if _succeeded(name, future.result, errors)]
             self._require(ready, errors)
             written = {name: pool.submit(self._write, name) for name in ready}
             committed = [name for name, future in written.items() if _succeeded(name, future.result, errors)]
             self._require(committed, errors)
-        reused = [*(names.pack(pack[0]) for pack in wanted), *key_names, *([pages_base.ref.name] if pages_base else [])]
         # Bringing a replica up made sure of each pack and key there, or it would not have committed.
-        self.reused = [(name, tuple(committed)) for name in reused]
+        self.reused = [(one.name, tuple(committed)) for one in reused]
         return tuple(self._outcome(name, name in committed, errors) for name in self._repository.configured)
 
     def _prepare(
@@ -120,7 +116,7 @@ class Committer:
         name: str,
         needs: Needs,
         made: Sequence[WrittenObject],
-        key_names: list[str],
+        reused: Sequence[NeededObject],
         pages_base: FullPageMap | None,
         commit: Commit,
     ) -> None:
@@ -128,6 +124,7 @@ class Committer:
         replica = self._repository.replicas[name]
         check_service_clock(replica)
         others = [other for other in self._repository.replicas.values() if other.name != name]
+        key_names = [one.name for one in reused if one.kind is Kind.DATA_KEY]
         self._copied[name] = copy_missing(replica, others, self._presence, needs.packs, key_names, self.checksums[name])
         if pages_base is not None:
             self._copied[name] += give_pages_base(replica, others, pages_base, self.checksums[name])
@@ -142,13 +139,7 @@ class Committer:
             replica.store.put(*self._adopted)
             self._put[name].add(self._adopted[0])
         if name in commit.locks:
-            self._locks.extend(
-                replica,
-                commit.locks[name],
-                packs=[pack_id for pack_id, _ in self._presence.known(needs.packs)],
-                others=[*key_names, *([pages_base.ref.name] if pages_base else [])],
-                made=[item.name for item in made],
-            )
+            self._locks.extend(replica, commit.locks[name], reused=reused, made=[item.name for item in made])
             self._promised[name] = commit.locks[name].until_utc
 
     def _write(self, name: str) -> None:
@@ -178,9 +169,15 @@ class Committer:
             kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id,
         )  # fmt: skip
 
-    def _adopt(self, wanted: list[tuple[str, int]]) -> tuple[str, bytes] | None:
+    def _reused(self, commit: Commit, needs: Needs, made: Sequence[WrittenObject]) -> list[NeededObject]:
+        """Return what a snapshot needs and this run did not make."""
+        new = {item.name for item in made} | {commit_name(commit)}
+        recipient = self._repository.writing_keys().recipient_id.hex()
+        return [one for one in objects_of(commit, needs, recipient) if one.name not in new]
+
+    def _adopt(self, needs: Needs) -> tuple[str, bytes] | None:
         """Return a fragment that names the killed runs' packs which this snapshot reuses."""
-        adopted = [pack_id for pack_id, _ in wanted if pack_id in self._presence.orphans]
+        adopted = [pack_id for pack_id, _ in needs.packs if pack_id in self._presence.orphans]
         found = [packed for packed in self._presence.footers(adopted) if packed is not None]
         packs = [(packed.pack_id, packed.pack_bytes, encode_footer(packed.footer)) for packed in found]
         if not packs:

@@ -17,6 +17,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, ReplicaEmpty
 from farshore.format import names
+from farshore.format.object_kinds import Kind
 from farshore.format.records import Lease
 from farshore.host import describe_process
 from farshore.model import ProgressCallback, no_progress
@@ -26,7 +27,7 @@ from farshore.ops.heal.good_copy import Pace, Transfer
 from farshore.ops.heal.plan import HealPlan, plan_heal
 from farshore.ops.heal.sync_replica import CopyWithin, ReplicaSync
 from farshore.repair.expected_hashes import ExpectedHashes, FromAuditRows, FromCommits
-from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import HealedReplica, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
 from farshore.replicas.leases import LeaseHolder

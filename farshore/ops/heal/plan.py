@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from farshore.format import names
-from farshore.repair.object_kinds import Kind, kind_of
+from farshore.format.object_kinds import Kind
+from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Listing, Union
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from farshore import limits
 from farshore.catalog.extend_locks import lock_everything
 from farshore.errors import Corrupt, FarshoreError, StateUnknown, StoreConflict
+from farshore.format.object_kinds import Kind
 from farshore.model import Progress, ProgressCallback
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
 from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why
 from farshore.repair.expected_hashes import ExpectedHashes
-from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import HealedReplica, Repair
 from farshore.repair.replica_listing import Union, list_everything
 from farshore.replicas.mend import Action, Found, mend

@@ -11,20 +11,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import LockRow
-from farshore.catalog.extend_locks import names_needed
 from farshore.catalog.inventory import take_inventory
-from farshore.catalog.needs import read_needs
+from farshore.catalog.needs import objects_of, objects_to_open, read_needs
 from farshore.catalog.snapshots import find_commit
 from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
-from farshore.format import names
 from farshore.format.records import Commit
 from farshore.model import Progress, ProgressCallback, SnapshotId, SnapshotInfo, no_progress
 from farshore.replicas.repository import Replica, Repository
-from farshore.stores.base import Store
 from farshore.stores.object_retention import LockState
 
 Change = Callable[[Replica, str], bool]  # an object's name -> whether something was changed
@@ -163,14 +161,12 @@ def _at_one(
 def objects_needed(repository: Repository, replica: Replica, commit: Commit) -> list[str]:
     """Return every object of a replica that a restore of a snapshot from there may ask for."""
     needs = read_needs(repository, replica, commit)
-    packs = [pack_id for pack_id, _ in needs.packs]
-    presence = take_inventory(repository, [replica])
-    if replica.name in presence.failed:
-        raise presence.failed[replica.name]
-    fragments = [names.fragment(one) for one in presence.fragments_naming(replica.name, packs)]
-    slots = [info.name for info in replica.store.list(names.SLOTS)]
-    recipient_id = repository.writing_keys().recipient_id.hex()
-    return sorted({*names_needed(commit, needs, recipient_id), *fragments, *slots, names.HEADER})
+    inventory = take_inventory(repository, [replica])
+    if replica.name in inventory.failed:
+        raise inventory.failed[replica.name]
+    fragments = inventory.fragments_naming(replica.name, [pack_id for pack_id, _ in needs.packs])
+    needed = objects_of(commit, needs, repository.writing_keys().recipient_id.hex())
+    return sorted({one.name for one in chain(needed, objects_to_open(replica, fragments))})
 
 
 def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: ProgressCallback) -> list[_Seen]:
@@ -180,7 +176,7 @@ def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: 
     def ask(name: str) -> _Seen:
         nonlocal done
         changed = change(replica, name)
-        seen = _Seen(_state(replica.store, name), changed)
+        seen = _Seen(replica.store.lock_state(name), changed)
         with counting:
             done += 1
             progress(Progress(f"lock:{replica.name}", entries=done, detail=f"of {len(needed)} objects"))
@@ -191,10 +187,6 @@ def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: 
         for start in range(0, len(needed), limits.LOCKS_AHEAD):
             seen += pool.map(ask, needed[start : start + limits.LOCKS_AHEAD])
     return seen
-
-
-def _state(store: Store, name: str) -> LockState:
-    return store.lock_state(name)
 
 
 def _row(run_id: str, action: str, commit: Commit, found: SnapshotLocks) -> LockRow:

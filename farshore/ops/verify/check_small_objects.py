@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farshore.audit import chain
 from farshore.audit import names as audit_names
-from farshore.catalog.needs import open_fragment
+from farshore.catalog.fragments import open_fragment
 from farshore.errors import Corrupt, Unsupported
 from farshore.format import names
 from farshore.ops.verify.findings import ReplicaCheck

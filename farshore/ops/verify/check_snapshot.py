@@ -7,9 +7,9 @@ import contextlib
 from blake3 import blake3
 
 from farshore import limits
-from farshore.catalog.needs import read_needs
+from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
-from farshore.format import names
+from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, Needs
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.repository import ObjectSource, Repository
@@ -23,34 +23,38 @@ def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit, 
     Args:
         anywhere: Tells what the snapshot needs where this replica does not.
     """
-    for ref in commit.objects.values():
-        size = check.sizes.get(ref.name)
-        if size is None:
-            check.blame(ref.name, "missing", "it is not listed", commit.snapshot)
-        elif size != ref.bytes:
-            check.blame(ref.name, "truncated", f"it has {size} bytes, not {ref.bytes}", commit.snapshot)
-        else:
-            digest = check.digests.get(ref.name) or _hash(check, ref.name, size, commit.snapshot)
-            if digest is not None:
-                check.digests[ref.name] = digest
-            if digest is not None and digest != ref.blake3:
-                check.blame(ref.name, "altered", "its bytes are not those that were committed", commit.snapshot)
+    committed = {ref.name: ref.blake3 for ref in commit.objects.values()}
+    for one in own_objects(commit):
+        if _is_listed(check, one, commit.snapshot):
+            _check_bytes(check, one.name, committed[one.name], commit.snapshot)
     needs = _needs(repository, check, commit, anywhere)
     if needs is None:
         return
     check.needs[commit.snapshot] = needs
-    for pack_id, size in needs.packs:
-        name = names.pack(pack_id)
-        held = check.sizes.get(name)
-        if held is None:
-            check.blame(name, "missing", "it is not listed", commit.snapshot)
-        elif held != size:
-            check.blame(name, "truncated", f"it has {held} bytes, not {size}", commit.snapshot)
-    recipient = repository.writing_keys().recipient_id.hex()
-    for key_id in needs.data_keys:
-        name = names.data_key(key_id, recipient)
-        if name not in check.sizes:
-            check.blame(name, "missing", "it is not listed", commit.snapshot)
+    for one in objects_of(commit, needs, repository.writing_keys().recipient_id.hex()):
+        if one.name not in committed and one.kind is not Kind.COMMIT:  # that record is what is being checked
+            _is_listed(check, one, commit.snapshot)
+
+
+def _is_listed(check: ReplicaCheck, needed: NeededObject, snapshot: str) -> bool:
+    """Return whether the replica lists an object with the size it must have; blame it where it does not."""
+    size = check.sizes.get(needed.name)
+    if size is None:
+        check.blame(needed.name, "missing", "it is not listed", snapshot)
+    elif needed.size not in (None, size):
+        check.blame(needed.name, "truncated", f"it has {size} bytes, not {needed.size}", snapshot)
+    else:
+        return True
+    return False
+
+
+def _check_bytes(check: ReplicaCheck, name: str, wanted: str, snapshot: str) -> None:
+    """Hash an object, once for all snapshots that need it."""
+    digest = check.digests.get(name) or _hash(check, name, check.sizes[name], snapshot)
+    if digest is not None:
+        check.digests[name] = digest
+        if digest != wanted:
+            check.blame(name, "altered", "its bytes are not those that were committed", snapshot)
 
 
 def _needs(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> Needs | None:

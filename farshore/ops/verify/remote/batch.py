@@ -10,11 +10,12 @@ from farshore import limits
 from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.format.header import Header
+from farshore.format.object_kinds import Kind
 from farshore.ops.verify.remote.joining import Joined
 from farshore.ops.verify.remote.judging import State, Verdict, judge
 from farshore.ops.verify.remote.replica_scrub import ReplicaScrub
 from farshore.repair.object_checks import check_itself
-from farshore.repair.object_kinds import Kind, is_ignored, kind_of
+from farshore.repair.object_kinds import is_ignored, kind_of
 from farshore.stores.base import ObjectInfo
 
 _SELF_CHECKED = (Kind.HEADER, Kind.SLOT)  # few, small, and sound by what they say themselves

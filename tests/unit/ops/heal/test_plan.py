@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from farshore.catalog.needs import Holdings
+from farshore.catalog.fragments import Holdings
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
+from farshore.format.object_kinds import Kind
 from farshore.ops.heal.plan import HealPlan, Wanted, Why, plan_heal
-from farshore.repair.object_kinds import Kind, kind_of
+from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Listing, Union
 
 SOURCE, SNAPSHOT = "1" * 32, "2" * 32

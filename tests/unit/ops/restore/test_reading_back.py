@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from farshore.catalog.contents import iterate_rows
-from farshore.catalog.needs import list_holdings, read_fragment
+from farshore.catalog.fragments import list_holdings, read_fragment
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import FixedClock
 from farshore.errors import ObjectCorrupt

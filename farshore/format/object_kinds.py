@@ -1,0 +1,19 @@
+"""The kinds of objects in a repository. Pure; docs/reference/format.md, the table at its head."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The kinds of objects, in the order in which a replica gets them: what is named comes before what names it."""
+
+    PACK = "pack"
+    FRAGMENT = "index"
+    DATA_KEY = "data-key"
+    SLOT = "slot"
+    HEADER = "header"
+    PART = "part"  # manifest, needs or pages of a snapshot
+    COMMIT = "commit"
+    AUDIT_FILE = "audit-file"
+    SEAL = "audit-seal"
