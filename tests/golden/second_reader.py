@@ -1,0 +1,500 @@
+"""A second reader of Farshore repositories: written from docs/reference/format.md alone, sharing no line with Farshore.
+
+    python tests/golden/second_reader.py REPOSITORY --identity FILE            # list snapshots, check the audit chain
+    python tests/golden/second_reader.py REPOSITORY --passphrase-file FILE --restore SNAPSHOT TARGET
+
+REPOSITORY is the directory of one replica. Every hash that the format has is checked on the way. The program is short
+rather than fast, and the proof that the page is enough: where it was not, the page was completed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import io
+import json
+import os
+import re
+import stat
+import struct
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import zstandard
+from blake3 import blake3
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+Json = dict[str, Any]
+HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+KINDS = {"manifest": 1, "pages": 2, "pages-base": 2, "needs": 3}
+HOLE = bytes(32)
+MIB = 1 << 20
+
+
+class DamagedError(Exception):
+    """Something is not what the format says."""
+
+
+def require(condition: object, what: str) -> None:
+    if not condition:
+        raise DamagedError(what)
+
+
+def canonical(value: Json) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def without(value: Json, key: str) -> bytes:
+    return canonical({name: item for name, item in value.items() if name != key})
+
+
+# --- section 1 and 2: header and keys --------------------------------------------------------------------------------
+def read_header(data: bytes) -> Json:
+    require(len(data) <= 16 * MIB, "the header is too large")
+    header: Json = json.loads(data)
+    require(header["format"] == "farshore", "this is no Farshore repository")
+    require(header["version"] == 1, f"the format has version {header['version']}")
+    require(header["check"] == blake3(without(header, "check")).hexdigest(), "the header's check does not hold")
+    require(not header["features"]["must_understand"], "the repository has features that are unknown here")
+    return header
+
+
+@dataclass
+class Keys:
+    """The key set of a reader."""
+
+    repository: bytes
+    private_key: bytes
+    chunk_key: bytes
+    index_key: bytes
+
+    def derive(self, secret: bytes, purpose: str, salt: bytes = b"") -> bytes:
+        return HKDF(hashes.SHA256(), 32, salt, associated(self.repository, purpose)).derive(secret)
+
+
+def associated(repository: bytes, purpose: str, *parts: bytes) -> bytes:
+    return b"farshore/1/" + purpose.encode() + b"\x00" + repository + b"".join(parts)
+
+
+def open_hpke(private_key: bytes, sealed: bytes, info: bytes) -> bytes:
+    mlkem, x25519 = MLKEM768PrivateKey.from_seed_bytes(private_key[:64]), private_key[64:]
+    key = MLKEM768X25519PrivateKey(mlkem, X25519PrivateKey.from_private_bytes(x25519))
+    return HPKE.decrypt(sealed, key, info=info)
+
+
+def passphrase_bytes(given: bytes) -> bytes:
+    """Return the bytes that a file with a passphrase gives: less one end of line, and in NFC where they are UTF-8."""
+    given = given.removesuffix(b"\n").removesuffix(b"\r") if given.endswith(b"\n") else given
+    try:
+        return unicodedata.normalize("NFC", given.decode()).encode()
+    except UnicodeDecodeError:
+        return given
+
+
+def open_slot(data: bytes, header: Json, passphrase: bytes, private_key: bytes) -> Keys | None:
+    """Return the keys of a slot, or None where it is not for this passphrase or identity."""
+    slot: Json = json.loads(data)
+    require(slot["format"] == "farshore-slot" and slot["version"] == 1, "a slot is of another version")
+    require(slot["check"] == blake3(without(slot, "check")).hexdigest(), "a slot's check does not hold")
+    repository, check, slot_id = (bytes.fromhex(one) for one in (header["repository"], header["check"], slot["slot"]))
+    binding = associated(repository, "slot", slot_id, slot["role"].encode(), b"\x00", check)
+    sealed = base64.b64decode(slot["sealed"])
+    try:
+        if slot["kind"] == "passphrase" and passphrase:
+            kdf = slot["kdf"]
+            require(kdf["name"] == "argon2id", "a slot needs another key derivation")
+            lanes, memory = kdf["lanes"], kdf["memory_kib"]
+            require(1 <= lanes <= 64 and 8 * lanes <= memory <= 4 * MIB and 1 <= kdf["iterations"] <= 64, "a slot")
+            argon = Argon2id(salt=base64.b64decode(kdf["salt"]), length=32, iterations=kdf["iterations"],
+                             lanes=lanes, memory_cost=memory)  # fmt: skip
+            plain = AESGCM(argon.derive(passphrase)).decrypt(bytes(12), sealed, binding)
+        elif slot["kind"] == "recipient" and private_key:
+            plain = open_hpke(private_key, sealed, binding)
+        else:
+            return None
+    except InvalidTag:
+        return None
+    values = {name: base64.b64decode(text) for name, text in json.loads(plain).items()}
+    if "private_key" not in values:
+        return None  # a writer's
+    lengths = [len(values[name]) for name in ("public_key", "private_key", "chunk_key", "index_key", "audit_key")]
+    require(lengths == [1216, 96, 32, 32, 32], "a key set has keys of other lengths")
+    return Keys(repository, values["private_key"], values["chunk_key"], values["index_key"])
+
+
+# --- section 4: packs ------------------------------------------------------------------------------------------------
+Segment = tuple[bytes, bytes, int, int, int, int, int]  # key id, salt, codec, number, offset, stored, raw
+
+
+Chunk = tuple[bytes, int, int, int]  # id, segment, offset, length
+Footer = tuple[list[Segment], list[Chunk]]
+
+
+def read_footer(plain: bytes, body_end: int) -> Footer:
+    view, at = memoryview(plain), 0
+
+    def table(count: str, row: str) -> list[tuple[Any, ...]]:
+        nonlocal at
+        (rows,) = struct.unpack_from(count, view, at)
+        start = at + struct.calcsize(count)
+        at = start + rows * struct.calcsize(row)
+        require(at <= len(view), "a footer is cut short")
+        return list(struct.iter_unpack(row, view[start:at]))
+
+    origins, segments, chunks = table("<H", "<16s32s"), table("<I", "<HBBIIII"), table("<I", "<32sIII")
+    require(at == len(view), "a footer has bytes behind its tables")
+    for origin, _, _, _, offset, stored, raw in segments:
+        require(origin < len(origins) and 56 <= offset <= offset + stored <= body_end, "a segment is outside its pack")
+        require(raw <= 8 * MIB, "a segment is too long")
+    for _, segment, offset, length in chunks:
+        require(segment < len(segments) and offset + length <= segments[segment][6], "a chunk is outside its segment")
+    return [(*origins[one[0]], one[1], *one[3:]) for one in segments], chunks  # type: ignore[misc,return-value]
+
+
+def open_pack_footer(keys: Keys, pack: bytes) -> tuple[bytes, int]:
+    """Return the plain footer of a pack, and where its segments end."""
+    require(len(pack) >= 64 and pack[:5] == b"FSPK\x01" and pack[-4:] == b"FSPF", "this is no pack")
+    length = int.from_bytes(pack[-8:-4], "little")
+    require(length <= len(pack) - 64, "a pack's tail is damaged")
+    header, end = pack[:56], len(pack) - 8 - length
+    aead = AESGCM(keys.derive(keys.index_key, "footer", header[24:]))
+    return aead.decrypt(bytes(12), pack[end:-8], associated(keys.repository, "footer", header)), end
+
+
+def open_segment(keys: Keys, data_key: bytes, segment: Segment, sealed: bytes) -> bytes:
+    key_id, salt, codec, number, _, _, raw_length = segment
+    binding = associated(keys.repository, "segment", key_id, salt, struct.pack("<IBI", number, codec, raw_length))
+    stored = AESGCM(keys.derive(data_key, "segment", salt)).decrypt(number.to_bytes(12, "big"), sealed, binding)
+    require(codec in (0, 1), "a segment has an unknown codec")
+    if codec == 1:
+        require(zstandard.frame_content_size(stored) in (raw_length, -1), "a segment declares another length")
+        stored = zstandard.ZstdDecompressor().decompress(stored, max_output_size=max(raw_length, 1))
+    require(len(stored) == raw_length, "a segment has another length")
+    return stored
+
+
+# --- section 5: sealed objects ---------------------------------------------------------------------------------------
+def open_object(keys: Keys, secret: bytes, kind: int, name: str, sealed: bytes) -> bytes:
+    header, body = sealed[:56], sealed[56:]
+    require(len(header) == 56 and header[:6] == b"FSOB\x01" + bytes([kind]) and header[7] == 20, f"{name} is another")
+    aead = AESGCM(keys.derive(secret, "object", header[24:]))
+    binding = associated(keys.repository, "object", header, name.encode())
+    frames = [body[at : at + MIB + 16] for at in range(0, len(body), MIB + 16)]
+    require(frames, f"{name} is cut short")
+    nonces = [struct.pack(">Q3xB", number, number == len(frames) - 1) for number in range(len(frames))]
+    payload = b"".join(aead.decrypt(*one, binding) for one in zip(nonces, frames, strict=True))
+    if header[6] & 1:
+        require(zstandard.frame_content_size(payload) >= 0, f"{name} does not declare its size")
+        payload = zstandard.ZstdDecompressor().decompress(payload)
+    return payload
+
+
+def read_fragment(payload: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """Yield pack id, pack bytes and plain footer."""
+    at = 0
+    while at < len(payload):
+        pack_id, size, length = struct.unpack_from("<32sQI", payload, at)
+        footer = payload[at + 44 : at + 44 + length]
+        require(len(footer) == length, "a fragment is cut short")
+        yield pack_id.hex(), size, footer
+        at += 44 + length
+
+
+Chunks = dict[bytes, tuple[str, Chunk]]  # by id: its pack, and its row there
+Pages = dict[bytes, tuple[int, dict[int, bytes]]]  # by path: page size, and the hash of each page
+
+
+def read_pages(payload: bytes, base: Pages | None, base_hash: str) -> Pages:
+    """Return a page map; of a difference, `base` is the full one that it is from."""
+    file = pq.ParquetFile(io.BytesIO(payload))
+    require((file.metadata.metadata or {}).get(b"farshore.base", b"").decode() == base_hash, "a page map's base")
+    found: Pages = {}
+    for row in file.read().to_pylist():
+        path, size, first, kept = row["path"], row["page_bytes"], row["first_page"], row.get("kept", 0)
+        given = [row["hashes"][at : at + 16] for at in range(0, len(row["hashes"]), 16)]
+        count = len(given) + kept
+        places = [one for (one,) in struct.iter_unpack("<H", row["told"])] if kept else list(range(len(given)))
+        require(count <= 65_536 and kept >= 0 and len(places) == len(given), "a row of a page map")
+        require(places == sorted(set(places)) and all(place < count for place in places), "a row's positions")
+        _, pages = found.setdefault(path, (size, {}))
+        if kept:
+            before_size, before = (base or {}).get(path, (0, {}))
+            others = set(range(count)) - set(places)
+            require(before_size == size and all(first + one in before for one in others), "a page that no base has")
+            pages |= {first + one: before[first + one] for one in others}
+        pages |= {first + place: page for place, page in zip(places, given, strict=True)}
+    return {**(base or {}), **found}
+
+
+# --- section 9: reading a repository ---------------------------------------------------------------------------------
+@dataclass
+class Reader:
+    """An opened repository."""
+
+    root: Path
+    header: Json
+    keys: Keys
+    _data_keys: dict[str, bytes] = field(default_factory=dict)
+    _opened: dict[tuple[str, int], bytes] = field(default_factory=dict)
+
+    def commits(self) -> list[Json]:
+        """Return all commit records: those of a source in their order."""
+        found, source_key = [], self.keys.derive(self.keys.index_key, "source-id")
+        for path in self.root.glob("snapshots/*/*/commit"):
+            name = str(path.relative_to(self.root))
+            if re.fullmatch(r"snapshots/[0-9a-f]{32}/[0-9a-f]{32}/commit", name):
+                commit: Json = json.loads(open_object(self.keys, self.keys.index_key, 4, name, path.read_bytes()))
+                require(commit["version"] == 1, "a commit record has another version")
+                require(name == f"snapshots/{commit['source_id']}/{commit['snapshot']}/commit", f"{name} is another's")
+                source_id = blake3(commit["source"].encode(), key=source_key).digest(16).hex()
+                require(commit["source_id"] == source_id, f"{name} has another source id")
+                found.append(commit)
+        order = ("source", "sequence", "committed_utc", "snapshot")
+        return sorted(found, key=lambda commit: [commit.get(name, 0) for name in order])
+
+    def load(self, commit: Json, role: str) -> bytes:
+        """Return the payload of one of a snapshot's objects, once its bytes are those that the commit record names."""
+        ref = commit["objects"][role]
+        sealed = (self.root / ref["name"]).read_bytes()
+        require((len(sealed), blake3(sealed).hexdigest()) == (ref["bytes"], ref["blake3"]), f"{ref['name']} is altered")
+        secret = self.data_key(sealed[8:24].hex()) if any(sealed[8:24]) else self.keys.index_key
+        return open_object(self.keys, secret, KINDS[role], ref["name"], sealed)
+
+    def data_key(self, key_id: str) -> bytes:
+        if key_id not in self._data_keys:
+            recipient = self.header["keys"]["recipient"]
+            sealed = (self.root / "keys" / "data" / key_id / recipient).read_bytes()
+            require(len(sealed) == 1208 and sealed[:8] == b"FSDK\x01\x01\x00\x00", f"data key {key_id} is another")
+            require(blake3(sealed[:-16]).digest(16) == sealed[-16:], f"data key {key_id} is damaged")
+            require(sealed[8:24].hex() == recipient, f"data key {key_id} is for another")
+            info = associated(self.keys.repository, "data-key", bytes.fromhex(key_id), sealed[8:24])
+            self._data_keys[key_id] = open_hpke(self.keys.private_key, sealed[24:-16], info)
+        return self._data_keys[key_id]
+
+    def footers(self, needs: Json) -> dict[str, Footer]:
+        """Return the footers of a snapshot's packs, each proven by its id, and the same in every fragment."""
+        indexed: dict[str, set[tuple[int, bytes]]] = {}
+        for path in self.root.glob("index/*"):
+            if re.fullmatch(r"[0-9a-f]{64}", path.name):
+                sealed = path.read_bytes()
+                require(blake3(sealed).hexdigest() == path.name, f"fragment {path.name} is altered")
+                payload = open_object(self.keys, self.keys.index_key, 6, "index/", sealed)
+                for pack_id, size, plain in read_fragment(payload):
+                    indexed.setdefault(pack_id, set()).add((size, plain))
+        found = {}
+        for pack_id, size in needs["packs"]:
+            pack = (self.root / "packs" / pack_id[:2] / pack_id).read_bytes()
+            require((len(pack), blake3(pack).hexdigest()) == (size, pack_id), f"pack {pack_id} is altered")
+            plain, end = open_pack_footer(self.keys, pack)
+            require(indexed.get(pack_id, {(size, plain)}) == {(size, plain)}, f"a fragment has {pack_id} otherwise")
+            found[pack_id] = read_footer(plain, end)
+        return found
+
+    def pages(self, commit: Json) -> Pages:
+        """Return a snapshot's page map; empty where it has none."""
+        if "pages" not in commit["objects"]:
+            return {}
+        base = commit["objects"].get("pages-base")
+        full = read_pages(self.load(commit, "pages-base"), None, "") if base else None
+        return read_pages(self.load(commit, "pages"), full, base["blake3"] if base else "")
+
+    def restore(self, commit: Json, target: Path) -> None:
+        """Restore a snapshot into a directory that does not exist yet."""
+        needs: Json = json.loads(self.load(commit, "needs"))
+        require(needs["version"] == 1, "a snapshot's needs have another version")
+        for key_id in needs["data_keys"]:
+            self.data_key(key_id)
+        footers = self.footers(needs)
+        chunks = {one[0]: (pack_id, one) for pack_id, footer in footers.items() for one in footer[1]}
+        manifest = pq.ParquetFile(io.BytesIO(self.load(commit, "manifest")))
+        rows = [row for batch in manifest.iter_batches(256) for row in batch.to_pylist()]
+        order = [row["path"].replace(b"/", b"\x00") for row in rows]
+        require(order == sorted(set(order)), "a manifest is not in order")
+        os.makedirs(target)
+        pages = self.pages(commit)
+        for row in rows:
+            place = place_of(target, row["path"])
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if row["kind"] != "file":
+                make(row, place)
+                continue
+            parts = self.content(row, footers, chunks)
+            require(write(parts, place) == row["content_hash"], f"{place!r} does not hash to its content hash")
+            require(os.stat(place).st_size == row["size"], f"{place!r} has another size")
+            check_pages(place, pages.get(row["path"]), self.keys.derive(self.keys.chunk_key, "page"))
+        for row in rows:
+            if row["kind"] == "hardlink":
+                os.link(place_of(target, row["target"]), place_of(target, row["path"]), follow_symlinks=False)
+        for row in reversed(rows):
+            if row["kind"] != "hardlink":
+                put_metadata_back(row, place_of(target, row["path"]))
+
+    def content(self, row: Json, footers: dict[str, Footer], chunks: Chunks) -> Iterator[bytes | int]:
+        """Yield a file's content: bytes, or the length of a hole."""
+        require(len(row["extents"]) % 44 == 0, "extents are cut short")
+        for chunk_id, offset, length in struct.iter_unpack("<32sIQ", row["extents"]):
+            if chunk_id == HOLE:
+                yield length
+                continue
+            require(chunk_id in chunks, "no pack that the snapshot needs has a chunk of it")
+            pack_id, (_, number, start, chunk_length) = chunks[chunk_id]
+            raw = self.segment(pack_id, number, footers[pack_id])[start : start + chunk_length]
+            require(offset + length <= len(raw), "an extent is outside its chunk")
+            yield raw[offset : offset + length]
+
+    def segment(self, pack_id: str, number: int, footer: Footer) -> bytes:
+        """Return the plain bytes of a segment, whose chunks hash to their ids."""
+        if (pack_id, number) not in self._opened:
+            segment = footer[0][number]
+            with (self.root / "packs" / pack_id[:2] / pack_id).open("rb") as pack:
+                pack.seek(segment[4])
+                sealed = pack.read(segment[5])
+            raw = open_segment(self.keys, self.data_key(segment[0].hex()), segment, sealed)
+            for chunk_id, of, start, length in footer[1]:
+                if of == number:
+                    actual = blake3(raw[start : start + length], key=self.keys.chunk_key).digest()
+                    require(actual == chunk_id, f"a chunk of pack {pack_id} does not hash to its id")
+            self._opened = {(pack_id, number): raw}  # the last one alone: files are mostly in the order of segments
+        return self._opened[pack_id, number]
+
+    def check_audit(self) -> int:
+        """Check every seal, the chain of each writer, and each file that a seal names; return the count of files."""
+        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.header["keys"]["audit_public"]))
+        files = 0
+        for writer in sorted(self.root.glob("audit/_seals/*")):
+            previous = ""
+            for sequence, path in enumerate(sorted(writer.glob("*.json")), start=1):
+                data = path.read_bytes()
+                seal: Json = json.loads(data)
+                require(canonical(seal) == data and path.stem == f"{sequence:012}", f"{path} is not canonical")
+                require((seal["kind"], seal["version"]) == ("farshore-audit-seal", 1), f"{path} is no seal")
+                require((seal["writer_id"], seal["sequence"]) == (writer.name, sequence), f"{path} is another")
+                require(seal["previous"] == previous, f"{path} does not follow the seal before it")
+                public.verify(bytes.fromhex(seal["signature"]), b"farshore audit seal 1\n" + without(seal, "signature"))
+                for file in seal["files"]:
+                    body = (self.root / file["name"]).read_bytes()
+                    check = blake3(body).hexdigest()
+                    require((len(body), check) == (file["bytes"], file["blake3"]), f"{file['name']} is altered")
+                    require(Path(file["name"]).stem.endswith("-" + check[:32]), f"{file['name']} is another")
+                    files += 1
+                previous = blake3(data).hexdigest()
+        return files
+
+
+def open_repository(root: Path, passphrase: bytes = b"", private_key: bytes = b"") -> Reader:
+    header = read_header((root / "farshore.json").read_bytes())
+    for path in sorted(root.glob("keys/slots/*.json")):
+        keys = open_slot(path.read_bytes(), header, passphrase, private_key)
+        if keys is not None:
+            return Reader(root, header, keys)
+    raise DamagedError("no slot opens with that passphrase or identity")
+
+
+def read_identity(data: bytes) -> bytes:
+    """Return the private key of an identity file, whose recipient line must be right."""
+    identity: Json = json.loads(data)
+    require((identity["format"], identity["version"]) == ("farshore-identity", 1), "this is no identity file")
+    line = identity["recipient"].removeprefix("farshore-recipient-1:")
+    public = base64.urlsafe_b64decode(line)
+    require(len(public) == 1220 and blake3(public[:1216]).digest(4) == public[1216:], "the recipient line is damaged")
+    return base64.b64decode(identity["private_key"])
+
+
+# --- section 5: entries of a manifest --------------------------------------------------------------------------------
+def place_of(target: Path, path: bytes) -> bytes:
+    names = path.split(b"/") if path else []
+    require(not any(name in (b"", b".", b"..") or b"\x00" in name for name in names), f"the path {path!r}")
+    return b"/".join([os.fsencode(target), *names])
+
+
+def make(row: Json, place: bytes) -> None:
+    types = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK)
+    nodes = dict(zip(("fifo", "socket", "character-device", "block-device"), types, strict=True))
+    kind = row["kind"]
+    if kind == "directory":
+        os.makedirs(place, exist_ok=True)
+    elif kind == "symlink":
+        os.symlink(row["target"], place)
+    elif kind in nodes:
+        os.mknod(place, nodes[kind] | 0o600, row["rdev"] % (1 << 64))
+    else:
+        require(kind == "hardlink", f"an entry is of the unknown kind {kind}")
+
+
+def write(parts: Iterator[bytes | int], place: bytes) -> bytes:
+    """Write a file; return its content hash."""
+    hasher, holes, at = blake3(), list[tuple[int, int]](), 0
+    with open(place, "xb") as file:
+        for part in parts:
+            if isinstance(part, bytes):
+                hasher.update(part)
+                file.seek(at)
+                file.write(part)
+                at += len(part)
+            else:
+                start, length = holes.pop() if holes and sum(holes[-1]) == at else (at, 0)  # holes that touch are one
+                holes.append((start, length + part))
+                at += part
+        file.truncate(at)
+    for hole in holes:
+        hasher.update(struct.pack("<QQ", *hole))
+    return hasher.digest()
+
+
+def check_pages(place: bytes, pages: tuple[int, dict[int, bytes]] | None, key: bytes) -> None:
+    """Check the pages of a restored file against its page map."""
+    size, expected = pages or (0, {})
+    with open(place, "rb") as file:
+        for number, page in expected.items():
+            file.seek(number * size)
+            require(blake3(file.read(size), key=key).digest(16) == page, f"page {number} of {place!r} has another hash")
+
+
+def put_metadata_back(row: Json, place: bytes) -> None:
+    link, mode = row["kind"] == "symlink", row["mode"]
+    try:
+        os.chown(place, row["uid"], row["gid"], follow_symlinks=False)
+    except PermissionError:  # only a superuser gives files away; setuid of another owner would be a gift to this one
+        mode &= 0o1777 if row["kind"] != "directory" else 0o7777
+    for pair in row["xattrs"] or ():
+        with contextlib.suppress(PermissionError):
+            os.setxattr(place, pair["name"], pair["value"], follow_symlinks=False)
+    if not link:
+        os.chmod(place, mode)
+    os.utime(place, ns=(row["mtime_ns"], row["mtime_ns"]), follow_symlinks=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--passphrase-file", type=Path)
+    parser.add_argument("--identity", type=Path)
+    parser.add_argument("--restore", nargs=2, metavar=("SNAPSHOT", "TARGET"))
+    given = parser.parse_args(arguments)
+    passphrase = passphrase_bytes(given.passphrase_file.read_bytes()) if given.passphrase_file else b""
+    private_key = read_identity(given.identity.read_bytes()) if given.identity else b""
+    reader = open_repository(given.repository, passphrase, private_key)
+    if given.restore:
+        (commit,) = [one for one in reader.commits() if one["snapshot"] == given.restore[0]]
+        reader.restore(commit, Path(given.restore[1]))
+        return
+    for one in reader.commits():
+        print(one["snapshot"], one["source"], one["started_utc"], one["counts"]["entries"], "entries")
+    print(reader.check_audit(), "audit files are what their seals say")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""A program that knows docs/reference/format.md alone opens and restores every golden repository as Farshore does."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import random
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidSignature, InvalidTag
+
+from farshore.access.opening import Need, open_repository
+from farshore.catalog.snapshots import list_snapshots
+from farshore.ops.restore.restore import restore_snapshot
+from tests.golden import second_reader
+from tests.golden.regenerate import STARTED_UTC, configure
+from tests.golden.second_reader import DamagedError, Reader
+from tests.unit.ops.engine import Engine
+from tests.unit.ops.tree_source import TreeSource
+from tests.unit.replicas.clocks import StillClock
+
+HERE = Path(__file__).parent
+VERSIONS = sorted(path for path in HERE.iterdir() if (path / "expected.json").exists())
+LIBRARIES = {"blake3", "cryptography", "pyarrow", "zstandard"}
+ERRORS = (DamagedError, InvalidTag, InvalidSignature, OSError, ValueError, KeyError, TypeError, AttributeError)
+by_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda path: path.name)
+
+
+def expected_of(version: Path) -> dict[str, Any]:
+    expected: dict[str, Any] = json.loads((version / "expected.json").read_text(encoding="ascii"))
+    return expected
+
+
+def open_as(version: Path, way: str) -> Reader:
+    """Open a golden repository by its passphrase or its identity."""
+    if way == "passphrase":
+        passphrase = second_reader.passphrase_bytes(expected_of(version)["passphrase"].encode() + b"\r\n")
+        return second_reader.open_repository(version / "replica", passphrase=passphrase)
+    private_key = second_reader.read_identity((version / "identity.json").read_bytes())
+    return second_reader.open_repository(version / "replica", private_key=private_key)
+
+
+def described(top: Path) -> dict[bytes, dict[str, object]]:
+    """Return everything that a restore puts back, by path; names of one file by the first of them."""
+    first_names: dict[int, bytes] = {}
+    found = {}
+    paths = [
+        os.path.join(above, name) for above, below, names in os.walk(os.fsencode(top)) for name in [*below, *names]
+    ]
+    for path in sorted(paths):
+        status = os.lstat(path)
+        name = os.path.relpath(path, os.fsencode(top))
+        regular, link = stat.S_ISREG(status.st_mode), stat.S_ISLNK(status.st_mode)
+        found[name] = {
+            "mode": status.st_mode,
+            "owner": (status.st_uid, status.st_gid),
+            "size": status.st_size if regular or link else 0,
+            "rdev": status.st_rdev,
+            "mtime_ns": status.st_mtime_ns,
+            "first_name": first_names.setdefault(status.st_ino, name),
+            "xattrs": {one: os.getxattr(path, one, follow_symlinks=False) for one in listed_xattrs(path)},
+            "target": os.readlink(path) if link else b"",
+            "content": Path(os.fsdecode(path)).read_bytes() if regular else b"",
+            "sparse": regular and status.st_blocks * 512 + 65_536 < status.st_size,
+        }
+    return found
+
+
+def listed_xattrs(path: bytes) -> list[str]:
+    return os.listxattr(path, follow_symlinks=False)
+
+
+def test_it_was_written_from_the_page() -> None:
+    """It imports nothing of ours, by no way, and no library that the page does not need."""
+    module = ast.parse(Path(second_reader.__file__).read_text())
+    imported = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            imported.add((node.module or "").split(".")[0])
+    assert "farshore" not in imported
+    assert imported - LIBRARIES <= sys.stdlib_module_names - {"importlib", "runpy", "subprocess"}
+    names = {node.id for node in ast.walk(module) if isinstance(node, ast.Name)}
+    assert not names & {"__import__", "exec", "eval", "compile"}
+
+
+@by_version
+@pytest.mark.parametrize("way", ["passphrase", "identity"])
+def test_it_lists_what_is_there(version: Path, way: str) -> None:
+    reader = open_as(version, way)
+    expected = expected_of(version)["snapshots"]
+    commits = {commit["snapshot"]: commit for commit in reader.commits()}
+    assert list(commits) == [one["snapshot"] for one in sorted(expected, key=lambda one: one["source"])]
+    for one in expected:
+        commit = commits[one["snapshot"]]
+        assert [commit[name] for name in ("source", "kind", "state", "sequence", "parent")] == [
+            one[name] for name in ("source", "kind", "state", "sequence", "parent")
+        ]
+    assert reader.check_audit() == sum("/date=" in name for name in expected_of(version)["objects"])
+
+
+@by_version
+def test_it_restores_what_farshore_restores(version: Path, tmp_path: Path) -> None:
+    reader = open_as(version, "identity")
+    shutil.copytree(version, tmp_path / "copy")
+    (tmp_path / "copy/identity.json").chmod(0o600)
+    config = configure(tmp_path / "copy", state_dir=tmp_path / "state")
+    clock = StillClock(moment_utc=STARTED_UTC + timedelta(days=365))
+    with open_repository(config, need=Need.READ, clock=clock) as repository:
+        for snapshot in list_snapshots(repository):
+            restore_snapshot(repository, snapshot, tmp_path / "ours" / snapshot.snapshot_id, clock=clock)
+    for commit in reader.commits():
+        reader.restore(commit, tmp_path / "theirs" / commit["snapshot"])
+    ours, theirs = described(tmp_path / "ours"), described(tmp_path / "theirs")
+    tops = {commit["snapshot"].encode() for commit in reader.commits()}
+    without_root = {commit["snapshot"].encode() for commit in reader.commits() if commit["kind"] == "sqlite"}
+    for top in without_root:  # a source of a single file has no directory whose time could be put back
+        del ours[top]["mtime_ns"], theirs[top]["mtime_ns"]
+    assert tops <= theirs.keys()
+    assert len(theirs) > 30
+    assert theirs == ours
+
+
+def objects_read(version: Path) -> Iterator[str]:
+    """Yield the names of all objects that a reader with the identity reads."""
+    passphrase = '"kind":"passphrase"'
+    for name in expected_of(version)["objects"]:
+        slot = name.startswith("keys/slots/") and passphrase in (version / "replica" / name).read_text()
+        if not name.startswith("leases/") and not slot:
+            yield name
+
+
+@by_version
+def test_a_flipped_bit_in_any_object_is_noticed(version: Path, tmp_path: Path) -> None:
+    """No byte that it reads is believed: each is covered by a hash or a tag that is checked."""
+    assert reads_everything(version, tmp_path / "whole")
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    for number, name in enumerate(objects_read(version)):
+        shutil.copytree(version, tmp_path / "copy")
+        path = tmp_path / "copy/replica" / name
+        data = bytearray(path.read_bytes())
+        at = chance.randrange(len(data))
+        data[at] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+        assert not reads_everything(tmp_path / "copy", tmp_path / str(number)), f"byte {at} of {name} is flipped"
+        shutil.rmtree(tmp_path / "copy")
+
+
+def reads_everything(version: Path, target: Path) -> bool:
+    """Return whether all snapshots and audit files of a golden repository are read without an error."""
+    try:
+        reader = open_as(version, "identity")
+        reader.check_audit()
+        for commit in reader.commits():
+            reader.restore(commit, target / commit["snapshot"])
+    except ERRORS:
+        return False
+    return True
+
+
+def test_it_reads_differences_of_page_maps(tmp_path: Path) -> None:
+    """No golden repository is large enough to have them: here Farshore makes one today."""
+    chance = random.Random(5)
+    engine = Engine(tmp_path / "engine").initialize()
+    source = TreeSource(clock=engine.clock)
+    source.file(b"db", chance.randbytes(3 << 20), 1 << 20, chance.randbytes(4 << 20), page_bytes=4096)
+    source.file(b"small", chance.randbytes(1 << 20), page_bytes=4096)
+    engine.backup(source)
+    content = bytearray(chance.randbytes(100))
+    source.write(
+        b"db", source.content(b"db")[: 3 << 20], 1 << 20, bytes(content) + source.content(b"db")[(4 << 20) + 100 :]
+    )
+    source.remove(b"small")
+    engine.backup(source)
+    for name, (data, _) in engine.shelf("a").objects.items():
+        path = tmp_path / "replica" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    private_key = second_reader.read_identity(engine.identity.read_bytes())
+    reader = second_reader.open_repository(tmp_path / "replica", private_key=private_key)
+    first, second = reader.commits()
+    assert "pages-base" in second["objects"]
+    assert second["objects"]["pages-base"]["name"] == first["objects"]["pages"]["name"]
+    assert len(reader.pages(second)[b"db"][1]) == 7 << 8, "pages of the hole are left out, all others are there"
+    assert reader.pages(second)[b"small"] == (0, {})
+    reader.restore(second, tmp_path / "restored")
+    assert (tmp_path / "restored/db").read_bytes() == source.content(b"db")

@@ -1,0 +1,233 @@
+"""The vectors and tables of docs/reference/format.md are what the code computes: page and code cannot drift apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import math
+import re
+import struct
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from farshore.chunking.content import ContentCutter, CutSizes
+from farshore.chunking.page_hashes import hash_each
+from farshore.crypto import recipient
+from farshore.crypto.derive import derive_key
+from farshore.format import names
+from farshore.format import pack as layout
+from farshore.format.footers import decode_fragment, encode_fragment
+from farshore.format.manifest import SCHEMA
+from farshore.format.origin import Origin
+from farshore.format.records import Commit, Lease
+from farshore.model import SnapshotCounts
+from farshore.page_pool import make_pages
+from farshore.sealed.content_hash import ContentHash
+from farshore.sealed.keys import DATA_KEY_BYTES, DataKey, KeySet
+from farshore.sealed.open_segment import open_segment_at
+from farshore.sealed.packs import open_footer
+from farshore.sealed.sealed_object import SealedKind, open_object
+from farshore.sealed.segments import PlainSegment, seal_segment
+from farshore.sources.sqlite.check import DatabaseFacts
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/format.md").read_text(encoding="utf-8")
+PRIVATE = bytes(range(96))
+KEYS = KeySet(b"r" * 16, recipient.public_key_of(PRIVATE), b"c" * 32, b"i" * 32, b"a" * 32, PRIVATE)
+DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
+SEGMENT_ORIGIN = Origin(DATA_KEY.key_id, b"o" * 32)
+TEXT = b"farshore"
+TEXT_ID = blake3(TEXT, key=KEYS.chunk_key).digest()
+
+
+def vector(name: str) -> dict[str, str]:
+    """Return the values of a vector of the page; long ones go on in the next lines."""
+    (block,) = re.findall(rf"^```vector {name}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    values: dict[str, str] = {}
+    last = ""
+    for line in block.splitlines():
+        if line.startswith(" "):
+            values[last] += line.strip()
+        else:
+            last, value = re.split(r"\s{2,}", line)
+            values[last] = value
+    return values
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """Return the cells of the table whose head begins with these words."""
+    (table,) = re.findall(rf"^\| {re.escape(heading)}[^\n]*\n\|[-|: ]+\n((?:\|[^\n]*\n)+)", PAGE, re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def named_in(cell: str) -> list[str]:
+    return re.findall(r"`([a-z0-9_-]+)`", cell)
+
+
+# --- keys, hashes, sealed texts --------------------------------------------------------------------------------------
+
+
+def test_keys_and_hashes() -> None:
+    sparse = ContentHash()
+    sparse.update(TEXT)
+    sparse.skip(100)
+    assert vector("keys") == {
+        "recipient id": KEYS.recipient_id.hex(),
+        "derive(chunk key, page)": derive_key(KEYS.chunk_key, "page", KEYS.repository_id).hex(),
+        "cut seed": str(KEYS.cut_seed),
+        "source id of home": KEYS.source_id("home"),
+        "audit public key": KEYS.audit_public.hex(),
+        "chunk id of farshore": TEXT_ID.hex(),
+        "page hash of farshore": hash_each([memoryview(TEXT)], KEYS.page_key).hex(),
+        "content hash of farshore and a hole of 100": sparse.digest().hex(),
+    }
+
+
+def test_a_text_sealed_to_a_recipient() -> None:
+    """By the library, and step by step as RFC 9180 and the page's table of ids have it."""
+    given = vector("recipient")
+    sealed = bytes.fromhex(given["sealed"])
+    plain = b"thirty-two bytes of a data key!!"
+    assert recipient.open_sealed(PRIVATE, sealed, b"info") == plain
+    enc, ciphertext = sealed[:1120], sealed[1120:]
+    own = X25519PrivateKey.from_private_bytes(PRIVATE[64:])
+    mlkem_secret = MLKEM768PrivateKey.from_seed_bytes(PRIVATE[:64]).decapsulate(enc[:1088])
+    x25519_secret = own.exchange(X25519PublicKey.from_public_bytes(enc[1088:]))
+    label = bytes.fromhex(found_label()[1])
+    public = own.public_key().public_bytes_raw()
+    shared = hashlib.sha3_256(mlkem_secret + x25519_secret + enc[1088:] + public + label).digest()
+    key, nonce = key_schedule(shared, b"info")
+    assert AESGCM(key).decrypt(nonce, ciphertext, b"") == plain
+    assert given == {
+        "ML-KEM secret": mlkem_secret.hex(),
+        "X25519 secret": x25519_secret.hex(),
+        "shared secret": shared.hex(),
+        "AEAD key": key.hex(),
+        "AEAD nonce": nonce.hex(),
+        "sealed": given["sealed"],
+    }
+
+
+def found_label() -> tuple[list[int], str]:
+    """Return the ids of the suite in the page's table, and the label of its combiner."""
+    rows = rows_of("part | RFC 9180 id")
+    label = re.search(r"‖ `([0-9a-f]+)`", rows[0][2])
+    assert label
+    return [int(row[1], 16) for row in rows], label[1]
+
+
+def key_schedule(shared: bytes, info: bytes) -> tuple[bytes, bytes]:
+    """Return key and nonce: section 5.1 of RFC 9180, mode base."""
+    suite = b"HPKE" + struct.pack(">3H", *found_label()[0])
+
+    def extract(salt: bytes, label: bytes, secret: bytes) -> bytes:
+        return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + secret, "sha256")
+
+    def expand(secret: bytes, label: bytes, length: int) -> bytes:
+        context = b"\x00" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", info)
+        labeled = struct.pack(">H", length) + b"HPKE-v1" + suite + label + context
+        return hmac.digest(secret, labeled + b"\x01", "sha256")[:length]  # one block of HKDF-Expand is enough
+
+    secret = extract(shared, b"secret", b"")
+    return expand(secret, b"key", 32), expand(secret, b"base_nonce", 12)
+
+
+def test_a_pack() -> None:
+    given = {name: bytes.fromhex(value) for name, value in vector("pack").items()}
+    pack = given["pack"]
+    assert blake3(pack).digest() == given["pack id"]
+    length = layout.decode_tail(pack[-8:], len(pack))
+    plain = open_footer(KEYS, pack[:56], pack[-8 - length : -8])
+    assert plain == given["plain footer"]
+    footer = layout.decode_footer(plain, len(pack) - 8 - length)
+    opened = open_segment_at(footer, 0, memoryview(pack), make_pages, keys=KEYS, data_key=DATA_KEY)
+    assert bytes(opened) == TEXT
+    segment = PlainSegment(SEGMENT_ORIGIN, 7, TEXT, ((TEXT_ID, 0, len(TEXT)),))
+    assert seal_segment(segment, DATA_KEY, KEYS.repository_id).sealed == pack[56:80]
+    fragment = encode_fragment([(given["pack id"], len(pack), plain)])
+    assert fragment[32:44].hex(" ") == "e2 00 00 00 00 00 00 00 7a 00 00 00"  # as the page's picture has it
+    assert "e2 00 00 00 00 00 00 00" in PAGE
+    assert "7a 00 00 00" in PAGE
+    assert bytes(decode_fragment(fragment)[0].footer.chunks["id"][0]) == TEXT_ID
+
+
+def test_the_picture_of_a_pack_has_its_bytes() -> None:
+    """Offsets and bytes of the picture in section 4 are those of the vector."""
+    pack, plain = (bytes.fromhex(vector("pack")[name]) for name in ("pack", "plain footer"))
+    (picture,) = re.findall(r"with one chunk, `farshore`:\n\n(.*?)\n## 5", PAGE, re.DOTALL)
+    found = 0
+    for line in picture.splitlines():
+        match = re.match(r" *(\d+)  ((?:[0-9a-f]{2}|\|)(?: (?:[0-9a-f]{2}|\|))*)(?:\s{2,}|$)", line)
+        if match:
+            offset, shown = int(match[1]), bytes.fromhex(match[2].replace("|", ""))
+            body = plain if line.startswith("         ") else pack
+            assert body[offset : offset + len(shown)] == shown, line
+            found += 1
+    assert found >= 6
+
+
+def test_a_sealed_object() -> None:
+    sealed = bytes.fromhex(vector("object")["object"])
+    name = "snapshots/x/y/commit"
+    opened = open_object(
+        sealed, secret=KEYS.index_key, kind=SealedKind.COMMIT, name=name, repository_id=KEYS.repository_id
+    )
+    assert opened == TEXT
+
+
+# --- cut points ------------------------------------------------------------------------------------------------------
+
+
+def cuts_by_the_page(data: bytes, sizes: CutSizes, seed: int) -> list[int]:
+    """Return lengths of chunks: section 3, line by line."""
+    masks = {int(row[at]): int(row[at + 1], 16) for row in rows_of("b | MASK") for at in (0, 2, 4)}
+    bits = math.floor(math.log2(sizes.average) + 0.5)
+    small, large = masks[bits + sizes.normalization], masks[bits - sizes.normalization]
+    gear = [int.from_bytes(hashlib.md5(bytes([one]) * 64).digest()[:8], "big") ^ seed for one in range(256)]
+    lengths, at = [], 0
+    while left := len(data) - at:
+        end = min(left, sizes.maximum)
+        middle, length, rolling = min(sizes.average, end) & ~1, end, 0
+        if left > sizes.minimum:
+            for place in range(sizes.minimum & ~1, end & ~1):
+                rolling = (2 * rolling + gear[data[at + place]]) % (1 << 64)
+                if rolling & (small if place < middle else large) == 0:
+                    length = place
+                    break
+        lengths.append(length)
+        at += length
+    return lengths
+
+
+@pytest.mark.parametrize("row", rows_of("minimum | average"), ids=lambda row: "-".join(row[:6]))
+def test_cut_points(row: list[str]) -> None:
+    minimum, average, maximum, normalization = map(int, row[:4])
+    sizes = CutSizes(minimum, average, maximum, normalization)
+    seed, data = int.from_bytes(bytes.fromhex(row[4]), "little"), blake3(TEXT).digest(int(row[5]))
+    expected = [int(length) for length in row[6].split()]
+    assert [len(chunk) for chunk in ContentCutter(sizes=sizes, seed=seed).whole(data)] == expected
+    assert cuts_by_the_page(data, sizes, seed) == expected
+
+
+# --- tables of names -------------------------------------------------------------------------------------------------
+
+
+def test_tables_name_what_the_code_has() -> None:
+    keys = [name for row in rows_of("key of a commit") for name in named_in(row[0])]
+    assert sorted(keys) == sorted({"version", *(item.name for item in dataclasses.fields(Commit))})
+    counts = [name for row in rows_of("name in `counts`") for name in named_in(row[0])]
+    assert sorted(counts) == sorted(item.name for item in dataclasses.fields(SnapshotCounts))
+    roles = [name for row in rows_of("role in `objects`") for name in named_in(row[0])]
+    assert roles == [names.MANIFEST, names.NEEDS, names.PAGES, names.PAGES_BASE]
+    columns = [name for row in rows_of("column | type") for name in row[0].split(", ")]
+    assert columns == SCHEMA.names
+    (lease,) = re.findall(r"\*\*Lease\*\*: canonical JSON: `version` = 1, (.*?)\. The lease", PAGE, re.DOTALL)
+    assert {item.name for item in dataclasses.fields(Lease)} <= set(named_in(lease))
+    facts = {row[0].strip("`"): set(named_in(row[1])) for row in rows_of("source | names in `facts`")}
+    assert set(DatabaseFacts(1, 1, "", 0, 0, 0, "").as_text()) < facts["sqlite"]
+    assert f"| {DATA_KEY_BYTES} bytes:" in PAGE or f", {DATA_KEY_BYTES} bytes:" in PAGE
