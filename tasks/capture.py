@@ -16,7 +16,7 @@ from farshore.access.opening import Need, open_repository, open_source
 from farshore.clock import SystemClock
 from farshore.errors import Failure
 from farshore.model import SnapshotCounts
-from farshore.ops.backup.backup import BackupSession, StartedRun
+from farshore.ops.backup.session import BackupSession, StartedRun
 from tasks.opening import open_config
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_last_try, is_passing
 from tasks.sessions import SESSIONS, STOPPED

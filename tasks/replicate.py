@@ -50,7 +50,7 @@ def replicate_packs(session_id: str, replica: str) -> ReplicaOutcome | State[Any
             return Cancelled(message=STOPPED)
         in_vain = backup.should_give_up(replica)  # a quorum has everything, and nobody waits for the one that fails
         if in_vain or is_last_try(error):
-            backup.leave_behind(replica, error if isinstance(error, Failure) else Bug(repr(error)))
+            backup.drop(replica, error if isinstance(error, Failure) else Bug(repr(error)))
         if in_vain and not isinstance(error, Bug):
             return Failed(message=f"{replica} was left behind: {error}")
         raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from farshore.clock import Clock
 from farshore.errors import Bug, Failure
-from farshore.ops.backup.backup import BackupSession
+from farshore.ops.backup.session import BackupSession
 from tasks.progress import ProgressBoard, run_logger
 
 STOPPED = "The run was stopped."

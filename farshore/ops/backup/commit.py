@@ -1,4 +1,4 @@
-"""Commit: bring each replica up to what the snapshot needs, then make it exist there, then read it back."""
+"""Commit: copy to each replica the objects of the snapshot that it lacks, put the commit record, and read it back."""
 
 from __future__ import annotations
 
@@ -18,44 +18,41 @@ from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, Failure, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
 from farshore.format import names
 from farshore.format.object_kinds import Kind
-from farshore.format.pack import encode_footer
 from farshore.format.records import Commit, Needs, encode_commit
 from farshore.model import ReplicaOutcome
+from farshore.ops.backup.adopt import AdoptedPacks, adopt_packs
 from farshore.ops.backup.clock_checks import check_service_clock
-from farshore.ops.backup.publish import seal_fragment
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import check_data_key
 from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
 
 
 class Committer:
-    """Commits one snapshot at the replicas of one run. Repeatable: what is done is found done."""
+    """Commits one snapshot at the replicas of one run. Repeatable: steps that are done are found done."""
 
     def __init__(
         self,
         *,
         repository: Repository,
         fanout: Fanout,
-        presence: Inventory,
-        holder: LeaseHolder,
+        inventory: Inventory,
+        lease: LeaseHolder,
         unleased: Mapping[str, FarshoreError],
         locks: LockExtender,
         clock: Clock,
     ) -> None:
         self._repository = repository
         self._fanout = fanout
-        self._presence = presence
-        self._holder = holder
+        self._inventory = inventory
+        self._lease = lease
         self._locks = locks
         self._clock = clock
         self._promised: dict[str, datetime] = {}
         self._put: dict[str, set[str]] = {name: set() for name in repository.replicas}
         self._copied: dict[str, int] = {}
         self.checksums: dict[str, dict[str, str]] = {name: {} for name in repository.replicas}  # as providers gave them
-        self._adopted: tuple[str, bytes] | None = None
-        self._adopted_objects: list[WrittenObject] = []
+        self._adopted: AdoptedPacks | None = None
         self._sealed: tuple[str, bytes] | None = None
         self._before = {name: _requests(repository, name) for name in repository.replicas}
         self.unleased = dict(unleased)
@@ -71,11 +68,8 @@ class Committer:
 
     @property
     def adopted(self) -> list[WrittenObject]:
-        """What killed runs left and this snapshot reuses: packs, their keys, and the fragment that names them now."""
-        if self._adopted is None:
-            return []
-        name, body = self._adopted
-        return [*self._adopted_objects, WrittenObject(name, "index", len(body), blake3(body).hexdigest())]
+        """Objects of killed runs that this snapshot reuses: packs, their keys, and the fragment that names them now."""
+        return self._adopted.objects if self._adopted else []
 
     def put_at(self, replica: str) -> set[str]:
         """Names of objects that committing put at a replica."""
@@ -95,7 +89,7 @@ class Committer:
         """
         reused = self._reused(commit, needs, made)
         self._sealed = self._sealed or self._seal(commit)
-        self._adopted = self._adopted or self._adopt(needs)
+        self._adopted = self._adopted or adopt_packs(self._repository, self._inventory, needs, self._clock)
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
         with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
@@ -107,7 +101,7 @@ class Committer:
             written = {name: pool.submit(self._write, name) for name in ready}
             committed = [name for name, future in written.items() if _succeeded(name, future.result, errors)]
             self._require(committed, errors)
-        # Bringing a replica up made sure of each pack and key there, or it would not have committed.
+        # Each pack and key was checked at a replica, or copied there, before it committed.
         self.reused = [(one.name, tuple(committed)) for one in reused]
         return tuple(self._outcome(name, name in committed, errors) for name in self._repository.configured)
 
@@ -125,19 +119,20 @@ class Committer:
         check_service_clock(replica)
         others = [other for other in self._repository.replicas.values() if other.name != name]
         key_names = [one.name for one in reused if one.kind is Kind.DATA_KEY]
-        self._copied[name] = copy_missing(replica, others, self._presence, needs.packs, key_names, self.checksums[name])
+        checksums = self.checksums[name]
+        self._copied[name] = copy_missing(replica, others, self._inventory, needs.packs, key_names, checksums)
         if pages_base is not None:
-            self._copied[name] += give_pages_base(replica, others, pages_base, self.checksums[name])
+            self._copied[name] += give_pages_base(replica, others, pages_base, checksums)
         for item in made:
             if item.kind == "pack":
                 continue
             info = replica.store.head(item.name)
-            self.checksums[name][item.name] = info.checksum
+            checksums[item.name] = info.checksum
             if info.size != item.bytes:
                 raise StateUnknown(f"{name} acknowledged {item.name} and holds another size of it")
         if self._adopted is not None:
-            replica.store.put(*self._adopted)
-            self._put[name].add(self._adopted[0])
+            replica.store.put(self._adopted.fragment, self._adopted.body)
+            self._put[name].add(self._adopted.fragment)
         if name in commit.locks:
             self._locks.extend(replica, commit.locks[name], reused=reused, made=[item.name for item in made])
             self._promised[name] = commit.locks[name].until_utc
@@ -146,7 +141,7 @@ class Committer:
         if self._sealed is None:
             raise Bug("there is no commit record yet")
         store = self._repository.replicas[name].store
-        self._holder.check(name)
+        self._lease.check(name)
         object_name, body = self._sealed
         lost: FarshoreError | None = None
         try:
@@ -170,37 +165,10 @@ class Committer:
         )  # fmt: skip
 
     def _reused(self, commit: Commit, needs: Needs, made: Sequence[WrittenObject]) -> list[NeededObject]:
-        """Return what a snapshot needs and this run did not make."""
+        """Return the objects that a snapshot needs and this run did not make."""
         new = {item.name for item in made} | {commit_name(commit)}
         recipient = self._repository.writing_keys().recipient_id.hex()
         return [one for one in objects_of(commit, needs, recipient) if one.name not in new]
-
-    def _adopt(self, needs: Needs) -> tuple[str, bytes] | None:
-        """Return a fragment that names the killed runs' packs which this snapshot reuses."""
-        adopted = [pack_id for pack_id, _ in needs.packs if pack_id in self._presence.orphans]
-        found = [packed for packed in self._presence.footers(adopted) if packed is not None]
-        packs = [(packed.pack_id, packed.pack_bytes, encode_footer(packed.footer)) for packed in found]
-        if not packs:
-            return None
-        self._adopted_objects = [
-            WrittenObject(names.pack(one.pack_id.hex()), "pack", one.pack_bytes, one.pack_id.hex()) for one in found
-        ]
-        recipient = self._repository.writing_keys().recipient_id.hex()
-        keys = {origin.key_id.hex() for one in found for origin in one.footer.origins}
-        self._adopted_objects += filter(None, (self._describe(names.data_key(key, recipient)) for key in sorted(keys)))
-        body = seal_fragment(packs, self._repository.writing_keys(), self._clock)
-        return names.fragment(blake3(body).hexdigest()), body
-
-    def _describe(self, key_name: str) -> WrittenObject | None:
-        """Return a data key that no audit row tells of, by the first whole copy; None where none can be read now."""
-        for replica in self._repository.replicas.values():
-            try:
-                data = replica.store.get(key_name)
-                check_data_key(data, key_name)
-            except FarshoreError:
-                continue
-            return WrittenObject(key_name, "data-key", len(data), blake3(data).hexdigest())
-        return None
 
     def _finished(self, name: str) -> bool:
         return name not in self.unleased and self._fanout.finished(name)

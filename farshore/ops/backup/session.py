@@ -1,180 +1,253 @@
-"""What one attempt at a backup works with, made by `prepare`: its lease, what replicas hold, its queues, its base."""
+"""One backup, step by step: begin, seal, replicate (once per replica, beside seal), commit, audit.
+
+The command line runs the steps with threads (see `backup`), a flow runs each as a task. A session is one attempt; the
+backup's identity and its state are kept in the store, and every attempt first asks there whether it is done, alive or
+dead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from farshore import limits
-from farshore.catalog.base_snapshot import BaseSnapshot, find_base
-from farshore.catalog.extend_locks import LockExtender
-from farshore.catalog.inventory import Inventory, take_inventory
-from farshore.errors import Failure, FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
-from farshore.format.records import Lease
-from farshore.host import describe_process
-from farshore.model import ReplicaOutcome
-from farshore.ops.backup.attempt import SourceCommits, promised_packs, refuse_if_running
-from farshore.ops.backup.clock_checks import check_clocks
-from farshore.ops.backup.commit import Committer
-from farshore.ops.backup.publish import ObjectPublisher
-from farshore.replicas.fanout import Fanout
-from farshore.replicas.leases import LeaseHolder
-from farshore.replicas.repository import Replica, Repository
-from farshore.replicas.upload import Spool
-from farshore.replicas.upload_queue import LaneLimits
-from farshore.sealed.keys import DataKey, generate_data_key
+from farshore.catalog.base_snapshot import remember_base
+from farshore.clock import Clock
+from farshore.errors import Bug, Failure, FarshoreError, Unavailable
+from farshore.format import names
+from farshore.format.records import Commit
+from farshore.host_places import CACHE
+from farshore.model import (
+    BackupResult,
+    Progress,
+    ProgressCallback,
+    ReplicaOutcome,
+    SnapshotCounts,
+    no_progress,
+)
+from farshore.ops.backup.attempt import find_done
+from farshore.ops.backup.audit_rows import RunRecorder
+from farshore.ops.backup.clock_checks import check_clocks, next_moment
+from farshore.ops.backup.commit_record import new_commit
+from farshore.ops.backup.pipeline.capture import CaptureResult, seal_source
+from farshore.ops.backup.prepare import Attempt, RunState, dropped_outcome, prepare
+from farshore.process_memory import tune_process_memory
+from farshore.replicas.repository import Repository
+from farshore.scratch import scratch_or_temporary
+from farshore.sources.base import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """Which backup is attempted, and by which run."""
+class StartedRun:
+    """The result of a session's first step."""
 
     run_id: str
-    source_id: str
-    identity: str
-    started_utc: datetime
-
-
-@dataclass(frozen=True)
-class RunState:
-    """What the steps of one attempt share."""
-
     snapshot_id: str
-    source_id: str
-    data_key: DataKey
-    holder: LeaseHolder
-    fanout: Fanout
-    presence: Inventory
-    base: BaseSnapshot | None
-    found: SourceCommits  # the committed snapshots of this source when the attempt began
-    outgoing: ObjectPublisher
-    committer: Committer
-    locks: LockExtender
-
-    @property
-    def entries_before(self) -> int | None:
-        """Entries of the newest snapshot of this source; None where there is none."""
-        if self.found.newest is not None:
-            return self.found.newest.counts.entries
-        return self.base.manifest.entries if self.base else None
+    source: str
+    replicas: tuple[str, ...]  # at work; empty when an earlier attempt had done it
+    already_done: bool = False
 
 
-def prepare(repository: Repository, attempt: Attempt, found: SourceCommits, spool: Path) -> RunState:
-    """Take a lease at every replica, learn what they hold, and find what to compare with.
-
-    Replicas that cannot be leased or listed are left behind for this run.
+class BackupSession:
+    """One attempt at one backup. `seal` and each `replicate` run at the same time, in threads of the caller.
 
     Args:
-        found: The committed snapshots of the source.
-
-    Raises:
-        QuorumNotReached: Too few replicas are left.
-        ClockWrong: This host's clock is off.
-        BackupRunning: Another attempt at the same identity is at work.
+        identity: A scheduled moment or event id; an attempt whose identity is committed at a quorum does nothing.
+        engine: `cli` or `prefect`, for the audit rows.
+        allow_empty: Accept that nothing is kept of the source although it is the first time, or there was more before.
+        accept_new: Accept that it is another source than that of the last snapshot: file system, host, cluster.
     """
-    keys, clock, commits = repository.writing_keys(), repository.clock, found.ordered
-    lease = Lease(
-        lease=clock.random_bytes(16).hex(),
-        run=attempt.run_id,
-        source_id=attempt.source_id,
-        identity=attempt.identity,
-        snapshot=clock.random_bytes(16).hex(),
-        host=describe_process(),
-        beat=0,
-        started_utc=attempt.started_utc,
-        expires_utc=attempt.started_utc,
-    )
-    stores = {name: replica.store for name, replica in repository.replicas.items()}
-    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
-    try:
-        failed = holder.take()
-        check_clocks(repository)  # now that every replica has answered
-        refuse_if_running(repository, holder.lease)
-        leased = [replica for name, replica in repository.replicas.items() if name not in failed]
-        presence = take_inventory(repository, leased, promised_packs(repository, found))
-        fanout = open_fanout(repository, leased, spool)
-        for name, error in presence.failed.items():
-            fanout.leave_behind(name, error)
-        exclude_incomplete_replicas(repository, fanout, presence)
-        require_quorum(repository, fanout, {**failed, **presence.failed})
-        base = find_base(repository, attempt.source_id, commits)
-    except BaseException:
-        holder.end()
-        raise
-    data_key = generate_data_key(clock)
-    locks = LockExtender(repository=repository, presence=presence, commits=commits, started_utc=attempt.started_utc)
-    return RunState(
-        snapshot_id=lease.snapshot,
-        source_id=attempt.source_id,
-        data_key=data_key,
-        holder=holder,
-        fanout=fanout,
-        presence=presence,
-        base=base,
-        found=found,
-        outgoing=ObjectPublisher(fanout=fanout, keys=keys, data_key=data_key, clock=clock, spool=spool),
-        committer=Committer(
-            repository=repository,
-            fanout=fanout,
-            presence=presence,
-            holder=holder,
-            unleased=failed,
-            locks=locks,
-            clock=clock,
-        ),
-        locks=locks,
-    )
 
+    def __init__(
+        self,
+        repository: Repository,
+        source: Source,
+        *,
+        identity: str = "",
+        run_id: str = "",
+        engine: str = "cli",
+        flow_run_id: str = "",
+        allow_empty: bool = False,
+        accept_new: bool = False,
+        progress: ProgressCallback = no_progress,
+        clock: Clock,
+    ) -> None:
+        self._repository = repository
+        self._source = source
+        self.run_id = run_id or clock.random_bytes(16).hex()
+        source_id = repository.writing_keys().source_id(source.name)
+        self._attempt = Attempt(self.run_id, source_id, identity, clock.now_utc())
+        self._recorder = RunRecorder(repository, self._attempt, source.name, engine, flow_run_id, clock)
+        self._allow_empty = allow_empty
+        self._accept_new = accept_new
+        self._progress = progress
+        self._clock = clock
+        self._spools = ExitStack()
+        self._run: RunState | None = None
+        self._done: BackupResult | None = None  # that an earlier attempt reached
+        self._captured: CaptureResult | None = None
+        self._commit: Commit | None = None
+        self._outcomes: tuple[ReplicaOutcome, ...] = ()
+        self._recorded = False
+        self._closing = threading.Lock()
 
-def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path) -> Fanout:
-    """Return the queues of one run, whose packs wait in memory and then in a directory of their own below `spool`.
+    def begin(self) -> StartedRun:
+        """Check the source, ask the store for earlier attempts, take a lease, and learn what the replicas hold.
 
-    Memory grows with `uploads` only where more than the usual number is configured: a lane that puts eight packs at
-    once must be eight behind.
-    """
-    waiting = spool / "waiting"
-    waiting.mkdir()
-    many = [replica.uploads for replica in replicas if replica.uploads > limits.UPLOADS_PER_REPLICA]
-    return Fanout(
-        replicas=[replica.name for replica in replicas],
-        clock=repository.clock,
-        quorum=repository.quorum,
-        lanes={replica.name: LaneLimits(replica.uploads, replica.spool_bytes) for replica in replicas},
-        spool=Spool(waiting),
-        window_packs=max(limits.WINDOW_PACKS, *many) if many else limits.WINDOW_PACKS,
-    )
+        Repeatable until `seal`. Replicas that cannot be leased or listed are dropped from this run.
 
+        Raises:
+            SourceMissing, SourceUnavailable, SourceUnsupported, Denied: The source cannot be backed up.
+            QuorumNotReached: Too few replicas can be reached.
+            BackupRunning: Another attempt at the same identity is at work.
+            ClockWrong: This host's clock is off.
+        """
+        if self._run is None:
+            tune_process_memory()
+            self._source.check()
+            self._repository.require_quorum()
+            commits, done = find_done(self._repository, self._attempt.source_id, self._attempt.identity)
+            if done is not None:
+                self._done = self._recorder.result(done.commit, done.outcomes, run=None, captured=None)
+                return StartedRun(self.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
+            next_moment(commits.newest, self._clock.now_utc())  # a wrong clock ends the run before the source is read
+            spool = self._spools.enter_context(
+                scratch_or_temporary("run-", CACHE, self._repository.cache_dir / "spool")
+            )
+            self._run = prepare(self._repository, self._attempt, commits, spool)
+        return StartedRun(self.run_id, self._run.snapshot_id, self._source.name, self._run.fanout.at_work)
 
-def exclude_incomplete_replicas(repository: Repository, fanout: Fanout, presence: Inventory) -> None:
-    """Leave replicas behind that lost what their snapshots need, if a quorum is left without all of them.
+    def seal(self) -> SnapshotCounts:
+        """Read the source once and offer every sealed object to every replica; then end the queues.
 
-    Below it they take part all the same, what they lack being missing: a backup that stores it once more does more good
-    than none. Everything the new snapshot needs is made sure of at each before it is committed there.
-    """
-    if len(set(fanout.at_work) - set(presence.lossy)) >= repository.quorum:
-        for name, error in presence.lossy.items():
-            fanout.leave_behind(name, error)
+        Blocks with back-pressure from the replicas at work, so their `replicate` must run meanwhile. Not repeatable:
+        after an error the session is over, nothing is committed, and a new attempt finds what was uploaded.
 
+        Raises:
+            SourceMissing, SourceCorrupt, SourceUnavailable: The source failed; there is no snapshot.
+            SourceMoved: It is another one than that of the last snapshot.
+            QuorumNotReached: Too few replicas are left to go on.
+        """
+        run = self._require_run()
+        try:
+            self._captured = seal_source(
+                self._repository, self._source, run, allow_empty=self._allow_empty, accept_new=self._accept_new,
+                progress=self._progress,
+            )  # fmt: skip
+        except BaseException:
+            run.fanout.abort()
+            raise
+        run.fanout.end()
+        return self._captured.counts
 
-def require_quorum(repository: Repository, fanout: Fanout, failed: Mapping[str, FarshoreError]) -> None:
-    """Raise `QuorumNotReached` when so few replicas are still at work that going on is pointless."""
-    at_work = fanout.at_work
-    if len(at_work) >= repository.quorum:
-        return
-    errors: dict[str, Failure] = {**repository.unreachable, **failed}
-    for name in repository.replicas:
-        if name not in at_work and name not in errors:
-            errors[name] = fanout.error_of(name) or StoreUnavailable("left behind")
-    reasons = "; ".join(f"{name}: {error}" for name, error in errors.items())
-    raise QuorumNotReached(
-        f"{len(at_work)} of {len(repository.configured)} replicas take this backup, "
-        f"{repository.quorum} are needed ({reasons})"
-    )
+    def replicate(self, replica: str) -> ReplicaOutcome:
+        """Send one replica everything that is sealed, until the end; copy to it what the snapshot reuses and it lacks.
 
+        May be called again after `Unavailable`: it continues where it stopped. Give up with `drop`.
 
-def left_behind(work: RunState, replica: str) -> ReplicaOutcome:
-    """Return the outcome of a replica that was given up."""
-    error = work.fanout.error_of(replica) or StateUnknown(f"{replica} did not finish")
-    return ReplicaOutcome(replica, committed=False, error_code=error.code, error=error.message)
+        Raises:
+            FarshoreError: This replica failed; the others do not notice.
+            Bug: The run is over.
+        """
+        run = self._require_run()
+        store = self._repository.replica(replica).store
+        if replica not in run.fanout.at_work:
+            return dropped_outcome(run, replica)
+        stage = f"replicate:{replica}"
+        run.fanout.drain(replica, store, lambda done: self._progress(Progress(stage, bytes_done=done)))
+        if not run.fanout.finished(replica):
+            return dropped_outcome(run, replica)
+        sent = run.fanout.acknowledged(replica)
+        return ReplicaOutcome(
+            replica, committed=False, bytes_sent=sum(size for _, size in sent), objects_sent=len(sent)
+        )
+
+    def backoff(self, replica: str, error: FarshoreError) -> bool:
+        """Wait before `replicate` is called again after a passing failure; return False when to drop the replica.
+
+        It waits as long as the service or its breaker asked for, about `LANE_RETRY_S` where neither did.
+        """
+        asked_s = error.wait_s if isinstance(error, Unavailable) else 0.0
+        wait_s = max(min(asked_s, limits.RETRY_AFTER_S_MAX), limits.LANE_RETRY_S * (1 + self._clock.jitter()) / 2)
+        return self._require_run().fanout.rest(replica, wait_s)
+
+    def should_give_up(self, replica: str) -> bool:
+        """Whether a replica that failed is not tried again in this run, because others would wait for it."""
+        return not self._require_run().fanout.rest(replica, 0.0)
+
+    def drop(self, replica: str, error: Failure) -> None:
+        """Give one replica up for this run; its error will be named in the result."""
+        self._require_run().fanout.leave_behind(replica, error)
+
+    def commit(self) -> tuple[ReplicaOutcome, ...]:
+        """Make the snapshot exist: at each replica that has everything, one small conditional write, read back.
+
+        Repeatable. No replica gets a commit record unless a quorum can.
+
+        Raises:
+            QuorumNotReached: Too few replicas hold everything; what they hold is kept for the next attempt.
+            LeaseLost: The run was suspended for too long.
+            ClockWrong: This host's clock is off, or was set during the run.
+        """
+        run = self._require_run()
+        if self._captured is None:
+            raise Bug("a session was committed before it was sealed")
+        self._progress(Progress("commit"))
+        if self._commit is None:
+            check_clocks(self._repository)
+            self._commit = new_commit(self._repository, self._source, self._attempt, run, self._captured, self._clock)
+        self._outcomes = run.committer.commit(
+            self._commit, run.publisher.needs, run.publisher.made, run.publisher.pages_base
+        )
+        return self._outcomes
+
+    def audit(self) -> BackupResult:
+        """Write the audit rows, keep what the next run compares with, end the lease, and return the result."""
+        if self._done is not None:
+            self._recorder.record([self._recorder.run_row("completed")])
+            self._recorded = True
+            return replace(self._done, requests=self._repository.take_requests())
+        run = self._require_run()
+        if self._commit is None:
+            raise Bug("a session was audited before it was committed")
+        remember_base(
+            self._repository, source_id=run.source_id, data_key=run.data_key, commit=self._commit,
+            files=run.publisher.files, pages_base=run.publisher.pages_base,
+        )  # fmt: skip
+        self._repository.cache.put(run.publisher.refs[names.NEEDS].name, run.publisher.needs_body)
+        result = self._recorder.result(self._commit, self._outcomes, run=run, captured=self._captured)
+        self._recorder.record_commit(run, self._commit, result)
+        self._recorded = True
+        run.lease.end()
+        return replace(result, requests=self._repository.take_requests())
+
+    def stop(self) -> None:
+        """Have `seal` and every `replicate` that is at work end soon, with `StoreUnavailable`. Safe from any thread."""
+        if self._run is not None:
+            self._run.fanout.abort()
+
+    def fail(self, error: Failure) -> None:
+        """Record a run that failed, as far as replicas can be reached. Never raises."""
+        self.stop()
+        try:
+            if not self._recorded:
+                self._recorder.record([self._recorder.run_row("failed", error)])
+                self._recorded = True
+        except FarshoreError:
+            return  # the caller reports the error that ended the run
+        finally:
+            self._repository.take_requests()  # or the next run of this process would report them as its own
+
+    def close(self) -> None:
+        """End the lease and remove temporary files. Safe to repeat."""
+        with self._closing:
+            self.stop()
+            if self._run is not None:
+                self._run.lease.end()
+            self._spools.close()
+
+    def _require_run(self) -> RunState:
+        if self._run is None:
+            raise Bug("a session's step was called before begin, or after it found the backup done")
+        return self._run

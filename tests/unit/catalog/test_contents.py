@@ -11,7 +11,8 @@ from farshore.errors import FarshoreError, SnapshotUnknown
 from farshore.format import names
 from farshore.model import Change, EntryKind, SnapshotInfo
 from farshore.ops.ask.latest import newest_held
-from farshore.ops.backup.backup import BackupSession, run_backup
+from farshore.ops.backup.backup import run_backup
+from farshore.ops.backup.session import BackupSession
 from farshore.replicas.repository import Repository
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource

@@ -13,7 +13,7 @@ from farshore.catalog.contents import iterate_entries
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import BackupRunning, CredentialCannotRead, KeyMissing, RepositoryMismatch
 from farshore.format import names
-from farshore.ops.backup.backup import BackupSession
+from farshore.ops.backup.session import BackupSession
 from farshore.ops.setup.initialize import enroll_host
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks

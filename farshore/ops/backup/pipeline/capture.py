@@ -21,8 +21,8 @@ from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.ops.backup.pipeline.readers import Readers
 from farshore.ops.backup.pipeline.reading_protocol import ReaderSetup
 from farshore.ops.backup.pipeline.snapshot_writer import SnapshotWriter
+from farshore.ops.backup.prepare import RunState, require_quorum
 from farshore.ops.backup.recognize import check_marks
-from farshore.ops.backup.session import RunState, require_quorum
 from farshore.replicas.repository import Repository
 from farshore.sealed.packs import SealedPack
 from farshore.sources.base import (
@@ -52,7 +52,7 @@ class CaptureResult:
 
 
 def seal_source(
-    repository: Repository, source: Source, work: RunState, *, allow_empty: bool, accept_new: bool,
+    repository: Repository, source: Source, run: RunState, *, allow_empty: bool, accept_new: bool,
     progress: ProgressCallback,
 ) -> CaptureResult:  # fmt: skip
     """Read the source once and offer all its sealed objects to the fan-out. Blocks with its back-pressure.
@@ -60,15 +60,15 @@ def seal_source(
     Raises:
         SourceMissing, SourceCorrupt, SourceUnavailable: The source failed; there is no snapshot.
         SourceMoved: It is another one than that of the last snapshot, and nobody accepted it.
-        QuorumNotReached: Too few replicas are still at work.
+        QuorumNotReached: Too few replicas are still at run.
     """
     keys = repository.writing_keys()
-    previous_pages = work.base.pages if work.base else None
-    pages_base = choose_pages_base(repository, previous_pages, work.base.pages_base if work.base else None)
-    work.outgoing.start()
-    gatherer = _start_gatherer(repository, work)
+    previous_pages = run.base.pages if run.base else None
+    pages_base = choose_pages_base(repository, previous_pages, run.base.pages_base if run.base else None)
+    run.publisher.start()
+    gatherer = _start_gatherer(repository, run)
     try:
-        with work.outgoing.open_files(work.source_id, work.snapshot_id) as (manifest_file, pages_file):
+        with run.publisher.open_files(run.source_id, run.snapshot_id) as (manifest_file, pages_file):
             manifest = ManifestWriter(manifest_file)
             page_map = PagesWriter(
                 pages_file,
@@ -77,31 +77,31 @@ def seal_source(
             )
             hashers = PageHashers(page_key=keys.page_key, processes=processes_that_pay(limits.HASHING_PROCESSES_MAX))
             with source.capture() as capture, closing(hashers):
-                marks = _recognize(source, capture, work, accept_new=accept_new)
+                marks = _recognize(source, capture, run, accept_new=accept_new)
                 sealer = SnapshotWriter(
-                    reader=ContentReader(keys=keys, sizes=repository.sizes, spool=work.outgoing.spool, hashers=hashers),
+                    reader=ContentReader(keys=keys, sizes=repository.sizes, spool=run.publisher.spool, hashers=hashers),
                     gatherer=gatherer,
                     manifest=manifest,
                     pages=PageMapBuilder(
                         writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
                     ),
-                    previous=_previous(work, work.presence.index),
-                    entries_before=work.entries_before,
+                    previous=_previous(run, run.inventory.index),
+                    entries_before=run.entries_before,
                     progress=progress,
-                    start_readers=lambda: _start_readers(repository, work, capture),
+                    start_readers=lambda: _start_readers(repository, run, capture),
                 )
-                if not capture.ordered and work.base is not None and previous_pages is not None:
-                    sealer.load_earlier(work.base.manifest)
-                facts = sealer.run(capture, allow_empty=allow_empty, listings=_start_walkers(work, capture))
+                if not capture.ordered and run.base is not None and previous_pages is not None:
+                    sealer.load_earlier(run.base.manifest)
+                facts = sealer.run(capture, allow_empty=allow_empty, listings=_start_walkers(run, capture))
                 notes = tuple(capture.notes()) if isinstance(capture, NotingCapture) else ()
             manifest.close()
             page_map.close()
         gatherer.finish()
     finally:
         gatherer.close()
-    work.outgoing.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
-    work.outgoing.write_needs(work.presence, gatherer.reused_packs)
-    made = work.outgoing.made
+    run.publisher.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
+    run.publisher.write_needs(run.inventory, gatherer.reused_packs)
+    made = run.publisher.made
     counts = replace(
         sealer.counts,
         bytes_stored=sum(item.bytes for item in made),
@@ -110,53 +110,53 @@ def seal_source(
     return CaptureResult(counts, facts, sealer.problems, notes, marks)
 
 
-def _recognize(source: Source, capture: Capture, work: RunState, *, accept_new: bool) -> dict[str, str]:
+def _recognize(source: Source, capture: Capture, run: RunState, *, accept_new: bool) -> dict[str, str]:
     """Return what the source is recognized by, once that was compared with its last snapshot."""
     marks = capture.marks() if isinstance(capture, MarkedCapture) else {}
     if not accept_new:
         hosts = source.hosts if isinstance(source, SharedSource) else ()
-        check_marks(source.name, marks, work.found.ordered, hosts)
+        check_marks(source.name, marks, run.commits.ordered, hosts)
     return marks
 
 
-def _start_gatherer(repository: Repository, work: RunState) -> ChunkPacker:
+def _start_gatherer(repository: Repository, run: RunState) -> ChunkPacker:
     def deliver(pack: SealedPack) -> None:
-        require_quorum(repository, work.fanout, {})
-        work.outgoing.send_pack(pack)
+        require_quorum(repository, run.fanout, {})
+        run.publisher.send_pack(pack)
 
     return ChunkPacker(
-        index=work.presence.index,
+        index=run.inventory.index,
         keys=repository.writing_keys(),
-        data_key=work.data_key,
+        data_key=run.data_key,
         clock=repository.clock,
         deliver=deliver,
-        await_room=work.fanout.await_room,
-        pressed=lambda: work.fanout.pressed,
+        await_room=run.fanout.await_room,
+        pressed=lambda: run.fanout.pressed,
     )
 
 
-def _previous(work: RunState, index: ChunkIndex) -> PreviousManifest | None:
-    if work.base is None:
+def _previous(run: RunState, index: ChunkIndex) -> PreviousManifest | None:
+    if run.base is None:
         return None
-    started_ns = int(work.base.started_utc.timestamp() * 1e9)
-    return PreviousManifest(reader=work.base.manifest, index=index, started_ns=started_ns)
+    started_ns = int(run.base.started_utc.timestamp() * 1e9)
+    return PreviousManifest(reader=run.base.manifest, index=index, started_ns=started_ns)
 
 
-def _start_walkers(work: RunState, capture: Capture) -> Iterator[Listing] | None:
+def _start_walkers(run: RunState, capture: Capture) -> Iterator[Listing] | None:
     """Return what processes find that walk the source; None where there can be none, or they do not pay."""
     processes = processes_that_pay(limits.WALKING_PROCESSES_MAX)
-    if work.base is None or not processes or not isinstance(capture, ListingCapture):
+    if run.base is None or not processes or not isinstance(capture, ListingCapture):
         return None
-    if work.base.manifest.entries < limits.WALKING_PROCESSES_ENTRIES_MIN:
+    if run.base.manifest.entries < limits.WALKING_PROCESSES_ENTRIES_MIN:
         return None
     try:
-        return capture.listings(tuple(cut_paths(work.base.manifest, limits.WALK_SPAN_ENTRIES)), processes)
+        return capture.listings(tuple(cut_paths(run.base.manifest, limits.WALK_SPAN_ENTRIES)), processes)
     except OSError as error:
         _log.warning("no process to walk the source could be started, so one thread does: %s", error)
         return None
 
 
-def _start_readers(repository: Repository, work: RunState, capture: Capture) -> Readers | None:
+def _start_readers(repository: Repository, run: RunState, capture: Capture) -> Readers | None:
     """Return processes that read small files beside this one; None where there can be none, or they do not pay."""
     processes = processes_that_pay(limits.READING_PROCESSES_MAX)
     if not processes or not isinstance(capture, RootedCapture):
@@ -166,7 +166,7 @@ def _start_readers(repository: Repository, work: RunState, capture: Capture) -> 
         sizes=repository.sizes,
         cut_seed=keys.cut_seed,
         chunk_key=keys.chunk_key,
-        data_key=work.data_key,
+        data_key=run.data_key,
         repository_id=keys.repository_id,
         settled_before_ns=capture.settled_before_ns,
     )

@@ -1,0 +1,101 @@
+"""The result of one backup, and the rows of the audit tables that record it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from farshore import limits
+from farshore.audit import run_rows
+from farshore.audit.rows import AuditRow, RunRow
+from farshore.catalog.shrinking import counts_before, has_shrunken
+from farshore.clock import Clock
+from farshore.errors import Failure
+from farshore.format.records import Commit
+from farshore.model import BackupResult, ReplicaOutcome, RunWarning
+from farshore.ops.backup.pipeline.capture import CaptureResult
+from farshore.ops.backup.prepare import Attempt, RunState
+from farshore.replicas.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecorder:
+    """Makes the rows of one attempt and writes them. One thread."""
+
+    repository: Repository
+    attempt: Attempt
+    source: str
+    engine: str
+    flow_run_id: str
+    clock: Clock
+
+    def result(
+        self,
+        commit: Commit,
+        outcomes: tuple[ReplicaOutcome, ...],
+        *,
+        run: RunState | None,
+        captured: CaptureResult | None,
+    ) -> BackupResult:
+        """Return the result of the attempt; without `run` that of an earlier attempt that had done it."""
+        before = counts_before(run.commits.ordered) if run is not None else None
+        lossy = run.inventory.lossy if run is not None else {}
+        return BackupResult(
+            snapshot_id=commit.snapshot,
+            source=commit.source,
+            run_id=self.attempt.run_id,
+            quorum=self.repository.quorum,
+            started_utc=self.attempt.started_utc,
+            finished_utc=self.clock.now_utc(),
+            counts=commit.counts,
+            replicas=outcomes,
+            problems=tuple(captured.problems[: limits.PROBLEMS_KEPT_MAX] if captured else ()),
+            notes=captured.notes if captured else (),
+            already_done=run is None,
+            # Replicas that lost objects and took part all the same, because the quorum needed them.
+            lossy=tuple(
+                RunWarning("objects-lost", one.replica, lossy[one.replica].message, "objects-lost")
+                for one in outcomes
+                if one.committed and one.replica in lossy
+            ),
+            shrunken_from=before if has_shrunken(commit.counts, before) else None,
+        )
+
+    def record_commit(self, run: RunState, commit: Commit, result: BackupResult) -> None:
+        """Write the rows of a committed snapshot and of its run. Raises as `record`."""
+        rows = run_rows.backup_rows(
+            repository=self.repository,
+            engine=self.engine,
+            commit=commit,
+            outcomes=result.replicas,
+            made=[*run.publisher.made, run.committer.made],
+            acknowledged={
+                name: {item for item, _ in run.fanout.acknowledged(name)} | run.committer.put_at(name)
+                for name in self.repository.replicas
+                if name not in run.committer.unleased
+            },
+            checksums=run.committer.checksums,
+            reused=run.committer.reused,
+            adopted=run.committer.adopted,
+            sent={name: replica.meter.sent() for name, replica in self.repository.replicas.items()},
+        )
+        if result.shrunken_from is not None:
+            rows = run_rows.mark_shrunken(rows)
+        row = self.run_row("completed-with-warnings" if result.warned else "completed")
+        self.record([run_rows.finished_run(row, commit=commit, outcomes=result.replicas), *rows])
+
+    def run_row(self, state: str, error: Failure | None = None) -> RunRow:
+        """Return the row of this attempt, finished now."""
+        row = run_rows.run_row(
+            run_id=self.attempt.run_id, engine=self.engine, operation="backup", started_utc=self.attempt.started_utc,
+            finished_utc=self.clock.now_utc(), state=state, error=error, flow_run_id=self.flow_run_id,
+        )  # fmt: skip
+        return replace(row, source=self.source, source_id=self.attempt.source_id, identity=self.attempt.identity)
+
+    def record(self, rows: Sequence[AuditRow]) -> None:
+        """Write rows at every replica.
+
+        Raises:
+            StoreUnavailable: The host has no record of its audit chain, and no replica has one.
+        """
+        run_rows.record(self.repository, self.attempt.run_id, rows)

@@ -1,0 +1,182 @@
+"""Prepare one attempt at a backup: its lease, the inventory of the replicas, the queues to them, the base snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from farshore import limits
+from farshore.catalog.base_snapshot import BaseSnapshot, find_base
+from farshore.catalog.extend_locks import LockExtender
+from farshore.catalog.inventory import Inventory, take_inventory
+from farshore.errors import Failure, FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
+from farshore.format.records import Lease
+from farshore.host import describe_process
+from farshore.model import ReplicaOutcome
+from farshore.ops.backup.attempt import SourceCommits, promised_packs, refuse_if_running
+from farshore.ops.backup.clock_checks import check_clocks
+from farshore.ops.backup.commit import Committer
+from farshore.ops.backup.publish import ObjectPublisher
+from farshore.replicas.fanout import Fanout
+from farshore.replicas.leases import LeaseHolder
+from farshore.replicas.repository import Replica, Repository
+from farshore.replicas.upload import Spool
+from farshore.replicas.upload_queue import LaneLimits
+from farshore.sealed.keys import DataKey, generate_data_key
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Which backup is attempted, and by which run."""
+
+    run_id: str
+    source_id: str
+    identity: str
+    started_utc: datetime
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What the steps of one attempt share."""
+
+    snapshot_id: str
+    source_id: str
+    data_key: DataKey
+    lease: LeaseHolder
+    fanout: Fanout
+    inventory: Inventory
+    base: BaseSnapshot | None
+    commits: SourceCommits  # of this source, when the attempt began
+    publisher: ObjectPublisher
+    committer: Committer
+    locks: LockExtender
+
+    @property
+    def entries_before(self) -> int | None:
+        """Entries of the newest snapshot of this source; None where there is none."""
+        if self.commits.newest is not None:
+            return self.commits.newest.counts.entries
+        return self.base.manifest.entries if self.base else None
+
+
+def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, spool: Path) -> RunState:
+    """Lease every replica, list its objects, and find the snapshot to compare with.
+
+    Replicas that cannot be leased or listed are dropped from this run.
+
+    Args:
+        spool: A directory of this run's own.
+
+    Raises:
+        QuorumNotReached: Too few replicas are left.
+        ClockWrong: This host's clock is off.
+        BackupRunning: Another attempt at the same identity is at work.
+    """
+    keys, clock = repository.writing_keys(), repository.clock
+    lease = Lease(
+        lease=clock.random_bytes(16).hex(),
+        run=attempt.run_id,
+        source_id=attempt.source_id,
+        identity=attempt.identity,
+        snapshot=clock.random_bytes(16).hex(),
+        host=describe_process(),
+        beat=0,
+        started_utc=attempt.started_utc,
+        expires_utc=attempt.started_utc,
+    )
+    stores = {name: replica.store for name, replica in repository.replicas.items()}
+    lease_holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
+    try:
+        failed = lease_holder.take()
+        check_clocks(repository)  # now that every replica has answered
+        refuse_if_running(repository, lease_holder.lease)
+        leased = [replica for name, replica in repository.replicas.items() if name not in failed]
+        inventory = take_inventory(repository, leased, promised_packs(repository, commits))
+        fanout = open_fanout(repository, leased, spool)
+        for name, error in inventory.failed.items():
+            fanout.leave_behind(name, error)
+        exclude_incomplete_replicas(repository, fanout, inventory)
+        require_quorum(repository, fanout, {**failed, **inventory.failed})
+        base = find_base(repository, attempt.source_id, commits.ordered)
+    except BaseException:
+        lease_holder.end()
+        raise
+    data_key = generate_data_key(clock)
+    locks = LockExtender(
+        repository=repository, presence=inventory, commits=commits.ordered, started_utc=attempt.started_utc
+    )
+    return RunState(
+        snapshot_id=lease.snapshot,
+        source_id=attempt.source_id,
+        data_key=data_key,
+        lease=lease_holder,
+        fanout=fanout,
+        inventory=inventory,
+        base=base,
+        commits=commits,
+        publisher=ObjectPublisher(fanout=fanout, keys=keys, data_key=data_key, clock=clock, spool=spool),
+        committer=Committer(
+            repository=repository,
+            fanout=fanout,
+            inventory=inventory,
+            lease=lease_holder,
+            unleased=failed,
+            locks=locks,
+            clock=clock,
+        ),
+        locks=locks,
+    )
+
+
+def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path) -> Fanout:
+    """Return the queues of one run; packs wait in memory, past a limit in a directory of their own below `spool`.
+
+    Memory grows with `uploads` only where more than the usual number is configured: a lane that puts eight packs at
+    once must be eight behind.
+    """
+    waiting = spool / "waiting"
+    waiting.mkdir()
+    many = [replica.uploads for replica in replicas if replica.uploads > limits.UPLOADS_PER_REPLICA]
+    return Fanout(
+        replicas=[replica.name for replica in replicas],
+        clock=repository.clock,
+        quorum=repository.quorum,
+        lanes={replica.name: LaneLimits(replica.uploads, replica.spool_bytes) for replica in replicas},
+        spool=Spool(waiting),
+        window_packs=max(limits.WINDOW_PACKS, *many) if many else limits.WINDOW_PACKS,
+    )
+
+
+def exclude_incomplete_replicas(repository: Repository, fanout: Fanout, inventory: Inventory) -> None:
+    """Drop replicas that lost objects of their snapshots, if a quorum is left without all of them.
+
+    Below a quorum they stay, and the lost objects count as missing: a backup that stores them once more does more good
+    than none. Everything the new snapshot needs is checked at each replica before it is committed there.
+    """
+    if len(set(fanout.at_work) - set(inventory.lossy)) >= repository.quorum:
+        for name, error in inventory.lossy.items():
+            fanout.leave_behind(name, error)
+
+
+def require_quorum(repository: Repository, fanout: Fanout, failed: Mapping[str, FarshoreError]) -> None:
+    """Raise `QuorumNotReached` when too few replicas are still at work to go on."""
+    at_work = fanout.at_work
+    if len(at_work) >= repository.quorum:
+        return
+    errors: dict[str, Failure] = {**repository.unreachable, **failed}
+    for name in repository.replicas:
+        if name not in at_work and name not in errors:
+            errors[name] = fanout.error_of(name) or StoreUnavailable("left behind")
+    reasons = "; ".join(f"{name}: {error}" for name, error in errors.items())
+    raise QuorumNotReached(
+        f"{len(at_work)} of {len(repository.configured)} replicas take this backup, "
+        f"{repository.quorum} are needed ({reasons})"
+    )
+
+
+def dropped_outcome(run: RunState, replica: str) -> ReplicaOutcome:
+    """Return the outcome of a replica that was given up."""
+    error = run.fanout.error_of(replica) or StateUnknown(f"{replica} did not finish")
+    return ReplicaOutcome(replica, committed=False, error_code=error.code, error=error.message)
