@@ -29,7 +29,11 @@ PYTEST_ARGS ?= --numprocesses=2 --dist=loadgroup
 
 .PHONY: test
 test: environment system downloads ## Run every test against real servers (PYTEST_ARGS="tests/unit -x" narrows it)
-	$(python) -m pytest -m "not benchmark" $(PYTEST_ARGS)
+	$(python) -m pytest -m "not benchmark and not engines" $(PYTEST_ARGS)
+
+.PHONY: test-engines
+test-engines: environment engines ## Ask Spark and ClickHouse the audit tables (ENGINES_ARGS="-k facts" is the short form)
+	$(python) -m pytest -m engines tests/engines $(ENGINES_ARGS)
 
 .PHONY: bench
 bench: environment peers ## Measure beside restic, Borg and others, an hour on a quiet machine (BENCH_ARGS="--help" tells more)
@@ -93,6 +97,10 @@ system:
 .PHONY: peers
 peers: environment
 	@infra/bootstrap/peers.sh
+
+.PHONY: engines
+engines: environment
+	@infra/bootstrap/engines.sh
 
 .PHONY: downloads
 downloads: environment

@@ -20,3 +20,4 @@ resolve requirements/cli.lock pyproject.toml "${stores[@]}" --constraints requir
 resolve requirements/core.lock pyproject.toml --constraints requirements/dev.lock
 # Programs of other people, which share nothing with ours.
 resolve requirements/peers.lock --group peers
+resolve requirements/engines.lock --group engines

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,75 +20,16 @@ from pyarrow.fs import S3FileSystem
 
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
-from farshore.audit.recorder import AuditRecorder
 from farshore.audit.schema import TABLES
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.stores.base import Store
 from farshore.stores.opening import open_store
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace, PlaceUrl
-from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, START, repository_rows
-
-ROOT = Path(__file__).parents[2]
-EXAMPLES = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/reference/audit.md").read_text(encoding="utf-8"), re.DOTALL)
-PORTABLE = [example for example in EXAMPLES if not example.startswith("-- duckdb")]
-
-# One row of plain values per table, in SQL that all engines take; and what it must be.
-FACTS = {
-    "copies": "SELECT count(*), sum(bytes), min(recorded_utc), max(acknowledged_utc), min(date), max(date) FROM copies",
-    "snapshots": "SELECT count(*), sum(bytes_total), min(started_utc), max(committed_utc), min(date), max(date) "
-    "FROM snapshots",
-    "runs": "SELECT count(*), sum(duration_s), min(started_utc), max(finished_utc), min(date), max(date) FROM runs "
-    "WHERE state <> 'failed' AND date >= DATE '2026-11-20'",
-    "lineage": "SELECT count(*), sum(CASE WHEN reused THEN 1 ELSE 0 END), min(recorded_utc), max(recorded_utc), "
-    "min(date), max(date) FROM lineage WHERE parent_snapshot_id IS NOT NULL",
-    "checks": "SELECT count(*), sum(objects_checked), min(started_utc), max(finished_utc), min(date), max(date) "
-    "FROM checks",
-}
-STEP = timedelta(seconds=1200.5)
-FIRST = START + STEP
-LAST = START + STEP * 2 * BACKUPS
-DAYS = (date(2026, 11, 20), date(2026, 11, 21))
-EXPECTED: dict[str, tuple[object, ...]] = {
-    "copies": (2 * BACKUPS * PACKS * 2, 2 * BACKUPS * PACKS * 2 * 1000, FIRST, LAST, *DAYS),
-    "snapshots": (
-        2 * BACKUPS,
-        sum(2 * (10**15 + n) for n in range(BACKUPS)),
-        FIRST,
-        LAST + timedelta(seconds=3),
-        *DAYS,
-    ),
-    "runs": (2 * BACKUPS, 2 * BACKUPS * 4.5, FIRST, LAST + timedelta(seconds=4.5), *DAYS),
-    "lineage": (
-        2 * sum(PACKS * n for n in range(2, BACKUPS + 1)),
-        2 * sum(PACKS * (n - 1) for n in range(2, BACKUPS + 1)),
-        FIRST + STEP * 2,
-        LAST,
-        *DAYS,
-    ),
-    "checks": (4, 3 * 48, LAST, LAST + timedelta(seconds=3), DAYS[1], DAYS[1]),
-}
+from tests.engines.facts import EXAMPLES, EXPECTED, FACTS, PORTABLE, ROOT, fill, in_utc
+from tests.unit.audit.samples import REPOSITORY
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
-
-
-def _fill(store: Store, state_dir: Path) -> None:
-    clock = FixedClock(START, seed=3)
-    recorder = AuditRecorder(
-        stores={"vault": store},
-        repository_id=REPOSITORY,
-        signing_key=bytes(32),
-        writer_id="cd" * 16,
-        state_dir=state_dir,
-        clock=clock,
-    )
-    for number, (run_id, rows) in enumerate(groupby(repository_rows(), key=lambda row: row.run_id), start=1):
-        clock.moment_utc = min(START + STEP * number, LAST)  # each run is recorded when it started
-        if number == 1:
-            recorder.add_columns(run_id)
-        for row in rows:
-            recorder.add(row)
-        assert recorder.flush(run_id).failed == ()
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +40,7 @@ def filled(fresh_place: FreshPlace, tmp_path_factory: pytest.TempPathFactory) ->
         if kind not in places:
             places[kind] = fresh_place(kind)
             with closing(open_store(**places[kind], clock=SystemClock())) as store:
-                _fill(store, tmp_path_factory.mktemp("state"))
+                fill(store, tmp_path_factory.mktemp("state"))
         return places[kind]
 
     return make
@@ -119,14 +58,10 @@ def bucket(filled: Callable[[str], PlaceUrl]) -> str:
     return filled("s3")["url"].removeprefix("s3://") + "/audit"
 
 
-def _utc(value: Any) -> object:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
-
-
 def _check(ask: Ask) -> None:
     for table, sql in FACTS.items():
         (row,) = ask(sql)
-        assert tuple(map(_utc, row)) == EXPECTED[table], table
+        assert tuple(map(in_utc, row)) == EXPECTED[table], table
 
 
 # --- through farshore sql, on every kind of replica -------------------------------------------------------------------

@@ -1,0 +1,113 @@
+"""Spark and ClickHouse read the audit files where they are: `make test-engines` brings both, some 1 GB."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from farshore.audit.query import query
+from farshore.clock import SystemClock
+from farshore.stores.opening import open_store
+from infra.local.node import cache_directory
+from tests.engines.facts import EXPECTED, FACTS, PORTABLE, ROOT, fill
+from tests.engines.plain import plain
+from tests.unit.audit.samples import REPOSITORY
+
+pytestmark = pytest.mark.engines
+PACKAGES = cache_directory() / "engines"
+
+Rows = list[list[object]]
+Ask = Callable[[Sequence[str]], list[Rows]]
+
+
+@pytest.fixture(scope="module")
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("replica")
+    with closing(open_store(url=place.as_uri(), clock=SystemClock())) as store:
+        fill(store, tmp_path_factory.mktemp("state"))
+    return place
+
+
+@pytest.fixture(params=["spark", "clickhouse"])
+def ask(request: pytest.FixtureRequest, replica: Path, tmp_path: Path) -> Ask:
+    """Run statements over the tables that `infra/sql` defines, in a process of their own."""
+    statements = (ROOT / "infra/sql" / f"{request.param}.sql").read_text(encoding="utf-8")
+    definitions = tmp_path / "definitions.sql"
+    place = f"{replica}/audit"
+    local = statements.replace("s3a://BUCKET/PREFIX/audit", place)
+    definitions.write_text(local.replace("s3('https://HOST/BUCKET/PREFIX/audit", f"file('{place}"))
+
+    def run(wanted: Sequence[str]) -> list[Rows]:
+        return _run([str(ROOT / "tests/engines" / f"ask_{request.param}.py"), str(definitions)], wanted)
+
+    return run
+
+
+def _run(script: Sequence[str], statements: Sequence[str]) -> list[Rows]:
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(PACKAGES), str(ROOT)]),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    done = subprocess.run(
+        [sys.executable, *script],
+        input=json.dumps(statements),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _alike(rows: Sequence[Sequence[object]]) -> Rows:
+    """Return rows as two engines may give them: times of one instant, numbers of one value."""
+    return [[_instant(value) for value in row] for row in rows]
+
+
+def _instant(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+(?:[+-]\d\d:\d\d)?", value):
+        return datetime.fromisoformat(value).timestamp()
+    return value
+
+
+def test_facts_are_the_same(ask: Ask) -> None:
+    answers: Mapping[str, Rows] = dict(zip(FACTS, ask(list(FACTS.values())), strict=True))
+    for table, (row,) in answers.items():
+        assert _alike([row]) == _alike([[plain(value) for value in EXPECTED[table]]]), table
+
+
+def test_the_examples_of_the_document_have_the_same_answers(ask: Ask, replica: Path, tmp_path: Path) -> None:
+    answers = ask([example.strip().rstrip(";") for example in PORTABLE])
+    with closing(open_store(url=replica.as_uri(), clock=SystemClock())) as store:
+        for example, found in zip(PORTABLE, answers, strict=True):
+            expected = query(store, tmp_path / "cache", example, repository_id=REPOSITORY, replica="vault")
+            assert _alike(found) == _alike([[plain(value) for value in row] for row in expected.rows]), example
+
+
+def test_farshore_sql_runs_chdb(replica: Path, tmp_path: Path) -> None:
+    script = """
+import json, sys
+from contextlib import closing
+from pathlib import Path
+from farshore.audit.query import query
+from farshore.clock import SystemClock
+from farshore.stores.opening import open_store
+from tests.engines.plain import plain
+with closing(open_store(url=sys.argv[1], clock=SystemClock())) as store:
+    for sql in json.load(sys.stdin):
+        found = query(store, Path(sys.argv[2]), sql, repository_id=sys.argv[3], replica="vault", engine="chdb")
+        print(json.dumps([[plain(value) for value in row] for row in found.rows]))
+"""
+    answers = _run(["-c", script, replica.as_uri(), str(tmp_path / "cache"), REPOSITORY], list(FACTS.values()))
+    for table, (row,) in zip(FACTS, answers, strict=True):
+        assert _alike([row]) == _alike([[plain(value) for value in EXPECTED[table]]]), table
