@@ -1,7 +1,7 @@
 """Compression of segments: zstd, or none where it gains nothing. Pure; releases the GIL.
 
 Level 1 by default: it takes two thirds of the time of level 3 and stores up to a seventh more. Where there is time,
-both are tried and the smaller one is kept; docs/internals/decisions/0006-speed.md has the figures.
+both are tried and the smaller one is kept; docs/reference/benchmarks.md has the figures.
 A compressor is not safe to share between threads, so each thread keeps its own.
 """
 

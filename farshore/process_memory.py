@@ -1,4 +1,4 @@
-"""How a process takes memory from the C library while it moves much data. Measured in decision 0006.
+"""How a process takes memory from the C library while it moves much data. Measured in docs/reference/benchmarks.md.
 
 A segment passes through several buffers of a few MiB, made in one thread and freed in another. glibc keeps an arena of
 memory for each thread, and each ends up holding the most that its thread ever held at once: one arena for all holds a

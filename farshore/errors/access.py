@@ -86,7 +86,7 @@ class FeatureMissing(Unsupported):
 class SourceUnsupported(Unsupported):
     code = "source-unsupported"
     exit_code = 72
-    default_hint = "See docs/sources/directory.md for the versions and settings that are supported."
+    default_hint = "See docs/sources/README.md: the page of each kind has the versions and settings that are supported."
 
 
 class SourceFileLeftOut(Unsupported):

@@ -1,7 +1,7 @@
 """What a source on this host is recognized by at the next backup: machine, file system, directory or file.
 
 Only what survives a reboot, a remount and a new container: no device number, no id that a kernel draws anew. What
-cannot be relied on is left out, and what is left out is not compared. docs/sources/directory.md, decision 0013.
+cannot be relied on is left out, and what is left out is not compared. docs/sources/README.md, decision 0013.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What each step of sealing and opening costs, on the bench's data: `python -m tests.benchmarks.kernels`.
 
 CPU time of one thread, so a busy machine disturbs it little; then what two threads do against one by the clock, which
-needs two cores at rest. Prints Markdown tables; docs/internals/decisions/0006-speed.md has the figures. The
+needs two cores at rest. Prints Markdown tables; docs/reference/benchmarks.md has the figures. The
 tree is read as one stream, as segments hold it.
 """
 

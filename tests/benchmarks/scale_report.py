@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from tests.benchmarks.results import Machine
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs/reference"
-PAGE, PICTURE, RAW = "benchmarks-scale.md", "benchmarks-scale.png", "benchmarks-scale.json"
-_BEGIN, _END = "<!-- made by tests/benchmarks: begin -->", "<!-- made by tests/benchmarks: end -->"
+PAGE, PICTURE, RAW = "benchmarks.md", "benchmarks-scale.png", "benchmarks-scale.json"
+_BEGIN, _END = "<!-- made by tests/benchmarks/scale: begin -->", "<!-- made by tests/benchmarks/scale: end -->"
 _BAR_BYTES = 600_000_000
 _LOOKUPS = {  # as scale_index names them, and as columns
     "hits by 128": "hits a second by 128",
