@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from farshore.access.opening import open_replica
+from farshore.audit import questions
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
 from farshore.clock import Clock
@@ -31,60 +32,6 @@ from farshore.replicas.ask import OnWait, ask_first, wait_quietly
 from farshore.replicas.repository import Replica
 from farshore.replicas.unasked import unasked_error
 from farshore.scratch import temporary_instead
-
-# Damage that a check found stands until a check that would have found it again finds none. Reading is the deepest, and
-# a share of it reads again what was not sound; a checksum and a listing tell of different things. It also ends once
-# every object of it was mended at that replica, with evidence as good as the finding's: what was missing was put and
-# is listed; what had wrong bytes was replaced and read back, or was read by a heal and hashed to what it must. What is
-# left open after that counts again. What hashes right and does not decode is for a check alone: decision 0010.
-_LAST_CHECKS = """
-    WITH mended AS (
-        SELECT replica, object, recorded_utc, action FROM repairs AS one
-        WHERE action IN ('copied', 'replaced', 'none') AND NOT EXISTS (
-            SELECT 1 FROM repairs AS after
-            WHERE after.replica = one.replica AND after.object = one.object
-              AND after.action IN ('refused', 'removed', 'left') AND after.recorded_utc >= one.recorded_utc
-        )
-    ), findings AS (
-        SELECT bad.check_id, bad.replica, bad.object, bool_or(
-            mended.action = 'replaced' OR (bad.state = 'missing' AND mended.action = 'copied')
-            OR (bad.state <> 'undecodable' AND mended.action = 'none')
-        ) AS is_mended
-        FROM checks AS bad LEFT JOIN mended
-          ON mended.replica = bad.replica AND mended.object = bad.object AND mended.recorded_utc >= bad.finished_utc
-        WHERE bad.object IS NOT NULL GROUP BY bad.check_id, bad.replica, bad.object
-    ), repaired AS (
-        SELECT check_id, replica, count(*) FILTER (is_mended) AS objects FROM findings GROUP BY check_id, replica
-    ), replicas AS (
-        SELECT *, coalesce(method, CASE WHEN read_data_percent > 0 THEN 'read' ELSE 'listed' END) AS means
-        FROM checks WHERE object IS NULL AND state IN ('ok', 'damaged')
-    )
-    SELECT replica, max(finished_utc) AS checked_utc, bool_and(state = 'ok' OR disproved) AS clean,
-           max(finished_utc) FILTER (means = 'remote') AS remote_utc,
-           max(finished_utc) FILTER (means = 'read') AS read_utc,
-           max_by(oldest_read_utc, finished_utc) FILTER (means = 'read') AS all_read_since_utc,
-           bool_or(state = 'damaged' AND is_mended AND NOT is_gone) AS mended,
-           max_by(means, finished_utc) AS method
-    FROM (
-        SELECT *, is_gone OR is_mended AS disproved FROM (
-            SELECT found.*, EXISTS (
-                SELECT 1 FROM replicas AS later
-                WHERE later.replica = found.replica AND later.state = 'ok' AND later.finished_utc > found.finished_utc
-                  AND later.means IN (found.means, 'read') AND later.read_data_percent >= found.read_data_percent
-            ) AS is_gone, found.damaged > 0 AND coalesce(repaired.objects, 0) >= found.damaged AS is_mended
-            FROM replicas AS found LEFT JOIN repaired
-              ON repaired.check_id = found.check_id AND repaired.replica = found.replica
-        ) AS seen
-    ) AS judged GROUP BY replica
-"""
-
-
-# Until when a replica keeps at least one snapshot of each source that was ever locked there.
-_LOCKED_UNTIL = """
-    SELECT replica, min(longest) AS locked_until_utc FROM (
-        SELECT replica, source_id, max(locked_until_utc) AS longest FROM locks_now GROUP BY replica, source_id
-    ) AS of_source GROUP BY replica
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +119,7 @@ def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[s
     """
     for name in replicas:
         try:
-            answer = run_query(config, _LAST_CHECKS, replica=name, clock=clock)
+            answer = run_query(config, questions.LAST_CHECKS, replica=name, clock=clock)
         except FarshoreError:
             continue
         found: dict[str, LastChecks] = {}
@@ -196,7 +143,7 @@ def locked_until(config: Config, replicas: Sequence[str], clock: Clock) -> dict[
         return {}
     for name in replicas:
         try:
-            answer = run_query(config, _LOCKED_UNTIL, replica=name, clock=clock)
+            answer = run_query(config, questions.LOCKED_UNTIL, replica=name, clock=clock)
         except FarshoreError:
             continue
         return {str(replica): until for replica, until in answer.rows if isinstance(until, datetime)}

@@ -8,13 +8,14 @@ outvote the rest. What nobody vouches for is not spread.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from blake3 import blake3
 
 from farshore import limits
+from farshore.audit import questions
 from farshore.audit.cached_query import query_replica
 from farshore.catalog.commits import ListedCommits, commit_name, list_commits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
@@ -28,8 +29,6 @@ from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Union
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed.sealed_object import SealedKind, open_object
-
-_ASKED_AT_ONCE = 500  # names in one statement
 
 
 class ExpectedHashes(Protocol):
@@ -187,10 +186,8 @@ class FromAuditRows:
         """Without keys every object counts as needed by every snapshot, but for those whose needs the rows tell."""
         if not bad:
             return {}
-        known = {snapshot for _, snapshot in self._lineage(f"object LIKE '{names.SNAPSHOTS}%/{names.COMMIT}'")}
-        needing: dict[str, str] = {}
-        for chunk in _chunks(sorted(bad)):
-            needing |= {snapshot: name for name, snapshot in self._lineage(f"object IN ({_quoted(chunk)})")}
+        known = {snapshot for _, snapshot in self._lineage([questions.SNAPSHOTS_WITH_LINEAGE])}
+        needing = {snapshot: name for name, snapshot in self._lineage(questions.snapshots_needing(sorted(bad)))}
         found: dict[str, str] = {}
         for name in commits:
             snapshot = name.split("/")[2]
@@ -200,20 +197,16 @@ class FromAuditRows:
 
     def touched(self, bad: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
-        for chunk in _chunks(sorted(bad)):
-            for name, snapshot in self._lineage(f"object IN ({_quoted(chunk)})"):
-                found[name] = (*found.get(name, ()), snapshot)
+        for name, snapshot in self._lineage(questions.snapshots_needing(sorted(bad))):
+            found[name] = (*found.get(name, ()), snapshot)
         return found
 
     def _told(self) -> dict[str, ObjectRef]:
         """Return what rows tell of snapshots' objects, of one replica after the other while something is lacking."""
         wanted = {name for name in self._union.others if name.startswith(names.SNAPSHOTS)}
         found: dict[str, ObjectRef] = {}
-        sql = (
-            "SELECT DISTINCT object, bytes, blake3 FROM objects WHERE kind IN ('manifest', 'needs', 'pages', 'commit')"
-        )
         for replica in self._repository.replicas.values():
-            for name, size, digest in self._ask(replica, sql):
+            for name, size, digest in self._ask(replica, questions.SNAPSHOT_OBJECTS):
                 found.setdefault(str(name), ObjectRef(str(name), int(str(size)), str(digest)))
             if wanted <= found.keys():
                 break
@@ -221,15 +214,15 @@ class FromAuditRows:
 
     def _needed(self) -> Iterator[str]:
         snapshots = sorted(name.split("/")[2] for name in self._commits)
-        for chunk in _chunks(snapshots):
-            yield from dict.fromkeys(name for name, _ in self._lineage(f"snapshot_id IN ({_quoted(chunk)})"))
+        yield from dict.fromkeys(name for name, _ in self._lineage(questions.needed_by(snapshots)))
 
-    def _lineage(self, condition: str) -> set[tuple[str, str]]:
-        sql = f"SELECT DISTINCT object, snapshot_id FROM lineage WHERE {condition}"  # noqa: S608 - names of ours
-        found: set[tuple[str, str]] = set()
-        for replica in self._repository.replicas.values():
-            found |= {(str(name), str(snapshot)) for name, snapshot in self._ask(replica, sql)}
-        return found
+    def _lineage(self, statements: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield (object, snapshot) as the rows of all replicas together have them, each once for every statement."""
+        for sql in statements:
+            found: set[tuple[str, str]] = set()
+            for replica in self._repository.replicas.values():
+                found |= {(str(name), str(snapshot)) for name, snapshot in self._ask(replica, sql)}
+            yield from found
 
     def _ask(self, replica: Replica, sql: str) -> Sequence[Sequence[object]]:
         return ask_rows(self._repository, replica, sql) or ()
@@ -275,12 +268,3 @@ def check_digest(name: str, found: str, wanted: str) -> None:
     """Raise `ObjectCorrupt` unless a hash is the one that is vouched for."""
     if found != wanted:
         raise ObjectCorrupt(f"{name} does not have the bytes that are vouched for")
-
-
-def _chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(items), _ASKED_AT_ONCE):
-        yield items[start : start + _ASKED_AT_ONCE]
-
-
-def _quoted(items: Sequence[str]) -> str:
-    return ", ".join(f"'{item}'" for item in items)

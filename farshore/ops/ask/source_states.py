@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from farshore.access.query import run_query
+from farshore.audit import questions
 from farshore.catalog.order import SKEW
 from farshore.catalog.shrinking import has_shrunken
 from farshore.catalog.snapshots import trusted
@@ -14,8 +15,6 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError
 from farshore.model import SnapshotInfo
-
-_RECORDED = "SELECT source, good_started_utc, started_utc, state, lacking, problems, shrunken FROM source_states"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def recorded_states(config: Config, reached: Collection[str], clock: Clock) -> l
     """
     for replica in reached:
         try:
-            rows = run_query(config, _RECORDED, replica=replica, clock=clock).rows
+            rows = run_query(config, questions.SOURCE_STATES, replica=replica, clock=clock).rows
         except FarshoreError:
             continue
         return [_recorded(row, clock.now_utc()) for row in rows if row[0] in config.sources]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from farshore.audit import run_rows
+from farshore.audit import questions, run_rows
 from farshore.audit.rows import AuditRow, ReplicaPart
 from farshore.errors import FarshoreError, HeaderDamaged
 from farshore.format import names
@@ -16,23 +16,12 @@ from farshore.repair.expected_hashes import ask_rows
 from farshore.repair.outcome import HealResult, Repair
 from farshore.replicas.repository import Repository
 
-# Damage that was found and that no later repair mended.
-_TOLD = """
-    SELECT DISTINCT replica, object FROM checks AS found
-    WHERE object IS NOT NULL AND state IN ('truncated', 'altered', 'undecodable') AND NOT EXISTS (
-        SELECT 1 FROM repairs AS mended
-        WHERE mended.replica = found.replica AND mended.object = found.object
-          AND mended.action IN ('copied', 'replaced', 'none') AND mended.recorded_utc > found.recorded_utc
-    )
-    UNION SELECT replica, object FROM repairs_open
-"""
-
 
 def told_damage(repository: Repository, missing_header: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
     """Return by replica what earlier checks and repairs found damaged, from the first replica whose tables answer."""
     told: dict[str, set[str]] = defaultdict(set)
     for replica in repository.replicas.values():
-        rows = ask_rows(repository, replica, _TOLD)
+        rows = ask_rows(repository, replica, questions.DAMAGE_FOUND)
         if rows is None:
             continue
         for name, damaged in rows:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from farshore.audit import questions
 from farshore.audit.cached_query import query_replica
 from farshore.errors import FarshoreError
 from farshore.ops.verify.rotation import History
 from farshore.replicas.repository import Repository
-
-_BAD = "('missing', 'truncated', 'altered', 'undecodable')"
 
 
 def read_history(repository: Repository, replica: str) -> History | None:
@@ -21,11 +20,13 @@ def read_history(repository: Repository, replica: str) -> History | None:
     for source in [repository.replica(replica), *others]:
 
         def ask(sql: str, at: str = source.name) -> list[tuple[object, ...]]:
-            statement = sql.format(replica=replica.replace("'", "''"))
-            return query_replica(repository, repository.replica(at), statement).rows
+            return query_replica(repository, repository.replica(at), sql).rows
 
         try:
-            return _history(ask(_LAST_READS), ask(_RUNS), ask(_UNSOUND))
+            return _history(
+                ask(questions.last_reads(replica)), ask(questions.reading_runs(replica)),
+                ask(questions.not_sound(replica)),
+            )  # fmt: skip
         except FarshoreError:
             continue
     return None
@@ -39,18 +40,3 @@ def _history(
         runs=[(one, other) for one, other in runs if isinstance(one, datetime) and isinstance(other, datetime)],
         bad=frozenset(str(name) for (name,) in unsound),
     )
-
-
-_LAST_READS = """
-SELECT object, max(checked_utc) FROM proofs WHERE replica = '{replica}' AND method = 'read' GROUP BY object
-"""
-_RUNS = """
-SELECT started_utc, finished_utc FROM checks WHERE replica = '{replica}' AND object IS NULL AND method = 'read'
-"""
-# A later reading that found an object sound outweighs an earlier word of a checksum, and the other way round.
-_UNSOUND = f"""
-SELECT object FROM (
-    SELECT object, max_by(state, checked_utc) AS state FROM proofs
-    WHERE replica = '{{replica}}' AND state NOT IN ('unproven', 'foreign') GROUP BY object
-) AS last WHERE state IN {_BAD}
-"""  # noqa: S608 - words of ours

@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import islice
 
 from farshore import limits
+from farshore.audit import questions
 from farshore.check_results import CheckedReplica, ReplicaProof, VerifyResult
 from farshore.clock import Clock
 from farshore.format import names
@@ -27,8 +28,6 @@ from farshore.ops.verify.remote.replica_scrub import ReplicaScrub
 from farshore.ops.verify.verify import list_again
 from farshore.repair.expected_hashes import ask_rows
 from farshore.replicas.repository import Repository
-
-_ASKED_AT_ONCE = 500  # names in one statement
 
 
 def scrub_repository(
@@ -151,9 +150,7 @@ def _with_snapshots(
     """Add the snapshots that each damaged object touches, as the lineage tells."""
     wanted = sorted({one.name for one in damaged})
     touched: dict[str, dict[str, None]] = {}
-    for start in range(0, len(wanted) if records_from else 0, _ASKED_AT_ONCE):
-        quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in wanted[start : start + _ASKED_AT_ONCE])
-        sql = f"SELECT DISTINCT object, snapshot_id FROM lineage WHERE object IN ({quoted})"  # noqa: S608 - quoted
+    for sql in questions.snapshots_needing(wanted) if records_from else ():
         for name, snapshot in ask_rows(repository, repository.replicas[records_from], sql) or ():
             touched.setdefault(str(name), {})[str(snapshot)] = None
     for one in damaged:

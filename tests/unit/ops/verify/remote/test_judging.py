@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import duckdb
 import pytest
 
 from farshore.ops.verify.remote.joining import join
 from farshore.ops.verify.remote.judging import State, Verdict, judge
-from farshore.ops.verify.remote.records import Recorded, slices
+from farshore.ops.verify.remote.records import Recorded
 from farshore.stores.base import ObjectInfo
 
 INFO = ObjectInfo("packs/a", 10, checksum="crc32c:01")
@@ -95,22 +94,6 @@ def test_an_object_that_was_put_with_a_checksum_must_have_one(record: Recorded, 
 
 def test_only_what_is_not_as_it_must_be_counts_as_damage() -> None:
     assert {state for state in State if Verdict(state).damaged} == {State.MISSING, State.TRUNCATED, State.ALTERED}
-
-
-@pytest.mark.parametrize("objects", [0, 1, 65_536, 65_537, 1_000_000, 10**9])
-def test_slices_take_every_name_once_and_in_order(objects: int) -> None:
-    found = [f"packs/{number:02x}/{number:064x}" for number in range(256)]
-    found += ["farshore.json", "index/ab", "packs/~odd", "snapshots/1/2/commit", "zebra", "\u00e9"]
-    with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE made (object TEXT)")
-        connection.executemany("INSERT INTO made VALUES (?)", [(name,) for name in found])
-        taken = [
-            name
-            for condition in slices(objects)
-            for (name,) in connection.execute(f"SELECT object FROM made WHERE {condition} ORDER BY object").fetchall()
-        ]
-    assert taken == sorted(found)
-    assert len(slices(objects)) == min(max(-(-objects // 65_536), 1), 256)
 
 
 def test_listings_and_records_are_joined_by_name() -> None:
