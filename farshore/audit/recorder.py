@@ -7,7 +7,6 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +22,10 @@ from farshore.clock import Clock
 from farshore.errors import Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
 from farshore.host_places import STATE, unusable
 from farshore.limits import AUDIT_FILE_ROWS_MAX
+from farshore.replicas.ask import LifeSign, ask_all
 from farshore.stores.base import Store
 
 _WRITER_ID = re.compile("[0-9a-f]{32}")
-_Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
 
@@ -68,6 +67,7 @@ class AuditRecorder:
             has a gap once they are back.
         paths: Whether names of files may be written (`audit.paths`). Otherwise `CheckRow.paths` is dropped, and so is
             the message, but not the code, of every error that may quote one.
+        alive: A replica whose value changes is not silent, so a large file may take its time.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class AuditRecorder:
         clock: Clock,
         configured: Collection[str] = (),
         paths: bool = False,
+        alive: LifeSign | None = None,
     ) -> None:
         self._stores = dict(stores)
         self._replicas = tuple(dict.fromkeys((*stores, *configured)))
@@ -90,6 +91,7 @@ class AuditRecorder:
         self._outbox = Outbox(state_dir / "audit" / repository_id / writer_id)
         self._clock = clock
         self._paths = paths
+        self._alive = alive
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = defaultdict(_Run)
         self._head_is_sure = False
@@ -192,27 +194,19 @@ class AuditRecorder:
         return known
 
     def _stands_anywhere(self, name: str) -> bool:
-        def stands(store: Store) -> bool:
-            try:
-                store.head(name)
-            except FarshoreError:
-                return False  # away, or denied: what this host knows has to do
+        def stands(replica: str) -> bool:
+            self._stores[replica].head(name)
             return True
 
-        return any(_at_once(stands, self._stores.values()))
+        answers, _ = self._ask_all(stands)  # of replicas that are away or deny it, what this host knows has to do
+        return any(answers.values())
 
     def _head_at_replicas(self, known: Head) -> Head:
-        def newest(store: Store) -> Head | FarshoreError:
-            try:
-                return self._newest_seal(store)
-            except FarshoreError as error:
-                return error
-
-        answers = _at_once(newest, self._stores.values())
-        heads = [answer for answer in answers if isinstance(answer, Head)]
-        if answers and not heads:
-            raise StoreUnavailable(f"no replica tells which audit seal was the last of this host: {answers[0]}")
-        return max([known, *heads], key=lambda head: head.sequence)
+        heads, failed = self._ask_all(lambda replica: self._newest_seal(self._stores[replica]))
+        if failed and not heads:
+            first = next(iter(failed.values()))
+            raise StoreUnavailable(f"no replica tells which audit seal was the last of this host: {first}")
+        return max([known, *heads.values()], key=lambda head: head.sequence)
 
     def _newest_seal(self, store: Store) -> Head:
         listed = [info.name for info in store.list(names.seals_of_writer(self._writer_id))]
@@ -225,9 +219,14 @@ class AuditRecorder:
         return Head()
 
     def _send(self) -> dict[str, str]:
+        """Send what waits for each replica; one that is silent is left alone, and what it lacks waits on."""
         parcels = self._outbox.parcels()
-        errors = _at_once(lambda item: self._send_to(*item, parcels), self._stores.items())
-        return dict(zip(self._stores, errors, strict=True))
+        sent, failed = self._ask_all(lambda replica: self._send_to(replica, self._stores[replica], parcels))
+        silent = {name: f"{error.code}: {error.message}" for name, error in failed.items()}
+        return {name: sent[name] if name in sent else silent[name] for name in self._stores}
+
+    def _ask_all(self, ask: Callable[[str], _Answer]) -> tuple[dict[str, _Answer], dict[str, FarshoreError]]:
+        return ask_all(self._stores, ask, clock=self._clock, patient=True, alive=self._alive)
 
     def _send_to(self, replica: str, store: Store, parcels: Iterable[Parcel]) -> str:
         trouble = ""
@@ -271,10 +270,3 @@ def open_writer_id(state_dir: Path, repository_id: str, clock: Clock) -> str:
         return path.read_text(encoding="ascii")
     except OSError as error:
         raise unusable(STATE, state_dir, error) from error
-
-
-def _at_once(call: Callable[[_Item], _Answer], items: Collection[_Item]) -> list[_Answer]:
-    if not items:
-        return []
-    with ThreadPoolExecutor(len(items), thread_name_prefix="audit") as threads:
-        return list(threads.map(call, items))

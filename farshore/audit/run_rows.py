@@ -132,6 +132,7 @@ def _open_recorder(repository: Repository) -> AuditRecorder:
         clock=repository.clock,
         configured=repository.configured,
         paths=repository.audit_paths,
+        alive=lambda name: repository.replicas[name].life_sign(),
     )
 
 

@@ -101,14 +101,7 @@ def take_inventory(
     Args:
         promised: By replica, packs (id, bytes) that a snapshot listed there needs.
     """
-    holdings, failed = {}, {}
-    with ThreadPoolExecutor(max(len(replicas), 1)) as pool:
-        futures = {replica.name: pool.submit(list_holdings, replica) for replica in replicas}
-        for name, future in futures.items():
-            try:
-                holdings[name] = future.result()
-            except FarshoreError as error:
-                failed[name] = error
+    holdings, failed = repository.ask_all(list_holdings, replicas)
     by_name = {replica.name: replica for replica in replicas}
     fragments = {name: held.fragments for name, held in holdings.items()}
     fragment_ids = sorted(set().union(*fragments.values()))

@@ -6,7 +6,7 @@ replica whose listing leaves out what is there is not healed and not copied from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from farshore.format.footers import PACK_ID_DTYPE
 from farshore.format.object_kinds import Kind
 from farshore.index import ABSENT
 from farshore.repair.object_kinds import is_ignored, kind_of
-from farshore.replicas.repository import Replica
+from farshore.replicas.repository import Replica, Repository
 
 _RELISTINGS_MAX = 3
 
@@ -168,30 +168,17 @@ def _there(replica: Replica, wanted: Iterable[str]) -> list[str]:
         return [name for name, found in zip(chosen, pool.map(stands, chosen), strict=True) if found]
 
 
-def list_replicas(replicas: Mapping[str, Replica]) -> tuple[dict[str, Listing], dict[str, FarshoreError]]:
-    """List all replicas at once and believe none that lies; return listings and why some have none."""
-    listed, failed = _each(replicas, list_everything)
+def list_replicas(
+    repository: Repository, replicas: Mapping[str, Replica]
+) -> tuple[dict[str, Listing], dict[str, FarshoreError]]:
+    """List all replicas concurrently and drop any whose listing is provably incomplete; return why some have none."""
+    listed, failed = repository.ask_all(list_everything, replicas.values())
     elsewhere = Union(listed)
-    believed, doubted = _each(
-        {name: replicas[name] for name in listed},
+    believed, doubted = repository.ask_all(
         lambda replica: confirm_absences(replica, listed[replica.name], elsewhere),
+        [replicas[name] for name in listed],
     )
     return believed, {**failed, **doubted}
-
-
-def _each(
-    replicas: Mapping[str, Replica], call: Callable[[Replica], Listing]
-) -> tuple[dict[str, Listing], dict[str, FarshoreError]]:
-    found: dict[str, Listing] = {}
-    failed: dict[str, FarshoreError] = {}
-    with ThreadPoolExecutor(max(len(replicas), 1), thread_name_prefix="heal-list") as pool:
-        futures = {name: pool.submit(call, replica) for name, replica in replicas.items()}
-        for name, future in futures.items():
-            try:
-                found[name] = future.result()
-            except FarshoreError as error:
-                failed[name] = error
-    return found, failed
 
 
 @dataclass(frozen=True, slots=True)

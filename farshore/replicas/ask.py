@@ -137,6 +137,14 @@ def ask_all(
     return _in_order(names, asked, dropped)
 
 
+def require_all(asked: tuple[dict[str, Answer], dict[str, FarshoreError]]) -> dict[str, Answer]:
+    """Return the answers of `ask_all`; raise the first error, in the order asked, where a replica gave none."""
+    answers, failed = asked
+    for error in failed.values():
+        raise error
+    return answers
+
+
 def _in_order(
     names: Collection[str], asked: _Round[Answer], dropped: Mapping[str, FarshoreError]
 ) -> tuple[dict[str, Answer], dict[str, FarshoreError]]:
@@ -153,23 +161,34 @@ def _silent(name: str) -> StoreUnavailable:
 
 
 def ask_first(
-    names: Sequence[str], ask: Callable[[str], Answer], *, clock: Clock, on_wait: OnWait = wait_quietly
+    names: Sequence[str],
+    ask: Callable[[str], Answer],
+    *,
+    clock: Clock,
+    alive: LifeSign | None = None,
+    on_wait: OnWait = wait_quietly,
 ) -> tuple[str | None, dict[str, Answer], dict[str, FarshoreError]]:
     """Ask one replica after the other until one answers; return its name, the answer, and why others gave none.
 
     The next one is asked when all before have failed or the last was silent for `SILENT_S_MIN`. Replicas that were not
     asked are in neither result. Without any answer the name is None.
+
+    Args:
+        alive: The replica that was asked last is not silent while its value changes.
+        on_wait: Called once, in this thread, with the replicas that have not answered within `WAIT_SHOWN_S`.
     """
     threads = LooseThreads(max(len(names), 1), "ask")
     asked: _Round[Answer] = _Round()
     begun: list[str] = []
     waiting, shown, last_s = list(names), False, clock.monotonic_s()
-    started_s = last_s
+    started_s, sign = last_s, None
     while True:
         pending = asked.pending(begun)
         now_s = clock.monotonic_s()
         if asked.given:
             break
+        if alive and pending and (heard := alive(begun[-1])) != sign:
+            sign, last_s = heard, now_s
         if waiting and (not pending or now_s - last_s >= limits.SILENT_S_MIN):
             begun.append(waiting.pop(0))
             last_s = now_s
@@ -182,6 +201,7 @@ def ask_first(
             on_wait(pending)
         bounds_s = [last_s + (limits.SILENT_S_MIN if waiting else limits.SILENCE_S_MAX)]
         bounds_s += [] if shown else [started_s + limits.WAIT_SHOWN_S]
+        bounds_s += [now_s + _LOOK_EVERY_S] if alive else []
         clock.wait_s(max(min(bounds_s) - now_s, 0.0), asked.news)
     threads.close()
     answers, failed = _in_order(begun, asked, {name: _silent(name) for name in pending})

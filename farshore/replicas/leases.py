@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, LeaseLost
 from farshore.format import names
 from farshore.format.records import Lease, decode_lease, encode_lease
+from farshore.replicas.put_all import put_all
 from farshore.sealed.keys import KeySet
 from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, open_object, seal_object
 from farshore.stores.base import Store
@@ -103,7 +103,7 @@ class LeaseHolder:
             self._thread.join(timeout=limits.READ_TIMEOUT_S)
         name = names.lease(self._lease.lease, None)
         body = self._seal(replace(self._lease, state="ended"), name)
-        self._put_everywhere(name, body)  # where that fails, the lease only expires later
+        put_all(self._stores, [(name, body)], clock=self._clock)  # where that fails, the lease only expires later
 
     def _renew(self) -> None:
         while not self._clock.wait_s(limits.LEASE_BEAT_S, self._stop):
@@ -116,24 +116,12 @@ class LeaseHolder:
         self._lease = replace(self._lease, expires_utc=expires)
         name = names.lease(self._lease.lease, self._lease.beat)
         body = self._seal(self._lease, name)
-        return self._put_everywhere(name, body, expires)
 
-    def _put_everywhere(self, name: str, body: bytes, expires: datetime | None = None) -> dict[str, FarshoreError]:
-        """Put at all replicas at once: one that does not answer must not let the lease run out at the others."""
+        def renewed(replica: str) -> None:  # also after others were waited for, or when this one is late
+            with self._lock:
+                self._expires[replica] = max(self._expires[replica], expires)
 
-        def put(replica: str) -> FarshoreError | None:
-            try:
-                self._stores[replica].put(name, body)
-            except FarshoreError as error:
-                return error
-            if expires is not None:
-                with self._lock:
-                    self._expires[replica] = expires
-            return None
-
-        with ThreadPoolExecutor(max(len(self._stores), 1), thread_name_prefix="lease") as pool:
-            errors = dict(zip(self._stores, pool.map(put, self._stores), strict=True))
-        return {replica: error for replica, error in errors.items() if error is not None}
+        return put_all(self._stores, [(name, body)], clock=self._clock, on_put=renewed)
 
     def _seal(self, lease: Lease, name: str) -> bytes:
         return seal_object(

@@ -6,7 +6,7 @@ replica that cannot be reached is kept aside with its error, so callers see the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from farshore.clock import Clock
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
 from farshore.model import DamagedObject, ReplicaRequests
-from farshore.replicas.ask import OnWait, wait_quietly
+from farshore.replicas.ask import OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache
 from farshore.replicas.detached_threads import LooseThreads
 from farshore.replicas.pace import Pace
@@ -74,10 +74,10 @@ class Replica:
     price: ReadPrice = field(default_factory=ReadPrice)
     pace: Pace = field(default_factory=Pace, repr=False, compare=False)
 
-    def life_sign(self) -> tuple[int, int]:
-        """Return a value that changes while the replica sends objects or pages of a listing."""
+    def life_sign(self) -> tuple[int, ...]:
+        """Return a value that changes while the replica answers, takes or sends bytes, or lists objects."""
         now = self.meter.snapshot()
-        return now.bytes_in, now.objects_listed
+        return (now.answers, now.objects_listed, *self.meter.moved())
 
     def get(
         self,
@@ -136,6 +136,20 @@ class Repository:
         for replica in self.replicas.values():
             replica.store.close()
         self.held.close()
+
+    def ask_all(
+        self, ask: Callable[[Replica], Decoded], replicas: Iterable[Replica] | None = None
+    ) -> tuple[dict[str, Decoded], dict[str, FarshoreError]]:
+        """Ask replicas, or all that are open, at the same time, as `farshore.replicas.ask.ask_all` does.
+
+        A replica is not silent while it answers the requests that its part of the question takes. Nobody is told of
+        the wait: opening the repository and listing its commits tell of it.
+        """
+        chosen = {one.name: one for one in (self.replicas.values() if replicas is None else replicas)}
+        return ask_all(
+            chosen, lambda name: ask(chosen[name]), clock=self.clock, patient=self.patient,
+            alive=lambda name: chosen[name].life_sign(),
+        )  # fmt: skip
 
     def note_unasked(self, failed: Mapping[str, FarshoreError]) -> None:
         """Keep why replicas could not be asked; the first reason of each stays. Safe from many threads."""

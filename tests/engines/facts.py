@@ -8,9 +8,9 @@ from itertools import groupby
 from pathlib import Path
 
 from farshore.audit.recorder import AuditRecorder
-from farshore.clock import FixedClock
 from farshore.stores.base import Store
 from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, START, repository_rows
+from tests.unit.replicas.clocks import StillClock
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/reference/audit.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -54,7 +54,7 @@ EXPECTED: dict[str, tuple[object, ...]] = {
 
 
 def fill(store: Store, state_dir: Path) -> None:
-    clock = FixedClock(START, seed=3)
+    clock = StillClock(START, seed=3)
     recorder = AuditRecorder(
         stores={"vault": store},
         repository_id=REPOSITORY,

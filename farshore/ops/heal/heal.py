@@ -79,7 +79,7 @@ def heal_repository(
     started_utc, run_id = clock.now_utc(), clock.random_bytes(16).hex()
     targets = [options.replica] if options.replica else list(repository.configured)
     with _leased(ground, run_id, options, clock) as may_commit:
-        listings, failed = list_replicas(ground.replicas)
+        listings, failed = list_replicas(repository, ground.replicas)
         failed.update({n: e for n, e in repository.unreachable.items() if n not in ground.replicas})
         failed.update(_empty(ground, listings, options))
         if options.replica in failed:
@@ -235,6 +235,11 @@ def _leased(ground: HealContext, run_id: str, options: HealOptions, clock: Clock
 
 
 def _at_once(items: Iterable[str], call: Callable[[str], None]) -> None:
+    """Work on replicas at the same time, and end when all have ended, however long that takes.
+
+    No question for `ask_all`: a replica is given gigabytes, perhaps at a bandwidth that keeps it quiet for minutes, and
+    work that was given up would go on beside the report of it. The time-outs of each request bound the silence.
+    """
     chosen = list(items)
     with ThreadPoolExecutor(max(len(chosen), 1), thread_name_prefix="heal") as pool:
         list(pool.map(call, chosen))

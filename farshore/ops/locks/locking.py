@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -118,8 +118,8 @@ def _at_each(
     held = [name for name in snapshot.replicas if name in repository.replicas]
     chosen = [repository.replicas[name] for name in held]
     chosen = [replica for replica in chosen if not only_locking or replica.keeping.lock]
-    with ThreadPoolExecutor(max(len(chosen), 1)) as pool:
-        found = list(pool.map(lambda one: _at_one(repository, one, commit, change, progress), chosen))
+    answers, failed = repository.ask_all(lambda one: _at_one(repository, one, commit, change, progress), chosen)
+    found = [answers[one.name] if one.name in answers else _not_asked(one, commit, failed[one.name]) for one in chosen]
     run_id = repository.clock.random_bytes(16).hex()
     run_rows.record(repository, run_id, [_row(run_id, action, commit, one) for one in found])
     return found + [_not_there(replica, commit) for name, replica in repository.replicas.items() if name not in held]
@@ -131,16 +131,18 @@ def _not_there(replica: Replica, commit: Commit) -> SnapshotLocks:
     return SnapshotLocks(replica.name, commit.snapshot, None, error_code=SnapshotUnknown.code, error=error)
 
 
+def _not_asked(replica: Replica, commit: Commit, error: FarshoreError) -> SnapshotLocks:
+    promised = commit.locks.get(replica.name)
+    until_utc = promised.until_utc if promised else None
+    return SnapshotLocks(replica.name, commit.snapshot, until_utc, error_code=error.code, error=error.message)
+
+
 def _at_one(
     repository: Repository, replica: Replica, commit: Commit, change: Change, progress: ProgressCallback
 ) -> SnapshotLocks:
     promised = commit.locks.get(replica.name)
-    told = SnapshotLocks(replica.name, commit.snapshot, promised.until_utc if promised else None)
-    try:
-        needed = objects_needed(repository, replica, commit)
-        seen = _ask_all(replica, needed, change, progress)
-    except FarshoreError as error:
-        return replace(told, error_code=error.code, error=error.message)
+    needed = objects_needed(repository, replica, commit)
+    seen = _ask_all(replica, needed, change, progress)
     locks = [one.state.lock for one in seen]
     ends = [lock.until_utc for lock in locks if lock is not None]
     modes = {lock.mode for lock in locks if lock is not None}
@@ -148,7 +150,7 @@ def _at_one(
     return SnapshotLocks(
         replica=replica.name,
         snapshot_id=commit.snapshot,
-        promised_until_utc=told.promised_until_utc,
+        promised_until_utc=promised.until_utc if promised else None,
         mode=min(modes, key=lambda mode: mode.strictness).value if whole else "",
         locked_until_utc=min(ends) if whole else None,
         objects=len(seen),

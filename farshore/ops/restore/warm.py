@@ -51,8 +51,8 @@ def look_at_warmth(repository: Repository, snapshot: SnapshotInfo, replicas: Seq
     told with its error.
     """
     needed = _packs_needed(repository, snapshot)
-    with ThreadPoolExecutor(max(len(replicas), 1)) as pool:
-        return list(pool.map(lambda one: _look(one, snapshot, needed), replicas))
+    found, failed = repository.ask_all(lambda one: _count(one, snapshot, _seen(one, needed)), replicas)
+    return [found[one.name] if one.name in found else _not_asked(one, snapshot, failed[one.name]) for one in replicas]
 
 
 def warm_snapshot(
@@ -119,11 +119,8 @@ def _packs_needed(repository: Repository, snapshot: SnapshotInfo) -> dict[str, i
     return {names.pack(pack_id): size for pack_id, size in needs.packs}
 
 
-def _look(replica: Replica, snapshot: SnapshotInfo, needed: dict[str, int]) -> SnapshotWarmth:
-    try:
-        return _count(replica, snapshot, _seen(replica, needed))
-    except FarshoreError as error:
-        return SnapshotWarmth(replica.name, snapshot.snapshot_id, error_code=error.code, error=error.message)
+def _not_asked(replica: Replica, snapshot: SnapshotInfo, error: FarshoreError) -> SnapshotWarmth:
+    return SnapshotWarmth(replica.name, snapshot.snapshot_id, error_code=error.code, error=error.message)
 
 
 def _seen(replica: Replica, needed: dict[str, int]) -> list[ObjectInfo]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from farshore import limits
 from farshore.access.bucket_checks import check_place
@@ -24,16 +24,19 @@ from farshore.errors import (
     ObjectNotFound,
     RepositoryExists,
     RepositoryMismatch,
-    StateUnknown,
 )
 from farshore.format import names
 from farshore.format.header import Chunking, Header, decode_header, encode_header
 from farshore.host_places import STATE, try_writing, unusable
 from farshore.ops.setup.foreign_data import require_own_place
 from farshore.ops.setup.keys import new_note
+from farshore.replicas.ask import ask_all, require_all
+from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Replica
 from farshore.sealed import slots
 from farshore.sealed.keys import KeySet, generate_keys
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,9 @@ def initialize(
         _require_credential_folder(config)
     replicas = [open_replica(config, replica, clock) for replica in config.replicas.values()]
     try:
-        _require_empty(replicas)
+        _require_empty(replicas, clock)
         if not beside_foreign_data:
-            for place in config.replicas.values():
-                require_own_place(config, place, clock)
+            _ask_each(config.replicas, lambda name: require_own_place(config, config.replicas[name], clock), clock)
         warnings, notes = _require_fit(config, clock)
         keys, header = _new_repository(clock)
         note = new_note(clock)
@@ -98,8 +100,12 @@ def initialize(
             passphrase = config.reveal_passphrase(config.repository.passphrase)
             made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock, note=note))
             warnings += weak_passphrase(passphrase)
-        _put_everywhere(replicas, [(names.slot(slot_id), body) for slot_id, body in made])
-        _put_everywhere(replicas, [(names.HEADER, encode_header(header))])
+        stores = {replica.name: replica.store for replica in replicas}
+        for objects in (
+            [(names.slot(slot_id), body) for slot_id, body in made],
+            [(names.HEADER, encode_header(header))],
+        ):
+            put_all(stores, objects, clock=clock, required=True, read_back=True)
     finally:
         for replica in replicas:
             replica.store.close()
@@ -190,7 +196,7 @@ def _new_repository(clock: Clock) -> tuple[KeySet, Header]:
     return keys, header
 
 
-def _require_empty(replicas: Sequence[Replica]) -> None:
+def _require_empty(replicas: Sequence[Replica], clock: Clock) -> None:
     """Refuse where a header stands; an empty listing would prove nothing, so each is asked for by name."""
 
     def ask(replica: Replica) -> str:
@@ -203,9 +209,9 @@ def _require_empty(replicas: Sequence[Replica]) -> None:
         except FarshoreError:
             return "one whose header is damaged or newer"
 
-    with ThreadPoolExecutor(len(replicas)) as pool:
-        found = dict(zip(replicas, pool.map(ask, replicas), strict=True))
-    existing = {replica.name: repository_id for replica, repository_id in found.items() if repository_id}
+    by_name = {replica.name: replica for replica in replicas}
+    found = _ask_each(by_name, lambda name: ask(by_name[name]), clock)
+    existing = {name: repository_id for name, repository_id in found.items() if repository_id}
     if len(set(existing.values())) > 1:
         raise RepositoryMismatch(f"the replicas hold different repositories already ({existing})")
     if existing:
@@ -215,26 +221,15 @@ def _require_empty(replicas: Sequence[Replica]) -> None:
 
 def _require_fit(config: Config, clock: Clock) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Refuse places that cannot keep what they are given; return warnings and notes about the others."""
-    with ThreadPoolExecutor(len(config.replicas)) as pool:
-        marks = list(pool.map(lambda one: check_place(config, one, clock), config.replicas.values()))
-    for refusal in (mark.refusal for found in marks for mark in found):
+    marks = _ask_each(config.replicas, lambda name: check_place(config, config.replicas[name], clock), clock)
+    for refusal in (mark.refusal for found in marks.values() for mark in found):
         if refusal is not None:
             raise refusal
-    told = [
-        (f"{name}: {mark.said}", mark.hint)
-        for name, found in zip(config.replicas, marks, strict=True)
-        for mark in found
-    ]
+    told = [(f"{name}: {mark.said}", mark.hint) for name, found in marks.items() for mark in found]
     warnings = tuple(f"{said}. {hint}" for said, hint in told if hint)
     return warnings, tuple(said for said, hint in told if not hint)
 
 
-def _put_everywhere(replicas: Sequence[Replica], objects: Sequence[tuple[str, bytes]]) -> None:
-    def put(replica: Replica) -> None:
-        for name, body in objects:
-            replica.store.put(name, body)
-            if replica.store.get(name) != body:
-                raise StateUnknown(f"{replica.name} does not return {name} as it was written")
-
-    with ThreadPoolExecutor(len(replicas)) as pool:
-        list(pool.map(put, replicas))
+def _ask_each(replicas: Collection[str], ask: Callable[[str], Answer], clock: Clock) -> dict[str, Answer]:
+    """Ask every replica at the same time; raise the first error, because none may be left out."""
+    return require_all(ask_all(replicas, ask, clock=clock, patient=True))

@@ -13,6 +13,8 @@ from farshore.crypto import recipient
 from farshore.errors import ConfigInvalid, FarshoreError, QuorumNotReached
 from farshore.format import names
 from farshore.host import host_name
+from farshore.replicas.ask import require_all
+from farshore.replicas.put_all import put_all
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import slots
@@ -99,20 +101,23 @@ def new_note(clock: Clock, label: str = "") -> slots.SlotNote:
 
 def _slot_of(repository: Repository, recipient_id: str) -> tuple[str, bytes] | None:
     """Return the slot of a recipient that a quorum of replicas holds alike: one replica alone may claim anything."""
+
+    def read(replica: Replica) -> list[tuple[str, bytes]]:
+        listed = [(info.name, names.parse_slot(info.name)) for info in replica.store.list(names.SLOTS)]
+        return [(slot_id, replica.store.get(name)) for name, slot_id in listed if slot_id is not None]
+
     held: Counter[tuple[str, bytes]] = Counter()
-    for replica in repository.replicas.values():
-        for info in replica.store.list(names.SLOTS):
-            slot_id = names.parse_slot(info.name)
-            if slot_id is None:
-                continue
-            data = replica.store.get(info.name)
-            try:
-                found = slots.describe_slot(data)
-            except FarshoreError:
-                continue  # verify names it
-            if (found.kind, found.recipient, found.slot_id) == (slots.RECIPIENT, recipient_id, slot_id):
-                held[slot_id, data] += 1
+    for found in require_all(repository.ask_all(read)).values():
+        held.update(one for one in found if _is_slot_of(recipient_id, *one))
     return next((slot for slot, count in held.most_common() if count >= repository.quorum), None)
+
+
+def _is_slot_of(recipient_id: str, slot_id: str, data: bytes) -> bool:
+    try:
+        found = slots.describe_slot(data)
+    except FarshoreError:
+        return False  # verify names it
+    return (found.kind, found.recipient, found.slot_id) == (slots.RECIPIENT, recipient_id, slot_id)
 
 
 def _put_everywhere(repository: Repository, slot_id: str, body: bytes) -> str:
@@ -123,6 +128,6 @@ def _put_everywhere(repository: Repository, slot_id: str, body: bytes) -> str:
             f"a key slot must be written to every replica, and {away} cannot be reached",
             "Bring every replica back, or take it out of the configuration, then run this again.",
         )
-    for replica in repository.replicas.values():
-        replica.store.put(names.slot(slot_id), body)
+    stores = {name: replica.store for name, replica in repository.replicas.items()}
+    put_all(stores, [(names.slot(slot_id), body)], clock=repository.clock, required=True)
     return slot_id

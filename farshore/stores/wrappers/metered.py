@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farshore.limits import SENT_KEPT_MAX
 from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
@@ -36,6 +36,7 @@ class Meter:
     bytes_out: int  # bodies of the puts that succeeded, whether created or present
     bytes_in: int  # bytes that gets returned
     objects_listed: int
+    answers: int = field(default=0, compare=False)  # calls that ended well: a sign of life
 
 
 class MeteredStore(WrappingStore):
@@ -54,6 +55,7 @@ class MeteredStore(WrappingStore):
         self._bytes_out = 0
         self._bytes_in = 0
         self._objects_listed = 0
+        self._answers = 0
         self._checksums = store.sent if isinstance(store, TellsSent) else SentChecksums()
         self._sent: dict[str, SentObject] = {}
 
@@ -66,6 +68,7 @@ class MeteredStore(WrappingStore):
                 bytes_out=self._bytes_out,
                 bytes_in=self._bytes_in,
                 objects_listed=self._objects_listed,
+                answers=self._answers,
             )
 
     @property
@@ -140,3 +143,5 @@ class MeteredStore(WrappingStore):
             with self._lock:
                 self._failures[verb] += 1
             raise
+        with self._lock:
+            self._answers += 1

@@ -33,6 +33,7 @@ from farshore.stores.memory import MemoryStore, Shelf
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore
 from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, SOURCES, START, repository_rows
+from tests.unit.replicas.clocks import StillClock
 
 Ask = Callable[..., QueryTable]
 
@@ -40,7 +41,7 @@ Ask = Callable[..., QueryTable]
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     found = Shelf()
-    clock = FixedClock(START, seed=3)
+    clock = StillClock(START, seed=3)
     recorder = AuditRecorder(
         stores={"vault": MemoryStore(shelf=found, clock=clock)},
         repository_id=REPOSITORY,
@@ -132,7 +133,7 @@ def test_views_answer_what_everybody_asks(ask: Ask) -> None:
 
 
 def test_views_count_a_row_once_that_was_written_twice(ask: Ask, shelf: Shelf, tmp_path: Path) -> None:
-    clock = FixedClock(START + timedelta(days=1), seed=99)
+    clock = StillClock(START + timedelta(days=1), seed=99)
     recorder = AuditRecorder(
         stores={"vault": MemoryStore(shelf=shelf, clock=clock)},
         repository_id=REPOSITORY,
@@ -156,7 +157,7 @@ def test_the_latest_word_on_a_copy_holds(ask: Ask, shelf: Shelf, tmp_path: Path)
     ((failed,),) = ask("SELECT object FROM copies WHERE state = 'failed' ORDER BY recorded_utc LIMIT 1").rows
     complete = "SELECT count(*) FROM copies_per_snapshot WHERE replica = 'iowa' AND objects_held = objects_needed - 2"
     assert ask(complete).rows == [(0,)]
-    clock = FixedClock(START + timedelta(days=1), seed=98)
+    clock = StillClock(START + timedelta(days=1), seed=98)
     recorder = AuditRecorder(
         stores={"vault": MemoryStore(shelf=shelf, clock=clock)},
         repository_id=REPOSITORY,

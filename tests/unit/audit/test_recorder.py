@@ -23,6 +23,7 @@ from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
 from tests.doubles.faulty import DENY, FAIL, LOSE_REPLY, Fault, FaultyStore, at_call, at_random
 from tests.unit.audit.samples import REPOSITORY, repository_rows
+from tests.unit.replicas.clocks import StillClock
 
 KEY = bytes(range(32))
 PUBLIC = chain.public_key_of(KEY)
@@ -50,7 +51,7 @@ def stores() -> dict[str, Store]:
 
 @pytest.fixture
 def recorder(stores: dict[str, Store], tmp_path: Path) -> Recorder:
-    clock = FixedClock(MOMENT)
+    clock = StillClock(MOMENT)
 
     def make(**changes: object) -> AuditRecorder:
         values: dict[str, object] = {
@@ -221,7 +222,7 @@ def test_a_fault_at_any_call_leaves_no_gap(recorder: Recorder, stores: dict[str,
 
 
 def test_random_faults_at_all_replicas_leave_no_gap(tmp_path: Path) -> None:
-    clock = FixedClock(MOMENT)
+    clock = StillClock(MOMENT)
     whole = {name: MemoryStore(clock=clock) for name in ("vault", "iowa")}
     faulty = {
         name: FaultyStore(store, clock=clock, plan=at_random(FixedClock(seed=number), 0.3))

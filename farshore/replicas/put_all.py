@@ -1,0 +1,45 @@
+"""Small objects that every replica must have or should have: leases, key slots, headers. Put everywhere at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from farshore.clock import Clock
+from farshore.errors import FarshoreError, StateUnknown
+from farshore.replicas.ask import ask_all, require_all
+from farshore.stores.base import Store
+
+
+def put_all(
+    stores: Mapping[str, Store],
+    objects: Sequence[tuple[str, bytes]],
+    *,
+    clock: Clock,
+    required: bool = False,
+    read_back: bool = False,
+    on_put: Callable[[str], None] = lambda _: None,
+) -> dict[str, FarshoreError]:
+    """Put objects (name, body) at every replica at the same time, at each in the order given; return what failed.
+
+    A replica that fails or is silent (`SILENCE_S_MAX`) keeps nothing from the others; what it was asked may still
+    reach it later. Not atomic. Safe to repeat.
+
+    Args:
+        required: Every replica must have them: the first failure, in the order of the replicas, is raised.
+        read_back: Compare what each replica returns with what it was given.
+        on_put: Called with a replica once it has all objects, from the thread that put them, perhaps after the return.
+    Raises:
+        FarshoreError: With `required`, as `Store.put` says; StateUnknown where an object does not read back.
+    """
+
+    def put(replica: str) -> None:
+        for name, body in objects:
+            stores[replica].put(name, body)
+            if read_back and stores[replica].get(name) != body:
+                raise StateUnknown(f"{replica} does not return {name} as it was written")
+        on_put(replica)
+
+    asked = ask_all(stores, put, clock=clock, patient=True)
+    if required:
+        require_all(asked)
+    return asked[1]
