@@ -94,6 +94,8 @@ def read_fragment(repository: Repository, source: ObjectSource, fragment_id: str
 def read_footer(keys: KeySet, replica: Replica, pack_id: str, pack_bytes: int) -> PackedFooter:
     """Return a pack's footer from the pack itself: three small ranged reads. Rebuilds the index without fragments."""
     name = names.pack(pack_id)
+    if pack_bytes < layout.HEADER_BYTES + layout.TAIL_BYTES:
+        raise ObjectCorrupt(f"{name} has {pack_bytes} bytes, fewer than any pack")
     tail = replica.store.get(name, pack_bytes - layout.TAIL_BYTES, layout.TAIL_BYTES)
     length = layout.decode_tail(tail, pack_bytes)
     header = replica.store.get(name, 0, layout.HEADER_BYTES)
