@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.opening import Need, Writes, open_repository
 from farshore.access.own_places import check_target
 from farshore.catalog.snapshots import resolve_snapshot
 from farshore.clock import SystemClock
@@ -42,7 +42,12 @@ def find_snapshot(snapshot: str, replica: str | None, config_path: str | None) -
         Unavailable: Passing.
     """
     with open_repository(
-        open_config(config_path), need=Need.READ, replica=replica, patient=False, clock=SystemClock()
+        open_config(config_path),
+        need=Need.READ,
+        writes=Writes.NONE,
+        replica=replica,
+        patient=False,
+        clock=SystemClock(),
     ) as repository:
         return resolve_snapshot(repository, snapshot)
 
@@ -73,7 +78,9 @@ def write_target(
         raise TargetFailed("a flow has no standard output to send an archive to", "Name a directory on the worker.")
     for warning in check_target(config, Path(target), options.below):
         get_run_logger().warning(warning)
-    with open_repository(config, need=Need.READ, replica=replica, patient=False, clock=clock) as repository:
+    with open_repository(
+        config, need=Need.READ, writes=Writes.REPAIRS, replica=replica, patient=False, clock=clock
+    ) as repository:
         return restore_snapshot(
             repository,
             info,

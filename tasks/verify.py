@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.opening import Need, Writes, open_repository
 from farshore.check_results import VerifyResult
 from farshore.clock import SystemClock
 from farshore.ops.verify.remote.opening import open_for_scrub
@@ -52,7 +52,9 @@ def verify_replicas(
                 progress=session.board.note,
                 clock=clock,
             )
-    with open_repository(open_config(config_path), need=Need.MOST, replica=replica, clock=clock) as repository:
+    with open_repository(
+        open_config(config_path), need=Need.MOST, writes=Writes.ROWS, replica=replica, clock=clock
+    ) as repository:
         return verify_repository(
             repository,
             replica=replica,

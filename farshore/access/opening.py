@@ -11,6 +11,7 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.access.read_prices import read_prices
+from farshore.audit.names import AUDIT
 from farshore.clock import Clock
 from farshore.config import Config, DirectoryConfig, ReplicaConfig, SqliteConfig, read_private_file
 from farshore.errors import (
@@ -46,6 +47,7 @@ from farshore.stores.object_retention import LockMode
 from farshore.stores.opening import open_store
 from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
+from farshore.stores.wrappers.read_only import ReadOnlyStore, WriteGuard
 from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
@@ -67,6 +69,23 @@ class Need(StrEnum):
     MOST = "most"  # a reader's where this host has one, else a writer's
 
 
+class Writes(StrEnum):
+    """Which objects a command may change at the replicas that it opens."""
+
+    ALL = "all"
+    NONE = "none"  # it only reads
+    ROWS = "rows"  # rows of the audit tables
+    REPAIRS = "repairs"  # those, and objects that were read and proven damaged
+
+
+def guard_for(writes: Writes) -> WriteGuard | None:
+    """Return what a replica's store asks before it sends a change; None where it sends all."""
+    if writes is Writes.ALL:
+        return None
+    rows = (AUDIT,) if writes in (Writes.ROWS, Writes.REPAIRS) else ()
+    return WriteGuard(puts_below=rows, mends=writes is Writes.REPAIRS)
+
+
 def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Store:
     """Return a replica's store without any wrapper. Sends nothing yet. Errors are those of `open_replica`."""
     credentials = {key: config.reveal(secret) for key, secret in replica.credentials.items()}
@@ -83,31 +102,35 @@ def keeping_rule(replica: ReplicaConfig) -> KeepingRule:
     return KeepingRule(lock, replica.storage_class)
 
 
-def open_replica(config: Config, replica: ReplicaConfig, clock: Clock) -> Replica:
+def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes: Writes = Writes.ALL) -> Replica:
     """Return a replica whose store retries, stops asking when all fails, keeps to a bandwidth and counts.
 
-    From the outside in: kept (lock and storage class), retrying, breaker, throttled, metered, store. So the breaker
-    sees each failed attempt once, and what it refuses is no request; an attempt that is made again is paced again; the
-    meter counts what is really sent.
+    From the outside in: kept (lock and storage class), retrying, breaker, throttled, read-only, metered, store. So the
+    breaker sees each failed attempt once, and what it refuses is no request; an attempt that is made again is paced
+    again; the meter counts what is really sent.
     Sends nothing yet.
+
+    Args:
+        writes: What may be changed there; any other change raises `StoreReadOnly`.
 
     Raises:
         ConfigInvalid, SecretUnavailable: Its URL or credentials cannot be used.
         ExtraMissing: The SDK that it needs is not installed.
     """
     store = open_bare_store(config, replica, clock)
+    guard = guard_for(writes)
     meter = MeteredStore(store)
-    inner: Store = meter
+    inner: Store = meter if guard is None else ReadOnlyStore(meter, guard)
     if replica.bandwidth_up or replica.bandwidth_down:
         inner = ThrottledStore(
-            meter, clock=clock, up_bytes_per_s=replica.bandwidth_up, down_bytes_per_s=replica.bandwidth_down
+            inner, clock=clock, up_bytes_per_s=replica.bandwidth_up, down_bytes_per_s=replica.bandwidth_down
         )
     rule = keeping_rule(replica)
     retrying = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
     return Replica(
         replica.name, replica.region, store.url,
         RetentionStore(retrying, lambda name: rule.keeping(name, clock.now_utc())), meter,
-        uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, keeping=rule,
+        uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, keeping=rule, guard=guard or WriteGuard(),
     )  # fmt: skip
 
 
@@ -128,6 +151,7 @@ def open_repository(
     replica: str | None = None,
     patient: bool = True,
     on_wait: OnWait = wait_quietly,
+    writes: Writes = Writes.ALL,
     clock: Clock,
 ) -> Repository:
     """Open every replica, or one, read the headers, and unlock the keys that are needed.
@@ -137,6 +161,7 @@ def open_repository(
     Args:
         patient: Wait for replicas that are silent after another one has answered; a reader does without them soon.
         on_wait: Called with the replicas that let the others wait, here and in later questions to all.
+        writes: What may be changed at the replicas; any other change raises `StoreReadOnly`.
 
     Raises:
         RepositoryMissing: No replica that answered holds a repository.
@@ -151,7 +176,7 @@ def open_repository(
     replicas: dict[str, Replica] = {}
     headers: dict[str, Header] = {}
     opened, failed = ask_all(
-        [one.name for one in chosen], lambda name: _open_one(config, config.replicas[name], clock), clock=clock,
+        [one.name for one in chosen], lambda name: _open_one(config, config.replicas[name], clock, writes), clock=clock,
         patient=patient, on_wait=on_wait,
     )  # fmt: skip
     for name, result in opened.items():
@@ -329,8 +354,8 @@ def open_source(config: Config, name: str, *, clock: Clock) -> Source:
     return PostgresSource(name=name, dsn=config.reveal(source.dsn), clock=clock)
 
 
-def _open_one(config: Config, replica: ReplicaConfig, clock: Clock) -> tuple[Replica, Header]:
-    opened = open_replica(config, replica, clock)
+def _open_one(config: Config, replica: ReplicaConfig, clock: Clock, writes: Writes) -> tuple[Replica, Header]:
+    opened = open_replica(config, replica, clock, writes=writes)
     try:
         started_s = clock.monotonic_s()
         data = opened.store.get(names.HEADER)

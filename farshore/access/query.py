@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from farshore.access.opening import open_replica
+from farshore.access.opening import Writes, open_replica
 from farshore.audit import questions
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
@@ -101,7 +101,7 @@ def run_query(
 
 def _open(config: Config, name: str, clock: Clock) -> tuple[Replica, str]:
     """Return a replica that answers, and the id of its repository."""
-    opened = open_replica(config, config.replicas[name], clock)
+    opened = open_replica(config, config.replicas[name], clock, writes=Writes.NONE)
     try:
         return opened, decode_header(opened.store.get(names.HEADER), opened.url).repository_id
     except ObjectNotFound as error:

@@ -70,14 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Back up each source in turn; one that fails does not stop the next."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
 
     config, output = invocation.config(), invocation.output
     names = [known_source(config, name) for name in _chosen(invocation, config)]  # all, before the first is begun
     _warn_of_placement(invocation, config)
     config = able_to_write(invocation, config)
     worst = EXIT_DONE
-    with opened_repository(invocation, config, need=Need.WRITE) as repository:
+    with opened_repository(invocation, config, need=Need.WRITE, writes=Writes.ALL) as repository:
         for name in names:
             try:
                 result = _backup_one(invocation, config, repository, name)

@@ -31,12 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Send the file; everything else goes to standard error."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.restore.cat import cat_file
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
-    with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
+    with opened_repository(
+        invocation, config, need=Need.READ, writes=Writes.REPAIRS, replica=arguments.replica, patient=False
+    ) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         with invocation.binary_stdout() as outlet:
             result = cat_file(

@@ -25,14 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List the differences in the order of the manifest, then their count on standard error."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.catalog.contents import diff_snapshots
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     counts: Counter[str] = Counter()
     grown = 0
-    with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
+    with opened_repository(
+        invocation, config, need=Need.READ, writes=Writes.NONE, replica=arguments.replica, patient=False
+    ) as repository:
         before = choose_snapshot(output, repository, arguments.before)
         after = choose_snapshot(output, repository, arguments.after)
         for change in diff_snapshots(repository, before, after):

@@ -29,14 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Tell each change as it is found, then which snapshots could not be read."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.ask.find import find_changes
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     unread: list[tuple[Commit, FarshoreError]] = []
     found = 0
-    with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
+    with opened_repository(
+        invocation, config, need=Need.READ, writes=Writes.NONE, replica=arguments.replica, patient=False
+    ) as repository:
         for finding in find_changes(
             repository,
             arguments.pattern,

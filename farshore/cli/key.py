@@ -43,11 +43,13 @@ def generate(invocation: Invocation) -> int:
 
 def list_keys(invocation: Invocation) -> int:
     """List the key slots; no key is needed for that."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.setup.keys import list_slots
 
     output = invocation.output
-    with opened_repository(invocation, invocation.config(), need=Need.NONE, patient=False) as repository:
+    with opened_repository(
+        invocation, invocation.config(), need=Need.NONE, writes=Writes.NONE, patient=False
+    ) as repository:
         slots = list_slots(repository)
     for slot in slots:
         output.record("slot", slot)
@@ -82,19 +84,19 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
 
 def add_recipient(invocation: Invocation) -> int:
     """Let one more recipient read the data."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.setup.keys import add_recipient_slot
 
     recipient = recipient_text(invocation.arguments.recipient)
     config = able_to_read(invocation, invocation.config())
-    with opened_repository(invocation, config, need=Need.READ) as repository:
+    with opened_repository(invocation, config, need=Need.READ, writes=Writes.ALL) as repository:
         added = add_recipient_slot(repository, recipient, label=invocation.arguments.label, clock=invocation.clock)
     return _tell_added(invocation, added, "recipient")
 
 
 def add_passphrase(invocation: Invocation) -> int:
     """Let one more passphrase open the repository."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.setup.initialize import weak_passphrase
     from farshore.ops.setup.keys import add_passphrase_slot
 
@@ -103,7 +105,7 @@ def add_passphrase(invocation: Invocation) -> int:
     if new is not None and not new.strip():
         raise ConfigInvalid(f"{NEW_VARIABLE} is empty", "An empty passphrase protects nothing.")
     config = able_to_read(invocation, invocation.config())
-    with opened_repository(invocation, config, need=Need.READ) as repository:
+    with opened_repository(invocation, config, need=Need.READ, writes=Writes.ALL) as repository:
         new = new or ask_new(invocation)
         added = add_passphrase_slot(repository, new, label=invocation.arguments.label, clock=invocation.clock)
     for warning in weak_passphrase(new):

@@ -58,13 +58,15 @@ def hold(invocation: Invocation) -> int:
 
 
 def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: bool | None = None) -> int:
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
 
     arguments = invocation.arguments
     config = able_to_write(invocation, invocation.config())
     with (
-        opened_repository(invocation, config, need=Need.WRITE, replica=arguments.replica) as repository,
+        opened_repository(
+            invocation, config, need=Need.WRITE, writes=Writes.ALL, replica=arguments.replica
+        ) as repository,
         reporter_for(invocation, repository.moved) as progress,
     ):
         snapshot = choose_snapshot(invocation.output, repository, arguments.snapshot)

@@ -42,14 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List entries in the order of the manifest."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.catalog.contents import iterate_entries
     from farshore.catalog.selection import normal_path
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     under = normal_path(os.fsencode(arguments.path))
-    with opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository:
+    with opened_repository(
+        invocation, config, need=Need.READ, writes=Writes.NONE, replica=arguments.replica, patient=False
+    ) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)
         first = next(entries, None)

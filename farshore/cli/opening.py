@@ -11,7 +11,7 @@ from farshore.cli.wording import shown_text
 from farshore.errors import FarshoreError
 
 if TYPE_CHECKING:
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.cli.command import Invocation
     from farshore.cli.output import Output
     from farshore.config import Config
@@ -51,7 +51,13 @@ def waiting_note(output: Output) -> Callable[[tuple[str, ...]], None]:
 
 @contextmanager
 def opened_repository(
-    invocation: Invocation, config: Config, *, need: Need, replica: str | None = None, patient: bool = True
+    invocation: Invocation,
+    config: Config,
+    *,
+    need: Need,
+    writes: Writes,
+    replica: str | None = None,
+    patient: bool = True,
 ) -> Iterator[Repository]:
     """Open the repository, warn of replicas that cannot be asked at once, and at the end of those that failed later.
 
@@ -63,6 +69,7 @@ def opened_repository(
     with open_repository(
         config,
         need=need,
+        writes=writes,
         replica=replica,
         patient=patient,
         on_wait=waiting_note(invocation.output),

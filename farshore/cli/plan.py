@@ -57,10 +57,12 @@ def check(invocation: Invocation) -> int:
 
 def _ask(invocation: Invocation, config: Config) -> Newest:
     """Return what each replica holds that could be asked."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.ask.latest import newest_held
 
-    with opened_repository(invocation, able_to_write(invocation, config), need=Need.WRITE) as repository:
+    with opened_repository(
+        invocation, able_to_write(invocation, config), need=Need.WRITE, writes=Writes.NONE
+    ) as repository:
         return newest_held(repository)
 
 

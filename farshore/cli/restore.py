@@ -90,7 +90,7 @@ def whole_number(text: str) -> int:
 
 def execute(invocation: Invocation) -> int:
     """Say what will be done, then do it."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.access.own_places import check_target
     from farshore.catalog.selection import split_selector
     from farshore.ops.restore.options import RestoreOptions
@@ -117,7 +117,9 @@ def execute(invocation: Invocation) -> int:
     config = able_to_read(invocation, config)
     with (
         stack,
-        opened_repository(invocation, config, need=Need.READ, replica=arguments.replica, patient=False) as repository,
+        opened_repository(
+            invocation, config, need=Need.READ, writes=Writes.REPAIRS, replica=arguments.replica, patient=False
+        ) as repository,
     ):
         snapshot = choose_snapshot(output, repository, selector)
         output.note(

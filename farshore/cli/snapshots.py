@@ -25,12 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List snapshots in the order of their commits."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.catalog.snapshots import list_snapshots
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())
-    with opened_repository(invocation, config, need=Need.WRITE, replica=arguments.replica, patient=False) as repository:
+    with opened_repository(
+        invocation, config, need=Need.WRITE, writes=Writes.NONE, replica=arguments.replica, patient=False
+    ) as repository:
         found = list_snapshots(repository, arguments.source)
     for one in found:
         output.record("snapshot", one)

@@ -181,7 +181,7 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
 
     Without `--max-age` and without any rpo nobody asked for ages: no key is needed, and the audit tables tell.
     """
-    from farshore.access.opening import Need, open_repository
+    from farshore.access.opening import Need, Writes, open_repository
     from farshore.catalog.snapshots import list_snapshots
     from farshore.ops.ask.source_states import judge_sources, recorded_states
 
@@ -193,7 +193,9 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
         states = recorded_states(config, reached, invocation.clock)
         return [one for one in states if one.doubtful or one.misdated]
     asked = replace(able_to_write(invocation, config), replicas={name: config.replicas[name] for name in reached})
-    with open_repository(asked, need=Need.WRITE, patient=False, clock=invocation.clock) as repository:
+    with open_repository(
+        asked, need=Need.WRITE, writes=Writes.NONE, patient=False, clock=invocation.clock
+    ) as repository:
         found = list_snapshots(repository)
     away = sum(not one.reachable for one in replicas)
     counted = [one for one in found if len(one.replicas) + away >= config.repository.quorum]

@@ -68,7 +68,7 @@ def percent(text: str) -> float:
 
 def execute(invocation: Invocation) -> int:
     """Check, record the check, and report."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.verify.verify import verify_repository
 
     arguments, output = invocation.arguments, invocation.output
@@ -78,7 +78,13 @@ def execute(invocation: Invocation) -> int:
     # Without a reader's keys the paths that damage touches stay unknown.
     opened = None if arguments.repair else arguments.replica  # good copies are at the others
     with (
-        opened_repository(invocation, config, need=Need.MOST, replica=opened) as repository,
+        opened_repository(
+            invocation,
+            config,
+            need=Need.MOST,
+            writes=Writes.REPAIRS if arguments.repair else Writes.ROWS,
+            replica=opened,
+        ) as repository,
         reporter_for(invocation, repository.moved) as progress,
     ):
         result = verify_repository(

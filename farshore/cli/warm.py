@@ -37,12 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Look, ask, and perhaps wait."""
-    from farshore.access.opening import Need
+    from farshore.access.opening import Need, Writes
     from farshore.ops.restore.warm import look_at_warmth, warm_snapshot
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_write(invocation, invocation.config())
-    with opened_repository(invocation, config, need=Need.WRITE, replica=arguments.replica) as repository:
+    with opened_repository(
+        invocation, config, need=Need.WRITE, writes=Writes.ALL, replica=arguments.replica
+    ) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         held = [repository.replicas[name] for name in snapshot.replicas if name in repository.replicas]
         found = look_at_warmth(repository, snapshot, held)

@@ -108,7 +108,8 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
         detail = f"{damage}; it may not be removed: {kept}"
         return Mended(found, Action.REFUSED, 0, digest, detail, StoreDenied(f"{replica.name}: {name}: {kept}"))
     try:
-        replica.store.delete(name)
+        with replica.guard.admit(name):
+            replica.store.delete(name)
     except Denied as error:
         return Mended(found, Action.REFUSED, 0, digest, f"{damage}; it may not be removed: {error}", error)
     except FarshoreError as error:
@@ -137,7 +138,8 @@ def _kept_by(replica: Replica, name: str) -> str:
 
 
 def _put(replica: Replica, name: str, body: PlainBody, blake3_hex: str) -> None:
-    replica.store.put(name, body)
+    with replica.guard.admit(name):
+        replica.store.put(name, body)
     there = _read(replica.store, name)
     if there is None or there[0] != blake3_hex:
         raise StateUnknown(f"{replica.name} acknowledged {name} and does not return it as it was written")

@@ -27,6 +27,7 @@ from farshore.replicas.retention_rule import KeepingRule
 from farshore.sealed.keys import KeySet
 from farshore.stores.base import Store
 from farshore.stores.wrappers.metered import Meter, MeteredStore
+from farshore.stores.wrappers.read_only import WriteGuard
 
 Decoded = TypeVar("Decoded")
 
@@ -60,7 +61,8 @@ class Replica:
     """One bucket or directory holding the repository. `store` retries and counts; safe from many threads.
 
     `uploads`: how many puts a backup makes at once. `spool_bytes`: what may wait on disk while it is behind.
-    `pace` is what its readers learned of it in this process, `price` what it bills them.
+    `pace` is what its readers learned of it in this process, `price` what it bills them. `guard` is asked by `store`
+    which changes may be sent, where the replica was opened to read.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Replica:
     keeping: KeepingRule = field(default_factory=KeepingRule)  # `store` puts objects by it
     price: ReadPrice = field(default_factory=ReadPrice)
     pace: Pace = field(default_factory=Pace, repr=False, compare=False)
+    guard: WriteGuard = field(default_factory=WriteGuard, repr=False, compare=False)
 
     def life_sign(self) -> tuple[int, ...]:
         """Return a value that changes while the replica answers, takes or sends bytes, or lists objects."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from farshore.access.opening import open_replica
+from farshore.access.opening import Writes, open_replica
 from farshore.access.query import last_checks, locked_until
 from farshore.clock import Clock
 from farshore.config import Config
@@ -84,7 +84,7 @@ def _open_all(config: Config, clock: Clock) -> tuple[dict[str, Replica], dict[st
     failed: dict[str, FarshoreError] = {}
     for name, replica in config.replicas.items():
         try:
-            opened[name] = open_replica(config, replica, clock)
+            opened[name] = open_replica(config, replica, clock, writes=Writes.NONE)
         except FarshoreError as error:
             failed[name] = error
     return opened, failed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from farshore.access.opening import Need, credential_path, open_repository, unlock
+from farshore.access.opening import Need, Writes, credential_path, open_repository, unlock
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.replicas.ask import OnWait, wait_quietly
@@ -21,7 +21,9 @@ def open_for_scrub(
     Raises:
         FarshoreError: As `open_repository`; WrongPassphrase where a passphrase is configured and opens nothing.
     """
-    with open_repository(config, need=Need.NONE, replica=replica, on_wait=on_wait, clock=clock) as repository:
+    with open_repository(
+        config, need=Need.NONE, writes=Writes.ROWS, replica=replica, on_wait=on_wait, clock=clock
+    ) as repository:
         secrets = config.repository.passphrase or config.repository.identity
         if secrets or credential_path(config, repository.header).is_file():
             repository.keys = unlock(config, repository, Need.WRITE)
