@@ -22,14 +22,14 @@ def rooms(tree: Tree) -> set[str]:
 def unlisted_modules(tree: Tree) -> Iterator[Finding]:
     """The tables of a room's README name each of its modules once, by its path from the room.
 
-    A room inside another one with a README of its own lists its modules there.
+    A room inside another one lists its own modules.
     """
     for room in sorted(rooms(tree)):
         page = f"{room}/README.md"
         if page not in tree:
             continue
         text = next(file.text for file in tree.files if file.path == page)
-        inner = {other for other in rooms(tree) if other.startswith(f"{room}/") and f"{other}/README.md" in tree}
+        inner = {other for other in rooms(tree) if other.startswith(f"{room}/")}
         modules = {
             file.path.removeprefix(f"{room}/")
             for file in tree.python("farshore")
