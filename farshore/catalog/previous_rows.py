@@ -53,7 +53,7 @@ class RowGroup:
         missing = np.concatenate(([0], np.cumsum((self._rows == ABSENT) & (chunk_ids != _HOLE))))
         whole = missing[self._ends[1:]] == missing[self._ends[:-1]]
         ctimes = columns.numbers("ctime_ns")
-        self._proven = whole & columns.held_still() & (ctimes != 0) & (ctimes < trusted_before_ns)
+        self._proven = whole & columns.read_whole() & (ctimes != 0) & (ctimes < trusted_before_ns)
         is_file = columns.are(EntryKind.FILE)
         self._sizes = columns.numbers("size")
         self._files_before = np.concatenate(([0], np.cumsum(is_file)))

@@ -28,8 +28,8 @@ class CutSizes:
 class ContentCutter:
     """Cuts one stream that arrives in pieces of any size. One thread; make one per stream.
 
-    The cuts do not depend on how the stream was divided into pieces. What may still grow waits in pages of the
-    cutter's own, twice the largest chunk, so a chunk is a view that holds only until the next one is asked for.
+    The cuts do not depend on how the stream was divided into pieces. The tail that may still grow is buffered,
+    twice the largest chunk, so a chunk is a view that is valid only until the next one is requested.
     """
 
     def __init__(self, *, sizes: CutSizes, seed: int) -> None:
@@ -42,23 +42,23 @@ class ContentCutter:
             seed=seed,
         )
         self._pages = memoryview(b"")
-        self._start = self._end = 0  # of what is not cut yet
+        self._start = self._end = 0  # of the bytes not cut yet
 
     def feed(self, data: bytes | memoryview) -> Iterator[memoryview]:
-        """Yield the chunks that are certain by now; what may still grow is kept for the next call."""
+        """Yield the chunks that are final by now; the rest is kept for the next call."""
         data = memoryview(data)
         while data:
-            data = data[self._take(data) :]
+            data = data[self._buffer(data) :]
             yield from self._certain()
 
     def finish(self) -> Iterator[memoryview]:
-        """Yield what is left as chunks; the cutter is then ready for a new stream."""
+        """Yield the rest as chunks; the cutter is then ready for a new stream."""
         rest = self._pages[self._start : self._end]
         self._start = self._end = 0
         yield from self.whole(rest)
 
     def whole(self, data: bytes | memoryview) -> Iterator[memoryview]:
-        """Yield the chunks of a stream that is all there: views of it, which hold as long as it does."""
+        """Yield the chunks of a whole stream, as views of it."""
         data = memoryview(data)
         if len(data) <= self._sizes.minimum:
             if data:
@@ -69,8 +69,8 @@ class ContentCutter:
             yield data[start : start + cut.length]
             start += cut.length
 
-    def _take(self, data: memoryview) -> int:
-        """Keep as much as there is room for; return how much that is."""
+    def _buffer(self, data: memoryview) -> int:
+        """Copy as many bytes as fit into the buffer; return the count."""
         if self._end == len(self._pages):
             rest = self._pages[self._start : self._end]
             self._pages = self._pages or make_pages(2 * self._sizes.maximum)

@@ -14,7 +14,7 @@ Gap = tuple[int, int]  # from, to, in bytes of the block
 
 
 class Part(Enum):
-    """What a stretch of a block is."""
+    """The kind of a stretch of a block."""
 
     HOLE = 0
     PAGES = 1  # whole ones; the last one of a file may be short
@@ -44,7 +44,7 @@ def cut_block(length: int, page_bytes: int, gaps: Sequence[Gap]) -> Iterator[Str
 
 
 def largest(gaps: list[Gap], most: int) -> list[Gap]:
-    """Return at most so many of the gaps, the largest ones, in order."""
+    """Return the `most` largest gaps, or all if there are fewer, in order."""
     if len(gaps) <= most:
         return gaps
     return sorted(sorted(gaps, key=lambda gap: gap[0] - gap[1])[:most])

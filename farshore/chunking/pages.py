@@ -1,6 +1,6 @@
 """Page-structured content: which pages of a block changed, and how to splice old and new extents. Pure.
 
-Databases and disk images rewrite pages in place. A keyed hash per page (see `page_hashes`) tells which ones differ from
+Databases and disk images rewrite pages in place. A keyed hash per page (see `page_hashes`) shows which ones differ from
 the last snapshot, so that one page in a hundred rewritten at random stores about one hundredth, where chunks of a
 megabyte would store most.
 """
@@ -43,9 +43,9 @@ class ExtentCursor:
     _index: int = 0
     _start: int = 0  # file offset of the extent at `_index`
 
-    def take(self, start: int, end: int) -> list[Extent]:
+    def read(self, start: int, end: int) -> list[Extent]:
         """Return extents for file bytes [start, end); `start` never goes back. Shorter where the old file ends."""
-        taken: list[Extent] = []
+        found: list[Extent] = []
         while self._index < len(self.extents) and start < end:
             extent = self.extents[self._index]
             extent_end = self._start + extent.length
@@ -55,9 +55,9 @@ class ExtentCursor:
                 continue
             stop = min(end, extent_end)
             skip = 0 if extent.chunk == HOLE else start - self._start
-            taken.append(Extent(extent.chunk, extent.offset + skip, stop - start))
+            found.append(Extent(extent.chunk, extent.offset + skip, stop - start))
             start = stop
-        return taken
+        return found
 
 
 def append_extent(extents: list[Extent], extent: Extent) -> None:

@@ -16,7 +16,7 @@ SALT_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class PassphraseCost:
-    """How dear one guess is. `memory_kib` in KiB."""
+    """The cost of one guess. `memory_kib` in KiB."""
 
     memory_kib: int = limits.ARGON2_MEMORY_KIB
     iterations: int = limits.ARGON2_ITERATIONS
@@ -38,7 +38,7 @@ class PassphraseCost:
 
 
 def normal_form(passphrase: str | bytes) -> bytes:
-    """Return the bytes that a passphrase stands for: in NFC where they are UTF-8, else as they are."""
+    """Return the bytes that a passphrase means: in NFC if they are UTF-8, else unchanged."""
     if isinstance(passphrase, bytes):
         try:
             text = passphrase.decode("utf-8")

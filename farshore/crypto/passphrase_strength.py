@@ -1,6 +1,6 @@
 """Which passphrases are too easy to guess. Pure.
 
-Anybody who can read a replica can copy its key slots and guess at home. Each guess is dear (Argon2id, 64 MiB), so
+Anybody who can read a replica can copy its key slots and guess at home. Each guess is expensive (Argon2id, 64 MiB), so
 length decides: this asks for that, and for no kinds of characters.
 """
 

@@ -1,7 +1,8 @@
 """Public-key sealing: HPKE (RFC 9180, base mode) to ML-KEM-768 + X25519, HKDF-SHA256, AES-256-GCM. Pure.
 
 An off-site copy outlives today's cryptography, so a data key is sealed to a hybrid key: it stays closed while either
-ML-KEM-768 or X25519 stands. Public keys are 1,216 bytes (ML-KEM-768 ‖ X25519), private keys 96 (64-byte seed ‖ X25519).
+ML-KEM-768 or X25519 is unbroken. Public keys are 1,216 bytes (ML-KEM-768 ‖ X25519), private keys 96 (64-byte seed ‖
+X25519).
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def open_sealed(private_key: bytes, sealed: bytes, info: bytes) -> bytes:
     """Return what was sealed to this private key with this `info`.
 
     Raises:
-        WrongPassphrase: It was sealed to another key, or altered; the two cannot be told apart.
+        WrongPassphrase: It was sealed to another key, or altered; the two look the same.
     """
     key = MLKEM768X25519PrivateKey(
         MLKEM768PrivateKey.from_seed_bytes(private_key[:_MLKEM_SEED_BYTES]),

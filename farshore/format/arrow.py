@@ -1,6 +1,6 @@
-"""Arrow's compute functions, loaded when the first of them is used, and where Arrow takes its memory from.
+"""Arrow's compute functions, loaded when the first of them is used, and its memory pool.
 
-A first backup uses no compute function, and they take 9 MB.
+A first backup uses no compute function, and they cost 9 MB.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 def use_system_memory() -> None:
     """Let Arrow allocate from the C library as the rest of the process does. Safe to repeat.
 
-    Its own pool keeps what it has freed for itself, some 30 MB beside what the rest keeps.
+    Its own pool keeps freed memory for itself: some 30 MB beyond the rest of the process.
     """
     pa.set_memory_pool(pa.system_memory_pool())
 

@@ -1,7 +1,7 @@
-"""New rows and stretches of earlier tables, put together in order. Pure.
+"""Joins new rows and ranges of earlier tables in order. Pure.
 
-A stretch costs the same whether it is one row or a whole row group: rows are taken by number from all tables at once,
-so that changes scattered over a tree are no dearer than as many that stand together.
+A range costs the same whether it is one row or a whole row group: rows are gathered by number from all tables at once,
+so changes scattered over a tree cost no more than the same number in one place.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-_TABLES_MAX = 4  # held at a time, because of one row in a hundred a table of all would stay in memory
+_TABLES_MAX = 4  # at a time: one row in a hundred would otherwise keep a table of all in memory
 
 
 class Assembly:
@@ -40,22 +40,22 @@ class Assembly:
             self._counts.append(count)
         self.pending += count
 
-    def take(self, count: int) -> pa.Table:
+    def pop(self, count: int) -> pa.Table:
         """Return and drop the first rows."""
         self._settle()
         table = self._tables[0] if self._tables else self._schema.empty_table()
-        taken, left = table.slice(0, count), table.slice(count)
+        popped, left = table.slice(0, count), table.slice(count)
         self._forget()
         if left.num_rows:
             self.add(left, 0, left.num_rows)
-        return taken
+        return popped
 
     def _settle(self) -> None:
         """Put all that is pending into one table."""
         if not self.pending:
             self._forget()
             return
-        if len(self._starts) == 1:  # they stand together already
+        if len(self._starts) == 1:  # they are consecutive already
             joined = self._tables[0] if len(self._tables) == 1 else pa.concat_tables(self._tables)
             table = joined.slice(self._starts[0], self._counts[0])
         else:

@@ -1,7 +1,7 @@
-"""Which rows of a manifest are wanted, decided a row group at a time; before it is read, by the paths it may hold.
+"""Predicate push-down for manifests: row groups are skipped by their path statistics, rows by path and kind.
 
-Pure. Statistics of a row group are its first and last path in the order of bytes, which is not the order of the
-manifest: they bound the paths and tell nothing of what comes first.
+Pure. The statistics of a row group are its first and last path in the order of bytes, which is not the order of the
+manifest: they bound its paths and do not give their order.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ COLUMNS = ("path", "kind")
 
 
 class Choice(Protocol):
-    """Rows that are wanted. Pure."""
+    """A predicate on rows. Pure."""
 
     def within(self, low: bytes, high: bytes) -> bool:
-        """Return whether a wanted path may lie from `low` to `high`, in the order of bytes."""
+        """Return whether a wanted path may be between `low` and `high`, in the order of bytes."""
         ...
 
     def rows(self, table: pa.Table) -> pa.BooleanArray:
@@ -39,7 +39,7 @@ class Subtree:
     recursive: bool = True
 
     def within(self, low: bytes, high: bytes) -> bool:
-        """Return whether a wanted path may lie from `low` to `high`."""
+        """Return whether a wanted path may be between `low` and `high`."""
         return _may_begin(self.path, low, high)
 
     def rows(self, table: pa.Table) -> pa.BooleanArray:
@@ -63,13 +63,13 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What patterns may select, as far as plain text of theirs tells; and some paths besides."""
+    """The paths that patterns may select, judged by their plain text; and some further paths."""
 
     alike: Sequence[Alike]
     paths: Sequence[bytes] = ()
 
     def within(self, low: bytes, high: bytes) -> bool:
-        """Return whether a wanted path may lie from `low` to `high`."""
+        """Return whether a wanted path may be between `low` and `high`."""
         return any(_may_begin(one.prefix, low, high) for one in self.alike) or any(
             low <= path <= high for path in self.paths
         )
@@ -92,7 +92,7 @@ class HardLinks:
     among: Choice
 
     def within(self, low: bytes, high: bytes) -> bool:
-        """Return whether a wanted path may lie from `low` to `high`."""
+        """Return whether a wanted path may be between `low` and `high`."""
         return self.among.within(low, high)
 
     def rows(self, table: pa.Table) -> pa.BooleanArray:
@@ -102,5 +102,5 @@ class HardLinks:
 
 
 def _may_begin(prefix: bytes, low: bytes, high: bytes) -> bool:
-    """Whether a path that begins with `prefix` may lie from `low` to `high`."""
+    """Whether a path that begins with `prefix` may be between `low` and `high`."""
     return high >= prefix and low[: len(prefix)] <= prefix

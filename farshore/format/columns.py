@@ -1,6 +1,6 @@
 """Columns of a Parquet table as Python values, several times as fast as one by one: a manifest has millions of rows.
 
-Pure. Columns come as one chunk each; those of a slice too.
+Pure. Each column has one chunk; those of a slice too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from farshore.format import arrow as pc
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column of a table as one array; copies only where it lies in several pieces."""
+    """Return a column of a table as one array; copies only if it has several chunks."""
     if column.num_chunks == 1:
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
@@ -46,7 +46,7 @@ def binary_buffers(column: pa.ChunkedArray) -> tuple[memoryview, npt.NDArray[np.
 
 
 def texts(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
-    """Return the different texts of a column that has few, and for each row the place of its own."""
+    """Return the different texts of a column that has few, and for each row the index of its own."""
     coded = pc.dictionary_encode(whole(column))
     return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False).tolist()
 

@@ -1,4 +1,4 @@
-"""What a backup compares of an earlier manifest, a row group at a time. Pure."""
+"""The columns of an earlier manifest that a backup compares, a row group at a time. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Comparable:
         return columns.binaries(self._table.column("path"))
 
     def identities(self) -> list[tuple[object, ...] | None]:
-        """Return of each row kind, size, mtime, ctime, inode, device and target, as an entry has them."""
+        """Return each row's kind, size, mtime, ctime, inode, device and target, as an entry has them."""
         return list(zip(*columns_of(self._table, _IDENTITY_COLUMNS), strict=True))
 
     def path_bytes(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
@@ -56,7 +56,7 @@ class Comparable:
         return columns.pairs(self._table.column("xattrs"))
 
     def types(self) -> npt.NDArray[np.int64]:
-        """Return of each row the type as the mode of a file tells it; 0 for a hard link, which may be of any.
+        """Return each row's file type bits of `st_mode`; 0 for a hard link, which may be of any type.
 
         Raises:
             FeatureMissing: There is a kind that this Farshore does not know.
@@ -79,8 +79,8 @@ class Comparable:
         """Return for each row whether it is of a kind."""
         return self._equals("kind", str(kind))
 
-    def held_still(self) -> npt.NDArray[np.bool_]:
-        """Return for each row whether it held still while it was read."""
+    def read_whole(self) -> npt.NDArray[np.bool_]:
+        """Return for each row whether its file was unchanged while it was read."""
         return self._equals("state", WHOLE)
 
     def numbers(self, name: str) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""How two manifests differ: stretches of both are joined by path, and rows become Python values only where they differ.
+"""The differences of two manifests: ranges of both are joined by path, and only rows that differ become Python values.
 
 Pure. Works on one row group of each at a time, whatever the size of the manifests.
 """
@@ -24,15 +24,15 @@ _Joined = list[tuple[bytes, Change]]  # with the key by which paths are ordered
 
 def diff_manifests(before: ManifestReader, after: ManifestReader) -> Iterator[Change]:
     """Yield what was added, removed or changed, in manifest order."""
-    old, new = _Stretch(before), _Stretch(after)
+    old, new = _PendingRows(before), _PendingRows(after)
     while old.fill() | new.fill():
         ends = [one.last_key() for one in (old, new) if not one.empty]
-        found = _join(old.take(min(ends)), new.take(min(ends)))
+        found = _join(old.pop_until(min(ends)), new.pop_until(min(ends)))
         yield from (change for _, change in sorted(found, key=lambda pair: pair[0]))
 
 
-class _Stretch:
-    """What is left of one row group of a manifest."""
+class _PendingRows:
+    """The rest of one row group of a manifest."""
 
     def __init__(self, manifest: ManifestReader) -> None:
         self._tables = manifest.tables(_COLUMNS)
@@ -54,16 +54,16 @@ class _Stretch:
         """Return the key of the last path."""
         return self._key(self._rows() - 1)
 
-    def take(self, end: bytes) -> pa.Table | None:
-        """Return and drop the rows up to a key, which is in order, so it is found by halving."""
+    def pop_until(self, end: bytes) -> pa.Table | None:
+        """Return and drop the rows up to a key, which is found by bisection."""
         if self._table is None or self.empty:
             return None
         low, high = 0, self._rows()
         while low < high:
             middle = (low + high) // 2
             low, high = (middle + 1, high) if self._key(middle) <= end else (low, middle)
-        taken, self._table = self._table.slice(0, low), self._table.slice(low)
-        return taken
+        popped, self._table = self._table.slice(0, low), self._table.slice(low)
+        return popped
 
     def _rows(self) -> int:
         return int(self._table.num_rows) if self._table is not None else 0
@@ -89,7 +89,7 @@ def _join(old: pa.Table | None, new: pa.Table | None) -> _Joined:
 
 
 def _compare(old: pa.Table, new: pa.Table) -> _Joined:
-    """Return what changed in rows that stand for the same paths."""
+    """Return the changes between rows of the same paths."""
     content = _unlike(old, new, _CONTENT)
     times = pc.not_equal(whole(old.column("mtime_ns")), whole(new.column("mtime_ns")))
     directories = pc.equal(whole(new.column("kind")), str(EntryKind.DIRECTORY))
@@ -98,9 +98,9 @@ def _compare(old: pa.Table, new: pa.Table) -> _Joined:
     changed = pc.or_(content, metadata)
     if not pc.any(changed).as_py():
         return []
-    told = pc.if_else(content, "modified", "metadata").filter(changed).to_pylist()
+    labels = pc.if_else(content, "modified", "metadata").filter(changed).to_pylist()
     old, new = old.filter(changed), new.filter(changed)
-    rows = zip(new["path"].to_pylist(), told, kinds(new["kind"]), _sizes(old), _sizes(new), strict=True)
+    rows = zip(new["path"].to_pylist(), labels, kinds(new["kind"]), _sizes(old), _sizes(new), strict=True)
     return [(sort_key(row[0]), Change(*row)) for row in rows]
 
 

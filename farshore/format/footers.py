@@ -1,4 +1,4 @@
-"""The footers of many packs as joined tables: what an index fragment holds, and what the chunk index looks up.
+"""The footers of many packs as joined tables: the content of an index fragment, and of the chunk index.
 
 A pack costs 60 bytes here besides its rows, where an object of its own with its arrays would cost a kilobyte: of 50
 million chunks that is as much again as the chunks. Pure; docs/reference/format.md, sections 4 and 5.
@@ -24,7 +24,7 @@ _ENTRY = struct.Struct("<32sQI")
 _ORIGIN_BYTES = KEY_ID_BYTES + SALT_BYTES
 _COUNT = struct.Struct("<I")
 _COUNT_SHORT = struct.Struct("<H")
-_SPARE = 16  # a growing column takes a sixteenth more than it needs, so it moves seldom and wastes little
+_SPARE = 16  # a growing column gets a sixteenth more than it needs, so it moves seldom and wastes little
 
 
 class Footers(Sequence[PackedFooter]):
@@ -83,7 +83,7 @@ class Footers(Sequence[PackedFooter]):
 
     @property
     def nbytes(self) -> int:
-        """The memory its tables take, in bytes."""
+        """The memory of its tables, in bytes."""
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
 
 
@@ -107,8 +107,8 @@ class FootersJoin:
         """Append some packs.
 
         Args:
-            packs: For each pack of `footers`, whether it is taken.
-            chunks: For each chunk of `footers`, whether it is taken, if its pack is; all where not given.
+            packs: For each pack of `footers`, whether to append it.
+            chunks: For each chunk of `footers`, whether to append it if its pack is; all if not given.
         """
         self._pack_ids.extend(footers.pack_ids[packs])
         self._pack_bytes.extend(footers.pack_bytes[packs])
@@ -155,13 +155,13 @@ class _Column:
 
 
 def _extend(rows: _Column, ends: _Column, new: Table, starts: Table, packs: Table, some: Table | None) -> None:
-    """Append the rows of the packs that are taken, and where each pack's end."""
+    """Append the rows of the chosen packs, and the end of each pack's."""
     counts = _counts(starts)
     if some is not None:
         before = np.concatenate(([0], np.cumsum(some)))
-        taken_rows = some & np.repeat(packs, counts)
+        kept_rows = some & np.repeat(packs, counts)
         counts = before[starts[1:]] - before[starts[:-1]]
-        new = new[taken_rows]
+        new = new[kept_rows]
     elif not packs.all():
         new = new[np.repeat(packs, counts)]
     if rows.count + len(new) >= 1 << 32:

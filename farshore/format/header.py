@@ -42,7 +42,7 @@ class Chunking:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What every reader of a repository has to know first. Holds no secret."""
+    """The parameters that every reader of a repository needs first. Holds no secret."""
 
     repository_id: str
     created_utc: datetime
@@ -70,7 +70,7 @@ def encode_header(header: Header) -> bytes:
 
 
 def decode_header(data: bytes, where: str) -> Header:
-    """Return the header, or say exactly what is wrong with it.
+    """Return the header, every field checked.
 
     Raises:
         HeaderDamaged: Not JSON, not ours, incomplete, or its check fails.

@@ -58,7 +58,7 @@ _ROWS_AT_ONCE = 2048  # a row takes 2 kB as Python values: a whole row group wou
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """One entry with its content: the hash of the whole file, its encoded extents, and whether it held still."""
+    """One entry with its content: the hash of the whole file, its encoded extents, and its state."""
 
     entry: Entry
     content_hash: bytes = b""
@@ -67,7 +67,7 @@ class ManifestRow:
 
 
 def sort_key(path: bytes) -> bytes:
-    """Return the bytes by which paths are ordered: a directory comes right before what is in it."""
+    """Return the bytes by which paths are ordered: a directory is right before its contents."""
     return path.replace(b"/", b"\x00")
 
 
@@ -106,7 +106,7 @@ def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
 
 
 class ManifestWriter:
-    """Writes rows, which must come in manifest order, to a file-like object. One thread.
+    """Writes rows, given in manifest order, to a file-like object. One thread.
 
     Rows are new ones or slices of an earlier manifest, so that unchanged entries cost no Python object each.
     """
@@ -121,7 +121,7 @@ class ManifestWriter:
         self._parts: list[tuple[pa.Table | None, int, int]] = []  # no table: new rows
         self._pending = 0
         self._pending_bytes = 0
-        self._table: pa.Table | None = None  # that was added to last, and what a row of it takes
+        self._table: pa.Table | None = None  # the one added last, and the bytes of one of its rows
         self._row_bytes = 0.0
         self.entries = 0
 
@@ -180,7 +180,7 @@ class ManifestWriter:
 
     def _write(self, count: int) -> None:
         if count:
-            self._writer.write_table(self._assembly.take(count), row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
+            self._writer.write_table(self._assembly.pop(count), row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
 
 
 class ManifestReader:
@@ -201,7 +201,8 @@ class ManifestReader:
         """Yield each row group as a table, with all columns or only those named.
 
         Args:
-            choice: Only these rows; a row group with none of them is not yielded, and if its paths tell, not read.
+            choice: Only these rows; a row group with none of them is not yielded, and one that its first and last
+                path rule out is not read.
         """
         chosen = list(names or SCHEMA.names)
         for group in range(self._file.num_row_groups):

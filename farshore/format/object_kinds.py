@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """The kinds of objects, in the order in which a replica gets them: what is named comes before what names it."""
+    """The kinds of objects, in the order in which a replica gets them: each one after all that it names."""
 
     PACK = "pack"
     FRAGMENT = "index"

@@ -1,4 +1,4 @@
-"""What a segment is bound to. Apart from the tables of packs, so that whoever only seals loads no array library."""
+"""The origin that a segment is bound to. Apart from `pack`, so that a process that only seals loads no numpy."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ Table = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What a pack holds: `segments` of `SEGMENT_DTYPE`, `chunks` of `CHUNK_DTYPE`, in pack order."""
+    """The tables of a pack: `segments` of `SEGMENT_DTYPE`, `chunks` of `CHUNK_DTYPE`, in pack order."""
 
     origins: tuple[Origin, ...]
     segments: Table
@@ -100,7 +100,7 @@ def decode_footer(data: bytes | memoryview, body_end: int | None = None) -> Foot
 
     Args:
         data: The plain footer.
-        body_end: Offset in the pack where segments end; when given, each segment must lie before it.
+        body_end: Offset in the pack where segments end; when given, each segment must end before it.
     """
     view = memoryview(data)
     try:
@@ -152,7 +152,7 @@ def _check(origins: tuple[Origin, ...], segments: Table, chunks: Table, body_end
 
 @dataclass(frozen=True, slots=True)
 class PackedFooter:
-    """One pack as an index fragment tells it."""
+    """One pack of an index fragment."""
 
     pack_id: bytes
     pack_bytes: int

@@ -37,15 +37,16 @@ _DIFFERENCE_SCHEMA = pa.schema([
 _BASE = b"farshore.base"
 _SPENT = b"farshore.spent"
 _POSITION = np.dtype("<u2")
-_ROW_BYTES = 64  # about what a row takes besides its hashes
+_ROW_BYTES = 64  # about the size of a row besides its hashes
+_FIELDS = {"told": "stored_positions"}  # of `PageRow`, where a column has another name
 
 
 @dataclass(frozen=True, slots=True)
 class PageRow:
-    """Consecutive pages of one entry from page `first_page`; `hashes` are 16 bytes for each page that is told.
+    """Consecutive pages of one entry from page `first_page`; `hashes` are 16 bytes for each page that is stored here.
 
-    In a difference, `kept` further pages of the row are as in its base, and `told` are the positions of the told ones
-    within the row, two bytes each; it is empty where all are told. A row of no pages says that the entry has none.
+    In a difference, `kept` further pages of the row are as in its base, and `stored_positions` are the positions of the
+    stored ones within the row, two bytes each; empty if all are stored. A row of no pages says that the entry has none.
     """
 
     path: bytes
@@ -53,7 +54,7 @@ class PageRow:
     first_page: int
     hashes: bytes
     kept: int = 0
-    told: bytes = b""
+    stored_positions: bytes = b""  # the column `told`
 
     @property
     def pages(self) -> int:
@@ -67,7 +68,7 @@ def words_of(hashes: bytes | memoryview) -> Words:
 
 
 def positions_to_bytes(positions: npt.NDArray[np.int64]) -> bytes:
-    """Return positions within a row as a difference tells them."""
+    """Return positions within a row as a difference stores them."""
     return positions.astype(_POSITION).tobytes()
 
 
@@ -97,7 +98,7 @@ class PagesWriter:
         """Append one row. Row groups hold about 1 MiB of hashes."""
         self._rows.append(row)
         self.rows += 1
-        self._bytes += len(row.hashes) + len(row.told) + _ROW_BYTES
+        self._bytes += len(row.hashes) + len(row.stored_positions) + _ROW_BYTES
         if self._bytes >= limits.MIB:
             self._flush()
 
@@ -113,7 +114,8 @@ class PagesWriter:
     def _flush(self) -> None:
         if self._rows:
             arrays = [
-                pa.array([getattr(row, item.name) for row in self._rows], type=item.type) for item in self._schema
+                pa.array([getattr(row, _FIELDS.get(item.name, item.name)) for row in self._rows], type=item.type)
+                for item in self._schema
             ]
             self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows, self._bytes = [], 0
@@ -123,7 +125,7 @@ class PageMap:
     """Page hashes of an earlier snapshot, found by path. One thread; holds the paths and one row group in memory.
 
     Args:
-        base: The full map that a difference stands on, and the hash of its object as the commit record gives it.
+        base: The full map that a difference is based on, and the hash of its object as the commit record gives it.
 
     Raises:
         ObjectCorrupt: It is no page map; it is a difference from another map; or, here and from every method, a rule
@@ -140,7 +142,7 @@ class PageMap:
             self._file = pq.ParquetFile(file)
             metadata: dict[bytes, bytes] = self._file.metadata.metadata or {}
             if metadata.get(_BASE, b"") != (base[1].encode() if base else b""):
-                raise ObjectCorrupt("a page map stands on another base than its commit record says")
+                raise ObjectCorrupt("a page map has another base than its commit record says")
             self.spent = int(metadata.get(_SPENT, b"0"))
             for group in range(self._file.num_row_groups):
                 paths = self._file.read_row_group(group, columns=["path"], use_threads=False).column(0).to_pylist()
@@ -173,16 +175,16 @@ class PageMap:
         if self.base is None:
             yield from self.own_rows(path)
         elif path in self._rows:
-            yield from self._laid_over(path, self.base)
+            yield from self._with_base(path, self.base)
         else:
             yield from self.base.rows(path)
 
     def own_rows(self, path: bytes) -> Iterator[PageRow]:
-        """Yield the rows of one file as they stand in this object."""
+        """Yield the rows of one file as this object stores them."""
         for place in self._rows.get(path, ()):
             yield self._read(*place)
 
-    def _laid_over(self, path: bytes, base: PageMap) -> Iterator[PageRow]:
+    def _with_base(self, path: bytes, base: PageMap) -> Iterator[PageRow]:
         """Yield the rows of a difference, with the hashes that they keep of the base."""
         below: PageCursor | None = None
         for row in self.own_rows(path):
@@ -193,7 +195,7 @@ class PageMap:
             below = below or base.cursor(path, row.page_bytes)
             if below is None:
                 raise ObjectCorrupt("a page map keeps pages that its base does not have")
-            yield _lay_over(row, below)
+            yield _fill_from_base(row, below)
 
     def _read(self, group: int, row: int) -> PageRow:
         if self._group[0] != group:
@@ -219,7 +221,7 @@ class PageCursor:
         self._hashes = b""
         self.pages_seen = 0  # of all rows that were reached
 
-    def take(self, first_page: int, count: int) -> bytes:
+    def read(self, first_page: int, count: int) -> bytes:
         """Return hashes of `count` pages from `first_page`, fewer where the earlier file ended or a hole begins.
 
         Empty where a hole begins right there. Never goes back.
@@ -236,9 +238,9 @@ class PageCursor:
             at = first_page - self._first
             part = self._hashes[at * limits.PAGE_HASH_BYTES : (at + count) * limits.PAGE_HASH_BYTES]
             parts.append(part)
-            taken = len(part) // limits.PAGE_HASH_BYTES
-            first_page += taken
-            count -= taken
+            pages = len(part) // limits.PAGE_HASH_BYTES
+            first_page += pages
+            count -= pages
         return b"".join(parts)
 
     def fill(self, first_page: int, count: int) -> tuple[Words, Mask]:
@@ -247,7 +249,7 @@ class PageCursor:
         known: Mask = np.zeros(count, dtype=bool)
         at = 0
         while at < count:
-            part = words_of(self.take(first_page + at, count - at))
+            part = words_of(self.read(first_page + at, count - at))
             words[at : at + len(part)] = part
             known[at : at + len(part)] = True
             at += len(part)
@@ -256,10 +258,10 @@ class PageCursor:
             at = self._first - first_page
         return words, known
 
-    def take_or_other(self, first_page: int, after: bytes) -> bytes:
+    def read_or_other(self, first_page: int, after: bytes) -> bytes:
         """Return hashes of the pages that `after` has hashes of, from `first_page` on; where none is known, another."""
         count = len(after) // limits.PAGE_HASH_BYTES
-        before = self.take(first_page, count)
+        before = self.read(first_page, count)
         if len(before) == len(after):
             return before
         known_count = len(before) // limits.PAGE_HASH_BYTES
@@ -282,28 +284,29 @@ class PageCursor:
         return True
 
 
-def _lay_over(row: PageRow, base: PageCursor) -> PageRow:
+def _fill_from_base(row: PageRow, base: PageCursor) -> PageRow:
     """Return a row of a difference as a row of a full map."""
     words, known = base.fill(row.first_page, row.pages)
-    told = np.frombuffer(row.told, _POSITION)
-    words[told] = words_of(row.hashes)
-    known[told] = True
+    stored = np.frombuffer(row.stored_positions, _POSITION)
+    words[stored] = words_of(row.hashes)
+    known[stored] = True
     if not known.all():
         raise ObjectCorrupt("a page map keeps pages that its base does not have")
     return PageRow(row.path, row.page_bytes, row.first_page, words.tobytes())
 
 
 def _check(row: PageRow) -> None:
-    """Check what the rules say of one row of a difference."""
-    told: Any = np.frombuffer(row.told, _POSITION) if len(row.told) % _POSITION.itemsize == 0 else None
+    """Check one row of a difference against the rules of the format."""
+    whole = len(row.stored_positions) % _POSITION.itemsize == 0
+    stored: Any = np.frombuffer(row.stored_positions, _POSITION) if whole else None
     hashes, rest = divmod(len(row.hashes), limits.PAGE_HASH_BYTES)
     sound = (
-        told is not None
+        stored is not None
         and not rest
         and row.kept >= 0
         and row.pages <= limits.PAGES_PER_ROW_MAX
-        and len(told) == (hashes if row.kept else 0)
-        and (not len(told) or bool((np.diff(told.astype(np.int64)) > 0).all() and told[-1] < row.pages))
+        and len(stored) == (hashes if row.kept else 0)
+        and (not len(stored) or bool((np.diff(stored.astype(np.int64)) > 0).all() and stored[-1] < row.pages))
     )
     if not sound:
         raise ObjectCorrupt("a row of a page map breaks the rules of differences")

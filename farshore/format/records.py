@@ -28,7 +28,7 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaLock:
-    """What a commit record promises where it stands: everything the snapshot needs is locked until then at least.
+    """The promise of a commit record at the replica that holds it: all it needs is locked until then or longer.
 
     `stride_s` is the distance of two ends of an object's locks, so that its own end can be computed.
     """
@@ -58,15 +58,17 @@ class Commit:
     counts: SnapshotCounts
     facts: Mapping[str, str]
     quorum: int
-    locks: Mapping[str, ReplicaLock] = field(default_factory=dict)  # by replica; promised only where the record stands
+    locks: Mapping[str, ReplicaLock] = field(
+        default_factory=dict
+    )  # by replica; promised only at those that hold the record
     state: SnapshotState = SnapshotState.COMPLETE
     sequence: int = 0  # above those of all records of the source that its run saw; 0: made before there were any
-    marks: Mapping[str, str] = field(default_factory=dict)  # what the source was recognized by
+    marks: Mapping[str, str] = field(default_factory=dict)  # by which the source is recognized
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a snapshot needs besides its own objects: packs with their sizes, and data keys."""
+    """The packs, with their sizes, and data keys that a snapshot needs besides its own objects."""
 
     packs: tuple[tuple[str, int], ...]
     data_keys: tuple[str, ...]

@@ -1,8 +1,8 @@
-"""Prove that packs hold what they should: not only the bytes that were made, but chunks that come back.
+"""Check that packs open: their bytes are the ones that were written, and every chunk can be read from them.
 
-The name of a pack proves its bytes to anybody. With keys at hand the footer opens, too; with a reader's keys every
-segment is opened and every chunk hashed, as a restore would do. A pack that was proven at one replica is the same at
-the others, where its bytes hash to the same name.
+The name of a pack proves its bytes to anybody. With a writer's keys the footer is opened too; with a reader's keys
+every segment is opened and every chunk hashed, as a restore would do. A pack checked at one replica needs no second
+check at another one where its bytes hash to the same name.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ class PackChecker:
     """Opens packs. Safe from many threads; each holds one segment at a time.
 
     Args:
-        data_key: Returns a run's data key by its id, or raises where it cannot be had: that is told of the key, and the
-            segments sealed with it are passed over.
+        data_key: Returns a run's data key by its id, or raises. A key that cannot be read is a finding of its own,
+            so the segments sealed with it are skipped.
     """
 
     def __init__(self, *, keys: KeySet, data_key: Callable[[str], DataKey]) -> None:
         self._keys = keys
         self._read_key = data_key
         self._data_keys: dict[bytes, DataKey | None] = {}
-        self._proven: set[bytes] = set()
+        self._checked: set[bytes] = set()
         self._lock = threading.Lock()
-        self._rooms = threading.local()
+        self._buffers = threading.local()
 
-    def prove(self, pack_id: bytes, data: bytes) -> None:
+    def check(self, pack_id: bytes, data: bytes) -> None:
         """Open a pack whose bytes hash to its name.
 
         Raises:
             ObjectCorrupt, FormatTooNew: Something in it does not open, or is not what it is called.
         """
         with self._lock:
-            if pack_id in self._proven:
+            if pack_id in self._checked:
                 return
         footer = self._footer(data)
         if self._keys.private_key:
             for number in range(len(footer.segments)):
-                self._prove_segment(footer, number, memoryview(data))
+                self._check_segment(footer, number, memoryview(data))
         with self._lock:
-            self._proven.add(pack_id)
+            self._checked.add(pack_id)
 
     def _footer(self, data: bytes) -> layout.Footer:
         length = layout.decode_tail(data[-layout.TAIL_BYTES :], len(data))
@@ -57,18 +57,18 @@ class PackChecker:
         plain = open_footer(self._keys, data[: layout.HEADER_BYTES], data[start : start + length])
         return layout.decode_footer(plain, start)
 
-    def _prove_segment(self, footer: layout.Footer, number: int, data: memoryview) -> None:
+    def _check_segment(self, footer: layout.Footer, number: int, data: memoryview) -> None:
         origin = footer.origins[int(footer.segments[number]["origin"])]
         data_key = self._data_key(origin.key_id)
         if data_key is not None:
-            open_segment_at(footer, number, data, self._room, keys=self._keys, data_key=data_key)
+            open_segment_at(footer, number, data, self._buffer, keys=self._keys, data_key=data_key)
 
-    def _room(self, length: int) -> memoryview:
+    def _buffer(self, length: int) -> memoryview:
         """Return memory for a segment: this thread's, until it opens the next."""
-        room: memoryview | None = getattr(self._rooms, "room", None)
-        if room is None or len(room) < length:
-            room = self._rooms.room = make_pages(max(length, limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX))
-        return room[:length]
+        buffer: memoryview | None = getattr(self._buffers, "buffer", None)
+        if buffer is None or len(buffer) < length:
+            buffer = self._buffers.buffer = make_pages(max(length, limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX))
+        return buffer[:length]
 
     def _data_key(self, key_id: bytes) -> DataKey | None:
         with self._lock:

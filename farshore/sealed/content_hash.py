@@ -14,7 +14,7 @@ _HOLE = struct.Struct("<QQ")
 
 
 class ContentHash:
-    """Takes a file's data and holes from first byte to last. One thread; holes that touch count as one."""
+    """Hashes a file's data and holes from first byte to last. One thread; holes that touch count as one."""
 
     def __init__(self) -> None:
         self._hasher = blake3()
@@ -22,12 +22,12 @@ class ContentHash:
         self._at = 0
 
     def update(self, data: bytes | memoryview) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self._hasher.update(data)
         self._at += len(data)
 
     def skip(self, length: int) -> None:
-        """Take a hole."""
+        """Add a hole."""
         if self._holes and sum(self._holes[-1]) == self._at:
             start, before = self._holes.pop()
             self._holes.append((start, before + length))

@@ -1,4 +1,4 @@
-"""The keys of a repository: what a role holds, and the run's data key. docs/reference/format.md, section 2."""
+"""The keys of a repository: the key set of a role, and the data key of a run. docs/reference/format.md, section 2."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATA_KEY_BYTES = _DATA_KEY_HEADER.size + recipient.OVERHEAD_BYTES + KEY_BYTES + 
 
 
 class Role(StrEnum):
-    """What a key set may do."""
+    """The permissions of a key set."""
 
     READER = "reader"
     WRITER = "writer"
@@ -64,7 +64,7 @@ class KeySet:
 
     @cached_property
     def cut_seed(self) -> int:
-        """The seed of content-defined cuts, so that chunk sizes tell nothing about known files."""
+        """The seed of content-defined cuts, so that chunk sizes reveal nothing about known files."""
         seed = int.from_bytes(derive_key(self.chunk_key, "cdc-seed", self.repository_id)[:8], "little")
         return seed & (1 << 63) - 1  # the cutter takes no more bits
 

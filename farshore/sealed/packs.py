@@ -30,13 +30,13 @@ class SealedPack:
     """A pack ready to leave: its id is the hash of its bytes."""
 
     pack_id: bytes
-    body: memoryview  # of pages that another pack gets when the last replica has this one
+    body: memoryview  # in pages that are used for another pack once the last replica has this one
     footer: bytes  # plain, for index fragments
 
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A segment that lies in the pack, as its footer tells of it."""
+    """A segment of the pack, as its footer records it."""
 
     origin: Origin
     number: int
@@ -107,7 +107,7 @@ class PackBuilder:
         return SealedPack(blake3(body).digest(), body, footer)
 
     def _move(self, length: int) -> None:
-        """Go on in more pages; seldom needed once a pack was begun."""
+        """Move to more pages; seldom needed once a pack has begun."""
         pages = self._pool.take(length)
         pages[: len(self._body)] = self._body
         self._body = pages

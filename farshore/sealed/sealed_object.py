@@ -34,7 +34,7 @@ _SEALED_FRAME_BYTES = limits.FRAME_BYTES + TAG_BYTES
 
 
 class SealedKind(IntEnum):
-    """What a sealed object is."""
+    """The kind of a sealed object."""
 
     MANIFEST = 1
     PAGES = 2
@@ -111,19 +111,19 @@ class SealedWriter(io.RawIOBase):
 
 
 class Fetch(Protocol):
-    """How a reader gets at sealed bytes."""
+    """Reads sealed bytes for a reader."""
 
     def __call__(self, offset: int, length: int, check: Callable[[bytes], Checked], /) -> Checked:
-        """Return what `check` makes of `length` bytes from `offset`; where it raises, another copy may serve."""
+        """Return the result of `check` on `length` bytes from `offset`; if it raises, another copy may be tried."""
         ...
 
 
 class SealedReader(io.RawIOBase):
-    """A seekable file-like view of a sealed object's payload; opens the last frame and those asked for. One thread.
+    """A seekable file-like view of a sealed object's payload; opens the last frame and those that are read. One thread.
 
     Args:
         fetch: Returns sealed bytes of the object, once they are found to be good.
-        sealed_bytes: The object's size, as the commit record or the store tells it.
+        sealed_bytes: The object's size, from the commit record or the store.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class SealedReader(io.RawIOBase):
 
 
 def check_header(header: bytes, kind: SealedKind, name: str) -> int:
-    """Return the flags of a sealed object's header, or say what is wrong with it."""
+    """Return the flags of a sealed object's header. Raises `ObjectCorrupt` or `FormatTooNew`."""
     if len(header) != HEADER_BYTES:
         raise ObjectCorrupt(f"{name} is cut short")
     magic, version, actual, flags, power, _, _ = _HEADER.unpack(header)

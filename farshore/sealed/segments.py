@@ -23,7 +23,7 @@ SEGMENTS_PER_SALT = 65_536  # a fresh subkey after 256 GiB keeps AES-GCM far fro
 _NUMBER = struct.Struct(">8xI")
 _BINDING = struct.Struct("<IBI")
 _per_thread = threading.local()
-_ROOM_STEP_BYTES = limits.MIB // 2  # so that it grows seldom
+_BUFFER_STEP_BYTES = limits.MIB // 2  # so that it grows seldom
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class SegmentParts:
         return self._bytes + length <= limits.SEGMENT_BYTES and len(self._chunks) < limits.SEGMENT_CHUNKS_MAX
 
     def add(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
-        """Append a chunk. Its bytes are copied at once: what it is a part of may be several times as large."""
+        """Append a chunk. Its bytes are copied at once: the buffer behind a view may be several times as large."""
         end = self._bytes + len(data)
         if end > len(self._raw):
             grown = self._pool.take(max(end, limits.SEGMENT_BYTES))
@@ -81,7 +81,7 @@ class SegmentParts:
         self._chunks.append((chunk_id, self._bytes, len(data)))
         self._bytes = end
 
-    def take(self, origin: Origin, number: int) -> PlainSegment:
+    def build(self, origin: Origin, number: int) -> PlainSegment:
         """Return the segment, and start a new one."""
         segment = PlainSegment(origin, number, self._raw[: self._bytes].toreadonly(), tuple(self._chunks))
         self._raw, self._chunks, self._bytes = memoryview(b""), [], 0
@@ -97,7 +97,7 @@ class SegmentNumbers:
         self._next = SEGMENTS_PER_SALT
         self._origin = Origin(data_key.key_id, b"")
 
-    def take(self) -> tuple[Origin, int]:
+    def next_number(self) -> tuple[Origin, int]:
         """Return the next origin and number."""
         if self._next == SEGMENTS_PER_SALT:
             self._origin = Origin(self._data_key.key_id, self._clock.random_bytes(SALT_BYTES))
@@ -129,7 +129,7 @@ def seal_segment(
 
 @dataclass(frozen=True, slots=True)
 class SegmentRef:
-    """What is needed to open a segment that lies in a pack."""
+    """The fields that open a segment of a pack."""
 
     origin: Origin
     number: int
@@ -148,7 +148,7 @@ def open_segment_into(
     key = derive_key(data_key.secret, "segment", repository_id, ref.origin.salt)
     bound = _segment_binding(repository_id, ref.origin, ref.number, ref.codec, ref.raw_length)
     length = max(len(sealed) - TAG_BYTES, 0)
-    stored = memoryview(_room(length))[:length]
+    stored = memoryview(_buffer(length))[:length]
     try:
         AESGCM(key).decrypt_into(_NUMBER.pack(ref.number), sealed, bound, stored)
     except (InvalidTag, ValueError) as error:
@@ -177,12 +177,12 @@ def decompress_segment_into(raw: memoryview, stored: bytes, ref: SegmentRef) -> 
     decompress_into(ref.codec, stored, raw)
 
 
-def _room(length: int) -> bytearray:
-    """Return at least so much memory, this thread's until it asks again. It grows with what it holds."""
-    room: bytearray | None = getattr(_per_thread, "room", None)
-    if room is None or len(room) < length:
-        room = _per_thread.room = bytearray(-(-length // _ROOM_STEP_BYTES) * _ROOM_STEP_BYTES)
-    return room
+def _buffer(length: int) -> bytearray:
+    """Return at least `length` bytes, this thread's until its next call."""
+    buffer: bytearray | None = getattr(_per_thread, "buffer", None)
+    if buffer is None or len(buffer) < length:
+        buffer = _per_thread.buffer = bytearray(-(-length // _BUFFER_STEP_BYTES) * _BUFFER_STEP_BYTES)
+    return buffer
 
 
 def _unopened(ref: SegmentRef | SealedSegment) -> ObjectCorrupt:

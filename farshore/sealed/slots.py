@@ -48,20 +48,20 @@ _RECIPIENT_CHECK_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class SlotInfo:
-    """What a slot tells without being opened."""
+    """The fields of a slot that need no key."""
 
     slot_id: str
     role: str
     kind: str
     recipient: str = ""
-    label: str = ""  # these three are what somebody noted when it was added: nothing vouches for them
+    label: str = ""  # these three were noted when it was added, and are unauthenticated
     created_utc: datetime | None = None
     host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotNote:
-    """What people know a slot by."""
+    """The notes by which people recognize a slot."""
 
     created_utc: datetime
     host: str = ""
@@ -76,7 +76,7 @@ def seal_passphrase_slot(
     cost: passphrases.PassphraseCost | None = None,
     note: SlotNote | None = None,
 ) -> tuple[str, bytes]:
-    """Return a new slot's id and bytes. Takes about a tenth of a second and 64 MiB on purpose."""
+    """Return a new slot's id and bytes. Costs about a tenth of a second and 64 MiB on purpose."""
     cost = cost or passphrases.PassphraseCost()
     slot_id = clock.random_bytes(16).hex()
     salt = clock.random_bytes(passphrases.SALT_BYTES)
@@ -103,7 +103,7 @@ def seal_recipient_slot(
 
 
 def describe_slot(data: bytes) -> SlotInfo:
-    """Return what a slot tells without being opened."""
+    """Return the fields of a slot that need no key."""
     value = _decode(data, SLOT_FORMAT, "a key slot")
     try:
         created_utc = decode_time(value["created_utc"]) if "created_utc" in value else None

@@ -291,7 +291,7 @@ def test_page_maps(files: list[tuple[bytes, int, list[tuple[int, int]]]], data: 
                 if page not in known[path]:
                     break
                 expected += known[path][page]
-            assert cursor.take(at, step) == expected
+            assert cursor.read(at, step) == expected
             at += step + skip
 
 

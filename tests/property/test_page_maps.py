@@ -82,7 +82,7 @@ def told_by(pages: PageMap) -> State:
     for path in PATHS:
         found: dict[int, bytes] = {}
         for row in pages.rows(path):
-            assert (row.kept, row.told) == (0, b"")
+            assert (row.kept, row.stored_positions) == (0, b"")
             run = [row.hashes[at : at + 16] for at in range(0, len(row.hashes), 16)]
             found.update({row.first_page + at: one for at, one in enumerate(run)})
             state[path] = (row.page_bytes, found)

@@ -86,7 +86,7 @@ def _read_pack(check: ReplicaCheck, proof: PackChecker, name: str) -> _Read:
     if digest.hex() != names.parse_pack(name):
         return _Read(size, "altered", "its bytes do not hash to its name")
     try:
-        proof.prove(digest, data)
+        proof.check(digest, data)
     except FarshoreError as error:
         return _Read(size, "undecodable", str(error))
     return _Read(size, checksum=check.replica.meter.checksum_of(data))

@@ -43,17 +43,17 @@ def test_a_file_that_grew_or_shrank() -> None:
 
 def test_a_cursor_reads_ranges_out_of_extents() -> None:
     cursor = ExtentCursor([Extent(A, 100, 10), Extent(HOLE, 0, 20), Extent(B, 5, 10)])
-    assert cursor.take(0, 4) == [Extent(A, 100, 4)]
-    assert cursor.take(6, 15) == [Extent(A, 106, 4), Extent(HOLE, 0, 5)]
-    assert cursor.take(15, 15) == []
-    assert cursor.take(28, 35) == [Extent(HOLE, 0, 2), Extent(B, 5, 5)]
-    assert cursor.take(38, 50) == [Extent(B, 13, 2)]
-    assert cursor.take(50, 60) == []
+    assert cursor.read(0, 4) == [Extent(A, 100, 4)]
+    assert cursor.read(6, 15) == [Extent(A, 106, 4), Extent(HOLE, 0, 5)]
+    assert cursor.read(15, 15) == []
+    assert cursor.read(28, 35) == [Extent(HOLE, 0, 2), Extent(B, 5, 5)]
+    assert cursor.read(38, 50) == [Extent(B, 13, 2)]
+    assert cursor.read(50, 60) == []
 
 
 def test_a_cursor_skips_whole_extents() -> None:
     cursor = ExtentCursor([Extent(A, 0, 10), Extent(B, 0, 10), Extent(A, 10, 10)])
-    assert cursor.take(25, 30) == [Extent(A, 15, 5)]
+    assert cursor.read(25, 30) == [Extent(A, 15, 5)]
 
 
 def test_extents_that_continue_are_joined() -> None:

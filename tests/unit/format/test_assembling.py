@@ -33,11 +33,11 @@ def test_rows_come_out_in_the_order_they_were_added(seed: int) -> None:
         expected += one.slice(start, count).to_pylist()
         assert assembly.pending == len(expected) - len(found)
         if chance.random() < 0.1:
-            found += assembly.take(chance.randrange(assembly.pending + 1)).to_pylist()
-    found += assembly.take(assembly.pending).to_pylist()
+            found += assembly.pop(chance.randrange(assembly.pending + 1)).to_pylist()
+    found += assembly.pop(assembly.pending).to_pylist()
     assert found == expected
     assert assembly.pending == 0
-    assert assembly.take(5).num_rows == 0
+    assert assembly.pop(5).num_rows == 0
 
 
 def test_few_tables_are_held() -> None:
@@ -46,4 +46,4 @@ def test_few_tables_are_held() -> None:
     for at in range(1000):
         assembly.add(table(at, 100), 7, 1)
     assert len(vars(assembly)["_tables"]) <= 4
-    assert assembly.take(1000).column("name").to_pylist() == [b"%d" % (at + 7) for at in range(1000)]
+    assert assembly.pop(1000).column("name").to_pylist() == [b"%d" % (at + 7) for at in range(1000)]

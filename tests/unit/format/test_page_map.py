@@ -42,11 +42,11 @@ def test_the_rows_of_a_path_come_in_order() -> None:
 def test_a_cursor_reads_over_the_borders_of_rows() -> None:
     cursor = page_map(ROWS).cursor(b"a", 4096)
     assert cursor is not None
-    assert cursor.take(0, 3) == hashes(0, 3)
-    assert cursor.take(8, 5) == hashes(8, 5)
-    assert cursor.take(13, 0) == b""
-    assert cursor.take(18, 100) == hashes(18, 2)
-    assert cursor.take(118, 4) == b""
+    assert cursor.read(0, 3) == hashes(0, 3)
+    assert cursor.read(8, 5) == hashes(8, 5)
+    assert cursor.read(13, 0) == b""
+    assert cursor.read(18, 100) == hashes(18, 2)
+    assert cursor.read(118, 4) == b""
 
 
 def test_pages_of_another_size_are_no_help() -> None:
@@ -62,8 +62,8 @@ def test_two_files_may_be_read_in_turns() -> None:
     assert first is not None
     assert last is not None
     for at in range(0, 40_000, 9_999):
-        assert first.take(at, 2) == hashes(at, 2)
-        assert last.take(at, 2) == hashes(at + 2, 2)
+        assert first.read(at, 2) == hashes(at, 2)
+        assert last.read(at, 2) == hashes(at + 2, 2)
 
 
 def test_rows_of_a_file_larger_than_a_row_group() -> None:
@@ -71,8 +71,8 @@ def test_rows_of_a_file_larger_than_a_row_group() -> None:
     rows = [PageRow(b"big", 4096, number * count, hashes(number * count, count)) for number in range(3)]
     cursor = page_map(rows).cursor(b"big", 4096)
     assert cursor is not None
-    assert cursor.take(count - 1, 2) == hashes(count - 1, 2)
-    assert cursor.take(3 * count - 1, 9) == hashes(3 * count - 1, 1)
+    assert cursor.read(count - 1, 2) == hashes(count - 1, 2)
+    assert cursor.read(3 * count - 1, 9) == hashes(3 * count - 1, 1)
 
 
 def test_an_empty_map_knows_nothing() -> None:
@@ -80,8 +80,8 @@ def test_an_empty_map_knows_nothing() -> None:
 
 
 def test_a_cursor_over_nothing() -> None:
-    assert PageCursor(iter(())).take(0, 5) == b""
-    assert PageCursor(iter([PageRow(b"a", 4096, 0, b"")])).take(0, 5) == b""
+    assert PageCursor(iter(())).read(0, 5) == b""
+    assert PageCursor(iter([PageRow(b"a", 4096, 0, b"")])).read(0, 5) == b""
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1PAR1", b"x" * 100])

@@ -85,7 +85,7 @@ def test_a_chunk_that_is_not_what_it_is_called_is_named_by_a_reader(engine: Engi
         assert parsed is not None
         data_key = read_data_key(repository, replica, parsed[0])
         keys = repository.reading_keys()
-        origin, number = SegmentNumbers(data_key=data_key, clock=engine.clock).take()
+        origin, number = SegmentNumbers(data_key=data_key, clock=engine.clock).next_number()
         chunks = ((blake3(b"one", key=keys.chunk_key).digest(), 0, 3), (blake3(b"two").digest(), 3, 3))
         builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=engine.clock)
         builder.add(seal_segment(PlainSegment(origin, number, b"onetwo", chunks), data_key, keys.repository_id))

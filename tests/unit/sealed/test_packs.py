@@ -131,12 +131,12 @@ def test_parts_are_copied_when_they_come_and_lie_one_behind_the_other() -> None:
     gathering.add(b"1" * 32, memoryview(source))
     source[:] = b"other"
     gathering.add(b"2" * 32, b"second")
-    one = gathering.take(ORIGIN, 1)
+    one = gathering.build(ORIGIN, 1)
     assert gathering.empty
     gathering.add(b"3" * 32, b"third")
     assert bytes(one.raw) == b"firstsecond", "pages that are looked at are not used again"
     assert one.chunks == ((b"1" * 32, 0, 5), (b"2" * 32, 5, 6))
-    assert bytes(gathering.take(ORIGIN, 2).raw) == b"third"
+    assert bytes(gathering.build(ORIGIN, 2).raw) == b"third"
 
 
 def test_a_chunk_larger_than_a_segment_still_makes_one() -> None:
@@ -145,7 +145,7 @@ def test_a_chunk_larger_than_a_segment_still_makes_one() -> None:
     gathering.add(b"1" * 32, b"before")
     assert not gathering.has_room(len(large))
     gathering.add(b"2" * 32, large)
-    assert bytes(gathering.take(ORIGIN, 1).raw) == b"before" + large
+    assert bytes(gathering.build(ORIGIN, 1).raw) == b"before" + large
 
 
 def test_a_segment_of_the_first_version_opens() -> None:
@@ -278,7 +278,7 @@ def test_a_pack_of_very_many_tiny_chunks_stays_below_the_largest_pack() -> None:
 
 def test_no_number_is_ever_given_twice_under_one_salt() -> None:
     numbers = SegmentNumbers(data_key=generate_data_key(FixedClock()), clock=FixedClock(seed=3))
-    given = [numbers.take() for _ in range(SEGMENTS_PER_SALT + 3)]
+    given = [numbers.next_number() for _ in range(SEGMENTS_PER_SALT + 3)]
     assert [number for _, number in given[:3]] == [0, 1, 2]
     assert [number for _, number in given[-4:]] == [SEGMENTS_PER_SALT - 1, 0, 1, 2]
     assert len({origin.salt for origin, _ in given}) == 2

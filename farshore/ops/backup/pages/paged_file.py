@@ -164,7 +164,7 @@ class PagedFile:
         self._at = end
         if self._earlier and self._cursor:
             before = self._take_before(self._earlier.pages, first, hashes)
-            old = self._cursor.take(start, end)
+            old = self._cursor.read(start, end)
             spliced = self._splice(block, pages.changed_runs(before, hashes), old)
             if spliced is not None:
                 self._parts += spliced
@@ -192,7 +192,7 @@ class PagedFile:
         if not (self._earlier and self._cursor):
             return None
         before = self._take_before(self._earlier.pages, first, hashes)
-        return self._splice(data, pages.changed_runs(before, hashes), self._cursor.take(start, start + len(data)))
+        return self._splice(data, pages.changed_runs(before, hashes), self._cursor.read(start, start + len(data)))
 
     def _add_hashes(self, first: int, hashes: bytes) -> None:
         """Keep the hashes of pages. What lies between them and the last ones shares a page with a hole, or is one."""
@@ -203,7 +203,7 @@ class PagedFile:
 
     def _take_before(self, earlier: PageCursor, first: int, hashes: bytes) -> bytes:
         try:
-            return earlier.take_or_other(first, hashes)
+            return earlier.read_or_other(first, hashes)
         except FarshoreError:
             self._earlier = None  # a page map that cannot be read on costs comparison and nothing else
             return b""
@@ -221,7 +221,7 @@ class PagedFile:
             if changed:
                 plan.append((start, end))
                 continue
-            taken = cursor.take(start, end)
+            taken = cursor.read(start, end)
             if sum(extent.length for extent in taken) != end - start:
                 return None  # the earlier extents do not cover what its page map claims
             plan += taken

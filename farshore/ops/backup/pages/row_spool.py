@@ -51,7 +51,7 @@ class RowSpool:
         self._like = self._like or row
         self._count += 1
         self._held.append(row)
-        self._held_bytes += len(row.hashes) + len(row.told)
+        self._held_bytes += len(row.hashes) + len(row.stored_positions)
         if self._held_bytes >= limits.SPOOL_MEMORY_BYTES and self._place is not None:
             try:
                 self._flush(self._place)
@@ -65,10 +65,14 @@ class RowSpool:
             Path(name).unlink()
         while self._held:
             row = self._held[0]
-            data = _HEAD.pack(row.first_page, row.kept, len(row.hashes), len(row.told)) + row.hashes + row.told
+            data = (
+                _HEAD.pack(row.first_page, row.kept, len(row.hashes), len(row.stored_positions))
+                + row.hashes
+                + row.stored_positions
+            )
             written = 0
             while written < len(data):
                 written += os.pwrite(self._file.fd, data[written:], self._file_bytes + written)
             self._file_bytes += len(data)  # of whole rows alone
-            self._held_bytes -= len(row.hashes) + len(row.told)
+            self._held_bytes -= len(row.hashes) + len(row.stored_positions)
             self._held.popleft()

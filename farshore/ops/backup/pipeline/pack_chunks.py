@@ -146,7 +146,7 @@ class ChunkPacker:
     def _close_segment(self) -> None:
         if self._parts.empty:
             return
-        segment = self._parts.take(*self._numbers.take())
+        segment = self._parts.build(*self._numbers.next_number())
         mostly_known = self._bytes_read >= limits.MOSTLY_KNOWN_FACTOR * len(segment.raw)
         self._bytes_read = 0
         seal = partial(seal_segment, thorough=mostly_known or self._pressed())

@@ -120,7 +120,7 @@ class ReadingProcess:
         chunks += [(blake3(chunk, key=ground.chunk_key).digest(), chunk) for chunk in cutter.whole(data)]
 
     def _seal(self) -> None:
-        segment = self._parts.take(*self._numbers.take())
+        segment = self._parts.build(*self._numbers.next_number())
         sealed = seal_segment(segment, self._ground.data_key, self._ground.repository_id, thorough=self._thorough)
         write_frame(self._answers, orders.SEGMENT, orders.encode_segment(sealed), sealed.sealed)
 

@@ -229,16 +229,16 @@ def _without(extents: Sequence[Extent], kept: Sequence[_Range]) -> Iterator[Exte
     at = 0
     for start, end in kept:
         if start > at:
-            yield from cursor.take(at, start)
-        cursor.take(start, end)
+            yield from cursor.read(at, start)
+        cursor.read(start, end)
         yield Extent(HOLE, 0, end - start)
         at = end
-    yield from cursor.take(at, 1 << 62)
+    yield from cursor.read(at, 1 << 62)
 
 
 def _take(cursor: PageCursor, first: int, count: int) -> bytes:
     """Return what hashes of pages are known, from the first on."""
     try:
-        return cursor.take(first, count)
+        return cursor.read(first, count)
     except FarshoreError:
         return b""
