@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy import code_rules, room_rules, text_rules, word_rules
+from tests.tidy import code_rules, room_rules, text_rules, walks, word_rules
 from tests.tidy.tree import Rule, Tree
 
 BESIDE: dict[Rule, dict[str, str]] = {room_rules.unlisted_modules: {"farshore/plan/rules.py": ""}}
@@ -86,9 +86,12 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (text_rules.dead_links, "README.md", '<img src="docs/none.svg">\n'),
     (text_rules.dead_links, "README.md", "![picture](docs/none.svg)\n"),
     (text_rules.dead_mentions, "farshore/a.py", "# docs/reference/none.md has the bounds\n"),
+    (text_rules.dead_mentions, "docs/a.md", "`farshore/none.py` has them\n"),
     (text_rules.unlisted_pages, "docs/a.md", "# A\n"),
     (text_rules.unlisted_pages, "docs/operate/a.md", "# A\n"),
     (text_rules.unlisted_pages, "docs/operate/README.md", "# A\n\n[a](a.md), [itself](README.md)\n"),
+    (walks.broken_walks, "docs/internals/a-backup.md", "1. [a.py](../../farshore/a.py): none\n"),
+    (walks.broken_walks, "docs/internals/a-backup.md", "No list\n"),
     (text_rules.missing_readmes, "farshore/errors.py", ""),
     (text_rules.missing_readmes, "farshore/README.md", "line\n" * 60),
     (room_rules.unlisted_modules, "farshore/plan/README.md", "| `none.py` | nothing |\n"),
@@ -110,6 +113,7 @@ def test_every_rule_is_proven() -> None:
         *code_rules.RULES,
         *room_rules.RULES,
         *text_rules.RULES,
+        *walks.RULES,
         *word_rules.RULES,
     }
 
@@ -158,6 +162,49 @@ def test_a_page_is_listed_by_the_index_or_by_its_folder(plant: Plant) -> None:
     pages = {"docs/README.md": index, "docs/operate/restore.md": "# A\n", "docs/internals/decisions/0001-a.md": "# B\n"}
     pages["docs/internals/decisions/README.md"] = "[one](0001-a.md)\n"
     assert list(text_rules.unlisted_pages(plant(pages))) == []
+
+
+def walk(*items: str) -> str:
+    """Return the page of a walk over modules of `farshore`, each with what leads to it."""
+    return "# A walk\n\n" + "".join(
+        f"{number}. [{item.split()[0]}.py](../../farshore/{item.split()[0]}.py){item[len(item.split()[0]) :]}: text\n"
+        for number, item in enumerate(items, 1)
+    )
+
+
+IMPORTS = {
+    "farshore/first.py": "from farshore import base\nMODULE = 'farshore.child'\n",
+    "farshore/base.py": "",
+    "farshore/part.py": "import farshore.base\n",
+    "farshore/child.py": "",
+}
+
+
+def test_a_walk_goes_from_file_to_file(plant: Plant) -> None:
+    page = walk("first", "base", "part (protocol)", "child (child process)")
+    assert [str(one) for one in walks.broken_walks(plant({**IMPORTS, "docs/internals/a-backup.md": page}))] == []
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        ("base", "first"),  # nothing leads back from what is imported
+        ("first", "part"),  # nobody imports it
+        ("first", "part (protocol)"),  # its contract was not named before
+        ("part", "base", "child (child process)"),  # nobody starts it
+        ("first", "base", "base"),
+        ("first", "gone"),
+    ],
+)
+def test_a_walk_that_jumps_is_found(items: tuple[str, ...], plant: Plant) -> None:
+    assert list(walks.broken_walks(plant({**IMPORTS, "docs/internals/a-backup.md": walk(*items)})))
+
+
+def test_a_walk_is_short(plant: Plant) -> None:
+    chain = {f"farshore/m{at}.py": f"import farshore.m{at + 1}\n" for at in range(21)}
+    for count, wanted in ((20, 0), (21, 1)):
+        page = walk(*(f"m{at}" for at in range(count)))
+        assert len(list(walks.broken_walks(plant({**chain, "docs/internals/a-backup.md": page})))) == wanted
 
 
 def test_binary_files_hold_no_text(tmp_path: Path) -> None:

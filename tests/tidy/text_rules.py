@@ -49,6 +49,7 @@ _LINK = re.compile(
     r"(?<!\\)!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|<img[^>]*\bsrc=\"([^\"]+)\"|srcset=\"([^\"]+)\""
 )
 _MENTION = re.compile(r"(?<![\w/-])docs/[\w./-]+\.(?:md|svg|png|json)\b")
+_MODULE = re.compile(rf"{_MENTION.pattern}|(?<![\w/-])(?:farshore|tests|flows|tasks|infra)/[\w/]+\.py\b")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 _ANCHOR = re.compile(r"<a\s+(?:id|name)=\"([^\"]+)\"")
@@ -88,10 +89,10 @@ def dead_links(tree: Tree) -> Iterator[Finding]:
 
 
 def dead_mentions(tree: Tree) -> Iterator[Finding]:
-    """A page that a hint, a docstring or a comment names by its path is there."""
+    """A page that a hint, a docstring or a comment names by its path is there; so is a module that a page names."""
     for file in tree.files:
         if not file.path.startswith("tests/tidy/"):  # which plant pages of their own
-            for match in _MENTION.finditer(file.text):
+            for match in (_MODULE if file.path.endswith(".md") else _MENTION).finditer(file.text):
                 if match.group() not in tree:
                     yield file.at(_line(file.text, match.start()), f"{match.group()} is not there")
 
