@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOUNTS = Path("/proc/self/mountinfo")
-_ESCAPED = re.compile(rb"\\([0-7]{3})")
+from farshore.mountinfo import Mount, read_mounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +33,22 @@ def locate(path: Path) -> Location:
     """Return where a path leads; the end of it need not exist yet."""
     real = os.path.realpath(os.fsencode(path))
     try:
-        lines = _MOUNTS.read_bytes().splitlines()
+        mounts = read_mounts()
     except OSError:
         return Location(real, b"", real)
-    return place_on_mounts(lines, real)
+    return place_on_mounts(mounts, real)
 
 
-def place_on_mounts(lines: Iterable[bytes], path: bytes) -> Location:
-    """Return where an absolute path without symlinks is, by the lines of mountinfo: in its innermost, last mount."""
+def place_on_mounts(mounts: Iterable[Mount], path: bytes) -> Location:
+    """Return the location of an absolute path without symlinks: in its innermost, last mount."""
     length, found = -1, Location(path, b"", path)
-    for line in lines:
-        fields = line.split(b" ")
-        if len(fields) < 6:
-            continue
-        root, point = (_unescaped(field).rstrip(b"/") for field in fields[3:5])
+    for one in mounts:
+        root, point = one.root.rstrip(b"/"), one.point.rstrip(b"/")
         if len(point) >= length and _is_below(path, point):
             length = len(point)
-            found = Location(path, fields[2], (root + path[len(point) :]).rstrip(b"/"))
+            found = Location(path, one.device, (root + path[len(point) :]).rstrip(b"/"))
     return found
 
 
 def _is_below(path: bytes, other: bytes) -> bool:
     return (path.rstrip(b"/") + b"/").startswith(other.rstrip(b"/") + b"/")
-
-
-def _unescaped(field: bytes) -> bytes:
-    return _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), field)

@@ -1,4 +1,4 @@
-"""Rows of the previous manifest, a row group at a time, and which of them are as what a walk found. Pure."""
+"""Rows of the previous manifest, a row group at a time, and which of them equal the entries a walk found. Pure."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from farshore.model import HOLE, EntryKind
 from farshore.sources.base import Listing
 
 _HOLE = np.frombuffer(HOLE, dtype="V32")[0]
+_COMPARED_NUMBERS = ("mtime_ns", "ctime_ns", "inode", "device")
 _TYPE_BITS = stat.S_IFMT(0xFFFF)
 _SIZE_PLAIN_MAX = 2**63 // limits.MANIFEST_ROWS_PER_GROUP - 1
 Table = Any  # pyarrow.Table, which only farshore.format may name
@@ -26,7 +27,7 @@ Table = Any  # pyarrow.Table, which only farshore.format may name
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Rows of the previous manifest that are unchanged and stand together: `count` of a row group, from `start`.
+    """Adjacent unchanged rows of the previous manifest: `count` of a row group, from `start`.
 
     `rows` are their chunks' index rows, and `paged` the paths of page-structured files among them.
     """
@@ -63,14 +64,14 @@ class RowGroup:
         self._bytes_before = np.concatenate(([0], np.cumsum(sizes)))
         self._paged: list[int] = np.flatnonzero(columns.numbers("page_bytes")).tolist()
 
-    @cached_property
+    @property
     def paths(self) -> list[bytes]:
         """The paths."""
-        return self._columns.paths()
+        return self._columns.paths
 
     @cached_property
     def identities(self) -> list[tuple[object, ...] | None]:
-        """By what a row is compared with an entry; None where that would prove nothing."""
+        """The fields that identify an unchanged row; None if the row cannot be trusted."""
         identities = self._columns.identities()
         for at in np.flatnonzero(~self._proven).tolist():
             identities[at] = None  # equal to no entry
@@ -78,41 +79,25 @@ class RowGroup:
 
     def same_paths(self, start: int, listing: Listing, at: int) -> int:
         """Return how many rows from `start` on have the paths of a listing's entries from `at` on."""
-        return count_same_paths(self._path_bytes, start, self.count, listing, at)
+        return count_same_paths(self._columns.path_bytes, start, self.count, listing, at)
 
     def unchanged(self, start: int, listing: Listing, at: int, count: int) -> npt.NDArray[np.bool_]:
-        """Return which of some rows from `start` on are as a listing's entries from `at` on, whose paths they have.
+        """Return which rows from `start` on equal a listing's entries from `at` on, whose paths they have.
 
-        Never one with several names: which of them is the file and which a link is not for a listing to tell.
+        Never one with several names: a listing does not know which of them is the file and which is a link.
         """
         found = listing.records[at : at + count]
         rows = slice(start, start + count)
         types = found["mode"].astype(np.int64) & _TYPE_BITS
-        same: npt.NDArray[np.bool_] = self._proven[rows] & (self._types[rows] == types)
+        same: npt.NDArray[np.bool_] = self._proven[rows] & (self._columns.types[rows] == types)
         same &= (types == stat.S_IFDIR) | (found["links"] == 1)
         # Sizes of directories say nothing and are left out.
         same &= self._sizes[rows] == np.where(types == stat.S_IFREG, found["size"], 0)
-        for name, column in self._numbers.items():
-            same &= column[rows] == found[name]
+        for name in _COMPARED_NUMBERS:
+            same &= self._columns.numbers(name)[rows] == found[name]
         for link in np.flatnonzero(same & (types == stat.S_IFLNK)).tolist():
-            same[link] = self._targets[start + link] == listing.target(at + link)
+            same[link] = self._columns.targets[start + link] == listing.target(at + link)
         return same
-
-    @cached_property
-    def _path_bytes(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-        return self._columns.path_bytes()
-
-    @cached_property
-    def _types(self) -> npt.NDArray[np.int64]:
-        return self._columns.types()
-
-    @cached_property
-    def _numbers(self) -> dict[str, npt.NDArray[np.int64]]:
-        return {name: self._columns.numbers(name) for name in ("mtime_ns", "ctime_ns", "inode", "device")}
-
-    @cached_property
-    def _targets(self) -> list[bytes]:
-        return self._columns.targets()
 
     def slice(self, start: int, end: int) -> Slice:
         """Return rows [start, end) as they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,34 +30,40 @@ _IDENTITY_COLUMNS = ("kind", "size", "mtime_ns", "ctime_ns", "inode", "device", 
 
 
 class Comparable:
-    """The columns of a manifest's table that a backup compares; each call converts anew."""
+    """The columns of a manifest's table that a backup or a delta restore compares: each converted when first needed."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
+        self._numbers: dict[str, npt.NDArray[np.int64]] = {}
 
+    @cached_property
     def paths(self) -> list[bytes]:
-        """Return the paths."""
+        """The paths."""
         return columns.binaries(self._table.column("path"))
 
     def identities(self) -> list[tuple[object, ...] | None]:
         """Return each row's kind, size, mtime, ctime, inode, device and target, as an entry has them."""
         return list(zip(*columns_of(self._table, _IDENTITY_COLUMNS), strict=True))
 
+    @cached_property
     def path_bytes(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-        """Return the bytes of all paths end to end, and where each begins and the last one ends."""
+        """The bytes of all paths end to end, and the offset at which each begins and the last one ends."""
         data, ends = columns.binary_buffers(self._table.column("path"))
         return np.frombuffer(data, np.uint8), ends
 
+    @cached_property
     def targets(self) -> list[bytes]:
-        """Return the targets of symlinks and hard links."""
+        """The targets of symlinks and hard links."""
         return columns.binaries(self._table.column("target"))
 
+    @cached_property
     def xattrs(self) -> list[tuple[tuple[bytes, bytes], ...]]:
-        """Return the extended attributes of each row."""
+        """The extended attributes of each row."""
         return columns.pairs(self._table.column("xattrs"))
 
+    @cached_property
     def types(self) -> npt.NDArray[np.int64]:
-        """Return each row's file type bits of `st_mode`; 0 for a hard link, which may be of any type.
+        """Each row's file type bits of `st_mode`; 0 for a hard link, which may be of any type.
 
         Raises:
             FeatureMissing: There is a kind that this Farshore does not know.
@@ -85,7 +92,10 @@ class Comparable:
 
     def numbers(self, name: str) -> npt.NDArray[np.int64]:
         """Return a column of numbers; of unsigned ones the signed numbers with the same bits."""
-        return np.asarray(columns.whole(self._table.column(name)).to_numpy(zero_copy_only=False), np.int64)
+        if name not in self._numbers:
+            column = columns.whole(self._table.column(name))
+            self._numbers[name] = np.asarray(column.to_numpy(zero_copy_only=False), np.int64)
+        return self._numbers[name]
 
     def _equals(self, name: str, text: str) -> npt.NDArray[np.bool_]:
         mask = pc.equal(columns.whole(self._table.column(name)), text)

@@ -7,24 +7,12 @@ its names is not beside the other.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.host_limits import check_host
-
-_MOUNTS = Path("/proc/self/mountinfo")
-_ESCAPED = re.compile(rb"\\([0-7]{3})")
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A line of mountinfo: what of which file system is mounted where."""
-
-    device: bytes
-    root: bytes
-    point: bytes
+from farshore.mountinfo import Mount, read_mounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +33,7 @@ def find_names(path: Path) -> FileNames:
         OSError: It cannot be looked at, or its directory cannot be listed.
     """
     status = path.stat()
-    mounts = _read_mounts()
+    mounts = _known_mounts()
     views = [path, *(view for view in _views(mounts, os.fsencode(path)) if _is(view, status))]
     points = {mount.point for mount in mounts}
     seen: dict[tuple[int, int, str], Path] = {}
@@ -60,16 +48,6 @@ def find_names(path: Path) -> FileNames:
             linked += key not in seen  # one directory may be seen at several places
             seen.setdefault(key, name)
     return FileNames(tuple(seen.values()), complete=linked >= status.st_nlink)
-
-
-def read_mounts(lines: Iterable[bytes]) -> list[Mount]:
-    """Return what lines of mountinfo tell, in their order: a later one may hide an earlier one."""
-    mounts = []
-    for line in lines:
-        fields = line.split(b" ")
-        if len(fields) > 4:
-            mounts.append(Mount(fields[2], _unescape(fields[3]), _unescape(fields[4])))
-    return mounts
 
 
 def other_paths(mounts: Iterable[Mount], path: bytes) -> Iterator[bytes]:
@@ -92,9 +70,9 @@ def _views(mounts: list[Mount], path: bytes) -> Iterator[Path]:
         yield Path(os.fsdecode(found))
 
 
-def _read_mounts() -> list[Mount]:
+def _known_mounts() -> list[Mount]:
     try:
-        return read_mounts(_MOUNTS.read_bytes().splitlines())
+        return read_mounts()
     except OSError as error:
         check_host(error)
         return []
@@ -122,7 +100,3 @@ def _covers(above: bytes, path: bytes) -> bool:
 
 def _join(above: bytes, rest: bytes) -> bytes:
     return (above.rstrip(b"/") + b"/" + rest.lstrip(b"/")).rstrip(b"/") or b"/"
-
-
-def _unescape(field: bytes) -> bytes:
-    return _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), field)

@@ -60,7 +60,7 @@ def _collect(
             ends, chunk_ids = columns.chunk_ids()
             numbers = index.packs_of(index.find(chunk_ids))
             lost = np.flatnonzero(np.isin(numbers, list(bad)))
-            paths = columns.paths() if len(lost) else []
+            paths = columns.paths if len(lost) else []
             for at, row in zip(lost.tolist(), (np.searchsorted(ends, lost, side="right") - 1).tolist(), strict=True):
                 touched[bad[int(numbers[at])]][source + b":" + paths[row]] = None
     except FarshoreError:

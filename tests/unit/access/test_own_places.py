@@ -12,6 +12,7 @@ from farshore.access.locations import place_on_mounts
 from farshore.access.own_places import check_target, refuse_own_place
 from farshore.config import Config, load_config
 from farshore.errors import TargetForbidden
+from farshore.mountinfo import parse_mounts
 from farshore.ops.setup.keys import generate_identity
 from tests.contract.directory_trees import may_mount
 
@@ -88,16 +89,16 @@ def test_a_repository_that_is_not_configured_is_known_by_its_header(tmp_path: Pa
 
 
 def test_a_place_is_found_on_the_innermost_and_last_of_its_mounts() -> None:
-    lines = [
+    mounts = parse_mounts([
         b"1 0 8:1 / / rw - ext4 /dev/a rw",
         b"2 1 8:2 / /srv rw - ext4 /dev/b rw",
         rb"3 2 8:1 /pool\040a/here /srv/x rw - ext4 /dev/a rw",
         b"4 2 8:3 /deep /srv/x rw - ext4 /dev/c rw",
         b"broken",
-    ]
-    assert place_on_mounts(lines, b"/srv/x/y").path_there == b"/deep/y"
-    assert place_on_mounts(lines[:3], b"/srv/x/y").path_there == b"/pool a/here/y"
-    assert place_on_mounts(lines[:3], b"/srv/x/y").is_inside(place_on_mounts(lines[:1], b"/pool a/here"))
-    assert place_on_mounts(lines, b"/srv/x/y").is_inside(place_on_mounts(lines, b"/srv"))  # another disk inside
-    assert not place_on_mounts(lines, b"/srv/xy").is_inside(place_on_mounts(lines, b"/srv/x"))
+    ])  # fmt: skip
+    assert place_on_mounts(mounts, b"/srv/x/y").path_there == b"/deep/y"
+    assert place_on_mounts(mounts[:3], b"/srv/x/y").path_there == b"/pool a/here/y"
+    assert place_on_mounts(mounts[:3], b"/srv/x/y").is_inside(place_on_mounts(mounts[:1], b"/pool a/here"))
+    assert place_on_mounts(mounts, b"/srv/x/y").is_inside(place_on_mounts(mounts, b"/srv"))  # another disk inside
+    assert not place_on_mounts(mounts, b"/srv/xy").is_inside(place_on_mounts(mounts, b"/srv/x"))
     assert place_on_mounts([], b"/a").path == b"/a"

@@ -17,6 +17,7 @@ from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import Bug, SourceDenied, SourceMissing
 from farshore.model import Entry, EntryKind, Problem
+from farshore.mountinfo import parse_mounts
 from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from farshore.sources.posix_mounts import find_type
 from tests.contract.directory_trees import ROOT, as_nobody, may_mount
@@ -299,9 +300,9 @@ def test_the_type_of_a_file_system_is_that_of_its_innermost_mount() -> None:
         b"24 22 0:21 / /srv/data\\040here rw master:2 shared:3 - xfs /dev/vdc rw",
         b"cut off",
     ]
-    assert find_type(lines, b"/home") == "ext4"
-    assert find_type(lines, b"/srv/data here/below") == "xfs"
-    assert find_type(lines, b"/srv/data hereafter") == "ext4"
+    assert find_type(parse_mounts(lines), b"/home") == "ext4"
+    assert find_type(parse_mounts(lines), b"/srv/data here/below") == "xfs"
+    assert find_type(parse_mounts(lines), b"/srv/data hereafter") == "ext4"
     assert find_type([], b"/home") == ""
 
 

@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from farshore.clock import SystemClock
+from farshore.mountinfo import parse_mounts
 from farshore.sources import marks
 from farshore.sources.base import MarkedCapture
 from farshore.sources.directory.source import DirectorySource
 from farshore.sources.posix_mounts import find_mount
 from farshore.sources.sqlite.source import SqliteSource
 
-MOUNTS = [
+MOUNTS = parse_mounts([
     b"22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw",
     b"36 22 0:31 /home /home rw shared:2 master:3 - btrfs /dev/mapper/data\\040one rw,subvol=/home",
     b"40 22 0:45 / /nas rw - nfs4 nas:/export rw,vers=4.2",
     b"41 22 0:46 / /tank rw - zfs tank/home@nightly rw",
     b"broken",
-]
+])  # fmt: skip
 
 
 def test_a_mount_is_found_by_its_id() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from farshore.sources.posix_names import Mount, other_paths, read_mounts
+from farshore.mountinfo import Mount, parse_mounts
+from farshore.sources.posix_names import other_paths
 
-MOUNTS = read_mounts([
+MOUNTS = parse_mounts([
     rb"21 1 8:1 / / rw - ext4 /dev/sda1 rw",
     rb"22 21 8:2 / /data rw - ext4 /dev/sda2 rw",
     rb"23 21 8:1 /srv/a.db /m/a.db rw - ext4 /dev/sda1 rw",

@@ -1,4 +1,4 @@
-"""Rows of a snapshot's manifest, and which of them are as what is in the target: a table at a time. Pure."""
+"""Rows of a snapshot's manifest, and which of them equal the entries in the target: a table at a time. Pure."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class SnapshotRows:
         self._block: tuple[int, list[ManifestRow]] = (-1, [])
         self.count: int = table.num_rows
 
-    @cached_property
+    @property
     def paths(self) -> list[bytes]:
         """The paths."""
-        return self._columns.paths()
+        return self._columns.paths
 
     def row(self, at: int) -> ManifestRow:
         """Return one row; those beside it cost little more."""
@@ -63,7 +63,7 @@ class SnapshotRows:
         """Return the row of a path, found by halving."""
         wanted = sort_key(path)
         low, high = 0, self.count
-        data, ends = self._path_bytes
+        data, ends = self._columns.path_bytes
         while low < high:
             middle = (low + high) // 2
             here = data[int(ends[middle]) : int(ends[middle + 1])].tobytes()
@@ -74,83 +74,58 @@ class SnapshotRows:
 
     def same_paths(self, start: int, listing: PosixListing, at: int) -> int:
         """Return how many rows from `start` on have the paths of a listing's entries from `at` on."""
-        return count_same_paths(self._path_bytes, start, self.count, listing, at)
+        return count_same_paths(self._columns.path_bytes, start, self.count, listing, at)
 
     def same(
         self, start: int, listing: PosixListing, at: int, count: int, *, by_content: bool
     ) -> npt.NDArray[np.bool_]:
-        """Return which of some rows from `start` on are as a listing's entries from `at` on, whose paths they have.
+        """Return which rows from `start` on equal a listing's entries from `at` on, whose paths they have.
 
-        Never one with several names, which stand for each other; nor, with `by_content`, a file that is not empty.
+        Never one with several names, which are one file; nor, with `by_content`, a file that is not empty.
         """
         found = listing.records[at : at + count]
         rows = slice(start, start + count)
         modes = found["mode"].astype(np.int64)
         types = modes & _TYPE_BITS
         files, links = types == stat.S_IFREG, types == stat.S_IFLNK
-        same: npt.NDArray[np.bool_] = self._types[rows] == types
+        same: npt.NDArray[np.bool_] = self._columns.types[rows] == types
         same &= (types == stat.S_IFDIR) | (found["links"] == 1)
-        same &= ~files | (self._number("size")[rows] == found["size"])
+        same &= ~files | (self._columns.numbers("size")[rows] == found["size"])
         same &= links | (self._modes[rows] == modes & 0o7777)
         same &= self._owned(rows, found)
-        apart = np.abs(self._number("mtime_ns")[rows] - found["mtime_ns"])
+        apart = np.abs(self._columns.numbers("mtime_ns")[rows] - found["mtime_ns"])
         same &= apart < (COARSE_NS if self._ability.coarse else 1)
         devices = (types == stat.S_IFCHR) | (types == stat.S_IFBLK)
-        same &= ~devices | (self._number("rdev")[rows] == found["rdev"])
+        same &= ~devices | (self._columns.numbers("rdev")[rows] == found["rdev"])
         if by_content:
             same &= ~files | (found["size"] == 0)
         same &= self._attributed[rows] == (found["attributes"] != 0)
         for one in np.flatnonzero(same & (found["attributes"] != 0)).tolist():
             same[one] = self._xattr_hash(start + one) == listing.attributes(at + one)
         for one in np.flatnonzero(same & links).tolist():
-            same[one] = self._targets[start + one] == listing.target(at + one)
+            same[one] = self._columns.targets[start + one] == listing.target(at + one)
         return same
 
     def _owned(self, rows: slice, found: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        groups = self._number("gid")[rows]
+        groups = self._columns.numbers("gid")[rows]
         same: npt.NDArray[np.bool_] = groups == found["gid"]
         if self._ability.owner:
-            same &= self._number("uid")[rows] == found["uid"]
+            same &= self._columns.numbers("uid")[rows] == found["uid"]
         else:
             same |= ~np.isin(groups, list(self._ability.groups))  # nothing can be given to these
         return same
 
     @cached_property
     def _modes(self) -> npt.NDArray[np.int64]:
-        modes = self._number("mode")
+        modes = self._columns.numbers("mode")
         if self._ability.owner:
             return modes
-        lent = (self._types == stat.S_IFREG) & (self._number("uid") != self._ability.user)
+        lent = (self._columns.types == stat.S_IFREG) & (self._columns.numbers("uid") != self._ability.user)
         return np.where(lent, modes & ~SET_IDS, modes)  # as a restore by this user makes them
 
     @cached_property
-    def _path_bytes(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-        return self._columns.path_bytes()
-
-    @cached_property
-    def _types(self) -> npt.NDArray[np.int64]:
-        return self._columns.types()
-
-    @cached_property
-    def _targets(self) -> list[bytes]:
-        return self._columns.targets()
-
-    @cached_property
-    def _xattrs(self) -> list[tuple[tuple[bytes, bytes], ...]]:
-        return self._columns.xattrs()
-
-    @cached_property
     def _attributed(self) -> npt.NDArray[np.bool_]:
-        return np.fromiter(map(bool, self._xattrs), np.bool_, self.count)
+        return np.fromiter(map(bool, self._columns.xattrs), np.bool_, self.count)
 
     def _xattr_hash(self, at: int) -> bytes:
-        return hash_xattrs(self._xattrs[at])
-
-    @cached_property
-    def _numbers(self) -> dict[str, npt.NDArray[np.int64]]:
-        return {}
-
-    def _number(self, name: str) -> npt.NDArray[np.int64]:
-        if name not in self._numbers:
-            self._numbers[name] = self._columns.numbers(name)
-        return self._numbers[name]
+        return hash_xattrs(self._columns.xattrs[at])
