@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-from blake3 import blake3
 
 from farshore import limits
 from farshore.catalog.inventory import copy_object
@@ -18,10 +17,9 @@ from farshore.errors import FarshoreError, ObjectNotFound, StateUnknown
 from farshore.format import names
 from farshore.format.page_maps import PageMap
 from farshore.format.records import ObjectRef
+from farshore.replicas.object_pieces import hash_pieces
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed.keys import DATA_KEY_BYTES, DataKey, check_data_key
-
-_PIECE_BYTES = 16 * limits.MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +82,10 @@ def give_pages_base(replica: Replica, others: Sequence[Replica], base: FullPageM
 
 def is_whole_copy(path: Path, ref: ObjectRef) -> bool:
     """Whether a file is there and what a commit record vouches for."""
-    digest = blake3()
     try:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                digest.update(piece)
-            return file.tell() == ref.bytes and digest.hexdigest() == ref.blake3
+        with path.open("rb", buffering=0) as file:
+            digest = hash_pieces(iter(partial(file.read, limits.OBJECT_PIECE_BYTES), b""))
+            return file.tell() == ref.bytes and digest == ref.blake3
     except OSError:
         return False
 

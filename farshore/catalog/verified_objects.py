@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from blake3 import blake3
-
 from farshore import limits
 from farshore.catalog.full_page_map import is_whole_copy
 from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
@@ -20,11 +18,10 @@ from farshore.format import names
 from farshore.format.manifest import ManifestReader
 from farshore.format.records import Commit, ObjectRef
 from farshore.handles import Handle
+from farshore.replicas.object_pieces import check_digest, checked_pieces, hash_pieces, piece_ranges
 from farshore.replicas.repository import Decoded, ObjectSource, Replica, Repository
 from farshore.sealed.keys import DATA_KEY_BYTES, DataKey, open_data_key
 from farshore.sealed.sealed_object import Fetch, SealedKind, SealedReader
-
-_PIECE_BYTES = 16 * limits.MIB  # of a manifest on its way into the cache
 
 
 def open_manifest(repository: Repository, source: ObjectSource, commit: Commit, data_key: DataKey) -> ManifestReader:
@@ -129,7 +126,7 @@ def _download(repository: Repository, source: ObjectSource, ref: ObjectRef) -> P
     try:
         repository.cache.put_pieces(ref.name, _vouched_pieces(source, ref))
     except ObjectCorrupt:
-        if ref.bytes <= _PIECE_BYTES:
+        if ref.bytes <= limits.OBJECT_PIECE_BYTES:
             raise
 
         # Pieces of several replicas, and one of them is wrong: who gives the whole alone shows whose.
@@ -146,23 +143,19 @@ def _vouched_pieces(source: ObjectSource, ref: ObjectRef) -> Iterator[bytes]:
     Raises:
         ObjectCorrupt: At the end, when the pieces were not what the commit record vouches for.
     """
-    digest = blake3()
+    pieces = (
+        source.get(ref.name, partial(_of_length, ref, length), size=length, offset=offset, length=length)
+        for offset, length in piece_ranges(ref.bytes)
+    )
+    if ref.bytes > limits.OBJECT_PIECE_BYTES:
+        yield from checked_pieces(pieces, ref.blake3, ref.name)
+        return
 
     def check_whole(data: bytes) -> bytes:
-        if len(data) != ref.bytes or blake3(data).hexdigest() != ref.blake3:
-            raise ObjectCorrupt(f"{ref.name} is not what its commit record vouches for")
+        check_digest(ref.name, hash_pieces([_of_length(ref, ref.bytes, data)]), ref.blake3)
         return data
 
-    if ref.bytes <= _PIECE_BYTES:
-        yield source.get(ref.name, check_whole, size=ref.bytes)
-        return
-    for start in range(0, ref.bytes, _PIECE_BYTES):
-        length = min(_PIECE_BYTES, ref.bytes - start)
-        piece = source.get(ref.name, partial(_of_length, ref, length), size=length, offset=start, length=length)
-        digest.update(piece)
-        yield piece
-    if digest.hexdigest() != ref.blake3:
-        raise ObjectCorrupt(f"{ref.name} is not what its commit record vouches for")
+    yield source.get(ref.name, check_whole, size=ref.bytes)
 
 
 def _of_length(ref: ObjectRef, length: int, data: bytes) -> bytes:

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from blake3 import blake3
 
-from farshore import limits
 from farshore.audit import questions
 from farshore.audit.cached_query import query_replica
 from farshore.catalog.commits import ListedCommits, commit_name, list_commits
@@ -27,6 +26,7 @@ from farshore.format.records import Commit, ObjectRef, decode_commit
 from farshore.index import ABSENT
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Union
+from farshore.replicas.object_pieces import check_digest, hash_pieces, read_pieces
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed.sealed_object import SealedKind, open_object
 
@@ -235,7 +235,7 @@ class FromAuditRows:
             if held is None:
                 continue
             try:
-                digests.append(hash_of(held, name, self._union.sizes(name)[replica]))
+                digests.append(hash_pieces(read_pieces(held.store, name, self._union.sizes(name)[replica])))
             except FarshoreError:
                 continue
         most = max(set(digests), key=digests.count, default="")
@@ -254,17 +254,3 @@ def ask_rows(repository: Repository, replica: Replica, sql: str) -> Sequence[Seq
         return query_replica(repository, replica, sql).rows
     except FarshoreError:
         return None
-
-
-def hash_of(replica: Replica, name: str, size: int) -> str:
-    """Return the BLAKE3-256 of an object as a replica gives it, read in pieces."""
-    digest = blake3()
-    for start in range(0, size, limits.MEND_READ_BYTES):
-        digest.update(replica.store.get(name, start, min(limits.MEND_READ_BYTES, size - start)))
-    return digest.hexdigest()
-
-
-def check_digest(name: str, found: str, wanted: str) -> None:
-    """Raise `ObjectCorrupt` unless a hash is the one that is vouched for."""
-    if found != wanted:
-        raise ObjectCorrupt(f"{name} does not have the bytes that are vouched for")

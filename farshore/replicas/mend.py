@@ -14,7 +14,6 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from farshore import limits
 from farshore.errors import (
     Denied,
     FarshoreError,
@@ -26,6 +25,7 @@ from farshore.errors import (
     StoreDenied,
     StoreUnavailable,
 )
+from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.stores.base import PlainBody, Store
 from farshore.stores.body import body_bytes, body_pieces
@@ -146,28 +146,13 @@ def _put(replica: Replica, name: str, body: PlainBody, blake3_hex: str) -> None:
 
 
 def _read(store: Store, name: str) -> tuple[str, int] | None:
-    """Return the hash and length of an object read to its end, or None where there is none.
-
-    Read by ranges, because a whole object that does not have the provider's checksum is not given out at all.
-    """
+    """Return the hash and length of an object read to its end, or None where there is none."""
     try:
         size = store.head(name).size
-        digest, read = blake3(), 0
-        while read < size:
-            piece = store.get(name, read, min(limits.MEND_READ_BYTES, size - read))
-            if not piece:
-                raise StoreUnavailable(f"{store.url}/{name} ended after {read} of {size} bytes while it was read")
-            digest.update(piece)
-            read += len(piece)
+        return hash_pieces(read_pieces(store, name, size)), size
     except ObjectNotFound:
         return None
-    return digest.hexdigest(), read
 
 
 def _hash_of(body: PlainBody) -> str:
-    if not isinstance(body, Path):
-        return blake3(body).hexdigest()
-    digest = blake3()
-    for piece in body_pieces(body):
-        digest.update(piece)
-    return digest.hexdigest()
+    return hash_pieces(body_pieces(body)) if isinstance(body, Path) else blake3(body).hexdigest()

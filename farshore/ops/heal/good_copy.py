@@ -15,11 +15,12 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
 from farshore.format.header import Header
 from farshore.host_places import TEMPORARY, open_new_file
-from farshore.repair.expected_hashes import ExpectedHashes, check_digest
+from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
+from farshore.replicas.object_pieces import checked_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.sealed.keys import KeySet
 from farshore.stores.base import PlainBody
@@ -141,17 +142,10 @@ class Transfer:
         wanted = digest_in_name(name) or self._vouching.digest(name)
         if not wanted:
             raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")
-        digest = blake3()
         with open_new_file(file, TEMPORARY) as output:
-            for start in range(0, size, limits.MEND_READ_BYTES):
-                length = min(limits.MEND_READ_BYTES, size - start)
-                self._pace.pass_bytes(length)
-                piece = replica.store.get(name, start, length)
-                if len(piece) != length:
-                    raise StoreUnavailable(f"{replica.name} gave {len(piece)} of {length} bytes of {name}")
-                digest.update(piece)
+            for piece in checked_pieces(read_pieces(replica.store, name, size), wanted, name):
+                self._pace.pass_bytes(len(piece))
                 output.write(piece)
-        check_digest(name, digest.hexdigest(), wanted)
         return file, wanted
 
     def _read_all(self, replica: Replica, name: str, size: int) -> bytes:

@@ -6,15 +6,13 @@ import contextlib
 
 from blake3 import blake3
 
-from farshore import limits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, Needs
 from farshore.ops.verify.findings import ReplicaCheck
+from farshore.replicas.object_pieces import piece_ranges
 from farshore.replicas.repository import ObjectSource, Repository
-
-_PIECE_BYTES = 16 * limits.MIB
 
 
 def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> None:
@@ -70,9 +68,8 @@ def _needs(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere
 def _hash(check: ReplicaCheck, name: str, size: int, snapshot: str) -> str | None:
     """Hash an object in pieces: a manifest of millions of entries is larger than all else in memory."""
     digest = blake3()
-    for start in range(0, size, _PIECE_BYTES):
-        part = (start, min(_PIECE_BYTES, size - start)) if size > _PIECE_BYTES else (0, None)
-        data = check.read(name, snapshot, part=part)
+    for offset, length in piece_ranges(size):
+        data = check.read(name, snapshot, part=(offset, None if length == size else length))
         if data is None:
             return None
         digest.update(data)

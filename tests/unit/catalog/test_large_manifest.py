@@ -57,7 +57,7 @@ def test_damage_in_any_piece_is_found(engine: Engine, at: int) -> None:
     for path in engine.at("desk").cached_files():
         if path.name == "manifest":
             path.unlink()
-    with pytest.raises(ObjectCorrupt, match="not what its commit record vouches for"):
+    with pytest.raises(ObjectCorrupt, match="does not have the bytes that were recorded"):
         entries(engine)
     assert not [path for path in engine.at("desk").cached_files() if path.name == "manifest"]
 

@@ -186,7 +186,7 @@ def test_a_put_that_keeps_nothing_is_noticed() -> None:
 
 
 def test_an_object_larger_than_one_read_is_read_to_its_end() -> None:
-    good = GOOD * (limits.MEND_READ_BYTES // len(GOOD) + 2)
+    good = GOOD * (limits.OBJECT_PIECE_BYTES // len(GOOD) + 2)
     place = Place(good[:-1] + bytes([good[-1] ^ 1]))
     mended = mend(place.replica(), NAME, good, blake3_hex=blake3(good).hexdigest())
     assert (mended.found, mended.action) == (Found.ALTERED, Action.REPLACED)

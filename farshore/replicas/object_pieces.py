@@ -1,0 +1,60 @@
+"""Reading a stored object in pieces and hashing it: no object, however large, is in memory whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from blake3 import blake3
+
+from farshore import limits
+from farshore.errors import ObjectCorrupt, StoreUnavailable
+from farshore.stores.base import Store
+
+
+def piece_ranges(size: int) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of each piece of an object of `size` bytes."""
+    for offset in range(0, size, limits.OBJECT_PIECE_BYTES):
+        yield offset, min(limits.OBJECT_PIECE_BYTES, size - offset)
+
+
+def read_pieces(store: Store, name: str, size: int) -> Iterator[bytes]:
+    """Yield the first `size` bytes of an object.
+
+    By ranges, because a whole object that does not match the provider's own checksum is not given out at all.
+
+    Raises:
+        StoreUnavailable: The object ended before that.
+        FarshoreError: As `Store.get` says.
+    """
+    for offset, length in piece_ranges(size):
+        piece = store.get(name, offset, length)
+        if len(piece) != length:
+            raise StoreUnavailable(f"{store.url}/{name} ended after {offset + len(piece)} of {size} bytes when read")
+        yield piece
+
+
+def hash_pieces(pieces: Iterable[bytes | memoryview]) -> str:
+    """Return the BLAKE3-256 of all pieces together as 64 hex digits."""
+    digest = blake3()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def checked_pieces(pieces: Iterable[bytes], digest: str, name: str) -> Iterator[bytes]:
+    """Yield pieces as they are; the object counts only once they have ended without an error.
+
+    Raises:
+        ObjectCorrupt: After the last one: together they do not hash to `digest`.
+    """
+    found = blake3()
+    for piece in pieces:
+        found.update(piece)
+        yield piece
+    check_digest(name, found.hexdigest(), digest)
+
+
+def check_digest(name: str, found: str, expected: str) -> None:
+    """Raise `ObjectCorrupt` unless an object has the hash that a record of its snapshot has for it."""
+    if found != expected:
+        raise ObjectCorrupt(f"{name} does not have the bytes that were recorded when it was written")
