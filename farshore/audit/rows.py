@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from farshore.model import ReplicaOutcome, SnapshotInfo
+from farshore.format.records import Commit
+from farshore.model import ReplicaOutcome
 
 SCHEMA_VERSION = 3  # grows by new columns that may be NULL; a column never changes its type or its meaning
 
@@ -91,22 +92,20 @@ class SnapshotRow:
     shrunken: bool = False
 
     @staticmethod
-    def of(
-        info: SnapshotInfo, *, run_id: str, quorum: int, engine: str = "cli", parent_snapshot_id: str = ""
-    ) -> SnapshotRow:
-        """Return the row of a snapshot whose `replicas` are those that hold its commit record."""
-        counts = info.counts
+    def of(commit: Commit, *, replicas: tuple[str, ...], engine: str = "cli") -> SnapshotRow:
+        """Return the row of a snapshot that its run committed at `replicas`."""
+        counts = commit.counts
         return SnapshotRow(
-            run_id=run_id,
+            run_id=commit.run,
             engine=engine,
-            snapshot_id=info.snapshot_id,
-            parent_snapshot_id=parent_snapshot_id,
-            source_id=info.source_id,
-            source=info.source,
-            kind=info.kind,
-            identity=info.identity,
-            started_utc=info.started_utc,
-            committed_utc=info.committed_utc,
+            snapshot_id=commit.snapshot,
+            parent_snapshot_id=commit.parent,
+            source_id=commit.source_id,
+            source=commit.source,
+            kind=commit.kind,
+            identity=commit.identity,
+            started_utc=commit.started_utc,
+            committed_utc=commit.committed_utc,
             entries=counts.entries,
             files=counts.files,
             bytes_total=counts.bytes_total,
@@ -117,12 +116,12 @@ class SnapshotRow:
             packs_new=counts.packs_new,
             entries_unchanged=counts.entries_unchanged,
             problems=counts.problems,
-            quorum=quorum,
-            replicas_committed=info.replicas,
-            facts=info.facts,
-            state=info.state.value,
+            quorum=commit.quorum,
+            replicas_committed=replicas,
+            facts=tuple(sorted(commit.facts.items())),
+            state=commit.state.value,
             lacking=counts.lacking,
-            sequence=info.sequence,
+            sequence=commit.sequence,
         )
 
 
@@ -290,6 +289,19 @@ class LockRow:
     unlocked: int = 0
     held: int = 0  # objects under a legal hold
     error_code: str = ""
+
+    @staticmethod
+    def of(commit: Commit, *, replica: str, action: str, run_id: str, engine: str = "cli") -> LockRow:
+        """Return a row about one snapshot at one replica; callers fill in what they found with `replace`."""
+        return LockRow(
+            run_id=run_id,
+            engine=engine,
+            replica=replica,
+            snapshot_id=commit.snapshot,
+            source_id=commit.source_id,
+            source=commit.source,
+            action=action,
+        )
 
 
 AuditRow = (

@@ -175,7 +175,7 @@ def backup_rows(
     committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
     shared = {"run_id": commit.run, "engine": engine, "snapshot_id": commit.snapshot}
     lineage = {**shared, "source_id": commit.source_id, "source": commit.source, "parent_snapshot_id": commit.parent}
-    rows: list[AuditRow] = [_snapshot_row(commit, engine, committed)]
+    rows: list[AuditRow] = [SnapshotRow.of(commit, replicas=committed, engine=engine)]
     now = repository.clock.now_utc()
 
     def copy_row(name: str, replica_name: str, size: int, *, held: bool) -> CopyRow:
@@ -229,18 +229,8 @@ def _lock_rows(commit: Commit, engine: str, outcomes: Sequence[ReplicaOutcome]) 
     for outcome in outcomes:
         lock = commit.locks.get(outcome.replica)
         if lock is not None and outcome.committed:
-            yield LockRow(
-                run_id=commit.run,
-                engine=engine,
-                replica=outcome.replica,
-                snapshot_id=commit.snapshot,
-                source_id=commit.source_id,
-                source=commit.source,
-                action="committed",
-                mode=lock.mode,
-                locked_until_utc=lock.until_utc,
-                changed=outcome.locks_extended,
-            )
+            row = LockRow.of(commit, replica=outcome.replica, action="committed", run_id=commit.run, engine=engine)
+            yield replace(row, mode=lock.mode, locked_until_utc=lock.until_utc, changed=outcome.locks_extended)
 
 
 def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutcome]) -> RunRow:
@@ -259,35 +249,3 @@ def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutco
 def mark_shrunken(rows: Iterable[AuditRow]) -> list[AuditRow]:
     """Return the rows of a backup whose source is below half of its last complete snapshot."""
     return [replace(row, shrunken=True) if isinstance(row, SnapshotRow) else row for row in rows]
-
-
-def _snapshot_row(commit: Commit, engine: str, committed: tuple[str, ...]) -> SnapshotRow:
-    counts = commit.counts
-    return SnapshotRow(
-        run_id=commit.run,
-        engine=engine,
-        snapshot_id=commit.snapshot,
-        parent_snapshot_id=commit.parent,
-        source_id=commit.source_id,
-        source=commit.source,
-        kind=commit.kind,
-        identity=commit.identity,
-        started_utc=commit.started_utc,
-        committed_utc=commit.committed_utc,
-        entries=counts.entries,
-        files=counts.files,
-        bytes_total=counts.bytes_total,
-        bytes_read=counts.bytes_read,
-        bytes_new=counts.bytes_new,
-        bytes_stored=counts.bytes_stored,
-        chunks_new=counts.chunks_new,
-        packs_new=counts.packs_new,
-        entries_unchanged=counts.entries_unchanged,
-        problems=counts.problems,
-        quorum=commit.quorum,
-        replicas_committed=committed,
-        facts=tuple(sorted(commit.facts.items())),
-        state=commit.state.value,
-        lacking=counts.lacking,
-        sequence=commit.sequence,
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -192,13 +192,8 @@ def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: 
 
 
 def _row(run_id: str, action: str, commit: Commit, found: SnapshotLocks) -> LockRow:
-    return LockRow(
-        run_id=run_id,
-        replica=found.replica,
-        snapshot_id=commit.snapshot,
-        source_id=commit.source_id,
-        source=commit.source,
-        action=action,
+    return replace(
+        LockRow.of(commit, replica=found.replica, action=action, run_id=run_id),
         mode=found.mode,
         locked_until_utc=found.locked_until_utc,
         objects=found.objects,
@@ -207,9 +202,3 @@ def _row(run_id: str, action: str, commit: Commit, found: SnapshotLocks) -> Lock
         held=found.held,
         error_code=found.error_code,
     )
-
-
-def soonest(found: Sequence[SnapshotLocks]) -> datetime | None:
-    """Return the least end of all replicas that were asked, None where one has an object without a lock."""
-    ends = [one.locked_until_utc for one in found if not one.error_code]
-    return None if not ends or None in ends else min(end for end in ends if end is not None)

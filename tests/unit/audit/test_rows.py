@@ -8,7 +8,8 @@ import pytest
 
 from farshore.audit.rows import TABLE_OF_ROW, SnapshotRow, replica_parts
 from farshore.audit.schema import STAMP_COLUMNS, TABLES
-from farshore.model import ReplicaOutcome, SnapshotCounts, SnapshotInfo
+from farshore.format.records import Commit
+from farshore.model import ReplicaOutcome, SnapshotCounts
 
 MOMENT = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
@@ -30,8 +31,12 @@ def test_every_table_has_a_row_and_every_column_a_value() -> None:
 
 def test_a_snapshot_row_tells_what_the_snapshot_tells() -> None:
     counts = SnapshotCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-    info = SnapshotInfo("s1", "src", "shop", "sqlite", "id", MOMENT, MOMENT, counts, ("a", "b"), (("k", "v"),))
-    row = SnapshotRow.of(info, run_id="r1", quorum=2, engine="prefect", parent_snapshot_id="s0")
+    commit = Commit(
+        snapshot="s1", source_id="src", source="shop", kind="sqlite", identity="id", run="r1", parent="s0",
+        started_utc=MOMENT, committed_utc=MOMENT, farshore="1", data_key="k1", objects={}, counts=counts,
+        facts={"k": "v"}, quorum=2, sequence=7,
+    )  # fmt: skip
+    row = SnapshotRow.of(commit, replicas=("a", "b"), engine="prefect")
     for name in SnapshotCounts.__dataclass_fields__:
         assert getattr(row, name) == getattr(counts, name)
     assert (row.snapshot_id, row.parent_snapshot_id, row.source, row.kind, row.identity) == (
@@ -41,6 +46,8 @@ def test_a_snapshot_row_tells_what_the_snapshot_tells() -> None:
         "sqlite",
         "id",
     )
+    assert (row.run_id, row.source_id, row.state, row.sequence) == ("r1", "src", "complete", 7)
+    assert (row.started_utc, row.committed_utc) == (MOMENT, MOMENT)
     assert (row.replicas_committed, row.facts, row.quorum, row.engine) == (("a", "b"), (("k", "v"),), 2, "prefect")
 
 

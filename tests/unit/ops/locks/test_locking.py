@@ -14,7 +14,7 @@ from farshore.access.query import run_query
 from farshore.errors import LockUnsupported, StoreDenied
 from farshore.format import names
 from farshore.model import SnapshotInfo
-from farshore.ops.locks.locking import check_locks, extend_locks, set_holds, soonest
+from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
 from tests.doubles.faulty import DENY, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
@@ -50,8 +50,6 @@ def test_what_is_locked_is_what_was_promised_or_more(engine: Engine, snapshot: S
         assert (one.mode, one.unlocked, one.held, one.changed) == ("governance", 0, 0, 0)
         assert one.objects >= 7
     assert (c.locked_until_utc, c.unlocked, c.promised_until_utc) == (None, c.objects, None)
-    assert soonest([a, b]) in (a.locked_until_utc, b.locked_until_utc)
-    assert soonest(found) is None
 
 
 def test_an_object_that_lost_its_lock_is_the_least(engine: Engine, snapshot: SnapshotInfo) -> None:
