@@ -489,7 +489,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reader = open_repository(given.repository, passphrase, private_key)
     if given.restore:
         (commit,) = [one for one in reader.commits() if one["snapshot"] == given.restore[0]]
-        reader.restore(commit, Path(given.restore[1]))
+        reader.restore(commit, Path(given.restore[1]).absolute())
         return
     for one in reader.commits():
         print(one["snapshot"], one["source"], one["started_utc"], one["counts"]["entries"], "entries")

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -129,6 +130,23 @@ def test_it_restores_what_farshore_restores(version: Path, tmp_path: Path) -> No
     assert tops <= theirs.keys()
     assert len(theirs) > 30
     assert theirs == ours
+
+
+@by_version
+def test_it_is_a_program(version: Path, tmp_path: Path) -> None:
+    """It runs by itself, where no farshore can be imported."""
+    (tmp_path / "passphrase").write_text(expected_of(version)["passphrase"] + "\n", encoding="utf-8")
+    shutil.copy(second_reader.__file__, tmp_path / "reader.py")
+    snapshot = expected_of(version)["snapshots"][0]["snapshot"]
+    alone = "import sys, runpy; sys.modules['farshore'] = None; runpy.run_path('reader.py', run_name='__main__')"
+    command = [sys.executable, "-I", "-c", alone, str(version / "replica"), "--passphrase-file", "passphrase"]
+
+    def output_of(*more: str) -> str:
+        return subprocess.run([*command, *more], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    assert snapshot in output_of()
+    output_of("--restore", snapshot, "restored")
+    assert (tmp_path / "restored/documents/letter.txt").is_file()
 
 
 def objects_read(version: Path) -> Iterator[str]:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from farshore import limits
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.chunking.page_hashes import hash_each
 from farshore.crypto import recipient
@@ -217,6 +218,25 @@ def test_cut_points(row: list[str]) -> None:
 # --- tables of names -------------------------------------------------------------------------------------------------
 
 
+def test_limits_are_those_of_the_code() -> None:
+    limit = dict(rows_of("of | limit"))
+    assert f"at most {limits.SMALL_OBJECT_BYTES_MAX // limits.MIB} MiB" in limit["header"]
+    assert f"maximum ≤ {limits.CHUNK_BYTES_MAX // limits.MIB} MiB" in limit["header"]
+    costs = (limits.ARGON2_MEMORY_KIB_MAX, limits.ARGON2_ITERATIONS_MAX, limits.ARGON2_LANES_MAX)
+    costs_said = [int(number.replace(",", "")) for number in re.findall(r"[\d,]+", limit["passphrase slot"])]
+    assert costs_said == [8, costs[0], 1, costs[1], 1, costs[2]]
+    assert f"exactly {DATA_KEY_BYTES} bytes" in limit["data key"]
+    smallest = layout.HEADER_BYTES + layout.TAIL_BYTES
+    assert f"at least {smallest} bytes; footer length ≤ size - {smallest}" in limit["pack"]
+    assert f"before {limits.PACK_BYTES_MAX // limits.MIB} MiB" in limit["pack"]
+    assert f"raw length ≤ {(limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX) // limits.MIB} MiB" in limit["pack"]
+    assert limits.SEQUENCE_MAX == 2**53 - 1
+    assert "`sequence` 0 to 2^53 - 1" in limit["record"]
+    assert f"at most {limits.AUDIT_FILE_BYTES_MAX // limits.MIB} MiB" in limit["audit file"]
+    assert f"at most {limits.PAGES_PER_ROW_MAX:,} pages a row" in PAGE
+    assert f"At most {limits.FRAGMENT_PACKS_MAX} packs" in PAGE
+
+
 def test_tables_name_what_the_code_has() -> None:
     keys = [name for row in rows_of("key of a commit") for name in named_in(row[0])]
     assert sorted(keys) == sorted({"version", *(item.name for item in dataclasses.fields(Commit))})
@@ -230,4 +250,3 @@ def test_tables_name_what_the_code_has() -> None:
     assert {item.name for item in dataclasses.fields(Lease)} <= set(named_in(lease))
     facts = {row[0].strip("`"): set(named_in(row[1])) for row in rows_of("source | names in `facts`")}
     assert set(DatabaseFacts(1, 1, "", 0, 0, 0, "").as_text()) < facts["sqlite"]
-    assert f"| {DATA_KEY_BYTES} bytes:" in PAGE or f", {DATA_KEY_BYTES} bytes:" in PAGE
