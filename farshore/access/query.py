@@ -33,6 +33,8 @@ from farshore.replicas.repository import Replica
 from farshore.replicas.unasked import unasked_error
 from farshore.scratch import temporary_instead
 
+_AWAY = (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound)
+
 
 @dataclass(frozen=True, slots=True)
 class LastChecks:
@@ -85,6 +87,30 @@ def run_query(
         raise RepositoryMissing(f"no replica is named {replica}", f"There are: {', '.join(config.replicas)}.")
     failed: dict[str, FarshoreError] = {} if unasked is None else unasked
     left = [replica] if replica else list(config.replicas)
+    return _first_answer(config, sql, left, _AWAY, engine=engine, failed=failed, on_wait=on_wait, clock=clock)
+
+
+def _first_answer(
+    config: Config,
+    sql: str,
+    replicas: Sequence[str],
+    passed_over: tuple[type[FarshoreError], ...],
+    *,
+    engine: str = "duckdb",
+    failed: dict[str, FarshoreError],
+    on_wait: OnWait = wait_quietly,
+    clock: Clock,
+) -> QueryResult:
+    """Answer from the first of these replicas that can.
+
+    The bound on silence is on the first answer of a replica. Fetching its tables and running the statement, which may
+    take minutes, has none but the time-outs of each request, so it is no part of `ask_first`.
+
+    Args:
+        passed_over: The next replica is asked after these errors of one that had answered.
+        failed: Filled with the replicas that were asked in vain, and why.
+    """
+    left = list(replicas)
     while left:
         name, found, silent = ask_first(left, lambda one: _open(config, one, clock), clock=clock, on_wait=on_wait)
         failed.update(silent)
@@ -93,7 +119,7 @@ def run_query(
         opened, repository_id = found[name]
         try:
             return _ask(config, opened, repository_id, sql, engine)
-        except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
+        except passed_over as error:
             failed[name] = error
         left = [one for one in left if one not in failed]
     raise unasked_error(failed)
@@ -117,20 +143,14 @@ def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[s
 
     The rows of all replicas are alike, so the first that can be read answers for all.
     """
-    for name in replicas:
-        try:
-            answer = run_query(config, questions.LAST_CHECKS, replica=name, clock=clock)
-        except FarshoreError:
-            continue
-        found: dict[str, LastChecks] = {}
-        for replica, checked_utc, clean, *moments, mended, method in answer.rows:
-            if isinstance(checked_utc, datetime):
-                remote, read, since = (one if isinstance(one, datetime) else None for one in moments)
-                found[str(replica)] = LastChecks(
-                    checked_utc, bool(clean), remote, read, since, bool(mended), str(method)
-                )
-        return found
-    return {}
+    found: dict[str, LastChecks] = {}
+    for replica, checked_utc, clean, *moments, mended, method in _known_rows(
+        config, questions.LAST_CHECKS, replicas, clock
+    ):
+        if isinstance(checked_utc, datetime):
+            remote, read, since = (one if isinstance(one, datetime) else None for one in moments)
+            found[str(replica)] = LastChecks(checked_utc, bool(clean), remote, read, since, bool(mended), str(method))
+    return found
 
 
 def locked_until(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, datetime]:
@@ -141,13 +161,17 @@ def locked_until(config: Config, replicas: Sequence[str], clock: Clock) -> dict[
     """
     if not any(one.lock for one in config.replicas.values()):
         return {}
-    for name in replicas:
-        try:
-            answer = run_query(config, questions.LOCKED_UNTIL, replica=name, clock=clock)
-        except FarshoreError:
-            continue
-        return {str(replica): until for replica, until in answer.rows if isinstance(until, datetime)}
-    return {}
+    rows = _known_rows(config, questions.LOCKED_UNTIL, replicas, clock)
+    return {str(replica): until for replica, until in rows if isinstance(until, datetime)}
+
+
+def _known_rows(config: Config, sql: str, replicas: Sequence[str], clock: Clock) -> list[tuple[object, ...]]:
+    """Return the answer of the first of these replicas whose tables are whole; no row where there is none."""
+    try:
+        require_extra("sql")
+        return _first_answer(config, sql, replicas, (FarshoreError,), failed={}, clock=clock).rows
+    except FarshoreError:
+        return []
 
 
 def _ask(config: Config, replica: Replica, repository_id: str, sql: str, engine: str) -> QueryResult:

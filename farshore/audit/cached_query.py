@@ -1,27 +1,87 @@
-"""Questions to the audit tables of a replica of an open repository, whatever state this host's cache is in."""
+"""Questions to the audit tables of the replicas of an open repository, whatever state this host's cache is in.
+
+Fetching files from a replica has a bound on its silence; the SQL engine, which works on the local copy, has none.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from farshore.audit.engines import QueryTable
-from farshore.audit.query import query
-from farshore.errors import ConfigInvalid, StoreFull
+from farshore.audit.query import fetch, query
+from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
 from farshore.host_places import CACHE
+from farshore.replicas.ask import ask_first
 from farshore.replicas.repository import Replica, Repository
 from farshore.scratch import temporary_instead
 
+_CACHE_UNUSABLE = (StoreFull, ConfigInvalid)  # of the cache alone: what is only asked fills no store
 
-def query_replica(repository: Repository, replica: Replica, sql: str) -> QueryTable:
+
+def query_replica(repository: Repository, replica: Replica, sql: str, *, fetched: bool = False) -> QueryTable:
     """Answer one reading statement of ours. Where the cache cannot be used, a temporary one serves until the end.
 
     Raises:
         FarshoreError: As `query` raises; `StoreFull` and `ConfigInvalid` only where there can be no temporary cache.
     """
     try:
-        return _ask(repository, replica, sql)
-    except (StoreFull, ConfigInvalid) as trouble:  # of the cache alone: what is only asked fills no store
-        repository.cache_dir = repository.held.enter_context(temporary_instead(CACHE, trouble))
+        return _ask(repository, replica, sql, fetched=fetched)
+    except _CACHE_UNUSABLE as trouble:
+        _use_temporary_cache(repository, trouble)
     return _ask(repository, replica, sql)
 
 
-def _ask(repository: Repository, replica: Replica, sql: str) -> QueryTable:
-    return query(replica.store, repository.cache_dir, sql, repository_id=repository.repository_id, replica=replica.name)
+def query_first(
+    repository: Repository, names: Iterable[str], statements: Sequence[str]
+) -> tuple[str, list[QueryTable]] | None:
+    """Answer statements of ours from the first of these replicas that gives the tables whole; None where none does.
+
+    The rows of all replicas are alike. The next one is asked when all before failed, or the last was silent.
+    """
+    left = list(names)
+    while left:
+        name, _, failed = ask_first(
+            left, lambda one: _fetch(repository, one, statements), clock=repository.clock,
+            alive=lambda one: repository.replica(one).life_sign(),
+        )  # fmt: skip
+        unusable = next((error for error in failed.values() if isinstance(error, _CACHE_UNUSABLE)), None)
+        if name is None and unusable is not None:  # the cache holds nothing, so `query_replica` takes another one
+            name = next(one for one, error in failed.items() if error is unusable)
+        if name is None:
+            return None
+        replica = repository.replica(name)
+        try:
+            return name, [query_replica(repository, replica, sql, fetched=unusable is None) for sql in statements]
+        except FarshoreError:
+            left = [one for one in left if one != name and one not in failed]
+    return None
+
+
+def query_all(repository: Repository, sql: str) -> dict[str, QueryTable]:
+    """Answer one statement of ours from each replica that gives the tables whole, by name."""
+    _, failed = repository.ask_all(lambda replica: _fetch(repository, replica.name, [sql]))
+    found: dict[str, QueryTable] = {}
+    for name, replica in repository.replicas.items():
+        if name in failed and not isinstance(failed[name], _CACHE_UNUSABLE):
+            continue
+        try:
+            found[name] = query_replica(repository, replica, sql, fetched=name not in failed)
+        except FarshoreError:
+            continue
+    return found
+
+
+def _fetch(repository: Repository, name: str, statements: Sequence[str]) -> None:
+    store = repository.replica(name).store
+    fetch(store, repository.cache_dir, statements, repository_id=repository.repository_id, replica=name)
+
+
+def _use_temporary_cache(repository: Repository, trouble: FarshoreError) -> None:
+    repository.cache_dir = repository.held.enter_context(temporary_instead(CACHE, trouble))
+
+
+def _ask(repository: Repository, replica: Replica, sql: str, *, fetched: bool = False) -> QueryTable:
+    return query(
+        replica.store, repository.cache_dir, sql, repository_id=repository.repository_id, replica=replica.name,
+        fetched=fetched,
+    )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 
 from farshore.audit.cache import Synced, cache_root, drop_damaged, sync_tables
@@ -30,14 +30,29 @@ _UNKNOWN = (  # how engines name what they do not know
 )
 
 
+def fetch(store: Store, cache_dir: Path, statements: Iterable[str], *, repository_id: str, replica: str) -> None:
+    """Fetch the files that `query` fetches for these statements; errors are those of the store and the cache there."""
+    tables = frozenset(table for sql in statements for table in _tables_named(sql))
+    _sync(store, cache_root(cache_dir, repository_id, replica), tables, replica)
+
+
 def query(
-    store: Store, cache_dir: Path, sql: str, *, repository_id: str, replica: str, engine: str = "duckdb"
+    store: Store,
+    cache_dir: Path,
+    sql: str,
+    *,
+    repository_id: str,
+    replica: str,
+    engine: str = "duckdb",
+    fetched: bool = False,
 ) -> QueryTable:
     """Return the answer to one reading statement over the tables and views of docs/reference/audit.md.
 
     Fetches only files of the tables that the statement names and that are not in `cache_dir` yet; safe to call from
     many processes at once. With DuckDB the statement can read nothing but the audit tables of this replica.
 
+    Args:
+        fetched: `fetch` was called for this statement just now, so nothing is asked of the store.
     Raises:
         QueryInvalid: The statement is wrong, or would do more than read; the message is the engine's.
         ObjectCorrupt, ObjectNotFound: A table that the statement names has a damaged file here, or has lost one.
@@ -49,7 +64,8 @@ def query(
         raise QueryInvalid(f"no SQL engine is called {engine!r}", f"Choose one of: {', '.join(ENGINES)}.")
     check_read_only(sql, engine)
     tables = _tables_named(sql)
-    synced = _sync(store, cache_root(cache_dir, repository_id, replica), tables, replica)
+    root = cache_root(cache_dir, repository_id, replica)
+    synced = Synced(root, {}) if fetched else _sync(store, root, tables, replica)
     try:
         return _run(engine, synced, sql, tables)
     except CopyUnreadable as error:

@@ -15,7 +15,7 @@ from typing import Protocol
 from blake3 import blake3
 
 from farshore.audit import questions
-from farshore.audit.cached_query import query_replica
+from farshore.audit.cached_query import query_all, query_first
 from farshore.catalog.commits import ListedCommits, commit_name, list_commits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.errors import FarshoreError, ObjectCorrupt
@@ -202,11 +202,14 @@ class FromAuditRows:
         return found
 
     def _told(self) -> dict[str, ObjectRef]:
-        """Return what rows tell of snapshots' objects, of one replica after the other while something is lacking."""
+        """Return the size and hash that rows have of snapshots' objects.
+
+        One replica after the other, by hand, because mostly the first has all of them and the others are not asked.
+        """
         wanted = {name for name in self._union.others if name.startswith(names.SNAPSHOTS)}
         found: dict[str, ObjectRef] = {}
         for replica in self._repository.replicas.values():
-            for name, size, digest in self._ask(replica, questions.SNAPSHOT_OBJECTS):
+            for name, size, digest in ask_rows(self._repository, replica.name, questions.SNAPSHOT_OBJECTS) or ():
                 found.setdefault(str(name), ObjectRef(str(name), int(str(size)), str(digest)))
             if wanted <= found.keys():
                 break
@@ -219,16 +222,15 @@ class FromAuditRows:
     def _lineage(self, statements: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Yield (object, snapshot) as the rows of all replicas together have them, each once for every statement."""
         for sql in statements:
-            found: set[tuple[str, str]] = set()
-            for replica in self._repository.replicas.values():
-                found |= {(str(name), str(snapshot)) for name, snapshot in self._ask(replica, sql)}
-            yield from found
-
-    def _ask(self, replica: Replica, sql: str) -> Sequence[Sequence[object]]:
-        return ask_rows(self._repository, replica, sql) or ()
+            answers = query_all(self._repository, sql).values()
+            yield from {(str(name), str(snapshot)) for table in answers for name, snapshot in table.rows}
 
     def _agreed(self, name: str) -> str:
-        """Return the hash that two replicas or more, and most of those that answer, give for an object."""
+        """Return the hash that two replicas or more, and most of those that answer, give for an object.
+
+        Asked by hand: an object of any size is read to its end, on which no bound of a question fits; each request has
+        the time-outs of its store.
+        """
         digests: list[str] = []
         for replica in self._union.sizes(name):
             held = self._repository.replicas.get(replica)
@@ -248,9 +250,7 @@ def _known(listed: ListedCommits, union: Union) -> ListedCommits:
     return replace(listed, commits=commits)
 
 
-def ask_rows(repository: Repository, replica: Replica, sql: str) -> Sequence[Sequence[object]] | None:
-    """Return rows of the audit tables of one replica; None where they cannot be read."""
-    try:
-        return query_replica(repository, replica, sql).rows
-    except FarshoreError:
-        return None
+def ask_rows(repository: Repository, replica: str, sql: str) -> Sequence[Sequence[object]] | None:
+    """Return rows of the audit tables of one replica; None where they cannot be read, or it is silent."""
+    asked = query_first(repository, [replica], [sql])
+    return asked[1][0].rows if asked else None

@@ -174,21 +174,21 @@ def ask_first(
     asked are in neither result. Without any answer the name is None.
 
     Args:
-        alive: The replica that was asked last is not silent while its value changes.
+        alive: Nobody else is asked, and nobody dropped, while the value of one that was asked changes.
         on_wait: Called once, in this thread, with the replicas that have not answered within `WAIT_SHOWN_S`.
     """
     threads = LooseThreads(max(len(names), 1), "ask")
     asked: _Round[Answer] = _Round()
     begun: list[str] = []
     waiting, shown, last_s = list(names), False, clock.monotonic_s()
-    started_s, sign = last_s, None
+    started_s, signs = last_s, list[object]()
     while True:
         pending = asked.pending(begun)
         now_s = clock.monotonic_s()
         if asked.given:
             break
-        if alive and pending and (heard := alive(begun[-1])) != sign:
-            sign, last_s = heard, now_s
+        if alive and (heard := [alive(name) for name in pending]) != signs:
+            signs, last_s = heard, now_s
         if waiting and (not pending or now_s - last_s >= limits.SILENT_S_MIN):
             begun.append(waiting.pop(0))
             last_s = now_s

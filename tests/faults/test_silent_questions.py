@@ -16,12 +16,15 @@ import pytest
 from farshore import limits
 from farshore.access.opening import Need
 from farshore.audit import run_rows
+from farshore.audit.cached_query import query_all, query_first
 from farshore.catalog.inventory import take_inventory
 from farshore.errors import FarshoreError, StoreUnavailable
 from farshore.model import SnapshotInfo
 from farshore.ops.locks.locking import check_locks
 from farshore.ops.restore.warm import look_at_warmth
 from farshore.ops.setup.keys import add_passphrase_slot
+from farshore.ops.verify.history import read_history
+from farshore.ops.verify.remote.records import fetch_tables
 from farshore.repair.replica_listing import list_replicas
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Repository
@@ -124,8 +127,36 @@ def silent_in_put(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
     return {name: error.code for name, error in failed.items()}
 
 
+def silent_in_tables(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+    tables = fetch_tables(repository)
+    assert tables is not None
+    assert tables.replica in ("a", "c")
+    return {SILENT: CODE}
+
+
+def silent_in_history(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+    assert read_history(repository, SILENT) is not None  # from the tables of another one
+    return {SILENT: CODE}
+
+
+def silent_in_lineage(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+    answers = query_all(repository, "SELECT count(*) FROM lineage")
+    assert len({table.rows[0] for table in answers.values()}) == 1
+    return {name: CODE for name in repository.replicas if name not in answers}
+
+
+def silent_when_first(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+    asked = query_first(repository, [SILENT, "c", "a"], ["SELECT 1", "SELECT count(*) FROM objects"])
+    assert asked is not None
+    assert asked[0] == "c"
+    assert [len(table.rows) for table in asked[1]] == [1, 1]
+    assert query_first(repository, [SILENT], ["SELECT count(*) FROM objects"]) is None
+    return {SILENT: CODE}
+
+
 QUESTIONS = [
     silent_in_inventory, silent_in_listing, silent_in_locks, silent_in_warmth, silent_in_audit, silent_in_put,
+    silent_in_tables, silent_in_history, silent_in_lineage, silent_when_first,
 ]  # fmt: skip
 
 

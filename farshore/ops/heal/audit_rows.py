@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from farshore.audit import questions, run_rows
+from farshore.audit.cached_query import query_first
 from farshore.audit.rows import AuditRow, ReplicaPart
 from farshore.errors import FarshoreError, HeaderDamaged
 from farshore.format import names
 from farshore.ops.heal.context import HealContext
 from farshore.repair.audit_rows import repair_rows
-from farshore.repair.expected_hashes import ask_rows
 from farshore.repair.outcome import HealResult, Repair
 from farshore.replicas.repository import Repository
 
@@ -20,13 +20,9 @@ from farshore.replicas.repository import Repository
 def told_damage(repository: Repository, missing_header: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
     """Return by replica what earlier checks and repairs found damaged, from the first replica whose tables answer."""
     told: dict[str, set[str]] = defaultdict(set)
-    for replica in repository.replicas.values():
-        rows = ask_rows(repository, replica, questions.DAMAGE_FOUND)
-        if rows is None:
-            continue
-        for name, damaged in rows:
-            told[str(name)].add(str(damaged))
-        break
+    asked = query_first(repository, repository.replicas, [questions.DAMAGE_FOUND])
+    for damaged_at, damaged in asked[1][0].rows if asked else ():
+        told[str(damaged_at)].add(str(damaged))
     for name, error in missing_header.items():
         if isinstance(error, HeaderDamaged):
             told[name].add(names.HEADER)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from farshore.audit import questions
-from farshore.audit.cached_query import query_replica
-from farshore.errors import FarshoreError
+from farshore.audit.cached_query import query_first
 from farshore.ops.verify.rotation import History
 from farshore.replicas.repository import Repository
 
@@ -16,20 +15,12 @@ def read_history(repository: Repository, replica: str) -> History | None:
 
     None where no replica's tables can be read: then nothing is known, which is not the same as nothing was read.
     """
-    others = [one for name, one in repository.replicas.items() if name != replica]
-    for source in [repository.replica(replica), *others]:
-
-        def ask(sql: str, at: str = source.name) -> list[tuple[object, ...]]:
-            return query_replica(repository, repository.replica(at), sql).rows
-
-        try:
-            return _history(
-                ask(questions.last_reads(replica)), ask(questions.reading_runs(replica)),
-                ask(questions.not_sound(replica)),
-            )  # fmt: skip
-        except FarshoreError:
-            continue
-    return None
+    asked = query_first(
+        repository,
+        [replica, *(name for name in repository.replicas if name != replica)],
+        [questions.last_reads(replica), questions.reading_runs(replica), questions.not_sound(replica)],
+    )
+    return _history(*(table.rows for table in asked[1])) if asked else None
 
 
 def _history(

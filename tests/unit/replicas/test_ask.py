@@ -9,7 +9,7 @@ import pytest
 
 from farshore import limits
 from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
-from farshore.replicas.ask import ask_all
+from farshore.replicas.ask import ask_all, ask_first
 from tests.unit.replicas.clocks import StillClock
 
 Asking = Future[tuple[dict[str, str], dict[str, FarshoreError]]]
@@ -116,3 +116,23 @@ def test_what_is_no_error_of_ours_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         ask_all(["a"], ask, clock=StillClock(), patient=True)
+
+
+def test_the_next_replica_is_not_asked_while_the_first_one_sends(release: threading.Event) -> None:
+    clock, pages, asked = StillClock(), [0], list[str]()
+
+    def ask(name: str) -> str:
+        asked.append(name)
+        if name == "slow":
+            release.wait()
+        return name
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask_first, ["slow", "next"], ask, clock=clock, alive=lambda _: pages[0])
+        for _ in range(12):
+            pages[0] += 1
+            pass_time(clock, asking, limits.SILENT_S_MIN - 0.1)  # type: ignore[arg-type]
+        assert asked == ["slow"]
+        pass_time(clock, asking, limits.SILENT_S_MIN + 0.1)  # type: ignore[arg-type]
+        name, answers, failed = asking.result(30)
+    assert (name, list(answers), list(failed)) == ("next", ["next"], ["slow"])

@@ -14,9 +14,8 @@ from typing import Any
 from farshore import limits
 from farshore.audit import names as audit_names
 from farshore.audit import questions
-from farshore.audit.cached_query import query_replica
+from farshore.audit.cached_query import query_first
 from farshore.audit.query import stream
-from farshore.errors import FarshoreError
 from farshore.extras import require_extra
 from farshore.replicas.repository import Replica, Repository
 
@@ -53,14 +52,8 @@ def choose_tables(repository: Repository) -> Sequence[Replica]:
 
     The rows of all are alike, and a listing that leaves audit files out would leave out what must be there.
     """
-    counts: dict[str, int] = {}
-    for name, replica in repository.replicas.items():
-        try:
-            counts[name] = sum(1 for _ in replica.store.list(audit_names.AUDIT))
-        except FarshoreError:
-            counts[name] = -1
-    chosen = sorted(repository.replicas.values(), key=lambda one: -counts[one.name])
-    return [one for one in chosen if counts[one.name] > 0]
+    counts, _ = repository.ask_all(lambda replica: sum(1 for _ in replica.store.list(audit_names.AUDIT)))
+    return [repository.replicas[name] for name in sorted(counts, key=lambda name: -counts[name]) if counts[name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +73,9 @@ def fetch_tables(repository: Repository) -> Tables | None:
         ExtraMissing: DuckDB is not installed.
     """
     require_extra("sql")  # else every replica's tables would be called unreadable
-    for replica in choose_tables(repository):
-        try:
-            rows = query_replica(repository, replica, questions.OBJECTS_RECORDED).rows
-        except FarshoreError:
-            continue
-        return Tables(replica.name, int(str(rows[0][0])))
-    return None
+    chosen = [replica.name for replica in choose_tables(repository)]
+    asked = query_first(repository, chosen, [questions.OBJECTS_RECORDED])
+    return Tables(asked[0], int(str(asked[1][0].rows[0][0]))) if asked else None
 
 
 def read_records(repository: Repository, tables: Tables | None) -> Iterator[Recorded]:

@@ -151,7 +151,7 @@ def _with_snapshots(
     wanted = sorted({one.name for one in damaged})
     touched: dict[str, dict[str, None]] = {}
     for sql in questions.snapshots_needing(wanted) if records_from else ():
-        for name, snapshot in ask_rows(repository, repository.replicas[records_from], sql) or ():
+        for name, snapshot in ask_rows(repository, records_from, sql) or ():
             touched.setdefault(str(name), {})[str(snapshot)] = None
     for one in damaged:
         yield replace(one, snapshots=tuple(touched.get(one.name, ())))
