@@ -24,7 +24,7 @@ def split_pages(data: bytes | memoryview, page_bytes: int) -> list[memoryview]:
 
 def hash_each(pages: Iterable[memoryview], page_key: bytes) -> bytes:
     """Return 16 bytes for each page, in order."""
-    hasher = blake3(key=page_key)  # one for all: to make it takes as long as half a page
+    hasher = blake3(key=page_key)  # one for all: making it costs as much as hashing half a page
     reset, update, digest = hasher.reset, hasher.update, hasher.digest
     hashes: list[bytes] = []
     for page in pages:

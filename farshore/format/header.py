@@ -16,7 +16,7 @@ FORMAT = "farshore"
 VERSION = 1
 KNOWN_FEATURES: frozenset[str] = frozenset()  # features beyond version 1 that this code understands
 _ALGORITHM = "fastcdc-2020"
-_CHUNK_BYTES_MIN = 64  # the cutter takes no less
+_CHUNK_BYTES_MIN = 64  # the least that the cutter accepts
 _PAGE_BYTES_MAX = 64 * limits.KIB  # of SQLite; a block holds whole pages of every size
 _NORMALIZATIONS = (0, 1, 2, 3)
 

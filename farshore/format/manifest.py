@@ -53,7 +53,7 @@ SCHEMA = pa.schema([
 ])  # fmt: skip
 _DICTIONARY_COLUMNS = ["kind", "user", "group", "state", "mode", "uid", "gid", "device", "page_bytes"]
 _UNSIGNED = ("inode", "device", "rdev")  # kept as the signed numbers with the same bits: inodes may use all 64
-_ROWS_AT_ONCE = 2048  # a row takes 2 kB as Python values: a whole row group would take more than all else
+_ROWS_AT_ONCE = 2048  # a row is 2 kB as Python values: a whole row group would be more than all else
 
 
 @dataclass(frozen=True, slots=True)

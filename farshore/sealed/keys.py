@@ -66,7 +66,7 @@ class KeySet:
     def cut_seed(self) -> int:
         """The seed of content-defined cuts, so that chunk sizes reveal nothing about known files."""
         seed = int.from_bytes(derive_key(self.chunk_key, "cdc-seed", self.repository_id)[:8], "little")
-        return seed & (1 << 63) - 1  # the cutter takes no more bits
+        return seed & (1 << 63) - 1  # the cutter accepts no more bits
 
     @cached_property
     def audit_public(self) -> bytes:
