@@ -14,6 +14,7 @@ from farshore.audit.query import query
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import (
+    TABLE_ERRORS,
     BucketNotFound,
     ConfigInvalid,
     FarshoreError,
@@ -170,7 +171,7 @@ def _known_rows(config: Config, sql: str, replicas: Sequence[str], clock: Clock)
     try:
         require_extra("sql")
         return _first_answer(config, sql, replicas, (FarshoreError,), failed={}, clock=clock).rows
-    except FarshoreError:
+    except TABLE_ERRORS:
         return []
 
 

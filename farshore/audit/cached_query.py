@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import fetch, query
-from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
+from farshore.errors import TABLE_ERRORS, ConfigInvalid, FarshoreError, StoreFull
 from farshore.host_places import CACHE
 from farshore.replicas.ask import ask_first
 from farshore.replicas.repository import Replica, Repository
@@ -52,7 +52,7 @@ def query_first(
         replica = repository.replica(name)
         try:
             return name, [query_replica(repository, replica, sql, fetched=unusable is None) for sql in statements]
-        except FarshoreError:
+        except TABLE_ERRORS:
             left = [one for one in left if one != name and one not in failed]
     return None
 
@@ -66,7 +66,7 @@ def query_all(repository: Repository, sql: str) -> dict[str, QueryTable]:
             continue
         try:
             found[name] = query_replica(repository, replica, sql, fetched=name not in failed)
-        except FarshoreError:
+        except TABLE_ERRORS:
             continue
     return found
 

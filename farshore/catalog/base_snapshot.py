@@ -22,7 +22,7 @@ from farshore.catalog.verified_objects import (
     read_data_key,
     read_sealed_head,
 )
-from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.errors import CACHED_READ_ERRORS, Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.manifest import ManifestReader
 from farshore.format.page_maps import PageMap
@@ -69,7 +69,7 @@ def find_base(repository: Repository, source_id: str, commits: Sequence[Commit])
         for commit in commits[::-1][:2]:
             try:
                 return _from_replicas(repository, reader, commit, with_pages=with_pages)
-            except FarshoreError:
+            except CACHED_READ_ERRORS:
                 continue  # an older snapshot or a full read serve as well
         if local:
             return local
@@ -152,7 +152,7 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
                 pages = PageMap(file)
                 pages_base = FullPageMap(refs[names.PAGES], data_key, path, pages)
         return BaseSnapshot(value["snapshot"], decode_time(value["started_utc"]), manifest, pages, pages_base)
-    except (FarshoreError, KeyError, ValueError, TypeError, OSError):
+    except (Corrupt, Unsupported, KeyError, ValueError, TypeError, OSError):
         repository.cache.drop(name)
         return None
 

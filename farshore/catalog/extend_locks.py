@@ -17,7 +17,7 @@ from farshore import limits
 from farshore.catalog.commits import commit_name
 from farshore.catalog.inventory import Inventory
 from farshore.catalog.needs import NeededObject, objects_of, objects_to_open, read_needs
-from farshore.errors import FarshoreError, NotFound
+from farshore.errors import READ_ERRORS, NotFound
 from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, ReplicaLock
@@ -120,7 +120,7 @@ class LockExtender:
                 older = {info.name for info in replica.store.list(names.SLOTS) if _is_older(info, commit)}
             except NotFound:
                 continue
-            except FarshoreError:
+            except READ_ERRORS:
                 return None  # what is not known is extended: that costs requests and no safety
             known = [one for one in packs if names.pack(one) in held]
             # A fragment that came later was locked when it was put; one that was there was extended with its packs.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.catalog.inventory import copy_object
-from farshore.errors import FarshoreError, ObjectNotFound, StateUnknown
+from farshore.errors import READ_ERRORS, ObjectNotFound, StateUnknown
 from farshore.format import names
 from farshore.format.page_maps import PageMap
 from farshore.format.records import ObjectRef
@@ -51,7 +51,7 @@ def choose_pages_base(repository: Repository, previous: PageMap | None, base: Fu
             if sealed is not None:
                 check_data_key(sealed, key_name)
                 key_is_whole = True
-        except FarshoreError:
+        except READ_ERRORS:
             continue
     return base if key_is_whole else None
 

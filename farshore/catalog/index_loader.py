@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from farshore.catalog.fragments import list_fragments, read_footer, read_fragment
-from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
+from farshore.errors import READ_ERRORS, Corrupt, NotFound, Unsupported
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE, Footers, FootersJoin, join_footers
 from farshore.format.pack import PackedFooter
@@ -70,14 +70,14 @@ def _fragments(repository: Repository, reader: ReplicaReader) -> Iterator[Footer
     while left := reader.well() - told:
         try:
             replica, fragments = reader.among(left).ask(names.FRAGMENTS, lambda one: (one, list_fragments(one)))
-        except FarshoreError:
+        except READ_ERRORS:
             return
         told.add(replica.name)
         for fragment_id in sorted(fragments.keys() - seen):
             seen.add(fragment_id)
             try:
                 yield read_fragment(repository, reader, fragment_id, fragments[fragment_id])
-            except FarshoreError:
+            except READ_ERRORS:
                 continue
 
 

@@ -19,7 +19,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.catalog.fragments import list_holdings, read_footer, read_fragment
 from farshore.catalog.listed_packs import ListedPacks
-from farshore.errors import FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
+from farshore.errors import READ_ERRORS, FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
 from farshore.format import names
 from farshore.format.footers import Footers, FootersJoin, join_footers
 from farshore.format.pack import PackedFooter
@@ -189,7 +189,7 @@ class _Survey:
             size = self._listed.bytes_at(holder, row)
             try:
                 packed = read_footer(repository.writing_keys(), replicas[holder], pack_id, size)
-            except FarshoreError:
+            except READ_ERRORS:
                 continue
             self._take(join_footers([packed]), np.array([row]))
             yield pack_id
@@ -304,7 +304,7 @@ def _read_anywhere(
         if fragment_id in listed:
             try:
                 return read_fragment(repository, replicas[name], fragment_id)
-            except FarshoreError:
+            except READ_ERRORS:
                 continue
     return join_footers([])
 

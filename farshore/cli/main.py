@@ -39,7 +39,7 @@ from farshore.cli.output import Outlet, OutletFailed, Output, open_stderr
 from farshore.cli.parsing import UsageMistake, build_parser
 from farshore.cli.signals import Stopped, stop_on_signals
 from farshore.clock import Clock, SystemClock
-from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, Failure, FarshoreError
+from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, Failure, UserError
 from farshore.host_limits import what_is_exhausted
 
 COMMANDS: tuple[Command, ...] = tuple(
@@ -213,7 +213,7 @@ def _log_folders(invocation: Invocation) -> list[Path]:
         from farshore.config import load_config
 
         folders.insert(0, load_config(invocation.config_path, invocation.environment).state_dir / "logs")
-    except (FarshoreError, OSError):
+    except (UserError, OSError):
         pass  # a broken configuration has no state directory; the temporary folder will do
     return folders
 

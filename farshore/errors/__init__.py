@@ -75,6 +75,7 @@ from farshore.errors.corrupt import (
     SourceCorrupt,
     VerifyFailed,
 )
+from farshore.errors.fallbacks import CACHED_READ_ERRORS, OPENING_ERRORS, READ_ERRORS, STORE_ERRORS, TABLE_ERRORS
 from farshore.errors.passing import (
     BackupRunning,
     ClockWrong,
@@ -115,11 +116,16 @@ from farshore.errors.user import (
 )
 
 __all__ = [
+    "CACHED_READ_ERRORS",
     "EXIT_BUG",
     "EXIT_DONE",
     "EXIT_INTERRUPTED",
     "EXIT_USAGE",
     "EXIT_WARNINGS",
+    "OPENING_ERRORS",
+    "READ_ERRORS",
+    "STORE_ERRORS",
+    "TABLE_ERRORS",
     "BackupOverdue",
     "BackupRunning",
     "BucketNotFound",

@@ -18,7 +18,7 @@ from farshore.audit import questions
 from farshore.audit.cached_query import query_all, query_first
 from farshore.catalog.commits import ListedCommits, commit_name, list_commits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
-from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, ObjectCorrupt
 from farshore.extras import require_extra
 from farshore.format import names
 from farshore.format.object_kinds import Kind
@@ -134,7 +134,7 @@ class FromCommits:
             for replica in self._holders(commit):
                 try:
                     needs = read_needs(self._repository, replica, commit)
-                except FarshoreError:
+                except CACHED_READ_ERRORS:
                     continue
                 needed = [one for one in objects_of(commit, needs, recipient) if one.kind is not Kind.COMMIT]
                 self._understood.add(name)
@@ -238,7 +238,7 @@ class FromAuditRows:
                 continue
             try:
                 digests.append(hash_pieces(read_pieces(held.store, name, self._union.sizes(name)[replica])))
-            except FarshoreError:
+            except READ_ERRORS:
                 continue
         most = max(set(digests), key=digests.count, default="")
         return most if digests.count(most) > max(1, len(digests) // 2) else ""

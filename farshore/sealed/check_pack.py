@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from farshore import limits
-from farshore.errors import FarshoreError
+from farshore.errors import READ_ERRORS
 from farshore.format import pack as layout
 from farshore.page_pool import make_pages
 from farshore.sealed.keys import DataKey, KeySet
@@ -75,6 +75,6 @@ class PackChecker:
             if key_id not in self._data_keys:
                 try:
                     self._data_keys[key_id] = self._read_key(key_id.hex())
-                except FarshoreError:
+                except READ_ERRORS:
                     self._data_keys[key_id] = None
             return self._data_keys[key_id]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy import code_rules, room_rules, text_rules, walks, word_rules
+from tests.tidy import code_rules, handler_rules, room_rules, text_rules, walks, word_rules
 from tests.tidy.tree import Rule, Tree
 
 BESIDE: dict[Rule, dict[str, str]] = {room_rules.unlisted_modules: {"farshore/plan/rules.py": ""}}
@@ -31,7 +31,18 @@ def body(lines: int) -> str:
     return "def long():\n" + "    x = 1\n" * (lines - 1)
 
 
+GO_ON = "try:\n    read()\nexcept {caught}:\n    pass\n"
+
 BROKEN: list[tuple[Rule, str, str]] = [
+    (handler_rules.silent_handlers, "farshore/ops/backup/backup.py", GO_ON.format(caught="FarshoreError")),
+    (handler_rules.silent_handlers, "farshore/cli/main.py", GO_ON.format(caught="(OSError, errors.Failure)")),
+    (handler_rules.silent_handlers, "tasks/seal.py", GO_ON.format(caught="Exception as error")),
+    (handler_rules.silent_handlers, "flows/heal.py", GO_ON.format(caught="").replace(" :", ":")),
+    (
+        handler_rules.silent_handlers,
+        "farshore/index.py",
+        "with suppress(OSError, FarshoreError):\n    a()\n",
+    ),
     (code_rules.long_files, "farshore/pack.py", "x = 1\n" * 501),
     (code_rules.long_files, "tests/unit/test_pack.py", "x = 1\n" * 801),
     (code_rules.long_functions, "farshore/pack.py", body(71)),
@@ -111,6 +122,7 @@ def test_a_planted_violation_is_found(rule: Rule, path: str, text: str, plant: P
 def test_every_rule_is_proven() -> None:
     assert {rule for rule, _, _ in BROKEN} == {
         *code_rules.RULES,
+        *handler_rules.RULES,
         *room_rules.RULES,
         *text_rules.RULES,
         *walks.RULES,
@@ -119,6 +131,10 @@ def test_every_rule_is_proven() -> None:
 
 
 ALLOWED: list[tuple[Rule, str, str]] = [
+    (handler_rules.silent_handlers, "farshore/a.py", GO_ON.format(caught="(OSError, READ_ERRORS)")),
+    (handler_rules.silent_handlers, "farshore/a.py", "try:\n    a()\nexcept FarshoreError as error:\n    b(error)\n"),
+    (handler_rules.silent_handlers, "farshore/a.py", "try:\n    a()\nexcept BaseException:\n    b()\n    raise\n"),
+    (handler_rules.silent_handlers, "tests/unit/test_a.py", GO_ON.format(caught="Exception")),
     (code_rules.long_files, "tests/unit/test_pack.py", "x = 1\n" * 800),
     (code_rules.long_functions, "farshore/pack.py", body(70)),
     (code_rules.vague_names, "farshore/commons.py", ""),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy import code_rules, room_rules, text_rules, walks, word_rules
+from tests.tidy import code_rules, handler_rules, room_rules, text_rules, walks, word_rules
 from tests.tidy.tree import Rule, Tree
 
 
@@ -15,7 +15,7 @@ def checkout() -> Tree:
 
 @pytest.mark.parametrize(
     "rule",
-    [*code_rules.RULES, *room_rules.RULES, *text_rules.RULES, *walks.RULES, *word_rules.RULES],
+    [*code_rules.RULES, *handler_rules.RULES, *room_rules.RULES, *text_rules.RULES, *walks.RULES, *word_rules.RULES],
     ids=lambda rule: rule.__name__,
 )
 def test_nothing_in_the_tree_breaks(rule: Rule, checkout: Tree) -> None:

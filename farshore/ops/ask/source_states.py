@@ -13,7 +13,7 @@ from farshore.catalog.shrinking import has_shrunken
 from farshore.catalog.snapshots import trusted
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.errors import FarshoreError
+from farshore.errors import TABLE_ERRORS
 from farshore.model import SnapshotInfo
 
 
@@ -112,7 +112,7 @@ def recorded_states(config: Config, reached: Collection[str], clock: Clock) -> l
     for replica in reached:
         try:
             rows = run_query(config, questions.SOURCE_STATES, replica=replica, clock=clock).rows
-        except FarshoreError:
+        except TABLE_ERRORS:
             continue
         return [_recorded(row, clock.now_utc()) for row in rows if row[0] in config.sources]
     return []

@@ -9,7 +9,7 @@ from blake3 import blake3
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.inventory import Inventory
 from farshore.clock import Clock
-from farshore.errors import FarshoreError
+from farshore.errors import READ_ERRORS
 from farshore.format import names
 from farshore.format.pack import encode_footer
 from farshore.format.records import Needs
@@ -51,7 +51,7 @@ def _describe_key(repository: Repository, key_name: str) -> WrittenObject | None
         try:
             data = replica.store.get(key_name)
             check_data_key(data, key_name)
-        except FarshoreError:
+        except READ_ERRORS:
             continue
         return WrittenObject(key_name, "data-key", len(data), blake3(data).hexdigest())
     return None

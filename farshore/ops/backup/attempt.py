@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from farshore.catalog.commits import list_commits
 from farshore.catalog.needs import read_needs
 from farshore.catalog.order import is_misdated, order_key
-from farshore.errors import BackupRunning, FarshoreError
+from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, BackupRunning
 from farshore.format.records import Commit, Lease
 from farshore.host import is_known_dead
 from farshore.model import ReplicaOutcome
@@ -72,7 +72,7 @@ def promised_packs(repository: Repository, commits: SourceCommits) -> dict[str, 
             if commit.snapshot not in read:
                 read[commit.snapshot] = read_needs(repository, repository.replicas[name], commit).packs
             promised[name] = read[commit.snapshot]
-        except FarshoreError:
+        except CACHED_READ_ERRORS:
             continue  # verify tells of what is wrong with it; here it only promises nothing
     return promised
 
@@ -88,7 +88,7 @@ def refuse_if_running(repository: Repository, ours: Lease) -> None:
     for replica in repository.replicas.values():
         try:
             leases = read_leases(replica.store, repository.writing_keys(), repository.clock)
-        except FarshoreError:
+        except READ_ERRORS:
             continue
         for found in leases:
             other = found.lease

@@ -234,8 +234,8 @@ class BackupSession:
             if not self._recorded:
                 self._recorder.record([self._recorder.run_row("failed", error)])
                 self._recorded = True
-        except FarshoreError:
-            return  # the caller reports the error that ended the run
+        except FarshoreError as trouble:  # the caller reports the error that ended the run
+            error.add_note(f"the run was not recorded as failed: {trouble}")
         finally:
             self._repository.take_requests()  # or the next run of this process would report them as its own
 

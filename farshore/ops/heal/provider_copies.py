@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from farshore.access.opening import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.errors import FarshoreError, StoreConflict
+from farshore.errors import OPENING_ERRORS, STORE_ERRORS, FarshoreError, StoreConflict
 from farshore.format import names
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
@@ -95,10 +95,10 @@ class ProviderCopies:
                 pair.target.copy_from(pair.source, names.HEADER, guard)
                 return False
             return target.store.get(guard) == _GUARD
-        except FarshoreError:
+        except STORE_ERRORS:
             return False
         finally:
-            with contextlib.suppress(FarshoreError):
+            with contextlib.suppress(*STORE_ERRORS):
                 target.store.delete(guard)
 
     def _copying(self, replica: Replica) -> Copying | None:
@@ -107,7 +107,7 @@ class ProviderCopies:
                 self._stores[replica.name] = open_bare_store(
                     self._config, self._config.replicas[replica.name], self._clock
                 )
-            except FarshoreError:
+            except OPENING_ERRORS:
                 self._stores[replica.name] = None
         store: object = self._stores[replica.name]
         return store.copying() if isinstance(store, HasCopying) else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from farshore import limits
 from farshore.catalog.extend_locks import lock_everything
-from farshore.errors import Corrupt, FarshoreError, StateUnknown, StoreConflict
+from farshore.errors import STORE_ERRORS, Corrupt, FarshoreError, StateUnknown, StoreConflict
 from farshore.format.object_kinds import Kind
 from farshore.model import Progress, ProgressCallback
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
@@ -254,7 +254,7 @@ class ReplicaSync:
             copied = self._copy_within(source, self._replica, name, size)
             if copied and (rule := self._replica.keeping.lock):
                 self._replica.store.extend_lock(name, rule.new_lock(name, self._replica.store.now_utc()))
-        except FarshoreError:
+        except STORE_ERRORS:
             return False  # through this host it goes as well
         if copied:
             self._copied(name, size, source.name, "provider-copy", name.rpartition("/")[2])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from farshore.access.bucket_checks import judge_place
-from farshore.errors import Denied, FarshoreError, StoreConflict
+from farshore.errors import STORE_ERRORS, Denied, FarshoreError, StoreConflict
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict
 from farshore.stores.probe_capability import ProbeCapability, Setting
@@ -95,6 +95,6 @@ def _shortened(trials: ProbeCapability, name: str, until_utc: datetime) -> Findi
 def _erased(trials: ProbeCapability, name: str, *, bypass: bool) -> bool:
     try:
         trials.erase(name, bypass=bypass)
-    except FarshoreError:
+    except STORE_ERRORS:
         return False
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from farshore.errors import FarshoreError, ObjectNotFound, StoreConflict
+from farshore.errors import STORE_ERRORS, FarshoreError, ObjectNotFound, StoreConflict
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict, judge
@@ -149,7 +149,7 @@ def _mislabeled(ground: ProbePrefix, algorithm: str) -> Iterator[Finding]:
     name = ground.name("mislabeled")
     try:
         ground.trials.put_mislabeled(name, KNOWN_BODY)
-    except FarshoreError:
+    except STORE_ERRORS:
         problems = ["the refused bytes are there all the same"] if _exists(ground.other, name) else []
         yield judge("checksum-refusal", problems, f"bytes with a wrong {algorithm} are refused")
         return

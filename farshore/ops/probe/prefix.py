@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from farshore.clock import Clock
-from farshore.errors import FarshoreError
+from farshore.errors import READ_ERRORS, STORE_ERRORS, FarshoreError
 from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
 from farshore.stores.base import Store
 from farshore.stores.probe_capability import HasTrials, PlaceSettings, ProbeCapability, Setting
@@ -93,13 +93,13 @@ class ProbePrefix:
     def clean(self) -> tuple[str, ...]:
         """Remove all that was made here, as far as the credential and locks allow; return the names that are left."""
         found = set(self.names)
-        with contextlib.suppress(FarshoreError):  # what was handed out is tried all the same
+        with contextlib.suppress(*READ_ERRORS):  # what was handed out is tried all the same
             found |= {info.name for info in self.store.list(self.prefix)}
         with ThreadPoolExecutor(STORE_CONNECTIONS) as pool:
             removed = dict(zip(sorted(found), pool.map(self._remove, sorted(found)), strict=True))
         try:
             seen = {info.name for info in self.other.list(self.prefix)}
-        except FarshoreError:
+        except READ_ERRORS:
             seen = found
         return tuple(name for name, gone in removed.items() if not gone or name in seen)
 
@@ -115,7 +115,7 @@ class ProbePrefix:
                 self.trials.erase(name)
             else:
                 self.store.delete(name)
-        except FarshoreError:
+        except STORE_ERRORS:
             return not self._is_there(name)
         return True
 

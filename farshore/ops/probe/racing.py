@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, StoreConflict, StoreUnavailable
+from farshore.errors import READ_ERRORS, STORE_ERRORS, FarshoreError, StoreConflict, StoreUnavailable
 from farshore.stores.base import Store
 from farshore.stores.probe_capability import HasTrials, Upload
 from farshore.stores.wrappers.retrying import RetryingStore
@@ -58,7 +58,7 @@ class Writers:
         for store in self._stores:
             try:
                 store.head(name)
-            except FarshoreError:
+            except READ_ERRORS:
                 continue
 
     def begin(self, race: Race) -> None:
@@ -121,5 +121,5 @@ class Writers:
         if upload is not None:
             try:
                 upload.abandon()
-            except FarshoreError:
+            except STORE_ERRORS:
                 return

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from farshore.access.opening import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
-from farshore.errors import ConfigInvalid, FarshoreError, NotFound, RepositoryExists
+from farshore.errors import OPENING_ERRORS, READ_ERRORS, ConfigInvalid, NotFound, RepositoryExists
 from farshore.format import names
 from farshore.limits import LIST_PAGE_OBJECTS
 from farshore.plural import count_of
@@ -80,13 +80,13 @@ def _foreign_names(store: Store) -> list[str]:
 def _has_header(config: Config, place: ReplicaConfig, clock: Clock) -> bool:
     try:
         store = open_bare_store(config, place, clock)
-    except FarshoreError:
+    except OPENING_ERRORS:
         return False
     try:
         store.head(names.HEADER)
     except NotFound:
         return False
-    except FarshoreError:
+    except READ_ERRORS:
         return False  # a credential of this prefix alone
     finally:
         store.close()

@@ -20,10 +20,12 @@ from farshore.config import Config
 from farshore.crypto.passphrase_strength import weakness
 from farshore.errors import (
     ConfigInvalid,
+    Corrupt,
     FarshoreError,
     ObjectNotFound,
     RepositoryExists,
     RepositoryMismatch,
+    Unsupported,
 )
 from farshore.format import names
 from farshore.format.header import Chunking, Header, decode_header, encode_header
@@ -206,7 +208,7 @@ def _require_empty(replicas: Sequence[Replica], clock: Clock) -> None:
             return ""
         try:
             return decode_header(data, replica.url).repository_id
-        except FarshoreError:
+        except (Corrupt, Unsupported):
             return "one whose header is damaged or newer"
 
     by_name = {replica.name: replica for replica in replicas}

@@ -10,7 +10,7 @@ from pathlib import Path
 from farshore.access.own_places import refuse_own_place
 from farshore.clock import Clock
 from farshore.crypto import recipient
-from farshore.errors import ConfigInvalid, FarshoreError, QuorumNotReached
+from farshore.errors import ConfigInvalid, Corrupt, QuorumNotReached, Unsupported
 from farshore.format import names
 from farshore.host import host_name
 from farshore.replicas.ask import require_all
@@ -115,7 +115,7 @@ def _slot_of(repository: Repository, recipient_id: str) -> tuple[str, bytes] | N
 def _is_slot_of(recipient_id: str, slot_id: str, data: bytes) -> bool:
     try:
         found = slots.describe_slot(data)
-    except FarshoreError:
+    except (Corrupt, Unsupported):
         return False  # verify names it
     return (found.kind, found.recipient, found.slot_id) == (slots.RECIPIENT, recipient_id, slot_id)
 

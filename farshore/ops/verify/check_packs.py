@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,9 +40,11 @@ def check_packs(
     """
     try:
         _read_packs(check, packs, proof, run, keeper, run.progress)
-    except FarshoreError:
-        with contextlib.suppress(FarshoreError):  # the error that ended the reading is the one to tell
+    except FarshoreError as ended:
+        try:
             keeper.flush()
+        except FarshoreError as trouble:  # the error that ended the reading is the one to report
+            ended.add_note(f"what was read until then was not recorded: {trouble}")
         raise
     keeper.flush()
 

@@ -7,7 +7,7 @@ import contextlib
 from blake3 import blake3
 
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
-from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
+from farshore.errors import CACHED_READ_ERRORS, Corrupt, NotFound, Unsupported
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, Needs
 from farshore.ops.verify.findings import ReplicaCheck
@@ -60,7 +60,7 @@ def _needs(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere
     try:
         return read_needs(repository, check.replica, commit)
     except (Corrupt, NotFound, Unsupported):
-        with contextlib.suppress(FarshoreError):
+        with contextlib.suppress(*CACHED_READ_ERRORS):
             return read_needs(repository, anywhere, commit)
     return None
 

@@ -10,7 +10,7 @@ import numpy as np
 from farshore import limits
 from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index
-from farshore.errors import FarshoreError
+from farshore.errors import CACHED_READ_ERRORS
 from farshore.format import names
 from farshore.format.comparable import Comparable
 from farshore.format.records import Commit, Needs
@@ -63,5 +63,5 @@ def _collect(
             paths = columns.paths if len(lost) else []
             for at, row in zip(lost.tolist(), (np.searchsorted(ends, lost, side="right") - 1).tolist(), strict=True):
                 touched[bad[int(numbers[at])]][source + b":" + paths[row]] = None
-    except FarshoreError:
+    except CACHED_READ_ERRORS:
         return  # the manifest itself is gone everywhere: that is a finding of its own

@@ -17,7 +17,7 @@ from farshore.catalog.commits import list_commit_names, read_commit, read_commit
 from farshore.catalog.verified_objects import read_data_key
 from farshore.check_results import CheckedReplica, VerifyResult
 from farshore.clock import Clock
-from farshore.errors import BucketNotFound, FarshoreError, StoreDenied, StorePaused, StoreUnavailable
+from farshore.errors import READ_ERRORS, BucketNotFound, StoreDenied, StorePaused, StoreUnavailable
 from farshore.extras import require_extra
 from farshore.format import names
 from farshore.model import DamagedObject, ProgressCallback, no_progress
@@ -113,7 +113,7 @@ def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:
     everything = {snapshot for _, listed in seen for snapshot in listed}
     for replica, listed in seen:
         if listed < everything:
-            with contextlib.suppress(FarshoreError):
+            with contextlib.suppress(*READ_ERRORS):
                 listed.update(everything & {item.snapshot_id for item in list_commit_names(replica)})
 
 
@@ -172,7 +172,7 @@ def _fill(
         parsed = names.parse_snapshot_object(name)
         check.blame(name, "undecodable", str(error), parsed.snapshot_id if parsed else "")
         if parsed:  # another replica's record tells as well what this one must hold
-            with contextlib.suppress(FarshoreError):
+            with contextlib.suppress(*READ_ERRORS):
                 check.commits.append(read_commit(repository, reader, parsed.source_id, parsed.snapshot_id))
     check_slots(check)
     for commit in check.commits:

@@ -15,7 +15,14 @@ import psycopg
 from psycopg import pq
 
 from farshore.clock import Clock
-from farshore.errors import ConfigInvalid, FarshoreError, SourceDenied, SourceUnavailable, SourceUnsupported
+from farshore.errors import (
+    READ_ERRORS,
+    ConfigInvalid,
+    FarshoreError,
+    SourceDenied,
+    SourceUnavailable,
+    SourceUnsupported,
+)
 from farshore.limits import CONNECT_TIMEOUT_S, POSTGRES_SILENCE_S
 from farshore.model import Problem
 from farshore.sources.postgres.errors import (
@@ -38,6 +45,8 @@ _FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 _MAY_REPLICATE = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
 
 Row = tuple[str | None, ...]
+
+_NO_ANSWER: tuple[type[Exception], ...] = (*READ_ERRORS, psycopg.Error)  # to a question that may stay open
 
 
 class Server:
@@ -95,7 +104,7 @@ class Server:
             with self.connect(replication=False) as connection:
                 may = connection.execute(_MAY_REPLICATE).fetchone()
                 senders = connection.execute("SHOW max_wal_senders").fetchone()
-        except (FarshoreError, psycopg.Error):
+        except _NO_ANSWER:
             return
         if senders == ("0",):
             raise SourceUnsupported(said, SENDERS_HINT)
@@ -113,7 +122,7 @@ class Server:
         """
         answers: dict[str, list[str]] = {}
         connecting = partial(self.connect, replication=False, database=database, bare=bare)
-        with contextlib.suppress(FarshoreError, psycopg.Error), connecting() as connection:
+        with contextlib.suppress(*_NO_ANSWER), connecting() as connection:
             for sql in questions:
                 with contextlib.suppress(psycopg.Error):
                     answers[sql] = [str(value) for (value,) in connection.execute(sql.encode()).fetchall()]

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from farshore.errors import Bug, FarshoreError, StoreConflict
+from farshore.errors import READ_ERRORS, Bug, StoreConflict
 from farshore.limits import MIB
 from farshore.stores.base import PutOutcome
 from farshore.stores.probe_capability import PlaceSettings, Setting
@@ -66,13 +66,13 @@ class AzureTrials:
             with self._boundary("list", ""):
                 found = self._container.list_blobs(name_starts_with=self._prefix + prefix, include=["uncommittedblobs"])
                 return sum(1 for blob in found if not blob.size and not blob.etag)
-        except FarshoreError:
+        except READ_ERRORS:
             return None
 
     def settings(self) -> PlaceSettings:
         held: list[str] = []
         lock = Setting.UNKNOWN
-        with contextlib.suppress(FarshoreError), self._boundary("settings", ""):
+        with contextlib.suppress(*READ_ERRORS), self._boundary("settings", ""):
             found = self._container.get_container_properties()
             if found.has_immutability_policy:
                 held.append("an immutability policy of the container")
@@ -89,7 +89,7 @@ class AzureTrials:
         raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")
 
     def erase(self, name: str, *, bypass: bool = False) -> None:
-        with contextlib.suppress(FarshoreError):
+        with contextlib.suppress(*READ_ERRORS):
             if not self._exists(name):
                 return
         with self._boundary("delete", name):

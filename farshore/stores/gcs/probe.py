@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from farshore.errors import Bug, FarshoreError, StoreConflict
+from farshore.errors import READ_ERRORS, Bug, StoreConflict
 from farshore.limits import MIB
 from farshore.stores.base import PutOutcome, check_name
 from farshore.stores.lifecycle import Effect, LifecycleRule, overlaps
@@ -81,7 +81,7 @@ class GcsTrials:
         held: list[str] = []
         versioning = lock = Setting.UNKNOWN
         lifecycle: tuple[LifecycleRule, ...] | None = None
-        with contextlib.suppress(FarshoreError), self._boundary("settings", ""):
+        with contextlib.suppress(*READ_ERRORS), self._boundary("settings", ""):
             self._bucket.reload(timeout=self._timeout_s, retry=None)
             versioning = Setting.ON if self._bucket.versioning_enabled else Setting.OFF
             lock = Setting.ON if self._bucket.object_retention_mode == "Enabled" else Setting.OFF

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from farshore.errors import FarshoreError, StoreConflict
+from farshore.errors import READ_ERRORS, FarshoreError, StoreConflict
 from farshore.limits import MIB
 from farshore.plural import count_of
 from farshore.stores.base import PutOutcome, check_name
@@ -72,13 +72,13 @@ class S3Trials:
         try:
             with self._boundary("list", prefix):
                 found = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=self._prefix + prefix)
-        except FarshoreError:
+        except READ_ERRORS:
             return None
         return len(found.get("Uploads", []))
 
     def settings(self) -> PlaceSettings:
         versioning, lock, retention = Setting.UNKNOWN, Setting.UNKNOWN, ""
-        with contextlib.suppress(FarshoreError), self._boundary("settings", ""):
+        with contextlib.suppress(*READ_ERRORS), self._boundary("settings", ""):
             status = self._client.get_bucket_versioning(Bucket=self._bucket).get("Status", "")
             versioning = Setting.ON if status == "Enabled" else Setting.OFF
         try:
@@ -139,7 +139,7 @@ class S3Trials:
         try:
             with self._boundary("list", name):
                 found = self._client.list_object_versions(Bucket=self._bucket, Prefix=key)
-        except FarshoreError:
+        except READ_ERRORS:
             return [""]
         entries: list[Any] = [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
         return [str(entry.get("VersionId", "")) for entry in entries if entry["Key"] == key]

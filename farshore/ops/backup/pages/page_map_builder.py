@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from farshore.errors import FarshoreError
+from farshore.errors import READ_ERRORS
 from farshore.format.page_maps import PageCursor, PageMap, PagesWriter
 from farshore.model import Entry, Extent
 from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
@@ -54,7 +54,7 @@ class PageMapBuilder:
             for row in rows:
                 self._writer.add(row)
                 self._unseen.discard(path)
-        except FarshoreError:
+        except READ_ERRORS:
             return  # a path without all its rows has fewer pages to compare with; one without any is told as gone
 
     def finish(self) -> None:
@@ -66,5 +66,5 @@ class PageMapBuilder:
 def _cursor(pages: PageMap | None, entry: Entry) -> PageCursor | None:
     try:
         return pages.cursor(entry.path, entry.page_bytes) if pages else None
-    except FarshoreError:
+    except READ_ERRORS:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from farshore import limits
-from farshore.errors import FarshoreError
+from farshore.errors import READ_ERRORS
 from farshore.format.page_maps import PageCursor, PageRow, positions_to_bytes, words_of
 from farshore.ops.backup.pages.row_spool import RowSpool
 
@@ -44,7 +44,7 @@ class PageRows:
         if self._base is not None:
             try:
                 before, known = self._base.fill(first_page, len(words))
-            except FarshoreError:
+            except READ_ERRORS:
                 self._base = None  # what was compared with it so far stays right; from here on all is told
             else:
                 changed = np.flatnonzero(~known | (before != words).any(axis=1))

@@ -15,7 +15,7 @@ from farshore import limits
 from farshore.chunking import pages
 from farshore.chunking.gaps import Gap, Part, cut_block, largest
 from farshore.chunking.page_hashes import HASH_BYTES, hash_pages
-from farshore.errors import FarshoreError
+from farshore.errors import READ_ERRORS
 from farshore.format.manifest import WHOLE
 from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, ChunkId, Entry, Extent
@@ -204,7 +204,7 @@ class PagedFile:
     def _take_before(self, earlier: PageCursor, first: int, hashes: bytes) -> bytes:
         try:
             return earlier.read_or_other(first, hashes)
-        except FarshoreError:
+        except READ_ERRORS:
             self._earlier = None  # a page map that cannot be read on costs comparison and nothing else
             return b""
 

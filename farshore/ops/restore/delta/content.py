@@ -16,7 +16,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.chunking.page_hashes import HASH_BYTES, hash_pages
 from farshore.chunking.pages import ExtentCursor, changed_runs
-from farshore.errors import FarshoreError
+from farshore.errors import READ_ERRORS
 from farshore.format.extents import EXTENT_BYTES, decode_extents, encode_extents, view_extents
 from farshore.format.manifest import ManifestRow
 from farshore.format.page_maps import PageCursor, PageMap
@@ -148,7 +148,7 @@ class ContentComparer:
             self._pages, self._pages_asked = self._load_pages(), True
         try:
             return self._pages.cursor(row.entry.path, row.entry.page_bytes) if self._pages else None
-        except FarshoreError:
+        except READ_ERRORS:
             return None  # its chunks tell as well, only more coarsely
 
     def _is_zero(self, file: Handle, start: int, end: int) -> bool:
@@ -240,5 +240,5 @@ def _take(cursor: PageCursor, first: int, count: int) -> bytes:
     """Return what hashes of pages are known, from the first on."""
     try:
         return cursor.read(first, count)
-    except FarshoreError:
+    except READ_ERRORS:
         return b""

@@ -22,7 +22,7 @@ from farshore.catalog.selection import Selection
 from farshore.catalog.verified_objects import read_data_key
 from farshore.clock import Clock
 from farshore.counts import DeltaCounts
-from farshore.errors import FarshoreError, PathsClash, TargetFailed
+from farshore.errors import CACHED_READ_ERRORS, PathsClash, TargetFailed
 from farshore.format import names
 from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table, sort_key
 from farshore.format.page_maps import PageMap
@@ -256,5 +256,5 @@ def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit) -> 
         return None
     try:
         return open_pages(repository, reader, commit, read_data_key(repository, reader, commit.data_key))[0]
-    except FarshoreError:
+    except CACHED_READ_ERRORS:
         return None
