@@ -14,7 +14,6 @@ from pathlib import Path
 from blake3 import blake3
 
 from farshore import limits
-from farshore.clock import Clock
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
 from farshore.format.header import Header
 from farshore.host_places import TEMPORARY, open_new_file
@@ -24,27 +23,7 @@ from farshore.replicas.object_pieces import checked_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.sealed.keys import KeySet
 from farshore.stores.base import PlainBody
-
-
-class Pace:
-    """Bytes per second over all threads of a heal. Without a limit it never waits."""
-
-    def __init__(self, bytes_per_s: int, clock: Clock) -> None:
-        self._rate = bytes_per_s
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._free_s = 0.0  # when the next byte may pass, on the monotonic clock
-
-    def pass_bytes(self, count: int) -> None:
-        """Wait until so many bytes may pass."""
-        if not self._rate:
-            return
-        with self._lock:
-            now_s = self._clock.monotonic_s()
-            start_s = max(self._free_s, now_s)
-            self._free_s = start_s + count / self._rate
-            wait_s = self._free_s - now_s
-        self._clock.wait_s(wait_s)
+from farshore.stores.token_bucket import TokenBucket
 
 
 @dataclass(frozen=True)
@@ -69,12 +48,13 @@ class Transfer:
     """Reads objects for one heal. Safe from many threads.
 
     Args:
+        pace: Of the bytes that are read, over all threads of the heal.
         damaged: Called with replica and name for each copy that was read and found wrong.
         keys: Those at hand; a private key among them opens data keys.
     """
 
     def __init__(
-        self, *, header: Header, vouching: ExpectedHashes, pace: Pace, scratch: Path,
+        self, *, header: Header, vouching: ExpectedHashes, pace: TokenBucket, scratch: Path,
         damaged: Callable[[str, str], None], keys: KeySet | None = None,
     ) -> None:  # fmt: skip
         self._header = header
@@ -144,12 +124,12 @@ class Transfer:
             raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")
         with open_new_file(file, TEMPORARY) as output:
             for piece in checked_pieces(read_pieces(replica.store, name, size), wanted, name):
-                self._pace.pass_bytes(len(piece))
+                self._pace.take(len(piece))
                 output.write(piece)
         return file, wanted
 
     def _read_all(self, replica: Replica, name: str, size: int) -> bytes:
-        self._pace.pass_bytes(size)
+        self._pace.take(size)
         data = replica.store.get(name)
         if len(data) > limits.HEAL_MEMORY_BYTES and len(data) != size:
             raise ObjectCorrupt(f"{name} has {len(data)} bytes where {replica.name} lists {size}")

@@ -23,7 +23,7 @@ from farshore.host import describe_process
 from farshore.model import ProgressCallback, no_progress
 from farshore.ops.heal.audit_rows import record_heal, told_damage
 from farshore.ops.heal.context import HealContext
-from farshore.ops.heal.good_copy import Pace, Transfer
+from farshore.ops.heal.good_copy import Transfer
 from farshore.ops.heal.plan import HealPlan, plan_heal
 from farshore.ops.heal.sync_replica import CopyWithin, ReplicaSync
 from farshore.repair.expected_hashes import ExpectedHashes, FromAuditRows, FromCommits
@@ -33,6 +33,7 @@ from farshore.repair.replica_listing import Listing, Union, list_replicas
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.mend import Action, Found
 from farshore.scratch import temporary_directory
+from farshore.stores.token_bucket import TokenBucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def heal_repository(
         else:
             work = _Work(ground, union, vouching, copy_within, may_commit, progress)
             with temporary_directory("farshore-heal-") as scratch:
-                healed, repairs = work.apply(plan, Pace(options.bandwidth, clock), scratch)
+                healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=clock), scratch)
     healed += [
         HealedReplica(n, "failed", error_code=failed[n].code, error=str(failed[n])) for n in targets if n in failed
     ]
@@ -130,7 +131,7 @@ class _Work:
     may_commit: Callable[[str], None]
     progress: ProgressCallback
 
-    def apply(self, plan: HealPlan, pace: Pace, scratch: Path) -> tuple[list[HealedReplica], list[Repair]]:
+    def apply(self, plan: HealPlan, pace: TokenBucket, scratch: Path) -> tuple[list[HealedReplica], list[Repair]]:
         """Level all replicas of the plan at once; then what was found damaged at one while it was copied to another."""
         lock = threading.Lock()
         discovered: dict[str, set[str]] = defaultdict(set)

@@ -7,8 +7,8 @@ from farshore.limits import PACED_AHEAD_S
 from farshore.stores.base import Body, PacedBody, PutOutcome, Store
 from farshore.stores.body import body_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
+from farshore.stores.token_bucket import TokenBucket
 from farshore.stores.wrappers.base import WrappingStore
-from farshore.stores.wrappers.token_bucket import TokenBucket
 
 
 class ThrottledStore(WrappingStore):

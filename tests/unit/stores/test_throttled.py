@@ -15,10 +15,10 @@ from farshore.limits import KIB, MIB, PACED_AHEAD_S, PACED_BURST_S
 from farshore.stores.base import Body, PacedBody, PutOutcome
 from farshore.stores.body import as_bytes, as_sent, body_bytes, body_pieces, sent_pieces
 from farshore.stores.memory import MemoryStore
+from farshore.stores.token_bucket import TokenBucket
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
-from farshore.stores.wrappers.token_bucket import TokenBucket
 from tests.doubles.faulty import FAIL, FaultyStore, queued
 
 

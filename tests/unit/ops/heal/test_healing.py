@@ -17,13 +17,14 @@ from farshore.config.settings import PlacementConfig, ReplicaConfig
 from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
 from farshore.format import names
 from farshore.format.header import Header
-from farshore.ops.heal.good_copy import Pace, Transfer
+from farshore.ops.heal.good_copy import Transfer
 from farshore.ops.heal.order import nearest_first
 from farshore.ops.heal.retire import RetireResult, retire_replica
 from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
+from farshore.stores.token_bucket import TokenBucket
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.faulty import DENY, FULL, TRUNCATE, VANISH, Fault, FaultyStore, Plan
 from tests.unit.ops.engine import Engine
@@ -445,13 +446,13 @@ def test_a_replica_that_does_not_answer_is_retired_only_as_lost(engine: Engine, 
 
 def test_a_bandwidth_is_shared_by_all_threads() -> None:
     clock = FixedClock()
-    pace, started_s = Pace(1000, clock), clock.monotonic_s()
+    pace, started_s = TokenBucket(bytes_per_s=1000, clock=clock), clock.monotonic_s()
     for _ in range(5):
-        pace.pass_bytes(2000)
-    assert clock.monotonic_s() - started_s == pytest.approx(10)
-    unlimited = Pace(0, clock)
-    unlimited.pass_bytes(1 << 40)
-    assert clock.monotonic_s() - started_s == pytest.approx(10)
+        pace.take(2000)
+    assert clock.monotonic_s() - started_s == pytest.approx(10 - limits.PACED_BURST_S)
+    unlimited = TokenBucket(bytes_per_s=0, clock=clock)
+    unlimited.take(1 << 40)
+    assert clock.monotonic_s() - started_s == pytest.approx(10 - limits.PACED_BURST_S)
 
 
 def test_sources_are_tried_nearest_first(engine: Engine) -> None:
@@ -473,7 +474,7 @@ def test_an_object_larger_than_memory_goes_through_a_file(tmp_path: Path) -> Non
     stores["good"].put(name, body)
     found: list[tuple[str, str]] = []
     transfer = Transfer(
-        header=HEADER, vouching=NOBODY, pace=Pace(0, clock), scratch=tmp_path,
+        header=HEADER, vouching=NOBODY, pace=TokenBucket(bytes_per_s=0, clock=clock), scratch=tmp_path,
         damaged=lambda replica, damaged: found.append((replica, damaged)),
     )  # fmt: skip
     sources = [
