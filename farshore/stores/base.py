@@ -99,18 +99,16 @@ class ObjectInfo:
 class Capabilities:
     """What this kind of store does, as data.
 
-    `atomic_put`: two writers of one new name never both win. `checksum`: the algorithm sent with every put, which the
-    service verifies before it acknowledges, or empty. `survives_power_loss`: an acknowledged object is durable.
-    `lock_modes` is empty where objects cannot be locked; `lock_step_s`: a lock is not extended by less than this. An
-    object in one of `archive_classes` must be warmed before it can be read.
+    `checksum`: the algorithm sent with every put, which the service verifies before it acknowledges, or empty.
+    `object_bytes_max`: a put of more is refused with `StoreFull` before anything is sent. `lock_modes` is empty where
+    objects cannot be locked; `lock_step_s`: a lock is not extended by less than this. An object in one of
+    `archive_classes` must be warmed before it can be read.
 
     These are of the kind. Whether one bucket is set up for locks is in `probe_capability.PlaceSettings`.
     """
 
     kind: str  # s3 | gcs | azure | directory | memory
-    atomic_put: bool
     checksum: str
-    survives_power_loss: bool
     object_bytes_max: int
     checksum_listed: bool = False  # a listing tells the checksum of each object, so that nobody need ask for it
     lock_modes: frozenset[LockMode] = frozenset()
@@ -146,7 +144,7 @@ class Store(Protocol):
         Raises:
             StoreConflict: The name exists with other bytes; nothing was changed. Never retry.
             StoreUnavailable: Passing; a retry is safe.
-            StoreFull: No space is left; no partial object is visible.
+            StoreFull: No space is left, or the body is larger than an object here can be; no partial object is visible.
             LockUnsupported, LockDenied: It cannot be locked as asked, here or with this credential.
         """
         ...

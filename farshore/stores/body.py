@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreUnavailable
+from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreFull, StoreUnavailable
 from farshore.limits import BODY_PIECE_BYTES, COMPARE_BYTES_MAX, SENT_BYTES
 from farshore.stores.base import Body, PacedBody, PlainBody, PutOutcome, Store
 
@@ -249,6 +249,17 @@ def as_bytes(body: Body) -> bytes:
     if isinstance(body, memoryview) and isinstance(body.obj, bytes) and body.nbytes == len(body.obj):
         return body.obj
     return bytes(body)
+
+
+def check_size(store: Store, name: str, body: Body) -> None:
+    """Raise `StoreFull` for a body that is larger than any object of this kind of store can be."""
+    size, size_max = body_bytes(body), store.capabilities.object_bytes_max
+    if size > size_max:
+        raise StoreFull(
+            f"put {store.url}/{name}: it has {size:,} bytes, and an object has at most {size_max:,} at a store of the "
+            f"kind {store.capabilities.kind}",
+            "Divide the source into several: the objects that describe a smaller one are smaller.",
+        )
 
 
 def compare_present(store: Store, name: str, body: Body, digest: Callable[[Body], str] | None = None) -> PutOutcome:

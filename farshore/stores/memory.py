@@ -12,7 +12,7 @@ from farshore.clock import Clock
 from farshore.errors import ObjectArchived, ObjectNotFound, StoreDenied
 from farshore.limits import GIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
-from farshore.stores.body import as_bytes, conflict
+from farshore.stores.body import as_bytes, check_size, conflict
 from farshore.stores.object_retention import (
     DEFAULT_RETENTION,
     Access,
@@ -63,9 +63,7 @@ class MemoryStore:
 
     capabilities = Capabilities(
         kind="memory",
-        atomic_put=True,
         checksum="",
-        survives_power_loss=False,
         object_bytes_max=2 * GIB,
         lock_modes=frozenset(LockMode),
         archive_classes=frozenset({ARCHIVE_CLASS}),
@@ -80,6 +78,7 @@ class MemoryStore:
         return f"MemoryStore({self.url!r})"
 
     def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+        check_size(self, name, body)
         data = as_bytes(body)
         with self._shelf.lock:
             found = self._shelf.objects.get(check_name(name))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from farshore.clock import SystemClock
-from farshore.errors import Bug, FarshoreError, ObjectNotFound, StoreConflict, StoreReadOnly
+from farshore.errors import Bug, FarshoreError, ObjectNotFound, StoreConflict, StoreFull, StoreReadOnly
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.ops.probe.objects import KNOWN_BODY, KNOWN_CHECKSUMS
 from farshore.ops.probe.prefix import ProbePrefix
@@ -275,9 +275,19 @@ def test_the_store_has_a_clock(kind: str, open_any: OpenAny) -> None:
 def test_a_store_says_where_and_what_it_is(kind: str, store: Store) -> None:
     assert store.url.split(":")[0] in ("memory", "file", "s3", "gs", "az")
     assert store.url in repr(store)
-    assert store.capabilities.atomic_put
     assert store.capabilities.kind in BARE
     assert store.capabilities.object_bytes_max > MULTIPART_BYTES_MIN
+
+
+def test_a_body_that_is_too_large_for_an_object_is_refused_before_it_is_sent(store: Store, tmp_path: Path) -> None:
+    size_max = store.capabilities.object_bytes_max
+    body = tmp_path / "body"
+    with body.open("wb") as file:
+        file.truncate(size_max + 1)  # a hole: reading it would take hours
+    with pytest.raises(StoreFull, match=f"{size_max:,}"):
+        store.put("large", body)
+    with pytest.raises(ObjectNotFound):
+        store.head("large")
 
 
 def test_two_places_do_not_see_each_other(kind: str, open_any: OpenAny) -> None:

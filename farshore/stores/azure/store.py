@@ -64,7 +64,7 @@ from farshore.stores.base import (
     check_name,
     check_range,
 )
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, check_size, compare_present
 from farshore.stores.listing import in_order
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import SentChecksums
@@ -87,9 +87,7 @@ class AzureStore:
 
     capabilities = Capabilities(
         kind="azure",
-        atomic_put=True,
         checksum="md5",
-        survives_power_loss=True,
         object_bytes_max=_BLOCKS_MAX * MULTIPART_PART_BYTES,
         checksum_listed=True,
         lock_modes=frozenset(LockMode),
@@ -150,6 +148,7 @@ class AzureStore:
     # --- the contract -------------------------------------------------------------------------------------------------
 
     def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+        check_size(self, name, body)
         outcome = self._put_if_absent(name, body, keeping)
         if outcome is PutOutcome.PRESENT and keeping.lock is not None:
             self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less

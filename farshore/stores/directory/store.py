@@ -31,7 +31,7 @@ from farshore.errors import (
 from farshore.host_limits import what_is_exhausted
 from farshore.limits import GIB, MIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
-from farshore.stores.body import compare_present, conflict, sent_pieces
+from farshore.stores.body import check_size, compare_present, conflict, sent_pieces
 from farshore.stores.directory.copying import DirectoryCopying
 from farshore.stores.directory.past_cache import write_pieces
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
@@ -51,9 +51,7 @@ _BELOW = _DIRECTORY | os.O_NOFOLLOW
 class DirectoryStore:
     """Objects as files below `path`. Needs a file system with hard links; the root itself may be a symbolic link."""
 
-    capabilities = Capabilities(
-        kind="directory", atomic_put=True, checksum="", survives_power_loss=True, object_bytes_max=512 * GIB
-    )
+    capabilities = Capabilities(kind="directory", checksum="", object_bytes_max=512 * GIB)
 
     def __init__(self, *, path: Path, clock: Clock) -> None:
         self._path = path
@@ -69,6 +67,7 @@ class DirectoryStore:
         folders, stem = _split(check_name(name))
         if keeping.lock is not None:
             raise self._no_locks()
+        check_size(self, name, body)
         with self._boundary("put", name), self._folder(folders, make=True) as folder:
             there = _status(folder, stem)  # only spares writing in vain: the link decides
             if there is not None and not stat.S_ISREG(there.st_mode):

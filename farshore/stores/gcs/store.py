@@ -50,7 +50,7 @@ from farshore.limits import (
     READ_TIMEOUT_S,
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, open_body
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, check_size, compare_present, open_body
 from farshore.stores.gcs.copying import GcsCopying
 from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, keeping_metadata
 from farshore.stores.gcs.probe import GcsTrials
@@ -101,9 +101,7 @@ class GcsStore:
 
     capabilities = Capabilities(
         kind="gcs",
-        atomic_put=True,
         checksum="crc32c",
-        survives_power_loss=True,
         object_bytes_max=5 * 1024 * GIB,
         checksum_listed=True,
         lock_modes=frozenset(LockMode),  # no class is archived: also ARCHIVE is read at once
@@ -147,6 +145,7 @@ class GcsStore:
     # --- the contract -------------------------------------------------------------------------------------------------
 
     def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+        check_size(self, name, body)
         outcome = self._put_if_absent(name, body, keeping)
         if outcome is PutOutcome.PRESENT and keeping.lock is not None:
             self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less

@@ -54,7 +54,7 @@ from farshore.stores.base import (
     check_name,
     check_range,
 )
-from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, compare_present, counted
+from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, check_size, compare_present, counted
 from farshore.stores.listing import in_order
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import SentChecksums
@@ -113,9 +113,7 @@ class S3Store:
 
     capabilities = Capabilities(
         kind="s3",
-        atomic_put=True,
         checksum="crc64nvme",
-        survives_power_loss=True,
         object_bytes_max=min(_PARTS_MAX * MULTIPART_PART_BYTES, 5 * 1024 * GIB),
         lock_modes=frozenset(LockMode),
         lock_step_s=1.0,  # a service that speaks S3 refuses to extend a lock by less
@@ -180,6 +178,7 @@ class S3Store:
     # --- the contract -------------------------------------------------------------------------------------------------
 
     def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+        check_size(self, name, body)
         outcome = self._put_if_absent(name, body, keeping)
         if outcome is PutOutcome.PRESENT and keeping.lock is not None:
             self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less

@@ -23,7 +23,6 @@ class RetryingStore(WrappingStore):
 
     Args:
         attempts_max: Attempts for one request, the first included.
-        stopping: Once set, nothing waits or tries again, so that an interrupted run ends at once.
     """
 
     def __init__(
@@ -34,14 +33,12 @@ class RetryingStore(WrappingStore):
         attempts_max: int = RETRY_ATTEMPTS_MAX,
         base_s: float = RETRY_BASE_S,
         wait_s_max: float = RETRY_WAIT_S_MAX,
-        stopping: threading.Event | None = None,
     ) -> None:
         super().__init__(store)
         self._clock = clock
         self._attempts_max = attempts_max
         self._base_s = base_s
         self._wait_s_max = wait_s_max
-        self._stopping = stopping
         self._lock = threading.Lock()
         self._retries = 0
 
@@ -85,7 +82,6 @@ class RetryingStore(WrappingStore):
         if told_s > (RETRY_PAUSE_S_MAX if isinstance(error, StorePaused) else RETRY_AFTER_S_MAX):
             raise error
         longest_s = min(self._wait_s_max, self._base_s * 2 ** (failures - 1))
-        if self._clock.wait_s(told_s + longest_s * self._clock.jitter(), self._stopping):
-            raise error
+        self._clock.wait_s(told_s + longest_s * self._clock.jitter())
         with self._lock:
             self._retries += 1

@@ -125,15 +125,6 @@ def test_a_listing_that_does_not_move_gives_up() -> None:
     assert len(store.calls) == RETRY_ATTEMPTS_MAX
 
 
-def test_nothing_is_tried_again_once_stopping() -> None:
-    stopping = threading.Event()
-    stopping.set()
-    store, _ = faulty(queued({"get": [FAIL] * 10}))
-    with pytest.raises(StoreUnavailable):
-        RetryingStore(store, clock=FixedClock(), stopping=stopping).get("a")
-    assert len(store.calls) == 1
-
-
 # --- metered ---------------------------------------------------------------------------------------------------------
 
 
