@@ -48,6 +48,18 @@ def test_the_memory_of_all_processes_of_a_tree_is_added_up(tmp_path: Path) -> No
     assert 120 * MIB < cost.memory_peak_bytes < 200 * MIB
 
 
+def test_a_child_that_has_not_run_its_program_is_not_counted_with_the_memory_of_its_parent(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    parent = (
+        "import os, subprocess, sys\n"
+        f"kept = bytearray({100 * MIB}); kept[::4096] = b'x' * len(kept[::4096])\n"
+        "opener = subprocess.Popen(['sh', '-c', 'sleep 0.5; : > gate'])\n"
+        "opens = [(os.POSIX_SPAWN_OPEN, 0, 'gate', os.O_RDONLY, 0)]\n"
+        "os.waitpid(os.posix_spawn('/bin/true', ['true'], {}, file_actions=opens), 0); opener.wait()"
+    )
+    assert 100 * MIB < measure(python(parent, tmp_path), logs=tmp_path / "logs").memory_peak_bytes < 150 * MIB
+
+
 def test_a_peak_between_two_looks_is_not_missed(tmp_path: Path) -> None:
     brief = f"kept = bytearray({80 * MIB}); kept[::4096] = b'x' * len(kept[::4096]); del kept"
     assert measure(python(brief, tmp_path), logs=tmp_path / "logs").memory_peak_bytes > 80 * MIB
