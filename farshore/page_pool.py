@@ -40,26 +40,33 @@ class PagePool:
 
     Args:
         page_bytes: The largest length that is kept; less than half of it is not, or many small ones would hold much.
-        kept_max: How many are kept at most; the others go back to the system.
+        kept_max: From here on, those in use included, unused ones go back to the system at the next `take`. So pages
+            that are out for long cost no more than they are, however many were out at once before.
     """
 
     def __init__(self, *, page_bytes: int, kept_max: int) -> None:
         self._page_bytes = page_bytes
         self._kept_max = kept_max
-        self._kept: list[mmap.mmap] = []
+        self._pages: list[mmap.mmap] = []  # made here, used or not
         self._lock = threading.Lock()
+
+    def memory_of(self, length: int) -> int:
+        """Return what memory `take` gives out for this length: pages that are used again hold what they once held."""
+        return self._page_bytes if self._page_bytes // 2 <= length <= self._page_bytes else length
 
     def take(self, length: int) -> memoryview:
         """Return memory of this length."""
         if not self._page_bytes // 2 <= length <= self._page_bytes:
             return make_pages(length)
         with self._lock:
-            for pages in self._kept:
-                if sys.getrefcount(pages) == _UNUSED_REFERENCES:
-                    return memoryview(pages)[:length]
-            pages = _map(self._page_bytes)
-            if len(self._kept) < self._kept_max:
-                self._kept.append(pages)
+            unused = [pages for pages in self._pages if sys.getrefcount(pages) == _UNUSED_REFERENCES]
+            if unused:
+                pages = unused.pop(0)
+            else:
+                pages = _map(self._page_bytes)
+                self._pages.append(pages)
+            for spare in unused[: max(len(self._pages) - self._kept_max, 0)]:
+                self._pages.remove(spare)
             return memoryview(pages)[:length]
 
 

@@ -53,6 +53,7 @@ SCHEMA = pa.schema([
 ])  # fmt: skip
 _DICTIONARY_COLUMNS = ["kind", "user", "group", "state", "mode", "uid", "gid", "device", "page_bytes"]
 _UNSIGNED = ("inode", "device", "rdev")  # kept as the signed numbers with the same bits: inodes may use all 64
+_ROW_COLUMNS = (*entries.ENTRY_COLUMNS, "content_hash", "extents", "state")
 _ROWS_AT_ONCE = 2048  # a row is 2 kB as Python values: a whole row group would be more than all else
 
 
@@ -217,9 +218,10 @@ class ManifestReader:
 
     def rows(self) -> Iterator[ManifestRow]:
         """Yield every row in manifest order."""
-        for table in self.tables():
+        for table in self.tables(_ROW_COLUMNS):
             for start in range(0, table.num_rows, _ROWS_AT_ONCE):
                 yield from table_to_rows(table.slice(start, _ROWS_AT_ONCE))
+            del table  # before the next one is read: each takes megabytes
 
     def _may_hold(self, group: int, choice: Choice) -> bool:
         statistics = self._file.metadata.row_group(group).column(self._path_column).statistics

@@ -29,6 +29,11 @@ def test_pages_are_used_again_once_the_last_view_is_gone(pool: PagePool) -> None
     assert bytes(pool.take(SIZE)[:4]) == b"mine"
 
 
+@pytest.mark.parametrize(("length", "memory"), [(1, 1), (SIZE // 2, SIZE), (SIZE, SIZE), (SIZE + 1, SIZE + 1)])
+def test_whole_pages_count_for_what_is_put_into_them(pool: PagePool, length: int, memory: int) -> None:
+    assert pool.memory_of(length) == memory
+
+
 def test_views_hold_their_pages_through_whatever_has_them(pool: PagePool) -> None:
     waiting, cast = iter([pool.take(SIZE)]), pool.take(SIZE).cast("I")
     third = pool.take(SIZE)
@@ -45,6 +50,16 @@ def test_no_more_are_kept_than_may_be(pool: PagePool) -> None:
     assert again == [b"x", b"x"]
     held = [pool.take(SIZE) for _ in range(3)]
     assert [bytes(view[:1]) for view in held] == [b"x", b"x", b"\0"]
+
+
+def test_pages_that_stay_out_count_among_those_that_are_kept(pool: PagePool) -> None:
+    first, second, third = (pool.take(SIZE) for _ in range(3))
+    for view in (first, second, third):
+        view[:] = b"x" * SIZE
+    del view, first, second
+    again = [pool.take(SIZE) for _ in range(2)]
+    assert [bytes(view[:1]) for view in again] == [b"x", b"\0"], "one of two is given back while the third is out"
+    assert bytes(third[:1]) == b"x"
 
 
 @pytest.mark.parametrize("length", [0, 1, SIZE // 2 - 1, SIZE + 1, 3 * SIZE])

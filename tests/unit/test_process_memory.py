@@ -40,7 +40,7 @@ def held():
     _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
     return (resident - shared) * 4096
 
-process_memory.tune_heap()
+process_memory.tune_heap(int(sys.argv[2]))
 between = []
 for _ in range(100):
     between.append((bytes([1]) * 2**20, bytearray(20_000)))
@@ -52,9 +52,16 @@ print(before > full - 20 * 2**20, before - held() > 80 * 2**20)
 """
 
 
+def holes(above: int, mapped: int) -> list[str]:
+    """Return whether blocks of 1 MiB left holes, and whether these were given back."""
+    code = [sys.executable, "-c", HOLES, str(above), str(mapped)]
+    return subprocess.run(code, capture_output=True, text=True, check=True).stdout.split()
+
+
 @pytest.mark.parametrize(("above", "given_back"), [(64, True), (1024, False)])
 def test_holes_of_the_heap_are_given_back_once_much_is_held(above: int, given_back: bool) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", HOLES, str(above * limits.MIB)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["True", str(given_back)]
+    assert holes(above * limits.MIB, limits.MAPPED_BYTES_MIN) == ["True", str(given_back)]
+
+
+def test_blocks_with_pages_of_their_own_leave_no_holes() -> None:
+    assert holes(limits.GIB, limits.RESTORE_MAPPED_BYTES_MIN) == ["False", "False"]

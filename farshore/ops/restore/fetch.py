@@ -50,7 +50,7 @@ class _Segment:
     key: SegmentKey
     number: int
     end: int  # the position after its last use
-    raw_bytes: int
+    opened_bytes: int  # the memory it takes once it is opened
     stored_bytes: int
     fetched: Future[RangeContent]
     form: _Form = _Form.PACKED
@@ -99,10 +99,10 @@ class _Shelf:
     def drop(self, key: SegmentKey) -> None:
         self._bytes -= self._sizes.pop(key, 0)
 
-    def excess(self) -> Iterator[SegmentKey]:
-        """Yield what may leave, as long as what was not dropped meanwhile is above the bound."""
-        for key in list(self._sizes) if self._bytes > self._bytes_max else ():
-            if self._bytes <= self._bytes_max:
+    def excess(self, more_bytes: int) -> Iterator[SegmentKey]:
+        """Yield what may leave, as long as what was not dropped meanwhile is above the bound with `more_bytes`."""
+        for key in list(self._sizes):
+            if self._bytes + more_bytes <= self._bytes_max:
                 return
             yield key
 
@@ -180,7 +180,10 @@ class SegmentFetcher:
             known = self._known.get(key)
             if known is not None and known.failed:
                 self._forget(known)
-        self._fetch_missing(needed)
+        ranges = self._missing_ranges(needed)
+        self._make_room_for(needed, ranges, start)
+        for one in ranges:
+            self._fetch_range(one, needed)
         contents: dict[SegmentKey, Future[Content]] = {}
         for key in needed:
             segment = self._known[key]
@@ -190,13 +193,34 @@ class SegmentFetcher:
         self._spill_excess(start)
         return contents
 
-    def _fetch_missing(self, needed: Collection[SegmentKey]) -> None:
+    def _missing_ranges(self, needed: Collection[SegmentKey]) -> list[PackRange]:
+        """Return the ranges to fetch: whole ones, or of one segment where its neighbors were fetched before."""
+        ranges: list[PackRange] = []
+        found: set[SegmentKey] = set()
         for key in sorted(needed):
-            if key in self._known:
+            if key in self._known or key in found:
                 continue
             whole = self._plan.range_around(*key)
             fresh = not any(self._asked[self._plan.number(key[0], segment)] for segment in whole.segments)
-            self._fetch_range(whole if fresh else self._plan.range_of_one(*key), needed)
+            ranges.append(whole if fresh else self._plan.range_of_one(*key))
+            found.update((whole.pack, row) for row in ranges[-1].segments)
+        return ranges
+
+    def _make_room_for(self, needed: Collection[SegmentKey], ranges: Iterable[PackRange], since: int) -> None:
+        """Spill now what new segments would push out: its memory serves them, as the pool does this first."""
+        opened = packed = 0
+        for key in needed:
+            known = self._known.get(key)
+            if known is not None and known.form is _Form.PACKED:
+                opened += known.opened_bytes
+                packed -= known.stored_bytes
+        for one in ranges:
+            for row, (raw, stored) in zip(one.segments, self._plan.sizes_of(one), strict=True):
+                if (one.pack, row) in needed:
+                    opened += self._segments.memory_of(raw)
+                else:
+                    packed += stored
+        self._spill_excess(since, opened=opened, packed=packed, spared=needed)
 
     def _fetch_range(self, one: PackRange, needed: Collection[SegmentKey]) -> None:
         """Fetch a range, and open what is needed of it now."""
@@ -208,7 +232,8 @@ class SegmentFetcher:
             end = self._plan.end_of(number)
             if not end:
                 raise Bug("a segment is needed that was not planned")
-            segment = self._known[key] = _Segment(key, number, end, raw, stored, fetched)
+            memory = self._segments.memory_of(raw)
+            segment = self._known[key] = _Segment(key, number, end, memory, stored, fetched)
             self._asked[number] = True
             heapq.heappush(self._ends, (end, key))
             if key in needed:
@@ -252,32 +277,40 @@ class SegmentFetcher:
 
     def _when_fetched(self, segment: _Segment, work: Callable[[], None]) -> None:
         """Have the pool do some work once a range is there; a thread of the pool must not wait for another."""
+        waiting = [(work, segment.content)]
 
         def submit(_: Future[RangeContent]) -> None:
+            ready, content = waiting.pop()  # the range keeps this function, which must not keep what was opened
             try:
-                self._pool.submit(work)
+                self._pool.submit(ready)
             except RuntimeError as error:  # it is closed: nobody waits any more
-                _settle(segment.content, error=error)
+                _settle(content, error=error)
 
         segment.fetched.add_done_callback(submit)
 
     def _keep_opened(self, segment: _Segment) -> None:
         segment.form = _Form.OPENED
-        self._opened.put(segment.key, segment.raw_bytes)
+        self._opened.put(segment.key, segment.opened_bytes)
 
-    def _spill_excess(self, since: int) -> None:
+    def _spill_excess(
+        self, since: int, *, opened: int = 0, packed: int = 0, spared: Collection[SegmentKey] = ()
+    ) -> None:
         """Keep on disk what memory cannot: of opened segments, and of those that wait to be opened.
 
         Windows that were given an opened one keep it until they are written. What is under way is left alone, as a
         thread of the pool must not wait for another.
+
+        Args:
+            opened, packed: Bytes about to be added.
+            spared: Segments that stay in memory.
         """
-        for key in self._opened.excess():
+        for key in self._opened.excess(opened):
             segment = self._known[key]
-            if segment.content is not None and segment.content.done():
+            if key not in spared and segment.content is not None and segment.content.done():
                 self._opened.drop(key)
                 self._keep_aside(segment, since)
-        for key in self._packed.excess():
-            if self._known[key].fetched.done():
+        for key in self._packed.excess(packed):
+            if key not in spared and self._known[key].fetched.done():
                 self._packed.drop(key)
                 self._keep_aside(self._known[key], since)
 
@@ -296,9 +329,10 @@ class SegmentFetcher:
                 if not isinstance(raw, memoryview):
                     raise Bug("a segment was kept aside twice")
                 kept = spill.write(_runs(self._plan, segment.key, since), raw)
-                if kept is None:
-                    raise _NoRoom
-                content.set_result(kept)
+                if kept is not None:
+                    content.set_result(kept)
+                else:
+                    content.set_exception(_NoRoom())  # not raised: its traceback would keep the segment
             except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
                 content.set_exception(error)
 

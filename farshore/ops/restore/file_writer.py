@@ -39,7 +39,7 @@ class FileWriter:
         self.lost: list[Problem] = []
 
     def write(self, window: Window) -> None:
-        """Write one window. The target may still be at work on the last of it, holding a few views of its segments.
+        """Write one window and clear it. The target may still be at work on the last of it, with views of its segments.
 
         Raises:
             TargetFailed: The target is full or cannot be written.
@@ -52,6 +52,7 @@ class FileWriter:
                 segments[key] = error  # the files that need it are told by name below
         for piece in window.pieces:
             self._write_piece(piece, segments)
+        window.clear()  # the next but one is fetched before anybody else lets go of it
         self._make_links()
         self._count_placed()
 

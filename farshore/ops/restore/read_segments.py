@@ -83,6 +83,10 @@ class SegmentReader:
                     found.errors.setdefault(segment, error)
         return found
 
+    def memory_of(self, raw_bytes: int) -> int:
+        """Return the memory that an opened segment takes."""
+        return self._pages.memory_of(raw_bytes)
+
     def unpack(self, pack: int, segment: int, stored: bytes) -> memoryview:
         """Return the plain bytes of a segment that was only decrypted.
 

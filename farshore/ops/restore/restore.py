@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, RestoreRow
 from farshore.catalog.commits import read_commit
@@ -83,7 +84,7 @@ def restore_snapshot(
         CredentialCannotRead, WrongPassphrase: The keys at hand cannot read.
         RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
     """
-    tune_process_memory()
+    tune_process_memory(limits.RESTORE_MAPPED_BYTES_MIN)
     started_utc = clock.now_utc()
     run_id = clock.random_bytes(16).hex()
     readable = readable_replicas(repository, snapshot, only=repository.replica(replica).name if replica else None)

@@ -60,6 +60,11 @@ class Window:
         """Whether no more content belongs into the window."""
         return self.memory >= limits.WINDOW_SEGMENTS_MAX or self.content_bytes >= limits.WINDOW_BYTES_MAX
 
+    def clear(self) -> None:
+        """Let go of rows and content, whoever still has the window."""
+        self.pieces = []
+        self.contents = {}
+
 
 def plan_windows(
     rows: Iterable[ManifestRow], plan: ContentPlan, memory_of: Callable[[SegmentKey, set[RangeKey]], int] = lambda *_: 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from farshore.ops.restore.spill import SpilledSegment, SpillFile
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
 from tests.unit.ops.engine import Engine
+from tests.unit.ops.restore.pages_in_use import pages_in_use
 from tests.unit.ops.tree_source import TreeSource, blocks
 
 CHANCE = random.Random(1)
@@ -71,6 +73,17 @@ class Fetching:
             offset, length = int(chunk["offset"]), int(chunk["length"])
             data = content.read(offset, length) if isinstance(content, SpilledSegment) else content[offset:][:length]
             assert blake3(data, key=key).digest() == chunk["id"].tobytes()
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Nothing but the last reference to it frees an object."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager
@@ -148,6 +161,29 @@ def test_what_is_used_up_is_let_go(engine: Engine) -> None:
         for number in range(SEGMENTS):
             run.take(number)
         assert [run.fetcher.memory_of(key, set()) for key in run.order[:5]] == [0] + 4 * [3]
+
+
+@pytest.mark.parametrize("order", [[*range(SEGMENTS)], [*range(SEGMENTS), *range(SEGMENTS)]])
+def test_what_left_memory_is_held_by_nothing_else(engine: Engine, order: list[int]) -> None:
+    """Whether it was spilled or is used up, although its neighbors are needed, and without the cycle collector."""
+    with collector_off(), fetching(engine, order, memory=NO_MEMORY) as run:
+        for start in range(0, SEGMENTS, 2):  # the second one is asked for before the range it shares is there
+            found = [run.fetcher.fetch(run.order[at : at + 1], at) for at in (start, start + 1)]
+            for future in [one for each in found for one in each.values()]:
+                future.result()
+            del found, future
+        run.fetcher.close()
+        assert pages_in_use() <= 2, "those of the last two windows"
+
+
+def test_the_bound_of_opened_segments_is_that_of_their_pages(engine: Engine) -> None:
+    order = [*range(SEGMENTS), *range(SEGMENTS)]
+    memory = SegmentMemory(opened_bytes_max=3 * limits.SEGMENT_BYTES - 1)  # of content, three of them would fit
+    with collector_off(), fetching(engine, order, memory=memory) as run:
+        for number in range(SEGMENTS + 1):
+            run.take(number)
+        run.fetcher.close()
+        assert pages_in_use() <= 2
 
 
 def test_a_window_counts_what_is_fetched_with_its_segments(engine: Engine) -> None:

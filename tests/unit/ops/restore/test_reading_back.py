@@ -77,6 +77,7 @@ def written(tmp_path: Path, row: ManifestRow) -> FileWriter:
             future.set_result(memoryview(A + B))
             window.contents = {(0, 0): future}
             writer.write(window)
+            assert (window.pieces, window.contents) == ([], {}), "a window that was written holds no memory"
         writer.finish()
         target.finish()
     finally:
