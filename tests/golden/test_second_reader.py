@@ -20,6 +20,7 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 
 from farshore.access.opening import Need, open_repository
 from farshore.catalog.snapshots import list_snapshots
+from farshore.model import Entry, EntryKind
 from farshore.ops.restore.restore import restore_snapshot
 from tests.golden import second_reader
 from tests.golden.regenerate import STARTED_UTC, configure
@@ -195,6 +196,8 @@ def test_it_reads_differences_of_page_maps(tmp_path: Path) -> None:
     source = TreeSource(clock=engine.clock)
     source.file(b"db", chance.randbytes(3 << 20), 1 << 20, chance.randbytes(4 << 20), page_bytes=4096)
     source.file(b"small", chance.randbytes(1 << 20), page_bytes=4096)
+    source.file(b"still", chance.randbytes(1 << 20), page_bytes=4096)
+    source.put(Entry(b"socket", EntryKind.SOCKET, mode=0o640))
     engine.backup(source)
     content = bytearray(chance.randbytes(100))
     source.write(
@@ -212,6 +215,8 @@ def test_it_reads_differences_of_page_maps(tmp_path: Path) -> None:
     assert "pages-base" in second["objects"]
     assert second["objects"]["pages-base"]["name"] == first["objects"]["pages"]["name"]
     assert len(reader.pages(second)[b"db"][1]) == 7 << 8, "pages of the hole are left out, all others are there"
-    assert reader.pages(second)[b"small"] == (0, {})
+    assert reader.pages(second)[b"small"] == (0, {}), "the file is gone"
+    assert reader.pages(second)[b"still"] == reader.pages(first)[b"still"], "a path without a row is as in the base"
     reader.restore(second, tmp_path / "restored")
     assert (tmp_path / "restored/db").read_bytes() == source.content(b"db")
+    assert (tmp_path / "restored/socket").is_socket()
