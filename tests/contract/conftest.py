@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.stores.azure.store import AzureStore
 from farshore.stores.base import Store
 from farshore.stores.gcs.store import GcsStore
@@ -20,6 +20,7 @@ from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
 from tests.conftest import FreshPlace, PlaceUrl
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_random
 
 PAGE_OBJECTS = 100

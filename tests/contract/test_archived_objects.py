@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.errors import ObjectArchived
 from farshore.stores.base import PutOutcome
 from farshore.stores.object_retention import Access, ObjectRetention
@@ -19,6 +19,7 @@ from farshore.stores.opening import open_store
 from farshore.stores.wrappers.retrying import RetryingStore
 from tests.contract.conftest import OpenStore
 from tests.contract.network import answering
+from tests.doubles.clock import FixedClock
 from tests.doubles.s3_archive import S3Archive
 
 KEYS = {"access_key": "a", "secret_key": "b"}

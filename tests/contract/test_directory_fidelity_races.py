@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
-from farshore.clock import FixedClock
 from farshore.errors import SourceChanged
 from farshore.model import Entry, EntryKind
 from farshore.sources.base import Capture, Data, Item
 from farshore.sources.directory.source import DirectorySource
 from tests.contract.directory_trees import source_of, write_sparse
+from tests.doubles.clock import FixedClock
 
 SECRET = "not in the tree"
 LARGE = 3 * limits.READ_BYTES

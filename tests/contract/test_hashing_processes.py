@@ -18,7 +18,6 @@ from farshore import limits
 from farshore.access.opening import Need
 from farshore.chunking.content import CutSizes
 from farshore.chunking.page_hashes import hash_pages
-from farshore.clock import FixedClock
 from farshore.errors import ToolUnavailable
 from farshore.format.manifest import CHANGING
 from farshore.format.page_maps import PageCursor
@@ -33,6 +32,7 @@ from farshore.sources.base import RoomyContent
 from farshore.sources.directory.source import DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import write_sparse
+from tests.doubles.clock import FixedClock
 from tests.unit.ops.engine import Engine
 
 LATER = FixedClock(datetime.now(UTC) + timedelta(hours=1))  # by then everything has settled

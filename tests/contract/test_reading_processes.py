@@ -17,7 +17,6 @@ from farshore import limits
 from farshore.access.opening import Need
 from farshore.catalog.fragments import read_footer
 from farshore.catalog.snapshots import list_snapshots
-from farshore.clock import FixedClock
 from farshore.errors import ToolUnavailable
 from farshore.format import names
 from farshore.handles import DirectoryHandles
@@ -28,6 +27,7 @@ from farshore.sources.directory.small_files import SmallFiles
 from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import build_everything, differences, write_sparse
+from tests.doubles.clock import FixedClock
 from tests.unit.ops.engine import Engine
 
 MANY = limits.READING_PROCESSES_FILES_MIN + 1500

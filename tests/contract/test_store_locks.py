@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.errors import Bug, LockDenied, LockUnsupported, ObjectNotFound, StoreDenied, StoreReadOnly
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import PutOutcome, Store
@@ -37,6 +37,7 @@ from farshore.stores.wrappers.throttled import ThrottledStore
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import PlaceUrl
 from tests.contract.conftest import OpenStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, LOSE_REPLY, FaultyStore, at_random
 
 LOCKING = ["memory", "s3", "retrying", "metered", "throttled", "breaker", "kept", "faulty", "retrying-faulty"]

@@ -21,7 +21,7 @@ from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_ac
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.errors import (
     BucketNotFound,
     FarshoreError,
@@ -44,6 +44,7 @@ from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.contract.conftest import OpenStore
 from tests.contract.network import MARK, Answer, Asked, Relay, answering, closed_port, relay_to, silent_port
+from tests.doubles.clock import FixedClock
 
 SERVED = ["s3", "gcs", "azure"]
 SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from farshore.clock import FixedClock
 from farshore.errors import StoreConflict, StoreUnavailable
 from farshore.limits import SENT_KEPT_MAX
 from farshore.stores.base import Body
@@ -12,6 +11,7 @@ from farshore.stores.body import body_bytes
 from farshore.stores.put_checksums import SentObject
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.contract.conftest import OpenStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, FaultyStore, at_call
 
 

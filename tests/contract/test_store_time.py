@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from farshore.clock import FixedClock
 from farshore.stores.opening import open_store
 from farshore.stores.service_clock import ServiceClock
 from farshore.stores.wrappers.metered import MeteredStore
+from tests.doubles.clock import FixedClock
 
 MINUTE_S = 60.0
 

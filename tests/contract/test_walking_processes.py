@@ -18,7 +18,6 @@ import pytest
 
 from farshore import limits
 from farshore.catalog.snapshots import list_snapshots
-from farshore.clock import FixedClock
 from farshore.errors import ToolUnavailable
 from farshore.model import BackupResult, Entry, Problem
 from farshore.ops.restore.restore import restore_snapshot
@@ -26,6 +25,7 @@ from farshore.sources.base import Capture, Listing
 from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import ROOT, build_everything, differences
+from tests.doubles.clock import FixedClock
 from tests.unit.ops.engine import Engine
 from tests.unit.replicas.clocks import StillClock
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from farshore.access.bucket_checks import judge_place
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.errors import LockDenied, LockUnsupported, ObjectNotFound, StoreDenied
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import PutOutcome, Store
@@ -26,6 +26,7 @@ from farshore.stores.opening import open_store
 from farshore.stores.probe_capability import HasTrials, PlaceSettings, Setting
 from tests.contract.network import answering
 from tests.doubles.azure_worm import AzureWorm
+from tests.doubles.clock import FixedClock
 from tests.doubles.gcs_worm import GcsWorm
 
 GOVERNANCE, COMPLIANCE = LockMode.GOVERNANCE, LockMode.COMPLIANCE

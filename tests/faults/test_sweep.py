@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from farshore.access.opening import Need, open_repository, open_source
-from farshore.clock import FixedClock
 from farshore.errors import FarshoreError
 from farshore.model import BackupResult
 from farshore.ops.backup.backup import run_backup
 from farshore.stores.wrappers.retrying import RetryingStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, FULL, LOSE_REPLY, STALE, TRUNCATE, VANISH, Fault, FaultyStore, Plan, no_faults
 from tests.faults.world import World
 

@@ -17,7 +17,6 @@ from prefect.states import Failed
 import flows
 import tasks
 from farshore.check_results import VerifyResult
-from farshore.clock import FixedClock
 from farshore.errors import Bug, FarshoreError, ObjectCorrupt, StoreDenied, StoreUnavailable
 from farshore.model import BackupResult, DamagedObject, Problem, Progress, ReplicaOutcome, SnapshotCounts
 from tasks.naming import artifact_key
@@ -27,6 +26,7 @@ from tasks.progress import ProgressBoard, describe, percent_done
 from tasks.replicate import replicate_packs
 from tasks.report import failed
 from tasks.sessions import Sessions
+from tests.doubles.clock import FixedClock
 
 MOMENT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 RESULT = BackupResult(

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore.chunking.content import ContentCutter, CutSizes
-from farshore.clock import FixedClock
 from farshore.format.page_maps import PageCursor
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.backup.pages.paged_file import FileRead, PagedFile, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
+from tests.doubles.clock import FixedClock
 from tests.unit.ops.tree_source import TreeItem, TreeSource
 
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)

@@ -12,7 +12,6 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farshore.clock import FixedClock
 from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Spool, Upload
@@ -21,6 +20,7 @@ from farshore.stores.base import Body, PutOutcome
 from farshore.stores.body import as_bytes
 from farshore.stores.memory import MemoryStore
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
+from tests.doubles.clock import FixedClock
 
 SIZE = 500
 

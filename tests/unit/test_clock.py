@@ -4,7 +4,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from farshore.clock import Clock, FixedClock, SystemClock
+from farshore.clock import Clock, SystemClock
+from tests.doubles.clock import FixedClock
 
 
 def both(clock: Clock) -> Clock:

@@ -19,7 +19,7 @@ from farshore.audit.rows import (
     RunRow,
     SnapshotRow,
 )
-from farshore.clock import FixedClock
+from tests.doubles.clock import FixedClock
 
 REPOSITORY = "ab" * 16
 SOURCES = {"shop": "11" * 16, "home": "22" * 16}

@@ -19,7 +19,6 @@ from farshore.audit.recorder import AuditRecorder
 from farshore.audit.rows import CopyRow
 from farshore.audit.schema import TABLES
 from farshore.audit.views import VIEWS, tables_of
-from farshore.clock import FixedClock
 from farshore.errors import (
     ConfigInvalid,
     FarshoreError,
@@ -31,6 +30,7 @@ from farshore.errors import (
 )
 from farshore.stores.memory import MemoryStore, Shelf
 from farshore.stores.wrappers.metered import MeteredStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore
 from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, SOURCES, START, repository_rows
 from tests.unit.replicas.clocks import StillClock

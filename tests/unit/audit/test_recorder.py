@@ -16,11 +16,12 @@ from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
 from farshore.audit.rows import SCHEMA_VERSION, AuditRow, CheckRow, CopyRow, ReplicaPart, RunRow
 from farshore.audit.schema import TABLES
 from farshore.audit.tables import decode_rows
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.errors import ConfigInvalid, StoreDenied, StoreUnavailable
 from farshore.limits import AUDIT_FILE_ROWS_MAX
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import DENY, FAIL, LOSE_REPLY, Fault, FaultyStore, at_call, at_random
 from tests.unit.audit.samples import REPOSITORY, repository_rows
 from tests.unit.replicas.clocks import StillClock

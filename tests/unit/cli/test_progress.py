@@ -12,8 +12,8 @@ import pytest
 from farshore.cli.command import Invocation
 from farshore.cli.output import Output
 from farshore.cli.progress import LineReporter, LiveReporter, RecordReporter, SilentReporter, describe, reporter_for
-from farshore.clock import FixedClock
 from farshore.model import Progress
+from tests.doubles.clock import FixedClock
 
 
 class Terminal(io.StringIO):

@@ -12,8 +12,9 @@ import pytest
 from farshore.cli.output import Output
 from farshore.cli.progress import LineReporter, LiveReporter
 from farshore.cli.wire import Rate, Wire, time_left
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.model import Progress
+from tests.doubles.clock import FixedClock
 
 MIB = 1 << 20
 WAIT_S = 30.0

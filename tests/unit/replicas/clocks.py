@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from farshore.clock import FixedClock
+from tests.doubles.clock import FixedClock
 
 
 @dataclass

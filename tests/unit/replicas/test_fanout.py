@@ -10,11 +10,12 @@ from contextlib import contextmanager
 import pytest
 
 from farshore import limits
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.errors import StoreDenied, StoreUnavailable
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Upload
 from farshore.stores.memory import MemoryStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, LOSE_REPLY, Fault, FaultKind, FaultyStore, at_call, from_call
 from tests.unit.replicas.stores import GatedStore
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
-from farshore.clock import FixedClock
 from farshore.errors import ReplicaTooSlow, StoreDenied, StoreUnavailable
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Spool, Upload
 from farshore.replicas.upload_queue import LaneLimits
 from farshore.stores.memory import MemoryStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, FaultyStore, at_call, from_call
 from tests.unit.replicas.stores import GatedStore
 

@@ -11,13 +11,13 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
-from farshore.clock import FixedClock
 from farshore.errors import ObjectCorrupt, StateUnknown, StoreUnavailable
 from farshore.replicas.mend import Action, Found, mend
 from farshore.replicas.repository import Replica
 from farshore.stores.memory import MemoryStore
 from farshore.stores.object_retention import Lock, LockMode
 from farshore.stores.wrappers.metered import MeteredStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import (
     CORRUPT,
     DENY,

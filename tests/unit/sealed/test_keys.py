@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
-from farshore.clock import FixedClock
 from farshore.crypto import recipient
 from farshore.errors import CredentialCannotRead, FormatTooNew, ObjectCorrupt
 from farshore.sealed.keys import (
@@ -19,6 +18,7 @@ from farshore.sealed.keys import (
     open_data_key,
     seal_data_key,
 )
+from tests.doubles.clock import FixedClock
 
 REPOSITORY = bytes(range(16))
 KEYS = generate_keys(REPOSITORY, FixedClock())

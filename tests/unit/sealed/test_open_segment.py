@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
-from farshore.clock import FixedClock
 from farshore.errors import ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.format.origin import Origin
@@ -14,6 +13,7 @@ from farshore.sealed.keys import DataKey, KeySet
 from farshore.sealed.open_segment import decompress_segment_at, decrypt_segment_at, open_segment_at
 from farshore.sealed.packs import PackBuilder
 from farshore.sealed.segments import PlainSegment, seal_segment
+from tests.doubles.clock import FixedClock
 
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)

@@ -10,7 +10,6 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
-from farshore.clock import FixedClock
 from farshore.compress import CODEC_NONE, CODEC_ZSTD
 from farshore.errors import Bug, FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
@@ -31,6 +30,7 @@ from farshore.sealed.segments import (
     open_segment_into,
     seal_segment,
 )
+from tests.doubles.clock import FixedClock
 
 REPOSITORY = b"r" * 16
 KEYS = KeySet(REPOSITORY, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)

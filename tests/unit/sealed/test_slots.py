@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from farshore.clock import FixedClock
 from farshore.crypto import recipient
 from farshore.crypto.passphrase import PassphraseCost
 from farshore.errors import (
@@ -25,6 +24,7 @@ from farshore.format.header import Chunking, Header, check_of
 from farshore.format.text import encode_canonical
 from farshore.sealed import slots
 from farshore.sealed.keys import KeySet, Role, generate_keys
+from tests.doubles.clock import FixedClock
 
 CLOCK = FixedClock()
 CHEAP = PassphraseCost(64, 1, 1)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from farshore.clock import FixedClock
 from farshore.errors import ConfigInvalid, StoreUnavailable
 from farshore.stores.azure.store import AzureStore
 from farshore.stores.base import Store
@@ -16,6 +15,7 @@ from farshore.stores.gcs.store import GcsStore
 from farshore.stores.memory import MemoryStore
 from farshore.stores.opening import open_store
 from farshore.stores.s3.store import S3Store
+from tests.doubles.clock import FixedClock
 
 CREDENTIALS: dict[str, dict[str, str]] = {
     "s3": {"access_key": "AK", "secret_key": "the-secret"},

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from farshore.clock import FixedClock
 from farshore.errors import StoreUnavailable
 from farshore.limits import RETRY_AFTER_S_MAX, RETRY_BASE_S
 from farshore.stores.base import ObjectInfo
 from farshore.stores.memory import MemoryStore
 from farshore.stores.retry_after import told_wait_s
 from farshore.stores.wrappers.retrying import RetryingStore
+from tests.doubles.clock import FixedClock
 
 DATE = "Sat, 21 Nov 2026 05:00:00 GMT"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.errors import StoreUnavailable
 from farshore.limits import KIB, MIB, PACED_AHEAD_S, PACED_BURST_S
 from farshore.stores.base import Body, PacedBody, PutOutcome
@@ -19,6 +19,7 @@ from farshore.stores.token_bucket import TokenBucket
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, FaultyStore, queued
 
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from farshore.clock import FixedClock
 from farshore.errors import FarshoreError, ObjectNotFound, StoreConflict, StoreDenied, StoreFull, StoreUnavailable
 from farshore.limits import RETRY_ATTEMPTS_MAX, RETRY_WAIT_S_MAX
 from farshore.stores.base import PutOutcome
 from farshore.stores.memory import MemoryStore
 from farshore.stores.wrappers.metered import Meter, MeteredStore
 from farshore.stores.wrappers.retrying import RetryingStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import (
     CORRUPT,
     DENY,

@@ -10,7 +10,6 @@ from typing import Any, Protocol, cast
 
 import pytest
 
-from farshore.clock import FixedClock
 from farshore.errors import StoreReadOnly
 from farshore.stores import wrappers
 from farshore.stores.base import PutOutcome, Store
@@ -22,6 +21,7 @@ from farshore.stores.wrappers.read_only import ReadOnlyStore
 from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.pack_meter import PackMeter
 from tests.unit.replicas.stores import GatedStore

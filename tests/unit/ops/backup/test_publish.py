@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from farshore import limits
-from farshore.clock import FixedClock
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
 from farshore.sealed.keys import DataKey, KeySet
 from farshore.sealed.packs import SealedPack
+from tests.doubles.clock import FixedClock
 
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 

@@ -12,7 +12,6 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.access.opening import Need
-from farshore.clock import FixedClock
 from farshore.config.settings import PlacementConfig, ReplicaConfig
 from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
 from farshore.format import names
@@ -26,6 +25,7 @@ from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
 from farshore.stores.token_bucket import TokenBucket
 from farshore.stores.wrappers.metered import MeteredStore
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import DENY, FULL, TRUNCATE, VANISH, Fault, FaultyStore, Plan
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import (

@@ -10,7 +10,7 @@ from typing import Never
 
 import pytest
 
-from farshore.clock import FixedClock, SystemClock
+from farshore.clock import SystemClock
 from farshore.errors import StoreDenied, StoreUnavailable
 from farshore.limits import CLOCK_SKEW_S_MAX
 from farshore.ops.probe.probe import CHOICES, probe_store
@@ -18,6 +18,7 @@ from farshore.ops.probe.verdicts import Finding, ProbeResult, Role, Verdict
 from farshore.stores.base import Store
 from farshore.stores.directory.store import DirectoryStore
 from farshore.stores.memory import MemoryStore, Shelf
+from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import (
     CORRUPT,
     REPLACE,

@@ -13,7 +13,6 @@ from blake3 import blake3
 from farshore.catalog.contents import iterate_rows
 from farshore.catalog.fragments import list_holdings, read_fragment
 from farshore.catalog.snapshots import list_snapshots
-from farshore.clock import FixedClock
 from farshore.errors import ObjectCorrupt
 from farshore.format.extents import encode_extents
 from farshore.format.manifest import ManifestRow
@@ -29,6 +28,7 @@ from farshore.ops.restore.windows import plan_windows
 from farshore.replicas.reader import open_reader
 from farshore.sealed.content_hash import ContentHash
 from farshore.targets.directory.target import DirectoryTarget
+from tests.doubles.clock import FixedClock
 from tests.unit.ops.engine import Engine, tree
 from tests.unit.ops.tree_source import TreeSource
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from farshore.catalog.snapshots import list_snapshots
-from farshore.clock import FixedClock
 from farshore.errors import FarshoreError, RestoreIncomplete, SnapshotUnknown, TargetNotEmpty
 from farshore.format import names
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.stores.wrappers.read_only import ReadOnlyStore
+from tests.doubles.clock import FixedClock
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
 

@@ -8,7 +8,6 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
-from farshore.clock import FixedClock
 from farshore.errors import QuorumNotReached
 from farshore.format.pack import Footer, PackedFooter, decode_footer
 from farshore.index import ABSENT, ChunkIndex
@@ -18,6 +17,7 @@ from farshore.page_pool import make_pages
 from farshore.sealed.keys import DataKey, KeySet
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import SealedPack
+from tests.doubles.clock import FixedClock
 
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)

@@ -1,0 +1,44 @@
+"""A clock for tests: ids, times and waits repeat."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+
+@dataclass
+class FixedClock:
+    """A clock that moves only when told or waited on, with repeatable "random" bytes, for golden files too."""
+
+    moment_utc: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    seed: int = 1
+    _random: random.Random = field(init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def now_utc(self) -> datetime:
+        return self.moment_utc
+
+    def monotonic_s(self) -> float:
+        return self.moment_utc.timestamp()
+
+    def random_bytes(self, count: int) -> bytes:
+        with self._lock:
+            return self._random.randbytes(count)
+
+    def jitter(self) -> float:
+        with self._lock:
+            return self._random.random()
+
+    def wait_s(self, seconds: float, until: threading.Event | None = None) -> bool:
+        self.advance(seconds)
+        return until.is_set() if until else False
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward."""
+        with self._lock:
+            self.moment_utc += timedelta(seconds=seconds)
