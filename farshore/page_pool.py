@@ -1,4 +1,4 @@
-"""Pages for bytes of megabytes that come and go by the thousand: packs under construction, segments that are read.
+"""Pages for buffers of megabytes that are made and freed by the thousand: packs under construction, opened segments.
 
 On the heap they would leave holes worth more than themselves. Pages that go back to the system are cleared by the
 kernel when they come again, which takes a seventh of the time of a first backup; so a few are kept and used again.
@@ -23,7 +23,7 @@ def make_pages(length: int) -> memoryview:
 
 
 def give_back_tail(pages: memoryview, used: int) -> None:
-    """Give what lies behind the first `used` bytes of pages made here back to the system, which clears it.
+    """Give the pages behind the first `used` bytes, of memory made here, back to the system, which clears them.
 
     Pages that are used again would otherwise hold the most that was ever put into them.
     """
@@ -35,8 +35,8 @@ def give_back_tail(pages: memoryview, used: int) -> None:
 class PagePool:
     """Pages of one size that are used again once the last view of them is gone. Safe from any thread.
 
-    A view holds a reference to its mapping, however it was sliced or passed on, so pages without any are unused. What
-    `take` returns is not cleared: it has bytes of whoever had it before.
+    A view holds a reference to its mapping, however it was sliced or passed on, so pages without any are unused. Memory
+    from `take` is not cleared: it has the bytes of its last user.
 
     Args:
         page_bytes: The largest length that is kept; less than half of it is not, or many small ones would hold much.
@@ -51,7 +51,7 @@ class PagePool:
         self._lock = threading.Lock()
 
     def memory_of(self, length: int) -> int:
-        """Return what memory `take` gives out for this length: pages that are used again hold what they once held."""
+        """Return the memory of a view of this length: pages that are used again are resident as a whole."""
         return self._page_bytes if self._page_bytes // 2 <= length <= self._page_bytes else length
 
     def take(self, length: int) -> memoryview:

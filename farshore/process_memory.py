@@ -1,9 +1,9 @@
-"""How a process takes memory from the C library while it moves much data. Measured in docs/reference/benchmarks.md.
+"""Process-wide allocator settings for bulk work. Measured in docs/reference/benchmarks.md.
 
 A segment passes through several buffers of a few MiB, made in one thread and freed in another. glibc keeps an arena of
 memory for each thread, and each ends up holding the most that its thread ever held at once: one arena for all holds a
-tenth less. Buffers that come and go by the thousand stay on the heap, or the kernel would clear their pages each time;
-where that leaves holes between what lives longer, the larger ones are mapped instead.
+tenth less. Buffers that are made and freed by the thousand stay on the heap, or the kernel would clear their pages each
+time; where that leaves holes between objects that live longer, the larger ones are mapped instead.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def tune_heap(mapped_bytes_min: int = limits.MAPPED_BYTES_MIN) -> None:
 def give_back_unused(above: int = limits.HEAP_TRIM_BYTES_MIN) -> None:
     """Give pages of the heap that nothing uses back to the system, if this process holds more of its own than `above`.
 
-    Buffers of megabytes between small objects leave holes that together are as large as what is used. Takes some
+    Buffers of megabytes between small objects leave holes that together are as large as what is used. This costs
     milliseconds, and pages that are used again are cleared first. Safe from any thread; does nothing without glibc.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

@@ -1,8 +1,8 @@
-"""What content a run of rows needs, before any of it is fetched: which chunks, until when, and in which requests. Pure.
+"""The plan of a restore, made before anything is fetched: which chunks rows need, until when, in which requests. Pure.
 
 One pass over the extents of the rows, in their order, notes for every chunk the last extent that uses it. From that
 follow the segments to fetch, the ranges to fetch them in, when a segment may be let go, and what of it is used later.
-It takes 4 bytes a chunk and 5 a segment beside the index. Decision 0016.
+The plan is 4 bytes a chunk and 5 a segment beside the index. Decision 0016.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class ContentPlan:
 
     @property
     def stored_bytes(self) -> int:
-        """The stored length of the segments that hold a needed chunk: what has to be fetched at least."""
+        """The stored length of the segments that hold a needed chunk: the least that has to be fetched."""
         return int(self.index.packs.segments["stored"][self._segment_end > 0].sum(dtype=np.int64))
 
     def ranges(self) -> Iterator[PackRange]:
@@ -178,7 +178,7 @@ def plan_content(needs: Iterable[bytes | memoryview | Array], index: ChunkIndex)
 
 
 def _batches(needs: Iterable[bytes | memoryview | Array]) -> Iterator[tuple[Array, Array | None]]:
-    """Yield chunks, and where extents tell them the bytes used of each; of many small files at once."""
+    """Yield chunks, and where extents have them the bytes used of each; of many small files at once."""
     waiting: list[bytes | memoryview] = []
     waiting_bytes = 0
     for item in needs:

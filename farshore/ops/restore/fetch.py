@@ -34,7 +34,7 @@ _RANGE_SEGMENTS = 2  # that the rest of a range takes until it is opened or on d
 
 
 class _NoRoom(Exception):
-    """The disk takes no more."""
+    """The disk is full."""
 
 
 class _Form(Enum):
@@ -56,7 +56,7 @@ class _Segment:
     form: _Form = _Form.PACKED
     content: Future[Content] | None = None  # once a window wants it
 
-    def take_packed(self) -> bytes:
+    def pop_packed(self) -> bytes:
         """Return its compressed bytes, once it is fetched; only once."""
         found = self.fetched.result()
         stored = found.packed.pop(self.key[1], None)
@@ -81,7 +81,7 @@ class _Segment:
 
 
 class _Shelf:
-    """Segments of one form, the longest unused first, and the memory they take."""
+    """Segments of one form, the longest unused first, and their memory."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
@@ -109,7 +109,7 @@ class _Shelf:
 
 @dataclass(frozen=True, slots=True)
 class SegmentMemory:
-    """What a fetcher keeps in memory, in bytes."""
+    """The bounds of a fetcher's memory, in bytes."""
 
     opened_bytes_max: int = limits.OPENED_SEGMENTS_BYTES  # of opened segments, those of two windows included
     packed_bytes_max: int = limits.PACKED_SEGMENTS_BYTES  # of segments that were fetched and are not yet opened
@@ -153,7 +153,7 @@ class SegmentFetcher:
             self._spill.close()
 
     def memory_of(self, key: SegmentKey, ranges: set[RangeKey]) -> int:
-        """Return what memory it takes to use one more segment in a window, in units of a segment.
+        """Return the memory of one more segment in a window, in units of a segment.
 
         Args:
             ranges: Those that the window has fetched already; one that is fetched for this segment is added.
@@ -171,11 +171,11 @@ class SegmentFetcher:
     def fetch(self, keys: Iterable[SegmentKey], start: int) -> dict[SegmentKey, Future[Content]]:
         """Start fetching and opening what the window that begins at position `start` needs.
 
-        Each future gives the segment, or raises when no replica has a good copy of it. What it gives is good until
-        the next window but one is asked for.
+        Each future gives the segment, or raises when no replica has a good copy of it. That is good until the next
+        window but one is asked for.
         """
         needed = frozenset(keys)
-        self._forget_used_up(self._window_start)  # of the window that is written next
+        self._forget_consumed(self._window_start)  # of the window that is written next
         for key in needed:
             known = self._known.get(key)
             if known is not None and known.failed:
@@ -265,7 +265,7 @@ class SegmentFetcher:
 
         def unpack() -> None:
             try:
-                content.set_result(self._segments.unpack(*segment.key, segment.take_packed()))
+                content.set_result(self._segments.unpack(*segment.key, segment.pop_packed()))
             except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
                 content.set_exception(error)
 
@@ -297,8 +297,8 @@ class SegmentFetcher:
     ) -> None:
         """Keep on disk what memory cannot: of opened segments, and of those that wait to be opened.
 
-        Windows that were given an opened one keep it until they are written. What is under way is left alone, as a
-        thread of the pool must not wait for another.
+        Windows that were given an opened one keep it until they are written. Segments under way are left
+        alone, as a thread of the pool must not wait for another.
 
         Args:
             opened, packed: Bytes about to be added.
@@ -325,7 +325,7 @@ class SegmentFetcher:
 
         def write() -> None:
             try:
-                raw = opened.result() if opened else self._segments.unpack(*segment.key, segment.take_packed())
+                raw = opened.result() if opened else self._segments.unpack(*segment.key, segment.pop_packed())
                 if not isinstance(raw, memoryview):
                     raise Bug("a segment was kept aside twice")
                 kept = spill.write(_runs(self._plan, segment.key, since), raw)
@@ -338,8 +338,8 @@ class SegmentFetcher:
 
         self._pool.submit(write)
 
-    def _forget_used_up(self, position: int) -> None:
-        """Let go of what nothing uses from `position` on."""
+    def _forget_consumed(self, position: int) -> None:
+        """Let go of segments that are fully consumed: no extent from `position` on uses them."""
         while self._ends and self._ends[0][0] <= position:
             _, key = heapq.heappop(self._ends)
             segment = self._known.get(key)

@@ -1,8 +1,8 @@
 """Stretches of large files on their way to the target: gathered, hashed, written by threads while the next is gathered.
 
-Chunks come in pieces of any size, from anywhere. Large ones that a disk can read where they are, as those of a database
+Chunks are pieces of any size, from anywhere. Large ones that a disk can read where they are, as those of a database
 are, are written from there. The others are gathered in a few buffers of their own and written in few calls, from memory
-that a disk can read directly, and the segments they came from can be let go.
+that a disk can read directly, and their segments can be let go.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FileWriteBuffer:
         self._at = 0
 
     def add(self, entry: Entry, hasher: ContentHash, offset: int, data: memoryview) -> None:
-        """Take bytes of a file at `offset`; they are copied, or held as they are until they are written.
+        """Add bytes of a file at `offset`; they are copied, or kept as they are until they are written.
 
         Raises:
             TargetFailed: Earlier bytes could not be written.
@@ -50,7 +50,7 @@ class FileWriteBuffer:
             return
         while data:
             if not self._filled:
-                self._stage = self._stage or self._take()
+                self._stage = self._stage or self._free_stage()
                 self._at = offset
             count = min(len(data), limits.STAGE_BYTES - self._filled)
             self._stage[self._filled : self._filled + count] = data[:count]
@@ -83,13 +83,13 @@ class FileWriteBuffer:
     def _write(
         self, entry: Entry, hasher: ContentHash, offset: int, stretch: memoryview, stage: memoryview | None
     ) -> None:
-        """Hash a stretch and start writing it. What is hashed is the very memory that is written."""
+        """Hash a stretch and start writing it. The memory that is hashed is the one that is written."""
         while len(self._writing) >= _WRITING_MAX:
             self._finish_one()
         hasher.update(stretch)
         self._writing.append((self._pool.submit(self._target.write, entry, offset, stretch), stage))
 
-    def _take(self) -> memoryview:
+    def _free_stage(self) -> memoryview:
         if not self._free and self._made < limits.STAGES:
             self._made += 1
             return make_pages(limits.STAGE_BYTES)  # as writing past the cache needs them

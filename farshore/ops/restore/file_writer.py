@@ -30,7 +30,7 @@ class FileWriter:
 
     def __init__(self, *, target: Target) -> None:
         self._target = target
-        self._staging = FileWriteBuffer(target=target)
+        self._buffer = FileWriteBuffer(target=target)
         self._open: _Open | None = None
         self._links: list[Entry] = []
         self.entries = 0
@@ -58,13 +58,13 @@ class FileWriter:
 
     def finish(self) -> None:
         """Wait for what is under way."""
-        self._staging.wait()
+        self._buffer.wait()
         self._target.drain()
         self._count_placed()
 
     def close(self) -> None:
         """Stop the threads. Safe to repeat."""
-        self._staging.close()
+        self._buffer.close()
 
     def _write_piece(self, piece: Piece, segments: Segments) -> None:
         entry = piece.row.entry
@@ -79,7 +79,7 @@ class FileWriter:
             self._write_parts(piece, segments)
 
     def _make_links(self) -> None:
-        """Make the hard links of a window once the files they name again are there: these come before, or with them."""
+        """Make the hard links of a window once their files are there: these precede them, or share their window."""
         if self._links:
             self._target.drain()
             for entry in self._links:
@@ -117,7 +117,7 @@ class FileWriter:
         state = self._open or _Open()
         for part in piece.parts:
             if part.location is None:
-                self._staging.flush(entry, state.hasher)
+                self._buffer.flush(entry, state.hasher)
                 state.hasher.skip(part.extent.length)
                 continue
             try:
@@ -125,15 +125,15 @@ class FileWriter:
             except ObjectCorrupt as error:
                 state.failed = state.failed or error.message
                 continue
-            self._staging.add(entry, state.hasher, part.offset, view)
+            self._buffer.add(entry, state.hasher, part.offset, view)
             self.bytes_written += len(view)
         if piece.last:
             self._settle(piece, state)
 
     def _settle(self, piece: Piece, state: _Open) -> None:
         entry = piece.row.entry
-        self._staging.flush(entry, state.hasher)
-        self._staging.wait()
+        self._buffer.flush(entry, state.hasher)
+        self._buffer.wait()
         self._open = None
         wanted = piece.row.content_hash  # a file that keeps part of its content has none; chunks hash to their names
         if not state.failed and wanted and state.hasher.digest() != wanted:

@@ -1,4 +1,4 @@
-"""What a restore can be asked for."""
+"""Options of a restore."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ class SegmentReader:
         found = RangeContent()
         data_keys = self._data_keys_of(packed, one.segments, found)
 
-        def take_those_left(data: bytes) -> None:
-            """Take what no copy before had good; one bad segment spoils no other."""
+        def open_missing(data: bytes) -> None:
+            """Open the segments that no copy before had good; one bad segment spoils no other."""
             bad: FarshoreError | None = None
             for segment in one.segments:
                 if segment in found.opened or segment in found.packed or segment not in data_keys:
@@ -77,14 +77,14 @@ class SegmentReader:
             length = one.end - one.start
             try:
                 name = names.pack(packed.pack_id.hex())
-                self._reader.get(name, take_those_left, size=length, offset=one.start, length=length)
+                self._reader.get(name, open_missing, size=length, offset=one.start, length=length)
             except FarshoreError as error:
                 for segment in one.segments:
                     found.errors.setdefault(segment, error)
         return found
 
     def memory_of(self, raw_bytes: int) -> int:
-        """Return the memory that an opened segment takes."""
+        """Return the memory of an opened segment."""
         return self._pages.memory_of(raw_bytes)
 
     def unpack(self, pack: int, segment: int, stored: bytes) -> memoryview:

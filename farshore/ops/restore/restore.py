@@ -73,13 +73,13 @@ def restore_snapshot(
     missing at one replica it is read from the next; with `replica` only that one is asked.
 
     Args:
-        options: What of it, and at which paths.
-        repair: Mend what is found damaged at one replica and good at another, beside the restore. Whatever comes of
-            that is told, and changes nothing about the restore.
+        options: Which entries, and at which paths.
+        repair: Repair objects that are damaged at one replica and good at another, beside the restore. The outcome
+            is reported, and changes nothing about the restore.
 
     Raises:
         ObjectArchived: At no replica can all packs be read now; nothing was restored and nothing asked for.
-        TargetNotEmpty, TargetFailed, TargetTooSmall: The target cannot take it.
+        TargetNotEmpty, TargetFailed, TargetTooSmall: The target cannot be written, or is too small.
         SnapshotUnknown, PathsClash: Nothing is selected, or it cannot be placed so. Nothing was written.
         CredentialCannotRead, WrongPassphrase: The keys at hand cannot read.
         RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
@@ -159,7 +159,7 @@ def _restore(
                 reader=reader,
                 target=target,
                 spill_place=place if isinstance(place, Path) else _temporary(),
-                on_window=partial(_tell, progress, total),
+                on_window=partial(_report_progress, progress, total),
             )
         result = RestoreResult(
             snapshot_id=snapshot.snapshot_id,
@@ -181,7 +181,7 @@ def _restore(
     return result, writer.lost if writer else []
 
 
-def _tell(progress: ProgressCallback, total: int, writer: FileWriter) -> None:
+def _report_progress(progress: ProgressCallback, total: int, writer: FileWriter) -> None:
     progress(Progress("restore", entries=writer.entries, bytes_done=writer.bytes_written, bytes_total=total))
 
 
@@ -193,7 +193,7 @@ def _plan(
     selection: Selection,
     delta: DeltaRestore | None,
 ) -> ContentPlan:
-    """Plan what is to be fetched; where that is nothing, no index is read either."""
+    """Plan the fetches; where there are none, no index is read either."""
     if delta is None:
         chunk_ids = selection.chunk_ids(manifest) if selection.narrow else None
         return plan_content(_needs(manifest, selection, chunk_ids), _index(repository, commit, reader, chunk_ids))

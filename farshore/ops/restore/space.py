@@ -20,7 +20,7 @@ _INLINE_BYTES = 59  # a symlink up to here needs no block on ext4 and XFS
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a file system has left for us. None where it does not tell, or has no such bound."""
+    """Free space of a file system. None where it reports none, or has no such bound."""
 
     bytes_free: int | None
     inodes_free: int | None
@@ -29,7 +29,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What will be allocated."""
+    """Space that will be allocated."""
 
     bytes: int
     inodes: int

@@ -51,7 +51,7 @@ class SpillFile:
         file = self._admit(sum(end - start for start, end in chosen))
         if file is None:
             return None
-        base = self._take_slots(len(data))
+        base = self._allocate_slots(len(data))
         try:
             for start, end in chosen:
                 write_all(file, base + start, data[start:end])
@@ -93,7 +93,7 @@ class SpillFile:
             with contextlib.suppress(OSError):
                 file.close()
 
-    def _take_slots(self, length: int) -> int:
+    def _allocate_slots(self, length: int) -> int:
         with self._lock:
             free = self._free.get(_slots(length))
             if free:
@@ -102,7 +102,7 @@ class SpillFile:
             return base
 
     def _admit(self, length: int) -> Handle | None:
-        """Return the file if so much may be written: others need some of the disk, too."""
+        """Return the file if `length` bytes may be written: others need some of the disk, too."""
         with self._lock:
             if self.full:
                 return None

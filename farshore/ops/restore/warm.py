@@ -1,8 +1,8 @@
-"""Archived packs of a snapshot: what is to be warmed before a restore, asking for it, and whether it is done.
+"""Archived packs of a snapshot: which ones a restore needs warm, asking for them, and whether they are.
 
 Only packs are put into a storage class, so manifests, keys and indexes are read at once everywhere. Which packs can be
 read is learned from the listing, and object by object for those that are archived, because a listing of S3 does not
-tell of copies that were asked for.
+show copies that were asked for.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def look_at_warmth(repository: Repository, snapshot: SnapshotInfo, replicas: Seq
     """Return for each replica which packs of a snapshot can be read there now. Changes nothing and costs no warming.
 
     A listing for each replica, and a request for each pack that it names as archived. A replica that cannot be asked is
-    told with its error.
+    reported with its error.
     """
     needed = _packs_needed(repository, snapshot)
     found, failed = repository.ask_all(lambda one: _count(one, snapshot, _seen(one, needed)), replicas)
@@ -81,7 +81,7 @@ def warm_snapshot(
 def readable_replicas(repository: Repository, snapshot: SnapshotInfo, *, only: str | None = None) -> list[str]:
     """Return the replicas of a snapshot whose packs can be read now: those that a restore should ask first.
 
-    Replicas that are not configured with an archive class are taken for readable without asking.
+    Replicas that are not configured with an archive class count as readable without asking.
 
     Raises:
         ObjectArchived: Nowhere can all packs be read now; nothing was asked for.
@@ -94,9 +94,9 @@ def readable_replicas(repository: Repository, snapshot: SnapshotInfo, *, only: s
     ready = [name for name in held if name not in found or found[name].ready]
     if ready:
         return ready
-    told = "; ".join(told_warmth(one) for one in found.values())
+    reports = "; ".join(format_warmth(one) for one in found.values())
     raise ObjectArchived(
-        f"snapshot {snapshot.snapshot_id} cannot be read at any replica yet ({told})",
+        f"snapshot {snapshot.snapshot_id} cannot be read at any replica yet ({reports})",
         f"Ask for it with 'farshore warm {snapshot.snapshot_id[:12]}', and restore when that says that it is ready.",
     )
 
@@ -106,7 +106,7 @@ def is_archive(replica: Replica) -> bool:
     return replica.keeping.storage_class in replica.store.capabilities.archive_classes
 
 
-def told_warmth(found: SnapshotWarmth) -> str:
+def format_warmth(found: SnapshotWarmth) -> str:
     """Return a clause about one replica."""
     if found.error_code:
         return f"{found.replica}: {found.error}"
@@ -124,7 +124,7 @@ def _not_asked(replica: Replica, snapshot: SnapshotInfo, error: FarshoreError) -
 
 
 def _seen(replica: Replica, needed: dict[str, int]) -> list[ObjectInfo]:
-    """Return what a replica tells of the packs that are needed, as far as it lists them."""
+    """Return the state of needed packs at a replica, of those that it lists."""
 
     def ask(info: ObjectInfo) -> ObjectInfo:
         if info.access is Access.READY:

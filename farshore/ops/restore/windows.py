@@ -61,7 +61,7 @@ class Window:
         return self.memory >= limits.WINDOW_SEGMENTS_MAX or self.content_bytes >= limits.WINDOW_BYTES_MAX
 
     def clear(self) -> None:
-        """Let go of rows and content, whoever still has the window."""
+        """Let go of rows and content, also for callers that keep the window."""
         self.pieces = []
         self.contents = {}
 
@@ -159,7 +159,7 @@ class _Finder:
         self._position = 0
 
     def find(self, extents_bytes: bytes) -> tuple[list[Extent], list[Location | None]]:
-        """Return the next extents and where each of them lies; None for a hole."""
+        """Return the next extents and the location of each; None for a hole."""
         extents = decode_extents(extents_bytes)
         if not extents:
             return [], []

@@ -156,7 +156,7 @@ def test_only_what_is_needed_later_is_kept_aside(engine: Engine) -> None:
         assert run.spill.written_bytes <= SEGMENTS * 700_000
 
 
-def test_what_is_used_up_is_let_go(engine: Engine) -> None:
+def test_fully_consumed_segments_are_let_go(engine: Engine) -> None:
     with fetching(engine, [*range(SEGMENTS), 0]) as run:
         for number in range(SEGMENTS):
             run.take(number)
