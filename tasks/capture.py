@@ -12,7 +12,9 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from prefect.tasks import exponential_backoff
 
-from farshore.access.opening import Need, open_repository, open_source
+from farshore.access.open_repository import open_repository
+from farshore.access.open_source import open_source
+from farshore.access.unlock import Need
 from farshore.clock import SystemClock
 from farshore.errors import Failure
 from farshore.model import SnapshotCounts

@@ -9,8 +9,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
-from farshore.access.opening import Need, Writes, open_repository
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_repository
 from farshore.access.own_places import check_target
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.errors import TargetFailed

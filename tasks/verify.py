@@ -7,7 +7,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
-from farshore.access.opening import Need, Writes, open_repository
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.check_results import VerifyResult
 from farshore.clock import SystemClock
 from farshore.ops.verify.remote.opening import open_for_scrub

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from farshore.access.opening import open_bare_store
+from farshore.access.open_replica import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import FarshoreError, LifecycleDeletes, LockUnsupported

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from farshore.access.opening import Writes, open_replica
+from farshore.access.open_replica import Writes, open_replica
 from farshore.audit import questions
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import query

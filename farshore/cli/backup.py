@@ -70,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Back up each source in turn; one that fails does not stop the next."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
 
     config, output = invocation.config(), invocation.output
     names = [known_source(config, name) for name in _chosen(invocation, config)]  # all, before the first is begun
@@ -129,7 +130,7 @@ def _chosen(invocation: Invocation, config: Config) -> list[str]:
 
 
 def _backup_one(invocation: Invocation, config: Config, repository: Repository, name: str) -> BackupResult:
-    from farshore.access.opening import open_source
+    from farshore.access.open_source import open_source
     from farshore.ops.backup.backup import run_backup
 
     source = open_source(config, name, clock=invocation.clock)

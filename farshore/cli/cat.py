@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Send the file; everything else goes to standard error."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.ops.restore.cat import cat_file
 
     arguments, output = invocation.arguments, invocation.output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farshore.cli.wording import utc_time
+from farshore.cli.wording import ID_DIGITS_SHOWN, utc_time
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from farshore.replicas.repository import Repository
 
 SNAPSHOT_HELP = "id, unique prefix, SOURCE (its last complete one), SOURCE@latest or SOURCE@TIME"
-ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapshots
 
 
 def choose_snapshot(output: Output, repository: Repository, selector: str) -> SnapshotInfo:

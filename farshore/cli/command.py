@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
 
 from farshore.cli.output import Output
-from farshore.cli.terminal import ask_hidden
 from farshore.clock import Clock
 from farshore.errors import (
     EXIT_WARNINGS,
@@ -120,6 +119,8 @@ class Invocation:
         Raises:
             ConfigInvalid: The terminal was closed instead.
         """
+        from farshore.cli.terminal import ask_hidden
+
         try:
             return ask_hidden(prompt, self.output.stderr)
         except (EOFError, OSError) as error:

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Tell each change as it is found, then which snapshots could not be read."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.ops.ask.find import find_changes
 
     arguments, output = invocation.arguments, invocation.output

@@ -43,7 +43,8 @@ def generate(invocation: Invocation) -> int:
 
 def list_keys(invocation: Invocation) -> int:
     """List the key slots; no key is needed for that."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.ops.setup.keys import list_slots
 
     output = invocation.output
@@ -84,7 +85,8 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
 
 def add_recipient(invocation: Invocation) -> int:
     """Let one more recipient read the data."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.ops.setup.keys import add_recipient_slot
 
     recipient = recipient_text(invocation.arguments.recipient)
@@ -96,7 +98,8 @@ def add_recipient(invocation: Invocation) -> int:
 
 def add_passphrase(invocation: Invocation) -> int:
     """Let one more passphrase open the repository."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.ops.setup.initialize import weak_passphrase
     from farshore.ops.setup.keys import add_passphrase_slot
 

@@ -58,7 +58,8 @@ def hold(invocation: Invocation) -> int:
 
 
 def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: bool | None = None) -> int:
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
 
     arguments = invocation.arguments

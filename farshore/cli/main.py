@@ -10,30 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from farshore.cli import (
-    backup,
-    cat,
-    completion,
-    config,
-    cost,
-    diff,
-    find,
-    heal,
-    init,
-    key,
-    lock,
-    ls,
-    plan,
-    replica,
-    restore,
-    snapshots,
-    sql,
-    status,
-    verify,
-    version,
-    warm,
-)
 from farshore.cli.command import Command, Invocation
+from farshore.cli.commands import commands_for
 from farshore.cli.logs import configure_logs
 from farshore.cli.output import Outlet, OutletFailed, Output, open_stderr
 from farshore.cli.parsing import UsageMistake, build_parser
@@ -42,32 +20,6 @@ from farshore.clock import Clock, SystemClock
 from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, Failure, UserError
 from farshore.host_limits import what_is_exhausted
 
-COMMANDS: tuple[Command, ...] = tuple(
-    module.COMMAND
-    for module in (
-        init,
-        backup,
-        snapshots,
-        ls,
-        cat,
-        find,
-        diff,
-        restore,
-        warm,
-        verify,
-        heal,
-        sql,
-        status,
-        plan,
-        replica,
-        lock,
-        cost,
-        key,
-        config,
-        completion,
-        version,
-    )
-)
 EXIT_BROKEN_PIPE = 141  # what a shell reports of a program ended by SIGPIPE
 
 
@@ -114,7 +66,7 @@ def run() -> NoReturn:
 
 def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, stderr: TextIO, clock: Clock) -> int:
     """Run one command line and return its exit code. Raises only `Stopped`, `BrokenPipeError`, `OutletFailed`."""
-    parser = build_parser(COMMANDS)
+    parser = build_parser(commands_for(words))
     output = Output(stdout=stdout, stderr=stderr, json="--json" in words, quiet="--quiet" in words)
     try:
         arguments = parser.parse_args(words)
@@ -123,7 +75,9 @@ def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, s
     except SystemExit as done:  # --help printed its text
         return int(done.code or EXIT_DONE)
     if arguments.version:
-        output.line(f"farshore {version.farshore_version()}")
+        from farshore.cli.version import farshore_version
+
+        output.line(f"farshore {farshore_version()}")
         return EXIT_DONE
     command: Command | None = arguments.command
     if command is None or command.execute is None:
@@ -191,6 +145,8 @@ def _tell_bug(invocation: Invocation, error: Exception) -> int:
 
 def _keep_trace(invocation: Invocation, trace: str) -> Path | None:
     """Write a traceback to a private file and return its path, or None where nothing can be written."""
+    from farshore.cli.version import farshore_version
+
     stamp = invocation.clock.now_utc().strftime("%Y%m%dT%H%M%S")
     name = f"bug-{stamp}-{os.getpid()}.log"
     for folder in _log_folders(invocation):
@@ -198,7 +154,7 @@ def _keep_trace(invocation: Invocation, trace: str) -> Path | None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = folder / name
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-                stream.write(f"farshore {version.farshore_version()} {' '.join(sys.argv[1:2])}\n{trace}")
+                stream.write(f"farshore {farshore_version()} {' '.join(sys.argv[1:2])}\n{trace}")
         except OSError:
             continue
         return file

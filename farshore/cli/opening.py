@@ -11,7 +11,8 @@ from farshore.cli.wording import shown_text
 from farshore.errors import FarshoreError
 
 if TYPE_CHECKING:
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.cli.command import Invocation
     from farshore.cli.output import Output
     from farshore.config import Config
@@ -63,7 +64,7 @@ def opened_repository(
 
     Arguments and errors are those of `open_repository`.
     """
-    from farshore.access.opening import open_repository
+    from farshore.access.open_repository import open_repository
 
     warnings = UnaskedWarnings(invocation.output)
     with open_repository(

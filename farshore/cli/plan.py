@@ -57,7 +57,8 @@ def check(invocation: Invocation) -> int:
 
 def _ask(invocation: Invocation, config: Config) -> Newest:
     """Return what each replica holds that could be asked."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.ops.ask.latest import newest_held
 
     with opened_repository(

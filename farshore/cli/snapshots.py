@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from farshore.cli.choosing import ID_DIGITS_SHOWN
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
-from farshore.cli.wording import compact_bytes, utc_time
+from farshore.cli.wording import ID_DIGITS_SHOWN, compact_bytes, utc_time
 from farshore.errors import EXIT_DONE, SnapshotUnknown
 
 if TYPE_CHECKING:
@@ -25,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List snapshots in the order of their commits."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.catalog.snapshots import list_snapshots
 
     arguments, output = invocation.arguments, invocation.output

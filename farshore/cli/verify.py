@@ -68,7 +68,8 @@ def percent(text: str) -> float:
 
 def execute(invocation: Invocation) -> int:
     """Check, record the check, and report."""
-    from farshore.access.opening import Need, Writes
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
     from farshore.ops.verify.verify import verify_repository
 
     arguments, output = invocation.arguments, invocation.output

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from farshore.model import ReadRepaired, ReplicaRequests
 
+ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapshots
 _STEP = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 

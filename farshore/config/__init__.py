@@ -1,7 +1,7 @@
 """The configuration: farshore.toml and the environment, validated once into frozen settings."""
 
-from farshore.config.durations import format_duration, parse_duration
 from farshore.config.loading import find_config, load_config
+from farshore.config.parsing import format_duration, parse_duration
 from farshore.config.secret import ResolveBlock, Secret, read_private_file
 from farshore.config.settings import (
     AuditConfig,

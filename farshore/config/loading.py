@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from farshore.config.document import read_document
-from farshore.config.findings import Findings
 from farshore.config.overrides import apply_overrides
+from farshore.config.parsing import Findings
 from farshore.config.places import directory_of
 from farshore.config.schema import Surroundings
 from farshore.config.secret import ResolveBlock, Secret
 from farshore.config.sections import Sections
 from farshore.config.settings import Config, DirectoryConfig, ReplicaConfig, SourceConfig
 from farshore.errors import Bug, ConfigInvalid
-from farshore.sources.glob_expressions import why_void
 
 FILE_NAME = "farshore.toml"
 SYSTEM_FILE = Path("/etc/farshore") / FILE_NAME
@@ -154,6 +153,10 @@ def _warnings(replicas: Mapping[str, ReplicaConfig], sources: Mapping[str, Sourc
         if not isinstance(source, DirectoryConfig):
             continue
         for key, patterns in (("exclude", source.exclude), ("paged", source.paged)):
+            if not patterns:
+                continue
+            from farshore.sources.glob_expressions import why_void
+
             void = ((one, why_void(one)) for one in patterns)
             found += [f"source {source.name}: {key} pattern {one!r} {why}" for one, why in void if why]
         root = os.path.realpath(source.path)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from farshore.config.document import Document, KeyPath
-from farshore.config.findings import Findings
+from farshore.config.parsing import Findings
 from farshore.config.places import CREDENTIALS
 from farshore.config.schema import (
     AUDIT,

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farshore.config.durations import parse_duration
+from farshore.config.parsing import parse_bandwidth, parse_duration, parse_size
 from farshore.config.places import absolute_url, check_endpoint
 from farshore.config.secret import SECRET_KINDS, Secret
-from farshore.config.sizes import parse_bandwidth, parse_size
 from farshore.limits import UPLOADS_PER_REPLICA_MAX
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from farshore.config.document import Document, KeyPath
-from farshore.config.findings import Findings, nearest
 from farshore.config.overrides import variable_name
+from farshore.config.parsing import Findings, nearest
 from farshore.config.places import CREDENTIALS, check_credentials, place_of
 from farshore.config.schema import (
     AUDIT,

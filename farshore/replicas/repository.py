@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from farshore import limits
-from farshore.chunking.content import CutSizes
 from farshore.clock import Clock
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
@@ -28,6 +27,9 @@ from farshore.sealed.keys import KeySet
 from farshore.stores.base import Store
 from farshore.stores.wrappers.metered import Meter, MeteredStore
 from farshore.stores.wrappers.read_only import WriteGuard
+
+if TYPE_CHECKING:
+    from farshore.chunking.content import CutSizes
 
 Decoded = TypeVar("Decoded")
 
@@ -167,6 +169,8 @@ class Repository:
     @property
     def sizes(self) -> CutSizes:
         """Chunk sizes of this repository."""
+        from farshore.chunking.content import CutSizes
+
         cuts = self.header.chunking
         return CutSizes(cuts.minimum, cuts.average, cuts.maximum, cuts.normalization, cuts.block)
 

@@ -19,8 +19,6 @@ from farshore.errors import ConfigInvalid
 from farshore.extras import needed_extra
 from farshore.limits import LIST_PAGE_OBJECTS
 from farshore.stores.base import NAME_LENGTH_MAX, Store, is_name
-from farshore.stores.directory.store import DirectoryStore
-from farshore.stores.memory import MemoryStore, shared_shelf
 
 _FORMS = {
     "s3": "s3://bucket/prefix",
@@ -96,8 +94,12 @@ def open_store(
 
             return AzureStore(container=place, **served)
         case "file":
+            from farshore.stores.directory.store import DirectoryStore
+
             return DirectoryStore(path=Path(place), clock=clock)
         case _:
+            from farshore.stores.memory import MemoryStore, shared_shelf
+
             return MemoryStore(shelf=shared_shelf(place), clock=clock)
 
 

@@ -21,7 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from farshore.access.opening import Need, open_repository, open_source
+from farshore.access.open_repository import open_repository
+from farshore.access.open_source import open_source
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import load_config

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farshore import limits
-from farshore.access.opening import Need, open_repository, open_source
+from farshore.access.open_repository import open_repository
+from farshore.access.open_source import open_source
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.config import load_config

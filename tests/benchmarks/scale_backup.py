@@ -6,7 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.clock import SystemClock
 from farshore.config.loading import load_config
 from farshore.ops.backup.backup import run_backup

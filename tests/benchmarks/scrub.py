@@ -22,7 +22,8 @@ from typing import Any
 from blake3 import blake3
 
 from farshore import limits
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, CheckRow, CopyRow, ObjectRow, ProofRow
 from farshore.clock import SystemClock

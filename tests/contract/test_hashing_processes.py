@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.chunking.content import CutSizes
 from farshore.chunking.page_hashes import hash_pages
 from farshore.errors import ToolUnavailable

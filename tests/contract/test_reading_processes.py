@@ -14,7 +14,7 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.catalog.fragments import read_footer
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ToolUnavailable

@@ -15,7 +15,8 @@ import pytest
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import Config, ReplicaConfig, RepositoryConfig, Secret

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
 from farshore.access.query import run_query
+from farshore.access.unlock import Need
 from farshore.ops.verify.verify import verify_repository
 from infra.local.postgres import PostgresServer
 from tests.conftest import FreshPlace

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from farshore.access.opening import Need, open_bare_store, open_repository
+from farshore.access.open_replica import open_bare_store
+from farshore.access.open_repository import open_repository
 from farshore.access.query import last_checks, run_query
+from farshore.access.unlock import Need
 from farshore.check_results import ReplicaProof, VerifyResult
 from farshore.errors import FarshoreError
 from farshore.format import names

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.opening import Need, open_repository, open_source
+from farshore.access.open_repository import open_repository
+from farshore.access.open_source import open_source
+from farshore.access.unlock import Need
 from farshore.config import load_config
 from farshore.errors import QuorumNotReached
 from farshore.ops.backup.backup import run_backup

@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.ops.restore.restore import restore_snapshot
 from tests.faults.world import World, fingerprint

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.opening import Need, open_repository, open_source
+from farshore.access.open_repository import open_repository
+from farshore.access.open_source import open_source
+from farshore.access.unlock import Need
 from farshore.catalog.commits import list_commit_names
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from farshore import limits
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.audit import run_rows
 from farshore.audit.cached_query import query_all, query_first
 from farshore.catalog.inventory import take_inventory

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.opening import Need, open_repository, open_source
+from farshore.access.open_repository import open_repository
+from farshore.access.open_source import open_source
+from farshore.access.unlock import Need
 from farshore.errors import FarshoreError
 from farshore.model import BackupResult
 from farshore.ops.backup.backup import run_backup

@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import Config, load_config

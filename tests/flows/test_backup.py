@@ -12,8 +12,9 @@ import pytest
 from prefect import State
 from prefect.client.orchestration import SyncPrefectClient
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
 from farshore.access.query import run_query
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.errors import QuorumNotReached

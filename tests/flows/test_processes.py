@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.ops.restore.restore import restore_snapshot

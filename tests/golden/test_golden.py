@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.catalog.contents import iterate_rows
 from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
 from farshore.check_results import VerifyResult

@@ -38,6 +38,7 @@ class Host:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {"FARSHORE_PASSPHRASE": "correct horse battery staple", "HOME": str(self.folder), "PATH": ""}
+        environment |= {name: str(self.folder / name) for name in ("FARSHORE_STATE_DIR", "FARSHORE_CACHE")}
         return subprocess.run(
             [self.installed.programs / "farshore", *words],
             cwd=self.folder, env=environment | {"ACCOUNT": "account", "KEY": "a2V5"}, stdin=subprocess.DEVNULL,

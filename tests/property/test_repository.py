@@ -18,7 +18,7 @@ from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import QuorumNotReached, StoreUnavailable
 from farshore.format import names

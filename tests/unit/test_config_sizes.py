@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farshore.config.sizes import parse_bandwidth, parse_size
+from farshore.config.parsing import parse_bandwidth, parse_size
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.audit import run_rows
 from farshore.audit.rows import ReplicaPart
 from farshore.catalog.commits import ListedCommits, list_commits

@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from farshore import limits
 from farshore.access.bucket_checks import check_place
-from farshore.access.opening import Need, credential_path, open_replica, open_repository
+from farshore.access.open_replica import open_replica
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need, credential_path
 from farshore.audit import run_rows
 from farshore.audit.rows import ReplicaPart
 from farshore.clock import Clock

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farshore.clock import Clock
 from farshore.errors import (
@@ -32,10 +33,11 @@ from farshore.host_limits import what_is_exhausted
 from farshore.limits import GIB, MIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
 from farshore.stores.body import check_size, compare_present, conflict, sent_pieces
-from farshore.stores.directory.copying import DirectoryCopying
-from farshore.stores.directory.past_cache import write_pieces
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 from farshore.stores.service_clock import ServiceClock
+
+if TYPE_CHECKING:
+    from farshore.stores.directory.copying import DirectoryCopying
 
 _OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
 _WRITE_BYTES = 16 * MIB  # one write: a file server answers each, and takes the parts of a large one side by side
@@ -145,6 +147,7 @@ class DirectoryStore:
 
     def copying(self) -> DirectoryCopying:
         """Return copies inside the kernel; see `farshore.stores.copying`."""
+        from farshore.stores.directory.copying import DirectoryCopying
 
         def place(name: str, fill: Callable[[int], None]) -> bool:
             folders, stem = _split(check_name(name))
@@ -223,6 +226,8 @@ class DirectoryStore:
         """Write a whole object; return False if somebody else made the name first."""
 
         def fill(file: int) -> None:
+            from farshore.stores.directory.past_cache import write_pieces
+
             write_pieces(file, sent_pieces(body, _WRITE_BYTES))
 
         return self._name(folder, stem, fill)

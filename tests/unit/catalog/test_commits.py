@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.catalog.commits import list_commits
 from farshore.format import names
 from farshore.format.records import Commit, encode_commit

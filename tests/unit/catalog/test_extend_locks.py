@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from farshore import limits
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.catalog.extend_locks import Assured, plan_extensions
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import read_catalog

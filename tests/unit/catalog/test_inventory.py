@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.catalog.inventory import Inventory, copy_missing, copy_object, reused_missing, take_inventory
 from farshore.errors import StateUnknown
 from farshore.format import names

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from farshore.access.opening import Need
 from farshore.access.query import run_query
+from farshore.access.unlock import Need
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.catalog.snapshots import find_commit
 from farshore.format import names

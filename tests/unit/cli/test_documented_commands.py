@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.cli.main import COMMANDS
+from farshore.cli.commands import load_commands
 from farshore.cli.parsing import build_parser
 from farshore.config import load_config
 
@@ -56,7 +56,7 @@ def documented(page: Path) -> list[list[str]]:
 @pytest.mark.parametrize("page", [page for page in PAGES if documented(page)], ids=_name_of)
 def test_each_command_of_a_page_is_understood(page: Path) -> None:
     for words in documented(page):
-        assert build_parser(COMMANDS).parse_args(words).command is not None, words
+        assert build_parser(load_commands()).parse_args(words).command is not None, words
 
 
 def test_pages_show_commands() -> None:

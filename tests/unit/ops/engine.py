@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from farshore.access.opening import Need, open_repository
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.check_results import VerifyResult
 from farshore.clock import Clock

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.catalog.verified_objects import read_data_key
 from farshore.format import names
 from farshore.format import pack as layout

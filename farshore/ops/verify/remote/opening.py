@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from farshore.access.opening import Need, Writes, credential_path, open_repository, unlock
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_repository
+from farshore.access.unlock import Need, credential_path, unlock
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.replicas.ask import OnWait, wait_quietly

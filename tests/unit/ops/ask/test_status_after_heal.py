@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.format import names
 from farshore.model import ReplicaStatus
 from farshore.ops.ask.status import repository_status

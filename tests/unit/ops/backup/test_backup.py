@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.catalog.contents import iterate_entries
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import QuorumNotReached, SourceCorrupt, SourceMissing, StoreDenied

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.catalog.snapshots import resolve_snapshot
 from farshore.errors import ClockWrong
 from farshore.model import SnapshotInfo

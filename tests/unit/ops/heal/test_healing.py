@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from farshore import limits
-from farshore.access.opening import Need
+from farshore.access.unlock import Need
 from farshore.config.settings import PlacementConfig, ReplicaConfig
 from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
 from farshore.format import names

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from farshore.access.opening import Need
 from farshore.access.query import run_query
+from farshore.access.unlock import Need
 from farshore.errors import LockUnsupported, StoreDenied
 from farshore.format import names
 from farshore.model import SnapshotInfo

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from farshore.access.opening import Need
 from farshore.access.query import last_checks, run_query
+from farshore.access.unlock import Need
 from farshore.check_results import ReplicaReading, VerifyResult
 from farshore.errors import StoreUnavailable
 from farshore.format import names

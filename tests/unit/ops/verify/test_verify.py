@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.opening import Need
 from farshore.access.query import run_query
+from farshore.access.unlock import Need
 from farshore.check_results import VerifyResult
 from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
 from farshore.format import names

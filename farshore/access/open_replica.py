@@ -1,0 +1,97 @@
+"""From configuration to one replica: its store in wrappers that retry, pause, pace, count and refuse."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from farshore import limits
+from farshore.clock import Clock
+from farshore.config import Config, ReplicaConfig
+from farshore.format import names
+from farshore.replicas.repository import Replica
+from farshore.replicas.retention_rule import KeepingRule, LockRule
+from farshore.stores.base import Store
+from farshore.stores.object_retention import LockMode
+from farshore.stores.opening import open_store
+from farshore.stores.wrappers.breaker import BreakerStore
+from farshore.stores.wrappers.metered import MeteredStore
+from farshore.stores.wrappers.read_only import ReadOnlyStore, WriteGuard
+from farshore.stores.wrappers.retention import RetentionStore
+from farshore.stores.wrappers.retrying import RetryingStore
+
+
+class Writes(StrEnum):
+    """Which objects a command may change at the replicas that it opens."""
+
+    ALL = "all"
+    NONE = "none"  # it only reads
+    ROWS = "rows"  # rows of the audit tables
+    REPAIRS = "repairs"  # those, and objects that were read and proven damaged
+
+
+def guard_for(writes: Writes) -> WriteGuard | None:
+    """Return what a replica's store asks before it sends a change; None where it sends all."""
+    if writes is Writes.ALL:
+        return None
+    rows = (names.AUDIT,) if writes in (Writes.ROWS, Writes.REPAIRS) else ()
+    return WriteGuard(puts_below=rows, mends=writes is Writes.REPAIRS)
+
+
+def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Store:
+    """Return a replica's store without any wrapper. Sends nothing yet. Errors are those of `open_replica`."""
+    credentials = {key: config.reveal(secret) for key, secret in replica.credentials.items()}
+    return open_store(
+        replica.url, endpoint=replica.endpoint, region=replica.region, credentials=credentials, clock=clock
+    )
+
+
+def keeping_rule(replica: ReplicaConfig) -> KeepingRule:
+    """Return how the objects of a replica are kept."""
+    if not replica.lock or replica.lock_for is None:
+        return KeepingRule(storage_class=replica.storage_class)
+    lock = LockRule(LockMode(replica.lock), replica.lock_for, min(replica.lock_slack, replica.lock_for))
+    return KeepingRule(lock, replica.storage_class)
+
+
+def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes: Writes = Writes.ALL) -> Replica:
+    """Return a replica whose store retries, stops asking when all fails, keeps to a bandwidth and counts.
+
+    From the outside in: kept (lock and storage class), retrying, breaker, throttled, read-only, metered, store. So the
+    breaker sees each failed attempt once, and what it refuses is no request; an attempt that is made again is paced
+    again; the meter counts what is really sent.
+    Sends nothing yet.
+
+    Args:
+        writes: What may be changed there; any other change raises `StoreReadOnly`.
+
+    Raises:
+        ConfigInvalid, SecretUnavailable: Its URL or credentials cannot be used.
+        ExtraMissing: The SDK that it needs is not installed.
+    """
+    store = open_bare_store(config, replica, clock)
+    guard = guard_for(writes)
+    meter = MeteredStore(store)
+    inner: Store = meter if guard is None else ReadOnlyStore(meter, guard)
+    if replica.bandwidth_up or replica.bandwidth_down:
+        from farshore.stores.wrappers.throttled import ThrottledStore
+
+        inner = ThrottledStore(
+            inner, clock=clock, up_bytes_per_s=replica.bandwidth_up, down_bytes_per_s=replica.bandwidth_down
+        )
+    rule = keeping_rule(replica)
+    retrying = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
+    return Replica(
+        replica.name, replica.region, store.url,
+        RetentionStore(retrying, lambda name: rule.keeping(name, clock.now_utc())), meter,
+        uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, keeping=rule, guard=guard or WriteGuard(),
+    )  # fmt: skip
+
+
+def uploads_at_once(replica: ReplicaConfig) -> int:
+    """Return how many packs are put at once: fewer than configured where they would share too small a bandwidth.
+
+    One after the other they take as long in all, and what is interrupted is one part of a pack and not four.
+    """
+    if replica.bandwidth_up is None:
+        return replica.uploads
+    return max(1, min(replica.uploads, int(replica.bandwidth_up * limits.PACED_PACK_S // limits.PACK_BYTES_TARGET)))

@@ -1,0 +1,84 @@
+"""What a command loads before it does anything: nothing of other commands, stores, sources and price tables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULES_MAX = 94  # of farshore, packages too, for `farshore snapshots` over replicas in directories
+_COUNT = """
+import sys
+from farshore.cli.main import run
+sys.argv[0] = "farshore"
+try:
+    run()
+finally:
+    print(*sorted(name for name in sys.modules), sep="\\n", file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("start")
+    for name in ("home", "oslo", "rome"):
+        (root / name).mkdir()
+    (root / "home" / "file").write_bytes(b"content")
+    (root / "farshore.toml").write_text(
+        '[repository]\nquorum = 2\npassphrase = { env = "FARSHORE_PASSPHRASE" }\n'
+        + "".join(f'[replicas.{one}]\nurl = "file://{root}/{one}"\n' for one in ("oslo", "rome"))
+        + f'[sources.home]\ntype = "directory"\npath = "{root}/home"\n'
+    )
+    loaded_by(root, "init")
+    loaded_by(root, "backup", "home")
+    return root
+
+
+def loaded_by(root: Path, *words: str) -> set[str]:
+    """Run a command in a process of its own, and return the modules that it ended with."""
+    environment = os.environ | {"FARSHORE_PASSPHRASE": "correct horse battery staple"}
+    environment |= {name: str(root / name) for name in ("FARSHORE_STATE_DIR", "FARSHORE_CACHE")}
+    done = subprocess.run(
+        [sys.executable, "-c", _COUNT, *words],
+        cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines())
+
+
+def ours(modules: set[str]) -> list[str]:
+    return sorted(name for name in modules if name == "farshore" or name.startswith("farshore."))
+
+
+def test_snapshots_loads_little(host: Path) -> None:
+    loaded = ours(loaded_by(host, "snapshots"))
+    assert len(loaded) <= MODULES_MAX, "\n".join(loaded)
+
+
+@pytest.mark.parametrize("words", [("snapshots",), ("ls", "home"), ("status",), ("key", "list")])
+def test_a_command_loads_no_other_command_store_source_or_engine(host: Path, words: tuple[str, ...]) -> None:
+    loaded = loaded_by(host, *words)
+    assert f"farshore.cli.{words[0]}" in loaded
+    assert not {f"farshore.cli.{name}" for name in ("backup", "heal", "restore", "verify", "cost")} & loaded
+    assert not {"boto3", "botocore", "google.cloud.storage", "azure.storage.blob", "psycopg"} & loaded
+    assert not [name for name in loaded if name.startswith(("farshore.plan", "farshore.sources.directory.wal"))]
+    assert not {"farshore.stores.memory", "farshore.stores.s3.store", "farshore.chunking.content"} & loaded
+
+
+def test_help_still_names_every_command(host: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "farshore", "--help"], capture_output=True, text=True, check=True, cwd=host
+    )
+    assert all(f"  {name} " in done.stdout for name in ("init", "snapshots", "completion", "version"))
+
+
+@pytest.mark.parametrize("words", [["snapshot"], ["--config", "snapshots", "lss"], ["--json", "snapshotss"]])
+def test_a_misspelt_command_is_still_told_the_nearest(host: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "farshore", *words], capture_output=True, text=True, check=False, cwd=host
+    )
+    assert done.returncode == 2
+    assert "Did you mean" in done.stderr
