@@ -52,7 +52,7 @@ class Content(Protocol):
     def settled(self) -> Entry:
         """Return the entry as it is after the last piece was read, its size equal to the bytes yielded.
 
-        The only call that tells of a change: pieces of a file that shrank or was replaced simply end early.
+        Only this call reports a change: pieces of a file that shrank or was replaced simply end early.
 
         Raises:
             SourceChanged: It changed while it was read, so the pieces may not belong together; read again.
@@ -61,14 +61,14 @@ class Content(Protocol):
 
 
 @runtime_checkable
-class RoomyContent(Content, Protocol):
-    """Content that can be read into memory of the caller's, and so into memory that processes share."""
+class BufferedContent(Content, Protocol):
+    """Content that can be read into buffers of the caller, and so into memory that processes share."""
 
-    def pieces_into(self, room: Callable[[], memoryview]) -> Iterator[Hole | int]:
-        """Yield the pieces as `pieces` does, instead of it: of data only how many bytes were read into the room.
+    def pieces_into(self, buffer: Callable[[], memoryview]) -> Iterator[Hole | int]:
+        """Yield the pieces as `pieces` does, instead of it: of data only how many bytes were read into the buffer.
 
-        `room` is asked before each read. All rooms are of one size, and pieces end where a file cut into pieces of that
-        size would have them end, whatever holes came before.
+        `buffer` is called before each read and returns the next one. All are of one size, and piece boundaries are
+        multiples of it in file offsets, regardless of holes.
         """
         ...
 
@@ -89,7 +89,7 @@ class Item(Protocol):
 
     @property
     def entry(self) -> Entry:
-        """The complete entry. The first use may do a little I/O; it never raises, what cannot be read is a problem."""
+        """The complete entry. The first use may do a little I/O; it never raises: a failure is among the problems."""
         ...
 
     def open(self) -> Content:
@@ -104,7 +104,7 @@ class Item(Protocol):
 class Capture(Protocol):
     """One frozen moment of a source.
 
-    `ordered`: items come in manifest order (see `farshore.format.manifest.sort_key`). `sequential`: content arrives
+    `ordered`: items are in manifest order (see `farshore.format.manifest.sort_key`). `sequential`: content arrives
     in line, so each item's content must be read to its end, once, before the next item is asked for, and by the
     thread that walks the items.
     """
@@ -116,14 +116,14 @@ class Capture(Protocol):
     def sequential(self) -> bool: ...
 
     def items(self) -> Iterator[Item]:
-        """Yield every entry once; the root itself (path empty) comes first where the source has one."""
+        """Yield every entry once, first the root itself (path empty) where the source has one."""
         ...
 
     def problems(self) -> list[Problem]:
-        """Return what went wrong with single entries so far, without stopping the backup. Safe from any thread.
+        """Return the problems of single entries so far; they do not stop the backup. Safe from any thread.
 
         `Problem.matters` is the source's judgment: a snapshot with a problem that matters is incomplete, and the last
-        complete one stays the last good one. What the source cannot do without is no problem but an error of `finish`.
+        complete one stays the last good one. A failure of the source as a whole is no problem but an error of `finish`.
         The engine adds problems of its own: an entry that it could not read matters, one that vanished does not.
         """
         ...
@@ -141,7 +141,7 @@ class Capture(Protocol):
 
 @runtime_checkable
 class NotingCapture(Protocol):
-    """A capture that has something to say of the source as a whole, though nothing is wrong with this snapshot."""
+    """A capture with notes on the source as a whole, though nothing is wrong with this snapshot."""
 
     def notes(self) -> list[str]:
         """Return sentences for a person, known by the end of the capture; each run says them once."""
@@ -150,12 +150,12 @@ class NotingCapture(Protocol):
 
 @runtime_checkable
 class MarkedCapture(Protocol):
-    """A capture whose source is recognized by something at the next backup."""
+    """A capture whose source is recognized by marks at the next backup."""
 
     def marks(self) -> dict[str, str]:
-        """Return that, as soon as the capture is open: text by the names that `farshore.ops.backup.recognize` compares.
+        """Return the marks, as soon as the capture is open, by the names that `farshore.ops.backup.recognize` compares.
 
-        What may change although the source is the same (a device number, the name of a container) is left out.
+        Facts that may change although the source is the same (a device number, a container's name) are left out.
         """
         ...
 
@@ -172,7 +172,7 @@ class SharedSource(Protocol):
 
 @runtime_checkable
 class RootedCapture(Protocol):
-    """A capture whose files other processes can read too: they lie below one directory that is open."""
+    """A capture whose files other processes can read too: all are below one open directory."""
 
     @property
     def root(self) -> Handle:

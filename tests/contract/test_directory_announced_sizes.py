@@ -44,14 +44,14 @@ def test_what_follows_behind_the_size_is_read() -> None:
         assert capture.problems() == []
 
 
-def test_into_rooms_too() -> None:
+def test_into_buffers_too() -> None:
     with DirectorySource(name="s", path=RANDOM, clock=SystemClock()).capture() as capture:
         [item] = [item for item in capture.items() if item.stat_entry.path == b"boot_id"]
-        room = memoryview(bytearray(16))
+        buffer = memoryview(bytearray(16))
         data = b""
         with item.open() as content:
-            for count in content.pieces_into(lambda: room):  # type: ignore[attr-defined]
-                data += room[:count]
+            for count in content.pieces_into(lambda: buffer):  # type: ignore[attr-defined]
+                data += buffer[:count]
             assert content.settled().size == 37
         assert data == BOOT_ID.read_bytes()
 

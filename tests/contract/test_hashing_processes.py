@@ -25,10 +25,10 @@ from farshore.model import HOLE, Progress
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
 from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
-from farshore.ops.backup.pipeline.read_file import ContentReader, Tell
+from farshore.ops.backup.pipeline.read_file import ContentReader, ReportBytes
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
-from farshore.sources.base import RoomyContent
+from farshore.sources.base import BufferedContent
 from farshore.sources.directory.source import DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import write_sparse
@@ -39,7 +39,7 @@ LATER = FixedClock(datetime.now(UTC) + timedelta(hours=1))  # by then everything
 KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
 MODULE = "hashing_process"
 MIB = limits.MIB
-ROOM = limits.ROOM_BYTES
+BUFFER = limits.HASHING_BUFFER_BYTES
 LARGE = limits.HASHING_FILE_BYTES_MIN + 5 * MIB
 
 
@@ -87,14 +87,16 @@ def read(
     chunks: Chunks,
     *,
     before: FileRead | None = None,
-    tell: Tell = lambda _: None,
+    report_bytes: ReportBytes = lambda _: None,
 ) -> FileRead:
     """Read the one file of a tree, compared with the state before."""
     reader = ContentReader(keys=KEYS, sizes=CutSizes(), hashers=hashers)
     earlier = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
     with source_of(path).capture() as capture:
         (item,) = [one for one in capture.items() if one.stat_entry.path == os.fsencode(path.name)]
-        result = reader.read(item, chunks.emit, earlier=lambda: earlier, attempts=2, tell=tell, ahead=True)
+        result = reader.read(
+            item, chunks.emit, earlier=lambda: earlier, attempts=2, report_bytes=report_bytes, ahead=True
+        )
     assert isinstance(result, FileRead)
     return result
 
@@ -113,10 +115,14 @@ def with_pages_of(page: int, data: bytes) -> bytes:
 
 
 SHAPES: dict[str, Sequence[tuple[int, int]]] = {  # runs of data: offset, length
-    "whole rooms": [(0, 9 * ROOM)],
-    "an odd end": [(0, 7 * ROOM + 12_345)],
-    "less than a room": [(0, 1_500_000)],
-    "holes that cut blocks": [(0, 3 * ROOM + 4096), (5 * ROOM - 8192, 4 * MIB), (31 * MIB + 4096, 3 * ROOM + 777)],
+    "whole buffers": [(0, 9 * BUFFER)],
+    "an odd end": [(0, 7 * BUFFER + 12_345)],
+    "less than a buffer": [(0, 1_500_000)],
+    "holes that cut blocks": [
+        (0, 3 * BUFFER + 4096),
+        (5 * BUFFER - 8192, 4 * MIB),
+        (31 * MIB + 4096, 3 * BUFFER + 777),
+    ],
     "data after a hole": [(6 * MIB + 12_288, 20 * MIB)],
     "many holes": [(start * 3 * MIB // 2, 600_000 + start * 4096) for start in range(40)],
 }
@@ -140,7 +146,7 @@ def test_what_is_kept_is_the_same_with_processes_and_without(
         assert alone.entry.page_bytes == (page if runs[0][0] == 0 else 4096)
         assert facts(result) == facts(alone)
         assert there.by_id == here.by_id
-        assert there.content(result) == plain, "memory of a room was used again while a chunk was made of it"
+        assert there.content(result) == plain, "a buffer was used again while a chunk was made of it"
         if generation == 0 and len(SHAPES[shape]) == 1 and runs[0][0] == 0:
             assert b"".join(row.hashes for row in result.pages) == hash_pages(plain, page, KEYS.page_key)
         before = result
@@ -168,7 +174,7 @@ def test_what_changes_while_it_is_read_is_stored_as_it_was_hashed(
 
     chunks = Chunks()
     first = read(path, hashers, chunks)
-    result = read(path, hashers, chunks, before=first, tell=change)
+    result = read(path, hashers, chunks, before=first, report_bytes=change)
     assert result.state == CHANGING
     content = chunks.content(result)
     assert content not in (chunks.content(first), path.read_bytes())
@@ -189,7 +195,7 @@ def test_a_file_that_is_left_in_the_middle_spoils_nothing_for_the_next(path: Pat
         for taken in range(4):
             with item.open() as content:
                 assert hashers.takes(content, item.entry)
-                assert isinstance(content, RoomyContent)
+                assert isinstance(content, BufferedContent)
                 with closing(hashers.read(content, 4096)) as pieces:  # type: ignore[type-var]
                     for _ in range(taken):
                         piece = next(pieces)

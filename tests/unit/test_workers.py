@@ -13,18 +13,18 @@ from farshore.frames import Frame, read_frame, write_frame
 from farshore.workers import Worker, close_all, make_shared, spawn
 
 HASHING = "farshore.ops.backup.pages.hashing_process"
-ROOM = limits.ROOM_BYTES
+BUFFER = limits.HASHING_BUFFER_BYTES
 
 
 def start(shared: int, bufsize: int = -1) -> Worker:
-    worker = spawn(HASHING, [str(shared), str(ROOM)], pass_fds=(shared,), bufsize=bufsize)
+    worker = spawn(HASHING, [str(shared), str(BUFFER)], pass_fds=(shared,), bufsize=bufsize)
     worker.send(b"K", bytes(32))
     return worker
 
 
 @pytest.fixture
 def shared() -> int:
-    return make_shared("farshore-test", ROOM)
+    return make_shared("farshore-test", BUFFER)
 
 
 def order(length: int, page_bytes: int) -> bytes:
@@ -34,11 +34,11 @@ def order(length: int, page_bytes: int) -> bytes:
 @pytest.mark.parametrize("bufsize", [-1, 0])
 def test_an_answer_longer_than_a_pipe_holds_arrives_whole(shared: int, bufsize: int) -> None:
     worker = start(shared, bufsize)
-    worker.send(b"H", order(ROOM, 256))
+    worker.send(b"H", order(BUFFER, 256))
     frame = worker.receive()
     close_all([worker])
     assert frame is not None
-    assert len(frame[1]) == ROOM // 256 * HASH_BYTES > 64 * limits.KIB
+    assert len(frame[1]) == BUFFER // 256 * HASH_BYTES > 64 * limits.KIB
     assert worker.process.returncode == 0
 
 
@@ -69,7 +69,7 @@ def test_a_listener_takes_every_answer_and_the_end(shared: int) -> None:
     frames: SimpleQueue[Frame | None] = SimpleQueue()
     worker.listen(frames.put)
     for _ in range(100):
-        worker.send(b"H", order(ROOM, 512))  # more answers than the pipe holds, while nobody asks for them
+        worker.send(b"H", order(BUFFER, 512))  # more answers than the pipe holds, while nobody asks for them
     close_all([worker])
     assert [frames.get() is None for _ in range(101)] == [False] * 100 + [True]
 

@@ -40,10 +40,12 @@ def check_marks(source: str, marks: Mapping[str, str], commits: Iterable[Commit]
     last = earlier[-1]
     changed = changed_groups(marks, last.marks, _GROUPS)
     if changed:
-        told = "; ".join(f"{group}: {_shown(last.marks, group)} then, {_shown(marks, group)} now" for group in changed)
+        differences = "; ".join(
+            f"{group}: {_shown(last.marks, group)} then, {_shown(marks, group)} now" for group in changed
+        )
         raise SourceMoved(
             f"this is not what the last snapshot of {source}, from {last.started_utc:%Y-%m-%d %H:%M} UTC, was made of "
-            f"({told})",
+            f"({differences})",
             _hint(changed),
         )
 

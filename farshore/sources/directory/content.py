@@ -31,7 +31,7 @@ _WAIT_MARGIN_S = 0.001  # clocks tell microseconds, waits may end a little early
 
 
 class FileContent:
-    """Implements `RoomyContent` for a regular file. One thread; not reusable."""
+    """Implements `BufferedContent` for a regular file. One thread; not reusable."""
 
     def __init__(
         self,
@@ -78,9 +78,9 @@ class FileContent:
 
         return self._pieces(read)
 
-    def pieces_into(self, room: Callable[[], memoryview]) -> Iterator[Hole | int]:
+    def pieces_into(self, buffer: Callable[[], memoryview]) -> Iterator[Hole | int]:
         def read(start: int, end: int) -> tuple[int, int]:
-            into = room()
+            into = buffer()
             length = min(len(into) - start % len(into), end - start)  # as if the file had no holes
             count = os.preadv(self._fd, [into[:length]], start)
             return count, count

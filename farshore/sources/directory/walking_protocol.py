@@ -88,8 +88,8 @@ def encode_attributed(
     if not attributes:
         return encode_names(found, report)
     hashes = [attributes.get(path, b"") for path, _, _, _ in found]
-    told = [(*one[:3], one[3] + of_it) for one, of_it in zip(found, hashes, strict=True)]
-    count, records, paths, targets = encode_names(told, report)
+    attributed = [(*one[:3], one[3] + of_it) for one, of_it in zip(found, hashes, strict=True)]
+    count, records, paths, targets = encode_names(attributed, report)
     flagged = bytearray(records)
     for number, of_it in enumerate(hashes):
         if of_it:

@@ -1,8 +1,8 @@
-"""The hashing processes of a backup: started with the first large page-structured file, given rooms of shared memory.
+"""The hashing processes of a backup: started with the first large page-structured file, given buffers of shared memory.
 
-The file is read into a room, and nothing writes there until what was read is hashed, compared and stored: so it is the
-same bytes that all of it is of. A page's hash takes a call, which hands the interpreter's lock over: beside other
-threads of this process it takes twice as long.
+The file is read into a buffer, and nothing writes there until its data is hashed, compared and stored, so hash,
+comparison and stored data are of the same bytes. A page's hash is one call, which hands the interpreter's lock over:
+beside other threads of this process it costs twice the time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from farshore.chunking.page_hashes import HASH_BYTES
 from farshore.errors import Bug
 from farshore.model import Entry
 from farshore.ops.backup.pages import hashing_process as protocol
-from farshore.sources.base import Content, Hole, RoomyContent
+from farshore.sources.base import BufferedContent, Content, Hole
 from farshore.workers import Worker, close_all, make_shared, spawn
 
 _MODULE = "farshore.ops.backup.pages.hashing_process"
@@ -36,7 +36,7 @@ class HashedData(NamedTuple):
 
 
 class _Order(NamedTuple):
-    room: int
+    buffer: int
     length: int
     pages: int
 
@@ -53,28 +53,28 @@ class PageHashers:
         self._page_key = page_key
         self._processes = processes
         self._file_bytes_min = file_bytes_min
-        self._rooms = processes * limits.ROOMS_PER_PROCESS
+        self._buffers = processes * limits.HASHING_BUFFERS_PER_PROCESS
         self._memory = memoryview(b"")
         self._hashers: list[Worker] = []
-        self._room = 0  # that the next data is read into
+        self._buffer = 0  # that the next data is read into
         self._given: deque[_Order] = deque()  # not answered
 
-    def takes(self, content: Content, entry: Entry) -> TypeGuard[RoomyContent]:
+    def takes(self, content: Content, entry: Entry) -> TypeGuard[BufferedContent]:
         """Return whether a file is to be read here; the first one starts the processes."""
-        return entry.size >= self._file_bytes_min and isinstance(content, RoomyContent) and self._start()
+        return entry.size >= self._file_bytes_min and isinstance(content, BufferedContent) and self._start()
 
-    def read(self, content: RoomyContent, page_bytes: int) -> Iterator[Hole | HashedData]:
-        """Yield the pieces; another thread reads those that come, as far as there are rooms for them.
+    def read(self, content: BufferedContent, page_bytes: int) -> Iterator[Hole | HashedData]:
+        """Yield the pieces; another thread reads ahead, as far as there are free buffers.
 
         Raises:
             ToolUnavailable: A process is gone.
             Exception: As reading the content raises.
         """
-        pieces = content.pieces_into(lambda: self._view(self._room, limits.ROOM_BYTES))
+        pieces = content.pieces_into(lambda: self._view(self._buffer, limits.HASHING_BUFFER_BYTES))
         coming: deque[Future[Hole | _Order | None]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
             try:
-                for _ in range(self._rooms):
+                for _ in range(self._buffers):
                     coming.append(pool.submit(self._next, pieces, page_bytes))
                 while (piece := coming.popleft().result()) is not None:
                     yield piece if isinstance(piece, Hole) else self._answered(piece)
@@ -94,9 +94,9 @@ class PageHashers:
         if self._hashers or not self._processes:
             return bool(self._hashers)
         try:
-            shared = make_shared("farshore-pages", self._rooms * limits.ROOM_BYTES)
+            shared = make_shared("farshore-pages", self._buffers * limits.HASHING_BUFFER_BYTES)
             try:
-                self._memory = memoryview(mmap(shared, self._rooms * limits.ROOM_BYTES))
+                self._memory = memoryview(mmap(shared, self._buffers * limits.HASHING_BUFFER_BYTES))
                 for _ in range(self._processes):
                     self._hashers.append(self._spawn(shared))
             finally:
@@ -107,25 +107,25 @@ class PageHashers:
         return bool(self._hashers)
 
     def _spawn(self, shared: int) -> Worker:
-        hasher = spawn(_MODULE, [str(shared), str(self._rooms * limits.ROOM_BYTES)], pass_fds=(shared,))
+        hasher = spawn(_MODULE, [str(shared), str(self._buffers * limits.HASHING_BUFFER_BYTES)], pass_fds=(shared,))
         hasher.send(protocol.KEY, self._page_key)
         return hasher
 
     def _next(self, pieces: Iterator[Hole | int], page_bytes: int) -> Hole | _Order | None:
-        """Read a piece, and give it to the process that has its room."""
+        """Read a piece, and order its hashes from the process of its buffer."""
         piece = next(pieces, None)
         if piece is None or isinstance(piece, Hole):
             return piece
-        order = _Order(self._room, piece, -(-piece // page_bytes))
-        self._room = (self._room + 1) % self._rooms
+        order = _Order(self._buffer, piece, -(-piece // page_bytes))
+        self._buffer = (self._buffer + 1) % self._buffers
         self._given.append(order)
-        self._hasher_of(order).send(protocol.HASH, protocol.ORDER.pack(order.room, order.length, page_bytes))
+        self._hasher_of(order).send(protocol.HASH, protocol.ORDER.pack(order.buffer, order.length, page_bytes))
         return order
 
     def _answered(self, order: _Order) -> HashedData:
         """Wait for the hashes of the oldest order that is not answered."""
         if self._given.popleft() is not order:
-            raise Bug("rooms of hashed pages were asked for out of order")
+            raise Bug("buffers of hashed pages were asked for out of order")
         hasher = self._hasher_of(order)
         frame = hasher.receive()
         if frame is None:
@@ -135,10 +135,10 @@ class PageHashers:
             raise pickle.loads(hashes)  # noqa: S301 - our own process wrote it
         if len(hashes) != order.pages * HASH_BYTES:
             raise Bug("a hashing process answered with other pages than it was given")
-        return HashedData(self._view(order.room, order.length), hashes)
+        return HashedData(self._view(order.buffer, order.length), hashes)
 
     def _hasher_of(self, order: _Order) -> Worker:
-        return self._hashers[order.room % len(self._hashers)]
+        return self._hashers[order.buffer % len(self._hashers)]
 
-    def _view(self, room: int, length: int) -> memoryview:
-        return self._memory[room * limits.ROOM_BYTES : room * limits.ROOM_BYTES + length]
+    def _view(self, buffer: int, length: int) -> memoryview:
+        return self._memory[buffer * limits.HASHING_BUFFER_BYTES : buffer * limits.HASHING_BUFFER_BYTES + length]

@@ -1,9 +1,9 @@
 """A process that hashes pages in memory that it shares with the backup: Python calls for pages on one core only.
 
-Started by `PageHashers` and fed by it. It has the key of page hashes and no other, and opens nothing. It ends when its
-orders end, so it cannot outlive the backup. It loads little, because one is started for each core.
+A worker of `PageHashers`. It has the key of page hashes and no other, and opens nothing. It loads little, because one
+is started for each core.
 
-    to it        K the key · H hash a room: its index u32 ‖ valid bytes in it u32 ‖ bytes of a page u32
+    to it        K the key · H hash a buffer: its index u32 ‖ valid bytes in it u32 ‖ bytes of a page u32
     from it      A the hashes of the pages of an H, in the order of these · X what went wrong
 """
 
@@ -24,10 +24,10 @@ ORDER = struct.Struct("<III")
 
 
 def serve(memory: memoryview, orders: IO[bytes], answers: IO[bytes]) -> None:
-    """Hash what is ordered until there are no more orders."""
+    """Hash pages until there are no more orders."""
     page_key = b""
     page_bytes = 0
-    pages: dict[int, list[memoryview]] = {}  # of each whole room; a page takes a tenth less where it is cut out once
+    pages: dict[int, list[memoryview]] = {}  # of each whole buffer; a page takes a tenth less where it is cut out once
     while (frame := read_frame(orders)) is not None:
         letter, body = frame
         if letter == KEY:
@@ -36,16 +36,16 @@ def serve(memory: memoryview, orders: IO[bytes], answers: IO[bytes]) -> None:
         number, length, page = ORDER.unpack(body)
         if page != page_bytes:
             page_bytes, pages = page, {}
-        room = memory[number * limits.ROOM_BYTES : number * limits.ROOM_BYTES + length]
-        if length < limits.ROOM_BYTES:
-            cut = split_pages(room, page_bytes)
+        buffer = memory[number * limits.HASHING_BUFFER_BYTES : number * limits.HASHING_BUFFER_BYTES + length]
+        if length < limits.HASHING_BUFFER_BYTES:
+            cut = split_pages(buffer, page_bytes)
         else:
-            cut = pages.get(number) or pages.setdefault(number, split_pages(room, page_bytes))
+            cut = pages.get(number) or pages.setdefault(number, split_pages(buffer, page_bytes))
         write_frame(answers, ANSWER, hash_each(cut, page_key))
 
 
 def main() -> None:
-    """Serve with what `PageHashers` hands over: the descriptor and the size of the shared memory."""
+    """Serve with the arguments of `PageHashers`: the descriptor and the size of the shared memory."""
     shared, size = map(int, sys.argv[1:])
     with reporting_failure(sys.stdout.buffer, FAILED, "a hashing process"):
         serve(memoryview(mmap.mmap(shared, size, prot=mmap.PROT_READ)), sys.stdin.buffer, sys.stdout.buffer)

@@ -1,4 +1,4 @@
-"""The page map of a run: rows of files that were read and of those that did not change, and word of what is gone."""
+"""The page map of a run: rows of files that were read and of those that did not change, and the paths that are gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 class PageMapBuilder:
     """Writes one page map. One use; one thread.
 
-    Losing an earlier map, even half way, costs comparison and nothing else: what it can no longer tell counts as new.
+    Losing an earlier map, even half way, costs comparison and nothing else: pages that it lacks count as new.
 
     Args:
         previous: The page map of the snapshot that is compared with.
@@ -27,7 +27,7 @@ class PageMapBuilder:
         self._unseen = set(base.own_paths) if base else set()  # a difference must say that they are gone
 
     def earlier(self, entry: Entry, extents: Sequence[Extent]) -> PreviousPages | None:
-        """Return what earlier snapshots know of a file, given its earlier extents; none if those are of no use."""
+        """Return a file's pages in earlier snapshots, given its earlier extents; None if there are none to compare."""
         pages = _cursor(self._previous, entry) if extents else None
         base = _cursor(self._base, entry)
         if pages is None:
@@ -35,18 +35,18 @@ class PageMapBuilder:
         return PreviousPages(extents, pages, base)
 
     def add(self, file: FileRead) -> None:
-        """Take a file that was read."""
+        """Add a file that was read."""
         for row in file.pages:
             self._writer.add(row)
         if file.pages or file.as_base:
             self._unseen.discard(file.entry.path)
 
     def keep(self, path: bytes) -> None:
-        """Take a file that did not change: of a difference only what its earlier rows tell is written again."""
+        """Add a file that did not change. A difference repeats only its rows of the earlier difference."""
         if self._previous is None:
             return
-        told = self._base is None or (self._previous is not self._base and path in self._previous.own_paths)
-        if not told:
+        has_rows = self._base is None or (self._previous is not self._base and path in self._previous.own_paths)
+        if not has_rows:
             self._unseen.discard(path)
             return
         rows = self._previous.rows(path) if self._base is None else self._previous.own_rows(path)
@@ -55,10 +55,10 @@ class PageMapBuilder:
                 self._writer.add(row)
                 self._unseen.discard(path)
         except READ_ERRORS:
-            return  # a path without all its rows has fewer pages to compare with; one without any is told as gone
+            return  # a path without all its rows has fewer pages to compare with; one without any is written as gone
 
     def finish(self) -> None:
-        """Tell what the base has and this snapshot has not."""
+        """Write which paths the base has and this snapshot has not."""
         for path in sorted(self._unseen):
             self._writer.add_absent(path)
 

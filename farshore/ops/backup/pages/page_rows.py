@@ -14,11 +14,11 @@ from farshore.ops.backup.pages.row_spool import RowSpool
 
 
 class PageRows:
-    """Takes hashes of consecutive pages in steps of at most `step_pages`, forwards only. One thread; one use.
+    """Makes rows from the hashes of consecutive pages, added in steps of at most `step_pages`. One thread; one use.
 
     Args:
-        base: What the full map that a difference stands on has of this file; without it every page is told.
-        spool: Where rows wait that are too many for memory.
+        base: This file's hashes in the base map; without it every hash is written.
+        spool: Directory for rows that are too many for memory.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class PageRows:
         self._first = 0
         self._pages = 0  # of the row at work
         self._hashes: list[bytes] = []
-        self._told: list[npt.NDArray[np.int64]] = []
-        self._pages_kept = self._pages_told = 0  # of the file
+        self._stored: list[npt.NDArray[np.int64]] = []
+        self._pages_kept = self._pages_stored = 0  # of the file
 
     def add(self, first_page: int, hashes: bytes) -> None:
-        """Take hashes of pages that follow the last ones, unless `end_row` was called between."""
+        """Add hashes of pages that follow the last ones, unless `end_row` was called between."""
         if not self._pages:
             self._first = first_page
         words = words_of(hashes)
@@ -45,37 +45,37 @@ class PageRows:
             try:
                 before, known = self._base.fill(first_page, len(words))
             except READ_ERRORS:
-                self._base = None  # what was compared with it so far stays right; from here on all is told
+                self._base = None  # the pages compared so far stay right; from here on every hash is written
             else:
                 changed = np.flatnonzero(~known | (before != words).any(axis=1))
                 hashes = hashes if len(changed) == len(words) else words[changed].tobytes()
         self._hashes.append(hashes)
-        self._told.append(changed + self._pages)
-        self._pages_told += len(changed)
+        self._stored.append(changed + self._pages)
+        self._pages_stored += len(changed)
         self._pages_kept += len(words) - len(changed)
         self._pages += len(words)
         if self._pages > self._row_pages_max:
             self.end_row()
 
     def end_row(self) -> None:
-        """End the row at work: what comes next does not follow it, or it is full."""
+        """End the current row: the next page does not follow it, or it is full."""
         if self._pages:
-            told = np.concatenate(self._told)
-            kept = self._pages - len(told)
+            stored = np.concatenate(self._stored)
+            kept = self._pages - len(stored)
             self._rows.add(
                 PageRow(
                     self._path, self._page_bytes, self._first, b"".join(self._hashes), kept,
-                    positions_to_bytes(told) if kept else b"",
+                    positions_to_bytes(stored) if kept else b"",
                 )
             )  # fmt: skip
-        self._hashes, self._told, self._pages = [], [], 0
+        self._hashes, self._stored, self._pages = [], [], 0
 
     def finish(self) -> tuple[RowSpool, bool]:
         """Return the rows, and whether the file has the pages of the base and no others, which needs no rows."""
         self.end_row()
         as_base = (
             self._base is not None
-            and not self._pages_told
+            and not self._pages_stored
             and self._base.pages_seen == self._pages_kept
             and self._base.ended()
         )

@@ -29,9 +29,9 @@ Emit = Callable[[ChunkId, bytes | memoryview], None]
 
 @dataclass(frozen=True, slots=True)
 class PreviousPages:
-    """What earlier snapshots know of a page-structured file.
+    """The pages of one file in earlier snapshots.
 
-    `extents` and `pages` are of the previous snapshot; `base` is what the full page map has that this run's stands on.
+    `extents` and `pages` are of the previous snapshot; `base` are its hashes in the base map.
     """
 
     extents: Sequence[Extent]
@@ -95,7 +95,7 @@ class PagedFile:
         self._bytes_read = 0
 
     def feed(self, data: bytes | memoryview, hashes: bytes = b"") -> None:
-        """Take the next bytes. Memory that can be written is used only until this returns.
+        """Add the next bytes. Memory that can be written is used only until this returns.
 
         Args:
             hashes: Those of the pages of `data` from its start on; without them they are made here.
@@ -117,7 +117,7 @@ class PagedFile:
         self._pending += view[start:]
 
     def feed_hole(self, length: int) -> None:
-        """Take a hole. It stays one, unless a block has too many: then the smallest count as zeros."""
+        """Add a hole. It stays one, unless a block has too many: then the smallest count as zeros."""
         while length:
             if not self._pending and length >= self._block:
                 whole_blocks = length - length % self._block
@@ -172,7 +172,7 @@ class PagedFile:
         self._parts.append(Extent(self._name(block if block.readonly else bytes(block)), 0, len(block)))
 
     def _add_sparse_block(self, block: memoryview, gaps: list[Gap]) -> None:
-        """Take a block with holes in it: they stay, and what data there is goes to gathered chunks where it is new."""
+        """Add a block with holes in it: they stay, and its new data goes to gathered chunks."""
         first_byte = self._at
         for part, start, end in cut_block(len(block), self._page, gaps):
             if part is Part.HOLE:
@@ -185,7 +185,7 @@ class PagedFile:
         self._at += len(block)
 
     def _add_pages(self, start: int, data: memoryview) -> list[Extent | tuple[int, int, int]] | None:
-        """Take whole pages from a byte of the file on; return parts for them, or None where all are new."""
+        """Add whole pages from a byte of the file on; return parts for them, or None where all are new."""
         hashes = hash_pages(data, self._page, self._keys.page_key)
         first = start // self._page
         self._add_hashes(first, hashes)
@@ -195,7 +195,7 @@ class PagedFile:
         return self._splice(data, pages.changed_runs(before, hashes), self._cursor.read(start, start + len(data)))
 
     def _add_hashes(self, first: int, hashes: bytes) -> None:
-        """Keep the hashes of pages. What lies between them and the last ones shares a page with a hole, or is one."""
+        """Keep the hashes of pages. Bytes between them and the last ones share a page with a hole, or are one."""
         if first != self._next_page:
             self._rows.end_row()
         self._rows.add(first, hashes)
@@ -248,7 +248,7 @@ class PagedFile:
         return chunk_id
 
     def _add_hole(self, length: int) -> None:
-        """Keep whole blocks of a hole. They leave a gap in the page map: what is data there next time is new."""
+        """Keep whole blocks of a hole. They leave a gap in the page map: data there next time is new."""
         self._whole.skip(length)
         self._at += length
         self._parts.append(Extent(HOLE, 0, length))

@@ -17,12 +17,12 @@ _HEAD = struct.Struct("<qIII")  # first page, pages kept, length of the hashes, 
 
 
 class RowSpool:
-    """Rows of one path and page size, in the order they came: in memory, and past a limit in an unnamed file.
+    """Rows of one path and page size, in the order added: in memory, and past a limit in an unnamed file.
 
     One thread. Its disk space is free again once nobody holds it.
 
     Args:
-        place: Where the file is made; None to hold all in memory, as is done where the disk takes no more.
+        place: Where the file is made; None to hold all in memory, as is done where the disk is full.
     """
 
     def __init__(self, place: Path | None) -> None:
@@ -40,14 +40,14 @@ class RowSpool:
     def __iter__(self) -> Iterator[PageRow]:
         at = 0
         while self._file is not None and self._like is not None and at < self._file_bytes:
-            first, kept, hashes, told = _HEAD.unpack(os.pread(self._file.fd, _HEAD.size, at))
-            body = os.pread(self._file.fd, hashes + told, at + _HEAD.size)
+            first, kept, hashes, positions = _HEAD.unpack(os.pread(self._file.fd, _HEAD.size, at))
+            body = os.pread(self._file.fd, hashes + positions, at + _HEAD.size)
             yield PageRow(self._like.path, self._like.page_bytes, first, body[:hashes], kept, body[hashes:])
-            at += _HEAD.size + hashes + told
+            at += _HEAD.size + hashes + positions
         yield from self._held
 
     def add(self, row: PageRow) -> None:
-        """Take one row."""
+        """Add one row."""
         self._like = self._like or row
         self._count += 1
         self._held.append(row)

@@ -1,6 +1,7 @@
 """Batches of small files: read by a few threads at first, and by processes once there are many.
 
-Results come in the order of the items, whoever read them. What neither way reads well is left to the backup itself.
+Results are in the order of the items, whichever way they were read. Items that neither way reads well are left to the
+backup itself.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Left(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of one item; of a row, also the bytes that were read for it."""
+    """The outcome of one item; of a row, also the bytes that were read for it."""
 
     of: ManifestRow | FileRead | Problem | Left
     bytes_read: int = 0
@@ -45,7 +46,7 @@ class _GrownError(Exception):
 
 @dataclass(slots=True)
 class Batch:
-    """Items on their way. Of those that a process reads, `read` is there once its new chunks were told."""
+    """Items being read. Of those that a process reads, `read` is set once its verdict was sent."""
 
     items: list[Item]
     by_thread: Future[list[tuple[Result, list[Chunk]]]] | None = None
@@ -54,17 +55,17 @@ class Batch:
 
 
 class Batches:
-    """Reads batches and gives their chunks to the gatherer. One thread; `close` after use.
+    """Reads batches and gives their chunks to the packer. One thread; `close` after use.
 
     Args:
         start_readers: Starts the processes, or returns None where there can be none.
     """
 
     def __init__(
-        self, *, reader: ContentReader, gatherer: ChunkPacker, start_readers: Callable[[], Readers | None]
+        self, *, reader: ContentReader, packer: ChunkPacker, start_readers: Callable[[], Readers | None]
     ) -> None:
         self._reader = reader
-        self._gatherer = gatherer
+        self._packer = packer
         self._start_readers = start_readers
         self._readers: Readers | None = None
         self._until_readers = limits.READING_PROCESSES_FILES_MIN
@@ -86,7 +87,7 @@ class Batches:
         return batch
 
     def results(self, batch: Batch) -> Iterator[Result]:
-        """Wait for a batch; give its chunks to the gatherer, and yield what became of each item.
+        """Wait for a batch; give its chunks to the packer, and yield the result of each item.
 
         Raises:
             ToolUnavailable: A process is gone.
@@ -94,7 +95,7 @@ class Batches:
         """
         if batch.by_thread is not None:
             reads = batch.by_thread.result()
-            self._gatherer.add([chunk for _, chunks in reads for chunk in chunks])
+            self._packer.add([chunk for _, chunks in reads for chunk in chunks])
             yield from (result for result, _ in reads)
             return
         while batch.read is None:
@@ -102,14 +103,14 @@ class Batches:
         yield from _rows(batch.items, batch.read)
 
     def judge_ready(self) -> None:
-        """Tell processes what is new of the batches that have come, so that none of them waits for its turn."""
+        """Send verdicts on the batches that are read already, so that no process waits for its turn."""
         while self._unjudged and (reading := self._unjudged[0].by_process) is not None and reading.ready:
             self._judge(self._unjudged.popleft())
 
     def finish(self) -> None:
-        """Have everything sealed that was new. Every batch must have been asked for."""
+        """Have all new chunks sealed. The results of every batch must have been asked for."""
         if self._readers is not None:
-            self._gatherer.add_sealed(self._readers.finish())
+            self._packer.add_sealed(self._readers.finish())
 
     def close(self) -> None:
         """End threads and processes. Safe to repeat."""
@@ -123,9 +124,9 @@ class Batches:
             return
         batch.read = reading.result()
         extents = view_extents(batch.read.extents)
-        new = self._gatherer.claim([one.tobytes() for one in extents["chunk"]], extents["length"].tolist())
-        readers.tell_new(reading, new, thorough=self._gatherer.pressed)
-        self._gatherer.add_sealed(readers.sealed())
+        new = self._packer.claim([one.tobytes() for one in extents["chunk"]], extents["length"].tolist())
+        readers.send_verdict(reading, new, thorough=self._packer.uploads_are_bottleneck)
+        self._packer.add_sealed(readers.sealed())
 
     def _read(self, items: list[Item]) -> list[tuple[Result, list[Chunk]]]:
         """Run in a reading thread."""
@@ -145,7 +146,7 @@ class Batches:
 
 
 def _rows(items: list[Item], read: BatchRead) -> Iterator[Result]:
-    """Yield what a process read as rows of the manifest."""
+    """Yield the result of a process as rows of the manifest."""
     done = at = 0
     for place, (item, state) in enumerate(zip(items, read.states, strict=True)):
         if not state:

@@ -66,7 +66,7 @@ def seal_source(
     previous_pages = run.base.pages if run.base else None
     pages_base = choose_pages_base(repository, previous_pages, run.base.pages_base if run.base else None)
     run.publisher.start()
-    gatherer = _start_gatherer(repository, run)
+    packer = _start_packer(repository, run)
     try:
         with run.publisher.open_files(run.source_id, run.snapshot_id) as (manifest_file, pages_file):
             manifest = ManifestWriter(manifest_file)
@@ -80,7 +80,7 @@ def seal_source(
                 marks = _recognize(source, capture, run, accept_new=accept_new)
                 sealer = SnapshotWriter(
                     reader=ContentReader(keys=keys, sizes=repository.sizes, spool=run.publisher.spool, hashers=hashers),
-                    gatherer=gatherer,
+                    packer=packer,
                     manifest=manifest,
                     pages=PageMapBuilder(
                         writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
@@ -96,11 +96,11 @@ def seal_source(
                 notes = tuple(capture.notes()) if isinstance(capture, NotingCapture) else ()
             manifest.close()
             page_map.close()
-        gatherer.finish()
+        packer.finish()
     finally:
-        gatherer.close()
+        packer.close()
     run.publisher.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
-    run.publisher.write_needs(run.inventory, gatherer.reused_packs)
+    run.publisher.write_needs(run.inventory, packer.reused_packs)
     made = run.publisher.made
     counts = replace(
         sealer.counts,
@@ -119,7 +119,7 @@ def _recognize(source: Source, capture: Capture, run: RunState, *, accept_new: b
     return marks
 
 
-def _start_gatherer(repository: Repository, run: RunState) -> ChunkPacker:
+def _start_packer(repository: Repository, run: RunState) -> ChunkPacker:
     def deliver(pack: SealedPack) -> None:
         require_quorum(repository, run.fanout, {})
         run.publisher.send_pack(pack)
@@ -131,7 +131,7 @@ def _start_gatherer(repository: Repository, run: RunState) -> ChunkPacker:
         clock=repository.clock,
         deliver=deliver,
         await_room=run.fanout.await_room,
-        pressed=lambda: run.fanout.pressed,
+        uploads_are_bottleneck=lambda: run.fanout.pressed,
     )
 
 
@@ -162,7 +162,7 @@ def _start_readers(repository: Repository, run: RunState, capture: Capture) -> R
     if not processes or not isinstance(capture, RootedCapture):
         return None
     keys = repository.writing_keys()
-    ground = ReaderSetup(
+    setup = ReaderSetup(
         sizes=repository.sizes,
         cut_seed=keys.cut_seed,
         chunk_key=keys.chunk_key,
@@ -171,7 +171,7 @@ def _start_readers(repository: Repository, run: RunState, capture: Capture) -> R
         settled_before_ns=capture.settled_before_ns,
     )
     try:
-        return Readers(root=capture.root, ground=ground, processes=processes)
+        return Readers(root=capture.root, setup=setup, processes=processes)
     except OSError as error:
         _log.warning("no process to read files could be started, so threads go on: %s", error)
         return None

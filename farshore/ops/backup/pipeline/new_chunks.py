@@ -1,6 +1,6 @@
-"""The ids of the chunks that a run has made, so that none is stored twice: 40 bytes each, however many there are.
+"""The ids of the chunks that a run has made, so that none is stored twice: 40 bytes each.
 
-The newest lie in a set; from time to time it is folded into sorted tables, each at least twice as large as the next
+The newest are in a set; from time to time it is folded into sorted tables, each at least twice as large as the next
 until they are full. So an id is copied a few times, and a look-up asks a few tables and one more for each million ids.
 """
 
@@ -33,7 +33,7 @@ class NewChunks:
         return len(self._recent) + sum(len(table) for table in self._tables)
 
     def add(self, chunk_id: ChunkId) -> bool:
-        """Take an id that `known` has not named; return False where it was taken since."""
+        """Add an id that `known` has not found; return False where it was added since."""
         if chunk_id in self._recent:
             return False
         self._recent.add(chunk_id)

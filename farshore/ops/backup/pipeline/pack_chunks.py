@@ -1,4 +1,4 @@
-"""From chunks to packs: drop what the repository holds, gather the rest into segments, seal, pack, hand on.
+"""From chunks to packs: drop chunks that the repository holds, gather the rest into segments, seal, pack, deliver.
 
 Sealing runs in a small pool, in order of gathering; at most a few segments are in flight, so the limits set the memory.
 """
@@ -27,10 +27,10 @@ Chunk = tuple[ChunkId, bytes | memoryview]
 
 
 class ChunkPacker:
-    """Takes every chunk of a run from one thread and hands sealed packs to `deliver`, in order.
+    """Packs the new chunks of a run, added by one thread, and hands sealed packs to `deliver`, in order.
 
-    `await_room` is called before each pack and may take its time. While `pressed`, packs wait to be taken, so there is
-    time to compress harder; so there is where little of what is read is new.
+    `await_room` is called before each pack and may block. `uploads_are_bottleneck` is true while packs wait for
+    uploads: CPU is idle, so a slower level of compression is used. The same goes for runs that find little new data.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ChunkPacker:
         clock: Clock,
         deliver: Callable[[SealedPack], None],
         await_room: Callable[[], None] = lambda: None,
-        pressed: Callable[[], bool] = lambda: False,
+        uploads_are_bottleneck: Callable[[], bool] = lambda: False,
         seal_threads: int = limits.SEAL_THREADS,
     ) -> None:
         self._index = index
@@ -52,7 +52,7 @@ class ChunkPacker:
         self._builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=clock)
         self._deliver = deliver
         self._await_room = await_room
-        self._pressed = pressed
+        self._uploads_are_bottleneck = uploads_are_bottleneck
         self._pool = ThreadPoolExecutor(seal_threads, thread_name_prefix="seal")
         self._in_flight: deque[Future[SealedSegment]] = deque()
         self._in_flight_max = seal_threads + 1
@@ -64,7 +64,7 @@ class ChunkPacker:
         self.chunks_new = 0
 
     def add(self, chunks: Sequence[Chunk]) -> None:
-        """Take chunks: new ones are gathered, known ones only counted as reused."""
+        """Add chunks: new ones are gathered, known ones only counted as reused."""
         new = self.claim([chunk_id for chunk_id, _ in chunks], [len(data) for _, data in chunks])
         for (chunk_id, data), is_new in zip(chunks, new, strict=True):
             if is_new:
@@ -89,21 +89,21 @@ class ChunkPacker:
         return bytes(new)
 
     def add_sealed(self, segments: Iterable[SealedSegment]) -> None:
-        """Take segments of chunks that were claimed and sealed elsewhere."""
+        """Add segments of chunks that were claimed and sealed elsewhere."""
         for segment in segments:
             self._place(segment)
 
     @property
-    def pressed(self) -> bool:
-        """Whether there is time to compress harder."""
-        return self._pressed()
+    def uploads_are_bottleneck(self) -> bool:
+        """Whether packs wait for uploads, so that there is time to compress harder."""
+        return self._uploads_are_bottleneck()
 
     def add_one(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
-        """Take one chunk."""
+        """Add one chunk."""
         self.add(((chunk_id, data),))
 
     def note_read(self, count: int) -> None:
-        """Take note of bytes that were read, new or not."""
+        """Count bytes that were read, new or not."""
         self._bytes_read += count
 
     def reuse(self, rows: npt.NDArray[np.int64]) -> None:
@@ -126,7 +126,7 @@ class ChunkPacker:
         return [pack_id.tobytes().hex() for pack_id in self._index.packs.pack_ids[self._reused]]
 
     def finish(self) -> None:
-        """Seal and deliver what is left."""
+        """Seal and deliver the last chunks."""
         self._close_segment()
         while self._in_flight:
             self._place(self._in_flight.popleft().result())
@@ -149,7 +149,7 @@ class ChunkPacker:
         segment = self._parts.build(*self._numbers.next_number())
         mostly_known = self._bytes_read >= limits.MOSTLY_KNOWN_FACTOR * len(segment.raw)
         self._bytes_read = 0
-        seal = partial(seal_segment, thorough=mostly_known or self._pressed())
+        seal = partial(seal_segment, thorough=mostly_known or self._uploads_are_bottleneck())
         self._in_flight.append(self._pool.submit(seal, segment, self._data_key, self._keys.repository_id))
         while len(self._in_flight) > self._in_flight_max or (self._in_flight and self._in_flight[0].done()):
             self._place(self._in_flight.popleft().result())

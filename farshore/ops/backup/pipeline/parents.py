@@ -1,7 +1,7 @@
-"""No entry of a manifest without its directory: whatever a source gives, or forgets to give. Pure.
+"""No entry of a manifest without its directory, even where a source leaves one out. Pure.
 
-Entries come in manifest order, where what is right before an entry is its directory, or something in that directory. So
-one look at the path before tells, and costs nothing that could be measured.
+Entries are in manifest order, where the entry right before another is its directory, or something in that directory. So
+comparing with the path before is enough, and costs nothing that could be measured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MODE = 0o700
 
 
 class Parents:
-    """Looks at entries, or at stretches of entries that were looked at before, as they go into a manifest."""
+    """Finds the directories missing among the entries of a manifest as they are written."""
 
     def __init__(self) -> None:
         self._last = b""
@@ -23,10 +23,10 @@ class Parents:
         self._inside = b""  # the directory in which the last entry is
 
     def step(self, path: bytes, *, directory: bool) -> Sequence[bytes]:
-        """Take the next entry; return the directories above it that should have come before, the outer ones first.
+        """Add the next entry; return the directories above it that are missing before it, the outer ones first.
 
         Raises:
-            Bug: What came by the name of its directory is none.
+            Bug: The entry with the name of its directory is no directory.
         """
         inside = path[: max(path.rfind(b"/"), 0)]
         missing = () if inside == self._inside or not inside else self._look(path, inside)
@@ -34,7 +34,7 @@ class Parents:
         return missing
 
     def jump(self, path: bytes, *, directory: bool) -> None:
-        """Go on behind an entry, to which those from the last step are known to be whole."""
+        """Skip to an entry; those since the last step are known to be complete."""
         self._last, self._last_is_directory = path, directory
         self._inside = path[: max(path.rfind(b"/"), 0)]
 
@@ -51,7 +51,7 @@ class Parents:
 
 
 def made_directory(path: bytes, inside: Entry) -> Entry:
-    """Return a directory that the source did not tell of, owned by the owner of what is in it, and closed to others."""
+    """Return a directory that the source left out, with the owner of the entry inside it, and closed to others."""
     return Entry(
         path=path,
         kind=EntryKind.DIRECTORY,

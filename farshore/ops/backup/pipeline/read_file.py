@@ -27,7 +27,7 @@ from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
 from farshore.sources.base import Content, Data, Hole, Item, Piece
 
-Tell = Callable[[int], None]  # of so many more bytes read
+ReportBytes = Callable[[int], None]  # called with the number of bytes just read
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +53,7 @@ class ContentReader:
         *,
         earlier: Callable[[], PreviousPages | None] = lambda: None,
         attempts: int,
-        tell: Tell = lambda _: None,
+        report_bytes: ReportBytes = lambda _: None,
         ahead: bool = False,
     ) -> FileRead | Problem:
         """Read one file, again when it changes meanwhile; return what was read, or the problem.
@@ -78,9 +78,9 @@ class ContentReader:
                 with item.open() as content:
                     if entry.page_bytes:
                         with closing(self._page_pieces(entry, content, ahead=ahead)) as pieces:
-                            result = self._read_pages(entry, pieces, emit, earlier(), tell)
+                            result = self._read_pages(entry, pieces, emit, earlier(), report_bytes)
                     else:
-                        result = self._read_content(entry, content, emit, tell)
+                        result = self._read_content(entry, content, emit, report_bytes)
                     result.entry = _as_file(content.settled())
                 return result
             except SourceChanged as error:
@@ -102,14 +102,14 @@ class ContentReader:
         """Return a chunk's name."""
         return blake3(data, key=self._keys.chunk_key).digest()
 
-    def _read_content(self, entry: Entry, content: Content, emit: Emit, tell: Tell) -> FileRead:
+    def _read_content(self, entry: Entry, content: Content, emit: Emit, report_bytes: ReportBytes) -> FileRead:
         pieces = content.pieces()
         start = list(islice(pieces, 2))
         if len(start) == 1 and isinstance(start[0], Data) and len(start[0].data) <= self._sizes.minimum:
             data = start[0].data  # the common small file: one read, one chunk, no cutter
             chunk_id = self.chunk_id(data)
             emit(chunk_id, data)
-            tell(len(data))
+            report_bytes(len(data))
             return FileRead(entry, blake3(data).digest(), [Extent(chunk_id, 0, len(data))], len(data))
         pieces = chain(start, pieces)
         del start  # or the first pieces of a large file would be held until its end
@@ -132,7 +132,7 @@ class ContentReader:
                 continue
             whole.update(piece.data)
             bytes_read += len(piece.data)
-            tell(len(piece.data))
+            report_bytes(len(piece.data))
             cutter = cutter or ContentCutter(sizes=self._sizes, seed=self._keys.cut_seed)
             for chunk in cutter.feed(piece.data):
                 keep(chunk)
@@ -150,7 +150,12 @@ class ContentReader:
             yield from read_ahead(content.pieces())
 
     def _read_pages(
-        self, entry: Entry, pieces: Iterable[Piece | HashedData], emit: Emit, earlier: PreviousPages | None, tell: Tell
+        self,
+        entry: Entry,
+        pieces: Iterable[Piece | HashedData],
+        emit: Emit,
+        earlier: PreviousPages | None,
+        report_bytes: ReportBytes,
     ) -> FileRead:
         paged = PagedFile(
             entry=entry, keys=self._keys, block_bytes=self._sizes.block, emit=emit, earlier=earlier, spool=self._spool
@@ -160,7 +165,7 @@ class ContentReader:
                 paged.feed_hole(piece.length)
                 continue
             paged.feed(piece.data, piece.hashes if isinstance(piece, HashedData) else b"")
-            tell(len(piece.data))
+            report_bytes(len(piece.data))
         return paged.finish()
 
 

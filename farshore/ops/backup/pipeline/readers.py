@@ -1,7 +1,7 @@
 """The reading processes of a backup: started when there are many small files, given batches, waited for.
 
-Each reads what it is given and tells the names of the chunks; the backup answers which of them are new; the process
-compresses and seals those. So the bytes of files stay where they were read, and only sealed segments travel.
+Each reads its batches and sends the names of their chunks; the backup answers which of them are new; the process
+compresses and seals those. So the bytes of files stay in the process that read them, and only sealed segments travel.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MODULE = "farshore.ops.backup.pipeline.reading_process"
 class _Reader:
     worker: Worker
     reads: SimpleQueue[BatchRead | Exception | None] = field(default_factory=SimpleQueue)  # None: done
-    sealed: deque[SealedSegment | None] = field(default_factory=deque)  # None: the end of a stretch
+    sealed: deque[SealedSegment | None] = field(default_factory=deque)  # None: all of one SEAL was sealed
     given: int = 0
     asked: int = 0  # of those given, whose result was asked for
     judged: int = 0
@@ -48,7 +48,7 @@ class Reading:
         return self.reader.asked == self.number and not self.reader.reads.empty()
 
     def result(self) -> BatchRead:
-        """Wait for what was read. Batches of one process are asked for in the order given, each once.
+        """Wait for the batch. Batches of one process are asked for in the order given, each once.
 
         Raises:
             FarshoreError: The process failed, or is gone.
@@ -71,14 +71,14 @@ class Readers:
         OSError: A process could not be started; none is left.
     """
 
-    def __init__(self, *, root: Handle, ground: ReaderSetup, processes: int) -> None:
-        self._key_id = ground.data_key.key_id
-        self._stretches: deque[_Reader] = deque()  # of batches that follow each other, by who reads them, in order
-        self._stretch_bytes = 0  # of the last one; 0 when it is over
+    def __init__(self, *, root: Handle, setup: ReaderSetup, processes: int) -> None:
+        self._key_id = setup.data_key.key_id
+        self._segment_readers: deque[_Reader] = deque()  # by segment, in order: the reader of its batches
+        self._segment_bytes = 0  # of the last one; 0 when it is over
         self._readers: list[_Reader] = []
         try:
             for _ in range(processes):
-                self._readers.append(self._start(root, ground))
+                self._readers.append(self._start(root, setup))
         except BaseException:
             self.close()
             raise
@@ -87,18 +87,18 @@ class Readers:
     def give(self, entries: Sequence[Entry]) -> Reading:
         """Have a batch read. Batches that fill a segment go to one process, the next ones to that with least to do."""
         size = sum(entry.size for entry in entries) or 1
-        if self._stretch_bytes and self._stretch_bytes + size > limits.SEGMENT_BYTES:
-            self._end_stretch()
-        if not self._stretch_bytes:
-            self._stretches.append(min(self._readers, key=lambda one: one.given - one.judged))
-        self._stretch_bytes += size
-        reader = self._stretches[-1]
+        if self._segment_bytes and self._segment_bytes + size > limits.SEGMENT_BYTES:
+            self._end_segment()
+        if not self._segment_bytes:
+            self._segment_readers.append(min(self._readers, key=lambda one: one.given - one.judged))
+        self._segment_bytes += size
+        reader = self._segment_readers[-1]
         reader.worker.send(orders.BATCH, orders.encode_batch(entries))
         reader.given += 1
         return Reading(reader, reader.given - 1)
 
-    def tell_new(self, reading: Reading, new: bytes, *, thorough: bool) -> None:
-        """Say which chunks of the batch are new: they will be sealed. Once for each batch, after `result`.
+    def send_verdict(self, reading: Reading, new: bytes, *, thorough: bool) -> None:
+        """Send which chunks of the batch are new: they will be sealed. Once for each batch, after `result`.
 
         Args:
             new: 1 for a chunk that is new and 0 for another, in the order of the extents.
@@ -108,14 +108,14 @@ class Readers:
         reading.reader.worker.send(orders.VERDICT, bytes([thorough]), new)
 
     def sealed(self) -> Iterator[SealedSegment]:
-        """Yield the segments that have come, in the order of their batches, as far as they lead on without a gap.
+        """Yield the segments received so far, in the order of their batches, up to the first one still missing.
 
-        So what was neighbors in the source is neighbors in a pack, and a restore reads it by few requests.
+        Files adjacent in the source stay adjacent in a pack, so a restore reads them by few requests.
         """
-        while self._stretches and self._stretches[0].sealed:
-            segment = self._stretches[0].sealed.popleft()
+        while self._segment_readers and self._segment_readers[0].sealed:
+            segment = self._segment_readers[0].sealed.popleft()
             if segment is None:
-                self._stretches.popleft()
+                self._segment_readers.popleft()
             else:
                 yield segment
 
@@ -125,8 +125,8 @@ class Readers:
         Raises:
             FarshoreError: A process failed, or is gone.
         """
-        if self._stretch_bytes:
-            self._end_stretch()
+        if self._segment_bytes:
+            self._end_segment()
         for reader in self._readers:
             reader.worker.send(orders.END)
         for reader in self._readers:
@@ -142,13 +142,13 @@ class Readers:
         readers, self._readers = self._readers, []
         close_all(reader.worker for reader in readers)
 
-    def _start(self, root: Handle, ground: ReaderSetup) -> _Reader:
+    def _start(self, root: Handle, setup: ReaderSetup) -> _Reader:
         reader = _Reader(spawn(_MODULE, [str(root.fd)], pass_fds=(root.fd,)))
-        reader.worker.listen(lambda frame: self._take_answer(reader, frame))
-        reader.worker.send(orders.GROUND, orders.encode_ground(ground))
+        reader.worker.listen(lambda frame: self._on_answer(reader, frame))
+        reader.worker.send(orders.SETUP, orders.encode_setup(setup))
         return reader
 
-    def _take_answer(self, reader: _Reader, frame: Frame | None) -> None:
+    def _on_answer(self, reader: _Reader, frame: Frame | None) -> None:
         """Run in the thread that listens to a process."""
         if frame is None:
             reader.reads.put(reader.worker.gone("reads files"))
@@ -165,7 +165,7 @@ class Readers:
         else:
             reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
 
-    def _end_stretch(self) -> None:
+    def _end_segment(self) -> None:
         """Have the process of the last batch seal all that was new up to it."""
-        reader, self._stretch_bytes = self._stretches[-1], 0
+        reader, self._segment_bytes = self._segment_readers[-1], 0
         reader.worker.send(orders.SEAL, orders.encode_count(reader.given))

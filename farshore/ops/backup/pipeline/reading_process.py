@@ -1,7 +1,7 @@
 """A process that reads small files, names their chunks, and seals those that are new: Python reads on one core only.
 
-Started by `Readers` and fed by it. It holds the keys of this run for naming and sealing chunks, opens no replica, and
-is told by the backup which chunks are new. It ends when its orders end, so it cannot outlive the backup.
+A worker of `Readers`. It holds the keys of this run for naming and sealing chunks, opens no replica, and receives from
+the backup which chunks are new.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ Chunk = tuple[ChunkId, bytes | memoryview]
 class ReadingProcess:
     """Answers frames, one after the other. Holds the data of the batches that it has no verdict for."""
 
-    def __init__(self, *, root: Handle, ground: ReaderSetup, answers: IO[bytes]) -> None:
+    def __init__(self, *, root: Handle, setup: ReaderSetup, answers: IO[bytes]) -> None:
         handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
-        self._files = SmallFiles(handles=handles, settled_before_ns=ground.settled_before_ns)
-        self._ground = ground
+        self._files = SmallFiles(handles=handles, settled_before_ns=setup.settled_before_ns)
+        self._setup = setup
         self._answers = answers
         self._held: deque[list[Chunk]] = deque()
         self._parts = SegmentParts(kept_max=0)
-        self._numbers = SegmentNumbers(data_key=ground.data_key, clock=SystemClock())
+        self._numbers = SegmentNumbers(data_key=setup.data_key, clock=SystemClock())
         self._judged = 0  # batches
         self._ends: deque[int] = deque()  # of stretches, as numbers of batches
         self._thorough = False
 
-    def take_batch(self, entries: list[Entry]) -> None:
-        """Read a batch and answer what its chunks are named."""
+    def read_batch(self, entries: list[Entry]) -> None:
+        """Read a batch and answer with the names of its chunks."""
         chunks: list[Chunk] = []
         states = bytearray(len(entries))
         hashes: list[bytes] = []
@@ -78,12 +78,12 @@ class ReadingProcess:
         read = BatchRead(bytes(states), hashes, counts, extents, xattrs_of)
         write_frame(self._answers, orders.READ, orders.encode_read(read))
 
-    def take_verdict(self, verdict: bytes) -> None:
+    def apply_verdict(self, verdict: bytes) -> None:
         """Gather the chunks of the oldest batch that are new, and seal what fills a segment."""
         self._thorough = bool(verdict[0])
         chunks = self._held.popleft()
         if len(chunks) != len(verdict) - 1:
-            raise Bug("a reading process was told of other chunks than it had named")
+            raise Bug("a reading process was sent a verdict on other chunks than it had named")
         chunks.reverse()
         for new in verdict[1:]:
             chunk_id, data = chunks.pop()  # sealing needs as much memory as a batch does
@@ -92,18 +92,18 @@ class ReadingProcess:
                     self._seal()
                 self._parts.add(chunk_id, data)
         self._judged += 1
-        self._end_stretches()
+        self._end_segments()
 
     def seal_up_to(self, batches: int) -> None:
         """Seal all that is new of the first `batches` batches, once their verdicts are there."""
         self._ends.append(batches)
-        self._end_stretches()
+        self._end_segments()
 
     def end(self) -> None:
-        """Say that nothing is left."""
+        """Answer that everything is done."""
         write_frame(self._answers, orders.DONE)
 
-    def _end_stretches(self) -> None:
+    def _end_segments(self) -> None:
         while self._ends and self._ends[0] <= self._judged:
             self._ends.popleft()
             if not self._parts.empty:
@@ -111,32 +111,32 @@ class ReadingProcess:
             write_frame(self._answers, orders.SEALED)
 
     def _cut(self, data: bytes, chunks: list[Chunk]) -> None:
-        ground = self._ground
-        if len(data) <= ground.sizes.minimum:
+        setup = self._setup
+        if len(data) <= setup.sizes.minimum:
             if data:
-                chunks.append((blake3(data, key=ground.chunk_key).digest(), data))
+                chunks.append((blake3(data, key=setup.chunk_key).digest(), data))
             return
-        cutter = ContentCutter(sizes=ground.sizes, seed=ground.cut_seed)
-        chunks += [(blake3(chunk, key=ground.chunk_key).digest(), chunk) for chunk in cutter.whole(data)]
+        cutter = ContentCutter(sizes=setup.sizes, seed=setup.cut_seed)
+        chunks += [(blake3(chunk, key=setup.chunk_key).digest(), chunk) for chunk in cutter.whole(data)]
 
     def _seal(self) -> None:
         segment = self._parts.build(*self._numbers.next_number())
-        sealed = seal_segment(segment, self._ground.data_key, self._ground.repository_id, thorough=self._thorough)
+        sealed = seal_segment(segment, self._setup.data_key, self._setup.repository_id, thorough=self._thorough)
         write_frame(self._answers, orders.SEGMENT, orders.encode_segment(sealed), sealed.sealed)
 
 
 def serve(root: Handle, orders_pipe: IO[bytes], answers: IO[bytes]) -> None:
-    """Do what is ordered until there are no more orders; what goes wrong is told, and ends it."""
+    """Carry out orders until there are no more; an error is sent to the backup and ends the process."""
     process: ReadingProcess | None = None
     with reporting_failure(answers, orders.FAILED, "a reading process"):
         while (frame := read_frame(orders_pipe)) is not None:
             letter, body = frame
             if process is None:
-                process = ReadingProcess(root=root, ground=orders.decode_ground(body), answers=answers)
+                process = ReadingProcess(root=root, setup=orders.decode_setup(body), answers=answers)
             elif letter == orders.BATCH:
-                process.take_batch(orders.decode_batch(body))
+                process.read_batch(orders.decode_batch(body))
             elif letter == orders.VERDICT:
-                process.take_verdict(body)
+                process.apply_verdict(body)
             elif letter == orders.SEAL:
                 process.seal_up_to(orders.decode_count(body))
             else:

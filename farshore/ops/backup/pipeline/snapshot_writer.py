@@ -29,7 +29,7 @@ from farshore.sources.base import Capture, Item, Listing
 
 @dataclass(frozen=True, slots=True)
 class _Inline:
-    """An item that is read when its turn comes: large, page-structured, or a hard link."""
+    """An item that is read at its turn: large, page-structured, or a hard link."""
 
     item: Item
     match: Match | None
@@ -39,13 +39,13 @@ _Unit = Slice | _Inline | Batch
 
 
 class SnapshotWriter:
-    """Reads one capture into a gatherer, a manifest and a page map. One use; `run` from one thread."""
+    """Reads one capture into a packer, a manifest and a page map. One use; `run` from one thread."""
 
     def __init__(
         self,
         *,
         reader: ContentReader,
-        gatherer: ChunkPacker,
+        packer: ChunkPacker,
         manifest: ManifestWriter,
         pages: PageMapBuilder,
         previous: PreviousManifest | None,
@@ -54,7 +54,7 @@ class SnapshotWriter:
         start_readers: Callable[[], Readers | None] = lambda: None,
     ) -> None:
         self._reader = reader
-        self._gatherer = gatherer
+        self._packer = packer
         self._manifest = manifest
         self._pages = pages
         self._previous = previous
@@ -63,14 +63,14 @@ class SnapshotWriter:
         self._pending: deque[_Unit] = deque()
         self._batch: list[Item] = []
         self._batch_bytes = 0
-        self._batches = Batches(reader=reader, gatherer=gatherer, start_readers=start_readers)
+        self._batches = Batches(reader=reader, packer=packer, start_readers=start_readers)
         self._run = UnchangedRun()
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
         self._unsorted: list[ManifestRow] | None = None
         self._parents = Parents()
         self._earlier_extents: dict[bytes, bytes] = {}
         self._read_ahead = False
-        self._streaming = self._told = 0
+        self._streaming = self._reported = 0
         self.problems: list[Problem] = []
         self._entries = self._files = self._bytes_total = self._bytes_read = self._unchanged = 0
 
@@ -80,7 +80,7 @@ class SnapshotWriter:
         Args:
             capture: To read.
             allow_empty: Whether it may be empty although there is no snapshot yet, or the last one was not empty.
-            listings: Its entries, where they are not to be asked for one by one.
+            listings: Its entries as columns, where processes walk the source.
 
         Raises:
             SourceMissing: Nothing of the source is kept, and nobody allowed that.
@@ -93,13 +93,13 @@ class SnapshotWriter:
             if listings is not None and self._previous is not None:
                 for listing in listings:
                     for found in self._previous.compare(listing):
-                        self._take_stretch(found) if isinstance(found, RowRange) else self._take(*found)
+                        self._add_unchanged(found) if isinstance(found, RowRange) else self._add_item(*found)
             else:
                 for item in capture.items():
                     if capture.sequential:
                         self._handle_inline(_Inline(item, None))
                     else:
-                        self._take(item, self._previous.match(item.stat_entry) if self._previous else None)
+                        self._add_item(item, self._previous.match(item.stat_entry) if self._previous else None)
             self._close_batch()
             self._flush_run()
             while self._pending:
@@ -129,33 +129,33 @@ class SnapshotWriter:
 
     @property
     def counts(self) -> SnapshotCounts:
-        """What was found and read so far."""
+        """The counts of the run so far."""
         return SnapshotCounts(
             entries=self._entries,
             files=self._files,
             bytes_total=min(self._bytes_total, limits.COUNT_MAX),
             bytes_read=self._bytes_read,
-            bytes_new=self._gatherer.bytes_new,
-            chunks_new=self._gatherer.chunks_new,
+            bytes_new=self._packer.bytes_new,
+            chunks_new=self._packer.chunks_new,
             entries_unchanged=self._unchanged,
             problems=len(self.problems),
             lacking=sum(problem.matters for problem in self.problems),
         )
 
     def load_earlier(self, manifest: ManifestReader) -> None:
-        """Remember where the pages of each page-structured file were, for a capture that comes in any order."""
+        """Remember the extents of each page-structured file, for a capture whose items are in any order."""
         for table in manifest.tables(["path", "page_bytes", "extents"]):
             columns = (table.column(name).to_pylist() for name in ("path", "page_bytes", "extents"))
             for path, page_bytes, extents in zip(*columns, strict=True):
                 if page_bytes:
                     self._earlier_extents[path] = extents
 
-    def _take_stretch(self, stretch: RowRange) -> None:
+    def _add_unchanged(self, rows: RowRange) -> None:
         self._close_batch()
-        for part in self._run.add(stretch):
+        for part in self._run.add(rows):
             self._push(part)
 
-    def _take(self, item: Item, match: Match | None) -> None:
+    def _add_item(self, item: Item, match: Match | None) -> None:
         entry = item.stat_entry
         unchanged = match is not None and match.unchanged
         if entry.kind is EntryKind.HARDLINK or (not unchanged and _streamed(item)):
@@ -164,7 +164,7 @@ class SnapshotWriter:
             self._push(_Inline(item, match))
             return
         if match and unchanged:
-            self._take_stretch(RowRange(match.group, match.at, match.at + 1))
+            self._add_unchanged(RowRange(match.group, match.at, match.at + 1))
             return
         if not self._run.empty:
             self._flush_run()
@@ -191,7 +191,7 @@ class SnapshotWriter:
 
     def _handle(self, unit: _Unit) -> None:
         if isinstance(unit, Slice):
-            self._gatherer.reuse(unit.rows)
+            self._packer.reuse(unit.rows)
             self._keep_parents_of(unit)
             self._manifest.add_slice(unit.group, unit.start, unit.count)
             for path in unit.paged:
@@ -210,7 +210,7 @@ class SnapshotWriter:
                     self._write(result, bytes_read)
                 else:
                     self._finish(result)
-        self._tell()
+        self._report()
 
     def _handle_inline(self, unit: _Inline) -> None:
         entry = unit.item.stat_entry
@@ -225,10 +225,10 @@ class SnapshotWriter:
             return
         result = self._reader.read(
             unit.item,
-            self._gatherer.add_one,
+            self._packer.add_one,
             earlier=lambda: self._earlier(unit),
             attempts=1 if self._unsorted is not None else limits.CHANGED_FILE_ATTEMPTS,
-            tell=self._tell_streaming,
+            report_bytes=self._report_streaming,
             ahead=self._read_ahead,
         )
         self._streaming = 0
@@ -243,11 +243,11 @@ class SnapshotWriter:
             self._finish(ManifestRow(unit.item.entry))
 
     def _earlier(self, unit: _Inline) -> PreviousPages | None:
-        """Return what is known of a page-structured file; its content only if every chunk of it is still held."""
+        """Return the previous pages of a file; its extents only if every chunk of them is still stored."""
         entry = unit.item.entry
         encoded = self._earlier_extents.get(entry.path) if unit.match is None else unit.match.row().extents
         extents = decode_extents(encoded) if encoded is not None else []
-        if not self._gatherer.holds({extent.chunk for extent in extents}):
+        if not self._packer.holds({extent.chunk for extent in extents}):
             extents = []
         return self._pages.earlier(entry, extents)
 
@@ -260,7 +260,7 @@ class SnapshotWriter:
             self._write(result)
             return
         if result.pages or result.as_base:
-            self._gatherer.reuse_ids({extent.chunk for extent in result.extents})
+            self._packer.reuse_ids({extent.chunk for extent in result.extents})
             self._pages.add(result)
         if result.state != "whole":
             said = "it changed during each attempt to read it; stored as last read"
@@ -278,7 +278,7 @@ class SnapshotWriter:
             self._add(row)
         else:
             self._unsorted.append(row)
-            self._tell()
+            self._report()
 
     def _write_unsorted(self) -> None:
         for row in sorted(self._unsorted or (), key=lambda row: sort_key(row.entry.path)):
@@ -309,16 +309,16 @@ class SnapshotWriter:
             )
         )
 
-    def _tell_streaming(self, bytes_read: int) -> None:
+    def _report_streaming(self, bytes_read: int) -> None:
         """A large file shows its progress before it is done; a second attempt at it shows none."""
         self._streaming += bytes_read
         self._batches.judge_ready()
-        self._gatherer.note_read(bytes_read)
-        self._tell()
+        self._packer.note_read(bytes_read)
+        self._report()
 
-    def _tell(self) -> None:
-        done = max(self._told, self._bytes_total + self._streaming)
-        self._told = done
+    def _report(self) -> None:
+        done = max(self._reported, self._bytes_total + self._streaming)
+        self._reported = done
         self._progress(Progress("seal", entries=self._entries, bytes_done=done))
 
 

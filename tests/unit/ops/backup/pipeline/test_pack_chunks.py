@@ -41,7 +41,7 @@ class Delivered:
             clock=FixedClock(),
             deliver=self.packs.append,
             await_room=lambda: self.awaited.append(len(self.packs)),
-            pressed=lambda: pressed,
+            uploads_are_bottleneck=lambda: pressed,
         )
 
     def footers(self) -> list[Footer]:
