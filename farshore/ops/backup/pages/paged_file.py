@@ -19,8 +19,7 @@ from farshore.errors import READ_ERRORS
 from farshore.format.manifest import WHOLE
 from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, ChunkId, Entry, Extent
-from farshore.ops.backup.pages.page_rows import PageRows
-from farshore.ops.backup.pages.row_spool import RowSpool
+from farshore.ops.backup.pages.page_rows import PageRows, RowSpool
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
 

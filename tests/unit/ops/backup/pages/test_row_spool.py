@@ -7,7 +7,7 @@ import pytest
 
 from farshore import limits
 from farshore.format.page_maps import PageRow
-from farshore.ops.backup.pages.row_spool import RowSpool
+from farshore.ops.backup.pages.page_rows import RowSpool
 
 
 def rows(count: int) -> list[PageRow]:
