@@ -22,7 +22,7 @@ class Handle:
     """A file descriptor that closes when nobody holds it any more, so a cache may forget what others still use.
 
     Hand on the handle, never its number alone: while a caller holds only the number, the file may close, and the number
-    may come to mean another file.
+    may mean another file by then.
     """
 
     __slots__ = ("fd",)
@@ -143,7 +143,7 @@ class DirectoryHandles:
         return handle
 
     def close(self) -> None:
-        """Close what nobody holds; the root belongs to whoever opened it."""
+        """Close the handles that nobody holds; the root belongs to the caller."""
         self._last = b"", self._root
         self._cache.clear()
 

@@ -1,7 +1,7 @@
 """Private scratch directories: nobody else reads them, and a killed process does not leave them for ever.
 
 Each is made with mode 0700 and removed on the way out. A process that is killed cannot remove its own, so each holds a
-lock for as long as its owner lives, and whoever makes the next one removes those whose lock nobody holds.
+lock for as long as its owner lives, and the process that makes the next one removes those whose lock nobody holds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def scratch_directory(prefix: str, root: Path | None = None) -> Iterator[Path]:
     """Make an empty directory of our own, and remove it with all it holds, whatever happened. Safe from many threads.
 
     Args:
-        prefix: What its name begins with; directories of killed processes are looked for by it.
+        prefix: Of its name; directories of killed processes are looked for by it.
         root: Where it is made, and made itself where it is not there; the system's place for temporary files if None.
 
     Raises:

@@ -44,13 +44,13 @@ class Worker:
         """Wait for an answer; None where the process is gone."""
         return read_frame(self.answers)
 
-    def listen(self, take: Callable[[Frame | None], None]) -> None:
+    def listen(self, on_answer: Callable[[Frame | None], None]) -> None:
         """Have a thread receive every answer, so that the process never waits with one while it is sent orders.
 
         Args:
-            take: Called in that thread with each answer, and with None once the process is gone.
+            on_answer: Called in that thread with each answer, and with None once the process is gone.
         """
-        self._listener = threading.Thread(target=self._listen, args=(take,), name="listen", daemon=True)
+        self._listener = threading.Thread(target=self._listen, args=(on_answer,), name="listen", daemon=True)
         self._listener.start()
 
     def how_it_ended(self) -> str:
@@ -83,17 +83,17 @@ class Worker:
             self._listener.join()
         self.answers.close()
 
-    def _listen(self, take: Callable[[Frame | None], None]) -> None:
-        while self._hand_over(take):
+    def _listen(self, on_answer: Callable[[Frame | None], None]) -> None:
+        while self._hand_over(on_answer):
             pass
-        take(None)
+        on_answer(None)
 
-    def _hand_over(self, take: Callable[[Frame | None], None]) -> bool:
+    def _hand_over(self, on_answer: Callable[[Frame | None], None]) -> bool:
         """Hand the next answer over; False at the end. A call of its own: while it waits, no earlier answer is held."""
         frame = self.receive()
         if frame is None:
             return False
-        take(frame)
+        on_answer(frame)
         return True
 
 

@@ -1,7 +1,7 @@
 """Compare a source's entries with the previous manifest: a merge of two sorted streams, in constant memory.
 
 An entry is unchanged when size, mtime, ctime, inode, device, kind and link target are as they were, it held still
-then, and every chunk of it is still in the index. Unchanged entries that stand together are passed on as one slice of
+then, and every chunk of it is still in the index. Adjacent unchanged entries are passed on as one slice of
 the old manifest, so they cost neither a read nor a new row.
 """
 
@@ -37,7 +37,7 @@ class PreviousManifest:
         self._at = 0
 
     def match(self, entry: Entry) -> Match | None:
-        """Return the previous row of this path, or None where it is new. Paths must come in manifest order."""
+        """Return the previous row of this path, or None where it is new. Paths must be in manifest order."""
         wanted = b""
         while (group := self._here()) is not None:
             at = self._at
@@ -98,7 +98,7 @@ class RowRange(NamedTuple):
 
 
 def cut_paths(manifest: ManifestReader, entries: int) -> Iterator[bytes]:
-    """Yield paths of a manifest, with so many entries between them."""
+    """Yield a path of a manifest every `entries` entries."""
     number = 0
     for table in manifest.tables(["path"]):
         first = -number % entries
@@ -128,7 +128,7 @@ def _compare(
 
 
 class UnchangedRun:
-    """Collects unchanged rows that stand together into slices."""
+    """Collects adjacent unchanged rows into slices."""
 
     def __init__(self) -> None:
         self._group: RowGroup | None = None
@@ -139,13 +139,13 @@ class UnchangedRun:
         """Whether nothing is collected."""
         return self._group is None
 
-    def add(self, stretch: RowRange) -> Sequence[Slice]:
-        """Take an unchanged stretch; return the slice that it does not continue, if it does not."""
-        if stretch.group is self._group and stretch.start == self._end:
-            self._end = stretch.end
+    def add(self, rows: RowRange) -> Sequence[Slice]:
+        """Add unchanged rows; return the collected slice if they do not continue it."""
+        if rows.group is self._group and rows.start == self._end:
+            self._end = rows.end
             return ()
         ended = self.flush()
-        self._group, self._start, self._end = stretch
+        self._group, self._start, self._end = rows
         return ended
 
     def flush(self) -> Sequence[Slice]:

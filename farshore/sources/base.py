@@ -4,7 +4,7 @@ A `Source` is cheap to make and checks nothing until asked. `capture()` freezes 
 engine walks its items once, in the order given, and then calls `finish()`, which raises if anything about the source as
 a whole failed (a dump without its trailer, a failed checksum): then there is no snapshot.
 
-Content comes as pieces, never as whole files, so memory does not grow with a file's size.
+Content is a stream of pieces, never whole files, so memory does not grow with a file's size.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class ListingCapture(Protocol):
             processes: To start at most.
 
         Raises:
-            OSError: They could not be started; `items` is to be used.
+            OSError: They could not be started; use `items`.
             ToolUnavailable: A process is gone.
         """
         ...

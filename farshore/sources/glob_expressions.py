@@ -1,6 +1,6 @@
 r"""One line of a .gitignore as a regular expression over bytes that matches in linear time, as git reads the line.
 
-Git tries names byte by byte, so `?` and `[...]` stand for one byte. A wildcard here never gives back what it took:
+Git tries names byte by byte, so `?` and `[...]` match one byte. A wildcard here never gives back what it took:
 
     *a*b      inside a name, each piece is sought from left to right and stays where it is first found
     a/**/b/   likewise, the names between two `**` are sought together, name by name
@@ -23,7 +23,7 @@ _SKIP_NAMES = b"(?:[^/]*+/)%s"
 
 
 class Line(NamedTuple):
-    """A pattern taken apart. `body` has no `!` before it and no `/` behind it that only asks for a directory."""
+    """A parsed pattern. `body` has no `!` before it and no `/` behind it that only asks for a directory."""
 
     body: bytes
     negated: bool
@@ -53,7 +53,7 @@ _Token = bytes | _Mark  # bytes: an expression for one byte
 
 
 def read_line(text: str) -> Line | None:
-    """Return a pattern taken apart; None of a line that git skips (nothing in it, a comment)."""
+    """Return a parsed pattern; None for a line that git skips (nothing in it, a comment)."""
     line = text.encode("utf-8", "surrogateescape").removesuffix(b"\r")
     if not line or line.startswith(b"#"):
         return None

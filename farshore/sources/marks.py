@@ -1,4 +1,4 @@
-"""What a source on this host is recognized by at the next backup: machine, file system, directory or file.
+"""The marks by which a source on this host is recognized at the next backup: machine, file system, directory or file.
 
 Only what survives a reboot, a remount and a new container: no device number, no id that a kernel draws anew. What
 cannot be relied on is left out, and what is left out is not compared. docs/sources/README.md, decision 0013.
@@ -85,7 +85,7 @@ def file_system_marks(folder: int, kind: str, source: str) -> dict[str, str]:
     if kind not in _OWN_UUID:
         return {}
     marks: dict[str, str] = {}
-    if uuid := _told_uuid(folder) or _listed_uuid(folder, source):
+    if uuid := _read_uuid(folder) or _listed_uuid(folder, source):
         marks["file_system"] = uuid
     if kind in _FSID_OF_UUID:
         marks["file_system_id"] = f"{os.fstatvfs(folder).f_fsid:016x}"
@@ -96,7 +96,7 @@ def _text(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _told_uuid(folder: int) -> str:
+def _read_uuid(folder: int) -> str:
     answer = bytearray(1 + _UUID_BYTES)
     try:
         fcntl.ioctl(folder, _GET_UUID, answer)

@@ -1,4 +1,4 @@
-"""What the kernel says of a name, and its numbers made to fit where a file system holds what a snapshot cannot.
+"""The status of a name, with its numbers made to fit where a snapshot cannot hold those of the file system.
 
 A time is a count of nanoseconds in 64 bits: from September 1677 to April 2262. File systems go further (ext4 to 2446,
 others by billions of years), and anybody may set the time of a file of theirs. A later time is kept as the latest that
@@ -22,7 +22,7 @@ _EPOCH_DAY = 719_162  # from the first day of the year 1
 
 
 class KnownStatus(NamedTuple):
-    """What was found out about a name, in the words of `os.stat_result`."""
+    """The status of a name, in the words of `os.stat_result`."""
 
     st_mode: int
     st_uid: int

@@ -37,7 +37,7 @@ class SmallFile(NamedTuple):
 
 @dataclass(slots=True)
 class Placed:
-    """What became of files. `lost`: those that were left out because their content is not what it should be."""
+    """The outcome of files. `lost`: those that were left out because their content is not what it should be."""
 
     files: int = 0
     bytes_written: int = 0
@@ -51,9 +51,9 @@ class Placed:
 
 
 class Target(Protocol):
-    """A place to restore into. Any thread may `write`, `settle`, `place`, `discard`; the other calls come from one.
+    """A place to restore into. Any thread may `write`, `settle`, `place`, `discard`; the other calls are made by one.
 
-    `kind` is told in the audit tables. With `in_order` everything comes one after the other: a file is settled before
+    `kind` is recorded in the audit tables. With `in_order` everything is written in sequence: a file is settled before
     the next entry is made, and one thread writes.
     """
 
@@ -94,9 +94,9 @@ class Target(Protocol):
         ...
 
     def add(self, file: SmallFile, content: Sequence[memoryview]) -> None:
-        """Take one small file whole: hashed, made, written and settled now or later, by `drain` at the latest.
+        """Add one small file whole: hashed, made, written and settled now or later, by `drain` at the latest.
 
-        Not from any thread, but from the one that makes; what stands in `content` is free again on return.
+        Only from the thread that makes; the buffers of `content` are free again on return.
 
         Args:
             file: Of at most `limits.SLOT_CONTENT_BYTES`.

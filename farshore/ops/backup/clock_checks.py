@@ -19,7 +19,7 @@ _TICK = timedelta(microseconds=1)
 
 
 def check_clocks(repository: Repository) -> None:
-    """Check that this host's clock agrees with those of a quorum of replicas, as far as their answers told.
+    """Check that this host's clock agrees with those of a quorum of replicas, as far as their answers were dated.
 
     Raises:
         ClockWrong: It does not, so no snapshot could be committed.

@@ -85,7 +85,7 @@ class Committer:
 
         Raises:
             QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
-            LeaseLost: At so many replicas that no quorum is left.
+            LeaseLost: Too few replicas are left for a quorum.
         """
         reused = self._reused(commit, needs, made)
         self._sealed = self._sealed or self._seal(commit)

@@ -39,7 +39,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class RunState:
-    """What the steps of one attempt share."""
+    """The state that the steps of one attempt share."""
 
     snapshot_id: str
     source_id: str

@@ -93,7 +93,7 @@ class BackupSession:
         self._closing = threading.Lock()
 
     def begin(self) -> StartedRun:
-        """Check the source, ask the store for earlier attempts, take a lease, and learn what the replicas hold.
+        """Check the source, look for earlier attempts, lease the replicas, and list their objects.
 
         Repeatable until `seal`. Replicas that cannot be leased or listed are dropped from this run.
 

@@ -1,4 +1,4 @@
-"""A walk that also looks at extended attributes, of which it tells a hash: whoever compares trees needs no more."""
+"""A walk that also hashes extended attributes: enough to compare trees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NONE_HERE = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class AttributeWalk(Walk):
-    """As `Walk`. What it finds with attributes is told by `take_attributes`, with the hash of all of them."""
+    """As `Walk`. `pop_attributes` returns the names with attributes, each with the hash of all of them."""
 
     def __init__(self, *, handles: DirectoryHandles, options: WalkOptions, report: Report) -> None:
         super().__init__(handles=handles, options=options, report=report)
@@ -30,7 +30,7 @@ class AttributeWalk(Walk):
             self._note(self._handles.root.fd, b"", os.fstat(self._handles.root.fd).st_dev)
         return super().find(span)
 
-    def take_attributes(self) -> dict[bytes, bytes]:
+    def pop_attributes(self) -> dict[bytes, bytes]:
         """Return hashes of attributes by path, of what was found since this was last asked."""
         taken, self._hashes = self._hashes, {}
         return taken

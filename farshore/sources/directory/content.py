@@ -1,4 +1,4 @@
-"""The content of one file of a directory tree: data and holes as they lie on disk, with proof that it held still.
+"""The content of one file of a directory tree: data and holes as they are on disk, with proof that it held still.
 
 The file is opened once and everything is asked of the open file, so no rename can mix two files. The proof is that
 size, mtime, ctime and inode are the same before the first byte and after the last. Kernels stamp files by a clock tick,
@@ -128,7 +128,7 @@ class FileContent:
         return SourceChanged(f"{path} changed while it was read: {self._cause}")
 
     def _open(self) -> os.stat_result | None:
-        """Open the file; None when something else has taken its name, which `settled` then tells."""
+        """Open the file; None when something else has its name by now, which `settled` then reports."""
         above, name = split_path(self._entry.path)
         try:
             directory = self._handles.get(above)
@@ -153,7 +153,7 @@ class FileContent:
         return None
 
     def _let_tick_pass(self, status: os.stat_result) -> os.stat_result | None:
-        """Return the status once its stamps are old enough to tell the next write apart; None if it never is."""
+        """Return the status once its stamps are old enough that any later write shows; None if they never are."""
         if status.st_ctime_ns < self._settled_before_ns:
             return status
         for _ in range(limits.TIMESTAMP_WAITS_MAX):
@@ -175,7 +175,7 @@ class FileContent:
         return tick_s - age_s if -tick_s < age_s < tick_s else 0.0  # a stamp from the future would never get old
 
     def _runs(self, status: os.stat_result) -> Iterator[tuple[int, int, bool]]:
-        """Yield (start, end, is a hole) from first byte to last, as the file system tells."""
+        """Yield (start, end, is a hole) from first byte to last, as the file system reports them."""
         fd, size = self._fd, status.st_size
         if size <= _HOLE_BYTES_MIN and status.st_blocks * _BLOCK_BYTES >= size:
             yield 0, size, False  # spares the questions, which cost as much as reading a small file

@@ -2,7 +2,7 @@ r"""Patterns that choose paths: each is read as git reads a line of .gitignore, 
 
 A pattern without `/` (but at its end) matches a name at any depth; one with `/` is matched from the source's root.
 `*` and `?` stay within one name, `**` spans names, `[a-z]` is a choice of bytes, `\` has the next character as it is. A
-pattern that ends in `/` matches directories only. `!` takes back what an earlier pattern matched: the last match wins.
+pattern that ends in `/` matches directories only. `!` revokes what an earlier pattern matched: the last match wins.
 Blanks at the end and lines that begin with `#` do not count.
 """
 
@@ -18,7 +18,7 @@ from farshore.sources.glob_expressions import Line, expression, read_line
 
 
 class _Run(NamedTuple):
-    """Patterns that follow each other and all choose, or all take back. Most need no expression."""
+    """Patterns that follow each other and all choose, or all revoke. Most need no expression."""
 
     chosen: bool
     names: frozenset[bytes]

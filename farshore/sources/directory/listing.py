@@ -1,4 +1,4 @@
-"""Names that a walking process found, as columns: what is as it was never becomes a Python object."""
+"""Names that a walking process found, as columns: unchanged entries never become Python objects."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PosixListing:
         return KnownStatus(*status)
 
     def without(self, directory: bytes) -> PosixListing:
-        """Return a listing without what lies below a directory."""
+        """Return a listing without the entries below a directory."""
         keep = [at for at in range(self.count) if not is_below(self.path(at), directory)]
         size = RECORD.size
         records = [self._body[COUNT.size + at * size : COUNT.size + (at + 1) * size] for at in keep]
@@ -76,5 +76,5 @@ class PosixListing:
 
 
 def _ends(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return where each of some values that stand end to end begins, and where the last one ends."""
+    """Return the offset at which each of some adjacent values begins, and where the last one ends."""
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))

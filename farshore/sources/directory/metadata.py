@@ -58,7 +58,7 @@ def reason(error: OSError) -> str:
 
 
 class Owners:
-    """Names of users and groups, looked up once each: a directory service may take a network round trip."""
+    """Names of users and groups, looked up once each: a directory service may cost a network round trip."""
 
     def __init__(self) -> None:
         self._users: dict[int, str] = {}
@@ -88,7 +88,7 @@ class Owners:
 
 
 class MetadataReader:
-    """Makes entries out of what the kernel tells. Safe from any thread."""
+    """Makes entries out of the answers of the kernel. Safe from any thread."""
 
     def __init__(self, *, report: Report) -> None:
         self._owners = Owners()

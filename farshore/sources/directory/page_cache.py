@@ -1,4 +1,4 @@
-"""What reading a large file leaves in the page cache: as much as was there before.
+"""Reading a large file leaves the page cache as it was before.
 
 A backup reads everything once, so what it brings in is dropped again. But the hot pages of a database are its own, and
 dropping them would slow it down every night.
@@ -17,7 +17,7 @@ _NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux: read what is in the cache, and 
 
 
 def begin_reading(fd: int, start: int, length: int) -> bool:
-    """Tell the kernel that a stretch will be read in order; return whether it is to be dropped behind the reader."""
+    """Advise the kernel that a range will be read in order; return whether to drop it behind the reader."""
     if length < LARGE_BYTES:
         return False
     keep = is_cached(fd, start, length)  # before the kernel is told, which makes it read ahead
@@ -31,7 +31,7 @@ def drop(fd: int, start: int, length: int) -> None:
 
 
 def is_cached(fd: int, start: int, length: int) -> bool:
-    """Whether most of a stretch lies in the page cache, by a few samples; False where the kernel does not tell.
+    """Whether most of a range is in the page cache, by a few samples; False where the kernel does not say.
 
     Asking makes the kernel read what is asked for, so ask once, before reading.
     """

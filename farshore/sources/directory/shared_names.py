@@ -9,7 +9,7 @@ from farshore.sources.posix_status import Status
 
 
 class SharedNames:
-    """The first name of each file that has several, until all of them were seen. Names come in manifest order."""
+    """The first name of each file that has several, until all of them were seen. Names are in manifest order."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[int, int], tuple[bytes, int, tuple[int, int, int]]] = {}

@@ -47,12 +47,12 @@ class DirectorySource:
         path: Of the root; a symlink there is followed, and nowhere else.
         exclude: Patterns of what to leave out, with the rules of .gitignore.
         one_file_system: Record what is mounted inside as an empty directory.
-        paged: More patterns of files to cut by pages, with the same rules; `!` takes back a default.
+        paged: More patterns of files to cut by pages, with the same rules; `!` revokes a default.
         exclude_caches: Of a directory with a valid CACHEDIR.TAG keep only the tag.
         exclude_if_present: Of a directory that holds one of these names keep only that name.
         hosts: That share it; see `SharedSource`.
         in_container: Whether this host's name means nothing.
-        clock: Tells whether a file was stamped within the last tick.
+        clock: To see whether a file was stamped within the last tick.
     """
 
     kind = "directory"

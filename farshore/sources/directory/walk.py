@@ -35,7 +35,7 @@ Found = tuple[bytes, EntryKind, Status, bytes]
 
 
 class Span(NamedTuple):
-    """The paths from `start` on that come before `end`, in manifest order; without an end, all that follow."""
+    """The paths from `start` on and before `end`, in manifest order; without an end, all that follow."""
 
     start: bytes = b""
     end: bytes | None = None
@@ -230,7 +230,7 @@ class Walk:
         return device == self._device or not self._options.one_file_system or device in self._options.devices
 
     def _listing(self, directory: Handle, path: bytes, span: Span) -> list[bytes]:
-        """Return the names in a directory that are kept and come before the end of the span, sorted."""
+        """Return the names in a directory that are kept and before the end of the span, sorted."""
         names = self._listed.get(path)
         if names is None:
             names = _list_names(directory)
@@ -257,7 +257,7 @@ class Walk:
 
 
 def is_below(path: bytes, directory: bytes) -> bool:
-    """Return whether a path lies inside a directory, at any depth."""
+    """Return whether a path is inside a directory, at any depth."""
     return path.startswith(directory + b"/") if directory else bool(path)
 
 

@@ -1,4 +1,4 @@
-"""Processes that walk a directory tree beside this one, each every so many-th span of it; see `posix_walk`."""
+"""Processes that walk a directory tree beside this one, each of n every n-th span of it; see `walk`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Walkers:
     """Some processes that walk below one open directory. Used by one thread; `close` ends them all.
 
     Args:
-        cuts: Paths in manifest order, none twice and none empty, that need not exist: the spans lie between them.
+        cuts: Paths in manifest order, none twice and none empty, that need not exist: the spans are between them.
 
     Raises:
         OSError: A process could not be started; none is left.
@@ -47,7 +47,7 @@ class Walkers:
             raise
 
     def names(self, report: Report) -> Iterator[tuple[bytes, bytes]]:
-        """Yield frames of names in manifest order, each with a directory whose content among them is to be left out.
+        """Yield frames of names in manifest order, each with a directory whose content among them to leave out.
 
         That directory is empty, mostly: then nothing is left out.
 
@@ -84,9 +84,9 @@ class Walkers:
         close_all(walker.worker for walker in walkers)
 
     def _begin(self, begun: wire.Begun, report: Report) -> bytes:
-        """Tell what a span has lost of a directory that the one before it had entered; return what it must not hold.
+        """Report what a span lost of a directory that the span before had entered; return the directory to leave out.
 
-        The one before told why it did not enter a directory, and a manifest has nothing below what is not in it.
+        The span before has reported why it did not enter a directory, and a manifest has nothing below such a one.
         """
         if begun.lost is not None and begun.lost[0] in self._entered:
             report(*begun.lost)

@@ -1,6 +1,6 @@
 """A process that walks spans of a directory tree: Python lists and looks at names on one core only.
 
-Started by `Walkers`, and imports little, so that starting is quick. It ends when nobody takes what it finds, so it
+A worker of `Walkers`, which imports little, so that starting is quick. It ends when nobody reads its answers, so it
 cannot outlive the backup.
 """
 
@@ -24,7 +24,7 @@ from farshore.sources.directory.walk import Walk
 
 
 def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
-    """Walk what is ordered and tell what is found; what goes wrong is told, and ends it."""
+    """Walk the ordered spans and send the names found; an error is sent too, and ends the process."""
 
     def report(path: bytes, code: str, message: str) -> None:
         write_frame(answers, wire.PROBLEM, pickle.dumps((path, code, message)))
@@ -39,14 +39,14 @@ def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
             found = list(islice(names, limits.WALK_FRAME_ENTRIES))
             write_frame(answers, wire.BEGIN, pickle.dumps(wire.Begun(walk.entered, walk.lost)))
             while found:
-                attributes = walk.take_attributes() if isinstance(walk, AttributeWalk) else {}
+                attributes = walk.pop_attributes() if isinstance(walk, AttributeWalk) else {}
                 write_frame(answers, wire.NAMES, *wire.encode_attributed(found, attributes, report))
                 found = list(islice(names, limits.WALK_FRAME_ENTRIES))
             write_frame(answers, wire.END, pickle.dumps(walk.straddling))
 
 
 def main() -> None:
-    """Serve with what `Walkers` hands over: the descriptor of the tree's root, and orders."""
+    """Serve with the argument of `Walkers`, the descriptor of the tree's root, and one order."""
     gc.disable()  # what is found is tuples, without cycles
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=64 * limits.KIB)
     frame = read_frame(sys.stdin.buffer)

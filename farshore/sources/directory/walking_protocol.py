@@ -1,12 +1,12 @@
-"""What passes between a backup and its walking processes, over two pipes, in frames.
+"""The frames between a backup and its walking processes; see `farshore.workers`.
 
     to a process      O one pickled `WalkOrders`
-    from a process    B a span begins: what became of the directories above it · N names · P a problem
-                      E the span has ended: the directories it ended below · X what went wrong
+    from a process    B a span begins: whether the directories above it were entered · N names · P a problem
+                      E the span has ended: the directories it ended below · X the error that ended it
 
 Names are columns: of each name one record, then all paths end to end, then all targets. Both ends are this program on
 this machine; nothing of it is ever stored. Where a walk looks at extended attributes, the padding of a record says
-whether there are any, and their hash stands behind the target.
+whether there are any, and their hash follows the target.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class WalkOrders:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What became of the directories above the start of a span; see `Walk`."""
+    """Which directories above the start of a span were entered, and which was lost; see `Walk`."""
 
     entered: Sequence[bytes]
     lost: tuple[bytes, str, str] | None

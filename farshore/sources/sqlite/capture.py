@@ -17,7 +17,7 @@ from farshore.sources.base import Content, Data, Item, Piece
 
 @dataclass(slots=True)
 class CopyContent:
-    """The copy, read from its beginning. Tells its item when it has been read to its end."""
+    """The copy, read from its beginning. Notifies its item when it has been read to its end."""
 
     item: CopyItem
     file: BinaryIO

@@ -1,4 +1,4 @@
-"""What SQLite itself says of a database: can it be read, is it whole, what is it. No file is written here.
+"""SQLite's own verdict on a database: can it be read, is it whole, which version. No file is written here.
 
 `integrity_check` and not `quick_check`: only the former compares every index with its table.
 """
@@ -42,7 +42,7 @@ _UNKNOWN_HINT = "The SQLite library in use lacks something this database needs, 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """What a database is, for the commit record and for planning the copy."""
+    """Facts of a database, for the commit record and for planning the copy."""
 
     page_bytes: int
     pages: int

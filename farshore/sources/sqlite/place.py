@@ -1,4 +1,4 @@
-"""By which name a database is to be opened, and whether it is at rest.
+"""The name by which to open a database, and whether it is at rest.
 
 SQLite keeps what was committed last (`-wal`), and what a crash left to be undone (`-journal`), beside the name by which
 the database was opened. By another name of the same file it finds neither, and takes an older or half-written state for
@@ -31,7 +31,7 @@ _NAME_HINT = (
 
 
 def choose_name(path: Path, *, wal: bool, clock: Clock) -> Path:
-    """Return the name by which the database at `path` is to be opened.
+    """Return the name by which to open the database at `path`.
 
     Args:
         wal: Whether it is in WAL mode.
@@ -101,7 +101,7 @@ class Rest:
 
 
 def find_rest(path: Path, *, nobody_writes: bool = False) -> Rest | None:
-    """Return the database at rest, or None if it is at work, or nobody tells.
+    """Return the database at rest, or None if it is at work or that cannot be known.
 
     Raises:
         OSError: It cannot be looked at.

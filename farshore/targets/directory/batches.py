@@ -31,7 +31,7 @@ ORDER = struct.Struct("<II")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one batch: the files, what could not be put back as it was, and what ends the restore."""
+    """The outcome of one batch: the files, problems of metadata, and the error that ends the restore."""
 
     placed: Placed = field(default_factory=Placed)
     problems: Sequence[Problem] = ()

@@ -1,4 +1,4 @@
-"""A directory tree that is there already as a restore target: what is restored takes the place of what is there.
+"""A directory tree that is there already as a restore target: restored entries replace those that are there.
 
 Nothing is looked at here but what is in the way: which entries to restore, and which to delete, is for the caller to
 say (see `farshore.ops.restore.delta`). A file keeps its name and content until the new one is complete. Directories
@@ -33,7 +33,7 @@ class ExistingDirectoryTarget(DirectoryTarget):
     Args:
         path: Of the directory; made with its parents when missing.
         clock: Gives the run the token of its temporary names.
-        patch_of: Tells by path which files keep part of their content; `write` is called for the rest alone.
+        patch_of: Returns the patch of a file that keeps part of its content; `write` is called for the rest alone.
         completing: Called once all content is there, before directories get their times.
         processes: As `DirectoryTarget` has it.
     """

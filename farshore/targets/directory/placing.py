@@ -1,4 +1,4 @@
-"""Whole small files, many at a time: what the process of a restore and its writing processes do alike.
+"""Places whole small files, many at a time: shared by a restore and its writing processes.
 
 A file takes six system calls where it comes out right at once: it is made with its mode, written, looked at, given its
 time, closed. What a look shows to differ (an owner, a mode that a mask took from), and files with more than that

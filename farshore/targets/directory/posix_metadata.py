@@ -30,10 +30,10 @@ def is_restorable_xattr(name: bytes) -> bool:
 
 
 class MetadataWriter:
-    """Safe from any thread. Never raises `OSError`: what could not be put back is a problem, not a failure.
+    """Safe from any thread. Never raises `OSError`: metadata that could not be put back is a problem, not a failure.
 
     Args:
-        report: Takes problems.
+        report: Called with each problem.
         exact: Whether attributes that an entry has not are to be removed: of a file that was there before, or that
             inherited an ACL.
     """

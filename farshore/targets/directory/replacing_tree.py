@@ -1,4 +1,4 @@
-"""The names of a tree that has entries already: a new one is made under a temporary name, then takes its place.
+"""The names of a tree that has entries already: a new one is made under a temporary name, then replaces the old one.
 
 A temporary name says whose it is, so that those of a killed run are known again. Whatever has the name until then keeps
 it until the new entry is complete; where that replaces a file, the content is on the disk before.

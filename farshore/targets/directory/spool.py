@@ -1,7 +1,7 @@
 """Metadata of directories that waits for the end of a restore, in order, and comes back in reverse.
 
 A record is a fixed head, the path, and pairs of extended attributes. Memory holds eight bytes a directory and a bounded
-buffer; the rest lies in an unnamed file at the target.
+buffer; the rest is in an unnamed file at the target.
 """
 
 from __future__ import annotations

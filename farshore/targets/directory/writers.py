@@ -74,7 +74,7 @@ class FileWriters:
         self._placed_here = 0
 
     def add(self, file: SmallFile, content: Sequence[memoryview]) -> None:
-        """Take a file of at most `SLOT_CONTENT_BYTES`; its content is copied. It may be placed later, by `drain`.
+        """Add a file of at most `SLOT_CONTENT_BYTES`; its content is copied. It may be placed later, by `drain`.
 
         Raises:
             TargetFailed: The target cannot be written, which an earlier file may have shown.
@@ -94,7 +94,7 @@ class FileWriters:
         if self._files:
             self._give()
         while any(writer.busy for writer in self._writers):
-            self._take_answers()
+            self._receive_answers()
 
     def take(self) -> Placed:
         """Return what became of the files that were placed since this was last asked."""
@@ -135,7 +135,7 @@ class FileWriters:
         writer.worker.send(PLACE, ORDER.pack(self._slot, len(records)))
         writer.busy += 1
         while not self._free:
-            self._take_answers()
+            self._receive_answers()
         self._enter(self._free.pop())
 
     def _start(self) -> None:
@@ -168,8 +168,8 @@ class FileWriters:
         self._slot = slot
         self._memory = memoryview(self._shared)[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]  # type: ignore[arg-type]
 
-    def _take_answers(self) -> None:
-        """Wait for an answer, and take all that are there."""
+    def _receive_answers(self) -> None:
+        """Wait for an answer, and receive all that are there."""
         for key, _ in self._selector.select():
             writer: _Writer = key.data
             frame = writer.worker.receive()
@@ -188,6 +188,6 @@ class FileWriters:
         self._placed.add(answer.placed)
 
     def _ended(self, writer: _Writer) -> TargetFailed:
-        """Return the error of a process that is gone without having been told to."""
+        """Return the error of a process that ended before its orders did."""
         how = writer.worker.how_it_ended()
         return TargetFailed(f"a process that writes files to {self._path} ended {how}, and some of them are missing")

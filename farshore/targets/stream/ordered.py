@@ -1,4 +1,4 @@
-"""What targets have in common whose bytes go out one after the other: an archive, or one file, to a pipe.
+"""The base of targets whose bytes go out in sequence: an archive, or one file, to a pipe.
 
 Nothing that went out can be had back. So a small file is hashed before its first byte goes out, and left out when it is
 wrong; a larger one goes out as its chunks come, each of which was hashed, and where it proves wrong the stream ends.
@@ -50,13 +50,13 @@ class OrderedTarget:
     # --- for those that inherit --------------------------------------------------------------------------------------
 
     def begin_file(self, entry: Entry, runs: Runs | None) -> None:
-        """Send what comes before a file's data; `runs` are None where it has no hole."""
+        """Send the header of a file; `runs` are None where it has no hole."""
 
     def skip_hole(self, start: int, end: int) -> None:
-        """Send what stands for a hole of the file under way."""
+        """Send the bytes that represent a hole of the current file."""
 
     def end_file(self) -> None:
-        """Send what comes after a file's data."""
+        """Send the padding after a file's data."""
 
     def send(self, data: bytes | memoryview) -> None:
         """Send bytes.

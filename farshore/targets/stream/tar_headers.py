@@ -41,11 +41,11 @@ class NoPlaceInTar(Exception):
 
 
 def encode_header(entry: Entry, *, sparse_map: bytes = b"", data_bytes: int | None = None, number: int = 0) -> bytes:
-    """Return everything that comes before an entry's data.
+    """Return all headers of an entry.
 
     Args:
         sparse_map: Of a file with holes, as `encode_sparse_map` makes it; it is part of the data in the archive.
-        data_bytes: What follows besides the map; the size of the file where it is not given.
+        data_bytes: Length of the data besides the map; the size of the file where it is not given.
         number: Of the file with holes in this archive, for the name that a reader sees which does not know of holes.
     Raises:
         NoPlaceInTar: It is a socket, or a device with numbers that no header holds.

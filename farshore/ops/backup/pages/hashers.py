@@ -59,8 +59,8 @@ class PageHashers:
         self._buffer = 0  # that the next data is read into
         self._given: deque[_Order] = deque()  # not answered
 
-    def takes(self, content: Content, entry: Entry) -> TypeGuard[BufferedContent]:
-        """Return whether a file is to be read here; the first one starts the processes."""
+    def reads(self, content: Content, entry: Entry) -> TypeGuard[BufferedContent]:
+        """Return whether to read a file here; the first one starts the processes."""
         return entry.size >= self._file_bytes_min and isinstance(content, BufferedContent) and self._start()
 
     def read(self, content: BufferedContent, page_bytes: int) -> Iterator[Hole | HashedData]:
@@ -71,14 +71,14 @@ class PageHashers:
             Exception: As reading the content raises.
         """
         pieces = content.pieces_into(lambda: self._view(self._buffer, limits.HASHING_BUFFER_BYTES))
-        coming: deque[Future[Hole | _Order | None]] = deque()
+        pending: deque[Future[Hole | _Order | None]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
             try:
                 for _ in range(self._buffers):
-                    coming.append(pool.submit(self._next, pieces, page_bytes))
-                while (piece := coming.popleft().result()) is not None:
+                    pending.append(pool.submit(self._next, pieces, page_bytes))
+                while (piece := pending.popleft().result()) is not None:
                     yield piece if isinstance(piece, Hole) else self._answered(piece)
-                    coming.append(pool.submit(self._next, pieces, page_bytes))
+                    pending.append(pool.submit(self._next, pieces, page_bytes))
             finally:
                 pool.shutdown(cancel_futures=True)
                 while self._given:  # of a file that is not read to its end

@@ -162,7 +162,7 @@ class PagedFile:
         self._add_hashes(first, hashes)
         self._at = end
         if self._earlier and self._cursor:
-            before = self._take_before(self._earlier.pages, first, hashes)
+            before = self._hashes_before(self._earlier.pages, first, hashes)
             old = self._cursor.read(start, end)
             spliced = self._splice(block, pages.changed_runs(before, hashes), old)
             if spliced is not None:
@@ -190,7 +190,7 @@ class PagedFile:
         self._add_hashes(first, hashes)
         if not (self._earlier and self._cursor):
             return None
-        before = self._take_before(self._earlier.pages, first, hashes)
+        before = self._hashes_before(self._earlier.pages, first, hashes)
         return self._splice(data, pages.changed_runs(before, hashes), self._cursor.read(start, start + len(data)))
 
     def _add_hashes(self, first: int, hashes: bytes) -> None:
@@ -200,7 +200,7 @@ class PagedFile:
         self._rows.add(first, hashes)
         self._next_page = first + len(hashes) // HASH_BYTES
 
-    def _take_before(self, earlier: PageCursor, first: int, hashes: bytes) -> bytes:
+    def _hashes_before(self, earlier: PageCursor, first: int, hashes: bytes) -> bytes:
         try:
             return earlier.read_or_other(first, hashes)
         except READ_ERRORS:
@@ -220,10 +220,10 @@ class PagedFile:
             if changed:
                 plan.append((start, end))
                 continue
-            taken = cursor.read(start, end)
-            if sum(extent.length for extent in taken) != end - start:
+            kept = cursor.read(start, end)
+            if sum(extent.length for extent in kept) != end - start:
                 return None  # the earlier extents do not cover what its page map claims
-            plan += taken
+            plan += kept
         if len(plan) > limits.PAGE_EXTENTS_PER_BLOCK_MAX:
             return None
         return [part if isinstance(part, Extent) else self._gather(block[part[0] : part[1]]) for part in plan]

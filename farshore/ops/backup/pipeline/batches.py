@@ -28,7 +28,7 @@ _BATCHED_FILE_BYTES_MAX = limits.CHANGED_FILE_ATTEMPTS * limits.SMALL_FILE_BYTES
 
 
 class Left(NamedTuple):
-    """An item that the backup reads itself, when its turn comes."""
+    """An item that the backup reads itself, at its turn."""
 
     item: Item
 

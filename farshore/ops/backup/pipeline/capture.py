@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CaptureResult:
-    """What sealing found: counts, facts of the source, the problems of single entries, and what it says of itself."""
+    """The result of reading a source: counts, facts, problems of single entries, notes and marks."""
 
     counts: SnapshotCounts
     facts: dict[str, str]

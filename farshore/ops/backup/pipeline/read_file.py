@@ -144,7 +144,7 @@ class ContentReader:
         """Yield the pieces of a page-structured file. To be closed before the content."""
         if not ahead:
             yield from content.pieces()
-        elif self._hashers is not None and self._hashers.takes(content, entry):
+        elif self._hashers is not None and self._hashers.reads(content, entry):
             yield from self._hashers.read(content, entry.page_bytes)
         else:
             yield from read_ahead(content.pieces())
@@ -172,12 +172,12 @@ class ContentReader:
 def read_ahead(pieces: Iterator[Piece]) -> Iterator[Piece]:
     """Yield the pieces, each read by another thread while the one before it is worked on. Holds two of them."""
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
-        coming = pool.submit(next, pieces, None)
-        while (piece := coming.result()) is not None:
-            coming = pool.submit(next, pieces, None)
+        pending = pool.submit(next, pieces, None)
+        while (piece := pending.result()) is not None:
+            pending = pool.submit(next, pieces, None)
             yield piece
 
 
 def _as_file(entry: Entry) -> Entry:
-    """A hard link that stands in for its lost first name is stored as the file."""
+    """Return the entry as a file: a hard link that replaces its lost first name is stored as one."""
     return entry._replace(kind=EntryKind.FILE, target=b"") if entry.kind is EntryKind.HARDLINK else entry

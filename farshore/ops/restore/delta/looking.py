@@ -93,7 +93,7 @@ def _found_here(root: Handle, options: WalkOptions, report: Report) -> Iterator[
     walk = AttributeWalk(handles=handles, options=options, report=report)
     names = walk.find()
     while found := list(islice(names, limits.WALK_FRAME_ENTRIES)):
-        yield PosixListing(b"".join(encode_attributed(found, walk.take_attributes(), report)))
+        yield PosixListing(b"".join(encode_attributed(found, walk.pop_attributes(), report)))
 
 
 def is_within(path: bytes, places: Sequence[bytes]) -> bool:
