@@ -15,7 +15,7 @@ from farshore.config import Config, ReplicaConfig
 from farshore.errors import FarshoreError, LifecycleDeletes, LockUnsupported
 from farshore.stores.base import Capabilities
 from farshore.stores.lifecycle import Effect
-from farshore.stores.probe_capability import HasTrials, PlaceSettings, Setting
+from farshore.stores.probe_capability import HasProbeCapability, PlaceSettings, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def check_place(config: Config, replica: ReplicaConfig, clock: Clock) -> list[Pl
     """Ask a replica's bucket how it is set up, and judge it. Sends a few requests; changes nothing."""
     store = open_bare_store(config, replica, clock)
     try:
-        settings = store.trials().settings() if isinstance(store, HasTrials) else PlaceSettings()
+        settings = store.probe_capability().settings() if isinstance(store, HasProbeCapability) else PlaceSettings()
         return list(judge_place(replica.name, replica.lock, store.capabilities, settings))
     finally:
         store.close()

@@ -9,7 +9,7 @@ from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.format import names
 from farshore.replicas.repository import Replica
-from farshore.replicas.retention_rule import KeepingRule, LockRule
+from farshore.replicas.retention_rule import LockRule, RetentionRule
 from farshore.stores.base import Store
 from farshore.stores.object_retention import LockMode
 from farshore.stores.opening import open_store
@@ -45,12 +45,12 @@ def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Sto
     )
 
 
-def keeping_rule(replica: ReplicaConfig) -> KeepingRule:
+def retention_rule(replica: ReplicaConfig) -> RetentionRule:
     """Return how the objects of a replica are kept."""
     if not replica.lock or replica.lock_for is None:
-        return KeepingRule(storage_class=replica.storage_class)
+        return RetentionRule(storage_class=replica.storage_class)
     lock = LockRule(LockMode(replica.lock), replica.lock_for, min(replica.lock_slack, replica.lock_for))
-    return KeepingRule(lock, replica.storage_class)
+    return RetentionRule(lock, replica.storage_class)
 
 
 def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes: Writes = Writes.ALL) -> Replica:
@@ -78,7 +78,7 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
         inner = ThrottledStore(
             inner, clock=clock, up_bytes_per_s=replica.bandwidth_up, down_bytes_per_s=replica.bandwidth_down
         )
-    rule = keeping_rule(replica)
+    rule = retention_rule(replica)
     retrying = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
     return Replica(
         replica.name, replica.region, store.url,

@@ -17,7 +17,7 @@ from farshore.host_places import STATE
 from farshore.model import ReplicaOutcome
 from farshore.replicas.repository import Repository
 from farshore.scratch import temporary_instead
-from farshore.stores.put_checksums import SentObject
+from farshore.stores.put_checksums import AcknowledgedPut
 
 _STATE_UNUSABLE = (StoreFull, ConfigInvalid)  # as the outbox raises them
 _log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ def backup_rows(
     checksums: Mapping[str, Mapping[str, str]],
     reused: Sequence[tuple[str, tuple[str, ...]]],
     adopted: Sequence[WrittenObject],
-    sent: Mapping[str, Mapping[str, SentObject]],
+    sent: Mapping[str, Mapping[str, AcknowledgedPut]],
 ) -> list[AuditRow]:
     """Return rows of `snapshots`, `objects`, `copies` and `lineage` for one committed snapshot.
 
@@ -210,7 +210,7 @@ def backup_rows(
 
 
 def _object_row(
-    item: WrittenObject, sent: Mapping[str, Mapping[str, SentObject]], shared: Mapping[str, str]
+    item: WrittenObject, sent: Mapping[str, Mapping[str, AcknowledgedPut]], shared: Mapping[str, str]
 ) -> ObjectRow:
     """Return the row of an object with every checksum that some replica was sent with it: the bytes are the same."""
     puts = [by_name[item.name] for by_name in sent.values() if item.name in by_name]

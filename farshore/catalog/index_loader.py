@@ -67,7 +67,7 @@ def _fragments(repository: Repository, reader: ReplicaReader) -> Iterator[Footer
     """
     seen: set[str] = set()
     told: set[str] = set()
-    while left := reader.well() - told:
+    while left := reader.healthy() - told:
         try:
             replica, fragments = reader.among(left).ask(names.FRAGMENTS, lambda one: (one, list_fragments(one)))
         except READ_ERRORS:

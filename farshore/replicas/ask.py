@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, StoreUnavailable
-from farshore.replicas.detached_threads import LooseThreads
+from farshore.replicas.detached_threads import DetachedThreads
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[tuple[str, ...]], None]  # called with the replicas that have not answered yet
@@ -111,7 +111,7 @@ def ask_all(
         alive: A replica whose value changes is not silent: the pages of a long listing come in.
         on_wait: Called once, in this thread, with the replicas that have not answered within `WAIT_SHOWN_S`.
     """
-    threads = LooseThreads(max(len(names), 1), "ask")
+    threads = DetachedThreads(max(len(names), 1), "ask")
     asked: _Round[Answer] = _Round()
     started_s = clock.monotonic_s()
     silence = _Silence(names, now_s=started_s, patient=patient, alive=alive)
@@ -177,7 +177,7 @@ def ask_first(
         alive: Nobody else is asked, and nobody dropped, while the value of one that was asked changes.
         on_wait: Called once, in this thread, with the replicas that have not answered within `WAIT_SHOWN_S`.
     """
-    threads = LooseThreads(max(len(names), 1), "ask")
+    threads = DetachedThreads(max(len(names), 1), "ask")
     asked: _Round[Answer] = _Round()
     begun: list[str] = []
     waiting, shown, last_s = list(names), False, clock.monotonic_s()

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 Work = Callable[[], None]
 
 
-class LooseThreads:
+class DetachedThreads:
     """At most so many threads, started when they are needed and used again. Safe from many threads."""
 
     def __init__(self, threads_max: int, name: str) -> None:

@@ -5,9 +5,9 @@ other parcels are barriers: they are put only after everything before them was a
 at a replica never names a pack that is not there, whatever is killed when.
 
 Nothing waits for a laggard as long as a quorum keeps up, that is, lags by less than the window. What only laggards
-still need goes to the spool on disk, once for all of them; whoever needs more of it than it may is left behind for this
-run. The sealing thread waits only while fewer than a quorum keep up. At the end a replica is waited for only as long as
-it can be expected to finish soon. Decision 0007 has the reasons.
+still need goes to the spool on disk, once for all of them; a replica that needs more of it than its share is dropped
+for this run. The sealing thread waits only while fewer than a quorum keep up. At the end a replica is waited for only
+as long as it can be expected to finish soon. Decision 0007 has the reasons.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Fanout:
     Args:
         quorum: How many replicas must keep up; all when omitted.
         lanes: What each replica may do, where it differs from the defaults.
-        spool: Where to keep what only laggards need; without one they are left behind.
+        spool: Where to keep what only laggards need; without one they are dropped.
         window_packs: Packs that a replica may lag and still keep up; so many are in memory, with the one being made.
     """
 
@@ -74,7 +74,7 @@ class Fanout:
         Called before a pack is made, it keeps that pack within the window; `offer` alone would hold one more.
 
         Raises:
-            StoreUnavailable: The run was stopped, so reading on would be in vain.
+            StoreUnavailable: The run was stopped, so the caller should stop reading.
         """
         with self._changed:
             self._has_waited = self._wait_for_room()
@@ -83,7 +83,7 @@ class Fanout:
         """Queue a parcel at every replica at work; a pack waits while fewer than a quorum keep up.
 
         Raises:
-            StoreUnavailable: The run was stopped, so reading on would be in vain.
+            StoreUnavailable: The run was stopped, so the caller should stop reading.
         """
         with self._changed:
             if not parcel.barrier:
@@ -108,18 +108,18 @@ class Fanout:
 
     @property
     def at_work(self) -> tuple[str, ...]:
-        """Replicas that were not left behind."""
+        """Replicas that were not dropped."""
         with self._changed:
             return tuple(lane.name for lane in self._working())
 
     @property
     def packs_in_memory(self) -> int:
-        """Packs that are held in memory for some replica."""
+        """Packs that are held in memory for some replica. For tests of the window; nothing else reads it."""
         with self._changed:
             return sum(held.in_memory and not held.barrier for held in self._memory)
 
     def error_of(self, replica: str) -> Failure | None:
-        """Why a replica was left behind, or None."""
+        """Why a replica was dropped, or None."""
         with self._changed:
             return self._lanes[replica].error
 
@@ -149,9 +149,9 @@ class Fanout:
     # --- one thread per replica ---------------------------------------------------------------------------------------
 
     def drain(self, replica: str, store: Store, tell: Callable[[int], None] = lambda _: None) -> None:
-        """Put this replica's parcels until the end; return when all are acknowledged, or it was left behind.
+        """Put this replica's parcels until the end; return when all are acknowledged, or it was dropped.
 
-        Returns at once when it is left behind or the run is stopped: a put that is under way ends by itself, in a
+        Returns at once when it is dropped or the run is stopped: a put that is under way ends by itself, in a
         thread that does not keep the process alive.
 
         Args:
@@ -171,7 +171,7 @@ class Fanout:
             while not self._is_over(lane):
                 self._leave_if_overdue(lane)
                 self._changed.wait(timeout=_LOOK_AGAIN_S)
-            if lane.left_behind:
+            if lane.dropped:
                 return
             if self._aborted:
                 raise StoreUnavailable(f"the run was stopped before {replica} had everything")
@@ -184,15 +184,15 @@ class Fanout:
                 if lane.failing_since_s is None:
                     lane.failing_since_s = self._clock.monotonic_s()
                 raise failure
-            lane.finished = not lane.left_behind
+            lane.finished = not lane.dropped
             if sum(one.finished for one in self._lanes.values()) >= self._quorum and self._quorum_done_s is None:
                 self._quorum_done_s = self._clock.monotonic_s()
             self._changed.notify_all()
 
-    def rest(self, replica: str, wait_s: float) -> bool:
-        """Wait before draining again after a failure that passes; return False, at once, when that is in vain.
+    def backoff(self, replica: str, wait_s: float) -> bool:
+        """Wait before draining again after a failure that passes; return False, at once, when to give up.
 
-        It is when the run is stopped or the replica left behind, when a quorum has everything, so that the run would
+        That is when the run is stopped or the replica dropped, when a quorum has everything, so that the run would
         wait for this one alone, and when the quorum cannot be had without it and it has failed for `LANE_PATIENCE_S`.
         """
         lane = self._lanes[replica]
@@ -200,7 +200,7 @@ class Fanout:
         while True:
             with self._changed:
                 now_s = self._clock.monotonic_s()
-                if self._aborted or lane.left_behind or self._quorum_done_s is not None:
+                if self._aborted or lane.dropped or self._quorum_done_s is not None:
                     return False
                 others = sum(one is not lane and one.failing_since_s is None for one in self._working())
                 failing_s = now_s - lane.failing_since_s if lane.failing_since_s is not None else 0.0
@@ -210,10 +210,10 @@ class Fanout:
                 return True
             self._clock.wait_s(max(min(until_s - now_s, _LOOK_AGAIN_S), 0.001))  # some clocks tick by the microsecond
 
-    # --- with the lock held, where it is not said otherwise -----------------------------------------------------------
+    # --- caller holds the lock unless noted ---------------------------------------------------------------------------
 
     def _working(self) -> list[UploadQueue]:
-        return [lane for lane in self._lanes.values() if not lane.left_behind]
+        return [lane for lane in self._lanes.values() if not lane.dropped]
 
     def _wait_for_room(self) -> bool:
         """Wait while fewer than a quorum keep up; return whether that took time."""
@@ -231,9 +231,9 @@ class Fanout:
         return keeping_up < min(self._quorum, len(working))
 
     def _is_over(self, lane: UploadQueue) -> bool:
-        if lane.left_behind or self._aborted:
+        if lane.dropped or self._aborted:
             return True
-        return not lane.flying and (lane.failure is not None or (self._ended and lane.is_empty))
+        return not lane.in_flight and (lane.failure is not None or (self._ended and lane.is_empty))
 
     def _work(self, lane: UploadQueue, store: Store, tell: Callable[[int], None]) -> None:
         """Put one parcel after the other until there is none left. Takes the lock itself."""
@@ -247,7 +247,7 @@ class Fanout:
                 failure = error
             del body  # or an idle worker would keep a pack in memory
             with self._changed:
-                done = self._land(lane, held, failure)
+                done = self._complete(lane, held, failure)
                 self._changed.notify_all()
             try:
                 if done is not None:
@@ -261,7 +261,7 @@ class Fanout:
         """Wait for the next parcel that may be put. Takes the lock itself."""
         with self._changed:
             while True:
-                if lane.left_behind or self._aborted or lane.failure is not None:
+                if lane.dropped or self._aborted or lane.failure is not None:
                     return None
                 if (held := lane.take()) is not None:
                     return held
@@ -269,14 +269,14 @@ class Fanout:
                     return None
                 self._changed.wait()
 
-    def _land(self, lane: UploadQueue, held: QueuedUpload, failure: BaseException | None) -> int | None:
+    def _complete(self, lane: UploadQueue, held: QueuedUpload, failure: BaseException | None) -> int | None:
         """Take note of how a put ended; return the bytes acknowledged so far if it ended well."""
-        lane.land(held)
+        lane.complete(held)
         if failure is None:
             lane.acknowledge(held)
             self._release([held])
             return lane.bytes_done
-        if lane.left_behind or self._aborted:
+        if lane.dropped or self._aborted:
             lane.give_up(held)
             self._release([held])
         elif lane.failure is None:
@@ -293,7 +293,7 @@ class Fanout:
             held.body = None
 
     def _leave(self, lane: UploadQueue, error: Failure) -> None:
-        lane.left_behind = True
+        lane.dropped = True
         lane.error = lane.error or error
         self._release(lane.drop())
         self._changed.notify_all()
@@ -306,7 +306,7 @@ class Fanout:
         ran_s, waited_s = self._quorum_done_s - self._started_s, now_s - self._quorum_done_s
         patience_s = max(limits.LAGGARD_WAIT_S, limits.LAGGARD_WAIT_SHARE * ran_s)
         if waited_s + lane.expected_s(now_s) > patience_s:
-            owed = f"{lane.owed_bytes:,} bytes in {len(lane.queue) + len(lane.unlanded):,} objects"
+            owed = f"{lane.owed_bytes:,} bytes in {len(lane.queue) + len(lane.unacknowledged):,} objects"
             self._leave(lane, ReplicaTooSlow(f"{lane.name} still lacked {owed} when a quorum had everything"))
 
     # --- the spool; the sealing thread alone, which takes the lock ----------------------------------------------------

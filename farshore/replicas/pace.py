@@ -66,14 +66,14 @@ class Pace:
             self._failures += 1
             self._ailing_until_s = now_s + _AILING_S * doubled
 
-    def well(self, now_s: float) -> bool:
-        """Whether it is worth asking before those that are well: no request is late, and no error is recent."""
+    def healthy(self, now_s: float) -> bool:
+        """Whether no request is late, and no error is recent."""
         with self._lock:
             return self._overdue == 0 and now_s >= self._ailing_until_s
 
     @property
     def latency_s(self) -> float:
-        """What a small request takes; 0 before one was measured."""
+        """What a small request takes; 0 before one was measured. For tests: readers ask `expected_s`."""
         with self._lock:
             return self._latency_s
 

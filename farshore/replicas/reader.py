@@ -1,9 +1,9 @@
 """Reads of objects from whichever replica has a good copy, the best one first. Decision 0009.
 
 Every read asks the replicas in an order that follows from what they took so far (`pace`) and from what they bill
-(`reading_order`). A copy that is missing or wrong is noted, and the next replica asked. An answer that is late is asked
-of the next one too, and the first good answer is taken: so a slow replica costs little and one that hangs is done
-without. What comes later is dropped.
+(`reading_order`). A copy that is missing or wrong is noted, and the next replica asked. When an
+answer is late the next replica is asked as well (a hedged read), and the first good answer counts: a slow replica costs
+little, and one that hangs nothing. Later answers are dropped.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.model import DamagedObject
-from farshore.replicas.detached_threads import LooseThreads
-from farshore.replicas.reading_order import Prefer, ReadCandidate, order_standings
+from farshore.replicas.detached_threads import DetachedThreads
+from farshore.replicas.reading_order import Prefer, ReadCandidate, order_candidates
 from farshore.replicas.repository import Replica, Repository
 
 Mender = Callable[[Replica, str, str, str, bytes | None], None]  # replica, name, found, source, whole object
@@ -95,7 +95,7 @@ class ReplicaReader:
         *,
         replicas: Sequence[Replica],
         clock: Clock,
-        threads: LooseThreads,
+        threads: DetachedThreads,
         prefer: Prefer = Prefer.BALANCED,
         hedge: bool = True,
         listed: Collection[str] | None = None,
@@ -133,25 +133,25 @@ class ReplicaReader:
             mender=self.mender,
         )
 
-    def well(self) -> set[str]:
+    def healthy(self) -> set[str]:
         """Return the replicas that answer, as far as is known."""
         now_s = self._clock.monotonic_s()
-        return {one.name for one in self.replicas if one.pace.well(now_s)}
+        return {one.name for one in self.replicas if one.pace.healthy(now_s)}
 
     def order(self, size: int) -> list[Replica]:
         """Return the replicas in the order in which a read of so many bytes asks them now."""
         now_s = self._clock.monotonic_s()
-        standings = [
+        candidates = [
             ReadCandidate(
                 name=one.name,
                 time_s=one.pace.expected_s(size),
                 money=one.price.of(size),
                 listed=one.name in self._listed,
-                well=one.pace.well(now_s),
+                healthy=one.pace.healthy(now_s),
             )
             for one in self.replicas
         ]
-        return [self._by_name[name] for name in order_standings(standings, self._prefer)] if standings else []
+        return [self._by_name[name] for name in order_candidates(candidates, self._prefer)] if candidates else []
 
     def get(
         self,
@@ -274,7 +274,7 @@ class ReplicaReader:
             left_s = last.started_s + bound_s - self._clock.monotonic_s()
             if news.is_set() or self._clock.wait_s(max(left_s, 0.0), news):
                 break
-            if number == 1 or (not waiting[0].price.dear and self._budget.spend()):
+            if number == 1 or (not waiting[0].price.expensive and self._budget.spend()):
                 self._overdue(last, silent=number == 1)
                 return
         else:
@@ -322,7 +322,7 @@ class ReplicaReader:
     def _note(self, replica: Replica, name: str, error: FarshoreError) -> list[DamagedObject]:
         """Note what is wrong with a copy, and return it where it is missing or wrong.
 
-        What a replica lacks that does not list the snapshot is no damage, nor is an index fragment: it is owed by none.
+        A missing object is damage only at a replica that lists the snapshot; index fragments are optional everywhere.
         """
         lacks = isinstance(error, NotFound) and not isinstance(error, _NOT_ASKED)
         if lacks and (replica.name not in self._listed or names.parse_fragment(name)):

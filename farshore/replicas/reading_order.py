@@ -8,7 +8,7 @@ money it is billed (egress, retrieval, one request). The rule that weighs them i
 - `balanced`: both as money, an hour of waiting taken for `READ_HOUR_PRICE`.
 
 Estimates are rough, so costs within a factor of two count as the same, and times below `READ_TIME_FLOOR_S` do; among
-the same the cheaper one goes first, and then the order of the configuration decides. Whoever is not well goes last.
+the same the cheaper one goes first, and then the order of the configuration decides. Unhealthy replicas go last.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class ReadPrice:
         return size * self.per_byte + self.per_request
 
     @property
-    def dear(self) -> bool:
-        """Whether reading something twice is more than small change."""
+    def expensive(self) -> bool:
+        """Whether reading something twice is costly enough to avoid."""
         return self.per_byte * limits.GIB > limits.READ_TWICE_PRICE_MAX
 
 
@@ -56,26 +56,26 @@ class ReadCandidate:
     time_s: float  # that this read is expected to take
     money: float  # that this read is billed
     listed: bool = True  # whether it lists the snapshot that is read
-    well: bool = True
+    healthy: bool = True
 
 
-def order_standings(standings: Sequence[ReadCandidate], prefer: Prefer) -> list[str]:
+def order_candidates(candidates: Sequence[ReadCandidate], prefer: Prefer) -> list[str]:
     """Return the names in the order in which to ask. The same input gives the same order.
 
-    Those that are well and list the snapshot come first, then those that are well, then the others.
+    Healthy replicas that list the snapshot come first, then other healthy ones, then the unhealthy.
     """
     tiers: dict[int, list[int]] = {}
-    for position, one in enumerate(standings):
-        tiers.setdefault(2 if not one.well else 0 if one.listed else 1, []).append(position)
+    for position, one in enumerate(candidates):
+        tiers.setdefault(2 if not one.healthy else 0 if one.listed else 1, []).append(position)
     ordered: list[str] = []
     for _, positions in sorted(tiers.items()):
-        ranks = _ranks([_cost(standings[at], prefer) for at in positions])
-        times = _ranks([_time_s(standings[at]) for at in positions])
+        ranks = _ranks([_cost(candidates[at], prefer) for at in positions])
+        times = _ranks([_time_s(candidates[at]) for at in positions])
         keys = {
-            at: (standings[at].money, time, at) if prefer is Prefer.CHEAPEST else (rank, standings[at].money, at)
+            at: (candidates[at].money, time, at) if prefer is Prefer.CHEAPEST else (rank, candidates[at].money, at)
             for at, rank, time in zip(positions, ranks, times, strict=True)
         }
-        ordered += [standings[at].name for at in sorted(positions, key=keys.__getitem__)]
+        ordered += [candidates[at].name for at in sorted(positions, key=keys.__getitem__)]
     return ordered
 
 

@@ -19,10 +19,10 @@ from farshore.format.header import Header
 from farshore.model import DamagedObject, ReplicaRequests
 from farshore.replicas.ask import OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache
-from farshore.replicas.detached_threads import LooseThreads
+from farshore.replicas.detached_threads import DetachedThreads
 from farshore.replicas.pace import Pace
 from farshore.replicas.reading_order import Prefer, ReadPrice
-from farshore.replicas.retention_rule import KeepingRule
+from farshore.replicas.retention_rule import RetentionRule
 from farshore.sealed.keys import KeySet
 from farshore.stores.base import Store
 from farshore.stores.wrappers.metered import Meter, MeteredStore
@@ -74,7 +74,7 @@ class Replica:
     meter: MeteredStore
     uploads: int = limits.UPLOADS_PER_REPLICA
     spool_bytes: int = limits.SPOOL_BYTES
-    keeping: KeepingRule = field(default_factory=KeepingRule)  # `store` puts objects by it
+    keeping: RetentionRule = field(default_factory=RetentionRule)  # `store` puts objects by it
     price: ReadPrice = field(default_factory=ReadPrice)
     pace: Pace = field(default_factory=Pace, repr=False, compare=False)
     guard: WriteGuard = field(default_factory=WriteGuard, repr=False, compare=False)
@@ -120,7 +120,7 @@ class Repository:
     patient: bool = True  # whether replicas that are silent are waited for after another one has answered
     on_wait: OnWait = wait_quietly  # who is told of replicas that let everybody wait
     cache: ObjectCache = field(init=False)
-    threads: LooseThreads = field(init=False)  # for reads, which may hang
+    threads: DetachedThreads = field(init=False)  # for reads, which may hang
     held: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
     damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # what reads found wrong
     state_is_temporary: bool = field(init=False, default=False)  # what is kept there ends with this process
@@ -131,7 +131,7 @@ class Repository:
     def __post_init__(self) -> None:
         self.unasked = dict(self.unreachable)
         self.cache = ObjectCache(self.cache_dir, self.header.repository_id)
-        self.threads = LooseThreads(limits.READS_AT_ONCE_MAX, "read")
+        self.threads = DetachedThreads(limits.READS_AT_ONCE_MAX, "read")
 
     def __enter__(self) -> Repository:
         return self

@@ -43,7 +43,7 @@ class LockRule:
 
 
 @dataclass(frozen=True, slots=True)
-class KeepingRule:
+class RetentionRule:
     """What the configuration says of one replica. `lock` is None where objects are not locked."""
 
     lock: LockRule | None = None

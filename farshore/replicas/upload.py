@@ -25,7 +25,7 @@ class Upload:
 class QueuedUpload:
     """A parcel that some lane still needs. Lanes share it; whoever changes it holds the fan-out's lock.
 
-    `needed_by`: lanes that have it queued or under way. `flying_at`: those where a put of it is under way.
+    `needed_by`: lanes that have it queued or under way. `in_flight_at`: those where a put of it is under way.
     """
 
     name: str
@@ -33,7 +33,7 @@ class QueuedUpload:
     size: int
     barrier: bool
     needed_by: set[str] = field(default_factory=set)
-    flying_at: set[str] = field(default_factory=set)
+    in_flight_at: set[str] = field(default_factory=set)
     is_spooled: bool = False
 
     @property
@@ -44,7 +44,7 @@ class QueuedUpload:
     @property
     def waiting_at(self) -> set[str]:
         """Lanes that have not begun to put it."""
-        return self.needed_by - self.flying_at
+        return self.needed_by - self.in_flight_at
 
 
 class Spool:

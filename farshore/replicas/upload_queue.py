@@ -29,10 +29,10 @@ class UploadQueue:
     limits: LaneLimits
     started_s: float
     queue: deque[QueuedUpload] = field(default_factory=deque)
-    unlanded: dict[str, QueuedUpload] = field(
+    unacknowledged: dict[str, QueuedUpload] = field(
         default_factory=dict
     )  # taken and not acknowledged, in the order of the queue
-    flying: int = 0  # puts under way
+    in_flight: int = 0  # puts under way
     owed_packs: int = 0
     owed_bytes: int = 0
     spooled_bytes: int = 0  # of what it owes, on disk
@@ -40,14 +40,14 @@ class UploadQueue:
     bytes_done: int = 0
     failure: BaseException | None = None  # of the drain that is under way
     failing_since_s: float | None = None  # nothing was acknowledged since this failure
-    error: Failure | None = None  # why it was left behind
-    left_behind: bool = False
+    error: Failure | None = None  # why it was dropped
+    dropped: bool = False
     finished: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether everything offered so far was acknowledged."""
-        return not self.queue and not self.unlanded
+        return not self.queue and not self.unacknowledged
 
     def append(self, held: QueuedUpload) -> None:
         """Owe one more parcel."""
@@ -60,22 +60,22 @@ class UploadQueue:
         """Return the next parcel to put, or None while there is none or a barrier is in the way."""
         if not self.queue:
             return None
-        if self.unlanded and (self.queue[0].barrier or next(iter(self.unlanded.values())).barrier):
+        if self.unacknowledged and (self.queue[0].barrier or next(iter(self.unacknowledged.values())).barrier):
             return None
         held = self.queue.popleft()
-        self.unlanded[held.name] = held
-        held.flying_at.add(self.name)
-        self.flying += 1
+        self.unacknowledged[held.name] = held
+        held.in_flight_at.add(self.name)
+        self.in_flight += 1
         return held
 
-    def land(self, held: QueuedUpload) -> None:
+    def complete(self, held: QueuedUpload) -> None:
         """Note that a put of this parcel ended, whether well or not."""
-        held.flying_at.discard(self.name)
-        self.flying -= 1
+        held.in_flight_at.discard(self.name)
+        self.in_flight -= 1
 
     def acknowledge(self, held: QueuedUpload) -> None:
-        """Owe one parcel less. What was acknowledged after the replica was left behind is there all the same."""
-        del self.unlanded[held.name]
+        """Owe one parcel less. What was acknowledged after the replica was dropped is there all the same."""
+        del self.unacknowledged[held.name]
         self.done.append((held.name, held.size))
         self.bytes_done += held.size
         self.failing_since_s = None
@@ -83,34 +83,34 @@ class UploadQueue:
 
     def put_back(self) -> None:
         """Queue again what was not acknowledged, in its old order; putting an object twice is harmless."""
-        self.queue.extendleft(reversed(self.unlanded.values()))
-        self.unlanded.clear()
+        self.queue.extendleft(reversed(self.unacknowledged.values()))
+        self.unacknowledged.clear()
 
     def drop(self) -> list[QueuedUpload]:
         """Give up everything that is not under way; return what this lane no longer needs."""
-        dropped = [held for held in (*self.queue, *self.unlanded.values()) if self.name not in held.flying_at]
+        unneeded = [held for held in (*self.queue, *self.unacknowledged.values()) if self.name not in held.in_flight_at]
         self.queue.clear()
-        for held in dropped:
-            self.unlanded.pop(held.name, None)
+        for held in unneeded:
+            self.unacknowledged.pop(held.name, None)
             self._forget(held)
-        return dropped
+        return unneeded
 
     def give_up(self, held: QueuedUpload) -> None:
-        """Forget a parcel whose put failed after the replica was left behind."""
-        del self.unlanded[held.name]
+        """Forget a parcel whose put failed after the replica was dropped."""
+        del self.unacknowledged[held.name]
         self._forget(held)
 
     def expected_s(self, now_s: float) -> float:
         """Return how long it takes at the least to put the rest, by its own pace so far.
 
-        What is under way counts as done, because nobody knows how much of it is: so a replica is never left behind for
+        What is under way counts as done, because nobody knows how much of it is: so a replica is never dropped for
         what it may have all but finished, and as time passes without an acknowledgement the guess grows.
         """
-        flying_bytes = sum(held.size for held in self.unlanded.values())
-        behind_bytes = self.owed_bytes - flying_bytes
+        in_flight_bytes = sum(held.size for held in self.unacknowledged.values())
+        behind_bytes = self.owed_bytes - in_flight_bytes
         if behind_bytes <= 0:
             return 0.0
-        return behind_bytes * max(now_s - self.started_s, 0.0) / max(self.bytes_done + flying_bytes, 1)
+        return behind_bytes * max(now_s - self.started_s, 0.0) / max(self.bytes_done + in_flight_bytes, 1)
 
     def _forget(self, held: QueuedUpload) -> None:
         held.needed_by.discard(self.name)

@@ -1,4 +1,4 @@
-"""A store in this process's memory, for tests and trials: `memory://NAME`. Its locks and archive hold for real."""
+"""A store in this process's memory, for tests: `memory://NAME`. Its locks and archive hold for real."""
 
 from __future__ import annotations
 

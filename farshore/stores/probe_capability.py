@@ -1,7 +1,9 @@
-"""What only a probe does to a store: wrong on purpose, in pieces, without a condition, for good.
+"""Store calls that only the probe makes.
 
-Nothing here is part of the contract of stores, and no backup, restore or verify uses it. A store that can be tried like
-this has `trials()`; wrappers have not, so a probe works on bare stores. Errors are those of the contract.
+Deliberately invalid puts, abandoned uploads, unconditional overwrites, permanent deletes.
+
+Nothing here is part of the contract of stores, and no backup, restore or verify uses it. A bare store has
+`probe_capability()`, a wrapper has not, so a probe works on bare stores. Errors are those of the contract.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class Upload(Protocol):
 
 
 class ProbeCapability(Protocol):
-    """One store, tried."""
+    """The calls of one store that only a probe makes."""
 
     part_bytes_min: int  # of every part but the last
 
@@ -116,9 +118,9 @@ class ProbeCapability(Protocol):
 
 
 @runtime_checkable
-class HasTrials(Protocol):
-    """A store that can be tried."""
+class HasProbeCapability(Protocol):
+    """A store that a probe can make such calls of."""
 
-    def trials(self) -> ProbeCapability:
-        """Return the trials of this store; they use its connections."""
+    def probe_capability(self) -> ProbeCapability:
+        """Return the calls that only a probe makes; they use the connections of this store."""
         ...

@@ -15,14 +15,14 @@ from farshore.stores.base import Body
 
 
 @dataclass(frozen=True, slots=True)
-class SentObject:
+class AcknowledgedPut:
     """An object that a store acknowledged: its size, and the checksum that was sent, empty where none was."""
 
     bytes: int
     checksum: str  # algorithm:hex, as the store's `head` gives it
 
 
-class SentChecksums:
+class PutChecksums:
     """The checksums of puts that are at work, by name. Safe from many threads.
 
     Args:
@@ -50,10 +50,10 @@ class SentChecksums:
 
 
 @runtime_checkable
-class TellsSent(Protocol):
+class HasPutChecksums(Protocol):
     """A store that computes a checksum of every body before it sends it."""
 
     @property
-    def sent(self) -> SentChecksums:
+    def put_checksums(self) -> PutChecksums:
         """The checksums of its puts."""
         ...

@@ -29,7 +29,7 @@ class RequestKind(StrEnum):
     DELETE = "delete"  # also an upload in parts that is given up
 
 
-class Tally:
+class RequestCounter:
     """Counts requests by kind and bytes of bodies as they pass; keeps the service's clock. Safe from many threads."""
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -85,7 +85,7 @@ class CountsRequests(Protocol):
     """A store that counts the requests it sends."""
 
     @property
-    def tally(self) -> Tally:
+    def request_counter(self) -> RequestCounter:
         """Its counts."""
         ...
 
@@ -98,14 +98,14 @@ class Readable(Protocol):
         ...
 
 
-def read_counted(stream: Readable, tally: Tally) -> bytes:
+def read_counted(stream: Readable, request_counter: RequestCounter) -> bytes:
     """Read an answer to its end; in pieces where somebody looks at what comes in, which needs the memory twice."""
-    if not tally.watched:
+    if not request_counter.watched:
         data = stream.read()
-        tally.received(len(data))
+        request_counter.received(len(data))
         return data
     pieces: list[bytes] = []
     while piece := stream.read(SENT_BYTES):
-        tally.received(len(piece))
+        request_counter.received(len(piece))
         pieces.append(piece)
     return b"".join(pieces)

@@ -228,20 +228,20 @@ def tried(request: pytest.FixtureRequest, fresh_place: FreshPlace) -> Iterator[A
 
 
 def test_trials_do_what_they_say(tried: Any) -> None:
-    trials = tried.trials()
+    capability = tried.probe_capability()
     tried.put("there", b"first")
-    trials.replace("there", b"second")
+    capability.replace("there", b"second")
     assert tried.get("there") == b"second"
-    trials.erase("there")
-    trials.erase("there")
+    capability.erase("there")
+    capability.erase("there")
     assert list(tried.list()) == []
-    upload = trials.begin_upload("parts")
-    upload.send(bytes(trials.part_bytes_min))
+    upload = capability.begin_upload("parts")
+    upload.send(bytes(capability.part_bytes_min))
     upload.send(b"end")
     assert list(tried.list()) == []
     upload.finish()
-    assert tried.head("parts").size == trials.part_bytes_min + 3
-    assert trials.settings().versioning in (Setting.OFF, Setting.UNKNOWN)
+    assert tried.head("parts").size == capability.part_bytes_min + 3
+    assert capability.settings().versioning in (Setting.OFF, Setting.UNKNOWN)
 
 
 def test_a_rule_that_expires_objects_is_found_and_one_that_ends_uploads_is_not(s3_server: SeaweedServer) -> None:

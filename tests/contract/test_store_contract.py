@@ -20,7 +20,7 @@ from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.probe import CHECKS
 from farshore.ops.probe.verdicts import Verdict
 from farshore.stores.base import PutOutcome, Store
-from farshore.stores.put_checksums import TellsSent
+from farshore.stores.put_checksums import HasPutChecksums
 from farshore.stores.wrappers.read_only import ReadOnlyStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from tests.contract.conftest import PAGE_OBJECTS
@@ -110,8 +110,8 @@ def test_large_bodies_go_in_parts_and_come_back(kind: str, open_any: OpenAny, tm
         body.write_bytes(data)
     assert store.put("large", body) is CREATED
     assert store.head("large").size == len(data)
-    if isinstance(store, TellsSent):
-        assert store.sent.take("large") == store.head("large").checksum != ""
+    if isinstance(store, HasPutChecksums):
+        assert store.put_checksums.take("large") == store.head("large").checksum != ""
     assert store.get("large") == data
     assert store.get("large", 40 * MIB - 10, 20) == data[40 * MIB - 10 : 40 * MIB + 10]
     assert store.put("large", body) is PRESENT

@@ -27,7 +27,7 @@ from farshore.stores.object_retention import (
     extend_or_find,
     lock_to_set,
 )
-from farshore.stores.probe_capability import HasTrials
+from farshore.stores.probe_capability import HasProbeCapability
 from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.read_only import ReadOnlyStore
@@ -175,17 +175,17 @@ def test_a_large_object_in_parts_is_locked_too(source: str, open_locking: OpenAn
 
 def test_a_strict_lock_of_s3_holds_against_whoever_may_lift_others_and_really_ends(open_locking: OpenAny) -> None:
     store = open_locking("s3")
-    assert isinstance(store, HasTrials)
-    trials = store.trials()
+    assert isinstance(store, HasProbeCapability)
+    capability = store.probe_capability()
     store.put("strict", b"1", ObjectRetention(Lock(COMPLIANCE, later(3600))))
     store.put("lifted", b"1", ObjectRetention(Lock(GOVERNANCE, later(3600))))
     store.put("short", b"1", ObjectRetention(Lock(COMPLIANCE, later(3))))
     for name, bypass in (("strict", True), ("strict", False), ("lifted", False), ("short", True)):
         with pytest.raises(StoreDenied):
-            trials.erase(name, bypass=bypass)
-    trials.erase("lifted", bypass=True)
+            capability.erase(name, bypass=bypass)
+    capability.erase("lifted", bypass=True)
     SystemClock().wait_s(4)
-    trials.erase("short")
+    capability.erase("short")
     assert [info.name for info in store.list()] == ["strict"]
 
 

@@ -8,7 +8,7 @@ from farshore.errors import StoreConflict, StoreUnavailable
 from farshore.limits import SENT_KEPT_MAX
 from farshore.stores.base import Body
 from farshore.stores.body import body_bytes
-from farshore.stores.put_checksums import SentObject
+from farshore.stores.put_checksums import AcknowledgedPut
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.contract.conftest import OpenStore
 from tests.doubles.clock import FixedClock
@@ -22,7 +22,7 @@ def test_the_service_tells_the_checksum_that_was_sent(kind: str, open_bare: Open
     for name, body in bodies.items():
         store.put(name, body)
         sent = store.sent()[name]
-        assert sent == SentObject(body_bytes(body), store.head(name).checksum)
+        assert sent == AcknowledgedPut(body_bytes(body), store.head(name).checksum)
         assert sent.checksum.startswith(f"{store.capabilities.checksum}:")
 
 
@@ -32,10 +32,10 @@ def test_a_name_that_was_taken_by_the_same_bytes_counts_as_sent(kind: str, open_
     bare.put("a", b"some bytes")
     store = MeteredStore(bare)
     store.put("a", b"some bytes")
-    assert store.sent()["a"] == SentObject(10, store.head("a").checksum)
+    assert store.sent()["a"] == AcknowledgedPut(10, store.head("a").checksum)
     with pytest.raises(StoreConflict):
         store.put("a", b"other byte")
-    assert store.sent()["a"] == SentObject(10, store.head("a").checksum)
+    assert store.sent()["a"] == AcknowledgedPut(10, store.head("a").checksum)
 
 
 def test_a_put_that_failed_was_not_acknowledged(open_bare: OpenStore) -> None:
@@ -44,7 +44,7 @@ def test_a_put_that_failed_was_not_acknowledged(open_bare: OpenStore) -> None:
         store.put("a", b"some bytes")
     assert store.sent() == {}
     store.put("a", b"some bytes")
-    assert store.sent() == {"a": SentObject(10, "")}  # a directory is sent no checksum
+    assert store.sent() == {"a": AcknowledgedPut(10, "")}  # a directory is sent no checksum
 
 
 def test_memory_is_bounded(open_bare: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:

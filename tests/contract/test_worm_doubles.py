@@ -23,7 +23,7 @@ from farshore.stores.base import PutOutcome, Store
 from farshore.stores.lifecycle import Effect
 from farshore.stores.object_retention import Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.opening import open_store
-from farshore.stores.probe_capability import HasTrials, PlaceSettings, Setting
+from farshore.stores.probe_capability import HasProbeCapability, PlaceSettings, Setting
 from tests.contract.network import answering
 from tests.doubles.azure_worm import AzureWorm
 from tests.doubles.clock import FixedClock
@@ -129,8 +129,8 @@ def test_what_is_not_there_is_not_found(double: Double) -> None:
 
 def test_a_place_that_was_not_made_for_locks_takes_none(double: Double) -> None:
     double.worm.retention_enabled = double.worm.immutable = False
-    assert isinstance(double.store, HasTrials)
-    settings = double.store.trials().settings()
+    assert isinstance(double.store, HasProbeCapability)
+    settings = double.store.probe_capability().settings()
     assert settings.lock is Setting.OFF
     marks = list(judge_place("vault", "governance", double.store.capabilities, settings))
     assert isinstance(marks[0].refusal, LockUnsupported)
@@ -140,8 +140,8 @@ def test_a_place_that_was_not_made_for_locks_takes_none(double: Double) -> None:
 
 
 def test_a_place_that_was_made_for_locks_says_so(double: Double) -> None:
-    assert isinstance(double.store, HasTrials)
-    assert double.store.trials().settings().lock is Setting.ON
+    assert isinstance(double.store, HasProbeCapability)
+    assert double.store.probe_capability().settings().lock is Setting.ON
 
 
 def test_no_request_asks_for_more_than_locking(double: Double) -> None:
@@ -159,8 +159,8 @@ def settings_of(worm: GcsWorm) -> PlaceSettings:
         answering(worm) as address,
         closing(open_store("gs://bucket/farshore", endpoint=address, clock=SystemClock())) as store,
     ):
-        assert isinstance(store, HasTrials)
-        return store.trials().settings()
+        assert isinstance(store, HasProbeCapability)
+        return store.probe_capability().settings()
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_lifecycle_rules_of_a_gcs_bucket_are_read(rule: dict[str, Any], effect: 
         answering(worm) as address,
         closing(open_store("gs://bucket/farshore", endpoint=address, clock=SystemClock())) as store,
     ):
-        assert isinstance(store, HasTrials)
-        found = store.trials().settings().lifecycle
+        assert isinstance(store, HasProbeCapability)
+        found = store.probe_capability().settings().lifecycle
     assert found is not None
     assert [one.effect for one in found] == ([] if effect is None else [effect])
 
@@ -199,8 +199,8 @@ def test_a_bucket_policy_and_an_event_based_hold_are_told() -> None:
         answering(worm) as address,
         closing(open_store("gs://bucket/farshore", endpoint=address, clock=SystemClock())) as store,
     ):
-        assert isinstance(store, HasTrials)
-        settings: PlaceSettings = store.trials().settings()
+        assert isinstance(store, HasProbeCapability)
+        settings: PlaceSettings = store.probe_capability().settings()
     assert settings.retention == "a retention policy of 86400 s and an event-based hold on every object"
 
 

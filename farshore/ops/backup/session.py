@@ -170,11 +170,11 @@ class BackupSession:
         """
         asked_s = error.wait_s if isinstance(error, Unavailable) else 0.0
         wait_s = max(min(asked_s, limits.RETRY_AFTER_S_MAX), limits.LANE_RETRY_S * (1 + self._clock.jitter()) / 2)
-        return self._require_run().fanout.rest(replica, wait_s)
+        return self._require_run().fanout.backoff(replica, wait_s)
 
     def should_give_up(self, replica: str) -> bool:
         """Whether a replica that failed is not tried again in this run, because others would wait for it."""
-        return not self._require_run().fanout.rest(replica, 0.0)
+        return not self._require_run().fanout.backoff(replica, 0.0)
 
     def drop(self, replica: str, error: Failure) -> None:
         """Give one replica up for this run; its error will be named in the result."""

@@ -17,7 +17,7 @@ _SLACK_S = 2.0  # a service may compare whole seconds
 
 def versions_and_locks(ground: ProbePrefix) -> Iterator[Finding]:
     """Read what is configured; where objects can be locked one by one, lock two for seconds and try to remove them."""
-    if ground.trials is None:
+    if ground.capability is None:
         yield Finding("lock", Verdict.NOTE, f"a {ground.store.capabilities.kind} has no locks")
         return
     settings = ground.settings
@@ -36,7 +36,7 @@ def versions_and_locks(ground: ProbePrefix) -> Iterator[Finding]:
     elif not settings.testable:
         yield Finding("lock", Verdict.NOTE, "enabled; locks of single objects are not tried on this kind of store")
     else:
-        yield from _tried(ground, ground.trials)
+        yield from _tried(ground, ground.capability)
 
 
 def place(ground: ProbePrefix) -> Iterator[Finding]:
@@ -49,41 +49,41 @@ def place(ground: ProbePrefix) -> Iterator[Finding]:
         yield Finding("lifecycle", Verdict.OK, "no rule concerns these objects")
 
 
-def _tried(ground: ProbePrefix, trials: ProbeCapability) -> Iterator[Finding]:
+def _tried(ground: ProbePrefix, capability: ProbeCapability) -> Iterator[Finding]:
     """Lock two objects; remove one as a writer would, the other as one who may lift locks would."""
     until_utc = ground.store.now_utc() + timedelta(seconds=LOCK_S)
     plain, lifted = ground.name("locked"), ground.name("locked-lifted")
     try:
-        trials.put_locked(plain, b"locked", until_utc)
-        trials.put_locked(lifted, b"locked", until_utc)
+        capability.put_locked(plain, b"locked", until_utc)
+        capability.put_locked(lifted, b"locked", until_utc)
     except (Denied, StoreConflict) as error:
         hint = "Allow the writer s3:PutObjectRetention, or rely on the bucket's default retention."
         yield Finding("lock", Verdict.NOTE, f"enabled; this credential may not lock objects: {error.message}", hint)
         return
-    yield _shortened(trials, plain, until_utc)
-    if _erased(trials, plain, bypass=False):
+    yield _shortened(capability, plain, until_utc)
+    if _erased(capability, plain, bypass=False):
         if ground.store.now_utc() >= until_utc:
             yield Finding("lock", Verdict.SKIPPED, f"the service took longer than the lock of {LOCK_S:.0f} s")
             return
         hint = "The service acknowledged a lock and does not keep it: do not count this replica as immutable."
         yield Finding("lock", Verdict.FAILED, "a locked object was removed before its time", hint)
         return
-    if _erased(trials, lifted, bypass=True):
+    if _erased(capability, lifted, bypass=True):
         hint = "Take s3:BypassGovernanceRetention away from this credential, or use compliance mode."
         yield Finding("lock-bypass", Verdict.WARNING, "too wide: this credential may lift locks (governance)", hint)
     else:
         yield Finding("lock-bypass", Verdict.OK, "this credential cannot lift a lock")
     wait_s = (until_utc - ground.store.now_utc()).total_seconds() + _SLACK_S
     ground.clock.wait_s(max(wait_s, 0.0))
-    freed = _erased(trials, plain, bypass=False)
+    freed = _erased(capability, plain, bypass=False)
     said = f"held for its {LOCK_S:.0f} s" + (" and free afterwards" if freed else "; this credential may not delete")
     yield Finding("lock", Verdict.OK, said)
 
 
-def _shortened(trials: ProbeCapability, name: str, until_utc: datetime) -> Finding:
+def _shortened(capability: ProbeCapability, name: str, until_utc: datetime) -> Finding:
     """Try to shorten a lock: that a service refuses it is what keeps locks, because no extension looks first."""
     try:
-        trials.relock(name, until_utc - timedelta(seconds=LOCK_S / 2))
+        capability.relock(name, until_utc - timedelta(seconds=LOCK_S / 2))
     except Denied:
         return Finding("lock-shorten", Verdict.OK, "a lock cannot be shortened by this credential")
     except FarshoreError as error:
@@ -92,9 +92,9 @@ def _shortened(trials: ProbeCapability, name: str, until_utc: datetime) -> Findi
     return Finding("lock-shorten", Verdict.FAILED, "a lock was shortened without the right to lift one", hint)
 
 
-def _erased(trials: ProbeCapability, name: str, *, bypass: bool) -> bool:
+def _erased(capability: ProbeCapability, name: str, *, bypass: bool) -> bool:
     try:
-        trials.erase(name, bypass=bypass)
+        capability.erase(name, bypass=bypass)
     except STORE_ERRORS:
         return False
     return True

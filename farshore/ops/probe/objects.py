@@ -143,12 +143,12 @@ def checksums(ground: ProbePrefix) -> Iterator[Finding]:
 
 def _mislabeled(ground: ProbePrefix, algorithm: str) -> Iterator[Finding]:
     """Put bytes with the checksum of others: what spoils bytes on their way looks the same."""
-    if ground.trials is None:
+    if ground.capability is None:
         yield Finding("checksum-refusal", Verdict.SKIPPED, "a wrong checksum cannot be sent through this store")
         return
     name = ground.name("mislabeled")
     try:
-        ground.trials.put_mislabeled(name, KNOWN_BODY)
+        ground.capability.put_mislabeled(name, KNOWN_BODY)
     except STORE_ERRORS:
         problems = ["the refused bytes are there all the same"] if _exists(ground.other, name) else []
         yield judge("checksum-refusal", problems, f"bytes with a wrong {algorithm} are refused")

@@ -11,14 +11,14 @@ from farshore.ops.probe.verdicts import Finding, Verdict, judge
 
 def parts(ground: ProbePrefix) -> Iterator[Finding]:
     """Send parts of two objects; finish one, give the other up, and look for both before and after."""
-    trials = ground.trials
-    if trials is None:
+    capability = ground.capability
+    if capability is None:
         yield Finding("multipart", Verdict.SKIPPED, "objects are not sent in parts here")
         return
-    piece = ground.clock.random_bytes(trials.part_bytes_min)
+    piece = ground.clock.random_bytes(capability.part_bytes_min)
     problems: list[str] = []
     name = ground.name("parts-finished")
-    upload = trials.begin_upload(name)
+    upload = capability.begin_upload(name)
     upload.send(piece)
     if _seen(ground, name):
         problems.append("an object of which one part was sent is already seen")
@@ -31,9 +31,9 @@ def parts(ground: ProbePrefix) -> Iterator[Finding]:
 
 
 def _given_up(ground: ProbePrefix, piece: bytes) -> Iterator[Finding]:
-    assert ground.trials is not None  # noqa: S101 - the caller looked
+    assert ground.capability is not None  # noqa: S101 - the caller looked
     name = ground.name("parts-abandoned")
-    upload = ground.trials.begin_upload(name)
+    upload = ground.capability.begin_upload(name)
     upload.send(piece)
     upload.send(piece)
     try:
@@ -45,7 +45,7 @@ def _given_up(ground: ProbePrefix, piece: bytes) -> Iterator[Finding]:
     if _seen(ground, name):
         yield Finding("multipart-abort", Verdict.FAILED, "an object that was given up is seen")
         return
-    begun = ground.trials.uploads_begun(ground.prefix)
+    begun = ground.capability.uploads_begun(ground.prefix)
     if begun:
         hint = "Let a lifecycle rule abort incomplete uploads after a few days; they cost space and are never listed."
         kind = ground.store.capabilities.kind

@@ -84,10 +84,10 @@ def _overwrite(ground: ProbePrefix, role: Role, name: str) -> Finding:
     kind = ground.store.capabilities.kind
     if kind == "memory":
         return Finding("may-overwrite", Verdict.NOTE, "memory is for tests")
-    if ground.trials is None:
+    if ground.capability is None:
         return Finding("may-overwrite", Verdict.NOTE, "whoever may write a directory may replace its files")
-    trials = ground.trials
-    if not _allowed(lambda: trials.replace(name, b"second")):
+    capability = ground.capability
+    if not _allowed(lambda: capability.replace(name, b"second")):
         return Finding("may-overwrite", Verdict.OK, "refused, also without Farshore's own condition")
     if ground.settings.versioning is Setting.ON:
         return Finding("may-overwrite", Verdict.OK, "a replaced object stays as an earlier version")
@@ -103,9 +103,9 @@ def _delete(ground: ProbePrefix, role: Role, name: str) -> Iterator[Finding]:
     deleted = _allowed(lambda: ground.store.delete(name))
     hidden_only = deleted and ground.settings.versioning is Setting.ON
     erased = deleted
-    if ground.trials is not None and (hidden_only or not deleted):
-        trials = ground.trials
-        erased = _allowed(lambda: trials.erase(name))
+    if ground.capability is not None and (hidden_only or not deleted):
+        capability = ground.capability
+        erased = _allowed(lambda: capability.erase(name))
     ground.may_erase = erased
     if kind == "memory":
         yield Finding("may-delete", Verdict.NOTE, "memory is for tests")

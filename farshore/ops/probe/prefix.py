@@ -14,7 +14,7 @@ from farshore.clock import Clock
 from farshore.errors import READ_ERRORS, STORE_ERRORS, FarshoreError
 from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
 from farshore.stores.base import Store
-from farshore.stores.probe_capability import HasTrials, PlaceSettings, ProbeCapability, Setting
+from farshore.stores.probe_capability import HasProbeCapability, PlaceSettings, ProbeCapability, Setting
 from farshore.stores.wrappers.retrying import RetryingStore
 
 LEFT_NAMED_MAX = 20  # names told of what was left behind
@@ -68,14 +68,14 @@ class ProbePrefix:
         return self.retrying()
 
     @cached_property
-    def trials(self) -> ProbeCapability | None:
+    def capability(self) -> ProbeCapability | None:
         """What can be tried beyond the contract, where this kind of store has it."""
-        return self.plain.trials() if isinstance(self.plain, HasTrials) else None
+        return self.plain.probe_capability() if isinstance(self.plain, HasProbeCapability) else None
 
     @cached_property
     def settings(self) -> PlaceSettings:
         """How the bucket or container is set up, as far as it tells."""
-        return self.trials.settings() if self.trials else PlaceSettings()
+        return self.capability.settings() if self.capability else PlaceSettings()
 
     def name(self, stem: str) -> str:
         """Return the full name of an object of this probe, and remember it."""
@@ -111,8 +111,8 @@ class ProbePrefix:
     def _remove(self, name: str) -> bool:
         """Remove an object with all its versions; return whether it is known to be gone."""
         try:
-            if self.trials is not None and self.settings.versioning is not Setting.OFF:
-                self.trials.erase(name)
+            if self.capability is not None and self.settings.versioning is not Setting.OFF:
+                self.capability.erase(name)
             else:
                 self.store.delete(name)
         except STORE_ERRORS:

@@ -72,10 +72,10 @@ def conditional_put(ground: ProbePrefix) -> Iterator[Finding]:
 
 def conditional_parts(ground: ProbePrefix) -> Iterator[Finding]:
     """Race for names with objects in parts, where the condition is checked at the end."""
-    if ground.trials is None:
+    if ground.capability is None:
         yield Finding("conditional-parts", Verdict.SKIPPED, "objects are not sent in parts here")
         return
-    part_bytes = ground.trials.part_bytes_min
+    part_bytes = ground.capability.part_bytes_min
     finding = _race(ground, "conditional-parts", ROUNDS_IN_PARTS, part_bytes + 1000, part_bytes)
     yield finding
 

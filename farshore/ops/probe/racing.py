@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from farshore.clock import Clock
 from farshore.errors import READ_ERRORS, STORE_ERRORS, FarshoreError, StoreConflict, StoreUnavailable
 from farshore.stores.base import Store
-from farshore.stores.probe_capability import HasTrials, Upload
+from farshore.stores.probe_capability import HasProbeCapability, Upload
 from farshore.stores.wrappers.retrying import RetryingStore
 
 _TAG_BYTES = 16
@@ -92,8 +92,8 @@ class Writers:
         upload: Upload | None = None
         error = ""
         try:
-            if race.part_bytes and isinstance(store, HasTrials):
-                upload = store.trials().begin_upload(race.name)
+            if race.part_bytes and isinstance(store, HasProbeCapability):
+                upload = store.probe_capability().begin_upload(race.name)
                 for start in range(0, len(body), race.part_bytes):
                     upload.send(body[start : start + race.part_bytes])
         except FarshoreError as failure:

@@ -14,27 +14,27 @@ from requests.adapters import HTTPAdapter
 from farshore.limits import STORE_CONNECTIONS
 from farshore.stores.base import Body, PacedBody
 from farshore.stores.body import PacedReader, in_pieces, open_body
-from farshore.stores.request_counter import RequestKind, Tally
+from farshore.stores.request_counter import RequestCounter, RequestKind
 
 
 class Connections(HTTPAdapter):
     """Connections that are kept, and counted requests. Bodies keep the pace that their thread has set."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, request_counter: RequestCounter) -> None:
         super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
-        self._tally = tally
+        self._request_counter = request_counter
         self._here = threading.local()
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        self._tally.add(_kind_of(request))
+        self._request_counter.add(_kind_of(request))
         paced: PacedBody | None = getattr(self._here, "paced", None)
         if paced is not None and isinstance(request.body, bytes) and len(request.body) > paced.piece_bytes:
             request.body = reader = PacedReader(open_body(request.body), paced)
             reader.start()
-        request.body = in_pieces(request.body, self._tally.sent)
+        request.body = in_pieces(request.body, self._request_counter.sent)
         response = super().send(request, *args, **kwargs)
-        self._tally.count_received(response.raw)
-        self._tally.service_clock.note_header(response.headers.get("Date"))
+        self._request_counter.count_received(response.raw)
+        self._request_counter.service_clock.note_header(response.headers.get("Date"))
         return response
 
     @contextlib.contextmanager

@@ -16,7 +16,7 @@ from farshore.stores.base import PutOutcome
 from farshore.stores.probe_capability import PlaceSettings, Setting
 
 
-class AzureTrials:
+class AzureProbeCapability:
     """See `farshore.stores.probe_capability`.
 
     Args:
@@ -119,8 +119,8 @@ class AzureTrials:
 class AzureUpload:
     """A blob on its way in blocks. Their ids hold the MD5 of the first one, so that two writers do not mix theirs."""
 
-    def __init__(self, trials: AzureTrials, name: str) -> None:
-        self._trials = trials
+    def __init__(self, capability: AzureProbeCapability, name: str) -> None:
+        self._capability = capability
         self._name = name
         self._writer = ""
         self._blocks: list[str] = []
@@ -128,11 +128,11 @@ class AzureUpload:
     def send(self, piece: bytes) -> None:
         self._writer = self._writer or hashlib.md5(piece, usedforsecurity=False).hexdigest()
         block = f"{self._writer}-{len(self._blocks):06}"
-        self._trials.stage(self._name, block, piece)
+        self._capability.stage(self._name, block, piece)
         self._blocks.append(block)
 
     def finish(self) -> PutOutcome:
-        return self._trials.commit(self._name, self._blocks)
+        return self._capability.commit(self._name, self._blocks)
 
     def abandon(self) -> None:
         """Do nothing: Azure has no word for it, and forgets such blocks after a week."""

@@ -54,7 +54,7 @@ from farshore.stores.azure.answers import BeyondEnd, Exists, message_of, to_erro
 from farshore.stores.azure.connections import Connections
 from farshore.stores.azure.copying import AzureCopying
 from farshore.stores.azure.locks import ARCHIVE_TIER, AzureLocks, access_of
-from farshore.stores.azure.probe import AzureTrials
+from farshore.stores.azure.probe import AzureProbeCapability
 from farshore.stores.base import (
     NONSENSE,
     Body,
@@ -67,8 +67,8 @@ from farshore.stores.base import (
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, check_size, compare_present
 from farshore.stores.listing import in_order
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
-from farshore.stores.put_checksums import SentChecksums
-from farshore.stores.request_counter import Tally
+from farshore.stores.put_checksums import PutChecksums
+from farshore.stores.request_counter import RequestCounter
 
 _READABLE_FOR = timedelta(hours=24)  # by a signature that a copy is made with
 _BLOCKS_MAX = 50_000  # by Azure's own rules
@@ -111,9 +111,9 @@ class AzureStore:
         self._page_objects = page_objects
         self.url = f"az://{container}/{prefix}".rstrip("/")
         session = requests.Session()
-        self.tally = Tally(clock)
-        self.sent = SentChecksums(_digest)
-        self._connections = Connections(self.tally)
+        self.request_counter = RequestCounter(clock)
+        self.put_checksums = PutChecksums(_digest)
+        self._connections = Connections(self.request_counter)
         session.mount("https://", self._connections)
         session.mount("http://", self._connections)
         options: dict[str, Any] = {
@@ -162,7 +162,7 @@ class AzureStore:
                 self.head(name)
                 return compare_present(self, name, body, _digest)
         md5 = _md5(body)
-        self.sent.note(name, f"md5:{md5.hex()}")
+        self.put_checksums.note(name, f"md5:{md5.hex()}")
         settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))
         try:
             if in_blocks:
@@ -300,9 +300,9 @@ class AzureStore:
             expiry=self.now_utc() + _READABLE_FOR,
         )
 
-    def trials(self) -> AzureTrials:
+    def probe_capability(self) -> AzureProbeCapability:
         """Return what only a probe does; see `farshore.stores.probe_capability`."""
-        return AzureTrials(
+        return AzureProbeCapability(
             container=self._container,
             prefix=self._prefix,
             blob=self._blob,

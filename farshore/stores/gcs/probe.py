@@ -17,7 +17,7 @@ from farshore.stores.probe_capability import PlaceSettings, Setting
 _MOVED_ON = (200, 204, 308, 404, 410, 499)  # what a session answers to a part, or to being given up
 
 
-class GcsTrials:
+class GcsProbeCapability:
     """See `farshore.stores.probe_capability`.
 
     Args:
@@ -133,8 +133,8 @@ class GcsTrials:
 class GcsUpload:
     """An object on its way in one session. The last part is kept back, because the object appears when it arrives."""
 
-    def __init__(self, trials: GcsTrials, name: str, session: str) -> None:
-        self._trials = trials
+    def __init__(self, capability: GcsProbeCapability, name: str, session: str) -> None:
+        self._capability = capability
         self._name = name
         self._session = session
         self._held = b""
@@ -150,11 +150,11 @@ class GcsUpload:
         return PutOutcome.CREATED
 
     def abandon(self) -> None:
-        self._trials.give_up(self._name, self._session)
+        self._capability.give_up(self._name, self._session)
 
     def _send_held(self, total: str) -> None:
         end = self._sent + len(self._held)
-        self._trials.send(self._name, self._session, self._held, f"{self._sent}-{end - 1}/{total}")
+        self._capability.send(self._name, self._session, self._held, f"{self._sent}-{end - 1}/{total}")
         self._sent = end
 
 

@@ -14,7 +14,7 @@ from urllib3.exceptions import ProtocolError
 from farshore.limits import SENT_BYTES, STORE_CONNECTIONS
 from farshore.stores.base import Body
 from farshore.stores.body import body_bytes, in_pieces, sent_pieces
-from farshore.stores.request_counter import RequestKind, Tally
+from farshore.stores.request_counter import RequestCounter, RequestKind
 
 CONTENT_TYPE = "application/octet-stream"
 
@@ -47,23 +47,23 @@ class Connections(HTTPAdapter):
     again; everything else is for `RetryingStore`, which waits in between.
     """
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, request_counter: RequestCounter) -> None:
         super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
-        self._tally = tally
+        self._request_counter = request_counter
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        self._tally.add(_kind_of(request))
-        request.body = in_pieces(request.body, self._tally.sent)
+        self._request_counter.add(_kind_of(request))
+        request.body = in_pieces(request.body, self._request_counter.sent)
         try:
             response = super().send(request, *args, **kwargs)
         except requests.ConnectionError as error:
             closed = bool(error.args) and isinstance(error.args[0], ProtocolError)
             if not closed or request.method not in ("GET", "HEAD"):
                 raise
-            self._tally.add(_kind_of(request))
+            self._request_counter.add(_kind_of(request))
             response = super().send(request, *args, **kwargs)
-        self._tally.count_received(response.raw)
-        self._tally.service_clock.note_header(response.headers.get("Date"))
+        self._request_counter.count_received(response.raw)
+        self._request_counter.service_clock.note_header(response.headers.get("Date"))
         return response
 
 

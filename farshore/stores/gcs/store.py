@@ -53,12 +53,12 @@ from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOu
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, check_size, compare_present, open_body
 from farshore.stores.gcs.copying import GcsCopying
 from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, keeping_metadata
-from farshore.stores.gcs.probe import GcsTrials
+from farshore.stores.gcs.probe import GcsProbeCapability
 from farshore.stores.gcs.requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.listing import in_order
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
-from farshore.stores.put_checksums import SentChecksums
-from farshore.stores.request_counter import Tally
+from farshore.stores.put_checksums import PutChecksums
+from farshore.stores.request_counter import RequestCounter
 from farshore.stores.retry_after import told_wait_s
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -128,8 +128,8 @@ class GcsStore:
         self._page_objects = page_objects
         self._timeout_s = (connect_timeout_s, read_timeout_s)
         self._lock = threading.Lock()
-        self.tally = Tally(clock)
-        self.sent = SentChecksums(_digest)
+        self.request_counter = RequestCounter(clock)
+        self.put_checksums = PutChecksums(_digest)
         self._opened: tuple[storage.Client, AuthorizedSession] | None = None
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")
         self._locks = GcsLocks(
@@ -158,7 +158,7 @@ class GcsStore:
                 self.head(name)
                 return compare_present(self, name, body, _digest)
         checksum = _crc32c(body)
-        self.sent.note(name, f"crc32c:{checksum.hex()}")
+        self.put_checksums.note(name, f"crc32c:{checksum.hex()}")
         try:
             put = self._put_large if large else self._put_at_once
             reported = put(name, body, checksum, keeping)
@@ -250,9 +250,9 @@ class GcsStore:
             taken=_Exists,
         )
 
-    def trials(self) -> GcsTrials:
+    def probe_capability(self) -> GcsProbeCapability:
         """Return what only a probe does; see `farshore.stores.probe_capability`."""
-        return GcsTrials(
+        return GcsProbeCapability(
             bucket=self._client.bucket(self._bucket_name),
             session=self._session,
             address=f"{self._endpoint}/upload/storage/v1/b/{self._bucket_name}/o",
@@ -330,7 +330,7 @@ class GcsStore:
             if self._opened is None:
                 credentials = self._find_credentials()
                 session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
-                adapter = Connections(self.tally)
+                adapter = Connections(self.request_counter)
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
                 client = storage.Client(

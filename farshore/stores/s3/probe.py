@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MODE = "GOVERNANCE"  # an administrator can lift it, so a trial cannot leave what nobody can remove
 
 
-class S3Trials:
+class S3ProbeCapability:
     """See `farshore.stores.probe_capability`.
 
     Args:
@@ -178,17 +178,17 @@ class S3Trials:
 class S3Upload:
     """An object on its way in parts."""
 
-    def __init__(self, trials: S3Trials, name: str, upload_id: str) -> None:
-        self._trials = trials
+    def __init__(self, capability: S3ProbeCapability, name: str, upload_id: str) -> None:
+        self._capability = capability
         self._name = name
         self._upload_id = upload_id
         self._parts: list[Any] = []
 
     def send(self, piece: bytes) -> None:
-        self._parts.append(self._trials.send_part(self._name, self._upload_id, len(self._parts) + 1, piece))
+        self._parts.append(self._capability.send_part(self._name, self._upload_id, len(self._parts) + 1, piece))
 
     def finish(self) -> PutOutcome:
-        return self._trials.complete(self._name, self._upload_id, self._parts)
+        return self._capability.complete(self._name, self._upload_id, self._parts)
 
     def abandon(self) -> None:
-        self._trials.abort(self._name, self._upload_id)
+        self._capability.abort(self._name, self._upload_id)

@@ -57,8 +57,8 @@ from farshore.stores.base import (
 from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, check_size, compare_present, counted
 from farshore.stores.listing import in_order
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
-from farshore.stores.put_checksums import SentChecksums
-from farshore.stores.request_counter import RequestKind, Tally, read_counted
+from farshore.stores.put_checksums import PutChecksums
+from farshore.stores.request_counter import RequestCounter, RequestKind, read_counted
 from farshore.stores.retry_after import told_wait_s
 from farshore.stores.s3.answers import BY_CODE, BY_STATUS, BeyondEnd, Exists
 from farshore.stores.s3.copying import S3Copying
@@ -72,7 +72,7 @@ from farshore.stores.s3.locks import (
     keeping_headers,
     put_verb,
 )
-from farshore.stores.s3.probe import S3Trials
+from farshore.stores.s3.probe import S3ProbeCapability
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -164,8 +164,8 @@ class S3Store:
                 aws_session_token=credentials.get("session_token"),
                 config=config,
             )
-        self.tally = Tally(clock)
-        self.sent = SentChecksums(_digest)
+        self.request_counter = RequestCounter(clock)
+        self.put_checksums = PutChecksums(_digest)
         self._client.meta.events.register("before-send.s3", self._count)
         self._client.meta.events.register("response-received.s3", self._note_time)
         self._locks = S3Locks(
@@ -189,7 +189,7 @@ class S3Store:
         if body_bytes(body) > MULTIPART_BYTES_MIN:
             return self._put_in_parts(name, key, body, keeping)
         checksum = _crc64nvme(body)
-        self.sent.note(name, _told(checksum))
+        self.put_checksums.note(name, _told(checksum))
         try:
             with self._boundary(put_verb(keeping), name), _sent(body) as data:
                 self._client.put_object(
@@ -218,7 +218,7 @@ class S3Store:
             with self._boundary("get", name):
                 response = self._client.get_object(**request)
                 with contextlib.closing(response["Body"]) as stream:  # as a context it gives the unchecked stream
-                    data = read_counted(stream, self.tally)
+                    data = read_counted(stream, self.request_counter)
         except BeyondEnd:
             return b""
         if "Range" in request and response["ResponseMetadata"]["HTTPStatusCode"] == 200:
@@ -293,9 +293,9 @@ class S3Store:
             taken=Exists,
         )
 
-    def trials(self) -> S3Trials:
+    def probe_capability(self) -> S3ProbeCapability:
         """Return what only a probe does; see `farshore.stores.probe_capability`."""
-        return S3Trials(
+        return S3ProbeCapability(
             client=self._client,
             bucket=self._bucket,
             prefix=self._prefix,
@@ -321,7 +321,7 @@ class S3Store:
             )["UploadId"]
         try:
             parts, checksum, size = self._send_parts(name, key, upload_id, body)
-            self.sent.note(name, _told(checksum))
+            self.put_checksums.note(name, _told(checksum))
             with self._boundary("put", name):
                 self._client.complete_multipart_upload(
                     Bucket=self._bucket,
@@ -372,11 +372,11 @@ class S3Store:
         """
         if isinstance(request.body, PacedReader):
             request.body.start()
-        request.body = counted(request.body, self.tally.sent)
-        self.tally.add(_BY_OPERATION.get(event_name.rpartition(".")[2], RequestKind.PUT))
+        request.body = counted(request.body, self.request_counter.sent)
+        self.request_counter.add(_BY_OPERATION.get(event_name.rpartition(".")[2], RequestKind.PUT))
 
     def _note_time(self, response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
-        self.tally.service_clock.note_header((response_dict or {}).get("headers", {}).get("date"))
+        self.request_counter.service_clock.note_header((response_dict or {}).get("headers", {}).get("date"))
 
     def _key(self, name: str) -> str:
         return self._prefix + check_name(name)

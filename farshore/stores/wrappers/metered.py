@@ -12,8 +12,8 @@ from farshore.limits import SENT_KEPT_MAX
 from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import body_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
-from farshore.stores.put_checksums import SentChecksums, SentObject, TellsSent
-from farshore.stores.request_counter import CountsRequests, RequestKind, Tally
+from farshore.stores.put_checksums import AcknowledgedPut, HasPutChecksums, PutChecksums
+from farshore.stores.request_counter import CountsRequests, RequestCounter, RequestKind
 from farshore.stores.service_clock import ServiceClock, TellsTime
 from farshore.stores.wrappers.base import Answer, WrappingStore
 
@@ -49,21 +49,23 @@ class MeteredStore(WrappingStore):
         super().__init__(store)
         self._lock = threading.Lock()
         self._counts_calls = not isinstance(store, CountsRequests)
-        self._tally = store.tally if isinstance(store, CountsRequests) else Tally()
-        self._service_clock = store.service_clock if isinstance(store, TellsTime) else self._tally.service_clock
+        self._request_counter = store.request_counter if isinstance(store, CountsRequests) else RequestCounter()
+        self._service_clock = (
+            store.service_clock if isinstance(store, TellsTime) else self._request_counter.service_clock
+        )
         self._failures: Counter[str] = Counter()
         self._bytes_out = 0
         self._bytes_in = 0
         self._objects_listed = 0
         self._answers = 0
-        self._checksums = store.sent if isinstance(store, TellsSent) else SentChecksums()
-        self._sent: dict[str, SentObject] = {}
+        self._checksums = store.put_checksums if isinstance(store, HasPutChecksums) else PutChecksums()
+        self._sent: dict[str, AcknowledgedPut] = {}
 
     def snapshot(self) -> Meter:
         """Return all counts of one moment."""
         with self._lock:
             return Meter(
-                requests=self._tally.counts(),
+                requests=self._request_counter.counts(),
                 failures=dict(self._failures),
                 bytes_out=self._bytes_out,
                 bytes_in=self._bytes_in,
@@ -78,15 +80,15 @@ class MeteredStore(WrappingStore):
 
     def watch(self) -> None:
         """Have bytes counted while an object is under way, for `moved`."""
-        self._tally.watched = True
+        self._request_counter.watched = True
 
     def moved(self) -> tuple[int, int]:
         """Return the bytes that came in and went out so far, of objects under way too where the store tells."""
         with self._lock:
             done = self._bytes_in, self._bytes_out
-        return done if self._counts_calls else self._tally.moved()
+        return done if self._counts_calls else self._request_counter.moved()
 
-    def sent(self) -> Mapping[str, SentObject]:
+    def sent(self) -> Mapping[str, AcknowledgedPut]:
         """Return what was put here and acknowledged, by name; of more than `SENT_KEPT_MAX` the latest."""
         with self._lock:
             return dict(self._sent)
@@ -110,7 +112,7 @@ class MeteredStore(WrappingStore):
                 checksum = self._checksums.take(name)
         with self._lock:
             self._bytes_out += size
-            self._sent[name] = SentObject(size, checksum)
+            self._sent[name] = AcknowledgedPut(size, checksum)
             if len(self._sent) > SENT_KEPT_MAX:
                 del self._sent[next(iter(self._sent))]
         return outcome
@@ -136,7 +138,7 @@ class MeteredStore(WrappingStore):
     @contextlib.contextmanager
     def _counted(self, verb: str) -> Iterator[None]:
         if self._counts_calls:
-            self._tally.add(_KINDS[verb])
+            self._request_counter.add(_KINDS[verb])
         try:
             yield
         except Exception:

@@ -28,7 +28,7 @@ def test_egress_and_requests_are_those_of_the_price_table(tmp_path: Path) -> Non
     assert prices["frankfurt"].per_byte * GIB == pytest.approx(0.09)
     assert prices["iowa"].per_byte * GIB == pytest.approx(0.12)
     assert prices["frankfurt"].per_request > 0
-    assert prices["frankfurt"].dear
+    assert prices["frankfurt"].expensive
     assert prices["vault"].of(GIB) == 0
 
 

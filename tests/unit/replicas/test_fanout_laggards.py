@@ -214,16 +214,16 @@ def test_at_the_end_one_that_has_nearly_all_is_waited_for_and_not_for_ever(tmp_p
 def test_rest_is_in_vain_once_a_quorum_has_everything_or_the_run_has_stopped() -> None:
     clock = FixedClock()
     queues = Fanout(replicas=["a", "b"], clock=clock, quorum=1)
-    assert queues.rest("b", 5.0)
+    assert queues.backoff("b", 5.0)
     queues.end()
     queues.drain("a", MemoryStore(clock=clock))
-    assert not queues.rest("b", 5.0)
+    assert not queues.backoff("b", 5.0)
     queues = Fanout(replicas=["a", "b"], clock=clock)
     queues.abort()
-    assert not queues.rest("b", 5.0)
+    assert not queues.backoff("b", 5.0)
     queues = Fanout(replicas=["a", "b"], clock=clock)
     queues.leave_behind("b", StoreDenied("revoked"))
-    assert not queues.rest("b", 5.0)
+    assert not queues.backoff("b", 5.0)
 
 
 def test_a_replica_that_the_quorum_needs_may_fail_for_a_while() -> None:
@@ -235,7 +235,7 @@ def test_a_replica_that_the_quorum_needs_may_fail_for_a_while() -> None:
     started_s = clock.monotonic_s()
     with pytest.raises(StoreUnavailable):
         queues.drain("b", store)
-    while queues.rest("b", 2.0):
+    while queues.backoff("b", 2.0):
         with pytest.raises(StoreUnavailable):
             queues.drain("b", store)
     assert limits.LANE_PATIENCE_S <= clock.monotonic_s() - started_s <= limits.LANE_PATIENCE_S + 2.5

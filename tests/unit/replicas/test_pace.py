@@ -56,18 +56,18 @@ def test_one_slow_request_in_a_hundred_moves_no_bound() -> None:
 
 def test_who_fails_or_is_late_is_not_well_and_then_is_again() -> None:
     pace = Pace()
-    assert pace.well(0.0)
+    assert pace.healthy(0.0)
     pace.failed(100.0)
-    assert not pace.well(129.0)
-    assert pace.well(130.0)
+    assert not pace.healthy(129.0)
+    assert pace.healthy(130.0)
     pace.failed(130.0)
-    assert not pace.well(189.0)  # twice in a row: twice as long
+    assert not pace.healthy(189.0)  # twice in a row: twice as long
     pace.took(10, 0.1)
-    assert pace.well(131.0)
+    assert pace.healthy(131.0)
     pace.late(8 * MIB, 3.0)
-    assert not pace.well(1e9)
+    assert not pace.healthy(1e9)
     pace.ended()
-    assert pace.well(1e9)
+    assert pace.healthy(1e9)
 
 
 def test_a_request_that_is_late_tells_already_what_it_takes_at_least() -> None:

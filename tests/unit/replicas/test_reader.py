@@ -12,7 +12,7 @@ import pytest
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt, ObjectNotFound, StoreDenied, StoreUnavailable, TargetFailed
-from farshore.replicas.detached_threads import LooseThreads
+from farshore.replicas.detached_threads import DetachedThreads
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.reading_order import Prefer, ReadPrice
 from farshore.replicas.repository import Replica
@@ -35,7 +35,7 @@ class Shores:
     faults: dict[str, Fault] = field(default_factory=dict)
     prices: dict[str, ReadPrice] = field(default_factory=dict)
     release: threading.Event = field(default_factory=threading.Event)
-    threads: LooseThreads = field(default_factory=lambda: LooseThreads(limits.READS_AT_ONCE_MAX, "read"))
+    threads: DetachedThreads = field(default_factory=lambda: DetachedThreads(limits.READS_AT_ONCE_MAX, "read"))
 
     def __post_init__(self) -> None:
         self.stores: dict[str, FaultyStore] = {}

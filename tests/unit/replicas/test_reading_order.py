@@ -6,14 +6,14 @@ import random
 import pytest
 
 from farshore import limits
-from farshore.replicas.reading_order import Prefer, ReadCandidate, ReadPrice, order_standings
+from farshore.replicas.reading_order import Prefer, ReadCandidate, ReadPrice, order_candidates
 
 GB = limits.GIB
 
 
 def order(prefer: Prefer, **replicas: tuple[float, float]) -> str:
     """Order replicas given as name=(seconds, money)."""
-    return "".join(order_standings([ReadCandidate(name, *costs) for name, costs in replicas.items()], prefer))
+    return "".join(order_candidates([ReadCandidate(name, *costs) for name, costs in replicas.items()], prefer))
 
 
 def test_what_is_alike_goes_in_the_order_of_the_configuration() -> None:
@@ -40,36 +40,36 @@ def test_balanced_weighs_an_hour_of_waiting_against_egress(seconds_per_gb_at_hom
     """A cloud that sends a GB in 10 s for 0.09, which is 16.2 s at 20 an hour, beside a slower disk at home."""
     cloud = ReadCandidate("cloud", 10.0, ReadPrice(0.09 / GB).of(GB))
     home = ReadCandidate("home", seconds_per_gb_at_home, 0.0)
-    assert order_standings([cloud, home], Prefer.BALANCED)[0] == first
+    assert order_candidates([cloud, home], Prefer.BALANCED)[0] == first
 
 
 def test_who_lists_the_snapshot_goes_first_and_who_is_not_well_last() -> None:
-    standings = [
-        ReadCandidate("ill", 0.0, 0.0, well=False),
+    candidates = [
+        ReadCandidate("ill", 0.0, 0.0, healthy=False),
         ReadCandidate("without", 0.0, 0.0, listed=False),
         ReadCandidate("slow", 60.0, 1.0),
         ReadCandidate("good", 1.0, 0.0),
-        ReadCandidate("ill-without", 0.0, 0.0, listed=False, well=False),
+        ReadCandidate("ill-without", 0.0, 0.0, listed=False, healthy=False),
     ]
     for prefer in Prefer:
-        assert order_standings(standings, prefer)[:3] == ["good", "slow", "without"]
-        assert set(order_standings(standings, prefer)[3:]) == {"ill", "ill-without"}
+        assert order_candidates(candidates, prefer)[:3] == ["good", "slow", "without"]
+        assert set(order_candidates(candidates, prefer)[3:]) == {"ill", "ill-without"}
 
 
 def test_every_replica_is_named_once_whatever_the_costs() -> None:
     chance = random.Random(5)
     for prefer, _ in itertools.product(Prefer, range(300)):
-        standings = [
+        candidates = [
             ReadCandidate(str(number), 10 ** chance.uniform(-9, 9), chance.choice([0.0, 10 ** chance.uniform(-12, 3)]),
                      chance.random() < 0.7, chance.random() < 0.7)
             for number in range(chance.randrange(1, 6))
         ]  # fmt: skip
-        assert sorted(order_standings(standings, prefer)) == sorted(one.name for one in standings)
-        assert order_standings(standings, prefer) == order_standings(standings, prefer)
+        assert sorted(order_candidates(candidates, prefer)) == sorted(one.name for one in candidates)
+        assert order_candidates(candidates, prefer) == order_candidates(candidates, prefer)
 
 
 def test_a_price_is_dear_where_reading_twice_is_more_than_small_change() -> None:
-    assert not ReadPrice().dear
-    assert not ReadPrice(0.01 / GB, 1.0).dear
-    assert ReadPrice(0.087 / GB).dear
+    assert not ReadPrice().expensive
+    assert not ReadPrice(0.01 / GB, 1.0).expensive
+    assert ReadPrice(0.087 / GB).expensive
     assert ReadPrice(0.09 / GB, 0.0004 / 1000).of(GB) == pytest.approx(0.0900004)

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from farshore.format import names
-from farshore.replicas.retention_rule import KeepingRule, LockRule, grid_end
+from farshore.replicas.retention_rule import LockRule, RetentionRule, grid_end
 from farshore.stores.object_retention import LockMode, ObjectRetention
 
 START = datetime(2026, 3, 1, 2, 30, 17, 250_000, tzinfo=UTC)
@@ -55,9 +55,9 @@ def test_short_periods_have_a_grid_too() -> None:
 
 
 def test_only_packs_go_to_a_storage_class_and_leases_are_not_locked() -> None:
-    rule = KeepingRule(RULE, "STANDARD_IA")
+    rule = RetentionRule(RULE, "STANDARD_IA")
     pack = names.pack("ab" * 32)
     assert rule.keeping(pack, START) == ObjectRetention(RULE.new_lock(pack, START), "STANDARD_IA")
     assert rule.keeping(names.HEADER, START) == ObjectRetention(RULE.new_lock(names.HEADER, START))
     assert rule.keeping(names.lease("ab" * 16, 0), START) == ObjectRetention()
-    assert KeepingRule().keeping(pack, START) == ObjectRetention()
+    assert RetentionRule().keeping(pack, START) == ObjectRetention()

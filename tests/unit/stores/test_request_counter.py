@@ -8,17 +8,17 @@ import weakref
 
 from urllib3 import HTTPResponse
 
-from farshore.stores.request_counter import Tally
+from farshore.stores.request_counter import RequestCounter
 
 
 def test_an_answer_that_is_counted_goes_with_the_last_who_holds_it() -> None:
     """Its connection is closed then; one that holds itself stays open until garbage is collected."""
-    tally = Tally()
+    request_counter = RequestCounter()
     answer = HTTPResponse(io.BytesIO(b"abcdef"), preload_content=False)
-    tally.count_received(answer)
+    request_counter.count_received(answer)
     assert answer.read(2) == b"ab"
     assert b"".join(answer.stream(3)) == b"cdef"
-    assert tally.moved() == (6, 0)
+    assert request_counter.moved() == (6, 0)
     gc.disable()
     try:
         gone = weakref.ref(answer)
