@@ -11,7 +11,7 @@ from farshore.model import DamagedObject, ReadRepaired, ReplicaRequests
 
 @dataclass(frozen=True, slots=True)
 class ReplicaProof:
-    """What a check by checksums saw at one replica. Nothing of it was read but the header and key slots."""
+    """The result of a check by checksums at one replica. Nothing was read but the header and key slots."""
 
     replica: str
     tells_checksums: bool  # whether its kind of store has checksums at all; a directory has none
@@ -30,7 +30,7 @@ class ReplicaProof:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaReading:
-    """What a verify with data read at one replica, and how long ago all of it was read."""
+    """The extent of a verify with data at one replica, and how long ago all of it was read."""
 
     replica: str
     packs: int  # at the replica
@@ -44,7 +44,7 @@ class ReplicaReading:
 
 
 class CheckState(StrEnum):
-    """What a check says of one replica."""
+    """The result of a check of one replica."""
 
     CLEAN = "clean"  # everything that its snapshots need is there and sound, as far as it was looked at
     BEHIND = "behind"  # likewise, and it lists fewer snapshots than others
@@ -112,13 +112,13 @@ class VerifyResult:
 
     @property
     def inconclusive(self) -> tuple[str, ...]:
-        """Replicas of which too little could be seen: a listing left something out, or no row tells what must be."""
+        """Replicas about which too little is known: a listing left something out, or no row names what must exist."""
         seen = [one for one in self.proofs if one.replica not in self.not_asked]
         return tuple(one.replica for one in seen if not one.listing_complete or not one.records_from)
 
     @property
     def unproven(self) -> int:
-        """Objects whose content nothing told although their store tells checksums."""
+        """Objects without evidence of their content although their store reports checksums."""
         return sum(one.unproven for one in self.proofs if one.tells_checksums)
 
     @property

@@ -1,6 +1,6 @@
 """Compression of segments: zstd, or none where it gains nothing. Pure; releases the GIL.
 
-Level 1 by default: it takes two thirds of the time of level 3 and stores up to a seventh more. Where there is time,
+Level 1 by default: it needs two thirds of the time of level 3 and stores up to a seventh more. Where there is time,
 both are tried and the smaller one is kept; docs/reference/benchmarks.md has the figures.
 A compressor is not safe to share between threads, so each thread keeps its own.
 """
@@ -23,7 +23,7 @@ _COMPARED_BYTES = 256 * 1024  # at once: stays in a core's own cache
 
 
 class _Contexts(threading.local):
-    """What one thread works with."""
+    """The compressor and decompressor of one thread."""
 
     def __init__(self) -> None:
         self.compressors = {level: zstandard.ZstdCompressor(level=level) for level in (FAST_LEVEL, THOROUGH_LEVEL)}
@@ -39,7 +39,7 @@ def compress(
     """Return the codec used and the bytes: zstd when it saves anything, else the input itself.
 
     Args:
-        thorough: Take three times as long to store less.
+        thorough: Spend three times as long to store less.
     """
     packed = _own.compressors[FAST_LEVEL].compress(raw)
     if thorough:
@@ -92,7 +92,7 @@ def _is_packed(codec: int) -> bool:
 
 @contextlib.contextmanager
 def _frame(stored: bytes | memoryview, raw_length: int) -> Iterator[None]:
-    """Open a frame inside: it must not declare another length, and what is wrong with it is told as corruption."""
+    """Open a frame inside: it must not declare another length, and errors of zstandard become `ObjectCorrupt`."""
     try:
         declared = zstandard.frame_content_size(stored)
         if declared not in (raw_length, -1):

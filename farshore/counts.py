@@ -1,4 +1,4 @@
-"""What a restore into a tree that is there counted. No I/O here, nor anything of the rest."""
+"""Counts of a restore into an existing tree. No I/O here, nor anything of the rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DeltaCounts:
-    """What a restore into an existing tree found to differ, in names of entries; bytes are of content."""
+    """Names of entries that a restore into an existing tree found to differ; bytes are of content."""
 
     compared: int = 0  # entries of the snapshot
     added: int = 0
@@ -28,5 +28,5 @@ class DeltaCounts:
 
     @property
     def differences(self) -> int:
-        """Names that are not as in the snapshot; extra ones count where they were to be deleted."""
+        """Names that are not as in the snapshot; extra ones count where `delete` was asked for."""
         return self.added + self.replaced + self.patched + self.linked + self.metadata + self.deleted

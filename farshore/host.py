@@ -1,4 +1,4 @@
-"""Who this process is, so that a later attempt can tell whether a lease's holder still lives."""
+"""Who this process is, so that a later attempt knows whether a lease's holder still lives."""
 
 from __future__ import annotations
 

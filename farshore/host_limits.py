@@ -1,6 +1,6 @@
-"""What this host gives to a process: open files, memory, processes. A want of them is no fault of files or replicas.
+"""Limits of this host for a process: open files, memory, processes. Reaching one is no fault of files or replicas.
 
-Whoever turns an error of the system into a problem of one entry, or of one replica, asks here first.
+Code that turns an error of the system into a problem of one entry, or of one replica, asks here first.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def open_files_max(most: int) -> int:
 
 
 def try_open_files(count: int = _OPEN_FILES_MIN) -> HostExhausted | None:
-    """Return what keeps this process from opening so many files more; None if nothing does.
+    """Return the limit that keeps this process from opening `count` more files; None if nothing does.
 
     For libraries that say no more than that a file could not be opened.
     """
@@ -49,7 +49,7 @@ def check_host(error: OSError, *, reading: bool = False) -> None:
     """Do nothing, unless an error of the system is about this process or host.
 
     Args:
-        reading: It came up where nothing is written on purpose, so a full disk is one of ours.
+        reading: It happened while reading, so a full disk is one of ours.
 
     Raises:
         HostExhausted: It is.
@@ -62,7 +62,7 @@ def check_host(error: OSError, *, reading: bool = False) -> None:
 
 
 def what_is_exhausted(error: BaseException, *, unexpected: bool = False) -> HostExhausted | None:
-    """Return the error of a run that an exception stands for; None if it is no want of this process.
+    """Return the error of a run for an exception; None if this process reached no limit.
 
     Args:
         unexpected: Nothing expected it, so that starting a process or a thread may have failed.

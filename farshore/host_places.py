@@ -23,7 +23,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, slots=True)
 class HostPlace:
-    """One such directory: what it is called, and which settings name it."""
+    """One such directory: its name for people, and the settings that name it."""
 
     name: str
     setting: str

@@ -1,6 +1,6 @@
 """The chunk index: which pack holds a chunk, and where in it. In memory, 52 bytes a chunk and 80 a pack. No network.
 
-The tables of pack footers are the index: joined, they are kept as they came, 44 bytes a chunk, and beside them lies one
+The tables of pack footers are the index: joined, they are kept unchanged, 44 bytes a chunk, and beside them is one
 sorted number of 8 bytes a chunk: the first 4 bytes of its id, then its row. A batch of look-ups is one vectorised
 binary search. Ids are outputs of a keyed hash, so of 50 million few share 4 bytes; the whole id is always compared.
 """
@@ -49,7 +49,7 @@ class IdRows:
 
     @property
     def nbytes(self) -> int:
-        """The memory taken beside the ids, in bytes."""
+        """The memory used beside the ids, in bytes."""
         return self._order.nbytes
 
     def find(self, ids: Sequence[bytes] | Array) -> Array:
@@ -91,7 +91,7 @@ def first_seen(rows: Array, seen: Array) -> Array:
 
 
 class Location(NamedTuple):
-    """Where a chunk lies: its pack's place in `ChunkIndex.packs`, its segment's row there, its range in the segment."""
+    """Where a chunk is: its pack's place in `ChunkIndex.packs`, its segment's row there, its range in the segment."""
 
     pack: int
     segment: int
@@ -117,7 +117,7 @@ class ChunkIndex:
 
     @property
     def nbytes(self) -> int:
-        """The memory its tables take, in bytes."""
+        """The memory that its tables use, in bytes."""
         return self._rows.nbytes + self.packs.nbytes
 
     def find(self, ids: Sequence[ChunkId] | Array) -> Array:
@@ -132,19 +132,19 @@ class ChunkIndex:
         return np.where(known, packs, ABSENT)
 
     def locations(self, rows: Array) -> list[Location]:
-        """Return where the chunks of rows lie, none of them `ABSENT`; of many at once, at a fraction of the cost."""
+        """Return where the chunks of rows are, none of them `ABSENT`; of many at once, at a fraction of the cost."""
         packs = np.searchsorted(self.packs.chunk_starts, rows.astype("<u4"), side="right") - 1
         entries = self.packs.chunks[rows]
         columns = (packs, entries["segment"], entries["offset"], entries["length"])
         return list(map(Location, *(column.tolist() for column in columns)))
 
     def locate(self, chunk_id: ChunkId) -> Location | None:
-        """Return where one chunk lies, or None."""
+        """Return where one chunk is, or None."""
         row = int(self.find([chunk_id])[0])
         return None if row == ABSENT else self.location(row)
 
     def location(self, row: int) -> Location:
-        """Return where the chunk of a row lies."""
+        """Return where the chunk of a row is."""
         entry = self.packs.chunks[row]
         pack = bisect_right(self.packs.chunk_starts, row) - 1
         return Location(pack, int(entry["segment"]), int(entry["offset"]), int(entry["length"]))

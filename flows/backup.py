@@ -51,7 +51,7 @@ def backup(
     Args:
         source: The source's name in farshore.toml.
         config_path: farshore.toml on the worker; empty searches where the command line does.
-        identity: What the backup is of, an event's id for instance. Empty takes the moment that a schedule asked for,
+        identity: The cause of the backup, an event's id for instance. Empty means the moment that a schedule asked for,
             if one did.
         attempts: How often to start over after passing trouble, the first time included.
         allow_empty: Accept that nothing is kept of the source although it is the first time, or there was more before.

@@ -53,7 +53,7 @@ def restore(
         include: Patterns of the paths to restore; everything when empty.
         config_path: farshore.toml on the worker; empty searches where the command line does.
         exclude: Patterns of the paths to leave out, also where `include` matches.
-        strip: Drop so many leading names of every path.
+        strip: Drop this many leading names of every path.
         space_check: Refuse a disk that is too small for what will be written.
         delta: Bring back only what differs, in a target that need not be empty: an empty list, or some of `by-content`
             (read every file), `delete` (what the snapshot has not), `dry-run` (count differences, change nothing).

@@ -36,7 +36,7 @@ def verify(
     Args:
         replica: Check this replica alone.
         read_data_percent: How much of the content to read and check as well, from 0 to 100; what is read rotates.
-        remote: Read nothing, compare what providers tell with what was sent; needs no key.
+        remote: Read nothing, compare the checksums of providers with those sent; needs no key.
         config_path: farshore.toml on the worker; empty searches where the command line does.
     """
     clock = SystemClock()

@@ -28,9 +28,9 @@ from tasks.sessions import SESSIONS
     retry_condition_fn=is_passing,
 )
 def heal_replicas(session_id: str, options: HealOptions, config_path: str | None) -> HealResult:
-    """Copy what one replica or all lack, and mend what is damaged. Safe to repeat: what is whole is left alone.
+    """Copy objects that a replica lacks, and mend damaged ones. Safe to repeat: whole objects are left alone.
 
-    What cannot be mended is a result and not an error: it is returned, and written to the audit table `repairs`.
+    Damage that cannot be mended is a result and not an error: it is returned, and written to the audit table `repairs`.
 
     Raises:
         Unavailable: Passing.

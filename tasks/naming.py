@@ -1,6 +1,6 @@
 """Names of runs and artifacts, and the identity of a scheduled backup.
 
-The identity is the moment a schedule asked for, not the moment a worker came round to it: every attempt at the same
+The identity is the moment a schedule asked for, not the moment when a worker starts: every attempt at the same
 moment (a retry, a run picked up again after its worker died) has the same one, and the repository knows whether it was
 done.
 """

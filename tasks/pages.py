@@ -1,7 +1,7 @@
 """Results as Markdown pages for Prefect's artifacts. Pure.
 
 Names of files stay out: the Prefect server is not trusted with them; `farshore verify` and `farshore ls` show them to
-whoever holds a key.
+everybody who holds a key.
 """
 
 from __future__ import annotations

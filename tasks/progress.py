@@ -1,4 +1,4 @@
-"""What a long operation says of itself, brought to Prefect's log and to a progress artifact.
+"""Progress of a long operation in Prefect's log and in a progress artifact.
 
 The engine reports from its own threads, many times a second, and must not wait for a server. So it only leaves its
 latest word on a board; the thread of the flow, which has nothing else to do, reads the board now and then.

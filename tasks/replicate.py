@@ -37,7 +37,7 @@ def replicate_packs(session_id: str, replica: str) -> ReplicaOutcome | State[Any
     behind and named in the result; the backup fails only if no quorum is left.
 
     Returns:
-        What was sent; or the state Failed when the replica takes no part in this run, Cancelled when the run stopped.
+        The outcome of the upload; or the state Failed when the replica left this run, Cancelled when the run stopped.
     """
     session = SESSIONS.get(session_id)
     if reason := session.left_behind.get(replica):

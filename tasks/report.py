@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect: its final state, its result as an artifact, and an event for automations.
+"""The traces of a run in Prefect: its final state, its result as an artifact, and an event for automations.
 
 Nothing here decides anything: the truth is in the repository and its audit tables.
 """
@@ -28,7 +28,7 @@ ALREADY_DONE = "AlreadyDone"
 
 
 def failed(error: Failure) -> State[Any]:
-    """Return the final state of a run that failed: what happened, and what to do."""
+    """Return the final state of a run that failed: the failure, and the hint."""
     return Failed(message=f"{error.message} ({error.code}). {error.hint}".strip(), data=error)
 
 

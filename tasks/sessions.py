@@ -1,4 +1,4 @@
-"""What a flow run holds in memory while its tasks work on it.
+"""The memory of a flow run while its tasks work.
 
 A session owns open connections and threads, so it can be neither a task's argument nor its result. Tasks are given its
 id and find it here. Tasks therefore run in the process of their flow: the task runner is always a pool of threads.
@@ -46,7 +46,7 @@ class Session:
     def end(self, error: BaseException | None) -> None:
         """Stop what is still at work and close everything. A backup that `error` ended is recorded as failed.
 
-        One that was interrupted is only closed: whoever stops a run waits for it, or kills it soon.
+        One that was interrupted is only closed: a person who stops a run waits for it, or kills it soon.
         """
         with self._opened:
             if self._backup is None:

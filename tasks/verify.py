@@ -35,7 +35,7 @@ def verify_replicas(
 ) -> VerifyResult:
     """Check every object of one replica or of all, and read part of the content. Safe to repeat: it changes nothing.
 
-    With `remote` nothing is read: what providers tell is compared with what was sent, and no key is needed.
+    With `remote` nothing is read: checksums of providers are compared with those sent, and no key is needed.
 
     Damage is a result and not an error: it is returned, and written to the audit table `checks`.
 

@@ -1,4 +1,4 @@
-"""What every failure has, the root of the tree, the exit codes of the command line, and a broken promise."""
+"""The root of the tree with the fields of every failure, the exit codes of the command line, and a broken promise."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ EXIT_INTERRUPTED = 130
 
 
 class Failure(Exception):
-    """What ends a command or a flow: only these, and code that records the failure and goes on, catch it.
+    """Ends a command or a flow; only they catch it, and code that records the failure and goes on.
 
     Args:
-        message: What failed with the names involved; lower case, no full stop.
+        message: The failure with the names involved; lower case, no full stop.
         hint: A sentence that says what to do; the class default when omitted.
     """
 

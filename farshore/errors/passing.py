@@ -11,7 +11,7 @@ class Unavailable(FarshoreError):
     """Passing trouble; a retry may succeed.
 
     Args:
-        wait_s: How long to wait before a retry, where the service told (`Retry-After`); 0 where it did not.
+        wait_s: How long to wait before a retry, where the service says so (`Retry-After`); 0 where it did not.
     """
 
     retryable = True

@@ -20,7 +20,7 @@ HOLE: ChunkId = bytes(32)  # an extent of this chunk reads as zeros and is a hol
 
 
 class EntryKind(StrEnum):
-    """What an entry of a source is."""
+    """The kinds of entries of a source."""
 
     FILE = "file"
     DIRECTORY = "directory"

@@ -14,7 +14,7 @@ UNREACHABLE = "unreachable"  # state of a check of a replica that could not be a
 
 @dataclass(frozen=True, slots=True)
 class ReplicaOutcome:
-    """What became of one replica in one run."""
+    """The outcome of one replica in one run."""
 
     replica: str
     committed: bool
@@ -29,7 +29,7 @@ class ReplicaOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRequests:
-    """What one replica was asked by one run, as its service counts and bills it."""
+    """Requests of one run to one replica, as its service counts and bills them."""
 
     replica: str
     puts: int = 0  # also each part of a large object, and its beginning and end
@@ -92,7 +92,7 @@ class BackupResult:
 
     @property
     def warnings(self) -> tuple[RunWarning, ...]:
-        """What a person should look at: replicas that do not hold the snapshot, and entries that could not be read."""
+        """For a person to look at: replicas that do not hold the snapshot, and entries that could not be read."""
         found = [
             RunWarning("replica-left-behind", outcome.replica, outcome.error or "left behind", outcome.error_code)
             for outcome in self.replicas

@@ -26,7 +26,7 @@ def data_moment(started_utc: datetime, facts: Mapping[str, str]) -> datetime | N
 
 @dataclass(frozen=True, slots=True)
 class SnapshotCounts:
-    """What one backup did. All byte figures are plain bytes unless they say stored."""
+    """Counts of one backup. All byte figures are plain bytes unless they say stored."""
 
     entries: int = 0
     files: int = 0
@@ -50,7 +50,7 @@ class SnapshotState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromisedLock:
-    """What a snapshot's commit record promises at a replica that lists it."""
+    """The promise of a snapshot's commit record at a replica that lists it."""
 
     replica: str
     mode: str  # governance | compliance
@@ -59,7 +59,7 @@ class PromisedLock:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """One committed snapshot, as its commit record and the listings of the replicas tell it."""
+    """One committed snapshot, by its commit record and the listings of the replicas."""
 
     snapshot_id: SnapshotId
     source_id: SourceId
@@ -85,7 +85,7 @@ class SnapshotInfo:
 
     @property
     def data_utc(self) -> datetime | None:
-        """Up to when it has its source's data for certain, by which an rpo is judged; None if nobody told."""
+        """Up to when it has its source's data for certain, by which an rpo is judged; None if it is unknown."""
         return data_moment(self.started_utc, dict(self.facts))
 
 
@@ -102,7 +102,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one path between two snapshots of a source that follow each other."""
+    """The fate of one path between two snapshots of a source that follow each other."""
 
     source: str
     snapshot_id: SnapshotId  # the first one that has it so, or no longer has it
