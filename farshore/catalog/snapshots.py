@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from farshore.catalog.commits import ListedCommits, list_commits
+from farshore.catalog.commits import ListedCommits, list_commits, read_commit
 from farshore.catalog.order import in_order, is_misdated
-from farshore.errors import SnapshotUnknown
+from farshore.errors import NotFound, SnapshotUnknown
 from farshore.format.records import Commit
 from farshore.model import PromisedLock, SnapshotInfo
+from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
 from farshore.replicas.unasked import unasked_error
 
@@ -88,11 +89,17 @@ def trusted(of_source: Sequence[SnapshotInfo]) -> list[SnapshotInfo]:
 
 
 def find_commit(repository: Repository, snapshot: SnapshotInfo) -> Commit:
-    """Return the commit record of a snapshot."""
-    for commit, _ in read_catalog(repository, snapshot.source):
-        if commit.snapshot == snapshot.snapshot_id:
-            return commit
-    raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica")
+    """Return the commit record of a snapshot, by one request for it: replicas are not listed again.
+
+    Raises:
+        SnapshotUnknown: No reachable replica has it any more.
+        FarshoreError: It cannot be had.
+    """
+    reader = open_reader(repository, listed=snapshot.replicas)
+    try:
+        return read_commit(repository, reader, snapshot.source_id, snapshot.snapshot_id)
+    except NotFound as error:
+        raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica") from error
 
 
 def _before(snapshots: list[SnapshotInfo], source: str, text: str) -> SnapshotInfo:

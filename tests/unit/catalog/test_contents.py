@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from farshore.catalog.contents import diff_snapshots, iterate_entries
-from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
+from farshore.catalog.snapshots import find_commit, list_snapshots, resolve_snapshot
 from farshore.errors import FarshoreError, SnapshotUnknown
 from farshore.format import names
 from farshore.model import Change, EntryKind, SnapshotInfo
@@ -53,6 +53,20 @@ def test_snapshots_come_in_order_of_their_commits(catalog: tuple[Repository, lis
     assert [one.source for one in list_snapshots(repository, "work")] == ["work"]
     assert list_snapshots(repository, "nowhere") == []
     assert all(one.replicas == ("a", "b", "c") for one in snapshots)
+
+
+def test_what_follows_the_choice_of_a_snapshot_lists_nothing_again(
+    catalog: tuple[Repository, list[SnapshotInfo]],
+) -> None:
+    repository, snapshots = catalog
+    repository.take_requests()
+    chosen = resolve_snapshot(repository, "home")
+    assert [one.lists for one in repository.take_requests()] == [1, 1, 1]
+    assert find_commit(repository, chosen).snapshot == chosen.snapshot_id
+    assert sum(one.gets for one in repository.take_requests()) == 1
+    assert list(iterate_entries(repository, chosen))
+    assert list(diff_snapshots(repository, snapshots[0], chosen)) == []
+    assert [one.lists for one in repository.take_requests()] == [0, 0, 0]
 
 
 def test_a_snapshot_is_found_by_its_id_or_a_prefix_that_no_other_has(
