@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, ObjectNotFound, StoreDenied, StoreFull, StoreUnavailable
+from farshore.errors import Failure, ObjectNotFound, StoreDenied, StoreFull, StoreUnavailable
 from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, ObjectRetention
@@ -39,7 +39,7 @@ class Fault:
     """One thing that goes wrong. `error` is what FAIL and LOSE_REPLY raise; `wait_s` is for DELAY, `until` for HANG."""
 
     kind: FaultKind
-    error: type[FarshoreError] = StoreUnavailable
+    error: type[Failure] = StoreUnavailable
     wait_s: float = 0.0
     until: threading.Event | None = None
 
