@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.index import ChunkIndex
+from farshore.index import ChunkIndex, NewChunks
 from farshore.model import HOLE, ChunkId
-from farshore.ops.backup.pipeline.new_chunks import NewChunks
 from farshore.process_memory import give_back_unused
 from farshore.sealed.keys import DataKey, KeySet
 from farshore.sealed.packs import PackBuilder, SealedPack

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.ops.backup.pipeline.new_chunks import NewChunks
+from farshore.index import NewChunks
 
 
 @given(st.lists(st.lists(st.integers(0, 300), max_size=40), max_size=30), st.integers(1, 50))
