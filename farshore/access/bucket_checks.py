@@ -14,8 +14,7 @@ from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import FarshoreError, LifecycleDeletes, LockUnsupported
 from farshore.stores.base import Capabilities
-from farshore.stores.lifecycle import Effect
-from farshore.stores.probe_capability import HasProbeCapability, PlaceSettings, Setting
+from farshore.stores.probe_capability import Effect, HasProbeCapability, PlaceSettings, Setting
 
 
 @dataclass(frozen=True, slots=True)

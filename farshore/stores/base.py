@@ -24,7 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from farshore.errors import Bug
+from farshore.errors import Bug, StoreDenied
 from farshore.stores.object_retention import DEFAULT_RETENTION, Access, Lock, LockMode, LockState, ObjectRetention
 
 PlainBody = bytes | bytearray | memoryview | Path
@@ -253,3 +253,23 @@ def check_range(offset: int, length: int | None) -> None:
     """Raise `Bug` if this is no range of bytes."""
     if offset < 0 or (length is not None and length < 0):
         raise Bug(f"not a range of bytes: offset {offset}, length {length}")
+
+
+def in_order(found: Iterator[ObjectInfo], place: str) -> Iterator[ObjectInfo]:
+    """Yield `found` as it comes, as long as it comes in order of name.
+
+    S3, GCS and Azure list by code point. Some that speak their languages list folder by folder instead (`a/b` before
+    `a-b`); merging two listings, or going on behind the last name after a failure, would then miss objects.
+
+    Raises:
+        StoreDenied: A name came that sorts before its predecessor, or is the same.
+    """
+    last = ""
+    for info in found:
+        if info.name <= last:
+            raise StoreDenied(
+                f"list {place}: {info.name!r} came after {last!r}",
+                "This service lists names out of order; use a prefix that holds nothing but this repository.",
+            )
+        last = info.name
+        yield info

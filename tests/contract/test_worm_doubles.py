@@ -20,10 +20,9 @@ from farshore.clock import SystemClock
 from farshore.errors import LockDenied, LockUnsupported, ObjectNotFound, StoreDenied
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import PutOutcome, Store
-from farshore.stores.lifecycle import Effect
 from farshore.stores.object_retention import Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.opening import open_store
-from farshore.stores.probe_capability import HasProbeCapability, PlaceSettings, Setting
+from farshore.stores.probe_capability import Effect, HasProbeCapability, PlaceSettings, Setting
 from tests.contract.network import answering
 from tests.doubles.azure_worm import AzureWorm
 from tests.doubles.clock import FixedClock

@@ -1,4 +1,4 @@
-"""Trials of an Azure container. The client and its errors come from the store; no SDK is imported here."""
+"""Calls that only a probe makes of an Azure container. No SDK is imported: all comes from the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials of a GCS bucket. The client, its session and its errors come from the store; no SDK is imported here."""
+"""Calls that only a probe makes of a GCS bucket. No SDK is imported: all comes from the store."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 from farshore.errors import READ_ERRORS, Bug, StoreConflict
 from farshore.limits import MIB
 from farshore.stores.base import PutOutcome, check_name
-from farshore.stores.lifecycle import Effect, LifecycleRule, overlaps
-from farshore.stores.probe_capability import PlaceSettings, Setting
+from farshore.stores.probe_capability import Effect, LifecycleRule, PlaceSettings, Setting, overlaps
 
 _MOVED_ON = (200, 204, 308, 404, 410, 499)  # what a session answers to a part, or to being given up
 

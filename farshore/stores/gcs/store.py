@@ -49,13 +49,12 @@ from farshore.limits import (
     MULTIPART_PART_BYTES,
     READ_TIMEOUT_S,
 )
-from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, in_order
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, check_size, compare_present, open_body
 from farshore.stores.gcs.copying import GcsCopying
 from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, keeping_metadata
 from farshore.stores.gcs.probe import GcsProbeCapability
 from farshore.stores.gcs.requests import CONTENT_TYPE, Connections, Related
-from farshore.stores.listing import in_order
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import PutChecksums
 from farshore.stores.request_counter import RequestCounter

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from farshore.plural import count_of
-from farshore.stores.lifecycle import Effect, LifecycleRule, overlaps
+from farshore.stores.probe_capability import Effect, LifecycleRule, overlaps
 from farshore.stores.s3.locks import ARCHIVE_CLASSES
 
 

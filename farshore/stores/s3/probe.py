@@ -1,4 +1,4 @@
-"""Trials of an S3 bucket. The client, its errors and its checksums come from the store; no SDK is imported here."""
+"""Calls that only a probe makes of an S3 bucket. No SDK is imported: all comes from the store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from farshore.errors import READ_ERRORS, FarshoreError, StoreConflict
 from farshore.limits import MIB
 from farshore.plural import count_of
 from farshore.stores.base import PutOutcome, check_name
-from farshore.stores.lifecycle import LifecycleRule
-from farshore.stores.probe_capability import PlaceSettings, Setting
+from farshore.stores.probe_capability import LifecycleRule, PlaceSettings, Setting
 from farshore.stores.s3.lifecycle import rules_of
 from farshore.stores.s3.locks import LOCK_VERB
 

@@ -53,9 +53,9 @@ from farshore.stores.base import (
     PutOutcome,
     check_name,
     check_range,
+    in_order,
 )
 from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, check_size, compare_present, counted
-from farshore.stores.listing import in_order
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import PutChecksums
 from farshore.stores.request_counter import RequestCounter, RequestKind, read_counted

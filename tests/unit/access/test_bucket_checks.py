@@ -10,9 +10,8 @@ from farshore.access.bucket_checks import PlaceMark, judge_place
 from farshore.errors import LifecycleDeletes, LockUnsupported
 from farshore.stores.base import Capabilities
 from farshore.stores.directory.store import DirectoryStore
-from farshore.stores.lifecycle import Effect, LifecycleRule
 from farshore.stores.memory import MemoryStore
-from farshore.stores.probe_capability import PlaceSettings, Setting
+from farshore.stores.probe_capability import Effect, LifecycleRule, PlaceSettings, Setting
 from farshore.stores.s3.lifecycle import rules_of
 from farshore.stores.s3.store import S3Store
 

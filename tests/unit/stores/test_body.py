@@ -10,9 +10,17 @@ import pytest
 
 from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreDenied, StoreUnavailable
 from farshore.limits import COMPARE_BYTES_MAX
-from farshore.stores.base import NAME_LENGTH_MAX, Body, ObjectInfo, PutOutcome, check_name, check_range, is_name
+from farshore.stores.base import (
+    NAME_LENGTH_MAX,
+    Body,
+    ObjectInfo,
+    PutOutcome,
+    check_name,
+    check_range,
+    in_order,
+    is_name,
+)
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, in_pieces, open_body
-from farshore.stores.listing import in_order
 from farshore.stores.memory import MemoryStore
 from tests.doubles.clock import FixedClock
 
