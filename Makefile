@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: help
 help: ## List the recipes
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: environment downloads ## Back up, lose a cloud, restore, query: the whole story in one command
@@ -30,6 +30,34 @@ PYTEST_ARGS ?= --numprocesses=2 --dist=loadgroup
 .PHONY: test
 test: environment system downloads ## Run every test against real servers (PYTEST_ARGS="tests/unit -x" narrows it)
 	$(python) -m pytest -m "not benchmark and not engines" $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: environment ## Run the tests that need no server: unit, golden, tidy; minutes, before each push
+	$(python) -m pytest $(PYTEST_ARGS) tests/unit tests/golden tests/tidy
+
+.PHONY: test-property
+test-property: environment ## Run the slow part with random input alone
+	$(python) -m pytest $(PYTEST_ARGS) tests/property
+
+.PHONY: test-contract
+test-contract: environment system downloads ## Run the slow part over every store, source and target alone
+	$(python) -m pytest $(PYTEST_ARGS) tests/contract tests/servers
+
+.PHONY: test-faults
+test-faults: environment system downloads ## Run the slow part that loses replies, fills disks and kills processes alone
+	$(python) -m pytest $(PYTEST_ARGS) tests/faults
+
+.PHONY: test-cli
+test-cli: environment system downloads ## Run the slow part that uses the command line as a person does alone
+	$(python) -m pytest $(PYTEST_ARGS) tests/end_to_end
+
+.PHONY: test-flows
+test-flows: environment system downloads ## Run the slow part with Prefect alone
+	$(python) -m pytest $(PYTEST_ARGS) tests/flows
+
+.PHONY: test-wheel
+test-wheel: environment system downloads ## Run the slow part that installs the wheel alone
+	$(python) -m pytest $(PYTEST_ARGS) tests/packaging
 
 .PHONY: test-engines
 test-engines: environment engines ## Ask Spark and ClickHouse the audit tables (ENGINES_ARGS="-k facts" is the short form)
