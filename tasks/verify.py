@@ -12,7 +12,6 @@ from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.check_results import VerifyResult
 from farshore.clock import SystemClock
-from farshore.ops.verify.remote.opening import open_for_scrub
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.ops.verify.verify import verify_repository
 from tasks.opening import open_config
@@ -45,7 +44,9 @@ def verify_replicas(
     session = SESSIONS.get(session_id)
     clock = SystemClock()
     if remote:
-        with open_for_scrub(open_config(config_path), replica=replica, clock=clock) as repository:
+        with open_repository(
+            open_config(config_path), need=Need.ANY, writes=Writes.ROWS, replica=replica, clock=clock
+        ) as repository:
             return scrub_repository(
                 repository,
                 replica=replica,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from farshore import limits
 from farshore.access.open_replica import Writes, open_replica
-from farshore.access.unlock import Need, unlock
+from farshore.access.unlock import Need, has_secret, unlock
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import (
@@ -89,7 +89,9 @@ def open_repository(
         on_wait=on_wait,
     )
     try:
-        if need is not Need.NONE:
+        if need is Need.ANY:
+            repository.keys = unlock(config, repository, Need.WRITE) if has_secret(config, header) else None
+        elif need is not Need.NONE:
             repository.keys = unlock(config, repository, need)
     except FarshoreError:
         repository.__exit__()

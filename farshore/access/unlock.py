@@ -38,11 +38,18 @@ class Need(StrEnum):
     WRITE = "write"
     READ = "read"
     MOST = "most"  # a reader's where this host has one, else a writer's
+    ANY = "any"  # a writer's where this host has anything to open them with, else none
 
 
 def credential_path(config: Config, header: Header) -> Path:
     """Return where this host's write-only credential is kept."""
     return config.repository.credential or config.state_dir / "credentials" / header.repository_id / CREDENTIAL_FILE
+
+
+def has_secret(config: Config, header: Header) -> bool:
+    """Whether the configuration names a passphrase or an identity, or this host has a credential of this repository."""
+    named = config.repository.passphrase or config.repository.identity
+    return named is not None or credential_path(config, header).is_file()
 
 
 def unlock(config: Config, repository: Repository, need: Need) -> KeySet:

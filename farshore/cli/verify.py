@@ -111,7 +111,9 @@ def execute(invocation: Invocation) -> int:
 
 def _execute_remote(invocation: Invocation) -> int:
     """Check by what providers tell, with whatever key is at hand, or none, and report."""
-    from farshore.ops.verify.remote.opening import open_for_scrub
+    from farshore.access.open_replica import Writes
+    from farshore.access.open_repository import open_repository
+    from farshore.access.unlock import Need
     from farshore.ops.verify.remote.scrub import scrub_repository
 
     arguments, output = invocation.arguments, invocation.output
@@ -121,8 +123,10 @@ def _execute_remote(invocation: Invocation) -> int:
             "Run 'farshore heal' after it: it reads what this check names, and mends what is damaged.",
         )
     with (
-        open_for_scrub(
+        open_repository(
             invocation.config(),
+            need=Need.ANY,  # the keys only sign what was found
+            writes=Writes.ROWS,
             replica=arguments.replica,
             on_wait=waiting_note(output),
             clock=invocation.clock,

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import ConfigInvalid
-from farshore.plan.regions import CLOUDS, Place, known_regions, nearest_region
+from farshore.plan.regions import CLOUDS, Place, distance_km, known_regions, nearest_region
 
 SITE = "site"  # the provider of whoever runs the place himself
+_UNKNOWN_KM = 20_000.0  # nothing is farther away on Earth
 _LOCAL = ("file", "memory")
 _BY_SCHEME = {"s3": "aws", "gs": "gcp", "az": "azure"}
 
@@ -132,3 +133,18 @@ def _same(config: Config, one: ReplicaConfig, key: str) -> list[ReplicaConfig]:
         for other in config.replicas.values()
         if not other.account and other.credentials.get(key) == one.credentials[key]
     ]
+
+
+def nearest_first(config: Config, replica: str) -> tuple[str, ...]:
+    """Return the other replicas: those of the same provider and region, then by distance, then as configured."""
+    placed = {one.replica: one for one in place_replicas(config)}
+    here = placed[replica]
+    others = [one for one in placed.values() if one.replica != replica]
+    return tuple(one.replica for one in sorted(others, key=lambda one: _how_far(here, one)))
+
+
+def _how_far(here: PlacedReplica, other: PlacedReplica) -> tuple[bool, float]:
+    same = bool(here.region) and (here.provider, here.region) == (other.provider, other.region)
+    if here.place is None or other.place is None:
+        return not same, _UNKNOWN_KM
+    return not same, distance_km(here.place, other.place)

@@ -1,4 +1,7 @@
-"""What a heal found and did: values for the command line, the flow and the audit rows."""
+"""What a heal found and did: values for the command line and the flow, and the audit rows of a repair.
+
+A restore records repairs too, so nothing here loads an SQL engine.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from farshore.audit.rows import AuditRow, CopyRow, RepairRow
 from farshore.errors import (
     BucketNotFound,
     FarshoreError,
@@ -16,9 +20,11 @@ from farshore.errors import (
     StoreFull,
     StoreUnavailable,
 )
+from farshore.format import names
 from farshore.model import ReplicaRequests
 from farshore.plural import count_of
 from farshore.replicas.mend import Action, Found
+from farshore.replicas.repository import Replica
 
 _LASTING: tuple[type[FarshoreError], ...] = (StoreFull, StoreDenied, BucketNotFound, LeaseLost)  # no retry cures these
 
@@ -49,6 +55,27 @@ class Repair:
     def open(self) -> bool:
         """Whether a person should look."""
         return not self.mended and self.found not in (Found.FOREIGN, Found.SOUND)
+
+
+def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, *, run_id: str, engine: str) -> list[AuditRow]:
+    """Return the rows of one repair: what was found and done, and the copy that is there now."""
+    rows: list[AuditRow] = [
+        RepairRow(
+            replica=one.replica, object=one.object, found=one.found, action=one.action, source_replica=one.source,
+            method=one.method, bytes=one.bytes, blake3=one.blake3, blake3_found=one.blake3_found,
+            snapshot_ids=one.snapshots, detail=one.detail, error_code=one.error_code, run_id=run_id, engine=engine,
+        )
+    ]  # fmt: skip
+    if one.mended and not one.object.startswith(names.AUDIT):
+        rows.append(
+            CopyRow(
+                object=one.object, replica=one.replica, region=replica.region,
+                provider=replica.store.capabilities.kind, state="acknowledged", bytes=one.bytes,
+                checksum=replica.meter.sent_checksum(one.object), acknowledged_utc=finished_utc,
+                run_id=run_id, engine=engine,
+            )
+        )  # fmt: skip
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from farshore.audit.rows import AuditRow, ReplicaPart
 from farshore.errors import FarshoreError, HeaderDamaged
 from farshore.format import names
 from farshore.ops.heal.context import HealContext
-from farshore.repair.audit_rows import repair_rows
-from farshore.repair.outcome import HealResult, Repair
+from farshore.repair.outcome import HealResult, Repair, repair_rows
 from farshore.replicas.repository import Repository
 
 

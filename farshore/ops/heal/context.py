@@ -12,7 +12,7 @@ from farshore.access.unlock import Need
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, HeaderDamaged, RepositoryMissing
-from farshore.ops.heal.order import nearest_first
+from farshore.plan.replicas import nearest_first
 from farshore.replicas.ask import OnWait, wait_quietly
 from farshore.replicas.repository import Replica, Repository
 
@@ -52,7 +52,7 @@ def open_context(
         RepositoryMissing, StoreUnavailable: No replica has a header that can be read.
         WrongPassphrase, KeyMissing: As `open_repository`.
     """
-    need = Need.NONE if keyless or not has_key(config) else Need.WRITE
+    need = Need.NONE if keyless else Need.ANY
     with open_repository(config, need=need, on_wait=on_wait, clock=clock) as repository:
         missing_header = {
             name: error
@@ -72,14 +72,3 @@ def open_context(
         finally:
             for replica in opened.values():
                 replica.store.close()
-
-
-def has_key(config: Config) -> bool:
-    """Return whether the configuration has a key that opens commit records; without one a heal is keyless."""
-    repository = config.repository
-    return bool(
-        repository.passphrase
-        or repository.identity
-        or (repository.credential and repository.credential.is_file())
-        or any(config.state_dir.glob("credentials/*/*"))
-    )

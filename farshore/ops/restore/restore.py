@@ -41,8 +41,7 @@ from farshore.ops.restore.space import require_space
 from farshore.ops.restore.warm import readable_replicas
 from farshore.plural import count_of
 from farshore.process_memory import tune_process_memory
-from farshore.repair.audit_rows import repair_rows
-from farshore.repair.outcome import Repair
+from farshore.repair.outcome import Repair, repair_rows
 from farshore.repair.read_repair import ReadRepair, told_repair
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Repository

@@ -12,8 +12,7 @@ from farshore.check_results import CheckedReplica, CheckState, VerifyResult
 from farshore.model import UNREACHABLE
 from farshore.ops.verify.findings import ReplicaCheck, VerifyRun
 from farshore.ops.verify.proof_log import all_read_since
-from farshore.repair.audit_rows import repair_rows
-from farshore.repair.outcome import Repair
+from farshore.repair.outcome import Repair, repair_rows
 from farshore.replicas.repository import Repository
 
 INCONCLUSIVE = "inconclusive"  # state of a check that saw too little, or nothing; nothing is concluded from it

@@ -14,6 +14,7 @@ from itertools import islice
 
 from farshore import limits
 from farshore.audit import questions
+from farshore.audit.cached_query import ask_rows
 from farshore.check_results import CheckedReplica, ReplicaProof, VerifyResult
 from farshore.clock import Clock
 from farshore.format import names
@@ -26,7 +27,6 @@ from farshore.ops.verify.remote.joining import Joined, join
 from farshore.ops.verify.remote.records import Tables, fetch_tables, read_records
 from farshore.ops.verify.remote.replica_scrub import ReplicaScrub
 from farshore.ops.verify.verify import list_again
-from farshore.repair.expected_hashes import ask_rows
 from farshore.replicas.repository import Repository
 
 

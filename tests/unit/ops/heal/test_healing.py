@@ -17,8 +17,8 @@ from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
 from farshore.format import names
 from farshore.format.header import Header
 from farshore.ops.heal.good_copy import Transfer
-from farshore.ops.heal.order import nearest_first
 from farshore.ops.heal.retire import RetireResult, retire_replica
+from farshore.plan.replicas import nearest_first
 from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
