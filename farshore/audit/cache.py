@@ -35,7 +35,7 @@ _COLUMNS_FILE = f"date=1970-01-01/{SCHEMA_VERSION}.parquet"
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What a sync left: `root` holds a folder per table; `damaged` says per table what is wrong at the replica."""
+    """The result of a sync: `root` holds a folder per table; `damaged` says per table what is wrong at the replica."""
 
     root: Path
     damaged: dict[str, FarshoreError]
@@ -45,7 +45,7 @@ def cache_root(cache_dir: Path, repository_id: str, replica: str) -> Path:
     """Return the folder of one replica of one repository.
 
     Raises:
-        ConfigInvalid: A folder on the way has the name of a partition, which engines would take for ours.
+        ConfigInvalid: A folder on the way has the name of a partition, which engines would read as ours.
     """
     if any(part.startswith(f"{PARTITION_COLUMN}=") for part in cache_dir.absolute().parts):
         raise ConfigInvalid(

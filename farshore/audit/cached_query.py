@@ -57,6 +57,12 @@ def query_first(
     return None
 
 
+def ask_rows(repository: Repository, replica: str, sql: str) -> Sequence[Sequence[object]] | None:
+    """Return rows of the audit tables of one replica; None where they cannot be read, or it is silent."""
+    asked = query_first(repository, [replica], [sql])
+    return asked[1][0].rows if asked else None
+
+
 def query_all(repository: Repository, sql: str) -> dict[str, QueryTable]:
     """Answer one statement of ours from each replica that gives the tables whole, by name."""
     _, failed = repository.ask_all(lambda replica: _fetch(repository, replica.name, [sql]))

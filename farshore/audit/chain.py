@@ -112,7 +112,7 @@ def decode_seal(name: str, data: bytes) -> Seal:
     """Return the seal, its shape checked but not its signature.
 
     Raises:
-        ObjectCorrupt: These bytes are no seal, or stand under the name of another one.
+        ObjectCorrupt: These bytes are no seal, or have the name of another one.
     """
     try:
         document = decode_object(data, name)
@@ -193,7 +193,7 @@ def verify_seals(
 
 @dataclass
 class _Chain:
-    """What one replica has of one writer: good seals with their digests, and the places of bad ones."""
+    """The seals of one writer at one replica: good seals with their digests, and the places of bad ones."""
 
     links: dict[int, tuple[Seal, str]] = field(default_factory=dict)
     spoilt: set[int] = field(default_factory=set)

@@ -5,7 +5,7 @@
 
 The partition is named `date=` as Hive does, and its value is the UTC day in ISO form, which reads the same as text and
 as a DATE in every engine. `check` is the first 32 hex digits of the BLAKE3-256 of the file, so that a reader finds a
-spoilt file without any other object, and files of two attempts at one run never clash. Seals lie outside the folders of
+spoilt file without any other object, and files of two attempts at one run never clash. Seals are outside the folders of
 the tables, below a name that engines skip, and are named by writer and sequence, so that no two seals can claim one
 place in a chain.
 """

@@ -1,4 +1,4 @@
-"""SQL over the audit tables of one replica, whatever cloud it lies in: a local copy of its files, and an engine."""
+"""SQL over the audit tables of one replica, in whatever cloud it is: a local copy of its files, and an engine."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every question that Farshore asks of its audit tables, by name: all SQL over them is here.
 
-A constant is a statement as it stands. A function returns one with its values put in as literals, quoted in one way;
+A constant is a whole statement. A function returns one with its values put in as literals, quoted in one way;
 of many names it returns several statements of `NAMES_AT_ONCE` each. DuckDB answers them.
 """
 # ruff: noqa: S608 - every value that is put into a statement goes through `quoted` or `_moment`
@@ -202,7 +202,7 @@ ORDER BY object
 def object_records(objects: int) -> Iterator[str]:
     """Yield statements that, one after the other, give the record of every object in order of name.
 
-    Several, because grouping and sorting a million objects at once takes over a GiB.
+    Several, because grouping and sorting a million objects at once needs over a GiB.
 
     Args:
         objects: How many there are, about.
@@ -212,7 +212,7 @@ def object_records(objects: int) -> Iterator[str]:
 
 
 def name_slices(objects: int) -> list[str]:
-    """Return conditions on names that, one after the other, take all of them in order; packs are spread evenly."""
+    """Return conditions on names that, one after the other, select all of them in order; packs are spread evenly."""
     parts = min(max(-(-objects // limits.SCRUB_SLICE_OBJECTS), 1), _NAME_SLICES_MAX)
     bounds = [f"{names.PACKS}{number * _NAME_SLICES_MAX // parts:02x}" for number in range(1, parts)]
     lower = ["", *(f"object >= {quoted(bound)}" for bound in bounds)]
@@ -267,7 +267,7 @@ FROM (
 def checks_made(since_utc: datetime) -> str:
     """Return the statement for (replica, checks, objects asked for, bytes read).
 
-    A check by checksums asks S3 for each object, as a get is priced; the listings of the others tell them.
+    A check by checksums asks S3 for each object, as a get is priced; the listings of the others have them.
     """
     return f"""
 SELECT replica, count(*), sum(CASE WHEN means NOT IN ('remote', 'sizes') OR asked THEN objects_checked ELSE 0 END),

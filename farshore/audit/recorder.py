@@ -31,7 +31,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class AuditWritten:
-    """What became of the audit rows of one run.
+    """The outcome of writing the audit rows of one run.
 
     `objects`: the names of the run's audit files and seals. `replicas`: by name, empty where the replica now has
     everything, else `code: message`; what it lacks is kept on this host and sent with the next flush.
@@ -62,12 +62,12 @@ class AuditRecorder:
         stores: The replicas that are open, by name; a retry within one request is their wrappers' business.
         signing_key: 32 bytes of Ed25519; None leaves the seals unsigned.
         writer_id: 32 hex digits that stay the same for this host and repository, see `open_writer_id`.
-        state_dir: The host's state directory; everything stands below `audit/<repository id>/<writer id>` in it.
+        state_dir: The host's state directory; everything is below `audit/<repository id>/<writer id>` in it.
         configured: The names of all replicas; what those that are not open lack is kept for them, so that no chain
             has a gap once they are back.
         paths: Whether names of files may be written (`audit.paths`). Otherwise `CheckRow.paths` is dropped, and so is
             the message, but not the code, of every error that may quote one.
-        alive: A replica whose value changes is not silent, so a large file may take its time.
+        alive: A replica whose value changes is not silent, so a large file has all the time it needs.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class AuditRecorder:
         self._head_is_sure = False
 
     def add(self, row: AuditRow) -> None:
-        """Take one row. Memory stays bounded: every `AUDIT_FILE_ROWS_MAX` rows of a table become compressed bytes."""
+        """Add one row. Memory stays bounded: every `AUDIT_FILE_ROWS_MAX` rows of a table become compressed bytes."""
         table = TABLE_OF_ROW[type(row)]
         with self._lock:
             run = self._runs[row.run_id]
@@ -109,9 +109,9 @@ class AuditRecorder:
         self._encode(run, row.run_id, table, full)
 
     def add_columns(self, run_id: str) -> None:
-        """Take an empty file of every table.
+        """Add an empty file of every table.
 
-        The run that makes a repository calls it, so that every engine can be told of every table before the first
+        The run that makes a repository calls it, so that every engine can be shown every table before the first
         restore or verify has written a row.
         """
         with self._lock:
@@ -188,12 +188,12 @@ class AuditRecorder:
         known = self._outbox.head()
         if self._head_is_sure and known is not None:
             return known
-        if known is None or self._stands_anywhere(names.seal_name(self._writer_id, known.sequence + 1)):
+        if known is None or self._is_anywhere(names.seal_name(self._writer_id, known.sequence + 1)):
             known = self._head_at_replicas(known or Head())
         self._head_is_sure = True
         return known
 
-    def _stands_anywhere(self, name: str) -> bool:
+    def _is_anywhere(self, name: str) -> bool:
         def stands(replica: str) -> bool:
             self._stores[replica].head(name)
             return True

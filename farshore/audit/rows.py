@@ -19,7 +19,7 @@ SCHEMA_VERSION = 3  # grows by new columns that may be NULL; a column never chan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaPart:
-    """What one replica did in one run: an element of `RunRow.replicas`."""
+    """The part of one replica in one run: an element of `RunRow.replicas`."""
 
     replica: str
     state: str  # committed | left-behind | created | read | checked | level | behind | retired | failed
@@ -127,7 +127,7 @@ class SnapshotRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRow:
-    """One object that a run made: table `objects`. The same bytes lie at every replica."""
+    """One object that a run made: table `objects`. The same bytes are at every replica."""
 
     run_id: str
     engine: str = "cli"
@@ -174,7 +174,7 @@ class LineageRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRow:
-    """What a verify found at one replica: table `checks`.
+    """The findings of a verify at one replica: table `checks`.
 
     One row per replica with no `object` (a check that found nothing is a row too, and one of a replica that could not
     be asked), and one row per damaged object. `objects_checked`, `bytes_read` and `damaged` are figures of the whole
@@ -209,7 +209,7 @@ class CheckRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRow:
-    """What was proven of one object at one replica: table `proofs`."""
+    """The proof about one object at one replica: table `proofs`."""
 
     run_id: str
     engine: str = "cli"
@@ -253,7 +253,7 @@ class RestoreRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairRow:
-    """One object that was found missing or wrong at one replica, and what came of it: table `repairs`."""
+    """One object that was found missing or wrong at one replica, and the action: table `repairs`."""
 
     run_id: str
     engine: str = "cli"

@@ -58,13 +58,13 @@ def record(
 ) -> AuditWritten | None:
     """Write rows to every reachable replica. Returns None where none could be kept, and without the keys to sign them.
 
-    What a replica could not be given is kept on this host and sent with the next run's rows. Where this host's state
+    Rows that a replica could not be given are kept on this host and sent with the next run's. Where this host's state
     directory cannot be used, the rows are sealed into a chain of this process's own and sent at once; what a run did
-    never turns into an error because its rows cannot be kept. Then `repository.unrecorded` tells why, and so does the
+    never turns into an error because its rows cannot be kept. Then `repository.unrecorded` says why, and so does the
     log.
 
     Raises:
-        StoreUnavailable: The host has no record of its chain, and no replica told what it was.
+        StoreUnavailable: The host has no record of its chain, and no replica had it.
     """
     written = _write(repository, run_id, rows, with_columns=with_columns)
     if repository.unrecorded:
@@ -73,9 +73,9 @@ def record(
 
 
 def try_record(repository: Repository, run_id: str, rows: Iterable[AuditRow]) -> None:
-    """Write rows as `record` does, for what is done and told whether or not they are kept.
+    """Write rows as `record` does, for results that are returned whether or not the rows are kept.
 
-    `repository.unrecorded` alone tells why they are not: for one, neither the state directory nor the replicas can be
+    `repository.unrecorded` alone says why they are not: for one, neither the state directory nor the replicas can be
     written, as on a machine that everything is restored on with a credential that only reads.
     """
     try:
@@ -167,9 +167,9 @@ def backup_rows(
 
     Args:
         acknowledged: By replica, the names it acknowledged in this run.
-        checksums: By replica and name, as the provider told it.
+        checksums: By replica and name, as the provider reported it.
         reused: Earlier packs and data keys that the snapshot needs, each with the replicas that hold it.
-        adopted: Objects that no earlier run told of: packs of killed runs, and the fragment that names them now.
+        adopted: Objects that no earlier run recorded: packs of killed runs, and the fragment that names them now.
         sent: By replica and name, what this process put there, with the checksum that was sent.
     """
     committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
@@ -225,7 +225,7 @@ def _object_row(
 
 
 def _lock_rows(commit: Commit, engine: str, outcomes: Sequence[ReplicaOutcome]) -> Iterator[LockRow]:
-    """Yield what the commit record promises where it stands."""
+    """Yield the locks that a commit record promises, of each replica that holds it."""
     for outcome in outcomes:
         lock = commit.locks.get(outcome.replica)
         if lock is not None and outcome.committed:

@@ -1,7 +1,7 @@
 """The audit tables as data: their columns, types and meaning. Pure; docs, DDL and the Parquet schema derive from it.
 
 The types are those that every engine reads alike: no unsigned integers, no nanosecond times, no maps, no dictionaries.
-The partition column `date` stands in the name of the file alone and is a DATE in every engine.
+The partition column `date` is in the name of the file alone and is a DATE in every engine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ColumnType = Kind | ListOf
 class Column:
     """One column; `nullable` text is NULL where a row has the empty text.
 
-    Descriptions go into DDL as they are: no apostrophe, and at most 255 characters, which is what AWS Glue takes.
+    Descriptions go into DDL as they are: no apostrophe, and at most 255 characters, the limit of AWS Glue.
     """
 
     name: str

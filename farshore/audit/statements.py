@@ -1,4 +1,4 @@
-"""What a statement may do: read, once. Pure parsing, no data."""
+"""Statements may only read, and only once. Pure parsing, no data."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _ARROW: Mapping[Kind, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the recorder adds to every row of a file."""
+    """The columns that the recorder adds to every row of a file."""
 
     repository_id: str
     recorded_utc: datetime
@@ -84,7 +84,7 @@ def decode_table(table: str, name: str, data: bytes) -> pa.Table:
     """Return the rows of one file, every page's checksum verified.
 
     A file of a later schema version may have more columns; they are left out. One of an earlier version may have fewer:
-    what may be NULL is NULL there.
+    columns that may be NULL are NULL there.
 
     Raises:
         ObjectCorrupt: The bytes are no such file; the message names it.

@@ -18,7 +18,7 @@ from farshore.catalog.verified_objects import (
     fetch_of_file,
     open_manifest,
     open_sealed,
-    open_vouched,
+    open_verified,
     read_data_key,
     read_sealed_head,
 )
@@ -134,7 +134,7 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
         def opened(role: str, key: DataKey, kind: SealedKind) -> tuple[Path, SealedReader]:
             path = repository.cache.path(_file_name(source_id, role))
             if path is None or not is_whole_copy(path, refs[role]):  # seen now, or it would fail the run half way
-                raise ObjectCorrupt(f"the cached {role} is not what its commit record vouches for")
+                raise ObjectCorrupt(f"the cached {role} is not what its commit record names")
             return path, open_sealed(repository, fetch_of_file(path), refs[role], key, kind)
 
         _, file = opened(names.MANIFEST, data_key, SealedKind.MANIFEST)
@@ -171,19 +171,19 @@ def _from_replicas(repository: Repository, source: ObjectSource, commit: Commit,
 def open_pages(
     repository: Repository, source: ObjectSource, commit: Commit, data_key: DataKey
 ) -> tuple[PageMap, ObjectRef, DataKey, PageMap]:
-    """Return the page map of a snapshot that has one, and the full one that it is or stands on, with object and key.
+    """Return the page map of a snapshot that has one, and the full one (itself or its base) with object and key.
 
     Raises:
         FarshoreError: No replica has a good copy of both.
     """
     ref, full = commit.objects[names.PAGES], commit.objects.get(names.PAGES_BASE)
-    file = open_vouched(repository, source, ref, data_key, SealedKind.PAGES)
+    file = open_verified(repository, source, ref, data_key, SealedKind.PAGES)
     if full is None:
         pages = PageMap(file)
         return pages, ref, data_key, pages
     head = read_sealed_head(repository, source, full, HEADER_BYTES)
     base_key = read_data_key(repository, source, key_id_of(head).hex())
-    base = PageMap(open_vouched(repository, source, full, base_key, SealedKind.PAGES))
+    base = PageMap(open_verified(repository, source, full, base_key, SealedKind.PAGES))
     return PageMap(file, base=(base, full.blake3)), full, base_key, base
 
 

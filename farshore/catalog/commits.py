@@ -1,6 +1,6 @@
 """Commit records: which snapshots the replicas list, and what the records of those say.
 
-A record never changes, so a host fetches it once. What was fetched is kept sealed in the local cache, many records to
+A record never changes, so a host fetches it once. Fetched records are kept sealed in the local cache, many records to
 a file: a listing of a thousand snapshots then costs the pages of the listing and a few small reads.
 """
 
@@ -28,7 +28,7 @@ from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, open_object,
 
 @dataclass(frozen=True, slots=True)
 class ListedCommits:
-    """What the replicas together list as committed. `failed`: replicas that could not be listed or read."""
+    """The snapshots that replicas list as committed. `failed`: replicas that could not be listed or read."""
 
     commits: Mapping[SnapshotId, Commit]
     holders: Mapping[SnapshotId, tuple[str, ...]]  # replicas in the order of the configuration
@@ -119,8 +119,8 @@ def read_commits(
     """Return the commits that open, and by name those that do not, so that one damaged record hides no other.
 
     Args:
-        cached: Take what this host has read before; a check of the replica itself does not.
-        failures_max: So many records may be refused or out of reach, and are told as those that do not open.
+        cached: Use the records that this host has read before; a check of the replica itself does not.
+        failures_max: How many records may be refused or out of reach; they are returned with those that do not open.
 
     Raises:
         StoreUnavailable, StoreDenied: The source does not give them; what it gave before that is kept.
@@ -217,7 +217,7 @@ def _cached(repository: Repository, source_id: SourceId) -> list[Commit]:
 def _keep(repository: Repository, source_id: SourceId, payloads: Sequence[bytes]) -> None:
     """Keep records in one more file, or together with those that are there once these are many.
 
-    The joined file is written before the old ones go, so whoever dies or reads in between finds all of them.
+    The joined file is written before the old ones go, so a process that dies or reads in between finds all of them.
     """
     keys, cache, folder = repository.writing_keys(), repository.cache, _folder(source_id)
     before = cache.list(folder)

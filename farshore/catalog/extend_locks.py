@@ -1,6 +1,6 @@
-"""At commit: lock everything that a snapshot needs at a replica for long enough, with as few requests as that takes.
+"""At commit: lock everything that a snapshot needs at a replica for long enough, with as few requests as possible.
 
-What a commit record of the same source already promises at the replica is computed and not asked for: its objects end
+Locks that a commit record of the same source already promises at the replica are computed and not asked for: they end
 on the grid of `farshore.replicas.retention_rule`. `plan_extensions` is pure, `apply_extensions` sends the requests.
 """
 
@@ -32,7 +32,7 @@ _SKEW = timedelta(hours=1)  # between the clocks of a service and of this host
 
 @dataclass(frozen=True)
 class Assured:
-    """What an earlier commit at a replica made sure of: `held` is locked until `lock.until_utc` at least."""
+    """The locks that an earlier commit at a replica ensured: `held` is locked until `lock.until_utc` at least."""
 
     lock: ReplicaLock
     held: AbstractSet[str]  # names of objects
@@ -74,7 +74,7 @@ class LockExtender:
         """Have everything a snapshot needs at a replica locked for as long as its commit record will promise.
 
         Args:
-            reused: What the snapshot needs and earlier runs made.
+            reused: Objects that the snapshot needs and earlier runs made.
             made: Names of objects of this run.
 
         Raises:
@@ -102,7 +102,7 @@ class LockExtender:
         """Return what the newest commit of the source made sure of at a replica, or None where it helps nothing.
 
         Only the newest counts: a run without locks after it would leave objects that it says nothing of. The record
-        must stand at this replica; one that failed there promises nothing.
+        must be at this replica; one that failed there promises nothing.
         """
         for commit in reversed(self._commits):
             lock = commit.locks.get(replica.name)
@@ -172,9 +172,9 @@ def apply_extensions(replica: Replica, extensions: Sequence[tuple[str, Lock]]) -
 def lock_everything(replica: Replica, just_put: Container[str], now_utc: Callable[[], datetime]) -> int:
     """Lock every object of a replica that a snapshot may need, as if it were put now; return how many.
 
-    For whoever puts commit records of others without knowing what their snapshots need: a record promises at a replica
-    where it stands that all of that is locked. One request for each object that was not `just_put`; does nothing at a
-    replica without locks. Safe to repeat.
+    For a run that puts commit records of others without knowing what their snapshots need: a record promises, at the
+    replica that holds it, that all of that is locked. One request for each object that was not `just_put`; does nothing
+    at a replica without locks. Safe to repeat.
 
     Raises:
         FarshoreError: As `Store.list` and `Store.extend_lock` say; no commit record must be put then.

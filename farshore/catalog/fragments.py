@@ -30,7 +30,7 @@ Table = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
+class PackListing:
     """The packs that one replica lists (ids as `V32`, and the bytes of each), and its index fragments (id -> bytes)."""
 
     pack_ids: Table
@@ -38,7 +38,7 @@ class Holdings:
     fragments: Mapping[str, int]
 
 
-def list_holdings(replica: Replica) -> Holdings:
+def list_packs(replica: Replica) -> PackListing:
     """List fragments and packs of one replica; foreign objects are passed over.
 
     Fragments first: each is put after the packs that it names. So no pack of another run at work seems to be lacking.
@@ -50,7 +50,7 @@ def list_holdings(replica: Replica) -> Holdings:
         if pack_id is not None:
             ids += bytes.fromhex(pack_id)
             sizes.append(info.size)
-    return Holdings(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, np.int64), fragments)
+    return PackListing(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, np.int64), fragments)
 
 
 def list_fragments(replica: Replica) -> dict[str, int]:

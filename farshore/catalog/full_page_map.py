@@ -1,7 +1,7 @@
-"""The full page map of an earlier run that a new one may be written as a difference from.
+"""The full page map that this run's map can be stored as a difference from.
 
 A run needs it as a file on this host: a replica that lacks it is given it from there when a snapshot that names it
-commits. Wherever anything speaks against it the run writes a full map, which is larger and stands alone.
+commits. Wherever anything speaks against it the run writes a full map, which is larger and needs no other.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FullPageMap:
 
 
 def choose_pages_base(repository: Repository, previous: PageMap | None, base: FullPageMap | None) -> FullPageMap | None:
-    """Return what this run's page map is to be a difference from, or None where a full one is due or safer.
+    """Return the full map to store this run's as a difference from, or None where a full one is due or safer.
 
     Asks each replica for two objects; one that cannot be asked decides nothing.
     """
@@ -81,7 +81,7 @@ def give_pages_base(replica: Replica, others: Sequence[Replica], base: FullPageM
 
 
 def is_whole_copy(path: Path, ref: ObjectRef) -> bool:
-    """Whether a file is there and what a commit record vouches for."""
+    """Whether a file is there with the size and hash in a commit record."""
     try:
         with path.open("rb", buffering=0) as file:
             digest = hash_pieces(iter(partial(file.read, limits.OBJECT_PIECE_BYTES), b""))

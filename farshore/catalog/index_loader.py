@@ -61,18 +61,18 @@ def load_nothing() -> ChunkIndex:
 
 
 def _fragments(repository: Repository, reader: ReplicaReader) -> Iterator[Footers]:
-    """Yield the fragments that can be read anywhere: those that the first replica lists, then what others list more.
+    """Yield the fragments that can be read: first those the first replica lists, then any that only others list.
 
     A listing that shows nothing, or too little, is no evidence, so the others are asked as long as packs are wanted.
     """
     seen: set[str] = set()
-    told: set[str] = set()
-    while left := reader.healthy() - told:
+    asked: set[str] = set()
+    while left := reader.healthy() - asked:
         try:
             replica, fragments = reader.among(left).ask(names.FRAGMENTS, lambda one: (one, list_fragments(one)))
         except READ_ERRORS:
             return
-        told.add(replica.name)
+        asked.add(replica.name)
         for fragment_id in sorted(fragments.keys() - seen):
             seen.add(fragment_id)
             try:

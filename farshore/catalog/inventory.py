@@ -17,7 +17,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from farshore import limits
-from farshore.catalog.fragments import list_holdings, read_footer, read_fragment
+from farshore.catalog.fragments import list_packs, read_footer, read_fragment
 from farshore.catalog.listed_packs import ListedPacks
 from farshore.errors import READ_ERRORS, FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
 from farshore.format import names
@@ -35,7 +35,7 @@ Table = npt.NDArray[Any]
 
 @dataclass
 class Inventory:
-    """What all replicas held when a run began. Built once; read by many threads.
+    """The packs and fragments that all replicas listed when a run began. Built once; read by many threads.
 
     `numbers` gives for each row of `listed` its number in `index.packs`. The fragment that is `named_by[at]` in
     `fragment_ids` names the pack of row `named[at]`; both are sorted by fragment.
@@ -95,44 +95,44 @@ def take_inventory(
 ) -> Inventory:
     """List every replica and read the index. A replica that cannot be listed is in `failed`, not silently empty.
 
-    Nor is one whose listing lacks packs that must be there: those that its fragments name, and those `promised`. It
-    is in `failed` when it has them all the same, in `lossy` when it has not.
+    A replica whose listing omits packs named by its own fragments or by `promised` is also reported: in `failed` when
+    it has them all the same, in `lossy` when it has not.
 
     Args:
         promised: By replica, packs (id, bytes) that a snapshot listed there needs.
     """
-    holdings, failed = repository.ask_all(list_holdings, replicas)
+    listings, failed = repository.ask_all(list_packs, replicas)
     by_name = {replica.name: replica for replica in replicas}
-    fragments = {name: held.fragments for name, held in holdings.items()}
+    fragments = {name: held.fragments for name, held in listings.items()}
     fragment_ids = sorted(set().union(*fragments.values()))
-    listed = ListedPacks(holdings)
-    del holdings
-    survey_of = _Survey(listed, fragments)
+    listed = ListedPacks(listings)
+    del listings
+    builder = _InventoryBuilder(listed, fragments)
     with ThreadPoolExecutor(_THREADS) as pool:
         sizes = {one: size for listed_there in fragments.values() for one, size in listed_there.items()}
         sized = [(one, sizes[one]) for one in fragment_ids]
         reading = _in_order(pool, lambda one: _read_anywhere(repository, by_name, fragments, one), sized)
         for number, footers in enumerate(reading):
-            survey_of.add(number, footers, fragment_ids[number])
+            builder.add(number, footers, fragment_ids[number])
     for name, packs in (promised or {}).items():
         if name in fragments:
-            survey_of.expect(name, [pack_id for pack_id, _ in packs], [size for _, size in packs])
+            builder.expect(name, [pack_id for pack_id, _ in packs], [size for _, size in packs])
     lossy: dict[str, FarshoreError] = {}
-    for name, lacking in survey_of.lacking.items():
+    for name, lacking in builder.lacking.items():
         wrong = judge_listing(by_name[name], lacking)
         if isinstance(wrong, ObjectsLost):
             lossy[name] = wrong
         elif wrong is not None:
             failed[name] = wrong
-    orphans = set(survey_of.adopt_orphans(repository, by_name))
+    orphans = set(builder.adopt_orphans(repository, by_name))
     return Inventory(
-        listed, fragments, fragment_ids, ChunkIndex(survey_of.join.finish()), survey_of.numbers,
-        *survey_of.naming(), orphans, failed, lossy,
+        listed, fragments, fragment_ids, ChunkIndex(builder.join.finish()), builder.numbers,
+        *builder.naming(), orphans, failed, lossy,
     )  # fmt: skip
 
 
-class _Survey:
-    """Takes the fragments of a repository one after the other, so that none is held longer than its turn."""
+class _InventoryBuilder:
+    """Reads the fragments of a repository one after the other, so that only one is in memory."""
 
     def __init__(self, listed: ListedPacks, fragments: Mapping[str, Mapping[str, int]]) -> None:
         self.lacking = {name: Lacking() for name in fragments}
@@ -145,7 +145,7 @@ class _Survey:
         self._naming: list[tuple[int, Table]] = []
 
     def expect(self, replica: str, pack_ids: Sequence[str] | Table, pack_bytes: Sequence[int] | Table) -> None:
-        """Take note of those of these packs that a replica does not list although it must hold them."""
+        """Note the packs among these that a replica does not list although it must hold them."""
         rows = self._listed.find(pack_ids)
         lacks = rows == ABSENT
         lacks[~lacks] = ~self._listed.held(rows[~lacks], replica)
@@ -154,7 +154,7 @@ class _Survey:
         self.lacking[replica].add(zip(ids, (int(pack_bytes[at]) for at in lacked.tolist()), strict=True))
 
     def add(self, number: int, footers: Footers, fragment_id: str) -> None:
-        """Take the packs of a fragment that are new here and held somewhere with the size their footer gives."""
+        """Add the packs of a fragment that are new here and held somewhere with the size their footer gives."""
         for replica, listed in self._fragments.items():
             if fragment_id in listed:
                 self.expect(replica, footers.pack_ids, footers.pack_bytes)
@@ -180,7 +180,7 @@ class _Survey:
         return np.concatenate([empty, *rows]), np.concatenate([empty, *by])
 
     def adopt_orphans(self, repository: Repository, replicas: Mapping[str, Replica]) -> Iterator[str]:
-        """Read the footers of packs that no fragment names: what a killed run sent is used, and not sent again."""
+        """Read the footers of packs that no fragment names: what killed runs sent is used, and not sent again."""
         unnamed = np.ones(len(self._listed), dtype=bool)
         unnamed[self.naming()[0]] = False
         orphans = sorted((self._listed.pack_id(row), row) for row in np.flatnonzero(unnamed).tolist())
@@ -201,12 +201,12 @@ def reused_missing(
     """Return which of these packs (id, bytes) a replica lacks right now, asked of the store and not remembered.
 
     Args:
-        checksums: Where given, takes the provider's own checksum of each object it told one of, by name.
+        checksums: Where given, filled with the checksum that the provider reports for each object, by name.
     """
-    told = {} if checksums is None else checksums
+    reported = {} if checksums is None else checksums
     if len(wanted) > limits.HEAD_OBJECTS_MAX:
         listed = {info.name: info for info in replica.store.list(names.PACKS)}
-        told.update({name: info.checksum for name, info in listed.items() if info.checksum})
+        reported.update({name: info.checksum for name, info in listed.items() if info.checksum})
         found = {pack_id: listed.get(names.pack(pack_id)) for pack_id, _ in wanted}
         return [pack_id for pack_id, size in wanted if (info := found[pack_id]) is None or info.size != size]
 
@@ -216,7 +216,7 @@ def reused_missing(
         except ObjectNotFound:
             return True
         if info.checksum:
-            told[info.name] = info.checksum
+            reported[info.name] = info.checksum
         return info.size != item[1]
 
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -229,7 +229,7 @@ def copy_missing(
 ) -> int:  # fmt: skip
     """Copy to one replica the packs, data keys and index fragments that a snapshot reuses and it lacks.
 
-    Repeatable: what is there is not sent again. Returns the bytes copied. `checksums` as in `reused_missing`.
+    Repeatable: an object that is there is not sent again. Returns the bytes copied. `checksums` as in `reused_missing`.
 
     Raises:
         StateUnknown: No replica has a good copy of something that is needed.
@@ -298,7 +298,7 @@ def _read_anywhere(
 ) -> Footers:
     """Read a fragment from any replica that lists it; one that cannot be read is as if it were not there.
 
-    What it names is then adopted from the packs, or stored once more; neither loses anything.
+    Its packs are then adopted one by one, or stored once more; neither loses anything.
     """
     for name, listed in fragments.items():
         if fragment_id in listed:

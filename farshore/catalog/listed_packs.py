@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from farshore.catalog.fragments import Holdings
+from farshore.catalog.fragments import PackListing
 from farshore.format.footers import PACK_ID_DTYPE
 from farshore.index import ABSENT, IdRows
 
@@ -18,14 +18,14 @@ Table = npt.NDArray[Any]
 class ListedPacks:
     """Every pack that some replica lists, by row, with its size at each replica. One thread until it is complete."""
 
-    def __init__(self, holdings: Mapping[str, Holdings]) -> None:
+    def __init__(self, listings: Mapping[str, PackListing]) -> None:
         self.ids: Table = np.zeros(0, PACK_ID_DTYPE)
-        for held in holdings.values():
+        for held in listings.values():
             new = held.pack_ids[IdRows(self.ids).find(held.pack_ids) == ABSENT]
             self.ids = np.concatenate((self.ids, new))
         self._rows = IdRows(self.ids)
-        self._bytes = {name: np.full(len(self.ids), ABSENT, np.int64) for name in holdings}
-        for name, held in holdings.items():
+        self._bytes = {name: np.full(len(self.ids), ABSENT, np.int64) for name in listings}
+        for name, held in listings.items():
             self._bytes[name][self.find(held.pack_ids)] = held.pack_bytes
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""What a snapshot needs: the one enumeration that backup, verify, heal, locks and prune all go by.
+"""The objects that a snapshot needs: the one enumeration that backup, verify, heal, locks and prune all go by.
 
 A snapshot can be restored from a replica when every object of `objects_of` is whole there, and the replica can be
 opened, for which `objects_to_open` are. Nothing else may decide what a snapshot needs: what one of its users forgot
@@ -80,7 +80,7 @@ def read_needs(repository: Repository, source: ObjectSource, commit: Commit) -> 
 
     def decode(data: bytes) -> Needs:
         if len(data) != ref.bytes or blake3(data).hexdigest() != ref.blake3:
-            raise ObjectCorrupt(f"{ref.name} is not what its commit record vouches for")
+            raise ObjectCorrupt(f"{ref.name} is not what its commit record names")
         payload = open_object(
             data, secret=keys.index_key, kind=SealedKind.NEEDS, name=ref.name, repository_id=keys.repository_id
         )

@@ -26,7 +26,7 @@ def order_key(commit: Commit) -> tuple[int, datetime, str]:
 def in_order(commits: Iterable[Commit]) -> list[Commit]:
     """Return records of any sources, oldest first: each source in its own order, sources among each other by time.
 
-    A record dated later than one that follows it stands where that one stands.
+    A record dated later than one that follows it has the place of that one.
     """
     of_source: dict[str, list[Commit]] = {}
     for commit in commits:
@@ -46,7 +46,7 @@ def is_misdated(commit: Commit, stored_utc: datetime | None, now_utc: datetime) 
     """Whether a record is dated later than it can have been written.
 
     Args:
-        stored_utc: The earliest time that a store tells of it; None where none tells.
-        now_utc: By this host's clock, which decides only where no store told.
+        stored_utc: The earliest time that a store reports for it; None where none does.
+        now_utc: By this host's clock, which decides only where no store reports one.
     """
     return commit.committed_utc > (stored_utc or now_utc) + SKEW

@@ -16,7 +16,7 @@ def counts_before(commits: Iterable[Commit]) -> SnapshotCounts | None:
 
 
 def has_shrunken(now: SnapshotCounts, before: SnapshotCounts | None) -> bool:
-    """Whether entries or bytes are below half of what they were. What was small before may come and go."""
+    """Whether entries or bytes are below half of what they were. A small source may change by any factor."""
     if before is None:
         return False
     fewer = before.entries >= limits.SHRINK_ENTRIES_MIN and now.entries * 2 < before.entries

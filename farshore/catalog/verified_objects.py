@@ -1,7 +1,8 @@
-"""Objects that a commit record vouches for, manifests and page maps, and the data keys that open them.
+"""Objects verified against the hash in a commit record, manifests and page maps, and the data keys that open them.
 
 Whole ones are fetched once, into the local cache, and hashed; one that is too large for that is read by frames, each of
-which proves itself. From an `ObjectSource` of several replicas every request takes whichever gives a good copy.
+which proves itself. From an `ObjectSource` of several replicas every request is answered by whichever gives a good
+copy.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from farshore.sealed.sealed_object import Fetch, SealedKind, SealedReader
 def open_manifest(repository: Repository, source: ObjectSource, commit: Commit, data_key: DataKey) -> ManifestReader:
     """Return a snapshot's manifest, downloaded once into the local cache and read from there."""
     return ManifestReader(
-        open_vouched(repository, source, commit.objects[names.MANIFEST], data_key, SealedKind.MANIFEST)
+        open_verified(repository, source, commit.objects[names.MANIFEST], data_key, SealedKind.MANIFEST)
     )
 
 
@@ -50,10 +51,10 @@ def read_data_key(repository: Repository, source: ObjectSource, key_id: str) -> 
     return data_key
 
 
-def open_vouched(
+def open_verified(
     repository: Repository, source: ObjectSource, ref: ObjectRef, data_key: DataKey, kind: SealedKind
 ) -> SealedReader:
-    """Return an object's payload as a file: from the cache when it is what is vouched for, else from afar."""
+    """Return an object's payload as a file: from the cache when it has the expected hash, else from a replica."""
     path = _cached(repository, ref) or _download(repository, source, ref)
     if path is not None:
         return open_sealed(repository, fetch_of_file(path), ref, data_key, kind)
@@ -87,7 +88,7 @@ def open_sealed(
 
 
 def fetch_of_file(path: Path) -> Fetch:
-    """Return how to read a sealed object that lies in a file."""
+    """Return how to read a sealed object from a file."""
     handle = Handle(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # closes with the last reader that holds it
 
     def fetch(offset: int, length: int, check: Callable[[bytes], Decoded], /) -> Decoded:
@@ -97,7 +98,7 @@ def fetch_of_file(path: Path) -> Fetch:
 
 
 class _FarFetch:
-    """Reads ranges of an object where it lies."""
+    """Reads ranges of an object at its replicas."""
 
     def __init__(self, source: ObjectSource, name: str) -> None:
         self.source = source
@@ -119,29 +120,29 @@ def _download(repository: Repository, source: ObjectSource, ref: ObjectRef) -> P
     """Fetch an object into the cache and return its file; None where it is too large, or the cache cannot be written.
 
     Raises:
-        FarshoreError: No copy is what the commit record vouches for.
+        FarshoreError: No copy has the hash in the commit record.
     """
     if ref.bytes > limits.CACHED_OBJECT_BYTES_MAX:
         return None
     try:
-        repository.cache.put_pieces(ref.name, _vouched_pieces(source, ref))
+        repository.cache.put_pieces(ref.name, _verified_pieces(source, ref))
     except ObjectCorrupt:
         if ref.bytes <= limits.OBJECT_PIECE_BYTES:
             raise
 
         # Pieces of several replicas, and one of them is wrong: who gives the whole alone shows whose.
         def whole(replica: Replica) -> None:
-            repository.cache.put_pieces(ref.name, _vouched_pieces(replica, ref))
+            repository.cache.put_pieces(ref.name, _verified_pieces(replica, ref))
 
         source.ask(ref.name, whole, size=ref.bytes)
     return repository.cache.path(ref.name)
 
 
-def _vouched_pieces(source: ObjectSource, ref: ObjectRef) -> Iterator[bytes]:
+def _verified_pieces(source: ObjectSource, ref: ObjectRef) -> Iterator[bytes]:
     """Yield an object in pieces, because a manifest may be larger than all else in memory.
 
     Raises:
-        ObjectCorrupt: At the end, when the pieces were not what the commit record vouches for.
+        ObjectCorrupt: At the end, when the pieces do not have the hash in the commit record.
     """
     pieces = (
         source.get(ref.name, partial(_of_length, ref, length), size=length, offset=offset, length=length)

@@ -1,21 +1,21 @@
-"""What an object must hash to where it does not tell by itself, and what snapshots need.
+"""Expected hashes for objects whose name does not carry one, and which objects each snapshot needs.
 
-Whoever holds the index key opens the commit records: each vouches for its manifest, needs and page map, and the needs
-name every pack and data key. Without any key (the replicator) the audit tables tell the same, because the run that
-made a snapshot wrote down the hash of every object and what the snapshot needs; or two replicas agree on an object and
-outvote the rest. What nobody vouches for is not spread.
+With the index key the commit records can be opened: each has the hashes of its manifest, needs and page map, and the
+needs name every pack and data key. Without any key (the replicator) the audit tables say the same, because the run
+that made a snapshot recorded the hash of every object and which ones the snapshot needs; or two replicas agree on an
+object and outvote the rest. An object without any expected hash is not spread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from blake3 import blake3
 
 from farshore.audit import questions
-from farshore.audit.cached_query import query_all, query_first
+from farshore.audit.cached_query import ask_rows, query_all
 from farshore.catalog.commits import ListedCommits, commit_name, list_commits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, ObjectCorrupt
@@ -32,18 +32,18 @@ from farshore.sealed.sealed_object import SealedKind, open_object
 
 
 class ExpectedHashes(Protocol):
-    """What is known besides the bytes of the objects themselves."""
+    """Hashes, sizes and needs that are known besides the bytes of the objects themselves."""
 
     def expected(self, union: Union) -> Expected:
-        """Return sizes, lost objects and what is to be spread."""
+        """Return sizes, lost objects and the objects to spread."""
         ...
 
     def check(self, name: str, data: bytes) -> None:
-        """Raise `ObjectCorrupt` unless these are the bytes of a snapshot's object, or nobody vouches for them."""
+        """Raise `ObjectCorrupt` unless these bytes have the hash that is expected of a snapshot's object."""
         ...
 
     def digest(self, name: str) -> str:
-        """Return what a snapshot's object must hash to, or an empty text where only `check` can tell."""
+        """Return the hash that a snapshot's object must have, or an empty text where only `check` can decide."""
         ...
 
     def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
@@ -56,7 +56,7 @@ class ExpectedHashes(Protocol):
 
 
 class FromCommits:
-    """Vouching by whoever holds the index key. Reads every commit record, and needs one snapshot at a time."""
+    """Hashes from commit records, with the index key. Reads every record, and the needs of one snapshot at a time."""
 
     def __init__(self, repository: Repository, union: Union) -> None:
         self._repository = repository
@@ -148,14 +148,14 @@ class FromCommits:
 
 
 class FromAuditRows:
-    """Vouching without any key: by the rows that runs wrote, else by replicas that agree."""
+    """Hashes without any key: from the rows that runs wrote, else from replicas that agree."""
 
     def __init__(self, repository: Repository, union: Union) -> None:
         self._repository = repository
         self._union = union
         self._commits = {name for name in union.others if kind_of(name) is Kind.COMMIT}
         require_extra("sql")  # else sound objects would be called unproven
-        self._refs = self._told()
+        self._refs = self._recorded()
 
     def expected(self, union: Union) -> Expected:
         spread = set(self._commits)
@@ -183,7 +183,7 @@ class FromAuditRows:
         return self._refs[name].blake3
 
     def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
-        """Without keys every object counts as needed by every snapshot, but for those whose needs the rows tell."""
+        """Without keys every object counts as needed by every snapshot, but for those whose needs are in the rows."""
         if not bad:
             return {}
         known = {snapshot for _, snapshot in self._lineage([questions.SNAPSHOTS_WITH_LINEAGE])}
@@ -201,7 +201,7 @@ class FromAuditRows:
             found[name] = (*found.get(name, ()), snapshot)
         return found
 
-    def _told(self) -> dict[str, ObjectRef]:
+    def _recorded(self) -> dict[str, ObjectRef]:
         """Return the size and hash that rows have of snapshots' objects.
 
         One replica after the other, by hand, because mostly the first has all of them and the others are not asked.
@@ -245,12 +245,6 @@ class FromAuditRows:
 
 
 def _known(listed: ListedCommits, union: Union) -> ListedCommits:
-    """Leave out what was committed since the replicas were listed: what it needs is in no listing, and not lost."""
+    """Leave out snapshots committed since the replicas were listed: their objects are in no listing, and not lost."""
     commits = {one: commit for one, commit in listed.commits.items() if union.sizes(commit_name(commit))}
     return replace(listed, commits=commits)
-
-
-def ask_rows(repository: Repository, replica: str, sql: str) -> Sequence[Sequence[object]] | None:
-    """Return rows of the audit tables of one replica; None where they cannot be read, or it is silent."""
-    asked = query_first(repository, [replica], [sql])
-    return asked[1][0].rows if asked else None

@@ -1,6 +1,6 @@
-"""Whether bytes are those of an object, as far as the object itself tells: by its name, its own check or its signature.
+"""Whether bytes are those of an object, as far as the object itself shows: by its name, its own check or its signature.
 
-That needs no key, and covers all but manifests, needs, page maps and commit records: for these see `vouching`.
+That needs no key, and covers all but manifests, needs, page maps and commit records: for these see `expected_hashes`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from farshore.sealed.keys import KeySet, check_data_key, open_data_key
 
 
 def digest_in_name(name: str) -> str:
-    """Return the BLAKE3-256 that an object's name tells, or an empty text."""
+    """Return the BLAKE3-256 in an object's name, or an empty text."""
     return names.parse_fragment(name) or names.parse_pack(name) or ""
 
 
 def check_itself(name: str, data: bytes, header: Header) -> bool:
-    """Check bytes by what the object itself tells; return whether it tells anything.
+    """Check bytes by the object itself; return whether it can be checked so.
 
     Raises:
         ObjectCorrupt, HeaderDamaged: They are not the object of this name.
@@ -70,7 +70,7 @@ def _check_canonical(name: str, data: bytes) -> None:
 
 
 def check_opens(name: str, data: bytes, keys: KeySet | None) -> None:
-    """Open a data key where its private key is at hand: its own check does not tell which run it is of.
+    """Open a data key where its private key is at hand: its own check does not show which run it is of.
 
     Raises:
         ObjectCorrupt: It is whole, and the key of another run or of another repository.

@@ -1,4 +1,4 @@
-"""What a heal found and did: values for the command line and the flow, and the audit rows of a repair.
+"""Findings and actions of a heal: values for the command line and the flow, and the audit rows of a repair.
 
 A restore records repairs too, so nothing here loads an SQL engine.
 """
@@ -31,7 +31,7 @@ _LASTING: tuple[type[FarshoreError], ...] = (StoreFull, StoreDenied, BucketNotFo
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One object at one replica, and what came of it."""
+    """One object at one replica: what was found and done."""
 
     replica: str
     object: str
@@ -80,7 +80,7 @@ def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, *, run_id
 
 @dataclass(frozen=True, slots=True)
 class HealedReplica:
-    """What became of one replica. `state`: level, behind, or failed where nothing could be known or done."""
+    """The outcome of one replica. `state`: level, behind, or failed where it could not be looked at or changed."""
 
     replica: str
     state: str  # level | behind | failed

@@ -1,8 +1,9 @@
-"""Read-repair: what a reader found damaged at one replica and good at another is mended beside it. Decision 0009.
+"""Read-repair: objects that a reader found damaged at one replica and good at another are mended. Decision 0009.
 
-One thread and a bounded queue, so that the reading never waits for the mending: what finds no room, or is not done a
-while after the reading ended, is left, and told. Whoever may not write only reports. Whole objects alone are mended, by
-`repository.mending`: of a pack whose range was bad the whole pack is read from a good replica and hashed first.
+One thread and a bounded queue, so that reading never waits for mending: requests that overflow the queue, or are
+unfinished shortly after the read ends, are dropped and reported. A run that may not write only reports. Whole objects
+alone are mended, by `repository.mending`: of a pack whose range was bad the whole pack is read from a good replica and
+hashed first.
 """
 
 from __future__ import annotations
@@ -66,12 +67,12 @@ class ReadRepair:
         self._at_work: _Wanted | None = None
         self._repairs: list[Repair] = []
 
-    def vouch(self, commit: Commit) -> None:
-        """Take a commit record's word for what the objects of its snapshot hash to."""
+    def learn(self, commit: Commit) -> None:
+        """Add the hashes that a commit record has for the objects of its snapshot."""
         self._digests.update({ref.name: ref.blake3 for ref in commit.objects.values()})
 
     def offer(self, replica: Replica, name: str, found: str, source: str, body: bytes | None) -> None:
-        """Ask for an object to be mended; each is taken once, and a queue that is full takes none.
+        """Ask for an object to be mended; each is queued once, and none while the queue is full.
 
         Args:
             found: missing | altered and so on, as the reader noted it.
@@ -94,7 +95,7 @@ class ReadRepair:
                 self._repairs.append(_left(wanted, f"every thread was taken by reads; {_HEAL}"))
 
     def mend_all(self, found: Iterable[DamagedObject]) -> list[Repair]:
-        """Mend objects in this thread, those that others name first; return what came of each that is not whole."""
+        """Mend objects in this thread, those that others name first; return the outcome of each that is not whole."""
         kinds = list(Kind)
         wanted = [(kind, one) for one in found if (kind := kind_of(one.name)) is not None]
         repairs: list[Repair] = []
@@ -105,7 +106,7 @@ class ReadRepair:
         return repairs
 
     def finish(self, wait_s: float = limits.REPAIRS_WAIT_S) -> list[Repair]:
-        """Wait for what is under way, at most so long; return what came of each object. Later offers are dropped."""
+        """Wait for objects being mended, up to the limit; return the outcome of each. Later offers are dropped."""
         with self._lock:
             self._ending = True
             if not self._working:
@@ -136,7 +137,7 @@ class ReadRepair:
                 self._keep(repair)
 
     def _keep(self, repair: Repair) -> None:
-        """Keep what came of one object, unless it was told already that there was no time for it."""
+        """Keep the outcome of one object, unless it was already reported as out of time."""
         with self._lock:
             if not self._stopped:
                 self._repairs.append(repair)
@@ -168,7 +169,7 @@ class ReadRepair:
         )  # fmt: skip
 
     def _good_copy(self, one: _Wanted) -> tuple[bytes | Path, str, str]:
-        """Return an object's good bytes, or a file of them, with their hash and the replica that they came from.
+        """Return an object's good bytes, or a file of them, with their hash and the replica they are from.
 
         Raises:
             FarshoreError: No other replica has a good copy, or nothing vouches for one.
@@ -185,13 +186,13 @@ class ReadRepair:
             data = replica.store.get(one.name)
             found = blake3(data).hexdigest()
             if digest:
-                vouched = found == digest
+                is_good = found == digest
             elif kind_of(one.name) is Kind.COMMIT:
-                vouched = is_commit(self._repository, one.name, data)
+                is_good = is_commit(self._repository, one.name, data)
             else:
-                vouched = check_itself(one.name, data, self._repository.header)
+                is_good = check_itself(one.name, data, self._repository.header)
                 check_opens(one.name, data, self._repository.keys)
-            if not vouched:
+            if not is_good:
                 raise ObjectCorrupt(f"nothing vouches for the copy of {one.name} at {replica.name}")
             return data, replica.name
 

@@ -1,6 +1,6 @@
-"""What replicas list, joined, so that what one lacks is seen by what the others have.
+"""Listings of all replicas, joined: an object that one lacks shows by the others that have it.
 
-A listing is never proof of absence: what it leaves out is asked for by name before anything is believed missing, and a
+A listing is never proof of absence: an object it leaves out is asked for by name before it is believed missing, and a
 replica whose listing leaves out what is there is not healed and not copied from in this run.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from farshore import limits
-from farshore.catalog.fragments import Holdings
+from farshore.catalog.fragments import PackListing
 from farshore.catalog.listed_packs import ListedPacks
 from farshore.errors import FarshoreError, ObjectNotFound, StoreUnavailable
 from farshore.format import names
@@ -30,7 +30,7 @@ _RELISTINGS_MAX = 3
 class Listing:
     """Every object that one replica lists: packs by 40 bytes each, the others by name, foreign ones by name."""
 
-    holdings: Holdings
+    holdings: PackListing
     objects: dict[str, int] = field(default_factory=dict)  # all but packs
     foreign: list[str] = field(default_factory=list)  # at most the first `PROBLEMS_KEPT_MAX`
     foreign_total: int = 0
@@ -51,7 +51,7 @@ class Listing:
 def list_everything(replica: Replica) -> Listing:
     """List one replica: snapshots first, so that whatever they need is listed after them and cannot be missed."""
     ids, sizes = bytearray(), bytearray()
-    listing = Listing(Holdings(np.zeros(0, PACK_ID_DTYPE), np.zeros(0, np.int64), {}))
+    listing = Listing(PackListing(np.zeros(0, PACK_ID_DTYPE), np.zeros(0, np.int64), {}))
     for prefix in (names.SNAPSHOTS, ""):
         for info in replica.store.list(prefix):
             if not prefix and info.name.startswith(names.SNAPSHOTS):
@@ -66,7 +66,7 @@ def list_everything(replica: Replica) -> Listing:
                 listing.foreign_total += 1
                 if len(listing.foreign) < limits.PROBLEMS_KEPT_MAX:
                     listing.foreign.append(info.name)
-    listing.holdings = Holdings(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, "<i8"), {})
+    listing.holdings = PackListing(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, "<i8"), {})
     return listing
 
 
@@ -125,14 +125,14 @@ class Union:
 def confirm_absences(replica: Replica, listing: Listing, elsewhere: Union) -> Listing:
     """Ask by name for a sample of what others list and this replica does not; return a listing that can be believed.
 
-    What was put since it was listed, by a backup at work, makes it list again.
+    Objects put since it was listed, by a backup at work, make it list again.
 
     Raises:
         StoreUnavailable: The replica leaves out of its listings what it gives when asked for it.
     """
     there: list[str] = []
     for _ in range(_RELISTINGS_MAX):
-        there = _there(replica, _sample(_lacking(Union({replica.name: listing}), elsewhere)))
+        there = _found_by_name(replica, _sample(_lacking(Union({replica.name: listing}), elsewhere)))
         if not there:
             return listing
         listing = list_everything(replica)
@@ -155,8 +155,8 @@ def _sample(lacking: Sequence[str]) -> list[str]:
     return list(lacking[::step])
 
 
-def _there(replica: Replica, wanted: Iterable[str]) -> list[str]:
-    def stands(name: str) -> bool:
+def _found_by_name(replica: Replica, wanted: Iterable[str]) -> list[str]:
+    def is_there(name: str) -> bool:
         try:
             replica.store.head(name)
         except ObjectNotFound:
@@ -165,7 +165,7 @@ def _there(replica: Replica, wanted: Iterable[str]) -> list[str]:
 
     chosen = list(wanted)
     with ThreadPoolExecutor(limits.UPLOADS_PER_REPLICA) as pool:
-        return [name for name, found in zip(chosen, pool.map(stands, chosen), strict=True) if found]
+        return [name for name, found in zip(chosen, pool.map(is_there, chosen), strict=True) if found]
 
 
 def list_replicas(
@@ -183,7 +183,7 @@ def list_replicas(
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the vouching knows beyond listings.
+    """Sizes, losses and objects to spread, beyond what listings show.
 
     `sizes`: the right size of objects whose size is known. `lost`: objects that a snapshot needs and no replica lists.
     `parts`: the objects of committed snapshots, which are spread; others were left by runs that never committed.

@@ -1,4 +1,4 @@
-"""What heal reads from the audit tables and writes into them."""
+"""The audit rows that heal reads and writes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from farshore.repair.outcome import HealResult, Repair, repair_rows
 from farshore.replicas.repository import Repository
 
 
-def told_damage(repository: Repository, missing_header: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
+def known_damage(repository: Repository, missing_header: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
     """Return by replica what earlier checks and repairs found damaged, from the first replica whose tables answer."""
-    told: dict[str, set[str]] = defaultdict(set)
+    known: dict[str, set[str]] = defaultdict(set)
     asked = query_first(repository, repository.replicas, [questions.DAMAGE_FOUND])
     for damaged_at, damaged in asked[1][0].rows if asked else ():
-        told[str(damaged_at)].add(str(damaged))
+        known[str(damaged_at)].add(str(damaged))
     for name, error in missing_header.items():
         if isinstance(error, HeaderDamaged):
-            told[name].add(names.HEADER)
-    return told
+            known[name].add(names.HEADER)
+    return known
 
 
 def record_heal(

@@ -19,15 +19,15 @@ from farshore.replicas.repository import Replica, Repository
 
 @dataclass
 class HealContext:
-    """What a heal works on. `headless`: replicas that answer and have no header, or a damaged one, with that error."""
+    """The replicas that a heal works on. `missing_header`: those without a header, or with a damaged one."""
 
     repository: Repository
     missing_header: Mapping[str, FarshoreError] = field(default_factory=dict)
-    replicas: dict[str, Replica] = field(default_factory=dict)  # all that answer, headless ones too
+    replicas: dict[str, Replica] = field(default_factory=dict)  # all that answer, with a header or without
     order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the others of each, nearest first
 
     def moved(self) -> dict[str, tuple[int, int]]:
-        """Return by replica the bytes that came in and went out, as `Repository.moved`."""
+        """Return by replica the bytes received and sent, as `Repository.moved`."""
         for replica in self.replicas.values():
             replica.meter.watch()
         return {name: replica.meter.moved() for name, replica in self.replicas.items()}

@@ -1,4 +1,4 @@
-"""Taking a good copy of an object from the nearest replica that has one: hashed before it counts, at a bounded pace.
+"""Fetching a good copy of an object from the nearest replica that has one: hashed before it counts, at a bounded pace.
 
 Objects up to `HEAL_MEMORY_BYTES` pass through memory, larger ones through a file of a private scratch directory.
 """
@@ -28,7 +28,7 @@ from farshore.stores.token_bucket import TokenBucket
 
 @dataclass(frozen=True)
 class GoodCopy:
-    """Bytes that were hashed and found right. `source`: the replica they came from."""
+    """Bytes that were hashed and found right. `source`: the replica they are from."""
 
     body: PlainBody
     digest: str
@@ -54,12 +54,12 @@ class Transfer:
     """
 
     def __init__(
-        self, *, header: Header, vouching: ExpectedHashes, pace: TokenBucket, scratch: Path,
+        self, *, header: Header, expected_hashes: ExpectedHashes, pace: TokenBucket, scratch: Path,
         damaged: Callable[[str, str], None], keys: KeySet | None = None,
     ) -> None:  # fmt: skip
         self._header = header
         self._keys = keys
-        self._vouching = vouching
+        self._expected_hashes = expected_hashes
         self._pace = pace
         self._scratch = scratch
         self._damaged = damaged
@@ -116,10 +116,10 @@ class Transfer:
         if file is None:
             data = self._read_all(replica, name, size)
             if not check_itself(name, data, self._header):
-                self._vouching.check(name, data)
+                self._expected_hashes.check(name, data)
             check_opens(name, data, self._keys)
             return data, digest_in_name(name) or blake3(data).hexdigest()
-        wanted = digest_in_name(name) or self._vouching.digest(name)
+        wanted = digest_in_name(name) or self._expected_hashes.digest(name)
         if not wanted:
             raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")
         with open_new_file(file, TEMPORARY) as output:

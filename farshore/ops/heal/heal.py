@@ -21,7 +21,7 @@ from farshore.format.object_kinds import Kind
 from farshore.format.records import Lease
 from farshore.host import describe_process
 from farshore.model import ProgressCallback, no_progress
-from farshore.ops.heal.audit_rows import record_heal, told_damage
+from farshore.ops.heal.audit_rows import known_damage, record_heal
 from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Transfer
 from farshore.ops.heal.plan import HealPlan, plan_heal
@@ -65,8 +65,9 @@ def heal_repository(
 ) -> HealResult:
     """Bring one replica level with the others, or all; write audit rows where a key can sign them.
 
-    Repeatable, and safe to kill at any moment. What cannot be mended is a result. Memory grows with what is missing, by
-    about 500 bytes an object; for each replica that is healed at most `HEAL_THREADS` objects are in memory besides.
+    Repeatable, and safe to kill at any moment. Damage that cannot be mended is a result. Memory grows with what is
+    missing, by about 500 bytes an object; for each replica that is healed at most `HEAL_THREADS` objects are in memory
+    besides.
 
     Args:
         copy_within: Has a provider copy a pack by itself, where it can.
@@ -87,23 +88,23 @@ def heal_repository(
             raise failed[options.replica]
         listings = {name: one for name, one in listings.items() if name not in failed}
         union = Union(listings)
-        vouching: ExpectedHashes = (FromAuditRows if ground.keyless else FromCommits)(repository, union)
+        expected_hashes: ExpectedHashes = (FromAuditRows if ground.keyless else FromCommits)(repository, union)
         plan = plan_heal(
-            listings, union, vouching.expected(union), targets=[name for name in targets if name in listings],
-            told=told_damage(repository, ground.missing_header), read_data=options.read_data,
+            listings, union, expected_hashes.expected(union), targets=[name for name in targets if name in listings],
+            told=known_damage(repository, ground.missing_header), read_data=options.read_data,
         )  # fmt: skip
         repairs: list[Repair] = []
-        planned(_foretold(plan))
+        planned(_planned_outcomes(plan))
         if options.dry_run:
-            healed = _foretold(plan)
+            healed = _planned_outcomes(plan)
         else:
-            work = _Work(ground, union, vouching, copy_within, may_commit, progress)
+            work = _Work(ground, union, expected_hashes, copy_within, may_commit, progress)
             with temporary_directory("farshore-heal-") as scratch:
                 healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=clock), scratch)
     healed += [
         HealedReplica(n, "failed", error_code=failed[n].code, error=str(failed[n])) for n in targets if n in failed
     ]
-    repairs = _with_snapshots(vouching, repairs)
+    repairs = _with_snapshots(expected_hashes, repairs)
     result = HealResult(
         run_id=run_id,
         keyless=ground.keyless,
@@ -122,11 +123,11 @@ def heal_repository(
 
 @dataclass(frozen=True)
 class _Work:
-    """What the replicas of one heal share."""
+    """The state that the replicas of one heal share."""
 
     ground: HealContext
     union: Union
-    vouching: ExpectedHashes
+    expected_hashes: ExpectedHashes
     copy_within: CopyWithin
     may_commit: Callable[[str], None]
     progress: ProgressCallback
@@ -141,26 +142,27 @@ class _Work:
                 discovered[replica].add(name)
 
         transfer = Transfer(
-            header=self.ground.repository.header, vouching=self.vouching, pace=pace, scratch=scratch, damaged=damaged,
+            header=self.ground.repository.header, expected_hashes=self.expected_hashes, pace=pace, scratch=scratch,
+            damaged=damaged,
             keys=self.ground.repository.keys,
         )  # fmt: skip
-        levelings = {name: self._leveling(name, transfer) for name in plan.replicas}
-        _at_once(levelings, lambda name: levelings[name].apply(plan.replicas[name]))
+        syncs = {name: self._sync_of(name, transfer) for name in plan.replicas}
+        _at_once(syncs, lambda name: syncs[name].apply(plan.replicas[name]))
         found = {name: frozenset(names_of) for name, names_of in discovered.items()}
-        _at_once([name for name in found if name in levelings], lambda name: levelings[name].mend_more(found[name]))
-        repairs = [repair for one in levelings.values() for repair in one.repairs]
+        _at_once([name for name in found if name in syncs], lambda name: syncs[name].mend_more(found[name]))
+        repairs = [repair for one in syncs.values() for repair in one.repairs]
         repairs += _untouched(plan, found)
         for one in plan.replicas.values():
             repairs += [Repair(one.replica, name, Found.FOREIGN, Action.LEFT) for name in one.foreign]
-        return [one.outcome(plan.replicas[name]) for name, one in levelings.items()], repairs
+        return [one.outcome(plan.replicas[name]) for name, one in syncs.items()], repairs
 
-    def _leveling(self, name: str, transfer: Transfer) -> ReplicaSync:
+    def _sync_of(self, name: str, transfer: Transfer) -> ReplicaSync:
         replicas = self.ground.replicas
         return ReplicaSync(
             replica=replicas[name],
             sources=[replicas[other] for other in self.ground.order[name] if other in self.union.replicas],
             union=self.union,
-            vouching=self.vouching,
+            expected_hashes=self.expected_hashes,
             transfer=transfer,
             copy_within=self.copy_within,
             may_commit=self.may_commit,
@@ -187,7 +189,7 @@ def _empty(ground: HealContext, listings: Mapping[str, Listing], options: HealOp
     return found
 
 
-def _foretold(plan: HealPlan) -> list[HealedReplica]:
+def _planned_outcomes(plan: HealPlan) -> list[HealedReplica]:
     return [
         HealedReplica(
             replica=one.replica, state="behind" if one.missing else "level", missing=one.missing,
@@ -197,10 +199,10 @@ def _foretold(plan: HealPlan) -> list[HealedReplica]:
     ]  # fmt: skip
 
 
-def _with_snapshots(vouching: ExpectedHashes, repairs: list[Repair]) -> list[Repair]:
-    """Name the snapshots that damage touches; what was merely missing is told by the tables already."""
+def _with_snapshots(expected_hashes: ExpectedHashes, repairs: list[Repair]) -> list[Repair]:
+    """Name the snapshots that damage touches; of objects that were merely missing the tables say so already."""
     damaged = {one.object for one in repairs if one.found in (Found.TRUNCATED, Found.ALTERED) or one.open}
-    touched = vouching.touched(damaged) if damaged else {}
+    touched = expected_hashes.touched(damaged) if damaged else {}
     return [
         replace(one, snapshots=touched.get(one.object) or _own_snapshot(one.object)) if one.object in damaged else one
         for one in repairs
@@ -214,7 +216,7 @@ def _own_snapshot(name: str) -> tuple[str, ...]:
 
 @contextmanager
 def _leased(ground: HealContext, run_id: str, options: HealOptions, clock: Clock) -> Iterator[Callable[[str], None]]:
-    """Hold a lease at every replica, so that whoever deletes one day sees a heal at work; none without a key."""
+    """Hold a lease at every replica, so that a prune sees a heal at work; none without a key."""
     keys = ground.repository.keys
     if keys is None or options.dry_run:
         yield lambda _: None
@@ -236,7 +238,7 @@ def _leased(ground: HealContext, run_id: str, options: HealOptions, clock: Clock
 
 
 def _at_once(items: Iterable[str], call: Callable[[str], None]) -> None:
-    """Work on replicas at the same time, and end when all have ended, however long that takes.
+    """Work on replicas at the same time, and end when all have ended, without a limit.
 
     No question for `ask_all`: a replica is given gigabytes, perhaps at a bandwidth that keeps it quiet for minutes, and
     work that was given up would go on beside the report of it. The time-outs of each request bound the silence.

@@ -1,7 +1,7 @@
-"""What heal has to do at each replica, computed from what all of them list. Pure.
+"""The plan of a heal for each replica, computed from what all of them list. Pure.
 
 A replica gets what any other lists, so that afterwards all list the same: packs first, then what names them, and the
-commit records last. Leases stay where they are; foreign objects are told and left.
+commit records last. Leases stay where they are; foreign objects are reported and left.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class ReplicaPlan:
-    """What to do at one replica, stage by stage, and what is foreign there."""
+    """The work at one replica, stage by stage, and the foreign objects there."""
 
     replica: str
     stages: Mapping[Kind, tuple[Wanted, ...]]
@@ -61,7 +61,7 @@ class ReplicaPlan:
 
 @dataclass(frozen=True)
 class HealPlan:
-    """What to do at each replica."""
+    """The work at each replica."""
 
     replicas: Mapping[str, ReplicaPlan]
 

@@ -1,8 +1,8 @@
 """Having a service copy packs between two of its places, where it can be trusted to replace nothing.
 
 A service that ignores the condition of a copy would overwrite; so each pair of places is tried once, with an object of
-our own below `probe/`, before it is used. What a service copied counts when its size and the provider's checksum are
-the source's, or, where the provider tells none, when it was read back and hashes to its name.
+our own below `probe/`, before it is used. A copy by the service counts when its size and the provider's checksum are
+the source's, or, where the provider reports none, when it was read back and hashes to its name.
 """
 
 from __future__ import annotations

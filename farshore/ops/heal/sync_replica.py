@@ -1,7 +1,7 @@
-"""Bringing one replica level: stage by stage, so that whoever reads it meanwhile finds no snapshot that is not whole.
+"""Bringing one replica level: stage by stage, so that a reader meanwhile finds no snapshot that is not whole.
 
-Each stage is a few threads over its objects. What cannot be made whole is remembered; a commit record is put only when
-nothing that its snapshot needs is among it, after the replica was listed again and showed everything that was put.
+Each stage is a few threads over its objects. Objects that cannot be made whole are remembered; a commit record is put
+only if none of the objects its snapshot needs failed, and the re-listing shows everything that was put.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CopyWithin = Callable[[Replica, Replica, str, int], bool]  # source, target, nam
 
 @dataclass
 class _State:
-    """What one replica came to so far; guarded by the lock of its `ReplicaSync`."""
+    """The progress of one replica so far; guarded by the lock of its `ReplicaSync`."""
 
     repairs: list[Repair] = field(default_factory=list)
     put: dict[str, int] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class ReplicaSync:
         replica: Replica,
         sources: Sequence[Replica],
         union: Union,
-        vouching: ExpectedHashes,
+        expected_hashes: ExpectedHashes,
         transfer: Transfer,
         copy_within: CopyWithin,
         may_commit: Callable[[str], None],
@@ -65,7 +65,7 @@ class ReplicaSync:
         self._replica = replica
         self._sources = sources
         self._union = union
-        self._vouching = vouching
+        self._expected_hashes = expected_hashes
         self._transfer = transfer
         self._copy_within = copy_within
         self._may_commit = may_commit
@@ -76,11 +76,11 @@ class ReplicaSync:
 
     @property
     def repairs(self) -> list[Repair]:
-        """What was found and done, in no order."""
+        """Findings and actions, in no order."""
         return self._state.repairs
 
     def apply(self, plan: ReplicaPlan) -> None:
-        """Do what the plan says, as far as it can be done. Repeatable: what is good is left alone."""
+        """Do the plan, as far as it can be done. Repeatable: good objects are left alone."""
         self._bytes_total = plan.bytes_missing
         if plan.missing:
             self._progress(Progress(f"heal:{self._replica.name}", bytes_total=plan.bytes_missing))
@@ -138,7 +138,7 @@ class ReplicaSync:
             return
         self._confirm(all_packs=True)
         missing = [one.name for one in wanted if one.why is Why.MISSING]
-        blocked = self._vouching.blocked(self._state.bad, missing)
+        blocked = self._expected_hashes.blocked(self._state.bad, missing)
         self._may_commit(self._replica.name)
         for name, ill in blocked.items():
             detail = f"not put, because {ill}, which its snapshot may need, is not whole here"
@@ -150,11 +150,11 @@ class ReplicaSync:
         self._confirm()
 
     def _confirm(self, *, only_packs: bool = False, all_packs: bool = False) -> None:
-        """List the replica again: what was put and is not listed with its size is not there.
+        """List the replica again: an object that was put and is not listed with its size is not there.
 
         Args:
             only_packs: Of what was put, look at packs alone.
-            all_packs: Look also at every pack that was listed at first: what is committed now needs them now.
+            all_packs: Look also at every pack that was listed at first: the records committed now need them now.
         """
         put = {name: size for name, size in self._state.put.items() if not only_packs or kind_of(name) is Kind.PACK}
         if not (put or all_packs) or self._state.error is not None:

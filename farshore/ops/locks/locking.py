@@ -30,7 +30,7 @@ Change = Callable[[Replica, str], bool]  # an object's name -> whether something
 
 @dataclass(frozen=True, slots=True)
 class SnapshotLocks:
-    """How one snapshot is locked at one replica, as its service told of every object that the snapshot needs there."""
+    """How one snapshot is locked at one replica, as its service reports for every object that it needs there."""
 
     replica: str
     snapshot_id: SnapshotId
@@ -47,7 +47,7 @@ class SnapshotLocks:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one object told."""
+    """The answer for one object."""
 
     state: LockState
     changed: bool
@@ -58,7 +58,8 @@ def check_locks(
 ) -> list[SnapshotLocks]:
     """Ask every replica that holds a snapshot for the lock of each object, and return the least for each replica.
 
-    A replica that cannot be asked, or does not list the snapshot, is told with its error; it does not stop the others.
+    A replica that cannot be asked, or does not list the snapshot, is returned with its error; it does not stop the
+    others.
     """
     return _at_each(repository, snapshot, "checked", lambda *_: False, progress)
 

@@ -125,7 +125,7 @@ def _restore(
 ) -> tuple[RestoreResult, list[Problem]]:
     commit = _commit_of(repository, snapshot, reader)
     if mending:
-        mending.vouch(commit)
+        mending.learn(commit)
     manifest = open_snapshot(repository, commit, reader)
     selection = Selection(options)
     selection.check(manifest)

@@ -19,7 +19,7 @@ def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit, 
     """Hash the snapshot's own objects, read what it needs, and look for that in the listing.
 
     Args:
-        anywhere: Tells what the snapshot needs where this replica does not.
+        anywhere: Other replicas, for the needs object where this replica has no good one.
     """
     committed = {ref.name: ref.blake3 for ref in commit.objects.values()}
     for one in own_objects(commit):
@@ -56,7 +56,7 @@ def _check_bytes(check: ReplicaCheck, name: str, wanted: str, snapshot: str) -> 
 
 
 def _needs(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> Needs | None:
-    """Return what a snapshot needs; None where nobody can tell, which is told of the object itself."""
+    """Return the needs of a snapshot; None where no replica has them whole, which is a finding about that object."""
     try:
         return read_needs(repository, check.replica, commit)
     except (Corrupt, NotFound, Unsupported):

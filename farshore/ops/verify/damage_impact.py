@@ -1,4 +1,4 @@
-"""What a damaged object touches: the paths of every snapshot that needs it. Needs a reader's keys."""
+"""The impact of a damaged object: the paths of every snapshot that needs it. Needs a reader's keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from farshore.replicas.repository import Repository
 def paths_touched(
     repository: Repository, commits: Sequence[Commit], needs: Mapping[str, Needs], damaged: Sequence[DamagedObject]
 ) -> list[DamagedObject]:
-    """Return the findings with the paths whose content lies in them; the first 1,000 of each, and their number.
+    """Return the findings with the paths whose content is in them; the first 1,000 of each, and their number.
 
     Reads the manifests of the snapshots concerned, from whichever replica has a good copy.
     """

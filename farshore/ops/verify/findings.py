@@ -1,4 +1,4 @@
-"""What one replica showed in a verify: its listing, its commit records, and what was found damaged."""
+"""The findings of a verify at one replica: its listing, its commit records, and what was found damaged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class VerifyRun:
 
 @dataclass
 class ReplicaCheck:
-    """What one replica showed. Filled by one thread."""
+    """The findings at one replica. Filled by one thread."""
 
     replica: Replica
     sizes: dict[str, int] = field(default_factory=dict)

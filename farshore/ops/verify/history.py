@@ -1,4 +1,4 @@
-"""What the audit tables tell of earlier readings of a replica."""
+"""Earlier readings of a replica, from the audit tables."""
 
 from __future__ import annotations
 

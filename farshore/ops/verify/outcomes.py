@@ -1,4 +1,4 @@
-"""What a check says of each replica: clean, damaged, behind, empty, or not asked. Pure."""
+"""The outcome of a check for each replica: clean, damaged, behind, empty, or not asked. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOTHING_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class SeenReplica:
-    """What was seen of one replica. `error`: why no more was."""
+    """One replica as a check saw it. `error`: why no more was."""
 
     snapshots: Collection[str] = field(default_factory=frozenset)  # that it lists
     objects: int = 0  # 0 where it was not listed

@@ -1,4 +1,4 @@
-"""Reading content in a rotation: what a run reads, the rows that it keeps of it, and how long ago all was read."""
+"""Reading content in a rotation: the packs a run reads, the rows it keeps of them, and how long ago all were read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True)
 class ReadingPlan:
-    """What one run reads at one replica. `put_utc` has every pack that is listed there."""
+    """The packs that one run reads at one replica. `put_utc` has every pack that is listed there."""
 
     packs: list[str]
     put_utc: Mapping[str, datetime | None]

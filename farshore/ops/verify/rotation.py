@@ -1,8 +1,8 @@
 """Which packs a sample reads: a rotation, so that what stays is read again within a known number of runs. Pure.
 
-A run that reads a share of the packs must reach each of them within `runs_for(share)` runs, whatever comes and goes in
-between. So each pack has a due date in runs: it counts the runs since it was last read, or since it was put. Those that
-are due come first, and a run reads ahead what would otherwise be too much at once for a later one.
+A run that reads a share of the packs must reach each of them within `runs_for(share)` runs, whatever is added or
+removed in between. So each pack has a due date in runs: it counts the runs since it was last read, or since it was put.
+Those that are due are first, and a run reads ahead where a later one would otherwise have too many at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SKEW = timedelta(seconds=limits.PUT_SKEW_S)
 
 @dataclass(frozen=True)
 class History:
-    """What earlier runs read at one replica.
+    """The packs that earlier runs read at one replica.
 
     `last_read` by pack; `runs` are start and end of each run that read a share; `bad` are objects that were not sound
     by the last word on them.
@@ -45,10 +45,10 @@ def plan_sample(packs: Mapping[str, datetime | None], history: History, percent:
 
     Every pack that is among `packs` at `runs_for(percent)` runs in a row is chosen by one of them. The number is the
     share, or more where that would be too late: after many packs that were due later have gone, or after a smaller
-    share. What was not sound is chosen again until it is.
+    share. A pack that was not sound is chosen again until it is.
 
     Args:
-        packs: When each was put, by the service's clock; None where it does not tell.
+        packs: When each was put, by the service's clock; None where it reports none.
     """
     within = runs_for(percent)
     starts = sorted(started for started, _ in history.runs)
@@ -75,7 +75,7 @@ def plan_sample(packs: Mapping[str, datetime | None], history: History, percent:
 
 
 def plan_partition(packs: Mapping[str, datetime | None], percent: float, day: int) -> list[str]:
-    """Return the packs whose turn a day is, by a hash of their names: for when nothing tells what was read before.
+    """Return the packs whose turn a day is, by a hash of their names: for when no record says which were read before.
 
     Every pack is chosen once in `runs_for(percent)` days.
 

@@ -1,7 +1,7 @@
 """Verify replicas: everything a listed snapshot needs is there, sound, and (read-data) hashes to its name.
 
 Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. Of
-what is read, everything is opened that the keys at hand open. What a damaged object touches is answered from the
+what is read, everything is opened that the keys at hand open. The impact of a damaged object is answered from the
 snapshots' needs, and from their manifests where a reader's keys are at hand.
 """
 
@@ -108,7 +108,7 @@ def verify_repository(
 def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:
     """List replicas again that seem to lack snapshots: a backup may have committed since they were listed.
 
-    Adds to the snapshots of each; what came to all of them meanwhile is left out.
+    Adds to the snapshots of each; snapshots that all of them got meanwhile are left out.
     """
     everything = {snapshot for _, listed in seen for snapshot in listed}
     for replica, listed in seen:
@@ -120,7 +120,7 @@ def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:
 def _outcomes(
     repository: Repository, checks: Sequence[ReplicaCheck], damaged: Sequence[DamagedObject], replica: str | None
 ) -> tuple[CheckedReplica, ...]:
-    """Return the outcome of every replica that was to be checked."""
+    """Return the outcome of every replica that was chosen."""
     counts = Counter(one.replica for one in damaged)
     by_name = {check.replica.name: check for check in checks}
     seen: dict[str, SeenReplica] = {}
@@ -137,7 +137,7 @@ def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repa
     mending = ReadRepair(repository=repository, reader=open_reader(repository))
     for check in checks:
         for commit in check.commits:
-            mending.vouch(commit)
+            mending.learn(commit)
     return mending.mend_all(one for check in checks for one in check.damaged.values())
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from farshore.catalog.fragments import Holdings
+from farshore.catalog.fragments import PackListing
 from farshore.catalog.listed_packs import ListedPacks
 from farshore.index import ABSENT
 
@@ -11,9 +11,9 @@ def pack_id(number: int) -> str:
     return f"{number:064x}"
 
 
-def holdings(sizes: dict[int, int]) -> Holdings:
+def holdings(sizes: dict[int, int]) -> PackListing:
     ids = b"".join(bytes.fromhex(pack_id(number)) for number in sizes)
-    return Holdings(np.frombuffer(ids, "V32"), np.array(list(sizes.values()), np.int64), {})
+    return PackListing(np.frombuffer(ids, "V32"), np.array(list(sizes.values()), np.int64), {})
 
 
 def test_packs_of_all_replicas_are_joined() -> None:

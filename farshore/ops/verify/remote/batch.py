@@ -1,4 +1,4 @@
-"""Judging a batch of names: what has to be asked is asked at once, then each object is judged at each replica."""
+"""Judging a batch of names: all questions are asked at once, then each object is judged at each replica."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class BatchJudge:
         return info.modified_utc is not None and info.modified_utc >= self._started_utc
 
     def _wanted(self, scrub: ReplicaScrub, batch: Sequence[Joined]) -> list[str]:
-        """Return what to ask a replica by name: what its listing lacks, and the checksums that it does not list."""
+        """Return the names to ask a replica for: objects its listing lacks, and those it lists without a checksum."""
         wanted: list[str] = []
         for one in batch:
             if (info := one.listed.get(scrub.name)) is None:
@@ -168,7 +168,7 @@ class BatchJudge:
             scrub.note(name, Verdict(State.MISSING, "name", "a later seal of the same writer is there"), None, "ok")
 
     def finish(self, scrub: ReplicaScrub) -> None:
-        """Judge what only the whole of a replica tells."""
+        """Judge what can be seen only from the whole of a replica."""
         scrub.settle_silent()
         if not scrub.slots:
             detail = "there is no key slot, so this replica alone cannot be unlocked"

@@ -1,4 +1,4 @@
-"""Listings of several replicas and the records of the audit tables, joined by name as they come. Pure."""
+"""Listings of several replicas and the records of the audit tables, joined by name as streams. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RECORDS = ""  # no replica is called so
 
 @dataclass(slots=True)
 class Joined:
-    """One name: what the rows tell of it, and what each replica lists."""
+    """One name: its record in the rows, and its entry in each listing."""
 
     name: str
     record: Recorded | None = None
@@ -22,7 +22,7 @@ class Joined:
 
 
 def join(listings: Mapping[str, Iterator[ObjectInfo]], records: Iterator[Recorded]) -> Iterator[Joined]:
-    """Yield every name that any listing or the records have, in order. All must come in order of name."""
+    """Yield every name that any listing or the records have, in order. All must be sorted by name."""
 
     def tagged(replica: str, infos: Iterator[ObjectInfo]) -> Iterator[tuple[str, str, ObjectInfo | Recorded]]:
         return ((info.name, replica, info) for info in infos)

@@ -1,4 +1,4 @@
-"""Whether an object is what it must be, by what its provider tells of it. Pure; decision 0010 says what proves what."""
+"""Whether an object is what it must be, by the size and checksum its provider reports. Pure; decision 0010 has the reasons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from farshore.stores.base import ObjectInfo
 
 
 class State(StrEnum):
-    """What was found of one object at one replica; the words of the audit table `proofs`."""
+    """The verdict on one object at one replica; the words of the audit table `proofs`."""
 
     OK = "ok"
     MISSING = "missing"
@@ -23,7 +23,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`against`: what it was compared with. `silent`: it was put with a checksum, and the provider tells none."""
+    """`against`: what it was compared with. `silent`: it was put with a checksum, and the provider reports none."""
 
     state: State
     against: str = ""
@@ -42,14 +42,14 @@ def judge(
     """Return what one replica's word on an object shows.
 
     Args:
-        peers: What the other replicas tell of the same name.
+        peers: The entries of the other replicas under the same name.
         algorithm: Of the checksums that this replica's service keeps; empty where it keeps none.
     """
     if record is not None and record.bytes is not None and info.size != record.bytes:
         state = State.TRUNCATED if info.size < record.bytes else State.ALTERED
         return Verdict(state, "sent", f"it has {info.size:,} bytes, not {record.bytes:,}")
     if record is not None and info.checksum:
-        for against, known in (("sent", record.sent), ("proof", record.proof), ("told", _told(record))):
+        for against, known in (("sent", record.sent), ("proof", record.proof), ("told", _reported(record))):
             wanted = {one for one in known if _algorithm(one) == _algorithm(info.checksum)}
             if len(wanted) == 1:
                 return _compared(info, wanted.pop(), against)
@@ -74,7 +74,7 @@ def _compared(info: ObjectInfo, wanted: str, against: str) -> Verdict:
 
 
 def _by_peers(info: ObjectInfo, peers: Mapping[str, ObjectInfo], *, known_size: bool) -> Verdict | None:
-    """Compare with the other replicas where no record decides; None where they tell nothing to compare with."""
+    """Compare with the other replicas where no record decides; None where they report nothing to compare with."""
     if not known_size:
         other = next((f"{name} has {one.size:,}" for name, one in peers.items() if one.size != info.size), "")
         if other:
@@ -89,7 +89,7 @@ def _by_peers(info: ObjectInfo, peers: Mapping[str, ObjectInfo], *, known_size: 
     return Verdict(State.OK, "peer")
 
 
-def _told(record: Recorded) -> list[str]:
+def _reported(record: Recorded) -> list[str]:
     return list(record.told.values()) if record.told else []
 
 

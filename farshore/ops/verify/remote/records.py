@@ -1,4 +1,4 @@
-"""What the audit tables say every object must be, in order of name, and where it must lie.
+"""The size and checksums that every object must have by the audit tables, in order of name, and its replicas.
 
 The tables are plain Parquet, so no key is needed. Their files are fetched once and kept: of a million packs about as
 much as one hundred of them hold (decision 0010).
@@ -22,7 +22,7 @@ from farshore.replicas.repository import Replica, Repository
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the rows tell of one object. Texts `algorithm:hex`; replicas by name.
+    """The rows about one object. Texts `algorithm:hex`; replicas by name.
 
     `sent`: of the bytes before they left. `proof`: of bytes that were read back and hashed. `told`: what each replica
     told at commit, empty where it told none. `expected`: replicas that acknowledged it, with whether the provider made
@@ -39,7 +39,7 @@ class Recorded:
 
     @property
     def made(self) -> bool:
-        """Whether a row tells that a run made it, or that a replica acknowledged it."""
+        """Whether a row says that a run made it, or that a replica acknowledged it."""
         return self.bytes is not None or bool(self.expected)
 
     def last_state(self, replica: str) -> str:
@@ -58,16 +58,16 @@ def choose_tables(repository: Repository) -> Sequence[Replica]:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Where the rows come from, and how many there are of objects."""
+    """The replica whose tables are read, and how many objects they have."""
 
     replica: str
     objects: int
 
 
 def fetch_tables(repository: Repository) -> Tables | None:
-    """Fetch the tables that tell what must be; return where they come from, None where no replica has them whole.
+    """Fetch the tables of recorded objects; return their replica, None where no replica has them whole.
 
-    Called before anything is listed: what a row tells of was put before the row, so it must be in a later listing.
+    Called before anything is listed: an object is put before its row, so it must be in a later listing.
 
     Raises:
         ExtraMissing: DuckDB is not installed.

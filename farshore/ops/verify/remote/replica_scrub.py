@@ -1,4 +1,4 @@
-"""One replica while it is scrubbed: what was counted, what was found, and what is asked of it by name."""
+"""One replica while it is scrubbed: counts, findings, and questions by name."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ReplicaScrub:
 
     @property
     def algorithm(self) -> str:
-        """What checksums its service keeps; empty where it keeps none."""
+        """The algorithm of the checksums its service keeps; empty where it keeps none."""
         return self.replica.store.capabilities.checksum
 
     def listing(self) -> Iterator[ObjectInfo]:
@@ -103,7 +103,7 @@ class ReplicaScrub:
         return data
 
     def note_lease(self, info: ObjectInfo) -> None:
-        """Take a beat or the end of a lease; beats come in order, and the end after them."""
+        """Note a beat or the end of a lease; beats arrive in order, and the end after them."""
         parsed = names.parse_lease(info.name)
         if parsed is None:
             return
@@ -113,7 +113,7 @@ class ReplicaScrub:
             self._leases[parsed[0]] = info.modified_utc
 
     def seal_lacking(self, name: str) -> str:
-        """Return the audit seal that must stand before this one and was not listed, or an empty text."""
+        """Return the audit seal that must be before this one and was not listed, or an empty text."""
         place = audit_names.seal_place(name)
         if place is None:
             return ""
@@ -122,7 +122,7 @@ class ReplicaScrub:
         return audit_names.seal_name(place[0], before + 1) if place[1] > before + 1 else ""
 
     def at_work(self, now_utc: datetime) -> bool:
-        """Whether some lease is live, as far as the times of its beats tell."""
+        """Whether some lease is live, as far as the times of its beats show."""
         return any(beat is not None and beat + _LIVE > now_utc for beat in self._leases.values())
 
     def proof(self, records_from: str, now_utc: datetime) -> ReplicaProof:

@@ -1,7 +1,7 @@
-"""Scrub: check every object of every replica by what its provider tells, without any key and without reading it.
+"""Scrub: check every object of every replica by the checksum its provider reports, with no key and no reading.
 
-What an object must be comes from the audit tables, where runs wrote down the checksums of what they sent; where these
-are silent, from the other replicas; else it is unproven, and told as that. Decision 0010.
+Expected checksums are those that runs recorded in the audit tables when they sent the objects; where these are silent,
+those of the other replicas; else an object is unproven, and reported as that. Decision 0010.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def scrub_repository(
     stops answering. Memory does not grow with the objects, but with what is found: a batch is judged and forgotten.
 
     Args:
-        replica: Check this one alone; then no other replica tells what must be.
+        replica: Check this one alone; then it is compared with no other replica.
 
     Raises:
         StoreUnavailable, StoreDenied: The replica that was asked for cannot be listed: unknown is not sound.
@@ -92,7 +92,7 @@ def scrub_repository(
 def _scrub(
     repository: Repository, scrubs: Mapping[str, ReplicaScrub], tables: Tables | None, run: VerifyRun
 ) -> tuple[int, int]:
-    """Judge everything; return how many snapshots some replica lists, and of how many objects a row tells."""
+    """Judge everything; return how many snapshots some replica lists, and how many objects have a row."""
     judging = BatchJudge(scrubs, repository.header, run.started_utc)
     commits = recorded = 0
     joined = join({name: scrub.listing() for name, scrub in scrubs.items()}, read_records(repository, tables))
@@ -129,7 +129,7 @@ def _outcomes(
     proofs: Mapping[str, ReplicaProof],
     headers: Mapping[str, DamagedObject | None],
 ) -> tuple[CheckedReplica, ...]:
-    """Return the outcome of every replica that was to be checked."""
+    """Return the outcome of every replica that was chosen."""
     seen: dict[str, SeenReplica] = {}
     for name in repository.configured:
         if name in scrubs:
@@ -147,7 +147,7 @@ def _outcomes(
 def _with_snapshots(
     repository: Repository, records_from: str, damaged: Sequence[DamagedObject]
 ) -> Iterator[DamagedObject]:
-    """Add the snapshots that each damaged object touches, as the lineage tells."""
+    """Add the snapshots that each damaged object touches, by the lineage."""
     wanted = sorted({one.name for one in damaged})
     touched: dict[str, dict[str, None]] = {}
     for sql in questions.snapshots_needing(wanted) if records_from else ():

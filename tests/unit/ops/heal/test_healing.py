@@ -474,7 +474,7 @@ def test_an_object_larger_than_memory_goes_through_a_file(tmp_path: Path) -> Non
     stores["good"].put(name, body)
     found: list[tuple[str, str]] = []
     transfer = Transfer(
-        header=HEADER, vouching=NOBODY, pace=TokenBucket(bytes_per_s=0, clock=clock), scratch=tmp_path,
+        header=HEADER, expected_hashes=NOBODY, pace=TokenBucket(bytes_per_s=0, clock=clock), scratch=tmp_path,
         damaged=lambda replica, damaged: found.append((replica, damaged)),
     )  # fmt: skip
     sources = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from farshore.catalog.fragments import Holdings
+from farshore.catalog.fragments import PackListing
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
 from farshore.format.object_kinds import Kind
@@ -27,7 +27,7 @@ def listing(objects: dict[str, int], foreign: tuple[str, ...] = ()) -> Listing:
     packs = {name.rpartition("/")[2]: size for name, size in objects.items() if kind_of(name) is Kind.PACK}
     ids = np.frombuffer(bytes.fromhex("".join(packs)), PACK_ID_DTYPE)
     others = {name: size for name, size in objects.items() if kind_of(name) is not Kind.PACK}
-    return Listing(Holdings(ids, np.array(list(packs.values()), np.int64), {}), others, list(foreign), len(foreign))
+    return Listing(PackListing(ids, np.array(list(packs.values()), np.int64), {}), others, list(foreign), len(foreign))
 
 
 def plan(

@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from farshore.catalog.contents import iterate_rows
-from farshore.catalog.fragments import list_holdings, read_fragment
+from farshore.catalog.fragments import list_packs, read_fragment
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ObjectCorrupt
 from farshore.format.extents import encode_extents
@@ -44,7 +44,7 @@ def test_an_index_that_points_to_another_chunk_is_found_out(tmp_path: Path) -> N
     engine.backup(source)
     with engine.opened() as repository:
         replica = repository.replicas["a"]
-        (fragment,) = list_holdings(replica).fragments
+        (fragment,) = list_packs(replica).fragments
         (packed,) = read_fragment(repository, replica, fragment)
         chunks = packed.footer.chunks.copy()
         chunks["id"] = chunks["id"][::-1]
