@@ -1,4 +1,4 @@
-"""Whether an object is what it must be, by the size and checksum its provider reports. Pure; decision 0010 has the reasons."""
+"""Whether an object is what it must be, by the size and checksum its provider reports. Pure; decision 0010."""
 
 from __future__ import annotations
 
