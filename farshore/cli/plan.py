@@ -59,12 +59,12 @@ def _ask(invocation: Invocation, config: Config) -> Newest:
     """Return what each replica holds that could be asked."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
-    from farshore.ops.ask.latest import newest_held
+    from farshore.catalog.snapshots import latest_snapshot_per_replica
 
     with opened_repository(
         invocation, able_to_write(invocation, config), need=Need.WRITE, writes=Writes.NONE
     ) as repository:
-        return newest_held(repository)
+        return latest_snapshot_per_replica(repository)
 
 
 def _tell_replicas(invocation: Invocation, placed: Sequence[PlacedReplica], newest: Newest | None) -> None:

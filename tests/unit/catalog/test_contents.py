@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from farshore.catalog.contents import diff_snapshots, iterate_entries
-from farshore.catalog.snapshots import find_commit, list_snapshots, resolve_snapshot
+from farshore.catalog.snapshots import find_commit, latest_snapshot_per_replica, list_snapshots, resolve_snapshot
 from farshore.errors import FarshoreError, SnapshotUnknown
 from farshore.format import names
 from farshore.model import Change, EntryKind, SnapshotInfo
-from farshore.ops.ask.latest import newest_held
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.session import BackupSession
 from farshore.replicas.repository import Repository
@@ -288,7 +287,7 @@ def test_a_source_means_its_last_complete_snapshot_and_latest_any(engine: Engine
         for selector in ("home@latest", lately_incomplete[3]):
             chosen = resolve_snapshot(repository, selector)
             assert (chosen.snapshot_id, chosen.complete, chosen.passed_over) == (lately_incomplete[3], False, ())
-        held = newest_held(repository)
+        held = latest_snapshot_per_replica(repository)
         assert {one["home"].hour for one in held.values()} == {1}
 
 

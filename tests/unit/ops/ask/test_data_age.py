@@ -6,10 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from farshore.catalog.snapshots import list_snapshots
+from farshore.catalog.snapshots import latest_snapshot_per_replica, list_snapshots
 from farshore.cli.snapshots import told_data_moment
 from farshore.model import DATA_AS_OF, UNKNOWN_MOMENT
-from farshore.ops.ask.latest import newest_held
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
@@ -23,7 +22,7 @@ def test_snapshot_of_a_standby_is_as_old_as_its_data(tmp_path: Path) -> None:
     engine.backup(source)
     with engine.opened() as repository:
         assert [one.data_utc for one in list_snapshots(repository)] == [yesterday]
-        assert {held["home"] for held in newest_held(repository).values()} == {yesterday}
+        assert {held["home"] for held in latest_snapshot_per_replica(repository).values()} == {yesterday}
     source.facts[DATA_AS_OF] = UNKNOWN_MOMENT
     engine.backup(source)
     with engine.opened() as repository:
@@ -31,4 +30,4 @@ def test_snapshot_of_a_standby_is_as_old_as_its_data(tmp_path: Path) -> None:
         assert [one.data_utc for one in listed] == [yesterday, None]
         assert [told_data_moment(one) for one in listed] == [f"{yesterday:%Y-%m-%dT%H:%M:%SZ}", UNKNOWN_MOMENT]
         assert told_data_moment(replace(listed[0], facts=())) == ""
-        assert {held["home"] for held in newest_held(repository).values()} == {yesterday}
+        assert {held["home"] for held in latest_snapshot_per_replica(repository).values()} == {yesterday}

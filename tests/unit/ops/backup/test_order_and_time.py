@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import resolve_snapshot
+from farshore.catalog.snapshots import latest_snapshot_per_replica, resolve_snapshot
 from farshore.errors import ClockWrong
 from farshore.model import SnapshotInfo
-from farshore.ops.ask.latest import newest_held
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
@@ -85,7 +84,9 @@ def test_a_snapshot_of_the_future_is_no_newest_and_the_next_ones_follow_the_last
     assert resolved(engine, "home") == resolved(engine, "home@2030-01-01") == second
     assert resolved(engine, future[:10]) == future
     with engine.opened(Need.WRITE) as repository:
-        assert {held["home"] for held in newest_held(repository).values()} == {found[second].started_utc}
+        assert {held["home"] for held in latest_snapshot_per_replica(repository).values()} == {
+            found[second].started_utc
+        }
 
 
 def test_it_is_none_either_once_its_date_has_passed_or_a_copy_was_stamped_anew(
