@@ -33,7 +33,7 @@ _Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What became of a comparison. `same`: nothing is to be written. No patch: nothing of the content can be kept."""
+    """The outcome of a comparison. `same`: nothing needs writing. No patch: nothing of the content can be kept."""
 
     same: bool
     patch: Patch | None = None
@@ -62,7 +62,7 @@ class ContentComparer:
         """Compare one file; one that cannot be read is different.
 
         Args:
-            row: That the file is to be as.
+            row: Of the file as the snapshot has it.
             alone: Whether no other name of the file has to stay as it is.
         """
         above, _, name = row.entry.path.rpartition(b"/")

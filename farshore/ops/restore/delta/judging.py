@@ -26,7 +26,7 @@ class Judge:
 
     Args:
         root: Of the target.
-        ability: What can be put back.
+        ability: Of this user and file system to put metadata back.
     """
 
     def __init__(self, *, root: Handle, ability: Ability) -> None:

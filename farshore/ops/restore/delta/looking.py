@@ -1,4 +1,4 @@
-"""What is in the target now, as columns in manifest order: found by processes where the tree is large."""
+"""The entries in the target now, as columns in manifest order: found by processes where the tree is large."""
 
 from __future__ import annotations
 
@@ -97,5 +97,5 @@ def _found_here(root: Handle, options: WalkOptions, report: Report) -> Iterator[
 
 
 def is_within(path: bytes, places: Sequence[bytes]) -> bool:
-    """Return whether a path is one of some places, or lies in one."""
+    """Return whether a path is one of some places, or inside one."""
     return any(path == place or path.startswith(place + b"/") for place in places)

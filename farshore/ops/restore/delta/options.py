@@ -1,4 +1,4 @@
-"""How a restore into an existing tree is asked for, and what it tells before it changes anything."""
+"""The options of a restore into an existing tree, and the differences it reports before it changes anything."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeltaOptions:
-    """What a restore into an existing tree was asked for.
+    """The options of a restore into an existing tree.
 
-    `tell` is given every difference before anything is changed, in order, deletions last. `confirm` is asked before
-    anything is changed, where something is to be deleted: with what is to be done, and the first names to be deleted.
+    `tell` is called with each difference before anything is changed, in order, deletions last. `confirm` is called
+    before anything is changed where something will be deleted: with the counts, and the first names to delete.
     """
 
     by_content: bool = False

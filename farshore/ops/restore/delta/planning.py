@@ -31,7 +31,7 @@ _TYPE_BITS = stat.S_IFMT(0xFFFF)
 
 
 class Selects(Protocol):
-    """Tells whether a path is meant."""
+    """Whether a path is selected."""
 
     def __call__(self, path: bytes, /, *, directory: bool) -> bool: ...
 
@@ -68,7 +68,7 @@ class Plan:
     tally: Counter[str] = field(default_factory=Counter)  # what `DeltaCounts` counts, by the names of its fields
 
     def rows(self) -> Iterator[ManifestRow]:
-        """Yield what is to be made or written, each after the directories above it; hard links are not among it."""
+        """Yield the entries to make or write, each after the directories above it, without hard links."""
         for step in self.steps:
             kind = step.row.entry.kind
             if kind is EntryKind.DIRECTORY or (step.action in _RESTORED and kind is not EntryKind.HARDLINK):
@@ -80,7 +80,7 @@ class Plan:
         return None if number is None else self.steps.get(number).patch
 
     def chunk_ids(self) -> npt.NDArray[Any] | None:
-        """Return the chunks to be fetched (`V32`), or None when there are so many that all serve as well."""
+        """Return the chunks to be fetched (`V32`), or None when there are too many to list."""
         if self.chunks_count > _CHUNKS_MAX:
             return None
         return np.frombuffer(b"".join(self.chunks), f"V{len(HOLE)}")

@@ -71,14 +71,14 @@ class DeltaRestore:
         manifest: ManifestReader,
         selection: Selection,
     ) -> bool:
-        """Compare and plan; return whether there is something to be done, and it is to be done.
+        """Compare and plan; return whether there is something to do, and it is confirmed.
 
         Args:
             repository: With a reader's keys.
             commit: Of the snapshot.
             reader: Of the replicas.
             manifest: Of the snapshot.
-            selection: What of it is to be restored.
+            selection: The part of it to restore.
 
         Raises:
             TargetForbidden: A database there is in use, or another one.
@@ -113,7 +113,7 @@ class DeltaRestore:
 
     @property
     def counts(self) -> DeltaCounts:
-        """What was found to differ, and what was deleted."""
+        """The differences found, and the deletions."""
         options = self._options
         return DeltaCounts(
             **(self._plan.tally if self._plan else {}),
@@ -130,17 +130,17 @@ class DeltaRestore:
 
     @property
     def demand(self) -> SnapshotCounts:
-        """How much the target has to take, at most, before anything of it is given back."""
+        """The space needed at the target, at most, before anything is freed."""
         plan = self._planned
         patched = sum(plan.steps.get(number).row.entry.size for number in plan.patches.values())
         return SnapshotCounts(entries=len(plan.steps), bytes_total=plan.tally["bytes_new"] + patched)
 
     def rows(self) -> Iterator[ManifestRow]:
-        """Yield what is to be made or written, as often as it is asked for."""
+        """Yield the entries to make or write; repeatable."""
         return self._planned.rows()
 
     def chunk_ids(self) -> npt.NDArray[Any] | None:
-        """Return the chunks to be fetched, or None when there are so many that all serve as well."""
+        """Return the chunks to be fetched, or None when there are too many to list."""
         return self._planned.chunk_ids()
 
     def problems(self) -> list[Problem]:
@@ -159,7 +159,7 @@ class DeltaRestore:
         return self._plan
 
     def _complete(self) -> None:
-        """Do what comes after content, before the target is finished. Where content was lost, nothing is deleted.
+        """Carry out the steps after content, before the target is finished. Where content was lost, nothing is deleted.
 
         Raises:
             TargetFailed: The target cannot be written.

@@ -25,7 +25,7 @@ Table = Any  # pyarrow.Table, which only farshore.format may name
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What of metadata this user and this file system can put back; only that is compared.
+    """The metadata that this user and this file system can put back; only that is compared.
 
     `owner`: whether files can be given to anybody. `user` is who else gets them. `coarse`: times have seconds alone.
     """

@@ -1,4 +1,4 @@
-"""What a restore into an existing tree is to do, one step an entry, kept in order on disk where it is much."""
+"""The steps of a restore into an existing tree, one an entry, in order; on disk past a limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from farshore.targets.directory.patching import Patch
 
 
 class Action(StrEnum):
-    """What is done to a name."""
+    """The action of a step on a name."""
 
     ADD = "add"  # the target has nothing of that name
     REPLACE = "replace"  # another kind, or other content
@@ -81,5 +81,5 @@ class StepSpool:
 
 
 def extra_row(path: bytes, *, directory: bool, size: int = 0) -> ManifestRow:
-    """Return a row that stands for a name of the target that the snapshot has not."""
+    """Return a row for a name of the target that the snapshot has not."""
     return ManifestRow(Entry(path, EntryKind.DIRECTORY if directory else EntryKind.FILE, size=size))
