@@ -105,7 +105,7 @@ def _found(table: pa.Table, field: pa.Field) -> pa.Array:
 
 
 def decode_rows(table: str, name: str, data: bytes) -> list[dict[str, Any]]:
-    """Return the rows of one file as plain values. Raises as `decode_table`."""
+    """Return the rows of one file as plain values. For tests: SQL engines read the files. Raises as `decode_table`."""
     rows: list[dict[str, Any]] = decode_table(table, name, data).to_pylist()
     return rows
 

@@ -27,7 +27,7 @@ def open_snapshot(repository: Repository, commit: Commit, reader: ReplicaReader)
 
 
 def iterate_rows(repository: Repository, snapshot: SnapshotInfo) -> Iterator[ManifestRow]:
-    """Yield the rows of a snapshot's manifest in manifest order."""
+    """Yield the rows of a snapshot's manifest in manifest order. For tests: no command asks for whole rows."""
     commit = find_commit(repository, snapshot)
     yield from open_snapshot(repository, commit, reader_of(repository, snapshot)).rows()
 

@@ -183,7 +183,7 @@ class ReplicaStatus:
     last_check_utc: datetime | None = None
     last_check_clean: bool | None = None  # also where what it found was mended since
     last_check_mended: bool = False
-    last_check_method: str = ""  # listed | read | remote
+    last_check_method: str = ""  # listed | read | remote; a key of --json alone
     last_remote_check_utc: datetime | None = None  # by the checksums of its provider
     last_read_check_utc: datetime | None = None  # with content
     all_read_since_utc: datetime | None = None  # every pack was read, or put, since then

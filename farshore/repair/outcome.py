@@ -107,7 +107,7 @@ class HealResult:
     finished_utc: datetime
     replicas: tuple[HealedReplica, ...]
     repairs: tuple[Repair, ...] = ()  # at most the first 1,000, those that need a person first
-    repairs_total: int = 0
+    repairs_total: int = 0  # a key of --json alone
     requests: tuple[ReplicaRequests, ...] = ()
     snapshots: int = 0  # that any replica listed: with none there was nothing to compare
 

@@ -82,7 +82,7 @@ def pages_of(objects: int) -> float:
 
 
 def early_deletion(price: Price, size: int, age_days: float) -> float:
-    """Return what deleting so many bytes at this age still costs: the days that their class has left."""
+    """Return the cost of deleting `size` bytes at this age: the days left of their class. For tests alone."""
     left_days = max(price.days_min - age_days, 0.0)
     return _gb(price, size) * price.gb_month * left_days / MONTH_DAYS
 
