@@ -44,4 +44,24 @@ def unlisted_modules(tree: Tree) -> Iterator[Finding]:
             yield Finding(page, 1, f"`{module}` is named and not there, or named twice")
 
 
-RULES = (unlisted_modules,)
+def rooms_without_readme(tree: Tree) -> Iterator[Finding]:
+    """Each room says what it is for, how to enter it, what it promises and where people stumble."""
+    for room in sorted(rooms(tree)):
+        if f"{room}/README.md" not in tree:
+            yield Finding(
+                room, 1, "a room needs a README.md: purpose, entry points, contracts, pitfalls, a table of its files"
+            )
+
+
+def files_beside_wings(tree: Tree) -> Iterator[Finding]:
+    """A module at the top of the operations is in no wing, so no wall is around it."""
+    for file in tree.python("farshore"):
+        if (
+            file.path.startswith("farshore/ops/")
+            and file.path.count("/") == 2
+            and not file.path.endswith("/__init__.py")
+        ):
+            yield file.at(1, "belongs into a wing of farshore/ops, or on a floor below")
+
+
+RULES = (unlisted_modules, rooms_without_readme, files_beside_wings)
