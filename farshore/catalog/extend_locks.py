@@ -46,11 +46,11 @@ class LockExtender:
     """Locks of one run. Its methods are called from one thread for each replica."""
 
     def __init__(
-        self, *, repository: Repository, presence: Inventory, commits: Sequence[Commit], started_utc: datetime
+        self, *, repository: Repository, inventory: Inventory, commits: Sequence[Commit], started_utc: datetime
     ) -> None:
         """`commits`: the committed snapshots of the source, oldest first. `started_utc`: nothing was put before."""
         self._repository = repository
-        self._presence = presence
+        self._inventory = inventory
         self._commits = commits
         self._started_utc = started_utc
         self.extended: dict[str, int] = {}
@@ -86,7 +86,7 @@ class LockExtender:
             return
         packs = [one.name.rpartition("/")[2] for one in reused if one.kind is Kind.PACK]
         assured = self._assured(replica, promised, packs)
-        to_open = objects_to_open(replica, self._presence.fragments_naming(replica.name, packs))
+        to_open = objects_to_open(replica, self._inventory.fragments_naming(replica.name, packs))
         planned = plan_extensions(
             rule,
             promised,
@@ -124,7 +124,7 @@ class LockExtender:
                 return None  # what is not known is extended: that costs requests and no safety
             known = [one for one in packs if names.pack(one) in held]
             # A fragment that came later was locked when it was put; one that was there was extended with its packs.
-            held.update(names.fragment(one) for one in self._presence.fragments_naming(replica.name, known))
+            held.update(names.fragment(one) for one in self._inventory.fragments_naming(replica.name, known))
             return Assured(lock, held | older | {names.HEADER})
         return None
 

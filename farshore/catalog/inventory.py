@@ -224,7 +224,7 @@ def reused_missing(
 
 
 def copy_missing(
-    replica: Replica, others: Sequence[Replica], presence: Inventory, wanted: Sequence[tuple[str, int]],
+    replica: Replica, others: Sequence[Replica], inventory: Inventory, wanted: Sequence[tuple[str, int]],
     key_names: Iterable[str], checksums: dict[str, str] | None = None,
 ) -> int:  # fmt: skip
     """Copy to one replica the packs, data keys and index fragments that a snapshot reuses and it lacks.
@@ -249,8 +249,8 @@ def copy_missing(
     if missing and reused_missing(replica, [item for item in wanted if item[0] in missing]):
         raise StateUnknown(f"{replica.name} acknowledges packs and does not keep them whole")
     # A listed fragment promises all its packs, so they come first.
-    for fragment_id in presence.fragments_lacking(replica.name, [pack_id for pack_id, _ in wanted]):
-        for pack_id in presence.packs_lacking(replica.name, fragment_id):
+    for fragment_id in inventory.fragments_lacking(replica.name, [pack_id for pack_id, _ in wanted]):
+        for pack_id in inventory.packs_lacking(replica.name, fragment_id):
             copied += copy_object(names.pack(pack_id), others, replica, pack_id)
         copied += copy_object(names.fragment(fragment_id), others, replica, fragment_id)
     for name in key_names:

@@ -81,7 +81,7 @@ def options_of(invocation: Invocation) -> DeltaOptions | None:
         by_content=arguments.by_content,
         delete=arguments.delete,
         dry_run=arguments.dry_run,
-        tell=list_one if arguments.dry_run else None,
+        report=list_one if arguments.dry_run else None,
         confirm=ask,
     )
 

@@ -203,7 +203,7 @@ class ReadRepair:
         return [replica.name for replica in self._reader.replicas]
 
 
-def told_repair(one: Repair) -> ReadRepaired:
+def repair_result(one: Repair) -> ReadRepaired:
     """Return a repair as a value of the model."""
     return ReadRepaired(
         one.replica, one.object, one.found, one.action, one.source, one.bytes, one.detail, one.error_code

@@ -109,7 +109,7 @@ class Target(Protocol):
         """Return when every file that was added is there. From the same thread, raises as `add`."""
         ...
 
-    def take_placed(self) -> Placed:
+    def newly_placed(self) -> Placed:
         """Return what became of added files since this was last asked. From the same thread."""
         ...
 

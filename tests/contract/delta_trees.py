@@ -27,7 +27,7 @@ class Shelter:
     """A source directory that was backed up once, in one replica in memory."""
 
     root: Path
-    told: list[Difference] = field(default_factory=list)
+    reported: list[Difference] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.source = self.root / "source"
@@ -52,8 +52,8 @@ class Shelter:
         exclude: Sequence[str] = (),
         fresh: bool = False,
     ) -> RestoreResult:
-        self.told = []
-        delta = DeltaOptions(by_content=by_content, delete=delete, dry_run=dry_run, tell=self.told.append)
+        self.reported = []
+        delta = DeltaOptions(by_content=by_content, delete=delete, dry_run=dry_run, report=self.reported.append)
         options = RestoreOptions(include=include, exclude=exclude, delta=None if fresh else delta, space=False)
         with self.engine.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == self.snapshot_id]
@@ -64,7 +64,7 @@ class Shelter:
 
     def actions(self) -> dict[bytes, str]:
         """What the last restore was to do, by path."""
-        return {one.path: one.action for one in self.told}
+        return {one.path: one.action for one in self.reported}
 
 
 def mangle(top: Path, chance: random.Random) -> None:

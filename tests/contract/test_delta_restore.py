@@ -318,7 +318,7 @@ def test_a_dry_run_lists_everything_and_changes_nothing(everything: Shelter, tar
     after = subprocess.run(["find", before, "-printf", "%p %i %C@ %s\\n"], check=True, capture_output=True).stdout
     assert seen == after
     assert result.delta is not None
-    assert result.delta.differences == len(everything.told) > 15
+    assert result.delta.differences == len(everything.reported) > 15
     assert {"add", "replace", "patch", "link", "metadata", "delete"} == set(everything.actions().values())
 
 

@@ -105,7 +105,7 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         raise
     data_key = generate_data_key(clock)
     locks = LockExtender(
-        repository=repository, presence=inventory, commits=commits.ordered, started_utc=attempt.started_utc
+        repository=repository, inventory=inventory, commits=commits.ordered, started_utc=attempt.started_utc
     )
     return RunState(
         snapshot_id=lease.snapshot,

@@ -103,9 +103,9 @@ class ObjectPublisher:
         if pages_base is not None:
             self.refs[names.PAGES_BASE] = pages_base.ref
 
-    def write_needs(self, presence: Inventory, reused: list[str]) -> None:
+    def write_needs(self, inventory: Inventory, reused: list[str]) -> None:
         """Send the list of packs and data keys that the snapshot needs."""
-        known = [packed for packed in presence.footers(reused) if packed is not None]
+        known = [packed for packed in inventory.footers(reused) if packed is not None]
         packs = [*self._pack_sizes.items(), *((packed.pack_id.hex(), packed.pack_bytes) for packed in known)]
         origins = {origin for packed in known for origin in packed.footer.origins}
         data_keys = {self._data_key.key_id.hex(), *(origin.key_id.hex() for origin in origins)}

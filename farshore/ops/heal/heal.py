@@ -91,7 +91,7 @@ def heal_repository(
         expected_hashes: ExpectedHashes = (FromAuditRows if ground.keyless else FromCommits)(repository, union)
         plan = plan_heal(
             listings, union, expected_hashes.expected(union), targets=[name for name in targets if name in listings],
-            told=known_damage(repository, ground.missing_header), read_data=options.read_data,
+            known_damage=known_damage(repository, ground.missing_header), read_data=options.read_data,
         )  # fmt: skip
         repairs: list[Repair] = []
         planned(_planned_outcomes(plan))

@@ -22,7 +22,7 @@ class Why(StrEnum):
 
     MISSING = "missing"  # others list it, or a snapshot needs it, and this replica does not list it
     SIZE = "size"  # listed with another size than it must have, or than others list
-    TOLD = "told"  # a verify, a restore or an earlier heal found it damaged
+    FOUND_DAMAGED = "found-damaged"  # by a verify, a restore or an earlier heal
     READ = "read"  # everything is to be read
 
 
@@ -72,20 +72,20 @@ def plan_heal(
     expected: Expected,
     *,
     targets: Iterable[str],
-    told: Mapping[str, Collection[str]],
+    known_damage: Mapping[str, Collection[str]],
     read_data: bool = False,
 ) -> HealPlan:
     """Return what to do at each of `targets`, all of which are listed.
 
     Args:
-        told: By replica, the objects that somebody found damaged before.
+        known_damage: By replica, the objects that somebody found damaged before.
         read_data: Look at every object by reading it.
     """
     disputed = set(union.packs_disputed())
     disputed |= {name for name, sizes in union.others.items() if len(set(sizes.values())) > 1}
     return HealPlan(
         {
-            name: _plan_one(name, listings[name], union, expected, disputed, set(told.get(name, ())), read_data)
+            name: _plan_one(name, listings[name], union, expected, disputed, set(known_damage.get(name, ())), read_data)
             for name in targets
         }
     )
@@ -97,7 +97,7 @@ def _plan_one(
     union: Union,
     expected: Expected,
     disputed: set[str],
-    told: set[str],
+    known_damage: set[str],
     read_data: bool,  # noqa: FBT001
 ) -> ReplicaPlan:
     stages: dict[Kind, dict[str, Wanted]] = {kind: {} for kind in Kind}
@@ -111,9 +111,9 @@ def _plan_one(
         want(name, size, Why.MISSING)
     for name in _suspects(replica, union, expected, disputed):
         want(name, expected.sizes.get(name, 0), Why.SIZE)
-    for name in told:
+    for name in known_damage:
         if replica in union.sizes(name):
-            want(name, expected.sizes.get(name, 0), Why.TOLD)
+            want(name, expected.sizes.get(name, 0), Why.FOUND_DAMAGED)
     if read_data:
         for name in (*union.packs_of(replica), *listing.objects):
             if _is_spread(name, expected):

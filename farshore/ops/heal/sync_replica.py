@@ -100,7 +100,7 @@ class ReplicaSync:
         """Look at objects of this replica that were found damaged while they were read to be copied elsewhere."""
         seen = {one.object for one in self._state.repairs}
         sizes = ((name, self._union.sizes(name)) for name in sorted(found) if name not in seen)
-        self._each((Wanted(name, 0, Why.TOLD) for name, listed in sizes if listed), self._look_at)
+        self._each((Wanted(name, 0, Why.FOUND_DAMAGED) for name, listed in sizes if listed), self._look_at)
 
     # --- stages -------------------------------------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class ReplicaSync:
                 if self._provider_copies(source, name, size):
                     return
         elif self._is_sound(item):
-            if item.why is Why.TOLD and self._state.error is None:  # read just now: the finding does not hold any more
+            if item.why is Why.FOUND_DAMAGED and self._state.error is None:  # it was read just now: no longer true
                 self._add(Repair(self._replica.name, name, Found.SOUND, Action.NONE))
             return
         try:

@@ -153,7 +153,7 @@ class FileWriter:
         self._target.discard(entry)
 
     def _count_placed(self) -> None:
-        placed = self._target.take_placed()
+        placed = self._target.newly_placed()
         self.entries += placed.files
         self.files += placed.files
         self.bytes_written += placed.bytes_written

@@ -42,7 +42,7 @@ from farshore.ops.restore.warm import readable_replicas
 from farshore.plural import count_of
 from farshore.process_memory import tune_process_memory
 from farshore.repair.outcome import Repair, repair_rows
-from farshore.repair.read_repair import ReadRepair, told_repair
+from farshore.repair.read_repair import ReadRepair, repair_result
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Repository
 from farshore.targets.directory.existing import ExistingDirectoryTarget
@@ -101,7 +101,7 @@ def restore_snapshot(
         failure = error
     repairs = mending.finish() if mending else []
     if result is not None:
-        result = replace(result, repairs=tuple(told_repair(one) for one in repairs))
+        result = replace(result, repairs=tuple(repair_result(one) for one in repairs))
     if result is None or result.delta is None or not result.delta.dry_run:  # which restored nothing
         kind = DirectoryTarget.kind if isinstance(target, Path) else target.kind
         kind = kind if options.delta is None else ExistingDirectoryTarget.kind

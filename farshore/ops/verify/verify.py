@@ -31,7 +31,7 @@ from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_repl
 from farshore.ops.verify.proof_log import FULL, ProofKeeper, choose_packs, reading_of
 from farshore.process_memory import tune_process_memory
 from farshore.repair.outcome import Repair
-from farshore.repair.read_repair import ReadRepair, told_repair
+from farshore.repair.read_repair import ReadRepair, repair_result
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed.check_pack import PackChecker
@@ -97,7 +97,7 @@ def verify_repository(
         bytes_read=sum(check.bytes_read for check in checks),
         read_data_percent=read_data_percent,
         damaged=tuple(damaged),
-        repairs=tuple(told_repair(one) for one in repairs),
+        repairs=tuple(repair_result(one) for one in repairs),
         readings=tuple(check.reading for check in checks if check.reading),
         checks=_outcomes(repository, checks, damaged, replica),
     )

@@ -120,8 +120,8 @@ class ExistingDirectoryTarget(DirectoryTarget):
         self.lost = True
         super().discard(entry)
 
-    def take_placed(self) -> Placed:
-        placed = super().take_placed()
+    def newly_placed(self) -> Placed:
+        placed = super().newly_placed()
         self.lost = self.lost or bool(placed.lost)
         return placed
 

@@ -209,7 +209,7 @@ class TargetTree:
         with self._lock:
             return list(self._problems)
 
-    def take_problems(self) -> list[Problem]:
+    def new_problems(self) -> list[Problem]:
         """Return what was reported since this was last asked."""
         with self._lock:
             problems, self._problems = self._problems, []

@@ -143,8 +143,8 @@ class DirectoryTarget:
     def drain(self) -> None:
         self._writers.drain()
 
-    def take_placed(self) -> Placed:
-        return self._writers.take()
+    def newly_placed(self) -> Placed:
+        return self._writers.newly_placed()
 
     def discard(self, entry: Entry) -> None:
         self._files.pop(entry.path)

@@ -96,7 +96,7 @@ class FileWriters:
         while any(writer.busy for writer in self._writers):
             self._receive_answers()
 
-    def take(self) -> Placed:
+    def newly_placed(self) -> Placed:
         """Return what became of the files that were placed since this was last asked."""
         placed, self._placed = self._placed, Placed()
         return placed

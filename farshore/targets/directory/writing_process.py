@@ -41,9 +41,9 @@ def serve(tree: TargetTree, shared: memoryview, orders: IO[bytes], answers: IO[b
         memory = shared[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
         try:
             files = decode_records(bytes(memory[CONTENT_BYTES : CONTENT_BYTES + record_bytes]))
-            answer = Answer(placer.place(files, memory[:CONTENT_BYTES]), tree.take_problems())
+            answer = Answer(placer.place(files, memory[:CONTENT_BYTES]), tree.new_problems())
         except Failure as error:
-            answer = Answer(problems=tree.take_problems(), error=error)
+            answer = Answer(problems=tree.new_problems(), error=error)
         except Exception as error:  # noqa: BLE001  # the restore tells it; nobody reads this process
             answer = Answer(error=Bug(f"a writing process failed: {type(error).__name__}: {error}"))
         write_frame(answers, ANSWER, encode_answer(slot, answer))

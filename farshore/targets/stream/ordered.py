@@ -145,7 +145,7 @@ class OrderedTarget:
 
     def drain(self) -> None: ...
 
-    def take_placed(self) -> Placed:
+    def newly_placed(self) -> Placed:
         placed, self._placed = self._placed, Placed()
         return placed
 

@@ -41,27 +41,27 @@ def packs(engine: Engine, replica: str = "a") -> dict[str, int]:
     return {name.split("/")[-1]: len(data) for name, data in engine.objects(replica, names.PACKS).items()}
 
 
-def sizes(presence: Inventory) -> dict[str, int]:
+def sizes(inventory: Inventory) -> dict[str, int]:
     """The packs that are known, with their sizes."""
-    return {one.pack_id.hex(): one.pack_bytes for one in presence.index.packs}
+    return {one.pack_id.hex(): one.pack_bytes for one in inventory.index.packs}
 
 
 def test_everything_is_known_from_fragments(engine: Engine) -> None:
-    with surveyed(engine) as (_, presence):
-        assert set(sizes(presence)) == set(packs(engine))
-        assert presence.orphans == set()
-        assert presence.failed == {}
+    with surveyed(engine) as (_, inventory):
+        assert set(sizes(inventory)) == set(packs(engine))
+        assert inventory.orphans == set()
+        assert inventory.failed == {}
         for pack_id, size in packs(engine).items():
-            assert presence.holders(pack_id) == ["a", "b", "c"]
-            assert sizes(presence)[pack_id] == size
+            assert inventory.holders(pack_id) == ["a", "b", "c"]
+            assert sizes(inventory)[pack_id] == size
 
 
 def test_packs_without_fragments_are_adopted(engine: Engine) -> None:
     for replica in "abc":
         for name in engine.objects(replica, names.FRAGMENTS):
             engine.lose(replica, name)
-    with surveyed(engine) as (_, presence):
-        assert set(sizes(presence)) == presence.orphans == set(packs(engine))
+    with surveyed(engine) as (_, inventory):
+        assert set(sizes(inventory)) == inventory.orphans == set(packs(engine))
 
 
 def test_a_fragment_that_one_replica_has_damaged_is_read_from_another(engine: Engine) -> None:
@@ -72,9 +72,9 @@ def test_a_fragment_that_one_replica_has_damaged_is_read_from_another(engine: En
         if name == "b"
         else store
     )
-    with surveyed(engine) as (_, presence):
-        assert set(sizes(presence)) == set(packs(engine))
-        assert presence.orphans == set()
+    with surveyed(engine) as (_, inventory):
+        assert set(sizes(inventory)) == set(packs(engine))
+        assert inventory.orphans == set()
 
 
 def test_a_replica_that_cannot_be_listed_is_failed_and_not_empty(engine: Engine) -> None:
@@ -83,36 +83,36 @@ def test_a_replica_that_cannot_be_listed_is_failed_and_not_empty(engine: Engine)
         if name == "b"
         else store
     )
-    with surveyed(engine) as (_, presence):
-        assert list(presence.failed) == ["b"]
-        assert "b" not in presence.fragments
+    with surveyed(engine) as (_, inventory):
+        assert list(inventory.failed) == ["b"]
+        assert "b" not in inventory.fragments
 
 
 def test_a_pack_of_the_wrong_size_is_not_held(engine: Engine) -> None:
     pack_id = next(iter(packs(engine)))
     engine.alter("b", names.pack(pack_id), lambda data: data[:-1])
-    with surveyed(engine) as (_, presence):
-        assert presence.holders(pack_id) == ["a", "c"]
+    with surveyed(engine) as (_, inventory):
+        assert inventory.holders(pack_id) == ["a", "c"]
     for replica in "ac":
         engine.lose(replica, names.pack(pack_id))
-    with surveyed(engine) as (_, presence):
-        assert presence.holders(pack_id) == []
-        assert pack_id not in sizes(presence)
+    with surveyed(engine) as (_, inventory):
+        assert inventory.holders(pack_id) == []
+        assert pack_id not in sizes(inventory)
 
 
 def test_a_pack_that_a_fragment_names_and_nobody_holds_is_unknown(engine: Engine) -> None:
     pack_id = next(iter(packs(engine)))
     for replica in "abc":
         engine.lose(replica, names.pack(pack_id))
-    with surveyed(engine) as (_, presence):
-        assert pack_id not in sizes(presence)
+    with surveyed(engine) as (_, inventory):
+        assert pack_id not in sizes(inventory)
 
 
 def test_an_orphan_that_is_garbage_is_passed_over(engine: Engine) -> None:
     for data in (b"", b"x", b"FSPK" + b"\1" + bytes(100), bytes(500)):
         engine.shelf("a").objects[names.pack("ab" * 32)] = (data, engine.clock.now_utc())
-        with surveyed(engine) as (_, presence):
-            assert "ab" * 32 not in sizes(presence)
+        with surveyed(engine) as (_, inventory):
+            assert "ab" * 32 not in sizes(inventory)
 
 
 @pytest.mark.parametrize("heads", [True, False], ids=["one-by-one", "by-listing"])
@@ -131,12 +131,12 @@ def test_a_replica_is_brought_up_with_packs_keys_and_fragments(engine: Engine) -
     for name in list(engine.objects("b")):
         if name.startswith((names.PACKS, names.DATA_KEYS, names.FRAGMENTS)):
             engine.lose("b", name)
-    with surveyed(engine) as (repository, presence):
+    with surveyed(engine) as (repository, inventory):
         others = [repository.replicas["a"], repository.replicas["c"]]
         keys = list(engine.objects("a", names.DATA_KEYS))
-        copied = copy_missing(repository.replicas["b"], others, presence, list(packs(engine).items()), keys)
+        copied = copy_missing(repository.replicas["b"], others, inventory, list(packs(engine).items()), keys)
         assert copied >= sum(packs(engine).values())
-        assert copy_missing(repository.replicas["b"], others, presence, list(packs(engine).items()), keys) >= 0
+        assert copy_missing(repository.replicas["b"], others, inventory, list(packs(engine).items()), keys) >= 0
     assert engine.data_objects("b") == before
 
 
@@ -158,7 +158,7 @@ def test_a_copy_is_taken_from_whoever_has_a_good_one(engine: Engine) -> None:
 def test_a_replica_that_keeps_nothing_it_acknowledges_is_found_out(engine: Engine, fault: Fault) -> None:
     pack_id, _ = next(iter(packs(engine).items()))
     engine.lose("b", names.pack(pack_id))
-    with surveyed(engine) as (repository, presence):
+    with surveyed(engine) as (repository, inventory):
         bad = repository.replicas["b"]
         lying = replace(
             bad,
@@ -167,7 +167,7 @@ def test_a_replica_that_keeps_nothing_it_acknowledges_is_found_out(engine: Engin
             ),
         )
         with pytest.raises(StateUnknown):
-            copy_missing(lying, [repository.replicas["a"]], presence, list(packs(engine).items()), [])
+            copy_missing(lying, [repository.replicas["a"]], inventory, list(packs(engine).items()), [])
 
 
 def test_a_replica_that_lacks_several_fragments_gets_each_with_all_its_packs(engine: Engine) -> None:
@@ -177,15 +177,15 @@ def test_a_replica_that_lacks_several_fragments_gets_each_with_all_its_packs(eng
     for name in [*engine.objects("b", names.PACKS), *engine.objects("b", names.FRAGMENTS)]:
         if name != kept:
             engine.lose("b", name)
-    with surveyed(engine) as (repository, presence):
+    with surveyed(engine) as (repository, inventory):
         others = [repository.replicas["a"], repository.replicas["c"]]
-        assert presence.fragments_lacking("a", list(packs(engine))) == []
-        lacking = presence.fragments_lacking("b", list(packs(engine)))
+        assert inventory.fragments_lacking("a", list(packs(engine))) == []
+        lacking = inventory.fragments_lacking("b", list(packs(engine)))
         assert sorted(names.fragment(one) for one in lacking) == [
             name for name in engine.objects("a", names.FRAGMENTS) if name != kept
         ]
         for fragment_id in lacking:
-            assert len(presence.packs_lacking("b", fragment_id)) == 1
-            assert presence.packs_lacking("a", fragment_id) == []
-        copy_missing(repository.replicas["b"], others, presence, list(packs(engine).items()), [])
+            assert len(inventory.packs_lacking("b", fragment_id)) == 1
+            assert inventory.packs_lacking("a", fragment_id) == []
+        copy_missing(repository.replicas["b"], others, inventory, list(packs(engine).items()), [])
     assert engine.data_objects("b") == before

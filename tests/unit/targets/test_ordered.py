@@ -37,7 +37,7 @@ def test_a_small_file_whose_content_is_not_what_it_should_be_is_left_out() -> No
     target.add(*small(b"bad", b"wrong", hashed=b"right"))
     target.make(Entry(b"link", EntryKind.HARDLINK, target=b"bad"))
     target.finish()
-    placed = target.take_placed()
+    placed = target.newly_placed()
     assert (placed.files, placed.bytes_written, [one.path for one in placed.lost]) == (2, 5, [b"bad"])
     assert [one.path for one in target.problems()] == [b"link"]
     with tarfile.open(fileobj=io.BytesIO(outlet.getvalue())) as archive:

@@ -98,10 +98,10 @@ def test_many_files_are_placed_whole_by_processes_that_end(target: DirectoryTarg
     finally:
         os.umask(before)
     assert len(writing_processes()) == 2
-    placed = target.take_placed()
+    placed = target.newly_placed()
     assert (placed.files, placed.bytes_written) == (MANY + 8, sum(map(len, contents.values())) + 8)
     assert placed.lost == []
-    assert target.take_placed().files == 0
+    assert target.newly_placed().files == 0
     target.finish()
     assert writing_processes() == []
     assert target.problems() == []
@@ -132,7 +132,7 @@ def test_what_does_not_hash_as_it_should_is_left_out(target: DirectoryTarget, pl
     add_many(target)
     target.add(*small("d1/wrong", b"content", content_hash=bytes(32)))
     target.drain()
-    assert [(problem.path, problem.code) for problem in target.take_placed().lost] == [(b"d1/wrong", "lost")]
+    assert [(problem.path, problem.code) for problem in target.newly_placed().lost] == [(b"d1/wrong", "lost")]
     assert not (place / "d1" / "wrong").exists()
 
 

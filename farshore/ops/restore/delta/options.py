@@ -23,12 +23,12 @@ class Difference(NamedTuple):
 class DeltaOptions:
     """The options of a restore into an existing tree.
 
-    `tell` is called with each difference before anything is changed, in order, deletions last. `confirm` is called
+    `report` is called with each difference before anything is changed, in order, deletions last. `confirm` is called
     before anything is changed where something will be deleted: with the counts, and the first names to delete.
     """
 
     by_content: bool = False
     delete: bool = False
     dry_run: bool = False
-    tell: Callable[[Difference], None] | None = None
+    report: Callable[[Difference], None] | None = None
     confirm: Callable[[DeltaCounts, Sequence[bytes]], bool] = lambda _counts, _paths: True

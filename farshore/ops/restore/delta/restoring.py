@@ -212,10 +212,10 @@ class DeltaRestore:
 
     def _is_wanted(self, plan: Plan) -> bool:
         options = self._options
-        if options.tell is not None:
+        if options.report is not None:
             for step in chain(plan.steps, plan.deletions):
                 if step.action in _SHOWN:
-                    options.tell(Difference(step.action.value, step.row.entry.path, step.fetched))
+                    options.report(Difference(step.action.value, step.row.entry.path, step.fetched))
         if options.dry_run:
             return False
         if plan.tally["deleted"]:

@@ -98,7 +98,7 @@ class BatchJudge:
         if info is None:
             self._judge_absent(scrub, one, last, asked=one.name in absent)
             return
-        scrub.told_any = scrub.told_any or bool(info.checksum)
+        scrub.reports_checksums = scrub.reports_checksums or bool(info.checksum)
         kind = kind_of(one.name)
         if kind is None:
             _count_foreign(scrub, one.name, info, last)

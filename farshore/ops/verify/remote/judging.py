@@ -53,8 +53,10 @@ def judge(
             wanted = {one for one in known if _algorithm(one) == _algorithm(info.checksum)}
             if len(wanted) == 1:
                 return _compared(info, wanted.pop(), against)
-    if record is not None and not info.checksum and record.told and record.told.get(replica):
-        detail = f"its provider told {record.told[replica]} when it was put, and tells no checksum now: it was put anew"
+    if record is not None and not info.checksum and record.reported and record.reported.get(replica):
+        detail = (
+            f"its provider gave {record.reported[replica]} when it was put and gives no checksum now: it was put anew"
+        )
         return Verdict(State.ALTERED, "told", detail)
     verdict = _by_peers(info, peers, known_size=record is not None and record.bytes is not None)
     if verdict is not None:
@@ -90,7 +92,7 @@ def _by_peers(info: ObjectInfo, peers: Mapping[str, ObjectInfo], *, known_size: 
 
 
 def _reported(record: Recorded) -> list[str]:
-    return list(record.told.values()) if record.told else []
+    return list(record.reported.values()) if record.reported else []
 
 
 def _algorithm(checksum: str) -> str:

@@ -24,9 +24,9 @@ from farshore.replicas.repository import Replica, Repository
 class Recorded:
     """The rows about one object. Texts `algorithm:hex`; replicas by name.
 
-    `sent`: of the bytes before they left. `proof`: of bytes that were read back and hashed. `told`: what each replica
-    told at commit, empty where it told none. `expected`: replicas that acknowledged it, with whether the provider made
-    that copy by itself. `states`: what the last check by checksums found where that was not `ok`.
+    `sent`: of the bytes before they left. `proof`: of bytes that were read back and hashed. `reported`: the checksum
+    each replica gave at commit, empty where it gave none. `expected`: replicas that acknowledged it, with whether the
+    provider made that copy by itself. `states`: the finding of the last check by checksums where that was not `ok`.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Recorded:
     sent: tuple[str, ...] = ()
     proof: tuple[str, ...] = ()
     expected: Mapping[str, bool] | None = None
-    told: Mapping[str, str] | None = None
+    reported: Mapping[str, str] | None = None
     states: Mapping[str, str] | None = None
 
     @property
@@ -100,6 +100,6 @@ def _recorded(name: Any, size: Any, sent: Any, proof: Any, copies: Any, states: 
         sent=tuple(sent or ()),
         proof=tuple(proof or ()),
         expected={one["replica"]: one["within"] for one in held},
-        told={one["replica"]: one["told"] for one in held if one["told"]},
+        reported={one["replica"]: one["told"] for one in held if one["told"]},
         states={one["replica"]: one["state"] for one in states or ()},
     )

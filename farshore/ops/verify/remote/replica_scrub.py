@@ -36,13 +36,13 @@ class ReplicaScrub:
     foreign: int = 0
     damaged_total: int = 0
     bytes_read: int = 0
-    told_any: bool = False  # whether its service told the checksum of any object
+    reports_checksums: bool = False  # whether its service gave a checksum of any object
     slots: int = 0
     listing_complete: bool = True
     error: FarshoreError | None = None
     damaged: dict[str, DamagedObject] = field(default_factory=dict)  # the first `PROBLEMS_KEPT_MAX`
     foreign_names: list[str] = field(default_factory=list)
-    silent: list[tuple[str, ObjectInfo, str]] = field(default_factory=list)  # put with a checksum, none is told
+    silent: list[tuple[str, ObjectInfo, str]] = field(default_factory=list)  # put with a checksum, none is reported
     _absences: int = 0  # names asked for because the listing lacks them
     _leases: dict[str, datetime | None] = field(default_factory=dict)  # not ended: their last beat
     _sequences: dict[str, int] = field(default_factory=dict)  # last audit seal of each writer
@@ -146,7 +146,7 @@ class ReplicaScrub:
     def settle_silent(self) -> None:
         """Judge what was put with a checksum and has none: where others have theirs, it was put anew."""
         for name, info, last in self.silent:
-            if self.told_any:
+            if self.reports_checksums:
                 detail = f"it was put with a {self.algorithm}, and its provider tells none of it as it does of others"
                 self.note(name, Verdict(State.ALTERED, "sent", detail), info, last)
             else:

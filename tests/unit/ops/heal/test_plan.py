@@ -31,12 +31,12 @@ def listing(objects: dict[str, int], foreign: tuple[str, ...] = ()) -> Listing:
 
 
 def plan(
-    held: dict[str, dict[str, int]], expected: Expected | None = None, *, told: dict[str, set[str]] | None = None,
-    read_data: bool = False,
+    held: dict[str, dict[str, int]], expected: Expected | None = None, *,
+    known_damage: dict[str, set[str]] | None = None, read_data: bool = False,
 ) -> HealPlan:  # fmt: skip
     listings = {name: listing(objects) for name, objects in held.items()}
     return plan_heal(
-        listings, Union(listings), expected or Expected(parts=SPREAD), targets=held, told=told or {},
+        listings, Union(listings), expected or Expected(parts=SPREAD), targets=held, known_damage=known_damage or {},
         read_data=read_data,
     )  # fmt: skip
 
@@ -85,8 +85,10 @@ def test_parts_of_what_never_committed_stay_where_they_are() -> None:
 
 
 def test_what_was_told_is_looked_at_where_it_is_listed() -> None:
-    made = plan({"one": {pack("a"): 10}, "two": {pack("a"): 10}}, told={"one": {pack("a"), pack("f"), "notes.txt"}})
-    assert wanted(made, "one") == [Wanted(pack("a"), 0, Why.TOLD)]
+    made = plan(
+        {"one": {pack("a"): 10}, "two": {pack("a"): 10}}, known_damage={"one": {pack("a"), pack("f"), "notes.txt"}}
+    )
+    assert wanted(made, "one") == [Wanted(pack("a"), 0, Why.FOUND_DAMAGED)]
     assert wanted(made, "two") == []
 
 
@@ -97,7 +99,7 @@ def test_reading_all_data_looks_at_everything_once() -> None:
 
 def test_foreign_objects_are_in_the_plan_to_be_told() -> None:
     listings = {"one": listing({}, foreign=("holiday.jpg",))}
-    made = plan_heal(listings, Union(listings), Expected(), targets=["one"], told={})
+    made = plan_heal(listings, Union(listings), Expected(), targets=["one"], known_damage={})
     assert (made.replicas["one"].foreign, made.replicas["one"].foreign_total) == (("holiday.jpg",), 1)
     assert made.replicas["one"].objects == 0
 

@@ -34,7 +34,7 @@ class Delivered:
     def __init__(self, index: ChunkIndex | None = None, *, pressed: bool = False) -> None:
         self.packs: list[SealedPack] = []
         self.awaited: list[int] = []  # how many packs there were when room for the next was awaited
-        self.gatherer = ChunkPacker(
+        self.packer = ChunkPacker(
             index=index or ChunkIndex(),
             keys=KEYS,
             data_key=DATA_KEY,
@@ -70,18 +70,18 @@ def test_every_chunk_is_in_a_pack_once() -> None:
     run = Delivered()
     chunks = [named(CHANCE.randbytes(CHANCE.randrange(1, 2_000_000))) for _ in range(30)]
     for chunk in [*chunks, *chunks[::3]]:
-        run.gatherer.add_one(*chunk)
-    run.gatherer.finish()
+        run.packer.add_one(*chunk)
+    run.packer.finish()
     assert run.chunks() == dict(chunks)
-    assert run.gatherer.chunks_new == 30
-    assert run.gatherer.bytes_new == sum(len(data) for _, data in chunks)
+    assert run.packer.chunks_new == 30
+    assert run.packer.bytes_new == sum(len(data) for _, data in chunks)
 
 
 def test_room_is_awaited_once_before_each_pack() -> None:
     run = Delivered()
     for _ in range(30):
-        run.gatherer.add_one(*named(CHANCE.randbytes(2_000_000)))
-    run.gatherer.finish()
+        run.packer.add_one(*named(CHANCE.randbytes(2_000_000)))
+    run.packer.finish()
     assert run.awaited == list(range(len(run.packs)))
     assert len(run.packs) > 2
 
@@ -92,8 +92,8 @@ def test_while_replicas_are_slow_less_is_stored() -> None:
     for pressed in (False, True):
         run = Delivered(pressed=pressed)
         for source in sources:
-            run.gatherer.add_one(*named(source.read_bytes()))
-        run.gatherer.finish()
+            run.packer.add_one(*named(source.read_bytes()))
+        run.packer.finish()
         assert run.chunks() == dict(named(source.read_bytes()) for source in sources)
         stored[pressed] = sum(len(pack.body) for pack in run.packs)
     assert stored[True] < stored[False]
@@ -105,9 +105,9 @@ def test_where_little_of_what_is_read_is_new_less_is_stored(read_times: int, is_
     stored = {}
     for noted in (0, len(source) * read_times):
         run = Delivered()
-        run.gatherer.note_read(noted)
-        run.gatherer.add_one(*named(source))
-        run.gatherer.finish()
+        run.packer.note_read(noted)
+        run.packer.add_one(*named(source))
+        run.packer.finish()
         assert run.chunks() == dict([named(source)])
         stored[noted] = sum(len(pack.body) for pack in run.packs)
     assert (stored[len(source) * read_times] < stored[0]) is is_less
@@ -116,8 +116,8 @@ def test_where_little_of_what_is_read_is_new_less_is_stored(read_times: int, is_
 def test_segments_and_packs_keep_to_their_sizes() -> None:
     run = Delivered()
     for size in (1, limits.CHUNK_BYTES_MAX, 5, limits.SEGMENT_BYTES - 1, 2, *[900_000] * 60):
-        run.gatherer.add_one(*named(CHANCE.randbytes(size)))
-    run.gatherer.finish()
+        run.packer.add_one(*named(CHANCE.randbytes(size)))
+    run.packer.finish()
     raws = [int(raw) for footer in run.footers() for raw in footer.segments["raw"]]
     assert max(raws) <= limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX
     assert all(len(pack.body) <= limits.PACK_BYTES_MAX for pack in run.packs)
@@ -127,8 +127,8 @@ def test_segments_and_packs_keep_to_their_sizes() -> None:
 def test_a_segment_of_tiny_chunks_holds_a_bounded_number() -> None:
     run = Delivered()
     count = 2 * limits.SEGMENT_CHUNKS_MAX + 5
-    run.gatherer.add([(number.to_bytes(32), number.to_bytes(4)) for number in range(1, count + 1)])
-    run.gatherer.finish()
+    run.packer.add([(number.to_bytes(32), number.to_bytes(4)) for number in range(1, count + 1)])
+    run.packer.finish()
     (footer,) = run.footers()
     assert np.bincount(footer.chunks["segment"]).tolist() == [limits.SEGMENT_CHUNKS_MAX] * 2 + [5]
 
@@ -136,37 +136,37 @@ def test_a_segment_of_tiny_chunks_holds_a_bounded_number() -> None:
 def test_what_the_repository_holds_is_reused_and_noted() -> None:
     first = Delivered()
     old = [named(CHANCE.randbytes(6_000_000)) for _ in range(6)]
-    first.gatherer.add(old)
-    first.gatherer.finish()
+    first.packer.add(old)
+    first.packer.finish()
     assert len(first.packs) == 2
     second = Delivered(first.index())
     new = named(b"new")
-    second.gatherer.add([old[0], new])
-    second.gatherer.finish()
+    second.packer.add([old[0], new])
+    second.packer.finish()
     assert second.chunks() == dict([new])
-    assert second.gatherer.reused_packs == [first.packs[0].pack_id.hex()]
-    second.gatherer.reuse_ids([old[5][0], HOLE, new[0]])
-    assert second.gatherer.reused_packs == [pack.pack_id.hex() for pack in first.packs]
+    assert second.packer.reused_packs == [first.packs[0].pack_id.hex()]
+    second.packer.reuse_ids([old[5][0], HOLE, new[0]])
+    assert second.packer.reused_packs == [pack.pack_id.hex() for pack in first.packs]
 
 
 def test_holding_means_indexed_or_gathered_or_a_hole() -> None:
     first = Delivered()
     old, new = named(b"old"), named(b"new")
-    first.gatherer.add_one(*old)
-    first.gatherer.finish()
+    first.packer.add_one(*old)
+    first.packer.finish()
     second = Delivered(first.index())
-    assert second.gatherer.holds([old[0], HOLE])
-    assert second.gatherer.holds([])
-    assert not second.gatherer.holds([old[0], new[0]])
-    second.gatherer.add_one(*new)
-    assert second.gatherer.holds([old[0], new[0]])
-    second.gatherer.close()
+    assert second.packer.holds([old[0], HOLE])
+    assert second.packer.holds([])
+    assert not second.packer.holds([old[0], new[0]])
+    second.packer.add_one(*new)
+    assert second.packer.holds([old[0], new[0]])
+    second.packer.close()
 
 
 def test_nothing_gathered_is_no_pack() -> None:
     run = Delivered()
-    run.gatherer.add([])
-    run.gatherer.finish()
+    run.packer.add([])
+    run.packer.finish()
     assert run.packs == []
 
 
@@ -174,18 +174,18 @@ def test_a_pack_that_cannot_be_delivered_stops_the_run() -> None:
     def refuse(_: SealedPack) -> None:
         raise QuorumNotReached("nobody is left")
 
-    gatherer = ChunkPacker(index=ChunkIndex(), keys=KEYS, data_key=DATA_KEY, clock=FixedClock(), deliver=refuse)
-    gatherer.add_one(*named(b"x"))
+    packer = ChunkPacker(index=ChunkIndex(), keys=KEYS, data_key=DATA_KEY, clock=FixedClock(), deliver=refuse)
+    packer.add_one(*named(b"x"))
     with pytest.raises(QuorumNotReached):
-        gatherer.finish()
-    gatherer.close()
+        packer.finish()
+    packer.close()
 
 
 def test_packs_are_delivered_while_chunks_still_come() -> None:
     run = Delivered()
     for _ in range(12):
-        run.gatherer.add_one(*named(CHANCE.randbytes(4_000_000)))
+        run.packer.add_one(*named(CHANCE.randbytes(4_000_000)))
     assert run.packs
-    run.gatherer.finish()
+    run.packer.finish()
     assert len(run.chunks()) == 12
     assert run.index().find([bytes(32)]).tolist() == [ABSENT]

@@ -15,7 +15,7 @@ from farshore.stores.base import ObjectInfo
 INFO = ObjectInfo("packs/a", 10, checksum="crc32c:01")
 OTHER = replace(INFO, checksum="crc32c:02")
 MUTE = replace(INFO, checksum="")
-RECORD = Recorded("packs/a", 10, expected={"iowa": False}, told={}, states={})
+RECORD = Recorded("packs/a", 10, expected={"iowa": False}, reported={}, states={})
 SENT = replace(RECORD, sent=("crc32c:01", "md5:05"))
 
 
@@ -31,8 +31,8 @@ def judged(
     [
         (SENT, "sent"),
         (replace(RECORD, proof=("crc32c:01",)), "proof"),
-        (replace(RECORD, told={"iowa": "crc32c:01"}), "told"),
-        (replace(RECORD, told={"oslo": "crc32c:01"}), "told"),
+        (replace(RECORD, reported={"iowa": "crc32c:01"}), "told"),
+        (replace(RECORD, reported={"oslo": "crc32c:01"}), "told"),
     ],
     ids=["sent", "read back", "told at commit", "told by another at commit"],
 )
@@ -42,7 +42,7 @@ def test_each_record_proves_what_is_alike_and_finds_what_is_not(record: Recorded
 
 
 def test_what_was_sent_outweighs_what_the_provider_told_and_what_others_tell() -> None:
-    record = replace(SENT, told={"iowa": "crc32c:02"})
+    record = replace(SENT, reported={"iowa": "crc32c:02"})
     assert judged(OTHER, record, OTHER) == (State.ALTERED, "sent")
     assert judged(INFO, record, OTHER) == (State.OK, "sent")
 
@@ -77,8 +77,8 @@ def test_records_that_contradict_each_other_are_no_record() -> None:
 
 
 def test_a_checksum_that_was_told_and_is_told_no_more() -> None:
-    assert judged(MUTE, replace(RECORD, told={"iowa": "crc32c:01"})) == (State.ALTERED, "told")
-    assert judged(MUTE, replace(RECORD, told={"oslo": "crc32c:01"})) == (State.UNPROVEN, "")
+    assert judged(MUTE, replace(RECORD, reported={"iowa": "crc32c:01"})) == (State.ALTERED, "told")
+    assert judged(MUTE, replace(RECORD, reported={"oslo": "crc32c:01"})) == (State.UNPROVEN, "")
 
 
 @pytest.mark.parametrize(("record", "silent"), [
