@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from farshore.audit import names
 from farshore.errors import Corrupt, NotFound, ObjectCorrupt
-from farshore.format.text import decode_object, encode_canonical
+from farshore.format.text import JsonObject, decode_object, encode_canonical
 
 SEAL_KIND = "farshore-audit-seal"
 SEAL_VERSION = 1
@@ -104,7 +104,7 @@ def make_seal(
     )
     signature = ""
     if signing_key is not None:
-        signature = Ed25519PrivateKey.from_private_bytes(signing_key).sign(_signed(seal)).hex()
+        signature = Ed25519PrivateKey.from_private_bytes(signing_key).sign(_signed(_document(seal))).hex()
     return encode_canonical(_document(seal) | {"signature": signature})
 
 
@@ -116,21 +116,22 @@ def decode_seal(name: str, data: bytes) -> Seal:
     """
     try:
         document = decode_object(data, name)
-        if document["kind"] != SEAL_KIND or document["version"] != SEAL_VERSION:
+        if document["kind"] != SEAL_KIND or _count(document["version"]) != SEAL_VERSION:
             raise ValueError("not a seal of this version")
         seal = Seal(
             repository_id=_text(document["repository_id"]),
             writer_id=_text(document["writer_id"]),
-            sequence=int(document["sequence"]),
+            sequence=_count(document["sequence"]),
             previous=_text(document["previous"]),
             run_id=_text(document["run_id"]),
             sealed_utc=_text(document["sealed_utc"]),
             files=tuple(
-                SealedFile(_text(file["name"]), int(file["bytes"]), _text(file["blake3"])) for file in document["files"]
+                SealedFile(_text(file["name"]), _count(file["bytes"]), _text(file["blake3"]))
+                for file in document["files"]
             ),
             signature=_text(document["signature"]),
         )
-        if encode_canonical(_document(seal) | {"signature": seal.signature}) != data:
+        if encode_canonical(document) != data:
             raise ValueError("not in canonical form")
         if names.seal_place(name) != (seal.writer_id, seal.sequence):
             raise ValueError("stands under the name of another seal")
@@ -206,7 +207,7 @@ def _judge(name: str, data: bytes, public_key: bytes | None) -> tuple[Seal | Non
         seal = decode_seal(name, data)
     except ObjectCorrupt as error:
         return None, SealFinding("bad-seal", name, error.message)
-    if public_key is not None and not _signed_by(seal, public_key):
+    if public_key is not None and not _signed_by(decode_object(data, name), public_key):
         return None, SealFinding("bad-signature", name, "was not signed by the repository's audit key")
     return seal, None
 
@@ -247,22 +248,31 @@ def _check_file(file: SealedFile, size: int | None, read: Callable[[str], bytes]
     return None if whole else SealFinding("altered-file", file.name, "has other bytes than were sealed")
 
 
-def _signed_by(seal: Seal, public_key: bytes) -> bool:
+def _signed_by(document: JsonObject, public_key: bytes) -> bool:
+    """Whether the signature of a seal covers all that was stored, keys of later versions included."""
+    body = {key: value for key, value in document.items() if key != "signature"}
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(bytes.fromhex(seal.signature), _signed(seal))
+        signature = bytes.fromhex(document["signature"])
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, _signed(body))
     except (InvalidSignature, ValueError):
         return False
     return True
 
 
-def _signed(seal: Seal) -> bytes:
-    return CONTEXT + encode_canonical(_document(seal))
+def _signed(body: JsonObject) -> bytes:
+    return CONTEXT + encode_canonical(body)
 
 
-def _document(seal: Seal) -> dict[str, Any]:
+def _document(seal: Seal) -> JsonObject:
     document = asdict(seal) | {"kind": SEAL_KIND, "version": SEAL_VERSION}
     del document["signature"]
     return document
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{type(value).__name__} where a number belongs")
+    return value
 
 
 def _text(value: Any) -> str:

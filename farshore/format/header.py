@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from blake3 import blake3
 
 from farshore import limits
-from farshore.errors import FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
+from farshore.errors import Bug, FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
 from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
 
 FORMAT = "farshore"
@@ -42,20 +42,20 @@ class Chunking:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The parameters that every reader of a repository needs first. Holds no secret."""
+    """The parameters that every reader of a repository needs first. Holds no secret.
+
+    `check` is the hash of the stored content, to which every key slot is bound. It covers keys of later versions, which
+    have no field here, so it is read and never computed anew.
+    """
 
     repository_id: str
     created_utc: datetime
     chunking: Chunking
     recipient: str
     audit_public: str
+    check: str
     must_understand: tuple[str, ...] = ()
     may_ignore: tuple[str, ...] = ()
-
-    @property
-    def check(self) -> str:
-        """The hash of the header's content, to which every key slot is bound."""
-        return check_of(_body(self))
 
     @property
     def repository_bytes(self) -> bytes:
@@ -63,10 +63,40 @@ class Header:
         return bytes.fromhex(self.repository_id)
 
 
+def new_header(
+    *,
+    repository_id: str,
+    created_utc: datetime,
+    chunking: Chunking,
+    recipient: str,
+    audit_public: str,
+    must_understand: tuple[str, ...] = (),
+    may_ignore: tuple[str, ...] = (),
+) -> Header:
+    """Return the header of a new repository, with its check."""
+    header = Header(
+        repository_id=repository_id,
+        created_utc=created_utc,
+        chunking=chunking,
+        recipient=recipient,
+        audit_public=audit_public,
+        check="",
+        must_understand=must_understand,
+        may_ignore=may_ignore,
+    )
+    return replace(header, check=check_of(_body(header)))
+
+
 def encode_header(header: Header) -> bytes:
-    """Return the bytes of `farshore.json`."""
+    """Return the bytes of a new repository's `farshore.json`.
+
+    Raises:
+        Bug: The header's check is not that of its fields: it is a stored one, which may have more keys than fields.
+    """
     body = _body(header)
-    return encode_canonical({**body, "check": check_of(body)})
+    if header.check != check_of(body):
+        raise Bug("a header was encoded whose check is not that of its fields")
+    return encode_canonical({**body, "check": header.check})
 
 
 def decode_header(data: bytes, where: str) -> Header:
@@ -153,6 +183,7 @@ def _from_body(value: dict[str, Any]) -> Header:
         ).checked(),
         recipient=str(value["keys"]["recipient"]),
         audit_public=str(value["keys"]["audit_public"]),
+        check=str(value["check"]),
         must_understand=tuple(value["features"]["must_understand"]),
         may_ignore=tuple(value["features"]["may_ignore"]),
     )

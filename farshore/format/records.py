@@ -122,7 +122,7 @@ def encode_commit(commit: Commit) -> bytes:
 
 
 def decode_commit(payload: bytes) -> Commit:
-    """Return the commit record; unknown counts of later versions are ignored."""
+    """Return the commit record; keys and counts of later versions are ignored."""
     value = _decode(payload, "a commit record")
     known = {item.name for item in fields(SnapshotCounts)}
     try:
@@ -138,7 +138,9 @@ def decode_commit(payload: bytes) -> Commit:
             committed_utc=decode_time(value["committed_utc"]),
             farshore=value["farshore"],
             data_key=value["data_key"],
-            objects={role: ObjectRef(**ref) for role, ref in value["objects"].items()},
+            objects={
+                role: ObjectRef(ref["name"], ref["bytes"], ref["blake3"]) for role, ref in value["objects"].items()
+            },
             counts=SnapshotCounts(**{name: count for name, count in value["counts"].items() if name in known}),
             facts=dict(value["facts"]),
             quorum=int(value["quorum"]),

@@ -15,7 +15,7 @@ from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.footers import decode_fragment, encode_fragment
-from farshore.format.header import Chunking, Header, decode_header, encode_header
+from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
 from farshore.format.manifest import CHANGING, WHOLE, ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, decode_footer, encode_footer
@@ -85,7 +85,7 @@ def test_extents(extents: list[Extent]) -> None:
 
 @given(
     st.builds(
-        Header,
+        new_header,
         repository_id=HEX_32,
         created_utc=MOMENTS,
         chunking=st.builds(

@@ -30,7 +30,7 @@ from farshore.errors import (
     Unsupported,
 )
 from farshore.format import names
-from farshore.format.header import Chunking, Header, decode_header, encode_header
+from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
 from farshore.host_places import STATE, try_writing, unusable
 from farshore.ops.setup.foreign_data import require_own_place
 from farshore.ops.setup.keys import new_note
@@ -185,7 +185,7 @@ def _record(config: Config, keys: KeySet, started_utc: datetime, clock: Clock) -
 def _new_repository(clock: Clock) -> tuple[KeySet, Header]:
     repository_id = clock.random_bytes(16)
     keys = generate_keys(repository_id, clock)
-    header = Header(
+    header = new_header(
         repository_id=repository_id.hex(),
         created_utc=clock.now_utc(),
         chunking=Chunking(

@@ -36,6 +36,7 @@ from farshore.ops.setup.initialize import enroll_host, initialize
 from farshore.ops.setup.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
 from farshore.sealed import slots
 from farshore.sealed.keys import Role
+from tests.doubles.headers import changed
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
@@ -143,7 +144,7 @@ def test_one_damaged_header_is_done_without(engine: Engine) -> None:
 
 def _rewrite_header(engine: Engine, replica: str, **more: object) -> None:
     header = decode_header(engine.objects(replica)[names.HEADER], "")
-    engine.alter(replica, names.HEADER, lambda _: encode_header(replace(header, **more)))  # type: ignore[arg-type]
+    engine.alter(replica, names.HEADER, lambda _: encode_header(changed(header, **more)))
 
 
 def test_damaged_newer_and_unknown_headers_each_have_their_error(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from farshore.audit import chain, names
 from farshore.audit.chain import SealedFile, digest, make_seal, verify_seals
@@ -201,6 +202,31 @@ def test_one_seal_has_one_form(evidence: Evidence) -> None:
     loose = json.dumps(json.loads(evidence.seals[name]), indent=1).encode()
     with pytest.raises(ObjectCorrupt, match="canonical"):
         chain.decode_seal(name, loose)
+
+
+def _with(data: bytes, **more: object) -> bytes:
+    """Return a seal with other keys, signed as a program that knows them signs it."""
+    body = {**json.loads(data), **more}
+    del body["signature"]
+    signature = Ed25519PrivateKey.from_private_bytes(KEY).sign(b"farshore audit seal 1\n" + encode_canonical(body))
+    return encode_canonical({**body, "signature": signature.hex()})
+
+
+def test_a_key_of_a_later_version_is_ignored_and_signed() -> None:
+    evidence = Evidence()
+    _add(evidence, 1, "")
+    name = names.seal_name(WRITER, 1)
+    evidence.seals[name] = _with(evidence.seals[name], comment="made by a later version")
+    assert evidence.findings() == []
+    evidence.seals[name] = evidence.seals[name].replace(b"a later", b"another")
+    assert ("bad-signature", name) in evidence.findings()
+
+
+@pytest.mark.parametrize("more", [{"sequence": "1"}, {"sequence": 1.0}, {"sequence": True}, {"version": 1.0}], ids=str)
+def test_a_number_of_a_seal_has_one_form(evidence: Evidence, more: dict[str, object]) -> None:
+    name = names.seal_name(WRITER, 1)
+    with pytest.raises(ObjectCorrupt):
+        chain.decode_seal(name, _with(evidence.seals[name], **more))
 
 
 def test_a_seal_is_the_same_when_made_again(evidence: Evidence) -> None:

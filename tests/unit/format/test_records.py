@@ -85,6 +85,19 @@ def test_a_commit_holds_what_the_format_says() -> None:
     assert value["objects"]["needs"] == {"name": "snapshots/b", "bytes": 8, "blake3": "6" * 64}
 
 
+@pytest.mark.parametrize(("decode", "payload"), DECODERS, ids=["commit", "needs", "lease"])
+def test_keys_of_a_later_version_are_ignored(decode: Any, payload: bytes) -> None:
+    assert decode(encode_canonical(json.loads(payload) | {"comment": {"x": [1]}})) == decode(payload)
+
+
+def test_keys_of_a_later_version_are_ignored_in_the_parts_of_a_commit() -> None:
+    lock = ReplicaLock("compliance", START + timedelta(days=30), 1_296_000, "s3://b")
+    value = json.loads(encode_commit(replace(COMMIT, locks={"vault": lock})))
+    for part in (value["objects"]["needs"], value["locks"]["vault"]):
+        part["sha256"] = "7" * 64
+    assert decode_commit(encode_canonical(value)) == replace(COMMIT, locks={"vault": lock})
+
+
 def test_counts_of_a_later_version_are_ignored() -> None:
     value = json.loads(encode_commit(COMMIT))
     value["counts"]["bytes_saved_by_magic"] = 5

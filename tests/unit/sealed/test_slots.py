@@ -20,16 +20,17 @@ from farshore.errors import (
     KeyFileDamaged,
     RepositoryMismatch,
 )
-from farshore.format.header import Chunking, Header, check_of
+from farshore.format.header import Chunking, Header, check_of, decode_header, encode_header, new_header
 from farshore.format.text import encode_canonical
 from farshore.sealed import slots
 from farshore.sealed.keys import KeySet, Role, generate_keys
 from tests.doubles.clock import FixedClock
+from tests.doubles.headers import changed
 
 CLOCK = FixedClock()
 CHEAP = PassphraseCost(64, 1, 1)
 KEYS = generate_keys(bytes(range(16)), CLOCK)
-HEADER = Header(
+HEADER = new_header(
     repository_id=bytes(range(16)).hex(),
     created_utc=CLOCK.now_utc(),
     chunking=Chunking(262144, 1048576, 4194304, 1048576),
@@ -130,9 +131,9 @@ def test_damage_anywhere_in_a_slot_shows_without_a_passphrase(make: Callable[[],
 
 
 @pytest.mark.parametrize("header", [
-    dataclasses.replace(HEADER, audit_public="00" * 32),
-    dataclasses.replace(HEADER, repository_id="ff" * 16),
-    dataclasses.replace(HEADER, may_ignore=("x",)),
+    changed(HEADER, audit_public="00" * 32),
+    changed(HEADER, repository_id="ff" * 16),
+    changed(HEADER, may_ignore=("x",)),
 ], ids=["audit-key", "repository", "feature"])  # fmt: skip
 @pytest.mark.parametrize("make", [passphrase_slot, recipient_slot])
 def test_a_header_that_was_swapped_opens_no_slot(make: Callable[[], tuple[str, bytes]], header: Header) -> None:
@@ -214,11 +215,23 @@ def test_a_credential_holds_everything_but_the_private_key() -> None:
 def test_a_credential_of_another_repository_is_refused() -> None:
     data = slots.encode_credential(KEYS, HEADER)
     for other in (
-        dataclasses.replace(HEADER, repository_id="ff" * 16),
-        dataclasses.replace(HEADER, recipient="00" * 16),
+        changed(HEADER, repository_id="ff" * 16),
+        changed(HEADER, recipient="00" * 16),
     ):
         with pytest.raises(RepositoryMismatch):
             slots.decode_credential(data, other, "file")
+
+
+def test_keys_open_under_a_header_with_a_key_of_a_later_version() -> None:
+    """Its slots are bound to its stored check, which covers a key that this version does not read."""
+    value = json.loads(encode_header(HEADER)) | {"comment": "made by a later version"}
+    stored = {**value, "check": check_of(value)}
+    newer = dataclasses.replace(HEADER, check=stored["check"])
+    header = decode_header(encode_canonical(stored), "here")
+
+    assert slots.open_slot(passphrase_slot(header=newer)[1], header, passphrase="grüße") == KEYS
+    assert slots.decode_credential(slots.encode_credential(KEYS, newer), header, "file") == KEYS.writer()
+    assert slots.open_slot(passphrase_slot()[1], header, passphrase="grüße") is None, "of the header without that key"
 
 
 @pytest.mark.parametrize("keys", [None, [], {}, {"public_key": "é"}, {"public_key": "AAAA"}, 7], ids=repr)
