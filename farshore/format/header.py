@@ -16,7 +16,9 @@ FORMAT = "farshore"
 VERSION = 1
 KNOWN_FEATURES: frozenset[str] = frozenset()  # features beyond version 1 that this code understands
 _ALGORITHM = "fastcdc-2020"
-_CHUNK_BYTES_MIN = 64  # the least that the cutter accepts
+_MINIMUM_BYTES = (64, limits.MIB)  # these three are what the cutter accepts
+_AVERAGE_BYTES_MIN = 256
+_MAXIMUM_BYTES_MIN = 1024
 _PAGE_BYTES_MAX = 64 * limits.KIB  # of SQLite; a block holds whole pages of every size
 _NORMALIZATIONS = (0, 1, 2, 3)
 
@@ -31,13 +33,14 @@ class Chunking:
     block: int
     normalization: int = 1
 
-    def checked(self) -> Chunking:
-        """Return itself, or raise `ValueError` where no cutter could use it."""
-        in_order = _CHUNK_BYTES_MIN <= self.minimum <= self.average <= self.maximum <= limits.CHUNK_BYTES_MAX
+    def is_usable(self) -> bool:
+        """Whether the cutter and the comparison of pages can work with these sizes."""
+        least, most = _MINIMUM_BYTES
+        in_order = self.minimum <= self.average <= self.maximum <= limits.CHUNK_BYTES_MAX
+        large_enough = self.average >= _AVERAGE_BYTES_MIN and self.maximum >= _MAXIMUM_BYTES_MIN
+        cuts = in_order and large_enough and least <= self.minimum <= most
         blocks = 0 < self.block <= limits.CHUNK_BYTES_MAX and self.block % _PAGE_BYTES_MAX == 0
-        if not in_order or not blocks or self.normalization not in _NORMALIZATIONS:
-            raise ValueError(f"no cutter can use {self}")
-        return self
+        return cuts and blocks and self.normalization in _NORMALIZATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ def decode_header(data: bytes, where: str) -> Header:
         header = _from_body(value)
     except (KeyError, TypeError, ValueError, ObjectCorrupt) as error:
         raise HeaderDamaged(f"the header at {where} is incomplete: {error}") from error
+    if not header.chunking.is_usable():
+        raise HeaderDamaged(f"the header at {where} has chunk sizes that no cutter can use: {header.chunking}")
     unknown = sorted(set(header.must_understand) - KNOWN_FEATURES)
     if unknown:
         raise FeatureMissing(f"the repository at {where} needs features this Farshore lacks: {', '.join(unknown)}")
@@ -180,7 +185,7 @@ def _from_body(value: dict[str, Any]) -> Header:
             maximum=int(cuts["maximum"]),
             block=int(cuts["block"]),
             normalization=int(cuts["normalization"]),
-        ).checked(),
+        ),
         recipient=str(value["keys"]["recipient"]),
         audit_public=str(value["keys"]["audit_public"]),
         check=str(value["check"]),

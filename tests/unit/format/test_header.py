@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from farshore import limits
+from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.errors import Bug, FarshoreError, FeatureMissing, FormatTooNew, HeaderDamaged
 from farshore.format.header import Chunking, decode_header, encode_header, new_header
 from tests.doubles.headers import changed
@@ -154,14 +156,29 @@ def test_a_repository_id_has_32_digits(repository_id: str) -> None:
 
 @pytest.mark.parametrize("sizes", [
     {"minimum": 0}, {"minimum": -1}, {"average": 1}, {"maximum": 1 << 40}, {"maximum": 1000}, {"block": 0},
-    {"block": 1 << 40}, {"normalization": 9},
+    {"block": 1 << 40}, {"normalization": 9}, {"minimum": 63}, {"minimum": limits.MIB + 1, "average": limits.MIB + 1},
+    {"minimum": 64, "average": 255}, {"minimum": 64, "average": 256, "maximum": 1023},
 ], ids=str)  # fmt: skip
 def test_sizes_that_no_cutter_can_use_are_refused(sizes: dict[str, int]) -> None:
     def change(content: dict[str, Any]) -> None:
         content["chunking"].update(sizes)
 
-    with pytest.raises(HeaderDamaged):
+    with pytest.raises(HeaderDamaged, match="no cutter can use"):
         decode_header(altered(change), "here")
+
+
+@pytest.mark.parametrize("sizes", [
+    {"minimum": 64, "average": 256, "maximum": 1024}, {"minimum": 64, "average": 64 * limits.KIB},
+    {"minimum": limits.MIB}, {"average": limits.CHUNK_BYTES_MAX}, {"normalization": 0}, {"normalization": 3},
+], ids=str)  # fmt: skip
+def test_a_cutter_can_use_the_sizes_that_are_accepted(sizes: dict[str, int]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["chunking"].update(sizes)
+
+    chunking = decode_header(altered(change), "here").chunking
+    sizes_of = CutSizes(chunking.minimum, chunking.average, chunking.maximum, chunking.normalization)
+    cutter = ContentCutter(sizes=sizes_of, seed=1)
+    assert b"".join(bytes(chunk) for chunk in cutter.whole(memoryview(bytes(5000)))) == bytes(5000)
 
 
 def test_messages_name_the_place() -> None:
