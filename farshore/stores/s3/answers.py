@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from farshore.errors import BucketNotFound, ObjectArchived, ObjectNotFound, StoreDenied, StoreFull, StoreUnavailable
+import re
+
+from farshore.errors import (
+    BucketNotFound,
+    Bug,
+    ConfigInvalid,
+    ExtraMissing,
+    Failure,
+    ObjectArchived,
+    ObjectNotFound,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
 from farshore.stores.s3.locks import NotLocked
 
 
@@ -55,3 +68,28 @@ BY_STATUS: dict[int, type[Exception]] = {
     501: StoreDenied,  # the service does not do what the request needs, conditional writes for instance
     507: StoreFull,
 }
+
+UPGRADE = "Install the SDK that fits: pip install --upgrade 'farshore[s3]'"
+_PARAMETER = re.compile(r'parameter (?:in \S+ )?"?([\w.\[\]]+)')
+_OF_ANSWERS = {"UploadId", "ETag", "VersionId", "ContinuationToken", "KeyMarker", "VersionIdMarker", "UploadIdMarker"}
+_OF_CREDENTIALS = {"RoleArn", "RoleSessionName", "ExternalId", "SerialNumber", "TokenCode", "WebIdentityToken",
+                   "DurationSeconds", "accessToken", "accountId", "roleName", "clientId", "clientSecret"}  # fmt: skip
+
+
+def unsent(place: str, report: str) -> Failure:
+    """Return the error for a request that the SDK refused to send, by its report on the parameters.
+
+    A service or a configuration is the cause where the parameter is theirs. A bug is what only this code makes: a key,
+    a body, a checksum, or a name that no configuration gives.
+    """
+    text = f"{place}: {report.splitlines()[0] if report else 'a request was refused before it was sent'}"
+    if "Unknown parameter in" in report:
+        return ExtraMissing(f"{text.partition(', must be')[0]}: the S3 SDK of this host is too old", UPGRADE)
+    if report.startswith("Invalid bucket name"):
+        return ConfigInvalid(text.partition(": Bucket name must")[0], "Write the URL as s3://bucket/prefix.")
+    named = {found.rpartition(".")[2] for found in _PARAMETER.findall(report)}
+    if named & _OF_CREDENTIALS:
+        return StoreDenied(text, "Correct the profile from which the S3 SDK of this host takes its credentials.")
+    if named and named <= _OF_ANSWERS:
+        return StoreUnavailable(f"{text}: no answer of S3")
+    return Bug(text)

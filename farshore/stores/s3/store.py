@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError
 from farshore.clock import Clock
 from farshore.errors import (
     BucketNotFound,
-    Bug,
+    ExtraMissing,
     FarshoreError,
     LockDenied,
     LockUnsupported,
@@ -60,7 +60,7 @@ from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, 
 from farshore.stores.put_checksums import PutChecksums
 from farshore.stores.request_counter import RequestCounter, RequestKind, read_counted
 from farshore.stores.retry_after import told_wait_s
-from farshore.stores.s3.answers import BY_CODE, BY_STATUS, BeyondEnd, Exists
+from farshore.stores.s3.answers import BY_CODE, BY_STATUS, UPGRADE, BeyondEnd, Exists, unsent
 from farshore.stores.s3.copying import S3Copying
 from farshore.stores.s3.locks import (
     ARCHIVE_CLASSES,
@@ -396,8 +396,10 @@ class S3Store:
             raise StoreDenied(f"{place}: {_text(error)}") from error
         except sdk.FlexibleChecksumError as error:
             raise ObjectCorrupt(f"{place}: the bytes do not have the service's checksum") from error
-        except (sdk.ParamValidationError, sdk.UnknownServiceError) as error:
-            raise Bug(f"{place}: {_text(error)}") from error
+        except sdk.ParamValidationError as error:
+            raise unsent(place, error.kwargs.get("report", "")) from error
+        except sdk.DataNotFoundError as error:  # a service that it does not know, S3 or one that gives credentials
+            raise ExtraMissing(f"{place}: the S3 SDK of this host is incomplete or too old", UPGRADE) from error
         except (sdk.BotoCoreError, HTTPError, OSError) as error:  # connections, time-outs, bodies cut short
             raise StoreUnavailable(f"{place}: {_text(error)}") from error
         except (ResponseParserError, *NONSENSE) as error:
