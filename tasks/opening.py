@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import cast
 
 from prefect.blocks.system import Secret as SecretBlock
+from prefect.runtime import flow_run
 
+from farshore.clock import Clock
 from farshore.config import Config, load_config
 from farshore.errors import SecretUnavailable
+from farshore.model import ProgressCallback
+from farshore.run import Run
 
 
 def open_config(config_path: str | None) -> Config:
@@ -41,3 +45,8 @@ def resolve_block(name: str) -> str:
     if not isinstance(value, str):
         raise SecretUnavailable(f"the Prefect block {name} holds no text", "Save its value as text.")
     return value
+
+
+def start_run(clock: Clock, progress: ProgressCallback) -> Run:
+    """Return the engine's run within this flow run: it starts now, and its audit rows name the flow run."""
+    return Run.start(clock, engine="prefect", flow_run_id=flow_run.id or "", progress=progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from farshore.access.open_replica import Writes
@@ -14,7 +13,7 @@ from farshore.check_results import VerifyResult
 from farshore.clock import SystemClock
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.ops.verify.verify import verify_repository
-from tasks.opening import open_config
+from tasks.opening import open_config, start_run
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS
 
@@ -50,10 +49,7 @@ def verify_replicas(
             return scrub_repository(
                 repository,
                 replica=replica,
-                engine="prefect",
-                flow_run_id=flow_run.id or "",
-                progress=session.board.note,
-                clock=clock,
+                run=start_run(clock, session.board.note),
             )
     with open_repository(
         open_config(config_path), need=Need.MOST, writes=Writes.ROWS, replica=replica, clock=clock
@@ -62,8 +58,5 @@ def verify_replicas(
             repository,
             replica=replica,
             read_data_percent=read_data_percent,
-            engine="prefect",
-            flow_run_id=flow_run.id or "",
-            progress=session.board.note,
-            clock=clock,
+            run=start_run(clock, session.board.note),
         )

@@ -22,6 +22,7 @@ from farshore.errors import (
     VerifyFailed,
 )
 from farshore.plural import count_of
+from farshore.run import Run
 
 if TYPE_CHECKING:
     from farshore.check_results import VerifyResult
@@ -93,9 +94,7 @@ def execute(invocation: Invocation) -> int:
             replica=arguments.replica,
             read_data_percent=arguments.read_data,
             repair=arguments.repair,
-            engine="cli",
-            progress=progress,
-            clock=invocation.clock,
+            run=Run.start(invocation.clock, progress=progress),
         )
     output.record("verify", result, clean=result.clean)
     for damaged in result.damaged:
@@ -136,7 +135,7 @@ def _execute_remote(invocation: Invocation) -> int:
         warnings = UnaskedWarnings(output)
         warnings.show(repository.unasked)
         result = scrub_repository(
-            repository, replica=arguments.replica, engine="cli", progress=progress, clock=invocation.clock
+            repository, replica=arguments.replica, run=Run.start(invocation.clock, progress=progress)
         )
     warnings.show(repository.unasked)
     output.record("verify", result, clean=result.clean, inconclusive=result.inconclusive, unproven=result.unproven)

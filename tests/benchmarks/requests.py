@@ -27,6 +27,7 @@ from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.verify.verify import verify_repository
+from farshore.run import Run
 from tests.benchmarks.image import PAGE_BYTES, changed_pages, image_blocks
 from tests.benchmarks.s3_server import CountingS3
 from tests.benchmarks.tree import installed_roots, make_tree
@@ -98,7 +99,7 @@ class Shore:
     def verify(self, percent: float) -> ReplicaRequests:
         """Verify all that is there."""
         with open_repository(self._config, need=Need.READ, clock=self._clock) as repository:
-            result = verify_repository(repository, read_data_percent=percent, clock=self._clock)
+            result = verify_repository(repository, read_data_percent=percent, run=Run.start(self._clock))
         if not result.clean:
             raise SystemExit(f"the replica is damaged: {result.damaged[:3]}")
         return result.requests[0]

@@ -34,6 +34,7 @@ from farshore.ops.verify.history import read_history
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.ops.verify.rotation import plan_sample
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.stores.base import ObjectInfo
 from farshore.stores.directory.store import DirectoryStore
 
@@ -142,7 +143,7 @@ def main() -> None:
                     for name, one in repository.replicas.items()
                 }
                 with timed(attempt) as told:
-                    result = scrub_repository(repository, clock=clock)
+                    result = scrub_repository(repository, run=Run.start(clock))
                     told["proven"] = f"{sum(one.proven for one in result.proofs):,}"
                     told["damaged"] = len(result.damaged)
         with (

@@ -28,6 +28,7 @@ from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
+from farshore.run import Run
 from farshore.sources.directory.source import DirectorySource
 from infra.local.seaweedfs import SeaweedServer
 
@@ -138,7 +139,7 @@ def test_a_bucket_with_a_default_lock_serves_the_whole_life_of_a_repository(
     for seed in (1, 2):
         vault.backup(seed)
     with open_repository(vault.config, need=Need.READ, clock=CLOCK) as repository:
-        assert verify_repository(repository, read_data_percent=100.0, clock=CLOCK).clean
+        assert verify_repository(repository, read_data_percent=100.0, run=Run.start(CLOCK)).clean
     vault.check_all_restore()
     assert {len(items) for items in vault.versions().values()} == {1}
 

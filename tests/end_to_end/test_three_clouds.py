@@ -13,6 +13,7 @@ from farshore.access.open_repository import open_repository
 from farshore.access.query import run_query
 from farshore.access.unlock import Need
 from farshore.ops.verify.verify import verify_repository
+from farshore.run import Run
 from infra.local.postgres import PostgresServer
 from tests.conftest import FreshPlace
 from tests.contract.directory_trees import build_everything, differences, tree_removed
@@ -103,7 +104,7 @@ def test_each_replica_alone_restores_a_cluster_that_starts(
 
 def test_verify_reads_every_byte_at_every_replica_and_finds_nothing(setting: Setting) -> None:
     with open_repository(setting.config, need=Need.READ, clock=setting.clock) as repository:
-        result = verify_repository(repository, read_data_percent=100.0, clock=setting.clock)
+        result = verify_repository(repository, read_data_percent=100.0, run=Run.start(setting.clock))
     assert result.clean, [(one.replica, one.name, one.code, one.detail) for one in result.damaged]
     assert result.replicas == tuple(REPLICAS)
     assert result.snapshots == 6

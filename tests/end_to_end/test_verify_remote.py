@@ -22,6 +22,7 @@ from farshore.format import names
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.verify.remote.scrub import scrub_repository
+from farshore.run import Run
 from farshore.stores.base import Store
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace
@@ -60,7 +61,7 @@ def scrub(
         repository.replicas = {
             name: replace(one, store=wrap(name, one.store)) for name, one in repository.replicas.items()
         }
-        return scrub_repository(repository, replica=replica, clock=setting.clock)
+        return scrub_repository(repository, replica=replica, run=Run.start(setting.clock))
 
 
 def proof_of(result: VerifyResult, replica: str) -> ReplicaProof:
@@ -257,7 +258,7 @@ def test_without_audit_tables_nothing_is_clean(setting: Setting, tmp_path: Path,
         state_dir=tmp_path / "fresh",
     )
     with open_repository(config, need=Need.NONE, clock=setting.clock) as repository:
-        result = scrub_repository(repository, clock=setting.clock)
+        result = scrub_repository(repository, run=Run.start(setting.clock))
     assert not result.clean
     assert result.inconclusive == ("one", "two")
     assert result.damaged == ()

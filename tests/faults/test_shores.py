@@ -33,6 +33,7 @@ from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository
 from farshore.repair.outcome import HealResult
+from farshore.run import Run
 from farshore.stores.base import Store
 from farshore.stores.wrappers.retrying import RetryingStore
 from infra.local.seaweedfs import SeaweedServer
@@ -100,7 +101,7 @@ class Shores:
         assert len({frozenset(snapshots) for snapshots in alike.values()}) == 1, alike
         assert self.restore_everything() == len(self.setting.places) * len(alike["vault"])
         with open_repository(self.setting.config, need=Need.READ, clock=self.setting.clock) as repository:
-            verified = verify_repository(repository, read_data_percent=100.0, clock=self.setting.clock)
+            verified = verify_repository(repository, read_data_percent=100.0, run=Run.start(self.setting.clock))
             assert verified.clean, [(one.replica, one.name, one.code) for one in verified.damaged]
 
     def restore_everything(self) -> int:

@@ -20,6 +20,7 @@ from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
+from farshore.run import Run
 
 REPLICAS = ("one", "two", "three")
 _ROUND_FILE = "round.txt"
@@ -120,7 +121,9 @@ class World:
                     shutil.rmtree(target)
                     restored += 1
             for replica in replicas:
-                result = verify_repository(repository, replica=replica, read_data_percent=100.0, clock=self.clock)
+                result = verify_repository(
+                    repository, replica=replica, read_data_percent=100.0, run=Run.start(self.clock)
+                )
                 assert result.clean, [(one.name, one.code, one.detail) for one in result.damaged]
         return restored
 

@@ -43,6 +43,7 @@ from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from tests.golden.regenerate import (
     PASSPHRASE,
     STARTED_UTC,
@@ -92,7 +93,7 @@ class Golden:
 
     def verify(self) -> VerifyResult:
         with self.open() as repository:
-            return verify_repository(repository, read_data_percent=100.0, clock=self.clock)
+            return verify_repository(repository, read_data_percent=100.0, run=Run.start(self.clock))
 
     def restore(self, number: int) -> dict[bytes, bytes | None]:
         target = self.root / f"restored-{number}"

@@ -24,6 +24,7 @@ from farshore.format import names
 from farshore.model import Change, Entry, SnapshotInfo
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository
+from farshore.run import Run
 from tests.doubles.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore, Plan, at_random
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
@@ -143,7 +144,7 @@ def test_what_verify_mends_is_whole_at_every_replica(shores: Shores, seed: int) 
                 if name not in engine.objects(replica):
                     engine.shelf(replica).objects[name] = (data, engine.clock.now_utc())
     with engine.opened() as repository:
-        verify_repository(repository, read_data_percent=100.0, repair=True, clock=engine.clock)
+        verify_repository(repository, read_data_percent=100.0, repair=True, run=Run.start(engine.clock))
     for replica in "abc":
         held = engine.data_objects(replica)
         assert {name: held.get(name) for name in shores.good if not name.startswith("audit/")} == {

@@ -10,10 +10,11 @@ from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, CheckRow
 from farshore.check_results import CheckedReplica, CheckState, VerifyResult
 from farshore.model import UNREACHABLE
-from farshore.ops.verify.findings import ReplicaCheck, VerifyRun
+from farshore.ops.verify.findings import ReplicaCheck
 from farshore.ops.verify.proof_log import all_read_since
 from farshore.repair.outcome import Repair, repair_rows
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 
 INCONCLUSIVE = "inconclusive"  # state of a check that saw too little, or nothing; nothing is concluded from it
 
@@ -23,7 +24,7 @@ def record_verify(
     result: VerifyResult,
     checks: Sequence[ReplicaCheck],
     repairs: Sequence[Repair],
-    run: VerifyRun,
+    run: Run,
 ) -> None:
     """Write the rows of a verify to every replica that can be reached; without the keys to sign them, none."""
     state = "completed" if result.clean else "completed-with-warnings"
@@ -51,7 +52,7 @@ def record_verify(
                 damaged=len(bad),
                 bytes_read=check.bytes_read if check else 0,
                 read_data_percent=result.read_data_percent,
-                method="read" if run.percent else "listed",
+                method="read" if result.read_data_percent else "listed",
                 oldest_read_utc=all_read_since(check.reading) if check else None,
                 **shared,
             )

@@ -11,10 +11,11 @@ from blake3 import blake3
 from farshore import limits
 from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
-from farshore.model import Progress, ProgressCallback
-from farshore.ops.verify.findings import ReplicaCheck, VerifyRun
+from farshore.model import Progress
+from farshore.ops.verify.findings import ReplicaCheck, proof_row
 from farshore.ops.verify.proof_log import ProofKeeper
 from farshore.process_memory import give_back_unused
+from farshore.run import Run
 from farshore.sealed.check_pack import PackChecker
 
 _THREADS = 4
@@ -30,16 +31,14 @@ class _Read:
     checksum: str = ""
 
 
-def check_packs(
-    check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, run: VerifyRun, keeper: ProofKeeper
-) -> None:
+def check_packs(check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, run: Run, keeper: ProofKeeper) -> None:
     """Read packs, note what is damaged, and keep a row of each.
 
     Raises:
         FarshoreError: The replica does not answer; what was read until then is kept.
     """
     try:
-        _read_packs(check, packs, proof, run, keeper, run.progress)
+        _read_packs(check, packs, proof, run, keeper)
     except FarshoreError as ended:
         try:
             keeper.flush()
@@ -49,17 +48,10 @@ def check_packs(
     keeper.flush()
 
 
-def _read_packs(
-    check: ReplicaCheck,
-    packs: Sequence[str],
-    proof: PackChecker,
-    run: VerifyRun,
-    keeper: ProofKeeper,
-    progress: ProgressCallback,
-) -> None:
+def _read_packs(check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, run: Run, keeper: ProofKeeper) -> None:
     total = sum(check.sizes[name] for name in packs)
     done = 0
-    progress(Progress(f"verify:{check.replica.name}", bytes_total=total))
+    run.progress(Progress(f"verify:{check.replica.name}", bytes_total=total))
     with ThreadPoolExecutor(_THREADS) as pool:
         for name, read in zip(packs, pool.map(lambda one: _read_pack(check, proof, one), packs), strict=True):
             done += check.sizes[name]
@@ -67,9 +59,9 @@ def _read_packs(
             if read.code:
                 _blame_pack(check, name, read.code, read.detail)
             keeper.add(
-                run.proof_row(check.replica.name, name, read.code or "ok", read.bytes, read.checksum, read.detail)
+                proof_row(run, check.replica.name, name, read.code or "ok", read.bytes, read.checksum, read.detail)
             )
-            progress(Progress(f"verify:{check.replica.name}", len(packs), done, total))
+            run.progress(Progress(f"verify:{check.replica.name}", len(packs), done, total))
     check.bytes_read += done
 
 

@@ -7,40 +7,28 @@ from datetime import datetime
 
 from farshore.audit.rows import ProofRow
 from farshore.check_results import ReplicaReading
-from farshore.clock import Clock
 from farshore.errors import BucketNotFound, Corrupt, FarshoreError, NotFound
 from farshore.format.records import Commit, Needs
-from farshore.model import DamagedObject, ProgressCallback
+from farshore.model import DamagedObject
 from farshore.replicas.repository import Replica
+from farshore.run import Run
 
 
-@dataclass(frozen=True)
-class VerifyRun:
-    """One run, as its audit rows name it."""
-
-    run_id: str
-    engine: str
-    flow_run_id: str
-    started_utc: datetime
-    percent: float
-    progress: ProgressCallback
-    clock: Clock
-
-    def proof_row(self, replica: str, name: str, state: str, size: int, checksum: str, detail: str) -> ProofRow:
-        """Return the row of a pack that was read."""
-        return ProofRow(
-            run_id=self.run_id,
-            engine=self.engine,
-            replica=replica,
-            object=name,
-            method="read",
-            state=state,
-            against="name",
-            checksum=checksum,
-            bytes=size,
-            checked_utc=self.clock.now_utc(),
-            detail=detail,
-        )
+def proof_row(run: Run, replica: str, name: str, state: str, size: int, checksum: str, detail: str) -> ProofRow:
+    """Return the row of a pack that was read."""
+    return ProofRow(
+        run_id=run.run_id,
+        engine=run.engine,
+        replica=replica,
+        object=name,
+        method="read",
+        state=state,
+        against="name",
+        checksum=checksum,
+        bytes=size,
+        checked_utc=run.clock.now_utc(),
+        detail=detail,
+    )
 
 
 @dataclass

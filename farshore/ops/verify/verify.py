@@ -16,17 +16,16 @@ from farshore.audit import run_rows
 from farshore.catalog.commits import list_commit_names, read_commit, read_commits
 from farshore.catalog.verified_objects import read_data_key
 from farshore.check_results import CheckedReplica, VerifyResult
-from farshore.clock import Clock
 from farshore.errors import READ_ERRORS, BucketNotFound, StoreDenied, StorePaused, StoreUnavailable
 from farshore.extras import require_extra
 from farshore.format import names
-from farshore.model import DamagedObject, ProgressCallback, no_progress
+from farshore.model import DamagedObject
 from farshore.ops.verify.audit_rows import record_verify
 from farshore.ops.verify.check_packs import check_packs
 from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_slots
 from farshore.ops.verify.check_snapshot import check_snapshot
 from farshore.ops.verify.damage_impact import paths_touched
-from farshore.ops.verify.findings import ReplicaCheck, VerifyRun
+from farshore.ops.verify.findings import ReplicaCheck
 from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_replicas
 from farshore.ops.verify.proof_log import FULL, ProofKeeper, choose_packs, reading_of
 from farshore.process_memory import tune_process_memory
@@ -34,6 +33,7 @@ from farshore.repair.outcome import Repair
 from farshore.repair.read_repair import ReadRepair, repair_result
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Replica, Repository
+from farshore.run import Run
 from farshore.sealed.check_pack import PackChecker
 from farshore.stores.object_retention import Access
 
@@ -44,10 +44,7 @@ def verify_repository(
     replica: str | None = None,
     read_data_percent: float = 0.0,
     repair: bool = False,
-    engine: str = "cli",
-    flow_run_id: str = "",
-    progress: ProgressCallback = no_progress,
-    clock: Clock,
+    run: Run,
 ) -> VerifyResult:
     """Check one replica, or all; write the findings as audit rows; return them. Damage is a result, not an error.
 
@@ -66,13 +63,10 @@ def verify_repository(
         require_extra("sql")  # else the audit tables would be called unreadable
     tune_process_memory()
     keys = repository.writing_keys()
-    started_utc = clock.now_utc()
-    run_id = clock.random_bytes(16).hex()
-    run = VerifyRun(run_id, engine, flow_run_id, started_utc, read_data_percent, progress, clock)
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
     proof = PackChecker(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
-    checks = [_check_replica(repository, one, reader, proof, run) for one in chosen]
+    checks = [_check_replica(repository, one, reader, proof, read_data_percent, run) for one in chosen]
     if replica and checks[0].error:
         raise checks[0].error
     repository.note_unasked({check.replica.name: check.error for check in checks if check.error})
@@ -88,10 +82,10 @@ def verify_repository(
         damaged += found
     repairs = _repair(repository, checks) if repair else []
     result = VerifyResult(
-        run_id=run_id,
+        run_id=run.run_id,
         replicas=tuple(name for name in repository.configured if replica in (None, name)),
-        started_utc=started_utc,
-        finished_utc=clock.now_utc(),
+        started_utc=run.started_utc,
+        finished_utc=run.clock.now_utc(),
         snapshots=len(snapshots),
         objects=sum(check.objects for check in checks),
         bytes_read=sum(check.bytes_read for check in checks),
@@ -142,12 +136,17 @@ def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repa
 
 
 def _check_replica(
-    repository: Repository, replica: Replica, reader: ReplicaReader, proof: PackChecker, run: VerifyRun
+    repository: Repository,
+    replica: Replica,
+    reader: ReplicaReader,
+    proof: PackChecker,
+    read_data_percent: float,
+    run: Run,
 ) -> ReplicaCheck:
     """Check one replica; what keeps it from being checked to the end is kept in `error`."""
     check = ReplicaCheck(replica)
     try:
-        _fill(repository, check, reader, proof, run)
+        _fill(repository, check, reader, proof, read_data_percent, run)
     except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
         check.error = error
     check.objects = len(check.sizes)
@@ -155,7 +154,12 @@ def _check_replica(
 
 
 def _fill(
-    repository: Repository, check: ReplicaCheck, reader: ReplicaReader, proof: PackChecker, run: VerifyRun
+    repository: Repository,
+    check: ReplicaCheck,
+    reader: ReplicaReader,
+    proof: PackChecker,
+    read_data_percent: float,
+    run: Run,
 ) -> None:
     replica = check.replica
     # Before everything else is listed: what a snapshot needs is put before its commit, and so is listed after it.
@@ -165,7 +169,7 @@ def _fill(
         check.sizes[info.name] = info.size
         if info.access is not Access.READY:
             check.archived.add(info.name)
-        if run.percent and info.modified_utc and info.name.startswith(names.PACKS):
+        if read_data_percent and info.modified_utc and info.name.startswith(names.PACKS):
             check.put_utc[info.name] = info.modified_utc
     check.commits, bad = read_commits(repository, replica, listed, cached=False)
     for name, error in bad.items():
@@ -179,11 +183,11 @@ def _fill(
         check_snapshot(repository, check, commit, reader)
     check_keys(repository, check)
     check_fragments(repository, check)
-    if run.percent:
-        plan = choose_packs(repository, check, run.percent, run.clock)
+    if read_data_percent:
+        plan = choose_packs(repository, check, read_data_percent, run.clock)
         keeper = ProofKeeper(lambda rows: run_rows.try_record(repository, run.run_id, rows))
         check_packs(check, plan.packs, proof, run, keeper)
         check.reading = replace(
-            reading_of(plan, replica.name, run.percent, run.started_utc), packs_archived=len(check.archived)
+            reading_of(plan, replica.name, read_data_percent, run.started_utc), packs_archived=len(check.archived)
         )
     check_audit(repository, check)

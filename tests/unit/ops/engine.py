@@ -27,6 +27,7 @@ from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.sources.base import Source
 from farshore.stores.base import Store
 from farshore.stores.memory import Shelf, shared_shelf
@@ -135,7 +136,7 @@ class Engine:
 
     def verify(self, *, replica: str | None = None, percent: float = 100.0, need: Need = Need.READ) -> VerifyResult:
         with self.opened(need) as repository:
-            return verify_repository(repository, replica=replica, read_data_percent=percent, clock=self.clock)
+            return verify_repository(repository, replica=replica, read_data_percent=percent, run=Run.start(self.clock))
 
     @contextmanager
     def away(self, *replicas: str) -> Iterator[None]:

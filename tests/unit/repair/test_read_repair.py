@@ -23,6 +23,7 @@ from farshore.repair.object_checks import digest_in_name
 from farshore.repair.outcome import Repair
 from farshore.repair.read_repair import ReadRepair
 from farshore.replicas.reader import open_reader
+from farshore.run import Run
 from tests.doubles.faulty import DENY, FAIL, Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
@@ -210,7 +211,7 @@ def test_a_copy_that_is_bad_itself_mends_nothing(engine: Engine) -> None:
 def verify(engine: Engine, *, repair: bool) -> VerifyResult:
     engine.forget_cache()
     with engine.opened() as repository:
-        return verify_repository(repository, read_data_percent=100.0, repair=repair, clock=engine.clock)
+        return verify_repository(repository, read_data_percent=100.0, repair=repair, run=Run.start(engine.clock))
 
 
 @pytest.mark.parametrize("kind", ["pack", "index", "data-key", "manifest", "needs", "commit"])

@@ -9,17 +9,17 @@ from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, CheckRow, ProofRow
 from farshore.check_results import ReplicaProof, VerifyResult
 from farshore.ops.verify.audit_rows import check_row_state
-from farshore.ops.verify.findings import VerifyRun
 from farshore.ops.verify.proof_log import ProofKeeper
 from farshore.ops.verify.remote.judging import Verdict
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.stores.base import ObjectInfo
 
 
 class ScrubRows:
     """Writes the rows of one scrub in bounded batches; none where there is no key to sign them. One thread."""
 
-    def __init__(self, repository: Repository, run: VerifyRun) -> None:
+    def __init__(self, repository: Repository, run: Run) -> None:
         self._repository = repository
         self._run = run
         self._keeper = ProofKeeper(lambda rows: run_rows.try_record(repository, run.run_id, rows))

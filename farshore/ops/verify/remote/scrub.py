@@ -16,10 +16,8 @@ from farshore import limits
 from farshore.audit import questions
 from farshore.audit.cached_query import ask_rows
 from farshore.check_results import CheckedReplica, ReplicaProof, VerifyResult
-from farshore.clock import Clock
 from farshore.format import names
-from farshore.model import DamagedObject, Progress, ProgressCallback, no_progress
-from farshore.ops.verify.findings import VerifyRun
+from farshore.model import DamagedObject, Progress
 from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_replicas
 from farshore.ops.verify.remote.audit_rows import ScrubRows
 from farshore.ops.verify.remote.batch import BatchJudge
@@ -28,17 +26,10 @@ from farshore.ops.verify.remote.records import Tables, fetch_tables, read_record
 from farshore.ops.verify.remote.replica_scrub import ReplicaScrub
 from farshore.ops.verify.verify import list_again
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 
 
-def scrub_repository(
-    repository: Repository,
-    *,
-    replica: str | None = None,
-    engine: str = "cli",
-    flow_run_id: str = "",
-    progress: ProgressCallback = no_progress,
-    clock: Clock,
-) -> VerifyResult:
+def scrub_repository(repository: Repository, *, replica: str | None = None, run: Run) -> VerifyResult:
     """Check one replica, or all; return the findings, and write them as audit rows where a key can sign them.
 
     Reads nothing but audit tables, the header and key slots. Damage is a result, not an error; so is a replica that
@@ -50,7 +41,6 @@ def scrub_repository(
     Raises:
         StoreUnavailable, StoreDenied: The replica that was asked for cannot be listed: unknown is not sound.
     """
-    run = VerifyRun(clock.random_bytes(16).hex(), engine, flow_run_id, clock.now_utc(), 0.0, progress, clock)
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     tables = fetch_tables(repository)
     records_from = tables.replica if tables else ""
@@ -68,7 +58,7 @@ def scrub_repository(
     damaged = [found for found in headers.values() if found]
     for scrub in scrubs.values():
         damaged += scrub.damaged.values()
-    now = clock.now_utc()
+    now = run.clock.now_utc()
     proofs = {scrub.name: scrub.proof(records_from, now) for scrub in scrubs.values()}
     result = VerifyResult(
         run_id=run.run_id,
@@ -90,7 +80,7 @@ def scrub_repository(
 
 
 def _scrub(
-    repository: Repository, scrubs: Mapping[str, ReplicaScrub], tables: Tables | None, run: VerifyRun
+    repository: Repository, scrubs: Mapping[str, ReplicaScrub], tables: Tables | None, run: Run
 ) -> tuple[int, int]:
     """Judge everything; return how many snapshots some replica lists, and how many objects have a row."""
     judging = BatchJudge(scrubs, repository.header, run.started_utc)

@@ -11,6 +11,7 @@ from farshore.format import names
 from farshore.model import ReplicaStatus
 from farshore.ops.ask.status import repository_status
 from farshore.ops.verify.verify import verify_repository
+from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import heal, healed_engine
 
@@ -34,7 +35,7 @@ def packs(engine: Engine, replica: str) -> list[str]:
 def verify(engine: Engine, percent: float = 100.0, *, repair: bool = False) -> None:
     engine.clock.advance(1)
     with engine.opened(Need.READ) as repository:
-        verify_repository(repository, read_data_percent=percent, repair=repair, clock=engine.clock)
+        verify_repository(repository, read_data_percent=percent, repair=repair, run=Run.start(engine.clock))
 
 
 @pytest.mark.parametrize("damage", ["lost", "flipped", "cut"])

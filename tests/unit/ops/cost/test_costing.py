@@ -18,6 +18,7 @@ from farshore.ops.cost.facts import BackupRuns, Facts, ReplicaFacts
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.plan.prices import Price, decode_prices, load_prices, place_of, quote, shipped_prices
 from farshore.plan.schedules import MONTH_DAYS
+from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
@@ -338,7 +339,7 @@ def test_a_remote_check_is_no_get_where_nothing_is_asked(tmp_path: Path) -> None
     engine.backup(source)
     before = cost_of(engine, "a").usage
     with engine.opened() as repository:
-        assert scrub_repository(repository, clock=engine.clock).clean
+        assert scrub_repository(repository, run=Run.start(engine.clock)).clean
     after = cost_of(engine, "a").usage
     assert (after.gets, after.bytes_out < before.bytes_out + MIB * MONTH_DAYS) == (before.gets, True)
 

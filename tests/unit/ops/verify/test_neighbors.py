@@ -17,6 +17,7 @@ from farshore.check_results import VerifyResult
 from farshore.model import ReplicaOutcome
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.replicas.mend import Found
+from farshore.run import Run
 from farshore.stores.base import Store
 from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.engine import Engine
@@ -59,7 +60,7 @@ class Street:
 
     def scrub(self) -> None:
         with self.engine.opened() as repository:
-            _require_clean(scrub_repository(repository, clock=self.engine.clock))
+            _require_clean(scrub_repository(repository, run=Run.start(self.engine.clock)))
 
     def _succeed(self, host: Engine, name: str) -> None:
         source = self._sources[name]
