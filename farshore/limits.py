@@ -90,8 +90,10 @@ PACK_PAGES_KEPT = 3  # packs whose pages are used again: those of the window
 WINDOW_PACKS = 3  # packs in memory that a replica has not taken; of one that is further behind they go to disk
 LAGGARD_WAIT_S = 30.0  # at the end, for a replica that can be expected to finish by then: a few packs over a slow line
 LAGGARD_WAIT_SHARE = 0.05  # or of the time that the run took so far, where that is longer
-LANE_PATIENCE_S = 15.0  # that a replica may fail without a break when the quorum needs it: a server that starts again
-LANE_RETRY_S = 2.0  # before a replica is tried again after a request was given up, half of it random
+REPLICA_PATIENCE_S = (
+    15.0  # that a replica may fail without a break when the quorum needs it: a server that starts again
+)
+REPLICA_RETRY_S = 2.0  # before a replica is tried again after a request was given up, half of it random
 SPOOL_BYTES = 2 * GIB  # on disk for replicas that are behind: minutes of a fast backup, hours of a slow one
 SPOOL_FREE_BYTES_MIN = 512 * MIB  # left free on the disk of the spool: the run's own files and its host need some
 HEAP_TRIM_BYTES_MIN = 128 * MIB  # of memory of its own: from here on a process gives back what its heap does not use

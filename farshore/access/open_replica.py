@@ -82,8 +82,9 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
     retrying = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
     return Replica(
         replica.name, replica.region, store.url,
-        RetentionStore(retrying, lambda name: rule.keeping(name, clock.now_utc())), meter,
-        uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, keeping=rule, guard=guard or WriteGuard(),
+        RetentionStore(retrying, lambda name: rule.retention_of(name, clock.now_utc())), meter,
+        uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, retention_rule=rule,
+        guard=guard or WriteGuard(),
     )  # fmt: skip
 
 

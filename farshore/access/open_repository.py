@@ -114,7 +114,7 @@ def _open_one(config: Config, replica: ReplicaConfig, clock: Clock, writes: Writ
     try:
         started_s = clock.monotonic_s()
         data = opened.store.get(names.HEADER)
-        opened.pace.took(len(data), clock.monotonic_s() - started_s)
+        opened.pace.record(len(data), clock.monotonic_s() - started_s)
         if len(data) > limits.SMALL_OBJECT_BYTES_MAX:
             raise HeaderDamaged(f"the header at {opened.url} is far too large")
         return opened, decode_header(data, opened.url)

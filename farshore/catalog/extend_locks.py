@@ -60,7 +60,7 @@ class LockExtender:
         return {
             name: ReplicaLock(rule.mode.value, committed_utc + rule.period, rule.stride_s, replica.url)
             for name, replica in self._repository.replicas.items()
-            if (rule := replica.keeping.lock) is not None
+            if (rule := replica.retention_rule.lock) is not None
         }
 
     def extend(
@@ -81,7 +81,7 @@ class LockExtender:
             LockDenied: The service refused; the snapshot must not be committed here.
             FarshoreError: As `Store.extend_lock` says.
         """
-        rule = replica.keeping.lock
+        rule = replica.retention_rule.lock
         if rule is None:
             return
         packs = [one.name.rpartition("/")[2] for one in reused if one.kind is Kind.PACK]
@@ -179,7 +179,7 @@ def lock_everything(replica: Replica, just_put: Container[str], now_utc: Callabl
     Raises:
         FarshoreError: As `Store.list` and `Store.extend_lock` say; no commit record must be put then.
     """
-    rule = replica.keeping.lock
+    rule = replica.retention_rule.lock
     if rule is None:
         return 0
     moment, done = now_utc(), 0

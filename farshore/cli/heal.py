@@ -116,14 +116,16 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
         dry_run=arguments.dry_run,
     )
     with (
-        open_context(config, keyless=arguments.keyless, on_wait=waiting_note(output), clock=invocation.clock) as ground,
+        open_context(
+            config, keyless=arguments.keyless, on_wait=waiting_note(output), clock=invocation.clock
+        ) as context,
         ProviderCopies(config, invocation.clock) as copy_within,
-        reporter_for(invocation, ground.moved) as progress,
+        reporter_for(invocation, context.moved) as progress,
     ):
         warnings = UnaskedWarnings(output)
-        warnings.show(ground.repository.unasked)
+        warnings.show(context.repository.unasked)
         result = heal_repository(
-            ground,
+            context,
             options,
             copy_within=copy_within,
             engine="cli",
@@ -131,7 +133,7 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
             progress=progress,
             clock=invocation.clock,
         )
-    warnings.show(ground.repository.unasked)
+    warnings.show(context.repository.unasked)
     output.record("heal", result, level=result.level)
     _tell(invocation, result)
     return exit_code_of(invocation, result)

@@ -74,7 +74,7 @@ class LeaseHolder:
         """The lease as its last beat has it."""
         return self._lease
 
-    def take(self) -> dict[str, FarshoreError]:
+    def acquire(self) -> dict[str, FarshoreError]:
         """Write the first beat at every replica and start renewing; return the replicas where that failed."""
         failed = self._beat()
         self._thread = threading.Thread(target=self._renew, name="farshore-lease", daemon=True)

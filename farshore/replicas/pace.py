@@ -37,7 +37,7 @@ class Pace:
         self._ailing_until_s = float("-inf")
         self._overdue = 0
 
-    def took(self, size: int, seconds: float) -> None:
+    def record(self, size: int, seconds: float) -> None:
         """Note that a request for so many bytes was answered after so long."""
         with self._lock:
             expected_s = self._expected_s(size)

@@ -252,7 +252,7 @@ class ReplicaReader:
         now_s = self._clock.monotonic_s()
         pace = one.replica.pace
         if one.error is None:
-            pace.took(one.size, now_s - one.started_s)
+            pace.record(one.size, now_s - one.started_s)
         elif not isinstance(one.error, (Corrupt, NotFound)):
             pace.failed(now_s)
         with self._lock:

@@ -74,7 +74,7 @@ class Replica:
     meter: MeteredStore
     uploads: int = limits.UPLOADS_PER_REPLICA
     spool_bytes: int = limits.SPOOL_BYTES
-    keeping: RetentionRule = field(default_factory=RetentionRule)  # `store` puts objects by it
+    retention_rule: RetentionRule = field(default_factory=RetentionRule)  # `store` puts objects by it
     price: ReadPrice = field(default_factory=ReadPrice)
     pace: Pace = field(default_factory=Pace, repr=False, compare=False)
     guard: WriteGuard = field(default_factory=WriteGuard, repr=False, compare=False)
@@ -206,7 +206,7 @@ class Repository:
             replica.meter.watch()
         return {name: replica.meter.moved() for name, replica in self.replicas.items()}
 
-    def take_requests(self) -> tuple[ReplicaRequests, ...]:
+    def drain_requests(self) -> tuple[ReplicaRequests, ...]:
         """Return what each replica was asked since this was last called, or since it was opened.
 
         So the first run of a process tells what opening and finding a snapshot took, and each request is told once.

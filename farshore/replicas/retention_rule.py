@@ -49,7 +49,7 @@ class RetentionRule:
     lock: LockRule | None = None
     storage_class: str = ""
 
-    def keeping(self, name: str, now_utc: datetime) -> ObjectRetention:
+    def retention_of(self, name: str, now_utc: datetime) -> ObjectRetention:
         """Return how an object of this name is to be kept when it is put now.
 
         Leases are not locked: they say that a writer is at work, and no snapshot needs them. Only packs go to the

@@ -23,9 +23,9 @@ class Upload:
 
 @dataclass(slots=True, eq=False)
 class QueuedUpload:
-    """A parcel that some lane still needs. Lanes share it; whoever changes it holds the fan-out's lock.
+    """An upload that some queue still needs. Queues share it; change it only while holding the fan-out's lock.
 
-    `needed_by`: lanes that have it queued or under way. `in_flight_at`: those where a put of it is under way.
+    `needed_by`: queues that have it queued or under way. `in_flight_at`: those where a put of it is under way.
     """
 
     name: str
@@ -38,23 +38,23 @@ class QueuedUpload:
 
     @property
     def in_memory(self) -> bool:
-        """Whether its bytes are held by this process."""
+        """Whether its bytes are in memory."""
         return self.body is not None and not isinstance(self.body, Path)
 
     @property
     def waiting_at(self) -> set[str]:
-        """Lanes that have not begun to put it."""
+        """Replicas that have not begun to put it."""
         return self.needed_by - self.in_flight_at
 
 
 class Spool:
-    """A directory for what only laggards need. One thread writes, any may remove.
+    """A directory for uploads that only laggards need. One thread writes, any may remove.
 
     It is made for one run below a scratch directory, which goes at the run's end, and by the next run after a crash.
 
     Args:
         place: An existing directory; None for no spool at all.
-        free_bytes_min: What must stay free on its disk: the run itself needs some.
+        free_bytes_min: Must stay free on its disk: the run itself needs some.
     """
 
     def __init__(self, place: Path | None, *, free_bytes_min: int = SPOOL_FREE_BYTES_MIN) -> None:
@@ -67,7 +67,7 @@ class Spool:
         if self._place is None:
             return None
         self._count += 1
-        path = self._place / f"parcel-{self._count}"
+        path = self._place / f"upload-{self._count}"
         try:
             if scratch.free_bytes(self._place) < size + self._free_bytes_min:
                 return None

@@ -1,6 +1,6 @@
-"""One replica's lane of a fan-out: what it owes, what is under way, and what it has acknowledged.
+"""One replica's queue of a fan-out: uploads that wait, are in flight, and were acknowledged.
 
-Everything here is state. Whoever calls holds the fan-out's lock.
+Everything here is state. Callers hold the fan-out's lock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from farshore.replicas.upload import QueuedUpload
 
 
 @dataclass(frozen=True, slots=True)
-class LaneLimits:
+class QueueLimits:
     """`uploads` at once; `spool_bytes` that may wait on disk for this replica."""
 
     uploads: int = UPLOADS_PER_REPLICA
@@ -26,12 +26,12 @@ class UploadQueue:
     """The queue of one replica."""
 
     name: str
-    limits: LaneLimits
+    limits: QueueLimits
     started_s: float
-    queue: deque[QueuedUpload] = field(default_factory=deque)
+    pending: deque[QueuedUpload] = field(default_factory=deque)
     unacknowledged: dict[str, QueuedUpload] = field(
         default_factory=dict
-    )  # taken and not acknowledged, in the order of the queue
+    )  # popped and not acknowledged, in the order of the queue
     in_flight: int = 0  # puts under way
     owed_packs: int = 0
     owed_bytes: int = 0
@@ -47,74 +47,76 @@ class UploadQueue:
     @property
     def is_empty(self) -> bool:
         """Whether everything offered so far was acknowledged."""
-        return not self.queue and not self.unacknowledged
+        return not self.pending and not self.unacknowledged
 
-    def append(self, held: QueuedUpload) -> None:
-        """Owe one more parcel."""
-        held.needed_by.add(self.name)
-        self.queue.append(held)
-        self.owed_bytes += held.size
-        self.owed_packs += not held.barrier
+    def append(self, upload: QueuedUpload) -> None:
+        """Owe one more upload."""
+        upload.needed_by.add(self.name)
+        self.pending.append(upload)
+        self.owed_bytes += upload.size
+        self.owed_packs += not upload.barrier
 
-    def take(self) -> QueuedUpload | None:
-        """Return the next parcel to put, or None while there is none or a barrier is in the way."""
-        if not self.queue:
+    def pop_next(self) -> QueuedUpload | None:
+        """Return the next upload to put, or None while there is none or a barrier is in the way."""
+        if not self.pending:
             return None
-        if self.unacknowledged and (self.queue[0].barrier or next(iter(self.unacknowledged.values())).barrier):
+        if self.unacknowledged and (self.pending[0].barrier or next(iter(self.unacknowledged.values())).barrier):
             return None
-        held = self.queue.popleft()
-        self.unacknowledged[held.name] = held
-        held.in_flight_at.add(self.name)
+        upload = self.pending.popleft()
+        self.unacknowledged[upload.name] = upload
+        upload.in_flight_at.add(self.name)
         self.in_flight += 1
-        return held
+        return upload
 
-    def complete(self, held: QueuedUpload) -> None:
-        """Note that a put of this parcel ended, whether well or not."""
-        held.in_flight_at.discard(self.name)
+    def complete(self, upload: QueuedUpload) -> None:
+        """Note that a put of this upload ended, whether well or not."""
+        upload.in_flight_at.discard(self.name)
         self.in_flight -= 1
 
-    def acknowledge(self, held: QueuedUpload) -> None:
-        """Owe one parcel less. What was acknowledged after the replica was dropped is there all the same."""
-        del self.unacknowledged[held.name]
-        self.done.append((held.name, held.size))
-        self.bytes_done += held.size
+    def acknowledge(self, upload: QueuedUpload) -> None:
+        """Owe one upload less. An object acknowledged after the replica was dropped is there all the same."""
+        del self.unacknowledged[upload.name]
+        self.done.append((upload.name, upload.size))
+        self.bytes_done += upload.size
         self.failing_since_s = None
-        self._forget(held)
+        self._forget(upload)
 
     def put_back(self) -> None:
-        """Queue again what was not acknowledged, in its old order; putting an object twice is harmless."""
-        self.queue.extendleft(reversed(self.unacknowledged.values()))
+        """Queue the unacknowledged uploads again, in their old order; putting an object twice is harmless."""
+        self.pending.extendleft(reversed(self.unacknowledged.values()))
         self.unacknowledged.clear()
 
     def drop(self) -> list[QueuedUpload]:
-        """Give up everything that is not under way; return what this lane no longer needs."""
-        unneeded = [held for held in (*self.queue, *self.unacknowledged.values()) if self.name not in held.in_flight_at]
-        self.queue.clear()
-        for held in unneeded:
-            self.unacknowledged.pop(held.name, None)
-            self._forget(held)
+        """Drop everything that is not in flight; return the uploads that this queue no longer needs."""
+        unneeded = [
+            upload for upload in (*self.pending, *self.unacknowledged.values()) if self.name not in upload.in_flight_at
+        ]
+        self.pending.clear()
+        for upload in unneeded:
+            self.unacknowledged.pop(upload.name, None)
+            self._forget(upload)
         return unneeded
 
-    def give_up(self, held: QueuedUpload) -> None:
-        """Forget a parcel whose put failed after the replica was dropped."""
-        del self.unacknowledged[held.name]
-        self._forget(held)
+    def give_up(self, upload: QueuedUpload) -> None:
+        """Forget a upload whose put failed after the replica was dropped."""
+        del self.unacknowledged[upload.name]
+        self._forget(upload)
 
     def expected_s(self, now_s: float) -> float:
-        """Return how long it takes at the least to put the rest, by its own pace so far.
+        """Return a lower bound of the time until everything is put, at this queue's rate so far.
 
-        What is under way counts as done, because nobody knows how much of it is: so a replica is never dropped for
-        what it may have all but finished, and as time passes without an acknowledgement the guess grows.
+        Uploads in flight count as done, because nobody knows how far they are: so a replica is never dropped for one
+        that may be almost finished, and as time passes without an acknowledgement the guess grows.
         """
-        in_flight_bytes = sum(held.size for held in self.unacknowledged.values())
+        in_flight_bytes = sum(upload.size for upload in self.unacknowledged.values())
         behind_bytes = self.owed_bytes - in_flight_bytes
         if behind_bytes <= 0:
             return 0.0
         return behind_bytes * max(now_s - self.started_s, 0.0) / max(self.bytes_done + in_flight_bytes, 1)
 
-    def _forget(self, held: QueuedUpload) -> None:
-        held.needed_by.discard(self.name)
-        self.owed_bytes -= held.size
-        self.owed_packs -= not held.barrier
-        if held.is_spooled:
-            self.spooled_bytes -= held.size
+    def _forget(self, upload: QueuedUpload) -> None:
+        upload.needed_by.discard(self.name)
+        self.owed_bytes -= upload.size
+        self.owed_packs -= not upload.barrier
+        if upload.is_spooled:
+            self.spooled_bytes -= upload.size

@@ -38,7 +38,7 @@ class Pace(Protocol):
         """How much to take at once."""
         ...
 
-    def take(self, count: int) -> None:
+    def consume(self, count: int) -> None:
         """Wait until `count` more bytes may pass."""
         ...
 
@@ -49,17 +49,17 @@ class PacedBody:
     def __init__(self, body: Body, pace: Pace) -> None:
         self.body: PlainBody = body.body if isinstance(body, PacedBody) else body
         self._pace = pace
-        self.taken_bytes = 0  # so far, by whoever sends it
+        self.consumed_bytes = 0  # so far, by whoever sends it
 
     @property
     def piece_bytes(self) -> int:
         """How much to send at once."""
         return self._pace.piece_bytes
 
-    def take(self, count: int) -> None:
+    def consume(self, count: int) -> None:
         """Wait until `count` more bytes may be sent."""
-        self._pace.take(count)
-        self.taken_bytes += count
+        self._pace.consume(count)
+        self.consumed_bytes += count
 
 
 Body = PlainBody | PacedBody
@@ -129,7 +129,7 @@ class Store(Protocol):
         """What this store does, as data."""
         ...
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         """Store one immutable object; do nothing if the same bytes are already there.
 
         Atomic: uses the service's own conditional write, with a checksum that the service verifies, and parts for a
@@ -137,7 +137,7 @@ class Store(Protocol):
         its size and bytes (or provider checksum) are compared before the answer. A `Path` is read, never changed.
 
         Args:
-            keeping: The lock holds from the moment that the object is there; an object that was there is locked as by
+            retention: The lock holds from the moment that the object is there; an object that was there is locked as by
                 `extend_lock`, and keeps its storage class.
         Returns:
             CREATED, or PRESENT when an object of this name with the same bytes was there.

@@ -47,7 +47,7 @@ def sent_pieces(body: Body, piece_bytes: int = BODY_PIECE_BYTES) -> Iterator[byt
         yield from body_pieces(body, piece_bytes)
         return
     for piece in body_pieces(body, min(piece_bytes, body.piece_bytes)):
-        body.take(len(piece))
+        body.consume(len(piece))
         yield piece
 
 
@@ -99,7 +99,7 @@ class PacedReader(io.RawIOBase):
             return self._file.read(-1 if size is None else size)
         most = self._paced.piece_bytes
         data = self._file.read(most if size is None or size < 0 else min(size, most))
-        self._paced.take(len(data))
+        self._paced.consume(len(data))
         return data
 
     def readinto(self, buffer: Any) -> int:

@@ -77,19 +77,19 @@ class MemoryStore:
     def __repr__(self) -> str:
         return f"MemoryStore({self.url!r})"
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         check_size(self, name, body)
         data = as_bytes(body)
         with self._shelf.lock:
             found = self._shelf.objects.get(check_name(name))
             if found is None:
                 self._shelf.objects[name] = (data, self._clock.now_utc())
-                self._shelf.kept[name] = Kept(keeping.storage_class, keeping.lock)
+                self._shelf.kept[name] = Kept(retention.storage_class, retention.lock)
                 return PutOutcome.CREATED
         if found[0] != data:
             raise conflict(self, name)
-        if keeping.lock is not None:
-            self.extend_lock(name, keeping.lock)
+        if retention.lock is not None:
+            self.extend_lock(name, retention.lock)
         return PutOutcome.PRESENT
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:

@@ -43,7 +43,7 @@ class PutChecksums:
         """Return the checksum that the service must tell of these bytes; empty where it tells none."""
         return self._digest(body) if self._digest else ""
 
-    def take(self, name: str) -> str:
+    def pop(self, name: str) -> str:
         """Return and forget the checksum of a put that has ended; empty where none was noted."""
         with self._lock:
             return self._checksums.pop(name, "")

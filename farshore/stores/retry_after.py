@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 _MILLISECONDS = ("x-ms-retry-after-ms", "retry-after-ms")  # what Azure says beside `Retry-After`
 
 
-def told_wait_s(headers: Mapping[str, str] | None) -> float:
+def requested_wait_s(headers: Mapping[str, str] | None) -> float:
     """Return the seconds that an answer tells to wait, 0 where it tells none or nothing that can be understood.
 
     A moment instead of seconds is counted from the answer's own `Date`, so this host's clock does not matter.

@@ -38,7 +38,7 @@ class ServiceClock:
 
 
 @runtime_checkable
-class TellsTime(Protocol):
+class HasServiceClock(Protocol):
     """A store that notes the time of its service."""
 
     @property

@@ -30,7 +30,7 @@ class TokenBucket:
             return PACED_PIECE_BYTES
         return max(min(int(self._bytes_per_s / 10), PACED_PIECE_BYTES), 1024)
 
-    def take(self, count: int, ahead_s: float = 0.0) -> None:
+    def consume(self, count: int, ahead_s: float = 0.0) -> None:
         """Wait until `count` more bytes may pass, or until `ahead_s` before that: the next caller waits for it."""
         if not self._bytes_per_s:
             return

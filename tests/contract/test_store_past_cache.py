@@ -29,7 +29,7 @@ class Pieces:
     def __init__(self, piece_bytes: int) -> None:
         self.piece_bytes = piece_bytes
 
-    def take(self, count: int) -> None:
+    def consume(self, count: int) -> None:
         assert count <= self.piece_bytes
 
 
@@ -79,7 +79,7 @@ def test_every_byte_arrives_at_a_pace(store: DirectoryStore, piece_bytes: int) -
     body = PacedBody(in_pages(data), Pieces(piece_bytes))
     store.put("packs/paced", body)
     assert store.get("packs/paced") == data
-    assert body.taken_bytes == len(data)
+    assert body.consumed_bytes == len(data)
 
 
 def test_a_pack_does_not_pass_through_the_cache(store: DirectoryStore, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class FaultyStore(WrappingStore):
         with self._lock:
             self._put_names.add(name)
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         fault = self._meet("put", name)
         kind = fault.kind if fault else None
         if kind is FaultKind.VANISH:
@@ -130,7 +130,9 @@ class FaultyStore(WrappingStore):
         if kind in (FaultKind.TRUNCATE, FaultKind.CORRUPT):
             body = _spoiled(as_bytes(body), kind)
         outcome = (
-            self._replace(name, body, keeping) if kind is FaultKind.REPLACE else self._store.put(name, body, keeping)
+            self._replace(name, body, retention)
+            if kind is FaultKind.REPLACE
+            else self._store.put(name, body, retention)
         )
         with self._lock:
             self._put_names.add(name)
@@ -187,11 +189,11 @@ class FaultyStore(WrappingStore):
             fault.until.wait()
         return fault
 
-    def _replace(self, name: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
+    def _replace(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         """Put over whatever is there; the last writer's bytes stay, and each is told that it made the object."""
         with self._lock:
             self._store.delete(name)
-            return self._store.put(name, body, keeping)
+            return self._store.put(name, body, retention)
 
     def _lose_reply(self, fault: Fault | None, verb: str, name: str) -> None:
         if fault is not None and fault.kind is FaultKind.LOSE_REPLY:

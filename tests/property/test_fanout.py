@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Spool, Upload
-from farshore.replicas.upload_queue import LaneLimits
+from farshore.replicas.upload_queue import QueueLimits
 from farshore.stores.base import Body, PutOutcome
 from farshore.stores.body import as_bytes
 from farshore.stores.memory import MemoryStore
@@ -39,7 +39,7 @@ class MoodyStore(MemoryStore):
         self.begun: list[str] = []
         self.ended: list[str] = []  # acknowledged, in order
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         with self._mutex:
             self._puts += 1
             self.begun.append(name)
@@ -49,7 +49,7 @@ class MoodyStore(MemoryStore):
             raise StoreDenied("revoked")
         if mood < self._failing / 2:
             raise StoreUnavailable("failed")
-        outcome = super().put(name, as_bytes(body), keeping)
+        outcome = super().put(name, as_bytes(body), retention)
         if mood < self._failing:
             raise StoreUnavailable("its reply was lost")
         with self._mutex:
@@ -87,7 +87,7 @@ def test_who_finished_has_everything_in_order(
             replicas=names,
             clock=FixedClock(),
             quorum=quorum,
-            lanes={name: LaneLimits(uploads=3, spool_bytes=spool_parcels * SIZE) for name in names},
+            queue_limits={name: QueueLimits(uploads=3, spool_bytes=spool_parcels * SIZE) for name in names},
             spool=Spool(Path(place), free_bytes_min=0),
             window_packs=2,
         )
@@ -99,7 +99,7 @@ def test_who_finished_has_everything_in_order(
                     return
                 except FarshoreError as error:
                     if not error.retryable:
-                        queues.leave_behind(name, error)
+                        queues.drop(name, error)
                         return
 
         with ThreadPoolExecutor(len(names)) as pool:

@@ -23,7 +23,7 @@ from farshore.replicas.fanout import Fanout
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.upload import Spool
-from farshore.replicas.upload_queue import LaneLimits
+from farshore.replicas.upload_queue import QueueLimits
 from farshore.sealed.keys import DataKey, generate_data_key
 
 
@@ -89,14 +89,14 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
     stores = {name: replica.store for name, replica in repository.replicas.items()}
     lease_holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
     try:
-        failed = lease_holder.take()
+        failed = lease_holder.acquire()
         check_clocks(repository)  # now that every replica has answered
         refuse_if_running(repository, lease_holder.lease)
         leased = [replica for name, replica in repository.replicas.items() if name not in failed]
         inventory = take_inventory(repository, leased, promised_packs(repository, commits))
         fanout = open_fanout(repository, leased, spool)
         for name, error in inventory.failed.items():
-            fanout.leave_behind(name, error)
+            fanout.drop(name, error)
         exclude_incomplete_replicas(repository, fanout, inventory)
         require_quorum(repository, fanout, {**failed, **inventory.failed})
         base = find_base(repository, attempt.source_id, commits.ordered)
@@ -143,7 +143,7 @@ def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path
         replicas=[replica.name for replica in replicas],
         clock=repository.clock,
         quorum=repository.quorum,
-        lanes={replica.name: LaneLimits(replica.uploads, replica.spool_bytes) for replica in replicas},
+        queue_limits={replica.name: QueueLimits(replica.uploads, replica.spool_bytes) for replica in replicas},
         spool=Spool(waiting),
         window_packs=max(limits.WINDOW_PACKS, *many) if many else limits.WINDOW_PACKS,
     )
@@ -157,7 +157,7 @@ def exclude_incomplete_replicas(repository: Repository, fanout: Fanout, inventor
     """
     if len(set(fanout.at_work) - set(inventory.lossy)) >= repository.quorum:
         for name, error in inventory.lossy.items():
-            fanout.leave_behind(name, error)
+            fanout.drop(name, error)
 
 
 def require_quorum(repository: Repository, fanout: Fanout, failed: Mapping[str, FarshoreError]) -> None:

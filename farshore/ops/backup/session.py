@@ -166,10 +166,10 @@ class BackupSession:
     def backoff(self, replica: str, error: FarshoreError) -> bool:
         """Wait before `replicate` is called again after a passing failure; return False when to drop the replica.
 
-        It waits as long as the service or its breaker asked for, about `LANE_RETRY_S` where neither did.
+        It waits as long as the service or its breaker asked for, about `REPLICA_RETRY_S` where neither did.
         """
         asked_s = error.wait_s if isinstance(error, Unavailable) else 0.0
-        wait_s = max(min(asked_s, limits.RETRY_AFTER_S_MAX), limits.LANE_RETRY_S * (1 + self._clock.jitter()) / 2)
+        wait_s = max(min(asked_s, limits.RETRY_AFTER_S_MAX), limits.REPLICA_RETRY_S * (1 + self._clock.jitter()) / 2)
         return self._require_run().fanout.backoff(replica, wait_s)
 
     def should_give_up(self, replica: str) -> bool:
@@ -178,7 +178,7 @@ class BackupSession:
 
     def drop(self, replica: str, error: Failure) -> None:
         """Give one replica up for this run; its error will be named in the result."""
-        self._require_run().fanout.leave_behind(replica, error)
+        self._require_run().fanout.drop(replica, error)
 
     def commit(self) -> tuple[ReplicaOutcome, ...]:
         """Make the snapshot exist: at each replica that has everything, one small conditional write, read back.
@@ -207,7 +207,7 @@ class BackupSession:
         if self._done is not None:
             self._recorder.record([self._recorder.run_row("completed")])
             self._recorded = True
-            return replace(self._done, requests=self._repository.take_requests())
+            return replace(self._done, requests=self._repository.drain_requests())
         run = self._require_run()
         if self._commit is None:
             raise Bug("a session was audited before it was committed")
@@ -220,7 +220,7 @@ class BackupSession:
         self._recorder.record_commit(run, self._commit, result)
         self._recorded = True
         run.lease.end()
-        return replace(result, requests=self._repository.take_requests())
+        return replace(result, requests=self._repository.drain_requests())
 
     def stop(self) -> None:
         """Have `seal` and every `replicate` that is at work end soon, with `StoreUnavailable`. Safe from any thread."""
@@ -237,7 +237,7 @@ class BackupSession:
         except FarshoreError as trouble:  # the caller reports the error that ended the run
             error.add_note(f"the run was not recorded as failed: {trouble}")
         finally:
-            self._repository.take_requests()  # or the next run of this process would report them as its own
+            self._repository.drain_requests()  # or the next run of this process would report them as its own
 
     def close(self) -> None:
         """End the lease and remove temporary files. Safe to repeat."""

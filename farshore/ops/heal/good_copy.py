@@ -124,12 +124,12 @@ class Transfer:
             raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")
         with open_new_file(file, TEMPORARY) as output:
             for piece in checked_pieces(read_pieces(replica.store, name, size), wanted, name):
-                self._pace.take(len(piece))
+                self._pace.consume(len(piece))
                 output.write(piece)
         return file, wanted
 
     def _read_all(self, replica: Replica, name: str, size: int) -> bytes:
-        self._pace.take(size)
+        self._pace.consume(size)
         data = replica.store.get(name)
         if len(data) > limits.HEAL_MEMORY_BYTES and len(data) != size:
             raise ObjectCorrupt(f"{name} has {len(data)} bytes where {replica.name} lists {size}")

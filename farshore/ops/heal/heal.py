@@ -118,7 +118,7 @@ def heal_repository(
     )
     if not options.dry_run:
         record_heal(ground, result, repairs, engine=engine, flow_run_id=flow_run_id)
-    return replace(result, requests=repository.take_requests())
+    return replace(result, requests=repository.drain_requests())
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _leased(ground: HealContext, run_id: str, options: HealOptions, clock: Clock
     stores = {name: replica.store for name, replica in opened.items()}
     holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
     try:
-        holder.take()
+        holder.acquire()
         yield lambda name: holder.check(name) if name in stores else None
     finally:
         holder.end()

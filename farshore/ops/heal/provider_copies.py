@@ -79,7 +79,7 @@ class ProviderCopies:
             return self._pairs[key]
 
     def _tried(self, source: Replica, target: Replica) -> _Pair | None:
-        if target.keeping.keeping("packs/", self._clock.now_utc()) != DEFAULT_RETENTION:
+        if target.retention_rule.retention_of("packs/", self._clock.now_utc()) != DEFAULT_RETENTION:
             return None  # a copy would be locked too late, or lie in another class
         here, there = self._copying(target), self._copying(source)
         if here is None or there is None or here.service != there.service:

@@ -248,11 +248,11 @@ class ReplicaSync:
     def _provider_copies(self, source: Replica, name: str, size: int) -> bool:
         if kind_of(name) is not Kind.PACK:
             return False
-        if self._replica.keeping.storage_class:
+        if self._replica.retention_rule.storage_class:
             return False  # the provider would put it into the bucket's own class
         try:
             copied = self._copy_within(source, self._replica, name, size)
-            if copied and (rule := self._replica.keeping.lock):
+            if copied and (rule := self._replica.retention_rule.lock):
                 self._replica.store.extend_lock(name, rule.new_lock(name, self._replica.store.now_utc()))
         except STORE_ERRORS:
             return False  # through this host it goes as well

@@ -75,13 +75,15 @@ def extend_locks(
     until_utc = repository.clock.now_utc() + period
 
     def extend(replica: Replica, name: str) -> bool:
-        rule = replica.keeping.lock
+        rule = replica.retention_rule.lock
         if rule is None:
             raise LockUnsupported(f"{replica.name} is not configured with a lock")
         before = replica.store.lock_state(name).lock
         return replica.store.extend_lock(name, rule.lock_until(name, until_utc)) != before
 
-    if not any(repository.replicas[name].keeping.lock for name in snapshot.replicas if name in repository.replicas):
+    if not any(
+        repository.replicas[name].retention_rule.lock for name in snapshot.replicas if name in repository.replicas
+    ):
         raise LockUnsupported(
             f"no replica that holds {snapshot.snapshot_id} is configured with a lock",
             "Set lock and lock_for under [replicas.NAME].",
@@ -118,7 +120,7 @@ def _at_each(
     commit = find_commit(repository, snapshot)
     held = [name for name in snapshot.replicas if name in repository.replicas]
     chosen = [repository.replicas[name] for name in held]
-    chosen = [replica for replica in chosen if not only_locking or replica.keeping.lock]
+    chosen = [replica for replica in chosen if not only_locking or replica.retention_rule.lock]
     answers, failed = repository.ask_all(lambda one: _at_one(repository, one, commit, change, progress), chosen)
     found = [answers[one.name] if one.name in answers else _not_asked(one, commit, failed[one.name]) for one in chosen]
     run_id = repository.clock.random_bytes(16).hex()

@@ -16,14 +16,14 @@ PREFIXED = ("a/b.json", "a/bc", "a/b0/x", "a/c", "ab", "A/b", "b")
 CROSSING = ("a-b/c", "a.b", "a/b/c", "a/b-c", "a0", "a=1/b", "a_b", "Z/z")  # where folder order is not name order
 
 
-def completeness(ground: ProbePrefix) -> Iterator[Finding]:
+def completeness(scope: ProbePrefix) -> Iterator[Finding]:
     """Put more objects than a page holds, and list them over other connections at once."""
-    page_objects = LIST_PAGE_OBJECTS if ground.may_erase else PAGE_OBJECTS_FEW
+    page_objects = LIST_PAGE_OBJECTS if scope.may_erase else PAGE_OBJECTS_FEW
     count = page_objects + min(page_objects, PAGE_OBJECTS_MORE) // 2 + 1
-    names = [ground.name(f"many/{number % 13:02}/{number:05}") for number in range(count)]
+    names = [scope.name(f"many/{number % 13:02}/{number:05}") for number in range(count)]
     with ThreadPoolExecutor(STORE_CONNECTIONS) as pool:
-        list(pool.map(lambda name: ground.store.put(name, name.encode()), names))
-    found = list(ground.retrying(page_objects).list(f"{ground.prefix}many/"))
+        list(pool.map(lambda name: scope.store.put(name, name.encode()), names))
+    found = list(scope.retrying(page_objects).list(f"{scope.prefix}many/"))
     problems: list[str] = []
     missing = set(names) - {info.name for info in found}
     if missing:
@@ -32,37 +32,37 @@ def completeness(ground: ProbePrefix) -> Iterator[Finding]:
         problems.append("some objects are listed twice")
     if {info.size for info in found} - {len(names[0])}:
         problems.append("some objects are listed with another size than they have")
-    part = f"{ground.prefix}many/03/"
-    if [info.name for info in ground.other.list(part)] != sorted(name for name in names if name.startswith(part)):
+    part = f"{scope.prefix}many/03/"
+    if [info.name for info in scope.other.list(part)] != sorted(name for name in names if name.startswith(part)):
         problems.append("a listing below a longer prefix has other objects")
     hint = "What a listing leaves out looks lost to Farshore; the service must list all that was acknowledged."
     yield judge("listing", problems, f"{count} objects in pages of {page_objects}, complete as soon as put", hint)
 
 
-def prefixes(ground: ProbePrefix) -> Iterator[Finding]:
+def prefixes(scope: ProbePrefix) -> Iterator[Finding]:
     """List by prefixes that are strings, not folders."""
     for stem in PREFIXED:
-        ground.store.put(ground.name(f"prefixes/{stem}"), stem.encode())
+        scope.store.put(scope.name(f"prefixes/{stem}"), stem.encode())
     problems: list[str] = []
     for prefix in ("", "a", "a/", "a/b", "a/b0", "a/b0/", "a/b0/x", "a/b0/xy", "A", "c", "a/b."):
-        expected = sorted(f"{ground.prefix}prefixes/{stem}" for stem in PREFIXED if stem.startswith(prefix))
-        found = [info.name for info in ground.other.list(f"{ground.prefix}prefixes/{prefix}")]
+        expected = sorted(f"{scope.prefix}prefixes/{stem}" for stem in PREFIXED if stem.startswith(prefix))
+        found = [info.name for info in scope.other.list(f"{scope.prefix}prefixes/{prefix}")]
         if found != expected:
             problems.append(f"prefix {prefix!r} lists {len(found)} objects, {len(expected)} are right")
     yield judge("listing-prefixes", problems, "a prefix is a string: names of folders and beginnings of names alike")
 
 
-def order(ground: ProbePrefix) -> Iterator[Finding]:
+def order(scope: ProbePrefix) -> Iterator[Finding]:
     """List names whose order differs between code points and folders."""
-    names = [ground.name(f"order/{stem}") for stem in CROSSING]
+    names = [scope.name(f"order/{stem}") for stem in CROSSING]
     for name in names:
-        ground.store.put(name, b"x")
+        scope.store.put(name, b"x")
     hint = (
         "It lists folder by folder. Names of one repository never cross like this, but others beside it may: keep "
         "nothing else below the replica's prefix."
     )
     try:
-        found = [info.name for info in ground.other.list(f"{ground.prefix}order/")]
+        found = [info.name for info in scope.other.list(f"{scope.prefix}order/")]
     except StoreDenied:
         yield Finding("listing-order", Verdict.WARNING, "names do not come in order of code points", hint)
         return

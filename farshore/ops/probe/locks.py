@@ -15,12 +15,12 @@ LOCK_S = 4.0  # long enough for a few requests over a slow line, short enough to
 _SLACK_S = 2.0  # a service may compare whole seconds
 
 
-def versions_and_locks(ground: ProbePrefix) -> Iterator[Finding]:
+def versions_and_locks(scope: ProbePrefix) -> Iterator[Finding]:
     """Read what is configured; where objects can be locked one by one, lock two for seconds and try to remove them."""
-    if ground.capability is None:
-        yield Finding("lock", Verdict.NOTE, f"a {ground.store.capabilities.kind} has no locks")
+    if scope.capability is None:
+        yield Finding("lock", Verdict.NOTE, f"a {scope.store.capabilities.kind} has no locks")
         return
-    settings = ground.settings
+    settings = scope.settings
     told = {
         Setting.ON: "earlier versions are kept",
         Setting.OFF: "not enabled",
@@ -36,12 +36,12 @@ def versions_and_locks(ground: ProbePrefix) -> Iterator[Finding]:
     elif not settings.testable:
         yield Finding("lock", Verdict.NOTE, "enabled; locks of single objects are not tried on this kind of store")
     else:
-        yield from _tried(ground, ground.capability)
+        yield from _tried(scope, scope.capability)
 
 
-def place(ground: ProbePrefix) -> Iterator[Finding]:
+def place(scope: ProbePrefix) -> Iterator[Finding]:
     """Judge how the bucket is set up for what the configuration asks of it: see `farshore.access.bucket_checks`."""
-    marks = list(judge_place(ground.replica, ground.lock, ground.store.capabilities, ground.settings))
+    marks = list(judge_place(scope.replica, scope.lock, scope.store.capabilities, scope.settings))
     for mark in marks:
         verdict = Verdict.FAILED if mark.refusal else Verdict.WARNING if mark.hint else Verdict.NOTE
         yield Finding(mark.check if mark.check != "lock" else "lock-asked", verdict, mark.said, mark.hint)
@@ -49,10 +49,10 @@ def place(ground: ProbePrefix) -> Iterator[Finding]:
         yield Finding("lifecycle", Verdict.OK, "no rule concerns these objects")
 
 
-def _tried(ground: ProbePrefix, capability: ProbeCapability) -> Iterator[Finding]:
+def _tried(scope: ProbePrefix, capability: ProbeCapability) -> Iterator[Finding]:
     """Lock two objects; remove one as a writer would, the other as one who may lift locks would."""
-    until_utc = ground.store.now_utc() + timedelta(seconds=LOCK_S)
-    plain, lifted = ground.name("locked"), ground.name("locked-lifted")
+    until_utc = scope.store.now_utc() + timedelta(seconds=LOCK_S)
+    plain, lifted = scope.name("locked"), scope.name("locked-lifted")
     try:
         capability.put_locked(plain, b"locked", until_utc)
         capability.put_locked(lifted, b"locked", until_utc)
@@ -62,7 +62,7 @@ def _tried(ground: ProbePrefix, capability: ProbeCapability) -> Iterator[Finding
         return
     yield _shortened(capability, plain, until_utc)
     if _erased(capability, plain, bypass=False):
-        if ground.store.now_utc() >= until_utc:
+        if scope.store.now_utc() >= until_utc:
             yield Finding("lock", Verdict.SKIPPED, f"the service took longer than the lock of {LOCK_S:.0f} s")
             return
         hint = "The service acknowledged a lock and does not keep it: do not count this replica as immutable."
@@ -73,8 +73,8 @@ def _tried(ground: ProbePrefix, capability: ProbeCapability) -> Iterator[Finding
         yield Finding("lock-bypass", Verdict.WARNING, "too wide: this credential may lift locks (governance)", hint)
     else:
         yield Finding("lock-bypass", Verdict.OK, "this credential cannot lift a lock")
-    wait_s = (until_utc - ground.store.now_utc()).total_seconds() + _SLACK_S
-    ground.clock.wait_s(max(wait_s, 0.0))
+    wait_s = (until_utc - scope.store.now_utc()).total_seconds() + _SLACK_S
+    scope.clock.wait_s(max(wait_s, 0.0))
     freed = _erased(capability, plain, bypass=False)
     said = f"held for its {LOCK_S:.0f} s" + (" and free afterwards" if freed else "; this credential may not delete")
     yield Finding("lock", Verdict.OK, said)

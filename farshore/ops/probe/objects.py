@@ -25,10 +25,10 @@ NAMES = (  # of the forms that the format makes
 )
 
 
-def ranges(ground: ProbePrefix) -> Iterator[Finding]:
+def ranges(scope: ProbePrefix) -> Iterator[Finding]:
     """Ask for exact ranges, to the end, of nothing, and behind the end."""
-    store, data = ground.store, ground.clock.random_bytes(10_000)
-    name, empty = ground.name("ranges"), ground.name("ranges-empty")
+    store, data = scope.store, scope.clock.random_bytes(10_000)
+    name, empty = scope.name("ranges"), scope.name("ranges-empty")
     store.put(name, data)
     store.put(empty, b"")
     asked: list[tuple[int, int | None]] = [(0, 1), (0, 10_000), (9_999, 1), (5_000, 100), (0, 0), (17, 0), (10_000, 0)]
@@ -42,51 +42,51 @@ def ranges(ground: ProbePrefix) -> Iterator[Finding]:
     yield judge("ranges", problems, "exact, to the end, of nothing and behind the end")
 
 
-def small_objects(ground: ProbePrefix) -> Iterator[Finding]:
+def small_objects(scope: ProbePrefix) -> Iterator[Finding]:
     """Put nothing, one byte and more, and all forms of names that the format makes; read over other connections."""
     problems: list[str] = []
     for size in (0, 1, 1000, 1 * MIB):
-        _round_trip(problems, ground, ground.name(f"size-{size}"), ground.clock.random_bytes(size))
+        _round_trip(problems, scope, scope.name(f"size-{size}"), scope.clock.random_bytes(size))
     yield judge("sizes", problems, "empty, one byte, small and 1 MiB come back as they were put")
     problems = []
     for number, stem in enumerate(NAMES):
-        _round_trip(problems, ground, ground.name(stem), f"name {number}".encode())
-    found = {info.name for info in ground.other.list(ground.prefix)}
-    problems += [f"{stem} is not listed" for stem in NAMES if f"{ground.prefix}{stem}" not in found]
+        _round_trip(problems, scope, scope.name(stem), f"name {number}".encode())
+    found = {info.name for info in scope.other.list(scope.prefix)}
+    problems += [f"{stem} is not listed" for stem in NAMES if f"{scope.prefix}{stem}" not in found]
     yield judge("names", problems, "every form of name that Farshore makes is kept and listed")
 
 
-def overwrite_refusal(ground: ProbePrefix) -> Iterator[Finding]:
+def overwrite_refusal(scope: ProbePrefix) -> Iterator[Finding]:
     """Put other bytes under a name that is taken: they must be refused, and the first bytes stay."""
     problems: list[str] = []
     for size in (3, 2 * MIB):
-        name, first = ground.name(f"taken-{size}"), ground.clock.random_bytes(size)
-        ground.store.put(name, first)
+        name, first = scope.name(f"taken-{size}"), scope.clock.random_bytes(size)
+        scope.store.put(name, first)
         for other in (b"", first[:-1], first[:-1] + bytes([first[-1] ^ 1]), first + b"x"):
             try:
-                outcome = ground.store.put(name, other)
+                outcome = scope.store.put(name, other)
             except StoreConflict:
                 continue
             problems.append(f"a second put of {len(other)} bytes was answered {outcome.value!r}")
-        if ground.other.get(name) != first:
+        if scope.other.get(name) != first:
             problems.append("the first bytes were replaced")
-        if ground.store.put(name, first) is not PutOutcome.PRESENT:
+        if scope.store.put(name, first) is not PutOutcome.PRESENT:
             problems.append("the same bytes again were not found to be there")
     hint = "Choose a service with conditional writes; this one replaces objects."
     yield judge("overwrite-refusal", problems, "other bytes under a taken name are refused, the same bytes found", hint)
 
 
-def read_after_write(ground: ProbePrefix) -> Iterator[Finding]:
+def read_after_write(scope: ProbePrefix) -> Iterator[Finding]:
     """Look for each object over other connections as soon as its put is acknowledged."""
     problems: list[str] = []
     looks: dict[str, Callable[[str], object]] = {
-        "get": ground.other.get,
-        "head": ground.other.head,
-        "list": lambda name: _listed(ground.other, name),
+        "get": scope.other.get,
+        "head": scope.other.head,
+        "list": lambda name: _listed(scope.other, name),
     }
     for number in range(SEEN_ROUNDS):
-        name = ground.name(f"seen-{number}")
-        ground.store.put(name, name.encode())
+        name = scope.name(f"seen-{number}")
+        scope.store.put(name, name.encode())
         for verb, look in looks.items():
             try:
                 look(name)
@@ -96,61 +96,61 @@ def read_after_write(ground: ProbePrefix) -> Iterator[Finding]:
     yield judge("read-after-write", problems, f"{SEEN_ROUNDS} objects seen at once by get, head and list", hint)
 
 
-def deletes(ground: ProbePrefix) -> Iterator[Finding]:
+def deletes(scope: ProbePrefix) -> Iterator[Finding]:
     """Delete, twice, and look for what was deleted."""
-    if not ground.may_erase:
+    if not scope.may_erase:
         yield Finding("delete", Verdict.SKIPPED, "the credential may not delete, which is right for a writer")
         return
     problems: list[str] = []
-    name = ground.name("deleted")
-    ground.store.put(name, b"x")
-    ground.store.delete(name)
-    ground.store.delete(name)
-    ground.store.delete(ground.name("never-there"))
-    for verb, look in (("get", ground.other.get), ("head", ground.other.head)):
+    name = scope.name("deleted")
+    scope.store.put(name, b"x")
+    scope.store.delete(name)
+    scope.store.delete(name)
+    scope.store.delete(scope.name("never-there"))
+    for verb, look in (("get", scope.other.get), ("head", scope.other.head)):
         try:
             look(name)
             problems.append(f"a deleted object was still there for {verb}")
         except ObjectNotFound:
             continue
-    if any(info.name == name for info in ground.other.list(name)):
+    if any(info.name == name for info in scope.other.list(name)):
         problems.append("a deleted object was still listed")
     try:
-        ground.store.put(name, b"other bytes")
+        scope.store.put(name, b"other bytes")
     except StoreConflict:
         problems.append("the name of a deleted object was not free")
     yield judge("delete", problems, "gone at once, and deleting twice equals once")
 
 
-def checksums(ground: ProbePrefix) -> Iterator[Finding]:
+def checksums(scope: ProbePrefix) -> Iterator[Finding]:
     """Compare the checksum that the service tells, and send a wrong one."""
-    algorithm = ground.store.capabilities.checksum
+    algorithm = scope.store.capabilities.checksum
     if not algorithm:
-        kind = ground.store.capabilities.kind
+        kind = scope.store.capabilities.kind
         yield Finding("checksums", Verdict.NOTE, f"a {kind} has none; every read is checked by Farshore's own hashes")
         return
-    name = ground.name("checksum")
-    ground.store.put(name, KNOWN_BODY)
-    told, right = ground.store.head(name).checksum, KNOWN_CHECKSUMS[algorithm]
+    name = scope.name("checksum")
+    scope.store.put(name, KNOWN_BODY)
+    told, right = scope.store.head(name).checksum, KNOWN_CHECKSUMS[algorithm]
     if not told:
         hint = "Content can still be checked by reading it; `verify` cannot compare the provider's checksum."
         yield Finding("checksum-told", Verdict.WARNING, f"the service tells no {algorithm}", hint)
     else:
         problems = [] if told == right else [f"the service tells {told}, right is {right}"]
         yield judge("checksum-told", problems, f"the service tells the right {algorithm}")
-    yield from _mislabeled(ground, algorithm)
+    yield from _mislabeled(scope, algorithm)
 
 
-def _mislabeled(ground: ProbePrefix, algorithm: str) -> Iterator[Finding]:
+def _mislabeled(scope: ProbePrefix, algorithm: str) -> Iterator[Finding]:
     """Put bytes with the checksum of others: what spoils bytes on their way looks the same."""
-    if ground.capability is None:
+    if scope.capability is None:
         yield Finding("checksum-refusal", Verdict.SKIPPED, "a wrong checksum cannot be sent through this store")
         return
-    name = ground.name("mislabeled")
+    name = scope.name("mislabeled")
     try:
-        ground.capability.put_mislabeled(name, KNOWN_BODY)
+        scope.capability.put_mislabeled(name, KNOWN_BODY)
     except STORE_ERRORS:
-        problems = ["the refused bytes are there all the same"] if _exists(ground.other, name) else []
+        problems = ["the refused bytes are there all the same"] if _exists(scope.other, name) else []
         yield judge("checksum-refusal", problems, f"bytes with a wrong {algorithm} are refused")
         return
     hint = "Bytes spoiled on their way in would be acknowledged; run 'farshore verify --read-data' on this replica."
@@ -159,20 +159,20 @@ def _mislabeled(ground: ProbePrefix, algorithm: str) -> Iterator[Finding]:
     yield Finding("checksum-refusal", Verdict.WARNING, f"bytes with a wrong {algorithm} were acknowledged", hint)
 
 
-def large_object(ground: ProbePrefix) -> Iterator[Finding]:
+def large_object(scope: ProbePrefix) -> Iterator[Finding]:
     """Put an object that goes in parts as backups send it, and read it whole and across its parts."""
-    block = ground.clock.random_bytes(MIB)
+    block = scope.clock.random_bytes(MIB)
     data = block * (MULTIPART_BYTES_MIN // MIB) + b"the end"
-    store, name = ground.store, ground.name("large")
+    store, name = scope.store, scope.name("large")
     problems: list[str] = []
     store.put(name, data)
     if store.head(name).size != len(data):
         problems.append(f"{len(data)} bytes were put, {store.head(name).size} are told")
-    if ground.other.get(name) != data:
+    if scope.other.get(name) != data:
         problems.append("other bytes came back than were put")
     middle = MULTIPART_BYTES_MIN // 2
-    _compare(problems, ground.other, name, middle - 10, 20, data[middle - 10 : middle + 10])
-    _compare(problems, ground.other, name, len(data) - 7, None, b"the end")
+    _compare(problems, scope.other, name, middle - 10, 20, data[middle - 10 : middle + 10])
+    _compare(problems, scope.other, name, len(data) - 7, None, b"the end")
     if store.put(name, data) is not PutOutcome.PRESENT:
         problems.append("the same bytes again were not found to be there")
     try:
@@ -196,13 +196,13 @@ def _listed(store: Store, name: str) -> None:
         raise ObjectNotFound(f"{name} is not listed")
 
 
-def _round_trip(problems: list[str], ground: ProbePrefix, name: str, data: bytes) -> None:
+def _round_trip(problems: list[str], scope: ProbePrefix, name: str, data: bytes) -> None:
     try:
-        ground.store.put(name, data)
-        info = ground.other.head(name)
+        scope.store.put(name, data)
+        info = scope.other.head(name)
         if info.size != len(data) or info.name != name:
             problems.append(f"{name}: told as {info.name} of {info.size} bytes, {len(data)} were put")
-        if ground.other.get(name) != data:
+        if scope.other.get(name) != data:
             problems.append(f"{name}: other bytes came back than were put")
     except FarshoreError as error:
         problems.append(error.message)

@@ -49,18 +49,18 @@ def right_of(kind: str, verb: str) -> str:
     return _GRANTS.get(kind, {}).get(verb, f"the right to {verb} below the directory")
 
 
-def permissions(ground: ProbePrefix, role: Role) -> Iterator[Finding]:
-    """Use every verb once. Sets `ground.may_erase`; after a refused put only reading can be tried further."""
-    name = ground.name("permissions")
-    wrote = _allowed(lambda: ground.store.put(name, b"first"))
-    yield _judged(ground, role, "put", allowed=wrote)
-    for verb, use in (("get", ground.store.get), ("head", ground.store.head)):
-        yield _judged(ground, role, verb, allowed=_allowed(lambda use=use: use(name)))  # type: ignore[misc]
-    yield _judged(ground, role, "list", allowed=_allowed(lambda: list(ground.store.list(ground.prefix))))
+def permissions(scope: ProbePrefix, role: Role) -> Iterator[Finding]:
+    """Use every verb once. Sets `scope.may_erase`; after a refused put only reading can be tried further."""
+    name = scope.name("permissions")
+    wrote = _allowed(lambda: scope.store.put(name, b"first"))
+    yield _judged(scope, role, "put", allowed=wrote)
+    for verb, use in (("get", scope.store.get), ("head", scope.store.head)):
+        yield _judged(scope, role, verb, allowed=_allowed(lambda use=use: use(name)))  # type: ignore[misc]
+    yield _judged(scope, role, "list", allowed=_allowed(lambda: list(scope.store.list(scope.prefix))))
     if not wrote:
         return
-    yield _overwrite(ground, role, name)
-    yield from _delete(ground, role, name)
+    yield _overwrite(scope, role, name)
+    yield from _delete(scope, role, name)
 
 
 def may_write(findings: list[Finding]) -> bool:
@@ -70,8 +70,8 @@ def may_write(findings: list[Finding]) -> bool:
     return usable and "may-overwrite" in found
 
 
-def _judged(ground: ProbePrefix, role: Role, verb: str, *, allowed: bool) -> Finding:
-    check, right = f"may-{verb}", right_of(ground.store.capabilities.kind, verb)
+def _judged(scope: ProbePrefix, role: Role, verb: str, *, allowed: bool) -> Finding:
+    check, right = f"may-{verb}", right_of(scope.store.capabilities.kind, verb)
     needed = verb != "put" or role is not Role.READER
     if needed and not allowed:
         return Finding(check, Verdict.FAILED, f"too narrow: the {role.value} may not {verb}", f"Allow {right}.")
@@ -80,16 +80,16 @@ def _judged(ground: ProbePrefix, role: Role, verb: str, *, allowed: bool) -> Fin
     return Finding(check, Verdict.OK, "allowed" if allowed else "not allowed, which is right")
 
 
-def _overwrite(ground: ProbePrefix, role: Role, name: str) -> Finding:
-    kind = ground.store.capabilities.kind
+def _overwrite(scope: ProbePrefix, role: Role, name: str) -> Finding:
+    kind = scope.store.capabilities.kind
     if kind == "memory":
         return Finding("may-overwrite", Verdict.NOTE, "memory is for tests")
-    if ground.capability is None:
+    if scope.capability is None:
         return Finding("may-overwrite", Verdict.NOTE, "whoever may write a directory may replace its files")
-    capability = ground.capability
+    capability = scope.capability
     if not _allowed(lambda: capability.replace(name, b"second")):
         return Finding("may-overwrite", Verdict.OK, "refused, also without Farshore's own condition")
-    if ground.settings.versioning is Setting.ON:
+    if scope.settings.versioning is Setting.ON:
         return Finding("may-overwrite", Verdict.OK, "a replaced object stays as an earlier version")
     if role is Role.MAINTAINER:
         return Finding("may-overwrite", Verdict.NOTE, "allowed; Farshore itself never does it")
@@ -97,16 +97,16 @@ def _overwrite(ground: ProbePrefix, role: Role, name: str) -> Finding:
     return Finding("may-overwrite", Verdict.WARNING, said, _OVERWRITE_HINTS.get(kind, ""))
 
 
-def _delete(ground: ProbePrefix, role: Role, name: str) -> Iterator[Finding]:
+def _delete(scope: ProbePrefix, role: Role, name: str) -> Iterator[Finding]:
     """Delete the object, and where versions are kept, also its versions."""
-    kind = ground.store.capabilities.kind
-    deleted = _allowed(lambda: ground.store.delete(name))
-    hidden_only = deleted and ground.settings.versioning is Setting.ON
+    kind = scope.store.capabilities.kind
+    deleted = _allowed(lambda: scope.store.delete(name))
+    hidden_only = deleted and scope.settings.versioning is Setting.ON
     erased = deleted
-    if ground.capability is not None and (hidden_only or not deleted):
-        capability = ground.capability
+    if scope.capability is not None and (hidden_only or not deleted):
+        capability = scope.capability
         erased = _allowed(lambda: capability.erase(name))
-    ground.may_erase = erased
+    scope.may_erase = erased
     if kind == "memory":
         yield Finding("may-delete", Verdict.NOTE, "memory is for tests")
     elif role is Role.MAINTAINER:

@@ -109,7 +109,7 @@ def probe_store(
         second: Keywords of `open_store` for writers in a second process; None where no other process can see the store.
     """
     started_utc = clock.now_utc()
-    ground = ProbePrefix(
+    scope = ProbePrefix(
         connect=connect,
         prefix=f"probe/{clock.random_bytes(8).hex()}/",
         clock=clock,
@@ -122,29 +122,29 @@ def probe_store(
     left: tuple[str, ...] = ()
     try:
         with contextlib.suppress(StoreDenied):  # which the first check tells of
-            next(iter(ground.store.list(ground.prefix)), None)
+            next(iter(scope.store.list(scope.prefix)), None)
         try:
             progress(Progress("probe", detail=PERMISSIONS))
-            writes = _check_permissions(ground, role, findings)
-            _run_checks(ground, only, findings, progress, writes=writes)
+            writes = _check_permissions(scope, role, findings)
+            _run_checks(scope, only, findings, progress, writes=writes)
             if not only or SPEED in only:
                 progress(Progress("probe", detail=SPEED))
-                figures = _measure(ground, findings, writes=writes)
+                figures = _measure(scope, findings, writes=writes)
         except KeyboardInterrupt:
             if not keep:
-                ground.tidy(PROBE_TIDY_S)
+                scope.tidy(PROBE_TIDY_S)
             raise
         except BaseException:
             if not keep:
-                ground.clean()
+                scope.clean()
             raise
-        left = tuple(sorted(ground.names)) if keep else ground.clean()
+        left = tuple(sorted(scope.names)) if keep else scope.clean()
         return ProbeResult(
             replica=replica,
-            url=ground.store.url,
-            kind=ground.store.capabilities.kind,
+            url=scope.store.url,
+            kind=scope.store.capabilities.kind,
             role=role,
-            prefix=ground.prefix,
+            prefix=scope.prefix,
             started_utc=started_utc,
             finished_utc=clock.now_utc(),
             findings=tuple(findings),
@@ -153,26 +153,26 @@ def probe_store(
             left=left[:LEFT_NAMED_MAX],
         )
     finally:
-        ground.close()
+        scope.close()
 
 
-def _measure(ground: ProbePrefix, findings: list[Finding], *, writes: bool) -> tuple[Figure, ...]:
+def _measure(scope: ProbePrefix, findings: list[Finding], *, writes: bool) -> tuple[Figure, ...]:
     try:
-        return speeds.figures(ground) if writes else speeds.read_latency(ground, names.HEADER)
+        return speeds.figures(scope) if writes else speeds.read_latency(scope, names.HEADER)
     except FarshoreError as error:
         findings.append(Finding(SPEED, Verdict.FAILED, f"{error.code}: {error.message}", error.hint))
         return ()
 
 
-def _check_permissions(ground: ProbePrefix, role: Role, findings: list[Finding]) -> bool:
+def _check_permissions(scope: ProbePrefix, role: Role, findings: list[Finding]) -> bool:
     """Make the first check, which says what the others can do; return whether they can write."""
-    found = list(permissions(ground, role))
+    found = list(permissions(scope, role))
     findings += found
     return may_write(found)
 
 
 def _run_checks(
-    ground: ProbePrefix, only: Collection[str], findings: list[Finding], progress: ProgressCallback, *, writes: bool
+    scope: ProbePrefix, only: Collection[str], findings: list[Finding], progress: ProgressCallback, *, writes: bool
 ) -> None:
     for name, check in CHECKS.items():
         if only and name not in only:
@@ -182,6 +182,6 @@ def _run_checks(
             findings.append(Finding(name, Verdict.SKIPPED, "needs to write, read and list"))
             continue
         try:
-            findings.extend(check(ground))
+            findings.extend(check(scope))
         except FarshoreError as error:
             findings.append(Finding(name, Verdict.FAILED, f"{error.code}: {error.message}", error.hint))

@@ -65,35 +65,35 @@ class SecondProcess:
         return answer
 
 
-def conditional_put(ground: ProbePrefix) -> Iterator[Finding]:
+def conditional_put(scope: ProbePrefix) -> Iterator[Finding]:
     """Race for names with small objects, each put by one request."""
-    yield _race(ground, "conditional-put", ROUNDS, _BODY_BYTES, 0)
+    yield _race(scope, "conditional-put", ROUNDS, _BODY_BYTES, 0)
 
 
-def conditional_parts(ground: ProbePrefix) -> Iterator[Finding]:
+def conditional_parts(scope: ProbePrefix) -> Iterator[Finding]:
     """Race for names with objects in parts, where the condition is checked at the end."""
-    if ground.capability is None:
+    if scope.capability is None:
         yield Finding("conditional-parts", Verdict.SKIPPED, "objects are not sent in parts here")
         return
-    part_bytes = ground.capability.part_bytes_min
-    finding = _race(ground, "conditional-parts", ROUNDS_IN_PARTS, part_bytes + 1000, part_bytes)
+    part_bytes = scope.capability.part_bytes_min
+    finding = _race(scope, "conditional-parts", ROUNDS_IN_PARTS, part_bytes + 1000, part_bytes)
     yield finding
 
 
-def _race(ground: ProbePrefix, check: str, rounds: int, size: int, part_bytes: int) -> Finding:
+def _race(scope: ProbePrefix, check: str, rounds: int, size: int, part_bytes: int) -> Finding:
     told: list[Outcome] = []
     with ExitStack() as stack:
-        second = stack.enter_context(SecondProcess(ground.second)) if ground.second else None
+        second = stack.enter_context(SecondProcess(scope.second)) if scope.second else None
         if second is not None and second.failure:
             return Finding(check, Verdict.FAILED, f"the second process cannot take part: {second.failure}")
-        stores = [ground.bare(LIST_PAGE_OBJECTS) for _ in range(WRITERS)]
-        writers = Writers(tag="first", stores=stores, clock=ground.clock)
+        stores = [scope.bare(LIST_PAGE_OBJECTS) for _ in range(WRITERS)]
+        writers = Writers(tag="first", stores=stores, clock=scope.clock)
         stack.callback(writers.close)
-        writers.warm(ground.name(f"{check}-warm"))
+        writers.warm(scope.name(f"{check}-warm"))
         for number in range(1, rounds + 1):
-            race = Race(ground.name(f"{check}-{number}"), size, part_bytes)
+            race = Race(scope.name(f"{check}-{number}"), size, part_bytes)
             outcomes = _run(race, writers, second)
-            if trouble := _judged(ground, race, outcomes, f"round {number} of {rounds}"):
+            if trouble := _judged(scope, race, outcomes, f"round {number} of {rounds}"):
                 return Finding(check, *trouble)
             told += outcomes
     who = f"{WRITERS} connections of this process" + (f" and {SECOND_WRITERS} of a second one" if second else "")
@@ -122,7 +122,7 @@ def _run(race: Race, writers: Writers, second: SecondProcess | None) -> list[Out
     return [*outcomes, *(Outcome(**one) for one in answers[0]["outcomes"])]
 
 
-def _judged(ground: ProbePrefix, race: Race, outcomes: list[Outcome], when: str) -> tuple[Verdict, str, str] | None:
+def _judged(scope: ProbePrefix, race: Race, outcomes: list[Outcome], when: str) -> tuple[Verdict, str, str] | None:
     """Return what is wrong with the outcome of one race, or None."""
     winners = [outcome.writer for outcome in outcomes if outcome.won]
     if len(winners) > 1:
@@ -135,7 +135,7 @@ def _judged(ground: ProbePrefix, race: Race, outcomes: list[Outcome], when: str)
         errors = sorted({outcome.error for outcome in outcomes if outcome.error})
         return Verdict.FAILED, f"no writer won in {when}: {errors[0] if errors else 'all were told it is taken'}", ""
     try:
-        kept = ground.other.get(race.name)
+        kept = scope.other.get(race.name)
     except ObjectNotFound:
         return Verdict.UNSAFE, f"the winner's object is not there in {when}", _UNSAFE_HINT
     except FarshoreError as error:

@@ -16,11 +16,11 @@ _THROUGHPUT_SAMPLES = 3
 _SMALL_BYTES = 1024
 
 
-def clock_skew(ground: ProbePrefix) -> Iterator[Finding]:
+def clock_skew(scope: ProbePrefix) -> Iterator[Finding]:
     """Compare the service's clock with this host's."""
-    before = ground.clock.now_utc()
-    theirs = ground.store.now_utc()
-    after = ground.clock.now_utc()
+    before = scope.clock.now_utc()
+    theirs = scope.store.now_utc()
+    after = scope.clock.now_utc()
     skew_s = (theirs - (before + (after - before) / 2)).total_seconds()
     said = f"the service's clock is {abs(skew_s):.1f} s {'ahead of' if skew_s > 0 else 'behind'} this host's"
     hint = "Synchronize this host's clock (NTP): leases are ordered by time, and services refuse requests far off."
@@ -32,44 +32,44 @@ def clock_skew(ground: ProbePrefix) -> Iterator[Finding]:
         yield Finding("clock", Verdict.OK, said)
 
 
-def figures(ground: ProbePrefix) -> tuple[Figure, ...]:
+def figures(scope: ProbePrefix) -> tuple[Figure, ...]:
     """Measure latency with small objects and throughput with a pack's size, one request at a time."""
-    small = [ground.name(f"speed/small-{number}") for number in range(_LATENCY_SAMPLES)]
-    samples = _THROUGHPUT_SAMPLES if ground.may_erase else 1  # what cannot be removed again costs space for long
-    packs = [ground.name(f"speed/pack-{number}") for number in range(samples)]
-    data = ground.clock.random_bytes(PACK_BYTES_TARGET)
-    store = ground.store
+    small = [scope.name(f"speed/small-{number}") for number in range(_LATENCY_SAMPLES)]
+    samples = _THROUGHPUT_SAMPLES if scope.may_erase else 1  # what cannot be removed again costs space for long
+    packs = [scope.name(f"speed/pack-{number}") for number in range(samples)]
+    data = scope.clock.random_bytes(PACK_BYTES_TARGET)
+    store = scope.store
     return (
-        _latency(ground, "put", [lambda name=name: store.put(name, data[:_SMALL_BYTES]) for name in small]),  # type: ignore[misc]
-        _latency(ground, "get", [lambda name=name: store.get(name) for name in small]),  # type: ignore[misc]
-        _latency(ground, "head", [lambda name=name: store.head(name) for name in small]),  # type: ignore[misc]
-        _latency(ground, "list", [lambda: list(store.list(f"{ground.prefix}speed/"))] * _LATENCY_SAMPLES),
-        _throughput(ground, "upload", [lambda name=name: store.put(name, data) for name in packs]),  # type: ignore[misc]
-        _throughput(ground, "download", [lambda name=name: store.get(name) for name in packs]),  # type: ignore[misc]
+        _latency(scope, "put", [lambda name=name: store.put(name, data[:_SMALL_BYTES]) for name in small]),  # type: ignore[misc]
+        _latency(scope, "get", [lambda name=name: store.get(name) for name in small]),  # type: ignore[misc]
+        _latency(scope, "head", [lambda name=name: store.head(name) for name in small]),  # type: ignore[misc]
+        _latency(scope, "list", [lambda: list(store.list(f"{scope.prefix}speed/"))] * _LATENCY_SAMPLES),
+        _throughput(scope, "upload", [lambda name=name: store.put(name, data) for name in packs]),  # type: ignore[misc]
+        _throughput(scope, "download", [lambda name=name: store.get(name) for name in packs]),  # type: ignore[misc]
     )
 
 
-def read_latency(ground: ProbePrefix, name: str) -> tuple[Figure, ...]:
+def read_latency(scope: ProbePrefix, name: str) -> tuple[Figure, ...]:
     """Measure with one object that is there already, for a credential that may only read; nothing where it is not."""
     try:
-        return (_latency(ground, "get", [lambda: ground.store.get(name)] * _LATENCY_SAMPLES),)
+        return (_latency(scope, "get", [lambda: scope.store.get(name)] * _LATENCY_SAMPLES),)
     except NotFound:
         return ()
 
 
-def _latency(ground: ProbePrefix, name: str, uses: list[Callable[[], object]]) -> Figure:
-    return Figure(f"{name} latency", round(median(_taken_s(ground, uses)) * 1000, 1), "ms", len(uses))
+def _latency(scope: ProbePrefix, name: str, uses: list[Callable[[], object]]) -> Figure:
+    return Figure(f"{name} latency", round(median(_taken_s(scope, uses)) * 1000, 1), "ms", len(uses))
 
 
-def _throughput(ground: ProbePrefix, name: str, uses: list[Callable[[], object]]) -> Figure:
-    per_s = [PACK_BYTES_TARGET / max(taken_s, 1e-6) / 1e6 for taken_s in _taken_s(ground, uses)]
+def _throughput(scope: ProbePrefix, name: str, uses: list[Callable[[], object]]) -> Figure:
+    per_s = [PACK_BYTES_TARGET / max(taken_s, 1e-6) / 1e6 for taken_s in _taken_s(scope, uses)]
     return Figure(f"{name} of {PACK_BYTES_TARGET // MIB} MiB", round(median(per_s), 1), "MB/s", len(uses))
 
 
-def _taken_s(ground: ProbePrefix, uses: list[Callable[[], object]]) -> list[float]:
+def _taken_s(scope: ProbePrefix, uses: list[Callable[[], object]]) -> list[float]:
     taken: list[float] = []
     for use in uses:
-        started_s = ground.clock.monotonic_s()
+        started_s = scope.clock.monotonic_s()
         use()
-        taken.append(ground.clock.monotonic_s() - started_s)
+        taken.append(scope.clock.monotonic_s() - started_s)
     return taken

@@ -108,7 +108,7 @@ def restore_snapshot(
         _record(repository, snapshot, kind, result, failure, repairs, engine, flow_run_id, run_id, started_utc)
     if failure or result is None:
         raise failure or Bug("a restore ended without a result")
-    return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
+    return replace(result, requests=repository.drain_requests(), unrecorded=repository.unrecorded)
 
 
 def _restore(

@@ -103,7 +103,7 @@ def readable_replicas(repository: Repository, snapshot: SnapshotInfo, *, only: s
 
 def is_archive(replica: Replica) -> bool:
     """Return whether a replica is configured to archive its packs."""
-    return replica.keeping.storage_class in replica.store.capabilities.archive_classes
+    return replica.retention_rule.storage_class in replica.store.capabilities.archive_classes
 
 
 def format_warmth(found: SnapshotWarmth) -> str:

@@ -96,7 +96,7 @@ def verify_repository(
         checks=_outcomes(repository, checks, damaged, replica),
     )
     record_verify(repository, result, checks, repairs, run)
-    return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
+    return replace(result, requests=repository.drain_requests(), unrecorded=repository.unrecorded)
 
 
 def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:

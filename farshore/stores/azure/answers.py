@@ -16,7 +16,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.stores.azure.locks import LOCK_VERB
-from farshore.stores.retry_after import told_wait_s
+from farshore.stores.retry_after import requested_wait_s
 
 _SIGNATURE = re.compile(r"(?i)\b(sig|sv|se|sp|st|spr|sr|skoid|sktid)=[^&\s'\")]+")
 
@@ -76,7 +76,7 @@ def to_error(error: HttpResponseError, verb: str, place: str) -> Exception:
     if kind is Exists and verb in ("delete", "warm"):  # a lock or hold keeps it
         return StoreDenied(text)
     if kind is StoreUnavailable:
-        return StoreUnavailable(text, wait_s=told_wait_s(getattr(error.response, "headers", None)))
+        return StoreUnavailable(text, wait_s=requested_wait_s(getattr(error.response, "headers", None)))
     return kind(text)
 
 

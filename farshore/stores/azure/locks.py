@@ -54,17 +54,17 @@ class AzureLocks:
         self._boundary = boundary
         self._step_s = step_s
 
-    def keeping(self, keeping: ObjectRetention) -> dict[str, Any]:
+    def retention_options(self, retention: ObjectRetention) -> dict[str, Any]:
         """Return how a blob is to be kept, as options of the call that makes it."""
         options: dict[str, Any] = {}
-        if keeping.lock is not None:
-            options["immutability_policy"] = self._policy_of(keeping.lock)
-        if keeping.storage_class:
+        if retention.lock is not None:
+            options["immutability_policy"] = self._policy_of(retention.lock)
+        if retention.storage_class:
             try:
-                options["standard_blob_tier"] = self._tier(keeping.storage_class)
+                options["standard_blob_tier"] = self._tier(retention.storage_class)
             except ValueError as error:
                 raise StoreDenied(
-                    f"Azure has no tier {keeping.storage_class!r}", "Use Hot, Cool, Cold or Archive."
+                    f"Azure has no tier {retention.storage_class!r}", "Use Hot, Cool, Cold or Archive."
                 ) from error
         return options
 

@@ -147,14 +147,14 @@ class AzureStore:
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         check_size(self, name, body)
-        outcome = self._put_if_absent(name, body, keeping)
-        if outcome is PutOutcome.PRESENT and keeping.lock is not None:
-            self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
+        outcome = self._put_if_absent(name, body, retention)
+        if outcome is PutOutcome.PRESENT and retention.lock is not None:
+            self.extend_lock(name, retention.lock)  # whoever made it may have locked it for less
         return outcome
 
-    def _put_if_absent(self, name: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
+    def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         size = body_bytes(body)
         in_blocks = size > MULTIPART_BYTES_MIN
         if in_blocks:  # the condition is checked only at the end, so a look beforehand spares sending in vain
@@ -167,7 +167,7 @@ class AzureStore:
         try:
             if in_blocks:
                 with self._connections.pacing(body):
-                    self._put_blocks(name, body, md5, settings, keeping)
+                    self._put_blocks(name, body, md5, settings, retention)
             else:
                 with self._boundary("put", name), self._connections.pacing(body):
                     self._blob(name).upload_blob(
@@ -176,14 +176,14 @@ class AzureStore:
                         overwrite=False,
                         content_settings=settings,
                         headers={"Content-MD5": _base64(md5)},  # as `validate_content` sends, hashed only once
-                        **self._locks.keeping(keeping),
+                        **self._locks.retention_options(retention),
                     )
         except Exists:
             return compare_present(self, name, body, _digest)
         return PutOutcome.CREATED
 
     def _put_blocks(
-        self, name: str, body: Body, md5: bytes, settings: ContentSettings, keeping: ObjectRetention
+        self, name: str, body: Body, md5: bytes, settings: ContentSettings, retention: ObjectRetention
     ) -> None:
         """Stage a large body block by block, and commit the list of its blocks.
 
@@ -202,7 +202,7 @@ class AzureStore:
                 blocks,
                 content_settings=settings,
                 match_condition=MatchConditions.IfMissing,
-                **self._locks.keeping(keeping),
+                **self._locks.retention_options(retention),
             )
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:

@@ -65,9 +65,9 @@ class DirectoryStore:
     def __repr__(self) -> str:
         return f"DirectoryStore({self.url!r})"
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         folders, stem = _split(check_name(name))
-        if keeping.lock is not None:
+        if retention.lock is not None:
             raise self._no_locks()
         check_size(self, name, body)
         with self._boundary("put", name), self._folder(folders, make=True) as folder:

@@ -18,13 +18,13 @@ _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _LOCK_MODES = {word: mode for mode, word in _MODES.items()}
 
 
-def keeping_metadata(keeping: ObjectRetention) -> dict[str, Any]:
+def retention_metadata(retention: ObjectRetention) -> dict[str, Any]:
     """Return how an object is to be kept, as metadata of the request that makes it."""
     metadata: dict[str, Any] = {}
-    if keeping.lock is not None:
-        metadata["retention"] = _retention(keeping.lock)
-    if keeping.storage_class:
-        metadata["storageClass"] = keeping.storage_class
+    if retention.lock is not None:
+        metadata["retention"] = _retention(retention.lock)
+    if retention.storage_class:
+        metadata["storageClass"] = retention.storage_class
     return metadata
 
 

@@ -52,13 +52,13 @@ from farshore.limits import (
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, in_order
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, check_size, compare_present, open_body
 from farshore.stores.gcs.copying import GcsCopying
-from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, keeping_metadata
+from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, retention_metadata
 from farshore.stores.gcs.probe import GcsProbeCapability
 from farshore.stores.gcs.requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import PutChecksums
 from farshore.stores.request_counter import RequestCounter
-from farshore.stores.retry_after import told_wait_s
+from farshore.stores.retry_after import requested_wait_s
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+:? ?")  # the SDK begins its messages with method and address
@@ -143,14 +143,14 @@ class GcsStore:
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         check_size(self, name, body)
-        outcome = self._put_if_absent(name, body, keeping)
-        if outcome is PutOutcome.PRESENT and keeping.lock is not None:
-            self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
+        outcome = self._put_if_absent(name, body, retention)
+        if outcome is PutOutcome.PRESENT and retention.lock is not None:
+            self.extend_lock(name, retention.lock)  # whoever made it may have locked it for less
         return outcome
 
-    def _put_if_absent(self, name: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
+    def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         large = body_bytes(body) > MULTIPART_BYTES_MIN
         if large:  # a look beforehand spares sending in vain
             with contextlib.suppress(ObjectNotFound):
@@ -160,7 +160,7 @@ class GcsStore:
         self.put_checksums.note(name, f"crc32c:{checksum.hex()}")
         try:
             put = self._put_large if large else self._put_at_once
-            reported = put(name, body, checksum, keeping)
+            reported = put(name, body, checksum, retention)
         except _Exists:
             return compare_present(self, name, body, _digest)
         if reported != checksum:
@@ -266,7 +266,7 @@ class GcsStore:
     # --- uploads ------------------------------------------------------------------------------------------------------
 
     def _put_at_once(
-        self, name: str, body: Body, checksum: bytes, keeping: ObjectRetention = DEFAULT_RETENTION
+        self, name: str, body: Body, checksum: bytes, retention: ObjectRetention = DEFAULT_RETENTION
     ) -> bytes:
         """Send metadata and bytes in one request, without joining them in memory as the SDK would.
 
@@ -277,7 +277,7 @@ class GcsStore:
             metadata={
                 "name": self._prefix + check_name(name),
                 "crc32c": base64.b64encode(checksum).decode(),
-                **keeping_metadata(keeping),
+                **retention_metadata(retention),
             },
             body=body,
             boundary=self._clock.random_bytes(16).hex(),  # nobody can have put it into the bytes
@@ -292,7 +292,7 @@ class GcsStore:
             )
             return base64.b64decode(_checked(response).json()["crc32c"])
 
-    def _put_large(self, name: str, body: Body, checksum: bytes, keeping: ObjectRetention) -> bytes:
+    def _put_large(self, name: str, body: Body, checksum: bytes, retention: ObjectRetention) -> bytes:
         """Send a large body in chunks of one resumable upload; return the CRC32C kept.
 
         The SDK takes a short read for the end, so a pace is not kept here.
@@ -301,7 +301,7 @@ class GcsStore:
             blob = self._blob(name)
             blob.crc32c = base64.b64encode(checksum).decode()
             blob.chunk_size = MULTIPART_PART_BYTES
-            for key, value in keeping_metadata(keeping).items():
+            for key, value in retention_metadata(retention).items():
                 blob._patch_property(key, value)  # noqa: SLF001 - the setter of a retention is not for new objects
             blob.upload_from_file(
                 stream,
@@ -401,7 +401,7 @@ class GcsStore:
         if status == 403 and any(_reason(one) in _BUSY for one in error.errors or ()):
             kind = StoreUnavailable
         if kind is StoreUnavailable:
-            return StoreUnavailable(text, wait_s=told_wait_s(getattr(error.response, "headers", None)))
+            return StoreUnavailable(text, wait_s=requested_wait_s(getattr(error.response, "headers", None)))
         return kind(text)
 
     def _not_found(self, verb: str, text: str) -> FarshoreError:

@@ -23,19 +23,19 @@ class NotLocked(Exception):
     """The service has no lock or hold to tell of."""
 
 
-def put_verb(keeping: ObjectRetention) -> str:
+def put_verb(retention: ObjectRetention) -> str:
     """Return what the store's boundary calls a put: a bucket without locks is told from other refusals."""
-    return "put" if keeping.lock is None else PUT_LOCKED_VERB
+    return "put" if retention.lock is None else PUT_LOCKED_VERB
 
 
-def keeping_headers(keeping: ObjectRetention) -> Any:
+def retention_headers(retention: ObjectRetention) -> Any:
     """Return how an object is to be kept, as parameters of the request that makes it."""
     headers: dict[str, Any] = {}
-    if keeping.lock is not None:
-        headers["ObjectLockMode"] = keeping.lock.mode.value.upper()
-        headers["ObjectLockRetainUntilDate"] = keeping.lock.until_utc
-    if keeping.storage_class:
-        headers["StorageClass"] = keeping.storage_class
+    if retention.lock is not None:
+        headers["ObjectLockMode"] = retention.lock.mode.value.upper()
+        headers["ObjectLockRetainUntilDate"] = retention.lock.until_utc
+    if retention.storage_class:
+        headers["StorageClass"] = retention.storage_class
     return headers
 
 

@@ -59,7 +59,7 @@ from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, 
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import PutChecksums
 from farshore.stores.request_counter import RequestCounter, RequestKind, read_counted
-from farshore.stores.retry_after import told_wait_s
+from farshore.stores.retry_after import requested_wait_s
 from farshore.stores.s3.answers import BY_CODE, BY_STATUS, UPGRADE, BeyondEnd, Exists, unsent
 from farshore.stores.s3.copying import S3Copying
 from farshore.stores.s3.locks import (
@@ -69,8 +69,8 @@ from farshore.stores.s3.locks import (
     NotLocked,
     S3Locks,
     access_of,
-    keeping_headers,
     put_verb,
+    retention_headers,
 )
 from farshore.stores.s3.probe import S3ProbeCapability
 
@@ -177,28 +177,28 @@ class S3Store:
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         check_size(self, name, body)
-        outcome = self._put_if_absent(name, body, keeping)
-        if outcome is PutOutcome.PRESENT and keeping.lock is not None:
-            self.extend_lock(name, keeping.lock)  # whoever made it may have locked it for less
+        outcome = self._put_if_absent(name, body, retention)
+        if outcome is PutOutcome.PRESENT and retention.lock is not None:
+            self.extend_lock(name, retention.lock)  # whoever made it may have locked it for less
         return outcome
 
-    def _put_if_absent(self, name: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
+    def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         key = self._key(name)
         if body_bytes(body) > MULTIPART_BYTES_MIN:
-            return self._put_in_parts(name, key, body, keeping)
+            return self._put_in_parts(name, key, body, retention)
         checksum = _crc64nvme(body)
         self.put_checksums.note(name, _told(checksum))
         try:
-            with self._boundary(put_verb(keeping), name), _sent(body) as data:
+            with self._boundary(put_verb(retention), name), _sent(body) as data:
                 self._client.put_object(
                     Bucket=self._bucket,
                     Key=key,
                     Body=data,
                     IfNoneMatch="*",
                     ChecksumCRC64NVME=_base64(checksum),
-                    **keeping_headers(keeping),
+                    **retention_headers(retention),
                 )
         except Exists:
             return compare_present(self, name, body, _digest)
@@ -306,18 +306,18 @@ class S3Store:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _put_in_parts(self, name: str, key: str, body: Body, keeping: ObjectRetention) -> PutOutcome:
+    def _put_in_parts(self, name: str, key: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         """Put a large body. The condition is checked only at its end, so a look beforehand spares sending in vain."""
         with contextlib.suppress(ObjectNotFound):
             self.head(name)
             return compare_present(self, name, body, _digest)
-        with self._boundary(put_verb(keeping), name):
+        with self._boundary(put_verb(retention), name):
             upload_id = self._client.create_multipart_upload(
                 Bucket=self._bucket,
                 Key=key,
                 ChecksumAlgorithm="CRC64NVME",
                 ChecksumType="FULL_OBJECT",
-                **keeping_headers(keeping),
+                **retention_headers(retention),
             )["UploadId"]
         try:
             parts, checksum, size = self._send_parts(name, key, upload_id, body)
@@ -426,7 +426,7 @@ class S3Store:
             return StoreDenied(text, "Set this host's clock: it differs too much from the service's.")
         if kind is StoreUnavailable:
             headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            return StoreUnavailable(text, wait_s=told_wait_s(headers))
+            return StoreUnavailable(text, wait_s=requested_wait_s(headers))
         return kind(text)
 
     def _not_found(self, text: str) -> FarshoreError:

@@ -34,8 +34,8 @@ class WrappingStore:
     def capabilities(self) -> Capabilities:
         return self._store.capabilities
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
-        return self._call("put", name, lambda: self._store.put(name, body, keeping))
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+        return self._call("put", name, lambda: self._store.put(name, body, retention))
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._call("get", name, lambda: self._store.get(name, offset, length))

@@ -14,7 +14,7 @@ from farshore.stores.body import body_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
 from farshore.stores.put_checksums import AcknowledgedPut, HasPutChecksums, PutChecksums
 from farshore.stores.request_counter import CountsRequests, RequestCounter, RequestKind
-from farshore.stores.service_clock import ServiceClock, TellsTime
+from farshore.stores.service_clock import HasServiceClock, ServiceClock
 from farshore.stores.wrappers.base import Answer, WrappingStore
 
 _KINDS = {
@@ -51,7 +51,7 @@ class MeteredStore(WrappingStore):
         self._counts_calls = not isinstance(store, CountsRequests)
         self._request_counter = store.request_counter if isinstance(store, CountsRequests) else RequestCounter()
         self._service_clock = (
-            store.service_clock if isinstance(store, TellsTime) else self._request_counter.service_clock
+            store.service_clock if isinstance(store, HasServiceClock) else self._request_counter.service_clock
         )
         self._failures: Counter[str] = Counter()
         self._bytes_out = 0
@@ -103,13 +103,13 @@ class MeteredStore(WrappingStore):
         """Return the checksum that the service must tell of these bytes, `algorithm:hex`; empty where it has none."""
         return self._checksums.of(body)
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         with self._counted("put"):
             size = body_bytes(body)
             try:
-                outcome = self._store.put(name, body, keeping)
+                outcome = self._store.put(name, body, retention)
             finally:
-                checksum = self._checksums.take(name)
+                checksum = self._checksums.pop(name)
         with self._lock:
             self._bytes_out += size
             self._sent[name] = AcknowledgedPut(size, checksum)

@@ -15,12 +15,12 @@ class RetentionStore(WrappingStore):
     So whatever puts an object at a replica (a backup, a heal, an audit row) cannot forget its lock.
 
     Args:
-        keeping_of: Returns how an object of this name is to be kept when it is put now.
+        retention_of: Returns how an object of this name is to be kept when it is put now.
     """
 
-    def __init__(self, store: Store, keeping_of: Callable[[str], ObjectRetention]) -> None:
+    def __init__(self, store: Store, retention_of: Callable[[str], ObjectRetention]) -> None:
         super().__init__(store)
-        self._keeping_of = keeping_of
+        self._retention_of = retention_of
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
-        return self._store.put(name, body, self._keeping_of(name) if keeping is DEFAULT_RETENTION else keeping)
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+        return self._store.put(name, body, self._retention_of(name) if retention is DEFAULT_RETENTION else retention)

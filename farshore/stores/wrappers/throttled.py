@@ -40,20 +40,20 @@ class ThrottledStore(WrappingStore):
         self._up = TokenBucket(bytes_per_s=up_bytes_per_s, clock=clock) if up_bytes_per_s else None
         self._down = TokenBucket(bytes_per_s=down_bytes_per_s, clock=clock) if down_bytes_per_s else None
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         if self._up is None:
-            return self._store.put(name, body, keeping)
+            return self._store.put(name, body, retention)
         if body_bytes(body) <= self._up.piece_bytes:
-            self._up.take(body_bytes(body), ahead_s=PACED_AHEAD_S)
-            return self._store.put(name, body, keeping)
+            self._up.consume(body_bytes(body), ahead_s=PACED_AHEAD_S)
+            return self._store.put(name, body, retention)
         paced = PacedBody(body, self._up)
-        outcome = self._store.put(name, paced, keeping)
+        outcome = self._store.put(name, paced, retention)
         if outcome is PutOutcome.CREATED:  # what was there already may never have been sent
-            self._up.take(max(body_bytes(body) - paced.taken_bytes, 0))
+            self._up.consume(max(body_bytes(body) - paced.consumed_bytes, 0))
         return outcome
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         data = self._store.get(name, offset, length)
         if self._down is not None:
-            self._down.take(len(data))
+            self._down.consume(len(data))
         return data

@@ -304,7 +304,7 @@ def test_each_request_is_told_by_one_run(engine: Engine) -> None:
     with engine.opened(Need.WRITE) as repository:
         runs = [run_backup(repository, source, clock=engine.clock).requests for _ in range(2)]
         meters = {name: replica.meter.snapshot() for name, replica in repository.replicas.items()}
-        nothing = repository.take_requests()
+        nothing = repository.drain_requests()
     for number, (name, meter) in enumerate(meters.items()):
         told = [run[number] for run in runs]
         assert {one.replica for one in told} == {name}

@@ -58,14 +58,14 @@ def test_what_follows_the_choice_of_a_snapshot_lists_nothing_again(
     catalog: tuple[Repository, list[SnapshotInfo]],
 ) -> None:
     repository, snapshots = catalog
-    repository.take_requests()
+    repository.drain_requests()
     chosen = resolve_snapshot(repository, "home")
-    assert [one.lists for one in repository.take_requests()] == [1, 1, 1]
+    assert [one.lists for one in repository.drain_requests()] == [1, 1, 1]
     assert find_commit(repository, chosen).snapshot == chosen.snapshot_id
-    assert sum(one.gets for one in repository.take_requests()) == 1
+    assert sum(one.gets for one in repository.drain_requests()) == 1
     assert list(iterate_entries(repository, chosen))
     assert list(diff_snapshots(repository, snapshots[0], chosen)) == []
-    assert [one.lists for one in repository.take_requests()] == [0, 0, 0]
+    assert [one.lists for one in repository.drain_requests()] == [0, 0, 0]
 
 
 def test_a_snapshot_is_found_by_its_id_or_a_prefix_that_no_other_has(

@@ -31,13 +31,13 @@ class GatedStore(WrappingStore):
     def shut(self) -> None:
         self._gate.clear()
 
-    def put(self, name: str, body: Body, keeping: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         with self._lock:
             self.begun.append(name)
             self.at_once_max = max(self.at_once_max, len(self.begun) - len(self.done))
         if not self._gate.wait(timeout=30):
             raise AssertionError(f"nobody opened the gate for {name}")
-        outcome = self._store.put(name, as_bytes(body), keeping)
+        outcome = self._store.put(name, as_bytes(body), retention)
         with self._lock:
             self.done.append(name)
         return outcome

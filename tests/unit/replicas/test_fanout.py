@@ -194,7 +194,7 @@ def test_a_replica_left_behind_presses_nobody() -> None:
     queues = fanout("slow", window_packs=1)
     queues.offer(pack(1))
     before = queues.pressed
-    queues.leave_behind("slow", StoreUnavailable("gone"))
+    queues.drop("slow", StoreUnavailable("gone"))
     assert (before, queues.pressed) == (True, False)
 
 
@@ -236,7 +236,7 @@ def test_one_failing_replica_does_not_disturb_the_others() -> None:
     def drain_bad() -> None:
         with pytest.raises(StoreDenied):
             queues.drain("bad", bad)
-        queues.leave_behind("bad", StoreDenied("revoked"))
+        queues.drop("bad", StoreDenied("revoked"))
 
     with ThreadPoolExecutor(2) as pool:
         drains = [pool.submit(queues.drain, "good", good), pool.submit(drain_bad)]
@@ -254,8 +254,8 @@ def test_one_failing_replica_does_not_disturb_the_others() -> None:
 
 def test_the_first_reason_for_leaving_a_replica_behind_is_kept() -> None:
     queues = fanout("a", "b")
-    queues.leave_behind("a", StoreDenied("first"))
-    queues.leave_behind("a", StoreUnavailable("second"))
+    queues.drop("a", StoreDenied("first"))
+    queues.drop("a", StoreUnavailable("second"))
     assert isinstance(queues.error_of("a"), StoreDenied)
     assert queues.at_work == ("b",)
 
@@ -263,7 +263,7 @@ def test_the_first_reason_for_leaving_a_replica_behind_is_kept() -> None:
 def test_a_replica_left_behind_drains_at_once_and_is_not_finished() -> None:
     queues = fanout("a", "b")
     queues.offer(pack(1))
-    queues.leave_behind("a", StoreDenied("away"))
+    queues.drop("a", StoreDenied("away"))
     store = GatedStore(clock=CLOCK)
     queues.drain("a", store)
     assert store.begun == []

@@ -13,7 +13,7 @@ from farshore import limits
 from farshore.errors import ReplicaTooSlow, StoreDenied, StoreUnavailable
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Spool, Upload
-from farshore.replicas.upload_queue import LaneLimits
+from farshore.replicas.upload_queue import QueueLimits
 from farshore.stores.memory import MemoryStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, FaultyStore, at_call, from_call
@@ -53,7 +53,7 @@ class Run:
             replicas=self.names,
             clock=self.clock,
             quorum=quorum,
-            lanes={name: LaneLimits(uploads=2, spool_bytes=spool_bytes) for name in self.names},
+            queue_limits={name: QueueLimits(uploads=2, spool_bytes=spool_bytes) for name in self.names},
             spool=Spool(place, free_bytes_min=free_bytes_min),
             window_packs=3,
         )
@@ -222,7 +222,7 @@ def test_rest_is_in_vain_once_a_quorum_has_everything_or_the_run_has_stopped() -
     queues.abort()
     assert not queues.backoff("b", 5.0)
     queues = Fanout(replicas=["a", "b"], clock=clock)
-    queues.leave_behind("b", StoreDenied("revoked"))
+    queues.drop("b", StoreDenied("revoked"))
     assert not queues.backoff("b", 5.0)
 
 
@@ -238,7 +238,7 @@ def test_a_replica_that_the_quorum_needs_may_fail_for_a_while() -> None:
     while queues.backoff("b", 2.0):
         with pytest.raises(StoreUnavailable):
             queues.drain("b", store)
-    assert limits.LANE_PATIENCE_S <= clock.monotonic_s() - started_s <= limits.LANE_PATIENCE_S + 2.5
+    assert limits.REPLICA_PATIENCE_S <= clock.monotonic_s() - started_s <= limits.REPLICA_PATIENCE_S + 2.5
 
 
 def test_a_spooled_parcel_is_put_again_after_a_failure(tmp_path: Path) -> None:

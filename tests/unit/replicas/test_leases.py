@@ -69,7 +69,7 @@ def test_a_lease_is_taken_renewed_and_ended_by_new_objects_alone() -> None:
     clock = StillClock()
     store = MemoryStore(clock=clock)
     with held(clock, a=store) as holder:
-        assert holder.take() == {}
+        assert holder.acquire() == {}
         assert beats(store) == ["000000"]
         for number in (1, 2):
             until(lambda: clock.waiting == 1)
@@ -85,7 +85,7 @@ def test_a_live_lease_is_told_by_its_last_beat() -> None:
     clock = StillClock()
     store = MemoryStore(clock=clock)
     with held(clock, a=store) as holder:
-        holder.take()
+        holder.acquire()
         (found,) = read_leases(store, KEYS, clock)
         assert found.live
         assert found.lease.expires_utc == clock.now_utc() + timedelta(seconds=limits.LEASE_S)
@@ -123,7 +123,7 @@ def test_an_expired_lease_stops_the_commit() -> None:
     """Invariant: a writer that slept past its lease must not commit over a prune that took it for dead."""
     clock = StillClock()
     with held(clock, a=MemoryStore(clock=clock)) as holder:
-        holder.take()
+        holder.acquire()
         clock.advance(limits.LEASE_S - 1)
         holder.check("a")
         clock.advance(1)
@@ -135,7 +135,7 @@ def test_a_lease_broken_by_another_host_stops_the_commit() -> None:
     clock = StillClock()
     store = MemoryStore(clock=clock)
     with held(clock, a=store, b=MemoryStore(clock=clock)) as holder:
-        holder.take()
+        holder.acquire()
         put_beat(store, replace(holder.lease, state="broken"), None)
         with pytest.raises(LeaseLost, match="broken"):
             holder.check("a")
@@ -146,7 +146,7 @@ def test_a_lease_that_was_never_written_somewhere_does_not_hold_there() -> None:
     clock = StillClock()
     good, bad = MemoryStore(clock=clock), FaultyStore(MemoryStore(clock=clock), clock=clock, plan=at_call(1, FAIL))
     with held(clock, good=good, bad=bad) as holder:
-        failed = holder.take()
+        failed = holder.acquire()
         assert list(failed) == ["bad"]
         assert isinstance(failed["bad"], StoreUnavailable)
         holder.check("good")
@@ -160,7 +160,7 @@ def test_renewing_goes_on_at_the_replicas_that_can_be_reached(plan: Plan) -> Non
     good = MemoryStore(clock=clock)
     other = FaultyStore(MemoryStore(clock=clock), clock=clock, plan=plan)
     with held(clock, good=good, other=other) as holder:
-        holder.take()
+        holder.acquire()
         clock.advance(limits.LEASE_S)
         until(lambda: clock.waiting == 1)
         clock.ring()
@@ -176,7 +176,7 @@ def test_a_replica_that_does_not_answer_does_not_let_the_lease_run_out_at_the_ot
     clock = StillClock()
     good, silent = MemoryStore(clock=clock), GatedStore(clock=clock)
     with held(clock, silent=silent, good=good) as holder:
-        holder.take()
+        holder.acquire()
         silent.shut()
         clock.advance(limits.LEASE_S)
         until(lambda: clock.waiting == 1)
@@ -202,7 +202,7 @@ def test_ending_never_raises_and_may_be_repeated() -> None:
         MemoryStore(clock=clock), clock=clock, plan=lambda _verb, name, _number: FAIL if "end" in name else None
     )
     with held(clock, a=store) as holder:
-        holder.take()
+        holder.acquire()
         holder.end()
         holder.end()
     assert [one.live for one in read_leases(MemoryStore(clock=clock), KEYS, clock)] == []
@@ -237,7 +237,7 @@ def test_nothing_of_a_lease_shows_without_the_index_key() -> None:
     clock = StillClock()
     store = MemoryStore(clock=clock)
     with held(clock, a=store) as holder:
-        holder.take()
+        holder.acquire()
         sealed = store.get(names.lease(LEASE_ID, 0))
         assert b"here" not in sealed
         with pytest.raises(FarshoreError):

@@ -11,8 +11,8 @@ MIB = limits.MIB
 def test_latency_is_of_small_requests_and_the_rate_of_large_ones() -> None:
     pace = Pace()
     for _ in range(50):
-        pace.took(1000, 0.08)
-        pace.took(8 * MIB, 0.08 + 0.4)
+        pace.record(1000, 0.08)
+        pace.record(8 * MIB, 0.08 + 0.4)
     assert pace.latency_s == pytest.approx(0.08)
     assert pace.bytes_per_s == pytest.approx(20 * MIB, rel=0.01)
     assert pace.expected_s(4 * MIB) == pytest.approx(0.08 + 0.2, rel=0.01)
@@ -21,9 +21,9 @@ def test_latency_is_of_small_requests_and_the_rate_of_large_ones() -> None:
 def test_a_change_shows_after_a_few_requests() -> None:
     pace = Pace()
     for _ in range(100):
-        pace.took(8 * MIB, 0.1)
+        pace.record(8 * MIB, 0.1)
     for _ in range(8):
-        pace.took(8 * MIB, 4.0)
+        pace.record(8 * MIB, 4.0)
     assert pace.expected_s(8 * MIB) > 3.0
 
 
@@ -37,9 +37,9 @@ def test_a_replica_not_measured_yet_is_taken_for_a_good_one() -> None:
 def test_a_request_is_late_when_nearly_all_before_it_had_been_answered() -> None:
     pace = Pace()
     assert pace.late_s(1000) == limits.HEDGE_UNSURE_S_MIN  # nothing is known
-    pace.took(1000, 0.1)
+    pace.record(1000, 0.1)
     for number in range(64):
-        pace.took(8 * MIB, 1.1 if number % 4 else 2.1)
+        pace.record(8 * MIB, 1.1 if number % 4 else 2.1)
     assert 1.5 < pace.late_s(8 * MIB) < 3.0  # the slow quarter is its usual way
     assert pace.late_s(1000) == limits.HEDGE_S_MIN
     assert pace.silent_s(8 * MIB) >= 4 * pace.late_s(8 * MIB)
@@ -48,9 +48,9 @@ def test_a_request_is_late_when_nearly_all_before_it_had_been_answered() -> None
 
 def test_one_slow_request_in_a_hundred_moves_no_bound() -> None:
     pace = Pace()
-    pace.took(1000, 0.01)
+    pace.record(1000, 0.01)
     for number in range(200):
-        pace.took(8 * MIB, 30.0 if number == 150 else 1.0)
+        pace.record(8 * MIB, 30.0 if number == 150 else 1.0)
     assert pace.late_s(8 * MIB) < 2.0
 
 
@@ -62,7 +62,7 @@ def test_who_fails_or_is_late_is_not_well_and_then_is_again() -> None:
     assert pace.healthy(130.0)
     pace.failed(130.0)
     assert not pace.healthy(189.0)  # twice in a row: twice as long
-    pace.took(10, 0.1)
+    pace.record(10, 0.1)
     assert pace.healthy(131.0)
     pace.late(8 * MIB, 3.0)
     assert not pace.healthy(1e9)
@@ -81,8 +81,8 @@ def test_a_request_that_is_late_tells_already_what_it_takes_at_least() -> None:
 def test_no_time_at_all_is_a_measurement_like_any_other() -> None:
     pace = Pace()
     for _ in range(100):
-        pace.took(0, 0.0)
-        pace.took(8 * MIB, 0.0)
+        pace.record(0, 0.0)
+        pace.record(8 * MIB, 0.0)
     assert pace.expected_s(8 * MIB) < 1e-4
     assert pace.late_s(8 * MIB) == limits.HEDGE_S_MIN
     assert pace.bytes_per_s is not None

@@ -253,7 +253,7 @@ def test_the_cheapest_and_the_fastest_are_asked_first_where_that_is_wished(shore
     assert reader.order(len(GOOD))[0].name == "c"
     for replica, seconds in zip(shores.replicas, (3.0, 0.1, 3.0), strict=True):
         for _ in range(5):
-            replica.pace.took(1 << 20, seconds)
+            replica.pace.record(1 << 20, seconds)
     reader = ReplicaReader(replicas=shores.replicas, clock=shores.clock, threads=shores.threads, prefer=Prefer.FASTEST)
     assert [one.name for one in reader.order(1 << 20)] == ["b", "c", "a"]
 

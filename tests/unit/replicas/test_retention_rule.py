@@ -57,7 +57,7 @@ def test_short_periods_have_a_grid_too() -> None:
 def test_only_packs_go_to_a_storage_class_and_leases_are_not_locked() -> None:
     rule = RetentionRule(RULE, "STANDARD_IA")
     pack = names.pack("ab" * 32)
-    assert rule.keeping(pack, START) == ObjectRetention(RULE.new_lock(pack, START), "STANDARD_IA")
-    assert rule.keeping(names.HEADER, START) == ObjectRetention(RULE.new_lock(names.HEADER, START))
-    assert rule.keeping(names.lease("ab" * 16, 0), START) == ObjectRetention()
-    assert RetentionRule().keeping(pack, START) == ObjectRetention()
+    assert rule.retention_of(pack, START) == ObjectRetention(RULE.new_lock(pack, START), "STANDARD_IA")
+    assert rule.retention_of(names.HEADER, START) == ObjectRetention(RULE.new_lock(names.HEADER, START))
+    assert rule.retention_of(names.lease("ab" * 16, 0), START) == ObjectRetention()
+    assert RetentionRule().retention_of(pack, START) == ObjectRetention()

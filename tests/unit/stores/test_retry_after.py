@@ -10,7 +10,7 @@ from farshore.errors import StoreUnavailable
 from farshore.limits import RETRY_AFTER_S_MAX, RETRY_BASE_S
 from farshore.stores.base import ObjectInfo
 from farshore.stores.memory import MemoryStore
-from farshore.stores.retry_after import told_wait_s
+from farshore.stores.retry_after import requested_wait_s
 from farshore.stores.wrappers.retrying import RetryingStore
 from tests.doubles.clock import FixedClock
 
@@ -34,7 +34,7 @@ DATE = "Sat, 21 Nov 2026 05:00:00 GMT"
     ],
 )
 def test_what_headers_tell(headers: dict[str, str] | None, wait_s: float) -> None:
-    assert told_wait_s(headers) == wait_s
+    assert requested_wait_s(headers) == wait_s
 
 
 class Busy(MemoryStore):

@@ -39,17 +39,17 @@ def test_a_bucket_lets_its_rate_pass() -> None:
     clock = Waits()
     bucket = TokenBucket(bytes_per_s=1000, clock=clock)
     for _ in range(100):
-        bucket.take(100)
+        bucket.consume(100)
     assert sum(clock.waits) == pytest.approx(10 - PACED_BURST_S)
 
 
 def test_what_is_not_used_is_not_saved_for_long() -> None:
     clock = Waits()
     bucket = TokenBucket(bytes_per_s=1000, clock=clock)
-    bucket.take(1000)
+    bucket.consume(1000)
     clock.advance(3600)
     clock.waits.clear()
-    bucket.take(1000)
+    bucket.consume(1000)
     assert sum(clock.waits) == pytest.approx(1 - PACED_BURST_S)
 
 
@@ -60,7 +60,7 @@ def test_threads_share_one_rate() -> None:
 
     def take_all(_: int) -> None:
         for _ in range(100):
-            bucket.take(1000)
+            bucket.consume(1000)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(take_all, range(4)))
@@ -136,7 +136,7 @@ def test_a_paced_body_hashes_at_once_and_sends_in_time(tmp_path: Path, kind: str
     assert b"".join(body_pieces(paced)) == data
     assert clock.waits == []
     assert b"".join(sent_pieces(paced)) == data
-    assert paced.taken_bytes == len(data)
+    assert paced.consumed_bytes == len(data)
     assert sum(clock.waits) == pytest.approx(10 - PACED_BURST_S)
     assert max(clock.waits) < 0.25
     again = as_sent(PacedBody(paced, TokenBucket(bytes_per_s=10_000, clock=clock)))

@@ -141,7 +141,7 @@ def test_every_verb_reaches_the_store_inside_with_all_arguments(wrapper: type[Wr
 def argument_of(name: str, verb: str) -> object:
     """Return an argument that wrappers can work with, and that is not its default."""
     typed = {"name": "an/object", "body": b"a body", "offset": 3, "length": 5, "held": False, "days": 7}
-    return ObjectRetention(storage_class="COLD") if name == "keeping" else typed.get(name, f"{name} of {verb}")
+    return ObjectRetention(storage_class="COLD") if name == "retention" else typed.get(name, f"{name} of {verb}")
 
 
 class Renaming(ReadOnlyStore):

@@ -76,7 +76,7 @@ def scrub_repository(repository: Repository, *, replica: str | None = None, run:
         recorded=repository.keys is not None,
     )
     rows.finish(result)
-    return replace(result, requests=repository.take_requests(), unrecorded=repository.unrecorded)
+    return replace(result, requests=repository.drain_requests(), unrecorded=repository.unrecorded)
 
 
 def _scrub(

@@ -448,10 +448,10 @@ def test_a_bandwidth_is_shared_by_all_threads() -> None:
     clock = FixedClock()
     pace, started_s = TokenBucket(bytes_per_s=1000, clock=clock), clock.monotonic_s()
     for _ in range(5):
-        pace.take(2000)
+        pace.consume(2000)
     assert clock.monotonic_s() - started_s == pytest.approx(10 - limits.PACED_BURST_S)
     unlimited = TokenBucket(bytes_per_s=0, clock=clock)
-    unlimited.take(1 << 40)
+    unlimited.consume(1 << 40)
     assert clock.monotonic_s() - started_s == pytest.approx(10 - limits.PACED_BURST_S)
 
 
