@@ -8,20 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from farshore.access.open_replica import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import FarshoreError, LifecycleDeletes, LockUnsupported
 from farshore.stores.base import Capabilities
+from farshore.stores.object_retention import LockMode
 from farshore.stores.probe_capability import Effect, HasProbeCapability, PlaceSettings, Setting
+
+
+class PlaceCheck(StrEnum):
+    """The settings of a bucket that are judged."""
+
+    LOCK = "lock"
+    LIFECYCLE = "lifecycle"
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceMark:
     """One thing to know of a place. With `refusal` a repository must not be made there; `hint` makes it a warning."""
 
-    check: str  # lock | lifecycle
+    check: PlaceCheck
     said: str
     hint: str = ""
     refusal: FarshoreError | None = None
@@ -37,30 +46,32 @@ def check_place(config: Config, replica: ReplicaConfig, clock: Clock) -> list[Pl
         store.close()
 
 
-def judge_place(replica: str, lock: str, capabilities: Capabilities, settings: PlaceSettings) -> Iterator[PlaceMark]:
+def judge_place(
+    replica: str, lock: LockMode | None, capabilities: Capabilities, settings: PlaceSettings
+) -> Iterator[PlaceMark]:
     """Yield what a person should know of a place. Pure.
 
     Args:
-        lock: The mode that the configuration asks for, or empty.
+        lock: The mode that the configuration asks for, if any.
     """
     if lock:
         yield from _judge_lock(replica, lock, capabilities, settings)
     if settings.lifecycle is None and capabilities.kind in ("s3", "gcs", "azure"):
-        yield PlaceMark("lifecycle", _UNREADABLE[capabilities.kind])
+        yield PlaceMark(PlaceCheck.LIFECYCLE, _UNREADABLE[capabilities.kind])
     for rule in settings.lifecycle or ():
         said = f"the lifecycle rule {rule.rule} {_DOES[rule.effect]} {rule.when}"
         match rule.effect:
             case Effect.DELETES:
                 refusal = LifecycleDeletes(f"{replica}: {said}: snapshots there would be lost")
-                yield PlaceMark("lifecycle", said, LifecycleDeletes.default_hint, refusal)
+                yield PlaceMark(PlaceCheck.LIFECYCLE, said, LifecycleDeletes.default_hint, refusal)
             case Effect.DELETES_HIDDEN:
                 hint = "What a thief of the login deletes can be brought back only until then, unless it is locked."
-                yield PlaceMark("lifecycle", said, hint)
+                yield PlaceMark(PlaceCheck.LIFECYCLE, said, hint)
             case Effect.ARCHIVES:
                 hint = "A restore from there waits: hours for GLACIER, up to two days for DEEP_ARCHIVE (farshore warm)."
-                yield PlaceMark("lifecycle", f"{said}, to {rule.storage_class}, small objects too", hint)
+                yield PlaceMark(PlaceCheck.LIFECYCLE, f"{said}, to {rule.storage_class}, small objects too", hint)
             case Effect.MOVES:
-                yield PlaceMark("lifecycle", f"{said}, to {rule.storage_class}, which is read at once")
+                yield PlaceMark(PlaceCheck.LIFECYCLE, f"{said}, to {rule.storage_class}, which is read at once")
 
 
 _DOES = {
@@ -79,15 +90,17 @@ _UNREADABLE = {
 }
 
 
-def _judge_lock(replica: str, lock: str, capabilities: Capabilities, settings: PlaceSettings) -> Iterator[PlaceMark]:
-    if lock not in {mode.value for mode in capabilities.lock_modes}:
+def _judge_lock(
+    replica: str, lock: LockMode, capabilities: Capabilities, settings: PlaceSettings
+) -> Iterator[PlaceMark]:
+    if lock not in capabilities.lock_modes:
         said = f"a {capabilities.kind} cannot lock objects"
-        yield PlaceMark("lock", said, refusal=LockUnsupported(f"{replica}: {said}"))
+        yield PlaceMark(PlaceCheck.LOCK, said, refusal=LockUnsupported(f"{replica}: {said}"))
     elif settings.lock is Setting.OFF:
         said = "objects cannot be locked in this bucket"
         if settings.versioning is Setting.OFF:
             said += ", which does not even keep versions"
-        yield PlaceMark("lock", said, LockUnsupported.default_hint, LockUnsupported(f"{replica}: {said}"))
+        yield PlaceMark(PlaceCheck.LOCK, said, LockUnsupported.default_hint, LockUnsupported(f"{replica}: {said}"))
     elif settings.lock is Setting.UNKNOWN and capabilities.kind != "memory":
         said = "whether objects can be locked here is not told to this credential; the first object will show it"
-        yield PlaceMark("lock", said)
+        yield PlaceMark(PlaceCheck.LOCK, said)

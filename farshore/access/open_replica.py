@@ -11,7 +11,6 @@ from farshore.format import names
 from farshore.replicas.repository import Replica
 from farshore.replicas.retention_rule import LockRule, RetentionRule
 from farshore.stores.base import Store
-from farshore.stores.object_retention import LockMode
 from farshore.stores.opening import open_store
 from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
@@ -49,7 +48,7 @@ def retention_rule(replica: ReplicaConfig) -> RetentionRule:
     """Return how the objects of a replica are kept."""
     if not replica.lock or replica.lock_for is None:
         return RetentionRule(storage_class=replica.storage_class)
-    lock = LockRule(LockMode(replica.lock), replica.lock_for, min(replica.lock_slack, replica.lock_for))
+    lock = LockRule(replica.lock, replica.lock_for, min(replica.lock_slack, replica.lock_for))
     return RetentionRule(lock, replica.storage_class)
 
 

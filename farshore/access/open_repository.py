@@ -21,7 +21,6 @@ from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.host_places import CACHE
 from farshore.replicas.ask import OnWait, ask_all, wait_quietly
-from farshore.replicas.reading_order import Prefer
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.unasked import unasked_error
 from farshore.scratch import writable_or_temporary
@@ -83,7 +82,7 @@ def open_repository(
         held=held,
         clock=clock,
         audit_paths=config.audit.paths,
-        prefer=Prefer(config.reads.prefer),
+        prefer=config.reads.prefer,
         hedge=config.reads.hedge,
         patient=patient,
         on_wait=on_wait,

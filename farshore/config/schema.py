@@ -9,22 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from farshore.config.parsing import parse_bandwidth, parse_duration, parse_size
 from farshore.config.places import absolute_url, check_endpoint
 from farshore.config.secret import SECRET_KINDS, Secret
+from farshore.config.settings import HolderKind, Prefer
 from farshore.limits import UPLOADS_PER_REPLICA_MAX
+from farshore.stores.object_retention import LockMode
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _JURISDICTION = re.compile(r"[A-Z][A-Z0-9-]{1,15}")
 _DISTANCE_KM_MAX = 20_000  # half around the Earth: nothing is farther apart
-LOCKS = ("governance", "compliance")
-PREFERENCES = ("balanced", "cheapest", "fastest")
-HOLDER_KINDS = ("passphrase", "recipient")
+_Choice = TypeVar("_Choice", bound=StrEnum)
 _CRON_NAMED = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # minute, hour, day of month, month, day of week
 _CRON_WORDS = re.compile(r"(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat")
@@ -183,19 +184,19 @@ def read_jurisdiction(value: Any, around: Surroundings) -> str:
     return text
 
 
-def read_lock(value: Any, around: Surroundings) -> str:
+def read_lock(value: Any, around: Surroundings) -> LockMode:
     """Read the mode in which a store locks objects."""
-    return _one_of(value, around, LOCKS)
+    return _one_of(value, around, LockMode)
 
 
-def read_preference(value: Any, around: Surroundings) -> str:
+def read_preference(value: Any, around: Surroundings) -> Prefer:
     """Read what matters when a replica is chosen to read from."""
-    return _one_of(value, around, PREFERENCES)
+    return _one_of(value, around, Prefer)
 
 
-def read_holder_kind(value: Any, around: Surroundings) -> str:
+def read_holder_kind(value: Any, around: Surroundings) -> HolderKind:
     """Read what a key holder opens the repository with."""
-    return _one_of(value, around, HOLDER_KINDS)
+    return _one_of(value, around, HolderKind)
 
 
 def _degrees(value: Any, most: int) -> float:
@@ -206,11 +207,11 @@ def _degrees(value: Any, most: int) -> float:
     return float(value)
 
 
-def _one_of(value: Any, around: Surroundings, known: tuple[str, ...]) -> str:
+def _one_of(value: Any, around: Surroundings, known: type[_Choice]) -> _Choice:
     text = read_text(value, around)
-    if text not in known:
+    if text not in list(known):
         raise Mistake(f"must be {' or '.join(known)}, not {text!r}")
-    return text
+    return known(text)
 
 
 def read_duration(value: Any, around: Surroundings) -> Any:

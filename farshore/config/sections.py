@@ -41,6 +41,7 @@ from farshore.config.settings import (
     SqliteConfig,
 )
 from farshore.plural import count_of
+from farshore.stores.object_retention import LockMode
 
 _SOURCE_CLASSES: Mapping[str, type[DirectoryConfig | SqliteConfig | PostgresConfig]] = {
     "directory": DirectoryConfig,
@@ -223,7 +224,7 @@ class Sections:
         if "immutable" in values:
             said = "only says what lock sees to"
             self._mistake((*path, "immutable"), said, "Remove immutable and immutable_days.")
-        if lock == "compliance" and not values.get("compliance_is_final"):
+        if lock is LockMode.COMPLIANCE and not values.get("compliance_is_final"):
             self._mistake(
                 (*path, "lock"),
                 "is compliance, which nobody can lift: not you, and not the provider",

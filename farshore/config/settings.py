@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
 from farshore.config.secret import ResolveBlock, Secret
 from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
+from farshore.stores.object_retention import LockMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class ReplicaConfig:
     spool_bytes: int = SPOOL_BYTES  # that may wait on this host's disk while it is behind
     account: str = ""  # account, project or subscription: closed or taken over as a whole
     login: str = ""  # whom the writer signs in as: stolen or revoked as a whole
-    immutable: str = ""  # governance | compliance: the store refuses to delete for `immutable_days`
+    immutable: LockMode | None = None  # the store refuses to delete for `immutable_days`
     immutable_days: int = 0
     versioned: bool = False  # the store keeps what is deleted or overwritten, out of the writer's reach
     offline: bool = False  # not connected but while it is brought up to date
@@ -55,7 +57,7 @@ class ReplicaConfig:
     longitude: float | None = None
     country: str = ""
     jurisdiction: str = ""
-    lock: str = ""  # governance | compliance: every object is locked for `lock_for` from the snapshot's commit on
+    lock: LockMode | None = None  # every object is locked for `lock_for` from the snapshot's commit on
     lock_for: timedelta | None = None
     lock_slack: timedelta = timedelta(days=1)  # what a new lock is longer by
     compliance_is_final: bool = False  # somebody said so: nobody can lift such a lock, and its objects cost until then
@@ -75,12 +77,19 @@ class PlacementConfig:
     accepted: tuple[str, ...] = ()
 
 
+class HolderKind(StrEnum):
+    """How a key holder opens the repository."""
+
+    PASSPHRASE = "passphrase"  # noqa: S105 - the word for it
+    RECIPIENT = "recipient"
+
+
 @dataclass(frozen=True, slots=True)
 class HolderConfig:
     """Somebody, or a safe, who can open the repository besides this host."""
 
     name: str
-    kind: str  # passphrase | recipient
+    kind: HolderKind
     on_writer_host: bool = False  # lost when the host is
 
 
@@ -148,11 +157,19 @@ class CostConfig:
     prices: Path | None = None
 
 
+class Prefer(StrEnum):
+    """What matters when a replica is chosen to read from."""
+
+    BALANCED = "balanced"
+    CHEAPEST = "cheapest"
+    FASTEST = "fastest"
+
+
 @dataclass(frozen=True, slots=True)
 class ReadsConfig:
     """How replicas are chosen to read from."""
 
-    prefer: str = "balanced"  # balanced | cheapest | fastest
+    prefer: Prefer = Prefer.BALANCED
     host_region: str = ""  # where this host runs: reading from a replica there sends nothing out of it
     hedge: bool = True  # ask a second replica where the first is late
 

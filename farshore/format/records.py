@@ -33,7 +33,7 @@ class ReplicaLock:
     `stride_s` is the distance of two ends of an object's locks, so that its own end can be computed.
     """
 
-    mode: str  # governance | compliance
+    mode: str  # as `LockMode`; text, so that a record with the mode of a later version can still be read
     until_utc: datetime
     stride_s: int
     place: str  # URL of the replica: another host may call another place by the same name

@@ -53,7 +53,7 @@ class PromisedLock:
     """The promise of a snapshot's commit record at a replica that lists it."""
 
     replica: str
-    mode: str  # governance | compliance
+    mode: str  # as its commit record has it
     until_utc: datetime
 
 

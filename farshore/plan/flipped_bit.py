@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from farshore.config import Config
-from farshore.plan.judging import NAME_A_HOLDER, SimulatedLoss
+from farshore.config import Config, HolderKind
+from farshore.plan.judging import NAME_A_HOLDER, LossVerdict, SimulatedLoss
 from farshore.plan.losses import LossKind, key_holders
 from farshore.plan.replicas import place_replicas
 
@@ -16,20 +16,20 @@ class ObjectKind:
 
     name: str
     lost: str  # with no other copy
-    verdict: str  # with no other copy: unharmed | partial | nothing
+    verdict: LossVerdict  # with no other copy
 
 
 OBJECT_KINDS = (
-    ObjectKind("header", "the repository does not open", "nothing"),
-    ObjectKind("slot", "whose slot it is cannot open the repository", "partial"),
-    ObjectKind("data-key", "what one run stored cannot be read", "partial"),
-    ObjectKind("pack", "files with a chunk in that segment, in every snapshot that has it", "partial"),
-    ObjectKind("index", "nothing: packs name their chunks themselves", "unharmed"),
-    ObjectKind("manifest", "one snapshot", "partial"),
-    ObjectKind("needs", "one snapshot, until its needs are known again", "partial"),
-    ObjectKind("commit", "one snapshot is no longer listed", "partial"),
-    ObjectKind("lease", "nothing: a run that is at work may have to be run again", "unharmed"),
-    ObjectKind("audit", "rows of one audit file; the chain shows which", "partial"),
+    ObjectKind("header", "the repository does not open", LossVerdict.NOTHING),
+    ObjectKind("slot", "whose slot it is cannot open the repository", LossVerdict.PARTIAL),
+    ObjectKind("data-key", "what one run stored cannot be read", LossVerdict.PARTIAL),
+    ObjectKind("pack", "files with a chunk in that segment, in every snapshot that has it", LossVerdict.PARTIAL),
+    ObjectKind("index", "nothing: packs name their chunks themselves", LossVerdict.UNHARMED),
+    ObjectKind("manifest", "one snapshot", LossVerdict.PARTIAL),
+    ObjectKind("needs", "one snapshot, until its needs are known again", LossVerdict.PARTIAL),
+    ObjectKind("commit", "one snapshot is no longer listed", LossVerdict.PARTIAL),
+    ObjectKind("lease", "nothing: a run that is at work may have to be run again", LossVerdict.UNHARMED),
+    ObjectKind("audit", "rows of one audit file; the chain shows which", LossVerdict.PARTIAL),
 )
 
 
@@ -41,20 +41,24 @@ def simulate_flipped_bits(config: Config) -> tuple[SimulatedLoss, ...]:
     """
     copies = tuple(one.replica for one in place_replicas(config))
     holders = key_holders(config)
-    slots = sum(one.kind == "recipient" for one in holders.values())
-    slots += any(one.kind == "passphrase" for one in holders.values())
+    slots = sum(one.kind is HolderKind.RECIPIENT for one in holders.values())
+    slots += any(one.kind is HolderKind.PASSPHRASE for one in holders.values())
     found: list[SimulatedLoss] = []
     for kind in OBJECT_KINDS:
         name = f"{LossKind.BIT}:{kind.name}"
-        verdict, notes, changes = "unharmed", ["noticed when it is read; taken from another replica"], list[str]()
+        verdict, notes, changes = (
+            LossVerdict.UNHARMED,
+            ["noticed when it is read; taken from another replica"],
+            list[str](),
+        )
         if len(copies) < 2:
             verdict, notes = kind.verdict, [f"noticed when it is read; lost: {kind.lost}"]
             if kind.name == "slot" and slots < 2:
-                verdict = "nothing"
-            if verdict != "unharmed":
+                verdict = LossVerdict.NOTHING
+            if verdict is not LossVerdict.UNHARMED:
                 changes = ["add a second replica: a single copy has nothing to be repaired from"]
         if not holders:
-            verdict, changes = "nothing", [NAME_A_HOLDER]
+            verdict, changes = LossVerdict.NOTHING, [NAME_A_HOLDER]
         found.append(
             SimulatedLoss(
                 loss=name,
@@ -65,9 +69,9 @@ def simulate_flipped_bits(config: Config) -> tuple[SimulatedLoss, ...]:
                 survives=copies,
                 gone=(),
                 is_quorum_possible=sum(not one.offline for one in place_replicas(config)) >= config.repository.quorum,
-                is_restorable=verdict != "nothing",
+                is_restorable=verdict is not LossVerdict.NOTHING,
                 opens_with=tuple(holders),
-                is_newest_held=verdict == "unharmed",
+                is_newest_held=verdict is LossVerdict.UNHARMED,
                 sources=(),
                 notes=tuple(notes),
                 changes=tuple(changes),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from farshore.config import Config, HolderConfig, format_duration
 from farshore.plan.losses import Loss, LossKind, key_holders
@@ -29,6 +30,16 @@ class SourceLoss:
     age: timedelta | None = None  # of that snapshot
 
 
+class LossVerdict(StrEnum):
+    """What one loss leaves."""
+
+    UNHARMED = "unharmed"
+    SURVIVES = "survives"
+    DEGRADED = "degraded"
+    PARTIAL = "partial"
+    NOTHING = "nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedLoss:
     """One loss and what is left."""
@@ -36,7 +47,7 @@ class SimulatedLoss:
     loss: str  # kind, or kind:subject
     kind: str
     subject: str
-    verdict: str  # unharmed | survives | degraded | partial | nothing
+    verdict: LossVerdict
     is_accepted: bool
     survives: tuple[str, ...]  # replicas whose objects are left
     gone: tuple[str, ...]
@@ -51,7 +62,7 @@ class SimulatedLoss:
     @property
     def leaves_nothing(self) -> bool:
         """Whether nothing can be restored, and the plan does not accept that."""
-        return self.verdict == "nothing" and not self.is_accepted
+        return self.verdict is LossVerdict.NOTHING and not self.is_accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +132,14 @@ def simulate(
     return tuple(found)
 
 
-def _verdict(left: _Left) -> str:
+def _verdict(left: _Left) -> LossVerdict:
     if not left.is_restorable:
-        return "nothing"
+        return LossVerdict.NOTHING
     if not left.is_quorum_possible:
-        return "degraded"
+        return LossVerdict.DEGRADED
     loss = left.loss
-    return "survives" if loss.gone or loss.cut_off or loss.keys_gone or loss.takes_host else "unharmed"
+    touched = loss.gone or loss.cut_off or loss.keys_gone or loss.takes_host
+    return LossVerdict.SURVIVES if touched else LossVerdict.UNHARMED
 
 
 def source_losses(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 
-from farshore.config import Config, HolderConfig
+from farshore.config import Config, HolderConfig, HolderKind
 from farshore.errors import ConfigInvalid
 from farshore.plan.replicas import PlacedReplica, place_replicas
 
@@ -49,9 +49,13 @@ def key_holders(config: Config) -> dict[str, HolderConfig]:
     """Return who can open the repository: those the plan names, and this host where it has a passphrase or identity."""
     holders = dict(config.holders)
     if config.repository.passphrase is not None:
-        holders["passphrase on this host"] = HolderConfig("passphrase on this host", "passphrase", on_writer_host=True)
+        holders["passphrase on this host"] = HolderConfig(
+            "passphrase on this host", HolderKind.PASSPHRASE, on_writer_host=True
+        )
     if config.repository.identity is not None:
-        holders["identity on this host"] = HolderConfig("identity on this host", "recipient", on_writer_host=True)
+        holders["identity on this host"] = HolderConfig(
+            "identity on this host", HolderKind.RECIPIENT, on_writer_host=True
+        )
     return holders
 
 

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 from farshore import limits
 from farshore.clock import Clock
+from farshore.config import Prefer
 from farshore.errors import (
     BucketNotFound,
     Corrupt,
@@ -31,7 +32,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.model import DamagedObject
 from farshore.replicas.detached_threads import DetachedThreads
-from farshore.replicas.reading_order import Prefer, ReadCandidate, order_candidates
+from farshore.replicas.reading_order import ReadCandidate, order_candidates
 from farshore.replicas.repository import Replica, Repository
 
 Mender = Callable[[Replica, str, str, str, bytes | None], None]  # replica, name, found, source, whole object

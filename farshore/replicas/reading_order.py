@@ -16,19 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from farshore import limits
+from farshore.config import Prefer
 
 _HOUR_S = 3600.0
-
-
-class Prefer(StrEnum):
-    """What matters when a replica is chosen to read from."""
-
-    BALANCED = "balanced"
-    CHEAPEST = "cheapest"
-    FASTEST = "fastest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from farshore import limits
 from farshore.clock import Clock
+from farshore.config import Prefer
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
 from farshore.model import DamagedObject, ReplicaRequests
@@ -21,7 +22,7 @@ from farshore.replicas.ask import OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache
 from farshore.replicas.detached_threads import DetachedThreads
 from farshore.replicas.pace import Pace
-from farshore.replicas.reading_order import Prefer, ReadPrice
+from farshore.replicas.reading_order import ReadPrice
 from farshore.replicas.retention_rule import RetentionRule
 from farshore.sealed.keys import KeySet
 from farshore.stores.base import Store

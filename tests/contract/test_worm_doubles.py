@@ -131,7 +131,7 @@ def test_a_place_that_was_not_made_for_locks_takes_none(double: Double) -> None:
     assert isinstance(double.store, HasProbeCapability)
     settings = double.store.probe_capability().settings()
     assert settings.lock is Setting.OFF
-    marks = list(judge_place("vault", "governance", double.store.capabilities, settings))
+    marks = list(judge_place("vault", LockMode.GOVERNANCE, double.store.capabilities, settings))
     assert isinstance(marks[0].refusal, LockUnsupported)
     double.store.put("one", b"1")
     with pytest.raises(LockDenied):
@@ -207,7 +207,7 @@ def test_azure_says_that_its_lifecycle_rules_cannot_be_read() -> None:
     settings = PlaceSettings(lock=Setting.ON)
     (mark,) = judge_place(
         "vault",
-        "",
+        None,
         open_store("az://container/x", credentials={"account": "a", "key": "aw=="}, clock=SystemClock()).capabilities,
         settings,
     )

@@ -30,6 +30,7 @@ from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
 from farshore.run import Run
 from farshore.sources.directory.source import DirectorySource
+from farshore.stores.object_retention import LockMode
 from infra.local.seaweedfs import SeaweedServer
 
 CLOCK = SystemClock()
@@ -117,7 +118,7 @@ def thief(s3_server: SeaweedServer) -> dict[str, str]:
 
 @pytest.fixture
 def vault(s3_server: SeaweedServer, tmp_path: Path, thief: dict[str, str]) -> Vault:
-    vault = Vault(s3_server, tmp_path, thief, lock="governance", lock_for=timedelta(days=3))
+    vault = Vault(s3_server, tmp_path, thief, lock=LockMode.GOVERNANCE, lock_for=timedelta(days=3))
     s3_server.create_locked_bucket(vault.bucket)
     return vault
 
@@ -212,7 +213,7 @@ def test_a_thief_of_the_login_ends_no_snapshot(vault: Vault, thief: dict[str, st
 def test_setup_refuses_a_bucket_that_cannot_lock_and_a_rule_that_deletes(
     s3_server: SeaweedServer, tmp_path: Path
 ) -> None:
-    vault = Vault(s3_server, tmp_path, s3_server.credentials, lock="governance", lock_for=timedelta(days=3))
+    vault = Vault(s3_server, tmp_path, s3_server.credentials, lock=LockMode.GOVERNANCE, lock_for=timedelta(days=3))
     s3_server.create_bucket(vault.bucket)
     with pytest.raises(LockUnsupported, match="vault: objects cannot be locked in this bucket"):
         vault.initialize()

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.config import HolderConfig, PlacementConfig, ReplicaConfig
+from farshore.config import HolderConfig, HolderKind, PlacementConfig, ReplicaConfig
 from farshore.plan.judging import simulate
 from farshore.plan.losses import plan_losses
 from farshore.plan.regions import Place, distance_km, known_regions
 from farshore.plan.replicas import place_replicas
 from farshore.plan.rules import placement_allows, plan_rules, spread_apart
+from farshore.stores.object_retention import LockMode
 from tests.unit.plan.plans import plan
 
 PLACES = st.builds(Place, st.floats(-90, 90), st.floats(-180, 180))
@@ -28,7 +29,7 @@ POLICIES = st.builds(
     offline=st.integers(0, 3),
 )
 HOLDERS = st.lists(
-    st.builds(HolderConfig, st.sampled_from("abcd"), st.sampled_from(["passphrase", "recipient"]), st.booleans()),
+    st.builds(HolderConfig, st.sampled_from("abcd"), st.sampled_from(HolderKind), st.booleans()),
     unique_by=lambda one: one.name,
     max_size=3,
 ).map(tuple)
@@ -48,7 +49,7 @@ def replicas(draw: st.DrawFn) -> tuple[ReplicaConfig, ...]:
                 region=region,
                 account=draw(st.sampled_from(["", "one", "two"])),
                 login=draw(st.sampled_from(["", "me", "you"])),
-                immutable=draw(st.sampled_from(["", "compliance"])),
+                immutable=draw(st.sampled_from([None, LockMode.COMPLIANCE])),
                 immutable_days=7,
                 versioned=draw(st.booleans()),
                 offline=offline,

@@ -11,6 +11,7 @@ from farshore.config import (
     Config,
     DirectoryConfig,
     HolderConfig,
+    HolderKind,
     PlacementConfig,
     PostgresConfig,
     ReplicaConfig,
@@ -20,6 +21,7 @@ from farshore.config import (
     load_config,
 )
 from farshore.errors import ConfigInvalid
+from farshore.stores.object_retention import LockMode
 
 AS_PRINTED_IN_THE_README = """
 [repository]
@@ -117,7 +119,7 @@ def test_placement_and_holders_are_read(tmp_path: Path) -> None:
         spool_bytes=1 << 30,
         account="own",
         login="me",
-        immutable="governance",
+        immutable=LockMode.GOVERNANCE,
         immutable_days=30,
         versioned=True,
         offline=True,
@@ -129,7 +131,7 @@ def test_placement_and_holders_are_read(tmp_path: Path) -> None:
         jurisdiction="AU",
     )
     assert config.placement == PlacementConfig(copies=3, distance_km=500, accepted=("ransomware",))
-    assert config.holders == {"ada": HolderConfig("ada", "recipient", on_writer_host=True)}
+    assert config.holders == {"ada": HolderConfig("ada", HolderKind.RECIPIENT, on_writer_host=True)}
     assert load(tmp_path, SMALLEST).placement == PlacementConfig()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from farshore.access.bucket_checks import judge_place
+from farshore.access.bucket_checks import PlaceCheck, judge_place
 from farshore.errors import STORE_ERRORS, Denied, FarshoreError, StoreConflict
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict
@@ -44,8 +44,8 @@ def place(scope: ProbePrefix) -> Iterator[Finding]:
     marks = list(judge_place(scope.replica, scope.lock, scope.store.capabilities, scope.settings))
     for mark in marks:
         verdict = Verdict.FAILED if mark.refusal else Verdict.WARNING if mark.hint else Verdict.NOTE
-        yield Finding(mark.check if mark.check != "lock" else "lock-asked", verdict, mark.said, mark.hint)
-    if not any(mark.check == "lifecycle" for mark in marks):
+        yield Finding("lock-asked" if mark.check is PlaceCheck.LOCK else mark.check, verdict, mark.said, mark.hint)
+    if not any(mark.check is PlaceCheck.LIFECYCLE for mark in marks):
         yield Finding("lifecycle", Verdict.OK, "no rule concerns these objects")
 
 

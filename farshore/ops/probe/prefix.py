@@ -14,6 +14,7 @@ from farshore.clock import Clock
 from farshore.errors import READ_ERRORS, STORE_ERRORS, FarshoreError
 from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
 from farshore.stores.base import Store
+from farshore.stores.object_retention import LockMode
 from farshore.stores.probe_capability import HasProbeCapability, PlaceSettings, ProbeCapability, Setting
 from farshore.stores.wrappers.retrying import RetryingStore
 
@@ -35,7 +36,7 @@ class ProbePrefix:
     clock: Clock
     second: dict[str, Any] | None = field(default=None, repr=False)  # holds secrets
     replica: str = ""
-    lock: str = ""  # the mode that the configuration asks for
+    lock: LockMode | None = None  # the mode that the configuration asks for
     may_erase: bool = True  # learned by the check of permissions: whether what is put here can be taken away again
     names: set[str] = field(default_factory=set)
     opened: list[Store] = field(default_factory=list)

@@ -17,6 +17,7 @@ from farshore.ops.probe.permissions import may_write, permissions
 from farshore.ops.probe.prefix import LEFT_NAMED_MAX, Connect, ProbePrefix
 from farshore.ops.probe.verdicts import Figure, Finding, ProbeResult, Role, Verdict
 from farshore.stores.base import Store
+from farshore.stores.object_retention import LockMode
 from farshore.stores.opening import open_store
 
 PERMISSIONS = "permissions"
@@ -94,7 +95,7 @@ def probe_store(
     *,
     second: dict[str, Any] | None = None,
     replica: str = "",
-    lock: str = "",
+    lock: LockMode | None = None,
     role: Role = Role.WRITER,
     only: Collection[str] = (),
     keep: bool = False,
@@ -105,7 +106,7 @@ def probe_store(
 
     Args:
         connect: Opens a bare store with connections of its own; the argument is the objects in a page of a listing.
-        lock: The mode in which the configuration has objects locked, or empty.
+        lock: The mode in which the configuration has objects locked, if any.
         second: Keywords of `open_store` for writers in a second process; None where no other process can see the store.
     """
     started_utc = clock.now_utc()

@@ -29,7 +29,7 @@ from tests.unit.ops.tree_source import TreeSource
 
 DAY = timedelta(days=1)
 PERIOD = 10 * DAY
-LOCKED: dict[str, Any] = {"lock": "governance", "lock_for": PERIOD}
+LOCKED: dict[str, Any] = {"lock": LockMode.GOVERNANCE, "lock_for": PERIOD}
 REFUSED = Fault(FaultKind.FAIL, LockDenied)
 
 
@@ -159,7 +159,7 @@ def test_locks_that_were_off_are_caught_up_with(engine: Engine, source: TreeSour
 
 def test_another_mode_and_a_longer_period_are_reached_too(engine: Engine, source: TreeSource) -> None:
     engine.backup(source)
-    engine.settings = {"a": {**LOCKED, "lock": "compliance", "lock_for": 3 * PERIOD}}
+    engine.settings = {"a": {**LOCKED, "lock": LockMode.COMPLIANCE, "lock_for": 3 * PERIOD}}
     commit = commit_of(engine, engine.backup(source).snapshot_id)
     for name in needed(engine, commit, "a"):
         lock = engine.shelf("a").kept[name].lock

@@ -19,13 +19,14 @@ from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.model import SnapshotInfo
 from farshore.ops.locks.locking import check_locks
+from farshore.stores.object_retention import LockMode
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource, blocks
 
 PAGE = 512
 PAGES = 3000
-LOCKED: dict[str, Any] = {"lock": "governance", "lock_for": timedelta(days=10)}
+LOCKED: dict[str, Any] = {"lock": LockMode.GOVERNANCE, "lock_for": timedelta(days=10)}
 AT_EVERY_REPLICA = (names.HEADER, names.SLOTS)  # made with the repository
 NO_PART_OF_A_SNAPSHOT = (names.AUDIT, names.LEASES, names.FRAGMENTS, *AT_EVERY_REPLICA)
 KINDS = ("pack", "data-key", "manifest", "needs", "pages", "pages-base", "commit")

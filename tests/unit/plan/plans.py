@@ -12,6 +12,7 @@ from farshore.config import (
     Config,
     DirectoryConfig,
     HolderConfig,
+    HolderKind,
     PlacementConfig,
     ReplicaConfig,
     RepositoryConfig,
@@ -32,8 +33,8 @@ SAFE = ReplicaConfig(
     jurisdiction="EU",
 )
 HOME = DirectoryConfig(name="home", path=Path("/home"), schedule="@daily", rpo=timedelta(days=1))
-ADA = HolderConfig("ada", "recipient")
-VAULT = HolderConfig("vault", "passphrase")
+ADA = HolderConfig("ada", HolderKind.RECIPIENT)
+VAULT = HolderConfig("vault", HolderKind.PASSPHRASE)
 
 
 def plan(

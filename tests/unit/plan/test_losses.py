@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from farshore.config import Config, HolderConfig, PlacementConfig
+from farshore.config import Config, HolderConfig, HolderKind, PlacementConfig
 from farshore.errors import ConfigInvalid
 from farshore.plan.flipped_bit import OBJECT_KINDS, simulate_flipped_bits
 from farshore.plan.judging import SimulatedLoss, simulate
 from farshore.plan.losses import LossKind, check_accepted, plan_losses
+from farshore.stores.object_retention import LockMode
 from tests.unit.plan.plans import ADA, FRANKFURT, HOME, IOWA, SAFE, SYDNEY, VAULT, changed, credentials, plan
 
 DAY = timedelta(days=1)
@@ -53,8 +54,8 @@ def test_a_stolen_login_deletes_what_nothing_protects() -> None:
     shared = credentials("A")
     open_one = changed(FRANKFURT, credentials=shared)
     locked = changed(IOWA, name="locked", url="s3://locked", region="aws:us-east-1", credentials=shared,
-                     immutable="governance", immutable_days=14)  # fmt: skip
-    versioned = changed(locked, name="kept", url="s3://kept", immutable="", immutable_days=0, versioned=True)
+                     immutable=LockMode.GOVERNANCE, immutable_days=14)  # fmt: skip
+    versioned = changed(locked, name="kept", url="s3://kept", immutable=None, immutable_days=0, versioned=True)
     found = after(plan(open_one, locked, versioned, SYDNEY))["login:credentials of frankfurt"]
 
     assert found.gone == ("frankfurt",)
@@ -72,7 +73,7 @@ def test_a_ransomware_operator_leaves_what_is_immutable_versioned_or_offline() -
     assert bare.leaves_nothing
     assert bare.changes[0].startswith("make at least one replica immutable, versioned or offline")
 
-    locked = changed(FRANKFURT, immutable="compliance", immutable_days=90)
+    locked = changed(FRANKFURT, immutable=LockMode.COMPLIANCE, immutable_days=90)
     found = after(plan(locked, changed(IOWA, versioned=True), SYDNEY, SAFE, passphrase=True))["ransomware"]
     assert found.gone == ("sydney",)
     assert found.verdict == "survives"
@@ -82,14 +83,14 @@ def test_a_ransomware_operator_leaves_what_is_immutable_versioned_or_offline() -
 
 
 def test_a_lock_on_the_writers_own_disk_stops_nobody_who_rules_the_host() -> None:
-    own = changed(NAS, immutable="compliance", immutable_days=90)
+    own = changed(NAS, immutable=LockMode.COMPLIANCE, immutable_days=90)
 
     assert after(plan(own, IOWA))["ransomware"].survives == ()
     assert after(plan(changed(own, on_writer_host=False), IOWA))["ransomware"].survives == ("nas",)
 
 
 def test_the_writers_host_takes_its_directories_and_its_keys() -> None:
-    on_host = HolderConfig("copy", "passphrase", on_writer_host=True)
+    on_host = HolderConfig("copy", HolderKind.PASSPHRASE, on_writer_host=True)
     found = after(plan(NAS, IOWA, SYDNEY, holders=(on_host, ADA), passphrase=True))["writer-host"]
 
     assert found.gone == ("nas",)
@@ -103,7 +104,7 @@ def test_the_writers_host_takes_its_directories_and_its_keys() -> None:
 
 
 def test_key_holders_are_lost_each_alone_and_by_kind() -> None:
-    found = after(plan(holders=(VAULT, HolderConfig("bob", "passphrase"))))
+    found = after(plan(holders=(VAULT, HolderConfig("bob", HolderKind.PASSPHRASE))))
     assert found["holder:vault"].opens_with == ("bob",)
     assert found["holder:vault"].verdict == "survives"
     assert found["holder-kind:passphrase"].verdict == "nothing"

@@ -10,10 +10,11 @@ from farshore.config import PlacementConfig
 from farshore.errors import ConfigInvalid
 from farshore.plan.replicas import check_regions, place_replicas
 from farshore.plan.rules import RuleVerdict, placement_allows, plan_rules
+from farshore.stores.object_retention import LockMode
 from tests.unit.plan.plans import FRANKFURT, HOME, IOWA, SAFE, SYDNEY, changed, credentials, plan
 
 STRICT = PlacementConfig(copies=4, providers=4, jurisdictions=3, distance_km=400, immutable=1, offline=1)
-LOCKED = changed(FRANKFURT, immutable="compliance", immutable_days=30)
+LOCKED = changed(FRANKFURT, immutable=LockMode.COMPLIANCE, immutable_days=30)
 
 
 def verdicts(*replicas: object, policy: PlacementConfig, quorum: int = 2) -> dict[str, RuleVerdict]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from farshore import limits
+from farshore.config import Prefer
 from farshore.errors import ObjectCorrupt, ObjectNotFound, StoreDenied, StoreUnavailable, TargetFailed
 from farshore.replicas.detached_threads import DetachedThreads
 from farshore.replicas.reader import ReplicaReader
-from farshore.replicas.reading_order import Prefer, ReadPrice
+from farshore.replicas.reading_order import ReadPrice
 from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore

@@ -6,7 +6,8 @@ import random
 import pytest
 
 from farshore import limits
-from farshore.replicas.reading_order import Prefer, ReadCandidate, ReadPrice, order_candidates
+from farshore.config import Prefer
+from farshore.replicas.reading_order import ReadCandidate, ReadPrice, order_candidates
 
 GB = limits.GIB
 

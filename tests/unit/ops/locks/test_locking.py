@@ -15,12 +15,13 @@ from farshore.errors import LockUnsupported, StoreDenied
 from farshore.format import names
 from farshore.model import SnapshotInfo
 from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
+from farshore.stores.object_retention import LockMode
 from tests.doubles.faulty import DENY, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
 DAY = timedelta(days=1)
-LOCKED: dict[str, Any] = {"lock": "governance", "lock_for": 10 * DAY}
+LOCKED: dict[str, Any] = {"lock": LockMode.GOVERNANCE, "lock_for": 10 * DAY}
 
 
 @pytest.fixture
