@@ -28,6 +28,13 @@ class ReplicaProof:
     foreign_names: tuple[str, ...] = ()  # the first 20
 
 
+class Rotation(StrEnum):
+    """How the packs that a run reads are chosen."""
+
+    OLDEST_FIRST = "oldest-first"  # by what the audit tables tell
+    BY_NAME = "by-name"  # a partition, where they cannot be read
+
+
 @dataclass(frozen=True, slots=True)
 class ReplicaReading:
     """The extent of a verify with data at one replica, and how long ago all of it was read."""
@@ -39,7 +46,7 @@ class ReplicaReading:
     oldest_read_utc: datetime | None  # no pack that was ever read was last read before; None where none was
     oldest_put_utc: datetime | None  # of those that were never read, as far as the replica tells
     runs_for_all: int  # of this share, until every pack was read
-    rotation: str  # oldest-first | by-name: what the audit tables tell, or a partition where they cannot be read
+    rotation: Rotation
     packs_archived: int = 0  # that would have to be warmed to be read; not among `packs`
 
 

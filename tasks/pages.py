@@ -14,7 +14,7 @@ from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading,
 from farshore.limits import KIB
 from farshore.model import BackupResult, DamagedObject, RestoreResult
 from farshore.plural import count_of
-from farshore.repair.outcome import HealResult
+from farshore.repair.outcome import HealedState, HealResult
 
 DAMAGED_ROWS_MAX = 200  # a page is for reading; the audit table `checks` has every row
 
@@ -103,7 +103,7 @@ def heal_page(result: HealResult) -> str:
     replicas = [
         (
             one.replica,
-            one.state if one.state == "level" else f"**{one.state}**",
+            one.state if one.state is HealedState.LEVEL else f"**{one.state}**",
             f"{one.copied:,}",
             f"{one.replaced:,}",
             f"{one.open:,}",

@@ -19,7 +19,7 @@ from farshore.errors import Failure
 from farshore.model import BackupResult, RestoreResult
 from farshore.ops.verify.outcomes import check_errors
 from farshore.plural import count_of
-from farshore.repair.outcome import HealResult, heal_error
+from farshore.repair.outcome import HealedState, HealResult, heal_error
 from tasks.naming import artifact_key
 from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, heal_page, restore_page, verify_page
 
@@ -130,7 +130,7 @@ def report_verify(result: VerifyResult, subject: str) -> State[Any]:
 def report_heal(result: HealResult, subject: str) -> State[Any]:
     """Leave a heal's artifact and event; return the run's final state: a replica that is not level fails it."""
     _write_artifact(artifact_key("heal", subject), heal_page(result))
-    behind = [one.replica for one in result.replicas if one.state != "level"]
+    behind = [one.replica for one in result.replicas if one.state is not HealedState.LEVEL]
     _emit(
         "farshore.heal.finished",
         {

@@ -177,11 +177,13 @@ def _tell(invocation: Invocation, result: HealResult) -> None:
 
 
 def _told_replica(one: HealedReplica, *, dry_run: bool) -> str:
-    if one.state == "failed":
+    from farshore.repair.outcome import HealedState
+
+    if one.state is HealedState.FAILED:
         return f"{one.replica}: not healed: {shown_text(one.error)}"
     if dry_run:
         return f"{one.replica}: {count_of(one.missing, 'object')} missing, {human_bytes(one.bytes_missing)} to copy"
-    parts = [one.state]
+    parts = [str(one.state)]
     if one.copied:
         parts.append(f"{count_of(one.copied, 'object')} copied ({human_bytes(one.bytes_copied)})")
     if one.snapshots_added:

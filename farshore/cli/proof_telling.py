@@ -12,16 +12,16 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading, VerifyResult
 
-BY_NAME = "by-name"  # how packs were chosen where no audit table could be read
-
 
 def told_reading(reading: ReplicaReading, now_utc: datetime) -> str:
     """Return the line that tells how much of a replica was read, and how long ago all of it was."""
+    from farshore.check_results import Rotation
+
     parts = [f"{reading.packs_read:,} of {count_of(reading.packs, 'pack')} read"]
     if reading.packs_archived:
         parts.append(f"{reading.packs_archived:,} archived and not read")
     rest = reading.packs - reading.packs_read
-    if reading.rotation == BY_NAME:
+    if reading.rotation is Rotation.BY_NAME:
         parts.append("no audit table tells what was read before, so each day reads its part")
     elif rest:
         never = reading.packs_never_read

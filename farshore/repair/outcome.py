@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from farshore.audit.rows import AuditRow, CopyRow, RepairRow
 from farshore.errors import (
@@ -78,12 +79,20 @@ def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, *, run_id
     return rows
 
 
+class HealedState(StrEnum):
+    """The state of a replica after a heal."""
+
+    LEVEL = "level"
+    BEHIND = "behind"
+    FAILED = "failed"  # it could not be looked at or changed
+
+
 @dataclass(frozen=True, slots=True)
 class HealedReplica:
-    """The outcome of one replica. `state`: level, behind, or failed where it could not be looked at or changed."""
+    """The outcome of one replica."""
 
     replica: str
-    state: str  # level | behind | failed
+    state: HealedState
     missing: int = 0  # objects that others had and it had not, when it was listed
     bytes_missing: int = 0  # as far as sizes are known
     copied: int = 0
@@ -114,7 +123,7 @@ class HealResult:
     @property
     def level(self) -> bool:
         """Whether every replica that was asked for holds everything now, whole as far as it was looked at."""
-        return all(one.state == "level" for one in self.replicas)
+        return all(one.state is HealedState.LEVEL for one in self.replicas)
 
     @property
     def open(self) -> int:
@@ -136,7 +145,7 @@ def shown_repairs(repairs: Sequence[Repair], most: int) -> tuple[Repair, ...]:
 
 def heal_error(result: HealResult) -> FarshoreError:
     """Return the error of a heal that left something that is not level: what needs a person before what passes."""
-    behind = [one.replica for one in result.replicas if one.state == "behind" and not one.error]
+    behind = [one.replica for one in result.replicas if one.state is HealedState.BEHIND and not one.error]
     if result.open or behind:
         where = sorted({one.replica for one in result.repairs if one.open}) or behind
         return HealIncomplete(f"{count_of(result.open, 'object')} missing or damaged still at {', '.join(where)}")

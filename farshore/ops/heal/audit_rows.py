@@ -12,7 +12,7 @@ from farshore.audit.rows import AuditRow, ReplicaPart
 from farshore.errors import FarshoreError, HeaderDamaged
 from farshore.format import names
 from farshore.ops.heal.context import HealContext
-from farshore.repair.outcome import HealResult, Repair, repair_rows
+from farshore.repair.outcome import HealedState, HealResult, Repair, repair_rows
 from farshore.replicas.repository import Repository
 
 
@@ -35,7 +35,7 @@ def record_heal(
     repository = ground.repository
     if repository.keys is None:
         return
-    level = {one.replica for one in result.replicas if one.state == "level"}
+    level = {one.replica for one in result.replicas if one.state is HealedState.LEVEL}
     for name in ground.missing_header:
         if name in level:  # it has its header now, and all rows of before
             repository.replicas = {**repository.replicas, name: ground.replicas[name]}

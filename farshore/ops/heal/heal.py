@@ -28,7 +28,7 @@ from farshore.ops.heal.plan import HealPlan, plan_heal
 from farshore.ops.heal.sync_replica import CopyWithin, ReplicaSync
 from farshore.repair.expected_hashes import ExpectedHashes, FromAuditRows, FromCommits
 from farshore.repair.object_kinds import kind_of
-from farshore.repair.outcome import HealedReplica, HealResult, Repair, shown_repairs
+from farshore.repair.outcome import HealedReplica, HealedState, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.mend import Action, Found
@@ -102,7 +102,9 @@ def heal_repository(
             with temporary_directory("farshore-heal-") as scratch:
                 healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=clock), scratch)
     healed += [
-        HealedReplica(n, "failed", error_code=failed[n].code, error=str(failed[n])) for n in targets if n in failed
+        HealedReplica(n, HealedState.FAILED, error_code=failed[n].code, error=str(failed[n]))
+        for n in targets
+        if n in failed
     ]
     repairs = _with_snapshots(expected_hashes, repairs)
     result = HealResult(
@@ -192,7 +194,7 @@ def _empty(ground: HealContext, listings: Mapping[str, Listing], options: HealOp
 def _planned_outcomes(plan: HealPlan) -> list[HealedReplica]:
     return [
         HealedReplica(
-            replica=one.replica, state="behind" if one.missing else "level", missing=one.missing,
+            replica=one.replica, state=HealedState.BEHIND if one.missing else HealedState.LEVEL, missing=one.missing,
             bytes_missing=one.bytes_missing, foreign=one.foreign_total,
         )
         for one in plan.replicas.values()

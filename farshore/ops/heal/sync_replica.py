@@ -20,7 +20,7 @@ from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
 from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why
 from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.repair.object_kinds import kind_of
-from farshore.repair.outcome import HealedReplica, Repair
+from farshore.repair.outcome import HealedReplica, HealedState, Repair
 from farshore.repair.replica_listing import Union, list_everything
 from farshore.replicas.mend import Action, Found, mend
 from farshore.replicas.repository import Replica
@@ -312,7 +312,7 @@ class ReplicaSync:
         open_now = sum(one.open for one in state.repairs)
         return HealedReplica(
             replica=self._replica.name,
-            state="behind" if open_now or state.bad or state.error else "level",
+            state=HealedState.BEHIND if open_now or state.bad or state.error else HealedState.LEVEL,
             missing=plan.missing,
             bytes_missing=plan.bytes_missing,
             copied=sum(one.action is Action.COPIED for one in state.repairs),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from farshore import limits
 from farshore.audit.rows import AuditRow
-from farshore.check_results import ReplicaReading
+from farshore.check_results import ReplicaReading, Rotation
 from farshore.clock import Clock
 from farshore.format import names
 from farshore.ops.verify.findings import ReplicaCheck
@@ -17,8 +17,6 @@ from farshore.ops.verify.rotation import History, plan_partition, plan_sample, r
 from farshore.replicas.repository import Repository
 
 FULL = 100.0
-OLDEST_FIRST = "oldest-first"
-BY_NAME = "by-name"
 _DAY_S = 86_400
 
 
@@ -29,7 +27,7 @@ class ReadingPlan:
     packs: list[str]
     put_utc: Mapping[str, datetime | None]
     history: History = field(default_factory=History)
-    rotation: str = OLDEST_FIRST
+    rotation: Rotation = Rotation.OLDEST_FIRST
 
 
 def choose_packs(repository: Repository, check: ReplicaCheck, percent: float, clock: Clock) -> ReadingPlan:
@@ -48,7 +46,7 @@ def choose_packs(repository: Repository, check: ReplicaCheck, percent: float, cl
     history = read_history(repository, check.replica.name)
     if history is None:
         day = math.floor(clock.now_utc().timestamp() / _DAY_S)
-        return ReadingPlan(plan_partition(put_utc, percent, day), put_utc, rotation=BY_NAME)
+        return ReadingPlan(plan_partition(put_utc, percent, day), put_utc, rotation=Rotation.BY_NAME)
     return ReadingPlan(plan_sample(put_utc, history, percent), put_utc, history)
 
 
@@ -76,7 +74,7 @@ def reading_of(plan: ReadingPlan, replica: str, percent: float, started_utc: dat
 
 def all_read_since(reading: ReplicaReading | None) -> datetime | None:
     """Return since when every pack of a replica was read, or put; None where that is not known."""
-    if reading is None or reading.rotation != OLDEST_FIRST or reading.packs_archived:
+    if reading is None or reading.rotation is not Rotation.OLDEST_FIRST or reading.packs_archived:
         return None
     moments = [moment for moment in (reading.oldest_read_utc, reading.oldest_put_utc) if moment]
     if reading.packs_never_read and reading.oldest_put_utc is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from farshore.counts import DeltaCounts
@@ -11,10 +12,23 @@ from farshore.counts import DeltaCounts
 NAMES_SHOWN_MAX = 20  # of those to be deleted
 
 
+class Action(StrEnum):
+    """The action of a step on a name."""
+
+    ADD = "add"  # the target has nothing of that name
+    REPLACE = "replace"  # another kind, or other content
+    PATCH = "patch"  # part of the content is right
+    LINK = "link"  # a name of the wrong file
+    METADATA = "metadata"  # the content is right
+    TOUCH = "touch"  # a directory whose time what happens in it changes; not a difference
+    DELETE = "delete"  # the snapshot has no such name
+    LEFTOVER = "leftover"  # a temporary file of a restore that was killed
+
+
 class Difference(NamedTuple):
     """One name that is not as in the snapshot, and what is done about it. `bytes`: that come from the repository."""
 
-    action: str  # add | replace | patch | link | metadata | delete | leftover
+    action: Action  # never TOUCH
     path: bytes
     bytes: int
 

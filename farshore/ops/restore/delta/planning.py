@@ -18,7 +18,8 @@ from farshore.ops.restore.delta.content import Compared, ContentComparer, data_b
 from farshore.ops.restore.delta.judging import Judge
 from farshore.ops.restore.delta.looking import is_within
 from farshore.ops.restore.delta.merging import Both, Extra, Merge, Missing, directories_above
-from farshore.ops.restore.delta.steps import Action, Step, StepSpool, extra_row
+from farshore.ops.restore.delta.options import Action
+from farshore.ops.restore.delta.steps import Step, StepSpool, extra_row
 from farshore.sources.directory.metadata import KINDS
 from farshore.sources.posix_status import KnownStatus
 from farshore.targets.directory.occupants import LOST_AND_FOUND

@@ -34,10 +34,10 @@ from farshore.ops.restore.delta.guards import BESIDE, check_postgres, check_sqli
 from farshore.ops.restore.delta.judging import Judge, ability_at
 from farshore.ops.restore.delta.looking import look, survey
 from farshore.ops.restore.delta.merging import Merge
-from farshore.ops.restore.delta.options import NAMES_SHOWN_MAX, DeltaOptions, Difference
+from farshore.ops.restore.delta.options import NAMES_SHOWN_MAX, Action, DeltaOptions, Difference
 from farshore.ops.restore.delta.planning import DeltaScope, Plan, Planner
 from farshore.ops.restore.delta.rows import SnapshotRows
-from farshore.ops.restore.delta.steps import Action, Step
+from farshore.ops.restore.delta.steps import Step
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
 from farshore.sources.posix_mounts import file_system_type, is_mount_point
@@ -215,7 +215,7 @@ class DeltaRestore:
         if options.report is not None:
             for step in chain(plan.steps, plan.deletions):
                 if step.action in _SHOWN:
-                    options.report(Difference(step.action.value, step.row.entry.path, step.fetched))
+                    options.report(Difference(step.action, step.row.entry.path, step.fetched))
         if options.dry_run:
             return False
         if plan.tally["deleted"]:

@@ -6,26 +6,13 @@ import pickle
 import tempfile
 from array import array
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import NamedTuple
 
 from farshore import limits
 from farshore.format.manifest import ManifestRow
 from farshore.model import Entry, EntryKind
+from farshore.ops.restore.delta.options import Action
 from farshore.targets.directory.patching import Patch
-
-
-class Action(StrEnum):
-    """The action of a step on a name."""
-
-    ADD = "add"  # the target has nothing of that name
-    REPLACE = "replace"  # another kind, or other content
-    PATCH = "patch"  # part of the content is right
-    LINK = "link"  # a name of the wrong file
-    METADATA = "metadata"  # the content is right
-    TOUCH = "touch"  # a directory whose time what happens in it changes; not a difference
-    DELETE = "delete"  # the snapshot has no such name
-    LEFTOVER = "leftover"  # a temporary file of a restore that was killed
 
 
 class Step(NamedTuple):
