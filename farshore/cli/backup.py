@@ -164,6 +164,8 @@ def known_source(config: Config, name: str) -> str:
 
 
 def _tell(invocation: Invocation, result: BackupResult) -> None:
+    from farshore.model import WarningCode
+
     output, counts = invocation.output, result.counts
     output.record("backup", result, state=result.state, warned=result.warned, warnings=result.warnings)
     held = [one.replica for one in result.replicas if one.committed]
@@ -194,7 +196,7 @@ def _tell(invocation: Invocation, result: BackupResult) -> None:
         more = counts.problems - min(PROBLEMS_SHOWN_MAX, len(result.problems))
         output.warning(f"{result.source}: {count_of(more, 'more problem')}; --json lists the first 1,000")
     for one in result.warnings:
-        if one.code == "source-shrunken":
+        if one.code is WarningCode.SOURCE_SHRUNKEN:
             output.warning(f"{result.source}: the source has shrunken suddenly: {one.message}", code=one.code)
     if not result.complete:
         _tell_of_incompleteness(output, result)
@@ -212,7 +214,9 @@ def _tell_of_incompleteness(output: Output, result: BackupResult) -> None:
 
 def _tell_of_replicas(output: Output, result: BackupResult) -> None:
     """Name each replica that lacks the snapshot, why, and what brings it level."""
-    behind = [one for one in result.warnings if one.code == "replica-left-behind"]
+    from farshore.model import WarningCode
+
+    behind = [one for one in result.warnings if one.code is WarningCode.REPLICA_LEFT_BEHIND]
     for one in behind:
         cause = f" ({one.cause})" if one.cause else ""
         output.warning(

@@ -68,9 +68,12 @@ def execute(invocation: Invocation) -> int:
 
 def told_finding(finding: Finding) -> str:
     """Return a line: when, in which snapshot of what, what happened, how large it is now or was, and the path."""
-    size = finding.bytes_before if finding.change == "removed" else finding.bytes_after
+    from farshore.model import ChangeKind, SnapshotState
+
+    removed = finding.change is ChangeKind.REMOVED
+    size = finding.bytes_before if removed else finding.bytes_after
     shown = human_bytes(size) if finding.kind == "file" else finding.kind
-    doubt = "  (the snapshot is incomplete)" if finding.change == "removed" and finding.state == "incomplete" else ""
+    doubt = "  (the snapshot is incomplete)" if removed and finding.state is SnapshotState.INCOMPLETE else ""
     return (
         f"{utc_time(finding.committed_utc)}  {finding.snapshot_id[:12]}  {finding.source}  {SIGNS[finding.change]}  "
         f"{shown:>9}  {shown_path(finding.path)}{doubt}"

@@ -14,7 +14,7 @@ from farshore.format import arrow as pc
 from farshore.format.columns import whole
 from farshore.format.entries import kinds
 from farshore.format.manifest import ManifestReader, sort_key
-from farshore.model import Change, EntryKind
+from farshore.model import Change, ChangeKind, EntryKind
 
 _CONTENT = ("kind", "content_hash", "target", "rdev")
 _METADATA = ("mode", "uid", "gid")
@@ -74,7 +74,7 @@ class _PendingRows:
 
 def _join(old: pa.Table | None, new: pa.Table | None) -> _Joined:
     if old is None or new is None:
-        return [*_whole_rows(old, "removed"), *_whole_rows(new, "added")]
+        return [*_whole_rows(old, ChangeKind.REMOVED), *_whole_rows(new, ChangeKind.ADDED)]
     old_paths, new_paths = whole(old.column("path")), whole(new.column("path"))
     if old_paths.equals(new_paths):
         return _compare(old, new)
@@ -83,8 +83,8 @@ def _join(old: pa.Table | None, new: pa.Table | None) -> _Joined:
     removed = pc.invert(pc.is_in(old_paths, value_set=new_paths))
     return [
         *_compare(old.take(pc.drop_null(places)), new.filter(common)),
-        *_whole_rows(old.filter(removed), "removed"),
-        *_whole_rows(new.filter(pc.invert(common)), "added"),
+        *_whole_rows(old.filter(removed), ChangeKind.REMOVED),
+        *_whole_rows(new.filter(pc.invert(common)), ChangeKind.ADDED),
     ]
 
 
@@ -98,7 +98,8 @@ def _compare(old: pa.Table, new: pa.Table) -> _Joined:
     changed = pc.or_(content, metadata)
     if not pc.any(changed).as_py():
         return []
-    labels = pc.if_else(content, "modified", "metadata").filter(changed).to_pylist()
+    modified = content.filter(changed).to_pylist()
+    labels = [ChangeKind.MODIFIED if one else ChangeKind.METADATA for one in modified]
     old, new = old.filter(changed), new.filter(changed)
     rows = zip(new["path"].to_pylist(), labels, kinds(new["kind"]), _sizes(old), _sizes(new), strict=True)
     return [(sort_key(row[0]), Change(*row)) for row in rows]
@@ -121,11 +122,11 @@ def _unlike_xattrs(old: pa.Table, new: pa.Table) -> pa.Array:
     return pa.array([(a or []) != (b or []) for a, b in pairs], pa.bool_())
 
 
-def _whole_rows(table: pa.Table | None, change: str) -> _Joined:
+def _whole_rows(table: pa.Table | None, change: ChangeKind) -> _Joined:
     if table is None or not table.num_rows:
         return []
     sizes, zeros = _sizes(table), [0] * table.num_rows
-    before, after = (sizes, zeros) if change == "removed" else (zeros, sizes)
+    before, after = (sizes, zeros) if change is ChangeKind.REMOVED else (zeros, sizes)
     rows = zip(table["path"].to_pylist(), kinds(table["kind"]), before, after, strict=True)
     return [(sort_key(path), Change(path, change, kind, *two)) for path, kind, *two in rows]
 

@@ -10,6 +10,7 @@ from farshore.model.entries import (
     KeyId,
     PackId,
     Problem,
+    ProblemCode,
     SnapshotId,
     SourceId,
 )
@@ -28,11 +29,13 @@ from farshore.model.results import (
     ReplicaStatus,
     RestoreResult,
     RunWarning,
+    WarningCode,
 )
 from farshore.model.snapshots import (
     DATA_AS_OF,
     UNKNOWN_MOMENT,
     Change,
+    ChangeKind,
     Finding,
     PromisedLock,
     SnapshotCounts,
@@ -48,6 +51,7 @@ __all__ = [
     "UNREACHABLE",
     "BackupResult",
     "Change",
+    "ChangeKind",
     "ChunkId",
     "DamagedObject",
     "Entry",
@@ -58,6 +62,7 @@ __all__ = [
     "KeyId",
     "PackId",
     "Problem",
+    "ProblemCode",
     "Progress",
     "ProgressCallback",
     "PromisedLock",
@@ -72,6 +77,7 @@ __all__ = [
     "SnapshotInfo",
     "SnapshotState",
     "SourceId",
+    "WarningCode",
     "data_moment",
     "no_progress",
 ]

@@ -67,11 +67,23 @@ class Entry(NamedTuple):
     page_bytes: int = 0
 
 
+class ProblemCode(StrEnum):
+    """What is wrong with one entry."""
+
+    VANISHED = "vanished"
+    UNREADABLE = "unreadable"
+    CHANGING = "changing"  # while it was read
+    UNSUPPORTED = "unsupported"  # of a kind that cannot be held
+    METADATA = "metadata"  # in part; the content is right
+    LOST = "lost"  # content that no replica could give
+    REFUSED = "refused"  # by the target of a restore
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something about one entry that a person should know. Who reports it decides whether it `matters`."""
 
     path: bytes
-    code: str  # vanished | unreadable | changing | unsupported | metadata
+    code: ProblemCode
     message: str
     matters: bool = True  # the snapshot lacks something that the source had, so it is incomplete

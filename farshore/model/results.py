@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from farshore.counts import DeltaCounts
 from farshore.model.entries import Problem, SnapshotId
@@ -46,11 +47,21 @@ class ReplicaRequests:
         return self.puts + self.gets + self.heads + self.lists + self.deletes
 
 
+class WarningCode(StrEnum):
+    """What a person should look at."""
+
+    REPLICA_LEFT_BEHIND = "replica-left-behind"
+    OBJECTS_LOST = "objects-lost"
+    SNAPSHOT_INCOMPLETE = "snapshot-incomplete"
+    SOURCE_SHRUNKEN = "source-shrunken"
+    ENTRIES_INCOMPLETE = "entries-incomplete"
+
+
 @dataclass(frozen=True, slots=True)
 class RunWarning:
     """Something that a person should look at although the run counts. `code` is stable."""
 
-    code: str  # replica-left-behind | objects-lost | snapshot-incomplete | source-shrunken | entries-incomplete
+    code: WarningCode
     subject: str  # the replica, or the source
     message: str
     cause: str = ""  # the code of the error behind it, see docs/reference/errors.md
@@ -94,22 +105,24 @@ class BackupResult:
     def warnings(self) -> tuple[RunWarning, ...]:
         """For a person to look at: replicas that do not hold the snapshot, and entries that could not be read."""
         found = [
-            RunWarning("replica-left-behind", outcome.replica, outcome.error or "left behind", outcome.error_code)
+            RunWarning(
+                WarningCode.REPLICA_LEFT_BEHIND, outcome.replica, outcome.error or "left behind", outcome.error_code
+            )
             for outcome in self.replicas
             if not outcome.committed
         ]
         found += self.lossy
         if not self.complete:
             said = f"the snapshot is incomplete: it lacks what {self.counts.lacking:,} of its problems name"
-            found.append(RunWarning("snapshot-incomplete", self.source, said))
+            found.append(RunWarning(WarningCode.SNAPSHOT_INCOMPLETE, self.source, said))
         if before := self.shrunken_from:
             said = (
                 f"{self.counts.entries:,} of {before.entries:,} entries and {self.counts.bytes_total:,} of "
                 f"{before.bytes_total:,} bytes are left of the last complete snapshot"
             )
-            found.append(RunWarning("source-shrunken", self.source, said))
+            found.append(RunWarning(WarningCode.SOURCE_SHRUNKEN, self.source, said))
         if self.counts.problems:
-            found.append(RunWarning("entries-incomplete", self.source, f"{self.counts.problems:,} problems"))
+            found.append(RunWarning(WarningCode.ENTRIES_INCOMPLETE, self.source, f"{self.counts.problems:,} problems"))
         return tuple(found)
 
 

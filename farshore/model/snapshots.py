@@ -89,12 +89,21 @@ class SnapshotInfo:
         return data_moment(self.started_utc, dict(self.facts))
 
 
+class ChangeKind(StrEnum):
+    """How an entry of one snapshot differs from another's."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    MODIFIED = "modified"
+    METADATA = "metadata"  # alone: the content is the same
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One difference between two snapshots."""
 
     path: bytes
-    change: str  # added | removed | modified | metadata
+    change: ChangeKind
     kind: EntryKind
     bytes_before: int = 0
     bytes_after: int = 0
@@ -108,7 +117,7 @@ class Finding:
     snapshot_id: SnapshotId  # the first one that has it so, or no longer has it
     committed_utc: datetime
     state: SnapshotState  # of that snapshot: what an incomplete one lacks may have been there
-    change: str  # added | removed | modified | metadata
+    change: ChangeKind
     path: bytes
     kind: EntryKind
     bytes_before: int = 0

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from farshore.clock import SystemClock
-from farshore.model import Entry, EntryKind, Problem
+from farshore.model import Entry, EntryKind, Problem, ProblemCode
 from farshore.sources.base import Data, Item
 from farshore.sources.directory.source import DirectorySource
 from farshore.targets.base import Target
@@ -397,9 +397,9 @@ def copy_tree(
             try:
                 future.result()
             except FileNotFoundError:
-                lost.append(Problem(item.stat_entry.path, "vanished", ""))
+                lost.append(Problem(item.stat_entry.path, ProblemCode.VANISHED, ""))
             except OSError as error:
-                lost.append(Problem(item.stat_entry.path, "unreadable", str(error)))
+                lost.append(Problem(item.stat_entry.path, ProblemCode.UNREADABLE, str(error)))
         capture.finish()
         target.finish()
         return [*lost, *capture.problems(), *target.problems()]

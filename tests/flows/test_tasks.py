@@ -18,7 +18,7 @@ import flows
 import tasks
 from farshore.check_results import VerifyResult
 from farshore.errors import Bug, FarshoreError, ObjectCorrupt, StoreDenied, StoreUnavailable
-from farshore.model import BackupResult, DamagedObject, Problem, Progress, ReplicaOutcome, SnapshotCounts
+from farshore.model import BackupResult, DamagedObject, Problem, ProblemCode, Progress, ReplicaOutcome, SnapshotCounts
 from tasks.naming import artifact_key
 from tasks.pages import backup_page, bytes_text, verify_page
 from tasks.policy import SEND_RETRIES, attempt_wait_s, is_last_try, is_passing
@@ -41,7 +41,7 @@ RESULT = BackupResult(
         ReplicaOutcome("oslo", committed=True, bytes_sent=2048, objects_sent=7, requests=9),
         ReplicaOutcome("lima", committed=False, error_code="store-denied", error="a|b says no"),
     ),
-    problems=(Problem(b"secret/name.txt", "vanished", "secret/name.txt vanished"),),
+    problems=(Problem(b"secret/name.txt", ProblemCode.VANISHED, "secret/name.txt vanished"),),
 )
 
 

@@ -16,7 +16,7 @@ from farshore.format.choosing import HardLinks, Subtree
 from farshore.format.differing import diff_manifests
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table, sort_key, table_to_rows
-from farshore.model import Change, Entry, EntryKind, Extent
+from farshore.model import Change, ChangeKind, Entry, EntryKind, Extent
 from farshore.ops.restore.options import RestoreOptions
 from farshore.sources.directory.globs import Globs
 
@@ -126,9 +126,9 @@ def test_a_diff(before: list[ManifestRow], after: list[ManifestRow], group: int,
     expected: list[Change] = []
     for path in sorted({*old, *new}, key=sort_key):
         if path not in new:
-            expected.append(Change(path, "removed", old[path].entry.kind, old[path].entry.size, 0))
+            expected.append(Change(path, ChangeKind.REMOVED, old[path].entry.kind, old[path].entry.size, 0))
         elif path not in old:
-            expected.append(Change(path, "added", new[path].entry.kind, 0, new[path].entry.size))
+            expected.append(Change(path, ChangeKind.ADDED, new[path].entry.kind, 0, new[path].entry.size))
         elif told := how(old[path], new[path]):
             sizes = (old[path].entry.size, new[path].entry.size)
             expected.append(Change(path, told, new[path].entry.kind, *sizes))
@@ -140,10 +140,10 @@ def slashes(path: bytes) -> list[int]:
     return [at for at, byte in enumerate(path) if byte == ord("/")]
 
 
-def how(left: ManifestRow, right: ManifestRow) -> str:
+def how(left: ManifestRow, right: ManifestRow) -> ChangeKind | None:
     a, b = left.entry, right.entry
     content: Callable[[ManifestRow], object] = lambda row: (row.entry.kind, row.content_hash, row.entry.target)  # noqa: E731
     if content(left) != content(right):
-        return "modified"
+        return ChangeKind.MODIFIED
     times = a.mtime_ns != b.mtime_ns and a.kind is not EntryKind.DIRECTORY
-    return "metadata" if times or (a.mode, a.xattrs) != (b.mode, b.xattrs) else ""
+    return ChangeKind.METADATA if times or (a.mode, a.xattrs) != (b.mode, b.xattrs) else None

@@ -10,7 +10,7 @@ import pytest
 
 from farshore import model
 from farshore.check_results import VerifyResult
-from farshore.model import BackupResult, DamagedObject, EntryKind, Problem, ReplicaOutcome, SnapshotCounts
+from farshore.model import BackupResult, DamagedObject, EntryKind, Problem, ProblemCode, ReplicaOutcome, SnapshotCounts
 
 RECORDS = [cls for _, cls in inspect.getmembers(model, inspect.isclass) if dataclasses.is_dataclass(cls)]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -45,7 +45,7 @@ def test_records_are_frozen_small_and_in_the_glossary_of_units(cls: Any) -> None
 
 
 def test_results_survive_the_way_to_another_process() -> None:
-    for result in (backup_result(problems=(Problem(b"\xff", "vanished", "m"),)), verify_result()):
+    for result in (backup_result(problems=(Problem(b"\xff", ProblemCode.VANISHED, "m"),)), verify_result()):
         twin = pickle.loads(pickle.dumps(result))
         assert twin == result
         assert hash(twin) == hash(result)

@@ -18,7 +18,7 @@ from farshore.format.choosing import Candidates
 from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
 from farshore.format.manifest import ManifestReader, ManifestRow
 from farshore.format.records import Commit
-from farshore.model import EntryKind, Finding
+from farshore.model import ChangeKind, EntryKind, Finding
 from farshore.ops.ask.found_rows import FoundRow, FoundRows, compare, found_row
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
@@ -101,9 +101,9 @@ def _matching(manifest: ManifestReader, globs: Globs, choice: Candidates) -> Ite
 def _finding(commit: Commit, last: str, before: FoundRow | None, after: FoundRow | None) -> Finding:
     some = after or before
     assert some is not None  # noqa: S101 - a pair that differs has one side at least
-    change = "added" if before is None else "removed" if after is None else "modified"
+    change = ChangeKind.ADDED if before is None else ChangeKind.REMOVED if after is None else ChangeKind.MODIFIED
     if before is not None and after is not None and before.content == after.content:
-        change = "metadata"
+        change = ChangeKind.METADATA
     return Finding(
         source=commit.source,
         snapshot_id=commit.snapshot,

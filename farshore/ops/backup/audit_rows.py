@@ -12,7 +12,7 @@ from farshore.catalog.shrinking import counts_before, has_shrunken
 from farshore.clock import Clock
 from farshore.errors import Failure
 from farshore.format.records import Commit
-from farshore.model import BackupResult, ReplicaOutcome, RunWarning
+from farshore.model import BackupResult, ReplicaOutcome, RunWarning, WarningCode
 from farshore.ops.backup.pipeline.capture import CaptureResult
 from farshore.ops.backup.prepare import Attempt, RunState
 from farshore.replicas.repository import Repository
@@ -54,7 +54,7 @@ class RunRecorder:
             already_done=run is None,
             # Replicas that lost objects and took part all the same, because the quorum needed them.
             lossy=tuple(
-                RunWarning("objects-lost", one.replica, lossy[one.replica].message, "objects-lost")
+                RunWarning(WarningCode.OBJECTS_LOST, one.replica, lossy[one.replica].message, "objects-lost")
                 for one in outcomes
                 if one.committed and one.replica in lossy
             ),

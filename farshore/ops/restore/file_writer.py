@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from farshore import limits
 from farshore.errors import FarshoreError, ObjectCorrupt
-from farshore.model import Entry, EntryKind, Problem
+from farshore.model import Entry, EntryKind, Problem, ProblemCode
 from farshore.ops.restore.fetch import Content, SegmentKey
 from farshore.ops.restore.file_write_buffer import FileWriteBuffer
 from farshore.ops.restore.windows import MISSING, Part, Piece, Window
@@ -147,7 +147,7 @@ class FileWriter:
 
     def _lose(self, entry: Entry, message: str) -> None:
         """Leave a file out: a wrong one is worse than none."""
-        self.lost.append(Problem(entry.path, "lost", message))
+        self.lost.append(Problem(entry.path, ProblemCode.LOST, message))
         self.entries += 1
         self.files += 1
         self._target.discard(entry)

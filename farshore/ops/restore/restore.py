@@ -31,7 +31,16 @@ from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
 from farshore.format.records import Commit
 from farshore.index import ChunkIndex
-from farshore.model import DamagedObject, Problem, Progress, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
+from farshore.model import (
+    DamagedObject,
+    Problem,
+    ProblemCode,
+    Progress,
+    ProgressCallback,
+    RestoreResult,
+    SnapshotInfo,
+    no_progress,
+)
 from farshore.ops.restore.content_plan import ContentPlan, plan_content
 from farshore.ops.restore.delta.restoring import DeltaRestore
 from farshore.ops.restore.file_writer import FileWriter
@@ -229,7 +238,7 @@ def _temporary() -> Path | None:
 def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[ManifestRow]:
     for row in rows:
         if row.state == CHANGING:
-            changing.append(Problem(row.entry.path, "changing", "it was changing while it was backed up"))
+            changing.append(Problem(row.entry.path, ProblemCode.CHANGING, "it was changing while it was backed up"))
         yield row
 
 

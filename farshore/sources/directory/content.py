@@ -18,7 +18,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import SourceChanged
 from farshore.handles import DirectoryHandles, Handle, open_unnoticed
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.sources.base import Data, Hole, Piece
 from farshore.sources.directory import page_cache
 from farshore.sources.directory.metadata import FILE_FLAGS, MetadataReader, split_path
@@ -119,7 +119,7 @@ class FileContent:
             raise self._changed()
         if self._bytes < before.st_size:
             cut = f"it ends after {self._bytes} of the {before.st_size} bytes that it claims"
-            self._metadata.report(path, "unreadable", f"{cut}, and is stored as far as it goes")
+            self._metadata.report(path, ProblemCode.UNREADABLE, f"{cut}, and is stored as far as it goes")
         entry = self._metadata.entry(path, EntryKind.FILE, before, xattrs=xattrs, page_bytes=self._page_bytes)
         return entry if self._bytes == before.st_size else entry._replace(size=self._bytes)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from farshore import limits
 from farshore.handles import Handle, open_unnoticed
 from farshore.host_limits import check_host
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.sources.posix_status import EARLIEST_NS, LATEST_NS, Status, fit, what_is_lost
 
 KINDS = {
@@ -38,7 +38,7 @@ _SQLITE_HEADER_BYTES = 100
 
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
-Report = Callable[[bytes, str, str], None]  # path, code, message
+Report = Callable[[bytes, ProblemCode, str], None]  # path, code, message
 
 
 def split_path(path: bytes) -> tuple[bytes, bytes]:
@@ -96,7 +96,11 @@ class MetadataReader:
         self._without_xattrs: set[int] = set()  # devices whose file system knows none
         self._named_xattrs = hasattr(os, "listxattr") and os.path.isdir("/proc/self/fd")
         if hasattr(os, "listxattr") and not self._named_xattrs:
-            report(b"", "metadata", "extended attributes of directories and special files need /proc, which is absent")
+            report(
+                b"",
+                ProblemCode.METADATA,
+                "extended attributes of directories and special files need /proc, which is absent",
+            )
 
     def entry(
         self,
@@ -117,7 +121,7 @@ class MetadataReader:
         mtime_ns, ctime_ns = status.st_mtime_ns, status.st_ctime_ns
         if not (EARLIEST_NS <= mtime_ns <= LATEST_NS and EARLIEST_NS <= ctime_ns <= LATEST_NS and uid >= 0 <= gid):
             if listed and (lost := what_is_lost(status)):
-                self._report(path, "metadata", lost)
+                self._report(path, ProblemCode.METADATA, lost)
             status = fit(status)
             uid, gid, mtime_ns, ctime_ns = status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns
         return Entry(  # by position: names would double the time
@@ -182,7 +186,7 @@ class MetadataReader:
             if error.errno in _NO_XATTRS:
                 self._without_xattrs.add(device)
             elif not again and error.errno not in _GONE:
-                self._report(path, "metadata", f"extended attributes cannot be listed: {reason(error)}")
+                self._report(path, ProblemCode.METADATA, f"extended attributes cannot be listed: {reason(error)}")
             return ()
         if not names:
             return ()
@@ -193,7 +197,9 @@ class MetadataReader:
             except OSError as error:
                 if not again and error.errno not in _GONE:
                     shown = name.decode("utf-8", "backslashreplace")
-                    self._report(path, "metadata", f"extended attribute {shown} cannot be read: {reason(error)}")
+                    self._report(
+                        path, ProblemCode.METADATA, f"extended attribute {shown} cannot be read: {reason(error)}"
+                    )
         return tuple(found)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from farshore.handles import DirectoryHandles
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.sources.directory.metadata import FILE_FLAGS, MetadataReader, Xattrs
 
 _NO_ATIME = getattr(os, "O_NOATIME", 0)
@@ -76,7 +76,7 @@ class SmallFiles:
             return None
         return data, xattrs
 
-    def _note(self, path: bytes, code: str, message: str) -> None:
+    def _note(self, path: bytes, code: ProblemCode, message: str) -> None:
         self._plain = False
 
 

@@ -19,7 +19,7 @@ from farshore.clock import Clock
 from farshore.errors import Bug, SourceChanged, SourceDenied, SourceMissing, SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle
 from farshore.host_limits import check_host
-from farshore.model import Entry, EntryKind, Problem
+from farshore.model import Entry, EntryKind, Problem, ProblemCode
 from farshore.sources.base import Capture, Content, Item, Listing
 from farshore.sources.directory.content import FileContent
 from farshore.sources.directory.globs import Globs
@@ -36,7 +36,9 @@ PAGED_GLOBS = ("*.ibd", "ibdata[0-9]*", "*.img", "*.raw", "*.qcow2", "*.vmdk", "
 # Files that are looked into; they are paged when they begin like an SQLite database, by the page size it states.
 SQLITE_GLOBS = ("*.db", "*.db3", "*.sqlite", "*.sqlite3", "*.s3db")
 _WITH_CONTENT = (EntryKind.FILE, EntryKind.HARDLINK)
-_HARMLESS = frozenset({"vanished", "metadata"})  # problems with nothing left out that the tree still had
+_HARMLESS = frozenset(
+    {ProblemCode.VANISHED, ProblemCode.METADATA}
+)  # problems with nothing left out that the tree still had
 
 
 class DirectorySource:
@@ -241,12 +243,14 @@ class DirectoryCapture:
             kind, target = self._names.resolve(path, kind, status, target)
         return DirectoryItem(self, self._metadata.entry(path, kind, status, target=target, listed=True))
 
-    def _report(self, path: bytes, code: str, message: str) -> None:
+    def _report(self, path: bytes, code: ProblemCode, message: str) -> None:
         with self._lock:
             if len(self._problems) < limits.PROBLEMS_MAX:
                 self._problems.append(Problem(path, code, message, matters=code not in _HARMLESS))
             elif len(self._problems) == limits.PROBLEMS_MAX:
-                self._problems.append(Problem(b"", "unreadable", "there are more problems than can be listed"))
+                self._problems.append(
+                    Problem(b"", ProblemCode.UNREADABLE, "there are more problems than can be listed")
+                )
 
 
 class DirectoryItem:

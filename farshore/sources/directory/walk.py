@@ -18,7 +18,7 @@ from farshore import limits
 from farshore.errors import SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle, open_unnoticed
 from farshore.host_limits import check_host
-from farshore.model import EntryKind
+from farshore.model import EntryKind, ProblemCode
 from farshore.sources.directory.globs import Globs
 from farshore.sources.directory.metadata import FILE_FLAGS, KINDS, Report, reason
 from farshore.sources.posix_mounts import mount_id, mounted_below
@@ -80,7 +80,7 @@ class Walk:
         self._mounted = mounted_below(handles.root.fd) if options.one_file_system else frozenset()
         self._listed: dict[bytes, list[bytes]] = {}  # of straddling directories: a large one is not listed each time
         self.entered: list[bytes] = []  # directories that the span begins below, from the top
-        self.lost: tuple[bytes, str, str] | None = None  # the first of them that could not be entered, and why
+        self.lost: tuple[bytes, ProblemCode, str] | None = None  # the first of them that could not be entered, and why
         self.straddling: list[bytes] = []  # entered directories that the span ends below
 
     def find(self, span: Span = WHOLE) -> Iterator[Found]:
@@ -123,7 +123,11 @@ class Walk:
                 try:
                     here = self._handles.get(prefix[:-1])
                 except OSError as error:
-                    code = "vanished" if error.errno in (errno.ENOENT, *_NOT_A_DIRECTORY) else "unreadable"
+                    code = (
+                        ProblemCode.VANISHED
+                        if error.errno in (errno.ENOENT, *_NOT_A_DIRECTORY)
+                        else ProblemCode.UNREADABLE
+                    )
                     self._report(prefix[:-1], code, f"the rest of the directory is missing: {reason(error)}")
                     names = iter(())
                     if prefix[:-1] in self.straddling:
@@ -141,7 +145,9 @@ class Walk:
         for name in directories:
             at = bisect_left(listed, name)
             path = prefix + name
-            told: list[tuple[bytes, str, str]] = [(path, "vanished", "the rest of the directory is missing")]
+            told: list[tuple[bytes, ProblemCode, str]] = [
+                (path, ProblemCode.VANISHED, "the rest of the directory is missing")
+            ]
             inside = None
             if at < len(listed) and listed[at] == name:
                 at += 1
@@ -156,7 +162,7 @@ class Walk:
         return here, prefix, iter(listed[bisect_left(listed, last) :])
 
     def _enter_quietly(
-        self, here: Handle, name: bytes, path: bytes, span: Span, told: list[tuple[bytes, str, str]]
+        self, here: Handle, name: bytes, path: bytes, span: Span, told: list[tuple[bytes, ProblemCode, str]]
     ) -> tuple[Handle, list[bytes]] | None:
         """Look at a directory and enter it; what would be reported goes to `told`."""
         report, self._report = self._report, lambda *problem: told.append(problem)
@@ -177,7 +183,9 @@ class Walk:
             if excluded and exclude.match(path, directory=True):
                 return None  # before it is looked at: a temporary file that is gone by now is nobody's problem
         if len(path) > limits.ENTRY_PATH_BYTES_MAX:
-            self._report(path[:255], "unsupported", f"the path is longer than {limits.ENTRY_PATH_BYTES_MAX} bytes")
+            self._report(
+                path[:255], ProblemCode.UNSUPPORTED, f"the path is longer than {limits.ENTRY_PATH_BYTES_MAX} bytes"
+            )
             return None
         target = b""
         try:
@@ -187,14 +195,14 @@ class Walk:
                 target = os.readlink(name, dir_fd=here.fd)
         except OSError as error:
             gone = error.errno in (errno.ENOENT, errno.EINVAL)  # EINVAL: no symlink any more
-            self._report(path, "vanished" if gone else "unreadable", reason(error))
+            self._report(path, ProblemCode.VANISHED if gone else ProblemCode.UNREADABLE, reason(error))
             return None
         if exclude is not None and kind is EntryKind.DIRECTORY:
             excluded = exclude.match(path, directory=True)
         if excluded:
             return None
         if kind is None:
-            self._report(path, "unsupported", f"a file of type {stat.S_IFMT(status.st_mode):o} is not known")
+            self._report(path, ProblemCode.UNSUPPORTED, f"a file of type {stat.S_IFMT(status.st_mode):o} is not known")
             return None
         return path, kind, status, target
 
@@ -209,12 +217,12 @@ class Walk:
                 return None
             return inside, self._listing(inside, path, span)
         except FileNotFoundError:
-            self._report(path, "vanished", "the directory vanished; what it held is missing")
+            self._report(path, ProblemCode.VANISHED, "the directory vanished; what it held is missing")
         except OSError as error:
             if error.errno in _NOT_A_DIRECTORY:
-                self._report(path, "changing", "the directory was replaced; what it holds is missing")
+                self._report(path, ProblemCode.CHANGING, "the directory was replaced; what it holds is missing")
             else:
-                self._report(path, "unreadable", f"what the directory holds is missing: {reason(error)}")
+                self._report(path, ProblemCode.UNREADABLE, f"what the directory holds is missing: {reason(error)}")
         return None
 
     def _is_elsewhere(self, directory: Handle, path: bytes) -> bool:

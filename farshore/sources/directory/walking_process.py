@@ -17,6 +17,7 @@ from farshore import limits
 from farshore.errors import SourceUnavailable
 from farshore.frames import read_frame, reporting_failure, write_frame
 from farshore.handles import DIRECTORY_FLAGS, DirectoryHandles, Handle
+from farshore.model import ProblemCode
 from farshore.sources.directory import walking_protocol as wire
 from farshore.sources.directory.attributes import AttributeWalk
 from farshore.sources.directory.metadata import reason
@@ -26,7 +27,7 @@ from farshore.sources.directory.walk import Walk
 def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
     """Walk the ordered spans and send the names found; an error is sent too, and ends the process."""
 
-    def report(path: bytes, code: str, message: str) -> None:
+    def report(path: bytes, code: ProblemCode, message: str) -> None:
         write_frame(answers, wire.PROBLEM, pickle.dumps((path, code, message)))
 
     with reporting_failure(answers, wire.FAILED, "a walking process"):

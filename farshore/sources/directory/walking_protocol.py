@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from farshore.model import ProblemCode
 from farshore.sources.directory.metadata import Report
 from farshore.sources.directory.walk import Found, Span, WalkOptions
 from farshore.sources.posix_status import KnownStatus, fit, what_is_lost
@@ -52,7 +53,7 @@ class Begun:
     """Which directories above the start of a span were entered, and which was lost; see `Walk`."""
 
     entered: Sequence[bytes]
-    lost: tuple[bytes, str, str] | None
+    lost: tuple[bytes, ProblemCode, str] | None
 
 
 def encode_orders(orders: WalkOrders) -> bytes:
@@ -74,7 +75,7 @@ def encode_names(found: Sequence[Found], report: Report) -> tuple[bytes, bytes, 
     except struct.error:
         for path, _, status, _ in found:
             if lost := what_is_lost(status):
-                report(path, "metadata", lost)
+                report(path, ProblemCode.METADATA, lost)
         records = [pack(*fit(status), len(path), len(target)) for path, _, status, target in found]
     paths = b"".join([one[0] for one in found])
     targets = b"".join([one[3] for one in found])

@@ -18,7 +18,7 @@ from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, SourceChanged, SourceCorrupt, SourceUnavailable
 from farshore.host_limits import check_host
 from farshore.limits import READ_BYTES, SMALL_OBJECT_BYTES_MAX
-from farshore.model import Entry, EntryKind, Problem
+from farshore.model import Entry, EntryKind, Problem, ProblemCode
 from farshore.sources.base import Item
 from farshore.sources.posix_status import fit_time_ns
 from farshore.sources.postgres.catalog import Catalog, DatabasesSeen
@@ -196,7 +196,7 @@ class PostgresCapture:
                 if path in SIGNALS:
                     self._skip(path, member.size)
                 elif member.kind is EntryKind.SYMLINK and is_stray(path):
-                    self._strays.append(Problem(path, "unsupported", STRAY_MESSAGE, matters=False))
+                    self._strays.append(Problem(path, ProblemCode.UNSUPPORTED, STRAY_MESSAGE, matters=False))
                 else:
                     self._parents.add(path, directory=member.kind is not EntryKind.FILE)
                     yield self._item(path, member)

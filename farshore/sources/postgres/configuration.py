@@ -18,7 +18,7 @@ import posixpath
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from farshore.model import Problem
+from farshore.model import Problem, ProblemCode
 from farshore.sources.postgres.connection import Server
 
 OUTSIDE = b"outside_data_directory"
@@ -118,8 +118,8 @@ class Kept:
     def problems(self) -> list[Problem]:
         """Which files somebody has to bring who restores this. The data is complete without them."""
         return [
-            *(Problem(path.encode(), "unreadable", LOST_MESSAGE, matters=False) for path in self.lost),
-            *([Problem(CONFIG, "unreadable", UNKNOWN_MESSAGE, matters=False)] if self._unknown else []),
+            *(Problem(path.encode(), ProblemCode.UNREADABLE, LOST_MESSAGE, matters=False) for path in self.lost),
+            *([Problem(CONFIG, ProblemCode.UNREADABLE, UNKNOWN_MESSAGE, matters=False)] if self._unknown else []),
         ]
 
     @property

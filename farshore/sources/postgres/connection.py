@@ -24,7 +24,7 @@ from farshore.errors import (
     SourceUnsupported,
 )
 from farshore.limits import CONNECT_TIMEOUT_S, POSTGRES_SILENCE_S
-from farshore.model import Problem
+from farshore.model import Problem, ProblemCode
 from farshore.sources.postgres.errors import (
     GRANT_HINT,
     POOL_HINT,
@@ -178,9 +178,9 @@ class ReplicationSession:
         for function, said in tuple(self._warnings):
             meaning, path = judge_warning(function, said, log_directory=self.log_directory)
             if meaning is Meaning.LEFT_OUT:
-                found.append(Problem(path.encode(), "unsupported", LEFT_OUT_MESSAGE, matters=False))
+                found.append(Problem(path.encode(), ProblemCode.UNSUPPORTED, LEFT_OUT_MESSAGE, matters=False))
             elif meaning is Meaning.OTHER:
-                found.append(Problem(b"", "changing", said, matters=function not in NO_LOSS))
+                found.append(Problem(b"", ProblemCode.CHANGING, said, matters=function not in NO_LOSS))
         return found
 
     def check_left_out(self) -> None:

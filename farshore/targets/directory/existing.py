@@ -16,7 +16,7 @@ from pathlib import Path
 from farshore.clock import Clock
 from farshore.errors import TargetFailed
 from farshore.handles import DIRECTORY_FLAGS, Handle
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.targets.base import Placed
 from farshore.targets.directory.patching import READ_FLAGS, Patch, clone, copy_ranges, dig_holes, stamp_of
 from farshore.targets.directory.posix_tree import FILE_FLAGS, TargetTree, reason
@@ -85,7 +85,7 @@ class ExistingDirectoryTarget(DirectoryTarget):
         try:
             self._metadata.apply_existing(entry, above, name)
         except OSError as error:
-            self._tree.report(entry.path, "metadata", f"it could not be opened any more: {reason(error)}")
+            self._tree.report(entry.path, ProblemCode.METADATA, f"it could not be opened any more: {reason(error)}")
             return False
         return True
 

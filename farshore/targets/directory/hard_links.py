@@ -6,7 +6,7 @@ import errno
 import os
 
 from farshore.handles import Handle
-from farshore.model import Entry
+from farshore.model import Entry, ProblemCode
 from farshore.targets.directory.posix_files import copy_runs
 from farshore.targets.directory.posix_metadata import MetadataWriter
 from farshore.targets.directory.posix_tree import REFUSED, TargetTree, reason, shown
@@ -43,7 +43,7 @@ class HardLinks:
             try:
                 if not self._link(entry, above, name):
                     missing = shown(entry.target)
-                    self._tree.report(entry.path, "vanished", f"{missing}, the same file, was not restored")
+                    self._tree.report(entry.path, ProblemCode.VANISHED, f"{missing}, the same file, was not restored")
             except OSError as error:
                 if error.errno in _CANNOT_LINK:
                     self._copy(entry, above, name, reason(error))
@@ -82,4 +82,6 @@ class HardLinks:
         except OSError as error:
             self._tree.refuse(entry, error, refused=REFUSED | {errno.ELOOP, errno.ENXIO})  # a symlink, a socket
             return
-        self._tree.report(entry.path, "metadata", f"restored as a copy of {shown(entry.target)}, not linked: {why}")
+        self._tree.report(
+            entry.path, ProblemCode.METADATA, f"restored as a copy of {shown(entry.target)}, not linked: {why}"
+        )

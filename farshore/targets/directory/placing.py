@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from blake3 import blake3
 
 from farshore.handles import Handle
-from farshore.model import Problem
+from farshore.model import Problem, ProblemCode
 from farshore.targets.base import Placed, SmallFile
 from farshore.targets.directory.posix_files import write_all
 from farshore.targets.directory.posix_metadata import PLAIN_TIMES_NS, MetadataWriter
@@ -50,7 +50,7 @@ class FilePlacer:
             start = end
             placed.files += 1
             if len(content) != file.size or blake3(content).digest() != file.content_hash:
-                placed.lost.append(Problem(file.path, "lost", WRONG_CONTENT))
+                placed.lost.append(Problem(file.path, ProblemCode.LOST, WRONG_CONTENT))
                 continue
             placed.bytes_written += file.size
             if self._tree.token or not self._place_plain(file, content):

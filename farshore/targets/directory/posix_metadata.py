@@ -12,10 +12,10 @@ import os
 from collections.abc import Callable
 
 from farshore.handles import Handle
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.targets.directory.posix_tree import reason
 
-Report = Callable[[bytes, str, str], None]  # path, code, message
+Report = Callable[[bytes, ProblemCode, str], None]  # path, code, message
 
 _SET_IDS = 0o6000
 _ID_MAX = 2**32 - 2  # the one behind it means "leave the owner as it is" to the system
@@ -73,7 +73,9 @@ class MetadataWriter:
                 os.setxattr(xattr_place, name, value, follow_symlinks=follow)
             except OSError as error:
                 shown = name.decode("utf-8", "backslashreplace")
-                self._report(entry.path, "metadata", f"extended attribute {shown} could not be set: {reason(error)}")
+                self._report(
+                    entry.path, ProblemCode.METADATA, f"extended attribute {shown} could not be set: {reason(error)}"
+                )
         if entry.kind is not EntryKind.SYMLINK:  # whose mode means nothing
             self._chmod(entry, place, dir_fd, owned=owned)
         try:
@@ -81,11 +83,15 @@ class MetadataWriter:
             if entry.mtime_ns not in PLAIN_TIMES_NS:
                 kept_ns = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow).st_mtime_ns
                 if kept_ns != entry.mtime_ns:
-                    self._report(entry.path, "metadata", "the file system cannot hold a time this old or this late")
+                    self._report(
+                        entry.path, ProblemCode.METADATA, "the file system cannot hold a time this old or this late"
+                    )
         except OSError as error:
-            self._report(entry.path, "metadata", f"the time could not be set: {reason(error)}")
+            self._report(entry.path, ProblemCode.METADATA, f"the time could not be set: {reason(error)}")
         except OverflowError:
-            self._report(entry.path, "metadata", "the time could not be set: this system has none so early or so late")
+            self._report(
+                entry.path, ProblemCode.METADATA, "the time could not be set: this system has none so early or so late"
+            )
 
     def _remove_other_xattrs(self, entry: Entry, place: int | bytes, *, follow: bool) -> None:
         wanted = {name for name, _ in entry.xattrs}
@@ -101,14 +107,16 @@ class MetadataWriter:
             except OSError as error:
                 shown = name.decode("utf-8", "backslashreplace")
                 self._report(
-                    entry.path, "metadata", f"extended attribute {shown} could not be removed: {reason(error)}"
+                    entry.path,
+                    ProblemCode.METADATA,
+                    f"extended attribute {shown} could not be removed: {reason(error)}",
                 )
 
     def _chown(self, entry: Entry, place: int | bytes, dir_fd: int | None) -> bool:
         """Set the owner; return whether it now is what it was."""
         follow = dir_fd is None
         if max(entry.uid, entry.gid) > _ID_MAX:
-            self._report(entry.path, "metadata", f"the owner {entry.uid}:{entry.gid} is none that can be set")
+            self._report(entry.path, ProblemCode.METADATA, f"the owner {entry.uid}:{entry.gid} is none that can be set")
             return False
         try:
             os.chown(place, entry.uid, entry.gid, dir_fd=dir_fd, follow_symlinks=follow)
@@ -121,7 +129,7 @@ class MetadataWriter:
             status = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow)
             if (status.st_uid, status.st_gid) == (entry.uid, entry.gid):
                 return True
-        self._report(entry.path, "metadata", f"the owner {entry.uid}:{entry.gid} could not be set: {cause}")
+        self._report(entry.path, ProblemCode.METADATA, f"the owner {entry.uid}:{entry.gid} could not be set: {cause}")
         return False
 
     def _chmod(self, entry: Entry, place: int | bytes, dir_fd: int | None, *, owned: bool) -> None:
@@ -132,6 +140,6 @@ class MetadataWriter:
             if entry.mode & _SPECIAL_BITS:
                 kept = os.stat(place, dir_fd=dir_fd).st_mode & 0o7777
                 if kept != entry.mode:
-                    self._report(entry.path, "metadata", f"the mode is {kept:04o} and was {entry.mode:04o}")
+                    self._report(entry.path, ProblemCode.METADATA, f"the mode is {kept:04o} and was {entry.mode:04o}")
         except OSError as error:
-            self._report(entry.path, "metadata", f"the mode could not be set: {reason(error)}")
+            self._report(entry.path, ProblemCode.METADATA, f"the mode could not be set: {reason(error)}")

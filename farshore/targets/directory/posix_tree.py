@@ -12,7 +12,7 @@ from farshore import limits
 from farshore.errors import Bug, ObjectCorrupt, TargetFailed
 from farshore.handles import DirectoryHandles, Handle
 from farshore.host_limits import check_host
-from farshore.model import Entry, EntryKind, Problem
+from farshore.model import Entry, EntryKind, Problem, ProblemCode
 
 FILE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 PRIVATE_DIRECTORY = 0o700
@@ -190,19 +190,19 @@ class TargetTree:
         self._skipped.add(entry.path)
         clash = error.errno == errno.EEXIST
         why = "another entry has this name on the file system of the target" if clash else reason(error)
-        self.report(entry.path, "unsupported", f"{entry.kind} not restored: {why}")
+        self.report(entry.path, ProblemCode.UNSUPPORTED, f"{entry.kind} not restored: {why}")
 
     def failed(self, entry: Entry, error: OSError) -> TargetFailed:
         """Return the error that ends the restore."""
         return TargetFailed(f"cannot restore {shown(entry.path)} to {self._path}: {reason(error)}")
 
-    def report(self, path: bytes, code: str, message: str) -> None:
+    def report(self, path: bytes, code: ProblemCode, message: str) -> None:
         """Keep a problem for `problems`."""
         with self._lock:
             if len(self._problems) < limits.PROBLEMS_MAX:
                 self._problems.append(Problem(path, code, message))
             elif len(self._problems) == limits.PROBLEMS_MAX:
-                self._problems.append(Problem(b"", "metadata", "there are more problems than can be listed"))
+                self._problems.append(Problem(b"", ProblemCode.METADATA, "there are more problems than can be listed"))
 
     def problems(self) -> list[Problem]:
         """Return what was reported so far."""

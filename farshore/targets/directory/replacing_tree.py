@@ -19,7 +19,7 @@ from pathlib import Path
 
 from farshore.errors import ObjectCorrupt
 from farshore.handles import Handle
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.targets.directory.posix_files import sync_file_system
 from farshore.targets.directory.posix_tree import PRIVATE_DIRECTORY, REFUSED, TargetTree, reason
 
@@ -161,7 +161,7 @@ class ReplacingTree(TargetTree):
         except FileNotFoundError:
             return True
         except OSError as error:
-            self.report(entry.path, "refused", f"it was not deleted: {_why(error, above, name)}")
+            self.report(entry.path, ProblemCode.REFUSED, f"it was not deleted: {_why(error, above, name)}")
             return False
         return True
 
@@ -174,7 +174,7 @@ class ReplacingTree(TargetTree):
         with contextlib.suppress(OSError):
             parent, _, name = entry.path.rpartition(b"/")
             above = self._handles.get(parent)
-        self.report(entry.path, "refused", f"{entry.kind} not restored: {_why(error, above, name)}")
+        self.report(entry.path, ProblemCode.REFUSED, f"{entry.kind} not restored: {_why(error, above, name)}")
 
     def _new_name(self) -> bytes:
         with self._numbers_lock:

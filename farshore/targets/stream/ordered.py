@@ -17,7 +17,7 @@ from farshore import limits
 from farshore.errors import Bug, OutletClosed, RestoreIncomplete, TargetFailed
 from farshore.format.extents import EXTENT_BYTES, view_extents
 from farshore.format.manifest import ManifestRow
-from farshore.model import Entry, EntryKind, Problem
+from farshore.model import Entry, EntryKind, Problem, ProblemCode
 from farshore.targets.base import Placed, SmallFile
 
 _ZEROS = memoryview(bytes(1 << 20))
@@ -133,7 +133,9 @@ class OrderedTarget:
         entry = file.entry()
         if hasher.digest() != file.content_hash:
             self._lost.add(file.path)
-            self._placed.lost.append(Problem(file.path, "lost", "its content does not hash to what the manifest says"))
+            self._placed.lost.append(
+                Problem(file.path, ProblemCode.LOST, "its content does not hash to what the manifest says")
+            )
             self._placed.files += 1
             return
         self.make(entry)
@@ -172,7 +174,7 @@ class OrderedTarget:
     def problems(self) -> list[Problem]:
         return list(self._problems)
 
-    def report(self, path: bytes, code: str, message: str) -> None:
+    def report(self, path: bytes, code: ProblemCode, message: str) -> None:
         """Keep a problem for `problems`; the first thousand."""
         if len(self._problems) < limits.PROBLEMS_MAX:
             self._problems.append(Problem(path, code, message))

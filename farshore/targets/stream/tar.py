@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import IO
 
 from farshore.errors import ObjectCorrupt
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.targets.directory.posix_tree import NO_NAMES, shown
 from farshore.targets.stream.ordered import OrderedTarget, Runs
 from farshore.targets.stream.tar_headers import (
@@ -50,18 +50,20 @@ class TarStream(OrderedTarget):
         if b"\x00" in entry.path or (entry.path and any(name in NO_NAMES for name in entry.path.split(b"/"))):
             raise ObjectCorrupt(f"an entry has the path {shown(entry.path)!r}, which no backup makes")
         for name in unfit_attributes(entry):
-            self.report(entry.path, "metadata", f"the attribute {shown(name)} has no place in a tar")
+            self.report(entry.path, ProblemCode.METADATA, f"the attribute {shown(name)} has no place in a tar")
         if entry.kind is EntryKind.FILE:
             super().make(entry)
             return
         if entry.kind is EntryKind.HARDLINK and entry.target in self._lost:
-            self.report(entry.path, "vanished", f"{shown(entry.target)}, the same file, is not in the archive")
+            self.report(
+                entry.path, ProblemCode.VANISHED, f"{shown(entry.target)}, the same file, is not in the archive"
+            )
             return
         try:
             self.send(encode_header(entry))
         except NoPlaceInTar as error:
             self._lost.add(entry.path)
-            self.report(entry.path, "unsupported", f"not restored: {error}")
+            self.report(entry.path, ProblemCode.UNSUPPORTED, f"not restored: {error}")
 
     def begin_file(self, entry: Entry, runs: Runs | None) -> None:
         self._size = data_bytes = entry.size

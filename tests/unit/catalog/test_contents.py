@@ -9,7 +9,7 @@ from farshore.catalog.contents import diff_snapshots, iterate_entries
 from farshore.catalog.snapshots import find_commit, latest_snapshot_per_replica, list_snapshots, resolve_snapshot
 from farshore.errors import FarshoreError, SnapshotUnknown
 from farshore.format import names
-from farshore.model import Change, EntryKind, SnapshotInfo
+from farshore.model import Change, ChangeKind, EntryKind, SnapshotInfo
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.session import BackupSession
 from farshore.replicas.repository import Repository
@@ -180,11 +180,11 @@ def test_what_was_added_removed_and_modified(engine: Engine, source: TreeSource)
     source.nodes[b"l"].entry = source.nodes[b"l"].entry._replace(target=b"elsewhere", ctime_ns=1)
     engine.backup(source)
     assert changes(engine) == [
-        Change(b"d/a", "modified", EntryKind.FILE, 3, 18),
-        Change(b"d/new", "added", EntryKind.FILE, 0, 3),
-        Change(b"d-b", "removed", EntryKind.FILE, 3, 0),
-        Change(b"l", "modified", EntryKind.SYMLINK, 0, 0),
-        Change(b"zz", "added", EntryKind.FILE, 0, 5),
+        Change(b"d/a", ChangeKind.MODIFIED, EntryKind.FILE, 3, 18),
+        Change(b"d/new", ChangeKind.ADDED, EntryKind.FILE, 0, 3),
+        Change(b"d-b", ChangeKind.REMOVED, EntryKind.FILE, 3, 0),
+        Change(b"l", ChangeKind.MODIFIED, EntryKind.SYMLINK, 0, 0),
+        Change(b"zz", ChangeKind.ADDED, EntryKind.FILE, 0, 5),
     ]
 
 
@@ -196,7 +196,7 @@ def test_a_change_of_metadata_is_told_as_one(engine: Engine, source: TreeSource,
     node = source.nodes[b"d/a"]
     node.entry = node.entry._replace(ctime_ns=7, **more)  # type: ignore[arg-type]
     engine.backup(source)
-    assert changes(engine) == [Change(b"d/a", "metadata", EntryKind.FILE, 3, 3)]
+    assert changes(engine) == [Change(b"d/a", ChangeKind.METADATA, EntryKind.FILE, 3, 3)]
 
 
 def test_a_directorys_time_alone_is_no_change(engine: Engine, source: TreeSource) -> None:
@@ -214,8 +214,8 @@ def test_a_file_that_became_a_directory(engine: Engine, source: TreeSource) -> N
     source.file(b"d-b/inside", b"x")
     engine.backup(source)
     assert changes(engine) == [
-        Change(b"d-b", "modified", EntryKind.DIRECTORY, 3, 0),
-        Change(b"d-b/inside", "added", EntryKind.FILE, 0, 1),
+        Change(b"d-b", ChangeKind.MODIFIED, EntryKind.DIRECTORY, 3, 0),
+        Change(b"d-b/inside", ChangeKind.ADDED, EntryKind.FILE, 0, 1),
     ]
 
 

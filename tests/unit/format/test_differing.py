@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from farshore.format.differing import diff_manifests
 from farshore.format.manifest import SCHEMA, ManifestReader, ManifestRow, rows_to_table
-from farshore.model import Change, Entry, EntryKind
+from farshore.model import Change, ChangeKind, Entry, EntryKind
 
 
 def reader(table: pa.Table) -> ManifestReader:
@@ -21,11 +21,13 @@ def test_no_attributes_are_told_as_none_or_as_an_empty_list() -> None:
     empty = rows_to_table(rows)
     at = SCHEMA.names.index("xattrs")
     none = empty.set_column(at, SCHEMA.field(at), pa.array([None, [{"name": b"n", "value": b"v"}]], SCHEMA.types[at]))
-    assert list(diff_manifests(reader(empty), reader(none))) == [Change(b"b", "metadata", EntryKind.FILE)]
+    assert list(diff_manifests(reader(empty), reader(none))) == [Change(b"b", ChangeKind.METADATA, EntryKind.FILE)]
 
 
 def test_what_is_in_a_manifest_of_nothing() -> None:
     nothing, one = rows_to_table([]), rows_to_table([ManifestRow(Entry(b"a", EntryKind.FILE, size=3))])
     assert list(diff_manifests(reader(nothing), reader(nothing))) == []
-    assert list(diff_manifests(reader(nothing), reader(one))) == [Change(b"a", "added", EntryKind.FILE, 0, 3)]
-    assert list(diff_manifests(reader(one), reader(nothing))) == [Change(b"a", "removed", EntryKind.FILE, 3, 0)]
+    assert list(diff_manifests(reader(nothing), reader(one))) == [Change(b"a", ChangeKind.ADDED, EntryKind.FILE, 0, 3)]
+    assert list(diff_manifests(reader(one), reader(nothing))) == [
+        Change(b"a", ChangeKind.REMOVED, EntryKind.FILE, 3, 0)
+    ]

@@ -20,7 +20,7 @@ from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.errors import SourceChanged
 from farshore.format.manifest import CHANGING
 from farshore.host_limits import check_host
-from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem
+from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem, ProblemCode
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
 from farshore.ops.backup.pages.paged_file import Emit, FileRead, PagedFile, PreviousPages
 from farshore.sealed.content_hash import ContentHash
@@ -87,12 +87,14 @@ class ContentReader:
                 _log.info("attempt %d: %s", attempt + 1, error)
             except FileNotFoundError:
                 said = "it was there when the directory was listed and gone when it was opened"
-                return Problem(path, "vanished", said, matters=False)  # as if the backup had begun a moment later
+                return Problem(
+                    path, ProblemCode.VANISHED, said, matters=False
+                )  # as if the backup had begun a moment later
             except OSError as error:
                 check_host(error, reading=True)
-                return Problem(path, "unreadable", error.strerror or str(error))
+                return Problem(path, ProblemCode.UNREADABLE, error.strerror or str(error))
         if result is None:
-            return Problem(path, "changing", f"it was replaced during each of {attempts} attempts to open it")
+            return Problem(path, ProblemCode.CHANGING, f"it was replaced during each of {attempts} attempts to open it")
         size = sum(extent.length for extent in result.extents)
         result.entry = _as_file(item.entry)._replace(size=size)
         result.state = CHANGING

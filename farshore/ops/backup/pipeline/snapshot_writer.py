@@ -16,7 +16,7 @@ from farshore.catalog.previous_rows import Slice
 from farshore.errors import SourceMissing
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
-from farshore.model import Entry, EntryKind, Problem, Progress, ProgressCallback, SnapshotCounts
+from farshore.model import Entry, EntryKind, Problem, ProblemCode, Progress, ProgressCallback, SnapshotCounts
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 from farshore.ops.backup.pipeline.batches import Batch, Batches, Left
@@ -264,7 +264,7 @@ class SnapshotWriter:
             self._pages.add(result)
         if result.state != "whole":
             said = "it changed during each attempt to read it; stored as last read"
-            self.problems.append(Problem(result.entry.path, "changing", said, matters=False))
+            self.problems.append(Problem(result.entry.path, ProblemCode.CHANGING, said, matters=False))
         row = ManifestRow(result.entry, result.content_hash, encode_extents(result.extents), result.state)
         self._write(row, bytes_read=result.bytes_read)
 
@@ -303,7 +303,7 @@ class SnapshotWriter:
         self.problems.append(
             Problem(
                 path,
-                "metadata",
+                ProblemCode.METADATA,
                 "the source told nothing of this directory; its owner is that of its content",
                 matters=False,
             )

@@ -28,7 +28,7 @@ from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table,
 from farshore.format.page_maps import PageMap
 from farshore.format.records import Commit
 from farshore.handles import DIRECTORY_FLAGS, Handle
-from farshore.model import EntryKind, Problem, SnapshotCounts
+from farshore.model import EntryKind, Problem, ProblemCode, SnapshotCounts
 from farshore.ops.restore.delta.content import ContentComparer
 from farshore.ops.restore.delta.guards import BESIDE, check_postgres, check_sqlite
 from farshore.ops.restore.delta.judging import Judge, ability_at
@@ -181,7 +181,7 @@ class DeltaRestore:
     def _patch_of(self, path: bytes) -> Patch | None:
         return self._planned.patch_of(path)
 
-    def _report(self, path: bytes, code: str, message: str) -> None:
+    def _report(self, path: bytes, code: ProblemCode, message: str) -> None:
         self._looked.append(Problem(path, code, f"in the target: {message}"))
 
     def _check(self, commit: Commit, manifest: ManifestReader, selection: Selection) -> Sequence[str]:
