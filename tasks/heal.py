@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from farshore.clock import SystemClock
@@ -12,7 +11,7 @@ from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.heal.provider_copies import ProviderCopies
 from farshore.repair.outcome import HealResult
-from tasks.opening import open_config
+from tasks.opening import open_config, start_run
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS
 
@@ -44,8 +43,5 @@ def heal_replicas(session_id: str, options: HealOptions, config_path: str | None
             ground,
             options,
             copy_within=copy_within,
-            engine="prefect",
-            flow_run_id=flow_run.id or "",
-            progress=session.board.note,
-            clock=clock,
+            run=start_run(clock, session.board.note),
         )

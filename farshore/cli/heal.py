@@ -28,6 +28,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.plural import count_of
+from farshore.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -128,10 +129,8 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
             context,
             options,
             copy_within=copy_within,
-            engine="cli",
             planned=lambda ahead: _note_ahead(output, ahead),
-            progress=progress,
-            clock=invocation.clock,
+            run=Run.start(invocation.clock, progress=progress),
         )
     warnings.show(context.repository.unasked)
     output.record("heal", result, level=result.level)
@@ -231,7 +230,7 @@ def retire(invocation: Invocation) -> int:
     config, arguments, output = invocation.config(), invocation.arguments, invocation.output
     require_replica(config, arguments.name)
     result = retire_replica(
-        able_to_write(invocation, config), arguments.name, lost=arguments.lost, clock=invocation.clock
+        able_to_write(invocation, config), arguments.name, lost=arguments.lost, run=Run.start(invocation.clock)
     )
     output.record("retired", result)
     output.line(

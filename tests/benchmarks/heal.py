@@ -31,6 +31,7 @@ from farshore.ops.backup.backup import run_backup
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.setup.initialize import initialize
+from farshore.run import Run
 from farshore.sources.directory.source import DirectorySource
 from farshore.stores.base import Store
 from infra.local.seaweedfs import SeaweedServer
@@ -78,7 +79,7 @@ def _measure(place: Path, content_bytes: int, pairs: int) -> int:
 def _heal(config: Config) -> float:
     with open_context(config, keyless=True, clock=CLOCK) as ground:
         started_s = time.perf_counter()
-        result = heal_repository(ground, HealOptions(replica="far", new=("far",)), clock=CLOCK)
+        result = heal_repository(ground, HealOptions(replica="far", new=("far",)), run=Run.start(CLOCK))
         took_s = time.perf_counter() - started_s
     if not result.level:
         raise SystemExit(f"not level: {result}")

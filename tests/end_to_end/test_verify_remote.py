@@ -301,7 +301,7 @@ def test_a_replica_of_another_kind_that_heal_filled_is_proven_too(tmp_path: Path
     before.backup("home")
     after = Setting(tmp_path, places, sources, quorum=1)
     with open_context(after.config, clock=after.clock) as ground:
-        heal_repository(ground, HealOptions(replica="sydney", new=("sydney",)), clock=after.clock)
+        heal_repository(ground, HealOptions(replica="sydney", new=("sydney",)), run=Run.start(after.clock))
     proof = proof_of(scrub(after, replica="sydney"), "sydney")
     assert (proof.damaged, proof.unproven, proof.unrecorded) == (0, 0, 0)
 

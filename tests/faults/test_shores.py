@@ -84,7 +84,7 @@ class Shores:
 
     def heal(self, *, read_data: bool) -> HealResult:
         with open_context(self.setting.config, clock=self.setting.clock) as ground:
-            return heal_repository(ground, HealOptions(read_data=read_data), clock=self.setting.clock)
+            return heal_repository(ground, HealOptions(read_data=read_data), run=Run.start(self.setting.clock))
 
     def conclude(self, result: BackupResult | None = None, *, read_data: bool = False) -> None:
         """Check how every case must end."""

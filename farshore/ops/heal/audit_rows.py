@@ -14,6 +14,7 @@ from farshore.format import names
 from farshore.ops.heal.context import HealContext
 from farshore.repair.outcome import HealedState, HealResult, Repair, repair_rows
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 
 
 def known_damage(repository: Repository, missing_header: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
@@ -28,9 +29,7 @@ def known_damage(repository: Repository, missing_header: Mapping[str, FarshoreEr
     return known
 
 
-def record_heal(
-    ground: HealContext, result: HealResult, repairs: Sequence[Repair], *, engine: str, flow_run_id: str
-) -> None:
+def record_heal(ground: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> None:
     """Write what a heal did as rows of `runs`, `repairs` and `copies`; nothing without a key to sign them."""
     repository = ground.repository
     if repository.keys is None:
@@ -39,16 +38,14 @@ def record_heal(
     for name in ground.missing_header:
         if name in level:  # it has its header now, and all rows of before
             repository.replicas = {**repository.replicas, name: ground.replicas[name]}
-    run_rows.record(repository, result.run_id, _rows(ground, result, repairs, engine, flow_run_id))
+    run_rows.record(repository, run.run_id, _rows(ground, result, repairs, run))
 
 
-def _rows(
-    ground: HealContext, result: HealResult, repairs: Sequence[Repair], engine: str, flow_run_id: str
-) -> Iterator[AuditRow]:
+def _rows(ground: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> Iterator[AuditRow]:
     row = run_rows.run_row(
-        run_id=result.run_id, engine=engine, operation="heal", started_utc=result.started_utc,
+        run_id=run.run_id, engine=run.engine, operation="heal", started_utc=result.started_utc,
         finished_utc=result.finished_utc, state="completed" if result.level else "completed-with-warnings",
-        flow_run_id=flow_run_id,
+        flow_run_id=run.flow_run_id,
     )  # fmt: skip
     parts = tuple(
         ReplicaPart(
@@ -58,6 +55,7 @@ def _rows(
         for one in result.replicas
     )  # fmt: skip
     yield replace(row, replicas=parts, problems=result.open)
-    shared = {"run_id": result.run_id, "engine": engine}
     for one in repairs:
-        yield from repair_rows(one, ground.replicas[one.replica], result.finished_utc, **shared)
+        yield from repair_rows(
+            one, ground.replicas[one.replica], result.finished_utc, run_id=run.run_id, engine=run.engine
+        )

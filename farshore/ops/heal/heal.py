@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore import limits
-from farshore.clock import Clock
 from farshore.errors import FarshoreError, ReplicaEmpty
 from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Lease
 from farshore.host import describe_process
-from farshore.model import ProgressCallback, no_progress
+from farshore.model import ProgressCallback
 from farshore.ops.heal.audit_rows import known_damage, record_heal
 from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Transfer
@@ -32,6 +31,7 @@ from farshore.repair.outcome import HealedReplica, HealedState, HealResult, Repa
 from farshore.repair.replica_listing import Listing, Union, list_replicas
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.mend import Action, Found
+from farshore.run import Run
 from farshore.scratch import temporary_directory
 from farshore.stores.token_bucket import TokenBucket
 
@@ -57,11 +57,8 @@ def heal_repository(
     options: HealOptions,
     *,
     copy_within: CopyWithin = lambda *_: False,
-    engine: str = "cli",
-    flow_run_id: str = "",
     planned: Callable[[Collection[HealedReplica]], None] = lambda _: None,
-    progress: ProgressCallback = no_progress,
-    clock: Clock,
+    run: Run,
 ) -> HealResult:
     """Bring one replica level with the others, or all; write audit rows where a key can sign them.
 
@@ -78,9 +75,8 @@ def heal_repository(
         ReplicaEmpty: It is empty and was not said to be new.
     """
     repository = ground.repository
-    started_utc, run_id = clock.now_utc(), clock.random_bytes(16).hex()
     targets = [options.replica] if options.replica else list(repository.configured)
-    with _leased(ground, run_id, options, clock) as may_commit:
+    with _leased(ground, options, run) as may_commit:
         listings, failed = list_replicas(repository, ground.replicas)
         failed.update({n: e for n, e in repository.unreachable.items() if n not in ground.replicas})
         failed.update(_empty(ground, listings, options))
@@ -98,9 +94,9 @@ def heal_repository(
         if options.dry_run:
             healed = _planned_outcomes(plan)
         else:
-            work = _Work(ground, union, expected_hashes, copy_within, may_commit, progress)
+            work = _Work(ground, union, expected_hashes, copy_within, may_commit, run.progress)
             with temporary_directory("farshore-heal-") as scratch:
-                healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=clock), scratch)
+                healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=run.clock), scratch)
     healed += [
         HealedReplica(n, HealedState.FAILED, error_code=failed[n].code, error=str(failed[n]))
         for n in targets
@@ -108,18 +104,18 @@ def heal_repository(
     ]
     repairs = _with_snapshots(expected_hashes, repairs)
     result = HealResult(
-        run_id=run_id,
+        run_id=run.run_id,
         keyless=ground.keyless,
         dry_run=options.dry_run,
-        started_utc=started_utc,
-        finished_utc=clock.now_utc(),
+        started_utc=run.started_utc,
+        finished_utc=run.clock.now_utc(),
         replicas=tuple(sorted(healed, key=lambda one: repository.configured.index(one.replica))),
         repairs=shown_repairs(repairs, limits.PROBLEMS_KEPT_MAX),
         repairs_total=len(repairs),
         snapshots=sum(kind_of(name) is Kind.COMMIT for name in union.others),
     )
     if not options.dry_run:
-        record_heal(ground, result, repairs, engine=engine, flow_run_id=flow_run_id)
+        record_heal(ground, result, repairs, run)
     return replace(result, requests=repository.drain_requests())
 
 
@@ -217,21 +213,21 @@ def _own_snapshot(name: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def _leased(ground: HealContext, run_id: str, options: HealOptions, clock: Clock) -> Iterator[Callable[[str], None]]:
+def _leased(ground: HealContext, options: HealOptions, run: Run) -> Iterator[Callable[[str], None]]:
     """Hold a lease at every replica, so that a prune sees a heal at work; none without a key."""
     keys = ground.repository.keys
     if keys is None or options.dry_run:
         yield lambda _: None
         return
-    now = clock.now_utc()
+    now = run.clock.now_utc()
     lease = Lease(
-        lease=clock.random_bytes(16).hex(), run=run_id, source_id="", identity="heal", snapshot="",
+        lease=run.clock.random_bytes(16).hex(), run=run.run_id, source_id="", identity="heal", snapshot="",
         host=describe_process(), beat=0, started_utc=now, expires_utc=now,
     )  # fmt: skip
     # A replica that was not said to be new gets nothing before it was found to be ours, not even a lease.
     opened = {**ground.repository.replicas, **{n: one for n, one in ground.replicas.items() if n in options.new}}
     stores = {name: replica.store for name, replica in opened.items()}
-    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
+    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=run.clock)
     try:
         holder.acquire()
         yield lambda name: holder.check(name) if name in stores else None

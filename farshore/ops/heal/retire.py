@@ -9,13 +9,13 @@ from farshore.access.unlock import Need
 from farshore.audit import run_rows
 from farshore.audit.rows import ReplicaPart
 from farshore.catalog.commits import ListedCommits, list_commits
-from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, ReplicaNeeded, RepositoryMissing, StoreUnavailable
 from farshore.model import SnapshotId
 from farshore.plan.rules import placement_allows
 from farshore.plural import count_of
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 
 _NAMED_MAX = 3  # snapshots named in a message
 
@@ -31,7 +31,7 @@ class RetireResult:
     left: tuple[str, ...]  # the replicas that are left
 
 
-def retire_replica(config: Config, name: str, *, lost: bool = False, clock: Clock) -> RetireResult:
+def retire_replica(config: Config, name: str, *, lost: bool = False, run: Run) -> RetireResult:
     """Check that nothing depends on a replica, and write at all that answer that it is retired. Repeatable.
 
     Args:
@@ -47,17 +47,16 @@ def retire_replica(config: Config, name: str, *, lost: bool = False, clock: Cloc
             f"no replica is named {name}", f"The configuration names: {', '.join(config.replicas)}."
         )
     _check_plan(config, name)
-    started_utc, run_id = clock.now_utc(), clock.random_bytes(16).hex()
-    with open_repository(config, need=Need.WRITE, clock=clock) as repository:
+    with open_repository(config, need=Need.WRITE, clock=run.clock) as repository:
         listed = list_commits(repository)
         held = _check_snapshots(config, repository, listed, name, lost=lost)
         row = run_rows.run_row(
-            run_id=run_id, engine="cli", operation="retire", started_utc=started_utc, finished_utc=clock.now_utc(),
-            state="completed",
+            run_id=run.run_id, engine=run.engine, operation="retire", started_utc=run.started_utc,
+            finished_utc=run.clock.now_utc(), state="completed", flow_run_id=run.flow_run_id,
         )  # fmt: skip
-        run_rows.record(repository, run_id, [replace(row, replicas=(ReplicaPart(replica=name, state="retired"),))])
+        run_rows.record(repository, run.run_id, [replace(row, replicas=(ReplicaPart(replica=name, state="retired"),))])
     left = tuple(one for one in config.replicas if one != name)
-    return RetireResult(run_id, name, config.replicas[name].url, held, left)
+    return RetireResult(run.run_id, name, config.replicas[name].url, held, left)
 
 
 def _check_plan(config: Config, name: str) -> None:

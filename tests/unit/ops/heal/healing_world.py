@@ -12,6 +12,7 @@ from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.heal.sync_replica import CopyWithin
 from farshore.repair.outcome import HealedReplica, HealResult
+from farshore.run import Run
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.tree_source import TreeSource
 
@@ -38,7 +39,7 @@ def heal(
             ground,
             HealOptions(replica=replica, new=new, read_data=read_data, dry_run=dry_run),
             copy_within=copy_within,
-            clock=engine.clock,
+            run=Run.start(engine.clock),
         )
 
 

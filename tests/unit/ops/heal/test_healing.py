@@ -21,6 +21,7 @@ from farshore.ops.heal.retire import RetireResult, retire_replica
 from farshore.plan.replicas import nearest_first
 from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.replicas.repository import Replica
+from farshore.run import Run
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
 from farshore.stores.token_bucket import TokenBucket
@@ -402,7 +403,7 @@ def test_a_pack_that_goes_while_its_snapshot_is_healed_keeps_the_record_back(
 
 
 def retire(engine: Engine, name: str, *, lost: bool = False) -> RetireResult:
-    return retire_replica(engine.config, name, lost=lost, clock=engine.clock)
+    return retire_replica(engine.config, name, lost=lost, run=Run.start(engine.clock))
 
 
 def test_a_replica_that_nothing_depends_on_is_retired_and_nothing_deleted(engine: Engine, source: TreeSource) -> None:
@@ -422,7 +423,7 @@ def test_a_replica_is_needed_by_the_quorum(engine: Engine, source: TreeSource) -
 def test_a_replica_is_needed_by_the_placement_policy(engine: Engine, source: TreeSource) -> None:
     config = replace(engine.config, placement=PlacementConfig(copies=3))
     with pytest.raises(ReplicaNeeded, match="copies"):
-        retire_replica(config, "c", clock=engine.clock)
+        retire_replica(config, "c", run=Run.start(engine.clock))
 
 
 def test_a_replica_is_needed_where_a_snapshot_would_lack_a_quorum(engine: Engine, source: TreeSource) -> None:
