@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 
+from farshore.audit.schema import TABLES
+from farshore.audit.views import VIEWS
 from tests.tidy.tree import Finding, Source, Tree
 
 LINES_MAX = 500  # a file a reader holds in mind; 200 is the aim
@@ -41,6 +43,10 @@ ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb", "os.puten
 CLOCK = "farshore/clock.py"
 PRINTERS = ("farshore/cli/", "flows/")
 READERS_OF_ENVIRONMENT = ("farshore/cli/", "farshore/config/")
+# Statements over the audit tables are written here; others import them by name.
+WRITERS_OF_SQL = tuple(f"farshore/audit/{name}.py" for name in ("ddl", "engines", "questions", "views"))
+_AUDIT_NAMES = "|".join(sorted({*TABLES, *VIEWS}))
+_AUDIT_SQL = re.compile(rf"\b(?:FROM|JOIN)\s+(?:{_AUDIT_NAMES})\b|(?is:\bselect\b.+\bfrom\s+(?:{_AUDIT_NAMES})\b)")
 PROPER_NOUNS = {
     "Azure",
     "Debian",
@@ -175,6 +181,19 @@ def numbers_without_handles(tree: Tree) -> Iterator[Finding]:
                 yield file.at(node.lineno, "hold the handle in a name while its number is used")
 
 
+def stray_audit_sql(tree: Tree) -> Iterator[Finding]:
+    """SQL over the audit tables is in one place, so that a changed column has one place to be changed."""
+    for file in tree.python(*OURS):
+        if file.path in WRITERS_OF_SQL or file.path == "farshore/cli/sql.py":  # its help has an example
+            continue
+        docstrings = {id(node.value) for node in ast.walk(file.module) if isinstance(node, ast.Expr)}
+        for node in ast.walk(file.module):
+            if not isinstance(node, ast.Constant | ast.JoinedStr) or id(node) in docstrings:
+                continue
+            if _AUDIT_SQL.search(_literal(node)):
+                yield file.at(node.lineno, "SQL over audit tables belongs to farshore/audit/questions.py")
+
+
 def code_in_deployments(tree: Tree) -> Iterator[Finding]:
     for file in tree.python("deployments"):
         yield file.at(1, "deployments are data; code belongs to flows, tasks or farshore")
@@ -185,6 +204,12 @@ def _ends(message: ast.expr) -> tuple[str, str]:
     parts = message.values if isinstance(message, ast.JoinedStr) else [message]
     texts = [part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else "" for part in parts]
     return texts[0], texts[-1]
+
+
+def _literal(node: ast.Constant | ast.JoinedStr) -> str:
+    """Return the literal text of a string, with a word for each value put into it."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "value" for part in parts)
 
 
 def _uses(file: Source, banned: tuple[str, ...], why: str) -> Iterator[Finding]:
@@ -230,5 +255,6 @@ RULES = (
     inward_imports,
     error_messages,
     numbers_without_handles,
+    stray_audit_sql,
     code_in_deployments,
 )
