@@ -6,7 +6,6 @@ from pathlib import Path
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from farshore.access.open_replica import Writes
@@ -19,7 +18,7 @@ from farshore.errors import TargetFailed
 from farshore.model import RestoreResult, SnapshotInfo
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import STANDARD_OUTPUT, restore_snapshot
-from tasks.opening import open_config
+from tasks.opening import open_config, start_run
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS
 
@@ -89,8 +88,5 @@ def write_target(
             Path(target),
             replica=replica,
             options=options,
-            engine="prefect",
-            flow_run_id=flow_run.id or "",
-            progress=session.board.note,
-            clock=clock,
+            run=start_run(clock, session.board.note),
         )

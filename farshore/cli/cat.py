@@ -20,6 +20,7 @@ from farshore.errors import (
     SnapshotUnknown,
     TargetFailed,
 )
+from farshore.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +49,7 @@ def execute(invocation: Invocation) -> int:
                 os.fsencode(arguments.path),
                 outlet,
                 replica=arguments.replica,
-                engine="cli",
-                clock=invocation.clock,
+                run=Run.start(invocation.clock),
             )
     for damaged in result.fell_over:
         output.warning(f"{damaged.name} is {damaged.code} at {damaged.replica}; it was read from another replica")

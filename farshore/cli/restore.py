@@ -34,6 +34,7 @@ from farshore.errors import (
     TargetTooSmall,
 )
 from farshore.plural import count_of, first_of
+from farshore.run import Run
 
 if TYPE_CHECKING:
     from farshore.model import RestoreResult
@@ -143,10 +144,8 @@ def execute(invocation: Invocation) -> int:
                     space=not arguments.no_space_check,
                     delta=delta,
                 ),
-                engine="cli",
                 repair=not arguments.no_repair,
-                progress=progress,
-                clock=invocation.clock,
+                run=Run.start(invocation.clock, progress=progress),
             )
     return tell_restored(output, result, arguments.include)
 

@@ -29,6 +29,7 @@ from farshore.format import names
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
+from farshore.run import Run
 from farshore.stores.base import Store
 from farshore.stores.wrappers.throttled import ThrottledStore
 from tests.benchmarks.image import PAGE_BYTES, image_blocks
@@ -128,7 +129,7 @@ def restore(root: Path, config_path: Path, wrap: Wrap, *, hedge: bool) -> Cost:
         first = repository.replicas["one"]
         repository.replicas = {**repository.replicas, "one": replace(first, store=wrap(first.store))}
         started_s = time.monotonic()
-        result = restore_snapshot(repository, snapshot, root / "target", clock=_CLOCK)
+        result = restore_snapshot(repository, snapshot, root / "target", run=Run.start(_CLOCK))
         wall_s = time.monotonic() - started_s
     return Cost(wall_s, sum(one.bytes_down for one in result.requests), result.hedged)
 

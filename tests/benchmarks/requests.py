@@ -92,7 +92,7 @@ class Shore:
         target = self._root / "restored"
         with open_repository(self._config, need=Need.READ, clock=self._clock) as repository:
             snapshot = resolve_snapshot(repository, source)
-            result = restore_snapshot(repository, snapshot, target, clock=self._clock)
+            result = restore_snapshot(repository, snapshot, target, run=Run.start(self._clock))
         shutil.rmtree(target)
         return result.requests[0]
 

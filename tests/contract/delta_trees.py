@@ -14,6 +14,7 @@ from farshore.model import RestoreResult
 from farshore.ops.restore.delta.options import DeltaOptions, Difference
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from farshore.sources.directory.source import DirectorySource
 from tests.contract.directory_trees import BLOCK, differences
 from tests.property.living_tree import ShiftedClock
@@ -57,7 +58,7 @@ class Shelter:
         options = RestoreOptions(include=include, exclude=exclude, delta=None if fresh else delta, space=False)
         with self.engine.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == self.snapshot_id]
-            return restore_snapshot(repository, snapshot, target, options=options, clock=self.engine.clock)
+            return restore_snapshot(repository, snapshot, target, options=options, run=Run.start(self.engine.clock))
 
     def differences(self, target: Path) -> list[str]:
         return differences(os.fsencode(self.source), os.fsencode(target))

@@ -15,6 +15,7 @@ from farshore.clock import SystemClock
 from farshore.handles import DirectoryHandles
 from farshore.model import Entry
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from farshore.sources.base import Data
 from farshore.sources.directory.small_files import SmallFiles
 from farshore.sources.directory.source import DirectoryCapture, DirectorySource
@@ -90,7 +91,7 @@ def test_it_is_backed_up_and_comes_back(tmp_path: Path) -> None:
     result = engine.backup(DirectorySource(name="s", path=RANDOM, clock=engine.clock))
     assert [problem for problem in result.problems if problem.path == b"boot_id"] == []
     with engine.opened() as repository:
-        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", clock=engine.clock)
+        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", run=Run.start(engine.clock))
     assert (tmp_path / "back/boot_id").read_bytes() == BOOT_ID.read_bytes()
 
 
@@ -102,7 +103,7 @@ def test_megabytes_behind_a_size_of_nothing_come_back(tmp_path: Path) -> None:
     result = engine.backup(DirectorySource(name="s", path=LARGE.parent, exclude=exclude, clock=engine.clock))
     assert list(result.problems) == []
     with engine.opened() as repository:
-        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", clock=engine.clock)
+        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", run=Run.start(engine.clock))
     assert (tmp_path / "back/kallsyms").read_bytes() == LARGE.read_bytes()
 
 
@@ -131,7 +132,7 @@ def test_what_programs_make_up_comes_back_whole(tmp_path: Path) -> None:
             ]  # fmt: skip
             with engine.opened() as repository:
                 snapshot = list_snapshots(repository)[-1]
-                restore_snapshot(repository, snapshot, tmp_path / generation, clock=engine.clock)
+                restore_snapshot(repository, snapshot, tmp_path / generation, run=Run.start(engine.clock))
             for name, lie in LIES.items():
                 assert (tmp_path / generation / name).read_bytes() == lie.content, name
             engine.clock.advance(7200)

@@ -22,6 +22,7 @@ from farshore.format import names
 from farshore.handles import DirectoryHandles
 from farshore.model import BackupResult, Entry, EntryKind
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from farshore.sources.base import Capture, Item
 from farshore.sources.directory.small_files import SmallFiles
 from farshore.sources.directory.source import DirectoryCapture, DirectorySource
@@ -85,7 +86,7 @@ def tree(tmp_path: Path) -> Path:
 def restored(engine: Engine, result: BackupResult, target: Path, replica: str) -> Path:
     with engine.opened() as repository:
         (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == result.snapshot_id]
-        told = restore_snapshot(repository, snapshot, target, replica=replica, clock=engine.clock)
+        told = restore_snapshot(repository, snapshot, target, replica=replica, run=Run.start(engine.clock))
     assert told.problems == ()
     return target
 

@@ -17,6 +17,7 @@ from farshore.errors import OutletClosed, RestoreIncomplete
 from farshore.model import Entry, EntryKind
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from farshore.targets.stream.tar import TarStream
 from tests.contract.directory_trees import (
     DEEP,
@@ -47,7 +48,7 @@ def send(engine: Engine, snapshot_id: str, outlet: IO[bytes], options: RestoreOp
     """Send a snapshot as an archive; return what was told of single entries."""
     with engine.opened() as repository:
         (snapshot,) = [one for one in engine.snapshots() if one.snapshot_id == snapshot_id]
-        result = restore_snapshot(repository, snapshot, TarStream(outlet), options=options, clock=engine.clock)
+        result = restore_snapshot(repository, snapshot, TarStream(outlet), options=options, run=Run.start(engine.clock))
     return [f"{problem.path!r} {problem.code}" for problem in result.problems]
 
 
@@ -66,7 +67,7 @@ def test_gnu_tar_extracts_what_a_restore_makes(engine: Engine, everything: Path,
     options = RestoreOptions(exclude=["/" + os.fsdecode(DEEP)])
     with engine.opened() as repository:
         (snapshot,) = engine.snapshots()
-        restore_snapshot(repository, snapshot, tmp_path / "restored", options=options, clock=engine.clock)
+        restore_snapshot(repository, snapshot, tmp_path / "restored", options=options, run=Run.start(engine.clock))
     with (tmp_path / "archive.tar").open("wb") as outlet:
         told = send(engine, snapshot_id, outlet, options)
     assert told == ["b'special/socket' unsupported"]

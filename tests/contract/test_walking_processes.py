@@ -21,6 +21,7 @@ from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ToolUnavailable
 from farshore.model import BackupResult, Entry, Problem
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from farshore.sources.base import Capture, Listing
 from farshore.sources.directory.source import DirectoryCapture, DirectorySource
 from tests.contract.child_processes import running
@@ -100,7 +101,7 @@ def back_up(engine: Engine, root: Path, each: Callable[[int], None] = lambda _: 
 def differences_of(engine: Engine, result: BackupResult, root: Path, target: Path) -> list[str]:
     with engine.opened() as repository:
         (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == result.snapshot_id]
-        restore_snapshot(repository, snapshot, target, clock=engine.clock)
+        restore_snapshot(repository, snapshot, target, run=Run.start(engine.clock))
     return list(map(str, differences(os.fsencode(root), os.fsencode(target))))
 
 
@@ -181,7 +182,7 @@ def test_times_that_no_snapshot_holds_are_kept_as_the_nearest_and_told(
         ]
     assert again.counts.entries - again.counts.entries_unchanged == 1
     with engine.opened() as repository:
-        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", clock=engine.clock)
+        restore_snapshot(repository, list_snapshots(repository)[-1], tmp_path / "back", run=Run.start(engine.clock))
     for path in late:
         assert (tmp_path / "back" / path.relative_to(tree)).lstat().st_mtime_ns == 2**63 - 1
 

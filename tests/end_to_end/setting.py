@@ -18,6 +18,7 @@ from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
+from farshore.run import Run
 
 Place = Mapping[str, object]
 
@@ -67,7 +68,7 @@ class Setting:
     def restore(self, selector: str, target: Path, *, replica: str | None = None) -> RestoreResult:
         with open_repository(self.config, need=Need.READ, clock=self.clock) as repository:
             snapshot = resolve_snapshot(repository, selector)
-            return restore_snapshot(repository, snapshot, target, replica=replica, clock=self.clock)
+            return restore_snapshot(repository, snapshot, target, replica=replica, run=Run.start(self.clock))
 
 
 def rsync_differences(before: Path, after: Path) -> str:

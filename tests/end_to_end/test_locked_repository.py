@@ -87,7 +87,7 @@ class Vault:
             assert found.keys() == self.states.keys()
             for number, (snapshot_id, state) in enumerate(self.states.items()):
                 target = self.root / f"restored-{number}"
-                restore_snapshot(repository, found[snapshot_id], target, clock=CLOCK)
+                restore_snapshot(repository, found[snapshot_id], target, run=Run.start(CLOCK))
                 assert self.contents(target) == state
                 shutil.rmtree(target)
 

@@ -12,6 +12,7 @@ from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from tests.faults.world import World, fingerprint
 
 KILLS = 4
@@ -37,7 +38,7 @@ def restore_from_three(world: World) -> int:
         listed = [one for one in list_snapshots(repository) if "three" in one.replicas]
         for snapshot in listed[-2:]:
             target = world.root / "restored"
-            result = restore_snapshot(repository, snapshot, target, replica="three", clock=world.clock)
+            result = restore_snapshot(repository, snapshot, target, replica="three", run=Run.start(world.clock))
             assert not result.fell_over
             assert fingerprint(target) == world.expected[(target / "round.txt").read_text()]
             shutil.rmtree(target)

@@ -23,6 +23,7 @@ from farshore.errors import StoreDenied
 from farshore.model import BackupResult, ReplicaOutcome
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from infra.local.seaweedfs import SeaweedServer
@@ -64,7 +65,7 @@ def _check_everything(setting: Setting) -> None:
         assert snapshots
         for snapshot, replica in ((one, name) for one in snapshots for name in one.replicas):
             target = setting.root / "restored"
-            restore_snapshot(repository, snapshot, target, replica=replica, clock=setting.clock)
+            restore_snapshot(repository, snapshot, target, replica=replica, run=Run.start(setting.clock))
             assert fingerprint(target) == fingerprint(setting.root / "home"), replica
             shutil.rmtree(target)
 

@@ -112,7 +112,7 @@ class Shores:
             for snapshot in list_snapshots(repository):
                 for name in snapshot.replicas:
                     target = self.root / "restored"
-                    restore_snapshot(repository, snapshot, target, replica=name, clock=self.setting.clock)
+                    restore_snapshot(repository, snapshot, target, replica=name, run=Run.start(self.setting.clock))
                     held = fingerprint(target)
                     assert held == self.expected[(target / ROUND).read_text()], (snapshot.snapshot_id, name)
                     shutil.rmtree(target)

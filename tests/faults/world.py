@@ -115,7 +115,7 @@ class World:
             for snapshot in chosen:
                 for replica in snapshot.replicas:
                     target = self.root / "restored"
-                    restore_snapshot(repository, snapshot, target, replica=replica, clock=self.clock)
+                    restore_snapshot(repository, snapshot, target, replica=replica, run=Run.start(self.clock))
                     name = (target / _ROUND_FILE).read_text()
                     assert fingerprint(target) == self.expected[name], f"{snapshot.snapshot_id} from {replica}"
                     shutil.rmtree(target)

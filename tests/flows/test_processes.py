@@ -15,6 +15,7 @@ from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from flows.backup import backup
 from tasks.sessions import SESSIONS
 from tests.contract.child_processes import running
@@ -83,5 +84,5 @@ def test_flows_use_them_and_leave_none(wide: Repository, tmp_path: Path) -> None
     assert SESSIONS.count() == 0
     with open_repository(wide.config, need=Need.READ, clock=SystemClock()) as opened:
         newest = max(list_snapshots(opened), key=lambda one: one.committed_utc)
-        restore_snapshot(opened, newest, tmp_path / "back", clock=SystemClock())
+        restore_snapshot(opened, newest, tmp_path / "back", run=Run.start(SystemClock()))
     assert list(differences(bytes(wide.source), bytes(tmp_path / "back"))) == []

@@ -98,7 +98,7 @@ class Golden:
     def restore(self, number: int) -> dict[bytes, bytes | None]:
         target = self.root / f"restored-{number}"
         with self.open() as repository:
-            restore_snapshot(repository, self._snapshot(repository, number), target, clock=self.clock)
+            restore_snapshot(repository, self._snapshot(repository, number), target, run=Run.start(self.clock))
         return tree(target)
 
     @staticmethod

@@ -23,6 +23,7 @@ from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.model import Entry, EntryKind
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from tests.golden import second_reader
 from tests.golden.regenerate import STARTED_UTC, configure
 from tests.golden.second_reader import DamagedError, Reader
@@ -121,7 +122,7 @@ def test_it_restores_what_farshore_restores(version: Path, tmp_path: Path) -> No
     clock = StillClock(moment_utc=STARTED_UTC + timedelta(days=365))
     with open_repository(config, need=Need.READ, clock=clock) as repository:
         for snapshot in list_snapshots(repository):
-            restore_snapshot(repository, snapshot, tmp_path / "ours" / snapshot.snapshot_id, clock=clock)
+            restore_snapshot(repository, snapshot, tmp_path / "ours" / snapshot.snapshot_id, run=Run.start(clock))
     for commit in reader.commits():
         reader.restore(commit, tmp_path / "theirs" / commit["snapshot"])
     ours, theirs = described(tmp_path / "ours"), described(tmp_path / "theirs")

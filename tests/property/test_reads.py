@@ -112,7 +112,7 @@ def check(shores: Shores, *, answers: bool = True) -> None:
     with engine.opened() as repository:
         for snapshot, content in zip(list_snapshots(repository), shores.contents, strict=True):
             target = engine.root / "restored"
-            result = restore_snapshot(repository, snapshot, target, clock=engine.clock)
+            result = restore_snapshot(repository, snapshot, target, run=Run.start(engine.clock))
             assert tree(target) == content
             assert result.problems == ()
             shutil.rmtree(target)

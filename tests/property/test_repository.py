@@ -24,6 +24,7 @@ from farshore.errors import QuorumNotReached, StoreUnavailable
 from farshore.format import names
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from farshore.sources.directory.source import DirectorySource
 from farshore.stores.base import Store
 from tests.doubles.faulty import FAIL, Fault, FaultyStore
@@ -226,7 +227,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         target = self.root / f"restored-{next(self.numbers)}"
         with self.engine.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
-            restore_snapshot(repository, snapshot, target, replica=replica, clock=self.clock)
+            restore_snapshot(repository, snapshot, target, replica=replica, run=Run.start(self.clock))
         restored = fingerprint(target)
         shutil.rmtree(target)
         assert restored == self.expected[snapshot_id], f"{snapshot_id} from {replica}"

@@ -7,13 +7,13 @@ from typing import IO
 
 from farshore.catalog.contents import iterate_entries
 from farshore.catalog.selection import normal_path
-from farshore.clock import Clock
 from farshore.errors import SnapshotUnknown
 from farshore.format.manifest import display_path
-from farshore.model import Entry, EntryKind, ProgressCallback, RestoreResult, SnapshotInfo, no_progress
+from farshore.model import Entry, EntryKind, RestoreResult, SnapshotInfo
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.targets.stream.file import FileStream
 
 _LINKS_MAX = 40  # as Linux follows
@@ -26,9 +26,7 @@ def cat_file(
     outlet: IO[bytes],
     *,
     replica: str | None = None,
-    engine: str = "cli",
-    progress: ProgressCallback = no_progress,
-    clock: Clock,
+    run: Run,
 ) -> RestoreResult:
     """Send the content of one file to a stream. A symlink is followed inside the snapshot; holes go out as zeros.
 
@@ -48,9 +46,7 @@ def cat_file(
         FileStream(outlet),
         options=RestoreOptions(below=entry.path, space=False),
         replica=replica,
-        engine=engine,
-        progress=progress,
-        clock=clock,
+        run=run,
     )
 
 

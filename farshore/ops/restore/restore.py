@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index, load_nothing
 from farshore.catalog.needs import read_needs
 from farshore.catalog.selection import Selection
-from farshore.clock import Clock
 from farshore.errors import Bug, Failure, NotFound, RestoreIncomplete, SnapshotUnknown
 from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
@@ -39,7 +37,6 @@ from farshore.model import (
     ProgressCallback,
     RestoreResult,
     SnapshotInfo,
-    no_progress,
 )
 from farshore.ops.restore.content_plan import ContentPlan, plan_content
 from farshore.ops.restore.delta.restoring import DeltaRestore
@@ -54,6 +51,7 @@ from farshore.repair.outcome import Repair, repair_rows
 from farshore.repair.read_repair import ReadRepair, repair_result
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.targets.directory.existing import ExistingDirectoryTarget
 from farshore.targets.directory.target import DirectoryTarget
 from farshore.targets.stream.ordered import OrderedTarget
@@ -69,11 +67,8 @@ def restore_snapshot(
     *,
     replica: str | None = None,
     options: RestoreOptions = EVERYTHING,
-    engine: str = "cli",
-    flow_run_id: str = "",
     repair: bool = True,
-    progress: ProgressCallback = no_progress,
-    clock: Clock,
+    run: Run,
 ) -> RestoreResult:
     """Put a snapshot, or what is selected of it, into a directory, or send it to a stream.
 
@@ -93,8 +88,6 @@ def restore_snapshot(
         RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
     """
     tune_process_memory(limits.RESTORE_MAPPED_BYTES_MIN)
-    started_utc = clock.now_utc()
-    run_id = clock.random_bytes(16).hex()
     readable = readable_replicas(repository, snapshot, only=repository.replica(replica).name if replica else None)
     reader = open_reader(repository, only=[replica]) if replica else open_reader(repository, listed=readable)
     mending = ReadRepair(repository=repository, reader=reader, snapshot=snapshot.snapshot_id) if repair else None
@@ -102,9 +95,7 @@ def restore_snapshot(
     result: RestoreResult | None = None
     failure: Failure | None = None
     try:
-        result, lost = _restore(
-            repository, snapshot, target, reader, mending, options, run_id, started_utc, progress, clock
-        )
+        result, lost = _restore(repository, snapshot, target, reader, mending, options, run)
         failure = _incomplete(lost) if lost else None
     except Failure as error:
         failure = error
@@ -114,7 +105,7 @@ def restore_snapshot(
     if result is None or result.delta is None or not result.delta.dry_run:  # which restored nothing
         kind = DirectoryTarget.kind if isinstance(target, Path) else target.kind
         kind = kind if options.delta is None else ExistingDirectoryTarget.kind
-        _record(repository, snapshot, kind, result, failure, repairs, engine, flow_run_id, run_id, started_utc)
+        _record(repository, snapshot, kind, result, failure, repairs, run)
     if failure or result is None:
         raise failure or Bug("a restore ended without a result")
     return replace(result, requests=repository.drain_requests(), unrecorded=repository.unrecorded)
@@ -127,10 +118,7 @@ def _restore(
     reader: ReplicaReader,
     mending: ReadRepair | None,
     options: RestoreOptions,
-    run_id: str,
-    started_utc: datetime,
-    progress: ProgressCallback,
-    clock: Clock,
+    run: Run,
 ) -> tuple[RestoreResult, list[Problem]]:
     commit = _commit_of(repository, snapshot, reader)
     if mending:
@@ -142,9 +130,13 @@ def _restore(
     with ExitStack() as stack:
         delta = None
         if options.delta is not None and isinstance(place, Path):
-            delta = stack.enter_context(closing(DeltaRestore(path=place, options=options.delta, clock=clock)))
+            delta = stack.enter_context(closing(DeltaRestore(path=place, options=options.delta, clock=run.clock)))
         target = (
-            delta.target if delta else DirectoryTarget(path=place, clock=clock) if isinstance(place, Path) else place
+            delta.target
+            if delta
+            else DirectoryTarget(path=place, clock=run.clock)
+            if isinstance(place, Path)
+            else place
         )
         writer = None
         if delta is None or delta.prepare(repository, commit, reader, manifest, selection):
@@ -153,7 +145,7 @@ def _restore(
             if options.space and isinstance(place, Path):
                 require_space(place, counts, rows)
             total = counts.bytes_total if selection.whole else 0
-            progress(Progress("restore", bytes_total=total))
+            run.progress(Progress("restore", bytes_total=total))
             plan = _plan(repository, commit, reader, manifest, selection, delta)
             if delta is None:
                 target.begin()
@@ -167,15 +159,15 @@ def _restore(
                 reader=reader,
                 target=target,
                 spill_place=place if isinstance(place, Path) else _temporary(),
-                on_window=partial(_report_progress, progress, total),
+                on_window=partial(_report_progress, run.progress, total),
             )
         result = RestoreResult(
             snapshot_id=snapshot.snapshot_id,
             source=snapshot.source,
-            run_id=run_id,
+            run_id=run.run_id,
             target=str(place) if isinstance(place, Path) else STANDARD_OUTPUT,
-            started_utc=started_utc,
-            finished_utc=clock.now_utc(),
+            started_utc=run.started_utc,
+            finished_utc=run.clock.now_utc(),
             entries=writer.entries if writer else 0,
             files=writer.files if writer else 0,
             bytes_restored=writer.bytes_written if writer else 0,
@@ -274,27 +266,20 @@ def _record(
     result: RestoreResult | None,
     error: Failure | None,
     repairs: Sequence[Repair],
-    engine: str,
-    flow_run_id: str,
-    run_id: str,
-    started_utc: datetime,
+    run: Run,
 ) -> None:
     warned = result is not None and (result.problems or result.fell_over)
     state = "failed" if error else "completed-with-warnings" if warned else "completed"
     finished_utc = repository.clock.now_utc()
-    run = run_rows.run_row(
-        run_id=run_id, engine=engine, operation="restore", started_utc=started_utc, finished_utc=finished_utc,
-        state=state, error=error, flow_run_id=flow_run_id,
-    )  # fmt: skip
-    row = RestoreRow(
-        run_id=run_id,
-        engine=engine,
+    restored = RestoreRow(
+        run_id=run.run_id,
+        engine=run.engine,
         snapshot_id=snapshot.snapshot_id,
         source_id=snapshot.source_id,
         source=snapshot.source,
         target_kind=target_kind,
         state=state,
-        started_utc=started_utc,
+        started_utc=run.started_utc,
         finished_utc=finished_utc,
         entries=result.entries if result else 0,
         files=result.files if result else 0,
@@ -304,11 +289,15 @@ def _record(
         fell_over=len(result.fell_over) if result else 0,
         problems=len(result.problems) if result else 0,
     )
-    run = replace(
-        run, source=snapshot.source, source_id=snapshot.source_id, snapshot_id=snapshot.snapshot_id,
-        problems=row.problems,
+    row = run_rows.run_row(
+        run_id=run.run_id, engine=run.engine, operation="restore", started_utc=run.started_utc,
+        finished_utc=finished_utc, state=state, error=error, flow_run_id=run.flow_run_id,
     )  # fmt: skip
-    rows: list[AuditRow] = [run, row]
+    row = replace(
+        row, source=snapshot.source, source_id=snapshot.source_id, snapshot_id=snapshot.snapshot_id,
+        problems=restored.problems,
+    )  # fmt: skip
+    rows: list[AuditRow] = [row, restored]
     for one in repairs:
-        rows += repair_rows(one, repository.replicas[one.replica], finished_utc, run_id=run_id, engine=engine)
-    run_rows.try_record(repository, run_id, rows)
+        rows += repair_rows(one, repository.replicas[one.replica], finished_utc, run_id=run.run_id, engine=run.engine)
+    run_rows.try_record(repository, run.run_id, rows)

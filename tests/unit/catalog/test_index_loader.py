@@ -22,6 +22,7 @@ from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
@@ -87,6 +88,8 @@ def test_it_has_only_the_chunks_asked_for(engine: Engine) -> None:
 def test_a_part_is_restored_with_such_an_index(engine: Engine, tmp_path: Path) -> None:
     with opened(engine, 2) as (repository, snapshot, _):
         target = tmp_path / "part"
-        restore_snapshot(repository, snapshot, target, options=RestoreOptions(include=["/d2"]), clock=engine.clock)
+        restore_snapshot(
+            repository, snapshot, target, options=RestoreOptions(include=["/d2"]), run=Run.start(engine.clock)
+        )
     assert [path.name for path in target.iterdir()] == ["d2"]
     assert (target / "d2/f").read_bytes() == random.Random(2).randbytes(1000)

@@ -128,7 +128,12 @@ class Engine:
         with self.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
             result = restore_snapshot(
-                repository, snapshot, target, options=RestoreOptions(**options), replica=replica, clock=self.clock
+                repository,
+                snapshot,
+                target,
+                options=RestoreOptions(**options),
+                replica=replica,
+                run=Run.start(self.clock),
             )
         shown = tree(target)
         shutil.rmtree(target)

@@ -60,7 +60,9 @@ def restore(engine: Engine, *, repair: bool = True, replica: str | None = None) 
     with engine.opened() as repository:
         (snapshot,) = list_snapshots(repository)
         engine.forget_cache()  # what the listing read is read again, so that its damage is seen
-        result = restore_snapshot(repository, snapshot, target, replica=replica, repair=repair, clock=engine.clock)
+        result = restore_snapshot(
+            repository, snapshot, target, replica=replica, repair=repair, run=Run.start(engine.clock)
+        )
     assert {path: data for path, data in tree(target).items() if path} == CONTENT
     return result
 

@@ -10,6 +10,7 @@ import pytest
 
 from farshore.errors import RestoreIncomplete, SnapshotUnknown
 from farshore.ops.restore.cat import cat_file
+from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
@@ -45,7 +46,7 @@ def cat(engine: Engine, path: bytes) -> bytes:
     outlet = io.BytesIO()
     snapshot = engine.snapshots()[-1]
     with engine.opened() as repository:
-        cat_file(repository, snapshot, path, outlet, clock=engine.clock)
+        cat_file(repository, snapshot, path, outlet, run=Run.start(engine.clock))
     return outlet.getvalue()
 
 
@@ -98,7 +99,7 @@ def test_a_small_file_that_is_bad_everywhere_sends_nothing(engine: Engine) -> No
             engine.lose(replica, name)
     outlet = io.BytesIO()
     with engine.opened() as repository, pytest.raises(RestoreIncomplete, match="small"):
-        cat_file(repository, engine.snapshots()[-1], b"small", outlet, clock=engine.clock)
+        cat_file(repository, engine.snapshots()[-1], b"small", outlet, run=Run.start(engine.clock))
     assert outlet.getvalue() == b""
 
 
@@ -112,6 +113,6 @@ def test_a_large_file_that_is_bad_further_on_ends_there_with_an_error(engine: En
         engine.lose(replica, pack)
     outlet = io.BytesIO()
     with engine.opened() as repository, pytest.raises(RestoreIncomplete, match="the output ends here, incomplete"):
-        cat_file(repository, engine.snapshots()[-1], b"large", outlet, clock=engine.clock)
+        cat_file(repository, engine.snapshots()[-1], b"large", outlet, run=Run.start(engine.clock))
     assert len(outlet.getvalue()) < len(content)
     assert content.startswith(outlet.getvalue())

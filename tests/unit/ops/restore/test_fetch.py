@@ -23,6 +23,7 @@ from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.restore.spill import SpilledSegment, SpillFile
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.restore.pages_in_use import pages_in_use
 from tests.unit.ops.tree_source import TreeSource, blocks
@@ -237,7 +238,7 @@ def test_months_of_rewrites_restore_in_one_read(tmp_path: Path) -> None:
     with engine.opened() as repository:
         (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
         before = repository.replicas["a"].meter.snapshot().bytes_in
-        restore_snapshot(repository, snapshot, tmp_path / "restored", replica="a", clock=engine.clock)
+        restore_snapshot(repository, snapshot, tmp_path / "restored", replica="a", run=Run.start(engine.clock))
         read = repository.replicas["a"].meter.snapshot().bytes_in - before
     assert (tmp_path / "restored" / "db").read_bytes() == source.content(b"db")
     assert read < 1.6 * size

@@ -12,6 +12,7 @@ from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import FarshoreError, RestoreIncomplete, SnapshotUnknown, TargetNotEmpty
 from farshore.format import names
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.run import Run
 from farshore.stores.wrappers.read_only import ReadOnlyStore
 from tests.doubles.clock import FixedClock
 from tests.unit.ops.engine import Engine, flipped, tree
@@ -140,7 +141,7 @@ def test_what_no_replica_has_is_named_and_everything_else_restored(engine: Engin
     with engine.opened() as repository:
         (snapshot,) = list_snapshots(repository)
         with pytest.raises(RestoreIncomplete) as caught:
-            restore_snapshot(repository, snapshot, engine.root / "partial", clock=engine.clock)
+            restore_snapshot(repository, snapshot, engine.root / "partial", run=Run.start(engine.clock))
     shown = tree(engine.root / "partial")
     expected = source.contents()
     assert set(shown) < set(expected)
@@ -163,7 +164,7 @@ def test_one_bad_segment_takes_only_the_files_that_lie_in_it(engine: Engine) -> 
     with engine.opened() as repository:
         (snapshot,) = list_snapshots(repository)
         with pytest.raises(RestoreIncomplete):
-            restore_snapshot(repository, snapshot, engine.root / "partial", clock=engine.clock)
+            restore_snapshot(repository, snapshot, engine.root / "partial", run=Run.start(engine.clock))
     shown = tree(engine.root / "partial")
     assert len(shown) - 1 >= 5
     assert {path: data for path, data in shown.items() if path} == {path: contents[path] for path in shown if path}
@@ -182,7 +183,7 @@ def test_a_pack_and_its_index_that_are_gone_everywhere_take_only_their_own_files
     with engine.opened() as repository:
         (snapshot,) = list_snapshots(repository)
         with pytest.raises(RestoreIncomplete):
-            restore_snapshot(repository, snapshot, engine.root / "partial", clock=engine.clock)
+            restore_snapshot(repository, snapshot, engine.root / "partial", run=Run.start(engine.clock))
     assert len(tree(engine.root / "partial")) > 3
 
 
@@ -212,7 +213,7 @@ def test_a_lost_sparse_or_large_file_leaves_nothing_behind(engine: Engine) -> No
     with engine.opened() as repository:
         (snapshot,) = list_snapshots(repository)
         with pytest.raises(RestoreIncomplete):
-            restore_snapshot(repository, snapshot, engine.root / "partial", clock=engine.clock)
+            restore_snapshot(repository, snapshot, engine.root / "partial", run=Run.start(engine.clock))
     shown = tree(engine.root / "partial")
     assert b"b-large" not in shown
     assert b"d-link" not in shown
@@ -225,7 +226,7 @@ def test_a_target_that_is_not_empty_is_refused(engine: Engine, source: TreeSourc
     target.mkdir()
     (target / "mine").write_bytes(b"precious")
     with engine.opened() as repository, pytest.raises(TargetNotEmpty):
-        restore_snapshot(repository, list_snapshots(repository)[0], target, clock=engine.clock)
+        restore_snapshot(repository, list_snapshots(repository)[0], target, run=Run.start(engine.clock))
     assert tree(target) == {b"": None, b"mine": b"precious"}
 
 

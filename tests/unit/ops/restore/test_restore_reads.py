@@ -21,6 +21,7 @@ from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.put_rows_back import all_needs, needs_of
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.replicas.reader import open_reader
+from farshore.run import Run
 from tests.unit.ops.engine import Engine, tree
 from tests.unit.ops.pack_meter import PackMeters
 from tests.unit.ops.tree_source import TreeSource
@@ -62,7 +63,7 @@ def restore(
             plan = plan_content(needs_of(rows) if include else all_needs(manifest), index)
             meters.clear()
             restore_snapshot(
-                repository, snapshot, place, replica=replica, options=options, repair=False, clock=engine.clock
+                repository, snapshot, place, replica=replica, options=options, repair=False, run=Run.start(engine.clock)
             )
             return meters.reads, plan
     finally:
