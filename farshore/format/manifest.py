@@ -109,10 +109,12 @@ def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
 class ManifestWriter:
     """Writes rows, given in manifest order, to a file-like object. One thread.
 
-    Rows are new ones or slices of an earlier manifest, so that unchanged entries cost no Python object each.
+    Rows are new ones or slices of an earlier manifest, so that unchanged entries cost no Python object each. A row
+    group ends once its rows have `group_bytes_max`.
     """
 
-    def __init__(self, sink: File) -> None:
+    def __init__(self, sink: File, *, group_bytes_max: int = limits.MANIFEST_GROUP_BYTES_MAX) -> None:
+        self._group_bytes_max = group_bytes_max
         self._writer = pq.ParquetWriter(
             sink, SCHEMA, compression="zstd", compression_level=3, use_dictionary=_DICTIONARY_COLUMNS,
             write_statistics=["path"], store_schema=False,
@@ -159,7 +161,7 @@ class ManifestWriter:
         self.entries += count
         self._pending += count
         self._pending_bytes += size
-        if self._pending_bytes >= limits.MANIFEST_GROUP_BYTES_MAX:
+        if self._pending_bytes >= self._group_bytes_max:
             self._assemble()
             self._write(self._assembly.pending)
             self._pending = self._pending_bytes = 0

@@ -11,13 +11,13 @@ from farshore.errors import ObjectCorrupt, StoreUnavailable
 from farshore.stores.base import Store
 
 
-def piece_ranges(size: int) -> Iterator[tuple[int, int]]:
+def piece_ranges(size: int, *, piece_bytes: int = limits.OBJECT_PIECE_BYTES) -> Iterator[tuple[int, int]]:
     """Yield offset and length of each piece of an object of `size` bytes."""
-    for offset in range(0, size, limits.OBJECT_PIECE_BYTES):
-        yield offset, min(limits.OBJECT_PIECE_BYTES, size - offset)
+    for offset in range(0, size, piece_bytes):
+        yield offset, min(piece_bytes, size - offset)
 
 
-def read_pieces(store: Store, name: str, size: int) -> Iterator[bytes]:
+def read_pieces(store: Store, name: str, size: int, *, piece_bytes: int = limits.OBJECT_PIECE_BYTES) -> Iterator[bytes]:
     """Yield the first `size` bytes of an object.
 
     By ranges, because a whole object that does not match the provider's own checksum is not given out at all.
@@ -26,7 +26,7 @@ def read_pieces(store: Store, name: str, size: int) -> Iterator[bytes]:
         StoreUnavailable: The object ended before that.
         FarshoreError: As `Store.get` says.
     """
-    for offset, length in piece_ranges(size):
+    for offset, length in piece_ranges(size, piece_bytes=piece_bytes):
         piece = store.get(name, offset, length)
         if len(piece) != length:
             raise StoreUnavailable(f"{store.url}/{name} ended after {offset + len(piece)} of {size} bytes when read")

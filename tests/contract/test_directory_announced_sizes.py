@@ -70,9 +70,8 @@ def test_a_file_that_is_shorter_than_it_claims_is_stored_and_reported() -> None:
         assert "2 of the 4096 bytes" in problem.message
 
 
-def test_a_file_that_never_ends_is_a_problem_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "UNANNOUNCED_BYTES_MAX", 20)
-    with DirectorySource(name="s", path=RANDOM, clock=SystemClock()).capture() as capture:
+def test_a_file_that_never_ends_is_a_problem_of_its_own() -> None:
+    with DirectorySource(name="s", path=RANDOM, clock=SystemClock()).capture(unannounced_bytes_max=20) as capture:
         assert isinstance(capture, DirectoryCapture)
         with pytest.raises(OSError, match="more follow"):
             read(capture, b"boot_id")

@@ -43,8 +43,8 @@ class WatchedSource(DirectorySource):
         self._each = each
 
     @contextmanager
-    def capture(self) -> Iterator[Capture]:
-        with super().capture() as capture:
+    def capture(self, **given: int) -> Iterator[Capture]:
+        with super().capture(**given) as capture:
             assert isinstance(capture, DirectoryCapture)
             inner = capture.listings
 

@@ -43,6 +43,7 @@ class FileContent:
         clock: Clock,
         settled_before_ns: int,
         again: bool,
+        unannounced_bytes_max: int,
     ) -> None:
         """Make the content of `entry`.
 
@@ -50,10 +51,12 @@ class FileContent:
             page_bytes: 0 for a file cut by content.
             settled_before_ns: A file stamped before this moment shows any later write by a new stamp.
             again: Whether its attributes were read before, so that what failed was reported then.
+            unannounced_bytes_max: That are read behind the size that the file claims.
         """
         self._entry = entry
         self._settled_before_ns = settled_before_ns
         self._again = again
+        self._unannounced_bytes_max = unannounced_bytes_max
         self._page_bytes = page_bytes
         self._handles = handles
         self._metadata = metadata
@@ -98,8 +101,8 @@ class FileContent:
             else:
                 yield from self._read(start, end, read)
         if self._bytes == before.st_size and self._goes_on(before):
-            yield from self._read(before.st_size, before.st_size + limits.UNANNOUNCED_BYTES_MAX, read)
-            if self._bytes == before.st_size + limits.UNANNOUNCED_BYTES_MAX:
+            yield from self._read(before.st_size, before.st_size + self._unannounced_bytes_max, read)
+            if self._bytes == before.st_size + self._unannounced_bytes_max:
                 raise OSError(
                     errno.EFBIG, f"it claims {before.st_size} bytes, and more follow than are read of such a file"
                 )

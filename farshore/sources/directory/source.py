@@ -91,7 +91,12 @@ class DirectorySource:
         self._open_root()
 
     @contextmanager
-    def capture(self) -> Iterator[Capture]:
+    def capture(
+        self,
+        *,
+        problems_max: int = limits.PROBLEMS_MAX,
+        unannounced_bytes_max: int = limits.UNANNOUNCED_BYTES_MAX,
+    ) -> Iterator[Capture]:
         root = self._open_root()
         capture = DirectoryCapture(
             root=root,
@@ -101,6 +106,8 @@ class DirectorySource:
             sqlite=self._sqlite,
             clock=self._clock,
             in_container=self._in_container,
+            problems_max=problems_max,
+            unannounced_bytes_max=unannounced_bytes_max,
         )
         try:
             yield capture
@@ -134,8 +141,10 @@ class DirectoryCapture:
 
     def __init__(
         self, *, root: Handle, path: Path, options: WalkOptions, paged: Globs, sqlite: Globs, clock: Clock,
-        in_container: bool,
+        in_container: bool, problems_max: int, unannounced_bytes_max: int,
     ) -> None:  # fmt: skip
+        self._problems_max = problems_max
+        self._unannounced_bytes_max = unannounced_bytes_max
         self.root = root
         self._path = path
         self._paged = paged
@@ -221,6 +230,7 @@ class DirectoryCapture:
             clock=self._clock,
             settled_before_ns=self.settled_before_ns,
             again=again,
+            unannounced_bytes_max=self._unannounced_bytes_max,
         )
 
     def _listings(self, walkers: Walkers) -> Iterator[Listing]:
@@ -245,9 +255,9 @@ class DirectoryCapture:
 
     def _report(self, path: bytes, code: ProblemCode, message: str) -> None:
         with self._lock:
-            if len(self._problems) < limits.PROBLEMS_MAX:
+            if len(self._problems) < self._problems_max:
                 self._problems.append(Problem(path, code, message, matters=code not in _HARMLESS))
-            elif len(self._problems) == limits.PROBLEMS_MAX:
+            elif len(self._problems) == self._problems_max:
                 self._problems.append(
                     Problem(b"", ProblemCode.UNREADABLE, "there are more problems than can be listed")
                 )

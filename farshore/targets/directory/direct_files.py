@@ -18,11 +18,12 @@ _DIRECT = getattr(os, "O_DIRECT", 0)
 
 
 class DirectFiles:
-    """Files open for writing past the cache. Safe from any thread."""
+    """Files of at least `file_bytes_min`, open for writing past the cache. Safe from any thread."""
 
-    def __init__(self, *, tree: TargetTree) -> None:
+    def __init__(self, *, tree: TargetTree, file_bytes_min: int, open_max: int) -> None:
         self._tree = tree
-        self._open = HandleCache(open_max=limits.OPEN_FILES_MAX)
+        self._file_bytes_min = file_bytes_min
+        self._open = HandleCache(open_max=open_max)
         self._refused = not _DIRECT
 
     def write(self, entry: Entry, offset: int, data: bytes | memoryview) -> int:
@@ -31,7 +32,7 @@ class DirectFiles:
         Raises:
             OSError: The disk is full, or fails.
         """
-        if self._refused or entry.size < limits.DIRECT_FILE_BYTES_MIN:
+        if self._refused or entry.size < self._file_bytes_min:
             return 0
         if offset % limits.DIRECT_ALIGNED_BYTES or len(data) % limits.DIRECT_ALIGNED_BYTES or not len(data):
             return 0

@@ -53,8 +53,9 @@ class TargetTree:
 
     token = ""  # of a tree that has entries of its own: marks what is under way in it
 
-    def __init__(self, *, path: Path, root: Handle) -> None:
+    def __init__(self, *, path: Path, root: Handle, problems_max: int = limits.PROBLEMS_MAX) -> None:
         self._path = path
+        self._problems_max = problems_max
         self._root = root
         self._handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
         self._skipped: set[bytes] = set()
@@ -199,9 +200,9 @@ class TargetTree:
     def report(self, path: bytes, code: ProblemCode, message: str) -> None:
         """Keep a problem for `problems`."""
         with self._lock:
-            if len(self._problems) < limits.PROBLEMS_MAX:
+            if len(self._problems) < self._problems_max:
                 self._problems.append(Problem(path, code, message))
-            elif len(self._problems) == limits.PROBLEMS_MAX:
+            elif len(self._problems) == self._problems_max:
                 self._problems.append(Problem(b"", ProblemCode.METADATA, "there are more problems than can be listed"))
 
     def problems(self) -> list[Problem]:

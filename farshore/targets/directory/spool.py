@@ -27,9 +27,11 @@ class DirectorySpool:
 
     Args:
         place: A directory on the disk to use once memory is full.
+        memory_bytes: That entries may have in memory.
     """
 
-    def __init__(self, *, place: Path) -> None:
+    def __init__(self, *, place: Path, memory_bytes: int = limits.SPOOL_MEMORY_BYTES) -> None:
+        self._memory_bytes = memory_bytes
         self._place = place
         self._file = Handle(-1)
         self._file_bytes = 0
@@ -51,7 +53,7 @@ class DirectorySpool:
             parts += (_PAIR.pack(len(name), len(value)), name, value)
         self._memory += b"".join(parts)
         self._ends.append(self._file_bytes + len(self._memory))
-        if len(self._memory) > limits.SPOOL_MEMORY_BYTES:
+        if len(self._memory) > self._memory_bytes:
             self._flush()
 
     def reverse(self) -> Iterator[Entry]:

@@ -37,27 +37,40 @@ class DirectoryTarget:
         path: Of the directory to restore into; made with its parents when missing.
         clock: Every part takes one; nothing here depends on time.
         processes: That write many small files; by default as many as pay on this machine, and 0 for none.
+        direct_bytes_min: A file from this size on is written past the page cache.
+        open_files_max: Files kept open at once, and as many again of those written past the cache.
+        problems_max: Problems that are kept.
     """
 
     in_order = False
     kind = "directory"
 
-    def __init__(self, *, path: Path, clock: Clock, processes: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        path: Path,
+        clock: Clock,
+        processes: int | None = None,
+        direct_bytes_min: int = limits.DIRECT_FILE_BYTES_MIN,
+        open_files_max: int = limits.OPEN_FILES_MAX,
+        problems_max: int = limits.PROBLEMS_MAX,
+    ) -> None:
         self._path = path
+        self._problems_max = problems_max
         self._root = Handle(-1)
         self._root_mode: int | None = None  # to be put back where no entry tells of the root
         self._tree = self._make_tree()
         self._metadata = MetadataWriter(report=self._tree.report, exact=bool(self._tree.token))
         self._links = HardLinks(tree=self._tree, metadata=self._metadata)
-        self._files = HandleCache(open_max=limits.OPEN_FILES_MAX)
+        self._files = HandleCache(open_max=open_files_max)
         self._writers = FileWriters(
             tree=self._tree, metadata=self._metadata, root=self._root, path=path, processes=processes
         )
-        self._direct = DirectFiles(tree=self._tree)
+        self._direct = DirectFiles(tree=self._tree, file_bytes_min=direct_bytes_min, open_max=open_files_max)
         self._spool: DirectorySpool | None = None
 
     def _make_tree(self) -> TargetTree:
-        return TargetTree(path=self._path, root=self._root)
+        return TargetTree(path=self._path, root=self._root, problems_max=self._problems_max)
 
     def begin(self) -> None:
         try:

@@ -7,7 +7,6 @@ import random
 import pytest
 from blake3 import blake3
 
-from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import ObjectCorrupt, StoreUnavailable
 from farshore.replicas.object_pieces import checked_pieces, hash_pieces, piece_ranges, read_pieces
@@ -17,15 +16,10 @@ PIECE = 1000
 NAME = "snapshots/one"
 
 
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "OBJECT_PIECE_BYTES", PIECE)
-
-
 @pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE, 5 * PIECE + 7])
 def test_pieces_are_the_object(size: int) -> None:
     data = random.Random(size).randbytes(size)
-    pieces = [data[offset : offset + length] for offset, length in piece_ranges(size)]
+    pieces = [data[offset : offset + length] for offset, length in piece_ranges(size, piece_bytes=PIECE)]
     assert b"".join(pieces) == data
     assert all(len(piece) == PIECE for piece in pieces[:-1])
     assert hash_pieces(pieces) == blake3(data).hexdigest()
@@ -34,13 +28,13 @@ def test_pieces_are_the_object(size: int) -> None:
 
 def test_an_object_is_read_by_ranges_up_to_the_size_that_is_asked_for() -> None:
     store = store_of(bytes(3 * PIECE + 5))
-    assert [len(piece) for piece in read_pieces(store, NAME, 2 * PIECE + 1)] == [PIECE, PIECE, 1]
+    assert [len(piece) for piece in read_pieces(store, NAME, 2 * PIECE + 1, piece_bytes=PIECE)] == [PIECE, PIECE, 1]
 
 
 @pytest.mark.parametrize("size", [PIECE // 2, PIECE + 1, 3 * PIECE - 1])
 def test_an_object_that_ends_early_is_not_taken_for_a_shorter_one(size: int) -> None:
     with pytest.raises(StoreUnavailable, match=f"ended after {size} of {3 * PIECE} bytes"):
-        hash_pieces(read_pieces(store_of(bytes(size)), NAME, 3 * PIECE))
+        hash_pieces(read_pieces(store_of(bytes(size)), NAME, 3 * PIECE, piece_bytes=PIECE))
 
 
 def test_altered_bytes_are_told_after_the_last_piece() -> None:

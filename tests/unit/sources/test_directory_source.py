@@ -280,10 +280,9 @@ def test_reading_leaves_the_time_of_access_alone(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_atime_ns == 1
 
 
-def test_problems_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PROBLEMS_MAX", 2)
+def test_problems_have_an_end(tmp_path: Path) -> None:
     fill(tmp_path, *(f"{number}" for number in range(9)))
-    with DirectorySource(name="t", path=tmp_path, clock=SystemClock()).capture() as capture:
+    with DirectorySource(name="t", path=tmp_path, clock=SystemClock()).capture(problems_max=2) as capture:
         items = capture.items()
         next(items)
         next(items)

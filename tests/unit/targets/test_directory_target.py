@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -415,24 +416,23 @@ def test_a_time_that_the_file_system_cannot_hold_is_told(target: DirectoryTarget
     assert [(problem.path, problem.code) for problem in target.problems()] == [(b"f", "metadata")]
 
 
-def test_problems_have_an_end(target: DirectoryTarget, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PROBLEMS_MAX", 2)
-    for number in range(5):
-        target.make(other(b"%d" % number, EntryKind.HARDLINK, b"nowhere"))
-    target.finish()
-    assert [problem.path for problem in target.problems()] == [b"0", b"1", b""]
+def test_problems_have_an_end(tmp_path: Path) -> None:
+    target = DirectoryTarget(path=tmp_path / "few", clock=SystemClock(), problems_max=2)
+    target.begin()
+    with closing(target):
+        for number in range(5):
+            target.make(other(b"%d" % number, EntryKind.HARDLINK, b"nowhere"))
+        target.finish()
+        assert [problem.path for problem in target.problems()] == [b"0", b"1", b""]
 
 
-def test_directories_come_back_from_the_spool_in_reverse_with_all_they_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "SPOOL_MEMORY_BYTES", 1000)  # most of it lies on disk
+def test_directories_come_back_from_the_spool_in_reverse_with_all_they_had(tmp_path: Path) -> None:
     entries = [
         directory(b"d\xff/%d" % n, n % 0o7777, mtime_ns=-n, uid=4_000_000_000, gid=n,
                   xattrs=tuple((b"user.%d" % i, bytes(i)) for i in range(n % 5)))
         for n in range(500)
     ]  # fmt: skip
-    spool = DirectorySpool(place=tmp_path)
+    spool = DirectorySpool(place=tmp_path, memory_bytes=1000)  # most of it is on disk
     for entry in entries:
         spool.append(entry)
     assert len(spool) == len(entries)

@@ -25,9 +25,8 @@ CHANCE = random.Random(5)
 
 
 @pytest.fixture
-def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DirectoryTarget]:
-    monkeypatch.setattr(limits, "DIRECT_FILE_BYTES_MIN", 1)
-    target = DirectoryTarget(path=tmp_path / "restored", clock=SystemClock())
+def target(tmp_path: Path) -> Iterator[DirectoryTarget]:
+    target = DirectoryTarget(path=tmp_path / "restored", clock=SystemClock(), direct_bytes_min=1)
     target.begin()
     yield target
     target.close()
@@ -148,13 +147,12 @@ def test_memory_that_a_disk_cannot_read_is_written_through_the_cache(target: Dir
     assert (tmp_path / "restored" / "f").read_bytes() == content[1:]
 
 
-def test_a_file_stays_open_while_it_is_written_whatever_the_cache_forgets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_stays_open_while_it_is_written_whatever_the_cache_forgets(tmp_path: Path) -> None:
     """Two threads that open the same file at once drop each other's handle; a number alone would be somebody else's."""
-    monkeypatch.setattr(limits, "DIRECT_FILE_BYTES_MIN", 1)
-    monkeypatch.setattr(limits, "OPEN_FILES_MAX", 0)  # every handle is dropped as soon as it is kept
-    target = DirectoryTarget(path=tmp_path / "restored", clock=SystemClock())
+    target = DirectoryTarget(
+        path=tmp_path / "restored", clock=SystemClock(), direct_bytes_min=1,
+        open_files_max=0,  # every handle is dropped as soon as it is kept
+    )  # fmt: skip
     target.begin()
     try:
         content = CHANCE.randbytes(3 * STAGE)
