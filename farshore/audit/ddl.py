@@ -24,7 +24,7 @@ _TRINO = _HIVE | {Kind.TEXT: "varchar", Kind.TIMESTAMP: "timestamp(6)"}
 
 
 def render_ddl(engine: str) -> str:
-    """Return the whole statement file of one engine of `DDL_ENGINES`."""
+    """Return the whole statement file of one engine of `DDL_ENGINES`. For the test that writes infra/sql."""
     heading, render_table, prefix = DDL_ENGINES[engine]
     statements = [f"-- {line}".rstrip() for line in heading.strip().splitlines()]
     for table in TABLES.values():

@@ -24,7 +24,7 @@ def render_schema() -> str:
 
 
 def replace_schema(document: str) -> str:
-    """Return the document with its schema section made anew."""
+    """Return the document with its schema section made anew. For the test that writes docs/reference/audit.md."""
     before, _, rest = document.partition(START)
     _, _, after = rest.partition(END)
     return before + render_schema() + after

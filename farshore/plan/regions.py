@@ -31,7 +31,7 @@ class Region:
     country: str  # ISO 3166, two letters
     jurisdiction: str  # the country, but EU for its members, and UK
     place: Place
-    area: str
+    area: str  # for people who read the table; no plan reads it
 
 
 @cache

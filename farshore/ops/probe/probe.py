@@ -44,7 +44,7 @@ CHECKS: Mapping[str, Check] = {
     "locks": locks.versions_and_locks,
     "place": locks.place,
 }
-CHOICES = (PERMISSIONS, *CHECKS, SPEED)
+CHOICES = (PERMISSIONS, *CHECKS, SPEED)  # for tests: the command line has the list without loading checks
 
 
 def probe_replica(

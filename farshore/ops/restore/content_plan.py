@@ -90,7 +90,7 @@ class ContentPlan:
 
     @property
     def segments_needed(self) -> int:
-        """How many segments hold a needed chunk."""
+        """How many segments hold a needed chunk. For tests: a restore goes through `ranges`."""
         return int(np.count_nonzero(self._segment_end))
 
     @property

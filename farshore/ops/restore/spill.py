@@ -42,7 +42,7 @@ class SpillFile:
         self._end = 0
         self._left_bytes = 0  # that may be written before the next look at the disk
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self.written_bytes = 0
+        self.written_bytes = 0  # for tests: nothing else reads it
         self.full = False
 
     def write(self, ranges: Iterable[tuple[int, int]], data: memoryview) -> SpilledSegment | None:

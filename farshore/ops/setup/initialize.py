@@ -50,7 +50,7 @@ class InitResult:
     repository_id: str
     replicas: tuple[str, ...]
     credential: str
-    reader_slots: int
+    reader_slots: int  # a key of --json alone
     warnings: tuple[str, ...] = ()  # places that serve, and that a person should change something at
     notes: tuple[str, ...] = ()  # what of a place could not be looked at
 
