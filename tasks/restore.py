@@ -12,10 +12,10 @@ from farshore.access.open_replica import Writes
 from farshore.access.open_repository import open_repository
 from farshore.access.own_places import check_target
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import resolve_snapshot
+from farshore.catalog.snapshots import Snapshot, resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.errors import TargetFailed
-from farshore.model import RestoreResult, SnapshotInfo
+from farshore.model import RestoreResult
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import STANDARD_OUTPUT, restore_snapshot
 from tasks.opening import open_config, start_run
@@ -33,7 +33,7 @@ from tasks.sessions import SESSIONS
     retry_jitter_factor=RETRY_JITTER,
     retry_condition_fn=is_passing,
 )
-def find_snapshot(snapshot: str, replica: str | None, config_path: str | None) -> SnapshotInfo:
+def find_snapshot(snapshot: str, replica: str | None, config_path: str | None) -> Snapshot:
     """Return the snapshot that a selector names: an id, a unique prefix, SOURCE for its latest, or SOURCE@TIME.
 
     Reads only, so it is safe to repeat.
@@ -56,7 +56,7 @@ def find_snapshot(snapshot: str, replica: str | None, config_path: str | None) -
 @task(name="restore", task_run_name="restore", cache_policy=NO_CACHE, persist_result=False, retries=0)
 def write_target(
     session_id: str,
-    info: SnapshotInfo,
+    info: Snapshot,
     target: str,
     replica: str | None,
     options: RestoreOptions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from farshore.catalog.snapshots import find_commit
+from farshore.catalog.snapshots import Snapshot
 from farshore.catalog.verified_objects import open_manifest, read_data_key
 from farshore.errors import SnapshotUnknown
 from farshore.format.choosing import Subtree
@@ -12,7 +12,7 @@ from farshore.format.differing import diff_manifests
 from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
 from farshore.format.manifest import ManifestReader, ManifestRow
 from farshore.format.records import Commit
-from farshore.model import Change, Entry, SnapshotInfo
+from farshore.model import Change, Entry
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Repository
 
@@ -26,19 +26,18 @@ def open_snapshot(repository: Repository, commit: Commit, reader: ReplicaReader)
     return open_manifest(repository, reader, commit, read_data_key(repository, reader, commit.data_key))
 
 
-def iterate_rows(repository: Repository, snapshot: SnapshotInfo) -> Iterator[ManifestRow]:
+def iterate_rows(repository: Repository, snapshot: Snapshot) -> Iterator[ManifestRow]:
     """Yield the rows of a snapshot's manifest in manifest order. For tests: no command asks for whole rows."""
-    commit = find_commit(repository, snapshot)
-    yield from open_snapshot(repository, commit, reader_of(repository, snapshot)).rows()
+    yield from open_snapshot(repository, snapshot.commit, reader_of(repository, snapshot)).rows()
 
 
-def reader_of(repository: Repository, snapshot: SnapshotInfo) -> ReplicaReader:
+def reader_of(repository: Repository, snapshot: Snapshot) -> ReplicaReader:
     """Return a reader of all reachable replicas, those that list the snapshot first."""
     return open_reader(repository, listed=snapshot.replicas)
 
 
 def iterate_entries(
-    repository: Repository, snapshot: SnapshotInfo, path: bytes = b"", *, recursive: bool = True
+    repository: Repository, snapshot: Snapshot, path: bytes = b"", *, recursive: bool = True
 ) -> Iterator[Entry]:
     """Yield the entry at a path and those below it, in manifest order; row groups that hold none are not read.
 
@@ -49,8 +48,7 @@ def iterate_entries(
         SnapshotUnknown: The snapshot has no such path.
     """
     wanted = path.strip(b"/")
-    commit = find_commit(repository, snapshot)
-    manifest = open_snapshot(repository, commit, reader_of(repository, snapshot))
+    manifest = open_snapshot(repository, snapshot.commit, reader_of(repository, snapshot))
     found = False
     for table in manifest.tables(ENTRY_COLUMNS, Subtree(wanted, recursive=recursive)):
         found = True
@@ -62,9 +60,7 @@ def iterate_entries(
         )
 
 
-def diff_snapshots(repository: Repository, before: SnapshotInfo, after: SnapshotInfo) -> Iterator[Change]:
+def diff_snapshots(repository: Repository, before: Snapshot, after: Snapshot) -> Iterator[Change]:
     """Yield what differs, in manifest order, in memory that does not grow with the snapshots."""
-    old, new = (
-        open_snapshot(repository, find_commit(repository, one), reader_of(repository, one)) for one in (before, after)
-    )
+    old, new = (open_snapshot(repository, one.commit, reader_of(repository, one)) for one in (before, after))
     yield from diff_manifests(old, new)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from farshore.catalog.commits import ListedCommits, list_commits, read_commit
+from farshore.catalog.commits import ListedCommits, list_commits
 from farshore.catalog.order import in_order, is_misdated
-from farshore.errors import NotFound, SnapshotUnknown
+from farshore.errors import SnapshotUnknown
 from farshore.format.records import Commit
 from farshore.model import PromisedLock, SnapshotInfo, SnapshotState, data_moment
-from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
 from farshore.replicas.unasked import unasked_error
 
 LATEST = "latest"
 _ID_DIGITS = frozenset("0123456789abcdef")
 _PREFIX_MIN = 4
+Info = TypeVar("Info", bound=SnapshotInfo)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot(SnapshotInfo):
+    """A snapshot with the commit record that its listing read, so that nothing reads that again."""
+
+    commit: Commit = field(repr=False, compare=False)
 
 
 def read_catalog(repository: Repository, source: str | None = None) -> list[tuple[Commit, tuple[str, ...]]]:
@@ -32,7 +40,7 @@ def read_catalog(repository: Repository, source: str | None = None) -> list[tupl
     return [(commit, found.holders[commit.snapshot]) for commit in in_order(found.commits.values())]
 
 
-def list_snapshots(repository: Repository, source: str | None = None) -> list[SnapshotInfo]:
+def list_snapshots(repository: Repository, source: str | None = None) -> list[Snapshot]:
     """Return the committed snapshots, oldest first. Needs a writer's keys at least."""
     found, now_utc = _listed(repository, source), repository.clock.now_utc()
     return [
@@ -45,7 +53,7 @@ def list_snapshots(repository: Repository, source: str | None = None) -> list[Sn
     ]
 
 
-def resolve_snapshot(repository: Repository, selector: str) -> SnapshotInfo:
+def resolve_snapshot(repository: Repository, selector: str) -> Snapshot:
     """Return the snapshot that text means: an id or unique prefix of one, SOURCE, SOURCE@latest or SOURCE@TIME.
 
     SOURCE is its last complete snapshot, SOURCE@latest its last one, complete or not. SOURCE@TIME is the newest
@@ -80,26 +88,12 @@ def resolve_snapshot(repository: Repository, selector: str) -> SnapshotInfo:
     raise SnapshotUnknown(f"no snapshot or source is named {selector} (sources with snapshots: {sources})")
 
 
-def trusted(of_source: Sequence[SnapshotInfo]) -> list[SnapshotInfo]:
+def trusted(of_source: Sequence[Info]) -> list[Info]:
     """Return the snapshots of one source whose date can be right, in their order; all where it can be of none.
 
     Then stores, or this host, have another time altogether, and the order in which they were committed still holds.
     """
     return [one for one in of_source if not one.misdated] or list(of_source)
-
-
-def find_commit(repository: Repository, snapshot: SnapshotInfo) -> Commit:
-    """Return the commit record of a snapshot, by one request for it: replicas are not listed again.
-
-    Raises:
-        SnapshotUnknown: No reachable replica has it any more.
-        FarshoreError: It cannot be had.
-    """
-    reader = open_reader(repository, listed=snapshot.replicas)
-    try:
-        return read_commit(repository, reader, snapshot.source_id, snapshot.snapshot_id)
-    except NotFound as error:
-        raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica") from error
 
 
 def latest_snapshot_per_replica(repository: Repository) -> dict[str, dict[str, datetime]]:
@@ -128,7 +122,7 @@ def latest_snapshot_per_replica(repository: Repository) -> dict[str, dict[str, d
     return held
 
 
-def _before(snapshots: list[SnapshotInfo], source: str, text: str) -> SnapshotInfo:
+def _before(snapshots: list[Snapshot], source: str, text: str) -> Snapshot:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
@@ -144,7 +138,7 @@ def _before(snapshots: list[SnapshotInfo], source: str, text: str) -> SnapshotIn
     return _last_complete(source, sorted(matching, key=lambda one: one.started_utc))
 
 
-def _last_complete(source: str, snapshots: Sequence[SnapshotInfo]) -> SnapshotInfo:
+def _last_complete(source: str, snapshots: Sequence[Snapshot]) -> Snapshot:
     """Return the last complete one of these snapshots, and which later ones it was chosen over."""
     complete = [at for at, one in enumerate(snapshots) if one.complete]
     if not complete:
@@ -165,8 +159,8 @@ def _listed(repository: Repository, source: str | None) -> ListedCommits:
     return found
 
 
-def _info(commit: Commit, held: tuple[str, ...], *, misdated: bool) -> SnapshotInfo:
-    return SnapshotInfo(
+def _info(commit: Commit, held: tuple[str, ...], *, misdated: bool) -> Snapshot:
+    return Snapshot(
         snapshot_id=commit.snapshot,
         source_id=commit.source_id,
         source=commit.source,
@@ -186,4 +180,5 @@ def _info(commit: Commit, held: tuple[str, ...], *, misdated: bool) -> SnapshotI
         sequence=commit.sequence,
         parent=commit.parent,
         misdated=misdated,
+        commit=commit,
     )

@@ -8,14 +8,14 @@ from farshore.cli.wording import ID_DIGITS_SHOWN, utc_time
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
+    from farshore.catalog.snapshots import Snapshot
     from farshore.cli.output import Output
-    from farshore.model import SnapshotInfo
     from farshore.replicas.repository import Repository
 
 SNAPSHOT_HELP = "id, unique prefix, SOURCE (its last complete one), SOURCE@latest or SOURCE@TIME"
 
 
-def choose_snapshot(output: Output, repository: Repository, selector: str) -> SnapshotInfo:
+def choose_snapshot(output: Output, repository: Repository, selector: str) -> Snapshot:
     """Return the snapshot that a selector means, and warn where it is incomplete, misdated, or not the last one.
 
     Raises:

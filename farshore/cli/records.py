@@ -52,9 +52,12 @@ def unasked_fields(replica: str, error: FarshoreError) -> dict[str, str]:
 
 
 def fields_of(value: Any) -> Record:
-    """Return the fields of a dataclass or named tuple, with names as text and, where they need it, as bytes."""
+    """Return the fields of a dataclass or named tuple, with names as text and, where they need it, as bytes.
+
+    A field that `repr` leaves out is no part of a record.
+    """
     fields: Record = {}
-    known = getattr(value, "_fields", None) or [one.name for one in dataclasses.fields(value)]
+    known = getattr(value, "_fields", None) or [one.name for one in dataclasses.fields(value) if one.repr]
     for name in known:
         content = getattr(value, name)
         if name == "xattrs":

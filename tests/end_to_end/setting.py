@@ -10,10 +10,10 @@ from pathlib import Path
 from farshore.access.open_repository import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
+from farshore.catalog.snapshots import Snapshot, list_snapshots, resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.config import Config, load_config
-from farshore.model import BackupResult, RestoreResult, SnapshotInfo
+from farshore.model import BackupResult, RestoreResult
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
@@ -61,7 +61,7 @@ class Setting:
         with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:
             return run_backup(repository, open_source(self.config, source, clock=self.clock), clock=self.clock)
 
-    def snapshots(self) -> list[SnapshotInfo]:
+    def snapshots(self) -> list[Snapshot]:
         with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:
             return list_snapshots(repository)
 

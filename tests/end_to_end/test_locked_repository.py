@@ -17,11 +17,10 @@ from botocore.exceptions import ClientError
 
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import list_snapshots
+from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import Config, ReplicaConfig, RepositoryConfig, Secret
 from farshore.errors import LifecycleDeletes, LockUnsupported
-from farshore.model import SnapshotInfo
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.locks.locking import check_locks
 from farshore.ops.restore.restore import restore_snapshot
@@ -75,7 +74,7 @@ class Vault:
         self.states[result.snapshot_id] = self.contents(self.tree)
         return result.snapshot_id
 
-    def snapshots(self) -> list[SnapshotInfo]:
+    def snapshots(self) -> list[Snapshot]:
         with open_repository(self.config, need=Need.WRITE, clock=CLOCK) as repository:
             return list_snapshots(repository)
 

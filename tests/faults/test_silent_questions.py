@@ -18,8 +18,8 @@ from farshore.access.unlock import Need
 from farshore.audit import run_rows
 from farshore.audit.cached_query import query_all, query_first
 from farshore.catalog.inventory import take_inventory
+from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, StoreUnavailable
-from farshore.model import SnapshotInfo
 from farshore.ops.locks.locking import check_locks
 from farshore.ops.restore.warm import look_at_warmth
 from farshore.ops.setup.keys import add_passphrase_slot
@@ -89,28 +89,28 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.release.set()
 
 
-def silent_in_inventory(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+def silent_in_inventory(repository: Repository, _: Snapshot) -> dict[str, str]:
     taken = take_inventory(repository, list(repository.replicas.values()))
     assert set(taken.fragments) == {"a", "c"}
     return {name: error.code for name, error in taken.failed.items()}
 
 
-def silent_in_listing(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+def silent_in_listing(repository: Repository, _: Snapshot) -> dict[str, str]:
     listed, failed = list_replicas(repository, repository.replicas)
     assert set(listed) == {"a", "c"}
     return {name: error.code for name, error in failed.items()}
 
 
-def silent_in_locks(repository: Repository, snapshot: SnapshotInfo) -> dict[str, str]:
+def silent_in_locks(repository: Repository, snapshot: Snapshot) -> dict[str, str]:
     return {one.replica: one.error_code for one in check_locks(repository, snapshot) if one.error_code}
 
 
-def silent_in_warmth(repository: Repository, snapshot: SnapshotInfo) -> dict[str, str]:
+def silent_in_warmth(repository: Repository, snapshot: Snapshot) -> dict[str, str]:
     found = look_at_warmth(repository, snapshot, list(repository.replicas.values()))
     return {one.replica: one.error_code for one in found if one.error_code}
 
 
-def silent_in_audit(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+def silent_in_audit(repository: Repository, _: Snapshot) -> dict[str, str]:
     now = repository.clock.now_utc()
     row = run_rows.run_row(
         run_id="1" * 32, engine="cli", operation="backup", started_utc=now, finished_utc=now, state="completed"
@@ -120,32 +120,32 @@ def silent_in_audit(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
     return {name: told.partition(":")[0] for name, told in written.replicas.items() if told}
 
 
-def silent_in_put(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+def silent_in_put(repository: Repository, _: Snapshot) -> dict[str, str]:
     stores = {name: one.store for name, one in repository.replicas.items()}
     failed = put_all(stores, [("leases/x", b"1"), ("leases/y", b"2")], clock=repository.clock)
     assert {stores[name].get("leases/y") for name in ("a", "c")} == {b"2"}
     return {name: error.code for name, error in failed.items()}
 
 
-def silent_in_tables(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+def silent_in_tables(repository: Repository, _: Snapshot) -> dict[str, str]:
     tables = fetch_tables(repository)
     assert tables is not None
     assert tables.replica in ("a", "c")
     return {SILENT: CODE}
 
 
-def silent_in_history(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+def silent_in_history(repository: Repository, _: Snapshot) -> dict[str, str]:
     assert read_history(repository, SILENT) is not None  # from the tables of another one
     return {SILENT: CODE}
 
 
-def silent_in_lineage(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+def silent_in_lineage(repository: Repository, _: Snapshot) -> dict[str, str]:
     answers = query_all(repository, "SELECT count(*) FROM lineage")
     assert len({table.rows[0] for table in answers.values()}) == 1
     return {name: CODE for name in repository.replicas if name not in answers}
 
 
-def silent_when_first(repository: Repository, _: SnapshotInfo) -> dict[str, str]:
+def silent_when_first(repository: Repository, _: Snapshot) -> dict[str, str]:
     asked = query_first(repository, [SILENT, "c", "a"], ["SELECT 1", "SELECT count(*) FROM objects"])
     assert asked is not None
     assert asked[0] == "c"
@@ -162,7 +162,7 @@ QUESTIONS = [
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda one: one.__name__)
 def test_a_silent_replica_is_reported_and_holds_no_question(
-    world: World, question: Callable[[Repository, SnapshotInfo], dict[str, str]]
+    world: World, question: Callable[[Repository, Snapshot], dict[str, str]]
 ) -> None:
     (snapshot,) = world.engine.snapshots()
     with world.engine.opened(Need.READ) as repository:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import list_snapshots
+from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import Config, load_config
-from farshore.model import SnapshotInfo
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
@@ -99,7 +98,7 @@ class World:
         assert process.returncode == 0, printed.decode()
         return printed.decode()
 
-    def snapshots(self) -> list[SnapshotInfo]:
+    def snapshots(self) -> list[Snapshot]:
         with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:
             return list_snapshots(repository)
 

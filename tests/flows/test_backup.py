@@ -15,10 +15,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from farshore.access.open_repository import open_repository
 from farshore.access.query import run_query
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import list_snapshots
+from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.clock import SystemClock
 from farshore.errors import QuorumNotReached
-from farshore.model import BackupResult, SnapshotInfo
+from farshore.model import BackupResult
 from flows.backup import backup
 from tasks.sessions import SESSIONS
 from tests.flows.conftest import Repository, artifact, flow_run_id, task_states
@@ -32,7 +32,7 @@ def run(repository: Repository, **parameters: Any) -> State[Any]:
     return state
 
 
-def snapshots(repository: Repository) -> list[SnapshotInfo]:
+def snapshots(repository: Repository) -> list[Snapshot]:
     with open_repository(repository.config, need=Need.READ, clock=SystemClock()) as opened:
         return list_snapshots(opened)
 

@@ -21,7 +21,7 @@ import pytest
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.contents import iterate_rows
-from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
+from farshore.catalog.snapshots import Snapshot, list_snapshots, resolve_snapshot
 from farshore.check_results import VerifyResult
 from farshore.errors import (
     FarshoreError,
@@ -38,7 +38,6 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import check_of
 from farshore.format.text import encode_canonical
-from farshore.model import SnapshotInfo
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository
@@ -102,7 +101,7 @@ class Golden:
         return tree(target)
 
     @staticmethod
-    def _snapshot(repository: Repository, number: int) -> SnapshotInfo:
+    def _snapshot(repository: Repository, number: int) -> Snapshot:
         return resolve_snapshot(repository, EXPECTED["snapshots"][number]["snapshot"])
 
 

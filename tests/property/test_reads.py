@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore.catalog.contents import diff_snapshots, iterate_entries
-from farshore.catalog.snapshots import list_snapshots
+from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.format import names
-from farshore.model import Change, Entry, SnapshotInfo
+from farshore.model import Change, Entry
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository
 from farshore.run import Run
@@ -31,7 +31,7 @@ from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
 
 DAMAGE = ("lost", "flipped", "cut", "empty", "other", "longer")
-Answers = tuple[list[SnapshotInfo], list[list[Entry]], list[Change]]
+Answers = tuple[list[Snapshot], list[list[Entry]], list[Change]]
 
 
 @dataclass(repr=False)  # megabytes, which nobody reads in a failure

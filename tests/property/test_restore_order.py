@@ -19,7 +19,7 @@ from farshore import limits
 from farshore.catalog.contents import iterate_rows
 from farshore.catalog.index_loader import load_index
 from farshore.catalog.needs import read_needs
-from farshore.catalog.snapshots import find_commit, list_snapshots
+from farshore.catalog.snapshots import list_snapshots
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestRow
 from farshore.format.records import Needs
@@ -76,7 +76,7 @@ def shore(tmp_path_factory: pytest.TempPathFactory) -> Shore:
 
 def index_of_all(repository: Repository) -> ChunkIndex:
     reader = open_reader(repository)
-    needs = [read_needs(repository, reader, find_commit(repository, one)) for one in list_snapshots(repository)]
+    needs = [read_needs(repository, reader, one.commit) for one in list_snapshots(repository)]
     return load_index(repository, reader, Needs(tuple({pack for one in needs for pack in one.packs}), ()))
 
 

@@ -18,10 +18,10 @@ from farshore.audit import run_rows
 from farshore.audit.rows import LockRow
 from farshore.catalog.inventory import take_inventory
 from farshore.catalog.needs import objects_of, objects_to_open, read_needs
-from farshore.catalog.snapshots import find_commit
+from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
 from farshore.format.records import Commit
-from farshore.model import Progress, ProgressCallback, SnapshotId, SnapshotInfo, no_progress
+from farshore.model import Progress, ProgressCallback, SnapshotId, no_progress
 from farshore.replicas.repository import Replica, Repository
 from farshore.stores.object_retention import LockState
 
@@ -54,7 +54,7 @@ class _Seen:
 
 
 def check_locks(
-    repository: Repository, snapshot: SnapshotInfo, *, progress: ProgressCallback = no_progress
+    repository: Repository, snapshot: Snapshot, *, progress: ProgressCallback = no_progress
 ) -> list[SnapshotLocks]:
     """Ask every replica that holds a snapshot for the lock of each object, and return the least for each replica.
 
@@ -65,7 +65,7 @@ def check_locks(
 
 
 def extend_locks(
-    repository: Repository, snapshot: SnapshotInfo, period: timedelta, *, progress: ProgressCallback = no_progress
+    repository: Repository, snapshot: Snapshot, period: timedelta, *, progress: ProgressCallback = no_progress
 ) -> list[SnapshotLocks]:
     """Lock everything a snapshot needs for a period from now on, at each replica that locks; then look at it again.
 
@@ -92,7 +92,7 @@ def extend_locks(
 
 
 def set_holds(
-    repository: Repository, snapshot: SnapshotInfo, *, held: bool, progress: ProgressCallback = no_progress
+    repository: Repository, snapshot: Snapshot, *, held: bool, progress: ProgressCallback = no_progress
 ) -> list[SnapshotLocks]:
     """Put a legal hold on everything a snapshot needs, or lift it, at each replica that can; then look at it again.
 
@@ -110,14 +110,14 @@ def set_holds(
 
 def _at_each(
     repository: Repository,
-    snapshot: SnapshotInfo,
+    snapshot: Snapshot,
     action: str,
     change: Change,
     progress: ProgressCallback,
     *,
     only_locking: bool = False,
 ) -> list[SnapshotLocks]:
-    commit = find_commit(repository, snapshot)
+    commit = snapshot.commit
     held = [name for name in snapshot.replicas if name in repository.replicas]
     chosen = [repository.replicas[name] for name in held]
     chosen = [replica for replica in chosen if not only_locking or replica.retention_rule.lock]

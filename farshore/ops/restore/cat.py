@@ -7,9 +7,10 @@ from typing import IO
 
 from farshore.catalog.contents import iterate_entries
 from farshore.catalog.selection import normal_path
+from farshore.catalog.snapshots import Snapshot
 from farshore.errors import SnapshotUnknown
 from farshore.format.manifest import display_path
-from farshore.model import Entry, EntryKind, RestoreResult, SnapshotInfo
+from farshore.model import Entry, EntryKind, RestoreResult
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.replicas.repository import Repository
@@ -21,7 +22,7 @@ _LINKS_MAX = 40  # as Linux follows
 
 def cat_file(
     repository: Repository,
-    snapshot: SnapshotInfo,
+    snapshot: Snapshot,
     path: bytes,
     outlet: IO[bytes],
     *,
@@ -50,7 +51,7 @@ def cat_file(
     )
 
 
-def find_file(repository: Repository, snapshot: SnapshotInfo, path: bytes) -> Entry:
+def find_file(repository: Repository, snapshot: Snapshot, path: bytes) -> Entry:
     """Return the entry of a file at a path as people write it, or of one that it leads to.
 
     Raises:

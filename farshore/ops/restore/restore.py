@@ -19,25 +19,17 @@ import numpy.typing as npt
 from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, RestoreRow
-from farshore.catalog.commits import read_commit
 from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index, load_nothing
 from farshore.catalog.needs import read_needs
 from farshore.catalog.selection import Selection
-from farshore.errors import Bug, Failure, NotFound, RestoreIncomplete, SnapshotUnknown
+from farshore.catalog.snapshots import Snapshot
+from farshore.errors import Bug, Failure, RestoreIncomplete
 from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
 from farshore.format.records import Commit
 from farshore.index import ChunkIndex
-from farshore.model import (
-    DamagedObject,
-    Problem,
-    ProblemCode,
-    Progress,
-    ProgressCallback,
-    RestoreResult,
-    SnapshotInfo,
-)
+from farshore.model import DamagedObject, Problem, ProblemCode, Progress, ProgressCallback, RestoreResult
 from farshore.ops.restore.content_plan import ContentPlan, plan_content
 from farshore.ops.restore.delta.restoring import DeltaRestore
 from farshore.ops.restore.file_writer import FileWriter
@@ -62,7 +54,7 @@ STANDARD_OUTPUT = "-"
 
 def restore_snapshot(
     repository: Repository,
-    snapshot: SnapshotInfo,
+    snapshot: Snapshot,
     target: Path | OrderedTarget,
     *,
     replica: str | None = None,
@@ -113,14 +105,14 @@ def restore_snapshot(
 
 def _restore(
     repository: Repository,
-    snapshot: SnapshotInfo,
+    snapshot: Snapshot,
     place: Path | OrderedTarget,
     reader: ReplicaReader,
     mending: ReadRepair | None,
     options: RestoreOptions,
     run: Run,
 ) -> tuple[RestoreResult, list[Problem]]:
-    commit = _commit_of(repository, snapshot, reader)
+    commit = snapshot.commit
     if mending:
         mending.learn(commit)
     manifest = open_snapshot(repository, commit, reader)
@@ -234,13 +226,6 @@ def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[Man
         yield row
 
 
-def _commit_of(repository: Repository, snapshot: SnapshotInfo, reader: ReplicaReader) -> Commit:
-    try:
-        return read_commit(repository, reader, snapshot.source_id, snapshot.snapshot_id)
-    except NotFound as error:
-        raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica") from error
-
-
 def _of_snapshot(found: Iterable[DamagedObject], commit: Commit) -> tuple[DamagedObject, ...]:
     """Return what reading this snapshot found; listing the others may have found more, which is theirs."""
 
@@ -261,7 +246,7 @@ def _incomplete(lost: Sequence[Problem]) -> RestoreIncomplete:
 
 def _record(
     repository: Repository,
-    snapshot: SnapshotInfo,
+    snapshot: Snapshot,
     target_kind: str,
     result: RestoreResult | None,
     error: Failure | None,

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from farshore import limits
 from farshore.catalog.needs import read_needs
-from farshore.catalog.snapshots import find_commit
+from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, ObjectArchived, ObjectNotFound
 from farshore.format import names
-from farshore.model import SnapshotId, SnapshotInfo
+from farshore.model import SnapshotId
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.stores.base import ObjectInfo
@@ -44,7 +44,7 @@ class SnapshotWarmth:
         return not self.error_code and not self.archived and not self.warming
 
 
-def look_at_warmth(repository: Repository, snapshot: SnapshotInfo, replicas: Sequence[Replica]) -> list[SnapshotWarmth]:
+def look_at_warmth(repository: Repository, snapshot: Snapshot, replicas: Sequence[Replica]) -> list[SnapshotWarmth]:
     """Return for each replica which packs of a snapshot can be read there now. Changes nothing and costs no warming.
 
     A listing for each replica, and a request for each pack that it names as archived. A replica that cannot be asked is
@@ -56,7 +56,7 @@ def look_at_warmth(repository: Repository, snapshot: SnapshotInfo, replicas: Seq
 
 
 def warm_snapshot(
-    repository: Repository, snapshot: SnapshotInfo, replica: Replica, *, days: int, tier: str = ""
+    repository: Repository, snapshot: Snapshot, replica: Replica, *, days: int, tier: str = ""
 ) -> SnapshotWarmth:
     """Ask for every archived pack of a snapshot at one replica, and look again. Safe to repeat: nothing is asked twice.
 
@@ -78,7 +78,7 @@ def warm_snapshot(
     return _count(replica, snapshot, _seen(replica, needed), asked=len(cold))
 
 
-def readable_replicas(repository: Repository, snapshot: SnapshotInfo, *, only: str | None = None) -> list[str]:
+def readable_replicas(repository: Repository, snapshot: Snapshot, *, only: str | None = None) -> list[str]:
     """Return the replicas of a snapshot whose packs can be read now: those that a restore should ask first.
 
     Replicas that are not configured with an archive class count as readable without asking.
@@ -113,13 +113,12 @@ def format_warmth(found: SnapshotWarmth) -> str:
     return f"{found.replica}: of {found.packs} packs {found.archived} are archived and {found.warming} are being warmed"
 
 
-def _packs_needed(repository: Repository, snapshot: SnapshotInfo) -> dict[str, int]:
-    commit = find_commit(repository, snapshot)
-    needs = read_needs(repository, open_reader(repository, listed=snapshot.replicas), commit)
+def _packs_needed(repository: Repository, snapshot: Snapshot) -> dict[str, int]:
+    needs = read_needs(repository, open_reader(repository, listed=snapshot.replicas), snapshot.commit)
     return {names.pack(pack_id): size for pack_id, size in needs.packs}
 
 
-def _not_asked(replica: Replica, snapshot: SnapshotInfo, error: FarshoreError) -> SnapshotWarmth:
+def _not_asked(replica: Replica, snapshot: Snapshot, error: FarshoreError) -> SnapshotWarmth:
     return SnapshotWarmth(replica.name, snapshot.snapshot_id, error_code=error.code, error=error.message)
 
 
@@ -139,7 +138,7 @@ def _seen(replica: Replica, needed: dict[str, int]) -> list[ObjectInfo]:
         return list(pool.map(ask, listed))
 
 
-def _count(replica: Replica, snapshot: SnapshotInfo, seen: Sequence[ObjectInfo], asked: int = 0) -> SnapshotWarmth:
+def _count(replica: Replica, snapshot: Snapshot, seen: Sequence[ObjectInfo], asked: int = 0) -> SnapshotWarmth:
     cold = [info for info in seen if info.access is not Access.READY]
     return SnapshotWarmth(
         replica=replica.name,

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from farshore.catalog.contents import diff_snapshots, iterate_entries
-from farshore.catalog.snapshots import find_commit, latest_snapshot_per_replica, list_snapshots, resolve_snapshot
+from farshore.catalog.snapshots import Snapshot, latest_snapshot_per_replica, list_snapshots, resolve_snapshot
+from farshore.cli.records import record_of
 from farshore.errors import FarshoreError, SnapshotUnknown
 from farshore.format import names
-from farshore.model import Change, ChangeKind, EntryKind, SnapshotInfo
+from farshore.model import Change, ChangeKind, EntryKind
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.session import BackupSession
 from farshore.replicas.repository import Repository
@@ -35,7 +36,7 @@ def source(engine: Engine) -> TreeSource:
 
 
 @pytest.fixture
-def catalog(engine: Engine, source: TreeSource) -> Iterator[tuple[Repository, list[SnapshotInfo]]]:
+def catalog(engine: Engine, source: TreeSource) -> Iterator[tuple[Repository, list[Snapshot]]]:
     """Three snapshots of `home`, an hour apart from midnight on, and one of `work`."""
     for _ in range(3):
         engine.backup(source)
@@ -45,7 +46,7 @@ def catalog(engine: Engine, source: TreeSource) -> Iterator[tuple[Repository, li
         yield repository, list_snapshots(repository)
 
 
-def test_snapshots_come_in_order_of_their_commits(catalog: tuple[Repository, list[SnapshotInfo]]) -> None:
+def test_snapshots_come_in_order_of_their_commits(catalog: tuple[Repository, list[Snapshot]]) -> None:
     repository, snapshots = catalog
     assert [one.source for one in snapshots] == ["home"] * 3 + ["work"]
     assert [one.started_utc.hour for one in snapshots] == [0, 1, 2, 3]
@@ -55,21 +56,25 @@ def test_snapshots_come_in_order_of_their_commits(catalog: tuple[Repository, lis
 
 
 def test_what_follows_the_choice_of_a_snapshot_lists_nothing_again(
-    catalog: tuple[Repository, list[SnapshotInfo]],
+    catalog: tuple[Repository, list[Snapshot]],
 ) -> None:
     repository, snapshots = catalog
     repository.drain_requests()
     chosen = resolve_snapshot(repository, "home")
     assert [one.lists for one in repository.drain_requests()] == [1, 1, 1]
-    assert find_commit(repository, chosen).snapshot == chosen.snapshot_id
-    assert sum(one.gets for one in repository.drain_requests()) == 1
+    assert chosen.commit.snapshot == chosen.snapshot_id
     assert list(iterate_entries(repository, chosen))
+    asked = repository.drain_requests()
+    assert sum(one.gets for one in asked) == 2  # its data key and its manifest; the listing read its commit record
     assert list(diff_snapshots(repository, snapshots[0], chosen)) == []
-    assert [one.lists for one in repository.drain_requests()] == [0, 0, 0]
+    asked += (diffed := repository.drain_requests())
+    assert sum(one.gets for one in diffed) == 2  # the manifests
+    assert "commit" not in record_of("snapshot", chosen)
+    assert [one.lists for one in asked] == [0, 0, 0] * 2
 
 
 def test_a_snapshot_is_found_by_its_id_or_a_prefix_that_no_other_has(
-    catalog: tuple[Repository, list[SnapshotInfo]],
+    catalog: tuple[Repository, list[Snapshot]],
 ) -> None:
     repository, snapshots = catalog
     for one in snapshots:
@@ -101,7 +106,7 @@ def test_a_prefix_that_begins_two_is_ambiguous(engine: Engine, source: TreeSourc
 @pytest.mark.parametrize(
     "selector", ["", "no", "0000", "nowhere", "home@", "@", "home@yesterday", "home@2025-12-31", "x@2027-01-01"]
 )
-def test_what_names_no_snapshot_is_told(catalog: tuple[Repository, list[SnapshotInfo]], selector: str) -> None:
+def test_what_names_no_snapshot_is_told(catalog: tuple[Repository, list[Snapshot]], selector: str) -> None:
     with pytest.raises(SnapshotUnknown):
         resolve_snapshot(catalog[0], selector)
 
@@ -122,7 +127,7 @@ def test_what_names_no_snapshot_is_told(catalog: tuple[Repository, list[Snapshot
     ],
 )
 def test_a_snapshot_is_found_by_source_and_moment(
-    catalog: tuple[Repository, list[SnapshotInfo]], selector: str, number: int
+    catalog: tuple[Repository, list[Snapshot]], selector: str, number: int
 ) -> None:
     repository, snapshots = catalog
     assert resolve_snapshot(repository, selector) == snapshots[number]
@@ -145,7 +150,7 @@ def test_the_newest_before_a_moment_is_by_its_start_and_not_by_its_commit(engine
         assert found.snapshot_id == fast.snapshot_id
 
 
-def test_entries_of_a_snapshot_or_of_a_path_in_it(catalog: tuple[Repository, list[SnapshotInfo]]) -> None:
+def test_entries_of_a_snapshot_or_of_a_path_in_it(catalog: tuple[Repository, list[Snapshot]]) -> None:
     repository, snapshots = catalog
     paths = [one.path for one in iterate_entries(repository, snapshots[0])]
     assert paths == [b"", b"d", b"d/a", b"d/sub-file", b"d-b", b"l"]

@@ -13,11 +13,10 @@ import pytest
 from farshore.catalog.contents import iterate_rows
 from farshore.catalog.index_loader import load_index
 from farshore.catalog.needs import read_needs
-from farshore.catalog.snapshots import find_commit, list_snapshots
+from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.format import names
 from farshore.format.records import Needs
 from farshore.index import ChunkIndex
-from farshore.model import SnapshotInfo
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.replicas.reader import open_reader
@@ -42,13 +41,13 @@ def engine(tmp_path: Path) -> Engine:
 
 
 @contextmanager
-def opened(engine: Engine, number: int) -> Iterator[tuple[Repository, SnapshotInfo, Needs]]:
+def opened(engine: Engine, number: int) -> Iterator[tuple[Repository, Snapshot, Needs]]:
     with engine.opened() as repository:
         snapshot = list_snapshots(repository)[number]
-        yield repository, snapshot, read_needs(repository, repository.replicas["a"], find_commit(repository, snapshot))
+        yield repository, snapshot, read_needs(repository, repository.replicas["a"], snapshot.commit)
 
 
-def chunks(repository: Repository, snapshot: SnapshotInfo) -> dict[bytes, bytes]:
+def chunks(repository: Repository, snapshot: Snapshot) -> dict[bytes, bytes]:
     """The chunk of each file."""
     return {row.entry.path: row.extents[:32] for row in iterate_rows(repository, snapshot) if row.extents}
 

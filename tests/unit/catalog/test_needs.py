@@ -14,10 +14,9 @@ import pytest
 from farshore.access.query import run_query
 from farshore.access.unlock import Need
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
-from farshore.catalog.snapshots import find_commit
+from farshore.catalog.snapshots import Snapshot
 from farshore.format import names
 from farshore.format.object_kinds import Kind
-from farshore.model import SnapshotInfo
 from farshore.ops.locks.locking import check_locks
 from farshore.stores.object_retention import LockMode
 from tests.unit.ops.engine import Engine
@@ -38,14 +37,14 @@ class World:
 
     engine: Engine
     source: TreeSource
-    first: SnapshotInfo
-    second: SnapshotInfo
+    first: Snapshot
+    second: Snapshot
     first_put: set[str]  # by the first backup, besides what `NO_PART_OF_A_SNAPSHOT` names
     second_put: set[str]
 
-    def needed(self, snapshot: SnapshotInfo) -> list[NeededObject]:
+    def needed(self, snapshot: Snapshot) -> list[NeededObject]:
         with self.engine.opened(Need.WRITE) as repository:
-            commit = find_commit(repository, snapshot)
+            commit = snapshot.commit
             needs = read_needs(repository, repository.replicas["a"], commit)
             return list(objects_of(commit, needs, repository.writing_keys().recipient_id.hex()))
 
@@ -112,8 +111,7 @@ def test_sizes_are_those_of_the_objects_and_what_a_record_names_is_part_of_it(wo
     needed = world.needed(world.second)
     assert {one.kind for one in needed if one.size is None} == {Kind.DATA_KEY, Kind.COMMIT}
     assert [one for one in needed if one.size not in (None, len(there[one.name]))] == []
-    with world.engine.opened(Need.WRITE) as repository:
-        own = list(own_objects(find_commit(repository, world.second)))
+    own = list(own_objects(world.second.commit))
     assert len(own) == 4
     assert own == [one for one in needed if one.kind is Kind.PART]
 

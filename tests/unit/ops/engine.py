@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import list_snapshots
+from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.check_results import VerifyResult
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
-from farshore.model import BackupResult, RestoreResult, SnapshotInfo
+from farshore.model import BackupResult, RestoreResult
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
@@ -116,7 +116,7 @@ class Engine:
                 repository, source, identity=identity, allow_empty=allow_empty, accept_new=accept_new, clock=self.clock
             )
 
-    def snapshots(self, source: str | None = None) -> list[SnapshotInfo]:
+    def snapshots(self, source: str | None = None) -> list[Snapshot]:
         with self.opened() as repository:
             return list_snapshots(repository, source)
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import latest_snapshot_per_replica, resolve_snapshot
+from farshore.catalog.snapshots import Snapshot, latest_snapshot_per_replica, resolve_snapshot
 from farshore.errors import ClockWrong
-from farshore.model import SnapshotInfo
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
@@ -65,7 +64,7 @@ def make_future_night(engine: Engine, source: TreeSource) -> str:
     return future
 
 
-def by_id(engine: Engine) -> dict[str, SnapshotInfo]:
+def by_id(engine: Engine) -> dict[str, Snapshot]:
     return {one.snapshot_id: one for one in engine.snapshots()}
 
 

@@ -6,8 +6,8 @@ import random
 from collections.abc import Collection
 from dataclasses import replace
 
+from farshore.catalog.snapshots import Snapshot
 from farshore.format import names
-from farshore.model import SnapshotInfo
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.heal.sync_replica import CopyWithin
@@ -77,7 +77,7 @@ def assert_restores(engine: Engine) -> int:
     """Restore every listed snapshot from every replica that lists it, alone; return how often."""
     count = 0
     engine.forget_cache()
-    snapshots: list[SnapshotInfo] = engine.snapshots()
+    snapshots: list[Snapshot] = engine.snapshots()
     for snapshot in snapshots:
         shown = []
         for replica in snapshot.replicas:

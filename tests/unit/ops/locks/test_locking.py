@@ -11,9 +11,9 @@ import pytest
 
 from farshore.access.query import run_query
 from farshore.access.unlock import Need
+from farshore.catalog.snapshots import Snapshot
 from farshore.errors import LockUnsupported, StoreDenied
 from farshore.format import names
-from farshore.model import SnapshotInfo
 from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
 from farshore.stores.object_retention import LockMode
 from tests.doubles.faulty import DENY, FaultyStore
@@ -30,7 +30,7 @@ def engine(tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-def snapshot(engine: Engine) -> SnapshotInfo:
+def snapshot(engine: Engine) -> Snapshot:
     tree = TreeSource(clock=engine.clock)
     tree.file(b"one", random.Random(1).randbytes(300_000))
     engine.clock.wait_s(60)
@@ -39,7 +39,7 @@ def snapshot(engine: Engine) -> SnapshotInfo:
     return snapshot
 
 
-def test_what_is_locked_is_what_was_promised_or_more(engine: Engine, snapshot: SnapshotInfo) -> None:
+def test_what_is_locked_is_what_was_promised_or_more(engine: Engine, snapshot: Snapshot) -> None:
     with engine.opened(Need.WRITE) as repository:
         found = check_locks(repository, snapshot)
     a, b, c = found
@@ -53,7 +53,7 @@ def test_what_is_locked_is_what_was_promised_or_more(engine: Engine, snapshot: S
     assert (c.locked_until_utc, c.unlocked, c.promised_until_utc) == (None, c.objects, None)
 
 
-def test_an_object_that_lost_its_lock_is_the_least(engine: Engine, snapshot: SnapshotInfo) -> None:
+def test_an_object_that_lost_its_lock_is_the_least(engine: Engine, snapshot: Snapshot) -> None:
     name = next(iter(engine.objects("a", names.PACKS)))
     engine.shelf("a").kept[name].lock = None
     with engine.opened(Need.WRITE) as repository:
@@ -62,7 +62,7 @@ def test_an_object_that_lost_its_lock_is_the_least(engine: Engine, snapshot: Sna
     assert b.unlocked == 0
 
 
-def test_extending_reaches_every_object_and_twice_equals_once(engine: Engine, snapshot: SnapshotInfo) -> None:
+def test_extending_reaches_every_object_and_twice_equals_once(engine: Engine, snapshot: Snapshot) -> None:
     with engine.opened(Need.WRITE) as repository:
         first = extend_locks(repository, snapshot, 100 * DAY)
         again = extend_locks(repository, snapshot, 100 * DAY)
@@ -76,7 +76,7 @@ def test_extending_reaches_every_object_and_twice_equals_once(engine: Engine, sn
     assert [one.locked_until_utc for one in shorter] == [one.locked_until_utc for one in first]
 
 
-def test_a_hold_keeps_what_no_lock_keeps_any_more(engine: Engine, snapshot: SnapshotInfo) -> None:
+def test_a_hold_keeps_what_no_lock_keeps_any_more(engine: Engine, snapshot: Snapshot) -> None:
     with engine.opened(Need.WRITE) as repository:
         held = set_holds(repository, snapshot, held=True)
         assert [one.held for one in held] == [one.objects for one in held]
@@ -90,7 +90,7 @@ def test_a_hold_keeps_what_no_lock_keeps_any_more(engine: Engine, snapshot: Snap
         store.delete(pack)
 
 
-def test_a_replica_that_cannot_be_asked_does_not_hold_up_the_others(engine: Engine, snapshot: SnapshotInfo) -> None:
+def test_a_replica_that_cannot_be_asked_does_not_hold_up_the_others(engine: Engine, snapshot: Snapshot) -> None:
     engine.wrap = lambda name, store: (
         FaultyStore(store, clock=engine.clock, plan=lambda verb, *_: DENY if verb == "lock_state" else None)
         if name == "a"
@@ -102,13 +102,13 @@ def test_a_replica_that_cannot_be_asked_does_not_hold_up_the_others(engine: Engi
     assert b.locked_until_utc is not None
 
 
-def test_no_replica_with_a_lock_cannot_extend(engine: Engine, snapshot: SnapshotInfo) -> None:
+def test_no_replica_with_a_lock_cannot_extend(engine: Engine, snapshot: Snapshot) -> None:
     engine.settings = {}
     with engine.opened(Need.WRITE) as repository, pytest.raises(LockUnsupported):
         extend_locks(repository, snapshot, DAY)
 
 
-def test_every_word_on_locks_is_a_row(engine: Engine, snapshot: SnapshotInfo) -> None:
+def test_every_word_on_locks_is_a_row(engine: Engine, snapshot: Snapshot) -> None:
     engine.clock.advance(1)
     with engine.opened(Need.WRITE) as repository:
         extend_locks(repository, snapshot, 100 * DAY)

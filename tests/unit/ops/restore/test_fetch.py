@@ -14,7 +14,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.catalog.index_loader import load_index
 from farshore.catalog.needs import read_needs
-from farshore.catalog.snapshots import find_commit, list_snapshots
+from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
 from farshore.ops.restore.content_plan import ContentPlan, plan_content
@@ -98,7 +98,7 @@ def fetching(
     """A fetcher for the second chunk of each segment, in some order of the segments."""
     with engine.opened() as repository:
         reader = open_reader(repository)
-        commit = find_commit(repository, list_snapshots(repository)[0])
+        commit = list_snapshots(repository)[0].commit
         index = load_index(repository, reader, read_needs(repository, reader, commit))
         rows: dict[SegmentKey, list[int]] = {}
         for row in range(len(index)):

@@ -13,7 +13,7 @@ from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index
 from farshore.catalog.needs import read_needs
 from farshore.catalog.selection import Selection
-from farshore.catalog.snapshots import find_commit, list_snapshots
+from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import RestoreIncomplete
 from farshore.format import names
 from farshore.ops.restore.content_plan import ContentPlan, plan_content
@@ -55,7 +55,7 @@ def restore(
     try:
         with engine.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
-            commit = find_commit(repository, snapshot)
+            commit = snapshot.commit
             reader = open_reader(repository)
             manifest = open_snapshot(repository, commit, reader)
             index = load_index(repository, reader, read_needs(repository, reader, commit))

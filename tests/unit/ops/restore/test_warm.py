@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from farshore.catalog.snapshots import Snapshot
 from farshore.errors import ObjectArchived
 from farshore.format import names
-from farshore.model import SnapshotInfo
 from farshore.ops.restore.warm import look_at_warmth, warm_snapshot
 from farshore.stores.memory import ARCHIVE_CLASS
 from tests.unit.ops.engine import Engine
@@ -34,7 +34,7 @@ def source(engine: Engine) -> TreeSource:
     return tree
 
 
-def snapshot_of(engine: Engine) -> SnapshotInfo:
+def snapshot_of(engine: Engine) -> Snapshot:
     (snapshot,) = engine.snapshots()
     return snapshot
 
