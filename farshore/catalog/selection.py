@@ -3,6 +3,9 @@
 The parents that an entry needs come with it, and a hard link whose file is left out becomes that file. Plain text
 that a pattern holds narrows the manifest first, whole row groups at a time; the patterns themselves are tried on what
 is left.
+
+What a walk through the manifest finds is noted, so that a restore, which asks for the same rows several times, reads
+the manifest once where they are few, and where they are many once to plan and once to write.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ _CHUNKS_MAX = 1_000_000  # 40 MB beside the index; a restore of more takes the i
 _SPECIAL = re.compile(rb"[*?\[\\]")
 _OPAQUE = re.compile(rb"[\[\\]")  # what follows may be text or not: it is not looked into
 _ROWS_AT_ONCE = 2048  # a row takes 2 kB as Python values
+_ROWS_KEPT_MAX = 2048  # likewise
+_EXTENT_BYTES_KEPT_MAX = 4 << 20  # of the rows that are kept, beside that
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Selection:
         self._candidates = candidates(include, below=self.below)
         self._unmatched: tuple[str, ...] = ()
         self._trial_of_others = self._trial()
+        self._links: tuple[ManifestReader, set[bytes]] | None = None
+        self._noted: _Notes | None = None  # of the first walk to the end
 
     @property
     def partial(self) -> bool:
@@ -118,19 +125,44 @@ class Selection:
         Raises:
             SnapshotUnknown: As `rows`.
         """
-        ids: list[bytes] = []
-        count = 0
-        for row in self._chosen(manifest):
-            if row.extents:
-                chunks = np.ascontiguousarray(view_extents(row.extents)["chunk"])
-                ids.append(chunks.tobytes())
-                count += len(chunks)
-            if count > _CHUNKS_MAX:
-                return None
+        noted = self._notes_of(manifest)
+        if noted is None or (noted.ids is None and not noted.too_many):
+            rows = self._walk(manifest) if noted is None or noted.rows is None else noted.rows
+            noted = _Notes(manifest, chunks=True)
+            for row in rows:
+                noted.add(row)
+                if noted.too_many:
+                    return None
+            self._noted = noted
+        if noted.too_many:
+            return None
+        ids, noted.ids = noted.ids or [], None  # kept here as well they would take their memory twice
         return np.frombuffer(b"".join(ids), f"V{len(HOLE)}")
 
     def _chosen(self, manifest: ManifestReader) -> Iterator[ManifestRow]:
-        """Yield the selected rows with the paths of the snapshot."""
+        """Yield the selected rows with the paths of the snapshot: from the notes where they hold all, else by a walk.
+
+        The first walk that reaches the end of the manifest is noted.
+        """
+        noted = self._notes_of(manifest)
+        if noted is None:
+            noted = _Notes(manifest, chunks=self.narrow)
+            for row in self._walk(manifest):
+                noted.add(row)
+                yield row
+            self._noted = noted
+            return
+        if noted.rows is not None:
+            yield from noted.rows
+            return
+        noted.ids = None  # nobody asked for them after the first walk
+        yield from self._walk(manifest)
+
+    def _notes_of(self, manifest: ManifestReader) -> _Notes | None:
+        return self._noted if self._noted is not None and self._noted.manifest is manifest else None
+
+    def _walk(self, manifest: ManifestReader) -> Iterator[ManifestRow]:
+        """Read the manifest and yield the selected rows."""
         if self.whole:
             yield from manifest.rows()
             return
@@ -168,7 +200,9 @@ class Selection:
             raise self._nothing(there=there)
 
     def _orphaned_links(self, manifest: ManifestReader) -> set[bytes]:
-        """Return the files that are left out and have a hard link that is not."""
+        """Return the files that are left out and have a hard link that is not. Reads the links once."""
+        if self._links is not None and self._links[0] is manifest:
+            return self._links[1]
         targets: set[bytes] = set()
         trial, other = self._trial(), self._trial()
         for table in manifest.tables(ENTRY_COLUMNS, HardLinks(self._candidates)):
@@ -178,6 +212,7 @@ class Selection:
                 outside = not self._is_below(entry.target)
                 if outside or not other.selects(self._inner(entry.target), directory=False):
                     targets.add(entry.target)
+        self._links = manifest, targets
         return targets
 
     def _trial(self) -> _Trial:
@@ -206,6 +241,32 @@ class Selection:
         return SnapshotUnknown(
             f"nothing is left{left} without {', '.join(self.exclude)}", "Show what there is with 'farshore ls'."
         )
+
+
+class _Notes:
+    """The findings of one walk: the rows while they are few, and the ids of their chunks while those are."""
+
+    def __init__(self, manifest: ManifestReader, *, chunks: bool) -> None:
+        self.manifest = manifest
+        self.rows: list[ManifestRow] | None = []  # None once there are too many
+        self.ids: list[bytes] | None = [] if chunks else None  # `V32`, end to end
+        self.too_many = False  # chunks to keep the ids of
+        self._chunks = 0
+        self._extent_bytes = 0
+
+    def add(self, row: ManifestRow) -> None:
+        """Note the next row."""
+        self._extent_bytes += len(row.extents)
+        if self.rows is not None:
+            self.rows.append(row)
+            if len(self.rows) > _ROWS_KEPT_MAX or self._extent_bytes > _EXTENT_BYTES_KEPT_MAX:
+                self.rows = None
+        if self.ids is not None and row.extents:
+            chunks = np.ascontiguousarray(view_extents(row.extents)["chunk"])
+            self._chunks += len(chunks)
+            self.ids.append(chunks.tobytes())
+            if self._chunks > _CHUNKS_MAX:
+                self.ids, self.too_many = None, True
 
 
 class _Trial:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from farshore.catalog import selection as selecting
 from farshore.catalog.selection import Selection, candidates, split_selector
 from farshore.errors import SnapshotUnknown
-from farshore.format.choosing import Alike
+from farshore.format.choosing import Alike, Choice
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.model import Entry, EntryKind
 from farshore.ops.restore.options import RestoreOptions
@@ -223,3 +226,61 @@ def test_hard_links_stay_right_when_their_file_is_left_out_or_outside() -> None:
 )
 def test_a_path_follows_the_name_of_a_snapshot(text: str, expected: tuple[str, bytes]) -> None:
     assert split_selector(text) == expected
+
+
+class CountingReader(ManifestReader):
+    """Counts the row groups that it hands out, with all columns or some."""
+
+    def __init__(self, among: list[ManifestRow]) -> None:
+        file = io.BytesIO()
+        writer = ManifestWriter(file)
+        for row in among:
+            writer.add(row)
+        writer.close()
+        super().__init__(io.BytesIO(file.getvalue()))
+        self.groups = 0
+
+    def tables(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> Iterator[pa.Table]:
+        for table in super().tables(names, choice):
+            self.groups += 1
+            yield table
+
+
+def asked_of(selection: Selection, reader: CountingReader) -> list[tuple[int, list[bytes]]]:
+    """Ask all that a restore asks; after each question, the row groups read so far and the rows that it had."""
+    answers: list[tuple[int, list[bytes]]] = []
+    selection.check(reader)
+    for _ in range(2):  # for the space that they take, and to be written
+        found = [row.entry.path for row in selection.rows(reader)]
+        answers.append((reader.groups, found))
+        assert selection.chunk_ids(reader) is not None
+        answers.append((reader.groups, found))
+    return answers
+
+
+LINKED = [link(b"home/b", b"etc/passwd")]
+
+
+def test_few_rows_are_read_once_whatever_is_asked_of_them() -> None:
+    for options in ({"include": ["/home"], "strip": 1}, {"below": b"home"}, {"include": ["b", "passwd"]}):
+        reader = CountingReader(rows(*LINKED))
+        answers = asked_of(Selection(RestoreOptions(**options)), reader)
+        assert {groups for groups, _ in answers} == {2}  # the links, and the rows
+        assert len({tuple(found) for _, found in answers}) == 1
+
+
+def test_many_rows_are_read_once_to_plan_and_once_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selecting, "_ROWS_KEPT_MAX", 2)
+    reader = CountingReader(rows(*LINKED))
+    answers = asked_of(Selection(RestoreOptions(include=["/home"])), reader)
+    assert [groups for groups, _ in answers[:3]] == [2, 2, 3]  # the links are read once
+    assert len({tuple(found) for _, found in answers}) == 1
+
+
+def test_another_manifest_is_read_by_itself() -> None:
+    selection = Selection(RestoreOptions(include=["/home"]))
+    for more in ([], LINKED, []):
+        reader = CountingReader(rows(*more))
+        found = [row.entry.path for row in selection.rows(reader)]
+        assert (b"home/b" in found) == bool(more)
+        assert [row.entry.path for row in selection.rows(reader)] == found
