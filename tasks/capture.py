@@ -8,7 +8,6 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from prefect.tasks import exponential_backoff
 
@@ -19,7 +18,7 @@ from farshore.clock import SystemClock
 from farshore.errors import Failure
 from farshore.model import SnapshotCounts
 from farshore.ops.backup.session import BackupSession, StartedRun
-from tasks.opening import open_config
+from tasks.opening import open_config, start_run
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_last_try, is_passing
 from tasks.sessions import SESSIONS, STOPPED
 
@@ -61,12 +60,9 @@ def begin_snapshot(
             repository,
             open_source(config, source, clock=clock),
             identity=identity,
-            engine="prefect",
-            flow_run_id=flow_run.id or "",
             allow_empty=allow_empty,
             accept_new=accept_new,
-            progress=session.board.note,
-            clock=clock,
+            run=start_run(clock, session.board.note),
         )
         opened.callback(backup.close)
         try:

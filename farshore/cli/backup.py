@@ -31,6 +31,7 @@ from farshore.errors import (
     StoreConflict,
 )
 from farshore.plural import count_of
+from farshore.run import Run
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output
@@ -142,9 +143,7 @@ def _backup_one(invocation: Invocation, config: Config, repository: Repository, 
             identity=invocation.arguments.identity,
             allow_empty=invocation.arguments.allow_empty,
             accept_new=invocation.arguments.accept_new,
-            engine="cli",
-            progress=progress,
-            clock=invocation.clock,
+            run=Run.start(invocation.clock, progress=progress),
         )
 
 

@@ -111,7 +111,7 @@ def _fill(place: Path, config: Config, content_bytes: int) -> None:
     alone = replace(config, replicas={"near": config.replicas["near"]})
     initialize(alone, clock=CLOCK)
     with open_repository(alone, need=Need.WRITE, clock=CLOCK) as repository:
-        run_backup(repository, DirectorySource(name="bench", path=source, clock=CLOCK), clock=CLOCK)
+        run_backup(repository, DirectorySource(name="bench", path=source, clock=CLOCK), run=Run.start(CLOCK))
 
 
 def _config(place: Path, near: SeaweedServer, far: SeaweedServer) -> Config:

@@ -114,7 +114,7 @@ def build(root: Path, size_mib: int) -> Path:
     config = load_config(path, {"BENCH_PASSPHRASE": "bench", "HOME": str(root)})
     initialize(config, clock=_CLOCK)
     with open_repository(config, need=Need.WRITE, clock=_CLOCK) as repository:
-        run_backup(repository, open_source(config, "image", clock=_CLOCK), clock=_CLOCK)
+        run_backup(repository, open_source(config, "image", clock=_CLOCK), run=Run.start(_CLOCK))
     return path
 
 

@@ -29,6 +29,7 @@ from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.setup.initialize import initialize
+from farshore.run import Run
 from farshore.stores.opening import open_store
 from infra.local.seaweedfs import SeaweedServer
 
@@ -73,7 +74,7 @@ def build(root: Path, snapshots: int) -> None:
     with open_repository(config, need=Need.WRITE, clock=clock) as repository:
         for number in range(snapshots):
             changing.write_text(f"night {number}\n")
-            run_backup(repository, open_source(config, "home", clock=clock), clock=clock)
+            run_backup(repository, open_source(config, "home", clock=clock), run=Run.start(clock))
 
 
 def write_config(root: Path, name: str, urls: Mapping[str, str], more: str) -> Path:

@@ -83,7 +83,7 @@ class Shore:
         """Back up a source as `farshore backup` does, opening included."""
         with open_repository(self._config, need=Need.WRITE, clock=self._clock) as repository:
             opened = open_source(self._config, source, clock=self._clock)
-            result = run_backup(repository, opened, clock=self._clock)
+            result = run_backup(repository, opened, run=Run.start(self._clock))
         return result.counts, result.requests[0]
 
     def restore(self, source: str) -> ReplicaRequests:

@@ -11,6 +11,7 @@ from farshore.access.unlock import Need
 from farshore.clock import SystemClock
 from farshore.config.loading import load_config
 from farshore.ops.backup.backup import run_backup
+from farshore.run import Run
 from tests.benchmarks.scale_source import ScaleSource
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     config = load_config(arguments.config, os.environ)
     source = ScaleSource(arguments.files, arguments.changes, arguments.contents)
     with open_repository(config, need=Need.WRITE, clock=clock) as repository:
-        counts = run_backup(repository, source, clock=clock).counts
+        counts = run_backup(repository, source, run=Run.start(clock)).counts
     if counts.problems or counts.entries - counts.entries_unchanged != arguments.expect_read:
         raise SystemExit(f"not what was expected: {counts}")
 

@@ -26,6 +26,7 @@ from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
 from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader, ReportBytes
+from farshore.run import Run
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet
 from farshore.sources.base import BufferedContent
@@ -288,6 +289,6 @@ def test_no_process_outlives_a_backup_that_is_interrupted(tmp_path: Path, large:
             signal.raise_signal(signal.SIGINT)
 
     with engine.opened(Need.WRITE) as repository, pytest.raises(KeyboardInterrupt):
-        run_backup(repository, source, clock=engine.clock, progress=interrupt)
+        run_backup(repository, source, run=Run.start(engine.clock, progress=interrupt))
     assert engine.snapshots() == []
     assert running(MODULE) == []

@@ -59,7 +59,7 @@ class Setting:
 
     def backup(self, source: str) -> BackupResult:
         with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:
-            return run_backup(repository, open_source(self.config, source, clock=self.clock), clock=self.clock)
+            return run_backup(repository, open_source(self.config, source, clock=self.clock), run=Run.start(self.clock))
 
     def snapshots(self) -> list[Snapshot]:
         with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:

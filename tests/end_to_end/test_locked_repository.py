@@ -69,7 +69,9 @@ class Vault:
     def backup(self, seed: int) -> str:
         (self.tree / f"file-{seed}").write_bytes(random.Random(seed).randbytes(200_000))
         with open_repository(self.config, need=Need.WRITE, clock=CLOCK) as repository:
-            result = run_backup(repository, DirectorySource(name="tree", path=self.tree, clock=CLOCK), clock=CLOCK)
+            result = run_backup(
+                repository, DirectorySource(name="tree", path=self.tree, clock=CLOCK), run=Run.start(CLOCK)
+            )
         assert [one.committed for one in result.replicas] == [True]
         self.states[result.snapshot_id] = self.contents(self.tree)
         return result.snapshot_id

@@ -19,6 +19,7 @@ from farshore.access.unlock import Need
 from farshore.config import load_config
 from farshore.errors import QuorumNotReached
 from farshore.ops.backup.backup import run_backup
+from farshore.run import Run
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace
 from tests.end_to_end.setting import Place, Setting
@@ -116,7 +117,7 @@ def test_a_server_killed_in_mid_upload_is_left_behind_and_comes_back(tmp_path: P
             killer = threading.Thread(target=_kill_after_first_pack, args=(server, meter))
             killer.start()
             source = open_source(setting.config, "home", clock=setting.clock)
-            result = run_backup(repository, source, clock=setting.clock)
+            result = run_backup(repository, source, run=Run.start(setting.clock))
             killer.join()
         outcomes = {outcome.replica: outcome for outcome in result.replicas}
         assert outcomes["one"].committed

@@ -110,7 +110,7 @@ def test_a_server_that_is_killed_and_comes_back_in_the_same_run_is_ridden_out(tm
             restarting = threading.Thread(target=restart)
             restarting.start()
             result = run_backup(
-                repository, open_source(setting.config, "home", clock=setting.clock), clock=setting.clock
+                repository, open_source(setting.config, "home", clock=setting.clock), run=Run.start(setting.clock)
             )
             restarting.join()
             assert sum(meter.snapshot().failures.values()) > 0
@@ -166,7 +166,9 @@ def test_credentials_that_expire_in_the_run_leave_their_replica_behind_at_once(t
         faulty = FaultyStore(good.meter, clock=setting.clock, plan=plan)
         store = RetryingStore(BreakerStore(faulty, clock=setting.clock), clock=setting.clock)
         repository.replicas = {**repository.replicas, "third": dataclasses.replace(good, store=store)}
-        result = run_backup(repository, open_source(setting.config, "home", clock=setting.clock), clock=setting.clock)
+        result = run_backup(
+            repository, open_source(setting.config, "home", clock=setting.clock), run=Run.start(setting.clock)
+        )
         refused = [one.name for one in faulty.calls if one.fault and one.name.startswith("packs/")]
     third = _outcome(result)
     assert (third.committed, third.error_code) == (False, "store-denied")

@@ -72,7 +72,7 @@ class Shores:
                 hurt = repository.replicas["frankfurt"]
                 wrapped = {"frankfurt": replace(hurt, store=wrap(hurt.store))}
                 repository.replicas = {**repository.replicas, **wrapped}
-            return run_backup(repository, open_source(self.setting.config, "home", clock=clock), clock=clock)
+            return run_backup(repository, open_source(self.setting.config, "home", clock=clock), run=Run.start(clock))
 
     def committed_at(self) -> dict[str, set[str]]:
         """Return, replica by replica, the snapshots whose commit records lie there, asked of the stores themselves."""

@@ -13,6 +13,7 @@ from farshore.access.unlock import Need
 from farshore.errors import FarshoreError
 from farshore.model import BackupResult
 from farshore.ops.backup.backup import run_backup
+from farshore.run import Run
 from farshore.stores.wrappers.retrying import RetryingStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FAIL, FULL, LOSE_REPLY, STALE, TRUNCATE, VANISH, Fault, FaultyStore, Plan, no_faults
@@ -35,7 +36,9 @@ def _backup(world: World, plan: Plan, *, retrying: bool = False) -> tuple[Backup
         faulty = FaultyStore(good.meter, clock=world.clock, plan=plan)
         store = RetryingStore(faulty, clock=FixedClock()) if retrying else faulty
         repository.replicas = {**repository.replicas, "one": dataclasses.replace(good, store=store)}
-        result = run_backup(repository, open_source(world.config, "home", clock=world.clock), clock=world.clock)
+        result = run_backup(
+            repository, open_source(world.config, "home", clock=world.clock), run=Run.start(world.clock)
+        )
         return result, faulty
 
 
@@ -101,7 +104,7 @@ def test_below_the_quorum_nothing_is_committed_and_the_next_run_sends_only_what_
             broken[name] = dataclasses.replace(good, store=faulty)
         repository.replicas = {**repository.replicas, **broken}
         with pytest.raises(FarshoreError) as failure:
-            run_backup(repository, open_source(world.config, "home", clock=world.clock), clock=world.clock)
+            run_backup(repository, open_source(world.config, "home", clock=world.clock), run=Run.start(world.clock))
     assert failure.value.code == "quorum-not-reached"
     assert world.snapshots() == []
     result, _ = _backup(world, no_faults)

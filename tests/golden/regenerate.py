@@ -34,6 +34,7 @@ from farshore.model import Entry, EntryKind
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
+from farshore.run import Run
 from farshore.sources.base import Capture, Source
 from farshore.sources.sqlite.capture import SqliteCapture
 from farshore.sources.sqlite.source import SqliteSource
@@ -174,7 +175,7 @@ def describe_row(row: ManifestRow) -> dict[str, object]:
 
 def _back_up(config: Config, source: Source, clock: StillClock) -> None:
     with open_repository(config, need=Need.READ, clock=clock) as repository:
-        run_backup(repository, source, clock=clock)
+        run_backup(repository, source, run=Run.start(clock))
     clock.advance(3600)
 
 

@@ -208,7 +208,7 @@ def test_a_backup_into_it_finds_every_chunk(golden: Golden) -> None:
     source.name = "again"
     golden.clock.moment_utc = datetime.now(UTC)  # the directory stamps what is put with the real time
     with golden.open() as repository:
-        result = run_backup(repository, source, clock=golden.clock)
+        result = run_backup(repository, source, run=Run.start(golden.clock))
     assert result.counts.bytes_new == 0
     assert result.counts.bytes_read > 2_000_000
     assert golden.verify().clean

@@ -117,7 +117,7 @@ class RepositoryMachine(RuleBasedStateMachine):
                 repository.replicas = {
                     name: replace(one, store=wrap(name, one.store)) for name, one in repository.replicas.items()
                 }
-                result = run_backup(repository, source, allow_empty=True, clock=self.clock)
+                result = run_backup(repository, source, allow_empty=True, run=Run.start(self.clock))
                 assert result.problems == ()
                 assert sum(one.committed for one in result.replicas) >= 2
                 assert not self.away & {one.replica for one in result.replicas if one.committed}

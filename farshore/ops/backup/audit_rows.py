@@ -9,7 +9,6 @@ from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, RunRow
 from farshore.catalog.shrinking import counts_before, has_shrunken
-from farshore.clock import Clock
 from farshore.errors import Failure
 from farshore.format.records import Commit
 from farshore.model import BackupResult, ReplicaOutcome, RunWarning, WarningCode
@@ -25,33 +24,31 @@ class RunRecorder:
     repository: Repository
     attempt: Attempt
     source: str
-    engine: str
-    flow_run_id: str
-    clock: Clock
 
     def result(
         self,
         commit: Commit,
         outcomes: tuple[ReplicaOutcome, ...],
         *,
-        run: RunState | None,
+        state: RunState | None,
         captured: CaptureResult | None,
     ) -> BackupResult:
-        """Return the result of the attempt; without `run` that of an earlier attempt that had done it."""
-        before = counts_before(run.commits.ordered) if run is not None else None
-        lossy = run.inventory.lossy if run is not None else {}
+        """Return the result of the attempt; without `state` that of an earlier attempt that had done it."""
+        run = self.attempt.run
+        before = counts_before(state.commits.ordered) if state is not None else None
+        lossy = state.inventory.lossy if state is not None else {}
         return BackupResult(
             snapshot_id=commit.snapshot,
             source=commit.source,
-            run_id=self.attempt.run_id,
+            run_id=run.run_id,
             quorum=self.repository.quorum,
-            started_utc=self.attempt.started_utc,
-            finished_utc=self.clock.now_utc(),
+            started_utc=run.started_utc,
+            finished_utc=run.clock.now_utc(),
             counts=commit.counts,
             replicas=outcomes,
             problems=tuple(captured.problems[: limits.PROBLEMS_KEPT_MAX] if captured else ()),
             notes=captured.notes if captured else (),
-            already_done=run is None,
+            already_done=state is None,
             # Replicas that lost objects and took part all the same, because the quorum needed them.
             lossy=tuple(
                 RunWarning(WarningCode.OBJECTS_LOST, one.replica, lossy[one.replica].message, "objects-lost")
@@ -61,22 +58,22 @@ class RunRecorder:
             shrunken_from=before if has_shrunken(commit.counts, before) else None,
         )
 
-    def record_commit(self, run: RunState, commit: Commit, result: BackupResult) -> None:
+    def record_commit(self, state: RunState, commit: Commit, result: BackupResult) -> None:
         """Write the rows of a committed snapshot and of its run. Raises as `record`."""
         rows = run_rows.backup_rows(
             repository=self.repository,
-            engine=self.engine,
+            engine=self.attempt.run.engine,
             commit=commit,
             outcomes=result.replicas,
-            made=[*run.publisher.made, run.committer.made],
+            made=[*state.publisher.made, state.committer.made],
             acknowledged={
-                name: {item for item, _ in run.fanout.acknowledged(name)} | run.committer.put_at(name)
+                name: {item for item, _ in state.fanout.acknowledged(name)} | state.committer.put_at(name)
                 for name in self.repository.replicas
-                if name not in run.committer.unleased
+                if name not in state.committer.unleased
             },
-            checksums=run.committer.checksums,
-            reused=run.committer.reused,
-            adopted=run.committer.adopted,
+            checksums=state.committer.checksums,
+            reused=state.committer.reused,
+            adopted=state.committer.adopted,
             sent={name: replica.meter.sent() for name, replica in self.repository.replicas.items()},
         )
         if result.shrunken_from is not None:
@@ -86,9 +83,10 @@ class RunRecorder:
 
     def run_row(self, state: str, error: Failure | None = None) -> RunRow:
         """Return the row of this attempt, finished now."""
+        run = self.attempt.run
         row = run_rows.run_row(
-            run_id=self.attempt.run_id, engine=self.engine, operation="backup", started_utc=self.attempt.started_utc,
-            finished_utc=self.clock.now_utc(), state=state, error=error, flow_run_id=self.flow_run_id,
+            run_id=run.run_id, engine=run.engine, operation="backup", started_utc=run.started_utc,
+            finished_utc=run.clock.now_utc(), state=state, error=error, flow_run_id=run.flow_run_id,
         )  # fmt: skip
         return replace(row, source=self.source, source_id=self.attempt.source_id, identity=self.attempt.identity)
 
@@ -98,4 +96,4 @@ class RunRecorder:
         Raises:
             StoreUnavailable: The host has no record of its audit chain, and no replica has one.
         """
-        run_rows.record(self.repository, self.attempt.run_id, rows)
+        run_rows.record(self.repository, self.attempt.run.run_id, rows)

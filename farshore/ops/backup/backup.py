@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from farshore.clock import Clock
 from farshore.errors import Bug, Failure, FarshoreError
-from farshore.model import BackupResult, ProgressCallback, no_progress
+from farshore.model import BackupResult
 from farshore.ops.backup.session import BackupSession
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.sources.base import Source
 
 
@@ -18,11 +18,9 @@ def run_backup(
     source: Source,
     *,
     identity: str = "",
-    engine: str = "cli",
     allow_empty: bool = False,
     accept_new: bool = False,
-    progress: ProgressCallback = no_progress,
-    clock: Clock,
+    run: Run,
 ) -> BackupResult:
     """Back one source up, with one thread per replica. Green means the commit was read back at a quorum.
 
@@ -30,9 +28,8 @@ def run_backup(
         FarshoreError: As the steps of `BackupSession` do; the run is recorded as failed and nothing is half committed.
     """
     session = BackupSession(
-        repository, source, identity=identity, engine=engine, allow_empty=allow_empty, accept_new=accept_new,
-        progress=progress, clock=clock,
-    )  # fmt: skip
+        repository, source, identity=identity, allow_empty=allow_empty, accept_new=accept_new, run=run
+    )
     try:
         started = session.begin()
         if started.already_done:

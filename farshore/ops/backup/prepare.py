@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from farshore import limits
@@ -24,6 +23,7 @@ from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.upload import Spool
 from farshore.replicas.upload_queue import QueueLimits
+from farshore.run import Run
 from farshore.sealed.keys import DataKey, generate_data_key
 
 
@@ -31,10 +31,9 @@ from farshore.sealed.keys import DataKey, generate_data_key
 class Attempt:
     """Which backup is attempted, and by which run."""
 
-    run_id: str
+    run: Run
     source_id: str
     identity: str
-    started_utc: datetime
 
 
 @dataclass(frozen=True)
@@ -77,14 +76,14 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
     keys, clock = repository.writing_keys(), repository.clock
     lease = Lease(
         lease=clock.random_bytes(16).hex(),
-        run=attempt.run_id,
+        run=attempt.run.run_id,
         source_id=attempt.source_id,
         identity=attempt.identity,
         snapshot=clock.random_bytes(16).hex(),
         host=describe_process(),
         beat=0,
-        started_utc=attempt.started_utc,
-        expires_utc=attempt.started_utc,
+        started_utc=attempt.run.started_utc,
+        expires_utc=attempt.run.started_utc,
     )
     stores = {name: replica.store for name, replica in repository.replicas.items()}
     lease_holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
@@ -105,7 +104,7 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         raise
     data_key = generate_data_key(clock)
     locks = LockExtender(
-        repository=repository, inventory=inventory, commits=commits.ordered, started_utc=attempt.started_utc
+        repository=repository, inventory=inventory, commits=commits.ordered, started_utc=attempt.run.started_utc
     )
     return RunState(
         snapshot_id=lease.snapshot,

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 from farshore import limits
 from farshore.catalog.base_snapshot import remember_base
-from farshore.clock import Clock
 from farshore.errors import Bug, Failure, FarshoreError, Unavailable
 from farshore.format import names
 from farshore.format.records import Commit
@@ -21,10 +20,8 @@ from farshore.host_places import CACHE
 from farshore.model import (
     BackupResult,
     Progress,
-    ProgressCallback,
     ReplicaOutcome,
     SnapshotCounts,
-    no_progress,
 )
 from farshore.ops.backup.attempt import find_done
 from farshore.ops.backup.audit_rows import RunRecorder
@@ -34,6 +31,7 @@ from farshore.ops.backup.pipeline.capture import CaptureResult, seal_source
 from farshore.ops.backup.prepare import Attempt, RunState, dropped_outcome, prepare
 from farshore.process_memory import tune_process_memory
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.scratch import scratch_or_temporary
 from farshore.sources.base import Source
 
@@ -54,7 +52,6 @@ class BackupSession:
 
     Args:
         identity: A scheduled moment or event id; an attempt whose identity is committed at a quorum does nothing.
-        engine: `cli` or `prefect`, for the audit rows.
         allow_empty: Accept that nothing is kept of the source although it is the first time, or there was more before.
         accept_new: Accept that it is another source than that of the last snapshot: file system, host, cluster.
     """
@@ -65,26 +62,20 @@ class BackupSession:
         source: Source,
         *,
         identity: str = "",
-        run_id: str = "",
-        engine: str = "cli",
-        flow_run_id: str = "",
         allow_empty: bool = False,
         accept_new: bool = False,
-        progress: ProgressCallback = no_progress,
-        clock: Clock,
+        run: Run,
     ) -> None:
         self._repository = repository
         self._source = source
-        self.run_id = run_id or clock.random_bytes(16).hex()
+        self._run = run
         source_id = repository.writing_keys().source_id(source.name)
-        self._attempt = Attempt(self.run_id, source_id, identity, clock.now_utc())
-        self._recorder = RunRecorder(repository, self._attempt, source.name, engine, flow_run_id, clock)
+        self._attempt = Attempt(run, source_id, identity)
+        self._recorder = RunRecorder(repository, self._attempt, source.name)
         self._allow_empty = allow_empty
         self._accept_new = accept_new
-        self._progress = progress
-        self._clock = clock
         self._spools = ExitStack()
-        self._run: RunState | None = None
+        self._state: RunState | None = None
         self._done: BackupResult | None = None  # that an earlier attempt reached
         self._captured: CaptureResult | None = None
         self._commit: Commit | None = None
@@ -103,20 +94,21 @@ class BackupSession:
             BackupRunning: Another attempt at the same identity is at work.
             ClockWrong: This host's clock is off.
         """
-        if self._run is None:
+        if self._state is None:
             tune_process_memory()
             self._source.check()
             self._repository.require_quorum()
             commits, done = find_done(self._repository, self._attempt.source_id, self._attempt.identity)
             if done is not None:
-                self._done = self._recorder.result(done.commit, done.outcomes, run=None, captured=None)
-                return StartedRun(self.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
-            next_moment(commits.newest, self._clock.now_utc())  # a wrong clock ends the run before the source is read
+                self._done = self._recorder.result(done.commit, done.outcomes, state=None, captured=None)
+                return StartedRun(self._run.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
+            now_utc = self._run.clock.now_utc()
+            next_moment(commits.newest, now_utc)  # a wrong clock ends the run before the source is read
             spool = self._spools.enter_context(
                 scratch_or_temporary("run-", CACHE, self._repository.cache_dir / "spool")
             )
-            self._run = prepare(self._repository, self._attempt, commits, spool)
-        return StartedRun(self.run_id, self._run.snapshot_id, self._source.name, self._run.fanout.at_work)
+            self._state = prepare(self._repository, self._attempt, commits, spool)
+        return StartedRun(self._run.run_id, self._state.snapshot_id, self._source.name, self._state.fanout.at_work)
 
     def seal(self) -> SnapshotCounts:
         """Read the source once and offer every sealed object to every replica; then end the queues.
@@ -129,16 +121,16 @@ class BackupSession:
             SourceMoved: It is another one than that of the last snapshot.
             QuorumNotReached: Too few replicas are left to go on.
         """
-        run = self._require_run()
+        state = self._require_state()
         try:
             self._captured = seal_source(
-                self._repository, self._source, run, allow_empty=self._allow_empty, accept_new=self._accept_new,
-                progress=self._progress,
+                self._repository, self._source, state, allow_empty=self._allow_empty, accept_new=self._accept_new,
+                progress=self._run.progress,
             )  # fmt: skip
         except BaseException:
-            run.fanout.abort()
+            state.fanout.abort()
             raise
-        run.fanout.end()
+        state.fanout.end()
         return self._captured.counts
 
     def replicate(self, replica: str) -> ReplicaOutcome:
@@ -150,15 +142,15 @@ class BackupSession:
             FarshoreError: This replica failed; the others do not notice.
             Bug: The run is over.
         """
-        run = self._require_run()
+        state = self._require_state()
         store = self._repository.replica(replica).store
-        if replica not in run.fanout.at_work:
-            return dropped_outcome(run, replica)
+        if replica not in state.fanout.at_work:
+            return dropped_outcome(state, replica)
         stage = f"replicate:{replica}"
-        run.fanout.drain(replica, store, lambda done: self._progress(Progress(stage, bytes_done=done)))
-        if not run.fanout.finished(replica):
-            return dropped_outcome(run, replica)
-        sent = run.fanout.acknowledged(replica)
+        state.fanout.drain(replica, store, lambda done: self._run.progress(Progress(stage, bytes_done=done)))
+        if not state.fanout.finished(replica):
+            return dropped_outcome(state, replica)
+        sent = state.fanout.acknowledged(replica)
         return ReplicaOutcome(
             replica, committed=False, bytes_sent=sum(size for _, size in sent), objects_sent=len(sent)
         )
@@ -169,16 +161,18 @@ class BackupSession:
         It waits as long as the service or its breaker asked for, about `REPLICA_RETRY_S` where neither did.
         """
         asked_s = error.wait_s if isinstance(error, Unavailable) else 0.0
-        wait_s = max(min(asked_s, limits.RETRY_AFTER_S_MAX), limits.REPLICA_RETRY_S * (1 + self._clock.jitter()) / 2)
-        return self._require_run().fanout.backoff(replica, wait_s)
+        wait_s = max(
+            min(asked_s, limits.RETRY_AFTER_S_MAX), limits.REPLICA_RETRY_S * (1 + self._run.clock.jitter()) / 2
+        )
+        return self._require_state().fanout.backoff(replica, wait_s)
 
     def should_give_up(self, replica: str) -> bool:
         """Whether a replica that failed is not tried again in this run, because others would wait for it."""
-        return not self._require_run().fanout.backoff(replica, 0.0)
+        return not self._require_state().fanout.backoff(replica, 0.0)
 
     def drop(self, replica: str, error: Failure) -> None:
         """Give one replica up for this run; its error will be named in the result."""
-        self._require_run().fanout.drop(replica, error)
+        self._require_state().fanout.drop(replica, error)
 
     def commit(self) -> tuple[ReplicaOutcome, ...]:
         """Make the snapshot exist: at each replica that has everything, one small conditional write, read back.
@@ -190,15 +184,15 @@ class BackupSession:
             LeaseLost: The run was suspended for too long.
             ClockWrong: This host's clock is off, or was set during the run.
         """
-        run = self._require_run()
+        state = self._require_state()
         if self._captured is None:
             raise Bug("a session was committed before it was sealed")
-        self._progress(Progress("commit"))
+        self._run.progress(Progress("commit"))
         if self._commit is None:
             check_clocks(self._repository)
-            self._commit = new_commit(self._repository, self._source, self._attempt, run, self._captured, self._clock)
-        self._outcomes = run.committer.commit(
-            self._commit, run.publisher.needs, run.publisher.made, run.publisher.pages_base
+            self._commit = new_commit(self._repository, self._source, self._attempt, state, self._captured)
+        self._outcomes = state.committer.commit(
+            self._commit, state.publisher.needs, state.publisher.made, state.publisher.pages_base
         )
         return self._outcomes
 
@@ -208,24 +202,24 @@ class BackupSession:
             self._recorder.record([self._recorder.run_row("completed")])
             self._recorded = True
             return replace(self._done, requests=self._repository.drain_requests())
-        run = self._require_run()
+        state = self._require_state()
         if self._commit is None:
             raise Bug("a session was audited before it was committed")
         remember_base(
-            self._repository, source_id=run.source_id, data_key=run.data_key, commit=self._commit,
-            files=run.publisher.files, pages_base=run.publisher.pages_base,
+            self._repository, source_id=state.source_id, data_key=state.data_key, commit=self._commit,
+            files=state.publisher.files, pages_base=state.publisher.pages_base,
         )  # fmt: skip
-        self._repository.cache.put(run.publisher.refs[names.NEEDS].name, run.publisher.needs_body)
-        result = self._recorder.result(self._commit, self._outcomes, run=run, captured=self._captured)
-        self._recorder.record_commit(run, self._commit, result)
+        self._repository.cache.put(state.publisher.refs[names.NEEDS].name, state.publisher.needs_body)
+        result = self._recorder.result(self._commit, self._outcomes, state=state, captured=self._captured)
+        self._recorder.record_commit(state, self._commit, result)
         self._recorded = True
-        run.lease.end()
+        state.lease.end()
         return replace(result, requests=self._repository.drain_requests())
 
     def stop(self) -> None:
         """Have `seal` and every `replicate` that is at work end soon, with `StoreUnavailable`. Safe from any thread."""
-        if self._run is not None:
-            self._run.fanout.abort()
+        if self._state is not None:
+            self._state.fanout.abort()
 
     def fail(self, error: Failure) -> None:
         """Record a run that failed, as far as replicas can be reached. Never raises."""
@@ -243,11 +237,11 @@ class BackupSession:
         """End the lease and remove temporary files. Safe to repeat."""
         with self._closing:
             self.stop()
-            if self._run is not None:
-                self._run.lease.end()
+            if self._state is not None:
+                self._state.lease.end()
             self._spools.close()
 
-    def _require_run(self) -> RunState:
-        if self._run is None:
+    def _require_state(self) -> RunState:
+        if self._state is None:
             raise Bug("a session's step was called before begin, or after it found the backup done")
-        return self._run
+        return self._state

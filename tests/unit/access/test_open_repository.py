@@ -34,6 +34,7 @@ from farshore.model import ReplicaRequests
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.setup.initialize import enroll_host, initialize
 from farshore.ops.setup.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
+from farshore.run import Run
 from farshore.sealed import slots
 from farshore.sealed.keys import Role
 from tests.doubles.headers import changed
@@ -302,7 +303,7 @@ def test_each_request_is_told_by_one_run(engine: Engine) -> None:
     source = TreeSource(clock=engine.clock)
     source.file(b"a", b"one")
     with engine.opened(Need.WRITE) as repository:
-        runs = [run_backup(repository, source, clock=engine.clock).requests for _ in range(2)]
+        runs = [run_backup(repository, source, run=Run.start(engine.clock)).requests for _ in range(2)]
         meters = {name: replica.meter.snapshot() for name, replica in repository.replicas.items()}
         nothing = repository.drain_requests()
     for number, (name, meter) in enumerate(meters.items()):
@@ -319,12 +320,12 @@ def test_what_a_failed_run_asked_is_not_told_by_the_next(engine: Engine) -> None
     source = TreeSource(clock=engine.clock)
     source.file(b"a", b"one")
     with engine.opened(Need.WRITE) as repository:
-        alone = run_backup(repository, source, clock=engine.clock).requests
+        alone = run_backup(repository, source, run=Run.start(engine.clock)).requests
         empty = TreeSource(clock=engine.clock)
         for _ in range(3):
             with pytest.raises(FarshoreError):
-                run_backup(repository, empty, clock=engine.clock)
-        after = run_backup(repository, source, clock=engine.clock).requests
+                run_backup(repository, empty, run=Run.start(engine.clock))
+        after = run_backup(repository, source, run=Run.start(engine.clock)).requests
     assert sum(one.total for one in after) < 2 * sum(one.total for one in alone)
 
 

@@ -14,6 +14,7 @@ from farshore.model import Change, ChangeKind, EntryKind
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.session import BackupSession
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
@@ -136,10 +137,10 @@ def test_a_snapshot_is_found_by_source_and_moment(
 def test_the_newest_before_a_moment_is_by_its_start_and_not_by_its_commit(engine: Engine, source: TreeSource) -> None:
     """A run that began earlier and took longer is not the newer state."""
     with engine.opened() as repository:
-        slow = BackupSession(repository, source, clock=engine.clock)
+        slow = BackupSession(repository, source, run=Run.start(engine.clock))
         begun = slow.begin()
         engine.clock.wait_s(600)
-        fast = run_backup(repository, source, clock=engine.clock)
+        fast = run_backup(repository, source, run=Run.start(engine.clock))
         engine.clock.wait_s(60)
         slow.seal()
         for name in begun.replicas:

@@ -15,6 +15,7 @@ from farshore.errors import BackupRunning, CredentialCannotRead, KeyMissing, Rep
 from farshore.format import names
 from farshore.ops.backup.session import BackupSession
 from farshore.ops.setup.initialize import enroll_host
+from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
 
@@ -187,7 +188,7 @@ def test_two_hosts_back_up_two_sources_at_once(engine: Engine, source: TreeSourc
 
 def test_two_attempts_at_one_backup_are_told_apart(engine: Engine, source: TreeSource) -> None:
     with engine.at("one").opened(Need.WRITE) as repository:
-        session = BackupSession(repository, source, identity="hourly", clock=engine.clock)
+        session = BackupSession(repository, source, identity="hourly", run=Run.start(engine.clock))
         session.begin()
         engine.clock.wait_s(5)
         with pytest.raises(BackupRunning, match="hourly"):
@@ -198,7 +199,7 @@ def test_two_attempts_at_one_backup_are_told_apart(engine: Engine, source: TreeS
 
 def test_a_dead_attempt_does_not_block_the_next_once_its_lease_is_over(engine: Engine, source: TreeSource) -> None:
     with engine.at("one").opened(Need.WRITE) as repository:
-        session = BackupSession(repository, source, identity="hourly", clock=engine.clock)
+        session = BackupSession(repository, source, identity="hourly", run=Run.start(engine.clock))
         session.begin()
         for replica in "abc":
             beats = engine.objects(replica, names.LEASES)
@@ -212,7 +213,7 @@ def test_every_step_but_sealing_may_be_repeated(engine: Engine, source: TreeSour
     """A task that is retried calls the same step again."""
     host = write_only(engine, "server")
     with host.opened(Need.WRITE) as repository:
-        session = BackupSession(repository, source, clock=engine.clock)
+        session = BackupSession(repository, source, run=Run.start(engine.clock))
         begun = session.begin()
         assert session.begin() == begun
         session.seal()

@@ -113,7 +113,12 @@ class Engine:
         self.clock.advance(0.001)  # no two commits of a source are of one moment
         with self.opened(need) as repository:
             return run_backup(
-                repository, source, identity=identity, allow_empty=allow_empty, accept_new=accept_new, clock=self.clock
+                repository,
+                source,
+                identity=identity,
+                allow_empty=allow_empty,
+                accept_new=accept_new,
+                run=Run.start(self.clock),
             )
 
     def snapshots(self, source: str | None = None) -> list[Snapshot]:

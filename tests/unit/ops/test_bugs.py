@@ -17,6 +17,7 @@ from farshore.frames import read_frame, reporting_failure
 from farshore.model import Progress
 from farshore.ops.backup.backup import run_backup
 from farshore.replicas.repository import Replica
+from farshore.run import Run
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
@@ -75,7 +76,7 @@ def test_a_backup_whose_progress_cannot_be_shown_for_a_bug_ends_with_it(engine: 
             raise Bug("the figures ran backwards")
 
     with engine.opened(Need.WRITE) as repository, pytest.raises(Bug, match="ran backwards"):
-        run_backup(repository, source, progress=show, clock=engine.clock)
+        run_backup(repository, source, run=Run.start(engine.clock, progress=show))
 
 
 def test_a_verify_whose_rows_cannot_be_put_for_a_bug_ends_with_it(engine: Engine, source: TreeSource) -> None:

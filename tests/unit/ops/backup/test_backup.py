@@ -15,6 +15,7 @@ from farshore.errors import QuorumNotReached, SourceCorrupt, SourceMissing, Stor
 from farshore.format import names
 from farshore.model import BackupResult, Progress
 from farshore.ops.backup.backup import run_backup
+from farshore.run import Run
 from farshore.stores.base import Store
 from tests.doubles.faulty import FAIL, TRUNCATE, VANISH, Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
@@ -58,7 +59,7 @@ def test_a_lane_that_breaks_ends_the_run_and_says_why(
             raise ValueError("the paper has run out")
 
     with engine.opened(Need.WRITE) as repository, pytest.raises(ValueError, match="the paper has run out"):
-        run_backup(repository, source, progress=tell, clock=engine.clock)
+        run_backup(repository, source, run=Run.start(engine.clock, progress=tell))
     assert engine.snapshots() == []
     assert engine.backup(source).replicas[0].committed
 
