@@ -15,7 +15,6 @@ from farshore.stores.opening import open_store
 from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.read_only import ReadOnlyStore, WriteGuard
-from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import RetryingStore
 
 
@@ -55,9 +54,9 @@ def retention_rule(replica: ReplicaConfig) -> RetentionRule:
 def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes: Writes = Writes.ALL) -> Replica:
     """Return a replica whose store retries, stops asking when all fails, keeps to a bandwidth and counts.
 
-    From the outside in: kept (lock and storage class), retrying, breaker, throttled, read-only, metered, store. So the
-    breaker sees each failed attempt once, and what it refuses is no request; an attempt that is made again is paced
-    again; the meter counts what is really sent.
+    From the outside in: kept (lock and storage class, where something may be put), retrying, breaker, throttled,
+    read-only, metered, store. So the breaker sees each failed attempt once, and what it refuses is no request; an
+    attempt that is made again is paced again; the meter counts what is really sent.
     Sends nothing yet.
 
     Args:
@@ -78,10 +77,13 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
             inner, clock=clock, up_bytes_per_s=replica.bandwidth_up, down_bytes_per_s=replica.bandwidth_down
         )
     rule = retention_rule(replica)
-    retrying = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
+    outer: Store = RetryingStore(BreakerStore(inner, clock=clock), clock=clock)
+    if writes is not Writes.NONE:
+        from farshore.stores.wrappers.retention import RetentionStore
+
+        outer = RetentionStore(outer, lambda name: rule.retention_of(name, clock.now_utc()))
     return Replica(
-        replica.name, replica.region, store.url,
-        RetentionStore(retrying, lambda name: rule.retention_of(name, clock.now_utc())), meter,
+        replica.name, replica.region, store.url, outer, meter,
         uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, retention_rule=rule,
         guard=guard or WriteGuard(),
     )  # fmt: skip

@@ -20,9 +20,8 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.host_places import CACHE
-from farshore.replicas.ask import OnWait, ask_all, wait_quietly
+from farshore.replicas.ask import OnWait, ask_all, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica, Repository
-from farshore.replicas.unasked import unasked_error
 from farshore.scratch import writable_or_temporary
 from farshore.stores.opening import extra_of
 

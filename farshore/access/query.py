@@ -29,9 +29,8 @@ from farshore.extras import require_extra
 from farshore.format import names
 from farshore.format.header import decode_header
 from farshore.host_places import CACHE
-from farshore.replicas.ask import OnWait, ask_first, wait_quietly
+from farshore.replicas.ask import OnWait, ask_first, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica
-from farshore.replicas.unasked import unasked_error
 from farshore.scratch import temporary_instead
 
 _AWAY = (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound)

@@ -12,8 +12,8 @@ from farshore.catalog.order import in_order, is_misdated
 from farshore.errors import SnapshotUnknown
 from farshore.format.records import Commit
 from farshore.model import PromisedLock, SnapshotInfo, SnapshotState, data_moment
+from farshore.replicas.ask import unasked_error
 from farshore.replicas.repository import Repository
-from farshore.replicas.unasked import unasked_error
 
 LATEST = "latest"
 _ID_DIGITS = frozenset("0123456789abcdef")

@@ -18,8 +18,7 @@ from farshore.errors import EXIT_DONE
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
-    from farshore.counts import DeltaCounts
-    from farshore.model import Progress, ProgressCallback
+    from farshore.model import DeltaCounts, Progress, ProgressCallback
     from farshore.ops.restore.delta.options import DeltaOptions, Difference
 
 EXIT_DIFFERENCES = 4  # of a dry run that found some

@@ -88,7 +88,7 @@ def recipient_text(given: str) -> str:
     Raises:
         ConfigInvalid: It is neither.
     """
-    from farshore.config.text_files import decode_text
+    from farshore.config.document import decode_text
     from farshore.crypto.recipient import public_key_of
     from farshore.sealed.slots import RECIPIENT_PREFIX, decode_identity, encode_recipient, is_identity
 

@@ -5,17 +5,22 @@ The TOML library tells values and no positions, so lines are found again by read
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farshore.config.text_files import decode_text
 from farshore.errors import ConfigInvalid
 
 KeyPath = tuple[str, ...]
 
 CONFIG_BYTES_MAX = 4 * 1024 * 1024  # a thousand sources fit; more is some other file
+_MARKS = (  # as editors on any system begin a text file
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 @dataclass(slots=True)
@@ -63,6 +68,21 @@ def read_document(path: Path) -> Document:
             f"{path} is not valid TOML: {said}", "Mind quotes around text, and = between key and value."
         ) from error
     return Document(path=path, values=values, lines=_lines_of(text))
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """Return the text of a file: UTF-8, or what its byte order mark says, which is left out.
+
+    Raises:
+        ValueError: It is none of them; the message continues the name of the file.
+    """
+    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data:
+        raise ValueError(f"{name} holds zero bytes, as UTF-16 without a byte order mark does")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not {'UTF-16' if encoding == 'utf-16' else 'UTF-8'} text") from error
 
 
 def _lines_of(text: str) -> dict[KeyPath, int]:

@@ -14,15 +14,13 @@ from farshore.model.entries import (
     SnapshotId,
     SourceId,
 )
-from farshore.model.progress import (
-    Progress,
-    ProgressCallback,
-    no_progress,
-)
 from farshore.model.results import (
     UNREACHABLE,
     BackupResult,
     DamagedObject,
+    DeltaCounts,
+    Progress,
+    ProgressCallback,
     ReadRepaired,
     ReplicaOutcome,
     ReplicaRequests,
@@ -30,6 +28,7 @@ from farshore.model.results import (
     RestoreResult,
     RunWarning,
     WarningCode,
+    no_progress,
 )
 from farshore.model.snapshots import (
     DATA_AS_OF,
@@ -54,6 +53,7 @@ __all__ = [
     "ChangeKind",
     "ChunkId",
     "DamagedObject",
+    "DeltaCounts",
     "Entry",
     "EntryKind",
     "Extent",

@@ -1,16 +1,35 @@
-"""Results of backups, restores and status, for the command line, the flows and the audit rows."""
+"""How far a run is, and its result: of backups, restores and status, for people, the flows and the audit rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.counts import DeltaCounts
 from farshore.model.entries import Problem, SnapshotId
 from farshore.model.snapshots import SnapshotCounts, SnapshotState
 
 UNREACHABLE = "unreachable"  # state of a check of a replica that could not be asked: nothing is known of it
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long operation is. Figures only ever grow within one stage."""
+
+    stage: str  # scan | seal | replicate:<name> | commit | restore | verify:<name>
+    entries: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0  # 0 when it is not known
+    detail: str = ""
+    extra: tuple[tuple[str, str], ...] = field(default=())
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def no_progress(_: Progress) -> None:
+    """Report to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +175,33 @@ class DamagedObject:
     snapshots: tuple[SnapshotId, ...] = ()
     paths: tuple[bytes, ...] = ()  # at most the first 1,000, as "source:path" is for the reader to make
     paths_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaCounts:
+    """Names of entries that a restore into an existing tree found to differ; bytes are of content."""
+
+    compared: int = 0  # entries of the snapshot
+    added: int = 0
+    replaced: int = 0
+    patched: int = 0  # files that keep part of their content
+    linked: int = 0  # names that were of another file
+    metadata: int = 0  # the content was right
+    deleted: int = 0  # names that the snapshot has not
+    extra: int = 0  # likewise, and left
+    leftovers: int = 0  # temporary files of a restore that was killed
+    bytes_read: int = 0  # of the target's files, to compare them
+    bytes_new: int = 0  # of files that are added or replaced
+    bytes_fetched: int = 0  # of content that comes from the repository
+    bytes_deleted: int = 0
+    by_content: bool = False
+    delete: bool = False
+    dry_run: bool = False
+
+    @property
+    def differences(self) -> int:
+        """Names that are not as in the snapshot; extra ones count where `delete` was asked for."""
+        return self.added + self.replaced + self.patched + self.linked + self.metadata + self.deleted
 
 
 @dataclass(frozen=True, slots=True)

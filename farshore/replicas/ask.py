@@ -1,4 +1,4 @@
-"""The same question to all replicas at once, with a bound on the silence of each.
+"""The same question to all replicas at once, with a bound on the silence of each, and one error where none answers.
 
 docs/operate/replicas.md has the bounds.
 """
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, StoreUnavailable
+from farshore.errors import FarshoreError, RepositoryMissing, StoreUnavailable
 from farshore.replicas.detached_threads import DetachedThreads
 
 Answer = TypeVar("Answer")
@@ -20,6 +20,10 @@ OnWait = Callable[[tuple[str, ...]], None]  # called with the replicas that have
 LifeSign = Callable[[str], object]  # replica -> a value that changes while the replica sends anything
 _PATIENCE_FACTOR = 2.0  # of the time of the first answer: a long listing needs as long everywhere
 _LOOK_EVERY_S = 1.0  # for signs of life
+_UNASKED_HINT = (
+    "Each replica has a reason of its own; docs/reference/errors.md explains the codes. "
+    "Retry what may pass, mend the rest."
+)
 
 
 def wait_quietly(_: tuple[str, ...]) -> None:
@@ -206,3 +210,23 @@ def ask_first(
     threads.close()
     answers, failed = _in_order(begun, asked, {name: _silent(name) for name in pending})
     return next(iter(answers), None), answers, failed
+
+
+def unasked_error(failed: Mapping[str, FarshoreError]) -> FarshoreError:
+    """Return the error of an operation for which no replica could be asked.
+
+    Of one replica it is the replica's own error. Of several it has the kind of the first, where a missing repository
+    counts only when every replica says so.
+    """
+    if not failed:
+        return StoreUnavailable("no replica is configured")
+    if len(failed) == 1:
+        return next(iter(failed.values()))
+    first = next((one for one in failed.values() if not isinstance(one, RepositoryMissing)), None)
+    kind = type(first or next(iter(failed.values())))
+    hints = {error.hint for error in failed.values()}
+    reasons = "".join(f"\n  {name}: {error.code}: {error.message}" for name, error in failed.items())
+    message = f"none of {len(failed)} replicas could be asked{reasons}"
+    joined = kind(message, hints.pop() if len(hints) == 1 else _UNASKED_HINT)
+    joined.replicas = dict(failed)
+    return joined

@@ -16,7 +16,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid
-from farshore.extras import needed_extra
 from farshore.limits import LIST_PAGE_OBJECTS
 from farshore.stores.base import NAME_LENGTH_MAX, Store, is_name
 
@@ -78,17 +77,23 @@ def open_store(
     # An SDK takes up to a second and 30 MB to import, so a store's module is imported by whoever has such a replica.
     match scheme:
         case "s3":
+            from farshore.extras import needed_extra
+
             with needed_extra("s3"):
                 from farshore.stores.s3.store import S3Store
 
             region_name = _region_name(url, region)
             return S3Store(bucket=place, region_name=region_name, **served)
         case "gs":
+            from farshore.extras import needed_extra
+
             with needed_extra("gcs"):
                 from farshore.stores.gcs.store import GcsStore
 
             return GcsStore(bucket=place, **served)
         case "az":
+            from farshore.extras import needed_extra
+
             with needed_extra("azure"):
                 from farshore.stores.azure.store import AzureStore
 

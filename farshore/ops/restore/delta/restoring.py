@@ -21,14 +21,13 @@ from farshore.catalog.base_snapshot import open_pages
 from farshore.catalog.selection import Selection
 from farshore.catalog.verified_objects import read_data_key
 from farshore.clock import Clock
-from farshore.counts import DeltaCounts
 from farshore.errors import CACHED_READ_ERRORS, PathsClash, TargetFailed
 from farshore.format import names
 from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table, sort_key
 from farshore.format.page_maps import PageMap
 from farshore.format.records import Commit
 from farshore.handles import DIRECTORY_FLAGS, Handle
-from farshore.model import EntryKind, Problem, ProblemCode, SnapshotCounts
+from farshore.model import DeltaCounts, EntryKind, Problem, ProblemCode, SnapshotCounts
 from farshore.ops.restore.delta.content import ContentComparer
 from farshore.ops.restore.delta.guards import BESIDE, check_postgres, check_sqlite
 from farshore.ops.restore.delta.judging import Judge, ability_at
