@@ -16,6 +16,7 @@ from farshore.host import host_name
 from farshore.host_places import STATE
 from farshore.model import ReplicaOutcome
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.scratch import temporary_instead
 from farshore.stores.put_checksums import AcknowledgedPut
 
@@ -33,19 +34,16 @@ class WrittenObject:
     blake3: str
 
 
-def run_row(
-    *, run_id: str, engine: str, operation: str, started_utc: datetime, finished_utc: datetime, state: str,
-    error: Failure | None = None, flow_run_id: str = "",
-) -> RunRow:  # fmt: skip
+def run_row(run: Run, operation: str, *, finished_utc: datetime, state: str, error: Failure | None = None) -> RunRow:
     """Return a row of `runs` with what every operation knows; callers fill in the rest with `replace`."""
     return RunRow(
-        run_id=run_id,
-        engine=engine,
+        run_id=run.run_id,
+        engine=run.engine,
         operation=operation,
         state=state,
-        started_utc=started_utc,
+        started_utc=run.started_utc,
         finished_utc=finished_utc,
-        flow_run_id=flow_run_id,
+        flow_run_id=run.flow_run_id,
         error_code=error.code if error else "",
         error=error.message if error else "",
         host=host_name(),

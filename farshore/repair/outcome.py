@@ -26,6 +26,7 @@ from farshore.model import ReplicaRequests
 from farshore.plural import count_of
 from farshore.replicas.mend import Action, Found
 from farshore.replicas.repository import Replica
+from farshore.run import Run
 
 _LASTING: tuple[type[FarshoreError], ...] = (StoreFull, StoreDenied, BucketNotFound, LeaseLost)  # no retry cures these
 
@@ -58,13 +59,14 @@ class Repair:
         return not self.mended and self.found not in (Found.FOREIGN, Found.SOUND)
 
 
-def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, *, run_id: str, engine: str) -> list[AuditRow]:
+def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, run: Run) -> list[AuditRow]:
     """Return the rows of one repair: what was found and done, and the copy that is there now."""
     rows: list[AuditRow] = [
         RepairRow(
             replica=one.replica, object=one.object, found=one.found, action=one.action, source_replica=one.source,
             method=one.method, bytes=one.bytes, blake3=one.blake3, blake3_found=one.blake3_found,
-            snapshot_ids=one.snapshots, detail=one.detail, error_code=one.error_code, run_id=run_id, engine=engine,
+            snapshot_ids=one.snapshots, detail=one.detail, error_code=one.error_code,
+            run_id=run.run_id, engine=run.engine,
         )
     ]  # fmt: skip
     if one.mended and not one.object.startswith(names.AUDIT):
@@ -73,7 +75,7 @@ def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, *, run_id
                 object=one.object, replica=one.replica, region=replica.region,
                 provider=replica.store.capabilities.kind, state="acknowledged", bytes=one.bytes,
                 checksum=replica.meter.sent_checksum(one.object), acknowledged_utc=finished_utc,
-                run_id=run_id, engine=engine,
+                run_id=run.run_id, engine=run.engine,
             )
         )  # fmt: skip
     return rows

@@ -28,6 +28,7 @@ from farshore.ops.verify.remote.records import fetch_tables
 from farshore.repair.replica_listing import list_replicas
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Repository
+from farshore.run import Run
 from farshore.stores.base import Store
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
@@ -111,11 +112,9 @@ def silent_in_warmth(repository: Repository, snapshot: Snapshot) -> dict[str, st
 
 
 def silent_in_audit(repository: Repository, _: Snapshot) -> dict[str, str]:
-    now = repository.clock.now_utc()
-    row = run_rows.run_row(
-        run_id="1" * 32, engine="cli", operation="backup", started_utc=now, finished_utc=now, state="completed"
-    )
-    written = run_rows.record(repository, "1" * 32, [row])
+    run = Run.start(repository.clock)
+    row = run_rows.run_row(run, "backup", finished_utc=run.started_utc, state="completed")
+    written = run_rows.record(repository, run.run_id, [row])
     assert written is not None
     return {name: told.partition(":")[0] for name, told in written.replicas.items() if told}
 

@@ -84,10 +84,7 @@ class RunRecorder:
     def run_row(self, state: str, error: Failure | None = None) -> RunRow:
         """Return the row of this attempt, finished now."""
         run = self.attempt.run
-        row = run_rows.run_row(
-            run_id=run.run_id, engine=run.engine, operation="backup", started_utc=run.started_utc,
-            finished_utc=run.clock.now_utc(), state=state, error=error, flow_run_id=run.flow_run_id,
-        )  # fmt: skip
+        row = run_rows.run_row(run, "backup", finished_utc=run.clock.now_utc(), state=state, error=error)
         return replace(row, source=self.source, source_id=self.attempt.source_id, identity=self.attempt.identity)
 
     def record(self, rows: Sequence[AuditRow]) -> None:

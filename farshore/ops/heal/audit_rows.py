@@ -42,11 +42,8 @@ def record_heal(ground: HealContext, result: HealResult, repairs: Sequence[Repai
 
 
 def _rows(ground: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> Iterator[AuditRow]:
-    row = run_rows.run_row(
-        run_id=run.run_id, engine=run.engine, operation="heal", started_utc=result.started_utc,
-        finished_utc=result.finished_utc, state="completed" if result.level else "completed-with-warnings",
-        flow_run_id=run.flow_run_id,
-    )  # fmt: skip
+    state = "completed" if result.level else "completed-with-warnings"
+    row = run_rows.run_row(run, "heal", finished_utc=result.finished_utc, state=state)
     parts = tuple(
         ReplicaPart(
             replica=one.replica, state=one.state, bytes_sent=one.bytes_copied, objects_sent=one.copied + one.replaced,
@@ -56,6 +53,4 @@ def _rows(ground: HealContext, result: HealResult, repairs: Sequence[Repair], ru
     )  # fmt: skip
     yield replace(row, replicas=parts, problems=result.open)
     for one in repairs:
-        yield from repair_rows(
-            one, ground.replicas[one.replica], result.finished_utc, run_id=run.run_id, engine=run.engine
-        )
+        yield from repair_rows(one, ground.replicas[one.replica], result.finished_utc, run)

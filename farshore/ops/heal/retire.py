@@ -50,10 +50,7 @@ def retire_replica(config: Config, name: str, *, lost: bool = False, run: Run) -
     with open_repository(config, need=Need.WRITE, clock=run.clock) as repository:
         listed = list_commits(repository)
         held = _check_snapshots(config, repository, listed, name, lost=lost)
-        row = run_rows.run_row(
-            run_id=run.run_id, engine=run.engine, operation="retire", started_utc=run.started_utc,
-            finished_utc=run.clock.now_utc(), state="completed", flow_run_id=run.flow_run_id,
-        )  # fmt: skip
+        row = run_rows.run_row(run, "retire", finished_utc=run.clock.now_utc(), state="completed")
         run_rows.record(repository, run.run_id, [replace(row, replicas=(ReplicaPart(replica=name, state="retired"),))])
     left = tuple(one for one in config.replicas if one != name)
     return RetireResult(run.run_id, name, config.replicas[name].url, held, left)

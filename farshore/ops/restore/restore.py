@@ -274,15 +274,12 @@ def _record(
         fell_over=len(result.fell_over) if result else 0,
         problems=len(result.problems) if result else 0,
     )
-    row = run_rows.run_row(
-        run_id=run.run_id, engine=run.engine, operation="restore", started_utc=run.started_utc,
-        finished_utc=finished_utc, state=state, error=error, flow_run_id=run.flow_run_id,
-    )  # fmt: skip
+    row = run_rows.run_row(run, "restore", finished_utc=finished_utc, state=state, error=error)
     row = replace(
         row, source=snapshot.source, source_id=snapshot.source_id, snapshot_id=snapshot.snapshot_id,
         problems=restored.problems,
     )  # fmt: skip
     rows: list[AuditRow] = [row, restored]
     for one in repairs:
-        rows += repair_rows(one, repository.replicas[one.replica], finished_utc, run_id=run.run_id, engine=run.engine)
+        rows += repair_rows(one, repository.replicas[one.replica], finished_utc, run)
     run_rows.try_record(repository, run.run_id, rows)

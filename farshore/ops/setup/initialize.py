@@ -37,6 +37,7 @@ from farshore.ops.setup.keys import new_note
 from farshore.replicas.ask import ask_all, require_all
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Replica
+from farshore.run import Run
 from farshore.sealed import slots
 from farshore.sealed.keys import KeySet, generate_keys
 
@@ -171,15 +172,12 @@ def _credential_unwritable(config: Config, path: Path, error: OSError) -> Farsho
 
 def _record(config: Config, keys: KeySet, started_utc: datetime, clock: Clock) -> None:
     """The first row of the repository's audit tables."""
-    run_id = clock.random_bytes(16).hex()
+    run = replace(Run.start(clock), started_utc=started_utc)
     with open_repository(config, need=Need.NONE, clock=clock) as repository:
         repository.keys = keys
-        row = run_rows.run_row(
-            run_id=run_id, engine="cli", operation="init", started_utc=started_utc,
-            finished_utc=clock.now_utc(), state="completed",
-        )  # fmt: skip
+        row = run_rows.run_row(run, "init", finished_utc=clock.now_utc(), state="completed")
         parts = tuple(ReplicaPart(replica=name, state="created") for name in repository.replicas)
-        run_rows.record(repository, run_id, [replace(row, replicas=parts)], with_columns=True)
+        run_rows.record(repository, run.run_id, [replace(row, replicas=parts)], with_columns=True)
 
 
 def _new_repository(clock: Clock) -> tuple[KeySet, Header]:

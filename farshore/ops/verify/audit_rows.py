@@ -28,12 +28,7 @@ def record_verify(
 ) -> None:
     """Write the rows of a verify to every replica that can be reached; without the keys to sign them, none."""
     state = "completed" if result.clean else "completed-with-warnings"
-    rows: list[AuditRow] = [
-        run_rows.run_row(
-            run_id=result.run_id, engine=run.engine, operation="verify", started_utc=result.started_utc,
-            finished_utc=result.finished_utc, state=state, flow_run_id=run.flow_run_id,
-        )
-    ]  # fmt: skip
+    rows: list[AuditRow] = [run_rows.run_row(run, "verify", finished_utc=result.finished_utc, state=state)]
     seen = {check.replica.name: check for check in checks}
     for outcome in result.checks:
         name = outcome.replica
@@ -67,7 +62,7 @@ def record_verify(
             )  # fmt: skip
     for repair in repairs:
         replica = repository.replicas[repair.replica]
-        rows += repair_rows(repair, replica, result.finished_utc, run_id=result.run_id, engine=run.engine)
+        rows += repair_rows(repair, replica, result.finished_utc, run)
     run_rows.try_record(repository, result.run_id, rows)
 
 

@@ -52,11 +52,8 @@ class ScrubRows:
 
     def _rows(self, result: VerifyResult) -> Iterator[AuditRow]:
         run = self._run
-        yield run_rows.run_row(
-            run_id=run.run_id, engine=run.engine, operation="verify", started_utc=result.started_utc,
-            finished_utc=result.finished_utc, state="completed" if result.clean else "completed-with-warnings",
-            flow_run_id=run.flow_run_id,
-        )  # fmt: skip
+        state = "completed" if result.clean else "completed-with-warnings"
+        yield run_rows.run_row(run, "verify", finished_utc=result.finished_utc, state=state)
         proofs = {one.replica: one for one in result.proofs}
         for outcome in result.checks:
             name = outcome.replica
@@ -66,8 +63,7 @@ class ScrubRows:
             }  # fmt: skip
             bad = [one for one in result.damaged if one.replica == name]
             proof = proofs.get(name)
-            state = check_row_state(outcome)
-            yield CheckRow(**shared, state=state, detail=outcome.error, **_figures(proof, len(bad)))
+            yield CheckRow(**shared, state=check_row_state(outcome), detail=outcome.error, **_figures(proof, len(bad)))
             for one in bad:
                 yield CheckRow(object=one.name, state=one.code, detail=one.detail, snapshot_ids=one.snapshots, **shared)
 
