@@ -16,6 +16,7 @@ from farshore.cli.status import duration
 from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, LockDenied, LockUnsupported, SnapshotUnknown, StoreUnavailable
 from farshore.plural import count_of
+from farshore.run import Run
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output
@@ -71,12 +72,13 @@ def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: b
         reporter_for(invocation, repository.moved) as progress,
     ):
         snapshot = choose_snapshot(invocation.output, repository, arguments.snapshot)
+        run = Run.start(invocation.clock, progress=progress)
         if period is not None:
-            found = extend_locks(repository, snapshot, period, progress=progress)
+            found = extend_locks(repository, snapshot, period, run=run)
         elif held is not None:
-            found = set_holds(repository, snapshot, held=held, progress=progress)
+            found = set_holds(repository, snapshot, held=held, run=run)
         else:
-            found = check_locks(repository, snapshot, progress=progress)
+            found = check_locks(repository, snapshot, run=run)
     directories = frozenset(name for name, one in config.replicas.items() if one.url.startswith("file://"))
     return _tell(invocation, found, directories, whole=not repository.unasked)
 

@@ -152,7 +152,7 @@ def test_a_locked_repository_keeps_what_it_promises(vault: Vault) -> None:
         vault.backup(seed)
     for snapshot in vault.snapshots():
         with open_repository(vault.config, need=Need.WRITE, clock=CLOCK) as repository:
-            (found,) = check_locks(repository, snapshot)
+            (found,) = check_locks(repository, snapshot, run=Run.start(repository.clock))
         (promised,) = snapshot.locks
         assert promised.until_utc == snapshot.committed_utc + timedelta(days=3)
         assert found.locked_until_utc is not None

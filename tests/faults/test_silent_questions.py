@@ -103,7 +103,11 @@ def silent_in_listing(repository: Repository, _: Snapshot) -> dict[str, str]:
 
 
 def silent_in_locks(repository: Repository, snapshot: Snapshot) -> dict[str, str]:
-    return {one.replica: one.error_code for one in check_locks(repository, snapshot) if one.error_code}
+    return {
+        one.replica: one.error_code
+        for one in check_locks(repository, snapshot, run=Run.start(repository.clock))
+        if one.error_code
+    }
 
 
 def silent_in_warmth(repository: Repository, snapshot: Snapshot) -> dict[str, str]:

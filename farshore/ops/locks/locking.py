@@ -21,8 +21,9 @@ from farshore.catalog.needs import objects_of, objects_to_open, read_needs
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
 from farshore.format.records import Commit
-from farshore.model import Progress, ProgressCallback, SnapshotId, no_progress
+from farshore.model import Progress, ProgressCallback, SnapshotId
 from farshore.replicas.repository import Replica, Repository
+from farshore.run import Run
 from farshore.stores.object_retention import LockState
 
 Change = Callable[[Replica, str], bool]  # an object's name -> whether something was changed
@@ -53,20 +54,16 @@ class _Seen:
     changed: bool
 
 
-def check_locks(
-    repository: Repository, snapshot: Snapshot, *, progress: ProgressCallback = no_progress
-) -> list[SnapshotLocks]:
+def check_locks(repository: Repository, snapshot: Snapshot, *, run: Run) -> list[SnapshotLocks]:
     """Ask every replica that holds a snapshot for the lock of each object, and return the least for each replica.
 
     A replica that cannot be asked, or does not list the snapshot, is returned with its error; it does not stop the
     others.
     """
-    return _at_each(repository, snapshot, "checked", lambda *_: False, progress)
+    return _at_each(repository, snapshot, "checked", lambda *_: False, run)
 
 
-def extend_locks(
-    repository: Repository, snapshot: Snapshot, period: timedelta, *, progress: ProgressCallback = no_progress
-) -> list[SnapshotLocks]:
+def extend_locks(repository: Repository, snapshot: Snapshot, period: timedelta, *, run: Run) -> list[SnapshotLocks]:
     """Lock everything a snapshot needs for a period from now on, at each replica that locks; then look at it again.
 
     Raises:
@@ -88,12 +85,10 @@ def extend_locks(
             f"no replica that holds {snapshot.snapshot_id} is configured with a lock",
             "Set lock and lock_for under [replicas.NAME].",
         )
-    return _at_each(repository, snapshot, "extended", extend, progress, only_locking=True)
+    return _at_each(repository, snapshot, "extended", extend, run, only_locking=True)
 
 
-def set_holds(
-    repository: Repository, snapshot: Snapshot, *, held: bool, progress: ProgressCallback = no_progress
-) -> list[SnapshotLocks]:
+def set_holds(repository: Repository, snapshot: Snapshot, *, held: bool, run: Run) -> list[SnapshotLocks]:
     """Put a legal hold on everything a snapshot needs, or lift it, at each replica that can; then look at it again.
 
     Lifting also lifts the hold of objects that another held snapshot shares: hold that one again.
@@ -105,7 +100,7 @@ def set_holds(
         replica.store.set_hold(name, held=held)
         return True
 
-    return _at_each(repository, snapshot, "held" if held else "released", change, progress)
+    return _at_each(repository, snapshot, "held" if held else "released", change, run)
 
 
 def _at_each(
@@ -113,7 +108,7 @@ def _at_each(
     snapshot: Snapshot,
     action: str,
     change: Change,
-    progress: ProgressCallback,
+    run: Run,
     *,
     only_locking: bool = False,
 ) -> list[SnapshotLocks]:
@@ -121,10 +116,9 @@ def _at_each(
     held = [name for name in snapshot.replicas if name in repository.replicas]
     chosen = [repository.replicas[name] for name in held]
     chosen = [replica for replica in chosen if not only_locking or replica.retention_rule.lock]
-    answers, failed = repository.ask_all(lambda one: _at_one(repository, one, commit, change, progress), chosen)
+    answers, failed = repository.ask_all(lambda one: _at_one(repository, one, commit, change, run.progress), chosen)
     found = [answers[one.name] if one.name in answers else _not_asked(one, commit, failed[one.name]) for one in chosen]
-    run_id = repository.clock.random_bytes(16).hex()
-    run_rows.record(repository, run_id, [_row(run_id, action, commit, one) for one in found])
+    run_rows.record(repository, run.run_id, [_row(run, action, commit, one) for one in found])
     return found + [_not_there(replica, commit) for name, replica in repository.replicas.items() if name not in held]
 
 
@@ -194,9 +188,9 @@ def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: 
     return seen
 
 
-def _row(run_id: str, action: str, commit: Commit, found: SnapshotLocks) -> LockRow:
+def _row(run: Run, action: str, commit: Commit, found: SnapshotLocks) -> LockRow:
     return replace(
-        LockRow.of(commit, replica=found.replica, action=action, run_id=run_id),
+        LockRow.of(commit, replica=found.replica, action=action, run_id=run.run_id, engine=run.engine),
         mode=found.mode,
         locked_until_utc=found.locked_until_utc,
         objects=found.objects,

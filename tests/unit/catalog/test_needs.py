@@ -18,6 +18,7 @@ from farshore.catalog.snapshots import Snapshot
 from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.ops.locks.locking import check_locks
+from farshore.run import Run
 from farshore.stores.object_retention import LockMode
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import heal
@@ -141,7 +142,7 @@ def test_verify_looks_for_each_kind(world: World, kind: str) -> None:
 def test_locks_are_looked_at_for_each_kind(world: World, kind: str) -> None:
     world.engine.shelf("a").kept[world.reused(kind)].lock = None
     with world.engine.opened(Need.WRITE) as repository:
-        (a, *_) = check_locks(repository, world.second)
+        (a, *_) = check_locks(repository, world.second, run=Run.start(repository.clock))
     assert (a.replica, a.unlocked) == ("a", 1)
 
 

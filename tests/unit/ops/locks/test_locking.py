@@ -15,6 +15,7 @@ from farshore.catalog.snapshots import Snapshot
 from farshore.errors import LockUnsupported, StoreDenied
 from farshore.format import names
 from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
+from farshore.run import Run
 from farshore.stores.object_retention import LockMode
 from tests.doubles.faulty import DENY, FaultyStore
 from tests.unit.ops.engine import Engine
@@ -41,7 +42,7 @@ def snapshot(engine: Engine) -> Snapshot:
 
 def test_what_is_locked_is_what_was_promised_or_more(engine: Engine, snapshot: Snapshot) -> None:
     with engine.opened(Need.WRITE) as repository:
-        found = check_locks(repository, snapshot)
+        found = check_locks(repository, snapshot, run=Run.start(repository.clock))
     a, b, c = found
     assert [lock.replica for lock in snapshot.locks] == ["a", "b"]
     for one, promised in zip((a, b), snapshot.locks, strict=True):
@@ -57,16 +58,16 @@ def test_an_object_that_lost_its_lock_is_the_least(engine: Engine, snapshot: Sna
     name = next(iter(engine.objects("a", names.PACKS)))
     engine.shelf("a").kept[name].lock = None
     with engine.opened(Need.WRITE) as repository:
-        a, b, _ = check_locks(repository, snapshot)
+        a, b, _ = check_locks(repository, snapshot, run=Run.start(repository.clock))
     assert (a.locked_until_utc, a.unlocked, a.mode) == (None, 1, "")
     assert b.unlocked == 0
 
 
 def test_extending_reaches_every_object_and_twice_equals_once(engine: Engine, snapshot: Snapshot) -> None:
     with engine.opened(Need.WRITE) as repository:
-        first = extend_locks(repository, snapshot, 100 * DAY)
-        again = extend_locks(repository, snapshot, 100 * DAY)
-        shorter = extend_locks(repository, snapshot, DAY)
+        first = extend_locks(repository, snapshot, 100 * DAY, run=Run.start(repository.clock))
+        again = extend_locks(repository, snapshot, 100 * DAY, run=Run.start(repository.clock))
+        shorter = extend_locks(repository, snapshot, DAY, run=Run.start(repository.clock))
     assert [one.replica for one in first] == ["a", "b"]
     for one in first:
         assert one.changed == one.objects
@@ -78,14 +79,14 @@ def test_extending_reaches_every_object_and_twice_equals_once(engine: Engine, sn
 
 def test_a_hold_keeps_what_no_lock_keeps_any_more(engine: Engine, snapshot: Snapshot) -> None:
     with engine.opened(Need.WRITE) as repository:
-        held = set_holds(repository, snapshot, held=True)
+        held = set_holds(repository, snapshot, held=True, run=Run.start(repository.clock))
         assert [one.held for one in held] == [one.objects for one in held]
         engine.clock.advance(100 * DAY.total_seconds())
         store = repository.replicas["a"].store
         pack = next(iter(engine.objects("a", names.PACKS)))
         with pytest.raises(StoreDenied):
             store.delete(pack)
-        released = set_holds(repository, snapshot, held=False)
+        released = set_holds(repository, snapshot, held=False, run=Run.start(repository.clock))
         assert [one.held for one in released] == [0, 0, 0]
         store.delete(pack)
 
@@ -97,7 +98,7 @@ def test_a_replica_that_cannot_be_asked_does_not_hold_up_the_others(engine: Engi
         else store
     )
     with engine.opened(Need.WRITE) as repository:
-        a, b, _ = check_locks(repository, snapshot)
+        a, b, _ = check_locks(repository, snapshot, run=Run.start(repository.clock))
     assert a.error_code == "store-denied"
     assert b.locked_until_utc is not None
 
@@ -105,13 +106,13 @@ def test_a_replica_that_cannot_be_asked_does_not_hold_up_the_others(engine: Engi
 def test_no_replica_with_a_lock_cannot_extend(engine: Engine, snapshot: Snapshot) -> None:
     engine.settings = {}
     with engine.opened(Need.WRITE) as repository, pytest.raises(LockUnsupported):
-        extend_locks(repository, snapshot, DAY)
+        extend_locks(repository, snapshot, DAY, run=Run.start(repository.clock))
 
 
 def test_every_word_on_locks_is_a_row(engine: Engine, snapshot: Snapshot) -> None:
     engine.clock.advance(1)
     with engine.opened(Need.WRITE) as repository:
-        extend_locks(repository, snapshot, 100 * DAY)
+        extend_locks(repository, snapshot, 100 * DAY, run=Run.start(repository.clock))
     sql = "SELECT replica, action, objects > 0, locked_until_utc FROM locks ORDER BY recorded_utc, replica"
     rows = run_query(engine.config, sql, clock=engine.clock).rows
     assert [row[:3] for row in rows] == [
