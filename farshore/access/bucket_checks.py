@@ -65,7 +65,7 @@ def judge_place(
                 refusal = LifecycleDeletes(f"{replica}: {said}: snapshots there would be lost")
                 yield PlaceMark(PlaceCheck.LIFECYCLE, said, LifecycleDeletes.default_hint, refusal)
             case Effect.DELETES_HIDDEN:
-                hint = "What a thief of the login deletes can be brought back only until then, unless it is locked."
+                hint = "A thief's deletes can be undone only until then, unless the objects are locked."
                 yield PlaceMark(PlaceCheck.LIFECYCLE, said, hint)
             case Effect.ARCHIVES:
                 hint = "A restore from there waits: hours for GLACIER, up to two days for DEEP_ARCHIVE (farshore warm)."
@@ -102,5 +102,5 @@ def _judge_lock(
             said += ", which does not even keep versions"
         yield PlaceMark(PlaceCheck.LOCK, said, LockUnsupported.default_hint, LockUnsupported(f"{replica}: {said}"))
     elif settings.lock is Setting.UNKNOWN and capabilities.kind != "memory":
-        said = "whether objects can be locked here is not told to this credential; the first object will show it"
+        said = "this credential may not read whether objects can be locked here; the first object will show it"
         yield PlaceMark(PlaceCheck.LOCK, said)

@@ -1,4 +1,4 @@
-"""Whether one place of this machine lies inside another, however it is reached: by symlinks, by bind mounts."""
+"""Whether one place of this machine is inside another, however it is reached: by symlinks, by bind mounts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Location:
     """
 
     path: bytes
-    file_system: bytes  # its device number as text; empty where the system does not tell
+    file_system: bytes  # its device number as text; empty where the system has none
     path_there: bytes
 
     def is_inside(self, other: Location) -> bool:

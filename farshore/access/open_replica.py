@@ -60,7 +60,7 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
     Sends nothing yet.
 
     Args:
-        writes: What may be changed there; any other change raises `StoreReadOnly`.
+        writes: Changes that are allowed there; any other raises `StoreReadOnly`.
 
     Raises:
         ConfigInvalid, SecretUnavailable: Its URL or credentials cannot be used.
@@ -92,7 +92,7 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
 def uploads_at_once(replica: ReplicaConfig) -> int:
     """Return how many packs are put at once: fewer than configured where they would share too small a bandwidth.
 
-    One after the other they take as long in all, and what is interrupted is one part of a pack and not four.
+    One after the other they need as long in all, and an interruption wastes part of one pack and not of four.
     """
     if replica.bandwidth_up is None:
         return replica.uploads

@@ -43,7 +43,7 @@ def open_repository(
     Args:
         patient: Wait for replicas that are silent after another one has answered; a reader does without them soon.
         on_wait: Called with the replicas that let the others wait, here and in later questions to all.
-        writes: What may be changed at the replicas; any other change raises `StoreReadOnly`.
+        writes: Changes that are allowed at the replicas; any other raises `StoreReadOnly`.
 
     Raises:
         RepositoryMissing: No replica that answered holds a repository.

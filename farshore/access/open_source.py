@@ -44,6 +44,6 @@ def open_source(config: Config, name: str, *, clock: Clock) -> Source:
         in_container = is_container(config.environment)
         return SqliteSource(name=name, path=source.path, hosts=source.hosts, in_container=in_container, clock=clock)
     with needed_extra("postgres"):
-        from farshore.sources.postgres.source import PostgresSource  # its driver takes a third of a second to import
+        from farshore.sources.postgres.source import PostgresSource  # its driver needs a third of a second to import
 
     return PostgresSource(name=name, dsn=config.reveal(source.dsn), clock=clock)

@@ -1,7 +1,7 @@
 """The directories of this machine that belong to a repository: nothing else may be written into them.
 
-Plaintext in a replica's directory is in the bucket of everybody who copies it; a file of somebody else's in the state
-directory or the cache may be taken for one of ours, or be deleted like one.
+Plaintext in a replica's directory is in the bucket of everybody who copies it; a foreign file in the state directory or
+the cache may be mistaken for one of ours, or be deleted like one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def refuse_own_place(path: Path, what: str, config: Config | None = None) -> Non
     """Refuse to write something into a directory of a repository. Symlinks and bind mounts are followed.
 
     Args:
-        what: That would be written there, for the message.
+        what: The thing that would be written there, for the message.
         config: Whose replicas, state and cache are meant; any other repository is known by its header.
     Raises:
         TargetForbidden: It is one, or is inside one.
@@ -44,7 +44,7 @@ def refuse_own_place(path: Path, what: str, config: Config | None = None) -> Non
 
 
 def sources_around(config: Config, path: Path, below: bytes = b"") -> tuple[str, ...]:
-    """Return the directory sources that a path is inside of: their next backup would take what is written there.
+    """Return the directory sources that a path is inside of: their next backup would include it.
 
     Args:
         below: The path in a source that is restored: put back where it was, it is the source again.

@@ -104,7 +104,7 @@ def _first_answer(
     """Answer from the first of these replicas that can.
 
     The bound on silence is on the first answer of a replica. Fetching its tables and running the statement, which may
-    take minutes, has none but the time-outs of each request, so it is no part of `ask_first`.
+    need minutes, has none but the time-outs of each request, so it is no part of `ask_first`.
 
     Args:
         passed_over: The next replica is asked after these errors of one that had answered.
@@ -156,7 +156,7 @@ def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[s
 def locked_until(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, datetime]:
     """Return for each replica until when it keeps at least one snapshot of each source; empty where nothing is known.
 
-    As the audit tables tell of it, so without a key and without asking for any lock. Asks only where some replica is
+    Read from the audit tables, so no key is needed and no store is asked for a lock. Asks only where some replica is
     configured with a lock.
     """
     if not any(one.lock for one in config.replicas.values()):
@@ -181,7 +181,7 @@ def _ask(config: Config, replica: Replica, repository_id: str, sql: str, engine:
     try:
         try:
             table = ask(config.cache_dir)
-        except (StoreFull, ConfigInvalid) as trouble:  # of the cache alone: what is only asked fills no store
+        except (StoreFull, ConfigInvalid) as trouble:  # of the cache alone: reading fills no store
             with temporary_instead(CACHE, trouble) as cache_dir:
                 table = ask(cache_dir)
     finally:

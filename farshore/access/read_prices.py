@@ -1,4 +1,4 @@
-"""What reading from each replica is billed, from the price table of `farshore cost` and from where this host runs."""
+"""The price of reading from each replica, from the price table of `farshore cost` and from where this host runs."""
 
 from __future__ import annotations
 

@@ -78,13 +78,13 @@ def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
         if config.repository.passphrase is not None:
             passphrase = config.reveal_passphrase(config.repository.passphrase)
     except (SecretUnavailable, KeyMissing) as error:
-        if not write_only or not _were_taken_off(config):
+        if not write_only or not _were_removed(config):
             raise
         raise CredentialCannotRead(f"{_WRITE_ONLY} ({error.message})", _READ_ELSEWHERE) from error
     return open_slots(repository, passphrase=passphrase, identity=identity)
 
 
-def _were_taken_off(config: Config) -> bool:
+def _were_removed(config: Config) -> bool:
     """Whether a key that the configuration names is not on this host, as after it was enrolled."""
     identity, passphrase = config.repository.identity, config.repository.passphrase
     return (identity is not None and not os.path.lexists(identity)) or (
@@ -93,7 +93,7 @@ def _were_taken_off(config: Config) -> bool:
 
 
 def _read_credential(config: Config, path: Path) -> bytes | None:
-    """Return this host's credential, or None where there is none, or where the keys are to be had without it.
+    """Return this host's credential, or None where there is none, or where the keys are available without it.
 
     Raises:
         KeyMissing: It is there, cannot be read, and there is nothing else.
@@ -128,16 +128,16 @@ def open_slots(repository: Repository, *, passphrase: str | bytes, identity: byt
         HeaderDamaged: No slot could be read.
     """
     tried: set[str] = set()
-    told: set[str] = set()
+    asked: set[str] = set()
     damaged: FarshoreError | None = None
     reader = open_reader(repository)
-    while left := repository.replicas.keys() - told:
+    while left := repository.replicas.keys() - asked:
         try:
             replica, listed = reader.among(left).ask(names.SLOTS, _list_slots)
         except FarshoreError as error:
             damaged = error
             break
-        told.add(replica.name)
+        asked.add(replica.name)
         for name in listed:
             if name in tried:
                 continue

@@ -1,6 +1,6 @@
-"""One farshore.toml as read: its values, and where each key stands, so that a mistake can be pointed at.
+"""One farshore.toml as read: its values, and the line of each key, so that a mistake can be pointed at.
 
-The TOML library tells values and no positions, so lines are found again by reading the text statement by statement.
+The TOML library returns values and no positions, so lines are found again by reading the text statement by statement.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _PREFIXES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _BINARY = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]i?)?b", re.IGNORECASE)
 _RATE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]i?)?(b|bit)/s", re.IGNORECASE)
-_SHOWN_MAX = 20  # a wholly wrong file is told by its first mistakes
+_SHOWN_MAX = 20  # of a wholly wrong file only the first mistakes are shown
 
 
 def parse_duration(text: str) -> timedelta:
@@ -80,7 +80,7 @@ def _factor(prefix: str | None) -> int:
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong so far, in the order found."""
+    """The mistakes so far, in the order found."""
 
     found: list[tuple[str, str | None]] = field(default_factory=list)
 

@@ -1,6 +1,6 @@
 """Every key of farshore.toml: its section, and how it is read. docs/reference/configuration.md lists the same keys.
 
-A reader takes the raw value and returns the setting, or raises `Mistake`. Readers never put a value that may be a
+A reader gets the raw value and returns the setting, or raises `Mistake`. Readers never put a value that may be a
 secret into a message.
 """
 
@@ -32,7 +32,7 @@ _CRON_WORDS = re.compile(r"(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|s
 
 
 class Mistake(Exception):
-    """A value is not what its key takes; the message continues "<key> ..."."""
+    """A key does not accept its value; the message continues "<key> ..."."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class Mistake(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What relative paths are relative to, and what `~` is."""
+    """The base of relative paths, and the meaning of `~`."""
 
     base: Path
     home: Path

@@ -1,7 +1,7 @@
 """Secrets by reference: farshore.toml says where a secret is, never what it is.
 
 Four places: an environment variable, a file, the output of a command, a Prefect Secret block. A reference is read as
-late as possible, by whoever is about to use the value, and the value is kept nowhere.
+late as possible, right before its value is used, and the value is kept nowhere.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def read_private_file(path: Path, name: str, run_secrets: tuple[Path, ...] = RUN
     nothing can be swapped between the check and the read.
 
     Args:
-        name: What the file is, for messages.
+        name: The name of the file, for messages.
 
     Raises:
         OSError: It cannot be read.
@@ -141,7 +141,7 @@ def read_command(words: tuple[str, ...], environment: Mapping[str, str], timeout
     """Return what a command prints. It runs without a shell and without a terminal.
 
     Raises:
-        SecretUnavailable: It is not there, failed, or took longer than `timeout_s`.
+        SecretUnavailable: It is not there, failed, or needed longer than `timeout_s`.
     """
     program = words[0]
     try:

@@ -1,4 +1,4 @@
-"""What farshore.toml says, as frozen values. Made by `load_config`; tests and flows may make them directly."""
+"""The settings of farshore.toml, as frozen values. Made by `load_config`; tests and flows may make them directly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from farshore.stores.object_retention import LockMode
 
 @dataclass(frozen=True, slots=True)
 class RepositoryConfig:
-    """What holds for the repository as a whole.
+    """Settings of the repository as a whole.
 
     `identity` is a recipient's private identity file; `credential` this host's write-only credential file. A host
     that restores needs the passphrase or an identity; a host that only backs up may have the credential alone.
@@ -45,7 +45,7 @@ class ReplicaConfig:
     bandwidth_down: int | None = None
     uploads: int = UPLOADS_PER_REPLICA  # at once
     spool_bytes: int = SPOOL_BYTES  # that may wait on this host's disk while it is behind
-    account: str = ""  # account, project or subscription: closed or taken over as a whole
+    account: str = ""  # account, project or subscription: closed or hijacked as a whole
     login: str = ""  # whom the writer signs in as: stolen or revoked as a whole
     immutable: LockMode | None = None  # the store refuses to delete for `immutable_days`
     immutable_days: int = 0
@@ -59,14 +59,14 @@ class ReplicaConfig:
     jurisdiction: str = ""
     lock: LockMode | None = None  # every object is locked for `lock_for` from the snapshot's commit on
     lock_for: timedelta | None = None
-    lock_slack: timedelta = timedelta(days=1)  # what a new lock is longer by
+    lock_slack: timedelta = timedelta(days=1)  # added to each new lock
     compliance_is_final: bool = False  # somebody said so: nobody can lift such a lock, and its objects cost until then
     storage_class: str = ""  # of packs
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementConfig:
-    """What the copies must be, at least; 0 asks for nothing. `accepted` names losses that may be total."""
+    """Requirements on the copies, at least; 0 asks for nothing. `accepted` names losses that may be total."""
 
     copies: int = 0
     providers: int = 0
@@ -95,11 +95,11 @@ class HolderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upkeep:
-    """What deployments and reports need to know of a source; the engine itself does not act on it."""
+    """Facts about a source for deployments and reports; the engine itself does not act on it."""
 
     schedule: str = ""  # cron, five fields, or @daily and the like
     rpo: timedelta | None = None  # the newest snapshot may be at most this old
-    rto: timedelta | None = None  # a restore may take at most this long
+    rto: timedelta | None = None  # a restore may last at most this long
     owner: str = ""
 
 
@@ -145,20 +145,20 @@ SourceConfig = DirectoryConfig | SqliteConfig | PostgresConfig
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
-    """What the audit tables may tell. `paths`: whether names of files appear in them."""
+    """Limits on the contents of the audit tables. `paths`: whether names of files appear in them."""
 
     paths: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CostConfig:
-    """What `farshore cost` counts with. `prices`: a price table of one's own, before the one that ships."""
+    """Settings of `farshore cost`. `prices`: a price table of one's own, before the one that ships."""
 
     prices: Path | None = None
 
 
 class Prefer(StrEnum):
-    """What matters when a replica is chosen to read from."""
+    """The criterion by which a replica is chosen to read from."""
 
     BALANCED = "balanced"
     CHEAPEST = "cheapest"
@@ -194,7 +194,7 @@ class Config:
     path: Path | None = None
     cache: Path | None = None
     overrides: tuple[str, ...] = ()  # environment variables that set a key
-    warnings: tuple[str, ...] = ()  # what is legal and yet probably not meant
+    warnings: tuple[str, ...] = ()  # settings that are legal and probably not meant
     environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     resolve_block: ResolveBlock | None = field(default=None, repr=False, compare=False)
 

@@ -48,7 +48,7 @@ def simulate_flipped_bits(config: Config) -> tuple[SimulatedLoss, ...]:
         name = f"{LossKind.BIT}:{kind.name}"
         verdict, notes, changes = (
             LossVerdict.UNHARMED,
-            ["noticed when it is read; taken from another replica"],
+            ["noticed when it is read; read from another replica"],
             list[str](),
         )
         if len(copies) < 2:

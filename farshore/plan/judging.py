@@ -1,4 +1,4 @@
-"""What is left after a loss: which replicas, whether backups go on, who can restore what, and what to change. Pure."""
+"""The outcome of a loss: replicas left, whether backups go on, who can restore what, and what to change. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Newest = Mapping[str, Mapping[str, datetime]]  # replica -> source -> when its n
 
 @dataclass(frozen=True, slots=True)
 class SourceLoss:
-    """What one source loses of its latest state, if the source itself is lost at the same moment."""
+    """The latest state that one source loses, if the source itself is lost at the same moment."""
 
     source: str
     rpo: timedelta | None  # by plan; None where it is not known, or nothing can be restored
@@ -67,7 +67,7 @@ class SimulatedLoss:
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """What is there after one loss."""
+    """Replicas and keys that are left after one loss."""
 
     config: Config
     loss: Loss
@@ -85,7 +85,7 @@ class _Left:
     @property
     def is_quorum_possible(self) -> bool:
         """A host that is gone is followed by another, which somebody with a key must enroll."""
-        has_writer = bool(self.holders) or not self.loss.takes_host
+        has_writer = bool(self.holders) or not self.loss.includes_host
         return has_writer and self.writable >= self.config.repository.quorum
 
     @property
@@ -100,7 +100,7 @@ def simulate(
     """Return what is left after each loss alone.
 
     Args:
-        newest: What the replicas hold, where they were asked; `now_utc` goes with it.
+        newest: The newest snapshots of each replica, where they were asked; `now_utc` goes with it.
     """
     placed, holders = place_replicas(config), key_holders(config)
     found: list[SimulatedLoss] = []
@@ -138,7 +138,7 @@ def _verdict(left: _Left) -> LossVerdict:
     if not left.is_quorum_possible:
         return LossVerdict.DEGRADED
     loss = left.loss
-    touched = loss.gone or loss.cut_off or loss.keys_gone or loss.takes_host
+    touched = loss.gone or loss.cut_off or loss.keys_gone or loss.includes_host
     return LossVerdict.SURVIVES if touched else LossVerdict.UNHARMED
 
 
@@ -170,10 +170,10 @@ def _notes(left: _Left) -> list[str]:
     """Return what a person should know that is no mistake of the plan."""
     loss, notes = left.loss, list[str]()
     repository = left.config.repository
-    if loss.takes_host and left.holders:
+    if loss.includes_host and left.holders:
         notes.append("a new host is enrolled by a key holder: farshore key enroll")
     if loss.kind is LossKind.RANSOMWARE and (repository.passphrase or repository.identity):
-        notes.append("whoever rules this host reads every backup, because it holds a key that reads")
+        notes.append("an intruder on this host reads every backup, because it holds a key that reads")
     if loss.kind in (LossKind.RANSOMWARE, LossKind.LOGIN):
         notes.extend(_protection_notes(left))
     if left.is_restorable and not left.is_newest_held:

@@ -1,4 +1,4 @@
-"""Which losses are simulated, and what each takes away: replicas, the way to write to them, keys, the host. Pure."""
+"""Which losses are simulated, and what each removes: replicas, the way to write to them, keys, the host. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from farshore.plan.replicas import PlacedReplica, place_replicas
 
 
 class LossKind(StrEnum):
-    """What may be lost."""
+    """The kinds of losses."""
 
     NOTHING = "nothing"  # the state to compare with
     PROVIDER = "provider"
@@ -37,11 +37,11 @@ class Loss:
     gone: frozenset[str] = frozenset()  # replicas whose objects are lost
     cut_off: frozenset[str] = frozenset()  # replicas that cannot be written to, though what they hold may be read
     keys_gone: frozenset[str] = frozenset()  # key holders
-    takes_host: bool = False
+    includes_host: bool = False
 
     @property
     def name(self) -> str:
-        """What `placement.accepted` calls it."""
+        """Its name in `placement.accepted`."""
         return f"{self.kind}:{self.subject}" if self.subject else self.kind.value
 
 
@@ -60,7 +60,7 @@ def key_holders(config: Config) -> dict[str, HolderConfig]:
 
 
 def plan_losses(config: Config) -> tuple[Loss, ...]:
-    """Return every loss that the plan should outlive, but single bits, which `flipped_bit` tells of."""
+    """Return every loss that the plan should outlive, but single bits, which are in `flipped_bit`."""
     placed = place_replicas(config)
     holders = key_holders(config)
     on_host = frozenset(name for name, one in holders.items() if one.on_writer_host)
@@ -85,13 +85,13 @@ def plan_losses(config: Config) -> tuple[Loss, ...]:
             )
         )
     with_host = frozenset(one.replica for one in placed if one.on_writer_host)
-    losses.append(Loss(LossKind.WRITER_HOST, gone=with_host, cut_off=with_host, keys_gone=on_host, takes_host=True))
+    losses.append(Loss(LossKind.WRITER_HOST, gone=with_host, cut_off=with_host, keys_gone=on_host, includes_host=True))
     losses.extend(Loss(LossKind.HOLDER, name, keys_gone=frozenset([name])) for name in holders)
     for holder_kind in sorted({one.kind for one in holders.values()}):
         of_kind = frozenset(name for name, one in holders.items() if one.kind == holder_kind)
         losses.append(Loss(LossKind.HOLDER_KIND, holder_kind, keys_gone=of_kind))
     reached = frozenset(one.replica for one in placed if not _outlives_operator(one))
-    losses.append(Loss(LossKind.RANSOMWARE, gone=reached, cut_off=reached, keys_gone=on_host, takes_host=True))
+    losses.append(Loss(LossKind.RANSOMWARE, gone=reached, cut_off=reached, keys_gone=on_host, includes_host=True))
     return tuple(losses)
 
 
@@ -111,7 +111,7 @@ def check_accepted(config: Config, names: Sequence[str]) -> None:
 
 
 def _outlives_operator(one: PlacedReplica) -> bool:
-    """Whether a replica is left by somebody who rules the writer's host: what is on its own disks is his."""
+    """Whether a replica is left by an intruder on the writer's host, who also controls its disks."""
     return one.offline or (one.outlives_deletion and not one.on_writer_host)
 
 

@@ -21,7 +21,7 @@ _TABLE_KEYS = ("as_of", "currency", "providers", "price", "replicas")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one provider asks in one class. Amounts are in the table's currency; see prices.toml for each."""
+    """The prices of one provider in one class. Amounts are in the table's currency; see prices.toml for each."""
 
     provider: str
     storage_class: str
@@ -38,7 +38,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider's name for people, its default class, and the page that its prices were taken from."""
+    """A provider's name for people, its default class, and the page that its prices are from."""
 
     title: str = ""
     storage_class: str = "standard"
@@ -58,7 +58,7 @@ class PriceTable:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The price of one replica, and what was taken for granted."""
+    """The price of one replica, and the assumptions behind it."""
 
     price: Price
     source: str = ""  # page of the provider's list prices, or empty
@@ -66,7 +66,7 @@ class Quote:
 
 
 def shipped_prices() -> PriceTable:
-    """Return the table that comes with Farshore."""
+    """Return the table that ships with Farshore."""
     return decode_prices(files("farshore.plan").joinpath("prices.toml").read_text(), "prices.toml")
 
 
@@ -156,7 +156,7 @@ def quote(table: PriceTable, replica: str, provider: str, region: str) -> Quote:
 
 
 def place_of(url: str, region: str, endpoint: str | None) -> tuple[str, str]:
-    """Return provider and region of a replica: as configured, else as its URL tells, else `site`."""
+    """Return provider and region of a replica: as configured, else from its URL, else `site`."""
     provider, _, place = region.partition(":")
     if provider and place:
         return provider, place

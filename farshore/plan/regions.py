@@ -1,4 +1,4 @@
-"""The regions of AWS, Azure and Google Cloud, and how far apart two places are. README.md tells the sources."""
+"""The regions of AWS, Azure and Google Cloud, and how far apart two places are. README.md lists the sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the placement policy asks about each replica, gathered from the configuration and the table of regions. Pure."""
+"""Facts about each replica for the placement policy, from the configuration and the table of regions. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from farshore.config import Config, ReplicaConfig
 from farshore.errors import ConfigInvalid
 from farshore.plan.regions import CLOUDS, Place, distance_km, known_regions, nearest_region
 
-SITE = "site"  # the provider of whoever runs the place himself
+SITE = "site"  # the provider of a place that its owner runs
 _UNKNOWN_KM = 20_000.0  # nothing is farther away on Earth
 _LOCAL = ("file", "memory")
 _BY_SCHEME = {"s3": "aws", "gs": "gcp", "az": "azure"}
@@ -44,7 +44,7 @@ class PlacedReplica:
 def place_replicas(config: Config, *, without: Collection[str] = ()) -> tuple[PlacedReplica, ...]:
     """Return every replica but those named in `without`, in the order of the configuration.
 
-    A region that the table does not know leaves the place unknown; `check_regions` tells of it.
+    A region that the table does not know leaves the place unknown; `check_regions` reports it.
     """
     return tuple(_placed(config, one) for one in config.replicas.values() if one.name not in without)
 
@@ -53,19 +53,19 @@ def check_regions(config: Config) -> None:
     """Check that the place of every replica with a region can be known.
 
     Raises:
-        ConfigInvalid: A region of a provider is not in the table, and the replica tells no place of its own.
+        ConfigInvalid: A region of a provider is not in the table, and the replica has no place of its own.
     """
     for one in config.replicas.values():
         provider = one.region.partition(":")[0]
-        is_told = one.latitude is not None and bool(one.jurisdiction)
-        if not one.region or provider == SITE or one.region in known_regions() or is_told:
+        has_place = one.latitude is not None and bool(one.jurisdiction)
+        if not one.region or provider == SITE or one.region in known_regions() or has_place:
             continue
         close = nearest_region(one.region)
         kind = "no known region of" if provider in CLOUDS else "not in the table of regions: it has none of"
         raise ConfigInvalid(
             f"replicas.{one.name}.region is {one.region!r}, {kind} {provider}",
             f"{f'The nearest known one is {close}. ' if close else ''}"
-            f"Or tell its latitude, longitude and jurisdiction under [replicas.{one.name}].",
+            f"Or set latitude, longitude and jurisdiction under [replicas.{one.name}].",
         )
 
 
@@ -104,7 +104,7 @@ def _provider(one: ReplicaConfig) -> str:
 
 
 def _account(config: Config, one: ReplicaConfig, scheme: str, provider: str) -> str:
-    """Return a name for the account. What is not told apart is taken for one: it may be lost as one."""
+    """Return a name for the account. Accounts that cannot be distinguished count as one: they may be lost as one."""
     if scheme in _LOCAL:
         return ""
     if "account" in one.credentials:  # storage accounts of Azure are named by reference

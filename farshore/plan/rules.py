@@ -1,4 +1,4 @@
-"""The placement policy, rule by rule: what is wanted, what was found, what to change. Pure."""
+"""The placement policy, rule by rule: required value, found value, suggested change. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RuleVerdict:
     wanted: str
     found: str
     is_met: bool
-    change: str = ""  # what to change; empty when the rule is met
+    change: str = ""  # the suggested change; empty when the rule is met
 
 
 Violation = RuleVerdict  # one whose `is_met` is false
@@ -31,7 +31,7 @@ def plan_rules(config: Config, *, without: Collection[str] = ()) -> tuple[RuleVe
     """Return a verdict for each rule that the policy has, and for what every plan must keep: its quorum and its RPOs.
 
     Args:
-        without: Replicas taken as gone.
+        without: Replicas that count as gone.
 
     Raises:
         ConfigInvalid: `without` names a replica that is not configured.
@@ -40,9 +40,9 @@ def plan_rules(config: Config, *, without: Collection[str] = ()) -> tuple[RuleVe
 
 
 def placement_allows(config: Config, without: Collection[str] = ()) -> list[Violation]:
-    """Return what of the placement policy, and of the quorum, would not hold without some replicas; empty if all does.
+    """Return the rules of the placement policy, and the quorum, that would break without some replicas; empty if none.
 
-    A policy that does not hold already is told as well: compare with `placement_allows(config)`.
+    Rules that are broken already are included: compare with `placement_allows(config)`.
 
     Raises:
         ConfigInvalid: `without` names a replica that is not configured.
@@ -92,7 +92,7 @@ def _jurisdictions(wanted: int, placed: Sequence[PlacedReplica]) -> RuleVerdict:
     if not untold:
         return verdict
     said = f"{verdict.found}; not known of {', '.join(untold)}"
-    change = f"{verdict.change}, or tell region or jurisdiction of {', '.join(untold)}" if verdict.change else ""
+    change = f"{verdict.change}, or set region or jurisdiction of {', '.join(untold)}" if verdict.change else ""
     return RuleVerdict("jurisdictions", verdict.wanted, said, verdict.is_met, change)
 
 
@@ -106,7 +106,7 @@ def _distance(wanted_km: int, copies: int, placed: Sequence[PlacedReplica]) -> R
     change = ""
     if len(apart) < copies:
         change = f"put a replica at least {wanted_km} km from {names}" if apart else f"place {copies} replicas"
-        change = f"{change}, or tell latitude and longitude of {', '.join(untold)}" if untold else change
+        change = f"{change}, or set latitude and longitude of {', '.join(untold)}" if untold else change
     return RuleVerdict("distance_km", f"{copies} copies {wanted_km} km apart", said, len(apart) >= copies, change)
 
 

@@ -27,7 +27,7 @@ _PART = re.compile(r"(?:(\*|\d+)(?:-(\d+))?)(?:/(\d+))?")
 _FIRST_DAY = date(2024, 1, 1)
 MONTH_DAYS = 365.25 / 12
 _DAYS_COUNTED = 2922  # eight years exactly, so that a yearly run counts eight times
-_DAYS_LOOKED_AT = 8 * 366  # a 29th of February comes every four years, and a given day of the week is no rarer here
+_DAYS_LOOKED_AT = 8 * 366  # a 29th of February is every four years, and a given day of the week is no rarer here
 
 
 @dataclass(frozen=True, slots=True)

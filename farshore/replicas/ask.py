@@ -112,7 +112,7 @@ def ask_all(
     Args:
         patient: Give every replica `SILENCE_S_MAX`. Else, once one has answered, the others have `LISTING_PATIENCE_S`
             left, or twice the time of that answer.
-        alive: A replica whose value changes is not silent: the pages of a long listing come in.
+        alive: A replica whose value changes is not silent: the pages of a long listing arrive.
         on_wait: Called once, in this thread, with the replicas that have not answered within `WAIT_SHOWN_S`.
     """
     threads = DetachedThreads(max(len(names), 1), "ask")
@@ -152,7 +152,7 @@ def require_all(asked: tuple[dict[str, Answer], dict[str, FarshoreError]]) -> di
 def _in_order(
     names: Collection[str], asked: _Round[Answer], dropped: Mapping[str, FarshoreError]
 ) -> tuple[dict[str, Answer], dict[str, FarshoreError]]:
-    """Return answers and errors in the order of the names, and nothing that comes later."""
+    """Return answers and errors in the order of the names, and drop later ones."""
     with asked.lock:
         answers = {name: asked.given[name] for name in names if name in asked.given}
         errors = {name: asked.failed[name] for name in names if name in asked.failed}

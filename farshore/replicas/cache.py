@@ -39,7 +39,7 @@ class ObjectCache:
         self.put_pieces(name, (data,))
 
     def put_pieces(self, name: str, pieces: Iterable[bytes]) -> None:
-        """Keep an object that comes in pieces; nothing of it when they end in an error, which is passed on."""
+        """Keep an object that arrives in pieces; nothing of it when they end in an error, which is passed on."""
         path = self._path(name)
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Threads for requests that nobody may have to wait for: neither the end of an operation nor that of the process.
 
-A request to a store that hangs cannot be taken back, only left alone. A thread pool of the library would be joined when
+A request to a store that hangs cannot be cancelled, only abandoned. A thread pool of the library would be joined when
 the process ends, and so would hold it for minutes after everything was done; these are not.
 """
 
@@ -14,7 +14,7 @@ Work = Callable[[], None]
 
 
 class DetachedThreads:
-    """At most so many threads, started when they are needed and used again. Safe from many threads."""
+    """At most `count` threads, started on demand and reused. Safe from many threads."""
 
     def __init__(self, threads_max: int, name: str) -> None:
         self._threads_max = threads_max
@@ -26,7 +26,7 @@ class DetachedThreads:
         self._closed = False
 
     def start(self, work: Work) -> bool:
-        """Begin `work`, which raises nothing, beside the caller; False when every thread is taken, and it is not."""
+        """Begin `work`, which raises nothing, beside the caller; False, without beginning, if all are busy."""
         with self._lock:
             if self._closed:
                 return False
@@ -51,7 +51,7 @@ class DetachedThreads:
     def _run(self, work: Work | None) -> None:
         while work is not None:
             work()
-            work = None  # what it holds may be megabytes
+            work = None  # its closure may hold megabytes
             with self._lock:
                 if self._closed:
                     return

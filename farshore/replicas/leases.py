@@ -1,4 +1,4 @@
-"""Leases: one writer at work, told by immutable beats in the store. Decision 0004.
+"""Leases: one writer at work, announced by immutable beats in the store. Decision 0004.
 
 The bytes: docs/reference/format.md, section 5.
 
@@ -26,7 +26,7 @@ from farshore.stores.base import Store
 
 @dataclass(frozen=True, slots=True)
 class LiveLease:
-    """A lease as its last beat tells it."""
+    """A lease as of its last beat."""
 
     lease: Lease
     live: bool
@@ -84,7 +84,7 @@ class LeaseHolder:
     def check(self, replica: str) -> None:
         """Raise `LeaseLost` when the lease at this replica has expired or was broken by somebody else.
 
-        Called right before a commit: a writer that was suspended must not commit over a prune that took it for dead.
+        Called right before a commit: a writer that was suspended must not commit over a prune that considered it dead.
         """
         with self._lock:
             expires = self._expires[replica]

@@ -1,8 +1,8 @@
 """Is a listing whole? What a replica's own snapshots and fragments promise against what its listing shows.
 
 A snapshot listed at a replica needs its packs there, and a listed fragment promises the packs that it names. A listing
-that lacks some of them either lies, cut off or out of date, or tells of a real loss. Asking for a few of them by name
-tells one from the other. A replica without snapshots and fragments promises nothing: it is new, or empty.
+that lacks some of them is either cut off or out of date, or shows a real loss. Asking for a few of them by name
+distinguishes the two. A replica without snapshots and fragments promises nothing: it is new, or empty.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Lacking:
     packs: dict[str, int] = field(default_factory=dict)
 
     def add(self, packs: Iterable[tuple[str, int]]) -> None:
-        """Take note of more."""
+        """Add more."""
         for pack_id, size in packs:
             if len(self.packs) >= LACKING_KEPT_MAX:
                 return

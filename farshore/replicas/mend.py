@@ -3,7 +3,7 @@
 An object is removed only where it is proven damaged: its bytes were read in full, twice alike, and do not hash to what
 they must be, while the good bytes, hashed, are at hand. Never on the word of a listing, a size or a checksum. Nothing
 is overwritten in place: the damaged object is removed, and the good one is put on the condition that its name is free.
-Whoever is killed in between leaves an object missing, which is what the next heal mends.
+A process killed in between leaves an object missing, which the next heal mends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from farshore.stores.body import body_bytes, body_pieces
 
 
 class Found(StrEnum):
-    """What was at a replica under the name of an object."""
+    """State of a replica's object before mending."""
 
     SOUND = "sound"
     MISSING = "missing"
@@ -42,7 +42,7 @@ class Found(StrEnum):
 
 
 class Action(StrEnum):
-    """What was done about it; the words of the audit table `repairs`."""
+    """Action on it; the words of the audit table `repairs`."""
 
     NONE = "none"  # it is sound
     COPIED = "copied"  # it was missing and is there now
@@ -54,7 +54,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """What came of mending one object. `bytes`: put; `blake3_found`: hash of the damaged bytes that were read."""
+    """The outcome of mending one object. `bytes`: put; `blake3_found`: hash of the damaged bytes that were read."""
 
     found: Found
     action: Action
@@ -70,22 +70,22 @@ class Mended:
 
 
 def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remove: bool = True) -> Mended:
-    """Make sure that a replica holds an object with exactly these bytes. Repeatable: what is good is left alone.
+    """Make sure that a replica holds an object with exactly these bytes. Repeatable: a good object is left alone.
 
     Not atomic: an object that is replaced is missing for a moment, and stays so if the process is killed then. Two that
     mend one object at once end with the good one. From many threads for different objects. Memory: a few MiB.
 
     Args:
         body: The good bytes, or a file of them; hashed here before anything else happens.
-        blake3_hex: What they must hash to: the object's own name, or what a commit record vouches for.
+        blake3_hex: Their expected hash: the object's own name, or the hash in a commit record.
         remove: Whether a damaged object may be removed at all; else it is `left`.
 
     Returns:
-        What was found and done. That the replica refuses the removal, or the put after it, is a result.
+        The state found and the action. A refused removal, or a refused put after it, is a result, not an error.
     Raises:
         ObjectCorrupt: `body` is not the good copy; nothing was asked of the replica.
         StoreUnavailable, StoreDenied, StoreFull: The object could not be read, or a missing one not be put.
-        StateUnknown: What was put does not read back.
+        StateUnknown: The object that was put does not read back.
     """
     size = body_bytes(body)
     if _hash_of(body) != blake3_hex:
@@ -101,7 +101,7 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
     damage = f"it has {length} bytes, not {size}" if length != size else "its bytes do not hash to what they must"
     if not remove:
         return Mended(found, Action.LEFT, 0, digest, damage)
-    if _read(replica.store, name) != there:  # memory, a cable or a cache may have lied about a good object
+    if _read(replica.store, name) != there:  # memory, a cable or a cache may have garbled a good object
         raise StoreUnavailable(f"{replica.name} gives other bytes of {name} each time it is read")
     kept = _kept_by(replica, name)
     if kept:
@@ -116,7 +116,7 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
         return Mended(found, Action.LEFT, 0, digest, f"{damage}; its removal failed, or its reply was lost", error)
     try:
         _put(replica, name, body, blake3_hex)
-    except FarshoreError as error:  # its loss must be told by the caller, so this is no exception
+    except FarshoreError as error:  # the caller must report the loss, so this is a result
         return Mended(found, Action.REMOVED, 0, digest, f"{damage}; it was removed, and not put: {error}", error)
     return Mended(found, Action.REPLACED, size, digest, damage)
 

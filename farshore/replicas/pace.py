@@ -1,4 +1,4 @@
-"""What reading from one replica has taken so far in this process: moving estimates, from the very requests it made."""
+"""Speed of reads from one replica in this process: moving estimates from the requests it made."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import deque
 
 from farshore import limits
 
-_SMALL_BYTES = 64 * limits.KIB  # what takes longer than the first answer for so little is not worth telling apart
+_SMALL_BYTES = 64 * limits.KIB  # below this size latency dominates, and says nothing of the rate
 _WEIGHT = 0.2  # of the newest request: a change shows after about five
 _TRANSFER_SHARE_MIN = 0.1  # of a large request's time, however well the first answer is thought to be known
-_RATIOS_KEPT = 64  # requests that a bound is taken from
+_RATIOS_KEPT = 64  # requests that a bound is computed from
 _RATIOS_MIN = 8  # fewer say nothing of the rare slow one
 _QUANTILE = 0.95
 _S_PER_BYTE_MIN = 1e-12  # no memory is faster
@@ -22,8 +22,8 @@ _AILING_DOUBLINGS_MAX = 5
 class Pace:
     """Latency, throughput and health of one replica, as its readers see them. Safe from many threads.
 
-    A request is thought to take its latency, and then its bytes at an even rate. Before anything was measured the rate
-    is taken for a good one, so that every replica is tried before another is preferred for good.
+    A request is modelled as its latency, and then its bytes at an even rate. Before anything was measured the rate
+    is assumed to be good, so that every replica is tried before another is preferred for good.
     """
 
     def __init__(self) -> None:
@@ -32,13 +32,13 @@ class Pace:
         self._s_per_byte = 1.0 / limits.READ_RATE_ASSUMED
         self._latency_known = False
         self._rate_known = False
-        self._ratios: deque[float] = deque(maxlen=_RATIOS_KEPT)  # time taken to time expected
+        self._ratios: deque[float] = deque(maxlen=_RATIOS_KEPT)  # measured time / expected time
         self._failures = 0
         self._ailing_until_s = float("-inf")
         self._overdue = 0
 
     def record(self, size: int, seconds: float) -> None:
-        """Note that a request for so many bytes was answered after so long."""
+        """Record that a request for `size` bytes was answered after `seconds`."""
         with self._lock:
             expected_s = self._expected_s(size)
             if self._latency_known and (self._rate_known or size < _SMALL_BYTES) and expected_s > 0:
@@ -48,7 +48,7 @@ class Pace:
             self._ailing_until_s = float("-inf")
 
     def late(self, size: int, seconds: float) -> None:
-        """Note that a request is still unanswered after so long: it takes that at least. `ended` must follow."""
+        """Record that a request is unanswered after `seconds`: it needs at least that. `ended` must follow."""
         with self._lock:
             self._overdue += 1
             if seconds > self._expected_s(size):
@@ -73,18 +73,18 @@ class Pace:
 
     @property
     def latency_s(self) -> float:
-        """What a small request takes; 0 before one was measured. For tests: readers ask `expected_s`."""
+        """Time of a small request; 0 before one was measured. For tests: readers ask `expected_s`."""
         with self._lock:
             return self._latency_s
 
     @property
     def bytes_per_s(self) -> float | None:
-        """What each large request receives once it is answered; None before one was measured."""
+        """Rate of a large request once it is answered; None before one was measured."""
         with self._lock:
             return 1.0 / self._s_per_byte if self._rate_known else None
 
     def expected_s(self, size: int) -> float:
-        """Return how long a request for so many bytes is expected to take."""
+        """Return the expected time of a request for `size` bytes."""
         with self._lock:
             return self._expected_s(size)
 

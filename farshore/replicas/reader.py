@@ -1,6 +1,6 @@
 """Reads of objects from whichever replica has a good copy, the best one first. Decision 0009.
 
-Every read asks the replicas in an order that follows from what they took so far (`pace`) and from what they bill
+Every read asks the replicas in an order that follows from their measured speed (`pace`) and their prices
 (`reading_order`). A copy that is missing or wrong is noted, and the next replica asked. When an
 answer is late the next replica is asked as well (a hedged read), and the first good answer counts: a slow replica costs
 little, and one that hangs nothing. Later answers are dropped.
@@ -56,7 +56,7 @@ class HedgeBudget:
             self._left = min(self._left + limits.HEDGE_SHARE_MAX, float(limits.HEDGE_BURST))
 
     def spend(self) -> bool:
-        """Take one second request, if one is left."""
+        """Use one hedge request, if one is left."""
         with self._lock:
             if self._left < 1.0:
                 return False
@@ -88,7 +88,7 @@ class ReplicaReader:
         hedge: Whether a late answer is asked of another replica, too.
         damaged: Where findings go, by replica and name.
         unasked: Where the reason goes why a replica could not be asked; the first one of each stays.
-        mender: Told of what is missing or wrong at one replica and was then read from another.
+        mender: Called with each object that is missing or wrong at one replica and was then read from another.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class ReplicaReader:
         return {one.name for one in self.replicas if one.pace.healthy(now_s)}
 
     def order(self, size: int) -> list[Replica]:
-        """Return the replicas in the order in which a read of so many bytes asks them now."""
+        """Return the replicas in the order in which a read of `size` bytes asks them now."""
         now_s = self._clock.monotonic_s()
         candidates = [
             ReadCandidate(
@@ -210,14 +210,14 @@ class ReplicaReader:
                     asked.remove(one)
                     try:
                         answer, value = self._judge(one, decode)
-                        self._tell(bad, one.replica, answer if whole else None)
+                        self._report_bad(bad, one.replica, answer if whole else None)
                         return value
                     except FarshoreError as error:
                         if one.error is None and not isinstance(error, (Corrupt, NotFound, Unsupported)):
                             raise  # trouble of ours, which no other copy would help
                         bad += self._note(one.replica, name, error)
                         errors.append(error)
-            raise _telling(errors)
+            raise _most_useful(errors)
         finally:
             self._drop(asked)
 
@@ -284,7 +284,7 @@ class ReplicaReader:
         news.clear()
 
     def _overdue(self, one: _Asked[Answer], *, silent: bool) -> None:
-        """Mark a request as late, unless its answer came at this moment; note a replica that never answered."""
+        """Mark a request as late, unless its answer arrived at this moment; note a replica that never answered."""
         with self._lock:
             if one.done:
                 return
@@ -306,8 +306,8 @@ class ReplicaReader:
             self.used.add(one.replica.name)
         return answer, value
 
-    def _tell(self, bad: Sequence[DamagedObject], source: Replica, answer: object) -> None:
-        """Tell the mender of copies that were bad, now that there is a good one."""
+    def _report_bad(self, bad: Sequence[DamagedObject], source: Replica, answer: object) -> None:
+        """Report bad copies to the mender, now that there is a good one."""
         if self.mender is None:
             return
         body = answer if isinstance(answer, bytes) and len(answer) <= limits.REPAIR_BODY_BYTES_MAX else None
@@ -358,6 +358,6 @@ def open_reader(
     )
 
 
-def _telling(errors: Sequence[FarshoreError]) -> FarshoreError:
-    """The error that tells most: one that may pass, because the copy behind it may be good; else the first."""
+def _most_useful(errors: Sequence[FarshoreError]) -> FarshoreError:
+    """Return the error to raise: one that may pass, because the copy behind it may be good; else the first."""
     return next((error for error in errors if error.retryable), errors[0])

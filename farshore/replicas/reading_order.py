@@ -1,11 +1,11 @@
 """In which order replicas are asked for an object: by what reading it from each of them costs. Pure. Decision 0009.
 
-The cost of one read is the time it is expected to take (seconds: latency, and the bytes at the measured rate) and the
+The cost of one read is its expected time (seconds: latency, and the bytes at the measured rate) and the
 money it is billed (egress, retrieval, one request). The rule that weighs them is `prefer`:
 
 - `fastest`: time alone.
 - `cheapest`: money alone; time among those that cost the same.
-- `balanced`: both as money, an hour of waiting taken for `READ_HOUR_PRICE`.
+- `balanced`: both as money, an hour of waiting priced at `READ_HOUR_PRICE`.
 
 Estimates are rough, so costs within a factor of two count as the same, and times below `READ_TIME_FLOOR_S` do; among
 the same the cheaper one goes first, and then the order of the configuration decides. Unhealthy replicas go last.
@@ -25,13 +25,13 @@ _HOUR_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class ReadPrice:
-    """What a replica's provider bills for reading, in the currency of the price table. The default is free."""
+    """Prices of a replica's provider for reading, in the currency of the price table. The default is free."""
 
     per_byte: float = 0.0  # egress and retrieval
     per_request: float = 0.0
 
     def of(self, size: int) -> float:
-        """Return the price of one request for so many bytes."""
+        """Return the price of one request for `size` bytes."""
         return size * self.per_byte + self.per_request
 
     @property
@@ -45,7 +45,7 @@ class ReadCandidate:
     """One replica as a reader sees it before one read."""
 
     name: str
-    time_s: float  # that this read is expected to take
+    time_s: float  # expected time of this read
     money: float  # that this read is billed
     listed: bool = True  # whether it lists the snapshot that is read
     healthy: bool = True
@@ -54,7 +54,7 @@ class ReadCandidate:
 def order_candidates(candidates: Sequence[ReadCandidate], prefer: Prefer) -> list[str]:
     """Return the names in the order in which to ask. The same input gives the same order.
 
-    Healthy replicas that list the snapshot come first, then other healthy ones, then the unhealthy.
+    First the healthy replicas that list the snapshot, then other healthy ones, then the unhealthy.
     """
     tiers: dict[int, list[int]] = {}
     for position, one in enumerate(candidates):

@@ -55,7 +55,7 @@ class ObjectSource(Protocol):
         ...
 
     def ask(self, name: str, question: Callable[[Replica], Decoded], *, size: int = 0) -> Decoded:
-        """Return the answer of a replica to a question about an object that takes more than one request."""
+        """Return the answer of a replica to a question about an object that needs more than one request."""
         ...
 
 
@@ -63,8 +63,8 @@ class ObjectSource(Protocol):
 class Replica:
     """One bucket or directory holding the repository. `store` retries and counts; safe from many threads.
 
-    `uploads`: how many puts a backup makes at once. `spool_bytes`: what may wait on disk while it is behind.
-    `pace` is what its readers learned of it in this process, `price` what it bills them. `guard` is asked by `store`
+    `uploads`: how many puts a backup makes at once. `spool_bytes`: bytes that may wait on disk while it is behind.
+    `pace` is its speed as measured in this process, `price` the price of reading from it. `guard` is asked by `store`
     which changes may be sent, where the replica was opened to read.
     """
 
@@ -81,7 +81,7 @@ class Replica:
     guard: WriteGuard = field(default_factory=WriteGuard, repr=False, compare=False)
 
     def life_sign(self) -> tuple[int, ...]:
-        """Return a value that changes while the replica answers, takes or sends bytes, or lists objects."""
+        """Return a value that changes while the replica answers, receives or sends bytes, or lists objects."""
         now = self.meter.snapshot()
         return (now.answers, now.objects_listed, *self.meter.moved())
 
@@ -119,15 +119,15 @@ class Repository:
     prefer: Prefer = Prefer.BALANCED
     hedge: bool = True
     patient: bool = True  # whether replicas that are silent are waited for after another one has answered
-    on_wait: OnWait = wait_quietly  # who is told of replicas that let everybody wait
+    on_wait: OnWait = wait_quietly  # called with the replicas that everybody waits for
     cache: ObjectCache = field(init=False)
     threads: DetachedThreads = field(init=False)  # for reads, which may hang
     held: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
-    damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # what reads found wrong
-    state_is_temporary: bool = field(init=False, default=False)  # what is kept there ends with this process
+    damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # found by reads
+    state_is_temporary: bool = field(init=False, default=False)  # its files end with this process
     unrecorded: str = field(init=False, default="")  # why audit rows of what was done could not be kept
     unasked: dict[str, FarshoreError] = field(init=False)  # replicas that could not be asked, now or later; grows
-    _told: dict[str, Meter] = field(init=False, default_factory=dict)
+    _drained: dict[str, Meter] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.unasked = dict(self.unreachable)
@@ -148,8 +148,8 @@ class Repository:
     ) -> tuple[dict[str, Decoded], dict[str, FarshoreError]]:
         """Ask replicas, or all that are open, at the same time, as `farshore.replicas.ask.ask_all` does.
 
-        A replica is not silent while it answers the requests that its part of the question takes. Nobody is told of
-        the wait: opening the repository and listing its commits tell of it.
+        A replica is not silent while it answers the requests that its part of the question needs. The wait is not
+        reported: opening the repository and listing its commits do that.
         """
         chosen = {one.name: one for one in (self.replicas.values() if replicas is None else replicas)}
         return ask_all(
@@ -202,22 +202,22 @@ class Repository:
         raise RepositoryMissing(f"no replica is named {name}", f"The configuration names these: {known}.")
 
     def moved(self) -> dict[str, tuple[int, int]]:
-        """Return by replica the bytes that came in and went out, of objects under way too; from the first call on."""
+        """Return by replica the bytes received and sent, of objects under way too; from the first call on."""
         for replica in self.replicas.values():
             replica.meter.watch()
         return {name: replica.meter.moved() for name, replica in self.replicas.items()}
 
     def drain_requests(self) -> tuple[ReplicaRequests, ...]:
-        """Return what each replica was asked since this was last called, or since it was opened.
+        """Return the requests to each replica since the last call, or since it was opened.
 
-        So the first run of a process tells what opening and finding a snapshot took, and each request is told once.
+        So the first run of a process includes opening and finding a snapshot, and each request is reported once.
         """
-        taken: list[ReplicaRequests] = []
+        drained: list[ReplicaRequests] = []
         for name, replica in self.replicas.items():
             now = replica.meter.snapshot()
-            taken.append(_requests_between(name, self._told.get(name), now))
-            self._told[name] = now
-        return tuple(taken)
+            drained.append(_requests_between(name, self._drained.get(name), now))
+            self._drained[name] = now
+        return tuple(drained)
 
     def require_quorum(self) -> None:
         """Raise `QuorumNotReached` when fewer replicas than the quorum can be reached."""

@@ -21,7 +21,7 @@ from farshore.stores.object_retention import Lock, LockMode, ObjectRetention
 class LockRule:
     """A snapshot's objects are locked for `period` from its commit on.
 
-    `slack`: what a new lock is longer by, for runs that take long and clocks that differ.
+    `slack`: added to each new lock, for long runs and clocks that differ.
     """
 
     mode: LockMode
@@ -44,13 +44,13 @@ class LockRule:
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """What the configuration says of one replica. `lock` is None where objects are not locked."""
+    """Lock and storage class configured for one replica. `lock` is None where objects are not locked."""
 
     lock: LockRule | None = None
     storage_class: str = ""
 
     def retention_of(self, name: str, now_utc: datetime) -> ObjectRetention:
-        """Return how an object of this name is to be kept when it is put now.
+        """Return the retention of an object of this name that is put now.
 
         Leases are not locked: they say that a writer is at work, and no snapshot needs them. Only packs go to the
         storage class: everything else is small, and is read before any pack is.

@@ -1,15 +1,15 @@
 """The contract of a store: one bucket prefix, container prefix or directory that holds objects by name.
 
 Every store and every wrapper obeys it, and tests/contract runs one suite over all of them. It is small on purpose:
-put-if-absent, get a range, head, list, delete, and what keeps an object from being deleted. What a provider can or
-cannot do is data (`Capabilities`), not a method.
+put-if-absent, get a range, head, list, delete, and the locks and holds of an object. A provider's abilities
+are data (`Capabilities`), not a method.
 
 Rules that hold for every method:
 - Names are relative to the store's prefix: ASCII letters, digits, `.`, `_`, `-`, `=` and `/`; no empty part, no `..`.
 - A reader sees all of an object or none of it, never a part.
 - Safe for concurrent use by many threads; connections are reused.
 - Blocks at most for the time-outs it was opened with; a store itself never retries (the retrying wrapper does).
-- Raises only `farshore.errors`: StoreUnavailable (retry is safe; it tells how long to wait where the service did),
+- Raises only `farshore.errors`: StoreUnavailable (retry is safe; `wait_s` where the service asked for one),
   StoreDenied, StoreFull, BucketNotFound, ObjectNotFound, StoreConflict, ObjectCorrupt, ObjectArchived (warm it first),
   and of locks LockDenied and LockUnsupported; of wrappers also StorePaused (retry is safe) and StoreReadOnly. No SDK
   exception leaves a store module.
@@ -35,7 +35,7 @@ class Pace(Protocol):
 
     @property
     def piece_bytes(self) -> int:
-        """How much to take at once."""
+        """Bytes to send between two calls of `consume`."""
         ...
 
     def consume(self, count: int) -> None:
@@ -44,12 +44,12 @@ class Pace(Protocol):
 
 
 class PacedBody:
-    """A body that its store sends at a pace. Hashing and comparing take the body inside and do not wait."""
+    """A body that its store sends at a pace. Hashing and comparing use the body inside and do not wait."""
 
     def __init__(self, body: Body, pace: Pace) -> None:
         self.body: PlainBody = body.body if isinstance(body, PacedBody) else body
         self._pace = pace
-        self.consumed_bytes = 0  # so far, by whoever sends it
+        self.consumed_bytes = 0  # sent so far
 
     @property
     def piece_bytes(self) -> int:
@@ -67,7 +67,7 @@ Body = PlainBody | PacedBody
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-=/")
 NAME_LENGTH_MAX = 512  # with a prefix this stays under the 1,024 bytes that S3, GCS and Azure allow
 
-# What SDKs raise when an answer is not the service's: a gateway's page, a login form, half a document.
+# SDKs raise these when an answer is not the service's: a gateway's page, a login form, half a document.
 NONSENSE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
@@ -80,11 +80,11 @@ class PutOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a store tells of an object without sending it.
+    """The description of an object, without its bytes.
 
     `checksum` is the provider's own digest of the object's bytes as `algorithm:hex` (for instance `crc64nvme:…`,
     `crc32c:…`, `md5:…`, `sha256:…`), or empty where the provider has none for this object. `storage_class` is the
-    provider's word, empty where it tells none.
+    provider's word, empty where it has none.
     """
 
     name: str
@@ -97,7 +97,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What this kind of store does, as data.
+    """Abilities of a kind of store, as data.
 
     `checksum`: the algorithm sent with every put, which the service verifies before it acknowledges, or empty.
     `object_bytes_max`: a put of more is refused with `StoreFull` before anything is sent. `lock_modes` is empty where
@@ -110,7 +110,7 @@ class Capabilities:
     kind: str  # s3 | gcs | azure | directory | memory
     checksum: str
     object_bytes_max: int
-    checksum_listed: bool = False  # a listing tells the checksum of each object, so that nobody need ask for it
+    checksum_listed: bool = False  # a listing has the checksum of each object: no `head` is needed for it
     lock_modes: frozenset[LockMode] = frozenset()
     lock_step_s: float = 0.0
     archive_classes: frozenset[str] = frozenset()
@@ -126,7 +126,7 @@ class Store(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this store does, as data."""
+        """Abilities of this store, as data."""
         ...
 
     def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
@@ -185,7 +185,7 @@ class Store(Protocol):
         ...
 
     def lock_state(self, name: str) -> LockState:
-        """Return what keeps one object from being deleted, as the service tells it now.
+        """Return lock and hold of one object, as the service reports them now.
 
         Raises:
             ObjectNotFound: No such object.
@@ -213,7 +213,7 @@ class Store(Protocol):
     def warm(self, name: str, *, days: int, tier: str = "") -> None:
         """Ask for an archived object to be made readable for some days; do nothing for one that can be read.
 
-        Safe to repeat: `head` tells when it is done. Costs what the provider asks for it.
+        Safe to repeat: `head` shows when it is done. Costs what the provider asks for it.
 
         Args:
             tier: How fast, in the provider's words; its own default when empty.
@@ -256,13 +256,13 @@ def check_range(offset: int, length: int | None) -> None:
 
 
 def in_order(found: Iterator[ObjectInfo], place: str) -> Iterator[ObjectInfo]:
-    """Yield `found` as it comes, as long as it comes in order of name.
+    """Yield `found` unchanged while it is in order of name.
 
     S3, GCS and Azure list by code point. Some that speak their languages list folder by folder instead (`a/b` before
     `a-b`); merging two listings, or going on behind the last name after a failure, would then miss objects.
 
     Raises:
-        StoreDenied: A name came that sorts before its predecessor, or is the same.
+        StoreDenied: A name sorts before its predecessor, or equals it.
     """
     last = ""
     for info in found:

@@ -1,4 +1,4 @@
-"""Bodies of puts as bytes and pieces, and the answer to "the name is taken: are these the same bytes?"."""
+"""Bodies of puts as bytes and pieces, and the answer to "the name exists: are these the same bytes?"."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class _ViewFile(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def read(self, size: int | None = -1) -> memoryview:  # as good as bytes to whoever sends
+    def read(self, size: int | None = -1) -> memoryview:  # as good as bytes for sending
         start, end = self._at, len(self._view)
         self._at = end if size is None or size < 0 else min(start + size, end)
         return self._view[start : self._at]
@@ -145,12 +145,12 @@ class _ViewFile(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        self._view = memoryview(b"")  # or whoever keeps the file keeps a pack
+        self._view = memoryview(b"")  # or a reference to the file keeps a pack in memory
         super().close()
 
 
 class _BodyFile(io.FileIO):
-    """A file for an SDK to read from, whose errors cannot be taken for the store's."""
+    """A file for an SDK to read from, whose errors cannot be confused with the store's."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -165,7 +165,7 @@ class _BodyFile(io.FileIO):
 def open_body(body: Body) -> IO[bytes]:
     """Return a body as a file that can be read and rewound; memory is not copied. Its pace is not kept.
 
-    Of a view it reads views, which every way to hash or send bytes takes.
+    Of a view it reads views, which all hashes and senders accept.
     """
     body = plain(body)
     if isinstance(body, Path):
@@ -239,7 +239,7 @@ def as_sent(body: Body) -> bytes | IO[bytes]:
 
 
 def as_bytes(body: Body) -> bytes:
-    """Return a body as `bytes`: the same object where it is one already, for SDKs that take nothing else."""
+    """Return a body as `bytes`: the same object where it is one already, for SDKs that accept nothing else."""
     body = plain(body)
     if isinstance(body, bytes):
         return body
@@ -263,7 +263,7 @@ def check_size(store: Store, name: str, body: Body) -> None:
 
 
 def compare_present(store: Store, name: str, body: Body, digest: Callable[[Body], str] | None = None) -> PutOutcome:
-    """Answer a put that found its name taken: PRESENT if the object there has the same bytes.
+    """Answer a put whose name exists: PRESENT if the object there has the same bytes.
 
     Sizes first; then the provider's checksum when the object is large and `digest` computes the same kind; else bytes.
 
@@ -295,5 +295,5 @@ def compare_present(store: Store, name: str, body: Body, digest: Callable[[Body]
 
 
 def conflict(store: Store, name: str) -> StoreConflict:
-    """Return the error of a name that is taken by other bytes."""
+    """Return the error of a name that holds other bytes."""
     return StoreConflict(f"{store.url}/{name} exists with other bytes")

@@ -1,7 +1,7 @@
 """A service that copies an object from one of its places to another by itself, without sending it through this host.
 
 Optional, beside the contract of stores: a store that can do it has `copying()`; wrappers have not, so it is asked of
-bare stores. Nothing here proves that the bytes are good: whoever asks for a copy checks what is there afterwards.
+bare stores. Nothing here proves that the bytes are good: the caller checks the object afterwards.
 Errors are those of the contract.
 """
 
@@ -15,18 +15,18 @@ class Copying(Protocol):
 
     @property
     def service(self) -> tuple[str, ...]:
-        """What two places must have in common: kind, address, and whose credentials. Never a secret itself."""
+        """Both places must be equal in these: kind, address, and whose credentials. Never a secret itself."""
         ...
 
     def address(self, name: str) -> str:
-        """Return how the service finds one object that it is told to copy. May hold a signature: not for messages."""
+        """Return how the service finds one object that it copies. May hold a signature: not for messages."""
         ...
 
     def copy_from(self, source: Copying, source_name: str, name: str) -> None:
         """Copy an object of another place of the same service to a free name here, all of it or nothing.
 
         Raises:
-            StoreConflict: The name is taken, by whatever bytes.
+            StoreConflict: The name exists, with any bytes.
             ObjectNotFound: The source has no such object.
             StoreDenied: This credential may not read there, or the service does not do it.
         """

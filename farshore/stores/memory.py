@@ -39,7 +39,7 @@ class Kept:
 
 @dataclass
 class Shelf:
-    """The objects of one name: every store opened on it sees the same ones. `warm_s`: how long warming takes."""
+    """The objects of one name: every store opened on it sees the same ones. `warm_s`: the duration of warming."""
 
     name: str = ""
     objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """How a store keeps an object: its lock, its legal hold, its storage class, and whether it can be read now.
 
-Values only. What they mean at each provider is in docs/stores/immutability.md.
+Values only. Their meaning at each provider is in docs/stores/immutability.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from farshore.errors import LockDenied
 class LockMode(StrEnum):
     """Who can lift a lock before its time."""
 
-    GOVERNANCE = "governance"  # whoever has a right of his own for that
+    GOVERNANCE = "governance"  # a login with a right of its own for that may
     COMPLIANCE = "compliance"  # nobody
 
     @property
@@ -35,7 +35,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class LockState:
-    """What keeps one object from being deleted. `held`: by a legal hold, which has no end of its own."""
+    """Lock and hold of one object. `held`: by a legal hold, which has no end of its own."""
 
     lock: Lock | None = None
     held: bool = False
@@ -43,7 +43,7 @@ class LockState:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRetention:
-    """How a new object is to be kept. An empty `storage_class` is the bucket's own."""
+    """Lock and class of a new object. An empty `storage_class` is the bucket's own."""
 
     lock: Lock | None = None
     storage_class: str = ""
@@ -66,7 +66,7 @@ def lock_to_set(found: Lock | None, wanted: Lock, step_s: float) -> Lock | None:
     Never shorter and never less strict than what was found.
 
     Args:
-        step_s: What an object falls short of by less than this counts as held: a service may refuse smaller steps.
+        step_s: A lock that ends less than this too early counts as long enough: a service may refuse smaller steps.
     """
     if found is None:
         return wanted

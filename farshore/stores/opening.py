@@ -2,7 +2,7 @@
 
     s3://BUCKET/PREFIX     gs://BUCKET/PREFIX     az://CONTAINER/PREFIX     file:///PATH     memory://NAME
 
-A URL never holds a secret: credentials come beside it, and a URL that has some is refused.
+A URL never holds a secret: credentials are passed beside it, and a URL that has some is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}[A-Za-z0-9]")  # the serv
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web")
 _PREFIX_LENGTH_MAX = 1024 - NAME_LENGTH_MAX - 1  # S3, GCS and Azure allow 1,024 bytes for a whole key
 _REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_REGION_DEFAULT = "us-east-1"  # what S3-compatible services expect when they have none
+_REGION_DEFAULT = "us-east-1"  # S3-compatible services without regions expect this one
 
 
 def open_store(
@@ -74,7 +74,7 @@ def open_store(
         "page_objects": page_objects,
         "clock": clock,
     }
-    # An SDK takes up to a second and 30 MB to import, so a store's module is imported by whoever has such a replica.
+    # An SDK needs up to a second and 30 MB to import, so a store's module is imported only for a replica of its kind.
     match scheme:
         case "s3":
             from farshore.extras import needed_extra
@@ -221,5 +221,5 @@ def _check_endpoint(url: str, scheme: str, endpoint: str | None) -> str | None:
 
 
 def _without_secrets(url: str) -> str:
-    """Return a URL fit for a message: what stands before an `@` or behind a `?` may be a secret."""
+    """Return a URL fit for a message: the part before an `@` or behind a `?` may be a secret."""
     return re.sub(r"\?.*", "?...", re.sub(r"//[^/]*@", "//...@", url))

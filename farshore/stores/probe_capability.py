@@ -17,7 +17,7 @@ from farshore.stores.base import PutOutcome
 
 
 class Effect(StrEnum):
-    """What a rule does to objects."""
+    """The effect of a rule on objects."""
 
     DELETES = "deletes"  # or hides, where the bucket keeps versions
     DELETES_HIDDEN = "deletes-hidden"  # versions that were deleted or overwritten before
@@ -45,15 +45,15 @@ class Setting(StrEnum):
 
     ON = "on"
     OFF = "off"
-    UNKNOWN = "unknown"  # the credential may not look, or the service does not tell
+    UNKNOWN = "unknown"  # the credential may not look, or the service does not say
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceSettings:
-    """How the bucket or container is set up, as far as it tells.
+    """The settings of the bucket or container, as far as they can be read.
 
-    `lock`: whether objects can be locked one by one. `retention`: what holds for every object without being asked, in
-    words, or empty. `testable`: whether `put_locked` works here. `lifecycle`: rules that concern the prefix and do more
+    `lock`: whether objects can be locked one by one. `retention`: the default retention of every object, in words,
+    or empty. `testable`: whether `put_locked` works here. `lifecycle`: rules that concern the prefix and do more
     than end unfinished uploads; None where they cannot be read.
     """
 
@@ -75,7 +75,7 @@ class Upload(Protocol):
         """Make the object of its parts, on the condition that its name is free.
 
         Raises:
-            StoreConflict: The name is taken.
+            StoreConflict: The name exists.
         """
         ...
 
@@ -90,7 +90,7 @@ class ProbeCapability(Protocol):
     part_bytes_min: int  # of every part but the last
 
     def put_mislabeled(self, name: str, body: bytes) -> None:
-        """Put a new object with the checksum of other bytes. Returns only if the service took it.
+        """Put a new object with the checksum of other bytes. Returns only if the service accepted it.
 
         Raises:
             FarshoreError: The service refused it, which is right.
@@ -110,11 +110,11 @@ class ProbeCapability(Protocol):
         ...
 
     def uploads_begun(self, prefix: str) -> int | None:
-        """Return how many uploads below a prefix were begun and not ended; None where the service does not tell."""
+        """Return how many uploads below a prefix were begun and not ended; None where the service does not say."""
         ...
 
     def settings(self) -> PlaceSettings:
-        """Return what the bucket or container tells of itself. Never raises for what it refuses to tell."""
+        """Return the settings of the bucket or container. A setting that cannot be read is no error."""
         ...
 
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:

@@ -1,7 +1,7 @@
-"""What stores sent: the checksum of each body, computed from the bytes in hand before they left.
+"""Checksums of the bodies that stores sent, computed from the bytes in hand before they left.
 
-A service tells its own checksum of an object later, too. Compared with what was sent, it shows that the object is the
-one that was put; compared with what the service once answered, it would show only that the service repeats itself.
+A service reports its own checksum of an object later, too. Compared with the one sent, it shows that the object is the
+one that was put; compared with an earlier answer of the service, it would show only that the service repeats itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PutChecksums:
             self._checksums[name] = checksum
 
     def of(self, body: Body) -> str:
-        """Return the checksum that the service must tell of these bytes; empty where it tells none."""
+        """Return the checksum that the service must report for these bytes; empty where it reports none."""
         return self._digest(body) if self._digest else ""
 
     def pop(self, name: str) -> str:

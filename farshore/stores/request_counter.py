@@ -1,7 +1,7 @@
 """Counting the requests that a service is sent, as the service counts and bills them.
 
-One call of a store may be several requests: each part of a large object, each page of a listing, each look at what
-holds a name that is taken. A store that talks to a service counts them where they leave, retries of the SDK included;
+One call of a store may be several requests: each part of a large object, each page of a listing, each look at the
+object of a name that exists. A store that talks to a service counts them where they leave, retries of the SDK included;
 requests for access tokens go elsewhere and are not among them.
 """
 
@@ -20,7 +20,7 @@ from farshore.stores.service_clock import ServiceClock
 
 
 class RequestKind(StrEnum):
-    """What a request is, in the words of the contract of stores."""
+    """The kind of a request, in the words of the contract of stores."""
 
     PUT = "put"  # also a part, and the beginning and end of an object in parts
     GET = "get"
@@ -45,7 +45,7 @@ class RequestCounter:
             self._counts[kind.value] += 1
 
     def received(self, count: int) -> None:
-        """Count bytes of a body that came in, while the rest of it is under way."""
+        """Count bytes of a body as they arrive, while the rest of it is under way."""
         with self._lock:
             self._bytes_in += count
 
@@ -70,7 +70,7 @@ class RequestCounter:
         raw.read = counting
 
     def moved(self) -> tuple[int, int]:
-        """Return the bytes of bodies that came in and went out so far, those of objects under way included."""
+        """Return the bytes of bodies received and sent so far, those of objects under way included."""
         with self._lock:
             return self._bytes_in, self._bytes_out
 
@@ -94,12 +94,12 @@ class Readable(Protocol):
     """The body of an answer."""
 
     def read(self, amt: int | None = None, /) -> bytes:
-        """Return so many bytes, or the rest."""
+        """Return up to `size` bytes, or the rest."""
         ...
 
 
 def read_counted(stream: Readable, request_counter: RequestCounter) -> bytes:
-    """Read an answer to its end; in pieces where somebody looks at what comes in, which needs the memory twice."""
+    """Read an answer to its end; in pieces where bytes are counted as they arrive, which needs the memory twice."""
     if not request_counter.watched:
         data = stream.read()
         request_counter.received(len(data))

@@ -1,4 +1,4 @@
-"""How far the clock of a store's service is off this host's, as its answers tell. Costs no request."""
+"""The offset of a service's clock from this host's, measured from its answers. Costs no request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ServiceClock:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
-        self.skew_s: float | None = None  # the service's time less this host's; None before any answer told
+        self.skew_s: float | None = None  # the service's time less this host's; None before any answer had a time
 
     def note(self, service_utc: datetime) -> None:
-        """Compare a time that the service told just now. A time that no service can mean is ignored."""
+        """Compare a time that the service sent just now. A time that no service can mean is ignored."""
         if self._clock is not None and service_utc > _BEFORE_ANY_STORE:
             self.skew_s = (service_utc - self._clock.now_utc()).total_seconds()
 
@@ -43,5 +43,5 @@ class HasServiceClock(Protocol):
 
     @property
     def service_clock(self) -> ServiceClock:
-        """What it noted."""
+        """The clock of its service."""
         ...

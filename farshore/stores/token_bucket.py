@@ -9,9 +9,9 @@ from farshore.limits import PACED_BURST_S, PACED_PIECE_BYTES
 
 
 class TokenBucket:
-    """Lets `bytes_per_s` pass. Safe from many threads, which share the rate and wait in the order they come.
+    """Lets `bytes_per_s` pass. Safe from many threads, which share the rate and wait in the order they ask.
 
-    What is not used is saved for `PACED_BURST_S` and no longer, so a pause is not followed by a flood.
+    An unused allowance is saved for `PACED_BURST_S` and no longer, so a pause is not followed by a flood.
 
     Args:
         bytes_per_s: 0 for no limit: nothing waits.
@@ -25,7 +25,7 @@ class TokenBucket:
 
     @property
     def piece_bytes(self) -> int:
-        """How much to take at once, so that waits are short: a tenth of a second, within bounds."""
+        """Bytes to consume at once, so that waits are short: a tenth of a second, within bounds."""
         if not self._bytes_per_s:
             return PACED_PIECE_BYTES
         return max(min(int(self._bytes_per_s / 10), PACED_PIECE_BYTES), 1024)

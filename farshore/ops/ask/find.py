@@ -1,7 +1,7 @@
 """When paths were added, changed and removed, over all snapshots of a source.
 
-Each manifest is read once, as a stream; of the snapshot before it only what matched is kept. A snapshot that cannot be
-read is told, and the next one is compared with the last that could be.
+Each manifest is read once, as a stream; of the snapshot before it only the matches are kept. A snapshot that cannot
+be read is reported, and the next one is compared with the last that was read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
 from farshore.sources.directory.globs import Globs
 
-_ROWS_AT_ONCE = 2048  # a row takes 2 kB as Python values
+_ROWS_AT_ONCE = 2048  # a row needs 2 kB as Python values
 Unread = Callable[[Commit, FarshoreError], None]
 
 
@@ -33,16 +33,16 @@ def find_changes(
 ) -> Iterator[Finding]:
     """Yield what became of each path that a pattern matches, one source after the other, its oldest snapshot first.
 
-    What the first snapshot has was added with it. Memory does not grow with what is found.
+    Paths of the first snapshot count as added with it. Memory does not grow with the number of matches.
 
     Args:
-        pattern: With the rules of .gitignore; what lies below a match does not match by that.
+        pattern: With the rules of .gitignore; a match does not include the paths below it.
         source: Only the snapshots of this one.
         unread: Called with each snapshot that could not be read.
 
     Raises:
         SnapshotUnknown: There is no snapshot, or the pattern says nothing.
-        StoreFull, ConfigInvalid: What was found has no place in the temporary directory.
+        StoreFull, ConfigInvalid: The matches do not fit into the temporary directory.
         CredentialCannotRead: The keys at hand cannot read.
     """
     globs = Globs([from_top(pattern)])

@@ -1,4 +1,4 @@
-"""What of one snapshot a search matched, kept until the next snapshot of the source is compared with it.
+"""The matches of a search in one snapshot, kept until the next snapshot of the source is compared with it.
 
 In memory up to a bound, then in a file without a name: a pattern may match a hundred million entries.
 """
@@ -23,7 +23,7 @@ _DIGEST_BYTES = 16
 
 
 class FoundRow(NamedTuple):
-    """One entry, as far as it must be known to tell whether it changed."""
+    """The fields of one entry that show whether it changed."""
 
     path: bytes
     kind: str

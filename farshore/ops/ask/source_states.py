@@ -27,7 +27,7 @@ class SourceState:
     source: str
     latest_utc: datetime | None = None  # of the last complete snapshot
     data_utc: datetime | None = None  # up to when that has the data: before `latest_utc` for a standby that is behind
-    age: timedelta | None = None  # of the data; None if there is no snapshot, or nobody told
+    age: timedelta | None = None  # of the data; None if there is no snapshot, or its age is unknown
     allowed: timedelta | None = None
     newest_utc: datetime | None = None  # of the last snapshot, complete or not
     incomplete: int = 0  # snapshots after the last complete one
@@ -104,7 +104,7 @@ def judge_sources(
 
 
 def recorded_states(config: Config, reached: Collection[str], clock: Clock) -> list[SourceState]:
-    """Return the state of each source as the audit tables tell it, without a key; none where they tell nothing.
+    """Return the state of each source from the audit tables, without a key; none where they have none.
 
     Args:
         reached: Replicas to ask, the first that answers.

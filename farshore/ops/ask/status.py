@@ -18,7 +18,7 @@ from farshore.replicas.repository import Replica
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one replica answered."""
+    """The answer of one replica."""
 
     snapshots: dict[str, datetime | None]  # snapshot id -> when its commit record appeared there
     clock_skew_s: float | None = None

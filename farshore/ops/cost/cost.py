@@ -15,7 +15,7 @@ from farshore.plan.prices import PriceTable, Quote, place_of, quote
 from farshore.plan.schedules import MONTH_DAYS, runs_per_month
 from farshore.replicas.ask import OnWait, wait_quietly
 
-LISTS_PER_RUN = 5  # docs/stores/requests.md: what a backup of any size asks; a page more for every thousand packs
+LISTS_PER_RUN = 5  # docs/stores/requests.md: listings of a backup of any size; a page more for every thousand packs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def repository_cost(
     """Return what each configured replica costs. Needs no key.
 
     Args:
-        replica: Whose audit tables are asked; they tell of all.
+        replica: Its audit tables are asked; they cover all replicas.
         unasked, on_wait: As in `run_query`.
     Raises:
         ConfigInvalid: The price table names a class that a provider does not have.
@@ -76,25 +76,25 @@ def plan_usage(replica: str, facts: Facts, schedules: Mapping[str, float | None]
     Args:
         schedules: Runs a month by source; None where there is no schedule, or none that can be counted.
     """
-    told = facts.replicas.get(replica, ReplicaFacts())
+    facts_of_replica = facts.replicas.get(replica, ReplicaFacts())
     months = facts.days / MONTH_DAYS
     puts = lists = gets = 0.0
-    for source, backups in told.backups.items():
+    for source, backups in facts_of_replica.backups.items():
         planned = schedules.get(source)
         runs = backups.runs / months if planned is None else planned
         per_run = _per_run(backups)
         puts, lists, gets = puts + runs * per_run[0], lists + runs * per_run[1], gets + runs * per_run[2]
     return Usage(
         replica=replica,
-        objects=told.objects,
-        bytes_stored=told.bytes_stored,
-        bytes_grown=told.bytes_grown / months,
+        objects=facts_of_replica.objects,
+        bytes_stored=facts_of_replica.bytes_stored,
+        bytes_grown=facts_of_replica.bytes_grown / months,
         puts=puts,
         lists=lists,
-        gets=gets + told.objects_checked / months,
-        bytes_out=(told.bytes_checked + told.bytes_restored) / months,
-        restore_bytes=told.needed_bytes,
-        restore_objects=told.needed_objects,
+        gets=gets + facts_of_replica.objects_checked / months,
+        bytes_out=(facts_of_replica.bytes_checked + facts_of_replica.bytes_restored) / months,
+        restore_bytes=facts_of_replica.needed_bytes,
+        restore_objects=facts_of_replica.needed_objects,
     )
 
 

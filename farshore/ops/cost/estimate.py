@@ -1,4 +1,4 @@
-"""What a replica costs: arithmetic alone, from what is stored and done there and from its price. No I/O."""
+"""The cost of a replica: arithmetic alone, from its stored bytes, its requests and its price. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MONTHS_AHEAD = 12
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One replica: what lies there, and what is done there in a month."""
+    """One replica: its stored bytes, and its traffic in a month."""
 
     replica: str
     objects: int = 0
@@ -23,7 +23,7 @@ class Usage:
     lists: float = 0.0
     gets: float = 0.0  # heads too
     bytes_out: float = 0.0  # read by restores and verifies
-    restore_bytes: int = 0  # what the latest snapshots of all sources need here
+    restore_bytes: int = 0  # needed here by the latest snapshots of all sources
     restore_objects: int = 0
 
 
@@ -44,7 +44,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one replica costs: a month now, how that grows, and what a restore or verify of everything would."""
+    """The cost of one replica: a month now, its growth, and a restore or verify of everything."""
 
     month: Bill
     growth: float  # how much more each month costs than the one before
@@ -77,7 +77,7 @@ def restore_gets(usage: Usage) -> float:
 
 
 def pages_of(objects: int) -> float:
-    """Return the pages of a listing of so many objects."""
+    """Return the pages of a listing of `objects` objects."""
     return float(-(-objects // LIST_PAGE_OBJECTS))
 
 

@@ -1,4 +1,4 @@
-"""What the audit tables tell of each replica, for its cost: what is stored, what runs ask, what was read back."""
+"""Facts about each replica from the audit tables, for its cost: bytes stored, requests of runs, bytes read back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from farshore.errors import FarshoreError
 from farshore.replicas.ask import OnWait, wait_quietly
 
 WINDOW_DAYS = 30.0  # the present rate is that of these days, or of all where there are fewer
-_DAYS_MIN = 1.0  # younger than this a rate is a guess: one day is taken
+_DAYS_MIN = 1.0  # younger than this a rate is a guess: one day is assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ReplicaFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All replicas that the tables know, over a window of so many days."""
+    """All replicas that the tables know, over a window of `days`."""
 
     read_from: str
     days: float
@@ -61,7 +61,7 @@ def read_facts(
     on_wait: OnWait = wait_quietly,
     clock: Clock,
 ) -> Facts:
-    """Ask the audit tables of one replica, which tell of all. Needs no key.
+    """Ask the audit tables of one replica, which cover all. Needs no key.
 
     Raises:
         FarshoreError: No replica could be read, or not the one that was named; the first reason.

@@ -1,4 +1,4 @@
-"""Checks of listings: nothing is missing, no page is lost, names come in order. The contract tests run them too."""
+"""Checks of listings: nothing is missing, no page is lost, names are in order. The contract tests run them too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict, judge
 
-PAGE_OBJECTS_FEW = 10  # where what is put cannot be taken away again: pages are small instead of objects many
+PAGE_OBJECTS_FEW = 10  # where objects cannot be removed again: small pages instead of many objects
 PAGE_OBJECTS_MORE = 50  # half of it goes on a second page: enough to see it, and no object more is paid for
 PREFIXED = ("a/b.json", "a/bc", "a/b0/x", "a/c", "ab", "A/b", "b")
 CROSSING = ("a-b/c", "a.b", "a/b/c", "a/b-c", "a0", "a=1/b", "a_b", "Z/z")  # where folder order is not name order
@@ -35,7 +35,7 @@ def completeness(scope: ProbePrefix) -> Iterator[Finding]:
     part = f"{scope.prefix}many/03/"
     if [info.name for info in scope.other.list(part)] != sorted(name for name in names if name.startswith(part)):
         problems.append("a listing below a longer prefix has other objects")
-    hint = "What a listing leaves out looks lost to Farshore; the service must list all that was acknowledged."
+    hint = "An object missing from a listing looks lost to Farshore; the service must list all that it acknowledged."
     yield judge("listing", problems, f"{count} objects in pages of {page_objects}, complete as soon as put", hint)
 
 
@@ -64,10 +64,10 @@ def order(scope: ProbePrefix) -> Iterator[Finding]:
     try:
         found = [info.name for info in scope.other.list(f"{scope.prefix}order/")]
     except StoreDenied:
-        yield Finding("listing-order", Verdict.WARNING, "names do not come in order of code points", hint)
+        yield Finding("listing-order", Verdict.WARNING, "names are not in order of code points", hint)
         return
     except FarshoreError as error:
         yield Finding("listing-order", Verdict.FAILED, error.message, error.hint)
         return
     problems = [] if found == sorted(names) else [f"{len(found)} of {len(names)} names were listed"]
-    yield judge("listing-order", problems, "names come in order of code points", hint)
+    yield judge("listing-order", problems, "names are in order of code points", hint)

@@ -1,4 +1,4 @@
-"""Versions and locks: what the bucket is set up for, and whether a lock holds where one can be tried."""
+"""Versions and locks: settings of the bucket, and whether a lock holds where one can be tried."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def versions_and_locks(scope: ProbePrefix) -> Iterator[Finding]:
         yield Finding("lock", Verdict.NOTE, f"a {scope.store.capabilities.kind} has no locks")
         return
     settings = scope.settings
-    told = {
+    said = {
         Setting.ON: "earlier versions are kept",
         Setting.OFF: "not enabled",
-        Setting.UNKNOWN: "the service does not tell, or this credential may not look",
+        Setting.UNKNOWN: "the service does not say, or this credential may not look",
     }
-    yield Finding("versions", Verdict.NOTE, told[settings.versioning])
+    yield Finding("versions", Verdict.NOTE, said[settings.versioning])
     if settings.retention:
         yield Finding("retention", Verdict.OK, f"every object is held by {settings.retention}")
     if settings.lock is Setting.OFF:
         yield Finding("lock", Verdict.NOTE, "not enabled")
     elif settings.lock is Setting.UNKNOWN:
-        yield Finding("lock", Verdict.NOTE, told[Setting.UNKNOWN])
+        yield Finding("lock", Verdict.NOTE, said[Setting.UNKNOWN])
     elif not settings.testable:
         yield Finding("lock", Verdict.NOTE, "enabled; locks of single objects are not tried on this kind of store")
     else:
@@ -69,7 +69,7 @@ def _tried(scope: ProbePrefix, capability: ProbeCapability) -> Iterator[Finding]
         yield Finding("lock", Verdict.FAILED, "a locked object was removed before its time", hint)
         return
     if _erased(capability, lifted, bypass=True):
-        hint = "Take s3:BypassGovernanceRetention away from this credential, or use compliance mode."
+        hint = "Remove s3:BypassGovernanceRetention from this credential, or use compliance mode."
         yield Finding("lock-bypass", Verdict.WARNING, "too wide: this credential may lift locks (governance)", hint)
     else:
         yield Finding("lock-bypass", Verdict.OK, "this credential cannot lift a lock")

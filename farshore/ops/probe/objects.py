@@ -1,4 +1,4 @@
-"""Checks of single objects: bytes come back, ranges are exact, what is there stays. The contract tests run them too."""
+"""Checks of single objects: bytes read back, ranges are exact, objects never change. Contract tests run them too."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def small_objects(scope: ProbePrefix) -> Iterator[Finding]:
     problems: list[str] = []
     for size in (0, 1, 1000, 1 * MIB):
         _round_trip(problems, scope, scope.name(f"size-{size}"), scope.clock.random_bytes(size))
-    yield judge("sizes", problems, "empty, one byte, small and 1 MiB come back as they were put")
+    yield judge("sizes", problems, "empty, one byte, small and 1 MiB are read back as they were put")
     problems = []
     for number, stem in enumerate(NAMES):
         _round_trip(problems, scope, scope.name(stem), f"name {number}".encode())
@@ -57,7 +57,7 @@ def small_objects(scope: ProbePrefix) -> Iterator[Finding]:
 
 
 def overwrite_refusal(scope: ProbePrefix) -> Iterator[Finding]:
-    """Put other bytes under a name that is taken: they must be refused, and the first bytes stay."""
+    """Put other bytes under a name that exists: they must be refused, and the first bytes stay."""
     problems: list[str] = []
     for size in (3, 2 * MIB):
         name, first = scope.name(f"taken-{size}"), scope.clock.random_bytes(size)
@@ -92,7 +92,7 @@ def read_after_write(scope: ProbePrefix) -> Iterator[Finding]:
                 look(name)
             except ObjectNotFound:
                 problems.append(f"object {number + 1} was not seen by {verb} after it was acknowledged")
-    hint = "The service must be strongly consistent: a commit stands on what a listing shows."
+    hint = "The service must be strongly consistent: commits rely on listings."
     yield judge("read-after-write", problems, f"{SEEN_ROUNDS} objects seen at once by get, head and list", hint)
 
 
@@ -123,7 +123,7 @@ def deletes(scope: ProbePrefix) -> Iterator[Finding]:
 
 
 def checksums(scope: ProbePrefix) -> Iterator[Finding]:
-    """Compare the checksum that the service tells, and send a wrong one."""
+    """Compare the checksum that the service reports, and send a wrong one."""
     algorithm = scope.store.capabilities.checksum
     if not algorithm:
         kind = scope.store.capabilities.kind
@@ -131,18 +131,18 @@ def checksums(scope: ProbePrefix) -> Iterator[Finding]:
         return
     name = scope.name("checksum")
     scope.store.put(name, KNOWN_BODY)
-    told, right = scope.store.head(name).checksum, KNOWN_CHECKSUMS[algorithm]
-    if not told:
+    reported, right = scope.store.head(name).checksum, KNOWN_CHECKSUMS[algorithm]
+    if not reported:
         hint = "Content can still be checked by reading it; `verify` cannot compare the provider's checksum."
-        yield Finding("checksum-told", Verdict.WARNING, f"the service tells no {algorithm}", hint)
+        yield Finding("checksum-told", Verdict.WARNING, f"the service reports no {algorithm}", hint)
     else:
-        problems = [] if told == right else [f"the service tells {told}, right is {right}"]
-        yield judge("checksum-told", problems, f"the service tells the right {algorithm}")
+        problems = [] if reported == right else [f"the service reports {reported}, right is {right}"]
+        yield judge("checksum-told", problems, f"the service reports the right {algorithm}")
     yield from _mislabeled(scope, algorithm)
 
 
 def _mislabeled(scope: ProbePrefix, algorithm: str) -> Iterator[Finding]:
-    """Put bytes with the checksum of others: what spoils bytes on their way looks the same."""
+    """Put bytes with the checksum of others, as if the bytes had been damaged on their way."""
     if scope.capability is None:
         yield Finding("checksum-refusal", Verdict.SKIPPED, "a wrong checksum cannot be sent through this store")
         return
@@ -167,9 +167,9 @@ def large_object(scope: ProbePrefix) -> Iterator[Finding]:
     problems: list[str] = []
     store.put(name, data)
     if store.head(name).size != len(data):
-        problems.append(f"{len(data)} bytes were put, {store.head(name).size} are told")
+        problems.append(f"{len(data)} bytes were put, {store.head(name).size} are reported")
     if scope.other.get(name) != data:
-        problems.append("other bytes came back than were put")
+        problems.append("other bytes were read back than were put")
     middle = MULTIPART_BYTES_MIN // 2
     _compare(problems, scope.other, name, middle - 10, 20, data[middle - 10 : middle + 10])
     _compare(problems, scope.other, name, len(data) - 7, None, b"the end")
@@ -180,7 +180,7 @@ def large_object(scope: ProbePrefix) -> Iterator[Finding]:
         problems.append("other bytes under the same name were not refused")
     except StoreConflict:
         pass
-    yield judge("large-object", problems, f"{len(data) // MIB} MiB come back whole and by range")
+    yield judge("large-object", problems, f"{len(data) // MIB} MiB are read back whole and by range")
 
 
 def _exists(store: Store, name: str) -> bool:
@@ -201,9 +201,9 @@ def _round_trip(problems: list[str], scope: ProbePrefix, name: str, data: bytes)
         scope.store.put(name, data)
         info = scope.other.head(name)
         if info.size != len(data) or info.name != name:
-            problems.append(f"{name}: told as {info.name} of {info.size} bytes, {len(data)} were put")
+            problems.append(f"{name}: reported as {info.name} of {info.size} bytes, {len(data)} were put")
         if scope.other.get(name) != data:
-            problems.append(f"{name}: other bytes came back than were put")
+            problems.append(f"{name}: other bytes were read back than were put")
     except FarshoreError as error:
         problems.append(error.message)
 
@@ -216,4 +216,6 @@ def _compare(problems: list[str], store: Store, name: str, offset: int, length: 
         return
     if found != expected:
         wanted = "the rest" if length is None else f"{length} bytes"
-        problems.append(f"{wanted} from {offset}: {len(found)} came, {len(expected)} are right, or others than those")
+        problems.append(
+            f"{wanted} from {offset}: got {len(found)} bytes, {len(expected)} are right, or others than those"
+        )

@@ -1,4 +1,4 @@
-"""What the credential may do, against what its role should: too narrow stops Farshore, too wide helps an intruder."""
+"""Rights of the credential against those of its role: too narrow stops Farshore, too wide helps an intruder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Role, Verdict
 from farshore.stores.probe_capability import Setting
 
-_GRANTS = {  # what each kind calls a right
+_GRANTS = {  # the name of a right at each kind of store
     "s3": {
         "put": "s3:PutObject",
         "get": "s3:GetObject",
@@ -76,7 +76,7 @@ def _judged(scope: ProbePrefix, role: Role, verb: str, *, allowed: bool) -> Find
     if needed and not allowed:
         return Finding(check, Verdict.FAILED, f"too narrow: the {role.value} may not {verb}", f"Allow {right}.")
     if allowed and not needed:
-        return Finding(check, Verdict.WARNING, f"too wide: a {role.value} may {verb}", f"Take away {right}.")
+        return Finding(check, Verdict.WARNING, f"too wide: a {role.value} may {verb}", f"Remove {right}.")
     return Finding(check, Verdict.OK, "allowed" if allowed else "not allowed, which is right")
 
 
@@ -85,7 +85,7 @@ def _overwrite(scope: ProbePrefix, role: Role, name: str) -> Finding:
     if kind == "memory":
         return Finding("may-overwrite", Verdict.NOTE, "memory is for tests")
     if scope.capability is None:
-        return Finding("may-overwrite", Verdict.NOTE, "whoever may write a directory may replace its files")
+        return Finding("may-overwrite", Verdict.NOTE, "a login that may write a directory may replace its files")
     capability = scope.capability
     if not _allowed(lambda: capability.replace(name, b"second")):
         return Finding("may-overwrite", Verdict.OK, "refused, also without Farshore's own condition")
@@ -93,7 +93,7 @@ def _overwrite(scope: ProbePrefix, role: Role, name: str) -> Finding:
         return Finding("may-overwrite", Verdict.OK, "a replaced object stays as an earlier version")
     if role is Role.MAINTAINER:
         return Finding("may-overwrite", Verdict.NOTE, "allowed; Farshore itself never does it")
-    said = f"too wide: whoever holds the {role.value}'s credential may replace objects"
+    said = f"too wide: a thief of the {role.value}'s credential may replace objects"
     return Finding("may-overwrite", Verdict.WARNING, said, _OVERWRITE_HINTS.get(kind, ""))
 
 
@@ -114,8 +114,8 @@ def _delete(scope: ProbePrefix, role: Role, name: str) -> Iterator[Finding]:
         hint = "" if erased else f"Allow {right_of(kind, 'delete')}, or wait for the locks to end."
         yield Finding("may-delete", Verdict.OK if erased else Verdict.WARNING, detail, hint)
     elif erased:
-        hint = f"Take {right_of(kind, 'delete')} away; only prune deletes, by a credential of its own."
-        said = f"too wide: whoever holds the {role.value}'s credential may delete backups for good"
+        hint = f"Remove {right_of(kind, 'delete')}; only prune deletes, by a credential of its own."
+        said = f"too wide: a thief of the {role.value}'s credential may delete backups for good"
         yield Finding("may-delete", Verdict.WARNING, said, _DIRECTORY_HINT if kind == "directory" else hint)
     else:
         said = (
@@ -125,7 +125,7 @@ def _delete(scope: ProbePrefix, role: Role, name: str) -> Iterator[Finding]:
 
 
 def _allowed(use: Callable[[], object]) -> bool:
-    """Return whether a use is allowed; what is not there, or is taken, was at least allowed to be asked for."""
+    """Return whether a use is allowed; a missing object or an existing name shows that it is."""
     try:
         use()
     except (Denied, StoreConflict):

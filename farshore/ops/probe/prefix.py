@@ -18,7 +18,7 @@ from farshore.stores.object_retention import LockMode
 from farshore.stores.probe_capability import HasProbeCapability, PlaceSettings, ProbeCapability, Setting
 from farshore.stores.wrappers.retrying import RetryingStore
 
-LEFT_NAMED_MAX = 20  # names told of what was left behind
+LEFT_NAMED_MAX = 20  # names shown of objects that stay
 
 Connect = Callable[[int], Store]  # objects in a page of a listing -> a bare store with connections of its own
 
@@ -37,7 +37,7 @@ class ProbePrefix:
     second: dict[str, Any] | None = field(default=None, repr=False)  # holds secrets
     replica: str = ""
     lock: LockMode | None = None  # the mode that the configuration asks for
-    may_erase: bool = True  # learned by the check of permissions: whether what is put here can be taken away again
+    may_erase: bool = True  # learned by the check of permissions: whether objects that are put here can be removed
     names: set[str] = field(default_factory=set)
     opened: list[Store] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,17 +65,17 @@ class ProbePrefix:
 
     @cached_property
     def other(self) -> Store:
-        """Another one, over connections of its own: what one connection wrote, another must see."""
+        """Another store, over connections of its own, which must see the objects that `plain` wrote."""
         return self.retrying()
 
     @cached_property
     def capability(self) -> ProbeCapability | None:
-        """What can be tried beyond the contract, where this kind of store has it."""
+        """Calls beyond the contract that a probe makes, where this kind of store has them."""
         return self.plain.probe_capability() if isinstance(self.plain, HasProbeCapability) else None
 
     @cached_property
     def settings(self) -> PlaceSettings:
-        """How the bucket or container is set up, as far as it tells."""
+        """The settings of the bucket or container, as far as they can be read."""
         return self.capability.settings() if self.capability else PlaceSettings()
 
     def name(self, stem: str) -> str:
@@ -94,7 +94,7 @@ class ProbePrefix:
     def clean(self) -> tuple[str, ...]:
         """Remove all that was made here, as far as the credential and locks allow; return the names that are left."""
         found = set(self.names)
-        with contextlib.suppress(*READ_ERRORS):  # what was handed out is tried all the same
+        with contextlib.suppress(*READ_ERRORS):  # the rest is tried all the same
             found |= {info.name for info in self.store.list(self.prefix)}
         with ThreadPoolExecutor(STORE_CONNECTIONS) as pool:
             removed = dict(zip(sorted(found), pool.map(self._remove, sorted(found)), strict=True))

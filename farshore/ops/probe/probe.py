@@ -25,7 +25,7 @@ CLOCK = "clock"
 SPEED = "speed"
 Check = Callable[[ProbePrefix], Iterator[Finding]]
 
-# In the order they are made; one may tell of several findings.
+# In the order they are made; one may report several findings.
 CHECKS: Mapping[str, Check] = {
     CLOCK: speeds.clock_skew,
     "conditional-put": race.conditional_put,
@@ -122,7 +122,7 @@ def probe_store(
     figures: tuple[Figure, ...] = ()
     left: tuple[str, ...] = ()
     try:
-        with contextlib.suppress(StoreDenied):  # which the first check tells of
+        with contextlib.suppress(StoreDenied):  # which the first check reports
             next(iter(scope.store.list(scope.prefix)), None)
         try:
             progress(Progress("probe", detail=PERMISSIONS))

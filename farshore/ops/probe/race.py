@@ -1,4 +1,4 @@
-"""The check that everything stands on: of many writers of one name exactly one wins."""
+"""The check that everything depends on: of many writers of one name exactly one wins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECOND_WAIT_S = 300.0  # a second process that is silent for longer is ended
 _UNSAFE_HINT = "Do not keep a replica here: the service ignores or breaks the condition of a put."
 _UNSAFE_PARTS_HINT = (
     "The service breaks the condition where an object in parts is completed. Farshore sends objects above 64 MiB like "
-    "that, which only manifests of very large sources are: two writers of one name could both be told they made it."
+    "that, which only manifests of very large sources are: two writers of one name could both believe they made it."
 )
 
 
@@ -42,7 +42,7 @@ class SecondProcess:
         self._watch = threading.Timer(_SECOND_WAIT_S, self._worker.process.kill)
         self._watch.daemon = True
         self._watch.start()
-        self._failure = str(self.tell({"open": self._opening, "writers": SECOND_WRITERS}).get("error", ""))
+        self._failure = str(self.order({"open": self._opening, "writers": SECOND_WRITERS}).get("error", ""))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,12 +52,12 @@ class SecondProcess:
 
     @property
     def failure(self) -> str:
-        """Why it takes no part, or empty."""
+        """Why it does not participate, or empty."""
         return self._failure
 
-    def tell(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Give one order and return its answer."""
-        self._worker.send(_ORDER, json.dumps(order).encode())
+    def order(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send one order and return its answer."""
+        self._worker.send(_ORDER, json.dumps(message).encode())
         frame = self._worker.receive()
         if frame is None:
             return {"error": "the second process ended"}
@@ -81,11 +81,11 @@ def conditional_parts(scope: ProbePrefix) -> Iterator[Finding]:
 
 
 def _race(scope: ProbePrefix, check: str, rounds: int, size: int, part_bytes: int) -> Finding:
-    told: list[Outcome] = []
+    seen: list[Outcome] = []
     with ExitStack() as stack:
         second = stack.enter_context(SecondProcess(scope.second)) if scope.second else None
         if second is not None and second.failure:
-            return Finding(check, Verdict.FAILED, f"the second process cannot take part: {second.failure}")
+            return Finding(check, Verdict.FAILED, f"the second process cannot participate: {second.failure}")
         stores = [scope.bare(LIST_PAGE_OBJECTS) for _ in range(WRITERS)]
         writers = Writers(tag="first", stores=stores, clock=scope.clock)
         stack.callback(writers.close)
@@ -95,9 +95,9 @@ def _race(scope: ProbePrefix, check: str, rounds: int, size: int, part_bytes: in
             outcomes = _run(race, writers, second)
             if trouble := _judged(scope, race, outcomes, f"round {number} of {rounds}"):
                 return Finding(check, *trouble)
-            told += outcomes
+            seen += outcomes
     who = f"{WRITERS} connections of this process" + (f" and {SECOND_WRITERS} of a second one" if second else "")
-    erred = sum(bool(outcome.error) for outcome in told)
+    erred = sum(bool(outcome.error) for outcome in seen)
     more = f"; {erred} attempts ended in passing errors" if erred else ""
     return Finding(check, Verdict.OK, f"exactly one winner of {who}, {rounds} times{more}")
 
@@ -108,10 +108,10 @@ def _run(race: Race, writers: Writers, second: SecondProcess | None) -> list[Out
         writers.begin(race)
         writers.release()
         return writers.outcomes()
-    begun = second.tell({"race": asdict(race)})
+    begun = second.order({"race": asdict(race)})
     writers.begin(race)
     answers: list[dict[str, Any]] = []
-    there = threading.Thread(target=lambda: answers.append(second.tell({"go": True})))
+    there = threading.Thread(target=lambda: answers.append(second.order({"go": True})))
     there.start()
     writers.release()
     there.join()
@@ -133,7 +133,11 @@ def _judged(scope: ProbePrefix, race: Race, outcomes: list[Outcome], when: str) 
         )
     if not winners:
         errors = sorted({outcome.error for outcome in outcomes if outcome.error})
-        return Verdict.FAILED, f"no writer won in {when}: {errors[0] if errors else 'all were told it is taken'}", ""
+        return (
+            Verdict.FAILED,
+            f"no writer won in {when}: {errors[0] if errors else 'each of them got the answer that the name exists'}",
+            "",
+        )
     try:
         kept = scope.other.get(race.name)
     except ObjectNotFound:
@@ -141,5 +145,5 @@ def _judged(scope: ProbePrefix, race: Race, outcomes: list[Outcome], when: str) 
     except FarshoreError as error:
         return Verdict.FAILED, error.message, error.hint
     if kept != body_of(winners[0], race.size):
-        return Verdict.UNSAFE, f"a writer that was told it lost replaced the winner's object in {when}", _UNSAFE_HINT
+        return Verdict.UNSAFE, f"a writer that lost replaced the winner's object in {when}", _UNSAFE_HINT
     return None

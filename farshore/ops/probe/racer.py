@@ -1,6 +1,6 @@
 """The second process of a race, a worker of `race.SecondProcess`.
 
-Credentials come on standard input, never as an argument or a variable, where others on the machine could read them.
+Credentials are read from standard input, never from an argument or a variable, which others on the machine could read.
 Orders are frames of JSON: `{"open": {...}, "writers": n}`, then for each race `{"race": {...}}` and `{"go": true}`.
 Each has one answer, a frame of JSON too.
 """

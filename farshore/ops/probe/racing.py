@@ -14,7 +14,7 @@ from farshore.stores.probe_capability import HasProbeCapability, Upload
 from farshore.stores.wrappers.retrying import RetryingStore
 
 _TAG_BYTES = 16
-START_WAIT_S = 120.0  # for the parts of all writers to be sent; a writer that takes longer ends the round
+START_WAIT_S = 120.0  # for the parts of all writers to be sent; a writer that needs longer ends the round
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Race:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one writer was told."""
+    """The result of one writer."""
 
     writer: str
     won: bool
@@ -71,14 +71,14 @@ class Writers:
         try:
             self._ready.wait(START_WAIT_S)
         except threading.BrokenBarrierError as error:
-            raise StoreUnavailable(f"the parts of a race took longer than {START_WAIT_S:.0f} s to send") from error
+            raise StoreUnavailable(f"sending the parts of a race needed longer than {START_WAIT_S:.0f} s") from error
 
     def release(self) -> None:
         """Let all go at once."""
         self._go.set()
 
     def outcomes(self) -> list[Outcome]:
-        """Return what every writer was told."""
+        """Return the result of every writer."""
         return [future.result() for future in self._futures]
 
     def close(self) -> None:

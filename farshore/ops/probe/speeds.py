@@ -35,7 +35,7 @@ def clock_skew(scope: ProbePrefix) -> Iterator[Finding]:
 def figures(scope: ProbePrefix) -> tuple[Figure, ...]:
     """Measure latency with small objects and throughput with a pack's size, one request at a time."""
     small = [scope.name(f"speed/small-{number}") for number in range(_LATENCY_SAMPLES)]
-    samples = _THROUGHPUT_SAMPLES if scope.may_erase else 1  # what cannot be removed again costs space for long
+    samples = _THROUGHPUT_SAMPLES if scope.may_erase else 1  # objects that cannot be removed cost space for long
     packs = [scope.name(f"speed/pack-{number}") for number in range(samples)]
     data = scope.clock.random_bytes(PACK_BYTES_TARGET)
     store = scope.store
@@ -58,18 +58,18 @@ def read_latency(scope: ProbePrefix, name: str) -> tuple[Figure, ...]:
 
 
 def _latency(scope: ProbePrefix, name: str, uses: list[Callable[[], object]]) -> Figure:
-    return Figure(f"{name} latency", round(median(_taken_s(scope, uses)) * 1000, 1), "ms", len(uses))
+    return Figure(f"{name} latency", round(median(_durations_s(scope, uses)) * 1000, 1), "ms", len(uses))
 
 
 def _throughput(scope: ProbePrefix, name: str, uses: list[Callable[[], object]]) -> Figure:
-    per_s = [PACK_BYTES_TARGET / max(taken_s, 1e-6) / 1e6 for taken_s in _taken_s(scope, uses)]
+    per_s = [PACK_BYTES_TARGET / max(one_s, 1e-6) / 1e6 for one_s in _durations_s(scope, uses)]
     return Figure(f"{name} of {PACK_BYTES_TARGET // MIB} MiB", round(median(per_s), 1), "MB/s", len(uses))
 
 
-def _taken_s(scope: ProbePrefix, uses: list[Callable[[], object]]) -> list[float]:
-    taken: list[float] = []
+def _durations_s(scope: ProbePrefix, uses: list[Callable[[], object]]) -> list[float]:
+    durations_s: list[float] = []
     for use in uses:
         started_s = scope.clock.monotonic_s()
         use()
-        taken.append(scope.clock.monotonic_s() - started_s)
-    return taken
+        durations_s.append(scope.clock.monotonic_s() - started_s)
+    return durations_s

@@ -1,4 +1,4 @@
-"""What a probe says: a verdict per check, figures, and what it left behind. Frozen values, no I/O."""
+"""The result of a probe: a verdict per check, figures, and objects that stay. Frozen values, no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Verdict(StrEnum):
     """How a check ended, from best to worst."""
 
     OK = "ok"
-    NOTE = "note"  # nothing to change: it is not switched on, or the service does not tell
+    NOTE = "note"  # nothing to change: it is not switched on, or the service does not say
     SKIPPED = "skipped"  # could not be tried here
     WARNING = "warning"  # works, and a person should change something
     FAILED = "failed"  # Farshore relies on it
@@ -22,7 +22,7 @@ _GRAVITY = tuple(Verdict)
 
 
 class Role(StrEnum):
-    """What the credential is for, which says what it should and should not be allowed."""
+    """The purpose of the credential, which decides the rights that it should have."""
 
     WRITER = "writer"  # backups: list, read, create; no delete, no overwrite
     MAINTAINER = "maintainer"  # also deletes

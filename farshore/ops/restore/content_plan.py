@@ -20,10 +20,10 @@ from farshore.format.extents import EXTENT_BYTES, view_extents
 from farshore.index import ABSENT, ChunkIndex
 
 Array = npt.NDArray[Any]
-_POSITION_MAX = (1 << 32) - 2  # extents beyond share the last position: what they use is kept until the end
+_POSITION_MAX = (1 << 32) - 2  # extents beyond share the last position: their segments are kept until the end
 _BLOCK_ROWS = 1 << 18  # chunks numbered at once: a few MB of numbers
 _GAP_BYTES_MAX = 256 * limits.KIB  # reading this much for nothing is cheaper than another request
-_GAP_SHARE = 32  # and no more than one byte for so many that are needed
+_GAP_SHARE = 32  # and no more than one byte for each 32 that are needed
 _BATCH_BYTES = 4096 * EXTENT_BYTES  # of extents, looked up at once
 _ID_WORDS = 4
 

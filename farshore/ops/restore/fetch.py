@@ -30,7 +30,7 @@ RangeKey = tuple[int, int]  # pack number in the index, offset in the pack
 Content = memoryview | SpilledSegment
 
 
-_RANGE_SEGMENTS = 2  # that the rest of a range takes until it is opened or on disk
+_RANGE_SEGMENTS = 2  # memory for the rest of a range until it is opened or on disk
 
 
 class _NoRoom(Exception):
@@ -50,7 +50,7 @@ class _Segment:
     key: SegmentKey
     number: int
     end: int  # the position after its last use
-    opened_bytes: int  # the memory it takes once it is opened
+    opened_bytes: int  # memory it needs once it is opened
     stored_bytes: int
     fetched: Future[RangeContent]
     form: _Form = _Form.PACKED
@@ -248,7 +248,7 @@ class SegmentFetcher:
         """Read a range and answer those who wait for it; in the pool."""
         try:
             found = self._segments.read(one, {segment.key[1] for segment in wanted})
-        except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
             for segment in wanted:
                 _settle(segment.content, error=error)
             fetched.set_exception(error)
@@ -266,7 +266,7 @@ class SegmentFetcher:
         def unpack() -> None:
             try:
                 content.set_result(self._segments.unpack(*segment.key, segment.pop_packed()))
-            except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
+            except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 content.set_exception(error)
 
         self._packed.drop(segment.key)
@@ -333,7 +333,7 @@ class SegmentFetcher:
                     content.set_result(kept)
                 else:
                     content.set_exception(_NoRoom())  # not raised: its traceback would keep the segment
-            except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it
+            except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 content.set_exception(error)
 
         self._pool.submit(write)

@@ -49,7 +49,7 @@ class FileWriter:
             try:
                 segments[key] = future.result()
             except FarshoreError as error:
-                segments[key] = error  # the files that need it are told by name below
+                segments[key] = error  # the files that need it are reported by name below
         for piece in window.pieces:
             self._write_piece(piece, segments)
         window.clear()  # the next but one is fetched before anybody else lets go of it

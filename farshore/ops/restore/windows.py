@@ -50,7 +50,7 @@ class Window:
     start: int = 0  # the position of its first extent
     pieces: list[Piece] = field(default_factory=list)
     segments: dict[SegmentKey, None] = field(default_factory=dict)
-    memory: int = 0  # that its segments take, in units of a segment
+    memory: int = 0  # memory of its segments, in units of a segment
     ranges: set[RangeKey] = field(default_factory=set)  # that are fetched for it
     content_bytes: int = 0
     contents: dict[SegmentKey, Future[Content]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a place holds before a repository is made in it: data of others, or a repository above or below it.
+"""Contents of a place before a repository is made in it: data of others, or a repository above or below it.
 
 A repository beside other data is deleted, locked and listed with it, and two repositories one inside the other list
 each other's objects as their own.
@@ -36,7 +36,7 @@ _OPTION = "--force-foreign-data"
 
 
 def require_own_place(config: Config, replica: ReplicaConfig, clock: Clock) -> None:
-    """Refuse a place that holds other data, or lies above or below a repository. Changes nothing.
+    """Refuse a place that holds other data, or is above or below a repository. Changes nothing.
 
     Reads one page of a listing, and asks for the header that each prefix above may have; where the credential may not
     ask that, nothing is known of it.

@@ -46,14 +46,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """What was made. `credential`: path of the write-only credential, or empty."""
+    """The repository that was made. `credential`: path of the write-only credential, or empty."""
 
     repository_id: str
     replicas: tuple[str, ...]
     credential: str
     reader_slots: int  # a key of --json alone
     warnings: tuple[str, ...] = ()  # places that serve, and that a person should change something at
-    notes: tuple[str, ...] = ()  # what of a place could not be looked at
+    notes: tuple[str, ...] = ()  # places that could not be looked at
 
 
 def initialize(
@@ -67,12 +67,12 @@ def initialize(
     """Create the repository at every replica, in an order that leaves no half-made repository that looks whole.
 
     Slots go first, to every replica, and then the headers, so an interrupted call leaves nothing that opens; running it
-    again makes a new repository only while no header stands anywhere. Every replica must be reachable: a copy that does
+    again makes a new repository only while no header exists anywhere. Every replica must be reachable: a copy that does
     not know its own keys is none.
 
     Args:
         write_only: Leave on this host a credential that adds backups and cannot read one back.
-        beside_foreign_data: Make it although a place holds data of others, or lies above or below a repository.
+        beside_foreign_data: Make it although a place holds data of others, or is above or below a repository.
         recipients: Lines of `farshore key generate` whose holders may read, besides the passphrase.
 
     Raises:
@@ -199,7 +199,7 @@ def _new_repository(clock: Clock) -> tuple[KeySet, Header]:
 
 
 def _require_empty(replicas: Sequence[Replica], clock: Clock) -> None:
-    """Refuse where a header stands; an empty listing would prove nothing, so each is asked for by name."""
+    """Refuse where a header exists; an empty listing would prove nothing, so each is asked for by name."""
 
     def ask(replica: Replica) -> str:
         try:
@@ -227,9 +227,9 @@ def _require_fit(config: Config, clock: Clock) -> tuple[tuple[str, ...], tuple[s
     for refusal in (mark.refusal for found in marks.values() for mark in found):
         if refusal is not None:
             raise refusal
-    told = [(f"{name}: {mark.said}", mark.hint) for name, found in marks.items() for mark in found]
-    warnings = tuple(f"{said}. {hint}" for said, hint in told if hint)
-    return warnings, tuple(said for said, hint in told if not hint)
+    found_marks = [(f"{name}: {mark.said}", mark.hint) for name, found in marks.items() for mark in found]
+    warnings = tuple(f"{said}. {hint}" for said, hint in found_marks if hint)
+    return warnings, tuple(said for said, hint in found_marks if not hint)
 
 
 def _ask_each(replicas: Collection[str], ask: Callable[[str], Answer], clock: Clock) -> dict[str, Answer]:

@@ -121,12 +121,12 @@ def _is_slot_of(recipient_id: str, slot_id: str, data: bytes) -> bool:
 
 
 def _put_everywhere(repository: Repository, slot_id: str, body: bytes) -> str:
-    """A copy that lacks a slot cannot be opened with it on the day it is the only one left, so all must take it."""
+    """A copy that lacks a slot cannot be opened with it on the day it is the only one left, so all must receive it."""
     if repository.unreachable:
         away = ", ".join(repository.unreachable)
         raise QuorumNotReached(
             f"a key slot must be written to every replica, and {away} cannot be reached",
-            "Bring every replica back, or take it out of the configuration, then run this again.",
+            "Bring every replica back, or remove it from the configuration, then run this again.",
         )
     stores = {name: replica.store for name, replica in repository.replicas.items()}
     put_all(stores, [(names.slot(slot_id), body)], clock=repository.clock, required=True)

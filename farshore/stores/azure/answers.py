@@ -1,4 +1,4 @@
-"""What Azure answers, as errors of the contract. Texts of the SDK's errors may hold a signed address; it is cut out."""
+"""Answers of Azure as errors of the contract. Texts of the SDK's errors may hold a signed address; it is cut out."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _SIGNATURE = re.compile(r"(?i)\b(sig|sv|se|sp|st|spr|sr|skoid|sktid)=[^&\s'\")]+
 
 
 class Exists(Exception):
-    """The condition of a put was not met: the name is taken."""
+    """The condition of a put was not met: the name exists."""
 
 
 class BeyondEnd(Exception):
     """A range starts behind the blob's last byte."""
 
 
-# Codes first: one status stands for several things. What is in neither table is a refusal that no retry cures when it
-# is a 4xx; the rest comes from a service or gateway in trouble.
+# Codes first: one status means several things. A status in neither table is a refusal that no retry cures when it
+# is a 4xx; others mean a service or gateway in trouble.
 _BY_CODE: dict[str, type[Exception]] = {
     "BlobAlreadyExists": Exists,
     "BlobImmutableDueToPolicy": Exists,

@@ -48,7 +48,7 @@ class Connections(HTTPAdapter):
 
 
 def _kind_of(request: requests.PreparedRequest) -> RequestKind:
-    """Tell what a request is: reading a blob and a list are both GET."""
+    """Return the kind of a request: reading a blob and a list are both GET."""
     match request.method:
         case "GET":
             is_list = "list" in parse_qs(str(urlsplit(request.url or "").query)).get("comp", ())

@@ -16,7 +16,7 @@ class AzureCopying:
         url: Returns the address of a blob, without any signature.
         sign: Returns a signature that lets the service read this container for a day; a longer heal copies the rest
             through its host.
-        start: Has the service copy from an address to a free name; raises `taken` where it is not free.
+        start: Has the service copy from an address to a free name; raises `exists_error` where it is not free.
     """
 
     def __init__(
@@ -26,13 +26,13 @@ class AzureCopying:
         url: Callable[[str], str],
         sign: Callable[[], str],
         start: Callable[[str, str], None],
-        taken: type[Exception],
+        exists_error: type[Exception],
     ) -> None:
         self.service = service
         self._url = url
         self._sign = sign
         self._start = start
-        self._taken = taken
+        self._exists_error = exists_error
         self._lock = threading.Lock()
         self._signature = ""
 
@@ -45,5 +45,5 @@ class AzureCopying:
         address = source.address(source_name)
         try:
             self._start(name, address)
-        except self._taken as error:
+        except self._exists_error as error:
             raise StoreConflict(f"{name} is taken at {self._url(name)}") from error

@@ -1,7 +1,7 @@
-"""Locks, holds and tiers of Azure Blob Storage. The SDK's clients and types come from the store.
+"""Locks, holds and tiers of Azure Blob Storage. The store passes in the SDK's clients and types.
 
 A lock is a blob's immutability policy: `Unlocked` for governance, `Locked` for compliance. An unlocked one can be made
-shorter by whoever may set it, so what is there is read before it is set.
+shorter by anyone who may set it, so the policy that is there is read before one is set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from farshore.errors import LockDenied, StoreDenied
 from farshore.stores.object_retention import Access, Lock, LockMode, LockState, ObjectRetention, lock_to_set
 
-LOCK_VERB = "lock"  # what the store's boundary answers with LockDenied where another verb is StoreDenied
+LOCK_VERB = "lock"  # the verb for which the store's boundary raises LockDenied instead of StoreDenied
 ARCHIVE_TIER = "Archive"
 _WARM_TIER = "Hot"
 _MODES = {LockMode.GOVERNANCE: "Unlocked", LockMode.COMPLIANCE: "Locked"}
@@ -23,14 +23,14 @@ _LOCK_MODES = {word.lower(): mode for mode, word in _MODES.items()}
 
 
 def access_of(tier: str, status: str) -> Access:
-    """Return whether a blob can be read, from its tier and what it tells of a change of tier."""
+    """Return whether a blob can be read, from its tier and the state of a change of tier."""
     if tier != ARCHIVE_TIER:
         return Access.READY
     return Access.WARMING if status.startswith("rehydrate") else Access.ARCHIVED
 
 
 class AzureLocks:
-    """What keeps a blob, asked and set. See the contract of stores.
+    """Reads and sets the locks and holds of a blob. See the contract of stores.
 
     Args:
         blob: Gives the SDK's client of one blob by its name in the store.
@@ -55,7 +55,7 @@ class AzureLocks:
         self._step_s = step_s
 
     def retention_options(self, retention: ObjectRetention) -> dict[str, Any]:
-        """Return how a blob is to be kept, as options of the call that makes it."""
+        """Return lock and tier of a new blob, as options of the call that makes it."""
         options: dict[str, Any] = {}
         if retention.lock is not None:
             options["immutability_policy"] = self._policy_of(retention.lock)
@@ -82,9 +82,9 @@ class AzureLocks:
         if needed is None:
             return found or lock
         with self._boundary(LOCK_VERB, name):
-            told = self._blob(name).set_immutability_policy(self._policy_of(needed))
-        if not told.get("immutability_policy_until_date"):
-            raise LockDenied(f"{name}: the service took a lock and does not tell of it")
+            answer = self._blob(name).set_immutability_policy(self._policy_of(needed))
+        if not answer.get("immutability_policy_until_date"):
+            raise LockDenied(f"{name}: the service accepted a lock and does not report it")
         return needed
 
     def set_hold(self, name: str, *, held: bool) -> None:

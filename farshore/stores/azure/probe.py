@@ -1,4 +1,4 @@
-"""Calls that only a probe makes of an Azure container. No SDK is imported: all comes from the store."""
+"""Calls that only a probe makes of an Azure container. No SDK is imported: the store passes in all of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AzureProbeCapability:
         container: The SDK's client of the container.
         blob: Gives the SDK's client of one blob by its name in the store.
         boundary: Turns what the SDK raises into errors of the contract.
-        taken: What the boundary raises when the condition of a put is not met.
+        exists_error: Raised by the boundary when the condition of a put is not met.
         commit: Commits a list of block ids as a blob on the condition that its name is free.
     """
 
@@ -36,14 +36,14 @@ class AzureProbeCapability:
         prefix: str,
         blob: Callable[[str], Any],
         boundary: Callable[[str, str], AbstractContextManager[None]],
-        taken: type[Exception],
+        exists_error: type[Exception],
         commit: Callable[[Any, list[str]], None],
     ) -> None:
         self._container = container
         self._prefix = prefix
         self._blob = blob
         self._boundary = boundary
-        self._taken = taken
+        self._exists_error = exists_error
         self._commit = commit
 
     def put_mislabeled(self, name: str, body: bytes) -> None:
@@ -55,7 +55,7 @@ class AzureProbeCapability:
         try:
             with self._boundary("put", name):
                 self._blob(name).upload_blob(body, overwrite=True)
-        except self._taken as error:  # an immutability policy answers like a condition that is not met
+        except self._exists_error as error:  # an immutability policy answers like a condition that is not met
             raise StoreConflict(f"{name} cannot be replaced") from error
 
     def begin_upload(self, name: str) -> AzureUpload:
@@ -70,17 +70,17 @@ class AzureProbeCapability:
             return None
 
     def settings(self) -> PlaceSettings:
-        held: list[str] = []
+        rules: list[str] = []
         lock = Setting.UNKNOWN
         with contextlib.suppress(*READ_ERRORS), self._boundary("settings", ""):
             found = self._container.get_container_properties()
             if found.has_immutability_policy:
-                held.append("an immutability policy of the container")
+                rules.append("an immutability policy of the container")
             if found.has_legal_hold:
-                held.append("a legal hold")
+                rules.append("a legal hold")
             each = getattr(found, "immutable_storage_with_versioning_enabled", None)
             lock = Setting.UNKNOWN if each is None else Setting.ON if each else Setting.OFF
-        return PlaceSettings(lock=lock, retention=" and ".join(held))
+        return PlaceSettings(lock=lock, retention=" and ".join(rules))
 
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
         raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")
@@ -111,7 +111,7 @@ class AzureProbeCapability:
         try:
             with self._boundary("put", name):
                 self._commit(self._blob(name), blocks)
-        except self._taken as error:
+        except self._exists_error as error:
             raise StoreConflict(f"{name} is taken") from error
         return PutOutcome.CREATED
 

@@ -151,7 +151,7 @@ class AzureStore:
         check_size(self, name, body)
         outcome = self._put_if_absent(name, body, retention)
         if outcome is PutOutcome.PRESENT and retention.lock is not None:
-            self.extend_lock(name, retention.lock)  # whoever made it may have locked it for less
+            self.extend_lock(name, retention.lock)  # its writer may have locked it for less
         return outcome
 
     def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
@@ -188,7 +188,7 @@ class AzureStore:
         """Stage a large body block by block, and commit the list of its blocks.
 
         The SDK numbers blocks alike for everybody, so two writers of one name would mix theirs. Here their names hold
-        the MD5 of the whole body: only the same bytes can take each other's place.
+        the MD5 of the whole body: only equal bytes can replace each other.
         """
         blob = self._blob(name)
         blocks = []
@@ -281,7 +281,7 @@ class AzureStore:
             url=lambda name: self._blob(name).url.partition("?")[0],
             sign=self._signature,
             start=start,
-            taken=Exists,
+            exists_error=Exists,
         )
 
     def _signature(self) -> str:
@@ -307,7 +307,7 @@ class AzureStore:
             prefix=self._prefix,
             blob=self._blob,
             boundary=self._boundary,
-            taken=Exists,
+            exists_error=Exists,
             commit=lambda blob, blocks: blob.commit_block_list(
                 [BlobBlock(block_id=block) for block in blocks], match_condition=MatchConditions.IfMissing
             ),

@@ -20,7 +20,7 @@ def write_pieces(file: int, pieces: Iterator[bytes | memoryview]) -> None:
     """Write pieces to a new file from its beginning; nothing is flushed.
 
     Whole blocks of large pieces, from memory that is aligned, go to the disk at once. The rest, and everything where
-    the file system or the memory is not made for it, goes through the cache: a disk takes many small writes one by one.
+    the file system or the memory is not made for it, goes through the cache: a disk writes small pieces one by one.
 
     Raises:
         OSError: The disk is full, or fails.

@@ -39,8 +39,8 @@ from farshore.stores.service_clock import ServiceClock
 if TYPE_CHECKING:
     from farshore.stores.directory.copying import DirectoryCopying
 
-_OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask takes more away
-_WRITE_BYTES = 16 * MIB  # one write: a file server answers each, and takes the parts of a large one side by side
+_OBJECT_MODE = 0o444  # objects are never rewritten; the process's umask removes more
+_WRITE_BYTES = 16 * MIB  # one write: a file server answers each, and writes the parts of a large one in parallel
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
@@ -78,7 +78,7 @@ class DirectoryStore:
                 return PutOutcome.CREATED
         outcome = compare_present(self, name, body)
         with self._boundary("put", name), self._folder(folders) as folder, _open_object(folder, stem) as file:
-            os.fsync(file)  # whoever wrote it may have been killed before this
+            os.fsync(file)  # its writer may have been killed before this
             os.fsync(folder)
         return outcome
 
@@ -143,7 +143,7 @@ class DirectoryStore:
         """Release nothing: no file is kept open between calls."""
 
     def _no_locks(self) -> LockUnsupported:
-        return LockUnsupported(f"a directory cannot lock objects: {self.url}", "Take 'lock' out of this replica.")
+        return LockUnsupported(f"a directory cannot lock objects: {self.url}", "Remove 'lock' from this replica.")
 
     def copying(self) -> DirectoryCopying:
         """Return copies inside the kernel; see `farshore.stores.copying`."""
@@ -170,7 +170,7 @@ class DirectoryStore:
             for depth, folder in enumerate(folders, start=1):
                 following = _open_folder(current, folder, make=make)
                 if make and folders[:depth] not in self._flushed:
-                    os.fsync(current)  # also when it was there: whoever made it may have been killed before this
+                    os.fsync(current)  # also when it was there: its maker may have been killed before this
                     self._flushed.add(folders[:depth])
                 os.close(current)
                 current = following

@@ -23,14 +23,14 @@ class GcsCopying:
         service: tuple[str, ...],
         timeout_s: tuple[float, float],
         boundary: Callable[[str, str], AbstractContextManager[None]],
-        taken: type[Exception],
+        exists_error: type[Exception],
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
         self._timeout_s = timeout_s
         self._boundary = boundary
-        self._taken = taken
+        self._exists_error = exists_error
         self.service = service
 
     def address(self, name: str) -> str:
@@ -44,11 +44,11 @@ class GcsCopying:
                 original = client.bucket(bucket).blob(key)
                 target = client.bucket(self._bucket).blob(self._prefix + check_name(name))
                 token: str | None = None
-                while True:  # a copy to another place or class may take several calls
+                while True:  # a copy to another place or class may need several calls
                     token, _, _ = target.rewrite(
                         original, token=token, if_generation_match=0, timeout=self._timeout_s, retry=None
                     )
                     if token is None:
                         return
-        except self._taken as error:
+        except self._exists_error as error:
             raise StoreConflict(f"{name} is taken at gs://{self._bucket}/{self._prefix}") from error

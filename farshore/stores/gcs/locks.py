@@ -1,4 +1,4 @@
-"""Locks and holds of Cloud Storage. The SDK's clients and errors come from the store; no SDK is imported here.
+"""Locks and holds of Cloud Storage. The store passes in the SDK's clients and errors; no SDK is imported here.
 
 A lock is an object's retention: `Unlocked` for governance, `Locked` for compliance. A legal hold is a temporary hold.
 """
@@ -12,14 +12,14 @@ from typing import Any
 
 from farshore.stores.object_retention import Lock, LockMode, LockState, ObjectRetention, extend_or_find
 
-LOCK_VERB = "lock"  # what the store's boundary answers with LockDenied where another verb is StoreDenied
+LOCK_VERB = "lock"  # the verb for which the store's boundary raises LockDenied instead of StoreDenied
 _MODES = {LockMode.GOVERNANCE: "Unlocked", LockMode.COMPLIANCE: "Locked"}
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _LOCK_MODES = {word: mode for mode, word in _MODES.items()}
 
 
 def retention_metadata(retention: ObjectRetention) -> dict[str, Any]:
-    """Return how an object is to be kept, as metadata of the request that makes it."""
+    """Return lock and class of a new object, as metadata of the request that makes it."""
     metadata: dict[str, Any] = {}
     if retention.lock is not None:
         metadata["retention"] = _retention(retention.lock)
@@ -29,7 +29,7 @@ def retention_metadata(retention: ObjectRetention) -> dict[str, Any]:
 
 
 class GcsLocks:
-    """What keeps an object, asked and set. See the contract of stores.
+    """Reads and sets the locks and holds of an object. See the contract of stores.
 
     Args:
         blob: Gives the SDK's client of one object by its name in the store.

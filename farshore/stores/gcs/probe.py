@@ -1,4 +1,4 @@
-"""Calls that only a probe makes of a GCS bucket. No SDK is imported: all comes from the store."""
+"""Calls that only a probe makes of a GCS bucket. No SDK is imported: the store passes in all of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from farshore.limits import MIB
 from farshore.stores.base import PutOutcome, check_name
 from farshore.stores.probe_capability import Effect, LifecycleRule, PlaceSettings, Setting, overlaps
 
-_MOVED_ON = (200, 204, 308, 404, 410, 499)  # what a session answers to a part, or to being given up
+_MOVED_ON = (200, 204, 308, 404, 410, 499)  # a session's answers to a part, or to being given up
 
 
 class GcsProbeCapability:
@@ -24,7 +24,7 @@ class GcsProbeCapability:
         session: Sends requests with the credential, on kept connections.
         address: Of uploads to the bucket.
         boundary: Turns what the SDK raises into errors of the contract.
-        taken: What the boundary raises when the condition of a put is not met.
+        exists_error: Raised by the boundary when the condition of a put is not met.
         checked: Returns an answer that is one, or raises the SDK's error for it.
         put: Sends name, body and the CRC32C to be claimed, on the condition that the name is free.
     """
@@ -40,7 +40,7 @@ class GcsProbeCapability:
         prefix: str,
         timeout_s: tuple[float, float],
         boundary: Callable[[str, str], AbstractContextManager[None]],
-        taken: type[Exception],
+        exists_error: type[Exception],
         checked: Callable[[Any], Any],
         put: Callable[[str, bytes, bytes], object],
     ) -> None:
@@ -50,7 +50,7 @@ class GcsProbeCapability:
         self._prefix = prefix
         self._timeout_s = timeout_s
         self._boundary = boundary
-        self._taken = taken
+        self._exists_error = exists_error
         self._checked = checked
         self._put = put
 
@@ -77,7 +77,7 @@ class GcsProbeCapability:
         return None  # GCS lists no sessions; it forgets them after a week
 
     def settings(self) -> PlaceSettings:
-        held: list[str] = []
+        rules: list[str] = []
         versioning = lock = Setting.UNKNOWN
         lifecycle: tuple[LifecycleRule, ...] | None = None
         with contextlib.suppress(*READ_ERRORS), self._boundary("settings", ""):
@@ -86,10 +86,10 @@ class GcsProbeCapability:
             lock = Setting.ON if self._bucket.object_retention_mode == "Enabled" else Setting.OFF
             lifecycle = tuple(_rules_of(self._bucket.lifecycle_rules, self._prefix))
             if self._bucket.retention_period:
-                held.append(f"a retention policy of {int(self._bucket.retention_period)} s")
+                rules.append(f"a retention policy of {int(self._bucket.retention_period)} s")
             if self._bucket.default_event_based_hold:
-                held.append("an event-based hold on every object")
-        return PlaceSettings(versioning=versioning, lock=lock, retention=" and ".join(held), lifecycle=lifecycle)
+                rules.append("an event-based hold on every object")
+        return PlaceSettings(versioning=versioning, lock=lock, retention=" and ".join(rules), lifecycle=lifecycle)
 
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
         raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")
@@ -118,7 +118,7 @@ class GcsProbeCapability:
                 )
                 if answer.status_code not in _MOVED_ON[:3]:
                     self._checked(answer)
-        except self._taken as error:
+        except self._exists_error as error:
             raise StoreConflict(f"{name} is taken") from error
 
     def give_up(self, name: str, session: str) -> None:
@@ -136,24 +136,24 @@ class GcsUpload:
         self._capability = capability
         self._name = name
         self._session = session
-        self._held = b""
+        self._pending = b""
         self._sent = 0
 
     def send(self, piece: bytes) -> None:
-        if self._held:
-            self._send_held("*")
-        self._held = piece
+        if self._pending:
+            self._send_pending("*")
+        self._pending = piece
 
     def finish(self) -> PutOutcome:
-        self._send_held(str(self._sent + len(self._held)))
+        self._send_pending(str(self._sent + len(self._pending)))
         return PutOutcome.CREATED
 
     def abandon(self) -> None:
         self._capability.give_up(self._name, self._session)
 
-    def _send_held(self, total: str) -> None:
-        end = self._sent + len(self._held)
-        self._capability.send(self._name, self._session, self._held, f"{self._sent}-{end - 1}/{total}")
+    def _send_pending(self, total: str) -> None:
+        end = self._sent + len(self._pending)
+        self._capability.send(self._name, self._session, self._pending, f"{self._sent}-{end - 1}/{total}")
         self._sent = end
 
 

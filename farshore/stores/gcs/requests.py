@@ -1,4 +1,4 @@
-"""What the GCS store sends, and how it is counted. No SDK is imported here."""
+"""Requests of the GCS store, and how they are counted. No SDK is imported here."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Connections(HTTPAdapter):
 
 
 def _kind_of(request: requests.PreparedRequest) -> RequestKind:
-    """Tell what a request of the JSON API is: reading an object, its description and a list are all GET there."""
+    """Return the kind of a request to the JSON API: reading an object, its description and a list are all GET there."""
     match request.method:
         case "GET":
             address = urlsplit(request.url or "")

@@ -2,7 +2,7 @@
 
 Every put carries the condition that no generation of the name exists, and the CRC32C of its bytes in the object's
 metadata: the service refuses bytes that do not have it. The SDK's own checks of uploads stay off, because on a mismatch
-it deletes the name, whoever's object is there by then.
+it deletes the name, even where another writer's object is there by then.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ _LISTED_FIELDS = "items(name,size,updated,crc32c,storageClass),nextPageToken"
 
 
 class _Exists(Exception):
-    """The condition of a put was not met: the name is taken."""
+    """The condition of a put was not met: the name exists."""
 
 
 class _BeyondEnd(Exception):
     """A range starts behind the object's last byte."""
 
 
-# What is not here is a refusal that no retry cures when it is a 4xx; the rest comes from something in trouble.
+# Of the others a 4xx is a refusal that no retry cures; the rest mean a service in trouble.
 _BY_STATUS: dict[int, type[Exception]] = {
     404: ObjectNotFound,
     408: StoreUnavailable,
@@ -147,7 +147,7 @@ class GcsStore:
         check_size(self, name, body)
         outcome = self._put_if_absent(name, body, retention)
         if outcome is PutOutcome.PRESENT and retention.lock is not None:
-            self.extend_lock(name, retention.lock)  # whoever made it may have locked it for less
+            self.extend_lock(name, retention.lock)  # its writer may have locked it for less
         return outcome
 
     def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
@@ -178,7 +178,7 @@ class GcsStore:
                     start=offset or None,
                     end=None if length is None else offset + length - 1,
                     raw_download=True,
-                    checksum="crc32c",  # compared where the service tells it: when the object is read whole
+                    checksum="crc32c",  # compared where the service sends it: when the object is read whole
                     timeout=self._timeout_s,
                     retry=None,
                 )
@@ -246,7 +246,7 @@ class GcsStore:
             service=("gcs", self._endpoint, account),
             timeout_s=self._timeout_s,
             boundary=self._boundary,
-            taken=_Exists,
+            exists_error=_Exists,
         )
 
     def probe_capability(self) -> GcsProbeCapability:
@@ -258,7 +258,7 @@ class GcsStore:
             prefix=self._prefix,
             timeout_s=self._timeout_s,
             boundary=self._boundary,
-            taken=_Exists,
+            exists_error=_Exists,
             checked=_checked,
             put=self._put_at_once,
         )
@@ -295,7 +295,7 @@ class GcsStore:
     def _put_large(self, name: str, body: Body, checksum: bytes, retention: ObjectRetention) -> bytes:
         """Send a large body in chunks of one resumable upload; return the CRC32C kept.
 
-        The SDK takes a short read for the end, so a pace is not kept here.
+        The SDK treats a short read as the end, so a pace is not kept here.
         """
         with self._boundary("put", name), open_body(body) as stream:
             blob = self._blob(name)
@@ -338,7 +338,7 @@ class GcsStore:
                     _http=session,
                     client_options={"api_endpoint": self._endpoint},
                 )
-                # Otherwise a background thread asks for the bucket, with retries, to describe traces that nobody takes.
+                # Otherwise a background thread asks for the bucket, with retries, to describe traces that nobody uses.
                 client._bucket_metadata_cache = None  # noqa: SLF001 - there is no public switch but the environment
                 self._opened = client, session
             return self._opened
@@ -405,7 +405,7 @@ class GcsStore:
         return kind(text)
 
     def _not_found(self, verb: str, text: str) -> FarshoreError:
-        """Tell a missing bucket from a missing object."""
+        """Return the error of a missing bucket or of a missing object."""
         if verb in ("put", "list", "now_utc"):
             return BucketNotFound(text)
         try:
@@ -430,9 +430,9 @@ def _text(error: Exception) -> str:
     return _REQUEST.sub("", line).rstrip(".: ")
 
 
-def _reason(told: Any) -> str:
+def _reason(listed: Any) -> str:
     """Return the reason of one of the errors that an answer lists."""
-    return str(told.get("reason", "")) if isinstance(told, Mapping) else ""
+    return str(listed.get("reason", "")) if isinstance(listed, Mapping) else ""
 
 
 def _crc32c(body: Body) -> bytes:

@@ -1,4 +1,4 @@
-"""What S3 and its likes answer, as errors of the contract. No SDK is imported here."""
+"""Answers of S3 and compatible services, as errors of the contract. No SDK is imported here."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from farshore.stores.s3.locks import NotLocked
 
 
 class Exists(Exception):
-    """The condition of a put was not met: the name is taken."""
+    """The condition of a put was not met: the name exists."""
 
 
 class BeyondEnd(Exception):
     """A range starts behind the object's last byte."""
 
 
-# Codes first: one status stands for several things. What is in neither table passes when it is 500 or above; below
+# Codes first: one status means several things. A status in neither table passes when it is 500 or above; below
 # that it is a refusal which no retry cures: wrong or expired credentials, and requests the service does not know. Of
 # the passing ones some services say with a 4xx that they are too busy.
 BY_CODE: dict[str, type[Exception]] = {

@@ -25,13 +25,13 @@ class S3Copying:
         prefix: str,
         service: tuple[str, ...],
         boundary: Callable[[str, str], AbstractContextManager[None]],
-        taken: type[Exception],
+        exists_error: type[Exception],
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
         self._boundary = boundary
-        self._taken = taken
+        self._exists_error = exists_error
         self.service = service
 
     def address(self, name: str) -> str:
@@ -47,5 +47,5 @@ class S3Copying:
                     IfNoneMatch="*",
                     ChecksumAlgorithm="CRC64NVME",
                 )
-        except self._taken as error:
+        except self._exists_error as error:
             raise StoreConflict(f"{name} is taken at s3://{self._bucket}/{self._prefix}") from error

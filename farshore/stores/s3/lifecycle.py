@@ -1,4 +1,4 @@
-"""What lifecycle rules of an S3 bucket do to the objects below a prefix. Pure: rules are the service's own words."""
+"""Effects of an S3 bucket's lifecycle rules on the objects below a prefix. Pure: rules are in the service's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks, holds and archived objects of S3. The client and its errors come from the store; no SDK is imported here."""
+"""Locks, holds and archived objects of S3. The store passes in the client and its errors; no SDK is imported here."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from farshore.stores.object_retention import Access, Lock, LockMode, LockState, 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-LOCK_VERB = "lock"  # what the store's boundary answers with LockDenied where another verb is StoreDenied
+LOCK_VERB = "lock"  # the verb for which the store's boundary raises LockDenied instead of StoreDenied
 PUT_LOCKED_VERB = "put-locked"
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})  # GLACIER_IR is read like any other
 _WARMING = "RestoreAlreadyInProgress"
 
 
 class NotLocked(Exception):
-    """The service has no lock or hold to tell of."""
+    """The object has no lock or hold."""
 
 
 def put_verb(retention: ObjectRetention) -> str:
-    """Return what the store's boundary calls a put: a bucket without locks is told from other refusals."""
+    """Return the verb of a put for the store's boundary, which tells a bucket without locks from other refusals."""
     return "put" if retention.lock is None else PUT_LOCKED_VERB
 
 
 def retention_headers(retention: ObjectRetention) -> Any:
-    """Return how an object is to be kept, as parameters of the request that makes it."""
+    """Return lock and class of a new object, as parameters of the request that makes it."""
     headers: dict[str, Any] = {}
     if retention.lock is not None:
         headers["ObjectLockMode"] = retention.lock.mode.value.upper()
@@ -49,7 +49,7 @@ def access_of(storage_class: str, restore: str) -> Access:
 
 
 class S3Locks:
-    """What keeps an object, asked and set. See the contract of stores.
+    """Reads and sets the locks and holds of an object. See the contract of stores.
 
     Args:
         named: Bucket and key of a name.

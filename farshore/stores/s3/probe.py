@@ -1,4 +1,4 @@
-"""Calls that only a probe makes of an S3 bucket. No SDK is imported: all comes from the store."""
+"""Calls that only a probe makes of an S3 bucket. No SDK is imported: the store passes in all of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class S3ProbeCapability:
 
     Args:
         boundary: Turns what the SDK raises into errors of the contract.
-        taken: What the boundary raises when the condition of a put is not met.
+        exists_error: Raised by the boundary when the condition of a put is not met.
         checksum: The service's checksum of bytes, as its requests carry it.
     """
 
@@ -40,14 +40,14 @@ class S3ProbeCapability:
         bucket: str,
         prefix: str,
         boundary: Callable[[str, str], AbstractContextManager[None]],
-        taken: type[Exception],
+        exists_error: type[Exception],
         checksum: Callable[[bytes], str],
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
         self._boundary = boundary
-        self._taken = taken
+        self._exists_error = exists_error
         self._checksum = checksum
 
     def put_mislabeled(self, name: str, body: bytes) -> None:
@@ -164,7 +164,7 @@ class S3ProbeCapability:
                 self._client.complete_multipart_upload(
                     **self._named(name), UploadId=upload_id, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
                 )
-        except self._taken as error:
+        except self._exists_error as error:
             raise StoreConflict(f"{name} is taken") from error
         return PutOutcome.CREATED
 

@@ -98,7 +98,7 @@ _BY_OPERATION = {
     "ListObjectsV2": RequestKind.LIST,
     "DeleteObject": RequestKind.DELETE,
     "AbortMultipartUpload": RequestKind.DELETE,
-}  # what is not here writes: an object, a part, the beginning or end of an object in parts
+}  # all others write: an object, a part, the beginning or end of an object in parts
 
 
 class S3Store:
@@ -181,7 +181,7 @@ class S3Store:
         check_size(self, name, body)
         outcome = self._put_if_absent(name, body, retention)
         if outcome is PutOutcome.PRESENT and retention.lock is not None:
-            self.extend_lock(name, retention.lock)  # whoever made it may have locked it for less
+            self.extend_lock(name, retention.lock)  # its writer may have locked it for less
         return outcome
 
     def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
@@ -189,7 +189,7 @@ class S3Store:
         if body_bytes(body) > MULTIPART_BYTES_MIN:
             return self._put_in_parts(name, key, body, retention)
         checksum = _crc64nvme(body)
-        self.put_checksums.note(name, _told(checksum))
+        self.put_checksums.note(name, _shown_checksum(checksum))
         try:
             with self._boundary(put_verb(retention), name), _sent(body) as data:
                 self._client.put_object(
@@ -290,7 +290,7 @@ class S3Store:
             prefix=self._prefix,
             service=self._service,
             boundary=self._boundary,
-            taken=Exists,
+            exists_error=Exists,
         )
 
     def probe_capability(self) -> S3ProbeCapability:
@@ -300,7 +300,7 @@ class S3Store:
             bucket=self._bucket,
             prefix=self._prefix,
             boundary=self._boundary,
-            taken=Exists,
+            exists_error=Exists,
             checksum=lambda data: _base64(crc64nvme(data)),
         )
 
@@ -321,7 +321,7 @@ class S3Store:
             )["UploadId"]
         try:
             parts, checksum, size = self._send_parts(name, key, upload_id, body)
-            self.put_checksums.note(name, _told(checksum))
+            self.put_checksums.note(name, _shown_checksum(checksum))
             with self._boundary("put", name):
                 self._client.complete_multipart_upload(
                     Bucket=self._bucket,
@@ -334,7 +334,7 @@ class S3Store:
                     MpuObjectSize=size,
                 )
         except BaseException as error:
-            with contextlib.suppress(sdk.BotoCoreError, sdk.ClientError):  # the first error is the one to tell of
+            with contextlib.suppress(sdk.BotoCoreError, sdk.ClientError):  # the first error is the one to raise
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
             if isinstance(error, Exists):
                 return compare_present(self, name, body, _digest)
@@ -366,7 +366,7 @@ class S3Store:
     # --- errors -------------------------------------------------------------------------------------------------------
 
     def _count(self, event_name: str, request: Any, **_: Any) -> None:
-        """Count a request at the moment it is sent; what is returned here would be taken for its answer.
+        """Count a request at the moment it is sent; a returned value would replace its answer.
 
         A body with a pace was read to be signed, if it was; from here on it is read to be sent.
         """
@@ -430,7 +430,7 @@ class S3Store:
         return kind(text)
 
     def _not_found(self, text: str) -> FarshoreError:
-        """Tell a missing bucket from a missing object, which answers without a body do not."""
+        """Return the error of a missing bucket or object, which an answer without a body does not distinguish."""
         try:
             self.now_utc()
         except StoreDenied:  # these credentials may use objects and not look at their bucket
@@ -460,15 +460,15 @@ def _crc64nvme(body: Body) -> int:
 
 def _digest(body: Body) -> str:
     """Return a body's checksum as `head` gives it."""
-    return _told(_crc64nvme(body))
+    return _shown_checksum(_crc64nvme(body))
 
 
-def _told(checksum: int) -> str:
+def _shown_checksum(checksum: int) -> str:
     return f"crc64nvme:{checksum:016x}"
 
 
 def _read_time(text: Any) -> datetime:
-    """Return a time of an answer; the SDK's own reader guesses at forms and takes most of the time of a listing."""
+    """Return a time of an answer; the SDK's own reader guesses at forms and needs most of the time of a listing."""
     try:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):  # a header, or a service with a form of its own

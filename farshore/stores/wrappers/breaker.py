@@ -1,7 +1,7 @@
 """A wrapper that leaves a failing store alone for a while, and then asks it by one request at a time.
 
 Closed: everything passes. After `failures_max` passing failures in a row, over all threads, it opens: every call fails
-at once with `StorePaused`, which tells how long. When that time is over, the next call is let through as a probe, and
+at once with `StorePaused`, which says how long. When that time is over, the next call is let through as a probe, and
 until it ends all others still fail at once (half-open). An answer closes it, a failure opens it for longer.
 """
 
@@ -23,8 +23,8 @@ class BreakerStore(WrappingStore):
 
     Only `Unavailable` is a failure. Anything else, a refusal too, is an answer: the service is there. Pauses grow
     twofold, each between half and all of its length at random, so that many hosts do not probe in one moment; one is
-    never shorter than the service asked for. What calls tell that began before it opened counts only where it is good
-    news.
+    never shorter than the service asked for. The outcome of a call that began before it opened counts only if it
+    succeeded.
 
     Args:
         failures_max: Passing failures in a row that open it.
@@ -79,7 +79,7 @@ class BreakerStore(WrappingStore):
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Let one call pass, or raise `StorePaused`; take note of how it ended."""
+        """Let one call pass, or raise `StorePaused`; record how it ended."""
         is_probe = self._admit()
         try:
             yield

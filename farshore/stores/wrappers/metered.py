@@ -29,7 +29,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """What went through a store up to one moment. Only kinds and verbs that were used are named."""
+    """The traffic of a store up to one moment. Only kinds and verbs that were used are named."""
 
     requests: Mapping[str, int]  # by kind (put, get, head, list, delete), failed ones too
     failures: Mapping[str, int]  # calls by verb that raised
@@ -42,7 +42,7 @@ class Meter:
 class MeteredStore(WrappingStore):
     """The same store, counted. `snapshot` may be called by any thread at any time.
 
-    Of a store that counts the requests it sends, these are told; of another, each call is one request.
+    A store that counts the requests it sends is asked for them; of another, each call is one request.
     """
 
     def __init__(self, store: Store) -> None:
@@ -75,7 +75,7 @@ class MeteredStore(WrappingStore):
 
     @property
     def service_clock(self) -> ServiceClock:
-        """How far the service's clock is off this host's, as far as its answers told."""
+        """The offset of the service's clock from this host's, as far as its answers had a time."""
         return self._service_clock
 
     def watch(self) -> None:
@@ -83,7 +83,7 @@ class MeteredStore(WrappingStore):
         self._request_counter.watched = True
 
     def moved(self) -> tuple[int, int]:
-        """Return the bytes that came in and went out so far, of objects under way too where the store tells."""
+        """Return the bytes received and sent so far, of objects under way too where the store counts them."""
         with self._lock:
             done = self._bytes_in, self._bytes_out
         return done if self._counts_calls else self._request_counter.moved()
@@ -100,7 +100,7 @@ class MeteredStore(WrappingStore):
         return put.checksum if put else ""
 
     def checksum_of(self, body: Body) -> str:
-        """Return the checksum that the service must tell of these bytes, `algorithm:hex`; empty where it has none."""
+        """Return the checksum that the service must report for these bytes, `algorithm:hex`; empty if it has none."""
         return self._checksums.of(body)
 
     def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:

@@ -10,12 +10,12 @@ from farshore.stores.wrappers.base import WrappingStore
 
 
 class RetentionStore(WrappingStore):
-    """The same store; a put that says nothing of how its object is to be kept is answered by a rule.
+    """The same store; a put without a retention gets the one of a rule.
 
-    So whatever puts an object at a replica (a backup, a heal, an audit row) cannot forget its lock.
+    So no caller that puts an object at a replica (a backup, a heal, an audit row) can forget its lock.
 
     Args:
-        retention_of: Returns how an object of this name is to be kept when it is put now.
+        retention_of: Returns the retention of an object of this name when it is put now.
     """
 
     def __init__(self, store: Store, retention_of: Callable[[str], ObjectRetention]) -> None:

@@ -16,10 +16,10 @@ class RetryingStore(WrappingStore):
     """The same store; errors that are `retryable` are met with waiting and another attempt.
 
     Waits grow twofold with full jitter: the nth is a random part of `base_s * 2 ** (n - 1)`, at most `wait_s_max`. A
-    wait that the service told is added to it, and so obeyed: nothing is asked earlier. One of more than
+    wait that the service asked for is added to it, and so obeyed: nothing is asked earlier. One of more than
     `RETRY_AFTER_S_MAX` is not sat out, nor is a breaker's pause of more than `RETRY_PAUSE_S_MAX`: the error is raised
-    at once, and whoever asked decides what else to do. A put is safe to repeat by the contract, also after a lost
-    reply. The last error is raised as it came.
+    at once, and the caller decides what else to do. A put is safe to repeat by the contract, also after a lost
+    reply. The last error is raised unchanged.
 
     Args:
         attempts_max: Attempts for one request, the first included.
@@ -75,13 +75,13 @@ class RetryingStore(WrappingStore):
 
     def _wait(self, error: FarshoreError, failures: int) -> None:
         """Wait before the next attempt, or raise `error` if there is none to be made."""
-        by_the_hour = isinstance(error, ObjectArchived)  # waiting seconds for an archive is in vain
+        by_the_hour = isinstance(error, ObjectArchived)  # waiting seconds for an archive is useless
         if not error.retryable or by_the_hour or failures >= self._attempts_max:
             raise error
-        told_s = error.wait_s if isinstance(error, Unavailable) else 0.0
-        if told_s > (RETRY_PAUSE_S_MAX if isinstance(error, StorePaused) else RETRY_AFTER_S_MAX):
+        asked_s = error.wait_s if isinstance(error, Unavailable) else 0.0
+        if asked_s > (RETRY_PAUSE_S_MAX if isinstance(error, StorePaused) else RETRY_AFTER_S_MAX):
             raise error
         longest_s = min(self._wait_s_max, self._base_s * 2 ** (failures - 1))
-        self._clock.wait_s(told_s + longest_s * self._clock.jitter())
+        self._clock.wait_s(asked_s + longest_s * self._clock.jitter())
         with self._lock:
             self._retries += 1

@@ -14,12 +14,12 @@ from farshore.stores.wrappers.base import WrappingStore
 class ThrottledStore(WrappingStore):
     """The same store, slower.
 
-    Up: a store takes the body in small pieces, each of which waits for its turn, so the connection carries an even
-    stream however large the object is. What a store sent without asking (a store in memory, and objects above
-    `MULTIPART_BYTES_MIN` at GCS, which no pack is) is waited for after it.
+    Up: a store sends the body in small pieces, each of which waits for its turn, so the connection carries an even
+    stream however large the object is. Bytes that a store sent without asking (a store in memory, and objects above
+    `MULTIPART_BYTES_MIN` at GCS, which no pack is) are waited for afterwards.
     A body of one piece (leases, commit records, most audit files) goes ahead of those under way by up to
     `PACED_AHEAD_S`, which wait for it in turn.
-    Down: an answer comes as fast as it can, and is handed on when its time is over; it is a range of a pack, or a pack.
+    Down: an answer arrives as fast as it can, and is returned when its time is over; it is a pack or a range of one.
 
     Requests themselves, their headers and listings are not counted: they are small. Waits are not cut short.
 
@@ -48,7 +48,7 @@ class ThrottledStore(WrappingStore):
             return self._store.put(name, body, retention)
         paced = PacedBody(body, self._up)
         outcome = self._store.put(name, paced, retention)
-        if outcome is PutOutcome.CREATED:  # what was there already may never have been sent
+        if outcome is PutOutcome.CREATED:  # a body whose object was there may never have been sent
             self._up.consume(max(body_bytes(body) - paced.consumed_bytes, 0))
         return outcome
 

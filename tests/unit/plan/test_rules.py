@@ -68,8 +68,8 @@ def test_a_place_that_nobody_told_counts_for_nothing_and_is_named() -> None:
     found = verdicts(FRANKFURT, nowhere, policy=PlacementConfig(jurisdictions=2, distance_km=100))
 
     assert "not known of safe" in found["jurisdictions"].found
-    assert "tell region or jurisdiction of safe" in found["jurisdictions"].change
-    assert "tell latitude and longitude of safe" in found["distance_km"].change
+    assert "set region or jurisdiction of safe" in found["jurisdictions"].change
+    assert "set latitude and longitude of safe" in found["distance_km"].change
 
 
 def test_the_quorum_is_made_without_offline_copies() -> None:

@@ -136,7 +136,7 @@ class ContentComparer:
             for start in range(first, min(last, size), step):
                 end = min(start + step, last)
                 hashes = hash_pages(self._read(file, start, end - start), page, self._keys.page_key)
-                known = _take(cursor, start // page, len(hashes) // HASH_BYTES)
+                known = _read_hashes(cursor, start // page, len(hashes) // HASH_BYTES)
                 for low, high, changed in changed_runs(known, hashes):
                     if not changed:
                         yield start + low * page, min(start + high * page, end, whole)
@@ -149,7 +149,7 @@ class ContentComparer:
         try:
             return self._pages.cursor(row.entry.path, row.entry.page_bytes) if self._pages else None
         except READ_ERRORS:
-            return None  # its chunks tell as well, only more coarsely
+            return None  # its chunks show it as well, only more coarsely
 
     def _is_zero(self, file: Handle, start: int, end: int) -> bool:
         for low, high in data_runs(file, start, end):
@@ -236,8 +236,8 @@ def _without(extents: Sequence[Extent], kept: Sequence[_Range]) -> Iterator[Exte
     yield from cursor.read(at, 1 << 62)
 
 
-def _take(cursor: PageCursor, first: int, count: int) -> bytes:
-    """Return what hashes of pages are known, from the first on."""
+def _read_hashes(cursor: PageCursor, first: int, count: int) -> bytes:
+    """Return the hashes of `count` pages from the first on; none where they cannot be read."""
     try:
         return cursor.read(first, count)
     except READ_ERRORS:

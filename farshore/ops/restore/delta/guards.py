@@ -23,7 +23,7 @@ _IDENTIFIER = struct.Struct("=Q")  # the first bytes of pg_control, in the byte 
 _LOCK_BYTE, _LOCK_BYTES = 0x40000000, 512  # of an SQLite database: where its connections hold their locks
 _SHARED_LOCK_BYTE = 128  # of its -shm: held by every connection
 _FLOCK = struct.Struct("hhqqi4x")
-BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
+BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite keeps beside a database
 
 
 def check_postgres(path: Path, facts: Mapping[str, str], *, delete: bool, selected: bool) -> None:
@@ -38,11 +38,11 @@ def check_postgres(path: Path, facts: Mapping[str, str], *, delete: bool, select
             "Leave the patterns out, or restore the files that you need into a new directory.",
         )
     with contextlib.suppress(OSError):
-        told = (path / "global" / "pg_control").read_bytes()[: _IDENTIFIER.size]
+        found = (path / "global" / "pg_control").read_bytes()[: _IDENTIFIER.size]
         wanted = facts.get("system_identifier", "")
-        if len(told) == _IDENTIFIER.size and wanted and str(_IDENTIFIER.unpack(told)[0]) != wanted:
+        if len(found) == _IDENTIFIER.size and wanted and str(_IDENTIFIER.unpack(found)[0]) != wanted:
             raise TargetForbidden(
-                f"{path} is another PostgreSQL cluster: its system identifier is {_IDENTIFIER.unpack(told)[0]}, that "
+                f"{path} is another PostgreSQL cluster: its system identifier is {_IDENTIFIER.unpack(found)[0]}, that "
                 f"of the snapshot {wanted}",
                 "Nothing was changed. Name the data directory that the snapshot is of, or a new one.",
             )

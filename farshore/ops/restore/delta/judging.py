@@ -1,4 +1,4 @@
-"""Whether a name of the target is as the snapshot has it, but for content: what a user can put back is compared."""
+"""Whether a name of the target is as the snapshot has it, but for content. Compared is what this user can restore."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class Judge:
         return entry.mode & ~SET_IDS if lent else entry.mode
 
     def _has_xattrs(self, entry: Entry, listing: PosixListing, at: int) -> bool:
-        told = listing.attributes(at)
-        if told == (hash_xattrs(entry.xattrs) if entry.xattrs else b""):
+        found_hash = listing.attributes(at)
+        if found_hash == (hash_xattrs(entry.xattrs) if entry.xattrs else b""):
             return True
-        found = self._read_xattrs(entry.path, listing.status(at).st_dev) if told else ()
+        found = self._read_xattrs(entry.path, listing.status(at).st_dev) if found_hash else ()
         wanted = [one for one in entry.xattrs if self._ability.owner or not one[0].startswith(_NEEDS_RIGHTS)]
         names = {name for name, _ in wanted}
         others = [name for name, _ in found if name not in names and is_restorable_xattr(name)]

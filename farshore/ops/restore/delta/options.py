@@ -26,7 +26,7 @@ class Action(StrEnum):
 
 
 class Difference(NamedTuple):
-    """One name that is not as in the snapshot, and what is done about it. `bytes`: that come from the repository."""
+    """One name that is not as in the snapshot, and the action on it. `bytes`: read from the repository."""
 
     action: Action  # never TOUCH
     path: bytes

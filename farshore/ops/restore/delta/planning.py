@@ -26,7 +26,7 @@ from farshore.targets.directory.occupants import LOST_AND_FOUND
 from farshore.targets.directory.patching import Patch
 from farshore.targets.directory.replacing_tree import is_temporary
 
-_CHUNKS_MAX = 1_000_000  # 40 MB beside the index; a restore of more takes the index of the whole snapshot
+_CHUNKS_MAX = 1_000_000  # 40 MB beside the index; a restore of more uses the index of the whole snapshot
 _RESTORED = (Action.ADD, Action.REPLACE, Action.PATCH)
 _TYPE_BITS = stat.S_IFMT(0xFFFF)
 
@@ -45,7 +45,7 @@ def _any_name(_path: bytes, *, directory: bool) -> bool:  # noqa: ARG001 - whate
 class DeltaScope:
     """How a restore into an existing tree is to go about it.
 
-    `selects` tells of a name that the snapshot has not whether the patterns in use mean it. `mounts` are paths where
+    `selects` returns for a name that is not in the snapshot whether the patterns match it. `mounts` are paths where
     something is mounted, and `is_mount` whether the tree itself is. `always_deleted`: names that must go in any case.
     """
 
@@ -66,7 +66,7 @@ class Plan:
     patches: dict[bytes, int] = field(default_factory=dict)  # path -> number of its step
     chunks: list[bytes] = field(default_factory=list)
     chunks_count: int = 0
-    tally: Counter[str] = field(default_factory=Counter)  # what `DeltaCounts` counts, by the names of its fields
+    tally: Counter[str] = field(default_factory=Counter)  # the counts of `DeltaCounts`, by the names of its fields
 
     def rows(self) -> Iterator[ManifestRow]:
         """Yield the entries to make or write, each after the directories above it, without hard links."""
@@ -116,31 +116,31 @@ class Planner:
             if isinstance(event, Missing):
                 self._restore(Action.ADD, event.row)
             elif isinstance(event, Extra):
-                self._take_extra(event)
+                self._plan_extra(event)
             else:
-                self._take_both(event)
+                self._plan_both(event)
         tally = self._plan.tally
         tally["compared"] = self._merge.compared
         tally["bytes_read"] = self._comparer.bytes_read
         return self._plan
 
-    def _take_both(self, both: Both) -> None:
+    def _plan_both(self, both: Both) -> None:
         entry = both.row.entry
         status = both.listing.status(both.at)
         kind = KINDS[stat.S_IFMT(status.st_mode)]
         if kind is EntryKind.DIRECTORY and entry.kind is not EntryKind.DIRECTORY:
             self._blocked = entry.path
         if entry.kind is EntryKind.HARDLINK:
-            self._take_link(both.row, status)
+            self._plan_link(both.row, status)
         elif kind is not entry.kind:
             self._restore(Action.REPLACE, both.row)
         elif kind is EntryKind.DIRECTORY:
             if not self._judge.has_metadata(entry, both.listing, both.at):
                 self._add(Step(Action.METADATA, both.row))
         else:
-            self._take_file(both, status, kind)
+            self._plan_file(both, status, kind)
 
-    def _take_file(self, both: Both, status: KnownStatus, kind: EntryKind) -> None:
+    def _plan_file(self, both: Both, status: KnownStatus, kind: EntryKind) -> None:
         """Plan for anything that may have several names."""
         row = both.row
         file = status.st_dev, status.st_ino
@@ -162,7 +162,7 @@ class Planner:
         elif not self._judge.has_metadata(row.entry, both.listing, both.at):
             self._add(Step(Action.METADATA, row))
 
-    def _take_link(self, row: ManifestRow, status: KnownStatus) -> None:
+    def _plan_link(self, row: ManifestRow, status: KnownStatus) -> None:
         kept = self._heads.get(row.entry.target)
         if kept is None or kept != (status.st_dev, status.st_ino):
             self._add(Step(Action.LINK, row))
@@ -187,7 +187,7 @@ class Planner:
         if patch is not None:
             self._plan.patches[row.entry.path] = number
 
-    def _take_extra(self, extra: Extra) -> None:
+    def _plan_extra(self, extra: Extra) -> None:
         path = extra.path
         status = extra.listing.status(extra.at)
         directory = stat.S_ISDIR(status.st_mode)

@@ -1,8 +1,8 @@
-"""A restore into an existing tree: what differs is planned, brought back, linked, mended, and deleted where asked for.
+"""A restore into an existing tree: differences are planned, fetched, linked, mended, and deleted where asked for.
 
-The content comes the way of every restore, which is asked for what differs alone. In order: names that are in the way
-go first; then what is restored; then hard links, metadata, and at last names that the snapshot has not, unless content
-was lost. Of a database they go first of all: what it kept beside the old files must not meet the new ones.
+The content is fetched as in every restore, but only for rows that differ. In order: names that are in the way are
+deleted first; then content is restored; then hard links, metadata, and at last names that are not in the snapshot are
+deleted, unless content was lost. Of a database those go first of all: its old log files must not meet the new files.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def _tables(manifest: ManifestReader, selection: Selection) -> Iterator[Any]:
         keys = [last, *(sort_key(row.entry.path) for row in rows)]
         if any(one > following for one, following in pairwise(keys)):
             raise PathsClash(
-                "what --strip leaves of the paths is in another order, so it cannot be compared with a tree",
+                "paths that --strip cut are in another order, so they cannot be compared with a tree",
                 "Restore one subtree after the other, as SNAPSHOT:/PATH.",
             )
         last = keys[-1]
@@ -250,7 +250,7 @@ def _tables(manifest: ManifestReader, selection: Selection) -> Iterator[Any]:
 
 
 def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit) -> PageMap | None:
-    """Return the page map of a snapshot; None where there is none that can be read, and chunks tell instead."""
+    """Return the page map of a snapshot; None where there is none that can be read, and chunks are compared instead."""
     if names.PAGES not in commit.objects:
         return None
     try:

@@ -17,7 +17,7 @@ from farshore.sources.directory.attributes import hash_xattrs
 from farshore.sources.directory.listing import PosixListing
 
 _TYPE_BITS = stat.S_IFMT(0xFFFF)
-_BLOCK_ROWS = 256  # made into Python values together: each by itself would take a hundred times as long
+_BLOCK_ROWS = 256  # made into Python values together: one by one would need a hundred times as long
 SET_IDS = 0o6000
 COARSE_NS = 2_000_000_000
 Table = Any  # pyarrow.Table, which only farshore.format may name

@@ -16,13 +16,13 @@ from farshore.targets.directory.patching import Patch
 
 
 class Step(NamedTuple):
-    """One step. `fetched`: bytes of content that come from the repository. Of a PATCH, the row asks for no others."""
+    """One step. `fetched`: bytes of content, read from the repository. Of a PATCH, the row asks for no others."""
 
     action: Action
     row: ManifestRow
     fetched: int = 0
     patch: Patch | None = None
-    first: bool = False  # of a DELETE: what is restored has its place, so it goes before
+    first: bool = False  # of a DELETE: it is in the way of a restored name, so it goes before
 
 
 class StepSpool:
