@@ -10,7 +10,8 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import elapsed, human_bytes, shown_path, shown_text, told_requests
+from farshore.cli.run_report import warn_of_problems
+from farshore.cli.wording import elapsed, format_requests, human_bytes, shown_text
 from farshore.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.model import BackupResult
     from farshore.replicas.repository import Repository
-
-PROBLEMS_SHOWN_MAX = 20  # a person reads these; the JSON record has the first thousand
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +86,7 @@ def execute(invocation: Invocation) -> int:
                 output.error(error, about=name)
                 worst = worse(worst, error.exit_code)
                 continue
-            _tell(invocation, result)
+            _print(invocation, result)
             unsound = result.warned if invocation.arguments.strict else is_doubtful(result)
             worst = worse(worst, EXIT_WARNINGS if unsound else EXIT_DONE)
     return worst
@@ -99,7 +98,7 @@ def is_doubtful(result: BackupResult) -> bool:
 
 
 def _warn_of_placement(invocation: Invocation, config: Config) -> None:
-    """Tell which rules of the placement policy the plan breaks. The backup is as good as its replicas all the same."""
+    """Warn of rules of the placement policy that the plan breaks. The backup counts all the same."""
     from farshore.config import PlacementConfig
 
     if config.placement == PlacementConfig():
@@ -162,21 +161,21 @@ def known_source(config: Config, name: str) -> str:
     )
 
 
-def _tell(invocation: Invocation, result: BackupResult) -> None:
+def _print(invocation: Invocation, result: BackupResult) -> None:
     from farshore.model import WarningCode
 
     output, counts = invocation.output, result.counts
     output.record("backup", result, state=result.state, warned=result.warned, warnings=result.warnings)
-    held = [one.replica for one in result.replicas if one.committed]
+    committed = [one.replica for one in result.replicas if one.committed]
     if result.already_done:
         output.line(
             f"{result.source}: snapshot {result.snapshot_id} was committed by an earlier attempt; nothing to do"
         )
-        _tell_of_replicas(output, result)
+        _warn_left_behind(output, result)
         return
     output.line(
-        f"{result.source}: snapshot {result.snapshot_id} committed and read back at {len(held)} of "
-        f"{count_of(len(result.replicas), 'replica')} ({', '.join(held)}; quorum {result.quorum})"
+        f"{result.source}: snapshot {result.snapshot_id} committed and read back at {len(committed)} of "
+        f"{count_of(len(result.replicas), 'replica')} ({', '.join(committed)}; quorum {result.quorum})"
     )
     output.line(
         f"  read {human_bytes(counts.bytes_read)} of {human_bytes(counts.bytes_total)}, "
@@ -184,24 +183,21 @@ def _tell(invocation: Invocation, result: BackupResult) -> None:
         f"{count_of(counts.entries, 'entry', 'entries')}, {counts.entries_unchanged:,} unchanged; "
         f"{elapsed(result.finished_utc - result.started_utc)}"
     )
-    output.lines(told_requests(result.requests))
-    _tell_of_replicas(output, result)
+    output.lines(format_requests(result.requests))
+    _warn_left_behind(output, result)
     for note in result.notes:
         output.note(f"  {result.source}: {shown_text(note)}")
-    for problem in result.problems[:PROBLEMS_SHOWN_MAX]:
-        said = f"{shown_path(problem.path) or '.'}: {problem.code}: {shown_text(problem.message)}"
-        output.warning(f"{result.source}: {said}")
-    if counts.problems > min(PROBLEMS_SHOWN_MAX, len(result.problems)):
-        more = counts.problems - min(PROBLEMS_SHOWN_MAX, len(result.problems))
-        output.warning(f"{result.source}: {count_of(more, 'more problem')}; --json lists the first 1,000")
+    warn_of_problems(
+        output, result.problems, about=f"{result.source}: ", total=counts.problems, listed="the first 1,000"
+    )
     for one in result.warnings:
         if one.code is WarningCode.SOURCE_SHRUNKEN:
             output.warning(f"{result.source}: the source has shrunken suddenly: {one.message}", code=one.code)
     if not result.complete:
-        _tell_of_incompleteness(output, result)
+        _warn_incomplete(output, result)
 
 
-def _tell_of_incompleteness(output: Output, result: BackupResult) -> None:
+def _warn_incomplete(output: Output, result: BackupResult) -> None:
     """Say that the snapshot does not count as a good one, and how the next one will."""
     lacks = count_of(result.counts.lacking, "entry that could not be stored", "entries that could not be stored")
     output.warning(
@@ -211,8 +207,8 @@ def _tell_of_incompleteness(output: Output, result: BackupResult) -> None:
     output.note("  make what is named readable, or exclude it, and back up again")
 
 
-def _tell_of_replicas(output: Output, result: BackupResult) -> None:
-    """Name each replica that lacks the snapshot, why, and what brings it level."""
+def _warn_left_behind(output: Output, result: BackupResult) -> None:
+    """Name each replica that lacks the snapshot, why, and how it gets back in sync."""
     from farshore.model import WarningCode
 
     behind = [one for one in result.warnings if one.code is WarningCode.REPLICA_LEFT_BEHIND]
@@ -235,7 +231,7 @@ COMMAND = Command(
     description=(
         "Back up one or more sources, one after the other. A source is done when its snapshot was committed and read "
         "back at a quorum of replicas. One that fails does not stop the next; the exit code is that of the worst. A "
-        "replica that was left behind while the quorum holds is told and is no failure: the exit code is 0, or 3 with "
+        "replica that was left behind while the quorum holds is a warning, no failure: the exit code is 0, or 3 with "
         "--strict."
     ),
     example="farshore backup home shop\nfarshore backup --all --identity 2026-11-21T02:00Z",
@@ -264,5 +260,5 @@ COMMAND = Command(
         ),
     ),
     shows_progress=True,
-    interrupted="nothing is lost: what was uploaded is kept, and the next run continues",
+    interrupted="nothing is lost: uploaded objects are kept, and the next run continues",
 )

@@ -9,7 +9,7 @@ from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import opened_repository
 from farshore.cli.passphrase import able_to_read
-from farshore.cli.unrecorded import tell_unrecorded
+from farshore.cli.run_report import warn_of_bad_copies, warn_unrecorded
 from farshore.errors import (
     EXIT_DONE,
     CredentialCannotRead,
@@ -51,10 +51,9 @@ def execute(invocation: Invocation) -> int:
                 replica=arguments.replica,
                 run=Run.start(invocation.clock),
             )
-    for damaged in result.fell_over:
-        output.warning(f"{damaged.name} is {damaged.code} at {damaged.replica}; it was read from another replica")
-    tell_unrecorded(output, result.unrecorded)
-    return EXIT_DONE  # what went out is right, and a pipeline must be able to rely on that
+    warn_of_bad_copies(output, result.fell_over)
+    warn_unrecorded(output, result.unrecorded)
+    return EXIT_DONE  # the bytes sent are right, and a pipeline must be able to rely on that
 
 
 COMMAND = Command(
@@ -81,5 +80,5 @@ COMMAND = Command(
     ),
     exits=((141, "the reader of standard output went away"),),
     sends_content=lambda _: True,
-    interrupted="what was sent is only a part of the file",
+    interrupted="only a part of the file was sent",
 )

@@ -1,4 +1,4 @@
-"""What a command is: its words, its options, the errors it may end with, and the function that does it."""
+"""A command: its words, its options, the errors it may end with, and the function that does it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from farshore.config import Config
 
 _CONTENT_BUFFER_BYTES = 1 << 20  # headers and small files are joined; larger content goes out as it is
-OPENING: tuple[type[FarshoreError], ...] = (  # what opening a repository may fail with
+OPENING: tuple[type[FarshoreError], ...] = (  # errors of opening a repository
     ConfigInvalid,
     SecretUnavailable,
     RepositoryMissing,
@@ -69,7 +69,7 @@ class Invocation:
     content: TextIO | None = None  # standard output, for content in bytes; words go to `output`
 
     def config(self) -> Config:
-        """Load the configuration and tell its warnings.
+        """Load the configuration and print its warnings.
 
         Raises:
             ConfigInvalid: There is none, it has mistakes, or it has no replica of the name that `--replica` gives.
@@ -110,7 +110,7 @@ class Invocation:
         except OutletClosed as error:
             raise BrokenPipeError from error
         finally:
-            with suppress(OSError):  # what could not be written was told when it was to be
+            with suppress(OSError):  # a failed write was reported when it happened
                 file.close()
 
     def ask_secret(self, prompt: str) -> bytes:

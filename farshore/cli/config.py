@@ -64,7 +64,7 @@ def _place(source: SourceConfig) -> str:
 
 
 def secrets_of(config: Config) -> Iterator[tuple[str, Secret]]:
-    """Yield every reference to a secret, with the key it stands at."""
+    """Yield every reference to a secret, with its key."""
     from farshore.config import PostgresConfig
 
     if config.repository.passphrase:

@@ -1,4 +1,4 @@
-"""`farshore cost`: what each replica costs a month, and what a restore from it would."""
+"""`farshore cost`: the price of each replica a month, and of a restore from it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(invocation: Invocation) -> int:
-    """Read the audit tables, and tell an estimate per replica."""
+    """Read the audit tables, and print an estimate per replica."""
     from farshore.ops.cost.cost import repository_cost
     from farshore.plan.prices import load_prices
 
@@ -61,7 +61,7 @@ def execute(invocation: Invocation) -> int:
             "window_days": round(result.window_days, 1),
         }
     )
-    _tell(invocation, result)
+    _print(invocation, result)
     return EXIT_DONE
 
 
@@ -117,7 +117,7 @@ def money(amount: float) -> str:
     return f"{amount:,.2f}"
 
 
-def _tell(invocation: Invocation, result: CostResult) -> None:
+def _print(invocation: Invocation, result: CostResult) -> None:
     output = invocation.output
     figures = ("stored", "storage", "requests", "egress", "month", "more monthly", "in a year", "restore", "verify")
     output.table(
@@ -159,17 +159,17 @@ def _tell(invocation: Invocation, result: CostResult) -> None:
             code="prices-old",
         )
     for one in result.replicas:
-        output.lines(f"  {one.replica}: {note}" for note in told_of(one))
+        output.lines(f"  {one.replica}: {note}" for note in notes_of(one))
 
 
-def told_of(one: ReplicaCost) -> list[str]:
+def notes_of(one: ReplicaCost) -> list[str]:
     """Return what a person should know of one replica's price."""
-    told = list(one.quote.notes)
+    notes = list(one.quote.notes)
     if one.quote.price.days_min:
-        told.append(f"an object deleted within {count_of(one.quote.price.days_min, 'day')} is billed for all of them")
+        notes.append(f"an object deleted within {count_of(one.quote.price.days_min, 'day')} is billed for all of them")
     if one.quote.source:
-        told.append(f"prices: {one.quote.source}")
-    return told
+        notes.append(f"prices: {one.quote.source}")
+    return notes
 
 
 COMMAND = Command(

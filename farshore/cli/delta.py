@@ -1,4 +1,4 @@
-"""What `farshore restore --delta` asks, lists and tells."""
+"""The questions, lists and reports of `farshore restore --delta`."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def reporter_after_questions(invocation: Invocation, moved: Moved) -> Iterator[P
         yield report
 
 
-def tell_delta(output: Output, counts: DeltaCounts) -> int:
-    """Tell what was found to differ and done about it; return the exit code, warnings apart."""
-    told = ", ".join(
+def print_delta(output: Output, counts: DeltaCounts) -> int:
+    """Print the differences and the actions on them; return the exit code, warnings apart."""
+    parts = ", ".join(
         f"{number:,} {word}"
         for number, word in (
             (counts.added, "added"),
@@ -127,7 +127,7 @@ def tell_delta(output: Output, counts: DeltaCounts) -> int:
     extra = f"; {count_of(counts.extra, 'name')} that the snapshot has not left alone" if counts.extra else ""
     read = f", {human_bytes(counts.bytes_read)} read to compare" if counts.bytes_read else ""
     output.line(
-        f"{count_of(counts.compared, 'entry', 'entries')} compared{read}: {told or 'no difference'}; "
+        f"{count_of(counts.compared, 'entry', 'entries')} compared{read}: {parts or 'no difference'}; "
         f"{human_bytes(counts.bytes_fetched)} from the repository{extra}"
     )
     if counts.dry_run:
@@ -137,7 +137,7 @@ def tell_delta(output: Output, counts: DeltaCounts) -> int:
 
 
 def _ask_to_delete(output: Output, counts: DeltaCounts, first: Sequence[bytes]) -> bool:
-    """List what is to be deleted, and ask."""
+    """List the names that will be deleted, and ask."""
     output.stdout.flush()
     shown = "".join(f"  {shown_path(path)}\n" for path in first)
     more = counts.deleted + counts.leftovers - len(first)

@@ -1,4 +1,4 @@
-"""`farshore diff`: what differs between two snapshots."""
+"""`farshore diff`: the differences between two snapshots."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def execute(invocation: Invocation) -> int:
             grown += change.bytes_after - change.bytes_before
             output.record("change", change)
             output.line(f"{SIGNS[change.change]} {shown_path(change.path) or '.'}")
-    told = ", ".join(f"{counts[kind]:,} {kind}" for kind in SIGNS)
+    parts = ", ".join(f"{counts[kind]:,} {kind}" for kind in SIGNS)
     sign = "-" if grown < 0 else "+"
     output.note(
         f"{before.source} {before.snapshot_id[:12]} -> {after.source} {after.snapshot_id[:12]}: "
-        f"{told} ({sign}{human_bytes(abs(grown))})"
+        f"{parts} ({sign}{human_bytes(abs(grown))})"
     )
     return EXIT_DONE
 

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(invocation: Invocation) -> int:
-    """Tell each change as it is found, then which snapshots could not be read."""
+    """Print each change as it is found, then the snapshots that could not be read."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.ask.find import find_changes
@@ -48,7 +48,7 @@ def execute(invocation: Invocation) -> int:
         ):
             found += 1
             output.record("finding", finding)
-            output.line(told_finding(finding))
+            output.line(format_finding(finding))
     for commit, error in unread:
         output.warning(
             f"snapshot {commit.snapshot[:12]} of {commit.source}, committed {utc_time(commit.committed_utc)}, "
@@ -66,7 +66,7 @@ def execute(invocation: Invocation) -> int:
     return EXIT_WARNINGS if unread else EXIT_DONE
 
 
-def told_finding(finding: Finding) -> str:
+def format_finding(finding: Finding) -> str:
     """Return a line: when, in which snapshot of what, what happened, how large it is now or was, and the path."""
     from farshore.model import ChangeKind, SnapshotState
 
@@ -82,9 +82,9 @@ def told_finding(finding: Finding) -> str:
 
 COMMAND = Command(
     name="find",
-    summary="tell when paths were added, changed and removed, over all snapshots",
+    summary="show when paths were added, changed and removed, over all snapshots",
     description=(
-        "Compare the snapshots of a source, or of every source, one after the other, and tell for each path that the "
+        "Compare the snapshots of a source, or of every source, one after the other, and show for each path that the "
         "pattern matches in which snapshot it is new (+), changed in content (M) or in metadata alone (m), or gone "
         "(-). What is gone is in the snapshot before: 'farshore cat' and 'farshore restore' bring it back from there. "
         "Reads each manifest once. Needs the passphrase or an identity."

@@ -1,4 +1,4 @@
-"""`farshore heal`: bring replicas level with each other, and mend what is damaged. Also `replica add` and `retire`."""
+"""`farshore heal`: bring replicas back in sync, and mend what is damaged. Also `replica add` and `retire`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.output import Output
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.wording import elapsed, human_bytes, shown_text, told_requests
+from farshore.cli.wording import elapsed, format_requests, human_bytes, shown_text
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -48,7 +48,7 @@ def add_copy_arguments(parser: argparse.ArgumentParser) -> None:
         type=rate,
         default=0,
         metavar="RATE",
-        help="at most so many bytes a second through this host, such as 20MB; provider-side copies are not counted",
+        help="limit in bytes a second through this host, such as 20MB; provider-side copies are not counted",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be copied, and change nothing")
     parser.add_argument(
@@ -76,7 +76,7 @@ def rate(text: str) -> int:
 
 def execute(invocation: Invocation) -> int:
     """Heal, and report."""
-    return heal_and_tell(invocation, invocation.config(), invocation.arguments.replica, ())
+    return heal_and_print(invocation, invocation.config(), invocation.arguments.replica, ())
 
 
 def add_replica(invocation: Invocation) -> int:
@@ -88,9 +88,9 @@ def add_replica(invocation: Invocation) -> int:
     for mark in check_place(config, config.replicas[name], invocation.clock):
         if mark.refusal is not None:
             raise mark.refusal
-        told = invocation.output.warning if mark.hint else invocation.output.note
-        told(f"{name}: {mark.said}{f'. {mark.hint}' if mark.hint else ''}")
-    return heal_and_tell(invocation, config, name, (name,))
+        show = invocation.output.warning if mark.hint else invocation.output.note
+        show(f"{name}: {mark.said}{f'. {mark.hint}' if mark.hint else ''}")
+    return heal_and_print(invocation, config, name, (name,))
 
 
 def require_replica(config: Config, name: str) -> None:
@@ -102,8 +102,8 @@ def require_replica(config: Config, name: str) -> None:
         )
 
 
-def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, new: Collection[str]) -> int:
-    """Heal one replica or all, tell what was done, and return the exit code."""
+def heal_and_print(invocation: Invocation, config: Config, replica: str | None, new: Collection[str]) -> int:
+    """Heal one replica or all, print the result, and return the exit code."""
     from farshore.ops.heal.context import open_context
     from farshore.ops.heal.heal import HealOptions, heal_repository
     from farshore.ops.heal.provider_copies import ProviderCopies
@@ -134,17 +134,17 @@ def heal_and_tell(invocation: Invocation, config: Config, replica: str | None, n
         )
     warnings.show(context.repository.unasked)
     output.record("heal", result, level=result.level)
-    _tell(invocation, result)
+    _print(invocation, result)
     return exit_code_of(invocation, result)
 
 
 def _note_ahead(output: Output, replicas: Collection[HealedReplica]) -> None:
-    for line in told_ahead(replicas):
+    for line in format_missing(replicas):
         output.note(line)
 
 
-def told_ahead(replicas: Collection[HealedReplica]) -> list[str]:
-    """Return a line for each replica that lacks something, told before it is copied."""
+def format_missing(replicas: Collection[HealedReplica]) -> list[str]:
+    """Return a line for each replica that lacks objects, printed before they are copied."""
     return [
         f"{one.replica}: {count_of(one.missing, 'object')} missing, {human_bytes(one.bytes_missing)} to copy"
         for one in replicas
@@ -152,7 +152,7 @@ def told_ahead(replicas: Collection[HealedReplica]) -> list[str]:
     ]
 
 
-def _tell(invocation: Invocation, result: HealResult) -> None:
+def _print(invocation: Invocation, result: HealResult) -> None:
     output = invocation.output
     for repair in [one for one in result.repairs if one.open][:REPAIRS_SHOWN_MAX]:
         output.warning(f"{repair.replica}: {repair.object} is {repair.found}: {shown_text(repair.detail)}")
@@ -163,19 +163,19 @@ def _tell(invocation: Invocation, result: HealResult) -> None:
             output.warning(
                 f"{one.replica}: {count_of(one.foreign, 'foreign object')}, left alone; keep nothing else there"
             )
-        output.line(_told_replica(one, dry_run=result.dry_run))
-    took = elapsed(result.finished_utc - result.started_utc)
+        output.line(_format_replica(one, dry_run=result.dry_run))
+    duration = elapsed(result.finished_utc - result.started_utc)
     if result.dry_run:
-        output.line(f"nothing was changed (dry run); {took}")
+        output.line(f"nothing was changed (dry run); {duration}")
     elif result.changed:
-        output.line(f"{'without a key' if result.keyless else 'with a key'} in {took}")
+        output.line(f"{'without a key' if result.keyless else 'with a key'} in {duration}")
     elif result.level:
         compared = count_of(result.snapshots, "snapshot")
-        output.line(f"nothing to do: {compared}, and all that was looked at is level; {took}")
-    output.lines(told_requests(result.requests))
+        output.line(f"nothing to do: {compared}, and all that was looked at is level; {duration}")
+    output.lines(format_requests(result.requests))
 
 
-def _told_replica(one: HealedReplica, *, dry_run: bool) -> str:
+def _format_replica(one: HealedReplica, *, dry_run: bool) -> str:
     from farshore.repair.outcome import HealedState
 
     if one.state is HealedState.FAILED:
@@ -197,7 +197,7 @@ def _told_replica(one: HealedReplica, *, dry_run: bool) -> str:
 
 
 def exit_code_of(invocation: Invocation, result: HealResult) -> int:
-    """Tell what is not level as an error, and return the exit code; a dry run ends well."""
+    """Print an error where a replica is not in sync, and return the exit code; a dry run succeeds."""
     from farshore.repair.outcome import heal_error
 
     if not result.snapshots:
@@ -244,7 +244,7 @@ def retire(invocation: Invocation) -> int:
 
 _FAILURES = (*OPENING, StoreUnavailable, StoreFull, LeaseLost, HealIncomplete, ReplicaEmpty)
 _WARNED = ((EXIT_WARNINGS, "no replica lists a snapshot, so there was nothing to compare"),)
-_INTERRUPTED = "what was copied is kept; run it again and it goes on from there"
+_INTERRUPTED = "copied objects are kept; run it again and it goes on from there"
 
 ADD = Command(
     name="add",
@@ -288,7 +288,7 @@ COMMAND = Command(
         "Copy to each replica what the others hold and it lacks, from the nearest that has a good copy, and replace "
         "objects whose bytes prove them damaged. Sizes are compared; with --read-data every object is read and hashed. "
         "A snapshot is listed at a replica only after everything it needs is whole there. Without a key everything is "
-        "proven by names, checks and audit rows. Foreign objects are told and left. May be stopped and run again."
+        "proven by names, checks and audit rows. Foreign objects are left alone. May be stopped and run again."
     ),
     example="farshore heal\nfarshore heal --replica oslo --bandwidth 20MB\nfarshore heal --read-data --dry-run",
     add_arguments=add_arguments,

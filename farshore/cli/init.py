@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force-foreign-data",
         action="store_true",
-        help="make it although a place holds data of others, or lies above or below another repository",
+        help="make it although a place holds data of others, or is above or below another repository",
     )
 
 

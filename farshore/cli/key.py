@@ -93,7 +93,7 @@ def add_recipient(invocation: Invocation) -> int:
     config = able_to_read(invocation, invocation.config())
     with opened_repository(invocation, config, need=Need.READ, writes=Writes.ALL) as repository:
         added = add_recipient_slot(repository, recipient, label=invocation.arguments.label, clock=invocation.clock)
-    return _tell_added(invocation, added, "recipient")
+    return _print_added(invocation, added, "recipient")
 
 
 def add_passphrase(invocation: Invocation) -> int:
@@ -113,10 +113,10 @@ def add_passphrase(invocation: Invocation) -> int:
         added = add_passphrase_slot(repository, new, label=invocation.arguments.label, clock=invocation.clock)
     for warning in weak_passphrase(new):
         invocation.output.warning(warning)
-    return _tell_added(invocation, added, "passphrase")
+    return _print_added(invocation, added, "passphrase")
 
 
-def _tell_added(invocation: Invocation, added: AddedSlot, kind: str) -> int:
+def _print_added(invocation: Invocation, added: AddedSlot, kind: str) -> int:
     output = invocation.output
     output.raw({"type": "slot", "slot_id": added.slot_id, "kind": kind, "was_there": added.was_there})
     if added.was_there:

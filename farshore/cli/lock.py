@@ -80,10 +80,10 @@ def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: b
         else:
             found = check_locks(repository, snapshot, run=run)
     directories = frozenset(name for name, one in config.replicas.items() if one.url.startswith("file://"))
-    return _tell(invocation, found, directories, whole=not repository.unasked)
+    return _print(invocation, found, directories, whole=not repository.unasked)
 
 
-def _tell(invocation: Invocation, found: Sequence[SnapshotLocks], directories: frozenset[str], *, whole: bool) -> int:
+def _print(invocation: Invocation, found: Sequence[SnapshotLocks], directories: frozenset[str], *, whole: bool) -> int:
     output = invocation.output
     for one in found:
         output.record("locks", one)
@@ -159,7 +159,7 @@ COMMAND = Command(
             name="check",
             summary="ask for the lock of every object that a snapshot needs",
             description=(
-                "Ask each replica that holds the snapshot for the lock of every object it needs there, and tell the "
+                "Ask each replica that holds the snapshot for the lock of every object it needs there, and show the "
                 "least: from that moment on something of it could be deleted. One request for each object, two where "
                 "the service tells holds apart. 'farshore snapshots --locks' tells what was promised, without asking."
             ),

@@ -24,7 +24,7 @@ class _Lines(logging.Formatter):
 
 
 class _Once(logging.Filter):
-    """Lets a warning of ours through once: what a directory of this host lacks is found at each opening."""
+    """Lets a warning of ours through once: it is found again at each opening."""
 
     def __init__(self) -> None:
         super().__init__()

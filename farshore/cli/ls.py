@@ -1,4 +1,4 @@
-"""`farshore ls`: what is in a snapshot."""
+"""`farshore ls`: the contents of a snapshot."""
 
 from __future__ import annotations
 

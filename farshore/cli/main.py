@@ -1,4 +1,4 @@
-"""The entry point: parse, run one command, tell what happened, and end with its exit code. Never a traceback."""
+"""The entry point: parse, run one command, print its result, and end with its exit code. Never a traceback."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from farshore.clock import Clock, SystemClock
 from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, Failure, UserError
 from farshore.host_limits import what_is_exhausted
 
-EXIT_BROKEN_PIPE = 141  # what a shell reports of a program ended by SIGPIPE
+EXIT_BROKEN_PIPE = 141  # a shell's code for a program ended by SIGPIPE
 
 
 def run() -> NoReturn:
     """Run as the console script `farshore`: reads the process's arguments and environment, and ends the process."""
     if "FARSHORE_DEBUG" not in os.environ:
         warnings.simplefilter("ignore")  # deprecations inside SDKs are not the user's business
-    # Before Arrow is loaded: what it takes for itself comes from this pool, whatever a caller names (decision 0006).
+    # Before Arrow is loaded: its own allocations use this pool, whatever a caller names (decision 0006).
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     _prepare_streams()
     try:
@@ -42,7 +42,7 @@ def run() -> NoReturn:
     except BrokenPipeError:
         _forget_stdout()
         code = EXIT_BROKEN_PIPE
-    except OutletFailed as error:  # a full disk behind a redirection; what the command did stands
+    except OutletFailed as error:  # a full disk behind a redirection; the command's work is kept
         _forget_stdout()
         sys.stderr.write(f"error[output]: cannot write standard output: {error}\n")
         code = EXIT_BUG
@@ -51,7 +51,7 @@ def run() -> NoReturn:
         sys.stderr.write(f"{stopped}\n")
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
-    except (OSError, RuntimeError, MemoryError) as error:  # what `main` needs around it could not be started
+    except (OSError, RuntimeError, MemoryError) as error:  # something that `main` needs could not be started
         exhausted = what_is_exhausted(error, unexpected=True)
         if exhausted is None:
             raise
@@ -71,7 +71,7 @@ def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, s
     try:
         arguments = parser.parse_args(words)
     except UsageMistake as mistake:
-        return _tell_usage(output, mistake)
+        return _print_usage(output, mistake)
     except SystemExit as done:  # --help printed its text
         return int(done.code or EXIT_DONE)
     if arguments.version:
@@ -96,13 +96,13 @@ def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, s
 
 
 def execute(command: Command, invocation: Invocation) -> int:
-    """Run one command and tell how it failed, if it did. Raises only `Stopped`, `BrokenPipeError`, `OutletFailed`."""
+    """Run one command and print its error, if it fails. Raises only `Stopped`, `BrokenPipeError`, `OutletFailed`."""
     output = invocation.output
     try:
         assert command.execute is not None  # noqa: S101 - `main` shows help for commands that only group others
         code = command.execute(invocation)
     except UsageMistake as mistake:
-        return _tell_usage(output, mistake)
+        return _print_usage(output, mistake)
     except Failure as error:
         output.error(error)
         return error.exit_code
@@ -117,11 +117,11 @@ def execute(command: Command, invocation: Invocation) -> int:
         if exhausted is not None:
             output.error(exhausted)
             return exhausted.exit_code
-        return _tell_bug(invocation, error)
+        return _print_bug(invocation, error)
     return code
 
 
-def _tell_usage(output: Output, mistake: UsageMistake) -> int:
+def _print_usage(output: Output, mistake: UsageMistake) -> int:
     output.raw(
         {"type": "error", "code": "usage", "message": mistake.message, "hint": mistake.hint, "exit_code": EXIT_USAGE}
     )
@@ -129,8 +129,8 @@ def _tell_usage(output: Output, mistake: UsageMistake) -> int:
     return EXIT_USAGE
 
 
-def _tell_bug(invocation: Invocation, error: Exception) -> int:
-    """Tell of an unexpected exception in a line, and keep its traceback where a report can take it from."""
+def _print_bug(invocation: Invocation, error: Exception) -> int:
+    """Print an unexpected exception in a line, and keep its traceback in a file for a report."""
     import traceback
 
     trace = "".join(traceback.format_exception(error))
@@ -180,9 +180,9 @@ def _prepare_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: no file of a replica may become "stderr"
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: no file of a replica may become "stderr"
     out = sys.stdout.buffer if sys.stdout else os.fdopen(1, "wb", closefd=False)
-    # A name that the locale cannot show is no failure; and a stream that fails must be told from an engine that does.
+    # A name that the locale cannot show is no failure; a failing stream must differ from a failing engine.
     encoding = sys.stdout.encoding if sys.stdout else "utf-8"
     sys.stdout = Outlet(out, encoding=encoding, errors="backslashreplace", line_buffering=out.isatty())
     sys.stderr = open_stderr(sys.stderr.encoding if sys.stderr else "utf-8")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 EMPTY_CELL = "-"  # a cell always has something in it, so columns can be cut by number
-COLUMN_GAP = 3  # what the drawn table puts between two columns
+COLUMN_GAP = 3  # between two columns of the drawn table
 WRAPPED_WIDTH_MIN = 24  # text in a narrower column is a ladder of words
 
 
@@ -83,7 +83,7 @@ class _Unread(io.FileIO):
 
 
 def open_stderr(encoding: str) -> io.TextIOWrapper:
-    """Return standard error as a stream that never fails: what it says is for people, and the exit code says the rest.
+    """Return standard error as a stream that never fails: its text is for people, and the exit code says the rest.
 
     Nothing is buffered, so that a line that cannot be written now is in no later one's way.
     """
@@ -123,7 +123,7 @@ class Output:
             self.stdout.write(f"{encode_record(record)}\n")
 
     def note(self, text: str) -> None:
-        """Say on standard error what is about to happen or what comes next; nothing with `--json` or `--quiet`."""
+        """Print on standard error a note on the next step; nothing with `--json` or `--quiet`."""
         if not self.json and not self.quiet:
             self._aside(text)
 
@@ -161,7 +161,7 @@ class Output:
     ) -> None:
         """Print a table for people: drawn on a terminal, else aligned plain text that is easy to cut and grep.
 
-        A table that is too wide for the terminal is told row by row, so that no id is broken.
+        A table that is too wide for the terminal is printed row by row, so that no id is broken.
 
         Args:
             titles: One per column.

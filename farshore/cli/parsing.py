@@ -1,4 +1,4 @@
-"""The command line as argparse sees it, with mistakes told the way every other error is."""
+"""The command line as argparse sees it, with mistakes printed as every other error is."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def build_parser(commands: Sequence[Command]) -> Parser:
         epilog=(
             "farshore.toml is looked for in: --config, $FARSHORE_CONFIG, ./farshore.toml,\n"
             "~/.config/farshore/farshore.toml, /etc/farshore/farshore.toml.\n"
-            "Each command tells its own options, an example and its exit codes: farshore COMMAND --help."
+            "Each command shows its own options, an example and its exit codes: farshore COMMAND --help."
         ),
         formatter_class=_Formatter,
     )
     _add_shared(root, is_root=True)
-    root.add_argument("--version", action="store_true", help="tell the version and end")
+    root.add_argument("--version", action="store_true", help="print the version and end")
     root.set_defaults(command=None, root=root, parser=root)
     _add_commands(root, root, commands, title="commands")
     return root
@@ -126,7 +126,7 @@ def _add_commands(root: Parser, parent: Parser, commands: Sequence[Command], tit
 
 
 def _add_shared(parser: argparse.ArgumentParser, *, is_root: bool, shows_progress: bool = False) -> None:
-    """Add what every command takes, before or after its name; only the root sets defaults, so either place counts."""
+    """Add options of every command, before or after its name. Only the root sets defaults, so both places count."""
     shared = parser.add_argument_group("everywhere")
 
     def default(*, value: object) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from farshore.plan.replicas import PlacedReplica
     from farshore.plan.rules import RuleVerdict
 
-UNKNOWN = "?"  # in a table: the configuration does not tell
+UNKNOWN = "?"  # in a table: the configuration does not say
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check(invocation: Invocation) -> int:
-    """Judge the rules, simulate the losses, and tell both; the graver finding is the exit code."""
+    """Judge the rules, simulate the losses, and print both; the graver finding is the exit code."""
     from farshore.plan.flipped_bit import simulate_flipped_bits
     from farshore.plan.judging import simulate
     from farshore.plan.losses import check_accepted, plan_losses
@@ -46,12 +46,12 @@ def check(invocation: Invocation) -> int:
     newest = _ask(invocation, config) if invocation.arguments.live else None
     rules = plan_rules(config)
     simulated = (*simulate(config, losses, newest=newest, now_utc=invocation.clock.now_utc()), *bits)
-    _tell_replicas(invocation, place_replicas(config), newest)
+    _print_replicas(invocation, place_replicas(config), newest)
     output.line()
-    _tell_rules(invocation, rules)
+    _print_rules(invocation, rules)
     output.line()
-    _tell_losses(invocation, simulated, is_live=newest is not None)
-    _tell_changes(invocation, simulated)
+    _print_losses(invocation, simulated, is_live=newest is not None)
+    _print_changes(invocation, simulated)
     return _verdict(invocation, rules, simulated)
 
 
@@ -67,7 +67,7 @@ def _ask(invocation: Invocation, config: Config) -> Newest:
         return latest_snapshot_per_replica(repository)
 
 
-def _tell_replicas(invocation: Invocation, placed: Sequence[PlacedReplica], newest: Newest | None) -> None:
+def _print_replicas(invocation: Invocation, placed: Sequence[PlacedReplica], newest: Newest | None) -> None:
     output = invocation.output
     for one in placed:
         held = {} if newest is None else {"newest": newest.get(one.replica)}
@@ -94,7 +94,7 @@ def _protection(one: PlacedReplica) -> str:
     return "+".join(name for name, is_so in named.items() if is_so)
 
 
-def _tell_rules(invocation: Invocation, rules: Sequence[RuleVerdict]) -> None:
+def _print_rules(invocation: Invocation, rules: Sequence[RuleVerdict]) -> None:
     output = invocation.output
     for one in rules:
         output.record("rule", one)
@@ -108,7 +108,7 @@ def _tell_rules(invocation: Invocation, rules: Sequence[RuleVerdict]) -> None:
             output.line(f"change for {one.rule}: {shown_text(one.change)}")
 
 
-def _tell_losses(invocation: Invocation, simulated: Sequence[SimulatedLoss], *, is_live: bool) -> None:
+def _print_losses(invocation: Invocation, simulated: Sequence[SimulatedLoss], *, is_live: bool) -> None:
     output = invocation.output
     for one in simulated:
         output.record("loss", one)
@@ -151,22 +151,22 @@ def _newest(loss: SimulatedLoss) -> str:
     return utc_time(min(moments)) if len(moments) == len(loss.sources) else "none of some"
 
 
-def _tell_changes(invocation: Invocation, simulated: Sequence[SimulatedLoss]) -> None:
-    """Tell each note and each change once, with the losses it is about."""
+def _print_changes(invocation: Invocation, simulated: Sequence[SimulatedLoss]) -> None:
+    """Print each note and each change once, with the losses it is about."""
     notes = [(one.loss, one.notes) for one in simulated if one.kind != "bit" or one.changes]  # no good news ten times
     changes = [(one.loss, one.changes) for one in simulated if not one.is_accepted]
-    for title, told in (("note", notes), ("change", changes)):
-        _tell_once(invocation, title, told, simulated[0].loss)
+    for title, texts in (("note", notes), ("change", changes)):
+        _print_once(invocation, title, texts, simulated[0].loss)
     if any(_rpo(one).endswith("*") for one in simulated):
         invocation.output.line("\n* if the replicas left were level when it happened")
 
 
-def _tell_once(
-    invocation: Invocation, title: str, told: Iterable[tuple[str, tuple[str, ...]]], comparison: str
+def _print_once(
+    invocation: Invocation, title: str, found: Iterable[tuple[str, tuple[str, ...]]], comparison: str
 ) -> None:
     """Print each text with the losses it is about; what holds before any loss is about every one."""
     about: dict[str, list[str]] = {}
-    for loss, texts in told:
+    for loss, texts in found:
         for text in texts:
             about.setdefault(text, []).append(loss)
     if about:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 10.0  # often enough to see that a nightly run lives, rare enough for its log
 RECORD_EVERY_S = 1.0  # per stage, for programs that show their own display
-WIRE_EVERY_S = 0.5  # what moves is drawn anew, also before any stage has reported
+WIRE_EVERY_S = 0.5  # rates are drawn anew, also before any stage has reported
 _WIRE = "network"
-DRAWN_EVERY_S = 0.1  # per stage; a callback may come for every file
+DRAWN_EVERY_S = 0.1  # per stage; a callback may be called for every file
 
 
 class Reporter(Protocol):
@@ -43,7 +43,7 @@ def reporter_for(invocation: Invocation, moved: Moved | None = None) -> Reporter
     """Return the reporter that the options and the terminal ask for.
 
     Args:
-        moved: The bytes that came from and went to each replica, looked at by reporters that people read.
+        moved: The bytes from and to each replica, for reporters that people read.
     """
     output, arguments = invocation.output, invocation.arguments
     wanted = bool(getattr(arguments, "progress", False))
@@ -57,7 +57,7 @@ def reporter_for(invocation: Invocation, moved: Moved | None = None) -> Reporter
 
 
 class SilentReporter:
-    """Tells nothing."""
+    """Reports nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +72,7 @@ class SilentReporter:
 
 
 class _Paced(SilentReporter):
-    """Lets a report of each stage through once per interval, whichever thread it comes from."""
+    """Lets a report of each stage through once per interval, from whichever thread."""
 
     def __init__(self, *, output: Output, clock: Clock, every_s: float) -> None:
         self.output = output
@@ -80,16 +80,16 @@ class _Paced(SilentReporter):
         self.latest: dict[str, Progress] = {}
         self._clock = clock
         self._every_s = every_s
-        self._told_s: dict[str, float] = {}
+        self._reported_s: dict[str, float] = {}
 
     def due(self, key: str, *, first_waits: bool = False) -> bool:
-        """Return whether it is time to tell again; the first time at once, or after one interval."""
+        """Return whether it is time to report again; the first time at once, or after one interval."""
         now_s = self._clock.monotonic_s()
-        if key not in self._told_s and first_waits:
-            self._told_s[key] = now_s
-        if key in self._told_s and now_s - self._told_s[key] < self._every_s:
+        if key not in self._reported_s and first_waits:
+            self._reported_s[key] = now_s
+        if key in self._reported_s and now_s - self._reported_s[key] < self._every_s:
             return False
-        self._told_s[key] = now_s
+        self._reported_s[key] = now_s
         return True
 
 
@@ -149,8 +149,8 @@ class LineReporter(_Paced):
                 self._write(moved)
 
     def _write(self, moved: str) -> None:
-        told = [*map(describe, self.latest.values()), *([moved] if moved else [])]
-        self.output.stderr.write(f"{'; '.join(told)}\n")
+        parts = [*map(describe, self.latest.values()), *([moved] if moved else [])]
+        self.output.stderr.write(f"{'; '.join(parts)}\n")
         self.output.stderr.flush()
 
 
@@ -189,7 +189,7 @@ class LiveReporter(_Paced):
         )
         self._tasks: dict[str, TaskID] = {}
         self._rates: dict[str, Rate] = {}
-        self._moved_before: dict[str, int] = {}  # by stage: what had moved when it began
+        self._moved_before: dict[str, int] = {}  # by stage: bytes moved when it began
         self._wire = Wire(moved, clock) if moved else None
         self._ticker = _Ticker(self._tick, clock=clock, every_s=WIRE_EVERY_S) if moved else None
 
@@ -207,7 +207,7 @@ class LiveReporter(_Paced):
         self._bars.stop()
 
     def _tick(self) -> None:
-        """Draw what moves: the bar of a stage stands while an object is under way, this does not."""
+        """Draw the rates: a stage's bar does not move while an object is under way, these do."""
         moved = self._wire.describe() if self._wire else ""
         with self.lock:
             if not moved and not self.latest:

@@ -25,7 +25,7 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from farshore.ops.probe.verdicts import ProbeResult
 
-# Told here too, so that help needs no engine; a test compares them with the engine's.
+# Repeated here, so that help needs no engine; a test compares them with the engine's.
 CHECKS = (
     "permissions",
     "clock",
@@ -53,7 +53,10 @@ def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("replica", metavar="NAME", help="the replica to try")
     parser.add_argument(
-        "--role", choices=ROLES, default="writer", help="what its credential is for: what it should and should not do"
+        "--role",
+        choices=ROLES,
+        default="writer",
+        help="the purpose of its credential, which decides the rights that it should have",
     )
     parser.add_argument(
         "--only",
@@ -67,7 +70,7 @@ def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def probe(invocation: Invocation) -> int:
-    """Try one replica, and tell a verdict per capability."""
+    """Try one replica, and print a verdict per capability."""
     from farshore.ops.probe.probe import probe_replica
     from farshore.ops.probe.verdicts import Role
 
@@ -83,11 +86,11 @@ def probe(invocation: Invocation) -> int:
         clock=invocation.clock,
     )
     output.record("probe", result, verdict=result.verdict)
-    _tell(invocation, result)
+    _print(invocation, result)
     return exit_code_of(invocation, result)
 
 
-def _tell(invocation: Invocation, result: ProbeResult) -> None:
+def _print(invocation: Invocation, result: ProbeResult) -> None:
     output = invocation.output
     output.table(
         ("check", "verdict", "seen"),
@@ -122,7 +125,7 @@ def _tell(invocation: Invocation, result: ProbeResult) -> None:
 
 
 def exit_code_of(invocation: Invocation, result: ProbeResult) -> int:
-    """Tell what is graver than a warning as an error, and return the exit code."""
+    """Print an error for the gravest finding above a warning, and return the exit code."""
     grave = [one for one in result.findings if one.verdict == result.verdict]
     said = f"{result.replica}: {grave[0].check}: {grave[0].detail}" if grave else ""
     if result.verdict == "unsafe":

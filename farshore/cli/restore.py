@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.delta import EXIT_DIFFERENCES, add_delta_arguments, options_of, reporter_after_questions, tell_delta
+from farshore.cli.delta import EXIT_DIFFERENCES, add_delta_arguments, options_of, print_delta, reporter_after_questions
 from farshore.cli.opening import opened_repository
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
 from farshore.cli.passphrase import able_to_read
-from farshore.cli.unrecorded import tell_unrecorded
-from farshore.cli.wording import elapsed, human_bytes, shown_path, shown_text, told_mending, told_requests, utc_time
+from farshore.cli.run_report import warn_of_bad_copies, warn_of_problems, warn_unrecorded
+from farshore.cli.wording import elapsed, format_repair, format_requests, human_bytes, shown_path, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -39,8 +39,6 @@ from farshore.run import Run
 if TYPE_CHECKING:
     from farshore.model import RestoreResult
 
-PROBLEMS_SHOWN_MAX = 20
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -57,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
     parser.add_argument(
-        "--no-repair", action="store_true", help="only tell what is damaged at a replica; mend nothing with good copies"
+        "--no-repair", action="store_true", help="only report damage at a replica; mend nothing with good copies"
     )
     parser.add_argument(
         "--include",
@@ -127,7 +125,7 @@ def execute(invocation: Invocation) -> int:
         output.note(
             f"restoring snapshot {snapshot.snapshot_id[:12]} of {snapshot.source}, committed "
             f"{utc_time(snapshot.committed_utc)}: {count_of(snapshot.counts.entries, 'entry', 'entries')}, "
-            f"{human_bytes(snapshot.counts.bytes_total)}{told_choice(arguments, below)}\n"
+            f"{human_bytes(snapshot.counts.bytes_total)}{format_choice(arguments, below)}\n"
             f"  into {shown_text(where)} from {arguments.replica or 'any of ' + ', '.join(snapshot.replicas)}"
         )
         with reporter_after_questions(invocation, repository.moved) as progress:
@@ -147,7 +145,7 @@ def execute(invocation: Invocation) -> int:
                 repair=not arguments.no_repair,
                 run=Run.start(invocation.clock, progress=progress),
             )
-    return tell_restored(output, result, arguments.include)
+    return print_restored(output, result, arguments.include)
 
 
 def to_standard_output(arguments: argparse.Namespace) -> bool:
@@ -167,10 +165,10 @@ def refuse_stream(invocation: Invocation) -> None:
         raise UsageMistake("a tar archive is nothing for a terminal", "Send it to a file (>home.tar) or into a pipe.")
 
 
-def tell_restored(output: Output, result: RestoreResult, include: Sequence[str]) -> int:
-    """Tell what was restored and what a person should look at; return the exit code."""
+def print_restored(output: Output, result: RestoreResult, include: Sequence[str]) -> int:
+    """Print the restored entries and everything that needs attention; return the exit code."""
     output.record("restore", result)
-    code = tell_delta(output, result.delta) if result.delta is not None else EXIT_DONE
+    code = print_delta(output, result.delta) if result.delta is not None else EXIT_DONE
     if result.delta is not None and result.delta.dry_run:
         return code
     output.line(
@@ -178,15 +176,10 @@ def tell_restored(output: Output, result: RestoreResult, include: Sequence[str])
         f"{human_bytes(result.bytes_restored)}, every hash checked, from {', '.join(result.replicas) or 'no replica'} "
         f"in {elapsed(result.finished_utc - result.started_utc)}"
     )
-    output.lines(told_requests(result.requests))
-    for damaged in result.fell_over:
-        output.warning(f"{damaged.name} is {damaged.code} at {damaged.replica}; it was read from another replica")
-    output.lines([told_mending(one) for one in result.repairs])
-    for problem in result.problems[:PROBLEMS_SHOWN_MAX]:
-        output.warning(f"{shown_path(problem.path) or '.'}: {problem.code}: {shown_text(problem.message)}")
-    if len(result.problems) > PROBLEMS_SHOWN_MAX:
-        more = len(result.problems) - PROBLEMS_SHOWN_MAX
-        output.warning(f"{count_of(more, 'more problem')}; --json lists them")
+    output.lines(format_requests(result.requests))
+    warn_of_bad_copies(output, result.fell_over)
+    output.lines([format_repair(one) for one in result.repairs])
+    warn_of_problems(output, result.problems)
     lacking = [one for one in result.unmatched if one in include]
     for pattern in lacking:
         output.warning(f"nothing in the snapshot matches --include {shown_text(pattern)}", code="pattern-unmatched")
@@ -194,11 +187,11 @@ def tell_restored(output: Output, result: RestoreResult, include: Sequence[str])
         if pattern not in lacking:
             output.note(f"nothing that would be restored matches --exclude {shown_text(pattern)}")
     warned = result.problems or result.fell_over or lacking
-    return tell_unrecorded(output, result.unrecorded, EXIT_WARNINGS if warned else code)
+    return warn_unrecorded(output, result.unrecorded, EXIT_WARNINGS if warned else code)
 
 
-def told_choice(arguments: argparse.Namespace, below: bytes) -> str:
-    """Return a clause about what of a snapshot is restored, beginning with a comma; empty for everything."""
+def format_choice(arguments: argparse.Namespace, below: bytes) -> str:
+    """Return a clause on the part of a snapshot that is restored, beginning with a comma; empty for everything."""
     parts = [f"only {shown_path(below)}"] if below else []
     parts += [f"only what matches {' '.join(map(shown_text, arguments.include))}"] if arguments.include else []
     parts += [f"without {' '.join(map(shown_text, arguments.exclude))}"] if arguments.exclude else []

@@ -1,6 +1,6 @@
 """Ctrl-C and its relatives: the first asks the command to stop, the second stops the process at once.
 
-What holds a command back after the first (a call that looks at no signal, a request that hangs) holds it for at most
+After the first, a call that looks at no signal or a request that hangs delays a command by at most
 `INTERRUPT_PATIENCE_S`: then a thread that hears the signal beside it ends the process.
 """
 
@@ -25,7 +25,7 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = signal.Signals(number)
-        self.exit_code = 128 + number  # what a shell reports of a program ended by this signal
+        self.exit_code = 128 + number  # a shell's code for a program ended by this signal
         self.meaning = "nothing was changed"
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ def stop_on_signals(stderr: TextIO) -> Iterator[None]:
 
 
 def _hear(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    # What the parent made deaf stays deaf: nohup ignores SIGHUP, a shell's background job SIGINT.
+    # Signals that the parent ignores stay ignored: nohup ignores SIGHUP, a shell's background job SIGINT.
     heard = [number for number in _NAMES if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in heard}
     try:

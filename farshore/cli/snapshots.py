@@ -1,4 +1,4 @@
-"""`farshore snapshots`: what can be restored."""
+"""`farshore snapshots`: the snapshots that can be restored."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def execute(invocation: Invocation) -> int:
                 one.snapshot_id[:ID_DIGITS_SHOWN],
                 one.source,
                 utc_time(one.committed_utc),
-                *([told_data_moment(one)] if older else []),
+                *([format_data_moment(one)] if older else []),
                 str(one.counts.entries),
                 compact_bytes(one.counts.bytes_total),
                 compact_bytes(one.counts.bytes_new),
                 ",".join(one.replicas),
                 *([state_of(one)] if state else []),
-                *([told_locks(one)] if arguments.locks else []),
+                *([format_locks(one)] if arguments.locks else []),
             )
             for one in found
         ],
@@ -71,14 +71,14 @@ def state_of(snapshot: SnapshotInfo) -> str:
     return "MISDATED" if snapshot.misdated else "complete" if snapshot.complete else "INCOMPLETE"
 
 
-def told_data_moment(snapshot: SnapshotInfo) -> str:
+def format_data_moment(snapshot: SnapshotInfo) -> str:
     """Return of when the data is, where that is not when it was read: of a standby that was behind its primary."""
     if snapshot.data_utc is None:
         return "unknown"
     return utc_time(snapshot.data_utc) if snapshot.data_utc != snapshot.started_utc else ""
 
 
-def told_locks(snapshot: SnapshotInfo) -> str:
+def format_locks(snapshot: SnapshotInfo) -> str:
     """Return until when each replica promised to keep a snapshot's objects."""
     return ", ".join(f"{lock.replica} {utc_time(lock.until_utc)} ({lock.mode})" for lock in snapshot.locks)
 

@@ -1,4 +1,4 @@
-"""`farshore status`: are the replicas there, level and proven? For people and for monitoring."""
+"""`farshore status`: are the replicas there, in sync and proven? For people and for monitoring."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from farshore.cli.command import Command, Invocation
 from farshore.cli.opening import waiting_note
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.records import NOT_ASKED
-from farshore.cli.status_sources import errors_of, format_age, tell_sources
+from farshore.cli.status_sources import errors_of, format_age, print_sources
 from farshore.cli.wording import age_of, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
@@ -76,9 +76,9 @@ def execute(invocation: Invocation) -> int:
                 str(one.snapshots) if one.reachable else "",
                 str(one.behind) if one.reachable else "",
                 utc_time(one.latest_utc),
-                _told_check(one),
-                _told_found(one),
-                _told_proof(one, invocation.clock.now_utc()),
+                _format_check(one),
+                _format_found(one),
+                _format_proof(one, invocation.clock.now_utc()),
                 *([utc_time(one.locked_until_utc)] if locked else []),
             )
             for one in replicas
@@ -95,12 +95,12 @@ def execute(invocation: Invocation) -> int:
             )
     if lacking("sql"):
         output.warning(
-            "when replicas were last checked is not shown: that takes SQL over the audit tables "
+            "when replicas were last checked is not shown: that needs SQL over the audit tables "
             "(pip install 'farshore[sql]')",
             ExtraMissing.code,
         )
     sources = _source_states(invocation, config, replicas)
-    tell_sources(output, sources)
+    print_sources(output, sources)
     return _verdict(invocation, replicas, sources)
 
 
@@ -150,7 +150,7 @@ def clock_errors(replicas: Sequence[ReplicaStatus]) -> list[ClockWrong]:
     ]
 
 
-def _told_found(replica: ReplicaStatus) -> str:
+def _format_found(replica: ReplicaStatus) -> str:
     if replica.last_check_clean is None:
         return ""
     if not replica.last_check_clean:
@@ -158,28 +158,28 @@ def _told_found(replica: ReplicaStatus) -> str:
     return "mended" if replica.last_check_mended else "clean"
 
 
-def _told_check(replica: ReplicaStatus) -> str:
+def _format_check(replica: ReplicaStatus) -> str:
     if replica.last_check_utc is None:
         return "never" if replica.reachable else ""
     return utc_time(replica.last_check_utc)
 
 
-def _told_proof(replica: ReplicaStatus, now_utc: datetime) -> str:
+def _format_proof(replica: ReplicaStatus, now_utc: datetime) -> str:
     """Return how and how long ago a replica was proven: by its provider's checksums, by reading, all of it when."""
-    told: list[str] = []
+    parts: list[str] = []
     if replica.last_remote_check_utc:
-        told.append(f"remote {age_of(replica.last_remote_check_utc, now_utc)} ago")
+        parts.append(f"remote {age_of(replica.last_remote_check_utc, now_utc)} ago")
     if replica.last_read_check_utc:
-        told.append(f"read {age_of(replica.last_read_check_utc, now_utc)} ago")
+        parts.append(f"read {age_of(replica.last_read_check_utc, now_utc)} ago")
     if replica.all_read_since_utc:
-        told.append(f"all within {age_of(replica.all_read_since_utc, now_utc)}")
-    return ", ".join(told)
+        parts.append(f"all within {age_of(replica.all_read_since_utc, now_utc)}")
+    return ", ".join(parts)
 
 
 def _source_states(invocation: Invocation, config: Config, replicas: Sequence[ReplicaStatus]) -> list[SourceState]:
     """Return the state of each configured source, from the commit records that a quorum may hold.
 
-    Without `--max-age` and without any rpo nobody asked for ages: no key is needed, and the audit tables tell.
+    Without `--max-age` and without any rpo nobody asked for ages: no key is needed, and the audit tables are asked.
     """
     from farshore.access.open_replica import Writes
     from farshore.access.open_repository import open_repository
@@ -205,7 +205,7 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
 
 
 def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState]) -> int:
-    """Tell what is graver than a warning as errors, and return the exit code."""
+    """Print errors for findings above a warning, and return the exit code."""
     damaged = [one.replica for one in replicas if state_of(one) == "damaged"]
     if damaged:
         invocation.output.error(VerifyFailed(f"the last check found damage at {', '.join(damaged)}"))
@@ -220,7 +220,7 @@ def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], sources:
 
 COMMAND = Command(
     name="status",
-    summary="tell whether replicas are there, level and proven",
+    summary="show whether replicas are there, in sync and proven",
     description=(
         "Show for each replica whether it is reachable, how many snapshots it holds, how many it is behind the others, "
         "its last check, and how it was proven; and for each source with an rpo (or with --max-age) whether its last "

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _STANDBY_HINT = (
     "See whether the standby still follows its primary (pg_stat_wal_receiver, pg_is_wal_replay_paused), or back up the "
-    "primary; a role in pg_monitor is told how old a standby's data is."
+    "primary; only a role in pg_monitor sees how old a standby's data is."
 )
 
 
-def tell_sources(output: Output, states: Sequence[SourceState]) -> None:
+def print_sources(output: Output, states: Sequence[SourceState]) -> None:
     """Print a record and a row for each source."""
     for one in states:
         output.raw(
@@ -92,15 +92,15 @@ def _misdated(one: SourceState) -> ClockWrong:
 
 def _overdue(one: SourceState) -> BackupOverdue:
     standby = one.behind or one.state == "unknown"
-    said = f"the newest snapshot of {one.source} {_told_age(one)}; {format_age(one.allowed)} is allowed"
+    said = f"the newest snapshot of {one.source} {_format_data_age(one)}; {format_age(one.allowed)} is allowed"
     return BackupOverdue(said, _STANDBY_HINT if standby else None)
 
 
-def _told_age(one: SourceState) -> str:
+def _format_data_age(one: SourceState) -> str:
     if one.latest_utc is None:
         return "is missing: there is none"
     if one.age is None:
-        return "is of a standby that did not tell how old its data is"
+        return "is of a standby that did not report how old its data is"
     return f"has data that is {format_age(one.age)} old" if one.behind else f"is {format_age(one.age)} old"
 
 
@@ -114,7 +114,7 @@ def _incomplete(one: SourceState) -> SnapshotIncomplete:
 
 
 def format_age(age: timedelta | None) -> str:
-    """Return an age or a limit such as `1d2h`, or nothing; what is yet to come has a sign."""
+    """Return an age or a limit such as `1d2h`, or nothing; a future moment has a sign."""
     from farshore.config import format_duration
 
     if age is None:

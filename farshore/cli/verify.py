@@ -9,9 +9,9 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, opened_repository, waiting_note
 from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
-from farshore.cli.proof_telling import told_check, told_proof, told_reading, told_summary
-from farshore.cli.unrecorded import tell_unrecorded
-from farshore.cli.wording import human_bytes, shown_path, shown_text, told_mending, told_requests
+from farshore.cli.proof_lines import format_check, format_proof, format_reading, format_summary
+from farshore.cli.run_report import warn_unrecorded
+from farshore.cli.wording import format_repair, format_requests, human_bytes, shown_path, shown_text
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     means.add_argument(
         "--remote",
         action="store_true",
-        help="read nothing: compare the sizes and checksums that the providers tell with what was sent; needs no key",
+        help="read nothing: compare the providers' sizes and checksums with those that were sent; needs no key",
     )
     means.add_argument(
         "--read-data",
@@ -98,18 +98,18 @@ def execute(invocation: Invocation) -> int:
         )
     output.record("verify", result, clean=result.clean)
     for damaged in result.damaged:
-        output.line("\n".join(told_damage(damaged)))
+        output.line("\n".join(format_damage(damaged)))
     read = f", {human_bytes(result.bytes_read)} of content read" if result.read_data_percent else ""
-    output.lines(told_check(one) for one in result.checks)
-    output.line(told_summary(result, f"checked {count_of(result.objects, 'object')}", read))
-    output.lines(told_reading(reading, result.finished_utc) for reading in result.readings)
-    output.lines([told_mending(one) for one in result.repairs])
-    output.lines(told_requests(result.requests))
-    return tell_unrecorded(output, result.unrecorded, exit_code_of(output, result))
+    output.lines(format_check(one) for one in result.checks)
+    output.line(format_summary(result, f"checked {count_of(result.objects, 'object')}", read))
+    output.lines(format_reading(reading, result.finished_utc) for reading in result.readings)
+    output.lines([format_repair(one) for one in result.repairs])
+    output.lines(format_requests(result.requests))
+    return warn_unrecorded(output, result.unrecorded, exit_code_of(output, result))
 
 
 def _execute_remote(invocation: Invocation) -> int:
-    """Check by what providers tell, with whatever key is at hand, or none, and report."""
+    """Check sizes and checksums that providers report, with any key at hand, or none."""
     from farshore.access.open_replica import Writes
     from farshore.access.open_repository import open_repository
     from farshore.access.unlock import Need
@@ -140,19 +140,19 @@ def _execute_remote(invocation: Invocation) -> int:
     warnings.show(repository.unasked)
     output.record("verify", result, clean=result.clean, inconclusive=result.inconclusive, unproven=result.unproven)
     for damaged in result.damaged:
-        output.line("\n".join(told_damage(damaged)))
-    output.lines(told_check(one, "compared", "nothing damaged") for one in result.checks)
+        output.line("\n".join(format_damage(damaged)))
+    output.lines(format_check(one, "compared", "nothing damaged") for one in result.checks)
     for proof in result.proofs:
-        output.lines(told_proof(proof))
-    output.line(told_summary(result, f"compared {count_of(result.objects, 'object')}"))
-    output.lines(told_requests(result.requests))
+        output.lines(format_proof(proof))
+    output.line(format_summary(result, f"compared {count_of(result.objects, 'object')}"))
+    output.lines(format_requests(result.requests))
     if not result.recorded:
-        output.note("this host has no key to sign audit rows with, so the results are told here and kept nowhere")
-    return tell_unrecorded(output, result.unrecorded, exit_code_of(output, result))
+        output.note("this host has no key to sign audit rows with, so the results are shown here and kept nowhere")
+    return warn_unrecorded(output, result.unrecorded, exit_code_of(output, result))
 
 
 def exit_code_of(output: Output, result: VerifyResult) -> int:
-    """Tell what is graver than a warning as errors, and return the exit code of the gravest."""
+    """Print errors for findings above a warning, and return the exit code of the gravest."""
     from farshore.ops.verify.outcomes import check_errors
 
     errors = check_errors(result)
@@ -168,8 +168,8 @@ def exit_code_of(output: Output, result: VerifyResult) -> int:
     return EXIT_WARNINGS if mended or result.behind or result.unproven else EXIT_DONE
 
 
-def told_damage(damaged: DamagedObject) -> list[str]:
-    """Return the lines that tell of one damaged object and what it touches."""
+def format_damage(damaged: DamagedObject) -> list[str]:
+    """Return the lines on one damaged object and the snapshots and paths that need it."""
     lines = [f"{damaged.replica}: {damaged.name} is {damaged.code}: {shown_text(damaged.detail)}"]
     if damaged.snapshots:
         lines.append(f"  snapshots: {', '.join(one[:12] for one in damaged.snapshots)}")
@@ -188,7 +188,7 @@ COMMAND = Command(
     description=(
         "Check that every replica holds every object of every snapshot it lists, by name, size and checksum, and that "
         "keys, indexes and manifests decode. With --read-data the packs' content is read and checked too: with 5 a "
-        "twentieth of it, another one each time, so that twenty runs read all. Damage is told with the snapshots and "
+        "twentieth of it, another one each time, so that twenty runs read all. Damage is shown with the snapshots and "
         "paths it touches. Nothing is changed unless --repair asks for it. With --remote nothing is read and no key is "
         "needed: for every object the size and checksum that its provider tells are compared with what was sent. A "
         "replica that could not be asked is neither checked nor damaged. The exit code is that of the gravest finding: "

@@ -1,4 +1,4 @@
-"""`farshore version`: what is installed."""
+"""`farshore version`: the installed versions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def farshore_version() -> str:
 
 
 def execute(invocation: Invocation) -> int:
-    """Tell versions; needs no configuration."""
+    """Print versions; needs no configuration."""
     import platform
 
     from farshore.format.header import VERSION as FORMAT_VERSION
@@ -64,8 +64,8 @@ def _version_of(distribution: str) -> str:
 
 COMMAND = Command(
     name="version",
-    summary="tell the versions of Farshore, its format and its libraries",
-    description="Tell what is installed. Needs no configuration; put it into every report.",
+    summary="show the versions of Farshore, its format and its libraries",
+    description="Show what is installed. Needs no configuration; put it into every report.",
     example="farshore version --json",
     execute=execute,
 )

@@ -16,7 +16,7 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from farshore.ops.restore.warm import SnapshotWarmth
 
-LOOK_EVERY_S = 300.0  # warming takes minutes at the least
+LOOK_EVERY_S = 300.0  # warming needs minutes at the least
 DAYS = 7
 HOW_LONG = (
     ("DEEP_ARCHIVE", "12 hours, or 48 with the tier Bulk"),
@@ -50,7 +50,7 @@ def execute(invocation: Invocation) -> int:
         held = [repository.replicas[name] for name in snapshot.replicas if name in repository.replicas]
         found = look_at_warmth(repository, snapshot, held)
         for one in found:
-            _tell(invocation, one)
+            _print(invocation, one)
         chosen = min((one for one in found if not one.error_code), key=lambda one: one.bytes_cold, default=None)
         if chosen is None:
             raise StoreUnavailable("no replica of the snapshot could be asked")
@@ -71,7 +71,7 @@ def execute(invocation: Invocation) -> int:
     return ObjectArchived.exit_code
 
 
-def _tell(invocation: Invocation, found: SnapshotWarmth) -> None:
+def _print(invocation: Invocation, found: SnapshotWarmth) -> None:
     if found.error_code:
         invocation.output.warning(f"{found.replica}: {found.error_code}: {shown_text(found.error)}")
     elif found.ready:
@@ -95,7 +95,7 @@ COMMAND = Command(
     acts=True,
     summary="have archived packs of a snapshot made readable",
     description=(
-        "Say which packs of a snapshot lie in an archive class and cannot be read, and ask the replica with the fewest "
+        "Say which packs of a snapshot are in an archive class and cannot be read, and ask the replica with the fewest "
         "of them (or --replica) to make them readable. Ends with 27 until they are, and with 0 then; run it again, or "
         "let it --wait. The provider bills for it."
     ),
@@ -103,5 +103,5 @@ COMMAND = Command(
     add_arguments=add_arguments,
     execute=execute,
     failures=(*OPENING, SnapshotUnknown, StoreUnavailable, StoreDenied, ObjectArchived),
-    interrupted="what was asked for is still being warmed",
+    interrupted="the requested packs are still being warmed",
 )

@@ -1,4 +1,4 @@
-"""What moves between this host and the replicas: how much, how fast, and how long the rest will take."""
+"""Bytes between this host and the replicas: how many, how fast, and how long until the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import timedelta
 from farshore.cli.wording import elapsed, human_bytes
 from farshore.clock import Clock
 
-Moved = Callable[[], Mapping[str, tuple[int, int]]]  # by replica: bytes that came in and went out
+Moved = Callable[[], Mapping[str, tuple[int, int]]]  # by replica: bytes received and sent
 RATE_OVER_S = 10.0  # a rate is that of the last seconds: it follows the line, and one pause does not end it
 
 
@@ -29,7 +29,7 @@ class Rate:
 
 
 class Wire:
-    """What moved since it was made, in words. Used by one thread."""
+    """The bytes moved since it was made, in words. Used by one thread."""
 
     def __init__(self, moved: Moved, clock: Clock) -> None:
         self._moved = moved
@@ -47,7 +47,7 @@ class Wire:
         kind, _, replica = stage.partition(":")
         moved = self._moved()
         if kind == "restore":
-            return sum(came_in for came_in, _ in moved.values())
+            return sum(received for received, _ in moved.values())
         if replica not in moved or kind not in ("verify", "heal", "replicate"):
             return None
         return moved[replica][0 if kind == "verify" else 1]
@@ -55,18 +55,18 @@ class Wire:
     def describe(self) -> str:
         """Return a clause for each replica and direction with bytes, or an empty text."""
         now_s = self._clock.monotonic_s()
-        told: list[str] = []
+        parts: list[str] = []
         for name, counts in self._moved().items():
             before = self._first.get(name, (0, 0))
             for at, word in enumerate(("from", "to")):
                 rate = self._rates.setdefault((name, at), Rate()).of(counts[at], now_s)
                 if counts[at] > before[at]:
-                    told.append(f"{word} {name} {human_bytes(counts[at] - before[at])} at {human_bytes(int(rate))}/s")
-        return ", ".join(told)
+                    parts.append(f"{word} {name} {human_bytes(counts[at] - before[at])} at {human_bytes(int(rate))}/s")
+        return ", ".join(parts)
 
 
 def time_left(done: int, total: int, rate: float) -> str:
-    """Return how long the rest takes at this rate, or an empty text where nobody can say."""
+    """Return the time that the rest needs at this rate, or an empty text where nobody can say."""
     if total <= done or rate <= 0:
         return ""
     return f"{elapsed(timedelta(seconds=round((total - done) / rate)))} left"

@@ -51,7 +51,7 @@ def age_of(moment: datetime, now_utc: datetime) -> str:
 
 
 def elapsed(duration: timedelta) -> str:
-    """Return how long something took: `0.8 s`, `4 min 5 s`, `2 h 10 min`."""
+    """Return a duration in words: `0.8 s`, `4 min 5 s`, `2 h 10 min`."""
     seconds = duration.total_seconds()
     if seconds < 60:
         return f"{seconds:.1f} s"
@@ -62,15 +62,15 @@ def elapsed(duration: timedelta) -> str:
     return f"{hours} h {left_minutes} min"
 
 
-def told_mending(one: ReadRepaired) -> str:
-    """Return what came of an object that was found bad at one replica."""
+def format_repair(one: ReadRepaired) -> str:
+    """Return the line on one object that was bad at one replica."""
     if one.mended:
         return f"mended: {one.name} at {one.replica}, {one.action} with the copy of {one.source}"
     return f"not mended: {one.name} at {one.replica} ({one.action}): {shown_text(one.detail)}"
 
 
-def told_requests(requests: Iterable[ReplicaRequests]) -> list[str]:
-    """Return a line for each replica: what it was asked by kind, and the bytes that went each way."""
+def format_requests(requests: Iterable[ReplicaRequests]) -> list[str]:
+    """Return a line for each replica: requests by kind, and the bytes up and down."""
     lines: list[str] = []
     for one in requests:
         kinds = {"put": one.puts, "get": one.gets, "head": one.heads, "list": one.lists, "delete": one.deletes}

@@ -29,7 +29,7 @@ def without_key(shore: Shore, tmp_path: Path) -> Shore:
 
 def test_a_host_without_any_key_checks_and_says_that_nothing_is_kept(shore: Shore, tmp_path: Path) -> None:
     done = without_key(shore, tmp_path).good("verify", "--remote")
-    assert "a directory tells no checksums" in done.stdout
+    assert "a directory has no checksums" in done.stdout
     assert "no key to sign audit rows" in done.stderr
     keyless = without_key(shore, tmp_path / "second")
     (record,) = keyless.good("verify", "--remote", "--json").of("verify")

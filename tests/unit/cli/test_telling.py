@@ -14,7 +14,7 @@ from farshore.cli.init import recipient_text
 from farshore.cli.ls import is_listed, long_line
 from farshore.cli.restore import refuse_occupied
 from farshore.cli.status import exit_code_of, state_of
-from farshore.cli.verify import told_damage
+from farshore.cli.verify import format_damage
 from farshore.config import Config, RepositoryConfig, SqliteConfig
 from farshore.errors import ConfigInvalid, SourceMissing, TargetFailed, TargetNotEmpty
 from farshore.model import DamagedObject, Entry, EntryKind, ReplicaStatus
@@ -162,13 +162,13 @@ def test_damage_is_told_with_what_it_touches() -> None:
         paths_total=1200,
     )
 
-    lines = told_damage(damaged)
+    lines = format_damage(damaged)
 
     assert lines[0] == "vault: packs/ab/abcd is altered: its bytes hash to another name"
     assert lines[1] == "  snapshots: ffffffffffff"
     assert lines[2] == "  path: p0"
     assert lines[-1] == "  and 1,180 more paths"
-    assert told_damage(DamagedObject("a", "packs/x", "missing", ""))[-1] == "  no snapshot needs it"
+    assert format_damage(DamagedObject("a", "packs/x", "missing", ""))[-1] == "  no snapshot needs it"
 
 
 def test_an_unknown_source_names_the_nearest() -> None:

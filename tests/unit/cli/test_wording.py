@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from farshore.cli.wording import (
     compact_bytes,
     elapsed,
+    format_requests,
     human_bytes,
     shown_path,
-    told_requests,
     utc_time,
     utc_time_exact,
 )
@@ -86,7 +86,7 @@ def test_any_path_is_shown_printably(path: bytes) -> None:
 
 
 def test_requests_are_told_by_kind_without_those_that_were_not_made() -> None:
-    assert told_requests([
+    assert format_requests([
         ReplicaRequests("alpha", puts=1200, lists=3, bytes_up=2048, bytes_down=1),
         ReplicaRequests("beta"),
     ]) == [

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from farshore.catalog.snapshots import latest_snapshot_per_replica, list_snapshots
-from farshore.cli.snapshots import told_data_moment
+from farshore.cli.snapshots import format_data_moment
 from farshore.model import DATA_AS_OF, UNKNOWN_MOMENT
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
@@ -28,6 +28,6 @@ def test_snapshot_of_a_standby_is_as_old_as_its_data(tmp_path: Path) -> None:
     with engine.opened() as repository:
         listed = list_snapshots(repository)
         assert [one.data_utc for one in listed] == [yesterday, None]
-        assert [told_data_moment(one) for one in listed] == [f"{yesterday:%Y-%m-%dT%H:%M:%SZ}", UNKNOWN_MOMENT]
-        assert told_data_moment(replace(listed[0], facts=())) == ""
+        assert [format_data_moment(one) for one in listed] == [f"{yesterday:%Y-%m-%dT%H:%M:%SZ}", UNKNOWN_MOMENT]
+        assert format_data_moment(replace(listed[0], facts=())) == ""
         assert {held["home"] for held in latest_snapshot_per_replica(repository).values()} == {yesterday}

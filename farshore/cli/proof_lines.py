@@ -1,4 +1,4 @@
-"""How `farshore verify` tells what was proven of a replica, and what was not."""
+"""Lines of `farshore verify`: proven and unproven facts about a replica."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading, VerifyResult
 
 
-def told_reading(reading: ReplicaReading, now_utc: datetime) -> str:
-    """Return the line that tells how much of a replica was read, and how long ago all of it was."""
+def format_reading(reading: ReplicaReading, now_utc: datetime) -> str:
+    """Return the line on how much of a replica was read, and how long ago all of it was."""
     from farshore.check_results import Rotation
 
     parts = [f"{reading.packs_read:,} of {count_of(reading.packs, 'pack')} read"]
@@ -22,7 +22,7 @@ def told_reading(reading: ReplicaReading, now_utc: datetime) -> str:
         parts.append(f"{reading.packs_archived:,} archived and not read")
     rest = reading.packs - reading.packs_read
     if reading.rotation is Rotation.BY_NAME:
-        parts.append("no audit table tells what was read before, so each day reads its part")
+        parts.append("no audit table has earlier reads, so each day reads its part")
     elif rest:
         never = reading.packs_never_read
         if never:
@@ -37,30 +37,32 @@ def told_reading(reading: ReplicaReading, now_utc: datetime) -> str:
     return f"{reading.replica}: {'; '.join(parts)}"
 
 
-def told_summary(result: VerifyResult, looked: str, read: str = "") -> str:
-    """Return the line that sums a check up: what was looked at, where, and what it comes to."""
+def format_summary(result: VerifyResult, looked: str, read: str = "") -> str:
+    """Return the summary line of a check: objects, replicas and verdict."""
     where = ", ".join(one.replica for one in result.checks if one.objects) or "no replica"
-    took = elapsed(result.finished_utc - result.started_utc)
-    return f"{looked} of {count_of(result.snapshots, 'snapshot')} at {where}{read} in {took}: {told_verdict(result)}"
+    duration = elapsed(result.finished_utc - result.started_utc)
+    return (
+        f"{looked} of {count_of(result.snapshots, 'snapshot')} at {where}{read} in {duration}: {format_verdict(result)}"
+    )
 
 
-def told_verdict(result: VerifyResult) -> str:
-    """Return what a check comes to, in a few words; clean only where everything was seen."""
+def format_verdict(result: VerifyResult) -> str:
+    """Return the verdict of a check, in a few words; clean only where everything was seen."""
     damaged = max(sum(proof.damaged for proof in result.proofs), len(result.damaged))
-    told = [count_of(damaged, "damaged object") if damaged else "nothing damaged"]
-    told += [f"{', '.join(result.empty)} {_has(result.empty)} no snapshot"] if result.empty else []
-    told += [f"{', '.join(result.behind)} {_has(result.behind)} fewer snapshots"] if result.behind else []
-    told += [f"{', '.join(result.not_asked)} not asked"] if result.not_asked else []
-    told += [f"too little was seen at {', '.join(result.inconclusive)}"] if result.inconclusive else []
-    told += [f"{count_of(result.unproven, 'object')} unproven"] if result.unproven else []
-    return ", ".join(told) if len(told) > 1 or damaged else "clean"
+    parts = [count_of(damaged, "damaged object") if damaged else "nothing damaged"]
+    parts += [f"{', '.join(result.empty)} {_has(result.empty)} no snapshot"] if result.empty else []
+    parts += [f"{', '.join(result.behind)} {_has(result.behind)} fewer snapshots"] if result.behind else []
+    parts += [f"{', '.join(result.not_asked)} not asked"] if result.not_asked else []
+    parts += [f"too little was seen at {', '.join(result.inconclusive)}"] if result.inconclusive else []
+    parts += [f"{count_of(result.unproven, 'object')} unproven"] if result.unproven else []
+    return ", ".join(parts) if len(parts) > 1 or damaged else "clean"
 
 
 def _has(replicas: Sequence[str]) -> str:
     return "lists" if len(replicas) == 1 else "list"
 
 
-def told_check(one: CheckedReplica, looked: str = "checked", sound: str = "clean") -> str:
+def format_check(one: CheckedReplica, looked: str = "checked", sound: str = "clean") -> str:
     """Return the line that says how the check of one replica ended."""
     objects = count_of(one.objects, "object")
     if one.state == "not-asked":
@@ -81,8 +83,8 @@ def told_check(one: CheckedReplica, looked: str = "checked", sound: str = "clean
     return f"{one.replica}: {scope}{'; '.join(parts)}"
 
 
-def told_proof(proof: ReplicaProof) -> list[str]:
-    """Return the lines that tell what was seen at one replica, and what that does not prove."""
+def format_proof(proof: ReplicaProof) -> list[str]:
+    """Return the lines on the facts seen at one replica, and on those that stay unproven."""
     counts = [f"{proof.proven:,} proven"]
     counts += [f"{proof.damaged:,} damaged"] if proof.damaged else []
     counts += [f"{proof.unproven:,} unproven"] if proof.unproven else []
@@ -90,14 +92,14 @@ def told_proof(proof: ReplicaProof) -> list[str]:
     lines = [f"{proof.replica}: {', '.join(counts)} of {count_of(proof.objects, 'object')}"]
     if not proof.tells_checksums:
         lines.append(
-            f"  a directory tells no checksums, so content is unproven; reading it costs no egress: "
+            f"  a directory has no checksums, so content is unproven; reading it costs no egress: "
             f"farshore verify --replica {proof.replica} --read-data=5"
         )
     if proof.unrecorded:
         why = (
             "a writer is at work" if proof.at_work else "runs that were stopped left them, and a later backup uses them"
         )
-        lines.append(f"  {count_of(proof.unrecorded, 'object')} that no audit row tells of: {why}")
+        lines.append(f"  {count_of(proof.unrecorded, 'object')} without an audit row: {why}")
     if proof.foreign:
         shown = ", ".join(shown_text(name) for name in proof.foreign_names[:3])
         more = ", ..." if proof.foreign > 3 else ""
@@ -105,5 +107,5 @@ def told_proof(proof: ReplicaProof) -> list[str]:
     if not proof.listing_complete:
         lines.append("  its listing leaves out objects that are there, so what it lacks proves nothing")
     if not proof.records_from:
-        lines.append("  no replica has audit tables that can be read, so nothing tells what must be there")
+        lines.append("  no replica has audit tables that can be read, so it is unknown what must be there")
     return lines
