@@ -161,7 +161,7 @@ COMMAND = Command(
             description=(
                 "Ask each replica that holds the snapshot for the lock of every object it needs there, and show the "
                 "least: from that moment on something of it could be deleted. One request for each object, two where "
-                "the service tells holds apart. 'farshore snapshots --locks' tells what was promised, without asking."
+                "the service keeps holds apart. 'farshore snapshots --locks' shows promised locks, without asking."
             ),
             example="farshore lock check home\nfarshore lock check home@2026-01-31 --replica oslo --json",
             add_arguments=add_check_arguments,

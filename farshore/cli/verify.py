@@ -190,7 +190,7 @@ COMMAND = Command(
         "keys, indexes and manifests decode. With --read-data the packs' content is read and checked too: with 5 a "
         "twentieth of it, another one each time, so that twenty runs read all. Damage is shown with the snapshots and "
         "paths it touches. Nothing is changed unless --repair asks for it. With --remote nothing is read and no key is "
-        "needed: for every object the size and checksum that its provider tells are compared with what was sent. A "
+        "needed: for every object the size and checksum that its provider reports are compared with those sent. A "
         "replica that could not be asked is neither checked nor damaged. The exit code is that of the gravest finding: "
         "62 damage, 84 a replica that lists no snapshot and others do, 20 a replica that could not be asked, 66 too "
         "little was seen, 3 warnings."

@@ -24,7 +24,7 @@ class NotLocked(Exception):
 
 
 def put_verb(retention: ObjectRetention) -> str:
-    """Return the verb of a put for the store's boundary, which tells a bucket without locks from other refusals."""
+    """Return the verb of a put for the store's boundary, which distinguishes a bucket without locks."""
     return "put" if retention.lock is None else PUT_LOCKED_VERB
 
 
