@@ -1,7 +1,7 @@
 """The earlier snapshot that a backup compares with: from the host's own disk, else from a replica.
 
 A writer cannot decrypt old manifests, so it keeps its last one, still sealed, on its own disk, with that run's data key
-sealed under the index key beside it; and likewise the page map, and the full one that it is a difference from. Losing
+sealed under the index key beside it; and likewise the page map, and its base if it is a difference. Losing
 them costs one full read and nothing else.
 """
 
@@ -65,7 +65,7 @@ def find_base(repository: Repository, source_id: str, commits: Sequence[Commit])
     if not repository.writing_keys().private_key:
         return local
     reader = open_reader(repository)
-    for with_pages in (True, False):  # a manifest without a page map still tells which files are as they were
+    for with_pages in (True, False):  # a manifest without a page map still shows which files are unchanged
         for commit in commits[::-1][:2]:
             try:
                 return _from_replicas(repository, reader, commit, with_pages=with_pages)

@@ -1,4 +1,4 @@
-"""Commit records: which snapshots the replicas list, and what the records of those say.
+"""Commit records: which snapshots the replicas list, and the records of those.
 
 A record never changes, so a host fetches it once. Fetched records are kept sealed in the local cache, many records to
 a file: a listing of a thousand snapshots then costs the pages of the listing and a few small reads.
@@ -33,7 +33,7 @@ class ListedCommits:
     commits: Mapping[SnapshotId, Commit]
     holders: Mapping[SnapshotId, tuple[str, ...]]  # replicas in the order of the configuration
     failed: Mapping[str, FarshoreError]
-    stored_utc: Mapping[SnapshotId, datetime] = field(default_factory=dict)  # the earliest that a replica tells
+    stored_utc: Mapping[SnapshotId, datetime] = field(default_factory=dict)  # the earliest that a replica reports
 
 
 def commit_name(commit: Commit) -> str:
@@ -42,7 +42,7 @@ def commit_name(commit: Commit) -> str:
 
 
 def list_commits(repository: Repository, source_id: SourceId | None = None) -> ListedCommits:
-    """Return what all reachable replicas list, of one source or of all; they are listed at the same time.
+    """Return the snapshots that reachable replicas list, of one source or of all. Lists them concurrently.
 
     A record damaged at one replica is read from another that lists it; one that no replica has whole is left out.
     """
@@ -81,7 +81,7 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
 def _by_holders(
     holders: Mapping[names.SnapshotObject, tuple[str, ...]],
 ) -> dict[tuple[str, ...], list[names.SnapshotObject]]:
-    """Return the snapshots by who lists them, so that nobody is asked for what it does not list."""
+    """Return the snapshots by the replicas that list them, so that each is asked only for those it lists."""
     grouped: dict[tuple[str, ...], list[names.SnapshotObject]] = {}
     for item, held in holders.items():
         grouped.setdefault(held, []).append(item)
@@ -123,7 +123,7 @@ def read_commits(
         failures_max: How many records may be refused or out of reach; they are returned with those that do not open.
 
     Raises:
-        StoreUnavailable, StoreDenied: The source does not give them; what it gave before that is kept.
+        StoreUnavailable, StoreDenied: The source does not give them; records read before that are kept.
     """
     keys = repository.writing_keys()
     by_source: dict[SourceId, list[names.SnapshotObject]] = {}

@@ -1,6 +1,6 @@
 """Compare a source's entries with the previous manifest: a merge of two sorted streams, in constant memory.
 
-An entry is unchanged when size, mtime, ctime, inode, device, kind and link target are as they were, it held still
+An entry is unchanged when size, mtime, ctime, inode, device, kind and link target are the same, it was not changing
 then, and every chunk of it is still in the index. Adjacent unchanged entries are passed on as one slice of
 the old manifest, so they cost neither a read nor a new row.
 """
@@ -51,7 +51,7 @@ class PreviousManifest:
         return None
 
     def compare(self, listing: Listing) -> Iterator[RowRange | tuple[Item, Match | None]]:
-        """Yield what a listing holds, in order: stretches that are unchanged, and all else item by item."""
+        """Yield the entries of a listing, in order: unchanged ones as ranges, the others item by item."""
         at = 0
         while at < listing.count:
             group = self._here()

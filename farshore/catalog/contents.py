@@ -1,4 +1,4 @@
-"""What is in a snapshot, and how two of them differ."""
+"""The entries of a snapshot, and the differences between two."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def iterate_entries(
     """Yield the entry at a path and those below it, in manifest order; row groups that hold none are not read.
 
     Args:
-        recursive: Everything below; else only what is right below.
+        recursive: Everything below; else only direct children.
 
     Raises:
         SnapshotUnknown: The snapshot has no such path.
@@ -61,6 +61,6 @@ def iterate_entries(
 
 
 def diff_snapshots(repository: Repository, before: Snapshot, after: Snapshot) -> Iterator[Change]:
-    """Yield what differs, in manifest order, in memory that does not grow with the snapshots."""
+    """Yield the differences, in manifest order, in memory that does not grow with the snapshots."""
     old, new = (open_snapshot(repository, one.commit, reader_of(repository, one)) for one in (before, after))
     yield from diff_manifests(old, new)

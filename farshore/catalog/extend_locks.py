@@ -56,7 +56,7 @@ class LockExtender:
         self.extended: dict[str, int] = {}
 
     def promised(self, committed_utc: datetime) -> dict[str, ReplicaLock]:
-        """Return what a snapshot committed now promises at each replica that locks objects."""
+        """Return the lock that a snapshot committed now promises at each replica that locks objects."""
         return {
             name: ReplicaLock(rule.mode.value, committed_utc + rule.period, rule.stride_s, replica.url)
             for name, replica in self._repository.replicas.items()
@@ -71,7 +71,7 @@ class LockExtender:
         reused: Sequence[NeededObject],
         made: Sequence[str],
     ) -> None:
-        """Have everything a snapshot needs at a replica locked for as long as its commit record will promise.
+        """Lock every object that a snapshot needs at a replica for as long as its commit record will promise.
 
         Args:
             reused: Objects that the snapshot needs and earlier runs made.
@@ -99,7 +99,7 @@ class LockExtender:
         self.extended[replica.name] = apply_extensions(replica, planned)
 
     def _assured(self, replica: Replica, promised: ReplicaLock, packs: Sequence[str]) -> Assured | None:
-        """Return what the newest commit of the source made sure of at a replica, or None where it helps nothing.
+        """Return the locks that the newest commit of the source ensured at a replica, or None where it helps nothing.
 
         Only the newest counts: a run without locks after it would leave objects that it says nothing of. The record
         must be at this replica; one that failed there promises nothing.
@@ -121,9 +121,9 @@ class LockExtender:
             except NotFound:
                 continue
             except READ_ERRORS:
-                return None  # what is not known is extended: that costs requests and no safety
+                return None  # unknown locks are extended: that costs requests and no safety
             known = [one for one in packs if names.pack(one) in held]
-            # A fragment that came later was locked when it was put; one that was there was extended with its packs.
+            # A later fragment was locked when it was put; an earlier one was extended with its packs.
             held.update(names.fragment(one) for one in self._inventory.fragments_naming(replica.name, known))
             return Assured(lock, held | older | {names.HEADER})
         return None
@@ -139,7 +139,7 @@ def plan_extensions(
     run_started_utc: datetime,
     assured: Assured | None,
 ) -> list[tuple[str, Lock]]:
-    """Return the objects whose lock may end before what is promised, each with its new lock. Pure.
+    """Return the objects whose lock may end before the promised time, each with its new lock. Pure.
 
     Args:
         reused: Objects of earlier runs.

@@ -1,6 +1,6 @@
 """Packs and index fragments as one replica lists them, and how to open a fragment or a pack's footer.
 
-An empty or shrunken listing is not evidence (design, invariant 9): what a listing does not show is treated as missing,
+An empty or shrunken listing is not evidence (design, invariant 9): an object it does not show is treated as missing,
 which at worst stores or copies something twice, and never as permission to delete or to call a snapshot complete.
 """
 

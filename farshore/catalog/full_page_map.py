@@ -1,7 +1,7 @@
 """The full page map that this run's map can be stored as a difference from.
 
-A run needs it as a file on this host: a replica that lacks it is given it from there when a snapshot that names it
-commits. Wherever anything speaks against it the run writes a full map, which is larger and needs no other.
+A run needs it as a file on this host: when a snapshot that names it commits, replicas that lack it get a copy from
+there. In case of doubt the run writes a full map, which is larger and needs no other.
 """
 
 from __future__ import annotations

@@ -50,13 +50,13 @@ def load_index(
         try:
             packed = _read_footer(repository, reader, *needs.packs[row])
         except (Corrupt, NotFound, Unsupported):
-            continue  # what lies in it is lost, and nothing else is
+            continue  # its chunks are lost, and no others
         add(join_footers([packed]), np.array([row]))
     return ChunkIndex(join.finish())
 
 
 def load_nothing() -> ChunkIndex:
-    """Return an index without packs, for what needs no content."""
+    """Return an index without packs, for restores without content."""
     return ChunkIndex(FootersJoin().finish())
 
 

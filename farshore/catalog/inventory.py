@@ -1,4 +1,4 @@
-"""Where the packs that a new snapshot reuses are, replica by replica, and how to bring a replica up to it.
+"""The packs and fragments of each replica, and copies of those that a snapshot reuses and a replica lacks.
 
 Copying is of ciphertext, whose names are hashes of their bytes, so it needs no key and cannot go wrong unnoticed.
 """
@@ -50,7 +50,7 @@ class Inventory:
     named_by: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     orphans: set[str] = field(default_factory=set)  # packs that no fragment names: a killed run left them
     failed: dict[str, FarshoreError] = field(default_factory=dict)
-    lossy: dict[str, FarshoreError] = field(default_factory=dict)  # replicas that lost what their snapshots need
+    lossy: dict[str, FarshoreError] = field(default_factory=dict)  # replicas that lost packs of their snapshots
 
     def holders(self, pack_id: str) -> list[str]:
         """Return the replicas that listed this pack with the size its footer gives."""
@@ -141,7 +141,7 @@ class _InventoryBuilder:
         self.numbers = np.full(len(listed), ABSENT, np.int64)
         self._listed = listed
         self._joined = 0
-        self._taken = np.zeros(len(listed), dtype=bool)
+        self._seen = np.zeros(len(listed), dtype=bool)
         self._naming: list[tuple[int, Table]] = []
 
     def expect(self, replica: str, pack_ids: Sequence[str] | Table, pack_bytes: Sequence[int] | Table) -> None:
@@ -163,10 +163,10 @@ class _InventoryBuilder:
         self._naming.append((number, rows[known]))
         self._listed.drop_other_sizes(rows[known], footers.pack_bytes[known])
         rows[known] = np.where(self._listed.held(rows[known]), rows[known], ABSENT)
-        self._take(footers, rows)
+        self._join_new(footers, rows)
 
-    def _take(self, footers: Footers, rows: Table) -> None:
-        new = first_seen(rows, self._taken)
+    def _join_new(self, footers: Footers, rows: Table) -> None:
+        new = first_seen(rows, self._seen)
         self.join.add(footers, new)
         count = int(new.sum())
         self.numbers[rows[new]] = np.arange(self._joined, self._joined + count)
@@ -180,7 +180,7 @@ class _InventoryBuilder:
         return np.concatenate([empty, *rows]), np.concatenate([empty, *by])
 
     def adopt_orphans(self, repository: Repository, replicas: Mapping[str, Replica]) -> Iterator[str]:
-        """Read the footers of packs that no fragment names: what killed runs sent is used, and not sent again."""
+        """Read the footers of packs that no fragment names: chunks of killed runs are used, and not sent again."""
         unnamed = np.ones(len(self._listed), dtype=bool)
         unnamed[self.naming()[0]] = False
         orphans = sorted((self._listed.pack_id(row), row) for row in np.flatnonzero(unnamed).tolist())
@@ -191,14 +191,14 @@ class _InventoryBuilder:
                 packed = read_footer(repository.writing_keys(), replicas[holder], pack_id, size)
             except READ_ERRORS:
                 continue
-            self._take(join_footers([packed]), np.array([row]))
+            self._join_new(join_footers([packed]), np.array([row]))
             yield pack_id
 
 
 def reused_missing(
     replica: Replica, wanted: Sequence[tuple[str, int]], checksums: dict[str, str] | None = None
 ) -> list[str]:
-    """Return which of these packs (id, bytes) a replica lacks right now, asked of the store and not remembered.
+    """Return which of these packs (id, bytes) a replica lacks right now, by asking the store.
 
     Args:
         checksums: Where given, filled with the checksum that the provider reports for each object, by name.
@@ -237,7 +237,7 @@ def copy_missing(
     """
     copied = 0
     missing = set(reused_missing(replica, wanted, checksums))
-    if missing and len(wanted) > limits.HEAD_OBJECTS_MAX:  # told by a listing, which may be cut off
+    if missing and len(wanted) > limits.HEAD_OBJECTS_MAX:  # found by a listing, which may be cut off
         present, asked = probe(replica, {pack_id: size for pack_id, size in wanted if pack_id in missing})
         if present:
             raise ListingShrunken(

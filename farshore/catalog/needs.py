@@ -1,7 +1,7 @@
 """The objects that a snapshot needs: the one enumeration that backup, verify, heal, locks and prune all go by.
 
 A snapshot can be restored from a replica when every object of `objects_of` is whole there, and the replica can be
-opened, for which `objects_to_open` are. Nothing else may decide what a snapshot needs: what one of its users forgot
+opened with those of `objects_to_open`. No other module may enumerate the objects of a snapshot: one that it forgot
 would be left unlocked, unchecked, or deleted.
 """
 
@@ -34,8 +34,8 @@ class NeededObject:
 def objects_of(commit: Commit, needs: Needs, recipient_id: str) -> Iterator[NeededObject]:
     """Yield every object that a snapshot needs at each replica: packs, data keys, its own objects, its commit record.
 
-    Each once. Index fragments are not among them, because packs can be read without any; nor is what every snapshot
-    of a repository shares (`objects_to_open`).
+    Each once. Index fragments are not among them, because packs can be read without any; nor are the objects that
+    all snapshots of a repository share (`objects_to_open`).
 
     Args:
         recipient_id: Whom the data keys are sealed to, as hex digits.
@@ -58,7 +58,7 @@ def own_objects(commit: Commit) -> Iterator[NeededObject]:
 
 
 def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[NeededObject]:
-    """Yield what a restore from one replica asks for besides `objects_of`: its fragments, the header, all key slots.
+    """Yield the other objects that a restore from one replica reads: its fragments, the header, all key slots.
 
     Args:
         fragment_ids: The fragments of this replica that name packs of the snapshot.
@@ -74,7 +74,7 @@ def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[N
 
 
 def read_needs(repository: Repository, source: ObjectSource, commit: Commit) -> Needs:
-    """Return what a snapshot needs, checked against its commit record."""
+    """Return the packs and data keys that a snapshot needs, checked against its commit record."""
     keys = repository.writing_keys()
     ref = commit.objects[names.NEEDS]
 

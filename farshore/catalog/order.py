@@ -19,7 +19,7 @@ SKEW = timedelta(seconds=limits.CLOCK_SKEW_S_MAX)
 
 
 def order_key(commit: Commit) -> tuple[int, datetime, str]:
-    """Return what sorts the commit records of one source, oldest first."""
+    """Return the sort key of the commit records of one source, oldest first."""
     return commit.sequence, commit.committed_utc, commit.snapshot
 
 

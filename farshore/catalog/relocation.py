@@ -1,6 +1,6 @@
 """Where the entries of a restore go: a subtree becomes the root, and leading names are dropped. Pure.
 
-What would land at the place of something else, or would have no place, is an error found before anything is written.
+Two entries with one new path, and an entry without a new path, are errors found before anything is written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAMELESS_HINT = "Use a smaller --strip, or leave them out with --exclude."
 
 
 class Relocation:
-    """Gives entries their new paths. `check` comes first where names are dropped.
+    """Gives entries their new paths. Call `check` first where names are dropped.
 
     Args:
         below: The path of the subtree.

@@ -1,4 +1,4 @@
-"""Which entries a restore takes and where they go: patterns, a subtree, leading names that are dropped.
+"""The entries that a restore selects, and their new paths: patterns, a subtree, leading names that are dropped.
 
 The parents that an entry needs come with it, and a hard link whose file is left out becomes that file. Plain text
 that a pattern holds narrows the manifest first, whole row groups at a time; the patterns themselves are tried on what
@@ -45,7 +45,7 @@ class SelectionOptions:
     exclude: Nothing that these match, and nothing below it: they win over `include`.
     below: Only the entry at this path and what is below it, which patterns are seen from. It becomes the root, or where
         it is no directory, the one entry of the root.
-    strip: So many leading names are dropped from every path.
+    strip: Number of leading names to drop from every path.
     """
 
     include: Sequence[str] = ()
@@ -82,12 +82,12 @@ class Selection:
 
     @property
     def narrow(self) -> bool:
-        """Whether it is likely to take far less than everything."""
+        """Whether it is likely to select far less than everything."""
         return bool(self.include or self.below)
 
     @property
     def whole(self) -> bool:
-        """Whether it takes everything, although perhaps to other places."""
+        """Whether it selects everything, although perhaps with other paths."""
         return not (self.include or self.exclude or self.below)
 
     @property
@@ -120,7 +120,7 @@ class Selection:
                 yield replace(row, entry=entry)
 
     def chunk_ids(self, manifest: ManifestReader) -> npt.NDArray[Any] | None:
-        """Return the chunks of the selected rows (`V32`), or None when there are so many that all serve as well.
+        """Return the chunks of the selected rows (`V32`), or None when they are too many to narrow an index.
 
         Raises:
             SnapshotUnknown: As `rows`.
@@ -169,7 +169,7 @@ class Selection:
         orphaned = self._orphaned_links(manifest)
         narrowed = replace(self._candidates, paths=(*self._candidates.paths, *orphaned))
         files: dict[bytes, ManifestRow] = {}
-        stands_for: dict[bytes, bytes] = {}
+        new_files: dict[bytes, bytes] = {}
         waiting: list[ManifestRow] = []
         trial = self._trial()
         pending = _Pending((*self.include, *self.exclude))
@@ -194,7 +194,7 @@ class Selection:
             found = found or bool(inner) or not directory or not self.exclude
             yield from waiting
             waiting = []
-            yield _stand_in(row, files, stands_for)
+            yield _link_or_file(row, files, new_files)
         self._unmatched = pending.left()
         if not found:
             raise self._nothing(there=there)
@@ -270,7 +270,7 @@ class _Notes:
 
 
 class _Trial:
-    """Whether an entry is taken, by both kinds of patterns."""
+    """Whether an entry is selected, by both kinds of patterns."""
 
     def __init__(self, include: _Branch | None, exclude: _Branch | None) -> None:
         self._include = include
@@ -327,7 +327,7 @@ class _Branch:
 
 
 def split_selector(text: str) -> tuple[str, bytes]:
-    """Return what names a snapshot, and the path in it that follows `:/`, or a bare name and `:`; empty for none."""
+    """Return the name of a snapshot, and the path in it that follows `:/`, or a bare name and `:`; empty for none."""
     selector, found, path = text.partition(":/")
     if not found and "@" not in text:  # a time has colons of its own
         selector, found, path = text.partition(":")
@@ -342,7 +342,7 @@ def normal_path(path: bytes) -> bytes:
 def candidates(patterns: Sequence[str], *, below: bytes = b"") -> Candidates:
     """Return which entries patterns may select: those that hold the text which any match must hold.
 
-    Whatever lies below a match holds the text of its path, too. The directories above plain text at the beginning of a
+    The paths below a match hold its text, too. The directories above plain text at the beginning of a
     path are candidates by name, because a restore needs them.
 
     Args:
@@ -379,13 +379,13 @@ def _slashes(path: bytes) -> Iterator[int]:
     return (at for at, byte in enumerate(path) if byte == ord("/"))
 
 
-def _stand_in(row: ManifestRow, files: dict[bytes, ManifestRow], stands_for: dict[bytes, bytes]) -> ManifestRow:
+def _link_or_file(row: ManifestRow, files: dict[bytes, ManifestRow], new_files: dict[bytes, bytes]) -> ManifestRow:
     entry = row.entry
     if entry.kind is not EntryKind.HARDLINK or entry.target not in files:
         return row
-    if entry.target in stands_for:
-        return replace(row, entry=entry._replace(target=stands_for[entry.target]))
-    stands_for[entry.target] = entry.path
+    if entry.target in new_files:
+        return replace(row, entry=entry._replace(target=new_files[entry.target]))
+    new_files[entry.target] = entry.path
     first = files[entry.target]
     return replace(first, entry=first.entry._replace(path=entry.path))
 

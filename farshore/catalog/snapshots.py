@@ -97,10 +97,10 @@ def trusted(of_source: Sequence[Info]) -> list[Info]:
 
 
 def latest_snapshot_per_replica(repository: Repository) -> dict[str, dict[str, datetime]]:
-    """Return for each replica that could be listed, by source, of when the data of its newest good snapshot is.
+    """Return the moment of the data in the newest good snapshot, by replica that could be listed, and source.
 
     Good is one that is complete and dated as it can have been committed.
-    Needs a writer's keys at least. A replica that is not in the answer holds what nobody knows, which is not nothing.
+    Needs a writer's keys at least. A replica that is not in the answer is unknown, not empty.
 
     Raises:
         FarshoreError: No replica could be listed.

@@ -32,7 +32,7 @@ from farshore.sealed.sealed_object import SealedKind, open_object
 
 
 class ExpectedHashes(Protocol):
-    """Hashes, sizes and needs that are known besides the bytes of the objects themselves."""
+    """Hashes, sizes and needs that are known from other objects or rows."""
 
     def expected(self, union: Union) -> Expected:
         """Return sizes, lost objects and the objects to spread."""

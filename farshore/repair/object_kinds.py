@@ -29,5 +29,5 @@ def kind_of(name: str) -> Kind | None:
 
 
 def is_ignored(name: str) -> bool:
-    """Return whether heal has nothing to say about an object."""
+    """Return whether heal ignores an object."""
     return name.startswith(IGNORED)

@@ -33,7 +33,7 @@ _LASTING: tuple[type[FarshoreError], ...] = (StoreFull, StoreDenied, BucketNotFo
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One object at one replica: what was found and done."""
+    """The finding and the action for one object at one replica."""
 
     replica: str
     object: str
@@ -60,7 +60,7 @@ class Repair:
 
 
 def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, run: Run) -> list[AuditRow]:
-    """Return the rows of one repair: what was found and done, and the copy that is there now."""
+    """Return the rows of one repair: finding and action, and the copy that is there now."""
     rows: list[AuditRow] = [
         RepairRow(
             replica=one.replica, object=one.object, found=one.found, action=one.action, source_replica=one.source,
@@ -146,7 +146,7 @@ def shown_repairs(repairs: Sequence[Repair], most: int) -> tuple[Repair, ...]:
 
 
 def heal_error(result: HealResult) -> FarshoreError:
-    """Return the error of a heal that left something that is not level: what needs a person before what passes."""
+    """Return the error of a heal that left something not in sync: errors for a person before passing ones."""
     behind = [one.replica for one in result.replicas if one.state is HealedState.BEHIND and not one.error]
     if result.open or behind:
         where = sorted({one.replica for one in result.repairs if one.open}) or behind

@@ -1,7 +1,7 @@
 """Listings of all replicas, joined: an object that one lacks shows by the others that have it.
 
-A listing is never proof of absence: an object it leaves out is asked for by name before it is believed missing, and a
-replica whose listing leaves out what is there is not healed and not copied from in this run.
+A listing is never proof of absence: an object it leaves out is asked for by name before it counts as missing, and a
+replica whose listing leaves out existing objects is not healed and not copied from in this run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Listing:
 
 
 def list_everything(replica: Replica) -> Listing:
-    """List one replica: snapshots first, so that whatever they need is listed after them and cannot be missed."""
+    """List one replica: snapshots first, so that the objects they need are listed after them and cannot be missed."""
     ids, sizes = bytearray(), bytearray()
     listing = Listing(PackListing(np.zeros(0, PACK_ID_DTYPE), np.zeros(0, np.int64), {}))
     for prefix in (names.SNAPSHOTS, ""):
@@ -123,12 +123,12 @@ class Union:
 
 
 def confirm_absences(replica: Replica, listing: Listing, elsewhere: Union) -> Listing:
-    """Ask by name for a sample of what others list and this replica does not; return a listing that can be believed.
+    """Ask by name for a sample of the objects that only others list; return a listing that can be believed.
 
     Objects put since it was listed, by a backup at work, make it list again.
 
     Raises:
-        StoreUnavailable: The replica leaves out of its listings what it gives when asked for it.
+        StoreUnavailable: The replica omits objects from its listings that it gives when asked by name.
     """
     there: list[str] = []
     for _ in range(_RELISTINGS_MAX):

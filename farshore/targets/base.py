@@ -2,8 +2,8 @@
 
 Order of calls: `begin`, then for every entry in manifest order `make`, with `write` in between for the content of files
 (from any thread, in any order, whole or in parts), then `settle` for each file once all its bytes are written; or for a
-small file `add`, and `drain` before something needs it. Then `finish`, which puts back what must come last (times and
-modes of directories), and in any case `close`.
+small file `add`, and `drain` before something needs it. Then `finish`, which sets times and modes of directories last,
+and in any case `close`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from farshore.model import Entry, EntryKind, Problem
 
 
 class SmallFile(NamedTuple):
-    """A file whose content follows that of the file before it; `content_hash` is what the content must hash to."""
+    """A file whose content follows that of the file before it; `content_hash` is the expected hash."""
 
     path: bytes
     mode: int
@@ -37,14 +37,14 @@ class SmallFile(NamedTuple):
 
 @dataclass(slots=True)
 class Placed:
-    """The outcome of files. `lost`: those that were left out because their content is not what it should be."""
+    """The outcome of files. `lost`: those that were left out because their content is wrong."""
 
     files: int = 0
     bytes_written: int = 0
     lost: list[Problem] = field(default_factory=list)
 
     def add(self, other: Placed) -> None:
-        """Count in what another call did."""
+        """Add the outcome of another call."""
         self.files += other.files
         self.bytes_written += other.bytes_written
         self.lost += other.lost
@@ -110,7 +110,7 @@ class Target(Protocol):
         ...
 
     def newly_placed(self) -> Placed:
-        """Return what became of added files since this was last asked. From the same thread."""
+        """Return the outcome of the added files placed since the last call. From the same thread."""
         ...
 
     def discard(self, entry: Entry) -> None:
@@ -128,9 +128,9 @@ class Target(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop what still works for the target, finished or not. Safe to repeat."""
+        """Stop the threads and processes of the target, finished or not. Safe to repeat."""
         ...
 
     def problems(self) -> list[Problem]:
-        """Return what could not be put back as it was (an owner without privilege, an xattr that is refused)."""
+        """Return the metadata that could not be restored (an owner without privilege, an xattr that is refused)."""
         ...

@@ -1,7 +1,7 @@
 """Large files, written past the page cache where that can be done.
 
-What a restore writes is not read again soon, and through the cache each byte is copied once more, pushes out what
-others use, and waits for the flush at the end. Aligned stretches go to the disk at once; the rest goes the usual way.
+Restored bytes are not read again soon, and through the cache each is copied once more, pushes out pages that others
+use, and waits for the flush at the end. Aligned ranges go to the disk at once; the rest goes the usual way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class DirectFiles:
         self._refused = not _DIRECT
 
     def write(self, entry: Entry, offset: int, data: bytes | memoryview) -> int:
-        """Write what can be written so; return how many bytes from the beginning that was, often none.
+        """Write the leading bytes that can bypass the cache; return how many those were, often none.
 
         Raises:
             OSError: The disk is full, or fails.

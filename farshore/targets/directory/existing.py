@@ -1,8 +1,8 @@
 """A directory tree that is there already as a restore target: restored entries replace those that are there.
 
-Nothing is looked at here but what is in the way: which entries to restore, and which to delete, is for the caller to
-say (see `farshore.ops.restore.delta`). A file keeps its name and content until the new one is complete. Directories
-stay open to whom they are open to. Decision 0014 says why.
+This module checks only names that are in the way: which entries to restore, and which to delete, is decided by the
+caller (see `farshore.ops.restore.delta`). A file keeps its name and content until the new one is complete. Directories
+keep their modes meanwhile. Decision 0014 says why.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class ExistingDirectoryTarget(DirectoryTarget):
         return True
 
     def delete(self, path: bytes, *, directory: bool) -> bool:
-        """Remove a name that is not to be there, a directory once it is empty; return whether it is gone."""
+        """Remove a name that must not be there, a directory once it is empty; return whether it is gone."""
         kind = EntryKind.DIRECTORY if directory else EntryKind.FILE
         return isinstance(self._tree, ReplacingTree) and self._tree.delete(Entry(path, kind))
 
@@ -135,7 +135,7 @@ class ExistingDirectoryTarget(DirectoryTarget):
         return ReplacingTree(path=self._path, root=self._root, token=self._token)
 
     def _begin_patch(self, entry: Entry, patch: Patch) -> None:
-        """Have a file to write the rest into: a clone of the one there, itself, or a new one with what is kept."""
+        """Open a file to write the rest into: a clone of the one there, itself, or a new one with the kept ranges."""
         above, name = self._tree.locate(entry)
         if above is None:
             return

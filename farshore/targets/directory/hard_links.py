@@ -35,7 +35,7 @@ class HardLinks:
                 self._tree.refuse(entry, error)
 
     def finish(self) -> None:
-        """Link what is left; where the file system cannot, copy, so that the content is there."""
+        """Make the remaining links; where the file system cannot, copy, so that the content is there."""
         for entry in self._waiting:
             above, name = self._tree.locate(entry)
             if above is None:

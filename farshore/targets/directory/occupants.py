@@ -13,8 +13,8 @@ LOST_AND_FOUND = b"lost+found"
 def find_occupant(fd: int) -> bytes | None:
     """Return the name of something in an open directory, or None where it is empty.
 
-    An empty `lost+found` of root at the top of a mounted file system does not count: it is where fsck puts what it
-    finds, and every fresh ext file system has one.
+    An empty `lost+found` of root at the top of a mounted file system does not count: fsck uses it, and every fresh ext
+    file system has one.
 
     Raises:
         OSError: The directory cannot be read.

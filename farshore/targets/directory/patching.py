@@ -1,4 +1,4 @@
-"""Files that keep part of their content: in a clone, in a copy of what is kept, or written where they are."""
+"""Files that keep part of their content: in a clone, in a copy of the kept ranges, or written where they are."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Ranges = tuple[tuple[int, int], ...]  # start, end
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What of a file that is there becomes part of the one that is to be.
+    """The parts of an existing file that the restored one keeps.
 
-    `seen` is how it was when it was compared. `kept` are ranges with the right content, `holes` those that must be
+    `seen` is its stamp when it was compared. `kept` are ranges with the right content, `holes` those that must be
     holes; all else is written. `in_place`: it may be written as it is, where it cannot be cloned.
     """
 
@@ -36,7 +36,7 @@ class Patch:
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """Return by what a file is known again, and known to be unchanged."""
+    """Return the stamp that identifies a file and shows whether it changed."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -89,7 +89,7 @@ def data_runs(file: Handle, start: int, end: int) -> list[tuple[int, int]]:
         except OSError as error:
             if error.errno == errno.ENXIO:  # nothing but a hole follows
                 break
-            data, start = start, end  # the file system does not tell
+            data, start = start, end  # the file system does not say
         runs.append((data, start))
     return runs
 

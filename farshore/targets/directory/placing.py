@@ -1,8 +1,8 @@
 """Places whole small files, many at a time: shared by a restore and its writing processes.
 
-A file takes six system calls where it comes out right at once: it is made with its mode, written, looked at, given its
-time, closed. What a look shows to differ (an owner, a mode that a mask took from), and files with more than that
-(attributes, setuid), go through `MetadataWriter`.
+A plain file needs six system calls: made with its mode, written, checked with fstat, given its time, closed. Where the
+check shows a difference (an owner, a mode cut by a mask), and for files with more metadata (attributes, setuid),
+`MetadataWriter` sets the rest.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class MetadataWriter:
 
     Args:
         report: Called with each problem.
-        exact: Whether attributes that an entry has not are to be removed: of a file that was there before, or that
-            inherited an ACL.
+        exact: Whether to remove attributes that an entry has not: of a file that was there before, or that inherited
+            an ACL.
     """
 
     def __init__(self, *, report: Report, exact: bool = False) -> None:
@@ -113,7 +113,7 @@ class MetadataWriter:
                 )
 
     def _chown(self, entry: Entry, place: int | bytes, dir_fd: int | None) -> bool:
-        """Set the owner; return whether it now is what it was."""
+        """Set the owner; return whether it now is the one in the snapshot."""
         follow = dir_fd is None
         if max(entry.uid, entry.gid) > _ID_MAX:
             self._report(entry.path, ProblemCode.METADATA, f"the owner {entry.uid}:{entry.gid} is none that can be set")

@@ -48,7 +48,7 @@ class TargetTree:
     """Everything below one root. Safe from any thread.
 
     Directories and files are made open to their owner alone. An entry that the file system cannot hold is reported and
-    skipped; what is wrong with the target as a whole raises `TargetFailed`.
+    skipped; an error of the target as a whole raises `TargetFailed`.
     """
 
     token = ""  # of a tree that has entries of its own: marks what is under way in it
@@ -137,7 +137,7 @@ class TargetTree:
         return name
 
     def commit(self, entry: Entry, file: Handle | None = None) -> None:
-        """Take note that an entry is complete; it has its name already."""
+        """Note that an entry is complete; it has its name already."""
 
     def flush(self) -> None:
         """Return when all entries that were committed have their names."""
@@ -206,12 +206,12 @@ class TargetTree:
                 self._problems.append(Problem(b"", ProblemCode.METADATA, "there are more problems than can be listed"))
 
     def problems(self) -> list[Problem]:
-        """Return what was reported so far."""
+        """Return the problems reported so far."""
         with self._lock:
             return list(self._problems)
 
     def new_problems(self) -> list[Problem]:
-        """Return what was reported since this was last asked."""
+        """Return the problems reported since the last call."""
         with self._lock:
             problems, self._problems = self._problems, []
             return problems

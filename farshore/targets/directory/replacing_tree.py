@@ -1,7 +1,7 @@
 """The names of a tree that has entries already: a new one is made under a temporary name, then replaces the old one.
 
-A temporary name says whose it is, so that those of a killed run are known again. Whatever has the name until then keeps
-it until the new entry is complete; where that replaces a file, the content is on the disk before.
+A temporary name has the token of its run, so that those of a killed run can be recognized. The old entry keeps its name
+until the new one is complete; where that replaces a file, the content is on the disk before.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def is_temporary(name: bytes) -> bool:
-    """Return whether a name is one that a restore gives to what it has not completed."""
+    """Return whether a name is a temporary one of a restore."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
@@ -85,7 +85,7 @@ class ReplacingTree(TargetTree):
         return made
 
     def make_directory(self, entry: Entry) -> bool:
-        """Make a directory, or find it; what else has its name is removed. Return whether it is there."""
+        """Make a directory, or find it; another entry of its name is removed. Return whether it is there."""
         above, name = self.locate(entry)
         if above is None:
             return False
@@ -135,7 +135,7 @@ class ReplacingTree(TargetTree):
                 os.unlink(temporary, dir_fd=above.fd)
 
     def remove(self, entry: Entry) -> None:
-        """Remove what was made of an entry so far; what had its name before stays."""
+        """Remove the temporary file of an entry; the old entry of its name stays."""
         temporary = self._staged.pop(entry.path, None)
         above, _ = self.locate(entry, make=False)
         if above is None or temporary is None:
@@ -216,7 +216,7 @@ def open_to_owner(above: Handle, name: bytes, status: os.stat_result) -> None:
 
 
 def _replace(above: Handle, temporary: bytes, name: bytes) -> None:
-    """Give what is complete its name; an empty directory in the way is removed."""
+    """Give a complete entry its name; an empty directory in the way is removed."""
     try:
         os.rename(temporary, name, src_dir_fd=above.fd, dst_dir_fd=above.fd)
     except IsADirectoryError:
@@ -246,15 +246,15 @@ def _why(error: OSError, above: Handle | None, name: bytes) -> str:
 
 
 def _attribute(above: Handle, name: bytes) -> str:
-    """Return what keeps a name from being changed, as the file system tells."""
+    """Return the attribute that keeps a name from being changed, as the file system reports it."""
     with contextlib.suppress(OSError):
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         file = Handle(os.open(name, flags, dir_fd=above.fd))
         if stat.S_IFMT(os.fstat(file.fd).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
             return ""
-        told = struct.unpack("<l", fcntl.ioctl(file.fd, _GET_FLAGS, bytes(struct.calcsize("<l"))))[0]
-        if told & _IMMUTABLE:
+        flags = struct.unpack("<l", fcntl.ioctl(file.fd, _GET_FLAGS, bytes(struct.calcsize("<l"))))[0]
+        if flags & _IMMUTABLE:
             return "immutable (attribute i)"
-        if told & _APPEND_ONLY:
+        if flags & _APPEND_ONLY:
             return "append-only (attribute a)"
     return ""

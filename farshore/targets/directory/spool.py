@@ -1,4 +1,4 @@
-"""Metadata of directories that waits for the end of a restore, in order, and comes back in reverse.
+"""Metadata of directories that waits for the end of a restore, written in order, read back in reverse.
 
 A record is a fixed head, the path, and pairs of extended attributes. Memory holds eight bytes a directory and a bounded
 buffer; the rest is in an unnamed file at the target.
@@ -57,7 +57,7 @@ class DirectorySpool:
             self._flush()
 
     def reverse(self) -> Iterator[Entry]:
-        """Yield what was kept, the last first."""
+        """Yield the kept entries, the last first."""
         for number in range(len(self) - 1, -1, -1):
             start, end = self._ends[number], self._ends[number + 1]
             if start >= self._file_bytes:

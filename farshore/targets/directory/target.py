@@ -1,7 +1,7 @@
-"""A directory tree as a restore target: what was read comes back as it was, in a new or empty directory.
+"""A directory tree as a restore target: entries are restored as they were, into a new or empty directory.
 
 Every name is made relative to an open parent directory and never through a symlink, so no entry can reach outside.
-While the restore runs, every directory is open to its owner alone; modes, times and ACLs of directories come last.
+While the restore runs, every directory is open to its owner alone; modes, times and ACLs of directories are set last.
 Owners are restored by number, as a rescue system knows no names.
 """
 
@@ -35,7 +35,7 @@ class DirectoryTarget:
 
     Args:
         path: Of the directory to restore into; made with its parents when missing.
-        clock: Every part takes one; nothing here depends on time.
+        clock: As for every target; nothing here depends on time.
         processes: That write many small files; by default as many as pay on this machine, and 0 for none.
         direct_bytes_min: A file from this size on is written past the page cache.
         open_files_max: Files kept open at once, and as many again of those written past the cache.
@@ -58,7 +58,7 @@ class DirectoryTarget:
         self._path = path
         self._problems_max = problems_max
         self._root = Handle(-1)
-        self._root_mode: int | None = None  # to be put back where no entry tells of the root
+        self._root_mode: int | None = None  # put back where no entry has the mode of the root
         self._tree = self._make_tree()
         self._metadata = MetadataWriter(report=self._tree.report, exact=bool(self._tree.token))
         self._links = HardLinks(tree=self._tree, metadata=self._metadata)

@@ -97,7 +97,7 @@ class FileWriters:
             self._receive_answers()
 
     def newly_placed(self) -> Placed:
-        """Return what became of the files that were placed since this was last asked."""
+        """Return the outcome of the files placed since the last call."""
         placed, self._placed = self._placed, Placed()
         return placed
 

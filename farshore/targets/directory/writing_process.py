@@ -44,7 +44,7 @@ def serve(tree: TargetTree, shared: memoryview, orders: IO[bytes], answers: IO[b
             answer = Answer(placer.place(files, memory[:CONTENT_BYTES]), tree.new_problems())
         except Failure as error:
             answer = Answer(problems=tree.new_problems(), error=error)
-        except Exception as error:  # noqa: BLE001  # the restore tells it; nobody reads this process
+        except Exception as error:  # noqa: BLE001  # the restore reports it; nobody reads this process
             answer = Answer(error=Bug(f"a writing process failed: {type(error).__name__}: {error}"))
         write_frame(answers, ANSWER, encode_answer(slot, answer))
 

@@ -11,7 +11,7 @@ class FileStream(OrderedTarget):
     """Implements `Target` for the content of the one file that is restored; directories above it are nothing to it."""
 
     kind = "file"
-    spoilt_hint = "What was written is its beginning and no more; 'farshore verify' tells what is damaged."
+    spoilt_hint = "What was written is its beginning and no more; 'farshore verify' lists what is damaged."
 
     def make(self, entry: Entry) -> None:
         if entry.kind is EntryKind.DIRECTORY:

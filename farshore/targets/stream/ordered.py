@@ -1,7 +1,7 @@
 """The base of targets whose bytes go out in sequence: an archive, or one file, to a pipe.
 
-Nothing that went out can be had back. So a small file is hashed before its first byte goes out, and left out when it is
-wrong; a larger one goes out as its chunks come, each of which was hashed, and where it proves wrong the stream ends.
+Bytes that were sent are final. So a small file is hashed before its first byte is sent, and left out when it is wrong;
+a larger one is sent as its chunks arrive, each of which was hashed, and where it proves wrong the stream ends.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class OrderedTarget:
         self._at = 0  # in the file: everything before went out
         self._gap = False
 
-    # --- for those that inherit --------------------------------------------------------------------------------------
+    # --- for subclasses ------- --------------------------------------------------------------------------------------
 
     def begin_file(self, entry: Entry, runs: Runs | None) -> None:
         """Send the header of a file; `runs` are None where it has no hole."""
@@ -82,7 +82,7 @@ class OrderedTarget:
     # --- Target ------------------------------------------------------------------------------------------------------
 
     def expect(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-        """Yield rows, which go to this target in this order, and learn where the holes of each file are."""
+        """Yield rows, which go to this target in this order, and note where the holes of each file are."""
         for row in rows:
             if row.entry.kind is EntryKind.FILE and (runs := data_runs(row.extents)) is not None:
                 self._sparse[row.entry.path] = runs
@@ -180,7 +180,7 @@ class OrderedTarget:
             self._problems.append(Problem(path, code, message))
 
     def _enter_run(self) -> bool:
-        """Go on to the next stretch of data where this one is done, over the hole before it; return whether one is."""
+        """Skip to the next run of data, over the hole before it, once this one is done; return whether one is left."""
         if self._runs is None:
             return True
         while self._run < len(self._runs):

@@ -1,6 +1,6 @@
 """A tar archive as a restore target: pax with what GNU tar adds for holes, to a stream that is only written.
 
-What a header said cannot be taken back: see `OrderedTarget`. An archive that ends early has no end mark, and a file in
+A header that was sent is final: see `OrderedTarget`. An archive that ends early has no end mark, and a file in
 it that ends early is shorter than its header says, so every reader finds it broken.
 """
 
@@ -36,7 +36,7 @@ class TarStream(OrderedTarget):
     kind = "tar"
     spoilt_hint = (
         "Leave it out with --exclude, or restore into a directory, which keeps everything else; 'farshore verify' "
-        "tells what is damaged."
+        "lists what is damaged."
     )
 
     def __init__(self, outlet: IO[bytes]) -> None:
@@ -44,7 +44,7 @@ class TarStream(OrderedTarget):
         self._sent = 0
         self._number = 0
         self._size = 0  # of the file under way
-        self._padding = 0  # that comes after its data
+        self._padding = 0  # after its data
 
     def make(self, entry: Entry) -> None:
         if b"\x00" in entry.path or (entry.path and any(name in NO_NAMES for name in entry.path.split(b"/"))):

@@ -125,9 +125,9 @@ def _records(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _fit(records: dict[bytes, bytes], keyword: bytes, name: bytes) -> str:
-    """Return what of a name stands in the header; one that is too long, or other text than ASCII, is a record too.
+    """Return the part of a name for the header; one that is too long, or other text than ASCII, is a record too.
 
-    What is no UTF-8 is none where the header holds it: readers take the bytes of a header as they are.
+    Bytes that are no UTF-8 get no record if the header holds them: readers use the bytes of a header as they are.
     """
     long = len(name) > tarfile.LENGTH_NAME
     if long or (not name.isascii() and _is_text(name)):
