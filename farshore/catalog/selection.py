@@ -1,11 +1,10 @@
 """The entries that a restore selects, and their new paths: patterns, a subtree, leading names that are dropped.
 
-The parents that an entry needs come with it, and a hard link whose file is left out becomes that file. Plain text
-that a pattern holds narrows the manifest first, whole row groups at a time; the patterns themselves are tried on what
-is left.
+The parents of an entry are selected with it, and a hard link whose file is left out becomes that file. Plain text in a
+pattern narrows the manifest first, whole row groups at a time; the patterns themselves are matched on the rows left.
 
-What a walk through the manifest finds is noted, so that a restore, which asks for the same rows several times, reads
-the manifest once where they are few, and where they are many once to plan and once to write.
+Rows found by a walk through the manifest are noted, so that a restore, which asks for the same rows several times,
+reads the manifest once where they are few, and where they are many once to plan and once to write.
 """
 
 from __future__ import annotations
