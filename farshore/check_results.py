@@ -18,13 +18,13 @@ class ReplicaProof:
     objects: int  # listed
     damaged: int  # missing, truncated or altered; the result has the first thousand of them
     proven: int  # size and checksum are as they must be
-    unproven: int  # the size is right, or not known; nothing tells of the content. Audit files are counted apart
-    audit_unproven: int  # likewise, of audit files and seals: the signed chain and their names tell more when read
-    unrecorded: int  # objects of ours that no audit row tells of: of a run at work, or of one that was killed
+    unproven: int  # the size is right or unknown, and so is the content. Audit files are counted apart
+    audit_unproven: int  # likewise, of audit files and seals: the signed chain and their names prove more when read
+    unrecorded: int  # objects of ours without an audit row: of a run at work, or of one that was killed
     foreign: int  # objects that are not ours
     at_work: bool  # a lease is live, so a backup or a heal is at work there
-    listing_complete: bool  # every object that a row tells of was listed, or is really gone
-    records_from: str  # the replica whose audit tables told what must be; empty where none could be read
+    listing_complete: bool  # every object of the rows was listed, or is really gone
+    records_from: str  # the replica whose audit tables have the expected objects; empty where none could be read
     foreign_names: tuple[str, ...] = ()  # the first 20
 
 
@@ -42,9 +42,9 @@ class ReplicaReading:
     replica: str
     packs: int  # at the replica
     packs_read: int  # by this run
-    packs_never_read: int  # by this run or an earlier one, as far as the audit tables tell
+    packs_never_read: int  # by this run or an earlier one, as far as the audit tables show
     oldest_read_utc: datetime | None  # no pack that was ever read was last read before; None where none was
-    oldest_put_utc: datetime | None  # of those that were never read, as far as the replica tells
+    oldest_put_utc: datetime | None  # of those that were never read, as far as the replica reports
     runs_for_all: int  # of this share, until every pack was read
     rotation: Rotation
     packs_archived: int = 0  # that would have to be warmed to be read; not among `packs`

@@ -1,7 +1,7 @@
 """Directories opened by path below one root, never through a symlink. Shared by the directory source and target.
 
 Every step is an `openat` with O_NOFOLLOW from the directory above, so a parent that is swapped for a symlink leads
-nowhere, and paths may be longer than the kernel takes in one call. A bounded number of directories stays open.
+nowhere, and paths may be longer than the kernel accepts in one call. A bounded number of directories stays open.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pages for buffers of megabytes that are made and freed by the thousand: packs under construction, opened segments.
 
 On the heap they would leave holes worth more than themselves. Pages that go back to the system are cleared by the
-kernel when they come again, which takes a seventh of the time of a first backup; so a few are kept and used again.
+kernel when they are used again, a seventh of the time of a first backup; so a few are kept and reused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Check what the replicas hold, and fail when anything is damaged or missing."""
+"""Check the objects of the replicas, and fail when anything is damaged or missing."""
 
 from __future__ import annotations
 

@@ -22,5 +22,5 @@ from tasks.sessions import SESSIONS
     retry_condition_fn=is_passing,
 )
 def write_audit(session_id: str) -> BackupResult:
-    """Write the audit rows of this run to every replica and return what the run did. Safe to repeat."""
+    """Write the audit rows of this run to every replica and return the result of the run. Safe to repeat."""
     return SESSIONS.get(session_id).require_backup().audit()

@@ -83,7 +83,7 @@ def seal_source(session_id: str) -> SnapshotCounts | State[Any]:
     """Read the source once, compare, cut, compress, encrypt, and hand every pack to every replica.
 
     Not repeatable, because a source may be readable only once; the flow makes a new attempt instead, which uploads only
-    what is missing. Blocks while the replicas are behind, so their tasks must run beside this one.
+    missing objects. Blocks while the replicas are behind, so their tasks must run beside this one.
     """
     session = SESSIONS.get(session_id)
     with session.sealing:

@@ -23,11 +23,11 @@ def backup_page(result: BackupResult) -> str:
     """Return the result of a backup as a page."""
     counts = result.counts
     held = sum(outcome.committed for outcome in result.replicas)
-    took = _seconds(result.started_utc, result.finished_utc)
+    elapsed = _seconds(result.started_utc, result.finished_utc)
     outcome_line = (
         "Done already, by an earlier attempt at the same moment."
         if result.already_done
-        else f"**Held by {held} of {len(result.replicas)} replicas**, read back from each, in {took}. "
+        else f"**Held by {held} of {len(result.replicas)} replicas**, read back from each, in {elapsed}. "
         f"The quorum is {result.quorum}."
     )
     replicas = [
@@ -122,7 +122,7 @@ def heal_page(result: HealResult) -> str:
         said += " There was nothing to do."
     return _page(
         "Heal",
-        f"{said} It took {_seconds(result.started_utc, result.finished_utc)}{', without a key' * result.keyless}.",
+        f"{said} It elapsed {_seconds(result.started_utc, result.finished_utc)}{', without a key' * result.keyless}.",
         f"Run `{result.run_id}`.",
         _table(("replica", "state", "copied", "replaced", "open", "bytes", "trouble"), replicas, right=(2, 3, 4, 5)),
         _table(("replica", "object", "found", "action", "detail"), repairs[:DAMAGED_ROWS_MAX]) if repairs else "",

@@ -20,7 +20,7 @@ from farshore.errors import FarshoreError
 STEP_RETRIES = 2  # a quick second and third try; longer outages are for the next attempt
 SEND_RETRIES = 4  # 2, 4, 8, 16 s: meanwhile its packs go to the spool, so one that comes back is not left behind
 RETRY_BASE_S = 2.0
-RETRY_JITTER = 0.5  # replicas that failed together do not come back together
+RETRY_JITTER = 0.5  # replicas that failed together are not retried together
 
 ATTEMPTS_MAX = 3  # whole backups made in one flow run
 ATTEMPT_WAIT_BASE_S = 30.0  # 30, 60: longer than a server's restart, shorter than any sensible schedule

@@ -1,4 +1,4 @@
-"""The step that checks what the replicas hold."""
+"""The step that checks the objects of the replicas."""
 
 from __future__ import annotations
 

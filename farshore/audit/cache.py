@@ -3,7 +3,7 @@
     <cache_dir>/audit/<repository id>/<replica>/<table>/date=YYYY-MM-DD/*.parquet
     <cache_dir>/audit/<repository id>/<replica>/_columns/<table>/…      an empty file of each table
 
-One folder per replica, so that what one replica lost or altered is not papered over by another. Processes may share a
+One folder per replica, so that another replica does not hide files that one has lost or altered. Processes may share a
 cache: a file appears whole, by a rename, after its content was checked.
 """
 

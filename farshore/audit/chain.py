@@ -141,7 +141,7 @@ def decode_seal(name: str, data: bytes) -> Seal:
 
 
 def check_seal(name: str, data: bytes, public_key: bytes | None) -> SealFinding | None:
-    """Return what is wrong with one seal by itself, or None."""
+    """Return the fault of one seal by itself, or None."""
     return _judge(name, data, public_key)[1]
 
 
@@ -202,7 +202,7 @@ class _Chain:
 
 
 def _judge(name: str, data: bytes, public_key: bytes | None) -> tuple[Seal | None, SealFinding | None]:
-    # Only a good seal may vouch for files or tell how long a chain is: anyone who can write can forge the others.
+    # Only a good seal may vouch for files or give the length of a chain: anyone who can write can forge the others.
     try:
         seal = decode_seal(name, data)
     except ObjectCorrupt as error:

@@ -122,7 +122,7 @@ class Outbox:
         with self._explained():
             head = self._read_head()
             for parcel in self._all()[-1:]:
-                # A kill may have come between the parcel and the head. A parcel that is just being dropped is older.
+                # The process may have died between the parcel and the head. A parcel just being dropped is older.
                 with suppress(FileNotFoundError):
                     if head is None or parcel.sequence > head.sequence:
                         head = Head(parcel.sequence, parcel.digest())

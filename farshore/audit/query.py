@@ -82,7 +82,7 @@ def query(
 def stream(
     cache_dir: Path, sql: str, *, repository_id: str, replica: str, rows_max: int
 ) -> Generator[list[tuple[object, ...]], None, None]:
-    """Yield the answer to one statement of ours in batches of rows; what millions of objects have does not fit at once.
+    """Yield the answer to one statement of ours in batches of rows; the rows of millions of objects do not fit at once.
 
     Asks the local copy as an earlier `query` over the same tables left it, and fetches nothing.
 

@@ -42,7 +42,7 @@ SNAPSHOT_OBJECTS = (
     "SELECT DISTINCT object, bytes, blake3 FROM objects WHERE kind IN ('manifest', 'needs', 'pages', 'commit')"
 )
 
-# object, snapshot: of each snapshot whose commit record a run wrote down, so that the rows tell all that it needs
+# object, snapshot: of each snapshot whose commit record a run wrote down, so that the rows have all that it needs
 SNAPSHOTS_WITH_LINEAGE = (
     f"SELECT DISTINCT object, snapshot_id FROM lineage WHERE object LIKE '{names.SNAPSHOTS}%/{names.COMMIT}'"
 )

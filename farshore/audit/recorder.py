@@ -194,18 +194,18 @@ class AuditRecorder:
         return known
 
     def _is_anywhere(self, name: str) -> bool:
-        def stands(replica: str) -> bool:
+        def has_seal(replica: str) -> bool:
             self._stores[replica].head(name)
             return True
 
-        answers, _ = self._ask_all(stands)  # of replicas that are away or deny it, what this host knows has to do
+        answers, _ = self._ask_all(has_seal)  # of replicas that are away or deny it, what this host knows has to do
         return any(answers.values())
 
     def _head_at_replicas(self, known: Head) -> Head:
         heads, failed = self._ask_all(lambda replica: self._newest_seal(self._stores[replica]))
         if failed and not heads:
             first = next(iter(failed.values()))
-            raise StoreUnavailable(f"no replica tells which audit seal was the last of this host: {first}")
+            raise StoreUnavailable(f"no replica says which audit seal was the last of this host: {first}")
         return max([known, *heads.values()], key=lambda head: head.sequence)
 
     def _newest_seal(self, store: Store) -> Head:
@@ -242,7 +242,7 @@ class AuditRecorder:
                 trouble = f"{error.code}: {error.message}"
                 if not isinstance(error, Conflict):
                     break  # this replica is away: the parcel stays for the next flush
-                # Other bytes stand under a name of ours: no retry can mend that, and verify will tell of it.
+                # Other bytes are there under a name of ours: no retry can mend that, and verify reports it.
             parcel.done(replica)
         return trouble
 

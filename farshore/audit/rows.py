@@ -266,7 +266,7 @@ class RepairRow:
     bytes: int = 0  # put; 0 where nothing was
     blake3: str = ""  # of the good copy
     blake3_found: str = ""  # of the damaged bytes that were read
-    snapshot_ids: tuple[str, ...] = ()  # that the object touches, as far as the keys at hand tell
+    snapshot_ids: tuple[str, ...] = ()  # that the object touches, as far as the keys at hand show
     detail: str = ""
     error_code: str = ""
 

@@ -198,10 +198,10 @@ def backup_rows(
     for item in adopted:
         rows.append(_object_row(item, sent, shared))
         rows += [copy_row(item.name, name, item.bytes, held=True) for name in committed]
-    told = {item.name for item in adopted}
+    adopted_names = {item.name for item in adopted}
     for name, holders_of in reused:
         rows.append(LineageRow(object=name, reused=True, replicas=holders_of, **lineage))
-        brought = [one for one in committed if name in sent.get(one, {}) and name not in told]
+        brought = [one for one in committed if name in sent.get(one, {}) and name not in adopted_names]
         rows += [copy_row(name, one, sent[one][name].bytes, held=True) for one in brought]
     rows += _lock_rows(commit, engine, outcomes)
     return rows

@@ -73,7 +73,7 @@ def promised_packs(repository: Repository, commits: SourceCommits) -> dict[str, 
                 read[commit.snapshot] = read_needs(repository, repository.replicas[name], commit).packs
             promised[name] = read[commit.snapshot]
         except CACHED_READ_ERRORS:
-            continue  # verify tells of what is wrong with it; here it only promises nothing
+            continue  # verify reports its fault; here it only promises nothing
     return promised
 
 

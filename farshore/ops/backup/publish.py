@@ -89,8 +89,8 @@ class ObjectPublisher:
         """Send the last fragment, the manifest, and the page map where there is one.
 
         Args:
-            pages_base: What the page map is a difference from. The commit record names it and needs its data key; it
-                is an object of an earlier run.
+            pages_base: The base of a page map that is a difference. The commit record names it and needs its data
+                key; it is an object of an earlier run.
         """
         self._send_fragment()
         self.pages_base = pages_base

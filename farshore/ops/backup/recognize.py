@@ -1,4 +1,4 @@
-"""Whether a source is what its last snapshot was made of. Pure. Decision 0013."""
+"""Compare the marks of a source with those of its last snapshot. Pure. Decision 0013."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HOST = _GROUPS["host"]
 
 
 def check_marks(source: str, marks: Mapping[str, str], commits: Iterable[Commit], hosts: Sequence[str]) -> None:
-    """Compare what a source is recognized by with its last snapshot that was recognized by anything.
+    """Compare the marks of a source with those of its last snapshot that has any.
 
     Args:
         commits: Its snapshots, oldest first.

@@ -197,7 +197,7 @@ class BackupSession:
         return self._outcomes
 
     def audit(self) -> BackupResult:
-        """Write the audit rows, keep what the next run compares with, end the lease, and return the result."""
+        """Write the audit rows, keep the base for the next run, end the lease, and return the result."""
         if self._done is not None:
             self._recorder.record([self._recorder.run_row("completed")])
             self._recorded = True

@@ -18,7 +18,7 @@ from farshore.run import Run
 
 
 def known_damage(repository: Repository, missing_header: Mapping[str, FarshoreError]) -> dict[str, set[str]]:
-    """Return by replica what earlier checks and repairs found damaged, from the first replica whose tables answer."""
+    """Return by replica the objects found damaged by earlier checks and repairs, from the first tables that answer."""
     known: dict[str, set[str]] = defaultdict(set)
     asked = query_first(repository, repository.replicas, [questions.DAMAGE_FOUND])
     for damaged_at, damaged in asked[1][0].rows if asked else ():
@@ -30,7 +30,7 @@ def known_damage(repository: Repository, missing_header: Mapping[str, FarshoreEr
 
 
 def record_heal(ground: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> None:
-    """Write what a heal did as rows of `runs`, `repairs` and `copies`; nothing without a key to sign them."""
+    """Write the rows of a heal to `runs`, `repairs` and `copies`; none without a key to sign them."""
     repository = ground.repository
     if repository.keys is None:
         return

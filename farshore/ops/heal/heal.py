@@ -1,4 +1,4 @@
-"""Heal: bring replicas level with the others by copying ciphertext, and mend what is damaged. docs/operate/heal.md.
+"""Heal: bring replicas in sync by copying ciphertext, and mend damaged objects. docs/operate/heal.md.
 
 State is what the replicas hold: a heal that was killed is run again, and one that finds nothing to do says so.
 """
@@ -38,7 +38,7 @@ from farshore.stores.token_bucket import TokenBucket
 
 @dataclass(frozen=True, slots=True)
 class HealOptions:
-    """What is asked for.
+    """The options of a heal.
 
     `replica`: bring this one level, else all. `new`: replicas that are known to be empty, and may be filled.
     `bandwidth`: bytes per second through this host; 0 does not limit it. `read_data`: read every object at the
@@ -68,7 +68,7 @@ def heal_repository(
 
     Args:
         copy_within: Has a provider copy a pack by itself, where it can.
-        planned: Called once, with what is missing at each replica, before anything is copied.
+        planned: Called once, with the objects missing at each replica, before anything is copied.
 
     Raises:
         StoreUnavailable, StoreDenied: The replica that was asked for cannot be opened or listed.
@@ -131,7 +131,7 @@ class _Work:
     progress: ProgressCallback
 
     def apply(self, plan: HealPlan, pace: TokenBucket, scratch: Path) -> tuple[list[HealedReplica], list[Repair]]:
-        """Level all replicas of the plan at once; then what was found damaged at one while it was copied to another."""
+        """Sync all replicas of the plan at once; then mend objects found damaged at one while copied to another."""
         lock = threading.Lock()
         discovered: dict[str, set[str]] = defaultdict(set)
 

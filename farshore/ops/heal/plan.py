@@ -1,7 +1,7 @@
-"""The plan of a heal for each replica, computed from what all of them list. Pure.
+"""The plan of a heal for each replica, computed from the listings of all. Pure.
 
-A replica gets what any other lists, so that afterwards all list the same: packs first, then what names them, and the
-commit records last. Leases stay where they are; foreign objects are reported and left.
+A replica gets every object that another lists, so that afterwards all list the same: packs first, then the objects that
+name them, commit records last. Leases stay where they are; foreign objects are reported and left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Why(StrEnum):
     MISSING = "missing"  # others list it, or a snapshot needs it, and this replica does not list it
     SIZE = "size"  # listed with another size than it must have, or than others list
     FOUND_DAMAGED = "found-damaged"  # by a verify, a restore or an earlier heal
-    READ = "read"  # everything is to be read
+    READ = "read"  # everything has to be read
 
 
 class Wanted(NamedTuple):
@@ -75,10 +75,10 @@ def plan_heal(
     known_damage: Mapping[str, Collection[str]],
     read_data: bool = False,
 ) -> HealPlan:
-    """Return what to do at each of `targets`, all of which are listed.
+    """Return the work at each of `targets`, all of which are listed.
 
     Args:
-        known_damage: By replica, the objects that somebody found damaged before.
+        known_damage: By replica, the objects that were found damaged before.
         read_data: Look at every object by reading it.
     """
     disputed = set(union.packs_disputed())
@@ -142,5 +142,5 @@ def _suspects(replica: str, union: Union, expected: Expected, disputed: set[str]
 
 
 def _is_spread(name: str, expected: Expected) -> bool:
-    """Whether an object belongs everywhere: all but what runs left that never committed."""
+    """Whether an object belongs everywhere: all but those of runs that never committed."""
     return not name.startswith(names.SNAPSHOTS) or name in expected.parts

@@ -35,11 +35,11 @@ def retire_replica(config: Config, name: str, *, lost: bool = False, run: Run) -
     """Check that nothing depends on a replica, and write at all that answer that it is retired. Repeatable.
 
     Args:
-        lost: It will never answer again, so what it holds cannot be asked; without this, no answer is an error.
+        lost: It will never answer again, so its objects cannot be listed; without this, no answer is an error.
 
     Raises:
         ReplicaNeeded: The quorum or the placement policy would break without it, or snapshots would lack a quorum.
-        StoreUnavailable: It does not answer, so what exists only there is not known.
+        StoreUnavailable: It does not answer, so the objects that exist only there are not known.
         KeyMissing: No key is at hand that can read commit records and sign the record.
     """
     if name not in config.replicas:
@@ -67,8 +67,8 @@ def _check_plan(config: Config, name: str) -> None:
     before = {one.rule for one in placement_allows(config)}
     broken = [one for one in placement_allows(config, [name]) if one.rule not in before]
     if broken:
-        told = "; ".join(f"{one.rule}: {one.wanted} wanted, {one.found} left" for one in broken)
-        raise ReplicaNeeded(f"the placement policy does not hold without {name} ({told})", f"{broken[0].change}.")
+        text = "; ".join(f"{one.rule}: {one.wanted} wanted, {one.found} left" for one in broken)
+        raise ReplicaNeeded(f"the placement policy does not hold without {name} ({text})", f"{broken[0].change}.")
 
 
 def _check_snapshots(config: Config, repository: Repository, listed: ListedCommits, name: str, *, lost: bool) -> int:

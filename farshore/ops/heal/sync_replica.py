@@ -153,7 +153,7 @@ class ReplicaSync:
         """List the replica again: an object that was put and is not listed with its size is not there.
 
         Args:
-            only_packs: Of what was put, look at packs alone.
+            only_packs: Check only the packs among the objects that were put.
             all_packs: Look also at every pack that was listed at first: the records committed now need them now.
         """
         put = {name: size for name, size in self._state.put.items() if not only_packs or kind_of(name) is Kind.PACK}
@@ -307,7 +307,7 @@ class ReplicaSync:
             self._state.error = self._state.error or error
 
     def outcome(self, plan: ReplicaPlan) -> HealedReplica:
-        """Return what became of the replica so far."""
+        """Return the outcome of the replica so far."""
         state = self._state
         open_now = sum(one.open for one in state.repairs)
         return HealedReplica(

@@ -32,7 +32,7 @@ class _Read:
 
 
 def check_packs(check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, run: Run, keeper: ProofKeeper) -> None:
-    """Read packs, note what is damaged, and keep a row of each.
+    """Read packs, note damage, and keep a row of each.
 
     Raises:
         FarshoreError: The replica does not answer; what was read until then is kept.

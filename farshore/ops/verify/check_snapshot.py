@@ -1,4 +1,4 @@
-"""Check what the snapshots of a replica need: their own objects by hash, packs and keys by the listing."""
+"""Check the objects that the snapshots of a replica need: their own by hash, packs and keys by the listing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from farshore.replicas.repository import ObjectSource, Repository
 
 
 def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> None:
-    """Hash the snapshot's own objects, read what it needs, and look for that in the listing.
+    """Hash the snapshot's own objects, read its needs, and look for those in the listing.
 
     Args:
         anywhere: Other replicas, for the needs object where this replica has no good one.

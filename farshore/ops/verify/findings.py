@@ -1,4 +1,4 @@
-"""The findings of a verify at one replica: its listing, its commit records, and what was found damaged."""
+"""The findings of a verify at one replica: its listing, its commit records, and the damaged objects."""
 
 from __future__ import annotations
 

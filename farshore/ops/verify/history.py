@@ -11,7 +11,7 @@ from farshore.replicas.repository import Repository
 
 
 def read_history(repository: Repository, replica: str) -> History | None:
-    """Return what was read at a replica, from its own tables or else from another's, whose rows are alike.
+    """Return the earlier reads of a replica, from its own tables or else from another's, whose rows are alike.
 
     None where no replica's tables can be read: then nothing is known, which is not the same as nothing was read.
     """

@@ -21,7 +21,7 @@ from farshore.model import DamagedObject
 _NOT_ASKED_HINT = "Mend what keeps these from answering, then verify again; what the others hold was checked."
 _NOTHING_HINT = (
     "In a new repository, back up first. If there were snapshots, somebody deleted them: 'farshore sql' over the audit "
-    "tables tells which, and a versioned bucket may still have them."
+    "tables lists them, and a versioned bucket may still have them."
 )
 
 
@@ -83,7 +83,7 @@ def damaged_header(name: str, error: FarshoreError, snapshots: tuple[str, ...]) 
 
 
 def check_errors(result: VerifyResult) -> list[FarshoreError]:
-    """Return what is graver than a warning, the gravest first: its exit code is that of the check."""
+    """Return the errors graver than a warning, the gravest first: its exit code is that of the check."""
     errors: list[FarshoreError] = []
     if result.damaged and not result.mended:
         where = sorted({damaged.replica for damaged in result.damaged})

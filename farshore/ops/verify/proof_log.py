@@ -51,7 +51,7 @@ def choose_packs(repository: Repository, check: ReplicaCheck, percent: float, cl
 
 
 def reading_of(plan: ReadingPlan, replica: str, percent: float, started_utc: datetime) -> ReplicaReading:
-    """Return what a run read, once it has read it, and how long ago the rest was read."""
+    """Return the share that a run read, once it has read it, and how long ago the rest was read."""
     now_read = set(plan.packs)
     last_read = plan.history.last_read
     rest = [name for name in plan.put_utc if name not in now_read]
@@ -78,7 +78,7 @@ def all_read_since(reading: ReplicaReading | None) -> datetime | None:
         return None
     moments = [moment for moment in (reading.oldest_read_utc, reading.oldest_put_utc) if moment]
     if reading.packs_never_read and reading.oldest_put_utc is None:
-        moments.append(datetime(1970, 1, 1, tzinfo=UTC))  # the replica tells no times: since nobody knows when
+        moments.append(datetime(1970, 1, 1, tzinfo=UTC))  # the replica gives no times: since an unknown moment
     return min(moments, default=None)
 
 
@@ -100,7 +100,7 @@ class ProofKeeper:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is kept. An interrupted run then goes on where it stopped."""
+        """Write the kept rows. An interrupted run then goes on where it stopped."""
         if self._rows:
             rows, self._rows = self._rows, []
             self._write(rows)

@@ -1,7 +1,7 @@
 """Verify replicas: everything a listed snapshot needs is there, sound, and (read-data) hashes to its name.
 
 Packs are checked by size from one listing, and read whole for the sample asked for; small objects are always read. Of
-what is read, everything is opened that the keys at hand open. The impact of a damaged object is answered from the
+everything read, all is opened that the keys at hand open. The impact of a damaged object is answered from the
 snapshots' needs, and from their manifests where a reader's keys are at hand.
 """
 
@@ -51,7 +51,7 @@ def verify_repository(
     Args:
         read_data_percent: Share of the packs to read whole and hash; 100 reads all. Less reads those whose last reading
             is longest ago, so that all are read within 100 / share runs.
-        repair: Mend what was found with good copies of other replicas, once everything was looked at.
+        repair: Mend damaged objects with good copies of other replicas, once everything was checked.
 
     A replica that cannot be asked is neither checked nor damaged: `checks` says so, and the others are checked.
 
@@ -175,7 +175,7 @@ def _fill(
     for name, error in bad.items():
         parsed = names.parse_snapshot_object(name)
         check.blame(name, "undecodable", str(error), parsed.snapshot_id if parsed else "")
-        if parsed:  # another replica's record tells as well what this one must hold
+        if parsed:  # another replica's record shows as well what this one must hold
             with contextlib.suppress(*READ_ERRORS):
                 check.commits.append(read_commit(repository, reader, parsed.source_id, parsed.snapshot_id))
     check_slots(check)

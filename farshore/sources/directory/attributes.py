@@ -32,8 +32,8 @@ class AttributeWalk(Walk):
 
     def pop_attributes(self) -> dict[bytes, bytes]:
         """Return hashes of attributes by path, of what was found since this was last asked."""
-        taken, self._hashes = self._hashes, {}
-        return taken
+        hashes, self._hashes = self._hashes, {}
+        return hashes
 
     def _look(self, here: Handle, name: bytes, path: bytes) -> Found | None:
         found = super()._look(here, name, path)

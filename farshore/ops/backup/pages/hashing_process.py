@@ -27,7 +27,7 @@ def serve(memory: memoryview, orders: IO[bytes], answers: IO[bytes]) -> None:
     """Hash pages until there are no more orders."""
     page_key = b""
     page_bytes = 0
-    pages: dict[int, list[memoryview]] = {}  # of each whole buffer; a page takes a tenth less where it is cut out once
+    pages: dict[int, list[memoryview]] = {}  # of each whole buffer; slicing a page once saves a tenth of its time
     while (frame := read_frame(orders)) is not None:
         letter, body = frame
         if letter == KEY:

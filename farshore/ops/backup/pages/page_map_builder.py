@@ -58,7 +58,7 @@ class PageMapBuilder:
             return  # a path without all its rows has fewer pages to compare with; one without any is written as gone
 
     def finish(self) -> None:
-        """Write which paths the base has and this snapshot has not."""
+        """Write the paths that the base has and this snapshot has not."""
         for path in sorted(self._unseen):
             self._writer.add_absent(path)
 

@@ -1,4 +1,4 @@
-"""One page-structured file, block by block: hash its pages, splice what changed into the extents it had.
+"""One page-structured file, block by block: hash its pages, splice changed ones into its earlier extents.
 
 Chunks leave through `emit` as they are cut, so memory does not grow with a file's size.
 """
@@ -83,7 +83,9 @@ class PagedFile:
         self._gaps: list[Gap] = []  # those holes
         self._at = 0  # file offset of the next block
         self._next_page = 0  # behind the last one whose hash was kept
-        self._parts: list[Extent | tuple[int, int, int]] = []  # extents, or (gathered chunk, offset, length) to come
+        self._parts: list[
+            Extent | tuple[int, int, int]
+        ] = []  # extents, or (gathered chunk, offset, length) not yet sealed
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._chunk_ids: list[ChunkId] = []

@@ -24,7 +24,9 @@ from farshore.ops.backup.pipeline.readers import Readers, Reading
 from farshore.ops.backup.pipeline.reading_protocol import BatchRead
 from farshore.sources.base import Item
 
-_BATCHED_FILE_BYTES_MAX = limits.CHANGED_FILE_ATTEMPTS * limits.SMALL_FILE_BYTES_MAX  # what each attempt read is held
+_BATCHED_FILE_BYTES_MAX = (
+    limits.CHANGED_FILE_ATTEMPTS * limits.SMALL_FILE_BYTES_MAX
+)  # the bytes of each attempt are held
 
 
 class Left(NamedTuple):

@@ -48,7 +48,7 @@ class CaptureResult:
     facts: dict[str, str]
     problems: list[Problem]
     notes: tuple[str, ...] = ()
-    marks: Mapping[str, str] = field(default_factory=dict)  # what it is recognized by
+    marks: Mapping[str, str] = field(default_factory=dict)  # that identify the source
 
 
 def seal_source(
@@ -111,7 +111,7 @@ def seal_source(
 
 
 def _recognize(source: Source, capture: Capture, run: RunState, *, accept_new: bool) -> dict[str, str]:
-    """Return what the source is recognized by, once that was compared with its last snapshot."""
+    """Return the marks of the source, after comparing them with those of its last snapshot."""
     marks = capture.marks() if isinstance(capture, MarkedCapture) else {}
     if not accept_new:
         hosts = source.hosts if isinstance(source, SharedSource) else ()
@@ -143,7 +143,7 @@ def _previous(run: RunState, index: ChunkIndex) -> PreviousManifest | None:
 
 
 def _start_walkers(run: RunState, capture: Capture) -> Iterator[Listing] | None:
-    """Return what processes find that walk the source; None where there can be none, or they do not pay."""
+    """Return the listings of processes that walk the source; None where there can be none, or they do not pay."""
     processes = processes_that_pay(limits.WALKING_PROCESSES_MAX)
     if run.base is None or not processes or not isinstance(capture, ListingCapture):
         return None

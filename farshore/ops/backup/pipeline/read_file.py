@@ -56,7 +56,7 @@ class ContentReader:
         report_bytes: ReportBytes = lambda _: None,
         ahead: bool = False,
     ) -> FileRead | Problem:
-        """Read one file, again when it changes meanwhile; return what was read, or the problem.
+        """Read one file, again when it changes meanwhile; return its row, or the problem.
 
         `ahead`: other threads may read a page-structured file while pieces that were read are hashed.
 
@@ -69,7 +69,7 @@ class ContentReader:
         """
         entry = item.stat_entry
         if entry.size >= limits.PAGED_FILE_BYTES_MIN:
-            entry = item.entry  # tells whether it is page-structured
+            entry = item.entry  # with the page size, if it is page-structured
         entry = _as_file(entry)
         path = entry.path
         result: FileRead | None = None

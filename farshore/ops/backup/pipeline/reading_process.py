@@ -79,7 +79,7 @@ class ReadingProcess:
         write_frame(self._answers, orders.READ, orders.encode_read(read))
 
     def apply_verdict(self, verdict: bytes) -> None:
-        """Gather the chunks of the oldest batch that are new, and seal what fills a segment."""
+        """Gather the chunks of the oldest batch that are new, and seal full segments."""
         self._thorough = bool(verdict[0])
         chunks = self._held.popleft()
         if len(chunks) != len(verdict) - 1:

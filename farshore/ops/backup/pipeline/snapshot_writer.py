@@ -1,4 +1,4 @@
-"""The reading side of a backup: walk a capture, compare, read what changed, gather chunks, write the manifest.
+"""The reading side of a backup: walk a capture, compare, read changed files, gather chunks, write the manifest.
 
 Small files are read in batches (see `batches`), in order; large and page-structured files are streamed. The
 queue between is bounded, so memory is set by the limits and not by the source.
@@ -304,7 +304,7 @@ class SnapshotWriter:
             Problem(
                 path,
                 ProblemCode.METADATA,
-                "the source told nothing of this directory; its owner is that of its content",
+                "the source had no entry for this directory; its owner is that of its content",
                 matters=False,
             )
         )

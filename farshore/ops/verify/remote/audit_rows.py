@@ -25,7 +25,7 @@ class ScrubRows:
         self._keeper = ProofKeeper(lambda rows: run_rows.try_record(repository, run.run_id, rows))
 
     def keep(self, replica: str, name: str, verdict: Verdict, info: ObjectInfo | None, last: str) -> None:
-        """Keep the row of one object whose state is not what it last was."""
+        """Keep the row of one object whose state differs from its last one."""
         if verdict.state.value == last:
             return
         self._keeper.add(
@@ -45,7 +45,7 @@ class ScrubRows:
         )
 
     def finish(self, result: VerifyResult) -> None:
-        """Write what is left, the rows of damage, of the replicas and of the run."""
+        """Write the rest of the rows, and those of damage, of the replicas and of the run."""
         for row in self._rows(result):
             self._keeper.add(row)
         self._keeper.flush()

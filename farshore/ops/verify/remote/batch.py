@@ -82,7 +82,7 @@ class BatchJudge:
             return False
         if one.record is not None and one.record.made:
             return one.record.bytes is None or one.record.bytes == info.size
-        return any(  # only other replicas can tell what it must be
+        return any(  # only other replicas can show what it must be
             other.name in one.listed and other.algorithm == scrub.algorithm
             for other in self._scrubs.values()
             if other is not scrub
@@ -116,7 +116,7 @@ class BatchJudge:
         elif scrub.listing_complete:
             scrub.note(one.name, Verdict(State.MISSING, "sent", "it is not listed"), None, last)
         else:
-            scrub.unproven += 1  # the listing leaves out what is there, so it tells nothing
+            scrub.unproven += 1  # the listing omits existing objects, so it proves nothing
 
     def _judge_listed(self, scrub: ReplicaScrub, one: Joined, kind: Kind, info: ObjectInfo, last: str) -> None:
         peers = {name: other for name, other in one.listed.items() if name != scrub.name}

@@ -1,4 +1,4 @@
-"""Whether an object is what it must be, by the size and checksum its provider reports. Pure; decision 0010."""
+"""Judge an object by the size and checksum that its provider reports. Pure; decision 0010."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`against`: what it was compared with. `silent`: it was put with a checksum, and the provider reports none."""
+    """`against`: what it was compared with. `silent`: put with a checksum, and the provider reports none."""
 
     state: State
     against: str = ""
@@ -32,14 +32,14 @@ class Verdict:
 
     @property
     def damaged(self) -> bool:
-        """Whether it is not what it must be."""
+        """Whether the object is damaged."""
         return self.state in (State.MISSING, State.TRUNCATED, State.ALTERED)
 
 
 def judge(
     replica: str, info: ObjectInfo, record: Recorded | None, peers: Mapping[str, ObjectInfo], algorithm: str
 ) -> Verdict:
-    """Return what one replica's word on an object shows.
+    """Return the verdict on an object by the report of one replica.
 
     Args:
         peers: The entries of the other replicas under the same name.
@@ -62,17 +62,17 @@ def judge(
     if verdict is not None:
         return verdict
     if info.checksum:
-        return Verdict(State.UNPROVEN, "", "nothing tells what its checksum must be")
+        return Verdict(State.UNPROVEN, "", "its expected checksum is not known")
     sent = record is not None and any(_algorithm(one) == algorithm for one in record.sent) if algorithm else False
     put_here = record is not None and record.expected is not None and record.expected.get(replica) is False
-    detail = f"its provider tells no {algorithm} of it" if algorithm else "its store has no checksums"
+    detail = f"its provider reports no {algorithm} of it" if algorithm else "its store has no checksums"
     return Verdict(State.UNPROVEN, "", detail, silent=bool(sent and put_here))
 
 
 def _compared(info: ObjectInfo, wanted: str, against: str) -> Verdict:
     if info.checksum == wanted:
         return Verdict(State.OK, against)
-    return Verdict(State.ALTERED, against, f"its provider tells {info.checksum}, not {wanted}")
+    return Verdict(State.ALTERED, against, f"its provider reports {info.checksum}, not {wanted}")
 
 
 def _by_peers(info: ObjectInfo, peers: Mapping[str, ObjectInfo], *, known_size: bool) -> Verdict | None:
@@ -87,7 +87,7 @@ def _by_peers(info: ObjectInfo, peers: Mapping[str, ObjectInfo], *, known_size: 
         return None
     differing = next((name for name, one in alike if one.checksum != info.checksum), "")
     if differing:
-        return Verdict(State.ALTERED, "peer", f"{differing} tells another checksum; no record says which is right")
+        return Verdict(State.ALTERED, "peer", f"{differing} reports another checksum; no record says which is right")
     return Verdict(State.OK, "peer")
 
 

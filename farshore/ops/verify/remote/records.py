@@ -43,7 +43,7 @@ class Recorded:
         return self.bytes is not None or bool(self.expected)
 
     def last_state(self, replica: str) -> str:
-        """Return what the last check by checksums found at a replica; `ok` without any row."""
+        """Return the finding of the last check by checksums at a replica; `ok` without any row."""
         return self.states.get(replica, "ok") if self.states else "ok"
 
 
@@ -79,7 +79,7 @@ def fetch_tables(repository: Repository) -> Tables | None:
 
 
 def read_records(repository: Repository, tables: Tables | None) -> Iterator[Recorded]:
-    """Yield what the rows say of each object, in order of name; nothing where there are no tables."""
+    """Yield the rows about each object, in order of name; nothing where there are no tables."""
     if tables is None:
         return
     for sql in questions.object_records(tables.objects):

@@ -67,7 +67,7 @@ class ReplicaScrub:
             self.error = error
 
     def note(self, name: str, verdict: Verdict, info: ObjectInfo | None, last: str) -> None:
-        """Count one verdict; keep a row where the state is not what it last was."""
+        """Count one verdict; keep a row where the state differs from the last one."""
         if verdict.damaged:
             self.damaged_total += 1
             if len(self.damaged) < limits.PROBLEMS_KEPT_MAX:
@@ -144,14 +144,14 @@ class ReplicaScrub:
         )
 
     def settle_silent(self) -> None:
-        """Judge what was put with a checksum and has none: where others have theirs, it was put anew."""
+        """Judge objects that were put with a checksum and have none: where others have theirs, they were put anew."""
         for name, info, last in self.silent:
             if self.reports_checksums:
-                detail = f"it was put with a {self.algorithm}, and its provider tells none of it as it does of others"
+                detail = f"it was put with a {self.algorithm}, and its provider reports none of it as it does of others"
                 self.note(name, Verdict(State.ALTERED, "sent", detail), info, last)
             else:
                 self.unproven += 1
-                detail = f"its provider tells no {self.algorithm}"
+                detail = f"its provider reports no {self.algorithm}"
                 self.note(name, Verdict(State.UNPROVEN, "", detail), info, last)
         self.silent = []
 
