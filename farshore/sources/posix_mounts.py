@@ -41,7 +41,7 @@ def find_mount(mounts: Iterable[Mount], number: int) -> tuple[str, str]:
 
 
 def mounted_below(root: int) -> frozenset[bytes]:
-    """Return the paths below an open directory, seen from there, at which something is mounted.
+    """Return the mount points below an open directory, relative to it.
 
     Mounts inside such a mount are not among them, nor those that another mount hides.
     """

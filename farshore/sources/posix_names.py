@@ -1,7 +1,7 @@
 """All names that one file is known to have on this machine: hard links in its directory, and places it is mounted at.
 
-A single file can be mounted on another name (`docker run -v app.db:/data/app.db`); what a program makes beside one of
-its names is not beside the other.
+A single file can be mounted on another name (`docker run -v app.db:/data/app.db`); files that a program makes beside
+one of its names are not beside the other.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def find_names(path: Path) -> FileNames:
 
 
 def other_paths(mounts: Iterable[Mount], path: bytes) -> Iterator[bytes]:
-    """Yield all other paths at which mounts may show what is at an absolute path."""
+    """Yield all other paths at which mounts may show the file at an absolute path."""
     mounts = list(mounts)
     covering = [mount for mount in reversed(mounts) if _covers(mount.point, path)]
     here = max(covering, key=lambda mount: len(mount.point), default=None)

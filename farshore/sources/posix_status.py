@@ -1,8 +1,8 @@
 """The status of a name, with its numbers made to fit where a snapshot cannot hold those of the file system.
 
 A time is a count of nanoseconds in 64 bits: from September 1677 to April 2262. File systems go further (ext4 to 2446,
-others by billions of years), and anybody may set the time of a file of theirs. A later time is kept as the latest that
-there is, an earlier one as the earliest, so the file is in the snapshot and the next backup finds it unchanged.
+others by billions of years), and users may set any time on files of theirs. A later time is kept as the latest that
+fits, an earlier one as the earliest, so the file is in the snapshot and the next backup finds it unchanged.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def fit_time_ns(time_ns: int) -> int:
 
 
 def what_is_lost(status: Status) -> str:
-    """Return what a restore cannot bring back of a status that was made to fit; empty where that is nothing."""
+    """Return which times or numbers of a status a restore cannot bring back; empty if all of them fit."""
     if EARLIEST_NS <= status.st_mtime_ns <= LATEST_NS:
         return ""
     end = "latest" if status.st_mtime_ns > LATEST_NS else "earliest"

@@ -31,7 +31,7 @@ class AttributeWalk(Walk):
         return super().find(span)
 
     def pop_attributes(self) -> dict[bytes, bytes]:
-        """Return hashes of attributes by path, of what was found since this was last asked."""
+        """Return hashes of attributes by path, of the names found since the last call."""
         hashes, self._hashes = self._hashes, {}
         return hashes
 
@@ -48,7 +48,7 @@ class AttributeWalk(Walk):
         except OSError as error:
             if error.errno in _NONE_HERE:
                 self._without.add(device)
-            return  # what cannot be listed is told as having none, and so compared with none
+            return  # attributes that cannot be listed count as none
         self._hashes[path] = hash_xattrs(self._reader.xattrs(place, path, device))
 
 

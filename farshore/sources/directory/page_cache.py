@@ -1,7 +1,7 @@
 """Reading a large file leaves the page cache as it was before.
 
-A backup reads everything once, so what it brings in is dropped again. But the hot pages of a database are its own, and
-dropping them would slow it down every night.
+A backup reads everything once, so pages that it brings in are dropped again. But the hot pages of a database are its
+own, and dropping them would slow it down every night.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ def begin_reading(fd: int, start: int, length: int) -> bool:
     """Advise the kernel that a range will be read in order; return whether to drop it behind the reader."""
     if length < LARGE_BYTES:
         return False
-    keep = is_cached(fd, start, length)  # before the kernel is told, which makes it read ahead
+    keep = is_cached(fd, start, length)  # before the advice, which makes the kernel read ahead
     _advise(fd, start, length, "POSIX_FADV_SEQUENTIAL")
     return not keep
 
 
 def drop(fd: int, start: int, length: int) -> None:
-    """Let the page cache forget a stretch. Pages that were written and not yet flushed stay."""
+    """Drop a range from the page cache. Pages that were written and not yet flushed stay."""
     _advise(fd, start, length, "POSIX_FADV_DONTNEED")
 
 
 def is_cached(fd: int, start: int, length: int) -> bool:
     """Whether most of a range is in the page cache, by a few samples; False where the kernel does not say.
 
-    Asking makes the kernel read what is asked for, so ask once, before reading.
+    Each probe makes the kernel read the probed page, so ask once, before reading.
     """
     if not _NOWAIT:
         return False

@@ -1,7 +1,7 @@
 """A directory tree as a source: every name, its metadata and its content, as bytes and to the nanosecond.
 
-A plain directory cannot be frozen. Each file is proved to have held still while it was read (see `posix_content`), but
-two files may be of two moments; back up a file system snapshot where that matters.
+A plain directory cannot be frozen. Each file is proved unchanged while it was read (see `content.py`), but two files
+may be of two moments; back up a file system snapshot where that matters.
 docs/sources/directory.md says what is kept.
 """
 
@@ -47,8 +47,8 @@ class DirectorySource:
     Args:
         name: In the configuration.
         path: Of the root; a symlink there is followed, and nowhere else.
-        exclude: Patterns of what to leave out, with the rules of .gitignore.
-        one_file_system: Record what is mounted inside as an empty directory.
+        exclude: Patterns of paths to leave out, with the rules of .gitignore.
+        one_file_system: Record mount points inside as empty directories.
         paged: More patterns of files to cut by pages, with the same rules; `!` revokes a default.
         exclude_caches: Of a directory with a valid CACHEDIR.TAG keep only the tag.
         exclude_if_present: Of a directory that holds one of these names keep only that name.
@@ -213,7 +213,7 @@ class DirectoryCapture:
             directory = self._handles.get(above)
         except OSError as error:
             check_host(error, reading=True)
-            return entry  # gone with its directory; opening a file will tell
+            return entry  # gone with its directory; opening a file will report it
         page_globs = False, False
         if entry.size >= limits.PAGED_FILE_BYTES_MIN and entry.kind in _WITH_CONTENT:
             path = entry.path

@@ -37,7 +37,7 @@ from farshore.sources.postgres.errors import (
 from farshore.sources.postgres.left_out import LEFT_OUT_MESSAGE, NO_LOSS, Meaning, judge_warning, left_out_error
 from farshore.sources.postgres.session import WARNINGS, plan_options, plan_parameters
 
-_POLL_MS = 1000  # TLS may hold bytes that the socket no longer shows, so input is asked for at least this often
+_POLL_MS = 1000  # TLS may hold bytes that the socket no longer shows, so input is read at least this often
 _WARNINGS_MAX = 1000  # one for each file that the server leaves out; a person reads no more
 _DATABASE = "postgres"
 _FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
@@ -54,7 +54,7 @@ class Server:
 
     def __init__(self, *, source: str, dsn: str) -> None:
         given = _parse(dsn)
-        if given is None:  # without the cause: libpq quotes the part it does not understand, which may be the password
+        if given is None:  # without the cause: libpq quotes the part it cannot parse, which may be the password
             raise ConfigInvalid(
                 f"the dsn of source {source!r} cannot be read",
                 "Write it as postgresql://user@host:port/database or as 'host=... port=... user=...'.",
@@ -82,7 +82,7 @@ class Server:
         if database:
             mode["dbname"] = database
         elif not replication and not self._database_given and not _database_of_environment():
-            mode["dbname"] = _DATABASE  # libpq would take one of the role's name, and it need not exist
+            mode["dbname"] = _DATABASE  # libpq's default is one of the role's name, which need not exist
         try:
             return psycopg.Connection.connect(**(self._parameters | mode), autocommit=True)  # type: ignore[arg-type]
         except psycopg.Error as error:
@@ -99,7 +99,7 @@ class Server:
         self._parameters |= {name: value.decode() for name, value in found.items() if value}
 
     def _raise_if_never(self, said: str) -> None:
-        """Raise if replication is refused for good. Asked in SQL, because the refusal itself may be in any language."""
+        """Raise if replication is refused for good. Found by SQL, because the refusal itself may be in any language."""
         try:
             with self.connect(replication=False) as connection:
                 may = connection.execute(_MAY_REPLICATE).fetchone()
@@ -114,7 +114,7 @@ class Server:
     def ask(self, questions: list[str], *, database: str = "", bare: bool = False) -> dict[str, list[str]]:
         """Return the first column of the answer to each SQL question, without those that were refused.
 
-        Never raises: what a role may not ask is missing.
+        Never raises: a question that the role may not ask has no answer.
 
         Args:
             database: To ask in, where it is not the one of the dsn.
@@ -133,7 +133,7 @@ class Server:
         return redact(text, self._secret)
 
     def error(self, sqlstate: str, text: str, *, function: str = "", sending: bool = False) -> FarshoreError:
-        """Return what an answer of this server means."""
+        """Return the error that an answer of this server means."""
         return error_of_answer(self.place, sqlstate, self.clean(text), function=function, sending=sending)
 
 
@@ -154,7 +154,7 @@ class ReplicationSession:
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
         self._heard_s = clock.monotonic_s()
-        self._after_copy: pq.abc.PGresult | None = None  # the answer that came behind the stream
+        self._after_copy: pq.abc.PGresult | None = None  # the answer after the stream
         self._warnings: list[tuple[str, str]] = []  # (the server's function that warned, what it said)
         self._left_out: FarshoreError | None = None  # a file of the cluster itself is
         self._sending = False  # a backup was asked for
@@ -173,7 +173,7 @@ class ReplicationSession:
 
     @property
     def problems(self) -> list[Problem]:
-        """What the server warned of so far, without what is no loss."""
+        """The server's warnings so far that mean a loss, as problems."""
         found = []
         for function, said in tuple(self._warnings):
             meaning, path = judge_warning(function, said, log_directory=self.log_directory)
@@ -193,10 +193,10 @@ class ReplicationSession:
             raise self._left_out
 
     def check_settings(self) -> None:
-        """Check that the server will tell what it leaves out.
+        """Check that the server will warn of each file it leaves out.
 
         Raises:
-            SourceUnsupported: Something on the way takes the settings of a session away, as a connection pool may.
+            SourceUnsupported: Something in between drops the settings of a session, as a connection pool may.
         """
         name, value = WARNINGS
         found = self.run(f"SHOW {name}")[0][0]
@@ -301,7 +301,7 @@ class ReplicationSession:
         return result
 
     def _drain(self) -> None:
-        """Take in what follows an error, so that the connection, if it lives, can be used again."""
+        """Read the rest of an answer after its error, so that the connection, if it lives, can be used again."""
         with contextlib.suppress(psycopg.Error):
             while True:
                 while self._pgconn.is_busy():
@@ -310,7 +310,7 @@ class ReplicationSession:
                     return
 
     def _wait(self) -> None:
-        """Wait a moment for the server, and take in what has arrived."""
+        """Wait a moment for the server, and read the bytes that arrived."""
         if self._poll.poll(_POLL_MS):
             self._heard_s = self._clock.monotonic_s()
         elif self._clock.monotonic_s() - self._heard_s > self._silence_s:
@@ -333,7 +333,7 @@ class ReplicationSession:
         return self._server.error(sqlstate, said, function=function, sending=self._sending)
 
     def _with_warnings(self, text: str) -> str:
-        """Add what the server warned of before: it names the damaged files there, not in the error itself."""
+        """Add the warnings before the error: the server names damaged files there, not in the error itself."""
         return "; ".join([text, *(said for _, said in self._warnings[:3])])
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:

@@ -1,7 +1,7 @@
-"""Why a server may have closed the connection in the middle of a backup: it seldom says so there.
+"""Explain why a server closed the connection in the middle of a backup, which it seldom says there.
 
-A server that takes a slot away, because more WAL was written than it may keep, ends the backup without a word while its
-socket is full. What it tells a new connection shows that.
+A server that invalidates a slot, because more WAL was written than it may keep, ends the backup without a word while
+its socket is full. The state that a new connection reads shows it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SLOT_HINT = (
     "back up when less is written."
 )
 _GONE_HINT = (
-    "The server was stopped, restarted or cannot be reached any more; its log tells. Run again when it answers."
+    "The server was stopped, restarted or cannot be reached any more; its log says which. Run again when it answers."
 )
 
 
 def explain_loss(server: Server, cluster: Cluster, start_lsn: str, clock: Clock) -> FarshoreError | None:
-    """Return what the server's state says of a connection that it closed; None if nothing. Never raises."""
+    """Return the error that explains a connection the server closed, by its state; None if unknown. Never raises."""
     try:
         with ReplicationSession(server=server, clock=clock, silence_s=CONNECT_TIMEOUT_S) as session:
             now = session.run("IDENTIFY_SYSTEM")[0][2] or ""

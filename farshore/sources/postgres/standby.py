@@ -1,8 +1,8 @@
-"""How old the data of a standby is: a copy of one that is cut off from its primary is made now and holds yesterday.
+"""How old the data of a standby is: a backup made today of one that is cut off from its primary holds yesterday's data.
 
-Each question tells a moment whose data the standby certainly has, by the clock of its primary; the latest is the age. A
-primary that nobody writes to has no transactions to date by: there the last message of a stream that is replayed to its
-end tells, which a role sees that is a member of pg_monitor.
+The answer to each question is a moment whose data the standby certainly has, by the clock of its primary; the latest
+counts. A primary without writes has no transactions to date by: there it is the moment of the last message of a stream
+that is replayed to its end, which members of pg_monitor may read.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _LAST_WORD = (
 
 
 def read_data_moment(server: Server) -> str:
-    """Return the moment, to the second, up to which a standby has the data of its primary; `unknown` if none is told.
+    """Return the moment, to the second, up to which a standby has the data of its primary; `unknown` if there is none.
 
-    Asked before the backup, whose end is later, so the snapshot may hold more. Never raises.
+    Read before the backup, whose end is later, so the snapshot may hold more. Never raises.
     """
     answers = server.ask([_LAST_TRANSACTION, _LAST_CHECKPOINT, _LAST_WORD])
-    told = [value for answer in answers.values() for value in answer if value[:1].isdigit()]
-    return max(told, default=UNKNOWN_MOMENT)
+    moments = [value for answer in answers.values() for value in answer if value[:1].isdigit()]
+    return max(moments, default=UNKNOWN_MOMENT)

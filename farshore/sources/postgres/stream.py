@@ -1,8 +1,8 @@
 """The COPY stream of a base backup (PostgreSQL 15 and later) as archives, members, their content, and the manifest.
 
 Each message begins with one letter: `n` a new archive (its name, then a path, each ended by a zero byte), `d` bytes of
-the current archive or manifest, `m` the manifest begins, `p` progress. Where messages are cut means nothing. An archive
-is a ustar file ended by two blocks of zeros; one that ends without them was cut.
+the current archive or manifest, `m` the manifest begins, `p` progress. Message boundaries mean nothing. An archive is a
+ustar file ended by two blocks of zeros; one that ends without them was cut.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NEW_ARCHIVE, _DATA, _MANIFEST, _PROGRESS = b"ndmp"
 
 
 class BackupStream:
-    """Reads the stream once, in line. Used by one thread.
+    """Reads the stream once, in order. Used by one thread.
 
     Call order: `archives`, within it `members`, within it `content` for each file, to its end; then `manifest`.
     """
@@ -27,7 +27,7 @@ class BackupStream:
         self._data = memoryview(b"")  # of the current archive or manifest, not yet handed out
         self._held: memoryview | None = None  # a message that is not data, not yet acted upon
         self._ended = False
-        self._left = 0  # bytes of the current member's content still to come
+        self._left = 0  # bytes of the current member's content not yet read
 
     def archives(self) -> Iterator[str]:
         """Yield the name of each archive. The members of one must be walked before the next is asked for."""

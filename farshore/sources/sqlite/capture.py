@@ -99,7 +99,7 @@ class SqliteCapture:
         yield self.item
 
     def marks(self) -> dict[str, str]:
-        """Return what the database is recognized by."""
+        """Return the marks of the database."""
         return dict(self.recognized_by)
 
     def problems(self) -> list[Problem]:

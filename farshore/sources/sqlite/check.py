@@ -131,7 +131,7 @@ def read_facts(connection: sqlite3.Connection) -> DatabaseFacts:
 
 
 def check_integrity(connection: sqlite3.Connection, name: str) -> dict[str, str]:
-    """Read the whole database and return what was found as facts.
+    """Read the whole database and return the findings as facts.
 
     Broken constraints and foreign keys are facts, not damage: the application's rules do not hold, but the file is
     whole, and refusing to back it up would help nobody.
@@ -159,7 +159,7 @@ def check_integrity(connection: sqlite3.Connection, name: str) -> dict[str, str]
 
 
 def translate_error(error: sqlite3.Error, path: Path) -> FarshoreError:
-    """Return what an error of SQLite means for the source at `path`, or for this process."""
+    """Return our error for one of SQLite, about the source at `path` or about this process."""
     return _exhausted(error) or _translated(error, path)
 
 
