@@ -82,8 +82,8 @@ class Item(Protocol):
 
         A file of `PAGED_FILE_BYTES_MIN` bytes or more may lack `page_bytes` too.
 
-        An engine that finds size, mtime, ctime, inode and device as they were takes both from the previous manifest,
-        so that an unchanged entry costs nothing more. Sources with nothing to save return `entry`.
+        An engine that finds size, mtime, ctime, inode and device unchanged copies both from the previous manifest, so
+        that an unchanged entry costs nothing more. Sources with nothing to save return `entry`.
         """
         ...
 
@@ -105,7 +105,7 @@ class Capture(Protocol):
     """One frozen moment of a source.
 
     `ordered`: items are in manifest order (see `farshore.format.manifest.sort_key`). `sequential`: content arrives
-    in line, so each item's content must be read to its end, once, before the next item is asked for, and by the
+    in order, so each item's content must be read to its end, once, before the next item is asked for, and by the
     thread that walks the items.
     """
 
@@ -222,7 +222,7 @@ class ListingCapture(Protocol):
     """A capture that can be walked by several processes."""
 
     def listings(self, cuts: Sequence[bytes], processes: int) -> Iterator[Listing]:
-        """Start processes, and return what yields every entry once: the same that `items` yields.
+        """Start processes, and return their listings, which hold every entry of `items` once.
 
         Args:
             cuts: Paths in manifest order, none twice and none empty, with about as many entries between them. They

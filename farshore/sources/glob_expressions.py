@@ -1,11 +1,11 @@
 r"""One line of a .gitignore as a regular expression over bytes that matches in linear time, as git reads the line.
 
-Git tries names byte by byte, so `?` and `[...]` match one byte. A wildcard here never gives back what it took:
+Git tries names byte by byte, so `?` and `[...]` match one byte. A wildcard here never gives back bytes it matched:
 
     *a*b      inside a name, each piece is sought from left to right and stays where it is first found
     a/**/b/   likewise, the names between two `**` are sought together, name by name
 
-The first place is as good as any later one, because what follows may skip on from there. So each byte of a name is
+The first place is as good as any later one, because the next piece may skip on from there. So each byte of a name is
 compared with each byte of a pattern at most about once: `re` has no backtracking left to do.
 """
 

@@ -1,7 +1,7 @@
 """The marks by which a source on this host is recognized at the next backup: machine, file system, directory or file.
 
-Only what survives a reboot, a remount and a new container: no device number, no id that a kernel draws anew. What
-cannot be relied on is left out, and what is left out is not compared. docs/sources/README.md, decision 0013.
+Marks survive a reboot, a remount and a new container: no device number, no id that a kernel draws anew. A mark that is
+not reliable is left out, and then not compared. docs/sources/README.md, decision 0013.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def place_marks(path: Path, folder: int, inode: int, *, in_container: bool) -> dict[str, str]:
-    """Return what a directory or file is recognized by.
+    """Return the marks of a directory or file.
 
     Args:
         path: As it is configured.
@@ -44,7 +44,7 @@ def place_marks(path: Path, folder: int, inode: int, *, in_container: bool) -> d
 
 
 def file_marks(path: Path, inode: int, *, in_container: bool) -> dict[str, str]:
-    """Return what a file is recognized by; of its file system nothing where its directory cannot be opened."""
+    """Return the marks of a file; none of its file system where its directory cannot be opened."""
     try:
         folder = os.open(path.resolve().parent, _FLAGS)
     except OSError:
@@ -69,16 +69,16 @@ def host_marks(*, in_container: bool) -> dict[str, str]:
         machine = _MACHINE_ID.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
         return marks
-    if _MACHINE.fullmatch(machine):  # whoever reads marks need not learn it: programs make secrets of it
+    if _MACHINE.fullmatch(machine):  # hashed: programs derive secrets from it, and marks have readers
         marks["machine"] = blake3(machine.encode(), derive_key_context="farshore 2026 machine").hexdigest()[:32]
     return marks
 
 
 def file_system_marks(folder: int, kind: str, source: str) -> dict[str, str]:
-    """Return what the file system of an open directory is recognized by; nothing where that cannot be relied on.
+    """Return the marks of the file system of an open directory; none where they are not reliable.
 
     Args:
-        kind: Type of the mount, and `source` what is mounted.
+        kind: Type of the mount, and `source` the mounted device or tree.
     """
     if kind == "zfs":
         return {"file_system": _text(source.partition("@")[0])}  # a snapshot of a data set is that data set
@@ -102,17 +102,17 @@ def _read_uuid(folder: int) -> str:
         fcntl.ioctl(folder, _GET_UUID, answer)
     except OSError:
         return ""
-    told = bytes(answer[1 : 1 + answer[0]])
-    if not any(told):
-        return ""  # a kernel that has none to tell
-    text = told.hex()
-    if len(told) != _UUID_BYTES:
+    uuid = bytes(answer[1 : 1 + answer[0]])
+    if not any(uuid):
+        return ""  # a kernel without one
+    text = uuid.hex()
+    if len(uuid) != _UUID_BYTES:
         return text
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))  # as udev writes it
 
 
 def _listed_uuid(folder: int, source: str) -> str:
-    """Return the UUID by which udev lists the device: that of the file system, or that which is mounted."""
+    """Return the UUID by which udev lists the device of the file system, or the mounted one."""
     devices = {os.fstat(folder).st_dev}  # for looking up alone: it is another one after a reboot
     try:
         if source.startswith("/dev/"):

@@ -38,21 +38,21 @@ class PosixListing:
         self.paths: npt.NDArray[np.uint8] = np.frombuffer(body, np.uint8, int(self.path_ends[-1]), end)
         self._paths_at = end
         if self._targets_at + int(self._target_ends[-1]) != len(body):
-            raise Bug("a walking process told names that do not add up")
+            raise Bug("a walking process sent names that do not add up")
 
     def path(self, at: int) -> bytes:
         return self._body[self._paths_at + int(self.path_ends[at]) : self._paths_at + int(self.path_ends[at + 1])]
 
     def target(self, at: int) -> bytes:
-        told = self._told(at)
-        return told[:-ATTRIBUTES_HASH_BYTES] if self.records["attributes"][at] else told
+        target = self._target(at)
+        return target[:-ATTRIBUTES_HASH_BYTES] if self.records["attributes"][at] else target
 
     def attributes(self, at: int) -> bytes:
         """Return the hash of an entry's extended attributes; empty where it has none, or nobody looked."""
-        return self._told(at)[-ATTRIBUTES_HASH_BYTES:] if self.records["attributes"][at] else b""
+        return self._target(at)[-ATTRIBUTES_HASH_BYTES:] if self.records["attributes"][at] else b""
 
     def status(self, at: int) -> KnownStatus:
-        """Return what was found out about an entry."""
+        """Return the status of an entry."""
         *status, _, _ = RECORD.unpack_from(self._body, COUNT.size + at * RECORD.size)
         return KnownStatus(*status)
 
@@ -61,7 +61,7 @@ class PosixListing:
         keep = [at for at in range(self.count) if not is_below(self.path(at), directory)]
         size = RECORD.size
         records = [self._body[COUNT.size + at * size : COUNT.size + (at + 1) * size] for at in keep]
-        parts = (*records, *map(self.path, keep), *map(self._told, keep))
+        parts = (*records, *map(self.path, keep), *map(self._target, keep))
         return PosixListing(COUNT.pack(len(keep)) + b"".join(parts), self._make_item)
 
     def item(self, at: int) -> Item:
@@ -69,8 +69,8 @@ class PosixListing:
             raise Bug("a listing without items was asked for one")
         return self._make_item(self.path(at), self.status(at), self.target(at))
 
-    def _told(self, at: int) -> bytes:
-        """Return the target of an entry with what stands behind it."""
+    def _target(self, at: int) -> bytes:
+        """Return the target of an entry, with the hash of its attributes after it if it has any."""
         start, end = int(self._target_ends[at]), int(self._target_ends[at + 1])
         return self._body[self._targets_at + start : self._targets_at + end]
 

@@ -32,7 +32,7 @@ _DEVICES = (EntryKind.CHARACTER_DEVICE, EntryKind.BLOCK_DEVICE)
 # No blocking on a FIFO, no terminal taken over, no symlink followed, nothing left to a child process.
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NO_XATTRS = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-_GONE = frozenset({errno.ENODATA, errno.ENOENT, errno.ENOTDIR})  # since it was listed; its content tells of it
+_GONE = frozenset({errno.ENODATA, errno.ENOENT, errno.ENOTDIR})  # since it was listed; reading its content reports it
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _SQLITE_HEADER_BYTES = 100
 
@@ -174,7 +174,7 @@ class MetadataReader:
         Args:
             place: An open file, or the path of a name whose symlink is not followed.
             path: Of the entry, for reports.
-            device: It lies on; one that knows no attributes is asked only once.
+            device: Of the name; one without attributes is asked only once.
             again: Whether it was asked before, so that failures were reported then.
         """
         if device in self._without_xattrs or not hasattr(os, "listxattr"):
@@ -209,7 +209,7 @@ def _sqlite_page_bytes(above: Handle, name: bytes) -> int:
     try:
         file = Handle(open_unnoticed(name, FILE_FLAGS, dir_fd=above.fd))
         header = os.pread(file.fd, _SQLITE_HEADER_BYTES, 0)
-    except OSError as error:  # opening it for its content will tell what is wrong
+    except OSError as error:  # opening it for its content will report the reason
         check_host(error, reading=True)
     if not header.startswith(_SQLITE_MAGIC):
         return 0

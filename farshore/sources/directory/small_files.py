@@ -1,6 +1,6 @@
 """The common small file of a tree, read in seven system calls: settled long ago, without a hole, as it was listed.
 
-Whatever is not just like that is left to `posix_content`, which finds out what it is and says so.
+Every other file is left to `content.py`, which finds out what it is and reports it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SEEK_HOLE = getattr(os, "SEEK_HOLE", None)
 
 
 class SmallFiles:
-    """Reads small files, and the attributes of what has no content. One thread.
+    """Reads small files, and the attributes of entries without content. One thread.
 
     Args:
         handles: Directories below the root of the tree.
@@ -30,10 +30,10 @@ class SmallFiles:
         self._plain = True
 
     def read(self, entry: Entry) -> tuple[bytes, Xattrs] | None:
-        """Return content and extended attributes of a file, or None where it must be looked at more closely.
+        """Return content and extended attributes of a file, or None where it needs a closer look.
 
-        What is returned belongs to `entry`: size, times and inode were as there before the first byte and after the
-        last. Never raises.
+        Content and attributes belong to `entry`: size, times and inode were the same before the first byte and after
+        the last. Never raises.
         """
         if entry.ctime_ns >= self._settled_before_ns or _SEEK_HOLE is None:
             return None
@@ -51,7 +51,7 @@ class SmallFiles:
             os.close(fd)
 
     def attributes(self, entry: Entry) -> Xattrs | None:
-        """Return the extended attributes of what has no content, or None where that did not go smoothly."""
+        """Return the extended attributes of an entry without content, or None if reading them failed."""
         above, _, name = entry.path.rpartition(b"/")
         if not name:
             return None

@@ -46,7 +46,7 @@ WHOLE = Span()
 
 @dataclass(frozen=True, slots=True)
 class WalkOptions:
-    """What a walk leaves out.
+    """The names that a walk leaves out.
 
     `tags`: a directory (but the root) that holds one of these names is kept with only that name in it; likewise,
     with `exclude_caches`, one that holds a CACHEDIR.TAG with the right signature. `entered`: mounts that are entered
@@ -65,10 +65,10 @@ class WalkOptions:
 class Walk:
     """Finds the names of a tree, or of one span of it. One thread; one span after the other, with rising paths.
 
-    Spans that follow each other lead together to what one walk of the whole tree finds, and each costs little more
-    than its own names. Of the directories that a span begins below, nothing is found and nothing reported: that is for
-    the span in which they lie. `entered` and `lost` tell what became of them, and `straddling` what the next span
-    may count on.
+    Consecutive spans together find what one walk of the whole tree finds, and each costs little more than its own
+    names. The directories that a span begins below belong to the span that has their names, which yields and reports
+    them. `entered` lists those that could be entered, `lost` is the first that could not, and `straddling` lists
+    directories that the next span continues in.
     """
 
     def __init__(self, *, handles: DirectoryHandles, options: WalkOptions, report: Report) -> None:
@@ -131,29 +131,29 @@ class Walk:
                     self._report(prefix[:-1], code, f"the rest of the directory is missing: {reason(error)}")
                     names = iter(())
                     if prefix[:-1] in self.straddling:
-                        self.straddling.remove(prefix[:-1])  # it was told now, so the next span says nothing
+                        self.straddling.remove(prefix[:-1])  # it is reported now, so the next span does not
 
     def _begin_below(
         self, span: Span, here: Handle, listed: list[bytes], above: list[tuple[Iterator[bytes], int]]
     ) -> tuple[Handle, bytes, Iterator[bytes]]:
         """Enter the directories above the start of a span; return the innermost, its prefix and its names from there.
 
-        What they hold behind the start goes to `above`.
+        Their other names after the start go to `above`.
         """
         prefix = b""
         *directories, last = span.start.split(b"/")
         for name in directories:
             at = bisect_left(listed, name)
             path = prefix + name
-            told: list[tuple[bytes, ProblemCode, str]] = [
+            problems: list[tuple[bytes, ProblemCode, str]] = [
                 (path, ProblemCode.VANISHED, "the rest of the directory is missing")
             ]
             inside = None
             if at < len(listed) and listed[at] == name:
                 at += 1
-                inside = self._enter_quietly(here, name, path, span, told)
+                inside = self._enter_quietly(here, name, path, span, problems)
             if inside is None:
-                self.lost = path, told[-1][1], told[-1][2]
+                self.lost = path, problems[-1][1], problems[-1][2]
                 return here, prefix, iter(listed[at:])
             self.entered.append(path)
             above.append((iter(listed[at:]), len(prefix)))
@@ -162,10 +162,10 @@ class Walk:
         return here, prefix, iter(listed[bisect_left(listed, last) :])
 
     def _enter_quietly(
-        self, here: Handle, name: bytes, path: bytes, span: Span, told: list[tuple[bytes, ProblemCode, str]]
+        self, here: Handle, name: bytes, path: bytes, span: Span, problems: list[tuple[bytes, ProblemCode, str]]
     ) -> tuple[Handle, list[bytes]] | None:
-        """Look at a directory and enter it; what would be reported goes to `told`."""
-        report, self._report = self._report, lambda *problem: told.append(problem)
+        """Enter a directory; append to `problems` instead of reporting."""
+        report, self._report = self._report, lambda *problem: problems.append(problem)
         try:
             found = self._look(here, name, path)
             if found is None or found[1] is not EntryKind.DIRECTORY:
@@ -175,7 +175,7 @@ class Walk:
             self._report = report
 
     def _look(self, here: Handle, name: bytes, path: bytes) -> Found | None:
-        """Return what one name is; None when it is left out or its loss was reported."""
+        """Return one name with its status; None when it is left out or its loss was reported."""
         exclude = self._exclude
         excluded = False
         if exclude is not None:
@@ -270,7 +270,7 @@ def is_below(path: bytes, directory: bytes) -> bool:
 
 
 def _list_names(directory: Handle) -> list[bytes]:
-    joined = os.fsencode("\0".join(os.listdir(directory.fd)))  # at once: one by one takes a fifth of a walk
+    joined = os.fsencode("\0".join(os.listdir(directory.fd)))  # at once: one by one costs a fifth of a walk
     return sorted(joined.split(b"\0")) if joined else []
 
 

@@ -1,4 +1,4 @@
-"""One base backup as it streams by: items in line, each file checked against the server's manifest at the end.
+"""One base backup, read as it streams: items in order, each file checked against the server's manifest at the end.
 
 Nothing is written to disk but the manifest, once it is larger than memory should hold. The last thing the server says
 is whether its own verification of data checksums succeeded, so nothing before the end of the stream makes a backup.
@@ -54,11 +54,11 @@ class PostgresCapture:
     """The stream of one base backup.
 
     Args:
-        started: The result sets that come before the stream: the start position, and the tablespaces.
-        configuration: Files that the server reads besides.
+        started: The result sets before the stream: the start position, and the tablespaces.
+        configuration: Files that the server reads from outside the data directory, too.
         before: The catalog before the backup began.
-        catalog_now: Asks for it again.
-        check_sizes: Looks again at relation files that ended within a page, given with path and size.
+        catalog_now: Reads the catalog again.
+        check_sizes: Checks relation files that ended within a page again, given their paths and sizes.
     """
 
     ordered = False
@@ -82,7 +82,7 @@ class PostgresCapture:
         self._facts = facts
         self._configuration = configuration
         self._wanted = configuration.wanted
-        self._arrived: set[bytes] = set()  # of what is wanted
+        self._arrived: set[bytes] = set()  # of the wanted paths
         self._kept = Kept()
         self._before = before
         self._catalog_now = catalog_now
@@ -110,7 +110,7 @@ class PostgresCapture:
         self._complete = False
 
     def marks(self) -> dict[str, str]:
-        """Return what the cluster is recognized by, wherever it runs and whoever backs it up."""
+        """Return the mark that identifies the cluster on any host and for any role."""
         return {"system_identifier": str(self._cluster.system_identifier)}
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class PostgresCapture:
         self._spool.close()
 
     def items(self) -> Iterator[Item]:
-        """Yield every entry once, as it arrives; the manifest comes last, after everything was verified.
+        """Yield every entry once, as it arrives; the manifest last, after everything was verified.
 
         Raises:
             SourceUnavailable, SourceCorrupt, SourceChanged: There is no backup; `finish` says the same again.
@@ -129,17 +129,17 @@ class PostgresCapture:
             self._complete = True
 
     def problems(self) -> list[Problem]:
-        """Return what the server warned of: special files it left out, and pages it could not look at."""
+        """Return the server's warnings as problems: special files it left out, and pages it could not check."""
         kept = self._kept
-        told = [one for one in self._session.problems if one.path not in kept.files]
-        return [*told, *tuple(self._strays), *kept.problems]
+        warned = [one for one in self._session.problems if one.path not in kept.files]
+        return [*warned, *tuple(self._strays), *kept.problems]
 
     def notes(self) -> list[str]:
-        """Return what a person should know of this cluster at each backup."""
+        """Return the remarks about this cluster that every backup repeats."""
         return plan_notes(self._facts)
 
     def finish(self) -> dict[str, str]:
-        """Return the facts, if the stream was read to its end and everything about it was right."""
+        """Return the facts, if the stream was read to its end and passed every check."""
         if self._failure is not None:
             raise self._failure
         if not self._complete:
@@ -154,7 +154,7 @@ class PostgresCapture:
         except FarshoreError as error:
             self._failure = self._failure or error
             raise
-        except OSError as error:  # of the manifest's spool; the engine would take it for one unreadable file
+        except OSError as error:  # of the manifest's spool; the engine would report one unreadable file
             check_host(error, reading=True)
             self._failure = self._failure or SourceUnavailable(f"the server's manifest cannot be kept: {error}")
             raise self._failure from error
@@ -209,7 +209,7 @@ class PostgresCapture:
             yield ContentItem(
                 self._own_file(AUTO_CONF, len(IN_PLACE_SETTING)), self.failing, lambda: iter([IN_PLACE_SETTING])
             )
-        size = self._take_manifest()
+        size = self._spool_manifest()
         ended = self._session.finish()
         self._session.check_left_out()
         self._verify(ended)
@@ -243,11 +243,11 @@ class PostgresCapture:
                 return EntryItem(self._tablespace_directory(path, member))
             case _:
                 self._tablespaces.add(tablespace_of_link(path))
-                uid, gid = self._owner  # for a link that the server sends as a directory it tells the link's owner
+                uid, gid = self._owner  # the server sends a link as a directory with the link's owner
                 return EntryItem(entry._replace(uid=uid, gid=gid))
 
     def _skip(self, path: bytes, size: int) -> None:
-        """Take a file that has no place in the copy off the stream; the manifest lists it all the same."""
+        """Read past a file that does not belong in the copy; the manifest lists it all the same."""
         for _ in self.read_member(path, size):
             pass
 
@@ -268,7 +268,7 @@ class PostgresCapture:
         return ContentItem(entry._replace(size=size + len(IN_PLACE_SETTING)), self.failing, with_setting)
 
     def _tablespace_directory(self, path: bytes, member: TarMember) -> Entry:
-        """Return the directory that takes the place of a tablespace's link; its files came in an archive before."""
+        """Return the directory that replaces a tablespace's link; its files were in an earlier archive."""
         tablespace = tablespace_of_link(path)
         if not tablespace:
             raise SourceCorrupt(f"the server sent a symbolic link where none can be: {path!r}")
@@ -297,13 +297,13 @@ class PostgresCapture:
     def _now_ns(self) -> int:
         return int(self._clock.now_utc().timestamp()) * _NS
 
-    def _take_manifest(self) -> int:
+    def _spool_manifest(self) -> int:
         for data in self._stream.manifest():
             self._spool.write(data)
         return self._spool.tell()
 
     def _verify(self, ended: list[list[Row]]) -> None:
-        """Check everything that arrived, and fill in the facts that only the end tells.
+        """Check everything that arrived, and add the facts that are known only at the end.
 
         The caller has read the server's last answer, so its own verification of checksums has succeeded.
         """

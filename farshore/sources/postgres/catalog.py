@@ -1,7 +1,7 @@
-"""What the catalog says that a backup must hold, compared with what arrived: evidence beside the server's warnings.
+"""Databases and tablespaces of the catalog, compared with the files that arrived: evidence beside the warnings.
 
-Asked in SQL before the stream and after it, so that what was made or dropped meanwhile is nobody's loss. A role that
-may only replicate cannot ask; then the server's warnings alone tell (see `postgres_left_out`).
+Read by SQL before the stream and after it, so that a database made or dropped meanwhile counts as no loss. A role that
+may only replicate cannot run SQL; then the server's warnings are all there is (see `left_out.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What there was at one moment; None where this role may not ask."""
+    """Databases and tablespaces at one moment; None where this role may not read them."""
 
     tablespaces: frozenset[str] | None = None
     databases: frozenset[str] | None = None  # "oid tablespace"
@@ -40,18 +40,18 @@ def read_catalog(server: Server) -> Catalog:
 
 @dataclass(slots=True)
 class DatabasesSeen:
-    """Which databases the stream brought. Each has a file of its version in its directory."""
+    """The databases in the stream. Each has a file of its version in its directory."""
 
     _seen: set[str] = field(default_factory=set)
 
     def add(self, path: bytes) -> None:
-        """Look at the path of a file that arrived."""
+        """Note the path of a file that arrived."""
         found = _VERSION_FILE.fullmatch(path) if path.endswith(b"PG_VERSION") else None
         if found:
             self._seen.add(f"{found[2].decode()} {(found[1] or _DEFAULT_TABLESPACE.encode()).decode()}")
 
     def check(self, before: Catalog, after: Catalog) -> None:
-        """Check that every database that was there all the time has arrived.
+        """Check that every database that existed before and after the stream has arrived.
 
         Raises:
             SourceFileLeftOut: One has not.

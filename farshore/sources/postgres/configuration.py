@@ -1,13 +1,13 @@
 """Configuration that a base backup does not hold, because it is outside the data directory, or behind a link in it.
 
-Asked in SQL: which files the server reads, and their content, where the role may. What is kept of them is planned here:
+Read by SQL: the names of the files that the server reads, and their content where the role may. The snapshot keeps:
 
     outside_data_directory/etc/postgresql/18/main/postgresql.conf    each file as it is, below its whole path
     postgresql.conf                                                  if the data directory has none: the settings
     pg_hba.conf, pg_ident.conf                                       if the data directory has none: copies
 
 The settings are written anew, because the files name the original's data directory: a server started with them beside a
-copy would open the original. What says where files are is left out, so the copy starts with `-D` alone.
+copy would open the original. Settings that say where files are go, so the copy starts with `-D` alone.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class ConfigFile:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What is known of a cluster's configuration; nothing where the role may not ask."""
+    """The configuration of a cluster, as far as the role may read it; empty where it may not."""
 
     data_directory: str = ""
     files: tuple[ConfigFile, ...] = ()
@@ -88,7 +88,7 @@ class Configuration:
 
     @property
     def wanted(self) -> frozenset[bytes]:
-        """Paths in the data directory of files that a backup may bring, or not."""
+        """Paths in the data directory of configuration files that a base backup may or may not hold."""
         inside = (self.inside(file) for file in self.files)
         return frozenset({CONFIG, HBA, IDENT, *(path for path in inside if path is not None)})
 
@@ -100,7 +100,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a snapshot takes along, and what it has to say."""
+    """The configuration files that a snapshot keeps, with the facts and problems about them."""
 
     files: dict[bytes, bytes] = field(default_factory=dict)
     outside: tuple[str, ...] = ()  # configuration files that the backup itself does not hold
@@ -108,7 +108,7 @@ class Kept:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the commit record says of it."""
+        """The facts for the commit record."""
         if not self.outside and not self.files:
             return {"config_outside_data_directory": "false"}
         named = ", ".join(self.outside)[:_FACT_CHARACTERS_MAX]
@@ -116,7 +116,7 @@ class Kept:
 
     @property
     def problems(self) -> list[Problem]:
-        """Which files somebody has to bring who restores this. The data is complete without them."""
+        """The files that a restore has to get from elsewhere. The data is complete without them."""
         return [
             *(Problem(path.encode(), ProblemCode.UNREADABLE, LOST_MESSAGE, matters=False) for path in self.lost),
             *([Problem(CONFIG, ProblemCode.UNREADABLE, UNKNOWN_MESSAGE, matters=False)] if self._unknown else []),
@@ -128,7 +128,7 @@ class Kept:
 
 
 def read_configuration(server: Server) -> Configuration:
-    """Ask for the configuration files, their content and settings. Never raises; takes no more than this role may."""
+    """Read the configuration files and settings, as far as this role may. Never raises."""
     answers = server.ask([_DATA_DIRECTORY, _NAMED, *_INCLUDED])
     (directory,) = answers.get(_DATA_DIRECTORY) or [""]
     if not directory:
@@ -141,15 +141,15 @@ def read_configuration(server: Server) -> Configuration:
     paths = list(found)[:_FILES_MAX]
     contents = _read(server, paths)
     files = tuple(ConfigFile(path, found[path], contents[path]) for path in paths if path in contents)
-    told = server.ask([_SETTINGS_OF_FILES]).get(_SETTINGS_OF_FILES)
-    if told is None:  # without this session's own settings, or they would hide those of the files
-        told = server.ask([_SETTINGS], bare=True).get(_SETTINGS, [])
-    settings = dict(line.partition("=")[::2] for line in told)
+    lines = server.ask([_SETTINGS_OF_FILES]).get(_SETTINGS_OF_FILES)
+    if lines is None:  # without this session's own settings, or they would hide those of the files
+        lines = server.ask([_SETTINGS], bare=True).get(_SETTINGS, [])
+    settings = dict(line.partition("=")[::2] for line in lines)
     return Configuration(directory, files, tuple(sorted(settings.items())))
 
 
 def plan_kept(configuration: Configuration, arrived: Collection[bytes]) -> Kept:
-    """Return what to take along of a configuration, so that a restored cluster has it and starts.
+    """Return the files to keep of a configuration, so that a restored cluster has it and starts.
 
     Args:
         arrived: Paths in the data directory of which the backup has a file.
@@ -182,16 +182,16 @@ def plan_kept(configuration: Configuration, arrived: Collection[bytes]) -> Kept:
 
 
 def _read(server: Server, paths: list[str]) -> dict[str, bytes | None]:
-    """Return the content of each file that is there, None for those that this role may not read."""
+    """Return the content of each file that exists; None for one that this role may not read."""
     questions = {path: _content_of(path) for path in paths}
     answers = server.ask(list(questions.values()))
     contents: dict[str, bytes | None] = {}
     for path, question in questions.items():
-        (told,) = answers.get(question) or [""]
-        if told == _ABSENT:
+        (encoded,) = answers.get(question) or [""]
+        if encoded == _ABSENT:
             continue
         try:
-            content = base64.b64decode(told.replace("\n", ""), validate=True) if question in answers else None
+            content = base64.b64decode(encoded.replace("\n", ""), validate=True) if question in answers else None
         except binascii.Error:
             content = None
         contents[path] = None if content is None or len(content) > _FILE_BYTES_MAX else content

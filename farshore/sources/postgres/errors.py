@@ -1,4 +1,4 @@
-"""What an answer of PostgreSQL means for a backup, by SQLSTATE; text is only looked at where libpq gives nothing else.
+"""Map answers of PostgreSQL to errors, by SQLSTATE; by text only where libpq gives nothing else.
 
 Messages of the server may be in any language and go to the reader as they are, without any secret.
 """
@@ -15,7 +15,7 @@ _SYNTAX_ERROR = "42601"
 _INSUFFICIENT_PRIVILEGE = "42501"
 _AUTHORIZATION_CLASS = "28"
 _FILE_CLASS = "58"  # trouble of the server with its own files
-_ENDED_BY_ADMINISTRATOR = "57P01"  # also by the server itself, to take a slot away
+_ENDED_BY_ADMINISTRATOR = "57P01"  # also by the server itself, to invalidate a slot
 _WAL_READERS = ("CheckXLogRemoved", "perform_base_backup")  # of the server: they miss WAL that was removed meanwhile
 _HEADER_WRITERS = ("_tarWriteHeader", "tarCreateHeader")  # of the server: they refuse names that tar cannot hold
 _FEATURE_NOT_SUPPORTED = "0A000"
@@ -60,7 +60,7 @@ NAME_HINT = (
     "100 bytes or more: move the tablespace to a shorter one."
 )
 LOST_HINT = (
-    "The server's log tells why. It ends a connection when it is stopped or restarted, when an administrator or a "
+    "The server's log says why. It ends a connection when it is stopped or restarted, when an administrator or a "
     "time-out of the network does, or when the backup needs more WAL than max_slot_wal_keep_size lets it keep."
 )
 POOL_HINT = "Connect to the server itself, past any connection pool: a backup must see the server's warnings."
@@ -83,7 +83,7 @@ def error_of_answer(
         sqlstate: Of the answer; empty when the connection was lost.
         text: The server's or libpq's words, without any secret.
         function: Of the server, that said so.
-        sending: Whether the server was at work on the backup: nobody's right to start one is in question then.
+        sending: Whether the server was sending the backup: then the role was allowed to start one.
     """
     said = f"{place}: {text}"
     if sqlstate in (DATA_CORRUPTED, _INDEX_CORRUPTED):
@@ -109,7 +109,7 @@ def is_loss(sqlstate: str) -> bool:
 
 
 def error_of_connecting(place: str, text: str, *, needs_password: bool) -> FarshoreError:
-    """Return the error for a connection that was not made; libpq tells no SQLSTATE there, only words."""
+    """Return the error for a connection that was not made; libpq gives no SQLSTATE there, only text."""
     said = f"{place}: {_PREFIXES.sub('', text)}"
     if _SAID_NO_SENDERS.search(text):
         return SourceUnsupported(said, SENDERS_HINT)

@@ -1,7 +1,7 @@
-"""What is known of a PostgreSQL server, to judge later whether a restore fits: versions, positions, collations.
+"""Facts about a PostgreSQL server, to judge later whether a restore fits: versions, positions, collations.
 
-Everything a backup depends on is asked in replication mode, which every role that may back up can do. Facts that need
-SQL come over an ordinary connection where the role may make one, and are left out politely where it may not.
+Facts that a backup depends on are read in replication mode, which every role that may back up can do. Those that need
+SQL use an ordinary connection where the role may make one, and are left out where it may not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from farshore.sources.postgres.errors import SENDERS_HINT, VERSION_HINT
 _VERSION_MIN = 150000  # older servers send each tablespace in a COPY of its own, and no such manifest
 _UNITS = {"": 1, "B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _SIZE = re.compile(r"(\d+)\s*([kMGT]?B)?")
-_FACT_CHARACTERS_MAX = 400  # facts stand in every commit record; a cluster may have thousands of databases
+_FACT_CHARACTERS_MAX = 400  # facts are in every commit record; a cluster may have thousands of databases
 
 _BUILD = "SELECT version()"
 # Names of databases stay out: facts are read by more people than the data.
@@ -37,7 +37,7 @@ _STALE_COLLATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a backup of one cluster depends on."""
+    """The facts that a backup of one cluster depends on."""
 
     version: int
     version_text: str
@@ -119,7 +119,7 @@ def incremental_safety(version: int) -> str:
 
 
 def read_sql_facts(server: Server, version: int) -> dict[str, str]:
-    """Return facts that only SQL tells; those that this role may not ask for are missing."""
+    """Return facts that need SQL, without those that this role may not read."""
     locale = {15: "daticulocale", 16: "daticulocale"}.get(version // 10000, "datlocale")
     questions = {
         "server_build": _BUILD,

@@ -1,4 +1,4 @@
-"""Items of a base backup: what the engine is handed while the stream goes by."""
+"""Items of a base backup, which the engine gets while the stream is read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EntryItem:
 class ContentItem:
     """A file of the stream: its content can be read once, while it is the current item.
 
-    Its inode and ctime are 0, as no file's are, so it is never taken for unchanged: the stream has to be read anyway.
+    Its inode and ctime are 0, as no file's are, so it never counts as unchanged: the stream has to be read anyway.
     """
 
     entry: Entry
@@ -67,7 +67,7 @@ class _StreamContent:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing to release: what was not read is noticed when the next item is asked for."""
+        """Release nothing: unread content raises when the next item is asked for."""
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the content as it arrives."""

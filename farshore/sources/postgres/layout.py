@@ -16,8 +16,8 @@ AUTO_CONF = b"postgresql.auto.conf"
 MANIFEST = b"backup_manifest"
 TABLESPACES = b"pg_tblspc"
 STRAY_MESSAGE = "a symbolic link whose name is no tablespace's number: PostgreSQL does not use it, and it is left out"
-# They say what the server that was asked does besides, not what the data is: with them a copy of a standby would start
-# as a standby of the same primary. pg_verifybackup does not miss them.
+# They give the server a role, and are no data: with them a copy of a standby would start as a standby of the same
+# primary. pg_verifybackup does not miss them.
 SIGNALS = frozenset({b"standby.signal", b"recovery.signal"})
 IN_PLACE_SETTING = (
     b"\n# In this copy tablespaces are directories inside pg_tblspc, not links to other places.\n"
@@ -56,12 +56,12 @@ def tablespace_of_link(path: bytes) -> str:
 
 
 def is_stray(path: bytes) -> bool:
-    """Return whether a link stands where those of tablespaces do, and is none: the server sends it all the same."""
+    """Return whether a link is among those of tablespaces, and is none: the server sends it all the same."""
     return path.startswith(TABLESPACES + b"/") and not tablespace_of_link(path)
 
 
 def archive_prefix(archive: str) -> bytes:
-    """Return what to put before the names of an archive's members, from the archive's own name.
+    """Return the prefix for the names of an archive's members, from the archive's own name.
 
     Raises:
         SourceCorrupt: It is neither the main archive nor that of a tablespace.
@@ -76,14 +76,14 @@ def archive_prefix(archive: str) -> bytes:
 
 @dataclass(slots=True)
 class Parents:
-    """Which directories the paths of a stream need, and which of them it brought."""
+    """The directories that the paths of a stream need, and those of them that it held."""
 
     _needed: set[bytes] = field(default_factory=set)
     _seen: set[bytes] = field(default_factory=lambda: {b""})
     _last: bytes = b""
 
     def add(self, path: bytes, *, directory: bool) -> None:
-        """Take note of an entry."""
+        """Note an entry."""
         if directory:
             self._seen.add(path)
         parent = path.rpartition(b"/")[0]
@@ -95,5 +95,5 @@ class Parents:
             parent = parent.rpartition(b"/")[0]
 
     def missing(self) -> list[bytes]:
-        """Return the directories that are needed and did not come, outer ones first."""
+        """Return the directories that are needed and did not arrive, outer ones first."""
         return sorted(self._needed - self._seen)

@@ -1,8 +1,8 @@
-"""What the server warns of while it sends a backup, and what that means for the copy. Pure.
+"""Judge the server's warnings while it sends a backup: the files it leaves out, and whether a copy needs them. Pure.
 
-The server leaves out of a base backup what is neither a regular file nor a directory: sockets, pipes, and symbolic
-links that somebody made to move files to another disk. It says so in a warning, whose words may be of any language; the
-name of its function and the quoted path are the same in all.
+The server leaves everything out of a base backup that is neither a regular file nor a directory: sockets, pipes, and
+symbolic links that somebody made to move files to another disk. It warns in any language; the name of its function and
+the quoted path are the same in all.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HINT = (
 
 
 class Meaning(Enum):
-    """What a warning means for the copy."""
+    """The meaning of a warning for the copy."""
 
     NO_COPY = "a file of the cluster itself is left out"
     LEFT_OUT = "something else in the data directory is left out"
@@ -43,7 +43,7 @@ class Meaning(Enum):
 
 
 def judge_warning(function: str, said: str, *, log_directory: str = "") -> tuple[Meaning, str]:
-    """Return what a warning means, and the path it names, relative to the data directory where it is in it.
+    """Return the meaning of a warning, and the path it names, relative to the data directory where it is in it.
 
     Args:
         function: The server's function that warned.

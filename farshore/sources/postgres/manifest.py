@@ -1,9 +1,9 @@
-"""Compare what arrived with the manifest that the server sends behind it. Pure but for the file it is handed.
+"""Compare the files that arrived with the manifest that the server sends last. Pure but for the file it is given.
 
 The server hashes each file while it sends it, so a byte changed on the way, a file left out or one too many is found
 here. Per file it is CRC-32C, PostgreSQL's own default, because the alternative (SHA-256) makes the server's one sending
-process the bottleneck: 0.3 GB/s where CRC-32C reaches 1.6 GB/s on the same machine. It stands guard only between two
-memories, for seconds; in the repository each file has a keyed 256-bit hash. The manifest as a whole carries SHA-256.
+process the bottleneck: 0.3 GB/s where CRC-32C reaches 1.6 GB/s on the same machine. It guards the bytes only between
+two memories, for seconds; in the repository each file has a keyed 256-bit hash. The manifest as a whole has SHA-256.
 
     { "PostgreSQL-Backup-Manifest-Version": 2,
     "System-Identifier": 7391...,                      (version 2, PostgreSQL 17 and later)
@@ -31,12 +31,12 @@ CHECKSUM_ALGORITHM = "CRC32C"
 _VERSIONS = (1, 2)
 _CHECKSUM_LINE = b'"Manifest-Checksum"'
 _FILE_PREFIXES = (b'{ "Path"', b'{ "Encoded-Path"')
-_FINGERPRINT_BYTES = 16  # a million files take 100 MB of memory, and no two of them share one
+_FINGERPRINT_BYTES = 16  # a million files use 100 MB of memory, and no two of them share one
 
 
 @dataclass(slots=True)
 class ManifestCheck:
-    """Gathers a fingerprint (path, size, checksum) of each file, and strikes off what the manifest lists."""
+    """Collects a fingerprint (path, size, checksum) of each file, and removes those that the manifest lists."""
 
     _seen: set[bytes] = field(default_factory=set)
 
@@ -74,9 +74,9 @@ class ManifestCheck:
         return ranges
 
     def _find_order(self, path: bytes, size: int, checksum: bytes) -> str:
-        """Return the byte order of the server, which writes checksums as they lie in its memory.
+        """Return the byte order of the server, which writes checksums in the order of its memory.
 
-        A checksum that reads the same both ways, as that of an empty file, tells nothing yet.
+        A checksum that reads the same both ways, as that of an empty file, decides nothing yet.
         """
         if checksum == checksum[::-1]:
             return ""

@@ -1,15 +1,15 @@
-"""What every session at a PostgreSQL server sets for itself, whatever server, role or environment say. Pure.
+"""Settings of every session at a PostgreSQL server, whatever server, role or environment say. Pure.
 
-The settings go with the first message of a connection, so that they hold before any command, and in replication mode,
-where no SET is to be had. They go before those of a role or a database. PGOPTIONS and the options of a service file do
-not reach the server: libpq takes them only where a connection string gives none.
+They are in the first message of a connection, so that they hold before any command, and in replication mode, which has
+no SET. They override those of a role or a database. PGOPTIONS and the options of a service file do not reach the
+server: libpq reads them only where a connection string gives none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# The server tells only by warnings which files it leaves out.
+# The server reports files it leaves out by warnings alone.
 WARNINGS = ("client_min_messages", "warning")
 _SETTINGS = (
     WARNINGS,

@@ -1,4 +1,4 @@
-"""Relation files that do not end at the end of a page: cut, unless the server was just making one longer.
+"""Check relation files that end within a page: cut, unless the server was just extending one.
 
 A page is added by one write, and the kernel may show the file's size in the middle of it. The log of the backup makes
 such a file whole; so a second look at the same file decides.
@@ -30,13 +30,13 @@ _UNSURE_HINT = (
 
 
 def check_sizes(server: Server, odd: Sequence[tuple[bytes, int]], block_bytes: int) -> None:
-    """Look again at files that ended within a page.
+    """Check files again that ended within a page.
 
     Args:
         odd: Path and size of each, as they were sent.
     Raises:
         SourceCorrupt: One still does.
-        SourceChanged: This role may not ask, so nobody knows; run again.
+        SourceChanged: This role may not read sizes, so it stays unknown; run again.
     """
     for path, size in odd[:_ASKED_MAX]:
         said = (
@@ -50,7 +50,7 @@ def check_sizes(server: Server, odd: Sequence[tuple[bytes, int]], block_bytes: i
 
 
 def _size_now(server: Server, path: str) -> int | None:
-    """Return the size that a file has, or all files of its relation together; 0 if it is gone; None if nobody tells."""
+    """Return the size of a file, or of all files of its relation together; 0 if it is gone; None if unknown."""
     by_path = f"SELECT coalesce((pg_stat_file('{path}', true)).size, 0)::text"
     answer = server.ask([by_path]).get(by_path)
     if answer is None:
@@ -60,7 +60,7 @@ def _size_now(server: Server, path: str) -> int | None:
 
 
 def _ask_of_relation(server: Server, found: re.Match[str]) -> list[str] | None:
-    """Ask for the size of a relation, which everybody may who may enter its database."""
+    """Ask for the size of a relation, which every role may that may connect to its database."""
     database = found["base"] or found["inside"]
     name = ""
     if database:

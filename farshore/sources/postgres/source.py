@@ -3,7 +3,7 @@
 The snapshot is a data directory that starts: relation files, the WAL from the backup's start to its end, the label, and
 the server's `backup_manifest`, so that pg_verifybackup works on a restored copy. PostgreSQL 15 and later.
 
-What is verified while it streams by, before there is a snapshot:
+Verified during the stream, before there is a snapshot:
 1. The server checks the data checksum of every page it sends (where they are on) and says so in its last answer.
 2. Every file's size and CRC-32C are compared with the server's manifest, and that with its own SHA-256.
 3. Every WAL segment from start to end is there, whole, and holds the pages its name promises.
@@ -45,7 +45,7 @@ class PostgresSource:
 
     Args:
         dsn: A libpq connection string or URI. It is kept in memory and in no message.
-        silence_s: The longest wait for the next byte from the server; the first comes after a checkpoint.
+        silence_s: The longest wait for the next byte from the server; the first follows a checkpoint.
     """
 
     kind = "postgres"
@@ -62,7 +62,7 @@ class PostgresSource:
         return self._name
 
     def check(self) -> None:
-        """Connect for replication and ask the server what it is.
+        """Connect for replication and read the server's version and settings.
 
         Raises:
             ConfigInvalid: The dsn cannot be read.
@@ -112,7 +112,7 @@ class PostgresSource:
         return ReplicationSession(server=server, clock=self._clock, silence_s=self._silence_s)
 
     def _reserve_wal(self, session: ReplicationSession) -> str:
-        """Make a slot that ends with the session. Without one the server itself fails the backup if WAL went away."""
+        """Make a slot that ends with the session. Without one the server itself fails the backup if WAL is removed."""
         slot = f"farshore_{self._clock.random_bytes(_SLOT_ID_BYTES).hex()}"
         try:
             session.run(f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY PHYSICAL (RESERVE_WAL)')

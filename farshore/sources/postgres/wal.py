@@ -1,6 +1,6 @@
-"""Positions in the write-ahead log, its segment files, and whether the segments of a backup are all there. Pure.
+"""Positions in the write-ahead log, its segment files, and whether the segments of a backup are complete. Pure.
 
-WAL segments are the one part of a base backup that its manifest has no checksum for, so each is looked at here: it must
+WAL segments are the one part of a base backup that its manifest has no checksum for, so each is checked here: it must
 have its full size, and each page up to the backup's end must carry its own address. A segment that was recycled or cut
 while it was being sent does not.
 """
@@ -80,17 +80,17 @@ def decode_lsn(text: str) -> int:
 
 @dataclass(slots=True)
 class SegmentReader:
-    """Watches the bytes of one segment go by.
+    """Checks the bytes of one segment as they are read.
 
-    `good_until` is the address up to which its pages are in their place; `switched` says that the log was then told to
-    go on in the next segment (by pg_switch_wal, archive_timeout or a backup), so that what follows is zeros by design.
+    `good_until` is the address up to which its pages carry their own addresses; `switched` says that the log continues
+    from there in the next segment (by pg_switch_wal, archive_timeout or a backup), so the rest is zeros by design.
     """
 
     geometry: WalGeometry
     number: int
     good_until: int = field(init=False)
     switched: bool = field(default=False, init=False)
-    _rest: bytes = field(default=b"", init=False)  # the beginning of a page that came in two pieces
+    _rest: bytes = field(default=b"", init=False)  # the beginning of a page that arrived in two pieces
     _last: bytes = field(default=b"", init=False)  # the last good page
     _order: str = field(default="", init=False)
     _stopped: bool = field(default=False, init=False)
@@ -99,7 +99,7 @@ class SegmentReader:
         self.good_until = self.number * self.geometry.segment_bytes
 
     def update(self, data: bytes) -> None:
-        """Look at the next bytes, of any length."""
+        """Check the next bytes, of any length."""
         if self._stopped:
             return
         page_bytes = self.geometry.page_bytes
@@ -160,18 +160,18 @@ def _aligned(size: int) -> int:
 
 @dataclass(slots=True)
 class WalCheck:
-    """Which segments came, and how far each is good."""
+    """The segments that arrived, and the address up to which each is good."""
 
     geometry: WalGeometry
     _seen: dict[tuple[int, int], tuple[int, SegmentReader]] = field(default_factory=dict)  # with the size it had
 
     def reader(self, path: bytes) -> SegmentReader | None:
-        """Return what should see the bytes of the file at `path`, or None if it is no segment."""
+        """Return the reader for the bytes of the file at `path`, or None if it is no segment."""
         segment = self.geometry.segment_of(path)
         return None if segment is None else SegmentReader(self.geometry, segment[1])
 
     def add(self, path: bytes, size: int, reader: SegmentReader) -> None:
-        """Remember a segment whose bytes have all been seen."""
+        """Remember a segment whose bytes have all been read."""
         segment = self.geometry.segment_of(path)
         if segment is not None:
             self._seen[segment] = (size, reader)

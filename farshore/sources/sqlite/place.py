@@ -1,8 +1,8 @@
 """The name by which to open a database, and whether it is at rest.
 
-SQLite keeps what was committed last (`-wal`), and what a crash left to be undone (`-journal`), beside the name by which
-the database was opened. By another name of the same file it finds neither, and takes an older or half-written state for
-the whole. Locks, though, belong to the file and are seen by all of its names.
+SQLite keeps the last commits (`-wal`), and the pages to roll back after a crash (`-journal`), beside the name by which
+the database was opened. By another name of the same file it finds neither, and reads an older or half-written state.
+Locks, though, belong to the file and are seen by all of its names.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def choose_name(path: Path, *, wal: bool, clock: Clock) -> Path:
 def is_open(path: Path) -> bool | None:
     """Return whether another process has a lock on the database: in WAL mode, whether it has it open at all.
 
-    None where the system does not tell. Not to be asked while this process has the database open: closing the file
+    None where the system has no answer. Do not call it while this process has the database open: closing the file
     would give up all of its locks.
     """
     if sys.platform != "linux":
@@ -87,7 +87,7 @@ class Rest:
     """A database at rest: nobody has it open, and no log waits to be applied. Then the file alone is all of it."""
 
     path: Path
-    nobody_writes: bool  # as far as is known: where locks cannot be asked for, this is what tells
+    nobody_writes: bool  # as far as is known: the only evidence where locks cannot be read
     stamp: tuple[int, int, int, int]
 
     def check(self) -> None:

@@ -6,10 +6,10 @@ The copy is made by `sqlite3.Connection.backup` in one step (`pages=-1`) inside 
 - In WAL mode writers go on meanwhile; with a rollback journal they wait for the length of the copy (about 1 s per GB).
 
 The source is opened for reading only and never written; in WAL mode SQLite makes the `-wal` and `-shm` files beside it
-that every reader needs. The copy takes as much space as the database under `tempfile.gettempdir()` (set by `TMPDIR`).
+that every reader needs. The copy needs as much space as the database under `tempfile.gettempdir()` (set by `TMPDIR`).
 
-A snapshot holds one file entry, named as the database file. Its inode and ctime are 0: those of the original tell
-nothing about a database in WAL mode, and 0 never equals those of a file, so the copy is always read and the page map
+A snapshot holds one file entry, named as the database file. Its inode and ctime are 0: those of the original do not
+change with a database in WAL mode, and 0 never equals those of a file, so the copy is always read and the page map
 finds the difference.
 """
 
@@ -83,7 +83,7 @@ class SqliteSource:
         return self._name
 
     def check(self) -> None:
-        """Look at the file and take a read lock on it; copies nothing.
+        """Check the file and get a read lock on it; copies nothing.
 
         Raises:
             SourceMissing: There is no such file.
@@ -148,7 +148,7 @@ class SqliteSource:
         return status
 
     def _choose_name(self) -> Path:
-        """Return the name to open: by another one of the same file SQLite would miss what was committed last."""
+        """Return the name to open: by another one of the same file SQLite would miss the last commits."""
         try:
             return choose_name(self._path, wal=read_journal_mode(self._path) == "wal", clock=self._clock)
         except OSError as error:
