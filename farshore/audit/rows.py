@@ -10,11 +10,84 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from farshore.format.records import Commit
-from farshore.model import ReplicaOutcome
+from farshore.model import Found, RepairAction, ReplicaOutcome
+from farshore.targets.base import TargetKind
 
 SCHEMA_VERSION = 3  # grows by new columns that may be NULL; a column never changes its type or its meaning
+
+
+class Operation(StrEnum):
+    """The operations that write rows."""
+
+    INIT = "init"
+    BACKUP = "backup"
+    RESTORE = "restore"
+    VERIFY = "verify"
+    HEAL = "heal"
+    RETIRE = "retire"
+
+
+class RunResult(StrEnum):
+    """How a run ended."""
+
+    COMPLETED = "completed"
+    COMPLETED_WITH_WARNINGS = "completed-with-warnings"
+    FAILED = "failed"
+
+
+class PartState(StrEnum):
+    """The state of one replica after a run."""
+
+    COMMITTED = "committed"
+    LEFT_BEHIND = "left-behind"
+    CREATED = "created"
+    READ = "read"
+    CHECKED = "checked"
+    LEVEL = "level"
+    BEHIND = "behind"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
+class ObjectKind(StrEnum):
+    """The kinds of objects that a backup makes."""
+
+    PACK = "pack"
+    INDEX = "index"
+    MANIFEST = "manifest"
+    NEEDS = "needs"
+    PAGES = "pages"
+    COMMIT = "commit"
+    DATA_KEY = "data-key"
+
+
+class CopyState(StrEnum):
+    """Whether a replica has an object."""
+
+    ACKNOWLEDGED = "acknowledged"
+    MISSING = "missing"
+    FAILED = "failed"
+
+
+class RepairMethod(StrEnum):
+    """The way the good copy of an object reached a replica."""
+
+    NONE = ""  # nothing was copied
+    PUT = "put"  # through this host
+    PROVIDER_COPY = "provider-copy"  # inside the provider
+
+
+class LockAction(StrEnum):
+    """The action of a run on the locks of a snapshot."""
+
+    COMMITTED = "committed"
+    EXTENDED = "extended"
+    HELD = "held"
+    RELEASED = "released"
+    CHECKED = "checked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +95,7 @@ class ReplicaPart:
     """The part of one replica in one run: an element of `RunRow.replicas`."""
 
     replica: str
-    state: str  # committed | left-behind | created | read | checked | level | behind | retired | failed
+    state: PartState
     bytes_sent: int = 0
     objects_sent: int = 0
     requests: int = 0
@@ -36,8 +109,8 @@ class RunRow:
 
     run_id: str
     engine: str = "cli"  # cli | prefect
-    operation: str  # init | backup | restore | verify | heal | retire
-    state: str  # completed | completed-with-warnings | failed
+    operation: Operation
+    state: RunResult
     started_utc: datetime
     finished_utc: datetime
     source_id: str = ""
@@ -132,7 +205,7 @@ class ObjectRow:
     run_id: str
     engine: str = "cli"
     object: str  # its name in the repository
-    kind: str  # pack | index | manifest | needs | pages | commit | data-key
+    kind: ObjectKind
     bytes: int
     blake3: str  # of the object's bytes, 64 hex digits
     snapshot_id: str = ""  # that it was made for
@@ -149,7 +222,7 @@ class CopyRow:
     replica: str
     region: str = ""
     provider: str  # s3 | gcs | azure | directory | memory: the kind of the store
-    state: str  # acknowledged | missing | failed
+    state: CopyState
     bytes: int
     checksum: str = ""  # as the provider gave it, `algorithm:hex`
     acknowledged_utc: datetime | None = None
@@ -233,8 +306,8 @@ class RestoreRow:
     snapshot_id: str
     source_id: str
     source: str
-    target_kind: str  # directory | directory-delta | tar | file
-    state: str  # completed | completed-with-warnings | failed
+    target_kind: TargetKind
+    state: RunResult
     started_utc: datetime
     finished_utc: datetime
     entries: int
@@ -259,10 +332,10 @@ class RepairRow:
     engine: str = "cli"
     replica: str
     object: str
-    found: str  # missing | truncated | altered | foreign
-    action: str  # copied | replaced | refused | removed | left
+    found: Found
+    action: RepairAction
     source_replica: str = ""  # that the good copy came from
-    method: str = ""  # put | provider-copy
+    method: RepairMethod = RepairMethod.NONE
     bytes: int = 0  # put; 0 where nothing was
     blake3: str = ""  # of the good copy
     blake3_found: str = ""  # of the damaged bytes that were read
@@ -281,8 +354,8 @@ class LockRow:
     snapshot_id: str
     source_id: str
     source: str
-    action: str  # committed | extended | held | released | checked
-    mode: str = ""  # governance | compliance; empty where some object has no lock
+    action: LockAction
+    mode: str = ""  # as the commit record or the store has it; empty where some object has no lock
     locked_until_utc: datetime | None = None  # the least of all objects; None where some object has no lock
     objects: int = 0  # that the snapshot needs there; 0 where they were not counted
     changed: int = 0  # objects whose lock or hold this run changed
@@ -291,7 +364,7 @@ class LockRow:
     error_code: str = ""
 
     @staticmethod
-    def of(commit: Commit, *, replica: str, action: str, run_id: str, engine: str = "cli") -> LockRow:
+    def of(commit: Commit, *, replica: str, action: LockAction, run_id: str, engine: str = "cli") -> LockRow:
         """Return a row about one snapshot at one replica; callers fill in what they found with `replace`."""
         return LockRow(
             run_id=run_id,
@@ -327,7 +400,7 @@ def replica_parts(outcomes: Iterable[ReplicaOutcome]) -> tuple[ReplicaPart, ...]
     return tuple(
         ReplicaPart(
             replica=outcome.replica,
-            state="committed" if outcome.committed else "left-behind",
+            state=PartState.COMMITTED if outcome.committed else PartState.LEFT_BEHIND,
             bytes_sent=outcome.bytes_sent,
             objects_sent=outcome.objects_sent,
             requests=outcome.requests,

@@ -9,7 +9,21 @@ from datetime import datetime
 
 from farshore import __version__
 from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
-from farshore.audit.rows import AuditRow, CopyRow, LineageRow, LockRow, ObjectRow, RunRow, SnapshotRow, replica_parts
+from farshore.audit.rows import (
+    AuditRow,
+    CopyRow,
+    CopyState,
+    LineageRow,
+    LockAction,
+    LockRow,
+    ObjectKind,
+    ObjectRow,
+    Operation,
+    RunResult,
+    RunRow,
+    SnapshotRow,
+    replica_parts,
+)
 from farshore.errors import ConfigInvalid, Failure, FarshoreError, StoreFull
 from farshore.format.records import Commit
 from farshore.host import host_name
@@ -29,12 +43,14 @@ class WrittenObject:
     """An object that a run made."""
 
     name: str
-    kind: str  # pack | index | manifest | needs | pages | commit | data-key
+    kind: ObjectKind
     bytes: int
     blake3: str
 
 
-def run_row(run: Run, operation: str, *, finished_utc: datetime, state: str, error: Failure | None = None) -> RunRow:
+def run_row(
+    run: Run, operation: Operation, *, finished_utc: datetime, state: RunResult, error: Failure | None = None
+) -> RunRow:
     """Return a row of `runs` with what every operation knows; callers fill in the rest with `replace`."""
     return RunRow(
         run_id=run.run_id,
@@ -183,7 +199,7 @@ def backup_rows(
             replica=replica_name,
             region=replica.region if replica else "",
             provider=replica.store.capabilities.kind if replica else "unknown",
-            state="acknowledged" if held else "missing",
+            state=CopyState.ACKNOWLEDGED if held else CopyState.MISSING,
             bytes=size,
             checksum=checksums.get(replica_name, {}).get(name, "") if held else "",
             acknowledged_utc=now if held else None,
@@ -227,7 +243,9 @@ def _lock_rows(commit: Commit, engine: str, outcomes: Sequence[ReplicaOutcome]) 
     for outcome in outcomes:
         lock = commit.locks.get(outcome.replica)
         if lock is not None and outcome.committed:
-            row = LockRow.of(commit, replica=outcome.replica, action="committed", run_id=commit.run, engine=engine)
+            row = LockRow.of(
+                commit, replica=outcome.replica, action=LockAction.COMMITTED, run_id=commit.run, engine=engine
+            )
             yield replace(row, mode=lock.mode, locked_until_utc=lock.until_utc, changed=outcome.locks_extended)
 
 

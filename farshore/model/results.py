@@ -145,14 +145,35 @@ class BackupResult:
         return tuple(found)
 
 
+class Found(StrEnum):
+    """State of a replica's object before mending; a word of the audit table `repairs`."""
+
+    SOUND = "sound"
+    MISSING = "missing"
+    TRUNCATED = "truncated"  # proven damaged, and shorter than it must be
+    ALTERED = "altered"  # proven damaged otherwise
+    FOREIGN = "foreign"  # no object of this repository
+
+
+class RepairAction(StrEnum):
+    """Action on a replica's object; a word of the audit table `repairs`."""
+
+    NONE = "none"  # it is sound
+    COPIED = "copied"  # it was missing and is there now
+    REPLACED = "replaced"  # the damaged one was removed and the good one put
+    REFUSED = "refused"  # it is damaged, and the replica does not let it be removed
+    REMOVED = "removed"  # the damaged one was removed, and the good one could not be put: it is missing now
+    LEFT = "left"  # nothing was done
+
+
 @dataclass(frozen=True, slots=True)
 class ReadRepaired:
     """An object that a reader found bad at one replica, and what was done about it with the copy of another."""
 
     replica: str
     name: str
-    found: str  # missing | truncated | altered
-    action: str  # copied | replaced | refused | removed | left
+    found: Found
+    action: RepairAction
     source: str = ""  # the replica that the good copy came from
     bytes: int = 0  # put
     detail: str = ""
@@ -161,7 +182,7 @@ class ReadRepaired:
     @property
     def mended(self) -> bool:
         """Whether the object is whole now."""
-        return self.action in ("copied", "replaced")
+        return self.action in (RepairAction.COPIED, RepairAction.REPLACED)
 
 
 @dataclass(frozen=True, slots=True)

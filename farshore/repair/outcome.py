@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.audit.rows import AuditRow, CopyRow, RepairRow
+from farshore.audit.rows import AuditRow, CopyRow, CopyState, RepairMethod, RepairRow
 from farshore.errors import (
     BucketNotFound,
     FarshoreError,
@@ -22,9 +22,8 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.format import names
-from farshore.model import ReplicaRequests
+from farshore.model import Found, RepairAction, ReplicaRequests
 from farshore.plural import count_of
-from farshore.replicas.mend import Action, Found
 from farshore.replicas.repository import Replica
 from farshore.run import Run
 
@@ -38,9 +37,9 @@ class Repair:
     replica: str
     object: str
     found: Found
-    action: Action
+    action: RepairAction
     source: str = ""
-    method: str = ""  # put | provider-copy
+    method: RepairMethod = RepairMethod.NONE
     bytes: int = 0
     blake3: str = ""
     blake3_found: str = ""
@@ -51,7 +50,7 @@ class Repair:
     @property
     def mended(self) -> bool:
         """Whether the object is whole now."""
-        return self.action in (Action.COPIED, Action.REPLACED)
+        return self.action in (RepairAction.COPIED, RepairAction.REPLACED)
 
     @property
     def open(self) -> bool:
@@ -73,7 +72,7 @@ def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, run: Run)
         rows.append(
             CopyRow(
                 object=one.object, replica=one.replica, region=replica.region,
-                provider=replica.store.capabilities.kind, state="acknowledged", bytes=one.bytes,
+                provider=replica.store.capabilities.kind, state=CopyState.ACKNOWLEDGED, bytes=one.bytes,
                 checksum=replica.meter.sent_checksum(one.object), acknowledged_utc=finished_utc,
                 run_id=run.run_id, engine=run.engine,
             )

@@ -17,15 +17,16 @@ from pathlib import Path
 from blake3 import blake3
 
 from farshore import limits
+from farshore.audit.rows import RepairMethod
 from farshore.catalog.commits import is_commit
 from farshore.errors import Denied, FarshoreError, ObjectCorrupt
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit
-from farshore.model import DamagedObject, ReadRepaired
+from farshore.model import DamagedObject, Found, ReadRepaired, RepairAction
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import Repair
-from farshore.replicas.mend import Action, Found, mend
+from farshore.replicas.mend import mend
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Replica, Repository
 
@@ -146,7 +147,7 @@ class ReadRepair:
         """Mend one object; None where it turned out to be whole."""
         refusal = self._denied.get(one.replica.name)
         if refusal is not None:
-            return replace(_left(one, str(refusal), refusal.code), action=Action.REFUSED)
+            return replace(_left(one, str(refusal), refusal.code), action=RepairAction.REFUSED)
         try:
             body, digest, source = self._good_copy(one)
         except FarshoreError as error:
@@ -155,7 +156,7 @@ class ReadRepair:
             mended = mend(one.replica, one.name, body, blake3_hex=digest)
         except Denied as error:
             self._denied[one.replica.name] = error
-            return replace(_left(one, str(error), error.code), action=Action.REFUSED)
+            return replace(_left(one, str(error), error.code), action=RepairAction.REFUSED)
         except FarshoreError as error:
             return _left(one, str(error), error.code)
         if mended.found is Found.SOUND:
@@ -163,7 +164,8 @@ class ReadRepair:
         if isinstance(mended.error, Denied):
             self._denied[one.replica.name] = mended.error
         return Repair(
-            one.replica.name, one.name, mended.found, mended.action, source=source, method="put", bytes=mended.bytes,
+            one.replica.name, one.name, mended.found, mended.action, source=source,
+            method=RepairMethod.PUT, bytes=mended.bytes,
             blake3=digest, blake3_found=mended.blake3_found, detail=mended.detail,
             error_code=mended.error.code if mended.error else "",
         )  # fmt: skip
@@ -212,4 +214,4 @@ def repair_result(one: Repair) -> ReadRepaired:
 
 def _left(one: _Wanted, detail: str, error_code: str = "") -> Repair:
     found = _FOUND.get(one.found, Found.ALTERED)
-    return Repair(one.replica.name, one.name, found, Action.LEFT, detail=detail, error_code=error_code)
+    return Repair(one.replica.name, one.name, found, RepairAction.LEFT, detail=detail, error_code=error_code)

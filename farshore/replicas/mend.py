@@ -9,7 +9,6 @@ A process killed in between leaves an object missing, which the next heal mends.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from blake3 import blake3
@@ -25,31 +24,11 @@ from farshore.errors import (
     StoreDenied,
     StoreUnavailable,
 )
+from farshore.model import Found, RepairAction
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.stores.base import PlainBody, Store
 from farshore.stores.body import body_bytes, body_pieces
-
-
-class Found(StrEnum):
-    """State of a replica's object before mending."""
-
-    SOUND = "sound"
-    MISSING = "missing"
-    TRUNCATED = "truncated"  # proven damaged, and shorter than it must be
-    ALTERED = "altered"  # proven damaged otherwise
-    FOREIGN = "foreign"  # no object of this repository
-
-
-class Action(StrEnum):
-    """Action on it; the words of the audit table `repairs`."""
-
-    NONE = "none"  # it is sound
-    COPIED = "copied"  # it was missing and is there now
-    REPLACED = "replaced"  # the damaged one was removed and the good one put
-    REFUSED = "refused"  # it is damaged, and the replica does not let it be removed
-    REMOVED = "removed"  # the damaged one was removed, and the good one could not be put: it is missing now
-    LEFT = "left"  # nothing was done
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +36,7 @@ class Mended:
     """The outcome of mending one object. `bytes`: put; `blake3_found`: hash of the damaged bytes that were read."""
 
     found: Found
-    action: Action
+    action: RepairAction
     bytes: int = 0
     blake3_found: str = ""
     detail: str = ""
@@ -66,7 +45,7 @@ class Mended:
     @property
     def whole(self) -> bool:
         """Whether the object is there and good now."""
-        return self.action in (Action.NONE, Action.COPIED, Action.REPLACED)
+        return self.action in (RepairAction.NONE, RepairAction.COPIED, RepairAction.REPLACED)
 
 
 def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remove: bool = True) -> Mended:
@@ -93,32 +72,34 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
     there = _read(replica.store, name)
     if there is None:
         _put(replica, name, body, blake3_hex)
-        return Mended(Found.MISSING, Action.COPIED, size)
+        return Mended(Found.MISSING, RepairAction.COPIED, size)
     digest, length = there
     if digest == blake3_hex:
-        return Mended(Found.SOUND, Action.NONE)
+        return Mended(Found.SOUND, RepairAction.NONE)
     found = Found.TRUNCATED if length < size else Found.ALTERED
     damage = f"it has {length} bytes, not {size}" if length != size else "its bytes do not hash to what they must"
     if not remove:
-        return Mended(found, Action.LEFT, 0, digest, damage)
+        return Mended(found, RepairAction.LEFT, 0, digest, damage)
     if _read(replica.store, name) != there:  # memory, a cable or a cache may have garbled a good object
         raise StoreUnavailable(f"{replica.name} gives other bytes of {name} each time it is read")
     kept = _kept_by(replica, name)
     if kept:
         detail = f"{damage}; it may not be removed: {kept}"
-        return Mended(found, Action.REFUSED, 0, digest, detail, StoreDenied(f"{replica.name}: {name}: {kept}"))
+        return Mended(found, RepairAction.REFUSED, 0, digest, detail, StoreDenied(f"{replica.name}: {name}: {kept}"))
     try:
         with replica.guard.admit(name):
             replica.store.delete(name)
     except Denied as error:
-        return Mended(found, Action.REFUSED, 0, digest, f"{damage}; it may not be removed: {error}", error)
+        return Mended(found, RepairAction.REFUSED, 0, digest, f"{damage}; it may not be removed: {error}", error)
     except FarshoreError as error:
-        return Mended(found, Action.LEFT, 0, digest, f"{damage}; its removal failed, or its reply was lost", error)
+        return Mended(
+            found, RepairAction.LEFT, 0, digest, f"{damage}; its removal failed, or its reply was lost", error
+        )
     try:
         _put(replica, name, body, blake3_hex)
     except FarshoreError as error:  # the caller must report the loss, so this is a result
-        return Mended(found, Action.REMOVED, 0, digest, f"{damage}; it was removed, and not put: {error}", error)
-    return Mended(found, Action.REPLACED, size, digest, damage)
+        return Mended(found, RepairAction.REMOVED, 0, digest, f"{damage}; it was removed, and not put: {error}", error)
+    return Mended(found, RepairAction.REPLACED, size, digest, damage)
 
 
 def _kept_by(replica: Replica, name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from farshore.model import Entry, EntryKind, Problem
@@ -50,6 +51,15 @@ class Placed:
         self.lost += other.lost
 
 
+class TargetKind(StrEnum):
+    """The kinds of places to restore into."""
+
+    DIRECTORY = "directory"
+    DIRECTORY_DELTA = "directory-delta"
+    TAR = "tar"
+    FILE = "file"
+
+
 class Target(Protocol):
     """A place to restore into. Any thread may `write`, `settle`, `place`, `discard`; the other calls are made by one.
 
@@ -58,7 +68,7 @@ class Target(Protocol):
     """
 
     in_order: bool
-    kind: str
+    kind: TargetKind
 
     def begin(self) -> None:
         """Check and prepare the place.

@@ -25,7 +25,7 @@ from farshore import limits
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.audit import run_rows
-from farshore.audit.rows import AuditRow, CheckRow, CopyRow, ObjectRow, ProofRow
+from farshore.audit.rows import AuditRow, CheckRow, CopyRow, CopyState, ObjectKind, ObjectRow, ProofRow
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.format import names
@@ -75,10 +75,10 @@ def write_rows(repository: Repository, packs: list[str], replicas: list[str]) ->
         rows: list[AuditRow] = []
         for name in packs[start : start + RUN_PACKS]:
             told = checksum_of(name)
-            rows.append(ObjectRow(run_id=run_id, object=name, kind="pack", bytes=PACK_BYTES, blake3=name[-64:],
+            rows.append(ObjectRow(run_id=run_id, object=name, kind=ObjectKind.PACK, bytes=PACK_BYTES, blake3=name[-64:],
                                   snapshot_id=run_id, checksums=(told,)))  # fmt: skip
             rows += [
-                CopyRow(run_id=run_id, object=name, replica=replica, provider="gcs", state="acknowledged",
+                CopyRow(run_id=run_id, object=name, replica=replica, provider="gcs", state=CopyState.ACKNOWLEDGED,
                         bytes=PACK_BYTES, checksum=told, acknowledged_utc=PUT_UTC, snapshot_id=run_id)
                 for replica in replicas
             ]  # fmt: skip

@@ -17,6 +17,7 @@ from farshore import limits
 from farshore.access.unlock import Need
 from farshore.audit import run_rows
 from farshore.audit.cached_query import query_all, query_first
+from farshore.audit.rows import Operation, RunResult
 from farshore.catalog.inventory import take_inventory
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, StoreUnavailable
@@ -117,7 +118,7 @@ def silent_in_warmth(repository: Repository, snapshot: Snapshot) -> dict[str, st
 
 def silent_in_audit(repository: Repository, _: Snapshot) -> dict[str, str]:
     run = Run.start(repository.clock)
-    row = run_rows.run_row(run, "backup", finished_utc=run.started_utc, state="completed")
+    row = run_rows.run_row(run, Operation.BACKUP, finished_utc=run.started_utc, state=RunResult.COMPLETED)
     written = run_rows.record(repository, run.run_id, [row])
     assert written is not None
     return {name: told.partition(":")[0] for name, told in written.replicas.items() if told}

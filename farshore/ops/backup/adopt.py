@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
+from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.inventory import Inventory
 from farshore.clock import Clock
@@ -35,13 +36,16 @@ def adopt_packs(repository: Repository, inventory: Inventory, needs: Needs, cloc
     packs = [(packed.pack_id, packed.pack_bytes, encode_footer(packed.footer)) for packed in found]
     if not packs:
         return None
-    objects = [WrittenObject(names.pack(one.pack_id.hex()), "pack", one.pack_bytes, one.pack_id.hex()) for one in found]
+    objects = [
+        WrittenObject(names.pack(one.pack_id.hex()), ObjectKind.PACK, one.pack_bytes, one.pack_id.hex())
+        for one in found
+    ]
     data_keys = {origin.key_id.hex() for one in found for origin in one.footer.origins}
     key_names = [names.data_key(key, keys.recipient_id.hex()) for key in sorted(data_keys)]
     objects += filter(None, (_describe_key(repository, name) for name in key_names))
     body = seal_fragment(packs, keys, clock)
     digest = blake3(body).hexdigest()
-    objects.append(WrittenObject(names.fragment(digest), "index", len(body), digest))
+    objects.append(WrittenObject(names.fragment(digest), ObjectKind.INDEX, len(body), digest))
     return AdoptedPacks(names.fragment(digest), body, objects)
 
 
@@ -53,5 +57,5 @@ def _describe_key(repository: Repository, key_name: str) -> WrittenObject | None
             check_data_key(data, key_name)
         except READ_ERRORS:
             continue
-        return WrittenObject(key_name, "data-key", len(data), blake3(data).hexdigest())
+        return WrittenObject(key_name, ObjectKind.DATA_KEY, len(data), blake3(data).hexdigest())
     return None

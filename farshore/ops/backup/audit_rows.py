@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from farshore import limits
 from farshore.audit import run_rows
-from farshore.audit.rows import AuditRow, RunRow
+from farshore.audit.rows import AuditRow, Operation, RunResult, RunRow
 from farshore.catalog.shrinking import counts_before, has_shrunken
 from farshore.errors import Failure
 from farshore.format.records import Commit
@@ -78,13 +78,13 @@ class RunRecorder:
         )
         if result.shrunken_from is not None:
             rows = run_rows.mark_shrunken(rows)
-        row = self.run_row("completed-with-warnings" if result.warned else "completed")
+        row = self.run_row(RunResult.COMPLETED_WITH_WARNINGS if result.warned else RunResult.COMPLETED)
         self.record([run_rows.finished_run(row, commit=commit, outcomes=result.replicas), *rows])
 
-    def run_row(self, state: str, error: Failure | None = None) -> RunRow:
+    def run_row(self, state: RunResult, error: Failure | None = None) -> RunRow:
         """Return the row of this attempt, finished now."""
         run = self.attempt.run
-        row = run_rows.run_row(run, "backup", finished_utc=run.clock.now_utc(), state=state, error=error)
+        row = run_rows.run_row(run, Operation.BACKUP, finished_utc=run.clock.now_utc(), state=state, error=error)
         return replace(row, source=self.source, source_id=self.attempt.source_id, identity=self.attempt.identity)
 
     def record(self, rows: Sequence[AuditRow]) -> None:

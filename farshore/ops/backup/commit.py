@@ -8,6 +8,7 @@ from datetime import datetime
 
 from blake3 import blake3
 
+from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.commits import commit_name
 from farshore.catalog.extend_locks import LockExtender
@@ -16,7 +17,6 @@ from farshore.catalog.inventory import Inventory, copy_missing
 from farshore.catalog.needs import NeededObject, objects_of
 from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, Failure, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
-from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, Needs, encode_commit
 from farshore.model import ReplicaOutcome
@@ -64,7 +64,7 @@ class Committer:
         if self._sealed is None:
             raise Bug("there is no commit record yet")
         name, body = self._sealed
-        return WrittenObject(name, names.COMMIT, len(body), blake3(body).hexdigest())
+        return WrittenObject(name, ObjectKind.COMMIT, len(body), blake3(body).hexdigest())
 
     @property
     def adopted(self) -> list[WrittenObject]:
@@ -124,7 +124,7 @@ class Committer:
         if pages_base is not None:
             self._copied[name] += give_pages_base(replica, others, pages_base, checksums)
         for item in made:
-            if item.kind == "pack":
+            if item.kind is ObjectKind.PACK:
                 continue
             info = replica.store.head(item.name)
             checksums[item.name] = info.checksum

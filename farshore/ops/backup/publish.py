@@ -13,6 +13,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from farshore import limits
+from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.inventory import Inventory
@@ -53,14 +54,14 @@ class ObjectPublisher:
     def start(self) -> None:
         """Send the run's data key ahead of everything that needs it."""
         name = names.data_key(self._data_key.key_id.hex(), self._keys.recipient_id.hex())
-        self._send_small(name, "data-key", seal_data_key(self._keys, self._data_key))
+        self._send_small(name, ObjectKind.DATA_KEY, seal_data_key(self._keys, self._data_key))
 
     def send_pack(self, pack: SealedPack) -> None:
         """Send a pack; and when packs are many, or their footers large, the index fragment that names them."""
         pack_id = pack.pack_id.hex()
         self._pack_sizes[pack_id] = len(pack.body)
         self._unindexed.append((pack.pack_id, len(pack.body), pack.footer))
-        self.made.append(WrittenObject(names.pack(pack_id), "pack", len(pack.body), pack_id))
+        self.made.append(WrittenObject(names.pack(pack_id), ObjectKind.PACK, len(pack.body), pack_id))
         self._fanout.offer(Upload(names.pack(pack_id), pack.body, len(pack.body), barrier=False))
         footers_bytes = sum(len(footer) for _, _, footer in self._unindexed)
         if len(self._unindexed) >= limits.FRAGMENT_PACKS_MAX or footers_bytes >= limits.FRAGMENT_FOOTERS_BYTES:
@@ -98,7 +99,7 @@ class ObjectPublisher:
             del self.refs[names.PAGES]
             self.files.pop(names.PAGES).unlink()
         for role, ref in self.refs.items():
-            self.made.append(WrittenObject(ref.name, role, ref.bytes, ref.blake3))
+            self.made.append(WrittenObject(ref.name, ObjectKind(role), ref.bytes, ref.blake3))
             self._fanout.offer(Upload(ref.name, self.files[role], ref.bytes, barrier=True))
         if pages_base is not None:
             self.refs[names.PAGES_BASE] = pages_base.ref
@@ -118,17 +119,17 @@ class ObjectPublisher:
             salt=self._clock.random_bytes(32), kind=SealedKind.NEEDS, name=name,
             repository_id=self._keys.repository_id, compress=True,
         )  # fmt: skip
-        self._send_small(name, names.NEEDS, body)
+        self._send_small(name, ObjectKind.NEEDS, body)
         self.needs_body = body
         self.refs[names.NEEDS] = ObjectRef(name, len(body), blake3(body).hexdigest())
 
     def _send_fragment(self) -> None:
         if self._unindexed:
             body = seal_fragment(self._unindexed, self._keys, self._clock)
-            self._send_small(names.fragment(blake3(body).hexdigest()), "index", body)
+            self._send_small(names.fragment(blake3(body).hexdigest()), ObjectKind.INDEX, body)
             self._unindexed = []
 
-    def _send_small(self, name: str, kind: str, body: bytes) -> None:
+    def _send_small(self, name: str, kind: ObjectKind, body: bytes) -> None:
         self.made.append(WrittenObject(name, kind, len(body), blake3(body).hexdigest()))
         self._fanout.offer(Upload(name, body, len(body), barrier=True))
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from farshore import limits
+from farshore.audit.rows import RunResult
 from farshore.catalog.base_snapshot import remember_base
 from farshore.errors import Bug, Failure, FarshoreError, Unavailable
 from farshore.format import names
@@ -199,7 +200,7 @@ class BackupSession:
     def audit(self) -> BackupResult:
         """Write the audit rows, keep the base for the next run, end the lease, and return the result."""
         if self._done is not None:
-            self._recorder.record([self._recorder.run_row("completed")])
+            self._recorder.record([self._recorder.run_row(RunResult.COMPLETED)])
             self._recorded = True
             return replace(self._done, requests=self._repository.drain_requests())
         state = self._require_state()
@@ -226,7 +227,7 @@ class BackupSession:
         self.stop()
         try:
             if not self._recorded:
-                self._recorder.record([self._recorder.run_row("failed", error)])
+                self._recorder.record([self._recorder.run_row(RunResult.FAILED, error)])
                 self._recorded = True
         except FarshoreError as trouble:  # the caller reports the error that ended the run
             error.add_note(f"the run was not recorded as failed: {trouble}")

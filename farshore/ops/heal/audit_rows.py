@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from farshore.audit import questions, run_rows
 from farshore.audit.cached_query import query_first
-from farshore.audit.rows import AuditRow, ReplicaPart
+from farshore.audit.rows import AuditRow, Operation, PartState, ReplicaPart, RunResult
 from farshore.errors import FarshoreError, HeaderDamaged
 from farshore.format import names
 from farshore.ops.heal.context import HealContext
@@ -42,11 +42,12 @@ def record_heal(ground: HealContext, result: HealResult, repairs: Sequence[Repai
 
 
 def _rows(ground: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> Iterator[AuditRow]:
-    state = "completed" if result.level else "completed-with-warnings"
-    row = run_rows.run_row(run, "heal", finished_utc=result.finished_utc, state=state)
+    state = RunResult.COMPLETED if result.level else RunResult.COMPLETED_WITH_WARNINGS
+    row = run_rows.run_row(run, Operation.HEAL, finished_utc=result.finished_utc, state=state)
     parts = tuple(
         ReplicaPart(
-            replica=one.replica, state=one.state, bytes_sent=one.bytes_copied, objects_sent=one.copied + one.replaced,
+            replica=one.replica, state=PartState(one.state), bytes_sent=one.bytes_copied,
+            objects_sent=one.copied + one.replaced,
             error_code=one.error_code, error=one.error,
         )
         for one in result.replicas

@@ -19,7 +19,7 @@ from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Lease
 from farshore.host import describe_process
-from farshore.model import ProgressCallback
+from farshore.model import Found, ProgressCallback, RepairAction
 from farshore.ops.heal.audit_rows import known_damage, record_heal
 from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Transfer
@@ -30,7 +30,6 @@ from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
 from farshore.replicas.leases import LeaseHolder
-from farshore.replicas.mend import Action, Found
 from farshore.run import Run
 from farshore.scratch import temporary_directory
 from farshore.stores.token_bucket import TokenBucket
@@ -151,7 +150,7 @@ class _Work:
         repairs = [repair for one in syncs.values() for repair in one.repairs]
         repairs += _untouched(plan, found)
         for one in plan.replicas.values():
-            repairs += [Repair(one.replica, name, Found.FOREIGN, Action.LEFT) for name in one.foreign]
+            repairs += [Repair(one.replica, name, Found.FOREIGN, RepairAction.LEFT) for name in one.foreign]
         return [one.outcome(plan.replicas[name]) for name, one in syncs.items()], repairs
 
     def _sync_of(self, name: str, transfer: Transfer) -> ReplicaSync:
@@ -173,7 +172,9 @@ def _untouched(plan: HealPlan, found: Mapping[str, Collection[str]]) -> Iterator
     for replica, damaged in found.items():
         if replica not in plan.replicas:
             detail = "found while it was copied from; heal this replica as well"
-            yield from (Repair(replica, name, Found.ALTERED, Action.LEFT, detail=detail) for name in sorted(damaged))
+            yield from (
+                Repair(replica, name, Found.ALTERED, RepairAction.LEFT, detail=detail) for name in sorted(damaged)
+            )
 
 
 def _empty(ground: HealContext, listings: Mapping[str, Listing], options: HealOptions) -> dict[str, FarshoreError]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.audit import run_rows
-from farshore.audit.rows import ReplicaPart
+from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
 from farshore.catalog.commits import ListedCommits, list_commits
 from farshore.config import Config
 from farshore.errors import FarshoreError, ReplicaNeeded, RepositoryMissing, StoreUnavailable
@@ -50,8 +50,9 @@ def retire_replica(config: Config, name: str, *, lost: bool = False, run: Run) -
     with open_repository(config, need=Need.WRITE, clock=run.clock) as repository:
         listed = list_commits(repository)
         held = _check_snapshots(config, repository, listed, name, lost=lost)
-        row = run_rows.run_row(run, "retire", finished_utc=run.clock.now_utc(), state="completed")
-        run_rows.record(repository, run.run_id, [replace(row, replicas=(ReplicaPart(replica=name, state="retired"),))])
+        row = run_rows.run_row(run, Operation.RETIRE, finished_utc=run.clock.now_utc(), state=RunResult.COMPLETED)
+        part = ReplicaPart(replica=name, state=PartState.RETIRED)
+        run_rows.record(repository, run.run_id, [replace(row, replicas=(part,))])
     left = tuple(one for one in config.replicas if one != name)
     return RetireResult(run.run_id, name, config.replicas[name].url, held, left)
 

@@ -12,17 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from farshore import limits
+from farshore.audit.rows import RepairMethod
 from farshore.catalog.extend_locks import lock_everything
 from farshore.errors import STORE_ERRORS, Corrupt, FarshoreError, StateUnknown, StoreConflict
 from farshore.format.object_kinds import Kind
-from farshore.model import Progress, ProgressCallback
+from farshore.model import Found, Progress, ProgressCallback, RepairAction
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
 from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why
 from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, Repair
 from farshore.repair.replica_listing import Union, list_everything
-from farshore.replicas.mend import Action, Found, mend
+from farshore.replicas.mend import mend
 from farshore.replicas.repository import Replica
 
 CopyWithin = Callable[[Replica, Replica, str, int], bool]  # source, target, name, size: whether the service copied it
@@ -142,7 +143,7 @@ class ReplicaSync:
         self._may_commit(self._replica.name)
         for name, ill in blocked.items():
             detail = f"not put, because {ill}, which its snapshot may need, is not whole here"
-            self._add(Repair(self._replica.name, name, Found.MISSING, Action.LEFT, detail=detail))
+            self._add(Repair(self._replica.name, name, Found.MISSING, RepairAction.LEFT, detail=detail))
         allowed = [one for one in wanted if one.name not in blocked]
         if any(one.why is Why.MISSING for one in allowed):  # a record promises locks that its snapshot has here
             lock_everything(self._replica, self._state.put, self._replica.store.now_utc)
@@ -167,7 +168,8 @@ class ReplicaSync:
                 self._note_bad(name, lost=False)
                 error = StateUnknown(f"{self._replica.name} acknowledged {name} and does not list it whole")
                 self._add(Repair(
-                    self._replica.name, name, Found.MISSING, Action.LEFT, detail=error.message, error_code=error.code
+                    self._replica.name, name, Found.MISSING, RepairAction.LEFT, detail=error.message,
+                    error_code=error.code,
                 ))  # fmt: skip
                 with self._lock:
                     del self._state.put[name]
@@ -183,7 +185,7 @@ class ReplicaSync:
                     return
         elif self._is_sound(item):
             if item.why is Why.FOUND_DAMAGED and self._state.error is None:  # it was read just now: no longer true
-                self._add(Repair(self._replica.name, name, Found.SOUND, Action.NONE))
+                self._add(Repair(self._replica.name, name, Found.SOUND, RepairAction.NONE))
             return
         try:
             with self._transfer.good_copy(name, sources) as copy:
@@ -191,12 +193,12 @@ class ReplicaSync:
         except NoGoodCopy as error:
             self._note_bad(name, lost=not error.passing)
             found = Found.MISSING if item.why is Why.MISSING else self._kind_of_damage(item)
-            self._add(Repair(self._replica.name, name, found, Action.LEFT, detail=f"no good copy: {error}"))
+            self._add(Repair(self._replica.name, name, found, RepairAction.LEFT, detail=f"no good copy: {error}"))
         except Corrupt as error:  # a bad sector, say: it cannot be read, so it is not proven damaged
             self._note_bad(name, lost=False)
             detail = f"it cannot be read, which proves nothing: {error}"
             self._add(
-                Repair(self._replica.name, name, Found.ALTERED, Action.LEFT, detail=detail, error_code=error.code)
+                Repair(self._replica.name, name, Found.ALTERED, RepairAction.LEFT, detail=detail, error_code=error.code)
             )
         except FarshoreError as error:
             self._note_bad(name, lost=False)
@@ -216,10 +218,10 @@ class ReplicaSync:
                 pass  # it is there, although it was not listed, with other bytes
             else:
                 self._read_back(name, copy)
-                self._copied(name, copy.size, copy.source, "put", copy.digest)
+                self._copied(name, copy.size, copy.source, RepairMethod.PUT, copy.digest)
                 return
         mended = mend(self._replica, name, copy.body, blake3_hex=copy.digest)
-        if mended.action is Action.NONE:
+        if mended.action is RepairAction.NONE:
             return
         if not mended.whole:
             self._note_bad(name, lost=False)
@@ -228,7 +230,8 @@ class ReplicaSync:
         self._add(
             Repair(
                 replica=self._replica.name, object=name, found=mended.found, action=mended.action,
-                source=copy.source, method="put" if mended.bytes else "", bytes=mended.bytes, blake3=copy.digest,
+                source=copy.source, method=RepairMethod.PUT if mended.bytes else RepairMethod.NONE,
+                bytes=mended.bytes, blake3=copy.digest,
                 blake3_found=mended.blake3_found, detail=mended.detail,
                 error_code=mended.error.code if mended.error else "",
             )
@@ -257,10 +260,10 @@ class ReplicaSync:
         except STORE_ERRORS:
             return False  # through this host it goes as well
         if copied:
-            self._copied(name, size, source.name, "provider-copy", name.rpartition("/")[2])
+            self._copied(name, size, source.name, RepairMethod.PROVIDER_COPY, name.rpartition("/")[2])
         return copied
 
-    def _copied(self, name: str, size: int, source: str, method: str, digest: str) -> None:
+    def _copied(self, name: str, size: int, source: str, method: RepairMethod, digest: str) -> None:
         with self._lock:
             self._state.put[name] = size
             self._state.bytes_copied += size
@@ -268,7 +271,7 @@ class ReplicaSync:
                 self._state.snapshots_added += 1
         self._add(
             Repair(
-                replica=self._replica.name, object=name, found=Found.MISSING, action=Action.COPIED,
+                replica=self._replica.name, object=name, found=Found.MISSING, action=RepairAction.COPIED,
                 source=source, method=method, bytes=size, blake3=digest,
             )
         )  # fmt: skip
@@ -315,8 +318,8 @@ class ReplicaSync:
             state=HealedState.BEHIND if open_now or state.bad or state.error else HealedState.LEVEL,
             missing=plan.missing,
             bytes_missing=plan.bytes_missing,
-            copied=sum(one.action is Action.COPIED for one in state.repairs),
-            replaced=sum(one.action is Action.REPLACED for one in state.repairs),
+            copied=sum(one.action is RepairAction.COPIED for one in state.repairs),
+            replaced=sum(one.action is RepairAction.REPLACED for one in state.repairs),
             open=open_now,
             foreign=plan.foreign_total,
             snapshots_added=state.snapshots_added,

@@ -15,7 +15,7 @@ from itertools import chain
 
 from farshore import limits
 from farshore.audit import run_rows
-from farshore.audit.rows import LockRow
+from farshore.audit.rows import LockAction, LockRow
 from farshore.catalog.inventory import take_inventory
 from farshore.catalog.needs import objects_of, objects_to_open, read_needs
 from farshore.catalog.snapshots import Snapshot
@@ -60,7 +60,7 @@ def check_locks(repository: Repository, snapshot: Snapshot, *, run: Run) -> list
     A replica that cannot be asked, or does not list the snapshot, is returned with its error; it does not stop the
     others.
     """
-    return _at_each(repository, snapshot, "checked", lambda *_: False, run)
+    return _at_each(repository, snapshot, LockAction.CHECKED, lambda *_: False, run)
 
 
 def extend_locks(repository: Repository, snapshot: Snapshot, period: timedelta, *, run: Run) -> list[SnapshotLocks]:
@@ -85,7 +85,7 @@ def extend_locks(repository: Repository, snapshot: Snapshot, period: timedelta, 
             f"no replica that holds {snapshot.snapshot_id} is configured with a lock",
             "Set lock and lock_for under [replicas.NAME].",
         )
-    return _at_each(repository, snapshot, "extended", extend, run, only_locking=True)
+    return _at_each(repository, snapshot, LockAction.EXTENDED, extend, run, only_locking=True)
 
 
 def set_holds(repository: Repository, snapshot: Snapshot, *, held: bool, run: Run) -> list[SnapshotLocks]:
@@ -100,13 +100,13 @@ def set_holds(repository: Repository, snapshot: Snapshot, *, held: bool, run: Ru
         replica.store.set_hold(name, held=held)
         return True
 
-    return _at_each(repository, snapshot, "held" if held else "released", change, run)
+    return _at_each(repository, snapshot, LockAction.HELD if held else LockAction.RELEASED, change, run)
 
 
 def _at_each(
     repository: Repository,
     snapshot: Snapshot,
-    action: str,
+    action: LockAction,
     change: Change,
     run: Run,
     *,
@@ -188,7 +188,7 @@ def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: 
     return seen
 
 
-def _row(run: Run, action: str, commit: Commit, found: SnapshotLocks) -> LockRow:
+def _row(run: Run, action: LockAction, commit: Commit, found: SnapshotLocks) -> LockRow:
     return replace(
         LockRow.of(commit, replica=found.replica, action=action, run_id=run.run_id, engine=run.engine),
         mode=found.mode,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from farshore import limits
 from farshore.audit import run_rows
-from farshore.audit.rows import AuditRow, RestoreRow
+from farshore.audit.rows import AuditRow, Operation, RestoreRow, RunResult
 from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index, load_nothing
 from farshore.catalog.needs import read_needs
@@ -44,6 +44,7 @@ from farshore.repair.read_repair import ReadRepair, repair_result
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Repository
 from farshore.run import Run
+from farshore.targets.base import TargetKind
 from farshore.targets.directory.existing import ExistingDirectoryTarget
 from farshore.targets.directory.target import DirectoryTarget
 from farshore.targets.stream.ordered import OrderedTarget
@@ -247,14 +248,14 @@ def _incomplete(lost: Sequence[Problem]) -> RestoreIncomplete:
 def _record(
     repository: Repository,
     snapshot: Snapshot,
-    target_kind: str,
+    target_kind: TargetKind,
     result: RestoreResult | None,
     error: Failure | None,
     repairs: Sequence[Repair],
     run: Run,
 ) -> None:
     warned = result is not None and (result.problems or result.fell_over)
-    state = "failed" if error else "completed-with-warnings" if warned else "completed"
+    state = RunResult.FAILED if error else RunResult.COMPLETED_WITH_WARNINGS if warned else RunResult.COMPLETED
     finished_utc = repository.clock.now_utc()
     restored = RestoreRow(
         run_id=run.run_id,
@@ -274,7 +275,7 @@ def _record(
         fell_over=len(result.fell_over) if result else 0,
         problems=len(result.problems) if result else 0,
     )
-    row = run_rows.run_row(run, "restore", finished_utc=finished_utc, state=state, error=error)
+    row = run_rows.run_row(run, Operation.RESTORE, finished_utc=finished_utc, state=state, error=error)
     row = replace(
         row, source=snapshot.source, source_id=snapshot.source_id, snapshot_id=snapshot.snapshot_id,
         problems=restored.problems,

@@ -16,7 +16,7 @@ from farshore.access.open_replica import open_replica
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need, credential_path
 from farshore.audit import run_rows
-from farshore.audit.rows import ReplicaPart
+from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.crypto.passphrase_strength import weakness
@@ -175,8 +175,8 @@ def _record(config: Config, keys: KeySet, started_utc: datetime, clock: Clock) -
     run = replace(Run.start(clock), started_utc=started_utc)
     with open_repository(config, need=Need.NONE, clock=clock) as repository:
         repository.keys = keys
-        row = run_rows.run_row(run, "init", finished_utc=clock.now_utc(), state="completed")
-        parts = tuple(ReplicaPart(replica=name, state="created") for name in repository.replicas)
+        row = run_rows.run_row(run, Operation.INIT, finished_utc=clock.now_utc(), state=RunResult.COMPLETED)
+        parts = tuple(ReplicaPart(replica=name, state=PartState.CREATED) for name in repository.replicas)
         run_rows.record(repository, run.run_id, [replace(row, replicas=parts)], with_columns=True)
 
 

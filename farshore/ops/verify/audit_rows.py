@@ -7,7 +7,7 @@ from typing import Any
 
 from farshore import limits
 from farshore.audit import run_rows
-from farshore.audit.rows import AuditRow, CheckRow
+from farshore.audit.rows import AuditRow, CheckRow, Operation, RunResult
 from farshore.check_results import CheckedReplica, CheckState, VerifyResult
 from farshore.model import UNREACHABLE
 from farshore.ops.verify.findings import ReplicaCheck
@@ -27,8 +27,8 @@ def record_verify(
     run: Run,
 ) -> None:
     """Write the rows of a verify to every replica that can be reached; without the keys to sign them, none."""
-    state = "completed" if result.clean else "completed-with-warnings"
-    rows: list[AuditRow] = [run_rows.run_row(run, "verify", finished_utc=result.finished_utc, state=state)]
+    state = RunResult.COMPLETED if result.clean else RunResult.COMPLETED_WITH_WARNINGS
+    rows: list[AuditRow] = [run_rows.run_row(run, Operation.VERIFY, finished_utc=result.finished_utc, state=state)]
     seen = {check.replica.name: check for check in checks}
     for outcome in result.checks:
         name = outcome.replica

@@ -17,7 +17,7 @@ from farshore.clock import Clock
 from farshore.errors import TargetFailed
 from farshore.handles import DIRECTORY_FLAGS, Handle
 from farshore.model import Entry, EntryKind, ProblemCode
-from farshore.targets.base import Placed
+from farshore.targets.base import Placed, TargetKind
 from farshore.targets.directory.patching import READ_FLAGS, Patch, clone, copy_ranges, dig_holes, stamp_of
 from farshore.targets.directory.posix_tree import FILE_FLAGS, TargetTree, reason
 from farshore.targets.directory.replacing_tree import ReplacingTree
@@ -38,7 +38,7 @@ class ExistingDirectoryTarget(DirectoryTarget):
         processes: As `DirectoryTarget` has it.
     """
 
-    kind = "directory-delta"
+    kind = TargetKind.DIRECTORY_DELTA
 
     def __init__(
         self,

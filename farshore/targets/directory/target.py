@@ -17,7 +17,7 @@ from farshore.clock import Clock
 from farshore.errors import Bug, TargetFailed, TargetNotEmpty
 from farshore.handles import DIRECTORY_FLAGS, Handle, HandleCache
 from farshore.model import Entry, EntryKind, Problem
-from farshore.targets.base import Placed, SmallFile
+from farshore.targets.base import Placed, SmallFile, TargetKind
 from farshore.targets.directory.direct_files import DirectFiles
 from farshore.targets.directory.hard_links import HardLinks
 from farshore.targets.directory.occupants import find_occupant
@@ -43,7 +43,7 @@ class DirectoryTarget:
     """
 
     in_order = False
-    kind = "directory"
+    kind = TargetKind.DIRECTORY
 
     def __init__(
         self,

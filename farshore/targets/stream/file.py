@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from farshore.errors import Bug
 from farshore.model import Entry, EntryKind
+from farshore.targets.base import TargetKind
 from farshore.targets.stream.ordered import OrderedTarget
 
 
 class FileStream(OrderedTarget):
     """Implements `Target` for the content of the one file that is restored; directories above it are nothing to it."""
 
-    kind = "file"
+    kind = TargetKind.FILE
     spoilt_hint = "What was written is its beginning and no more; 'farshore verify' lists what is damaged."
 
     def make(self, entry: Entry) -> None:

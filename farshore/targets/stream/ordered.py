@@ -18,7 +18,7 @@ from farshore.errors import Bug, OutletClosed, RestoreIncomplete, TargetFailed
 from farshore.format.extents import EXTENT_BYTES, view_extents
 from farshore.format.manifest import ManifestRow
 from farshore.model import Entry, EntryKind, Problem, ProblemCode
-from farshore.targets.base import Placed, SmallFile
+from farshore.targets.base import Placed, SmallFile, TargetKind
 
 _ZEROS = memoryview(bytes(1 << 20))
 Runs = npt.NDArray[np.int64]  # of a file's data: offset and length of each, holes between
@@ -32,7 +32,7 @@ class OrderedTarget:
     """
 
     in_order = True
-    kind = ""
+    kind: TargetKind
     spoilt_hint = ""
 
     def __init__(self, outlet: IO[bytes]) -> None:

@@ -10,6 +10,7 @@ from typing import IO
 
 from farshore.errors import ObjectCorrupt
 from farshore.model import Entry, EntryKind, ProblemCode
+from farshore.targets.base import TargetKind
 from farshore.targets.directory.posix_tree import NO_NAMES, shown
 from farshore.targets.stream.ordered import OrderedTarget, Runs
 from farshore.targets.stream.tar_headers import (
@@ -33,7 +34,7 @@ class TarStream(OrderedTarget):
         outlet: Where the archive goes; buffered, as headers are short.
     """
 
-    kind = "tar"
+    kind = TargetKind.TAR
     spoilt_hint = (
         "Leave it out with --exclude, or restore into a directory, which keeps everything else; 'farshore verify' "
         "lists what is damaged."

@@ -9,16 +9,25 @@ from farshore.audit.rows import (
     AuditRow,
     CheckRow,
     CopyRow,
+    CopyState,
     LineageRow,
+    LockAction,
     LockRow,
+    ObjectKind,
     ObjectRow,
+    Operation,
+    PartState,
     ProofRow,
+    RepairMethod,
     RepairRow,
     ReplicaPart,
     RestoreRow,
+    RunResult,
     RunRow,
     SnapshotRow,
 )
+from farshore.model import Found, RepairAction
+from farshore.targets.base import TargetKind
 from tests.doubles.clock import FixedClock
 
 REPOSITORY = "ab" * 16
@@ -42,25 +51,14 @@ def repository_rows() -> Iterator[AuditRow]:
             yield from _backup(clock, number, source, source_id, snapshot_id, before[source], new, needed[source])
             before[source] = snapshot_id
     yield from _check(clock, needed["shop"][0])
-    for number, (found, action) in enumerate((("altered", "refused"), ("altered", "replaced"), ("missing", "left"))):
-        yield RepairRow(
-            run_id=f"heal-{number}",
-            replica="vault",
-            object=needed["shop"][number],
-            found=found,
-            action=action,
-            source_replica="iowa" if action == "replaced" else "",
-            method="put" if action == "replaced" else "",
-            bytes=1000 if action == "replaced" else 0,
-            snapshot_ids=("s1", "s2"),
-        )
+    yield from _repairs(needed["shop"])
     yield LockRow(
         run_id="lock-1",
         replica="iowa",
         snapshot_id=before["shop"],
         source_id=SOURCES["shop"],
         source="shop",
-        action="checked",
+        action=LockAction.CHECKED,
         mode="governance",
         locked_until_utc=clock.now_utc() + timedelta(days=30),
         objects=12,
@@ -71,8 +69,8 @@ def repository_rows() -> Iterator[AuditRow]:
         snapshot_id=before["shop"],
         source_id=SOURCES["shop"],
         source="shop",
-        target_kind="directory",
-        state="completed",
+        target_kind=TargetKind.DIRECTORY,
+        state=RunResult.COMPLETED,
         started_utc=clock.now_utc(),
         finished_utc=clock.now_utc() + timedelta(seconds=2.5),
         entries=5,
@@ -84,8 +82,8 @@ def repository_rows() -> Iterator[AuditRow]:
     )
     yield RunRow(
         run_id="failed-1",
-        operation="backup",
-        state="failed",
+        operation=Operation.BACKUP,
+        state=RunResult.FAILED,
         started_utc=clock.now_utc(),
         finished_utc=clock.now_utc(),
         source="home",
@@ -93,6 +91,27 @@ def repository_rows() -> Iterator[AuditRow]:
         error_code="quorum-not-reached",
         error="1 of 2 replicas hold it",
     )
+
+
+def _repairs(needed: list[str]) -> Iterator[AuditRow]:
+    for number, (found, action) in enumerate(
+        (
+            (Found.ALTERED, RepairAction.REFUSED),
+            (Found.ALTERED, RepairAction.REPLACED),
+            (Found.MISSING, RepairAction.LEFT),
+        )
+    ):
+        yield RepairRow(
+            run_id=f"heal-{number}",
+            replica="vault",
+            object=needed[number],
+            found=found,
+            action=action,
+            source_replica="iowa" if action is RepairAction.REPLACED else "",
+            method=RepairMethod.PUT if action is RepairAction.REPLACED else RepairMethod.NONE,
+            bytes=1000 if action is RepairAction.REPLACED else 0,
+            snapshot_ids=("s1", "s2"),
+        )
 
 
 def _backup(
@@ -110,7 +129,9 @@ def _backup(
     iowa_is_away = number % 4 == 3
     held_by = ("vault",) if iowa_is_away else ("vault", "iowa")
     for name in new:
-        yield ObjectRow(run_id=run_id, object=name, kind="pack", bytes=1000, blake3=name[-64:], snapshot_id=snapshot_id)
+        yield ObjectRow(
+            run_id=run_id, object=name, kind=ObjectKind.PACK, bytes=1000, blake3=name[-64:], snapshot_id=snapshot_id
+        )
         for replica in ("vault", "iowa"):
             sent = replica in held_by
             yield CopyRow(
@@ -119,7 +140,7 @@ def _backup(
                 replica=replica,
                 region="gcp:us-central1" if replica == "iowa" else "",
                 provider="gcs" if replica == "iowa" else "directory",
-                state="acknowledged" if sent else "failed",
+                state=CopyState.ACKNOWLEDGED if sent else CopyState.FAILED,
                 bytes=1000,
                 checksum="crc32c:00000000" if sent else "",
                 acknowledged_utc=now if sent else None,
@@ -173,8 +194,8 @@ def _outcome(
     )
     yield RunRow(
         run_id=run_id,
-        operation="backup",
-        state="completed" if len(held_by) == 2 else "completed-with-warnings",
+        operation=Operation.BACKUP,
+        state=RunResult.COMPLETED if len(held_by) == 2 else RunResult.COMPLETED_WITH_WARNINGS,
         started_utc=now,
         finished_utc=now + timedelta(seconds=4.5),
         source=source,
@@ -183,7 +204,7 @@ def _outcome(
         host="büro",
         version="0.1.0",
         replicas=tuple(
-            ReplicaPart(replica=name, state="committed", bytes_sent=3000, objects_sent=3, requests=4)
+            ReplicaPart(replica=name, state=PartState.COMMITTED, bytes_sent=3000, objects_sent=3, requests=4)
             for name in held_by
         ),
     )

@@ -16,7 +16,7 @@ from farshore.audit.cache import cache_root
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
 from farshore.audit.recorder import AuditRecorder
-from farshore.audit.rows import CopyRow
+from farshore.audit.rows import CopyRow, CopyState
 from farshore.audit.schema import TABLES
 from farshore.audit.views import VIEWS, tables_of
 from farshore.errors import (
@@ -167,7 +167,7 @@ def test_the_latest_word_on_a_copy_holds(ask: Ask, shelf: Shelf, tmp_path: Path)
         clock=clock,
     )
     healed = CopyRow(
-        run_id="heal", object=str(failed), replica="iowa", provider="gcs", state="acknowledged", bytes=1000
+        run_id="heal", object=str(failed), replica="iowa", provider="gcs", state=CopyState.ACKNOWLEDGED, bytes=1000
     )
     recorder.add(healed)
     recorder.flush("heal")

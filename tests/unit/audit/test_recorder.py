@@ -13,7 +13,18 @@ import pytest
 from farshore.audit import chain, names
 from farshore.audit.outbox import Head, Outbox
 from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
-from farshore.audit.rows import SCHEMA_VERSION, AuditRow, CheckRow, CopyRow, ReplicaPart, RunRow
+from farshore.audit.rows import (
+    SCHEMA_VERSION,
+    AuditRow,
+    CheckRow,
+    CopyRow,
+    CopyState,
+    Operation,
+    PartState,
+    ReplicaPart,
+    RunResult,
+    RunRow,
+)
 from farshore.audit.schema import TABLES
 from farshore.audit.tables import decode_rows
 from farshore.clock import SystemClock
@@ -69,7 +80,9 @@ def recorder(stores: dict[str, Store], tmp_path: Path) -> Recorder:
 
 
 def _run(run_id: str = "run", **changes: object) -> RunRow:
-    row = RunRow(run_id=run_id, operation="backup", state="completed", started_utc=MOMENT, finished_utc=MOMENT)
+    row = RunRow(
+        run_id=run_id, operation=Operation.BACKUP, state=RunResult.COMPLETED, started_utc=MOMENT, finished_utc=MOMENT
+    )
     return replace(row, **changes)  # type: ignore[arg-type]
 
 
@@ -138,7 +151,7 @@ def test_rows_carry_the_repository_and_the_moment(recorder: Recorder, stores: Ma
 def test_names_of_files_are_written_only_when_asked_for(
     recorder: Recorder, stores: Mapping[str, Store], paths: bool, expected: list[str] | None
 ) -> None:
-    part = ReplicaPart(replica="iowa", state="failed", error_code="bug", error="at secret plans.txt")
+    part = ReplicaPart(replica="iowa", state=PartState.FAILED, error_code="bug", error="at secret plans.txt")
     failed = {"error": "cannot read secret plans.txt", "error_code": "source-changed", "state": "failed"}
     check = CheckRow(
         run_id="run",
@@ -200,7 +213,7 @@ def test_a_flush_can_be_repeated(recorder: Recorder, stores: Mapping[str, Store]
     recording = recorder()
     first = _record(recording, [_run()], "run")
     assert recording.flush("run") == first
-    second = _record(recording, [_run(state="failed")], "run")
+    second = _record(recording, [_run(state=RunResult.FAILED)], "run")
     assert second.objects[: len(first.objects)] == first.objects
     assert len(_rows(stores["vault"])["runs"]) == 2
     assert _findings(stores["vault"]) == []
@@ -326,7 +339,9 @@ def test_a_denied_replica_does_not_stop_the_others(recorder: Recorder, stores: d
 
 def test_many_rows_are_cut_into_files(recorder: Recorder, stores: Mapping[str, Store]) -> None:
     recording = recorder()
-    row = CopyRow(run_id="run", object="packs/aa/00", replica="iowa", provider="s3", state="acknowledged", bytes=1)
+    row = CopyRow(
+        run_id="run", object="packs/aa/00", replica="iowa", provider="s3", state=CopyState.ACKNOWLEDGED, bytes=1
+    )
     for number in range(AUDIT_FILE_ROWS_MAX + 1):
         recording.add(replace(row, bytes=number))
     written = recording.flush("run")

@@ -23,7 +23,7 @@ _WRITER = """
 import sys
 from pathlib import Path
 from farshore.audit.recorder import AuditRecorder, open_writer_id
-from farshore.audit.rows import RunRow
+from farshore.audit.rows import Operation, RunResult, RunRow
 from farshore.clock import SystemClock
 from farshore.stores.directory.store import DirectoryStore
 
@@ -41,7 +41,10 @@ print("ready", flush=True)
 for number in range(first, first + count):
     run_id = f"run-{number}"
     now = clock.now_utc()
-    recorder.add(RunRow(run_id=run_id, operation="backup", state="completed", started_utc=now, finished_utc=now))
+    row = RunRow(
+        run_id=run_id, operation=Operation.BACKUP, state=RunResult.COMPLETED, started_utc=now, finished_utc=now
+    )
+    recorder.add(row)
     written = recorder.flush(run_id)
     assert not written.failed, written
     print(run_id, flush=True)

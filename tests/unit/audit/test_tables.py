@@ -10,7 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from farshore.audit import names
-from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow, CopyRow, ObjectRow, ReplicaPart, RunRow
+from farshore.audit.rows import (
+    SCHEMA_VERSION,
+    TABLE_OF_ROW,
+    AuditRow,
+    CopyRow,
+    ObjectRow,
+    Operation,
+    ReplicaPart,
+    RunResult,
+    RunRow,
+)
 from farshore.audit.schema import TABLES
 from farshore.audit.tables import Stamp, arrow_schema, decode_rows, decode_table, encode_empty, encode_rows
 from farshore.errors import Bug, ObjectCorrupt
@@ -136,8 +146,8 @@ def test_a_row_of_another_table_is_a_bug() -> None:
 def test_text_that_is_no_unicode_is_kept_readable() -> None:
     row = RunRow(
         run_id="r",
-        operation="backup",
-        state="failed",
+        operation=Operation.BACKUP,
+        state=RunResult.FAILED,
         started_utc=STAMP.recorded_utc,
         finished_utc=STAMP.recorded_utc,
         error="no such file: caf\udce9 é",

@@ -12,7 +12,8 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt, StateUnknown, StoreUnavailable
-from farshore.replicas.mend import Action, Found, mend
+from farshore.model import Found, RepairAction
+from farshore.replicas.mend import mend
 from farshore.replicas.repository import Replica
 from farshore.stores.memory import MemoryStore
 from farshore.stores.object_retention import Lock, LockMode
@@ -61,14 +62,14 @@ class Place:
 def test_a_sound_object_is_left_alone() -> None:
     place = Place(GOOD)
     mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
-    assert (mended.found, mended.action, mended.whole) == (Found.SOUND, Action.NONE, True)
+    assert (mended.found, mended.action, mended.whole) == (Found.SOUND, RepairAction.NONE, True)
     assert not {"put", "delete"} & set(place.verbs)
 
 
 def test_a_missing_object_is_put_and_nothing_is_removed() -> None:
     place = Place(None)
     mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
-    assert (mended.found, mended.action, mended.bytes) == (Found.MISSING, Action.COPIED, len(GOOD))
+    assert (mended.found, mended.action, mended.bytes) == (Found.MISSING, RepairAction.COPIED, len(GOOD))
     assert place.bare.get(NAME) == GOOD
     assert "delete" not in place.verbs
 
@@ -86,17 +87,17 @@ def test_a_missing_object_is_put_and_nothing_is_removed() -> None:
 def test_a_damaged_object_is_replaced_by_a_good_one(damage: Callable[[bytes], bytes], found: Found) -> None:
     place = Place(damage(GOOD))
     mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
-    assert (mended.found, mended.action, mended.whole) == (found, Action.REPLACED, True)
+    assert (mended.found, mended.action, mended.whole) == (found, RepairAction.REPLACED, True)
     assert mended.blake3_found == blake3(damage(GOOD)).hexdigest()
     assert place.bare.get(NAME) == GOOD
-    assert mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST).action is Action.NONE
+    assert mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST).action is RepairAction.NONE
 
 
 def test_a_body_may_be_a_file(tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_bytes(GOOD)
     place = Place(GOOD[:-1])
-    assert mend(place.replica(), NAME, body, blake3_hex=DIGEST).action is Action.REPLACED
+    assert mend(place.replica(), NAME, body, blake3_hex=DIGEST).action is RepairAction.REPLACED
     assert place.bare.get(NAME) == GOOD
 
 
@@ -110,14 +111,14 @@ def test_nothing_is_asked_of_the_replica_when_the_good_copy_is_not_good() -> Non
 def test_a_damaged_object_that_may_not_be_removed_is_left() -> None:
     place = Place(GOOD[:-1])
     mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST, remove=False)
-    assert (mended.found, mended.action, mended.whole) == (Found.TRUNCATED, Action.LEFT, False)
+    assert (mended.found, mended.action, mended.whole) == (Found.TRUNCATED, RepairAction.LEFT, False)
     assert "delete" not in place.verbs
 
 
 def test_a_replica_that_refuses_the_removal_keeps_what_it_has() -> None:
     place = Place(GOOD[:-1])
     mended = mend(place.replica(queued({"delete": [DENY]})), NAME, GOOD, blake3_hex=DIGEST)
-    assert (mended.action, mended.error and mended.error.code) == (Action.REFUSED, "store-denied")
+    assert (mended.action, mended.error and mended.error.code) == (RepairAction.REFUSED, "store-denied")
     assert place.bare.get(NAME) == GOOD[:-1]
 
 
@@ -130,11 +131,11 @@ def test_a_locked_object_is_not_even_tried(held: bool) -> None:
     else:
         place.bare.extend_lock(NAME, Lock(LockMode.GOVERNANCE, place.clock.now_utc() + timedelta(days=1)))
     mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
-    assert mended.action is Action.REFUSED
+    assert mended.action is RepairAction.REFUSED
     assert "delete" not in place.verbs
     if not held:
         place.clock.advance(86_401)
-        assert mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST).action is Action.REPLACED
+        assert mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST).action is RepairAction.REPLACED
 
 
 @pytest.mark.parametrize("lie", [CORRUPT, TRUNCATE, FAIL], ids=lambda fault: fault.kind)
@@ -150,7 +151,7 @@ def test_a_read_that_lies_or_fails_removes_nothing(lie: Fault, which: int) -> No
     except StoreUnavailable:
         pass
     else:
-        assert mended.action is Action.NONE
+        assert mended.action is RepairAction.NONE
     assert "delete" not in place.verbs
     assert place.bare.get(NAME) == GOOD
 
@@ -166,7 +167,7 @@ def test_an_object_that_cannot_be_read_is_not_proven_damaged() -> None:
 def test_a_removed_object_that_is_not_put_is_told_and_the_next_time_mended(fault: Fault) -> None:
     place = Place(GOOD[:-1])
     mended = mend(place.replica(queued({"put": [fault]})), NAME, GOOD, blake3_hex=DIGEST)
-    assert (mended.action, mended.whole) == (Action.REMOVED, False)
+    assert (mended.action, mended.whole) == (RepairAction.REMOVED, False)
     again = mend(place.replica(no_faults), NAME, GOOD, blake3_hex=DIGEST)
     assert again.whole
     assert place.bare.get(NAME) == GOOD
@@ -175,8 +176,8 @@ def test_a_removed_object_that_is_not_put_is_told_and_the_next_time_mended(fault
 def test_a_removal_whose_reply_is_lost_is_told_and_the_next_time_mended() -> None:
     place = Place(GOOD[:-1])
     mended = mend(place.replica(queued({"delete": [LOSE_REPLY]})), NAME, GOOD, blake3_hex=DIGEST)
-    assert (mended.action, mended.whole) == (Action.LEFT, False)
-    assert mend(place.replica(no_faults), NAME, GOOD, blake3_hex=DIGEST).action is Action.COPIED
+    assert (mended.action, mended.whole) == (RepairAction.LEFT, False)
+    assert mend(place.replica(no_faults), NAME, GOOD, blake3_hex=DIGEST).action is RepairAction.COPIED
 
 
 def test_a_put_that_keeps_nothing_is_noticed() -> None:
@@ -189,6 +190,6 @@ def test_an_object_larger_than_one_read_is_read_to_its_end() -> None:
     good = GOOD * (limits.OBJECT_PIECE_BYTES // len(GOOD) + 2)
     place = Place(good[:-1] + bytes([good[-1] ^ 1]))
     mended = mend(place.replica(), NAME, good, blake3_hex=blake3(good).hexdigest())
-    assert (mended.found, mended.action) == (Found.ALTERED, Action.REPLACED)
+    assert (mended.found, mended.action) == (Found.ALTERED, RepairAction.REPLACED)
     assert place.bare.get(NAME) == good
     assert place.verbs.count("get") == 3 * 2  # two reads of the damage, one of what was put

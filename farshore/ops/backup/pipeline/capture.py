@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from farshore import limits
+from farshore.audit.rows import ObjectKind
 from farshore.catalog.compare import PreviousManifest, cut_paths
 from farshore.catalog.full_page_map import choose_pages_base
 from farshore.format.manifest import ManifestWriter
@@ -105,7 +106,7 @@ def seal_source(
     counts = replace(
         sealer.counts,
         bytes_stored=sum(item.bytes for item in made),
-        packs_new=sum(item.kind == "pack" for item in made),
+        packs_new=sum(item.kind is ObjectKind.PACK for item in made),
     )
     return CaptureResult(counts, facts, sealer.problems, notes, marks)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from farshore.audit import run_rows
-from farshore.audit.rows import AuditRow, CheckRow, ProofRow
+from farshore.audit.rows import AuditRow, CheckRow, Operation, ProofRow, RunResult
 from farshore.check_results import ReplicaProof, VerifyResult
 from farshore.ops.verify.audit_rows import check_row_state
 from farshore.ops.verify.proof_log import ProofKeeper
@@ -52,8 +52,8 @@ class ScrubRows:
 
     def _rows(self, result: VerifyResult) -> Iterator[AuditRow]:
         run = self._run
-        state = "completed" if result.clean else "completed-with-warnings"
-        yield run_rows.run_row(run, "verify", finished_utc=result.finished_utc, state=state)
+        state = RunResult.COMPLETED if result.clean else RunResult.COMPLETED_WITH_WARNINGS
+        yield run_rows.run_row(run, Operation.VERIFY, finished_utc=result.finished_utc, state=state)
         proofs = {one.replica: one for one in result.proofs}
         for outcome in result.checks:
             name = outcome.replica

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from farshore.check_results import VerifyResult
-from farshore.model import ReplicaOutcome
+from farshore.model import Found, ReplicaOutcome
 from farshore.ops.verify.remote.scrub import scrub_repository
-from farshore.replicas.mend import Found
 from farshore.run import Run
 from farshore.stores.base import Store
 from tests.doubles.faulty import FaultyStore
