@@ -28,6 +28,15 @@ class ReplicaProof:
     foreign_names: tuple[str, ...] = ()  # the first 20
 
 
+class CheckMethod(StrEnum):
+    """How a replica is checked."""
+
+    LISTED = "listed"  # what it lists is what snapshots need
+    READ = "read"  # also the content of some or all packs
+    REMOTE = "remote"  # by the checksums of its provider
+    SIZES = "sizes"  # likewise, where its kind of store has none
+
+
 class Rotation(StrEnum):
     """How the packs that a run reads are chosen."""
 
@@ -91,7 +100,7 @@ class VerifyResult:
     repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage, where it was to be mended
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
     readings: tuple[ReplicaReading, ...] = ()  # of each replica whose content was read
-    method: str = "listed"  # listed | read | remote
+    method: CheckMethod = CheckMethod.LISTED
     proofs: tuple[ReplicaProof, ...] = ()  # of a remote check
     recorded: bool = True  # whether audit rows were written; a host without any key cannot sign them
     unrecorded: str = ""  # why audit rows could not be kept although there is a key

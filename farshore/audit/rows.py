@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from farshore.check_results import CheckMethod
 from farshore.format.records import Commit
 from farshore.model import Found, RepairAction, ReplicaOutcome
 from farshore.targets.base import TargetKind
@@ -78,6 +79,29 @@ class RepairMethod(StrEnum):
     NONE = ""  # nothing was copied
     PUT = "put"  # through this host
     PROVIDER_COPY = "provider-copy"  # inside the provider
+
+
+class ProofState(StrEnum):
+    """The verdict on one object at one replica; a word of the audit table `proofs`."""
+
+    OK = "ok"
+    MISSING = "missing"
+    TRUNCATED = "truncated"
+    ALTERED = "altered"
+    UNDECODABLE = "undecodable"
+    UNPROVEN = "unproven"
+    FOREIGN = "foreign"
+
+
+class Against(StrEnum):
+    """The source of the checksum that an object was compared with; a word of the audit table `proofs`."""
+
+    NOTHING = ""
+    NAME = "name"  # the hash in its name
+    SENT = "sent"  # the checksum it was sent with
+    PROOF = "proof"  # the checksum of the bytes that a verify read and found sound
+    REPORTED = "told"  # the checksum that its provider reported when it was put
+    PEER = "peer"  # what other replicas report
 
 
 class LockAction(StrEnum):
@@ -272,7 +296,7 @@ class CheckRow:
     read_data_percent: float = 0.0
     paths_total: int = 0
     paths: tuple[str, ...] | None = None  # written only when `audit.paths` is set
-    method: str = ""  # listed | read | remote
+    method: CheckMethod | None = None
     proven: int | None = None  # this and the next three: of a remote check
     unproven: int | None = None
     unrecorded: int | None = None
@@ -288,9 +312,9 @@ class ProofRow:
     engine: str = "cli"
     replica: str
     object: str
-    method: str  # read | remote
-    state: str  # ok | missing | truncated | altered | undecodable | unproven | foreign
-    against: str = ""  # name | sent | proof | told | peer
+    method: CheckMethod
+    state: ProofState
+    against: Against = Against.NOTHING
     checksum: str = ""  # algorithm:hex
     bytes: int
     checked_utc: datetime

@@ -191,7 +191,7 @@ class DamagedObject:
 
     replica: str
     name: str
-    code: str  # missing | truncated | altered | undecodable
+    code: str  # the state of its proof, or the code of an error that is no damage
     detail: str
     snapshots: tuple[SnapshotId, ...] = ()
     paths: tuple[bytes, ...] = ()  # at most the first 1,000, as "source:path" is for the reader to make
@@ -263,7 +263,7 @@ class ReplicaStatus:
     last_check_utc: datetime | None = None
     last_check_clean: bool | None = None  # also where what it found was mended since
     last_check_mended: bool = False
-    last_check_method: str = ""  # listed | read | remote; a key of --json alone
+    last_check_method: str = ""  # as the row of the check has it; a key of --json alone
     last_remote_check_utc: datetime | None = None  # by the checksums of its provider
     last_read_check_utc: datetime | None = None  # with content
     all_read_since_utc: datetime | None = None  # every pack was read, or put, since then

@@ -25,7 +25,18 @@ from farshore import limits
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.audit import run_rows
-from farshore.audit.rows import AuditRow, CheckRow, CopyRow, CopyState, ObjectKind, ObjectRow, ProofRow
+from farshore.audit.rows import (
+    Against,
+    AuditRow,
+    CheckRow,
+    CopyRow,
+    CopyState,
+    ObjectKind,
+    ObjectRow,
+    ProofRow,
+    ProofState,
+)
+from farshore.check_results import CheckMethod
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.format import names
@@ -86,12 +97,13 @@ def write_rows(repository: Repository, packs: list[str], replicas: list[str]) ->
     run_id = clock.random_bytes(16).hex()
     now = clock.now_utc()
     read: list[AuditRow] = [
-        ProofRow(run_id=run_id, replica=replicas[0], object=name, method="read", state="ok", against="name",
-                 checksum=checksum_of(name), bytes=PACK_BYTES, checked_utc=now + timedelta(microseconds=number))
+        ProofRow(run_id=run_id, replica=replicas[0], object=name, method=CheckMethod.READ,
+                 state=ProofState.OK, against=Against.NAME, checksum=checksum_of(name), bytes=PACK_BYTES,
+                 checked_utc=now + timedelta(microseconds=number))
         for number, name in enumerate(packs[: len(packs) // 20])
     ]  # fmt: skip
     check = CheckRow(run_id=run_id, check_id=run_id, replica=replicas[0], state="ok", started_utc=now,
-                     finished_utc=now + timedelta(hours=1), method="read", read_data_percent=5.0)  # fmt: skip
+                     finished_utc=now + timedelta(hours=1), method=CheckMethod.READ, read_data_percent=5.0)  # fmt: skip
     run_rows.record(repository, run_id, [*read, check])
 
 

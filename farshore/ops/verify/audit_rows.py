@@ -8,7 +8,7 @@ from typing import Any
 from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, CheckRow, Operation, RunResult
-from farshore.check_results import CheckedReplica, CheckState, VerifyResult
+from farshore.check_results import CheckedReplica, CheckMethod, CheckState, VerifyResult
 from farshore.model import UNREACHABLE
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.ops.verify.proof_log import all_read_since
@@ -47,7 +47,7 @@ def record_verify(
                 damaged=len(bad),
                 bytes_read=check.bytes_read if check else 0,
                 read_data_percent=result.read_data_percent,
-                method="read" if result.read_data_percent else "listed",
+                method=CheckMethod.READ if result.read_data_percent else CheckMethod.LISTED,
                 oldest_read_utc=all_read_since(check.reading) if check else None,
                 **shared,
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from farshore import limits
+from farshore.audit.rows import ProofState
 from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.model import Progress
@@ -23,10 +24,10 @@ _THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One pack as it was read. `code` is empty where it is sound."""
+    """One pack as it was read."""
 
     bytes: int = 0
-    code: str = ""
+    state: ProofState = ProofState.OK
     detail: str = ""
     checksum: str = ""
 
@@ -56,11 +57,9 @@ def _read_packs(check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, r
         for name, read in zip(packs, pool.map(lambda one: _read_pack(check, proof, one), packs), strict=True):
             done += check.sizes[name]
             give_back_unused(limits.READING_TRIM_BYTES_MIN)
-            if read.code:
-                _blame_pack(check, name, read.code, read.detail)
-            keeper.add(
-                proof_row(run, check.replica.name, name, read.code or "ok", read.bytes, read.checksum, read.detail)
-            )
+            if read.state is not ProofState.OK:
+                _blame_pack(check, name, read.state, read.detail)
+            keeper.add(proof_row(run, check.replica.name, name, read.state, read.bytes, read.checksum, read.detail))
             run.progress(Progress(f"verify:{check.replica.name}", len(packs), done, total))
     check.bytes_read += done
 
@@ -69,23 +68,23 @@ def _read_pack(check: ReplicaCheck, proof: PackChecker, name: str) -> _Read:
     try:
         data = check.replica.store.get(name)
     except ObjectNotFound:
-        return _Read(0, "missing", "it is listed and cannot be read")
+        return _Read(0, ProofState.MISSING, "it is listed and cannot be read")
     except Corrupt as error:
-        return _Read(check.sizes[name], "altered", str(error))
+        return _Read(check.sizes[name], ProofState.ALTERED, str(error))
     size = len(data)
     if size != check.sizes[name]:
-        return _Read(size, "truncated", f"it has {size} bytes, not the {check.sizes[name]} that are listed")
+        return _Read(size, ProofState.TRUNCATED, f"it has {size} bytes, not the {check.sizes[name]} that are listed")
     digest = blake3(data).digest()
     if digest.hex() != names.parse_pack(name):
-        return _Read(size, "altered", "its bytes do not hash to its name")
+        return _Read(size, ProofState.ALTERED, "its bytes do not hash to its name")
     try:
         proof.check(digest, data)
     except FarshoreError as error:
-        return _Read(size, "undecodable", str(error))
+        return _Read(size, ProofState.UNDECODABLE, str(error))
     return _Read(size, checksum=check.replica.meter.checksum_of(data))
 
 
-def _blame_pack(check: ReplicaCheck, name: str, code: str, detail: str) -> None:
+def _blame_pack(check: ReplicaCheck, name: str, code: ProofState, detail: str) -> None:
     pack_id = names.parse_pack(name)
     touched = [snapshot for snapshot, needs in check.needs.items() if any(pack_id == one for one, _ in needs.packs)]
     for snapshot in touched or [""]:

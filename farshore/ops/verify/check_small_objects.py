@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from farshore.audit import chain
 from farshore.audit import names as audit_names
+from farshore.audit.rows import ProofState
 from farshore.catalog.fragments import open_fragment
 from farshore.errors import Corrupt, Unsupported
 from farshore.format import names
@@ -22,11 +23,11 @@ def check_slots(check: ReplicaCheck) -> None:
             continue
         try:
             if slots.describe_slot(data).slot_id != names.parse_slot(name):
-                check.blame(name, "altered", "it is another slot than its name says")
+                check.blame(name, ProofState.ALTERED, "it is another slot than its name says")
         except (Corrupt, Unsupported) as error:
-            check.blame(name, "undecodable", str(error))
+            check.blame(name, ProofState.UNDECODABLE, str(error))
     if not listed:
-        check.blame(names.SLOTS, "missing", "there is no key slot, so this replica alone cannot be unlocked")
+        check.blame(names.SLOTS, ProofState.MISSING, "there is no key slot, so this replica alone cannot be unlocked")
 
 
 def check_keys(repository: Repository, check: ReplicaCheck) -> None:
@@ -46,7 +47,7 @@ def check_keys(repository: Repository, check: ReplicaCheck) -> None:
                 open_data_key(keys, bytes.fromhex(parsed[0]), data)
         except (Corrupt, Unsupported) as error:
             for snapshot in touched or [""]:
-                check.blame(name, "altered", str(error), snapshot)
+                check.blame(name, ProofState.ALTERED, str(error), snapshot)
 
 
 def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
@@ -61,12 +62,12 @@ def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
         try:
             packs = open_fragment(repository.writing_keys(), fragment_id, data)
         except (Corrupt, Unsupported) as error:
-            check.blame(name, "altered", f"{error}; the index can be rebuilt from the packs")
+            check.blame(name, ProofState.ALTERED, f"{error}; the index can be rebuilt from the packs")
             continue
         for packed in packs:
             pack_name = names.pack(packed.pack_id.hex())
             if pack_name not in check.sizes:
-                check.blame(pack_name, "missing", "an index fragment names it")
+                check.blame(pack_name, ProofState.MISSING, "an index fragment names it")
 
 
 def check_audit(repository: Repository, check: ReplicaCheck) -> None:
@@ -80,5 +81,5 @@ def check_audit(repository: Repository, check: ReplicaCheck) -> None:
     files = {info.name: info.size for info in store.list(audit_names.AUDIT)}
     public_key = bytes.fromhex(repository.header.audit_public)
     for finding in chain.verify_seals(seals, public_key, files, store.get):
-        code = "missing" if finding.code.startswith("missing") else "altered"
+        code = ProofState.MISSING if finding.code.startswith("missing") else ProofState.ALTERED
         check.blame(finding.object, code, f"audit evidence: {finding.detail}")

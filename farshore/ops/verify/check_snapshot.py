@@ -6,6 +6,7 @@ import contextlib
 
 from blake3 import blake3
 
+from farshore.audit.rows import ProofState
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.errors import CACHED_READ_ERRORS, Corrupt, NotFound, Unsupported
 from farshore.format.object_kinds import Kind
@@ -38,9 +39,9 @@ def _is_listed(check: ReplicaCheck, needed: NeededObject, snapshot: str) -> bool
     """Return whether the replica lists an object with the size it must have; blame it where it does not."""
     size = check.sizes.get(needed.name)
     if size is None:
-        check.blame(needed.name, "missing", "it is not listed", snapshot)
+        check.blame(needed.name, ProofState.MISSING, "it is not listed", snapshot)
     elif needed.size not in (None, size):
-        check.blame(needed.name, "truncated", f"it has {size} bytes, not {needed.size}", snapshot)
+        check.blame(needed.name, ProofState.TRUNCATED, f"it has {size} bytes, not {needed.size}", snapshot)
     else:
         return True
     return False
@@ -52,7 +53,7 @@ def _check_bytes(check: ReplicaCheck, name: str, wanted: str, snapshot: str) -> 
     if digest is not None:
         check.digests[name] = digest
         if digest != wanted:
-            check.blame(name, "altered", "its bytes are not those that were committed", snapshot)
+            check.blame(name, ProofState.ALTERED, "its bytes are not those that were committed", snapshot)
 
 
 def _needs(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> Needs | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from farshore.audit.rows import ProofRow
-from farshore.check_results import ReplicaReading
+from farshore.audit.rows import Against, ProofRow, ProofState
+from farshore.check_results import CheckMethod, ReplicaReading
 from farshore.errors import BucketNotFound, Corrupt, FarshoreError, NotFound
 from farshore.format.records import Commit, Needs
 from farshore.model import DamagedObject
@@ -14,16 +14,16 @@ from farshore.replicas.repository import Replica
 from farshore.run import Run
 
 
-def proof_row(run: Run, replica: str, name: str, state: str, size: int, checksum: str, detail: str) -> ProofRow:
+def proof_row(run: Run, replica: str, name: str, state: ProofState, size: int, checksum: str, detail: str) -> ProofRow:
     """Return the row of a pack that was read."""
     return ProofRow(
         run_id=run.run_id,
         engine=run.engine,
         replica=replica,
         object=name,
-        method="read",
+        method=CheckMethod.READ,
         state=state,
-        against="name",
+        against=Against.NAME,
         checksum=checksum,
         bytes=size,
         checked_utc=run.clock.now_utc(),
@@ -49,7 +49,7 @@ class ReplicaCheck:
     bytes_read: int = 0
     error: FarshoreError | None = None  # why no more of it was seen
 
-    def blame(self, name: str, code: str, detail: str, snapshot: str = "") -> None:
+    def blame(self, name: str, code: ProofState, detail: str, snapshot: str = "") -> None:
         """Note a damaged object; a second finding adds the snapshot it touches."""
         found = self.damaged.get(name) or DamagedObject(self.replica.name, name, code, detail)
         if snapshot and snapshot not in found.snapshots:
@@ -63,7 +63,7 @@ class ReplicaCheck:
         except BucketNotFound:  # the whole replica is away, and says nothing of its objects
             raise
         except (NotFound, Corrupt) as error:
-            code = "missing" if isinstance(error, NotFound) else "altered"
+            code = ProofState.MISSING if isinstance(error, NotFound) else ProofState.ALTERED
             for snapshot in touched or ("",):
                 self.blame(name, code, str(error), snapshot)
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from farshore.audit.rows import ProofState
 from farshore.check_results import CheckedReplica, CheckState, VerifyResult
 from farshore.errors import (
     CheckInconclusive,
@@ -76,9 +77,9 @@ def damaged_header(name: str, error: FarshoreError, snapshots: tuple[str, ...]) 
     It touches every snapshot that the other replicas list, because this copy of each may be gone.
     """
     if isinstance(error, RepositoryMissing):
-        return DamagedObject(name, names.HEADER, "missing", error.message, snapshots)
+        return DamagedObject(name, names.HEADER, ProofState.MISSING, error.message, snapshots)
     if isinstance(error, HeaderDamaged):
-        return DamagedObject(name, names.HEADER, "altered", error.message, snapshots)
+        return DamagedObject(name, names.HEADER, ProofState.ALTERED, error.message, snapshots)
     return None
 
 

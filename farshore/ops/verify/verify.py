@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from farshore.audit import run_rows
+from farshore.audit.rows import ProofState
 from farshore.catalog.commits import list_commit_names, read_commit, read_commits
 from farshore.catalog.verified_objects import read_data_key
 from farshore.check_results import CheckedReplica, VerifyResult
@@ -174,7 +175,7 @@ def _fill(
     check.commits, bad = read_commits(repository, replica, listed, cached=False)
     for name, error in bad.items():
         parsed = names.parse_snapshot_object(name)
-        check.blame(name, "undecodable", str(error), parsed.snapshot_id if parsed else "")
+        check.blame(name, ProofState.UNDECODABLE, str(error), parsed.snapshot_id if parsed else "")
         if parsed:  # another replica's record shows as well what this one must hold
             with contextlib.suppress(*READ_ERRORS):
                 check.commits.append(read_commit(repository, reader, parsed.source_id, parsed.snapshot_id))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from farshore.audit.rows import (
+    Against,
     AuditRow,
     CheckRow,
     CopyRow,
@@ -18,6 +19,7 @@ from farshore.audit.rows import (
     Operation,
     PartState,
     ProofRow,
+    ProofState,
     RepairMethod,
     RepairRow,
     ReplicaPart,
@@ -26,6 +28,7 @@ from farshore.audit.rows import (
     RunRow,
     SnapshotRow,
 )
+from farshore.check_results import CheckMethod
 from farshore.model import Found, RepairAction
 from farshore.targets.base import TargetKind
 from tests.doubles.clock import FixedClock
@@ -237,28 +240,28 @@ def _check(clock: FixedClock, damaged: str) -> Iterator[AuditRow]:
         paths_total=2,
         paths=("secret plans.txt", "/etc/shadow"),
     )
-    for method in ("read", "remote"):
+    for method in (CheckMethod.READ, CheckMethod.REMOTE):
         yield CheckRow(
             run_id=f"check-{method}",
             check_id=f"check-{method}",
             replica="vault",
             state="damaged",
             started_utc=now,
-            finished_utc=now + timedelta(seconds=2 if method == "read" else 3),
+            finished_utc=now + timedelta(seconds=2 if method is CheckMethod.READ else 3),
             objects_checked=48,
             damaged=1,
-            bytes_read=1000 if method == "read" else 0,
-            read_data_percent=5.0 if method == "read" else 0.0,
+            bytes_read=1000 if method is CheckMethod.READ else 0,
+            read_data_percent=5.0 if method is CheckMethod.READ else 0.0,
             method=method,
-            oldest_read_utc=START if method == "read" else None,
+            oldest_read_utc=START if method is CheckMethod.READ else None,
         )
         yield ProofRow(
             run_id=f"check-{method}",
             replica="vault",
             object=damaged,
             method=method,
-            state="altered",
-            against="name" if method == "read" else "sent",
+            state=ProofState.ALTERED,
+            against=Against.NAME if method is CheckMethod.READ else Against.SENT,
             bytes=1000,
             checked_utc=now + timedelta(seconds=1),
             detail="its bytes do not hash to its name",

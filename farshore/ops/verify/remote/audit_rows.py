@@ -7,7 +7,7 @@ from typing import Any
 
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, CheckRow, Operation, ProofRow, RunResult
-from farshore.check_results import ReplicaProof, VerifyResult
+from farshore.check_results import CheckMethod, ReplicaProof, VerifyResult
 from farshore.ops.verify.audit_rows import check_row_state
 from farshore.ops.verify.proof_log import ProofKeeper
 from farshore.ops.verify.remote.judging import Verdict
@@ -26,7 +26,7 @@ class ScrubRows:
 
     def keep(self, replica: str, name: str, verdict: Verdict, info: ObjectInfo | None, last: str) -> None:
         """Keep the row of one object whose state differs from its last one."""
-        if verdict.state.value == last:
+        if verdict.state == last:
             return
         self._keeper.add(
             ProofRow(
@@ -34,8 +34,8 @@ class ScrubRows:
                 engine=self._run.engine,
                 replica=replica,
                 object=name,
-                method="remote",
-                state=verdict.state.value,
+                method=CheckMethod.REMOTE,
+                state=verdict.state,
                 against=verdict.against,
                 checksum=info.checksum if info else "",
                 bytes=info.size if info else 0,
@@ -70,9 +70,9 @@ class ScrubRows:
 
 def _figures(proof: ReplicaProof | None, damaged: int) -> dict[str, Any]:
     if proof is None:
-        return {"damaged": damaged, "method": "remote"}
+        return {"damaged": damaged, "method": CheckMethod.REMOTE}
     return {
-        "method": "remote" if proof.tells_checksums else "sizes",
+        "method": CheckMethod.REMOTE if proof.tells_checksums else CheckMethod.SIZES,
         "objects_checked": proof.objects,
         "damaged": max(proof.damaged, damaged),
         "proven": proof.proven,

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from farshore import limits
+from farshore.audit.rows import Against, ProofState
 from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.format.header import Header
 from farshore.format.object_kinds import Kind
 from farshore.ops.verify.remote.joining import Joined
-from farshore.ops.verify.remote.judging import State, Verdict, judge
+from farshore.ops.verify.remote.judging import Verdict, judge
 from farshore.ops.verify.remote.replica_scrub import ReplicaScrub
 from farshore.repair.object_checks import check_itself
 from farshore.repair.object_kinds import is_ignored, kind_of
@@ -94,7 +95,7 @@ class BatchJudge:
             if info is not None:
                 scrub.note_lease(info)
             return
-        last = one.record.last_state(scrub.name) if one.record else State.OK.value
+        last = one.record.last_state(scrub.name) if one.record else ProofState.OK
         if info is None:
             self._judge_absent(scrub, one, last, asked=one.name in absent)
             return
@@ -109,12 +110,12 @@ class BatchJudge:
 
     def _judge_absent(self, scrub: ReplicaScrub, one: Joined, last: str, *, asked: bool) -> None:
         if asked:
-            scrub.note(one.name, Verdict(State.MISSING, "sent", "it is not there"), None, last)
+            scrub.note(one.name, Verdict(ProofState.MISSING, Against.SENT, "it is not there"), None, last)
         elif not _expects(scrub, one):
-            if last == State.FOREIGN.value:
-                scrub.note(one.name, Verdict(State.OK, "", "it is gone"), None, last)
+            if last == ProofState.FOREIGN:
+                scrub.note(one.name, Verdict(ProofState.OK, Against.NOTHING, "it is gone"), None, last)
         elif scrub.listing_complete:
-            scrub.note(one.name, Verdict(State.MISSING, "sent", "it is not listed"), None, last)
+            scrub.note(one.name, Verdict(ProofState.MISSING, Against.SENT, "it is not listed"), None, last)
         else:
             scrub.unproven += 1  # the listing omits existing objects, so it proves nothing
 
@@ -128,15 +129,15 @@ class BatchJudge:
             scrub.note(one.name, verdict, info, last)
         elif kind in _AUDIT or not recorded:
             scrub.unrecorded += kind not in _AUDIT
-            scrub.proven += kind in _AUDIT and verdict.state is State.OK
-            scrub.audit_unproven += kind in _AUDIT and verdict.state is not State.OK
-            if last != State.OK.value:  # no row said that it was made, but one that it was not sound
+            scrub.proven += kind in _AUDIT and verdict.state is ProofState.OK
+            scrub.audit_unproven += kind in _AUDIT and verdict.state is not ProofState.OK
+            if last != ProofState.OK:  # no row said that it was made, but one that it was not sound
                 scrub.note(one.name, verdict, info, last)
         elif verdict.silent and len(scrub.silent) < limits.PROBLEMS_KEPT_MAX:
             scrub.silent.append((one.name, info, last))
         else:
-            scrub.proven += verdict.state is State.OK
-            scrub.unproven += verdict.state is not State.OK
+            scrub.proven += verdict.state is ProofState.OK
+            scrub.unproven += verdict.state is not ProofState.OK
             scrub.note(one.name, verdict, info, last)
 
     def _check_itself(self, scrub: ReplicaScrub, name: str, kind: Kind, info: ObjectInfo, last: str) -> None:
@@ -149,10 +150,10 @@ class BatchJudge:
             if error.retryable:
                 scrub.error = error
                 return
-            scrub.note(name, Verdict(State.ALTERED, "name", str(error)), info, last)
+            scrub.note(name, Verdict(ProofState.ALTERED, Against.NAME, str(error)), info, last)
             return
         if data is None:
-            scrub.note(name, Verdict(State.MISSING, "name", "it is listed and cannot be read"), None, last)
+            scrub.note(name, Verdict(ProofState.MISSING, Against.NAME, "it is listed and cannot be read"), None, last)
             return
         scrub.proven += 1
 
@@ -165,14 +166,16 @@ class BatchJudge:
             if error.retryable:
                 scrub.error = error
                 return
-            scrub.note(name, Verdict(State.MISSING, "name", "a later seal of the same writer is there"), None, "ok")
+            scrub.note(
+                name, Verdict(ProofState.MISSING, Against.NAME, "a later seal of the same writer is there"), None, "ok"
+            )
 
     def finish(self, scrub: ReplicaScrub) -> None:
         """Judge what can be seen only from the whole of a replica."""
         scrub.settle_silent()
         if not scrub.slots:
             detail = "there is no key slot, so this replica alone cannot be unlocked"
-            scrub.note(names.SLOTS, Verdict(State.MISSING, "name", detail), None, State.OK.value)
+            scrub.note(names.SLOTS, Verdict(ProofState.MISSING, Against.NAME, detail), None, ProofState.OK)
 
 
 def _expects(scrub: ReplicaScrub, one: Joined) -> bool:
@@ -183,4 +186,4 @@ def _count_foreign(scrub: ReplicaScrub, name: str, info: ObjectInfo, last: str) 
     scrub.foreign += 1
     if len(scrub.foreign_names) < limits.SCRUB_SHOWN_MAX:
         scrub.foreign_names.append(name)
-    scrub.note(name, Verdict(State.FOREIGN, "", "it is no object of a repository"), info, last)
+    scrub.note(name, Verdict(ProofState.FOREIGN, Against.NOTHING, "it is no object of a repository"), info, last)

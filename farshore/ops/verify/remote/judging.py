@@ -4,36 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from farshore.audit.rows import Against, ProofState
 from farshore.ops.verify.remote.records import Recorded
 from farshore.stores.base import ObjectInfo
-
-
-class State(StrEnum):
-    """The verdict on one object at one replica; the words of the audit table `proofs`."""
-
-    OK = "ok"
-    MISSING = "missing"
-    TRUNCATED = "truncated"
-    ALTERED = "altered"
-    UNPROVEN = "unproven"
-    FOREIGN = "foreign"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`against`: what it was compared with. `silent`: put with a checksum, and the provider reports none."""
 
-    state: State
-    against: str = ""
+    state: ProofState
+    against: Against = Against.NOTHING
     detail: str = ""
     silent: bool = False
 
     @property
     def damaged(self) -> bool:
         """Whether the object is damaged."""
-        return self.state in (State.MISSING, State.TRUNCATED, State.ALTERED)
+        return self.state in (ProofState.MISSING, ProofState.TRUNCATED, ProofState.ALTERED)
 
 
 def judge(
@@ -46,10 +35,14 @@ def judge(
         algorithm: Of the checksums that this replica's service keeps; empty where it keeps none.
     """
     if record is not None and record.bytes is not None and info.size != record.bytes:
-        state = State.TRUNCATED if info.size < record.bytes else State.ALTERED
-        return Verdict(state, "sent", f"it has {info.size:,} bytes, not {record.bytes:,}")
+        state = ProofState.TRUNCATED if info.size < record.bytes else ProofState.ALTERED
+        return Verdict(state, Against.SENT, f"it has {info.size:,} bytes, not {record.bytes:,}")
     if record is not None and info.checksum:
-        for against, known in (("sent", record.sent), ("proof", record.proof), ("told", _reported(record))):
+        for against, known in (
+            (Against.SENT, record.sent),
+            (Against.PROOF, record.proof),
+            (Against.REPORTED, _reported(record)),
+        ):
             wanted = {one for one in known if _algorithm(one) == _algorithm(info.checksum)}
             if len(wanted) == 1:
                 return _compared(info, wanted.pop(), against)
@@ -57,22 +50,22 @@ def judge(
         detail = (
             f"its provider gave {record.reported[replica]} when it was put and gives no checksum now: it was put anew"
         )
-        return Verdict(State.ALTERED, "told", detail)
+        return Verdict(ProofState.ALTERED, Against.REPORTED, detail)
     verdict = _by_peers(info, peers, known_size=record is not None and record.bytes is not None)
     if verdict is not None:
         return verdict
     if info.checksum:
-        return Verdict(State.UNPROVEN, "", "its expected checksum is not known")
+        return Verdict(ProofState.UNPROVEN, Against.NOTHING, "its expected checksum is not known")
     sent = record is not None and any(_algorithm(one) == algorithm for one in record.sent) if algorithm else False
     put_here = record is not None and record.expected is not None and record.expected.get(replica) is False
     detail = f"its provider reports no {algorithm} of it" if algorithm else "its store has no checksums"
-    return Verdict(State.UNPROVEN, "", detail, silent=bool(sent and put_here))
+    return Verdict(ProofState.UNPROVEN, Against.NOTHING, detail, silent=bool(sent and put_here))
 
 
-def _compared(info: ObjectInfo, wanted: str, against: str) -> Verdict:
+def _compared(info: ObjectInfo, wanted: str, against: Against) -> Verdict:
     if info.checksum == wanted:
-        return Verdict(State.OK, against)
-    return Verdict(State.ALTERED, against, f"its provider reports {info.checksum}, not {wanted}")
+        return Verdict(ProofState.OK, against)
+    return Verdict(ProofState.ALTERED, against, f"its provider reports {info.checksum}, not {wanted}")
 
 
 def _by_peers(info: ObjectInfo, peers: Mapping[str, ObjectInfo], *, known_size: bool) -> Verdict | None:
@@ -81,14 +74,16 @@ def _by_peers(info: ObjectInfo, peers: Mapping[str, ObjectInfo], *, known_size: 
         other = next((f"{name} has {one.size:,}" for name, one in peers.items() if one.size != info.size), "")
         if other:
             detail = f"it has {info.size:,} bytes and {other}; no record says which is right"
-            return Verdict(State.ALTERED, "peer", detail)
+            return Verdict(ProofState.ALTERED, Against.PEER, detail)
     alike = [(name, one) for name, one in peers.items() if _algorithm(one.checksum) == _algorithm(info.checksum) != ""]
     if not alike:
         return None
     differing = next((name for name, one in alike if one.checksum != info.checksum), "")
     if differing:
-        return Verdict(State.ALTERED, "peer", f"{differing} reports another checksum; no record says which is right")
-    return Verdict(State.OK, "peer")
+        return Verdict(
+            ProofState.ALTERED, Against.PEER, f"{differing} reports another checksum; no record says which is right"
+        )
+    return Verdict(ProofState.OK, Against.PEER)
 
 
 def _reported(record: Recorded) -> list[str]:

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from farshore import limits
 from farshore.audit import names as audit_names
+from farshore.audit.rows import Against, ProofState
 from farshore.check_results import ReplicaProof
 from farshore.errors import FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.model import DamagedObject
-from farshore.ops.verify.remote.judging import State, Verdict
+from farshore.ops.verify.remote.judging import Verdict
 from farshore.replicas.repository import Replica
 from farshore.stores.base import ObjectInfo
 
@@ -71,8 +72,8 @@ class ReplicaScrub:
         if verdict.damaged:
             self.damaged_total += 1
             if len(self.damaged) < limits.PROBLEMS_KEPT_MAX:
-                self.damaged[name] = DamagedObject(self.name, name, verdict.state.value, verdict.detail)
-        was_damaged = last in (State.MISSING, State.TRUNCATED, State.ALTERED)
+                self.damaged[name] = DamagedObject(self.name, name, verdict.state, verdict.detail)
+        was_damaged = last in (ProofState.MISSING, ProofState.TRUNCATED, ProofState.ALTERED)
         if verdict.state.value != last and (verdict.damaged or was_damaged or self.algorithm):
             self.keep(self.name, name, verdict, info, last)
 
@@ -148,11 +149,11 @@ class ReplicaScrub:
         for name, info, last in self.silent:
             if self.reports_checksums:
                 detail = f"it was put with a {self.algorithm}, and its provider reports none of it as it does of others"
-                self.note(name, Verdict(State.ALTERED, "sent", detail), info, last)
+                self.note(name, Verdict(ProofState.ALTERED, Against.SENT, detail), info, last)
             else:
                 self.unproven += 1
                 detail = f"its provider reports no {self.algorithm}"
-                self.note(name, Verdict(State.UNPROVEN, "", detail), info, last)
+                self.note(name, Verdict(ProofState.UNPROVEN, Against.NOTHING, detail), info, last)
         self.silent = []
 
     def _head(self, name: str) -> ObjectInfo | None:

@@ -15,7 +15,7 @@ from itertools import islice
 from farshore import limits
 from farshore.audit import questions
 from farshore.audit.cached_query import ask_rows
-from farshore.check_results import CheckedReplica, ReplicaProof, VerifyResult
+from farshore.check_results import CheckedReplica, CheckMethod, ReplicaProof, VerifyResult
 from farshore.format import names
 from farshore.model import DamagedObject, Progress
 from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_replicas
@@ -70,7 +70,7 @@ def scrub_repository(repository: Repository, *, replica: str | None = None, run:
         bytes_read=sum(scrub.bytes_read for scrub in scrubs.values()),
         read_data_percent=0.0,
         damaged=tuple(_with_snapshots(repository, records_from, damaged)),
-        method="remote",
+        method=CheckMethod.REMOTE,
         proofs=tuple(proofs.values()),
         checks=_outcomes(repository, scrubs, proofs, headers),
         recorded=repository.keys is not None,

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from farshore.audit.rows import ProofState
 from farshore.ops.verify.remote.joining import join
-from farshore.ops.verify.remote.judging import State, Verdict, judge
+from farshore.ops.verify.remote.judging import Verdict, judge
 from farshore.ops.verify.remote.records import Recorded
 from farshore.stores.base import ObjectInfo
 
@@ -21,7 +22,7 @@ SENT = replace(RECORD, sent=("crc32c:01", "md5:05"))
 
 def judged(
     info: ObjectInfo, record: Recorded | None, *peers: ObjectInfo, algorithm: str = "crc32c"
-) -> tuple[State, str]:
+) -> tuple[ProofState, str]:
     verdict = judge("iowa", info, record, {f"peer-{n}": one for n, one in enumerate(peers)}, algorithm)
     return verdict.state, verdict.against
 
@@ -37,48 +38,48 @@ def judged(
     ids=["sent", "read back", "told at commit", "told by another at commit"],
 )
 def test_each_record_proves_what_is_alike_and_finds_what_is_not(record: Recorded, against: str) -> None:
-    assert judged(INFO, record) == (State.OK, against)
-    assert judged(OTHER, record) == (State.ALTERED, against)
+    assert judged(INFO, record) == (ProofState.OK, against)
+    assert judged(OTHER, record) == (ProofState.ALTERED, against)
 
 
 def test_what_was_sent_outweighs_what_the_provider_told_and_what_others_tell() -> None:
     record = replace(SENT, reported={"iowa": "crc32c:02"})
-    assert judged(OTHER, record, OTHER) == (State.ALTERED, "sent")
-    assert judged(INFO, record, OTHER) == (State.OK, "sent")
+    assert judged(OTHER, record, OTHER) == (ProofState.ALTERED, "sent")
+    assert judged(INFO, record, OTHER) == (ProofState.OK, "sent")
 
 
 def test_sizes_come_first() -> None:
-    assert judged(replace(INFO, size=9), SENT) == (State.TRUNCATED, "sent")
-    assert judged(replace(INFO, size=11), SENT) == (State.ALTERED, "sent")
-    assert judged(replace(INFO, size=9), None, INFO) == (State.ALTERED, "peer")
+    assert judged(replace(INFO, size=9), SENT) == (ProofState.TRUNCATED, "sent")
+    assert judged(replace(INFO, size=11), SENT) == (ProofState.ALTERED, "sent")
+    assert judged(replace(INFO, size=9), None, INFO) == (ProofState.ALTERED, "peer")
 
 
 def test_without_a_record_the_others_judge_and_nobody_says_who_is_right() -> None:
-    assert judged(INFO, None, INFO) == (State.OK, "peer")
-    assert judged(INFO, RECORD, INFO, MUTE) == (State.OK, "peer")
-    assert judged(INFO, RECORD, INFO, OTHER) == (State.ALTERED, "peer")
+    assert judged(INFO, None, INFO) == (ProofState.OK, "peer")
+    assert judged(INFO, RECORD, INFO, MUTE) == (ProofState.OK, "peer")
+    assert judged(INFO, RECORD, INFO, OTHER) == (ProofState.ALTERED, "peer")
 
 
 def test_checksums_of_another_kind_prove_nothing() -> None:
     md5 = replace(INFO, checksum="md5:05")
-    assert judged(INFO, None, md5) == (State.UNPROVEN, "")
-    assert judged(INFO, replace(RECORD, sent=("md5:05",))) == (State.UNPROVEN, "")
+    assert judged(INFO, None, md5) == (ProofState.UNPROVEN, "")
+    assert judged(INFO, replace(RECORD, sent=("md5:05",))) == (ProofState.UNPROVEN, "")
 
 
 def test_nothing_known_is_unproven_and_never_ok() -> None:
-    assert judged(INFO, None) == (State.UNPROVEN, "")
-    assert judged(INFO, RECORD) == (State.UNPROVEN, "")
-    assert judged(MUTE, RECORD, algorithm="") == (State.UNPROVEN, "")
-    assert judged(MUTE, SENT, algorithm="") == (State.UNPROVEN, ""), "the size alone proves no content"
+    assert judged(INFO, None) == (ProofState.UNPROVEN, "")
+    assert judged(INFO, RECORD) == (ProofState.UNPROVEN, "")
+    assert judged(MUTE, RECORD, algorithm="") == (ProofState.UNPROVEN, "")
+    assert judged(MUTE, SENT, algorithm="") == (ProofState.UNPROVEN, ""), "the size alone proves no content"
 
 
 def test_records_that_contradict_each_other_are_no_record() -> None:
-    assert judged(INFO, replace(RECORD, sent=("crc32c:01", "crc32c:02"))) == (State.UNPROVEN, "")
+    assert judged(INFO, replace(RECORD, sent=("crc32c:01", "crc32c:02"))) == (ProofState.UNPROVEN, "")
 
 
 def test_a_checksum_that_was_told_and_is_told_no_more() -> None:
-    assert judged(MUTE, replace(RECORD, reported={"iowa": "crc32c:01"})) == (State.ALTERED, "told")
-    assert judged(MUTE, replace(RECORD, reported={"oslo": "crc32c:01"})) == (State.UNPROVEN, "")
+    assert judged(MUTE, replace(RECORD, reported={"iowa": "crc32c:01"})) == (ProofState.ALTERED, "told")
+    assert judged(MUTE, replace(RECORD, reported={"oslo": "crc32c:01"})) == (ProofState.UNPROVEN, "")
 
 
 @pytest.mark.parametrize(("record", "silent"), [
@@ -89,11 +90,15 @@ def test_a_checksum_that_was_told_and_is_told_no_more() -> None:
 ], ids=["put with it", "copied by the provider", "not put here", "put with another kind"])  # fmt: skip
 def test_an_object_that_was_put_with_a_checksum_must_have_one(record: Recorded, silent: bool) -> None:
     verdict = judge("iowa", MUTE, record, {}, "crc32c")
-    assert (verdict.state, verdict.silent) == (State.UNPROVEN, silent)
+    assert (verdict.state, verdict.silent) == (ProofState.UNPROVEN, silent)
 
 
 def test_only_what_is_not_as_it_must_be_counts_as_damage() -> None:
-    assert {state for state in State if Verdict(state).damaged} == {State.MISSING, State.TRUNCATED, State.ALTERED}
+    assert {state for state in ProofState if Verdict(state).damaged} == {
+        ProofState.MISSING,
+        ProofState.TRUNCATED,
+        ProofState.ALTERED,
+    }
 
 
 def test_listings_and_records_are_joined_by_name() -> None:
