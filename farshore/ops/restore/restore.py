@@ -19,12 +19,13 @@ import numpy.typing as npt
 from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, Operation, RestoreRow, RunResult
+from farshore.catalog.commits import read_commit
 from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index, load_nothing
 from farshore.catalog.needs import read_needs
 from farshore.catalog.selection import Selection
 from farshore.catalog.snapshots import Snapshot
-from farshore.errors import Bug, Failure, RestoreIncomplete
+from farshore.errors import Bug, Failure, NotFound, RestoreIncomplete, SnapshotUnknown
 from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
 from farshore.format.records import Commit
@@ -113,7 +114,7 @@ def _restore(
     options: RestoreOptions,
     run: Run,
 ) -> tuple[RestoreResult, list[Problem]]:
-    commit = snapshot.commit
+    commit = _read_commit(repository, snapshot, reader)
     if mending:
         mending.learn(commit)
     manifest = open_snapshot(repository, commit, reader)
@@ -225,6 +226,14 @@ def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[Man
         if row.state == CHANGING:
             changing.append(Problem(row.entry.path, ProblemCode.CHANGING, "it was changing while it was backed up"))
         yield row
+
+
+def _read_commit(repository: Repository, snapshot: Snapshot, reader: ReplicaReader) -> Commit:
+    """Return the record as a replica of this restore has it: a bad copy is found and mended like any other object."""
+    try:
+        return read_commit(repository, reader, snapshot.source_id, snapshot.snapshot_id)
+    except NotFound as error:
+        raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica") from error
 
 
 def _of_snapshot(found: Iterable[DamagedObject], commit: Commit) -> tuple[DamagedObject, ...]:
