@@ -99,16 +99,19 @@ def test_a_scheduled_run_is_of_its_moment(
     }
     deployment = prefect_api.read_deployment_by_name("backup/home")
     with PrefectWorker(environment):
-        moment = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=12)  # long after the schedule is read
-        schedule = IntervalSchedule(interval=timedelta(days=1), anchor_date=moment)
+        first = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=12)  # after the schedule is read, mostly
+        schedule = IntervalSchedule(interval=timedelta(minutes=1), anchor_date=first)  # a busy server misses the first
         prefect_api.create_deployment_schedules(deployment.id, [DeploymentScheduleCreate(schedule=schedule)])
         prefect_api.resume_deployment(deployment.id)  # counts as an update, after which schedules are read at once
-        run = ended_run(prefect_api, deployment.id, moment)
+        run = ended_run(prefect_api, deployment.id)
+    assert run.expected_start_time is not None
+    moment = datetime.fromtimestamp(run.expected_start_time.timestamp(), UTC)
+    assert (moment - first) % timedelta(minutes=1) == timedelta(0)
     assert run.state_name == "Completed", run.state
     assert run.name == f"backup-home-{moment:%Y-%m-%dT%H:%MZ}"
     with open_repository(repository.config, need=Need.READ, clock=SystemClock()) as opened:
-        (snapshot,) = list_snapshots(opened)
-    assert snapshot.identity == moment.isoformat()
+        identities = [snapshot.identity for snapshot in list_snapshots(opened)]
+    assert identities.count(moment.isoformat()) == 1
 
 
 @pytest.mark.usefixtures("programs")
@@ -141,13 +144,13 @@ def test_a_replica_that_was_left_behind_is_healed(prefect_api: SyncPrefectClient
         time.sleep(0.2)
 
 
-def ended_run(client: SyncPrefectClient, deployment_id: Any, moment: datetime) -> FlowRun:
-    """Wait until the run that a schedule made for `moment` has ended."""
-    deadline = time.monotonic() + 120
+def ended_run(client: SyncPrefectClient, deployment_id: Any) -> FlowRun:
+    """Wait until a run that a schedule made has ended."""
+    deadline = time.monotonic() + 240
     while True:
         runs = client.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])))
         for run in runs:
-            if run.expected_start_time == moment and run.state is not None and run.state.is_final():
+            if run.auto_scheduled and run.state is not None and run.state.is_final():
                 return run
         assert time.monotonic() < deadline, [(run.name, run.state) for run in runs]
         time.sleep(0.5)
