@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 from farshore import limits
-from farshore.format.arrow import use_system_memory
 
 # Parameters of malloc.h. The two thresholds, once set, also stop glibc from raising them as it goes.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -35,6 +34,8 @@ def tune_process_memory(mapped_bytes_min: int = limits.MAPPED_BYTES_MIN) -> None
     Args:
         mapped_bytes_min: As for `tune_heap`.
     """
+    from farshore.format.arrow import use_system_memory
+
     if gc.isenabled():
         first, second, third = gc.get_threshold()
         gc.set_threshold(max(first, _GARBAGE_THRESHOLD), second, third)

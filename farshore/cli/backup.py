@@ -32,7 +32,6 @@ from farshore.errors import (
     StoreConflict,
 )
 from farshore.plural import count_of
-from farshore.run import Run
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output
@@ -132,6 +131,7 @@ def _chosen(invocation: Invocation, config: Config) -> list[str]:
 def _backup_one(invocation: Invocation, config: Config, repository: Repository, name: str) -> BackupResult:
     from farshore.access.open_source import open_source
     from farshore.ops.backup.backup import run_backup
+    from farshore.run import Run
 
     source = open_source(config, name, clock=invocation.clock)
     invocation.output.note(f"{name}: backing up to {', '.join(config.replicas)}")

@@ -20,7 +20,6 @@ from farshore.errors import (
     SnapshotUnknown,
     TargetFailed,
 )
-from farshore.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +34,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.restore.cat import cat_file
+    from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())

@@ -28,7 +28,6 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.plural import count_of
-from farshore.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -107,6 +106,7 @@ def heal_and_print(invocation: Invocation, config: Config, replica: str | None, 
     from farshore.ops.heal.context import open_context
     from farshore.ops.heal.heal import HealOptions, heal_repository
     from farshore.ops.heal.provider_copies import ProviderCopies
+    from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
     options = HealOptions(
@@ -226,6 +226,7 @@ def add_retire_arguments(parser: argparse.ArgumentParser) -> None:
 def retire(invocation: Invocation) -> int:
     """Check that the repository can do without a replica, write that down, and say what to change."""
     from farshore.ops.heal.retire import retire_replica
+    from farshore.run import Run
 
     config, arguments, output = invocation.config(), invocation.arguments, invocation.output
     require_replica(config, arguments.name)

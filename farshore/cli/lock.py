@@ -16,7 +16,6 @@ from farshore.cli.status import duration
 from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, LockDenied, LockUnsupported, SnapshotUnknown, StoreUnavailable
 from farshore.plural import count_of
-from farshore.run import Run
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output
@@ -62,6 +61,7 @@ def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: b
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
+    from farshore.run import Run
 
     arguments = invocation.arguments
     config = able_to_write(invocation, invocation.config())

@@ -34,7 +34,6 @@ from farshore.errors import (
     TargetTooSmall,
 )
 from farshore.plural import count_of, first_of
-from farshore.run import Run
 
 if TYPE_CHECKING:
     from farshore.model import RestoreResult
@@ -95,6 +94,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.catalog.selection import split_selector
     from farshore.ops.restore.options import RestoreOptions
     from farshore.ops.restore.restore import restore_snapshot
+    from farshore.run import Run
     from farshore.targets.stream.tar import TarStream
 
     arguments, output = invocation.arguments, invocation.output

@@ -22,7 +22,6 @@ from farshore.errors import (
     VerifyFailed,
 )
 from farshore.plural import count_of
-from farshore.run import Run
 
 if TYPE_CHECKING:
     from farshore.check_results import VerifyResult
@@ -72,6 +71,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.verify.verify import verify_repository
+    from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
     if arguments.remote:
@@ -114,6 +114,7 @@ def _execute_remote(invocation: Invocation) -> int:
     from farshore.access.open_repository import open_repository
     from farshore.access.unlock import Need
     from farshore.ops.verify.remote.scrub import scrub_repository
+    from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
     if arguments.repair:

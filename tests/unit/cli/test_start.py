@@ -82,3 +82,25 @@ def test_a_misspelt_command_is_still_told_the_nearest(host: Path, words: list[st
     )
     assert done.returncode == 2
     assert "Did you mean" in done.stderr
+
+
+def test_help_loads_no_value_of_the_engine(host: Path) -> None:
+    """Commands are declared for it, and none of them runs."""
+    loaded = loaded_by(host, "--help")
+    assert not {"farshore.run", "farshore.model"} & loaded, "\n".join(ours(loaded))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "farshore.ops.backup.pages.hashing_process",
+        "farshore.ops.backup.pipeline.reading_process",
+        "farshore.sources.directory.walking_process",
+        "farshore.targets.directory.writing_process",
+    ],
+)
+def test_a_child_process_loads_neither_arrays_nor_tables(module: str) -> None:
+    """Each of several processes of one backup would need 48 MB and a tenth of a second more."""
+    probe = f"import {module}, sys; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert not {"numpy", "pyarrow"} & set(done.stdout.split())
