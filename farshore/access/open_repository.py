@@ -58,8 +58,8 @@ def open_repository(
     replicas: dict[str, Replica] = {}
     headers: dict[str, Header] = {}
     opened, failed = ask_all(
-        [one.name for one in chosen], lambda name: _open_one(config, config.replicas[name], clock, writes), clock=clock,
-        patient=patient, on_wait=on_wait,
+        [one.name for one in chosen], lambda name: open_with_header(config, config.replicas[name], clock, writes),
+        clock=clock, patient=patient, on_wait=on_wait,
     )  # fmt: skip
     for name, result in opened.items():
         replicas[name], headers[name] = result
@@ -107,7 +107,14 @@ def _priced(config: Config, replicas: dict[str, Replica]) -> dict[str, Replica]:
     return {name: replace(one, price=prices.get(name, one.price)) for name, one in replicas.items()}
 
 
-def _open_one(config: Config, replica: ReplicaConfig, clock: Clock, writes: Writes) -> tuple[Replica, Header]:
+def open_with_header(config: Config, replica: ReplicaConfig, clock: Clock, writes: Writes) -> tuple[Replica, Header]:
+    """Return a replica that answered, and its header; the read of the header is the first measure of its pace.
+
+    Raises:
+        RepositoryMissing: There is no header.
+        HeaderDamaged: The header is far too large or damaged.
+        FarshoreError: As `open_replica` and a read raise.
+    """
     opened = open_replica(config, replica, clock, writes=writes)
     try:
         started_s = clock.monotonic_s()

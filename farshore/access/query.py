@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from farshore.access.open_replica import Writes, open_replica
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_with_header
 from farshore.audit import questions
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
@@ -18,7 +19,6 @@ from farshore.errors import (
     BucketNotFound,
     ConfigInvalid,
     FarshoreError,
-    ObjectNotFound,
     RepositoryMissing,
     StoreDenied,
     StoreFull,
@@ -26,8 +26,6 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.extras import require_extra
-from farshore.format import names
-from farshore.format.header import decode_header
 from farshore.host_places import CACHE
 from farshore.replicas.ask import OnWait, ask_first, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica
@@ -112,30 +110,22 @@ def _first_answer(
     """
     left = list(replicas)
     while left:
-        name, found, silent = ask_first(left, lambda one: _open(config, one, clock), clock=clock, on_wait=on_wait)
+        name, found, silent = ask_first(
+            left,
+            lambda one: open_with_header(config, config.replicas[one], clock, Writes.NONE),
+            clock=clock,
+            on_wait=on_wait,
+        )
         failed.update(silent)
         if name is None:
             break
-        opened, repository_id = found[name]
+        opened, header = found[name]
         try:
-            return _ask(config, opened, repository_id, sql, engine)
+            return _ask(config, opened, header.repository_id, sql, engine)
         except passed_over as error:
             failed[name] = error
         left = [one for one in left if one not in failed]
     raise unasked_error(failed)
-
-
-def _open(config: Config, name: str, clock: Clock) -> tuple[Replica, str]:
-    """Return a replica that answers, and the id of its repository."""
-    opened = open_replica(config, config.replicas[name], clock, writes=Writes.NONE)
-    try:
-        return opened, decode_header(opened.store.get(names.HEADER), opened.url).repository_id
-    except ObjectNotFound as error:
-        opened.store.close()
-        raise RepositoryMissing(f"there is no repository at {name} ({opened.url})") from error
-    except FarshoreError:
-        opened.store.close()
-        raise
 
 
 def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, LastChecks]:
