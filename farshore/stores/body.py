@@ -11,6 +11,7 @@ from typing import IO, Any
 from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreFull, StoreUnavailable
 from farshore.limits import BODY_PIECE_BYTES, COMPARE_BYTES_MAX, SENT_BYTES
 from farshore.stores.base import Body, PacedBody, PlainBody, PutOutcome, Store
+from farshore.stores.object_retention import ObjectRetention
 
 
 def plain(body: Body) -> PlainBody:
@@ -260,6 +261,35 @@ def check_size(store: Store, name: str, body: Body) -> None:
             f"kind {store.capabilities.kind}",
             "Divide the source into several: the objects that describe a smaller one are smaller.",
         )
+
+
+def put_once(
+    store: Store,
+    put_if_absent: Callable[[str, Body, ObjectRetention], PutOutcome],
+    name: str,
+    body: Body,
+    retention: ObjectRetention,
+) -> PutOutcome:
+    """Put a body under a name that is free, or extend the lock of the same bytes there.
+
+    Raises:
+        StoreFull: The body is larger than any object of this kind of store.
+        FarshoreError: As `put_if_absent` and `Store.extend_lock` raise.
+    """
+    check_size(store, name, body)
+    outcome = put_if_absent(name, body, retention)
+    if outcome is PutOutcome.PRESENT and retention.lock is not None:
+        store.extend_lock(name, retention.lock)  # its writer may have locked it for less
+    return outcome
+
+
+def is_there(store: Store, name: str) -> bool:
+    """Whether a name is in use: a look that spares sending a large body in vain, as its condition is checked last."""
+    try:
+        store.head(name)
+    except ObjectNotFound:
+        return False
+    return True
 
 
 def compare_present(store: Store, name: str, body: Body, digest: Callable[[Body], str] | None = None) -> PutOutcome:

@@ -65,7 +65,7 @@ from farshore.stores.base import (
     check_range,
     in_order,
 )
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, check_size, compare_present
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, is_there, put_once
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import PutChecksums
 from farshore.stores.request_counter import RequestCounter
@@ -148,19 +148,13 @@ class AzureStore:
     # --- the contract -------------------------------------------------------------------------------------------------
 
     def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
-        check_size(self, name, body)
-        outcome = self._put_if_absent(name, body, retention)
-        if outcome is PutOutcome.PRESENT and retention.lock is not None:
-            self.extend_lock(name, retention.lock)  # its writer may have locked it for less
-        return outcome
+        return put_once(self, self._put_if_absent, name, body, retention)
 
     def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         size = body_bytes(body)
         in_blocks = size > MULTIPART_BYTES_MIN
-        if in_blocks:  # the condition is checked only at the end, so a look beforehand spares sending in vain
-            with contextlib.suppress(ObjectNotFound):
-                self.head(name)
-                return compare_present(self, name, body, _digest)
+        if in_blocks and is_there(self, name):
+            return compare_present(self, name, body, _digest)
         md5 = _md5(body)
         self.put_checksums.note(name, f"md5:{md5.hex()}")
         settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))

@@ -50,7 +50,7 @@ from farshore.limits import (
     READ_TIMEOUT_S,
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, in_order
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, check_size, compare_present, open_body
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, is_there, open_body, put_once
 from farshore.stores.gcs.copying import GcsCopying
 from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, retention_metadata
 from farshore.stores.gcs.probe import GcsProbeCapability
@@ -144,18 +144,12 @@ class GcsStore:
     # --- the contract -------------------------------------------------------------------------------------------------
 
     def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
-        check_size(self, name, body)
-        outcome = self._put_if_absent(name, body, retention)
-        if outcome is PutOutcome.PRESENT and retention.lock is not None:
-            self.extend_lock(name, retention.lock)  # its writer may have locked it for less
-        return outcome
+        return put_once(self, self._put_if_absent, name, body, retention)
 
     def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         large = body_bytes(body) > MULTIPART_BYTES_MIN
-        if large:  # a look beforehand spares sending in vain
-            with contextlib.suppress(ObjectNotFound):
-                self.head(name)
-                return compare_present(self, name, body, _digest)
+        if large and is_there(self, name):
+            return compare_present(self, name, body, _digest)
         checksum = _crc32c(body)
         self.put_checksums.note(name, f"crc32c:{checksum.hex()}")
         try:

@@ -55,7 +55,16 @@ from farshore.stores.base import (
     check_range,
     in_order,
 )
-from farshore.stores.body import PacedReader, as_sent, body_bytes, body_pieces, check_size, compare_present, counted
+from farshore.stores.body import (
+    PacedReader,
+    as_sent,
+    body_bytes,
+    body_pieces,
+    compare_present,
+    counted,
+    is_there,
+    put_once,
+)
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import PutChecksums
 from farshore.stores.request_counter import RequestCounter, RequestKind, read_counted
@@ -178,11 +187,7 @@ class S3Store:
     # --- the contract -------------------------------------------------------------------------------------------------
 
     def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
-        check_size(self, name, body)
-        outcome = self._put_if_absent(name, body, retention)
-        if outcome is PutOutcome.PRESENT and retention.lock is not None:
-            self.extend_lock(name, retention.lock)  # its writer may have locked it for less
-        return outcome
+        return put_once(self, self._put_if_absent, name, body, retention)
 
     def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         key = self._key(name)
@@ -308,8 +313,7 @@ class S3Store:
 
     def _put_in_parts(self, name: str, key: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         """Put a large body. The condition is checked only at its end, so a look beforehand spares sending in vain."""
-        with contextlib.suppress(ObjectNotFound):
-            self.head(name)
+        if is_there(self, name):
             return compare_present(self, name, body, _digest)
         with self._boundary(put_verb(retention), name):
             upload_id = self._client.create_multipart_upload(
