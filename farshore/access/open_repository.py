@@ -21,7 +21,7 @@ from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.host_places import CACHE
 from farshore.replicas.ask import OnWait, ask_all, unasked_error, wait_quietly
-from farshore.replicas.repository import Replica, Repository
+from farshore.replicas.repository import Replica, Repository, no_such_replica
 from farshore.scratch import writable_or_temporary
 from farshore.stores.opening import extra_of
 
@@ -52,8 +52,7 @@ def open_repository(
         WrongPassphrase, CredentialCannotRead, KeyMissing: The keys cannot be had.
     """
     if replica is not None and replica not in config.replicas:
-        known = ", ".join(config.replicas)
-        raise RepositoryMissing(f"no replica is named {replica}", f"The configuration names these: {known}.")
+        raise no_such_replica(replica, config.replicas)
     chosen = [one for name, one in config.replicas.items() if replica in (None, name)]
     replicas: dict[str, Replica] = {}
     headers: dict[str, Header] = {}

@@ -19,7 +19,6 @@ from farshore.errors import (
     BucketNotFound,
     ConfigInvalid,
     FarshoreError,
-    RepositoryMissing,
     StoreDenied,
     StoreFull,
     StorePaused,
@@ -28,7 +27,7 @@ from farshore.errors import (
 from farshore.extras import require_extra
 from farshore.host_places import CACHE
 from farshore.replicas.ask import OnWait, ask_first, unasked_error, wait_quietly
-from farshore.replicas.repository import Replica
+from farshore.replicas.repository import Replica, no_such_replica
 from farshore.scratch import temporary_instead
 
 _AWAY = (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound)
@@ -82,7 +81,7 @@ def run_query(
     if engine == "duckdb":
         require_extra("sql")
     if replica is not None and replica not in config.replicas:
-        raise RepositoryMissing(f"no replica is named {replica}", f"There are: {', '.join(config.replicas)}.")
+        raise no_such_replica(replica, config.replicas)
     failed: dict[str, FarshoreError] = {} if unasked is None else unasked
     left = [replica] if replica else list(config.replicas)
     return _first_answer(config, sql, left, _AWAY, engine=engine, failed=failed, on_wait=on_wait, clock=clock)

@@ -198,8 +198,7 @@ class Repository:
             return self.replicas[name]
         if name in self.unreachable:
             raise self.unreachable[name]
-        known = ", ".join(self.configured)
-        raise RepositoryMissing(f"no replica is named {name}", f"The configuration names these: {known}.")
+        raise no_such_replica(name, self.configured)
 
     def moved(self) -> dict[str, tuple[int, int]]:
         """Return by replica the bytes received and sent, of objects under way too; from the first call on."""
@@ -243,3 +242,8 @@ def _requests_between(replica: str, before: Meter | None, now: Meter) -> Replica
         bytes_up=now.bytes_out - (before.bytes_out if before else 0),
         bytes_down=now.bytes_in - (before.bytes_in if before else 0),
     )
+
+
+def no_such_replica(name: str, configured: Iterable[str]) -> RepositoryMissing:
+    """Return the error of a name that the configuration gives to no replica."""
+    return RepositoryMissing(f"no replica is named {name}", f"The configuration names these: {', '.join(configured)}.")

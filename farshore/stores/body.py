@@ -259,7 +259,7 @@ def check_size(store: Store, name: str, body: Body) -> None:
         raise StoreFull(
             f"put {store.url}/{name}: it has {size:,} bytes, and an object has at most {size_max:,} at a store of the "
             f"kind {store.capabilities.kind}",
-            "Divide the source into several: the objects that describe a smaller one are smaller.",
+            "Back it up as several smaller sources: the objects that describe a source grow with it.",
         )
 
 

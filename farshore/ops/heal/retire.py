@@ -10,11 +10,11 @@ from farshore.audit import run_rows
 from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
 from farshore.catalog.commits import ListedCommits, list_commits
 from farshore.config import Config
-from farshore.errors import FarshoreError, ReplicaNeeded, RepositoryMissing, StoreUnavailable
+from farshore.errors import FarshoreError, ReplicaNeeded, StoreUnavailable
 from farshore.model import SnapshotId
 from farshore.plan.rules import placement_allows
 from farshore.plural import count_of
-from farshore.replicas.repository import Repository
+from farshore.replicas.repository import Repository, no_such_replica
 from farshore.run import Run
 
 _NAMED_MAX = 3  # snapshots named in a message
@@ -43,9 +43,7 @@ def retire_replica(config: Config, name: str, *, lost: bool = False, run: Run) -
         KeyMissing: No key is at hand that can read commit records and sign the record.
     """
     if name not in config.replicas:
-        raise RepositoryMissing(
-            f"no replica is named {name}", f"The configuration names: {', '.join(config.replicas)}."
-        )
+        raise no_such_replica(name, config.replicas)
     _check_plan(config, name)
     with open_repository(config, need=Need.WRITE, clock=run.clock) as repository:
         listed = list_commits(repository)

@@ -8,7 +8,7 @@ from typing import Any
 
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.errors import FarshoreError, RepositoryMissing, StoreDenied
+from farshore.errors import FarshoreError, StoreDenied
 from farshore.format import names
 from farshore.limits import PROBE_TIDY_S
 from farshore.model import Progress, ProgressCallback, no_progress
@@ -16,6 +16,7 @@ from farshore.ops.probe import listings, locks, objects, parts, race, speeds
 from farshore.ops.probe.permissions import may_write, permissions
 from farshore.ops.probe.prefix import LEFT_NAMED_MAX, Connect, ProbePrefix
 from farshore.ops.probe.verdicts import Figure, Finding, ProbeResult, Role, Verdict
+from farshore.replicas.repository import no_such_replica
 from farshore.stores.base import Store
 from farshore.stores.object_retention import LockMode
 from farshore.stores.opening import open_store
@@ -64,7 +65,7 @@ def probe_replica(
         StoreUnavailable, BucketNotFound: It cannot be reached, or is not there.
     """
     if replica not in config.replicas:
-        raise RepositoryMissing(f"no replica is named {replica}", f"There are: {', '.join(config.replicas)}.")
+        raise no_such_replica(replica, config.replicas)
     chosen = config.replicas[replica]
     opening: dict[str, Any] = {
         "url": chosen.url,
