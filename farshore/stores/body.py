@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreFull, StoreUnavailable
 from farshore.limits import BODY_PIECE_BYTES, COMPARE_BYTES_MAX, SENT_BYTES
-from farshore.stores.base import Body, PacedBody, PlainBody, PutOutcome, Store
+from farshore.stores.base import Body, ObjectInfo, PacedBody, PlainBody, PutOutcome, Store
 from farshore.stores.object_retention import ObjectRetention
 
 
@@ -283,29 +283,35 @@ def put_once(
     return outcome
 
 
-def is_there(store: Store, name: str) -> bool:
-    """Whether a name is in use: a look that spares sending a large body in vain, as its condition is checked last."""
+def look_ahead(store: Store, name: str) -> ObjectInfo | None:
+    """Return the object of a name that is in use, so that no large body is sent in vain: its condition counts last."""
     try:
-        store.head(name)
+        return store.head(name)
     except ObjectNotFound:
-        return False
-    return True
+        return None
 
 
-def compare_present(store: Store, name: str, body: Body, digest: Callable[[Body], str] | None = None) -> PutOutcome:
+def compare_present(
+    store: Store,
+    name: str,
+    body: Body,
+    digest: Callable[[Body], str] | None = None,
+    found: ObjectInfo | None = None,
+) -> PutOutcome:
     """Answer a put whose name exists: PRESENT if the object there has the same bytes.
 
     Sizes first; then the provider's checksum when the object is large and `digest` computes the same kind; else bytes.
 
     Args:
         digest: Computes a body's checksum as the store's `head` reports it (`algorithm:hex`).
+        found: The object as a look just now found it; None: look.
     Raises:
         StoreConflict: Other bytes are there.
         StoreUnavailable: The object was gone again, or changed its size; a retry finds out.
     """
     size = body_bytes(body)
     try:
-        info = store.head(name)
+        info = found or store.head(name)
         if info.size != size:
             raise conflict(store, name)
         if digest is not None and size > COMPARE_BYTES_MAX and info.checksum:

@@ -8,7 +8,7 @@ import pytest
 
 from farshore.errors import ObjectNotFound
 from farshore.limits import MIB, MULTIPART_BYTES_MIN, MULTIPART_PART_BYTES
-from farshore.stores.base import Store
+from farshore.stores.base import PutOutcome, Store
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.contract.conftest import PAGE_OBJECTS, OpenStore
 
@@ -27,7 +27,8 @@ def store(kind: str, open_bare: OpenStore) -> MeteredStore:
 
 def asked(store: MeteredStore, before: Mapping[str, int]) -> dict[str, int]:
     """Return what was asked since."""
-    return {kind: count - before.get(kind, 0) for kind, count in store.snapshot().requests.items() if count}
+    now = store.snapshot().requests
+    return {kind: new for kind, count in now.items() if (new := count - before.get(kind, 0))}
 
 
 def test_a_small_object_is_one_request_of_its_kind_each_time(store: MeteredStore) -> None:
@@ -80,3 +81,12 @@ def test_looking_at_what_holds_a_taken_name_is_counted_where_it_is_sent(open_bar
     before = meter.snapshot().requests
     meter.put("a", b"same")
     assert asked(meter, before) == {"put": 1, "head": 1, "get": 1}
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_a_large_object_that_is_there_already_costs_one_request(store: MeteredStore) -> None:
+    body = bytes(MULTIPART_BYTES_MIN + MIB)
+    store.put("large", body)
+    before = store.snapshot().requests
+    assert store.put("large", body) is PutOutcome.PRESENT
+    assert asked(store, before) == {"head": 1}

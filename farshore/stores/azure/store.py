@@ -65,7 +65,7 @@ from farshore.stores.base import (
     check_range,
     in_order,
 )
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, is_there, put_once
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, put_once
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.put_checksums import PutChecksums
 from farshore.stores.request_counter import RequestCounter
@@ -153,8 +153,8 @@ class AzureStore:
     def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         size = body_bytes(body)
         in_blocks = size > MULTIPART_BYTES_MIN
-        if in_blocks and is_there(self, name):
-            return compare_present(self, name, body, _digest)
+        if in_blocks and (found := look_ahead(self, name)):
+            return compare_present(self, name, body, _digest, found)
         md5 = _md5(body)
         self.put_checksums.note(name, f"md5:{md5.hex()}")
         settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(md5))

@@ -50,7 +50,7 @@ from farshore.limits import (
     READ_TIMEOUT_S,
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, in_order
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, is_there, open_body, put_once
+from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, open_body, put_once
 from farshore.stores.gcs.copying import GcsCopying
 from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, retention_metadata
 from farshore.stores.gcs.probe import GcsProbeCapability
@@ -148,8 +148,8 @@ class GcsStore:
 
     def _put_if_absent(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         large = body_bytes(body) > MULTIPART_BYTES_MIN
-        if large and is_there(self, name):
-            return compare_present(self, name, body, _digest)
+        if large and (found := look_ahead(self, name)):
+            return compare_present(self, name, body, _digest, found)
         checksum = _crc32c(body)
         self.put_checksums.note(name, f"crc32c:{checksum.hex()}")
         try:

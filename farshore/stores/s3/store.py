@@ -62,7 +62,7 @@ from farshore.stores.body import (
     body_pieces,
     compare_present,
     counted,
-    is_there,
+    look_ahead,
     put_once,
 )
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
@@ -313,8 +313,8 @@ class S3Store:
 
     def _put_in_parts(self, name: str, key: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         """Put a large body. The condition is checked only at its end, so a look beforehand spares sending in vain."""
-        if is_there(self, name):
-            return compare_present(self, name, body, _digest)
+        if found := look_ahead(self, name):
+            return compare_present(self, name, body, _digest, found)
         with self._boundary(put_verb(retention), name):
             upload_id = self._client.create_multipart_upload(
                 Bucket=self._bucket,
