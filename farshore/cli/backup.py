@@ -7,8 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.opening import opened_repository
-from farshore.cli.passphrase import able_to_write
+from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.progress import reporter_for
 from farshore.cli.run_report import warn_of_problems
 from farshore.cli.wording import elapsed, format_requests, human_bytes, shown_text

@@ -7,8 +7,7 @@ import os
 
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.opening import opened_repository
-from farshore.cli.passphrase import able_to_read
+from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.run_report import warn_of_bad_copies, warn_unrecorded
 from farshore.errors import (
     EXIT_DONE,

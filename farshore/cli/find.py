@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.diff import SIGNS
-from farshore.cli.opening import opened_repository
-from farshore.cli.passphrase import able_to_read
+from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import human_bytes, shown_path, shown_text, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, CredentialCannotRead, FarshoreError, SnapshotUnknown, StoreFull
 from farshore.plural import count_of

@@ -7,9 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.opening import UnaskedWarnings, waiting_note
+from farshore.cli.opening import UnaskedWarnings, able_to_write, waiting_note
 from farshore.cli.output import Output
-from farshore.cli.passphrase import able_to_write
 from farshore.cli.progress import reporter_for
 from farshore.cli.wording import elapsed, format_requests, human_bytes, shown_text
 from farshore.errors import (

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.passphrase import VARIABLE, ask_new, with_passphrase
+from farshore.cli.opening import VARIABLE, ask_new, with_passphrase
 from farshore.errors import (
     EXIT_DONE,
     ConfigInvalid,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.init import recipient_text
-from farshore.cli.opening import opened_repository
-from farshore.cli.passphrase import able_to_read, ask_new
+from farshore.cli.opening import able_to_read, ask_new, opened_repository
 from farshore.cli.wording import utc_time
 from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, QuorumNotReached, TargetForbidden
 

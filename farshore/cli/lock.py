@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.choosing import choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.opening import opened_repository
-from farshore.cli.passphrase import able_to_write
+from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.progress import reporter_for
 from farshore.cli.status import duration
 from farshore.cli.wording import shown_text, utc_time

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from farshore.cli.command import Command, Invocation
-from farshore.cli.commands import commands_for
 from farshore.cli.logs import configure_logs
 from farshore.cli.output import Outlet, OutletFailed, Output, open_stderr
-from farshore.cli.parsing import UsageMistake, build_parser
+from farshore.cli.parsing import UsageMistake, build_parser, commands_for
 from farshore.cli.signals import Stopped, stop_on_signals
 from farshore.clock import Clock, SystemClock
 from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, Failure, UserError

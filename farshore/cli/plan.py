@@ -8,8 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.opening import opened_repository
-from farshore.cli.passphrase import able_to_write
+from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import EXIT_DONE, NothingLeft, PlacementNotMet
 from farshore.plural import count_of

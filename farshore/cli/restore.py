@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.delta import EXIT_DIFFERENCES, add_delta_arguments, options_of, print_delta, reporter_after_questions
-from farshore.cli.opening import opened_repository
+from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
-from farshore.cli.passphrase import able_to_read
 from farshore.cli.run_report import warn_of_bad_copies, warn_of_problems, warn_unrecorded
 from farshore.cli.wording import elapsed, format_repair, format_requests, human_bytes, shown_path, shown_text, utc_time
 from farshore.errors import (

@@ -6,8 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.opening import opened_repository
-from farshore.cli.passphrase import able_to_write
+from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.wording import ID_DIGITS_SHOWN, compact_bytes, utc_time
 from farshore.errors import EXIT_DONE, SnapshotUnknown
 

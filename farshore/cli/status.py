@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
-from farshore.cli.opening import waiting_note
-from farshore.cli.passphrase import able_to_write
+from farshore.cli.opening import able_to_write, waiting_note
 from farshore.cli.records import NOT_ASKED
 from farshore.cli.status_sources import errors_of, format_age, print_sources
 from farshore.cli.wording import age_of, shown_text, utc_time

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
-from farshore.cli.opening import opened_repository
-from farshore.cli.passphrase import able_to_write
+from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.wording import human_bytes, shown_text
 from farshore.errors import EXIT_DONE, ObjectArchived, SnapshotUnknown, StoreDenied, StoreUnavailable
 from farshore.plural import count_of

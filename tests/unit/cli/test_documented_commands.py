@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.cli.commands import load_commands
-from farshore.cli.parsing import build_parser
+from farshore.cli.parsing import build_parser, load_commands
 from farshore.config import load_config
 
 ROOT = Path(__file__).parents[3]

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from farshore.cli.command import Command, Invocation
-from farshore.cli.commands import load_commands
 from farshore.cli.main import execute, main
 from farshore.cli.output import Output
-from farshore.cli.parsing import build_parser
+from farshore.cli.parsing import build_parser, load_commands
 from farshore.errors import EXIT_USAGE
 from tests.doubles.clock import FixedClock
 
