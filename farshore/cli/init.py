@@ -89,7 +89,7 @@ def recipient_text(given: str) -> str:
         ConfigInvalid: It is neither.
     """
     from farshore.config.document import decode_text
-    from farshore.crypto.recipient import public_key_of
+    from farshore.crypto import public_key_of
     from farshore.sealed.slots import RECIPIENT_PREFIX, decode_identity, encode_recipient, is_identity
 
     if given.startswith(RECIPIENT_PREFIX):

@@ -48,14 +48,14 @@ def ask_new(invocation: Invocation, prompt: str = "new passphrase: ") -> bytes:
     """
     if not invocation.interactive:
         raise ConfigInvalid("there is no passphrase and no terminal to ask for one", HOW_TO_CONFIGURE)
-    from farshore.crypto.passphrase_strength import LENGTH_MIN, is_short
+    from farshore.crypto import PASSPHRASE_LENGTH_MIN, is_short_passphrase
 
     first = invocation.ask_secret(prompt)
     if not first.strip():
         raise ConfigInvalid("an empty passphrase protects nothing", "Choose a long one, several words, and keep it.")
-    if is_short(first):
+    if is_short_passphrase(first):
         raise ConfigInvalid(
-            f"a passphrase of fewer than {LENGTH_MIN} characters is guessed by anybody who can read a replica",
+            f"a passphrase of fewer than {PASSPHRASE_LENGTH_MIN} characters is guessed by anyone who can read a replica",
             "Choose a long one, several words that nobody else puts together, and keep it.",
         )
     if invocation.ask_secret("the same again: ") != first:

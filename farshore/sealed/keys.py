@@ -12,9 +12,9 @@ from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from farshore import crypto
 from farshore.clock import Clock
-from farshore.crypto import recipient
-from farshore.crypto.derive import KEY_BYTES, associated, derive_key
+from farshore.crypto import KEY_BYTES, associated, derive_key
 from farshore.errors import CredentialCannotRead, FormatTooNew, ObjectCorrupt, WrongPassphrase
 from farshore.format.text import JsonObject
 
@@ -23,7 +23,7 @@ _DATA_KEY_MAGIC = b"FSDK"
 _SUITE = 1
 _CHECK_BYTES = 16
 KEY_ID_BYTES = 16
-DATA_KEY_BYTES = _DATA_KEY_HEADER.size + recipient.OVERHEAD_BYTES + KEY_BYTES + _CHECK_BYTES
+DATA_KEY_BYTES = _DATA_KEY_HEADER.size + crypto.SEALED_OVERHEAD_BYTES + KEY_BYTES + _CHECK_BYTES
 
 
 class Role(StrEnum):
@@ -55,7 +55,7 @@ class KeySet:
     @cached_property
     def recipient_id(self) -> bytes:
         """The id of the public key that data keys are sealed to."""
-        return recipient.recipient_id(self.public_key)
+        return crypto.recipient_id(self.public_key)
 
     @cached_property
     def page_key(self) -> bytes:
@@ -86,10 +86,10 @@ class KeySet:
 
 def generate_keys(repository_id: bytes, clock: Clock) -> KeySet:
     """Return the keys of a new repository."""
-    private = recipient.generate_private_key()
+    private = crypto.generate_private_key()
     return KeySet(
         repository_id=repository_id,
-        public_key=recipient.public_key_of(private),
+        public_key=crypto.public_key_of(private),
         chunk_key=clock.random_bytes(KEY_BYTES),
         index_key=clock.random_bytes(KEY_BYTES),
         audit_key=clock.random_bytes(KEY_BYTES),
@@ -106,11 +106,11 @@ def encode_key_set(keys: KeySet) -> JsonObject:
 def decode_key_set(value: JsonObject, repository_id: bytes) -> KeySet:
     """Return the keys, with every length checked."""
     lengths = {
-        "public_key": recipient.PUBLIC_BYTES,
+        "public_key": crypto.PUBLIC_KEY_BYTES,
         "chunk_key": KEY_BYTES,
         "index_key": KEY_BYTES,
         "audit_key": KEY_BYTES,
-        "private_key": recipient.PRIVATE_BYTES,
+        "private_key": crypto.PRIVATE_KEY_BYTES,
     }
     keys: dict[str, bytes] = {}
     try:
@@ -145,7 +145,7 @@ def seal_data_key(keys: KeySet, data_key: DataKey) -> bytes:
     """Return the object `keys/data/<key id>/<recipient id>`. Needs no private key."""
     header = _DATA_KEY_HEADER.pack(_DATA_KEY_MAGIC, 1, _SUITE, keys.recipient_id)
     info = associated("data-key", keys.repository_id, data_key.key_id, keys.recipient_id)
-    sealed = header + recipient.seal_to(keys.public_key, data_key.secret, info)
+    sealed = header + crypto.seal_to(keys.public_key, data_key.secret, info)
     return sealed + blake3(sealed).digest(_CHECK_BYTES)
 
 
@@ -181,6 +181,6 @@ def open_data_key(keys: KeySet, key_id: bytes, sealed: bytes) -> DataKey:
     recipient_id = sealed[header_bytes - KEY_ID_BYTES : header_bytes]
     info = associated("data-key", keys.repository_id, key_id, recipient_id)
     try:
-        return DataKey(key_id, recipient.open_sealed(keys.private_key, sealed[header_bytes:-_CHECK_BYTES], info))
+        return DataKey(key_id, crypto.open_sealed(keys.private_key, sealed[header_bytes:-_CHECK_BYTES], info))
     except WrongPassphrase as error:
         raise ObjectCorrupt(f"{what} is sealed to another recipient, or was forged") from error

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.crypto.derive import ZERO_NONCE, associated, derive_key
+from farshore.crypto import ZERO_NONCE, associated, derive_key
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.format.origin import SALT_BYTES, Origin

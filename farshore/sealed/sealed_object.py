@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import limits
-from farshore.crypto.derive import TAG_BYTES, associated, derive_key
+from farshore.crypto import TAG_BYTES, associated, derive_key
 from farshore.errors import FormatTooNew, ObjectCorrupt
 
 MAGIC = b"FSOB"

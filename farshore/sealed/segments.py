@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from farshore import limits
 from farshore.clock import Clock
 from farshore.compress import compress, decompress_into, opens_to
-from farshore.crypto.derive import TAG_BYTES, associated, derive_key
+from farshore.crypto import TAG_BYTES, associated, derive_key
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.origin import SALT_BYTES, Origin
 from farshore.model import ChunkId

@@ -13,10 +13,9 @@ from datetime import datetime
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from farshore import crypto
 from farshore.clock import Clock
-from farshore.crypto import passphrase as passphrases
-from farshore.crypto import recipient
-from farshore.crypto.derive import ZERO_NONCE, associated
+from farshore.crypto import ZERO_NONCE, associated
 from farshore.errors import (
     ConfigInvalid,
     FormatTooNew,
@@ -73,14 +72,14 @@ def seal_passphrase_slot(
     header: Header,
     passphrase: str | bytes,
     clock: Clock,
-    cost: passphrases.PassphraseCost | None = None,
+    cost: crypto.PassphraseCost | None = None,
     note: SlotNote | None = None,
 ) -> tuple[str, bytes]:
     """Return a new slot's id and bytes. Costs about a tenth of a second and 64 MiB on purpose."""
-    cost = cost or passphrases.PassphraseCost()
+    cost = cost or crypto.PassphraseCost()
     slot_id = clock.random_bytes(16).hex()
-    salt = clock.random_bytes(passphrases.SALT_BYTES)
-    key = passphrases.key_from_passphrase(passphrase, salt, cost)
+    salt = clock.random_bytes(crypto.SALT_BYTES)
+    key = crypto.key_from_passphrase(passphrase, salt, cost)
     sealed = AESGCM(key).encrypt(ZERO_NONCE, _payload(keys), _bound_to(header, slot_id, keys.role))
     kdf = {
         "name": _KDF,
@@ -97,8 +96,8 @@ def seal_recipient_slot(
 ) -> tuple[str, bytes]:
     """Return a new slot's id and bytes, to be opened by the holder of the recipient's identity."""
     slot_id = clock.random_bytes(16).hex()
-    sealed = recipient.seal_to(public_key, _payload(keys), _bound_to(header, slot_id, keys.role))
-    name = recipient.recipient_id(public_key).hex()
+    sealed = crypto.seal_to(public_key, _payload(keys), _bound_to(header, slot_id, keys.role))
+    name = crypto.recipient_id(public_key).hex()
     return slot_id, _encode(slot_id, keys, kind=RECIPIENT, recipient=name, sealed=_text(sealed), **_noted(note))
 
 
@@ -127,11 +126,11 @@ def open_slot(data: bytes, header: Header, *, passphrase: str | bytes = b"", ide
             kdf = value["kdf"]
             if kdf["name"] != _KDF:
                 raise FormatTooNew(f"key slot {value['slot']} needs {kdf['name']}, which this Farshore does not know")
-            cost = passphrases.PassphraseCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
-            key = passphrases.key_from_passphrase(passphrase, base64.b64decode(kdf["salt"]), cost)
+            cost = crypto.PassphraseCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
+            key = crypto.key_from_passphrase(passphrase, base64.b64decode(kdf["salt"]), cost)
             payload = AESGCM(key).decrypt(ZERO_NONCE, sealed, bound)
         elif value["kind"] == RECIPIENT and identity:
-            payload = recipient.open_sealed(identity, sealed, bound)
+            payload = crypto.open_sealed(identity, sealed, bound)
         else:
             return None
     except (InvalidTag, WrongPassphrase):
@@ -172,7 +171,7 @@ def encode_identity(private_key: bytes) -> bytes:
     """Return a recipient's private identity file."""
     return encode_canonical({
         "format": IDENTITY_FORMAT, "version": VERSION, "private_key": _text(private_key),
-        "recipient": encode_recipient(recipient.public_key_of(private_key)),
+        "recipient": encode_recipient(crypto.public_key_of(private_key)),
     })  # fmt: skip
 
 
@@ -187,7 +186,7 @@ def decode_identity(data: bytes, where: str) -> bytes:
         private_key = base64.b64decode(value["private_key"], validate=True)
     except (KeyError, TypeError, ValueError):
         private_key = b""
-    if len(private_key) != recipient.PRIVATE_BYTES:
+    if len(private_key) != crypto.PRIVATE_KEY_BYTES:
         raise KeyFileDamaged(f"the identity file {where} is damaged", _HINTS[IDENTITY_FORMAT])
     return private_key
 
@@ -202,7 +201,7 @@ def encode_recipient(public_key: bytes) -> str:
 
     Its last bytes are a check, because a key with one letter wrong is a key too, and nobody's.
     """
-    check = recipient.recipient_id(public_key)[:_RECIPIENT_CHECK_BYTES]
+    check = crypto.recipient_id(public_key)[:_RECIPIENT_CHECK_BYTES]
     return RECIPIENT_PREFIX + base64.urlsafe_b64encode(public_key + check).decode()
 
 
@@ -216,9 +215,9 @@ def decode_recipient(text: str) -> bytes:
     except ValueError as error:
         raise invalid from error
     public_key, check = data[:-_RECIPIENT_CHECK_BYTES], data[-_RECIPIENT_CHECK_BYTES:]
-    if not text.strip().startswith(RECIPIENT_PREFIX) or len(public_key) != recipient.PUBLIC_BYTES:
+    if not text.strip().startswith(RECIPIENT_PREFIX) or len(public_key) != crypto.PUBLIC_KEY_BYTES:
         raise invalid
-    if check != recipient.recipient_id(public_key)[:_RECIPIENT_CHECK_BYTES]:
+    if check != crypto.recipient_id(public_key)[:_RECIPIENT_CHECK_BYTES]:
         raise invalid
     return public_key
 

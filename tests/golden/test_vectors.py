@@ -16,11 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from farshore import limits
+from farshore import crypto, limits
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.chunking.page_hashes import hash_each
-from farshore.crypto import recipient
-from farshore.crypto.derive import derive_key
+from farshore.crypto import derive_key
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.footers import decode_fragment, encode_fragment
@@ -39,7 +38,7 @@ from farshore.sources.sqlite.check import DatabaseFacts
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/format.md").read_text(encoding="utf-8")
 PRIVATE = bytes(range(96))
-KEYS = KeySet(b"r" * 16, recipient.public_key_of(PRIVATE), b"c" * 32, b"i" * 32, b"a" * 32, PRIVATE)
+KEYS = KeySet(b"r" * 16, crypto.public_key_of(PRIVATE), b"c" * 32, b"i" * 32, b"a" * 32, PRIVATE)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
 SEGMENT_ORIGIN = Origin(DATA_KEY.key_id, b"o" * 32)
 TEXT = b"farshore"
@@ -94,7 +93,7 @@ def test_a_text_sealed_to_a_recipient() -> None:
     given = vector("recipient")
     sealed = bytes.fromhex(given["sealed"])
     plain = b"thirty-two bytes of a data key!!"
-    assert recipient.open_sealed(PRIVATE, sealed, b"info") == plain
+    assert crypto.open_sealed(PRIVATE, sealed, b"info") == plain
     enc, ciphertext = sealed[:1120], sealed[1120:]
     own = X25519PrivateKey.from_private_bytes(PRIVATE[64:])
     mlkem_secret = MLKEM768PrivateKey.from_seed_bytes(PRIVATE[:64]).decapsulate(enc[:1088])

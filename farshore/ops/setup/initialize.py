@@ -19,7 +19,7 @@ from farshore.audit import run_rows
 from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.crypto.passphrase_strength import weakness
+from farshore.crypto import passphrase_weakness
 from farshore.errors import (
     ConfigInvalid,
     Corrupt,
@@ -123,7 +123,7 @@ def initialize(
 
 def weak_passphrase(passphrase: str | bytes) -> tuple[str, ...]:
     """Return a warning where a passphrase is easy to guess."""
-    found = weakness(passphrase)
+    found = passphrase_weakness(passphrase)
     if not found:
         return ()
     hint = "several words that nobody else puts together, with 'farshore key add-passphrase'"

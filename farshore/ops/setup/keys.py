@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from farshore import crypto
 from farshore.access.own_places import refuse_own_place
 from farshore.clock import Clock
-from farshore.crypto import recipient
 from farshore.errors import ConfigInvalid, Corrupt, QuorumNotReached, Unsupported
 from farshore.format import names
 from farshore.host import host_name
@@ -31,7 +31,7 @@ def generate_identity(path: Path) -> str:
         TargetForbidden: It would be in a repository, and in all its copies.
     """
     refuse_own_place(path, "the private identity")
-    private_key = recipient.generate_private_key()
+    private_key = crypto.generate_private_key()
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "wb") as file:
@@ -42,7 +42,7 @@ def generate_identity(path: Path) -> str:
         raise ConfigInvalid(f"{path} exists", "An identity is never overwritten; choose another path.") from error
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be written: {error.strerror}", "Choose another path.") from error
-    return slots.encode_recipient(recipient.public_key_of(private_key))
+    return slots.encode_recipient(crypto.public_key_of(private_key))
 
 
 def list_slots(repository: Repository) -> list[SlotInfo]:
@@ -72,7 +72,7 @@ def add_recipient_slot(repository: Repository, text: str, *, label: str = "", cl
     """Let the holder of an identity read the repository. Needs a reader's keys. Repeatable."""
     public_key = slots.decode_recipient(text)
     keys = repository.reading_keys()
-    if present := _slot_of(repository, recipient.recipient_id(public_key).hex()):
+    if present := _slot_of(repository, crypto.recipient_id(public_key).hex()):
         return AddedSlot(_put_everywhere(repository, *present), was_there=True)
     made = slots.seal_recipient_slot(keys, repository.header, public_key, clock, new_note(clock, label))
     return AddedSlot(_put_everywhere(repository, *made))

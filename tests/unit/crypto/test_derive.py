@@ -7,7 +7,7 @@ import hmac
 
 import pytest
 
-from farshore.crypto.derive import ZERO_NONCE, associated, derive_key
+from farshore.crypto import ZERO_NONCE, associated, derive_key
 
 REPOSITORY = bytes(range(16))
 SECRET = bytes(range(32))

@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from farshore import limits
-from farshore.crypto.passphrase import PassphraseCost, key_from_passphrase
+from farshore.crypto import PassphraseCost, key_from_passphrase
 from farshore.errors import HeaderDamaged
 
 CHEAP = PassphraseCost(memory_kib=64, iterations=1, lanes=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farshore.crypto.passphrase_strength import is_short, weakness
+from farshore.crypto import is_short_passphrase, passphrase_weakness
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,18 @@ from farshore.crypto.passphrase_strength import is_short, weakness
     ],
 )
 def test_a_weak_one_is_told_why(passphrase: str | bytes, said: str) -> None:
-    assert weakness(passphrase) == said
+    assert passphrase_weakness(passphrase) == said
 
 
 @pytest.mark.parametrize("passphrase", ["correct horse battery staple", "kaffee um halb vier", b"\xfe\x00random bytes"])
 def test_a_long_one_is_fine(passphrase: str | bytes) -> None:
-    assert weakness(passphrase) == ""
+    assert passphrase_weakness(passphrase) == ""
 
 
 def test_what_is_typed_has_eight_characters() -> None:
-    assert [is_short(text) for text in ("x", "sevenxx", "grüßegrü", "eightxxx")] == [True, True, False, False]
+    assert [is_short_passphrase(text) for text in ("x", "sevenxx", "grüßegrü", "eightxxx")] == [
+        True,
+        True,
+        False,
+        False,
+    ]

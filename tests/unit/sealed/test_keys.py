@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
-from farshore.crypto import recipient
+from farshore import crypto
 from farshore.errors import CredentialCannotRead, FormatTooNew, ObjectCorrupt
 from farshore.sealed.keys import (
     DATA_KEY_BYTES,
@@ -65,7 +65,7 @@ def test_a_data_key_is_sealed_by_a_writer_and_opened_by_a_reader() -> None:
     sealed = seal_data_key(KEYS.writer(), DATA_KEY)
     assert sealed[:8] == b"FSDK\x01\x01\0\0"
     assert sealed[8:24] == KEYS.recipient_id
-    assert len(sealed) == 24 + recipient.OVERHEAD_BYTES + 32 + 16 == DATA_KEY_BYTES
+    assert len(sealed) == 24 + crypto.SEALED_OVERHEAD_BYTES + 32 + 16 == DATA_KEY_BYTES
     assert open_data_key(KEYS, DATA_KEY.key_id, sealed) == DATA_KEY
 
 

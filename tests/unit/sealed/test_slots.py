@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from farshore.crypto import recipient
-from farshore.crypto.passphrase import PassphraseCost
+from farshore import crypto
+from farshore.crypto import PassphraseCost
 from farshore.errors import (
     ConfigInvalid,
     FarshoreError,
@@ -37,7 +37,7 @@ HEADER = new_header(
     recipient=KEYS.recipient_id.hex(),
     audit_public=KEYS.audit_public.hex(),
 )
-IDENTITY = recipient.generate_private_key()
+IDENTITY = crypto.generate_private_key()
 
 
 def passphrase_slot(keys: KeySet = KEYS, header: Header = HEADER) -> tuple[str, bytes]:
@@ -45,7 +45,7 @@ def passphrase_slot(keys: KeySet = KEYS, header: Header = HEADER) -> tuple[str, 
 
 
 def recipient_slot() -> tuple[str, bytes]:
-    return slots.seal_recipient_slot(KEYS, HEADER, recipient.public_key_of(IDENTITY), CLOCK)
+    return slots.seal_recipient_slot(KEYS, HEADER, crypto.public_key_of(IDENTITY), CLOCK)
 
 
 def altered(data: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
@@ -71,7 +71,7 @@ def test_another_passphrase_opens_nothing() -> None:
 def test_an_identity_opens_its_slot_and_no_other() -> None:
     _, data = recipient_slot()
     assert slots.open_slot(data, HEADER, identity=IDENTITY) == KEYS
-    assert slots.open_slot(data, HEADER, identity=recipient.generate_private_key()) is None
+    assert slots.open_slot(data, HEADER, identity=crypto.generate_private_key()) is None
     assert slots.open_slot(data, HEADER, passphrase="grüße") is None
 
 
@@ -79,18 +79,18 @@ def test_a_slot_tells_what_it_is_without_being_opened() -> None:
     slot_id, data = passphrase_slot()
     assert slots.describe_slot(data) == slots.SlotInfo(slot_id, "reader", "passphrase")
     slot_id, data = recipient_slot()
-    name = recipient.recipient_id(recipient.public_key_of(IDENTITY)).hex()
+    name = crypto.recipient_id(crypto.public_key_of(IDENTITY)).hex()
     assert slots.describe_slot(data) == slots.SlotInfo(slot_id, "reader", "recipient", name)
 
 
 def test_what_people_know_a_slot_by_stands_beside_it() -> None:
     """Trial N12."""
     note = slots.SlotNote(datetime(2026, 11, 29, 3, tzinfo=UTC), "oslo", "the safe")
-    public_key = recipient.public_key_of(IDENTITY)
+    public_key = crypto.public_key_of(IDENTITY)
     slot_id, data = slots.seal_recipient_slot(KEYS, HEADER, public_key, CLOCK, note)
 
     assert slots.describe_slot(data) == slots.SlotInfo(
-        slot_id, "reader", "recipient", recipient.recipient_id(public_key).hex(), "the safe", note.created_utc, "oslo"
+        slot_id, "reader", "recipient", crypto.recipient_id(public_key).hex(), "the safe", note.created_utc, "oslo"
     )
     assert slots.open_slot(data, HEADER, identity=IDENTITY) == KEYS
 
@@ -268,7 +268,7 @@ def test_a_damaged_identity_file_is_told(data: bytes) -> None:
 
 
 def test_a_recipient_is_one_line_of_text() -> None:
-    public = recipient.public_key_of(IDENTITY)
+    public = crypto.public_key_of(IDENTITY)
     text = slots.encode_recipient(public)
     assert slots.decode_recipient(f"  {text}\n") == public
     assert "\n" not in text
@@ -276,7 +276,7 @@ def test_a_recipient_is_one_line_of_text() -> None:
 
 def test_a_recipient_with_one_letter_wrong_is_nobody() -> None:
     """A key with a letter wrong is a key too: what is sealed to it alone can never be read."""
-    text = slots.encode_recipient(recipient.public_key_of(IDENTITY))
+    text = slots.encode_recipient(crypto.public_key_of(IDENTITY))
     for at in range(len(text) - 2):
         letter = "A" if text[at] != "A" else "B"
         with pytest.raises(ConfigInvalid):
