@@ -55,7 +55,8 @@ def ask_new(invocation: Invocation, prompt: str = "new passphrase: ") -> bytes:
         raise ConfigInvalid("an empty passphrase protects nothing", "Choose a long one, several words, and keep it.")
     if is_short_passphrase(first):
         raise ConfigInvalid(
-            f"a passphrase of fewer than {PASSPHRASE_LENGTH_MIN} characters is guessed by anyone who can read a replica",
+            f"a passphrase of fewer than {PASSPHRASE_LENGTH_MIN} characters "
+            "is guessed by anybody who can read a replica",
             "Choose a long one, several words that nobody else puts together, and keep it.",
         )
     if invocation.ask_secret("the same again: ") != first:
