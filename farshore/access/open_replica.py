@@ -9,13 +9,12 @@ from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.format import names
 from farshore.replicas.repository import Replica
-from farshore.replicas.retention_rule import LockRule, RetentionRule
 from farshore.stores.base import Store
+from farshore.stores.object_retention import LockRule, RetentionRule
 from farshore.stores.opening import open_store
-from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.read_only import ReadOnlyStore, WriteGuard
-from farshore.stores.wrappers.retrying import RetryingStore
+from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 
 
 class Writes(StrEnum):

@@ -32,7 +32,7 @@ from farshore.model import ReplicaOutcome
 from farshore.replicas.repository import Repository
 from farshore.run import Run
 from farshore.scratch import temporary_instead
-from farshore.stores.put_checksums import AcknowledgedPut
+from farshore.stores.traffic import AcknowledgedPut
 
 _STATE_UNUSABLE = (StoreFull, ConfigInvalid)  # as the outbox raises them
 _log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """At commit: lock everything that a snapshot needs at a replica for long enough, with as few requests as possible.
 
 Locks that a commit record of the same source already promises at the replica are computed and not asked for: they end
-on the grid of `farshore.replicas.retention_rule`. `plan_extensions` is pure, `apply_extensions` sends the requests.
+on the grid of `farshore.stores.object_retention`. `plan_extensions` is pure, `apply_extensions` sends the requests.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, ReplicaLock
 from farshore.replicas.repository import Replica, Repository
-from farshore.replicas.retention_rule import LockRule, grid_end
 from farshore.stores.base import ObjectInfo
-from farshore.stores.object_retention import Lock, LockMode
+from farshore.stores.object_retention import Lock, LockMode, LockRule, grid_end
 
 _NOT_NEEDED = (names.LEASES, names.AUDIT, "probe/")  # by any snapshot
 _SKEW = timedelta(hours=1)  # between the clocks of a service and of this host

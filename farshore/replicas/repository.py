@@ -18,14 +18,12 @@ from farshore.config import Prefer
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
 from farshore.model import DamagedObject, ReplicaRequests
-from farshore.replicas.ask import OnWait, ask_all, wait_quietly
+from farshore.replicas.ask import DetachedThreads, OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache
-from farshore.replicas.detached_threads import DetachedThreads
-from farshore.replicas.pace import Pace
-from farshore.replicas.reading_order import ReadPrice
-from farshore.replicas.retention_rule import RetentionRule
+from farshore.replicas.reading_order import Pace, ReadPrice
 from farshore.sealed.keys import KeySet
 from farshore.stores.base import Store
+from farshore.stores.object_retention import RetentionRule
 from farshore.stores.wrappers.metered import Meter, MeteredStore
 from farshore.stores.wrappers.read_only import WriteGuard
 

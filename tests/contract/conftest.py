@@ -15,9 +15,8 @@ from farshore.stores.base import Store
 from farshore.stores.gcs.store import GcsStore
 from farshore.stores.opening import open_store
 from farshore.stores.s3.store import S3Store
-from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
-from farshore.stores.wrappers.retrying import RetryingStore
+from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.doubles.clock import FixedClock

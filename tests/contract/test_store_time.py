@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from farshore.stores.opening import open_store
-from farshore.stores.service_clock import ServiceClock
+from farshore.stores.traffic import ServiceClock
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.clock import FixedClock
 

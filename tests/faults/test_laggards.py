@@ -24,8 +24,7 @@ from farshore.model import BackupResult, ReplicaOutcome
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.run import Run
-from farshore.stores.wrappers.breaker import BreakerStore
-from farshore.stores.wrappers.retrying import RetryingStore
+from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.contract.network import Answer, Asked, answering

@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from farshore.limits import STORE_CONNECTIONS
 from farshore.stores.base import Body, PacedBody
 from farshore.stores.body import PacedReader, in_pieces, open_body
-from farshore.stores.request_counter import RequestCounter, RequestKind
+from farshore.stores.traffic import RequestCounter, RequestKind
 
 
 class Connections(HTTPAdapter):

@@ -67,8 +67,7 @@ from farshore.stores.base import (
 )
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, put_once
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
-from farshore.stores.put_checksums import PutChecksums
-from farshore.stores.request_counter import RequestCounter
+from farshore.stores.traffic import PutChecksums, RequestCounter
 
 _READABLE_FOR = timedelta(hours=24)  # by a signature that a copy is made with
 _BLOCKS_MAX = 50_000  # by Azure's own rules

@@ -34,7 +34,7 @@ from farshore.limits import GIB, MIB
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
 from farshore.stores.body import check_size, compare_present, conflict, sent_pieces
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
-from farshore.stores.service_clock import ServiceClock
+from farshore.stores.traffic import ServiceClock
 
 if TYPE_CHECKING:
     from farshore.stores.directory.copying import DirectoryCopying

@@ -14,7 +14,7 @@ from urllib3.exceptions import ProtocolError
 from farshore.limits import SENT_BYTES, STORE_CONNECTIONS
 from farshore.stores.base import Body
 from farshore.stores.body import body_bytes, in_pieces, sent_pieces
-from farshore.stores.request_counter import RequestCounter, RequestKind
+from farshore.stores.traffic import RequestCounter, RequestKind
 
 CONTENT_TYPE = "application/octet-stream"
 

@@ -56,9 +56,8 @@ from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, retention_metadata
 from farshore.stores.gcs.probe import GcsProbeCapability
 from farshore.stores.gcs.requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
-from farshore.stores.put_checksums import PutChecksums
-from farshore.stores.request_counter import RequestCounter
 from farshore.stores.retry_after import requested_wait_s
+from farshore.stores.traffic import PutChecksums, RequestCounter
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+:? ?")  # the SDK begins its messages with method and address

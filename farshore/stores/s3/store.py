@@ -66,8 +66,6 @@ from farshore.stores.body import (
     put_once,
 )
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
-from farshore.stores.put_checksums import PutChecksums
-from farshore.stores.request_counter import RequestCounter, RequestKind, read_counted
 from farshore.stores.retry_after import requested_wait_s
 from farshore.stores.s3.answers import BY_CODE, BY_STATUS, UPGRADE, BeyondEnd, Exists, unsent
 from farshore.stores.s3.copying import S3Copying
@@ -82,6 +80,7 @@ from farshore.stores.s3.locks import (
     retention_headers,
 )
 from farshore.stores.s3.probe import S3ProbeCapability
+from farshore.stores.traffic import PutChecksums, RequestCounter, RequestKind, read_counted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

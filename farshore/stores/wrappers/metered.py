@@ -12,9 +12,16 @@ from farshore.limits import SENT_KEPT_MAX
 from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import body_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
-from farshore.stores.put_checksums import AcknowledgedPut, HasPutChecksums, PutChecksums
-from farshore.stores.request_counter import CountsRequests, RequestCounter, RequestKind
-from farshore.stores.service_clock import HasServiceClock, ServiceClock
+from farshore.stores.traffic import (
+    AcknowledgedPut,
+    CountsRequests,
+    HasPutChecksums,
+    HasServiceClock,
+    PutChecksums,
+    RequestCounter,
+    RequestKind,
+    ServiceClock,
+)
 from farshore.stores.wrappers.base import Answer, WrappingStore
 
 _KINDS = {

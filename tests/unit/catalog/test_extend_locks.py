@@ -20,8 +20,7 @@ from farshore.errors import LockDenied, LockUnsupported, QuorumNotReached, Store
 from farshore.format import names
 from farshore.format.records import Commit, ReplicaLock
 from farshore.model import BackupResult
-from farshore.replicas.retention_rule import LockRule
-from farshore.stores.object_retention import LockMode
+from farshore.stores.object_retention import LockMode, LockRule
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import heal

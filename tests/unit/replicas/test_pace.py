@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from farshore import limits
-from farshore.replicas.pace import Pace
+from farshore.replicas.reading_order import Pace
 
 MIB = limits.MIB
 

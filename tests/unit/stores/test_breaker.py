@@ -13,8 +13,7 @@ from farshore.errors import StoreDenied, StorePaused, StoreUnavailable
 from farshore.limits import BREAKER_FAILURES_MAX, BREAKER_PAUSE_S, BREAKER_PAUSE_S_MAX
 from farshore.stores.base import ObjectInfo
 from farshore.stores.memory import MemoryStore
-from farshore.stores.wrappers.breaker import BreakerStore
-from farshore.stores.wrappers.retrying import RetryingStore
+from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import DENY, FAIL, Fault, FaultyStore, Plan, from_call, no_faults, queued
 

@@ -15,11 +15,10 @@ from farshore.stores import wrappers
 from farshore.stores.base import PutOutcome, Store
 from farshore.stores.object_retention import ObjectRetention
 from farshore.stores.wrappers.base import WrappingStore
-from farshore.stores.wrappers.breaker import BreakerStore
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.read_only import ReadOnlyStore
 from farshore.stores.wrappers.retention import RetentionStore
-from farshore.stores.wrappers.retrying import RetryingStore
+from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FaultyStore

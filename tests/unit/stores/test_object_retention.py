@@ -6,8 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from farshore.format import names
-from farshore.replicas.retention_rule import LockRule, RetentionRule, grid_end
-from farshore.stores.object_retention import LockMode, ObjectRetention
+from farshore.stores.object_retention import LockMode, LockRule, ObjectRetention, RetentionRule, grid_end
 
 START = datetime(2026, 3, 1, 2, 30, 17, 250_000, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -8,7 +8,7 @@ import weakref
 
 from urllib3 import HTTPResponse
 
-from farshore.stores.request_counter import RequestCounter
+from farshore.stores.traffic import RequestCounter
 
 
 def test_an_answer_that_is_counted_goes_with_the_last_who_holds_it() -> None:
