@@ -32,6 +32,7 @@ from farshore.model.results import (
     WarningCode,
     no_progress,
 )
+from farshore.model.signatures import Signature
 from farshore.model.snapshots import (
     DATA_AS_OF,
     UNKNOWN_MOMENT,
@@ -76,6 +77,7 @@ __all__ = [
     "ReplicaStatus",
     "RestoreResult",
     "RunWarning",
+    "Signature",
     "SnapshotCounts",
     "SnapshotId",
     "SnapshotInfo",
