@@ -12,6 +12,9 @@ sources := farshore flows tasks tests infra
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
+# Bytecode is kept: without it each test process compiles all tests, and each `farshore` that a test starts all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## List the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
