@@ -18,8 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from farshore.clock import SystemClock
+from farshore.config import load_config
+from farshore.crypto import PassphraseCost
+from farshore.ops.setup.initialize import initialize
+
 FARSHORE = str(Path(sys.executable).parent / "farshore")
 PASSPHRASE = "correct horse battery staple"
+CHEAP = PassphraseCost(memory_kib=64, iterations=1, lanes=1)
 WAIT_S = 60.0
 
 
@@ -78,6 +84,14 @@ class Shore:
             '[sources.ledger]\ntype = "sqlite"\npath = "ledger.db"\n'
             f'[state]\ndir = "state"\n{self.more}'
         )
+
+    def initialize(self, *, write_only: bool = False) -> None:
+        """Make the repository as `farshore init` does, but for a passphrase that is quick to try.
+
+        At its full cost it would be a third of the work of every later command.
+        """
+        config = load_config(self.root / "farshore.toml", self.environment)
+        initialize(config, write_only=write_only, passphrase_cost=CHEAP, clock=SystemClock())
 
     @property
     def environment(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from tests.end_to_end.shore import FARSHORE, Shore, tree
 @pytest.fixture
 def shore(tmp_path: Path) -> Shore:
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     return shore
 
 
@@ -229,7 +229,7 @@ def test_bad_input_is_told_in_a_line_with_its_own_exit_code(
 def kept_for_all(tmp_path_factory: pytest.TempPathFactory) -> Shore:
     """One shore for tests that change nothing."""
     shore = Shore(tmp_path_factory.mktemp("kept"))
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "--all")
     return shore
 
@@ -255,7 +255,7 @@ def test_a_bad_environment_is_told(kept_for_all: Shore, environment: dict[str, s
 
 def test_without_any_key_and_nobody_to_ask_the_missing_key_is_named(tmp_path: Path) -> None:
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     shore.passphrase = None
 
     done = shore.run("snapshots")
@@ -301,8 +301,8 @@ def test_a_typo_in_the_configuration_is_told_with_its_line(kept: Shore) -> None:
 
 def test_two_repositories_in_one_configuration_are_refused(tmp_path: Path) -> None:
     one, two = Shore(tmp_path / "one"), Shore(tmp_path / "two")
-    one.good("init")
-    two.good("init")
+    one.initialize()
+    two.initialize()
     shutil.rmtree(tmp_path / "one/beta")
     shutil.copytree(tmp_path / "two/beta", tmp_path / "one/beta")
 

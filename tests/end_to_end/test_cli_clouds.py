@@ -49,7 +49,7 @@ def test_a_revoked_credential_and_a_dead_server_are_told_apart(tmp_path: Path, f
         'credentials = { access_key = { env = "S3_KEY" }, secret_key = { env = "S3_SECRET" } }\n'
     )
     shore.write_config()
-    shore.good("init")
+    shore.initialize()
 
     shore.variables["S3_SECRET"] = "revoked"
     revoked = shore.run("backup", "home", "--json")

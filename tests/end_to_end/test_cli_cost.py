@@ -27,7 +27,7 @@ def shore(tmp_path: Path) -> Shore:
     text = (tmp_path / "farshore.toml").read_text()
     begin, end = text.index("[replicas.alpha]"), text.index("[sources.home]")
     (tmp_path / "farshore.toml").write_text(text[:begin] + PRICED + text[end:])
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "--all")
     return shore
 

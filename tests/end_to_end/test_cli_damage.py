@@ -67,7 +67,7 @@ def test_a_damaged_catalog_at_the_first_replica_changes_no_answer(
     shore.quorum = 3
     shore.more = "".join(section(shore, name, place) for name, place in places.items())
     shore.write_config()
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     (snapshot,) = shore.good("snapshots", "--json").of("snapshot")
     entries = shore.good("ls", "home", "--recursive", "--json").of("entry")
@@ -99,7 +99,7 @@ def test_a_damaged_catalog_at_the_first_replica_changes_no_answer(
 
 def test_a_restore_mends_a_pack_and_tells_of_it(tmp_path: Path) -> None:
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     (pack,) = [path for path in (tmp_path / "alpha/packs").rglob("*") if path.is_file()]
     whole = pack.read_bytes()

@@ -13,7 +13,7 @@ from tests.end_to_end.shore import Shore, tree
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Shore:
     """A shore with one snapshot of `home`."""
     shore = Shore(tmp_path_factory.mktemp("delta"))
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     return shore
 

@@ -38,7 +38,7 @@ def test_four_shores_are_brought_level_by_a_replicator_and_a_new_one_is_filled(
     """Each kind of server is a source and a target; the host that heals has no key."""
     shore = Shore(tmp_path, replicas=("vault",))
     on_clouds(shore, fresh_place)
-    shore.good("init")
+    shore.initialize()
     away = "http://127.0.0.1:9"
     for name in KINDS:  # each misses one backup
         (tmp_path / "home" / f"{name}.bin").write_bytes(os.urandom(300_000))
@@ -85,7 +85,7 @@ def test_damage_at_a_service_is_replaced_and_told(tmp_path: Path, fresh_place: F
     shore.more = f'[replicas.cloud]\nurl = "{place["url"]}"\nendpoint = "{place["endpoint"]}"\n'
     shore.more += f"credentials = {{ {references} }}\n"
     shore.write_config()
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     store = open_store(**place, clock=SystemClock())
     (pack, *_) = [info.name for info in store.list("packs/")]
@@ -103,7 +103,7 @@ def test_damage_at_a_service_is_replaced_and_told(tmp_path: Path, fresh_place: F
 
 def test_what_nobody_has_whole_is_told_and_ends_with_its_code(tmp_path: Path) -> None:
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     (pack, *_) = [path for path in (tmp_path / "alpha/packs").rglob("*") if path.is_file()]
     name = str(pack.relative_to(tmp_path / "alpha"))
@@ -119,7 +119,7 @@ def test_what_nobody_has_whole_is_told_and_ends_with_its_code(tmp_path: Path) ->
 
 def test_a_replica_is_retired_or_refused(tmp_path: Path) -> None:
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     said = shore.good("replica", "retire", "gamma").stdout
     assert "[replicas.gamma]" in said

@@ -21,7 +21,7 @@ def shore(tmp_path: Path) -> Shore:
         folder.mkdir(parents=True)
         for name in range(20):
             (folder / str(name)).write_text(f"{number} {name}")
-    shore.good("init")
+    shore.initialize()
     return shore
 
 

@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
 @pytest.fixture(scope="module")
 def shore(tmp_path_factory: pytest.TempPathFactory) -> Shore:
     shore = Shore(tmp_path_factory.mktemp("json"))
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home", "ledger")
     (shore.root / "home/new").write_text("new")
     shore.good("backup", "home")

@@ -40,7 +40,7 @@ def test_a_write_only_host_adds_backups_and_reads_none(shore: Shore) -> None:
 @pytest.mark.parametrize("still_named", ["passphrase = { env = 'GONE' }", "identity = 'gone.json'"])
 def test_a_write_only_host_may_go_on_naming_what_was_taken_off(shore: Shore, still_named: str) -> None:
     """Trial N14."""
-    shore.good("init", "--write-only")
+    shore.initialize(write_only=True)
     shore.passphrase = None
     config = shore.root / "farshore.toml"
     config.write_text(config.read_text().replace("[repository]", f"[repository]\n{still_named}"))
@@ -63,7 +63,7 @@ def test_a_write_only_host_may_go_on_naming_what_was_taken_off(shore: Shore, sti
 
 
 def test_one_more_host_can_enroll(shore: Shore) -> None:
-    shore.good("init")
+    shore.initialize()
     shore.variables["FARSHORE_STATE_DIR"] = str(shore.root / "other-host")
 
     enrolled = shore.good("key", "enroll", "--json").of("credential")[0]
@@ -92,7 +92,7 @@ def test_an_identity_reads_what_a_recipient_was_given(shore: Shore) -> None:
 
 
 def test_keys_can_be_added_later(shore: Shore) -> None:
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     recipient = shore.good("key", "generate", "safe.json").stdout.strip()
 
@@ -111,7 +111,7 @@ def test_keys_can_be_added_later(shore: Shore) -> None:
 
 
 def test_an_empty_new_passphrase_is_refused(shore: Shore) -> None:
-    shore.good("init")
+    shore.initialize()
 
     refused = shore.run("key", "add-passphrase", environment={"FARSHORE_NEW_PASSPHRASE": " "})
 
@@ -144,7 +144,7 @@ def test_on_a_terminal_the_passphrase_is_asked_for(shore: Shore) -> None:
 
 def test_the_identity_itself_names_its_recipient_once_with_a_label(shore: Shore) -> None:
     """Trial N12."""
-    shore.good("init")
+    shore.initialize()
     shore.good("key", "generate", "safe.json")
 
     first = shore.good("key", "add-recipient", "safe.json", "--label", "the safe in Oslo", "--json").of("slot")[0]
@@ -165,7 +165,7 @@ def test_the_identity_itself_names_its_recipient_once_with_a_label(shore: Shore)
 
 def test_a_lone_replica_does_not_say_that_a_recipient_is_there(shore: Shore) -> None:
     """Trial N12: what one bucket claims keeps nobody from being added."""
-    shore.good("init")
+    shore.initialize()
     recipient = shore.good("key", "generate", "safe.json").stdout.strip()
     slot_id = shore.good("key", "add-recipient", recipient, "--json").of("slot")[0]["slot_id"]
     for replica in ("alpha", "beta"):

@@ -25,7 +25,7 @@ def shore(tmp_path_factory: pytest.TempPathFactory, s3_server: SeaweedServer) ->
     )
     shore.variables = {"KEY": s3_server.credentials["access_key"], "SECRET": s3_server.credentials["secret_key"]}
     shore.write_config()
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "ledger")
     return shore
 

@@ -100,7 +100,7 @@ def test_a_name_that_is_not_known_is_refused_by_the_nearest(
 
 def test_live_asks_the_replicas_and_counts_no_replica_that_is_away(sound: Shore) -> None:
     assert sound.run("plan", "check", "--live").code == 14  # there is no repository yet
-    sound.good("init")
+    sound.initialize()
     sound.good("backup", "home", "ledger")
     (sound.root / "beta").rename(sound.root / "away")
     sound.run("backup", "home")  # beta is left behind
@@ -123,7 +123,7 @@ def test_live_asks_the_replicas_and_counts_no_replica_that_is_away(sound: Shore)
 
 
 def test_a_backup_warns_of_a_policy_that_is_not_met(sound: Shore) -> None:
-    sound.good("init")
+    sound.initialize()
     assert sound.good("backup", "home").stderr.count("placement:") == 0
 
     done = sound.good("backup", "home", environment={"FARSHORE_PLACEMENT__OFFLINE": "1"})

@@ -108,7 +108,7 @@ def test_an_interrupted_probe_cleans_up(shore: Shore, check: str) -> None:
 
 
 def test_what_a_probe_leaves_is_nothing_to_the_repository(shore: Shore) -> None:
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     shore.run("replica", "probe", "alpha", "--only", "objects", "--keep")
 

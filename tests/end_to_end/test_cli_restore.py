@@ -21,7 +21,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Shore:
     (shore.root / "home/docs/Trash/old.txt").write_text("thrown away\n")
     with (shore.root / "home/sparse").open("wb") as file:
         file.truncate(1 << 40)
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     return shore
 

@@ -30,7 +30,7 @@ def run_powerless(shore: Shore, *words: str) -> Done:
 @pytest.fixture
 def shore(tmp_path: Path) -> Shore:
     made = Shore(tmp_path, replicas=("here", "there"), quorum=2, more="")
-    made.good("init")
+    made.initialize()
     return made
 
 

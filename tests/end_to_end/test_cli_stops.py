@@ -25,7 +25,7 @@ def shore(tmp_path: Path) -> Shore:
     (tmp_path / "wide").mkdir()
     for number in range(FILES):
         (tmp_path / f"wide/{number}").write_bytes(os.urandom(FILE_BYTES))
-    shore.good("init")
+    shore.initialize()
     return shore
 
 
@@ -133,7 +133,7 @@ def test_a_second_signal_stops_it_at_once(shore: Shore) -> None:
 def test_a_query_ends_at_once(tmp_path: Path) -> None:
     """Trial N3: in the middle of what DuckDB computes for hours."""
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 3"
     with shore.started("sql", endless) as process:
         until_busy(process)

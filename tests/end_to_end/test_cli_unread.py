@@ -27,7 +27,7 @@ ACTING: Sequence[Sequence[str]] = (
 @pytest.fixture
 def shore(tmp_path: Path) -> Shore:
     shore = Shore(tmp_path, variables={"FARSHORE_NEW_PASSPHRASE": "staple battery horse"})
-    shore.good("init")
+    shore.initialize()
     return shore
 
 

@@ -12,7 +12,7 @@ from tests.end_to_end.shore import Shore
 @pytest.fixture
 def shore(tmp_path: Path) -> Shore:
     made = Shore(tmp_path)
-    made.good("init", "--write-only")
+    made.initialize(write_only=True)
     made.good("backup", "home")
     return made
 
@@ -67,7 +67,7 @@ def test_what_is_cut_or_gone_ends_with_the_code_of_damage_and_names_its_snapshot
 def test_a_repository_without_any_snapshot_is_not_called_clean(tmp_path: Path) -> None:
     """Trial F10."""
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     verify = shore.run("verify", "--remote")
     assert verify.code == 66
     assert "clean" not in verify.stdout

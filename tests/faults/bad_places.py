@@ -25,6 +25,9 @@ from farshore.cli.logs import configure_logs
 from farshore.cli.main import main
 from farshore.cli.output import Outlet
 from farshore.clock import SystemClock
+from farshore.config import load_config
+from farshore.crypto import PassphraseCost
+from farshore.ops.setup.initialize import initialize
 
 REPLICAS = ("one", "two")
 RUNS = "sql 'SELECT DISTINCT operation FROM runs ORDER BY 1' --format csv"
@@ -156,7 +159,10 @@ def prepare(root: Path) -> dict[str, str]:
         "FARSHORE_NEW_PASSPHRASE": "battery staple correct horse",
         "FARSHORE_STATE_DIR": str(root / "state"),
     }
-    for words in (["init"], ["backup", "home", "ledger"], ["key", "generate", str(root / "identity")]):
+    config = load_config(root / "farshore.toml", variables)
+    # At the full cost of a passphrase most of the work here would be to open the repository, command by command.
+    initialize(config, passphrase_cost=PassphraseCost(memory_kib=64, iterations=1, lanes=1), clock=SystemClock())
+    for words in (["backup", "home", "ledger"], ["key", "generate", str(root / "identity")]):
         done = call(words, variables)
         assert done["code"] == 0, done
     shutil.rmtree(root / "state")

@@ -70,7 +70,7 @@ def trouble(kind: str) -> Iterator[str]:
 def shore(tmp_path: Path) -> Shore:
     """Three replicas with one snapshot each; a quorum of one, so that backups go on."""
     shore = Shore(tmp_path, quorum=1, variables={"ANY": "x"})
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     return shore
 
@@ -216,7 +216,7 @@ def test_a_replica_that_lists_fewer_is_behind(shore: Shore) -> None:
 def test_a_repository_without_snapshots_is_not_called_clean(tmp_path: Path) -> None:
     """Trial F10."""
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     verify = shore.run("verify")
     assert verify.code == 66
     assert "clean" not in verify.stdout

@@ -25,7 +25,7 @@ def silent_port() -> Iterator[int]:
 
 def test_a_restore_ends_although_the_first_replica_is_silent(tmp_path: Path, silent_port: int) -> None:
     shore = Shore(tmp_path)
-    shore.good("init")
+    shore.initialize()
     shore.good("backup", "home")
     shore.variables |= {"SILENT": "x"}
     path = tmp_path / "farshore.toml"

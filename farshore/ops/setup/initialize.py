@@ -19,7 +19,7 @@ from farshore.audit import run_rows
 from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.crypto import passphrase_weakness
+from farshore.crypto import PassphraseCost, passphrase_weakness
 from farshore.errors import (
     ConfigInvalid,
     Corrupt,
@@ -61,6 +61,7 @@ def initialize(
     *,
     write_only: bool = False,
     recipients: Sequence[str] = (),
+    passphrase_cost: PassphraseCost | None = None,
     beside_foreign_data: bool = False,
     clock: Clock,
 ) -> InitResult:
@@ -74,6 +75,8 @@ def initialize(
         write_only: Leave on this host a credential that adds backups and cannot read one back.
         beside_foreign_data: Make it although a place holds data of others, or is above or below a repository.
         recipients: Lines of `farshore key generate` whose holders may read, besides the passphrase.
+        passphrase_cost: The cost of one guess of the passphrase; None is that of `limits.py`. A lower one is for
+            repositories that hold nothing secret: each command that opens this one pays it.
 
     Raises:
         RepositoryExists: A replica holds a repository already; nothing was changed.
@@ -103,7 +106,7 @@ def initialize(
         made = [slots.seal_recipient_slot(keys, header, public_key, clock, note) for public_key in public_keys]
         if config.repository.passphrase is not None:
             passphrase = config.reveal_passphrase(config.repository.passphrase)
-            made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock, note=note))
+            made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock, cost=passphrase_cost, note=note))
             warnings += weak_passphrase(passphrase)
         stores = {replica.name: replica.store for replica in replicas}
         for objects in (
