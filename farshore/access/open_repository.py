@@ -20,7 +20,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.host_places import CACHE
-from farshore.replicas.ask import OnWait, ask_all, unasked_error, wait_quietly
+from farshore.replicas.ask import FirstBug, OnWait, ask_all, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica, Repository, no_such_replica
 from farshore.scratch import writable_or_temporary
 from farshore.stores.opening import extra_of
@@ -56,9 +56,10 @@ def open_repository(
     chosen = [one for name, one in config.replicas.items() if replica in (None, name)]
     replicas: dict[str, Replica] = {}
     headers: dict[str, Header] = {}
+    first_bug = FirstBug()
     opened, failed = ask_all(
         [one.name for one in chosen], lambda name: open_with_header(config, config.replicas[name], clock, writes),
-        clock=clock, patient=patient, on_wait=on_wait,
+        clock=clock, patient=patient, on_wait=on_wait, first_bug=first_bug,
     )  # fmt: skip
     for name, result in opened.items():
         replicas[name], headers[name] = result
@@ -85,13 +86,14 @@ def open_repository(
         patient=patient,
         on_wait=on_wait,
     )
+    repository.threads.first_bug = first_bug
     try:
         if need is Need.ANY:
             repository.keys = unlock(config, repository, Need.WRITE) if has_secret(config, header) else None
         elif need is not Need.NONE:
             repository.keys = unlock(config, repository, need)
-    except FarshoreError:
-        repository.__exit__()
+    except FarshoreError as error:
+        repository.__exit__(type(error), error, error.__traceback__)
         raise
     return repository
 

@@ -42,7 +42,7 @@ def query_first(
     while left:
         name, _, failed = ask_first(
             left, lambda one: _fetch(repository, one, statements), clock=repository.clock,
-            alive=lambda one: repository.replica(one).life_sign(),
+            alive=lambda one: repository.replica(one).life_sign(), first_bug=repository.first_bug,
         )  # fmt: skip
         unusable = next((error for error in failed.values() if isinstance(error, _CACHE_UNUSABLE)), None)
         if name is None and unusable is not None:  # the cache holds nothing, so `query_replica` takes another one

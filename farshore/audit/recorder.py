@@ -22,7 +22,7 @@ from farshore.clock import Clock
 from farshore.errors import Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
 from farshore.host_places import STATE, unusable
 from farshore.limits import AUDIT_FILE_ROWS_MAX
-from farshore.replicas.ask import LifeSign, ask_all
+from farshore.replicas.ask import FirstBug, LifeSign, ask_all
 from farshore.stores.base import Store
 
 _WRITER_ID = re.compile("[0-9a-f]{32}")
@@ -68,6 +68,7 @@ class AuditRecorder:
         paths: Whether names of files may be written (`audit.paths`). Otherwise `CheckRow.paths` is dropped, and so is
             the message, but not the code, of every error that may quote one.
         alive: A replica whose value changes is not silent, so a large file has all the time it needs.
+        first_bug: As for `ask_all`.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class AuditRecorder:
         configured: Collection[str] = (),
         paths: bool = False,
         alive: LifeSign | None = None,
+        first_bug: FirstBug | None = None,
     ) -> None:
         self._stores = dict(stores)
         self._replicas = tuple(dict.fromkeys((*stores, *configured)))
@@ -92,6 +94,7 @@ class AuditRecorder:
         self._clock = clock
         self._paths = paths
         self._alive = alive
+        self._first_bug = first_bug
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = defaultdict(_Run)
         self._head_is_sure = False
@@ -226,7 +229,7 @@ class AuditRecorder:
         return {name: sent[name] if name in sent else silent[name] for name in self._stores}
 
     def _ask_all(self, ask: Callable[[str], _Answer]) -> tuple[dict[str, _Answer], dict[str, FarshoreError]]:
-        return ask_all(self._stores, ask, clock=self._clock, patient=True, alive=self._alive)
+        return ask_all(self._stores, ask, clock=self._clock, patient=True, alive=self._alive, first_bug=self._first_bug)
 
     def _send_to(self, replica: str, store: Store, parcels: Iterable[Parcel]) -> str:
         trouble = ""

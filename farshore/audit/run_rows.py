@@ -147,6 +147,7 @@ def _open_recorder(repository: Repository) -> AuditRecorder:
         configured=repository.configured,
         paths=repository.audit_paths,
         alive=lambda name: repository.replicas[name].life_sign(),
+        first_bug=repository.first_bug,
     )
 
 

@@ -53,6 +53,7 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
         patient=repository.patient,
         alive=lambda name: repository.replicas[name].life_sign(),
         on_wait=repository.on_wait,
+        first_bug=repository.first_bug,
     )
     holders: dict[names.SnapshotObject, tuple[str, ...]] = {}
     stored_utc: dict[SnapshotId, datetime] = {}

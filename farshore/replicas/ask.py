@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, RepositoryMissing, StoreUnavailable
+from farshore.errors import Bug, FarshoreError, RepositoryMissing, StoreUnavailable
 
 Work = Callable[[], None]
 Answer = TypeVar("Answer")
@@ -29,12 +29,42 @@ _UNASKED_HINT = (
 )
 
 
+class FirstBug:
+    """Keeps the first `Bug` of threads whose answers are dropped. Safe from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bug: Bug | None = None
+
+    def keep(self, error: BaseException | None) -> None:
+        """Keep an error if it is a `Bug` and the first; any other is left to the caller."""
+        if isinstance(error, Bug):
+            with self._lock:
+                self._bug = self._bug or error
+
+    def check(self, error: BaseException | None = None) -> None:
+        """Raise what was kept, once, at the end of an operation.
+
+        Args:
+            error: The error that the operation ends with anyway. Only one that is expected to happen gives way to a
+                bug, which may be behind it: no interrupt does, and no other bug.
+        """
+        with self._lock:
+            bug, self._bug = self._bug, None
+        if bug is not None and (error is None or isinstance(error, FarshoreError)):
+            raise bug from error
+
+
 class DetachedThreads:
-    """At most `count` threads, started on demand and reused. Safe from many threads."""
+    """At most `count` threads, started on demand and reused. Safe from many threads.
+
+    `first_bug`: where their work keeps a broken promise, because its answer may be dropped.
+    """
 
     def __init__(self, threads_max: int, name: str) -> None:
         self._threads_max = threads_max
         self._name = name
+        self.first_bug = FirstBug()
         self._lock = threading.Lock()
         self._waiting: SimpleQueue[Work | None] = SimpleQueue()
         self._idle = 0
@@ -88,6 +118,7 @@ class _Round(Generic[Answer]):
     given: dict[str, Answer] = field(default_factory=dict)
     failed: dict[str, FarshoreError] = field(default_factory=dict)
     broken: list[Exception] = field(default_factory=list)
+    first_bug: FirstBug = field(default_factory=FirstBug)  # of answers that arrive when nobody waits any more
 
     def ask(self, name: str, question: Callable[[str], Answer]) -> None:
         """Keep the answer of one replica, or why there is none."""
@@ -101,6 +132,7 @@ class _Round(Generic[Answer]):
         except Exception as error:  # noqa: BLE001 - raised by the thread that asked
             with self.lock:
                 self.broken.append(error)
+            self.first_bug.keep(error)
         self.news.set()
 
     def pending(self, names: Collection[str]) -> tuple[str, ...]:
@@ -153,6 +185,7 @@ def ask_all(
     patient: bool,
     alive: LifeSign | None = None,
     on_wait: OnWait = wait_quietly,
+    first_bug: FirstBug | None = None,
 ) -> tuple[dict[str, Answer], dict[str, FarshoreError]]:
     """Ask every replica at the same time; return the answers, and why there is none, by name.
 
@@ -163,9 +196,10 @@ def ask_all(
             left, or twice the time of that answer.
         alive: A replica whose value changes is not silent: the pages of a long listing arrive.
         on_wait: Called once, in this thread, with the replicas that have not answered within `WAIT_SHOWN_S`.
+        first_bug: Keeps a broken promise of ours that a replica's thread meets, also when its answer is dropped.
     """
     threads = DetachedThreads(max(len(names), 1), "ask")
-    asked: _Round[Answer] = _Round()
+    asked: _Round[Answer] = _Round(first_bug=first_bug or threads.first_bug)
     started_s = clock.monotonic_s()
     silence = _Silence(names, now_s=started_s, patient=patient, alive=alive)
     for name in names:
@@ -220,6 +254,7 @@ def ask_first(
     clock: Clock,
     alive: LifeSign | None = None,
     on_wait: OnWait = wait_quietly,
+    first_bug: FirstBug | None = None,
 ) -> tuple[str | None, dict[str, Answer], dict[str, FarshoreError]]:
     """Ask one replica after the other until one answers; return its name, the answer, and why others gave none.
 
@@ -229,9 +264,10 @@ def ask_first(
     Args:
         alive: Nobody else is asked, and nobody dropped, while the value of one that was asked changes.
         on_wait: Called once, in this thread, with the replicas that have not answered within `WAIT_SHOWN_S`.
+        first_bug: As for `ask_all`.
     """
     threads = DetachedThreads(max(len(names), 1), "ask")
-    asked: _Round[Answer] = _Round()
+    asked: _Round[Answer] = _Round(first_bug=first_bug or threads.first_bug)
     begun: list[str] = []
     waiting, shown, last_s = list(names), False, clock.monotonic_s()
     started_s, signs = last_s, list[object]()

@@ -19,6 +19,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, Failure, ReplicaTooSlow, StoreUnavailable
 from farshore.plural import count_of
+from farshore.replicas.ask import FirstBug
 from farshore.replicas.upload import QueuedUpload, Spool, Upload
 from farshore.replicas.upload_queue import QueueLimits, UploadQueue
 from farshore.stores.base import Store
@@ -34,6 +35,7 @@ class Fanout:
         queue_limits: Limits of a replica, where they differ from the defaults.
         spool: Where uploads that only laggards need are kept; without one laggards are dropped.
         window_packs: Packs that a replica may lag and still keep up; as many are in memory, with the one being made.
+        first_bug: Keeps a broken promise of ours that a put meets, also when its replica was dropped meanwhile.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Fanout:
         queue_limits: Mapping[str, QueueLimits] | None = None,
         spool: Spool | None = None,
         window_packs: int = limits.WINDOW_PACKS,
+        first_bug: FirstBug | None = None,
     ) -> None:
         now_s = clock.monotonic_s()
         self._queues = {
@@ -54,6 +57,7 @@ class Fanout:
         self._quorum = len(self._queues) if quorum is None else quorum
         self._spool = spool or Spool(None)
         self._window = window_packs
+        self._first_bug = first_bug or FirstBug()
         self._changed = threading.Condition()
         self._memory: list[QueuedUpload] = []  # uploads whose bytes may still be in memory, oldest first
         self._has_waited = False  # for room for the pack that is being made
@@ -247,6 +251,7 @@ class Fanout:
                 store.put(queued.name, body)
             except BaseException as error:  # noqa: BLE001 - `drain` raises it in its caller's thread
                 failure = error
+            self._first_bug.keep(failure)
             del body  # or an idle worker would keep a pack in memory
             with self._changed:
                 done = self._complete(queue, queued, failure)
@@ -255,6 +260,7 @@ class Fanout:
                 if done is not None:
                     report(done)
             except BaseException as error:  # noqa: BLE001 - as above
+                self._first_bug.keep(error)
                 with self._changed:
                     queue.failure = queue.failure or error
                     self._changed.notify_all()

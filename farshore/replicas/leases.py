@@ -15,9 +15,10 @@ from datetime import timedelta
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, LeaseLost
+from farshore.errors import Bug, FarshoreError, LeaseLost
 from farshore.format import names
 from farshore.format.records import Lease, decode_lease, encode_lease
+from farshore.replicas.ask import FirstBug
 from farshore.replicas.put_all import put_all
 from farshore.sealed.keys import KeySet
 from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, open_object, seal_object
@@ -57,13 +58,26 @@ def read_leases(store: Store, keys: KeySet, clock: Clock) -> list[LiveLease]:
 
 
 class LeaseHolder:
-    """One writer's lease at every replica it writes to, renewed by a thread of its own until `end`."""
+    """One writer's lease at every replica it writes to, renewed by a thread of its own until `end`.
 
-    def __init__(self, *, stores: Mapping[str, Store], keys: KeySet, lease: Lease, clock: Clock) -> None:
+    Args:
+        first_bug: Keeps a broken promise of ours that the thread meets; the lease is not renewed any more then.
+    """
+
+    def __init__(
+        self,
+        *,
+        stores: Mapping[str, Store],
+        keys: KeySet,
+        lease: Lease,
+        clock: Clock,
+        first_bug: FirstBug | None = None,
+    ) -> None:
         self._stores = dict(stores)
         self._keys = keys
         self._lease = lease
         self._clock = clock
+        self._first_bug = first_bug or FirstBug()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._expires = dict.fromkeys(stores, lease.started_utc)
@@ -103,12 +117,17 @@ class LeaseHolder:
             self._thread.join(timeout=limits.READ_TIMEOUT_S)
         name = names.lease(self._lease.lease, None)
         body = self._seal(replace(self._lease, state="ended"), name)
-        put_all(self._stores, [(name, body)], clock=self._clock)  # where that fails, the lease only expires later
+        # Where that fails, the lease only expires later.
+        put_all(self._stores, [(name, body)], clock=self._clock, first_bug=self._first_bug)
 
     def _renew(self) -> None:
         while not self._clock.wait_s(limits.LEASE_BEAT_S, self._stop):
             self._lease = replace(self._lease, beat=self._lease.beat + 1)
-            self._beat()
+            try:
+                self._beat()
+            except Bug as bug:
+                self._first_bug.keep(bug)
+                return  # nothing is committed without a lease
 
     def _beat(self) -> dict[str, FarshoreError]:
         now = self._clock.now_utc()
@@ -121,7 +140,7 @@ class LeaseHolder:
             with self._lock:
                 self._expires[replica] = max(self._expires[replica], expires)
 
-        return put_all(self._stores, [(name, body)], clock=self._clock, on_put=renewed)
+        return put_all(self._stores, [(name, body)], clock=self._clock, on_put=renewed, first_bug=self._first_bug)
 
     def _seal(self, lease: Lease, name: str) -> bytes:
         return seal_object(

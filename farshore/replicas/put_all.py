@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, StateUnknown
-from farshore.replicas.ask import ask_all, require_all
+from farshore.replicas.ask import FirstBug, ask_all, require_all
 from farshore.stores.base import Store
 
 
@@ -18,6 +18,7 @@ def put_all(
     required: bool = False,
     read_back: bool = False,
     on_put: Callable[[str], None] = lambda _: None,
+    first_bug: FirstBug | None = None,
 ) -> dict[str, FarshoreError]:
     """Put objects (name, body) at every replica at the same time, at each in the order given; return what failed.
 
@@ -28,6 +29,7 @@ def put_all(
         required: Every replica must have them: the first failure, in the order of the replicas, is raised.
         read_back: Compare what each replica returns with what it was given.
         on_put: Called with a replica once it has all objects, from the thread that put them, perhaps after the return.
+        first_bug: As for `ask_all`.
     Raises:
         FarshoreError: With `required`, as `Store.put` says; StateUnknown where an object does not read back.
     """
@@ -39,7 +41,7 @@ def put_all(
                 raise StateUnknown(f"{replica} does not return {name} as it was written")
         on_put(replica)
 
-    asked = ask_all(stores, put, clock=clock, patient=True)
+    asked = ask_all(stores, put, clock=clock, patient=True, first_bug=first_bug)
     if required:
         require_all(asked)
     return asked[1]

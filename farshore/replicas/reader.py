@@ -239,6 +239,7 @@ class ReplicaReader:
                 one.answer = ask(replica)
             except Failure as error:
                 one.error = error
+                self._threads.first_bug.keep(error)  # or it would be lost where nobody waits for this answer
             except Exception as error:  # noqa: BLE001 - a closed store says this or that, when nobody listens any more
                 one.error = ObjectNotFound(f"{replica.name} did not give {name}: {error}")
             self._arrived(one)

@@ -18,7 +18,7 @@ from farshore.config import Prefer
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format.header import Header
 from farshore.model import DamagedObject, ReplicaRequests
-from farshore.replicas.ask import DetachedThreads, OnWait, ask_all, wait_quietly
+from farshore.replicas.ask import DetachedThreads, FirstBug, OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache
 from farshore.replicas.reading_order import Pace, ReadPrice
 from farshore.sealed.keys import KeySet
@@ -102,7 +102,10 @@ class Replica:
 
 @dataclass
 class Repository:
-    """All replicas together. A context manager: leaving it closes the stores."""
+    """All replicas together. A context manager: leaving it closes the stores.
+
+    Raises at its end a `Bug` of a thread whose answer nobody waited for.
+    """
 
     header: Header
     quorum: int
@@ -135,11 +138,12 @@ class Repository:
     def __enter__(self) -> Repository:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.threads.close()
         for replica in self.replicas.values():
             replica.store.close()
         self.held.close()
+        self.first_bug.check(error)
 
     def ask_all(
         self, ask: Callable[[Replica], Decoded], replicas: Iterable[Replica] | None = None
@@ -152,13 +156,18 @@ class Repository:
         chosen = {one.name: one for one in (self.replicas.values() if replicas is None else replicas)}
         return ask_all(
             chosen, lambda name: ask(chosen[name]), clock=self.clock, patient=self.patient,
-            alive=lambda name: chosen[name].life_sign(),
+            alive=lambda name: chosen[name].life_sign(), first_bug=self.threads.first_bug,
         )  # fmt: skip
 
     def note_unasked(self, failed: Mapping[str, FarshoreError]) -> None:
         """Keep why replicas could not be asked; the first reason of each stays. Safe from many threads."""
         for name, error in failed.items():
             self.unasked.setdefault(name, error)
+
+    @property
+    def first_bug(self) -> FirstBug:
+        """Where threads keep a broken promise of ours whose answer may be dropped."""
+        return self.threads.first_bug
 
     @property
     def repository_id(self) -> str:

@@ -86,7 +86,7 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         expires_utc=attempt.run.started_utc,
     )
     stores = {name: replica.store for name, replica in repository.replicas.items()}
-    lease_holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock)
+    lease_holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock, first_bug=repository.first_bug)
     try:
         failed = lease_holder.acquire()
         check_clocks(repository)  # now that every replica has answered
@@ -145,6 +145,7 @@ def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path
         queue_limits={replica.name: QueueLimits(replica.uploads, replica.spool_bytes) for replica in replicas},
         spool=Spool(waiting),
         window_packs=max(limits.WINDOW_PACKS, *many) if many else limits.WINDOW_PACKS,
+        first_bug=repository.first_bug,
     )
 
 

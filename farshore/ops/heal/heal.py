@@ -228,7 +228,7 @@ def _leased(ground: HealContext, options: HealOptions, run: Run) -> Iterator[Cal
     # A replica that was not said to be new gets nothing before it was found to be ours, not even a lease.
     opened = {**ground.repository.replicas, **{n: one for n, one in ground.replicas.items() if n in options.new}}
     stores = {name: replica.store for name, replica in opened.items()}
-    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=run.clock)
+    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=run.clock, first_bug=ground.repository.first_bug)
     try:
         holder.acquire()
         yield lambda name: holder.check(name) if name in stores else None

@@ -129,5 +129,11 @@ def _put_everywhere(repository: Repository, slot_id: str, body: bytes) -> str:
             "Bring every replica back, or remove it from the configuration, then run this again.",
         )
     stores = {name: replica.store for name, replica in repository.replicas.items()}
-    put_all(stores, [(names.slot(slot_id), body)], clock=repository.clock, required=True)
+    put_all(
+        stores,
+        [(names.slot(slot_id), body)],
+        clock=repository.clock,
+        required=True,
+        first_bug=repository.first_bug,
+    )
     return slot_id

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from farshore.access.unlock import Need
-from farshore.errors import Bug
+from farshore.errors import Bug, StoreUnavailable
 from farshore.format import names
 from farshore.frames import read_frame, reporting_failure
 from farshore.model import Progress
 from farshore.ops.backup.backup import run_backup
+from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica
 from farshore.run import Run
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
@@ -75,7 +76,7 @@ def test_a_backup_whose_progress_cannot_be_shown_for_a_bug_ends_with_it(engine: 
         if progress.stage.startswith("replicate"):
             raise Bug("the figures ran backwards")
 
-    with engine.opened(Need.WRITE) as repository, pytest.raises(Bug, match="ran backwards"):
+    with pytest.raises(Bug, match="ran backwards"), engine.opened(Need.WRITE) as repository:
         run_backup(repository, source, run=Run.start(engine.clock, progress=show))
 
 
@@ -99,8 +100,33 @@ def test_replicas_that_are_asked_together_raise_it(engine: Engine) -> None:
         if replica.name == "b":
             raise Bug("no such question")
 
-    with engine.opened() as repository, pytest.raises(Bug, match="no such question"):
+    with pytest.raises(Bug, match="no such question"), engine.opened() as repository:
         repository.ask_all(ask)
+
+
+@pytest.mark.parametrize("trouble", [None, StoreUnavailable("b is away")], ids=["done", "failed"])
+def test_a_thread_that_nobody_waits_for_raises_it_when_the_repository_is_closed(
+    engine: Engine, trouble: StoreUnavailable | None
+) -> None:
+    def ask(_: Replica) -> None:
+        raise Bug("late")
+
+    def read() -> None:
+        with engine.opened() as repository:
+            with suppress(Bug):  # as an answer that is dropped
+                open_reader(repository).ask("an object", ask)
+            if trouble:
+                raise trouble
+
+    with pytest.raises(Bug, match="late"):
+        read()
+
+
+def test_a_repair_beside_a_restore_raises_it_when_the_repository_is_closed(engine: Engine, source: TreeSource) -> None:
+    made = engine.backup(source)
+    engine.lose("a", next(name for name in engine.objects("a") if name.startswith(names.PACKS)))
+    with broken(engine, "put", names.PACKS), pytest.raises(Bug):
+        engine.restore(made.snapshot_id)
 
 
 def test_a_child_process_sends_it_to_its_parent() -> None:
