@@ -55,9 +55,9 @@ def temporary_directory(prefix: str) -> Iterator[Path]:
     Raises:
         StoreFull, ConfigInvalid: It could not be made; the message names the place and the setting.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as resources:
         try:
-            place = held.enter_context(scratch_directory(prefix))
+            place = resources.enter_context(scratch_directory(prefix))
         except OSError as error:
             raise unusable(TEMPORARY, error.filename or "", error) from error
         yield place
@@ -86,11 +86,11 @@ def scratch_or_temporary(prefix: str, place: HostPlace, root: Path) -> Iterator[
     Raises:
         StoreFull, ConfigInvalid: Neither could be made; the message names `root` and its setting.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as resources:
         try:
-            made = held.enter_context(scratch_directory(prefix, root))
+            made = resources.enter_context(scratch_directory(prefix, root))
         except OSError as error:
-            made = held.enter_context(temporary_instead(place, unusable(place, root, error)))
+            made = resources.enter_context(temporary_instead(place, unusable(place, root, error)))
         yield made
 
 
@@ -101,9 +101,9 @@ def temporary_instead(place: HostPlace, trouble: FarshoreError) -> Iterator[Path
     Raises:
         StoreFull, ConfigInvalid: `trouble`, where there can be no temporary one either.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as resources:
         try:
-            own = held.enter_context(temporary_directory(f"farshore-{place.name.partition(' ')[0]}-"))
+            own = resources.enter_context(temporary_directory(f"farshore-{place.name.partition(' ')[0]}-"))
         except FarshoreError as error:
             raise type(trouble)(f"{trouble.message}; and {error.message}", f"{trouble.hint} {error.hint}") from error
         _log.warning("%s; going on without it. %s", trouble.message, trouble.hint)

@@ -78,12 +78,12 @@ def _attempt(
     source: str, config_path: str | None, identity: str, clock: Clock, *, allow_empty: bool, accept_new: bool
 ) -> BackupResult:
     with SESSIONS.enter(clock=clock) as session:
-        begun = begin_snapshot(
+        started = begin_snapshot(
             session.session_id, source, config_path, identity, allow_empty=allow_empty, accept_new=accept_new
         )
-        if not begun.already_done:
+        if not started.already_done:
             reporter = ProgressReporter(board=session.board, key=artifact_key("progress", source), clock=clock)
-            replicas = [*begun.replicas, *session.left_behind]
+            replicas = [*started.replicas, *session.left_behind]
             sending = [replicate_packs.submit(session.session_id, replica) for replica in replicas]
             sealing = seal_source.submit(session.session_id)
             reporter.follow([sealing, *sending])

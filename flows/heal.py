@@ -53,7 +53,7 @@ def heal(
         error: Failure | None
         try:
             result = _attempt(options, config_path, clock)
-            error = None if result.level else heal_error(result)
+            error = None if result.in_sync else heal_error(result)
         except Failure as caught:
             error = caught
         if error is None or not error.retryable or attempt >= attempts:

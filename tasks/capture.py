@@ -66,16 +66,16 @@ def begin_snapshot(
         )
         opened.callback(backup.close)
         try:
-            begun = backup.begin()
+            started = backup.begin()
         except Failure as error:
             if is_last_try(error):
                 backup.fail(error)
             raise
         session.hold(backup, opened.pop_all())
-    absent = [] if begun.already_done else [name for name in config.replicas if name not in begun.replicas]
+    absent = [] if started.already_done else [name for name in config.replicas if name not in started.replicas]
     unreachable = repository.unreachable
     session.left_behind = {name: str(unreachable.get(name, "it could not be leased or listed")) for name in absent}
-    return begun
+    return started
 
 
 @task(name="seal", task_run_name="seal", cache_policy=NO_CACHE, persist_result=False, retries=0)

@@ -38,9 +38,9 @@ def heal_replicas(session_id: str, options: HealOptions, config_path: str | None
     session = SESSIONS.get(session_id)
     clock = SystemClock()
     config = open_config(config_path)
-    with open_context(config, clock=clock) as ground, ProviderCopies(config, clock) as copy_within:
+    with open_context(config, clock=clock) as context, ProviderCopies(config, clock) as copy_within:
         return heal_repository(
-            ground,
+            context,
             options,
             copy_within=copy_within,
             run=start_run(clock, session.board.note),

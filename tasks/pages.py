@@ -103,7 +103,7 @@ def heal_page(result: HealResult) -> str:
     replicas = [
         (
             one.replica,
-            one.state if one.state is HealedState.LEVEL else f"**{one.state}**",
+            one.state if one.state is HealedState.IN_SYNC else f"**{one.state}**",
             f"{one.copied:,}",
             f"{one.replaced:,}",
             f"{one.open:,}",
@@ -117,8 +117,8 @@ def heal_page(result: HealResult) -> str:
         for one in result.repairs
         if one.found != "missing" or one.open
     ]
-    said = "**Every replica is level.**" if result.level else "**Not every replica is level.**"
-    if result.level and not result.changed:
+    said = "**Every replica is level.**" if result.in_sync else "**Not every replica is level.**"
+    if result.in_sync and not result.changed:
         said += " There was nothing to do."
     return _page(
         "Heal",

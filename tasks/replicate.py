@@ -48,10 +48,12 @@ def replicate_packs(session_id: str, replica: str) -> ReplicaOutcome | State[Any
     except Exception as error:
         if session.stopped.wait(STOP_NOTICE_S):
             return Cancelled(message=STOPPED)
-        in_vain = backup.should_give_up(replica)  # a quorum has everything, and nobody waits for the one that fails
-        if in_vain or is_last_try(error):
+        should_give_up = backup.should_give_up(
+            replica
+        )  # a quorum has everything, and nobody waits for the one that fails
+        if should_give_up or is_last_try(error):
             backup.drop(replica, error if isinstance(error, Failure) else Bug(repr(error)))
-        if in_vain and not isinstance(error, Bug):
+        if should_give_up and not isinstance(error, Bug):
             return Failed(message=f"{replica} was left behind: {error}")
         raise
     return Failed(message=f"{replica} was left behind: {outcome.error}") if outcome.error_code else outcome

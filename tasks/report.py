@@ -130,17 +130,17 @@ def report_verify(result: VerifyResult, subject: str) -> State[Any]:
 def report_heal(result: HealResult, subject: str) -> State[Any]:
     """Leave a heal's artifact and event; return the run's final state: a replica that is not level fails it."""
     _write_artifact(artifact_key("heal", subject), heal_page(result))
-    behind = [one.replica for one in result.replicas if one.state is not HealedState.LEVEL]
+    behind = [one.replica for one in result.replicas if one.state is not HealedState.IN_SYNC]
     _emit(
         "farshore.heal.finished",
         {
             "prefect.resource.id": "farshore.repository",
             "prefect.resource.name": "repository",
-            "farshore.level": str(result.level).lower(),
+            "farshore.level": str(result.in_sync).lower(),
         },
         related=[("replica", one.replica) for one in result.replicas],
         payload={
-            "level": result.level,
+            "level": result.in_sync,
             "run": result.run_id,
             "copied": sum(one.copied for one in result.replicas),
             "replaced": sum(one.replaced for one in result.replicas),
@@ -148,7 +148,7 @@ def report_heal(result: HealResult, subject: str) -> State[Any]:
             "not_level": behind,
         },
     )
-    if result.level:
+    if result.in_sync:
         done = sum(one.bytes_copied for one in result.replicas)
         said = f"{bytes_text(done)} copied" if result.changed else "nothing to do"
         return Completed(message=f"{said}; level: {', '.join(one.replica for one in result.replicas)}", data=result)

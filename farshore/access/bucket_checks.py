@@ -16,10 +16,10 @@ from farshore.config import Config, ReplicaConfig
 from farshore.errors import FarshoreError, LifecycleDeletes, LockUnsupported
 from farshore.stores.base import Capabilities
 from farshore.stores.object_retention import LockMode
-from farshore.stores.probe_capability import Effect, HasProbeCapability, PlaceSettings, Setting
+from farshore.stores.probe_capability import BucketSettings, Effect, HasProbeCapability, Setting
 
 
-class PlaceCheck(StrEnum):
+class BucketCheck(StrEnum):
     """The settings of a bucket that are judged."""
 
     LOCK = "lock"
@@ -27,29 +27,29 @@ class PlaceCheck(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceMark:
-    """One thing to know of a place. With `refusal` a repository must not be made there; `hint` makes it a warning."""
+class BucketFinding:
+    """One thing to know of a bucket. With `refusal` no repository may be made in it; `hint` makes it a warning."""
 
-    check: PlaceCheck
+    check: BucketCheck
     said: str
     hint: str = ""
     refusal: FarshoreError | None = None
 
 
-def check_place(config: Config, replica: ReplicaConfig, clock: Clock) -> list[PlaceMark]:
+def check_bucket(config: Config, replica: ReplicaConfig, clock: Clock) -> list[BucketFinding]:
     """Ask a replica's bucket how it is set up, and judge it. Sends a few requests; changes nothing."""
     store = open_bare_store(config, replica, clock)
     try:
-        settings = store.probe_capability().settings() if isinstance(store, HasProbeCapability) else PlaceSettings()
-        return list(judge_place(replica.name, replica.lock, store.capabilities, settings))
+        settings = store.probe_capability().settings() if isinstance(store, HasProbeCapability) else BucketSettings()
+        return list(judge_bucket(replica.name, replica.lock, store.capabilities, settings))
     finally:
         store.close()
 
 
-def judge_place(
-    replica: str, lock: LockMode | None, capabilities: Capabilities, settings: PlaceSettings
-) -> Iterator[PlaceMark]:
-    """Yield what a person should know of a place. Pure.
+def judge_bucket(
+    replica: str, lock: LockMode | None, capabilities: Capabilities, settings: BucketSettings
+) -> Iterator[BucketFinding]:
+    """Yield what a person should know of a bucket. Pure.
 
     Args:
         lock: The mode that the configuration asks for, if any.
@@ -57,21 +57,21 @@ def judge_place(
     if lock:
         yield from _judge_lock(replica, lock, capabilities, settings)
     if settings.lifecycle is None and capabilities.kind in ("s3", "gcs", "azure"):
-        yield PlaceMark(PlaceCheck.LIFECYCLE, _UNREADABLE[capabilities.kind])
+        yield BucketFinding(BucketCheck.LIFECYCLE, _UNREADABLE[capabilities.kind])
     for rule in settings.lifecycle or ():
         said = f"the lifecycle rule {rule.rule} {_DOES[rule.effect]} {rule.when}"
         match rule.effect:
             case Effect.DELETES:
                 refusal = LifecycleDeletes(f"{replica}: {said}: snapshots there would be lost")
-                yield PlaceMark(PlaceCheck.LIFECYCLE, said, LifecycleDeletes.default_hint, refusal)
+                yield BucketFinding(BucketCheck.LIFECYCLE, said, LifecycleDeletes.default_hint, refusal)
             case Effect.DELETES_HIDDEN:
                 hint = "A thief's deletes can be undone only until then, unless the objects are locked."
-                yield PlaceMark(PlaceCheck.LIFECYCLE, said, hint)
+                yield BucketFinding(BucketCheck.LIFECYCLE, said, hint)
             case Effect.ARCHIVES:
                 hint = "A restore from there waits: hours for GLACIER, up to two days for DEEP_ARCHIVE (farshore warm)."
-                yield PlaceMark(PlaceCheck.LIFECYCLE, f"{said}, to {rule.storage_class}, small objects too", hint)
+                yield BucketFinding(BucketCheck.LIFECYCLE, f"{said}, to {rule.storage_class}, small objects too", hint)
             case Effect.MOVES:
-                yield PlaceMark(PlaceCheck.LIFECYCLE, f"{said}, to {rule.storage_class}, which is read at once")
+                yield BucketFinding(BucketCheck.LIFECYCLE, f"{said}, to {rule.storage_class}, which is read at once")
 
 
 _DOES = {
@@ -91,16 +91,16 @@ _UNREADABLE = {
 
 
 def _judge_lock(
-    replica: str, lock: LockMode, capabilities: Capabilities, settings: PlaceSettings
-) -> Iterator[PlaceMark]:
+    replica: str, lock: LockMode, capabilities: Capabilities, settings: BucketSettings
+) -> Iterator[BucketFinding]:
     if lock not in capabilities.lock_modes:
         said = f"a {capabilities.kind} cannot lock objects"
-        yield PlaceMark(PlaceCheck.LOCK, said, refusal=LockUnsupported(f"{replica}: {said}"))
+        yield BucketFinding(BucketCheck.LOCK, said, refusal=LockUnsupported(f"{replica}: {said}"))
     elif settings.lock is Setting.OFF:
         said = "objects cannot be locked in this bucket"
         if settings.versioning is Setting.OFF:
             said += ", which does not even keep versions"
-        yield PlaceMark(PlaceCheck.LOCK, said, LockUnsupported.default_hint, LockUnsupported(f"{replica}: {said}"))
+        yield BucketFinding(BucketCheck.LOCK, said, LockUnsupported.default_hint, LockUnsupported(f"{replica}: {said}"))
     elif settings.lock is Setting.UNKNOWN and capabilities.kind != "memory":
         said = "this credential may not read whether objects can be locked here; the first object will show it"
-        yield PlaceMark(PlaceCheck.LOCK, said)
+        yield BucketFinding(BucketCheck.LOCK, said)

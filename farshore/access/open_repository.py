@@ -69,7 +69,7 @@ def open_repository(
     header = next(iter(headers.values()))
     if need in (Need.READ, Need.MOST):
         replicas = _priced(config, replicas)
-    held = ExitStack()
+    resources = ExitStack()
     repository = Repository(
         header=header,
         quorum=config.repository.quorum,
@@ -77,8 +77,8 @@ def open_repository(
         unreachable={name: failed[name] for name in config.replicas if name in failed},
         configured=tuple(config.replicas),
         state_dir=config.state_dir,
-        cache_dir=held.enter_context(writable_or_temporary(CACHE, config.cache_dir)),
-        held=held,
+        cache_dir=resources.enter_context(writable_or_temporary(CACHE, config.cache_dir)),
+        resources=resources,
         clock=clock,
         audit_paths=config.audit.paths,
         prefer=config.reads.prefer,

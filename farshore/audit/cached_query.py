@@ -83,7 +83,7 @@ def _fetch(repository: Repository, name: str, statements: Sequence[str]) -> None
 
 
 def _use_temporary_cache(repository: Repository, trouble: FarshoreError) -> None:
-    repository.cache_dir = repository.held.enter_context(temporary_instead(CACHE, trouble))
+    repository.cache_dir = repository.resources.enter_context(temporary_instead(CACHE, trouble))
 
 
 def _ask(repository: Repository, replica: Replica, sql: str, *, fetched: bool = False) -> QueryTable:

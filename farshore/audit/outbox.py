@@ -3,9 +3,9 @@
     <directory>/lock                        held while the chain grows
     <directory>/head.json                   sequence and digest of the newest seal
     <directory>/parcels/<sequence>/         one flush: its files and its seal, and their names in `contents.json`
-    <directory>/parcels/<sequence>/to/<replica>     there while this replica has still to be given the parcel
+    <directory>/parcels/<sequence>/to/<replica>     there while this replica has still to be given the flush
 
-A parcel appears whole, by a rename, before anything of it is sent: a process killed at any instruction neither breaks
+A flush appears whole, by a rename, before anything of it is sent: a process killed at any instruction neither breaks
 the chain nor loses a sealed row, because the next run sends what is left. Processes of one host may share a directory.
 """
 
@@ -37,7 +37,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Flush:
     """One flush that some replica has still to be given."""
 
     directory: Path
@@ -57,23 +57,23 @@ class Parcel:
         return str(self._contents()["digest"])
 
     def waits_for(self, replica: str) -> bool:
-        """Return whether this replica has still to be given the parcel."""
+        """Return whether this replica has still to be given the flush."""
         return self.mark(replica).exists()
 
     def waits(self) -> bool:
-        """Return whether any replica has still to be given the parcel."""
+        """Return whether any replica has still to be given the flush."""
         with suppress(FileNotFoundError):
             return any((self.directory / "to").iterdir())
         return False
 
-    def bytes_held(self) -> int:
-        """Return how much it holds; less while another process drops it."""
+    def total_bytes(self) -> int:
+        """Return the size of its files; less while another process drops it."""
         with suppress(FileNotFoundError):
             return sum(file.stat().st_size for file in (self.directory / "files").iterdir())
         return 0
 
     def done(self, replica: str) -> None:
-        """Forget that this replica waits; drop the parcel once nobody does. Safe to repeat."""
+        """Forget that this replica waits; drop the flush once nobody does. Safe to repeat."""
         self.mark(replica).unlink(missing_ok=True)
         try:
             (self.directory / "to").rmdir()
@@ -103,13 +103,13 @@ class Outbox:
     def __init__(self, directory: Path, *, bytes_max: int = AUDIT_OUTBOX_BYTES_MAX) -> None:
         self._directory = directory
         self._bytes_max = bytes_max
-        self._parcels = directory / "parcels"
+        self._flushes = directory / "parcels"  # the name on disk: hosts have flushes in it that still wait
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the chain: no other process of this host adds to it meanwhile."""
         with self._explained():
-            self._parcels.mkdir(parents=True, exist_ok=True)
+            self._flushes.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -121,11 +121,11 @@ class Outbox:
         """Return the newest seal that this host knows of, or None when it has no record. Call it with the lock held."""
         with self._explained():
             head = self._read_head()
-            for parcel in self._all()[-1:]:
-                # The process may have died between the parcel and the head. A parcel just being dropped is older.
+            for flush in self._all()[-1:]:
+                # The process may have died between the flush and the head. A flush just being dropped is older.
                 with suppress(FileNotFoundError):
-                    if head is None or parcel.sequence > head.sequence:
-                        head = Head(parcel.sequence, parcel.digest())
+                    if head is None or flush.sequence > head.sequence:
+                        head = Head(flush.sequence, flush.digest())
                         self._write_head(head)
             return head
 
@@ -138,23 +138,23 @@ class Outbox:
                 shutil.rmtree(leftover, ignore_errors=True)
             building = Path(tempfile.mkdtemp(prefix="building-", dir=self._directory))
             _fill(building, head, files, replicas)
-            placed = building.replace(self._parcels / f"{head.sequence:012d}")
+            placed = building.replace(self._flushes / f"{head.sequence:012d}")
             try:
-                _sync(self._parcels)
+                _sync(self._flushes)
                 self._write_head(head)
             except OSError:
                 shutil.rmtree(placed, ignore_errors=True)  # or its rows would be sealed a second time
                 raise
             self._tidy()
 
-    def parcels(self) -> list[Parcel]:
-        """Return every parcel that some replica waits for, oldest first."""
+    def unsent(self) -> list[Flush]:
+        """Return every flush that some replica waits for, oldest first."""
         with self.locked(), self._explained():
             self.head()
             return self._all()
 
-    def _all(self) -> list[Parcel]:
-        return [Parcel(path) for path in sorted(self._parcels.glob("[0-9]*"))]
+    def _all(self) -> list[Flush]:
+        return [Flush(path) for path in sorted(self._flushes.glob("[0-9]*"))]
 
     def _read_head(self) -> Head | None:
         try:
@@ -174,10 +174,10 @@ class Outbox:
     def _tidy(self) -> None:
         # A replica that is away for months is levelled by a heal; the outbox only bridges the ordinary outage.
         kept = 0
-        for parcel in reversed(self._all()):
-            kept += parcel.bytes_held()
-            if kept > self._bytes_max or not parcel.waits():
-                shutil.rmtree(parcel.directory, ignore_errors=True)
+        for flush in reversed(self._all()):
+            kept += flush.total_bytes()
+            if kept > self._bytes_max or not flush.waits():
+                shutil.rmtree(flush.directory, ignore_errors=True)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -195,7 +195,7 @@ def _fill(building: Path, head: Head, files: Sequence[tuple[str, bytes]], replic
     contents = {"digest": head.digest, "names": [name for name, _ in files]}
     _write(building / "contents.json", json.dumps(contents).encode())
     for replica in replicas:
-        Parcel(building).mark(replica).touch()
+        Flush(building).mark(replica).touch()
     _sync(building / "files")
     _sync(building / "to")
     _sync(building)

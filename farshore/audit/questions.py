@@ -175,9 +175,9 @@ WITH made AS (
     SELECT object, replica, 'acknowledged', NULL, method = 'provider-copy', recorded_utc FROM repairs
     WHERE action IN ('copied', 'replaced') AND {slice}
 ), held AS (
-    SELECT object, list({{'replica': replica, 'within': within, 'told': told}}) AS copies
+    SELECT object, list({{'replica': replica, 'within': within, 'reported': reported}}) AS copies
     FROM (
-        SELECT object, replica, max_by(state, recorded_utc) AS state, max_by(checksum, recorded_utc) AS told,
+        SELECT object, replica, max_by(state, recorded_utc) AS state, max_by(checksum, recorded_utc) AS reported,
                coalesce(bool_or(within), false) AS within
         FROM words GROUP BY object, replica
     ) AS latest
@@ -252,7 +252,7 @@ GROUP BY held.replica
 def backup_runs(since_utc: datetime) -> str:
     """Return the statement for (replica, source, runs, requests, objects sent), first backups left out."""
     return f"""
-SELECT told.replica, told.source, count(*), sum(told.requests), sum(told.objects)
+SELECT counted.replica, counted.source, count(*), sum(counted.requests), sum(counted.objects)
 FROM (
     SELECT once.source AS source, part.replica AS replica, part.requests AS requests, part.objects_sent AS objects
     FROM (SELECT run_id, any_value(source) AS source, any_value(replicas) AS replicas,
@@ -260,7 +260,7 @@ FROM (
           FROM runs WHERE operation = 'backup' AND started_utc >= {_moment(since_utc)} GROUP BY run_id) AS once
     LEFT JOIN snapshots_once AS made ON made.snapshot_id = once.snapshot_id, unnest(once.replicas) AS parts(part)
     WHERE made.snapshot_id IS NULL OR made.parent_snapshot_id IS NOT NULL
-) AS told GROUP BY told.replica, told.source
+) AS counted GROUP BY counted.replica, counted.source
 """
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from farshore.audit import chain, names
-from farshore.audit.outbox import Head, Outbox, Parcel
+from farshore.audit.outbox import Flush, Head, Outbox
 from farshore.audit.privacy import without_paths
 from farshore.audit.rows import TABLE_OF_ROW, AuditRow
 from farshore.audit.schema import TABLES
@@ -223,30 +223,30 @@ class AuditRecorder:
 
     def _send(self) -> dict[str, str]:
         """Send what waits for each replica; one that is silent is left alone, and what it lacks waits on."""
-        parcels = self._outbox.parcels()
-        sent, failed = self._ask_all(lambda replica: self._send_to(replica, self._stores[replica], parcels))
+        unsent = self._outbox.unsent()
+        sent, failed = self._ask_all(lambda replica: self._send_to(replica, self._stores[replica], unsent))
         silent = {name: f"{error.code}: {error.message}" for name, error in failed.items()}
         return {name: sent[name] if name in sent else silent[name] for name in self._stores}
 
     def _ask_all(self, ask: Callable[[str], _Answer]) -> tuple[dict[str, _Answer], dict[str, FarshoreError]]:
         return ask_all(self._stores, ask, clock=self._clock, patient=True, alive=self._alive, first_bug=self._first_bug)
 
-    def _send_to(self, replica: str, store: Store, parcels: Iterable[Parcel]) -> str:
+    def _send_to(self, replica: str, store: Store, unsent: Iterable[Flush]) -> str:
         trouble = ""
-        for parcel in parcels:
-            if not parcel.waits_for(replica):
+        for flush in unsent:
+            if not flush.waits_for(replica):
                 continue
             try:
-                for name, path in parcel.contents():
+                for name, path in flush.contents():
                     store.put(name, path.read_bytes())
             except FileNotFoundError:
                 continue  # another process of this host has just sent it
             except FarshoreError as error:
                 trouble = f"{error.code}: {error.message}"
                 if not isinstance(error, Conflict):
-                    break  # this replica is away: the parcel stays for the next flush
+                    break  # this replica is away: the rows stay for the next flush
                 # Other bytes are there under a name of ours: no retry can mend that, and verify reports it.
-            parcel.done(replica)
+            flush.done(replica)
         return trouble
 
 

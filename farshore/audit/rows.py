@@ -47,7 +47,7 @@ class PartState(StrEnum):
     CREATED = "created"
     READ = "read"
     CHECKED = "checked"
-    LEVEL = "level"
+    IN_SYNC = "level"
     BEHIND = "behind"
     RETIRED = "retired"
     FAILED = "failed"

@@ -161,7 +161,7 @@ def _use_temporary_state(repository: Repository, trouble: FarshoreError) -> None
     Raises:
         StoreFull, ConfigInvalid: There can be none.
     """
-    repository.state_dir = repository.held.enter_context(temporary_instead(STATE, trouble))
+    repository.state_dir = repository.resources.enter_context(temporary_instead(STATE, trouble))
     repository.state_is_temporary = True
 
 
@@ -193,33 +193,33 @@ def backup_rows(
     rows: list[AuditRow] = [SnapshotRow.of(commit, replicas=committed, engine=engine)]
     now = repository.clock.now_utc()
 
-    def copy_row(name: str, replica_name: str, size: int, *, held: bool) -> CopyRow:
+    def copy_row(name: str, replica_name: str, size: int, *, acknowledged: bool) -> CopyRow:
         replica = repository.replicas.get(replica_name)
         return CopyRow(
             object=name,
             replica=replica_name,
             region=replica.region if replica else "",
             provider=replica.store.capabilities.kind if replica else "unknown",
-            state=CopyState.ACKNOWLEDGED if held else CopyState.MISSING,
+            state=CopyState.ACKNOWLEDGED if acknowledged else CopyState.MISSING,
             bytes=size,
-            checksum=checksums.get(replica_name, {}).get(name, "") if held else "",
-            acknowledged_utc=now if held else None,
+            checksum=checksums.get(replica_name, {}).get(name, "") if acknowledged else "",
+            acknowledged_utc=now if acknowledged else None,
             **shared,
         )
 
     for item in made:
         rows.append(_object_row(item, sent, shared))
         holders = tuple(name for name in repository.configured if item.name in acknowledged.get(name, set()))
-        rows += [copy_row(item.name, name, item.bytes, held=name in holders) for name in repository.configured]
+        rows += [copy_row(item.name, name, item.bytes, acknowledged=name in holders) for name in repository.configured]
         rows.append(LineageRow(object=item.name, reused=False, replicas=holders, **lineage))
     for item in adopted:
         rows.append(_object_row(item, sent, shared))
-        rows += [copy_row(item.name, name, item.bytes, held=True) for name in committed]
+        rows += [copy_row(item.name, name, item.bytes, acknowledged=True) for name in committed]
     adopted_names = {item.name for item in adopted}
     for name, holders_of in reused:
         rows.append(LineageRow(object=name, reused=True, replicas=holders_of, **lineage))
         brought = [one for one in committed if name in sent.get(one, {}) and name not in adopted_names]
-        rows += [copy_row(name, one, sent[one][name].bytes, held=True) for one in brought]
+        rows += [copy_row(name, one, sent[one][name].bytes, acknowledged=True) for one in brought]
     rows += _lock_rows(commit, engine, outcomes)
     return rows
 

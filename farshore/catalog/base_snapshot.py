@@ -164,7 +164,7 @@ def _from_replicas(repository: Repository, source: ObjectSource, commit: Commit,
     pages_base: FullPageMap | None = None
     if with_pages and names.PAGES in commit.objects:
         pages, ref, base_key, full = open_pages(repository, source, commit, data_key)
-        pages_base = _held_base(repository, ref, base_key, full)
+        pages_base = _cached_base(repository, ref, base_key, full)
     return BaseSnapshot(commit.snapshot, commit.started_utc, manifest, pages, pages_base)
 
 
@@ -187,7 +187,7 @@ def open_pages(
     return PageMap(file, base=(base, full.blake3)), full, base_key, base
 
 
-def _held_base(repository: Repository, ref: ObjectRef, data_key: DataKey, pages: PageMap) -> FullPageMap | None:
+def _cached_base(repository: Repository, ref: ObjectRef, data_key: DataKey, pages: PageMap) -> FullPageMap | None:
     path = repository.cache.path(ref.name)
     return FullPageMap(ref, data_key, path, pages) if path else None
 

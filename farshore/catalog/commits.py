@@ -63,19 +63,21 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
             if moment is not None:
                 stored_utc[item.snapshot_id] = min(moment, stored_utc.get(item.snapshot_id, moment))
     commits: dict[SnapshotId, Commit] = {}
-    for held, items in _by_holders(holders).items():
-        reader = open_reader(repository, only=held)
+    for replicas, items in _by_holders(holders).items():
+        reader = open_reader(repository, only=replicas)
         try:
             read, bad = read_commits(repository, reader, items, failures_max=limits.STORE_CONNECTIONS)
         except FarshoreError as error:
-            failed.update({name: error for name in held if name not in failed})
+            failed.update({name: error for name in replicas if name not in failed})
             continue
         commits.update({commit.snapshot: commit for commit in read})
         for reason in bad.values():
             if not isinstance(reason, (Corrupt, NotFound, Unsupported)):  # so what these replicas hold is not known
-                failed.update({name: reason for name in held if name not in failed})
+                failed.update({name: reason for name in replicas if name not in failed})
     repository.note_unasked(failed)
-    known = {item.snapshot_id: held for item, held in holders.items() if _is_of(commits.get(item.snapshot_id), item)}
+    known = {
+        item.snapshot_id: replicas for item, replicas in holders.items() if _is_of(commits.get(item.snapshot_id), item)
+    }
     return ListedCommits(commits, known, failed, stored_utc)
 
 
@@ -84,8 +86,8 @@ def _by_holders(
 ) -> dict[tuple[str, ...], list[names.SnapshotObject]]:
     """Return the snapshots by the replicas that list them, so that each is asked only for those it lists."""
     grouped: dict[tuple[str, ...], list[names.SnapshotObject]] = {}
-    for item, held in holders.items():
-        grouped.setdefault(held, []).append(item)
+    for item, replicas in holders.items():
+        grouped.setdefault(replicas, []).append(item)
     return grouped
 
 

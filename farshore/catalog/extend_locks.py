@@ -31,14 +31,14 @@ _SKEW = timedelta(hours=1)  # between the clocks of a service and of this host
 
 @dataclass(frozen=True)
 class Assured:
-    """The locks that an earlier commit at a replica ensured: `held` is locked until `lock.until_utc` at least."""
+    """The locks that an earlier commit at a replica ensured, until `lock.until_utc` at least."""
 
     lock: ReplicaLock
-    held: AbstractSet[str]  # names of objects
+    locked: AbstractSet[str]  # names of objects
 
     def covers(self, name: str, until_utc: datetime) -> bool:
         """Return whether an object is locked until then: locks end on a grid, so not before its next point."""
-        return name in self.held and grid_end(name, self.lock.until_utc, self.lock.stride_s) >= until_utc
+        return name in self.locked and grid_end(name, self.lock.until_utc, self.lock.stride_s) >= until_utc
 
 
 class LockExtender:
@@ -115,16 +115,16 @@ class LockExtender:
                     return None
                 needs = read_needs(self._repository, replica, commit)
                 recipient_id = self._repository.writing_keys().recipient_id.hex()
-                held = {one.name for one in objects_of(commit, needs, recipient_id)}
+                locked = {one.name for one in objects_of(commit, needs, recipient_id)}
                 older = {info.name for info in replica.store.list(names.SLOTS) if _is_older(info, commit)}
             except NotFound:
                 continue
             except READ_ERRORS:
                 return None  # unknown locks are extended: that costs requests and no safety
-            known = [one for one in packs if names.pack(one) in held]
+            known = [one for one in packs if names.pack(one) in locked]
             # A later fragment was locked when it was put; an earlier one was extended with its packs.
-            held.update(names.fragment(one) for one in self._inventory.fragments_naming(replica.name, known))
-            return Assured(lock, held | older | {names.HEADER})
+            locked.update(names.fragment(one) for one in self._inventory.fragments_naming(replica.name, known))
+            return Assured(lock, locked | older | {names.HEADER})
         return None
 
 

@@ -50,7 +50,7 @@ class Inventory:
     named_by: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     orphans: set[str] = field(default_factory=set)  # packs that no fragment names: a killed run left them
     failed: dict[str, FarshoreError] = field(default_factory=dict)
-    lossy: dict[str, FarshoreError] = field(default_factory=dict)  # replicas that lost packs of their snapshots
+    incomplete: dict[str, FarshoreError] = field(default_factory=dict)  # replicas that lost packs of their snapshots
 
     def holders(self, pack_id: str) -> list[str]:
         """Return the replicas that listed this pack with the size its footer gives."""
@@ -64,10 +64,10 @@ class Inventory:
 
     def fragments_lacking(self, replica: str, pack_ids: Sequence[str]) -> list[str]:
         """Return fragments that name these packs, as far as any does and the replica listed none for them."""
-        held = np.array([one in self.fragments[replica] for one in self.fragment_ids], dtype=bool)
+        listed_here = np.array([one in self.fragments[replica] for one in self.fragment_ids], dtype=bool)
         first = np.full(len(self.listed), ABSENT, np.int64)
         first[self.named[::-1]] = self.named_by[::-1]  # of equal places the last assignment stays
-        first[self.named[held[self.named_by]]] = ABSENT
+        first[self.named[listed_here[self.named_by]]] = ABSENT
         rows = self.listed.find(pack_ids)
         return [self.fragment_ids[at] for at in np.unique(first[rows[rows != ABSENT]]) if at != ABSENT]
 
@@ -84,7 +84,7 @@ class Inventory:
         number = bisect_left(self.fragment_ids, fragment_id)
         start, end = np.searchsorted(self.named_by, (number, number + 1))
         rows = self.named[start:end]
-        rows = rows[self.listed.held(rows) & ~self.listed.held(rows, replica)]
+        rows = rows[self.listed.lists(rows) & ~self.listed.lists(rows, replica)]
         return [self.listed.pack_id(row) for row in rows]
 
 
@@ -96,14 +96,14 @@ def take_inventory(
     """List every replica and read the index. A replica that cannot be listed is in `failed`, not silently empty.
 
     A replica whose listing omits packs named by its own fragments or by `promised` is also reported: in `failed` when
-    it has them all the same, in `lossy` when it has not.
+    it has them all the same, in `incomplete` when it has not.
 
     Args:
         promised: By replica, packs (id, bytes) that a snapshot listed there needs.
     """
     listings, failed = repository.ask_all(list_packs, replicas)
     by_name = {replica.name: replica for replica in replicas}
-    fragments = {name: held.fragments for name, held in listings.items()}
+    fragments = {name: listing.fragments for name, listing in listings.items()}
     fragment_ids = sorted(set().union(*fragments.values()))
     listed = ListedPacks(listings)
     del listings
@@ -117,17 +117,17 @@ def take_inventory(
     for name, packs in (promised or {}).items():
         if name in fragments:
             builder.expect(name, [pack_id for pack_id, _ in packs], [size for _, size in packs])
-    lossy: dict[str, FarshoreError] = {}
+    incomplete: dict[str, FarshoreError] = {}
     for name, lacking in builder.lacking.items():
         wrong = judge_listing(by_name[name], lacking)
         if isinstance(wrong, ObjectsLost):
-            lossy[name] = wrong
+            incomplete[name] = wrong
         elif wrong is not None:
             failed[name] = wrong
     orphans = set(builder.adopt_orphans(repository, by_name))
     return Inventory(
         listed, fragments, fragment_ids, ChunkIndex(builder.join.finish()), builder.numbers,
-        *builder.naming(), orphans, failed, lossy,
+        *builder.naming(), orphans, failed, incomplete,
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ class _InventoryBuilder:
         """Note the packs among these that a replica does not list although it must hold them."""
         rows = self._listed.find(pack_ids)
         lacks = rows == ABSENT
-        lacks[~lacks] = ~self._listed.held(rows[~lacks], replica)
+        lacks[~lacks] = ~self._listed.lists(rows[~lacks], replica)
         lacked = np.flatnonzero(lacks)
         ids = (one if isinstance(one, str) else bytes(one).hex() for one in (pack_ids[at] for at in lacked.tolist()))
         self.lacking[replica].add(zip(ids, (int(pack_bytes[at]) for at in lacked.tolist()), strict=True))
@@ -162,7 +162,7 @@ class _InventoryBuilder:
         known = rows != ABSENT
         self._naming.append((number, rows[known]))
         self._listed.drop_other_sizes(rows[known], footers.pack_bytes[known])
-        rows[known] = np.where(self._listed.held(rows[known]), rows[known], ABSENT)
+        rows[known] = np.where(self._listed.lists(rows[known]), rows[known], ABSENT)
         self._join_new(footers, rows)
 
     def _join_new(self, footers: Footers, rows: Table) -> None:

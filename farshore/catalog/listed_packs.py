@@ -20,13 +20,13 @@ class ListedPacks:
 
     def __init__(self, listings: Mapping[str, PackListing]) -> None:
         self.ids: Table = np.zeros(0, PACK_ID_DTYPE)
-        for held in listings.values():
-            new = held.pack_ids[IdRows(self.ids).find(held.pack_ids) == ABSENT]
+        for listing in listings.values():
+            new = listing.pack_ids[IdRows(self.ids).find(listing.pack_ids) == ABSENT]
             self.ids = np.concatenate((self.ids, new))
         self._rows = IdRows(self.ids)
         self._bytes = {name: np.full(len(self.ids), ABSENT, np.int64) for name in listings}
-        for name, held in listings.items():
-            self._bytes[name][self.find(held.pack_ids)] = held.pack_bytes
+        for name, listing in listings.items():
+            self._bytes[name][self.find(listing.pack_ids)] = listing.pack_bytes
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,12 +53,12 @@ class ListedPacks:
         """Return the replicas that list a pack with a size that is right, as far as it is known."""
         return [name for name in self._bytes if self.bytes_at(name, row) != ABSENT]
 
-    def held(self, rows: Table, replica: str | None = None) -> Table:
-        """Return for each row whether one replica holds it, or any."""
-        held = np.zeros(len(rows), dtype=bool)
+    def lists(self, rows: Table, replica: str | None = None) -> Table:
+        """Return for each row whether one replica lists it with the right size, or any."""
+        found = np.zeros(len(rows), dtype=bool)
         for name in [replica] if replica else self._bytes:
-            held |= self._bytes[name][rows] != ABSENT
-        return held
+            found |= self._bytes[name][rows] != ABSENT
+        return found
 
     def drop_other_sizes(self, rows: Table, pack_bytes: Table) -> None:
         """Treat packs as missing where they are listed with another size: they are damaged there."""

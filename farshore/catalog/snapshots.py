@@ -28,7 +28,7 @@ class Snapshot(SnapshotInfo):
     commit: Commit = field(repr=False, compare=False)
 
 
-def read_catalog(repository: Repository, source: str | None = None) -> list[tuple[Commit, tuple[str, ...]]]:
+def commits_with_holders(repository: Repository, source: str | None = None) -> list[tuple[Commit, tuple[str, ...]]]:
     """Return every committed snapshot, oldest first, with the reachable replicas that list it.
 
     A commit record damaged at one replica is read from another that lists it.
@@ -106,8 +106,8 @@ def latest_snapshot_per_replica(repository: Repository) -> dict[str, dict[str, d
         FarshoreError: No replica could be listed.
     """
     found = list_commits(repository)
-    held: dict[str, dict[str, datetime]] = {name: {} for name in repository.replicas if name not in found.failed}
-    if not held:
+    latest: dict[str, dict[str, datetime]] = {name: {} for name in repository.replicas if name not in found.failed}
+    if not latest:
         raise unasked_error({**repository.unreachable, **found.failed})
     now_utc = repository.clock.now_utc()
     for snapshot_id, commit in found.commits.items():
@@ -117,9 +117,9 @@ def latest_snapshot_per_replica(repository: Repository) -> dict[str, dict[str, d
         if is_misdated(commit, found.stored_utc.get(snapshot_id), now_utc):
             continue
         for replica in found.holders[snapshot_id]:
-            if replica in held:
-                held[replica][commit.source] = max(data_utc, held[replica].get(commit.source, data_utc))
-    return held
+            if replica in latest:
+                latest[replica][commit.source] = max(data_utc, latest[replica].get(commit.source, data_utc))
+    return latest
 
 
 def _before(snapshots: list[Snapshot], source: str, text: str) -> Snapshot:
@@ -159,7 +159,7 @@ def _listed(repository: Repository, source: str | None) -> ListedCommits:
     return found
 
 
-def _info(commit: Commit, held: tuple[str, ...], *, misdated: bool) -> Snapshot:
+def _info(commit: Commit, replicas: tuple[str, ...], *, misdated: bool) -> Snapshot:
     return Snapshot(
         snapshot_id=commit.snapshot,
         source_id=commit.source_id,
@@ -169,11 +169,11 @@ def _info(commit: Commit, held: tuple[str, ...], *, misdated: bool) -> Snapshot:
         started_utc=commit.started_utc,
         committed_utc=commit.committed_utc,
         counts=commit.counts,
-        replicas=held,
+        replicas=replicas,
         facts=tuple(sorted(commit.facts.items())),
         locks=tuple(
             PromisedLock(name, commit.locks[name].mode, commit.locks[name].until_utc)
-            for name in held
+            for name in replicas
             if name in commit.locks
         ),
         state=commit.state,

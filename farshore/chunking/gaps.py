@@ -14,14 +14,14 @@ Gap = tuple[int, int]  # from, to, in bytes of the block
 
 
 class Part(Enum):
-    """The kind of a stretch of a block."""
+    """The kind of a span of a block."""
 
     HOLE = 0
     PAGES = 1  # whole ones; the last one of a file may be short
     BESIDE = 2  # data that shares a page with a hole
 
 
-class Stretch(NamedTuple):
+class BlockSpan(NamedTuple):
     """Bytes [start, end) of a block."""
 
     part: Part
@@ -29,8 +29,8 @@ class Stretch(NamedTuple):
     end: int
 
 
-def cut_block(length: int, page_bytes: int, gaps: Sequence[Gap]) -> Iterator[Stretch]:
-    """Yield the stretches of a block from first byte to last.
+def cut_block(length: int, page_bytes: int, gaps: Sequence[Gap]) -> Iterator[BlockSpan]:
+    """Yield the spans of a block from first byte to last.
 
     Args:
         gaps: In order; none is empty and none touches the next.
@@ -38,7 +38,7 @@ def cut_block(length: int, page_bytes: int, gaps: Sequence[Gap]) -> Iterator[Str
     at = 0
     for start, end in gaps:
         yield from _cut_data(at, start, page_bytes, start - start % page_bytes)
-        yield Stretch(Part.HOLE, start, end)
+        yield BlockSpan(Part.HOLE, start, end)
         at = end
     yield from _cut_data(at, length, page_bytes, length)
 
@@ -50,12 +50,12 @@ def largest(gaps: list[Gap], most: int) -> list[Gap]:
     return sorted(sorted(gaps, key=lambda gap: gap[0] - gap[1])[:most])
 
 
-def _cut_data(start: int, end: int, page_bytes: int, pages_end: int) -> Iterator[Stretch]:
+def _cut_data(start: int, end: int, page_bytes: int, pages_end: int) -> Iterator[BlockSpan]:
     pages_start = min(start + -start % page_bytes, end)
     pages_end = max(pages_start, pages_end)
     if start < pages_start:
-        yield Stretch(Part.BESIDE, start, pages_start)
+        yield BlockSpan(Part.BESIDE, start, pages_start)
     if pages_start < pages_end:
-        yield Stretch(Part.PAGES, pages_start, pages_end)
+        yield BlockSpan(Part.PAGES, pages_start, pages_end)
     if pages_end < end:
-        yield Stretch(Part.BESIDE, pages_end, end)
+        yield BlockSpan(Part.BESIDE, pages_end, end)

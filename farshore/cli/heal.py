@@ -79,11 +79,11 @@ def execute(invocation: Invocation) -> int:
 
 def add_replica(invocation: Invocation) -> int:
     """Fill a new replica, and report. A place that cannot keep what it is given is refused first."""
-    from farshore.access.bucket_checks import check_place
+    from farshore.access.bucket_checks import check_bucket
 
     config, name = invocation.config(), invocation.arguments.name
     require_replica(config, name)
-    for mark in check_place(config, config.replicas[name], invocation.clock):
+    for mark in check_bucket(config, config.replicas[name], invocation.clock):
         if mark.refusal is not None:
             raise mark.refusal
         show = invocation.output.warning if mark.hint else invocation.output.note
@@ -132,7 +132,7 @@ def heal_and_print(invocation: Invocation, config: Config, replica: str | None, 
             run=Run.start(invocation.clock, progress=progress),
         )
     warnings.show(context.repository.unasked)
-    output.record("heal", result, level=result.level)
+    output.record("heal", result, level=result.in_sync)
     _print(invocation, result)
     return exit_code_of(invocation, result)
 
@@ -168,7 +168,7 @@ def _print(invocation: Invocation, result: HealResult) -> None:
         output.line(f"nothing was changed (dry run); {duration}")
     elif result.changed:
         output.line(f"{'without a key' if result.keyless else 'with a key'} in {duration}")
-    elif result.level:
+    elif result.in_sync:
         compared = count_of(result.snapshots, "snapshot")
         output.line(f"nothing to do: {compared}, and all that was looked at is level; {duration}")
     output.lines(format_requests(result.requests))
@@ -201,7 +201,7 @@ def exit_code_of(invocation: Invocation, result: HealResult) -> int:
 
     if not result.snapshots:
         invocation.output.warning("no replica lists a snapshot, so there was nothing to compare", "no-snapshots")
-    if result.level or result.dry_run:
+    if result.in_sync or result.dry_run:
         return EXIT_DONE if result.snapshots else EXIT_WARNINGS
     error = heal_error(result)
     invocation.output.error(error)

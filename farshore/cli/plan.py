@@ -69,8 +69,8 @@ def _ask(invocation: Invocation, config: Config) -> Newest:
 def _print_replicas(invocation: Invocation, placed: Sequence[PlacedReplica], newest: Newest | None) -> None:
     output = invocation.output
     for one in placed:
-        held = {} if newest is None else {"newest": newest.get(one.replica)}
-        output.record("placement", one, **held)
+        extra = {} if newest is None else {"newest": newest.get(one.replica)}
+        output.record("placement", one, **extra)
     output.table(
         ("replica", "provider", "region", "jurisdiction", "account", "login", "protected by"),
         [

@@ -46,8 +46,8 @@ def execute(invocation: Invocation) -> int:
         invocation, config, need=Need.WRITE, writes=Writes.ALL, replica=arguments.replica
     ) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
-        held = [repository.replicas[name] for name in snapshot.replicas if name in repository.replicas]
-        found = look_at_warmth(repository, snapshot, held)
+        holders = [repository.replicas[name] for name in snapshot.replicas if name in repository.replicas]
+        found = look_at_warmth(repository, snapshot, holders)
         for one in found:
             _print(invocation, one)
         chosen = min((one for one in found if not one.error_code), key=lambda one: one.bytes_cold, default=None)

@@ -15,11 +15,11 @@ UNKNOWN_MOMENT = "unknown"
 
 def data_moment(started_utc: datetime, facts: Mapping[str, str]) -> datetime | None:
     """Return up to when a snapshot has its source's data for certain: not later than reading began; None if unknown."""
-    told = facts.get(DATA_AS_OF)
-    if told is None:
+    moment = facts.get(DATA_AS_OF)
+    if moment is None:
         return started_utc
     try:
-        return min(started_utc, datetime.fromisoformat(told))
+        return min(started_utc, datetime.fromisoformat(moment))
     except (ValueError, TypeError):  # not a time, or one of no zone
         return None
 

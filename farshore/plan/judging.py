@@ -149,8 +149,8 @@ def source_losses(
     found: list[SourceLoss] = []
     for source in config.sources.values():
         interval = interval_of(source.schedule, source.rpo)
-        held = [(newest or {}).get(one.replica, {}).get(source.name) for one in replicas]
-        latest = max((moment for moment in held if moment), default=None)
+        times = [(newest or {}).get(one.replica, {}).get(source.name) for one in replicas]
+        latest = max((moment for moment in times if moment), default=None)
         age = now_utc - latest if latest and now_utc else None
         found.append(SourceLoss(source.name, _planned_rpo(interval, replicas, left), latest, age))
     return tuple(found)

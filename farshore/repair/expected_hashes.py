@@ -233,11 +233,11 @@ class FromAuditRows:
         """
         digests: list[str] = []
         for replica in self._union.sizes(name):
-            held = self._repository.replicas.get(replica)
-            if held is None:
+            opened = self._repository.replicas.get(replica)
+            if opened is None:
                 continue
             try:
-                digests.append(hash_pieces(read_pieces(held.store, name, self._union.sizes(name)[replica])))
+                digests.append(hash_pieces(read_pieces(opened.store, name, self._union.sizes(name)[replica])))
             except READ_ERRORS:
                 continue
         most = max(set(digests), key=digests.count, default="")

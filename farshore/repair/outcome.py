@@ -83,7 +83,7 @@ def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, run: Run)
 class HealedState(StrEnum):
     """The state of a replica after a heal."""
 
-    LEVEL = "level"
+    IN_SYNC = "level"
     BEHIND = "behind"
     FAILED = "failed"  # it could not be looked at or changed
 
@@ -122,9 +122,9 @@ class HealResult:
     snapshots: int = 0  # that any replica listed: with none there was nothing to compare
 
     @property
-    def level(self) -> bool:
+    def in_sync(self) -> bool:
         """Whether every replica that was asked for holds everything now, whole as far as it was looked at."""
-        return all(one.state is HealedState.LEVEL for one in self.replicas)
+        return all(one.state is HealedState.IN_SYNC for one in self.replicas)
 
     @property
     def open(self) -> int:

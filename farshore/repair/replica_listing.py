@@ -30,7 +30,7 @@ _RELISTINGS_MAX = 3
 class Listing:
     """Every object that one replica lists: packs by 40 bytes each, the others by name, foreign ones by name."""
 
-    holdings: PackListing
+    packs: PackListing
     objects: dict[str, int] = field(default_factory=dict)  # all but packs
     foreign: list[str] = field(default_factory=list)  # at most the first `PROBLEMS_KEPT_MAX`
     foreign_total: int = 0
@@ -43,7 +43,7 @@ class Listing:
     @property
     def holds_data(self) -> bool:
         """Whether there is more than a header and key slots."""
-        return len(self.holdings.pack_ids) > 0 or any(
+        return len(self.packs.pack_ids) > 0 or any(
             kind_of(name) not in (Kind.HEADER, Kind.SLOT) for name in self.objects
         )
 
@@ -66,7 +66,7 @@ def list_everything(replica: Replica) -> Listing:
                 listing.foreign_total += 1
                 if len(listing.foreign) < limits.PROBLEMS_KEPT_MAX:
                     listing.foreign.append(info.name)
-    listing.holdings = PackListing(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, "<i8"), {})
+    listing.packs = PackListing(np.frombuffer(ids, PACK_ID_DTYPE), np.frombuffer(sizes, "<i8"), {})
     return listing
 
 
@@ -75,7 +75,7 @@ class Union:
 
     def __init__(self, listings: Mapping[str, Listing]) -> None:
         self.replicas = tuple(listings)
-        self.packs = ListedPacks({name: one.holdings for name, one in listings.items()})
+        self.packs = ListedPacks({name: one.packs for name, one in listings.items()})
         self.others: dict[str, dict[str, int]] = {}
         for replica, listing in listings.items():
             for name, size in listing.objects.items():

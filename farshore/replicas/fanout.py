@@ -69,7 +69,7 @@ class Fanout:
     # --- the sealing thread -------------------------------------------------------------------------------------------
 
     @property
-    def pressed(self) -> bool:
+    def uploads_are_bottleneck(self) -> bool:
         """Whether uploads are the bottleneck: the last pack had to wait for a quorum to keep up, or the next will."""
         with self._changed:
             return self._has_waited or self._must_wait()

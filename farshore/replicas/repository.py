@@ -123,7 +123,7 @@ class Repository:
     on_wait: OnWait = wait_quietly  # called with the replicas that everybody waits for
     cache: ObjectCache = field(init=False)
     threads: DetachedThreads = field(init=False)  # for reads, which may hang
-    held: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
+    resources: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
     damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # found by reads
     state_is_temporary: bool = field(init=False, default=False)  # its files end with this process
     unrecorded: str = field(init=False, default="")  # why audit rows of what was done could not be kept
@@ -142,7 +142,7 @@ class Repository:
         self.threads.close()
         for replica in self.replicas.values():
             replica.store.close()
-        self.held.close()
+        self.resources.close()
         self.first_bug.check(error)
 
     def ask_all(

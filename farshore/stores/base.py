@@ -104,7 +104,7 @@ class Capabilities:
     objects cannot be locked; `lock_step_s`: a lock is not extended by less than this. An object in one of
     `archive_classes` must be warmed before it can be read.
 
-    These are of the kind. Whether one bucket is set up for locks is in `probe_capability.PlaceSettings`.
+    These are of the kind. Whether one bucket is set up for locks is in `probe_capability.BucketSettings`.
     """
 
     kind: str  # s3 | gcs | azure | directory | memory

@@ -49,7 +49,7 @@ class Setting(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceSettings:
+class BucketSettings:
     """The settings of the bucket or container, as far as they can be read.
 
     `lock`: whether objects can be locked one by one. `retention`: the default retention of every object, in words,
@@ -113,7 +113,7 @@ class ProbeCapability(Protocol):
         """Return how many uploads below a prefix were begun and not ended; None where the service does not say."""
         ...
 
-    def settings(self) -> PlaceSettings:
+    def settings(self) -> BucketSettings:
         """Return the settings of the bucket or container. A setting that cannot be read is no error."""
         ...
 

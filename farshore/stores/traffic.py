@@ -105,10 +105,10 @@ class RequestCounter:
         The answer must not hold itself: it closes its connection when the last one lets go of it, and not at some later
         collection of garbage.
         """
-        read, held = type(raw).read, weakref.ref(raw)
+        read, reference = type(raw).read, weakref.ref(raw)
 
         def counting(*args: Any, **kwargs: Any) -> Any:
-            data = read(held(), *args, **kwargs)
+            data = read(reference(), *args, **kwargs)
             self.received(len(data))
             return data
 

@@ -77,11 +77,11 @@ def _measure(place: Path, content_bytes: int, pairs: int) -> int:
 
 
 def _heal(config: Config) -> float:
-    with open_context(config, keyless=True, clock=CLOCK) as ground:
+    with open_context(config, keyless=True, clock=CLOCK) as context:
         started_s = time.perf_counter()
-        result = heal_repository(ground, HealOptions(replica="far", new=("far",)), run=Run.start(CLOCK))
+        result = heal_repository(context, HealOptions(replica="far", new=("far",)), run=Run.start(CLOCK))
         took_s = time.perf_counter() - started_s
-    if not result.level:
+    if not result.in_sync:
         raise SystemExit(f"not level: {result}")
     return result.replicas[0].bytes_copied / took_s
 

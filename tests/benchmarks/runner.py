@@ -86,9 +86,9 @@ def _run_story(tool: Tool, dataset: str, plan: Plan, data: Data, work: Path, num
             if step == CHANGED:
                 data.set_changed(True)
             newest = step if step in BACKUPS else newest
-            with ExitStack() as ground:
+            with ExitStack() as cleanup:
                 if step == RESTORE:
-                    setting = replace(setting, restored=ground.enter_context(fresh("restored")))
+                    setting = replace(setting, restored=cleanup.enter_context(fresh("restored")))
                 run = _run_step(tool, step, setting, data, number, newest, server)
                 if step == RESTORE:
                     _require_equal(tool, setting)

@@ -77,17 +77,17 @@ def test_every_kind_of_body_is_taken(kind: str, store: Store, shape: object, tmp
 @pytest.mark.parametrize("check", ["ranges", "objects", "overwrite-refusal", "read-after-write", "delete"])
 def test_what_a_probe_checks_holds_here_too(store: Store, check: str) -> None:
     """`farshore replica probe` makes the same checks at users' services; every store and wrapper must pass them."""
-    ground = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
-    assert {found.verdict for found in CHECKS[check](ground)} == {Verdict.OK}
-    assert list(ground.clean()) == []
+    scope = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
+    assert {found.verdict for found in CHECKS[check](scope)} == {Verdict.OK}
+    assert list(scope.clean()) == []
     assert list(store.list()) == []
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EVERY if kind not in ("s3", "as-opened")])
 def test_listings_sort_by_code_point_also_where_folders_meet(kind: str, open_any: OpenAny) -> None:
     store = open_any(kind)
-    ground = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
-    assert {found.verdict for found in CHECKS["listing-order"](ground)} == {Verdict.OK}
+    scope = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
+    assert {found.verdict for found in CHECKS["listing-order"](scope)} == {Verdict.OK}
 
 
 @pytest.mark.parametrize("kind", BARE)
@@ -235,8 +235,8 @@ def test_listings_go_through_all_pages_in_order_of_name(kind: str, store: Store)
 
 
 def test_prefixes_are_strings_not_folders(store: Store) -> None:
-    ground = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
-    assert [found.verdict for found in CHECKS["listing-prefixes"](ground)] == [Verdict.OK]
+    scope = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
+    assert [found.verdict for found in CHECKS["listing-prefixes"](scope)] == [Verdict.OK]
 
 
 def test_illegal_names_are_a_bug(store: Store) -> None:

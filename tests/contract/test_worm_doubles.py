@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from farshore.access.bucket_checks import judge_place
+from farshore.access.bucket_checks import judge_bucket
 from farshore.clock import SystemClock
 from farshore.errors import LockDenied, LockUnsupported, ObjectNotFound, StoreDenied
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.stores.base import PutOutcome, Store
 from farshore.stores.object_retention import Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.opening import open_store
-from farshore.stores.probe_capability import Effect, HasProbeCapability, PlaceSettings, Setting
+from farshore.stores.probe_capability import BucketSettings, Effect, HasProbeCapability, Setting
 from tests.contract.network import answering
 from tests.doubles.azure_worm import AzureWorm
 from tests.doubles.clock import FixedClock
@@ -131,7 +131,7 @@ def test_a_place_that_was_not_made_for_locks_takes_none(double: Double) -> None:
     assert isinstance(double.store, HasProbeCapability)
     settings = double.store.probe_capability().settings()
     assert settings.lock is Setting.OFF
-    marks = list(judge_place("vault", LockMode.GOVERNANCE, double.store.capabilities, settings))
+    marks = list(judge_bucket("vault", LockMode.GOVERNANCE, double.store.capabilities, settings))
     assert isinstance(marks[0].refusal, LockUnsupported)
     double.store.put("one", b"1")
     with pytest.raises(LockDenied):
@@ -153,7 +153,7 @@ def test_no_request_asks_for_more_than_locking(double: Double) -> None:
         assert (asked.method, "immutabilityPolicies" in asked.path) != ("DELETE", True)
 
 
-def settings_of(worm: GcsWorm) -> PlaceSettings:
+def settings_of(worm: GcsWorm) -> BucketSettings:
     with (
         answering(worm) as address,
         closing(open_store("gs://bucket/farshore", endpoint=address, clock=SystemClock())) as store,
@@ -199,13 +199,13 @@ def test_a_bucket_policy_and_an_event_based_hold_are_told() -> None:
         closing(open_store("gs://bucket/farshore", endpoint=address, clock=SystemClock())) as store,
     ):
         assert isinstance(store, HasProbeCapability)
-        settings: PlaceSettings = store.probe_capability().settings()
+        settings: BucketSettings = store.probe_capability().settings()
     assert settings.retention == "a retention policy of 86400 s and an event-based hold on every object"
 
 
 def test_azure_says_that_its_lifecycle_rules_cannot_be_read() -> None:
-    settings = PlaceSettings(lock=Setting.ON)
-    (mark,) = judge_place(
+    settings = BucketSettings(lock=Setting.ON)
+    (mark,) = judge_bucket(
         "vault",
         None,
         open_store("az://container/x", credentials={"account": "a", "key": "aw=="}, clock=SystemClock()).capabilities,

@@ -83,8 +83,8 @@ class Shores:
             }
 
     def heal(self, *, read_data: bool) -> HealResult:
-        with open_context(self.setting.config, clock=self.setting.clock) as ground:
-            return heal_repository(ground, HealOptions(read_data=read_data), run=Run.start(self.setting.clock))
+        with open_context(self.setting.config, clock=self.setting.clock) as context:
+            return heal_repository(context, HealOptions(read_data=read_data), run=Run.start(self.setting.clock))
 
     def conclude(self, result: BackupResult | None = None, *, read_data: bool = False) -> None:
         """Check how every case must end."""
@@ -94,9 +94,9 @@ class Shores:
             assert {name: told[name] for name in held} == held, "what was told is not what the stores hold"
         if not read_data:
             self.restore_everything()
-        assert self.heal(read_data=read_data).level
+        assert self.heal(read_data=read_data).in_sync
         second = self.heal(read_data=read_data)
-        assert (second.level, second.changed) == (True, False)
+        assert (second.in_sync, second.changed) == (True, False)
         alike = self.committed_at()
         assert len({frozenset(snapshots) for snapshots in alike.values()}) == 1, alike
         assert self.restore_everything() == len(self.setting.places) * len(alike["vault"])

@@ -140,13 +140,13 @@ def test_any_history_of_a_paged_file_comes_back(states: list[list[bytes | int]],
     before: FileRead | None = None
     for state in states:
         entry = Entry(b"db", EntryKind.FILE, size=len(plain(state)), page_bytes=page_bytes)
-        earlier = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
+        previous_pages = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
         paged = PagedFile(
             entry=entry,
             keys=KEYS,
             block_bytes=SIZES.block,
             emit=lambda name, data: chunks.update({name: bytes(data)}),
-            earlier=earlier,
+            previous_pages=previous_pages,
         )
         for piece in state:
             if isinstance(piece, int):

@@ -1,4 +1,4 @@
-"""Random paces and failures: whoever finished has acknowledged every parcel, with each barrier in its place."""
+"""Random paces and failures: a replica that finished has acknowledged every upload, with each barrier in its place."""
 
 from __future__ import annotations
 
@@ -69,25 +69,25 @@ stores = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(
     replicas=st.lists(stores, min_size=1, max_size=4),
-    parcels=st.lists(st.booleans(), min_size=1, max_size=40),
+    uploads=st.lists(st.booleans(), min_size=1, max_size=40),
     data=st.data(),
 )
 def test_who_finished_has_everything_in_order(
-    replicas: list[MoodyStore], parcels: list[bool], data: st.DataObject
+    replicas: list[MoodyStore], uploads: list[bool], data: st.DataObject
 ) -> None:
     names = [f"r{number}" for number in range(len(replicas))]
     quorum = data.draw(st.integers(1, len(names)), "quorum")
-    spool_parcels = data.draw(st.sampled_from([0, 3, 1000]), "spool")
+    spool_uploads = data.draw(st.sampled_from([0, 3, 1000]), "spool")
     offered = [
         Upload(f"{'b' if is_barrier else 'p'}/{number:03}", bytes([number]) * SIZE, SIZE, barrier=is_barrier)
-        for number, is_barrier in enumerate(parcels)
+        for number, is_barrier in enumerate(uploads)
     ]
     with tempfile.TemporaryDirectory() as place:
         queues = Fanout(
             replicas=names,
             clock=FixedClock(),
             quorum=quorum,
-            queue_limits={name: QueueLimits(uploads=3, spool_bytes=spool_parcels * SIZE) for name in names},
+            queue_limits={name: QueueLimits(uploads=3, spool_bytes=spool_uploads * SIZE) for name in names},
             spool=Spool(Path(place), free_bytes_min=0),
             window_packs=2,
         )
@@ -104,29 +104,29 @@ def test_who_finished_has_everything_in_order(
 
         with ThreadPoolExecutor(len(names)) as pool:
             sending = [pool.submit(send, name, store) for name, store in zip(names, replicas, strict=True)]
-            for parcel in offered:
-                queues.offer(parcel)
+            for upload in offered:
+                queues.offer(upload)
             queues.end()
             for one in sending:
                 one.result(timeout=60)
         finished = [store for name, store in zip(names, replicas, strict=True) if queues.finished(name)]
         reliable = sum(store.refusing_from > len(offered) * 1000 for store in replicas)
         # Where there is no room, others may have been left behind for one that kept up and then refused.
-        refused_without_room = reliable < len(replicas) and spool_parcels < len(offered)
+        refused_without_room = reliable < len(replicas) and spool_uploads < len(offered)
         assert refused_without_room or len(finished) >= min(quorum, reliable)
         for name, store in zip(names, replicas, strict=True):
             assert queues.finished(name) == (name in queues.at_work)
             if not queues.finished(name):
                 assert queues.error_of(name) is not None
                 continue
-            assert {info.name for info in store.list()} == {parcel.name for parcel in offered}
-            assert sorted(queues.acknowledged(name)) == sorted((parcel.name, SIZE) for parcel in offered)
-            for parcel in offered:
-                assert store.get(parcel.name) == parcel.body
-                if parcel.barrier:
-                    earlier = {one.name for one in offered[: offered.index(parcel)]}
-                    assert earlier <= set(store.ended[: store.ended.index(parcel.name)])
-                    later = {one.name for one in offered[offered.index(parcel) + 1 :]}
-                    assert not later & set(store.begun[: store.begun.index(parcel.name)])
+            assert {info.name for info in store.list()} == {upload.name for upload in offered}
+            assert sorted(queues.acknowledged(name)) == sorted((upload.name, SIZE) for upload in offered)
+            for upload in offered:
+                assert store.get(upload.name) == upload.body
+                if upload.barrier:
+                    earlier = {one.name for one in offered[: offered.index(upload)]}
+                    assert earlier <= set(store.ended[: store.ended.index(upload.name)])
+                    later = {one.name for one in offered[offered.index(upload) + 1 :]}
+                    assert not later & set(store.begun[: store.begun.index(upload.name)])
         if len(finished) == len(names):
             assert list(Path(place).iterdir()) == []

@@ -80,8 +80,8 @@ def test_heal_converges_from_any_loss_and_damage(world: World, seed: int, keyles
     assert not second.changed, [one for one in second.repairs if one.mended]
     unvouched = {one.object for one in first.repairs if "nothing vouches" in one.detail}
     if not lost and not unvouched:
-        assert first.level
-        assert second.level
+        assert first.in_sync
+        assert second.in_sync
     for replica in REPLICAS:
         held = world.engine.data_objects(replica)
         wrong = {name for name, data in held.items() if name in world.good and data != world.good[name]}

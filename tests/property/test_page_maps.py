@@ -64,9 +64,12 @@ def next_night(chance: random.Random, state: State) -> tuple[State, set[bytes]]:
     return after, {path for path, (size, pages) in after.items() if state.get(path) == (size, pages)}
 
 
-def read(path: bytes, size: int, pages: dict[int, bytes], earlier: PreviousPages | None) -> FileRead:
+def read(path: bytes, size: int, pages: dict[int, bytes], previous_pages: PreviousPages | None) -> FileRead:
     rows = PageRows(
-        path=path, page_bytes=size, step_pages=limits.PAGES_PER_ROW_MAX - ROW, base=earlier.base if earlier else None
+        path=path,
+        page_bytes=size,
+        step_pages=limits.PAGES_PER_ROW_MAX - ROW,
+        base=previous_pages.base if previous_pages else None,
     )
     for first, run in hashes_of(pages):
         for start in range(0, len(run), STEP):
@@ -114,8 +117,10 @@ def test_any_history_of_differences_tells_what_full_maps_would(seed: int, nights
             if unread and path in same:
                 keeper.keep(path)
             else:
-                earlier = keeper.earlier(Entry(path, EntryKind.FILE, page_bytes=size), [Extent(b"c" * 32, 0, 1)])
-                keeper.add(read(path, size, pages, earlier))
+                previous_pages = keeper.previous_pages(
+                    Entry(path, EntryKind.FILE, page_bytes=size), [Extent(b"c" * 32, 0, 1)]
+                )
+                keeper.add(read(path, size, pages, previous_pages))
         keeper.finish()
         writer.close()
         previous = PageMap(sink, base=(base, "ba5e") if base else None)
@@ -198,7 +203,7 @@ def test_a_map_that_cannot_be_read_on_tells_less_and_nothing_wrong() -> None:
     sink = io.BytesIO()
     writer = PagesWriter(sink, base="ba5e")
     keeper = PageMapBuilder(writer=writer, previous=previous, base=base)
-    assert keeper.earlier(Entry(b"a", EntryKind.FILE, page_bytes=512), [Extent(b"c" * 32, 0, 1)]) is not None
+    assert keeper.previous_pages(Entry(b"a", EntryKind.FILE, page_bytes=512), [Extent(b"c" * 32, 0, 1)]) is not None
     for path in (b"a", b"b"):
         keeper.keep(path)
     keeper.finish()

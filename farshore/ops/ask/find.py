@@ -11,7 +11,7 @@ from itertools import groupby
 
 from farshore.catalog.contents import open_snapshot
 from farshore.catalog.selection import candidates, from_top
-from farshore.catalog.snapshots import read_catalog
+from farshore.catalog.snapshots import commits_with_holders
 from farshore.errors import ConfigInvalid, Denied, FarshoreError, SnapshotUnknown, StoreFull
 from farshore.format import columns
 from farshore.format.choosing import Candidates
@@ -48,7 +48,7 @@ def find_changes(
     globs = Globs([from_top(pattern)])
     if not globs or pattern.startswith("!"):
         raise SnapshotUnknown(f"{pattern!r} is no pattern that could match", "Write it like a line of .gitignore.")
-    catalog = read_catalog(repository, source)
+    catalog = commits_with_holders(repository, source)
     if not catalog:
         raise SnapshotUnknown(f"there is no snapshot of {source}" if source else "there is no snapshot yet")
     choice = candidates([from_top(pattern)])
@@ -67,10 +67,10 @@ def _of_source(
     known = FoundRows()
     last = ""
     try:
-        for commit, held in pairs:
+        for commit, holders in pairs:
             fresh = FoundRows()
             try:
-                reader = open_reader(repository, listed=held)
+                reader = open_reader(repository, listed=holders)
                 fresh.fill(_matching(open_snapshot(repository, commit, reader), globs, choice))
             except (StoreFull, ConfigInvalid, Denied):  # of this host, so of every snapshot
                 fresh.close()

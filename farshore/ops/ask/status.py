@@ -50,17 +50,17 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
     statuses: list[ReplicaStatus] = []
     for replica in replicas:
         found, error = seen.get(replica.name, _Seen({})), failed.get(replica.name)
-        held = found.snapshots
+        snapshots = found.snapshots
         last = checks.get(replica.name)
-        times = [moment for moment in held.values() if moment]
+        times = [moment for moment in snapshots.values() if moment]
         statuses.append(
             ReplicaStatus(
                 replica=replica.name,
                 url=replica.url,
                 region=replica.region,
                 reachable=error is None,
-                snapshots=len(held),
-                behind=0 if error else len(everything - held.keys()),
+                snapshots=len(snapshots),
+                behind=0 if error else len(everything - snapshots.keys()),
                 latest_utc=max(times, default=None),
                 last_check_utc=last.checked_utc if last else None,
                 last_check_clean=last.clean if last else None,

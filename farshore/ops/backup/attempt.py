@@ -50,10 +50,10 @@ def find_done(repository: Repository, source_id: str, identity: str) -> tuple[So
     sound = [one for one in ordered if not is_misdated(one, found.stored_utc.get(one.snapshot), now_utc)]
     commits = SourceCommits(ordered, newest_at, sound[-1] if sound else None)
     for commit in reversed(ordered):
-        held = found.holders[commit.snapshot]
-        if identity and commit.identity == identity and len(held) >= repository.quorum:
+        holders = found.holders[commit.snapshot]
+        if identity and commit.identity == identity and len(holders) >= repository.quorum:
             outcomes = tuple(
-                ReplicaOutcome(name, committed=name in held, error_code="" if name in held else "not-held")
+                ReplicaOutcome(name, committed=name in holders, error_code="" if name in holders else "not-held")
                 for name in repository.configured
             )
             return commits, DoneAttempt(commit, outcomes)

@@ -36,7 +36,7 @@ class RunRecorder:
         """Return the result of the attempt; without `state` that of an earlier attempt that had done it."""
         run = self.attempt.run
         before = counts_before(state.commits.ordered) if state is not None else None
-        lossy = state.inventory.lossy if state is not None else {}
+        lossy = state.inventory.incomplete if state is not None else {}
         return BackupResult(
             snapshot_id=commit.snapshot,
             source=commit.source,

@@ -132,7 +132,7 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
 def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path) -> Fanout:
     """Return the queues of one run; packs wait in memory, past a limit in a directory of their own below `spool`.
 
-    Memory grows with `uploads` only where more than the usual number is configured: a lane that puts eight packs at
+    Memory grows with `uploads` only where more than the usual number is configured: a queue that puts eight packs at
     once must be eight behind.
     """
     waiting = spool / "waiting"
@@ -155,8 +155,8 @@ def exclude_incomplete_replicas(repository: Repository, fanout: Fanout, inventor
     Below a quorum they stay, and the lost objects count as missing: a backup that stores them once more does more good
     than none. Everything the new snapshot needs is checked at each replica before it is committed there.
     """
-    if len(set(fanout.at_work) - set(inventory.lossy)) >= repository.quorum:
-        for name, error in inventory.lossy.items():
+    if len(set(fanout.at_work) - set(inventory.incomplete)) >= repository.quorum:
+        for name, error in inventory.incomplete.items():
             fanout.drop(name, error)
 
 

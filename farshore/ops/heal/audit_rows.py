@@ -29,20 +29,20 @@ def known_damage(repository: Repository, missing_header: Mapping[str, FarshoreEr
     return known
 
 
-def record_heal(ground: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> None:
+def record_heal(context: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> None:
     """Write the rows of a heal to `runs`, `repairs` and `copies`; none without a key to sign them."""
-    repository = ground.repository
+    repository = context.repository
     if repository.keys is None:
         return
-    level = {one.replica for one in result.replicas if one.state is HealedState.LEVEL}
-    for name in ground.missing_header:
-        if name in level:  # it has its header now, and all rows of before
-            repository.replicas = {**repository.replicas, name: ground.replicas[name]}
-    run_rows.record(repository, run.run_id, _rows(ground, result, repairs, run))
+    in_sync = {one.replica for one in result.replicas if one.state is HealedState.IN_SYNC}
+    for name in context.missing_header:
+        if name in in_sync:  # it has its header now, and all rows of before
+            repository.replicas = {**repository.replicas, name: context.replicas[name]}
+    run_rows.record(repository, run.run_id, _rows(context, result, repairs, run))
 
 
-def _rows(ground: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> Iterator[AuditRow]:
-    state = RunResult.COMPLETED if result.level else RunResult.COMPLETED_WITH_WARNINGS
+def _rows(context: HealContext, result: HealResult, repairs: Sequence[Repair], run: Run) -> Iterator[AuditRow]:
+    state = RunResult.COMPLETED if result.in_sync else RunResult.COMPLETED_WITH_WARNINGS
     row = run_rows.run_row(run, Operation.HEAL, finished_utc=result.finished_utc, state=state)
     parts = tuple(
         ReplicaPart(
@@ -54,4 +54,4 @@ def _rows(ground: HealContext, result: HealResult, repairs: Sequence[Repair], ru
     )  # fmt: skip
     yield replace(row, replicas=parts, problems=result.open)
     for one in repairs:
-        yield from repair_rows(one, ground.replicas[one.replica], result.finished_utc, run)
+        yield from repair_rows(one, context.replicas[one.replica], result.finished_utc, run)

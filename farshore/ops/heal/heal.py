@@ -52,7 +52,7 @@ class HealOptions:
 
 
 def heal_repository(
-    ground: HealContext,
+    context: HealContext,
     options: HealOptions,
     *,
     copy_within: CopyWithin = lambda *_: False,
@@ -73,27 +73,27 @@ def heal_repository(
         StoreUnavailable, StoreDenied: The replica that was asked for cannot be opened or listed.
         ReplicaEmpty: It is empty and was not said to be new.
     """
-    repository = ground.repository
+    repository = context.repository
     targets = [options.replica] if options.replica else list(repository.configured)
-    with _leased(ground, options, run) as may_commit:
-        listings, failed = list_replicas(repository, ground.replicas)
-        failed.update({n: e for n, e in repository.unreachable.items() if n not in ground.replicas})
-        failed.update(_empty(ground, listings, options))
+    with _leased(context, options, run) as may_commit:
+        listings, failed = list_replicas(repository, context.replicas)
+        failed.update({n: e for n, e in repository.unreachable.items() if n not in context.replicas})
+        failed.update(_empty(context, listings, options))
         if options.replica in failed:
             raise failed[options.replica]
         listings = {name: one for name, one in listings.items() if name not in failed}
         union = Union(listings)
-        expected_hashes: ExpectedHashes = (FromAuditRows if ground.keyless else FromCommits)(repository, union)
+        expected_hashes: ExpectedHashes = (FromAuditRows if context.keyless else FromCommits)(repository, union)
         plan = plan_heal(
             listings, union, expected_hashes.expected(union), targets=[name for name in targets if name in listings],
-            known_damage=known_damage(repository, ground.missing_header), read_data=options.read_data,
+            known_damage=known_damage(repository, context.missing_header), read_data=options.read_data,
         )  # fmt: skip
         repairs: list[Repair] = []
         planned(_planned_outcomes(plan))
         if options.dry_run:
             healed = _planned_outcomes(plan)
         else:
-            work = _Work(ground, union, expected_hashes, copy_within, may_commit, run.progress)
+            work = _Work(context, union, expected_hashes, copy_within, may_commit, run.progress)
             with temporary_directory("farshore-heal-") as scratch:
                 healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=run.clock), scratch)
     healed += [
@@ -104,7 +104,7 @@ def heal_repository(
     repairs = _with_snapshots(expected_hashes, repairs)
     result = HealResult(
         run_id=run.run_id,
-        keyless=ground.keyless,
+        keyless=context.keyless,
         dry_run=options.dry_run,
         started_utc=run.started_utc,
         finished_utc=run.clock.now_utc(),
@@ -114,7 +114,7 @@ def heal_repository(
         snapshots=sum(kind_of(name) is Kind.COMMIT for name in union.others),
     )
     if not options.dry_run:
-        record_heal(ground, result, repairs, run)
+        record_heal(context, result, repairs, run)
     return replace(result, requests=repository.drain_requests())
 
 
@@ -122,7 +122,7 @@ def heal_repository(
 class _Work:
     """The state that the replicas of one heal share."""
 
-    ground: HealContext
+    context: HealContext
     union: Union
     expected_hashes: ExpectedHashes
     copy_within: CopyWithin
@@ -139,9 +139,9 @@ class _Work:
                 discovered[replica].add(name)
 
         transfer = Transfer(
-            header=self.ground.repository.header, expected_hashes=self.expected_hashes, pace=pace, scratch=scratch,
+            header=self.context.repository.header, expected_hashes=self.expected_hashes, pace=pace, scratch=scratch,
             damaged=damaged,
-            keys=self.ground.repository.keys,
+            keys=self.context.repository.keys,
         )  # fmt: skip
         syncs = {name: self._sync_of(name, transfer) for name in plan.replicas}
         _at_once(syncs, lambda name: syncs[name].apply(plan.replicas[name]))
@@ -154,10 +154,10 @@ class _Work:
         return [one.outcome(plan.replicas[name]) for name, one in syncs.items()], repairs
 
     def _sync_of(self, name: str, transfer: Transfer) -> ReplicaSync:
-        replicas = self.ground.replicas
+        replicas = self.context.replicas
         return ReplicaSync(
             replica=replicas[name],
-            sources=[replicas[other] for other in self.ground.order[name] if other in self.union.replicas],
+            sources=[replicas[other] for other in self.context.order[name] if other in self.union.replicas],
             union=self.union,
             expected_hashes=self.expected_hashes,
             transfer=transfer,
@@ -177,21 +177,21 @@ def _untouched(plan: HealPlan, found: Mapping[str, Collection[str]]) -> Iterator
             )
 
 
-def _empty(ground: HealContext, listings: Mapping[str, Listing], options: HealOptions) -> dict[str, FarshoreError]:
+def _empty(context: HealContext, listings: Mapping[str, Listing], options: HealOptions) -> dict[str, FarshoreError]:
     """Return an error for each replica that lists nothing although it should, and was not said to be new."""
     found: dict[str, FarshoreError] = {}
     for name, listing in listings.items():
-        expects = name in ground.missing_header or any(one.holds_data for one in listings.values())
+        expects = name in context.missing_header or any(one.holds_data for one in listings.values())
         if listing.holds_data or not expects or name in options.new:
             continue
-        found[name] = ReplicaEmpty(f"{name} ({ground.replicas[name].url}) lists nothing of this repository")
+        found[name] = ReplicaEmpty(f"{name} ({context.replicas[name].url}) lists nothing of this repository")
     return found
 
 
 def _planned_outcomes(plan: HealPlan) -> list[HealedReplica]:
     return [
         HealedReplica(
-            replica=one.replica, state=HealedState.BEHIND if one.missing else HealedState.LEVEL, missing=one.missing,
+            replica=one.replica, state=HealedState.BEHIND if one.missing else HealedState.IN_SYNC, missing=one.missing,
             bytes_missing=one.bytes_missing, foreign=one.foreign_total,
         )
         for one in plan.replicas.values()
@@ -214,9 +214,9 @@ def _own_snapshot(name: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def _leased(ground: HealContext, options: HealOptions, run: Run) -> Iterator[Callable[[str], None]]:
+def _leased(context: HealContext, options: HealOptions, run: Run) -> Iterator[Callable[[str], None]]:
     """Hold a lease at every replica, so that a prune sees a heal at work; none without a key."""
-    keys = ground.repository.keys
+    keys = context.repository.keys
     if keys is None or options.dry_run:
         yield lambda _: None
         return
@@ -226,9 +226,9 @@ def _leased(ground: HealContext, options: HealOptions, run: Run) -> Iterator[Cal
         host=describe_process(), beat=0, started_utc=now, expires_utc=now,
     )  # fmt: skip
     # A replica that was not said to be new gets nothing before it was found to be ours, not even a lease.
-    opened = {**ground.repository.replicas, **{n: one for n, one in ground.replicas.items() if n in options.new}}
+    opened = {**context.repository.replicas, **{n: one for n, one in context.replicas.items() if n in options.new}}
     stores = {name: replica.store for name, replica in opened.items()}
-    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=run.clock, first_bug=ground.repository.first_bug)
+    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=run.clock, first_bug=context.repository.first_bug)
     try:
         holder.acquire()
         yield lambda name: holder.check(name) if name in stores else None

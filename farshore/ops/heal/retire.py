@@ -47,12 +47,12 @@ def retire_replica(config: Config, name: str, *, lost: bool = False, run: Run) -
     _check_plan(config, name)
     with open_repository(config, need=Need.WRITE, clock=run.clock) as repository:
         listed = list_commits(repository)
-        held = _check_snapshots(config, repository, listed, name, lost=lost)
+        snapshots = _check_snapshots(config, repository, listed, name, lost=lost)
         row = run_rows.run_row(run, Operation.RETIRE, finished_utc=run.clock.now_utc(), state=RunResult.COMPLETED)
         part = ReplicaPart(replica=name, state=PartState.RETIRED)
         run_rows.record(repository, run.run_id, [replace(row, replicas=(part,))])
     left = tuple(one for one in config.replicas if one != name)
-    return RetireResult(run.run_id, name, config.replicas[name].url, held, left)
+    return RetireResult(run.run_id, name, config.replicas[name].url, snapshots, left)
 
 
 def _check_plan(config: Config, name: str) -> None:
@@ -79,9 +79,9 @@ def _check_snapshots(config: Config, repository: Repository, listed: ListedCommi
             "Bring it back, or say --lost if it will never answer again.",
         )
     scarce: list[SnapshotId] = []
-    held = 0
+    snapshots = 0
     for snapshot, holders in listed.holders.items():
-        held += name in holders
+        snapshots += name in holders
         if len([one for one in holders if one != name]) < config.repository.quorum:
             scarce.append(snapshot)
     if scarce:
@@ -91,4 +91,4 @@ def _check_snapshots(config: Config, repository: Repository, listed: ListedCommi
             f"held by fewer replicas than the quorum ({shown})",
             "Run 'farshore heal', then again.",
         )
-    return held
+    return snapshots

@@ -315,7 +315,7 @@ class ReplicaSync:
         open_now = sum(one.open for one in state.repairs)
         return HealedReplica(
             replica=self._replica.name,
-            state=HealedState.BEHIND if open_now or state.bad or state.error else HealedState.LEVEL,
+            state=HealedState.BEHIND if open_now or state.bad or state.error else HealedState.IN_SYNC,
             missing=plan.missing,
             bytes_missing=plan.bytes_missing,
             copied=sum(one.action is RepairAction.COPIED for one in state.repairs),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from farshore.access.bucket_checks import PlaceCheck, judge_place
+from farshore.access.bucket_checks import BucketCheck, judge_bucket
 from farshore.errors import STORE_ERRORS, Denied, FarshoreError, StoreConflict
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict
@@ -41,11 +41,11 @@ def versions_and_locks(scope: ProbePrefix) -> Iterator[Finding]:
 
 def place(scope: ProbePrefix) -> Iterator[Finding]:
     """Judge how the bucket is set up for what the configuration asks of it: see `farshore.access.bucket_checks`."""
-    marks = list(judge_place(scope.replica, scope.lock, scope.store.capabilities, scope.settings))
+    marks = list(judge_bucket(scope.replica, scope.lock, scope.store.capabilities, scope.settings))
     for mark in marks:
         verdict = Verdict.FAILED if mark.refusal else Verdict.WARNING if mark.hint else Verdict.NOTE
-        yield Finding("lock-asked" if mark.check is PlaceCheck.LOCK else mark.check, verdict, mark.said, mark.hint)
-    if not any(mark.check is PlaceCheck.LIFECYCLE for mark in marks):
+        yield Finding("lock-asked" if mark.check is BucketCheck.LOCK else mark.check, verdict, mark.said, mark.hint)
+    if not any(mark.check is BucketCheck.LIFECYCLE for mark in marks):
         yield Finding("lifecycle", Verdict.OK, "no rule concerns these objects")
 
 

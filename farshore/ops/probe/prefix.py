@@ -15,7 +15,7 @@ from farshore.errors import READ_ERRORS, STORE_ERRORS, FarshoreError
 from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
 from farshore.stores.base import Store
 from farshore.stores.object_retention import LockMode
-from farshore.stores.probe_capability import HasProbeCapability, PlaceSettings, ProbeCapability, Setting
+from farshore.stores.probe_capability import BucketSettings, HasProbeCapability, ProbeCapability, Setting
 from farshore.stores.wrappers.retrying import RetryingStore
 
 LEFT_NAMED_MAX = 20  # names shown of objects that stay
@@ -74,9 +74,9 @@ class ProbePrefix:
         return self.plain.probe_capability() if isinstance(self.plain, HasProbeCapability) else None
 
     @cached_property
-    def settings(self) -> PlaceSettings:
+    def settings(self) -> BucketSettings:
         """The settings of the bucket or container, as far as they can be read."""
-        return self.capability.settings() if self.capability else PlaceSettings()
+        return self.capability.settings() if self.capability else BucketSettings()
 
     def name(self, stem: str) -> str:
         """Return the full name of an object of this probe, and remember it."""

@@ -86,12 +86,12 @@ def readable_replicas(repository: Repository, snapshot: Snapshot, *, only: str |
     Raises:
         ObjectArchived: Nowhere can all packs be read now; nothing was asked for.
     """
-    held = [only] if only else [name for name in snapshot.replicas if name in repository.replicas]
-    cold = [one for one in (repository.replicas[name] for name in held) if is_archive(one)]
+    holders = [only] if only else [name for name in snapshot.replicas if name in repository.replicas]
+    cold = [one for one in (repository.replicas[name] for name in holders) if is_archive(one)]
     if not cold:
-        return held
+        return holders
     found = {one.replica: one for one in look_at_warmth(repository, snapshot, cold)}
-    ready = [name for name in held if name not in found or found[name].ready]
+    ready = [name for name in holders if name not in found or found[name].ready]
     if ready:
         return ready
     reports = "; ".join(format_warmth(one) for one in found.values())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from farshore import limits
-from farshore.access.bucket_checks import check_place
+from farshore.access.bucket_checks import check_bucket
 from farshore.access.open_replica import open_replica
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need, credential_path
@@ -226,7 +226,7 @@ def _require_empty(replicas: Sequence[Replica], clock: Clock) -> None:
 
 def _require_fit(config: Config, clock: Clock) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Refuse places that cannot keep what they are given; return warnings and notes about the others."""
-    marks = _ask_each(config.replicas, lambda name: check_place(config, config.replicas[name], clock), clock)
+    marks = _ask_each(config.replicas, lambda name: check_bucket(config, config.replicas[name], clock), clock)
     for refusal in (mark.refusal for found in marks.values() for mark in found):
         if refusal is not None:
             raise refusal

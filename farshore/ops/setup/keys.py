@@ -106,10 +106,10 @@ def _slot_of(repository: Repository, recipient_id: str) -> tuple[str, bytes] | N
         listed = [(info.name, names.parse_slot(info.name)) for info in replica.store.list(names.SLOTS)]
         return [(slot_id, replica.store.get(name)) for name, slot_id in listed if slot_id is not None]
 
-    held: Counter[tuple[str, bytes]] = Counter()
+    counts: Counter[tuple[str, bytes]] = Counter()
     for found in require_all(repository.ask_all(read)).values():
-        held.update(one for one in found if _is_slot_of(recipient_id, *one))
-    return next((slot for slot, count in held.most_common() if count >= repository.quorum), None)
+        counts.update(one for one in found if _is_slot_of(recipient_id, *one))
+    return next((slot for slot, count in counts.most_common() if count >= repository.quorum), None)
 
 
 def _is_slot_of(recipient_id: str, slot_id: str, data: bytes) -> bool:

@@ -213,10 +213,10 @@ def _open_regular(name: bytes, directory: Handle) -> int:
         return open_unnoticed(name, FILE_FLAGS, dir_fd=directory.fd)
     except BlockingIOError:
         flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_PATH
-        held = Handle(os.open(name, flags, dir_fd=directory.fd))
-        if not stat.S_ISREG(os.fstat(held.fd).st_mode):
+        handle = Handle(os.open(name, flags, dir_fd=directory.fd))
+        if not stat.S_ISREG(os.fstat(handle.fd).st_mode):
             raise
-        return os.open(b"/proc/self/fd/%d" % held.fd, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(b"/proc/self/fd/%d" % handle.fd, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:

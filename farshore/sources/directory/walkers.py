@@ -10,7 +10,7 @@ from queue import Queue
 from farshore import limits
 from farshore.frames import Frame
 from farshore.handles import Handle
-from farshore.sources.directory import walking_protocol as wire
+from farshore.sources.directory import walking_protocol as protocol
 from farshore.sources.directory.metadata import Report
 from farshore.sources.directory.walk import WalkOptions, is_below
 from farshore.workers import Worker, close_all, spawn
@@ -41,7 +41,7 @@ class Walkers:
         self._entered: set[bytes] = set()  # directories that the last span ended below
         try:
             for first in range(min(processes, self._spans)):
-                self._walkers.append(_start(root, wire.WalkOrders(options, tuple(cuts), first, processes)))
+                self._walkers.append(_start(root, protocol.WalkOrders(options, tuple(cuts), first, processes)))
         except BaseException:
             self.close()
             raise
@@ -60,13 +60,13 @@ class Walkers:
             unwanted = b""
             while True:
                 letter, body = _next(walker)
-                if letter == wire.NAMES:
+                if letter == protocol.NAMES:
                     yield body, unwanted
-                elif letter == wire.PROBLEM:
+                elif letter == protocol.PROBLEM:
                     report(*pickle.loads(body))  # noqa: S301 - our own process wrote it
-                elif letter == wire.BEGIN:
+                elif letter == protocol.BEGIN:
                     unwanted = self._begin(pickle.loads(body), report)  # noqa: S301 - likewise
-                elif letter == wire.END:
+                elif letter == protocol.END:
                     straddling = pickle.loads(body)  # noqa: S301 - likewise
                     self._entered = {path for path in straddling if not unwanted or not _within(path, unwanted)}
                     break
@@ -83,24 +83,24 @@ class Walkers:
                 walker.gone = walker.frames.get() is None
         close_all(walker.worker for walker in walkers)
 
-    def _begin(self, begun: wire.Begun, report: Report) -> bytes:
+    def _begin(self, started: protocol.WalkStarted, report: Report) -> bytes:
         """Report what a span lost of a directory that the span before had entered; return the directory to leave out.
 
         The span before has reported why it did not enter a directory, and a manifest has nothing below such a one.
         """
-        if begun.lost is not None and begun.lost[0] in self._entered:
-            report(*begun.lost)
-        return next((path for path in begun.entered if path not in self._entered), b"")
+        if started.lost is not None and started.lost[0] in self._entered:
+            report(*started.lost)
+        return next((path for path in started.entered if path not in self._entered), b"")
 
 
 def _within(path: bytes, directory: bytes) -> bool:
     return path == directory or is_below(path, directory)
 
 
-def _start(root: Handle, orders: wire.WalkOrders) -> _Walker:
+def _start(root: Handle, orders: protocol.WalkOrders) -> _Walker:
     walker = _Walker(spawn(_MODULE, [str(root.fd)], pass_fds=(root.fd,)))
     walker.worker.listen(walker.frames.put)
-    walker.worker.send(wire.ORDERS, wire.encode_orders(orders))
+    walker.worker.send(protocol.ORDERS, protocol.encode_orders(orders))
     return walker
 
 

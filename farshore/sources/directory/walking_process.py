@@ -18,19 +18,19 @@ from farshore.errors import SourceUnavailable
 from farshore.frames import read_frame, reporting_failure, write_frame
 from farshore.handles import DIRECTORY_FLAGS, DirectoryHandles, Handle
 from farshore.model import ProblemCode
-from farshore.sources.directory import walking_protocol as wire
+from farshore.sources.directory import walking_protocol as protocol
 from farshore.sources.directory.attributes import AttributeWalk
 from farshore.sources.directory.metadata import reason
 from farshore.sources.directory.walk import Walk
 
 
-def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
+def serve(root: Handle, orders: protocol.WalkOrders, answers: IO[bytes]) -> None:
     """Walk the ordered spans and send the names found; an error is sent too, and ends the process."""
 
     def report(path: bytes, code: ProblemCode, message: str) -> None:
-        write_frame(answers, wire.PROBLEM, pickle.dumps((path, code, message)))
+        write_frame(answers, protocol.PROBLEM, pickle.dumps((path, code, message)))
 
-    with reporting_failure(answers, wire.FAILED, "a walking process"):
+    with reporting_failure(answers, protocol.FAILED, "a walking process"):
         handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
         walk = (AttributeWalk if orders.options.attributes else Walk)(
             handles=handles, options=orders.options, report=report
@@ -38,12 +38,12 @@ def serve(root: Handle, orders: wire.WalkOrders, answers: IO[bytes]) -> None:
         for span in orders.spans():
             names = walk.find(span)
             found = list(islice(names, limits.WALK_FRAME_ENTRIES))
-            write_frame(answers, wire.BEGIN, pickle.dumps(wire.Begun(walk.entered, walk.lost)))
+            write_frame(answers, protocol.BEGIN, pickle.dumps(protocol.WalkStarted(walk.entered, walk.lost)))
             while found:
                 attributes = walk.pop_attributes() if isinstance(walk, AttributeWalk) else {}
-                write_frame(answers, wire.NAMES, *wire.encode_attributed(found, attributes, report))
+                write_frame(answers, protocol.NAMES, *protocol.encode_attributed(found, attributes, report))
                 found = list(islice(names, limits.WALK_FRAME_ENTRIES))
-            write_frame(answers, wire.END, pickle.dumps(walk.straddling))
+            write_frame(answers, protocol.END, pickle.dumps(walk.straddling))
 
 
 def main() -> None:
@@ -58,9 +58,9 @@ def main() -> None:
         root = Handle(os.open(".", DIRECTORY_FLAGS, dir_fd=int(sys.argv[1])))
     except OSError as error:
         failed = SourceUnavailable(f"the root of the source cannot be listed: {reason(error)}")
-        write_frame(answers, wire.FAILED, pickle.dumps(failed))
+        write_frame(answers, protocol.FAILED, pickle.dumps(failed))
         return
-    serve(root, wire.decode_orders(frame[1]), answers)
+    serve(root, protocol.decode_orders(frame[1]), answers)
 
 
 if __name__ == "__main__":

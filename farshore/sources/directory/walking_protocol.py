@@ -49,7 +49,7 @@ class WalkOrders:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class WalkStarted:
     """Which directories above the start of a span were entered, and which was lost; see `Walk`."""
 
     entered: Sequence[bytes]

@@ -25,14 +25,14 @@ class BackupStream:
     def __init__(self, messages: Iterator[memoryview]) -> None:
         self._messages = messages
         self._data = memoryview(b"")  # of the current archive or manifest, not yet handed out
-        self._held: memoryview | None = None  # a message that is not data, not yet acted upon
+        self._message: memoryview | None = None  # a message that is not data, not yet acted upon
         self._ended = False
         self._left = 0  # bytes of the current member's content not yet read
 
     def archives(self) -> Iterator[str]:
         """Yield the name of each archive. The members of one must be walked before the next is asked for."""
         while (message := self._next_other()) is not None and message[0] == _NEW_ARCHIVE:
-            self._held = None
+            self._message = None
             yield bytes(message[1:]).split(b"\0")[0].decode("utf-8", "replace")
 
     def members(self) -> Iterator[TarMember]:
@@ -66,7 +66,7 @@ class BackupStream:
         message = self._next_other()
         if message is None or message[0] != _MANIFEST:
             raise SourceCorrupt("the backup ends without a manifest")
-        self._held = None
+        self._message = None
         while self._fill():
             yield self._data
             self._data = self._data[:0]
@@ -77,7 +77,7 @@ class BackupStream:
         """Return the next message that is not data, None at the end of the stream."""
         if self._fill():
             raise SourceCorrupt("the stream holds data that belongs to no archive")
-        return self._held
+        return self._message
 
     def _exactly(self, size: int) -> bytes:
         """Return the next `size` bytes of the current archive."""
@@ -94,14 +94,14 @@ class BackupStream:
 
     def _fill(self) -> bool:
         """Return whether data of the current archive is at hand, fetching the next message if need be."""
-        while not self._data and self._held is None and not self._ended:
+        while not self._data and self._message is None and not self._ended:
             message = next(self._messages, None)
             if message is None:
                 self._ended = True
             elif message[0] == _DATA:
                 self._data = message[1:]
             elif message[0] in (_NEW_ARCHIVE, _MANIFEST):
-                self._held = message
+                self._message = message
             elif message[0] != _PROGRESS:
                 raise SourceCorrupt(f"the stream holds a message of an unknown kind: {bytes(message[:1])!r}")
         return bool(self._data)

@@ -13,7 +13,7 @@ from typing import Any
 from farshore.errors import READ_ERRORS, Bug, StoreConflict
 from farshore.limits import MIB
 from farshore.stores.base import PutOutcome
-from farshore.stores.probe_capability import PlaceSettings, Setting
+from farshore.stores.probe_capability import BucketSettings, Setting
 
 
 class AzureProbeCapability:
@@ -69,7 +69,7 @@ class AzureProbeCapability:
         except READ_ERRORS:
             return None
 
-    def settings(self) -> PlaceSettings:
+    def settings(self) -> BucketSettings:
         rules: list[str] = []
         lock = Setting.UNKNOWN
         with contextlib.suppress(*READ_ERRORS), self._boundary("settings", ""):
@@ -80,7 +80,7 @@ class AzureProbeCapability:
                 rules.append("a legal hold")
             each = getattr(found, "immutable_storage_with_versioning_enabled", None)
             lock = Setting.UNKNOWN if each is None else Setting.ON if each else Setting.OFF
-        return PlaceSettings(lock=lock, retention=" and ".join(rules))
+        return BucketSettings(lock=lock, retention=" and ".join(rules))
 
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
         raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")

@@ -11,7 +11,7 @@ from typing import Any
 from farshore.errors import READ_ERRORS, Bug, StoreConflict
 from farshore.limits import MIB
 from farshore.stores.base import PutOutcome, check_name
-from farshore.stores.probe_capability import Effect, LifecycleRule, PlaceSettings, Setting, overlaps
+from farshore.stores.probe_capability import BucketSettings, Effect, LifecycleRule, Setting, overlaps
 
 _MOVED_ON = (200, 204, 308, 404, 410, 499)  # a session's answers to a part, or to being given up
 
@@ -76,7 +76,7 @@ class GcsProbeCapability:
     def uploads_begun(self, prefix: str) -> int | None:
         return None  # GCS lists no sessions; it forgets them after a week
 
-    def settings(self) -> PlaceSettings:
+    def settings(self) -> BucketSettings:
         rules: list[str] = []
         versioning = lock = Setting.UNKNOWN
         lifecycle: tuple[LifecycleRule, ...] | None = None
@@ -89,7 +89,7 @@ class GcsProbeCapability:
                 rules.append(f"a retention policy of {int(self._bucket.retention_period)} s")
             if self._bucket.default_event_based_hold:
                 rules.append("an event-based hold on every object")
-        return PlaceSettings(versioning=versioning, lock=lock, retention=" and ".join(rules), lifecycle=lifecycle)
+        return BucketSettings(versioning=versioning, lock=lock, retention=" and ".join(rules), lifecycle=lifecycle)
 
     def put_locked(self, name: str, body: bytes, until_utc: datetime) -> None:
         raise Bug(f"a lock of {name} until {until_utc} on a kind of store that has no trial of it")

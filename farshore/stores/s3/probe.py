@@ -12,7 +12,7 @@ from farshore.errors import READ_ERRORS, FarshoreError, StoreConflict
 from farshore.limits import MIB
 from farshore.plural import count_of
 from farshore.stores.base import PutOutcome, check_name
-from farshore.stores.probe_capability import LifecycleRule, PlaceSettings, Setting
+from farshore.stores.probe_capability import BucketSettings, LifecycleRule, Setting
 from farshore.stores.s3.lifecycle import rules_of
 from farshore.stores.s3.locks import LOCK_VERB
 
@@ -75,7 +75,7 @@ class S3ProbeCapability:
             return None
         return len(found.get("Uploads", []))
 
-    def settings(self) -> PlaceSettings:
+    def settings(self) -> BucketSettings:
         versioning, lock, retention = Setting.UNKNOWN, Setting.UNKNOWN, ""
         with contextlib.suppress(*READ_ERRORS), self._boundary("settings", ""):
             status = self._client.get_bucket_versioning(Bucket=self._bucket).get("Status", "")
@@ -92,7 +92,7 @@ class S3ProbeCapability:
                 years, days = int(rule.get("Years") or 0), int(rule.get("Days") or 0)
                 length = count_of(years, "year") if years else count_of(days, "day")
                 retention = f"{str(rule.get('Mode', '')).lower()} for {length}"
-        return PlaceSettings(
+        return BucketSettings(
             versioning=versioning,
             lock=lock,
             retention=retention,

@@ -147,8 +147,8 @@ class ExistingDirectoryTarget(DirectoryTarget):
             if file is None:
                 return
             if not clone(first, file):
-                if patch.in_place and (held := self._open_in_place(entry, above, name)) is not None:
-                    file = held
+                if patch.in_place and (opened := self._open_in_place(entry, above, name)) is not None:
+                    file = opened
                 else:
                     os.ftruncate(file.fd, entry.size)
                     copy_ranges(first, file, patch.kept)

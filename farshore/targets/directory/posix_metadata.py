@@ -55,8 +55,8 @@ class MetadataWriter:
         if entry.kind is EntryKind.SYMLINK:
             self.apply_named(entry, above, name)
             return
-        held = Handle(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above.fd))
-        place = b"/proc/self/fd/%d" % held.fd  # the file itself, whatever has its name by now
+        handle = Handle(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above.fd))
+        place = b"/proc/self/fd/%d" % handle.fd  # the file itself, whatever has its name by now
         self._apply(entry, place, place, None)
 
     def apply_named(self, entry: Entry, above: Handle, name: bytes) -> None:

@@ -211,8 +211,8 @@ def open_to_owner(above: Handle, name: bytes, status: os.stat_result) -> None:
     mode = status.st_mode & 0o7777
     if os.geteuid() == 0 or status.st_uid != os.geteuid() or mode & _OWNER_BITS == _OWNER_BITS:
         return
-    held = Handle(os.open(name, _PATH_FLAGS | os.O_DIRECTORY, dir_fd=above.fd))
-    os.chmod(b"/proc/self/fd/%d" % held.fd, mode | _OWNER_BITS)
+    handle = Handle(os.open(name, _PATH_FLAGS | os.O_DIRECTORY, dir_fd=above.fd))
+    os.chmod(b"/proc/self/fd/%d" % handle.fd, mode | _OWNER_BITS)
 
 
 def _replace(above: Handle, temporary: bytes, name: bytes) -> None:

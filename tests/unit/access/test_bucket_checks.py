@@ -6,34 +6,34 @@ from typing import Any
 
 import pytest
 
-from farshore.access.bucket_checks import PlaceMark, judge_place
+from farshore.access.bucket_checks import BucketFinding, judge_bucket
 from farshore.errors import LifecycleDeletes, LockUnsupported
 from farshore.stores.base import Capabilities
 from farshore.stores.directory.store import DirectoryStore
 from farshore.stores.memory import MemoryStore
 from farshore.stores.object_retention import LockMode
-from farshore.stores.probe_capability import Effect, LifecycleRule, PlaceSettings, Setting
+from farshore.stores.probe_capability import BucketSettings, Effect, LifecycleRule, Setting
 from farshore.stores.s3.lifecycle import rules_of
 from farshore.stores.s3.store import S3Store
 
 S3 = S3Store.capabilities
-CLEAN = PlaceSettings(versioning=Setting.ON, lock=Setting.ON, lifecycle=())
+CLEAN = BucketSettings(versioning=Setting.ON, lock=Setting.ON, lifecycle=())
 
 
-def judge(lock: LockMode | None, capabilities: Capabilities, settings: PlaceSettings) -> list[PlaceMark]:
-    return list(judge_place("vault", lock, capabilities, settings))
+def judge(lock: LockMode | None, capabilities: Capabilities, settings: BucketSettings) -> list[BucketFinding]:
+    return list(judge_bucket("vault", lock, capabilities, settings))
 
 
 def test_a_bucket_that_is_set_up_right_says_nothing() -> None:
     assert judge(LockMode.COMPLIANCE, S3, CLEAN) == []
-    assert judge(None, MemoryStore.capabilities, PlaceSettings()) == []
-    assert judge(LockMode.GOVERNANCE, MemoryStore.capabilities, PlaceSettings()) == []
+    assert judge(None, MemoryStore.capabilities, BucketSettings()) == []
+    assert judge(LockMode.GOVERNANCE, MemoryStore.capabilities, BucketSettings()) == []
 
 
 def test_a_lock_that_cannot_be_is_refused() -> None:
-    (mark,) = judge(LockMode.GOVERNANCE, DirectoryStore.capabilities, PlaceSettings())
+    (mark,) = judge(LockMode.GOVERNANCE, DirectoryStore.capabilities, BucketSettings())
     assert isinstance(mark.refusal, LockUnsupported)
-    off = PlaceSettings(versioning=Setting.OFF, lock=Setting.OFF, lifecycle=())
+    off = BucketSettings(versioning=Setting.OFF, lock=Setting.OFF, lifecycle=())
     (mark,) = judge(LockMode.GOVERNANCE, S3, off)
     assert isinstance(mark.refusal, LockUnsupported)
     assert mark.refusal.message == "vault: objects cannot be locked in this bucket, which does not even keep versions"
@@ -41,14 +41,14 @@ def test_a_lock_that_cannot_be_is_refused() -> None:
 
 
 def test_what_is_not_told_is_no_refusal_and_is_said() -> None:
-    marks = judge(LockMode.GOVERNANCE, S3, PlaceSettings())
+    marks = judge(LockMode.GOVERNANCE, S3, BucketSettings())
     assert [(mark.check, mark.refusal) for mark in marks] == [("lock", None), ("lifecycle", None)]
 
 
 @pytest.mark.parametrize(("effect", "refused"), [(effect, effect is Effect.DELETES) for effect in Effect])
 def test_a_rule_that_deletes_is_refused_by_its_name(effect: Effect, refused: bool) -> None:
     rule = LifecycleRule("'tidy'", effect, "after 30 days", "GLACIER")
-    (mark,) = judge(None, S3, PlaceSettings(lifecycle=(rule,)))
+    (mark,) = judge(None, S3, BucketSettings(lifecycle=(rule,)))
     assert "the lifecycle rule 'tidy'" in mark.said
     assert "after 30 days" in mark.said
     assert isinstance(mark.refusal, LifecycleDeletes) is refused

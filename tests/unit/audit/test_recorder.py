@@ -428,12 +428,12 @@ def test_the_outbox_is_bounded(tmp_path: Path) -> None:
     for sequence in range(1, 6):
         with outbox.locked():
             outbox.add(Head(sequence, f"digest {sequence}"), [("audit/a", bytes(100))], ["iowa"])
-    assert [parcel.sequence for parcel in outbox.parcels()] == [4, 5]
+    assert [flush.sequence for flush in outbox.unsent()] == [4, 5]
     with outbox.locked():
         assert outbox.head() == Head(5, "digest 5")
 
 
-def test_a_kill_between_parcel_and_head_is_seen(tmp_path: Path) -> None:
+def test_a_kill_between_flush_and_head_is_seen(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     with outbox.locked():
         outbox.add(Head(1, "one"), [("audit/a", b"a")], ["iowa"])
@@ -441,8 +441,8 @@ def test_a_kill_between_parcel_and_head_is_seen(tmp_path: Path) -> None:
         outbox.add(Head(2, "two"), [("audit/b", b"b")], ["iowa"])
     (tmp_path / "head.json").write_bytes(before)
     (tmp_path / "building-left").mkdir()
-    for parcel in outbox.parcels():
-        parcel.done("iowa")
+    for flush in outbox.unsent():
+        flush.done("iowa")
     with outbox.locked():
         assert outbox.head() == Head(2, "two")
         outbox.add(Head(3, "three"), [("audit/c", b"c")], [])
@@ -454,9 +454,9 @@ def test_any_name_of_a_replica_can_wait(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     with outbox.locked():
         outbox.add(Head(1, "one"), [("audit/a", b"a")], replicas)
-    (parcel,) = outbox.parcels()
+    (flush,) = outbox.unsent()
     for replica in replicas:
-        assert parcel.waits_for(replica)
-        parcel.done(replica)
-        parcel.done(replica)
-    assert outbox.parcels() == []
+        assert flush.waits_for(replica)
+        flush.done(replica)
+        flush.done(replica)
+    assert outbox.unsent() == []

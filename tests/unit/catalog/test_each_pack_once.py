@@ -60,7 +60,7 @@ def test_verify_reads_each_pack_once(engine: Engine) -> None:
 
 def test_heal_that_reads_data_reads_each_pack_once(engine: Engine) -> None:
     with metered(engine) as meters:
-        assert heal(engine, read_data=True).level
+        assert heal(engine, read_data=True).in_sync
     assert Counter(meters.reads) == sizes(engine)
 
 

@@ -15,7 +15,7 @@ from farshore import limits
 from farshore.access.unlock import Need
 from farshore.catalog.extend_locks import Assured, plan_extensions
 from farshore.catalog.needs import read_needs
-from farshore.catalog.snapshots import read_catalog
+from farshore.catalog.snapshots import commits_with_holders
 from farshore.errors import LockDenied, LockUnsupported, QuorumNotReached, StoreDenied
 from farshore.format import names
 from farshore.format.records import Commit, ReplicaLock
@@ -49,7 +49,7 @@ def source(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> TreeSource:
 
 def commit_of(engine: Engine, snapshot_id: str) -> Commit:
     with engine.opened() as repository:
-        return next(commit for commit, _ in read_catalog(repository) if commit.snapshot == snapshot_id)
+        return next(commit for commit, _ in commits_with_holders(repository) if commit.snapshot == snapshot_id)
 
 
 def needed(engine: Engine, commit: Commit, replica: str) -> set[str]:

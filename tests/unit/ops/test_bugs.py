@@ -58,7 +58,7 @@ def broken(engine: Engine, verb: str, prefix: str) -> Iterator[None]:
         ("get", names.SNAPSHOTS),  # the base, where this host keeps none: else every backup would be a full read
         ("get", names.FRAGMENTS),  # the index, where what it names would be stored once more
         ("list", names.LEASES),  # leases of other attempts, where one that cannot be read counts as none
-        ("put", names.PACKS),  # one replica's lane, which would be left behind
+        ("put", names.PACKS),  # one replica's upload queue, which would be dropped
         ("head", "audit/"),  # audit rows, whose chain goes on from what this host knows
     ],
 )

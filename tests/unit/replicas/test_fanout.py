@@ -49,24 +49,24 @@ def started(call: Callable[[], None]) -> tuple[ThreadPoolExecutor, Future[None]]
 def test_everything_reaches_every_replica() -> None:
     queues = fanout("a", "b", "c")
     stores = {name: GatedStore(clock=CLOCK) for name in "abc"}
-    parcels = [barrier("key"), *(pack(number) for number in range(30)), barrier("index"), pack(99), barrier("manifest")]
+    uploads = [barrier("key"), *(pack(number) for number in range(30)), barrier("index"), pack(99), barrier("manifest")]
     with ThreadPoolExecutor(3) as pool:
         drains = [pool.submit(queues.drain, name, store) for name, store in stores.items()]
-        for parcel in parcels:
-            queues.offer(parcel)
+        for upload in uploads:
+            queues.offer(upload)
         queues.end()
         for drain in drains:
             drain.result()
     for name, store in stores.items():
-        assert {info.name: info.size for info in store.list()} == {one.name: one.size for one in parcels}
+        assert {info.name: info.size for info in store.list()} == {one.name: one.size for one in uploads}
         assert queues.finished(name)
-        assert sorted(queues.acknowledged(name)) == sorted((one.name, one.size) for one in parcels)
+        assert sorted(queues.acknowledged(name)) == sorted((one.name, one.size) for one in uploads)
 
 
 def test_a_barrier_waits_for_all_before_it_and_holds_all_behind_it() -> None:
     queues, store = fanout("a"), GatedStore(clock=CLOCK, is_open=False)
-    for parcel in (barrier("key"), pack(1), pack(2), pack(3), barrier("index"), pack(4), barrier("manifest")):
-        queues.offer(parcel)
+    for upload in (barrier("key"), pack(1), pack(2), pack(3), barrier("index"), pack(4), barrier("manifest")):
+        queues.offer(upload)
     queues.end()
     pool, drain = started(lambda: queues.drain("a", store))
     with pool:
@@ -140,13 +140,13 @@ def test_it_is_pressed_while_the_sealing_thread_would_wait() -> None:
     queues = fanout("quick", "slow", window_packs=2)
     store = MemoryStore(clock=SystemClock())
     told = []
-    for parcel in (pack(1), barrier("index/1"), pack(2)):
-        told.append(queues.pressed)
-        queues.offer(parcel)
-    assert (told, queues.pressed) == ([False, False, False], True)
+    for upload in (pack(1), barrier("index/1"), pack(2)):
+        told.append(queues.uploads_are_bottleneck)
+        queues.offer(upload)
+    assert (told, queues.uploads_are_bottleneck) == ([False, False, False], True)
     pool, drained = started(lambda: queues.drain("slow", store))
     pool2, drained2 = started(lambda: queues.drain("quick", store))
-    until(lambda: not queues.pressed)
+    until(lambda: not queues.uploads_are_bottleneck)
     queues.end()
     for one in (drained, drained2):
         one.result()
@@ -157,13 +157,13 @@ def test_it_is_pressed_while_the_sealing_thread_would_wait() -> None:
 def test_room_is_awaited_before_a_pack_is_made() -> None:
     """So memory holds no more packs than the window, and what is sealed for that pack counts as pressed."""
     queues, store = fanout("a", window_packs=2), GatedStore(clock=CLOCK, is_open=False)
-    pressed: list[bool] = []
+    uploads_are_bottleneck: list[bool] = []
     made: list[int] = []
 
     def work() -> None:
         for number in range(6):
             queues.await_room()
-            pressed.append(queues.pressed)
+            uploads_are_bottleneck.append(queues.uploads_are_bottleneck)
             made.append(number)
             queues.offer(pack(number))
         queues.end()
@@ -173,7 +173,7 @@ def test_room_is_awaited_before_a_pack_is_made() -> None:
         time.sleep(0.1)
         assert len(made) == 2
         assert queues.packs_in_memory == 2
-    assert pressed[:3] == [False, False, True]
+    assert uploads_are_bottleneck[:3] == [False, False, True]
     assert len(store.done) == 6
 
 
@@ -193,9 +193,9 @@ def test_whoever_awaits_room_is_told_that_the_run_was_stopped() -> None:
 def test_a_replica_left_behind_presses_nobody() -> None:
     queues = fanout("slow", window_packs=1)
     queues.offer(pack(1))
-    before = queues.pressed
+    before = queues.uploads_are_bottleneck
     queues.drop("slow", StoreUnavailable("gone"))
-    assert (before, queues.pressed) == (True, False)
+    assert (before, queues.uploads_are_bottleneck) == (True, False)
 
 
 def test_barriers_need_no_room() -> None:
@@ -209,9 +209,9 @@ def test_barriers_need_no_room() -> None:
 @pytest.mark.parametrize("fault", [FAIL, LOSE_REPLY], ids=["fail", "lose-reply"])
 def test_a_drain_that_failed_continues_where_it_stopped(call: int, fault: Fault) -> None:
     queues, inner = fanout("a"), MemoryStore(clock=CLOCK)
-    parcels = [barrier("key"), pack(1), pack(2), barrier("index"), pack(3), barrier("manifest")]
-    for parcel in parcels:
-        queues.offer(parcel)
+    uploads = [barrier("key"), pack(1), pack(2), barrier("index"), pack(3), barrier("manifest")]
+    for upload in uploads:
+        queues.offer(upload)
     queues.end()
     store = FaultyStore(inner, clock=CLOCK, plan=at_call(call, fault))
     with pytest.raises(StoreUnavailable):
@@ -219,13 +219,13 @@ def test_a_drain_that_failed_continues_where_it_stopped(call: int, fault: Fault)
     assert not queues.finished("a")
     queues.drain("a", store)
     assert queues.finished("a")
-    assert sorted(queues.acknowledged("a")) == sorted((one.name, one.size) for one in parcels)
+    assert sorted(queues.acknowledged("a")) == sorted((one.name, one.size) for one in uploads)
     puts = [one.name for one in store.calls if one.verb == "put"]
     for position in (0, 3, 5):  # each barrier still came after everything before it
-        name = parcels[position].name
-        assert all(puts.index(earlier.name) <= puts.index(name) for earlier in parcels[:position])
-    assert len(puts) <= len(parcels) + limits.UPLOADS_PER_REPLICA
-    assert {info.name for info in inner.list()} == {one.name for one in parcels}
+        name = uploads[position].name
+        assert all(puts.index(earlier.name) <= puts.index(name) for earlier in uploads[:position])
+    assert len(puts) <= len(uploads) + limits.UPLOADS_PER_REPLICA
+    assert {info.name for info in inner.list()} == {one.name for one in uploads}
 
 
 def test_one_failing_replica_does_not_disturb_the_others() -> None:
@@ -300,7 +300,7 @@ def test_an_aborted_run_sends_nothing_more_when_asked_again() -> None:
     assert store.begun == []
 
 
-def test_a_drain_waits_for_parcels_that_come_late() -> None:
+def test_a_drain_waits_for_late_uploads() -> None:
     queues, store = fanout("a"), GatedStore(clock=CLOCK)
     pool, drain = started(lambda: queues.drain("a", store))
     with pool:
@@ -314,7 +314,7 @@ def test_a_drain_waits_for_parcels_that_come_late() -> None:
     assert queues.finished("a")
 
 
-def test_an_error_is_told_without_waiting_for_the_next_parcel() -> None:
+def test_an_error_is_raised_without_waiting_for_the_next_upload() -> None:
     """A replica that refuses is told while the source is still being read, so a large file does not hide it."""
     queues = fanout("a")
     store = FaultyStore(MemoryStore(clock=CLOCK), clock=CLOCK, plan=at_call(1, Fault(FaultKind.FAIL, StoreDenied)))

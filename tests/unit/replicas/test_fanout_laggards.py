@@ -163,7 +163,7 @@ def test_when_all_are_slow_the_reader_is_held_and_nobody_is_left_behind(tmp_path
         run.clock.advance(3600)
         time.sleep(0.05)
         assert len(offered) == 3
-        assert run.queues.pressed
+        assert run.queues.uploads_are_bottleneck
         assert files(tmp_path) == []
         run.stores["a"].open()
         run.stores["b"].open()
@@ -178,7 +178,7 @@ def test_a_laggard_presses_nobody_while_a_quorum_keeps_up(tmp_path: Path) -> Non
     run = Run(tmp_path, "slow")
     for number in range(10):
         run.offer(number)
-        until(lambda: not run.queues.pressed)
+        until(lambda: not run.queues.uploads_are_bottleneck)
     run.close()
 
 
@@ -241,7 +241,7 @@ def test_a_replica_that_the_quorum_needs_may_fail_for_a_while() -> None:
     assert limits.REPLICA_PATIENCE_S <= clock.monotonic_s() - started_s <= limits.REPLICA_PATIENCE_S + 2.5
 
 
-def test_a_spooled_parcel_is_put_again_after_a_failure(tmp_path: Path) -> None:
+def test_a_spooled_upload_is_put_again_after_a_failure(tmp_path: Path) -> None:
     clock = FixedClock()
     queues = Fanout(replicas=["a", "b"], clock=clock, quorum=1, spool=Spool(tmp_path, free_bytes_min=0), window_packs=1)
     store, quick = MemoryStore(clock=clock), MemoryStore(clock=clock)

@@ -25,7 +25,7 @@ from tests.unit.replicas.clocks import StillClock
 
 GOOD = bytes(range(256)) * 40
 NAME = "packs/aa/one"
-DEAR = ReadPrice(0.09 / limits.GIB)
+EXPENSIVE = ReadPrice(0.09 / limits.GIB)
 
 
 @dataclass
@@ -227,7 +227,7 @@ def test_hedges_are_a_small_share_of_all_reads(shores: Shores) -> None:
 
 
 def test_where_egress_is_dear_only_silence_is_a_reason_to_ask_twice(shores: Shores) -> None:
-    shores.prices = dict.fromkeys("abc", DEAR)
+    shores.prices = dict.fromkeys("abc", EXPENSIVE)
     shores.faults = {"a": shores.hang}
     reader = shores.open()
     answer = shores.read(reader)
@@ -249,7 +249,7 @@ def test_without_hedging_a_slow_answer_is_waited_for(shores: Shores) -> None:
 
 
 def test_the_cheapest_and_the_fastest_are_asked_first_where_that_is_wished(shores: Shores) -> None:
-    shores.prices = {"a": DEAR, "b": DEAR}
+    shores.prices = {"a": EXPENSIVE, "b": EXPENSIVE}
     reader = shores.open(prefer=Prefer.CHEAPEST)
     assert reader.order(len(GOOD))[0].name == "c"
     for replica, seconds in zip(shores.replicas, (3.0, 0.1, 3.0), strict=True):

@@ -126,26 +126,26 @@ def parts() -> SegmentParts:
 
 
 def test_parts_are_copied_when_they_come_and_lie_one_behind_the_other() -> None:
-    gathering = parts()
+    segment_parts = parts()
     source = bytearray(b"first")
-    gathering.add(b"1" * 32, memoryview(source))
+    segment_parts.add(b"1" * 32, memoryview(source))
     source[:] = b"other"
-    gathering.add(b"2" * 32, b"second")
-    one = gathering.build(ORIGIN, 1)
-    assert gathering.empty
-    gathering.add(b"3" * 32, b"third")
+    segment_parts.add(b"2" * 32, b"second")
+    one = segment_parts.build(ORIGIN, 1)
+    assert segment_parts.empty
+    segment_parts.add(b"3" * 32, b"third")
     assert bytes(one.raw) == b"firstsecond", "pages that are looked at are not used again"
     assert one.chunks == ((b"1" * 32, 0, 5), (b"2" * 32, 5, 6))
-    assert bytes(gathering.build(ORIGIN, 2).raw) == b"third"
+    assert bytes(segment_parts.build(ORIGIN, 2).raw) == b"third"
 
 
 def test_a_chunk_larger_than_a_segment_still_makes_one() -> None:
-    gathering = parts()
+    segment_parts = parts()
     large = bytes(limits.SEGMENT_BYTES) + b"end"
-    gathering.add(b"1" * 32, b"before")
-    assert not gathering.has_room(len(large))
-    gathering.add(b"2" * 32, large)
-    assert bytes(gathering.build(ORIGIN, 1).raw) == b"before" + large
+    segment_parts.add(b"1" * 32, b"before")
+    assert not segment_parts.has_room(len(large))
+    segment_parts.add(b"2" * 32, large)
+    assert bytes(segment_parts.build(ORIGIN, 1).raw) == b"before" + large
 
 
 def test_a_segment_of_the_first_version_opens() -> None:

@@ -26,7 +26,7 @@ class PageMapBuilder:
         self._base = base
         self._unseen = set(base.own_paths) if base else set()  # a difference must say that they are gone
 
-    def earlier(self, entry: Entry, extents: Sequence[Extent]) -> PreviousPages | None:
+    def previous_pages(self, entry: Entry, extents: Sequence[Extent]) -> PreviousPages | None:
         """Return a file's pages in earlier snapshots, given its earlier extents; None if there are none to compare."""
         pages = _cursor(self._previous, entry) if extents else None
         base = _cursor(self._base, entry)

@@ -103,8 +103,8 @@ class RowSpool:
 
     def __init__(self, place: Path | None) -> None:
         self._place = place
-        self._held: deque[PageRow] = deque()  # of the file, the rows that are not in it yet
-        self._held_bytes = 0
+        self._unwritten: deque[PageRow] = deque()  # of the file, the rows that are not in it yet
+        self._unwritten_bytes = 0
         self._file: Handle | None = None
         self._file_bytes = 0
         self._count = 0
@@ -120,15 +120,15 @@ class RowSpool:
             body = os.pread(self._file.fd, hashes + positions, at + _HEAD.size)
             yield PageRow(self._like.path, self._like.page_bytes, first, body[:hashes], kept, body[hashes:])
             at += _HEAD.size + hashes + positions
-        yield from self._held
+        yield from self._unwritten
 
     def add(self, row: PageRow) -> None:
         """Add one row."""
         self._like = self._like or row
         self._count += 1
-        self._held.append(row)
-        self._held_bytes += len(row.hashes) + len(row.stored_positions)
-        if self._held_bytes >= limits.SPOOL_MEMORY_BYTES and self._place is not None:
+        self._unwritten.append(row)
+        self._unwritten_bytes += len(row.hashes) + len(row.stored_positions)
+        if self._unwritten_bytes >= limits.SPOOL_MEMORY_BYTES and self._place is not None:
             try:
                 self._flush(self._place)
             except OSError:
@@ -139,8 +139,8 @@ class RowSpool:
             descriptor, name = tempfile.mkstemp(prefix="page-rows-", dir=place)
             self._file = Handle(descriptor)
             Path(name).unlink()
-        while self._held:
-            row = self._held[0]
+        while self._unwritten:
+            row = self._unwritten[0]
             data = (
                 _HEAD.pack(row.first_page, row.kept, len(row.hashes), len(row.stored_positions))
                 + row.hashes
@@ -150,5 +150,5 @@ class RowSpool:
             while written < len(data):
                 written += os.pwrite(self._file.fd, data[written:], self._file_bytes + written)
             self._file_bytes += len(data)  # of whole rows alone
-            self._held_bytes -= len(row.hashes) + len(row.stored_positions)
-            self._held.popleft()
+            self._unwritten_bytes -= len(row.hashes) + len(row.stored_positions)
+            self._unwritten.popleft()

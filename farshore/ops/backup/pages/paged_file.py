@@ -68,7 +68,7 @@ class PagedFile:
         keys: KeySet,
         block_bytes: int,
         emit: Emit,
-        earlier: PreviousPages | None,
+        previous_pages: PreviousPages | None,
         spool: Path | None = None,
     ) -> None:
         self._entry = entry
@@ -76,8 +76,8 @@ class PagedFile:
         self._block = block_bytes
         self._keys = keys
         self._emit = emit
-        self._earlier = earlier
-        self._cursor = pages.ExtentCursor(earlier.extents) if earlier else None
+        self._previous_pages = previous_pages
+        self._cursor = pages.ExtentCursor(previous_pages.extents) if previous_pages else None
         self._whole = ContentHash()
         self._pending = bytearray()  # with zeros where a hole is
         self._gaps: list[Gap] = []  # those holes
@@ -91,7 +91,7 @@ class PagedFile:
         self._chunk_ids: list[ChunkId] = []
         self._rows = PageRows(
             path=entry.path, page_bytes=self._page, step_pages=-(-block_bytes // self._page),
-            base=earlier.base if earlier else None, spool=spool,
+            base=previous_pages.base if previous_pages else None, spool=spool,
         )  # fmt: skip
         self._bytes_read = 0
 
@@ -163,8 +163,8 @@ class PagedFile:
         first = start // self._page
         self._add_hashes(first, hashes)
         self._at = end
-        if self._earlier and self._cursor:
-            before = self._hashes_before(self._earlier.pages, first, hashes)
+        if self._previous_pages and self._cursor:
+            before = self._hashes_before(self._previous_pages.pages, first, hashes)
             old = self._cursor.read(start, end)
             spliced = self._splice(block, pages.changed_runs(before, hashes), old)
             if spliced is not None:
@@ -190,9 +190,9 @@ class PagedFile:
         hashes = hash_pages(data, self._page, self._keys.page_key)
         first = start // self._page
         self._add_hashes(first, hashes)
-        if not (self._earlier and self._cursor):
+        if not (self._previous_pages and self._cursor):
             return None
-        before = self._hashes_before(self._earlier.pages, first, hashes)
+        before = self._hashes_before(self._previous_pages.pages, first, hashes)
         return self._splice(data, pages.changed_runs(before, hashes), self._cursor.read(start, start + len(data)))
 
     def _add_hashes(self, first: int, hashes: bytes) -> None:
@@ -202,11 +202,11 @@ class PagedFile:
         self._rows.add(first, hashes)
         self._next_page = first + len(hashes) // HASH_BYTES
 
-    def _hashes_before(self, earlier: PageCursor, first: int, hashes: bytes) -> bytes:
+    def _hashes_before(self, previous_pages: PageCursor, first: int, hashes: bytes) -> bytes:
         try:
-            return earlier.read_or_other(first, hashes)
+            return previous_pages.read_or_other(first, hashes)
         except READ_ERRORS:
-            self._earlier = None  # a page map that cannot be read on costs comparison and nothing else
+            self._previous_pages = None  # a page map that cannot be read on costs comparison and nothing else
             return b""
 
     def _splice(

@@ -164,12 +164,12 @@ def _rows(items: list[Item], read: BatchRead) -> Iterator[Result]:
 
 
 def _collect(chunks: list[Chunk]) -> Callable[[bytes, bytes | memoryview], None]:
-    held = 0
+    collected = 0
 
     def emit(chunk_id: bytes, data: bytes | memoryview) -> None:
-        nonlocal held
-        held += len(data)
-        if held > _BATCHED_FILE_BYTES_MAX:
+        nonlocal collected
+        collected += len(data)
+        if collected > _BATCHED_FILE_BYTES_MAX:
             raise _GrownError
         chunks.append((chunk_id, bytes(data)))  # a view holds only until the next chunk
 

@@ -79,7 +79,7 @@ def seal_source(
             hashers = PageHashers(page_key=keys.page_key, processes=processes_that_pay(limits.HASHING_PROCESSES_MAX))
             with source.capture() as capture, closing(hashers):
                 marks = _recognize(source, capture, run, accept_new=accept_new)
-                sealer = SnapshotWriter(
+                writer = SnapshotWriter(
                     reader=ContentReader(keys=keys, sizes=repository.sizes, spool=run.publisher.spool, hashers=hashers),
                     packer=packer,
                     manifest=manifest,
@@ -92,8 +92,8 @@ def seal_source(
                     start_readers=lambda: _start_readers(repository, run, capture),
                 )
                 if not capture.ordered and run.base is not None and previous_pages is not None:
-                    sealer.load_earlier(run.base.manifest)
-                facts = sealer.run(capture, allow_empty=allow_empty, listings=_start_walkers(run, capture))
+                    writer.load_previous_extents(run.base.manifest)
+                facts = writer.run(capture, allow_empty=allow_empty, listings=_start_walkers(run, capture))
                 notes = tuple(capture.notes()) if isinstance(capture, NotingCapture) else ()
             manifest.close()
             page_map.close()
@@ -104,11 +104,11 @@ def seal_source(
     run.publisher.write_needs(run.inventory, packer.reused_packs)
     made = run.publisher.made
     counts = replace(
-        sealer.counts,
+        writer.counts,
         bytes_stored=sum(item.bytes for item in made),
         packs_new=sum(item.kind is ObjectKind.PACK for item in made),
     )
-    return CaptureResult(counts, facts, sealer.problems, notes, marks)
+    return CaptureResult(counts, facts, writer.problems, notes, marks)
 
 
 def _recognize(source: Source, capture: Capture, run: RunState, *, accept_new: bool) -> dict[str, str]:
@@ -132,7 +132,7 @@ def _start_packer(repository: Repository, run: RunState) -> ChunkPacker:
         clock=repository.clock,
         deliver=deliver,
         await_room=run.fanout.await_room,
-        uploads_are_bottleneck=lambda: run.fanout.pressed,
+        uploads_are_bottleneck=lambda: run.fanout.uploads_are_bottleneck,
     )
 
 

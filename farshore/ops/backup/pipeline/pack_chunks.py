@@ -75,10 +75,10 @@ class ChunkPacker:
         known = self._made.known(ids)
         if len(self._index):
             rows = self._index.find(ids)
-            held = rows >= 0
-            if held.any():
-                self.reuse(rows[held])
-            known |= held
+            indexed = rows >= 0
+            if indexed.any():
+                self.reuse(rows[indexed])
+            known |= indexed
         new = bytearray(len(ids))
         for at in np.flatnonzero(~known).tolist():
             if self._made.add(ids[at]):

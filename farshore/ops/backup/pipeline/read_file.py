@@ -51,7 +51,7 @@ class ContentReader:
         item: Item,
         emit: Emit,
         *,
-        earlier: Callable[[], PreviousPages | None] = lambda: None,
+        previous_pages: Callable[[], PreviousPages | None] = lambda: None,
         attempts: int,
         report_bytes: ReportBytes = lambda _: None,
         ahead: bool = False,
@@ -78,7 +78,7 @@ class ContentReader:
                 with item.open() as content:
                     if entry.page_bytes:
                         with closing(self._page_pieces(entry, content, ahead=ahead)) as pieces:
-                            result = self._read_pages(entry, pieces, emit, earlier(), report_bytes)
+                            result = self._read_pages(entry, pieces, emit, previous_pages(), report_bytes)
                     else:
                         result = self._read_content(entry, content, emit, report_bytes)
                     result.entry = _as_file(content.settled())
@@ -156,11 +156,16 @@ class ContentReader:
         entry: Entry,
         pieces: Iterable[Piece | HashedData],
         emit: Emit,
-        earlier: PreviousPages | None,
+        previous_pages: PreviousPages | None,
         report_bytes: ReportBytes,
     ) -> FileRead:
         paged = PagedFile(
-            entry=entry, keys=self._keys, block_bytes=self._sizes.block, emit=emit, earlier=earlier, spool=self._spool
+            entry=entry,
+            keys=self._keys,
+            block_bytes=self._sizes.block,
+            emit=emit,
+            previous_pages=previous_pages,
+            spool=self._spool,
         )
         for piece in pieces:
             if isinstance(piece, Hole):

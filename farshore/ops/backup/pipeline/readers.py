@@ -17,7 +17,7 @@ from farshore.errors import Bug
 from farshore.frames import Frame
 from farshore.handles import Handle
 from farshore.model import Entry
-from farshore.ops.backup.pipeline import reading_protocol as orders
+from farshore.ops.backup.pipeline import reading_protocol as protocol
 from farshore.ops.backup.pipeline.reading_protocol import BatchRead, ReaderSetup
 from farshore.sealed.segments import SealedSegment
 from farshore.workers import Worker, close_all, spawn
@@ -93,7 +93,7 @@ class Readers:
             self._segment_readers.append(min(self._readers, key=lambda one: one.given - one.judged))
         self._segment_bytes += size
         reader = self._segment_readers[-1]
-        reader.worker.send(orders.BATCH, orders.encode_batch(entries))
+        reader.worker.send(protocol.BATCH, protocol.encode_batch(entries))
         reader.given += 1
         return Reading(reader, reader.given - 1)
 
@@ -105,7 +105,7 @@ class Readers:
             thorough: Whether there is time to compress harder.
         """
         reading.reader.judged += 1
-        reading.reader.worker.send(orders.VERDICT, bytes([thorough]), new)
+        reading.reader.worker.send(protocol.VERDICT, bytes([thorough]), new)
 
     def sealed(self) -> Iterator[SealedSegment]:
         """Yield the segments received so far, in the order of their batches, up to the first one still missing.
@@ -128,7 +128,7 @@ class Readers:
         if self._segment_bytes:
             self._end_segment()
         for reader in self._readers:
-            reader.worker.send(orders.END)
+            reader.worker.send(protocol.END)
         for reader in self._readers:
             last = reader.reads.get()
             if isinstance(last, Exception):
@@ -145,7 +145,7 @@ class Readers:
     def _start(self, root: Handle, setup: ReaderSetup) -> _Reader:
         reader = _Reader(spawn(_MODULE, [str(root.fd)], pass_fds=(root.fd,)))
         reader.worker.listen(lambda frame: self._on_answer(reader, frame))
-        reader.worker.send(orders.SETUP, orders.encode_setup(setup))
+        reader.worker.send(protocol.SETUP, protocol.encode_setup(setup))
         return reader
 
     def _on_answer(self, reader: _Reader, frame: Frame | None) -> None:
@@ -154,13 +154,13 @@ class Readers:
             reader.reads.put(reader.worker.gone("reads files"))
             return
         letter, body = frame
-        if letter == orders.READ:
-            reader.reads.put(orders.decode_read(body))
-        elif letter == orders.SEGMENT:
-            reader.sealed.append(orders.decode_segment(body, self._key_id))
-        elif letter == orders.SEALED:
+        if letter == protocol.READ:
+            reader.reads.put(protocol.decode_read(body))
+        elif letter == protocol.SEGMENT:
+            reader.sealed.append(protocol.decode_segment(body, self._key_id))
+        elif letter == protocol.SEALED:
             reader.sealed.append(None)
-        elif letter == orders.DONE:
+        elif letter == protocol.DONE:
             reader.reads.put(None)
         else:
             reader.reads.put(pickle.loads(body))  # noqa: S301 - our own process wrote it
@@ -168,4 +168,4 @@ class Readers:
     def _end_segment(self) -> None:
         """Have the process of the last batch seal all that was new up to it."""
         reader, self._segment_bytes = self._segment_readers[-1], 0
-        reader.worker.send(orders.SEAL, orders.encode_count(reader.given))
+        reader.worker.send(protocol.SEAL, protocol.encode_count(reader.given))

@@ -21,7 +21,7 @@ from farshore.errors import Bug
 from farshore.frames import read_frame, reporting_failure, write_frame
 from farshore.handles import DirectoryHandles, Handle
 from farshore.model import ChunkId, Entry, EntryKind
-from farshore.ops.backup.pipeline import reading_protocol as orders
+from farshore.ops.backup.pipeline import reading_protocol as protocol
 from farshore.ops.backup.pipeline.reading_protocol import BatchRead, ReaderSetup
 from farshore.process_memory import tune_heap
 from farshore.sealed.segments import SegmentNumbers, SegmentParts, seal_segment
@@ -38,7 +38,7 @@ class ReadingProcess:
         self._files = SmallFiles(handles=handles, settled_before_ns=setup.settled_before_ns)
         self._setup = setup
         self._answers = answers
-        self._held: deque[list[Chunk]] = deque()
+        self._unjudged: deque[list[Chunk]] = deque()
         self._parts = SegmentParts(kept_max=0)
         self._numbers = SegmentNumbers(data_key=setup.data_key, clock=SystemClock())
         self._judged = 0  # batches
@@ -72,16 +72,16 @@ class ReadingProcess:
             states[at] = 1
             if xattrs:
                 xattrs_of[at] = xattrs
-        pack = orders.EXTENT.pack
+        pack = protocol.EXTENT.pack
         extents = b"".join([pack(chunk_id, 0, len(data)) for chunk_id, data in chunks])
-        self._held.append(chunks)
+        self._unjudged.append(chunks)
         read = BatchRead(bytes(states), hashes, counts, extents, xattrs_of)
-        write_frame(self._answers, orders.READ, orders.encode_read(read))
+        write_frame(self._answers, protocol.READ, protocol.encode_read(read))
 
     def apply_verdict(self, verdict: bytes) -> None:
         """Gather the chunks of the oldest batch that are new, and seal full segments."""
         self._thorough = bool(verdict[0])
-        chunks = self._held.popleft()
+        chunks = self._unjudged.popleft()
         if len(chunks) != len(verdict) - 1:
             raise Bug("a reading process was sent a verdict on other chunks than it had named")
         chunks.reverse()
@@ -101,14 +101,14 @@ class ReadingProcess:
 
     def end(self) -> None:
         """Answer that everything is done."""
-        write_frame(self._answers, orders.DONE)
+        write_frame(self._answers, protocol.DONE)
 
     def _end_segments(self) -> None:
         while self._ends and self._ends[0] <= self._judged:
             self._ends.popleft()
             if not self._parts.empty:
                 self._seal()
-            write_frame(self._answers, orders.SEALED)
+            write_frame(self._answers, protocol.SEALED)
 
     def _cut(self, data: bytes, chunks: list[Chunk]) -> None:
         setup = self._setup
@@ -122,23 +122,23 @@ class ReadingProcess:
     def _seal(self) -> None:
         segment = self._parts.build(*self._numbers.next_number())
         sealed = seal_segment(segment, self._setup.data_key, self._setup.repository_id, thorough=self._thorough)
-        write_frame(self._answers, orders.SEGMENT, orders.encode_segment(sealed), sealed.sealed)
+        write_frame(self._answers, protocol.SEGMENT, protocol.encode_segment(sealed), sealed.sealed)
 
 
 def serve(root: Handle, orders_pipe: IO[bytes], answers: IO[bytes]) -> None:
     """Carry out orders until there are no more; an error is sent to the backup and ends the process."""
     process: ReadingProcess | None = None
-    with reporting_failure(answers, orders.FAILED, "a reading process"):
+    with reporting_failure(answers, protocol.FAILED, "a reading process"):
         while (frame := read_frame(orders_pipe)) is not None:
             letter, body = frame
             if process is None:
-                process = ReadingProcess(root=root, setup=orders.decode_setup(body), answers=answers)
-            elif letter == orders.BATCH:
-                process.read_batch(orders.decode_batch(body))
-            elif letter == orders.VERDICT:
+                process = ReadingProcess(root=root, setup=protocol.decode_setup(body), answers=answers)
+            elif letter == protocol.BATCH:
+                process.read_batch(protocol.decode_batch(body))
+            elif letter == protocol.VERDICT:
                 process.apply_verdict(body)
-            elif letter == orders.SEAL:
-                process.seal_up_to(orders.decode_count(body))
+            elif letter == protocol.SEAL:
+                process.seal_up_to(protocol.decode_count(body))
             else:
                 process.end()
 

@@ -68,7 +68,7 @@ class SnapshotWriter:
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
         self._unsorted: list[ManifestRow] | None = None
         self._parents = Parents()
-        self._earlier_extents: dict[bytes, bytes] = {}
+        self._previous_extents: dict[bytes, bytes] = {}
         self._read_ahead = False
         self._streaming = self._reported = 0
         self.problems: list[Problem] = []
@@ -142,13 +142,13 @@ class SnapshotWriter:
             lacking=sum(problem.matters for problem in self.problems),
         )
 
-    def load_earlier(self, manifest: ManifestReader) -> None:
+    def load_previous_extents(self, manifest: ManifestReader) -> None:
         """Remember the extents of each page-structured file, for a capture whose items are in any order."""
         for table in manifest.tables(["path", "page_bytes", "extents"]):
             columns = (table.column(name).to_pylist() for name in ("path", "page_bytes", "extents"))
             for path, page_bytes, extents in zip(*columns, strict=True):
                 if page_bytes:
-                    self._earlier_extents[path] = extents
+                    self._previous_extents[path] = extents
 
     def _add_unchanged(self, rows: RowRange) -> None:
         self._close_batch()
@@ -226,7 +226,7 @@ class SnapshotWriter:
         result = self._reader.read(
             unit.item,
             self._packer.add_one,
-            earlier=lambda: self._earlier(unit),
+            previous_pages=lambda: self._previous_pages(unit),
             attempts=1 if self._unsorted is not None else limits.CHANGED_FILE_ATTEMPTS,
             report_bytes=self._report_streaming,
             ahead=self._read_ahead,
@@ -242,14 +242,14 @@ class SnapshotWriter:
         else:
             self._finish(ManifestRow(unit.item.entry))
 
-    def _earlier(self, unit: _Inline) -> PreviousPages | None:
+    def _previous_pages(self, unit: _Inline) -> PreviousPages | None:
         """Return the previous pages of a file; its extents only if every chunk of them is still stored."""
         entry = unit.item.entry
-        encoded = self._earlier_extents.get(entry.path) if unit.match is None else unit.match.row().extents
+        encoded = self._previous_extents.get(entry.path) if unit.match is None else unit.match.row().extents
         extents = decode_extents(encoded) if encoded is not None else []
         if not self._packer.holds({extent.chunk for extent in extents}):
             extents = []
-        return self._pages.earlier(entry, extents)
+        return self._pages.previous_pages(entry, extents)
 
     def _finish(self, result: ManifestRow | FileRead | Problem) -> None:
         if isinstance(result, Problem):

@@ -132,8 +132,8 @@ def _process_with(files: Sequence[Path]) -> int:
             status = file.stat()
             wanted.add((status.st_dev, status.st_ino))
     for process in _pids() if wanted else ():
-        with contextlib.suppress(OSError), os.scandir(_PROCESSES / str(process) / "fd") as held:
-            for one in held:
+        with contextlib.suppress(OSError), os.scandir(_PROCESSES / str(process) / "fd") as descriptors:
+            for one in descriptors:
                 with contextlib.suppress(OSError):
                     status = one.stat()
                     if (status.st_dev, status.st_ino) in wanted:

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Grounds:
+class TargetMounts:
     """The target as it is mounted.
 
     `mounts` are paths where something is mounted, `entered` those of them that the snapshot has something in, `devices`
@@ -41,7 +41,7 @@ class Grounds:
     devices: frozenset[int] = frozenset()
 
 
-def survey(root: Handle, path: Path, manifest: ManifestReader) -> Grounds:
+def find_target_mounts(root: Handle, path: Path, manifest: ManifestReader) -> TargetMounts:
     """Return what is mounted in a target, and which of it the snapshot reaches into."""
     mounts = tuple(mounts_below(os.fsencode(os.path.realpath(path))))
     entered, devices = set(), set()
@@ -57,15 +57,15 @@ def survey(root: Handle, path: Path, manifest: ManifestReader) -> Grounds:
             if stat.S_ISDIR(status.st_mode):
                 entered.add(mount)
                 devices.add(status.st_dev)
-    return Grounds(mounts, frozenset(entered), frozenset(devices))
+    return TargetMounts(mounts, frozenset(entered), frozenset(devices))
 
 
-def look(root: Handle, grounds: Grounds, manifest: ManifestReader, report: Report) -> Iterator[PosixListing]:
+def look(root: Handle, target_mounts: TargetMounts, manifest: ManifestReader, report: Report) -> Iterator[PosixListing]:
     """Yield all that is below an open directory, and itself first; symlinks are not followed.
 
     File systems that are mounted inside are looked into where the snapshot has something in them.
     """
-    options = WalkOptions(Globs(()), entered=grounds.entered, devices=grounds.devices, attributes=True)
+    options = WalkOptions(Globs(()), entered=target_mounts.entered, devices=target_mounts.devices, attributes=True)
     processes = processes_that_pay(limits.WALKING_PROCESSES_MAX)
     if processes and manifest.entries >= limits.WALKING_PROCESSES_ENTRIES_MIN:
         cuts = tuple(cut_paths(manifest, limits.WALK_SPAN_ENTRIES))

@@ -31,7 +31,7 @@ from farshore.model import DeltaCounts, EntryKind, Problem, ProblemCode, Snapsho
 from farshore.ops.restore.delta.content import ContentComparer
 from farshore.ops.restore.delta.guards import BESIDE, check_postgres, check_sqlite
 from farshore.ops.restore.delta.judging import Judge, ability_at
-from farshore.ops.restore.delta.looking import look, survey
+from farshore.ops.restore.delta.looking import find_target_mounts, look
 from farshore.ops.restore.delta.merging import Merge
 from farshore.ops.restore.delta.options import NAMES_SHOWN_MAX, Action, DeltaOptions, Difference
 from farshore.ops.restore.delta.planning import DeltaScope, Plan, Planner
@@ -87,12 +87,12 @@ class DeltaRestore:
         options = self._options
         databases = self._check(commit, manifest, selection)
         root = self._open_root()
-        grounds = survey(root, self._path, manifest)
+        target_mounts = find_target_mounts(root, self._path, manifest)
         scope = DeltaScope(
             by_content=options.by_content,
             delete=options.delete,
             selects=selection.selects,
-            mounts=grounds.mounts,
+            mounts=target_mounts.mounts,
             is_mount=is_mount_point(root.fd),
             always_deleted=frozenset(os.fsencode(name + ending) for name in databases for ending in BESIDE),
         )
@@ -100,7 +100,7 @@ class DeltaRestore:
         ability = ability_at(os.fsencode(os.path.realpath(self._path)), file_system_type)
         merge = Merge(
             tables=(SnapshotRows(table, ability) for table in _tables(manifest, selection)),
-            listings=look(root, grounds, manifest, self._report),
+            listings=look(root, target_mounts, manifest, self._report),
             by_content=options.by_content,
         )
         comparer = ContentComparer(

@@ -93,13 +93,13 @@ def read_records(repository: Repository, tables: Tables | None) -> Iterator[Reco
 
 
 def _recorded(name: Any, size: Any, sent: Any, proof: Any, copies: Any, states: Any) -> Recorded:
-    held: list[dict[str, Any]] = copies or []
+    rows: list[dict[str, Any]] = copies or []
     return Recorded(
         name=name,
         bytes=size,
         sent=tuple(sent or ()),
         proof=tuple(proof or ()),
-        expected={one["replica"]: one["within"] for one in held},
-        reported={one["replica"]: one["told"] for one in held if one["told"]},
+        expected={one["replica"]: one["within"] for one in rows},
+        reported={one["replica"]: one["reported"] for one in rows if one["reported"]},
         states={one["replica"]: one["state"] for one in states or ()},
     )

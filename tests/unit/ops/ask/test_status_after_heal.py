@@ -90,7 +90,7 @@ def test_what_a_heal_reads_and_finds_whole_is_no_damage_any_more(engine: Engine)
     verify(engine)
     engine.alter("b", pack, lambda _: good)  # somebody mended it by hand
     assert status_of(engine, "b").last_check_clean is False
-    assert heal(engine).level
+    assert heal(engine).in_sync
     assert status_of(engine, "b").last_check_clean is True
 
 

@@ -17,10 +17,10 @@ def sent(tmp_path: Path, *footers: int) -> list[str]:
     clock = FixedClock()
     fanout = Fanout(replicas=["a"], clock=clock)
     data_key = DataKey(b"k" * 16, b"s" * 32)
-    outgoing = ObjectPublisher(fanout=fanout, keys=KEYS, data_key=data_key, clock=clock, spool=tmp_path)
+    publisher = ObjectPublisher(fanout=fanout, keys=KEYS, data_key=data_key, clock=clock, spool=tmp_path)
     for number, size in enumerate(footers):
-        outgoing.send_pack(SealedPack(number.to_bytes(32), memoryview(b"pack"), bytes(size)))
-    return [one.kind for one in outgoing.made]
+        publisher.send_pack(SealedPack(number.to_bytes(32), memoryview(b"pack"), bytes(size)))
+    return [one.kind for one in publisher.made]
 
 
 def test_a_fragment_is_sent_before_the_footers_it_holds_fill_memory(tmp_path: Path) -> None:

@@ -32,11 +32,11 @@ def heal(
     read_data: bool = False, dry_run: bool = False, copy_within: CopyWithin = lambda *_: False,
 ) -> HealResult:  # fmt: skip
     engine.clock.advance(0.001)
-    with open_context(engine.config, keyless=keyless, clock=engine.clock) as ground:
-        ground.replicas = {n: replace(one, store=engine.wrap(n, one.store)) for n, one in ground.replicas.items()}
-        ground.repository.replicas = {n: ground.replicas[n] for n in ground.repository.replicas}
+    with open_context(engine.config, keyless=keyless, clock=engine.clock) as context:
+        context.replicas = {n: replace(one, store=engine.wrap(n, one.store)) for n, one in context.replicas.items()}
+        context.repository.replicas = {n: context.replicas[n] for n in context.repository.replicas}
         return heal_repository(
-            ground,
+            context,
             HealOptions(replica=replica, new=new, read_data=read_data, dry_run=dry_run),
             copy_within=copy_within,
             run=Run.start(engine.clock),

@@ -70,7 +70,7 @@ def unwrap(engine: Engine) -> None:
 def test_level_replicas_are_found_level(engine: Engine, source: TreeSource, keyless: bool) -> None:
     before = engine.data_objects("a")
     result = heal(engine, keyless=keyless)
-    assert (result.level, result.changed, result.keyless, result.repairs) == (True, False, keyless, ())
+    assert (result.in_sync, result.changed, result.keyless, result.repairs) == (True, False, keyless, ())
     assert engine.data_objects("a") == before
 
 
@@ -82,10 +82,10 @@ def test_a_replica_that_was_away_is_brought_level(engine: Engine, source: TreeSo
         engine.backup(source)
     result = heal(engine, "c", keyless=keyless)
     assert of(result, "c").snapshots_added == 2
-    assert result.level
+    assert result.in_sync
     assert engine.data_objects("c") == engine.data_objects("a")
     again = heal(engine, keyless=keyless)
-    assert (again.level, again.changed) == (True, False)
+    assert (again.in_sync, again.changed) == (True, False)
     assert_restores(engine)
     assert engine.verify().clean
 
@@ -98,7 +98,7 @@ def test_whatever_is_lost_comes_back(engine: Engine, source: TreeSource, keyless
     for name in lost:
         engine.lose("b", name)
     result = heal(engine, "b", keyless=keyless)
-    assert result.level
+    assert result.in_sync
     assert {one.object for one in result.repairs} == set(lost)
     assert actions(result) == {("b", "missing", "copied")}
     assert not heal(engine, keyless=keyless).changed
@@ -118,7 +118,7 @@ def test_whatever_is_damaged_is_replaced(engine: Engine, source: TreeSource, key
         else:
             engine.flip("b", name)
     result = heal(engine, "b", keyless=keyless, read_data=not cut)
-    assert result.level, result
+    assert result.in_sync, result
     assert {one.object for one in result.repairs} == set(good)
     assert actions(result) == {("b", "truncated" if cut else "altered", "replaced")}
     assert {name: data for name, data in evidence(engine, "b").items() if name in good} == good
@@ -129,7 +129,7 @@ def test_altered_bytes_are_found_from_what_a_verify_found(engine: Engine, source
     name = next(iter(engine.objects("b", names.PACKS)))
     good = engine.objects("b")[name]
     engine.flip("b", name)
-    assert heal(engine).level  # nobody has read it yet
+    assert heal(engine).in_sync  # nobody has read it yet
     assert not engine.verify().clean
     result = heal(engine)
     assert actions(result) == {("b", "altered", "replaced")}
@@ -148,7 +148,7 @@ def test_a_new_replica_gets_everything_and_only_when_it_is_said_to_be_new(
     foretold = heal(engine, "d", keyless=keyless, new=["d"], dry_run=True)
     assert engine.objects("d") == {}
     result = heal(engine, "d", keyless=keyless, new=["d"])
-    assert result.level
+    assert result.in_sync
     assert of(foretold, "d").bytes_missing == of(result, "d").bytes_copied
     assert engine.data_objects("d") == engine.data_objects("a")
     assert not heal(engine, keyless=keyless).changed
@@ -187,7 +187,7 @@ def test_foreign_objects_are_told_and_left(engine: Engine, source: TreeSource, k
         ("packs/aa/holiday.jpg", "left"),
         ("notes.txt", "left"),
     }
-    assert result.level
+    assert result.in_sync
     assert "notes.txt" in engine.objects("a")
     assert "notes.txt" not in engine.objects("b")
 
@@ -198,7 +198,7 @@ def test_damage_everywhere_is_told_and_left(engine: Engine, source: TreeSource, 
     for replica in "abc":
         engine.flip(replica, name)
     result = heal(engine, keyless=keyless, read_data=True)
-    assert not result.level
+    assert not result.in_sync
     assert {(one.replica, one.object, one.found, one.action) for one in result.repairs} == {
         (replica, name, "altered", "left") for replica in "abc"
     }
@@ -218,7 +218,7 @@ def test_a_snapshot_is_not_spread_whose_pack_nobody_has_whole(
         engine.flip("a", name)
         engine.lose("b", name)
     result = heal(engine, keyless=keyless)
-    assert not result.level
+    assert not result.in_sync
     assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
     assert_restores_at(engine, "c", 3)
 
@@ -234,7 +234,7 @@ def test_a_needed_pack_that_no_replica_lists_keeps_its_snapshot_from_spreading(
         engine.lose("a", name)
         engine.lose("b", name)
     result = heal(engine, keyless=keyless)
-    assert not result.level
+    assert not result.in_sync
     assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
 
 
@@ -256,10 +256,10 @@ def test_without_a_key_what_nobody_vouches_for_is_not_spread(engine: Engine, sou
         for name in list(engine.objects(replica, names.AUDIT)):
             engine.lose(replica, name)
     result = heal(engine, "c", keyless=True)
-    assert not result.level
+    assert not result.in_sync
     assert any("nothing vouches" in one.detail for one in result.repairs)
     assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
-    assert heal(engine).level  # with a key the record vouches
+    assert heal(engine).in_sync  # with a key the record vouches
 
 
 def test_a_snapshot_below_the_quorum_is_spread(engine: Engine, source: TreeSource) -> None:
@@ -269,7 +269,7 @@ def test_a_snapshot_below_the_quorum_is_spread(engine: Engine, source: TreeSourc
         for name in list(engine.objects(replica, names.SNAPSHOTS)):
             if newest.snapshot_id in name and name.endswith("commit"):
                 engine.lose(replica, name)
-    assert heal(engine).level
+    assert heal(engine).in_sync
     assert {one.replicas for one in engine.snapshots()} == {("a", "b", "c")}
 
 
@@ -279,7 +279,7 @@ def test_what_killed_runs_left_is_no_snapshot(engine: Engine, source: TreeSource
     with engine.opened(Need.NONE) as repository:
         repository.replicas["a"].store.put(left, b"half a snapshot")
     result = heal(engine)
-    assert result.level
+    assert result.in_sync
     assert left not in engine.objects("b")
     assert of(result, "a").foreign == 0
 
@@ -290,9 +290,9 @@ def test_a_locked_damaged_object_is_told_and_left(engine: Engine, source: TreeSo
     wrapped(engine, "b", lambda verb, _name, _number: DENY if verb == "delete" else None)
     result = heal(engine)
     assert [(one.object, one.action, one.error_code) for one in result.repairs] == [(name, "refused", "store-denied")]
-    assert not result.level
+    assert not result.in_sync
     unwrap(engine)
-    assert heal(engine).level
+    assert heal(engine).in_sync
 
 
 def test_a_full_replica_stays_behind_and_the_next_heal_goes_on(engine: Engine, source: TreeSource) -> None:
@@ -308,7 +308,7 @@ def test_a_full_replica_stays_behind_and_the_next_heal_goes_on(engine: Engine, s
     assert (of(result, "d").state, of(result, "d").error_code) == ("behind", "store-full")
     assert not [name for name in engine.objects("d") if name.endswith("commit")]
     unwrap(engine)
-    assert heal(engine, new=["d"]).level
+    assert heal(engine, new=["d"]).in_sync
     assert engine.data_objects("d") == engine.data_objects("a")
 
 
@@ -326,7 +326,7 @@ def test_a_put_that_is_acknowledged_and_not_kept_commits_nothing(engine: Engine,
     assert len(lost) == 1
     assert not engine.objects("d", names.FRAGMENTS)
     unwrap(engine)
-    assert heal(engine).level
+    assert heal(engine).in_sync
 
 
 def test_damage_at_the_source_is_found_on_the_way_and_mended_too(engine: Engine, source: TreeSource) -> None:
@@ -338,7 +338,7 @@ def test_damage_at_the_source_is_found_on_the_way_and_mended_too(engine: Engine,
         ("c", "missing", "copied"),
         ("a", "altered", "replaced"),
     }
-    assert result.level
+    assert result.in_sync
     assert engine.data_objects("a") == engine.data_objects("b") == engine.data_objects("c")
 
 
@@ -357,7 +357,7 @@ def test_a_replica_that_is_away_is_told(engine: Engine, source: TreeSource) -> N
     with engine.away("c"):
         result = heal(engine)
     assert of(result, "c").state == "failed"
-    assert not result.level
+    assert not result.in_sync
 
 
 @KEYS
@@ -376,7 +376,7 @@ def test_a_backup_that_commits_meanwhile_is_no_loss(engine: Engine, source: Tree
     result = heal(engine, keyless=keyless)
     unwrap(engine)
     assert not [one for one in result.repairs if one.open], result.repairs
-    assert heal(engine, keyless=keyless).level
+    assert heal(engine, keyless=keyless).in_sync
     assert len(engine.snapshots()) == 4
 
 
@@ -394,9 +394,9 @@ def test_a_pack_that_goes_while_its_snapshot_is_healed_keeps_the_record_back(
     wrapped(engine, "c", lose)
     result = heal(engine, "c")
     unwrap(engine)
-    assert not result.level
+    assert not result.in_sync
     assert not [one for one in engine.objects("c") if new in one and one.endswith("commit")]
-    assert heal(engine).level
+    assert heal(engine).in_sync
 
 
 # --- retiring ------------------------------------------------------------------------------------------------------

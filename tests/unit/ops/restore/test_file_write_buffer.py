@@ -40,24 +40,24 @@ def restore(target: DirectoryTarget, pieces: Sequence[bytes | memoryview | int])
     """Restore a file of data and holes; return its hash as it was told by the way."""
     entry = file(sum(piece if isinstance(piece, int) else len(piece) for piece in pieces))
     hasher = ContentHash()
-    staging = FileWriteBuffer(target=target)
+    buffer = FileWriteBuffer(target=target)
     target.make(entry)
     offset = 0
     try:
         for piece in pieces:
             if isinstance(piece, int):
-                staging.flush(entry, hasher)
+                buffer.flush(entry, hasher)
                 hasher.skip(piece)
                 offset += piece
             else:
-                staging.add(entry, hasher, offset, memoryview(piece))
+                buffer.add(entry, hasher, offset, memoryview(piece))
                 offset += len(piece)
-        staging.flush(entry, hasher)
-        staging.wait()
+        buffer.flush(entry, hasher)
+        buffer.wait()
         target.settle(entry)
         target.finish()
     finally:
-        staging.close()
+        buffer.close()
     return hasher.digest()
 
 
@@ -166,12 +166,12 @@ def test_a_file_stays_open_while_it_is_written_whatever_the_cache_forgets(tmp_pa
 def test_large_stretches_go_past_the_cache(target: DirectoryTarget, tmp_path: Path) -> None:
     entry = file(2 * STAGE)
     target.make(entry)
-    staging = FileWriteBuffer(target=target)
+    buffer = FileWriteBuffer(target=target)
     try:
-        staging.add(entry, ContentHash(), 0, memoryview(CHANCE.randbytes(2 * STAGE)))
-        staging.wait()
+        buffer.add(entry, ContentHash(), 0, memoryview(CHANCE.randbytes(2 * STAGE)))
+        buffer.wait()
     finally:
-        staging.close()
+        buffer.close()
     flags = [
         int((Path("/proc/self/fdinfo") / fd).read_text().split()[3], 8)
         for fd in os.listdir("/proc/self/fd")
@@ -184,16 +184,16 @@ def test_what_cannot_be_written_is_told(target: DirectoryTarget) -> None:
     entry = file(8 * STAGE)
     target.make(entry)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    staging = FileWriteBuffer(target=target)
+    buffer = FileWriteBuffer(target=target)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (STAGE, hard))
         with pytest.raises(TargetFailed, match=r"cannot restore f to .*: file too large"):
-            write_all(staging, entry)
+            write_all(buffer, entry)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        staging.close()
+        buffer.close()
 
 
-def write_all(staging: FileWriteBuffer, entry: Entry) -> None:
-    staging.add(entry, ContentHash(), 0, memoryview(bytes(entry.size)))
-    staging.wait()
+def write_all(buffer: FileWriteBuffer, entry: Entry) -> None:
+    buffer.add(entry, ContentHash(), 0, memoryview(bytes(entry.size)))
+    buffer.wait()

@@ -54,7 +54,7 @@ class Street:
 
     def heal(self) -> None:
         result = heal(self.engine)
-        assert result.level
+        assert result.in_sync
         assert {one.found for one in result.repairs} <= {Found.SOUND, Found.MISSING}
 
     def scrub(self) -> None:

@@ -58,8 +58,8 @@ def read(
     """Store one state of a file, compared with the state before."""
     size = sum(piece if isinstance(piece, int) else len(piece) for piece in pieces)
     entry = Entry(b"db", EntryKind.FILE, size=size, page_bytes=page)
-    earlier = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
-    paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, earlier=earlier)
+    previous_pages = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
+    paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, previous_pages=previous_pages)
     for piece in pieces:
         if isinstance(piece, int):
             paged.feed_hole(piece)
@@ -252,7 +252,7 @@ def test_of_a_block_with_very_many_holes_the_largest_stay() -> None:
         pieces += [8192 if number % 10 == 5 else 4096, chance.randbytes(4096)]
     entry = Entry(b"db", EntryKind.FILE, page_bytes=4096)
     chunks = Chunks()
-    paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, earlier=None)
+    paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, previous_pages=None)
     for piece in pieces:
         paged.feed_hole(piece) if isinstance(piece, int) else paged.feed(piece)
     kept, all_holes = holes_of(paged.finish().extents), holes_of(pieces)
@@ -329,7 +329,7 @@ def test_hashes_made_elsewhere_count_only_where_blocks_have_the_same_pages(page:
     for hashes in (b"", hash_pages(memoryview(data), page, KEYS.page_key)):
         chunks = Chunks()
         entry = Entry(b"db", EntryKind.FILE, size=hole + len(data), page_bytes=page)
-        paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, earlier=None)
+        paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, previous_pages=None)
         paged.feed_hole(hole)
         paged.feed(memoryview(data), hashes)
         result = paged.finish()

@@ -31,7 +31,7 @@ def named(data: bytes) -> tuple[bytes, bytes]:
 class Delivered:
     """The packs of a run, opened again."""
 
-    def __init__(self, index: ChunkIndex | None = None, *, pressed: bool = False) -> None:
+    def __init__(self, index: ChunkIndex | None = None, *, uploads_are_bottleneck: bool = False) -> None:
         self.packs: list[SealedPack] = []
         self.awaited: list[int] = []  # how many packs there were when room for the next was awaited
         self.packer = ChunkPacker(
@@ -41,7 +41,7 @@ class Delivered:
             clock=FixedClock(),
             deliver=self.packs.append,
             await_room=lambda: self.awaited.append(len(self.packs)),
-            uploads_are_bottleneck=lambda: pressed,
+            uploads_are_bottleneck=lambda: uploads_are_bottleneck,
         )
 
     def footers(self) -> list[Footer]:
@@ -89,13 +89,13 @@ def test_room_is_awaited_once_before_each_pack() -> None:
 def test_while_replicas_are_slow_less_is_stored() -> None:
     sources = sorted(Path(random.__file__).parent.glob("*.py"))[:60]
     stored = {}
-    for pressed in (False, True):
-        run = Delivered(pressed=pressed)
+    for uploads_are_bottleneck in (False, True):
+        run = Delivered(uploads_are_bottleneck=uploads_are_bottleneck)
         for source in sources:
             run.packer.add_one(*named(source.read_bytes()))
         run.packer.finish()
         assert run.chunks() == dict(named(source.read_bytes()) for source in sources)
-        stored[pressed] = sum(len(pack.body) for pack in run.packs)
+        stored[uploads_are_bottleneck] = sum(len(pack.body) for pack in run.packs)
     assert stored[True] < stored[False]
 
 
