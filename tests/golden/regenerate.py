@@ -1,6 +1,7 @@
-"""Make the golden repository of the current format version, on a machine of no name:
+"""Make the golden repositories of the current format version, on a machine of no name:
 
     unshare --uts sh -c "hostname golden; python -m tests.golden.regenerate tests/golden/vN"
+    unshare --uts sh -c "hostname golden; python -m tests.golden.regenerate --special tests/golden/vN-special"
 
 Only for a format version that no release has written yet: what is committed here opens for ever, so a directory that
 exists is never touched. Times, ids and keys come from a clock that stands still, so that two runs differ only where the
@@ -39,6 +40,7 @@ from farshore.sources.base import Capture, Source
 from farshore.sources.sqlite.capture import SqliteCapture
 from farshore.sources.sqlite.source import SqliteSource
 from farshore.stores.memory import shared_shelf
+from tests.golden.special import locked, make_incomplete, make_whole_again, special_tree
 from tests.unit.ops.tree_source import TreeSource, blocks
 from tests.unit.replicas.clocks import StillClock
 
@@ -124,23 +126,42 @@ def configure(root: Path, *, state_dir: Path) -> Config:
     )
 
 
-def generate(root: Path) -> None:
-    """Make the repository, and beside it what must be found in it."""
+def back_up_all(config: Config, scratch: Path, clock: StillClock) -> None:
+    """Make the snapshots of `vN`."""
+    database = scratch / "ledger.db"
+    make_database(database)
+    tree = golden_tree(clock)
+    _back_up(config, tree, clock)
+    change_tree(tree, clock)
+    _back_up(config, tree, clock)
+    _back_up(config, Ledger(name="ledger", path=database, clock=clock), clock)
+
+
+def back_up_special(config: Config, _: Path, clock: StillClock) -> None:
+    """Make the snapshots of `vN-special`."""
+    tree = special_tree(clock, MARKS)
+    _back_up(config, tree, clock)
+    for change in (make_incomplete, make_whole_again):
+        change(tree, clock)
+        _back_up(config, tree, clock)
+
+
+def generate(root: Path, *, special: bool) -> None:
+    """Make a repository, and beside it what must be found in it."""
     root.mkdir(parents=True)
     clock = StillClock(moment_utc=STARTED_UTC, seed=2026)
     with tempfile.TemporaryDirectory() as scratch:
         config = configure(root, state_dir=Path(scratch) / "state")
         # In memory first: a directory would stamp what is put with the real time, which is far from that of the clock.
         config = replace(config, replicas={"only": replace(config.replicas["only"], url="memory://golden")})
-        database = Path(scratch) / "ledger.db"
-        make_database(database)
+        if special:
+            config = replace(config, replicas={"only": locked(config.replicas["only"])})
         initialize(config, recipients=[generate_identity(root / "identity.json")], clock=clock)
-        tree = golden_tree(clock)
-        _back_up(config, tree, clock)
-        change_tree(tree, clock)
-        _back_up(config, tree, clock)
-        _back_up(config, Ledger(name="ledger", path=database, clock=clock), clock)
+        (back_up_special if special else back_up_all)(config, Path(scratch), clock)
         expected = _describe(config, clock)
+    if special:
+        locks = ((name, kept.lock) for name, kept in shared_shelf("golden").kept.items())
+        expected["locked_until"] = {name: lock.until_utc.isoformat() for name, lock in locks if lock}
     for name, (data, _) in shared_shelf("golden").objects.items():
         path = root / "replica" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -195,10 +216,12 @@ def _describe(config: Config, clock: StillClock) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path, help="where it is made; must not exist")
-    directory = parser.parse_args().directory
+    parser.add_argument("--special", action="store_true", help="with what is seldom: see tests/golden/special.py")
+    given = parser.parse_args()
+    directory = given.directory
     if directory.exists():
         sys.exit(f"{directory} exists; a golden repository is never rewritten")
-    generate(directory.resolve())
+    generate(directory.resolve(), special=given.special)
 
 
 if __name__ == "__main__":

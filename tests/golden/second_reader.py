@@ -137,8 +137,6 @@ def open_slot(data: bytes, header: Json, passphrase: bytes, private_key: bytes) 
 
 # --- section 4: packs ------------------------------------------------------------------------------------------------
 Segment = tuple[bytes, bytes, int, int, int, int, int]  # key id, salt, codec, number, offset, stored, raw
-
-
 Chunk = tuple[bytes, int, int, int]  # id, segment, offset, length
 Footer = tuple[list[Segment], list[Chunk]]
 
@@ -339,7 +337,7 @@ class Reader:
             if row["kind"] == "hardlink":
                 os.link(place_of(target, row["target"]), place_of(target, row["path"]), follow_symlinks=False)
         for row in reversed(rows):
-            if row["kind"] != "hardlink":
+            if row["kind"] != "hardlink" and os.path.lexists(place_of(target, row["path"])):
                 put_metadata_back(row, place_of(target, row["path"]))
 
     def content(self, row: Json, footers: dict[str, Footer], chunks: Chunks) -> Iterator[bytes | int]:
@@ -429,7 +427,8 @@ def make(row: Json, place: bytes) -> None:
     elif kind == "symlink":
         os.symlink(row["target"], place)
     elif kind in nodes:
-        os.mknod(place, nodes[kind] | 0o600, row["rdev"] % (1 << 64))
+        with contextlib.suppress(PermissionError):  # only a superuser makes devices
+            os.mknod(place, nodes[kind] | 0o600, row["rdev"] % (1 << 64))
     else:
         require(kind == "hardlink", f"an entry is of the unknown kind {kind}")
 

@@ -192,7 +192,7 @@ def reads_everything(version: Path, target: Path) -> bool:
 
 
 def test_it_reads_differences_of_page_maps(tmp_path: Path) -> None:
-    """No golden repository is large enough to have them: here Farshore makes one today."""
+    """As Farshore makes them today; `v1-special` has those of its day."""
     chance = random.Random(5)
     engine = Engine(tmp_path / "engine").initialize()
     source = TreeSource(clock=engine.clock)
