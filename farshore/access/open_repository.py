@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 
-from farshore import limits
 from farshore.access.open_replica import Writes, open_replica
 from farshore.access.unlock import Need, has_secret, unlock
 from farshore.clock import Clock
@@ -14,10 +13,12 @@ from farshore.errors import (
     FarshoreError,
     HeaderDamaged,
     ObjectNotFound,
+    ObjectTooLarge,
     RepositoryMismatch,
     RepositoryMissing,
 )
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Header, decode_header
 from farshore.host_places import CACHE
 from farshore.replicas.ask import FirstBug, OnWait, ask_all, unasked_error, wait_quietly
@@ -119,11 +120,12 @@ def open_with_header(config: Config, replica: ReplicaConfig, clock: Clock, write
     opened = open_replica(config, replica, clock, writes=writes)
     try:
         started_s = clock.monotonic_s()
-        data = opened.store.get(names.HEADER)
+        data = opened.store.get(names.HEADER, bytes_max=object_bytes_max(names.HEADER))
         opened.pace.record(len(data), clock.monotonic_s() - started_s)
-        if len(data) > limits.SMALL_OBJECT_BYTES_MAX:
-            raise HeaderDamaged(f"the header at {opened.url} is far too large")
         return opened, decode_header(data, opened.url)
+    except ObjectTooLarge as error:
+        opened.store.close()
+        raise HeaderDamaged(f"the header at {opened.url} is far too large") from error
     except ObjectNotFound as error:
         opened.store.close()
         raise RepositoryMissing(f"there is no repository at {replica.name} ({opened.url})") from error

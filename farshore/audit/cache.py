@@ -24,6 +24,7 @@ from farshore.audit.rows import SCHEMA_VERSION
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.tables import decode_table, encode_empty
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
+from farshore.format.bounds import object_bytes_max
 from farshore.host_places import CACHE, unusable
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
 from farshore.plural import count_of
@@ -160,7 +161,7 @@ def _fetch(store: Store, root: Path, info: ObjectInfo) -> FarshoreError | None:
     if info.size > AUDIT_FILE_BYTES_MAX:
         return ObjectCorrupt(f"audit file {info.name} has {info.size} bytes, more than any of ours")
     try:
-        data = store.get(info.name)
+        data = store.get(info.name, bytes_max=object_bytes_max(info.name))
         if len(data) != info.size:
             raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
         if not names.is_whole(info.name, data):

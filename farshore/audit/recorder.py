@@ -20,6 +20,7 @@ from farshore.audit.schema import TABLES
 from farshore.audit.tables import Stamp, encode_rows
 from farshore.clock import Clock
 from farshore.errors import Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
+from farshore.format.bounds import object_bytes_max
 from farshore.host_places import STATE, unusable
 from farshore.limits import AUDIT_FILE_ROWS_MAX
 from farshore.replicas.ask import FirstBug, LifeSign, ask_all
@@ -215,7 +216,7 @@ class AuditRecorder:
         listed = [info.name for info in store.list(names.seals_of_writer(self._writer_id))]
         for name in sorted(listed, reverse=True):
             try:
-                data = store.get(name)
+                data = store.get(name, bytes_max=object_bytes_max(name))
                 return Head(chain.decode_seal(name, data).sequence, chain.digest(data))
             except (ObjectCorrupt, ObjectNotFound):
                 continue

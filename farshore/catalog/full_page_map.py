@@ -15,6 +15,7 @@ from farshore import limits
 from farshore.catalog.inventory import copy_object
 from farshore.errors import READ_ERRORS, ObjectNotFound, StateUnknown
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.format.page_maps import PageMap
 from farshore.format.records import ObjectRef
 from farshore.replicas.object_pieces import hash_pieces
@@ -100,6 +101,6 @@ def _may_hold(replica: Replica, ref: ObjectRef) -> bool:
 
 def _read_if_there(replica: Replica, name: str) -> bytes | None:
     try:
-        return replica.store.get(name)
+        return replica.store.get(name, bytes_max=object_bytes_max(name))
     except ObjectNotFound:
         return None

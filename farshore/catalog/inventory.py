@@ -21,6 +21,7 @@ from farshore.catalog.fragments import list_packs, read_footer, read_fragment
 from farshore.catalog.listed_packs import ListedPacks
 from farshore.errors import READ_ERRORS, FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.format.footers import Footers, FootersJoin, join_footers
 from farshore.format.pack import PackedFooter
 from farshore.index import ABSENT, ChunkIndex, first_seen
@@ -273,7 +274,7 @@ def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str 
     reasons: list[str] = []
     for source in sources:
         try:
-            data = source.store.get(name)
+            data = source.store.get(name, bytes_max=object_bytes_max(name))
             if digest is None:
                 check_data_key(data, name)
         except FarshoreError as error:

@@ -15,6 +15,14 @@ class ObjectCorrupt(Corrupt):
     default_hint = "Run 'farshore verify' to see what it touches; another replica may hold a good copy."
 
 
+class ObjectTooLarge(ObjectCorrupt):
+    """Refused without having been read: nothing of its kind is as large."""
+
+    code = "object-too-large"
+    exit_code = 69
+    default_hint = "This replica has something else under that name; 'farshore heal' copies a good one back."
+
+
 class HeaderDamaged(Corrupt):
     code = "header-damaged"
     exit_code = 61

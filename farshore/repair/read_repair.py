@@ -20,6 +20,7 @@ from farshore import limits
 from farshore.audit.rows import RepairMethod
 from farshore.catalog.commits import is_commit
 from farshore.errors import Denied, FarshoreError, ObjectCorrupt
+from farshore.format.bounds import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit
 from farshore.model import DamagedObject, Found, ReadRepaired, RepairAction
@@ -186,7 +187,7 @@ class ReadRepair:
         others = self._reader.among([name for name in self._names() if name != one.replica.name])
 
         def whole(replica: Replica) -> tuple[bytes, str]:
-            data = replica.store.get(one.name)
+            data = replica.store.get(one.name, bytes_max=object_bytes_max(one.name))
             found = blake3(data).hexdigest()
             if digest:
                 is_good = found == digest

@@ -17,6 +17,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, LeaseLost
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.format.records import Lease, decode_lease, encode_lease
 from farshore.replicas.ask import FirstBug
 from farshore.replicas.put_all import put_all
@@ -51,7 +52,7 @@ def read_leases(store: Store, keys: KeySet, clock: Clock) -> list[LiveLease]:
     for lease_id, (_, name) in last.items():
         if lease_id in ended:
             continue  # an ended lease concerns nobody, so it is not even read
-        lease = decode_lease(_open(keys, store.get(name), name))
+        lease = decode_lease(_open(keys, store.get(name, bytes_max=object_bytes_max(name)), name))
         skew = timedelta(seconds=limits.CLOCK_SKEW_S_MAX)
         leases.append(LiveLease(lease, live=lease.expires_utc + skew > now))
     return leases

@@ -37,7 +37,7 @@ def put_all(
     def put(replica: str) -> None:
         for name, body in objects:
             stores[replica].put(name, body)
-            if read_back and stores[replica].get(name) != body:
+            if read_back and stores[replica].get(name, bytes_max=len(body)) != body:
                 raise StateUnknown(f"{replica} does not return {name} as it was written")
         on_put(replica)
 

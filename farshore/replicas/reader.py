@@ -33,7 +33,7 @@ from farshore.format import names
 from farshore.model import DamagedObject
 from farshore.replicas.ask import DetachedThreads
 from farshore.replicas.reading_order import ReadCandidate, order_candidates
-from farshore.replicas.repository import Replica, Repository
+from farshore.replicas.repository import Replica, Repository, whole_bytes_max
 
 Mender = Callable[[Replica, str, str, str, bytes | None], None]  # replica, name, found, source, whole object
 Answer = TypeVar("Answer")
@@ -173,7 +173,12 @@ class ReplicaReader:
             FarshoreError: No replica has a good copy: the first error that may pass, or the first.
         """
         whole = offset == 0 and length is None
-        return self._read(name, lambda replica: replica.store.get(name, offset, length), decode, size, whole=whole)
+        bytes_max = whole_bytes_max(name, size)
+
+        def ask(replica: Replica) -> bytes:
+            return replica.store.get(name, offset, length, bytes_max=bytes_max)
+
+        return self._read(name, ask, decode, size, whole=whole)
 
     def ask(self, name: str, question: Callable[[Replica], Answer], *, size: int = 0) -> Answer:
         """Return the first good answer, where one replica needs more than one request to give it.

@@ -16,6 +16,8 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.config import Prefer
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
+from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Header
 from farshore.model import DamagedObject, ReplicaRequests
 from farshore.replicas.ask import DetachedThreads, FirstBug, OnWait, ask_all, wait_quietly
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
     from farshore.chunking.content import CutSizes
 
 Decoded = TypeVar("Decoded")
+
+
+def whole_bytes_max(name: str, size: int) -> int:
+    """Return how many bytes a whole object may have: those in a commit record, where it is one that only they bound."""
+    bytes_max = object_bytes_max(name)
+    return min(size, bytes_max) if size and name.startswith(names.SNAPSHOTS) else bytes_max
 
 
 class ObjectSource(Protocol):
@@ -93,7 +101,7 @@ class Replica:
         length: int | None = None,
     ) -> Decoded:
         """As `ObjectSource` says, from this replica alone."""
-        return decode(self.store.get(name, offset, length))
+        return decode(self.store.get(name, offset, length, bytes_max=whole_bytes_max(name, size)))
 
     def ask(self, name: str, question: Callable[[Replica], Decoded], *, size: int = 0) -> Decoded:
         """As `ObjectSource` says, from this replica alone."""
@@ -208,9 +216,7 @@ class Repository:
         raise no_such_replica(name, self.configured)
 
     def moved(self) -> dict[str, tuple[int, int]]:
-        """Return by replica the bytes received and sent, of objects under way too; from the first call on."""
-        for replica in self.replicas.values():
-            replica.meter.watch()
+        """Return by replica the bytes received and sent, of objects under way too."""
         return {name: replica.meter.moved() for name, replica in self.replicas.items()}
 
     def drain_requests(self) -> tuple[ReplicaRequests, ...]:

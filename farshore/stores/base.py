@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from farshore.errors import Bug, StoreDenied
+from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.object_retention import DEFAULT_RETENTION, Access, Lock, LockMode, LockState, ObjectRetention
 
 PlainBody = bytes | bytearray | memoryview | Path
@@ -149,12 +150,20 @@ class Store(Protocol):
         """
         ...
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return `length` bytes from `offset`, or all from there; shorter only where the object ends.
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
+        """Return `length` bytes from `offset`, or all from there; shorter only where the object ends, never longer.
 
+        Args:
+            bytes_max: Of the answer where `length` is None: the limit of the object's kind
+                (`farshore.format.bounds`). More is refused by the announced size before any of it is read, and where
+                that is missing or wrong, with the first byte beyond the limit.
         Raises:
-            ObjectNotFound: No such object.
-            StoreUnavailable: Passing, which includes a body cut short by the connection.
+            ObjectNotFound: No such object; also a FIFO, device or folder in its place.
+            ObjectTooLarge: It has more than `bytes_max` bytes.
+            StoreUnavailable: Passing, which includes a body cut short by the connection, and one slower than
+                `READ_RATE_MIN`.
             ObjectArchived: It is whole, and cannot be read before it was warmed.
         """
         ...

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from farshore.clock import Clock
 from farshore.errors import ObjectArchived, ObjectNotFound, StoreDenied
-from farshore.limits import GIB
+from farshore.limits import GIB, WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
 from farshore.stores.body import as_bytes, check_size, conflict
+from farshore.stores.bounded import Wanted
 from farshore.stores.object_retention import (
     DEFAULT_RETENTION,
     Access,
@@ -92,12 +93,15 @@ class MemoryStore:
             self.extend_lock(name, retention.lock)
         return PutOutcome.PRESENT
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
         check_range(offset, length)
         data, _ = self._find(name)
         kept = self._kept(name)
         if self._access(kept) is not Access.READY:
             raise ObjectArchived(f"{self.url}/{name} is in the storage class {kept.storage_class}")
+        Wanted(f"{self.url}/{name}", offset, length, bytes_max).check(len(data) - offset)
         return data[offset : None if length is None else offset + length]
 
     def head(self, name: str) -> ObjectInfo:

@@ -22,7 +22,6 @@ from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from farshore.clock import Clock
-from farshore.limits import SENT_BYTES
 from farshore.stores.base import Body
 
 _BEFORE_ANY_STORE = datetime(1990, 1, 1, tzinfo=UTC)  # a file system without times stamps files with its epoch
@@ -82,7 +81,6 @@ class RequestCounter:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._bytes_in = self._bytes_out = 0
-        self.watched = False  # whether somebody looks at `moved`: then a body is read in pieces, for some more memory
 
     def add(self, kind: RequestKind) -> None:
         """Count one request."""
@@ -133,27 +131,6 @@ class CountsRequests(Protocol):
     def request_counter(self) -> RequestCounter:
         """Its counts."""
         ...
-
-
-class Readable(Protocol):
-    """The body of an answer."""
-
-    def read(self, amt: int | None = None, /) -> bytes:
-        """Return up to `size` bytes, or the rest."""
-        ...
-
-
-def read_counted(stream: Readable, request_counter: RequestCounter) -> bytes:
-    """Read an answer to its end; in pieces where bytes are counted as they arrive, which needs the memory twice."""
-    if not request_counter.watched:
-        data = stream.read()
-        request_counter.received(len(data))
-        return data
-    pieces: list[bytes] = []
-    while piece := stream.read(SENT_BYTES):
-        request_counter.received(len(piece))
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)

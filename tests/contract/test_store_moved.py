@@ -61,7 +61,6 @@ def test_half_an_object_is_counted_before_the_rest_comes() -> None:
     service = Halting()
     with service.serving() as address, ThreadPoolExecutor(1) as pool:
         store = MeteredStore(open_store("s3://bucket", endpoint=address, credentials=KEYS, clock=SystemClock()))
-        store.watch()
         getting = pool.submit(store.get, "packs/one", 0, 2 * HALF)
         assert service.halted.wait(WAIT_S)
         ends_s = time.monotonic() + WAIT_S

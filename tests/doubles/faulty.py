@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from farshore.clock import Clock
 from farshore.errors import Failure, ObjectNotFound, StoreDenied, StoreFull, StoreUnavailable
+from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, ObjectRetention
@@ -139,10 +140,12 @@ class FaultyStore(WrappingStore):
         self._lose_reply(fault, "put", name)
         return outcome
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
         fault = self._meet("get", name)
         self._hide(fault, name)
-        data = self._store.get(name, offset, length)
+        data = self._store.get(name, offset, length, bytes_max=bytes_max)
         self._lose_reply(fault, "get", name)
         return _spoiled(data, fault.kind) if fault else data
 

@@ -30,6 +30,7 @@ from farshore.errors import (
     HeaderDamaged,
     ObjectCorrupt,
     ObjectNotFound,
+    ObjectTooLarge,
     RepositoryMissing,
     RestoreIncomplete,
     SnapshotUnknown,
@@ -433,7 +434,7 @@ DAMAGES = {
     "manifests-swapped": Damage(
         swap(manifest(0), manifest(1)),
         finds=found(("snapshots/", "truncated")),
-        restores=(ObjectCorrupt, ObjectCorrupt),
+        restores=(ObjectTooLarge, ObjectCorrupt),
     ),
     "pages-flipped": Damage(alter(role(0, names.PAGES), flip()), finds=found(("snapshots/", "altered"))),
     "pages-missing": Damage(lose(role(0, names.PAGES)), finds=found(("snapshots/", "missing"))),

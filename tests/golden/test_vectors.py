@@ -219,7 +219,10 @@ def test_cut_points(row: list[str]) -> None:
 
 def test_limits_are_those_of_the_code() -> None:
     limit = dict(rows_of("of | limit"))
-    assert f"at most {limits.SMALL_OBJECT_BYTES_MAX // limits.MIB} MiB" in limit["header"]
+    assert limit["objects, in stored bytes"] == (
+        "header and slot 64 KiB; data key 4 KiB; pack and fragment 64 MiB; commit 1 MiB; manifest, pages, needs 2 GiB "
+        "where they are read whole; beat of a lease 64 KiB, its end 1 MiB; audit seal 16 MiB; audit file 256 MiB"
+    )  # each held by tests/unit/format/test_bounds.py
     assert f"maximum ≤ {limits.CHUNK_BYTES_MAX // limits.MIB} MiB" in limit["header"]
     costs = (limits.ARGON2_MEMORY_KIB_MAX, limits.ARGON2_ITERATIONS_MAX, limits.ARGON2_LANES_MAX)
     costs_said = [int(number.replace(",", "")) for number in re.findall(r"[\d,]+", limit["passphrase slot"])]

@@ -194,6 +194,18 @@ def stray_audit_sql(tree: Tree) -> Iterator[Finding]:
                 yield file.at(node.lineno, "SQL over audit tables belongs to farshore/audit/questions.py")
 
 
+def unbounded_reads(tree: Tree) -> Iterator[Finding]:
+    """An object that is read whole has a limit: a replica may hold anything under its name."""
+    for file in tree.python("farshore"):
+        if file.path.startswith("farshore/ops/probe/"):  # reads what it put itself
+            continue
+        for node in ast.walk(file.module):
+            if not isinstance(node, ast.Call) or not ast.unparse(node.func).endswith("store.get"):
+                continue
+            if len(node.args) < 3 and not any(one.arg == "bytes_max" for one in node.keywords):
+                yield file.at(node.lineno, "give bytes_max=object_bytes_max(name): no object is read without a limit")
+
+
 def code_in_deployments(tree: Tree) -> Iterator[Finding]:
     for file in tree.python("deployments"):
         yield file.at(1, "deployments are data; code belongs to flows, tasks or farshore")
@@ -256,5 +268,6 @@ RULES = (
     error_messages,
     numbers_without_handles,
     stray_audit_sql,
+    unbounded_reads,
     code_in_deployments,
 )

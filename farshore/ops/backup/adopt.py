@@ -12,6 +12,7 @@ from farshore.catalog.inventory import Inventory
 from farshore.clock import Clock
 from farshore.errors import READ_ERRORS
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.format.pack import encode_footer
 from farshore.format.records import Needs
 from farshore.ops.backup.publish import seal_fragment
@@ -53,7 +54,7 @@ def _describe_key(repository: Repository, key_name: str) -> WrittenObject | None
     """Return a data key by its first whole copy; None where none can be read now."""
     for replica in repository.replicas.values():
         try:
-            data = replica.store.get(key_name)
+            data = replica.store.get(key_name, bytes_max=object_bytes_max(key_name))
             check_data_key(data, key_name)
         except READ_ERRORS:
             continue

@@ -149,7 +149,7 @@ class Committer:
         except (Unavailable, Conflict) as error:
             lost = error  # a lost reply looks like a lost race: what is there now decides
         try:
-            there = store.get(object_name)
+            there = store.get(object_name, bytes_max=len(body))
         except FarshoreError as error:
             raise lost or error from error
         if there != body:

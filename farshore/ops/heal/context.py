@@ -28,8 +28,6 @@ class HealContext:
 
     def moved(self) -> dict[str, tuple[int, int]]:
         """Return by replica the bytes received and sent, as `Repository.moved`."""
-        for replica in self.replicas.values():
-            replica.meter.watch()
         return {name: replica.meter.moved() for name, replica in self.replicas.items()}
 
     @property

@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
+from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Header
 from farshore.host_places import TEMPORARY, open_new_file
 from farshore.repair.expected_hashes import ExpectedHashes
@@ -130,10 +131,7 @@ class Transfer:
 
     def _read_all(self, replica: Replica, name: str, size: int) -> bytes:
         self._pace.consume(size)
-        data = replica.store.get(name)
-        if len(data) > limits.HEAL_MEMORY_BYTES and len(data) != size:
-            raise ObjectCorrupt(f"{name} has {len(data)} bytes where {replica.name} lists {size}")
-        return data
+        return replica.store.get(name, bytes_max=min(object_bytes_max(name), limits.HEAL_MEMORY_BYTES))
 
     def _number(self) -> int:
         with self._lock:

@@ -15,6 +15,7 @@ from farshore import limits
 from farshore.audit.rows import RepairMethod
 from farshore.catalog.extend_locks import lock_everything
 from farshore.errors import STORE_ERRORS, Corrupt, FarshoreError, StateUnknown, StoreConflict
+from farshore.format.bounds import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.model import Found, Progress, ProgressCallback, RepairAction
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
@@ -206,7 +207,10 @@ class ReplicaSync:
 
     def _read_back(self, name: str, copy: GoodCopy) -> None:
         """A commit record counts when it was read back; the others when the replica was listed again."""
-        if kind_of(name) is Kind.COMMIT and self._replica.store.get(name) != copy.body:
+        if (
+            kind_of(name) is Kind.COMMIT
+            and self._replica.store.get(name, bytes_max=object_bytes_max(name)) != copy.body
+        ):
             raise StateUnknown(f"{self._replica.name} does not return {name} as it was written")
 
     def _put(self, item: Wanted, copy: GoodCopy) -> None:

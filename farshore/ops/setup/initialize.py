@@ -30,6 +30,7 @@ from farshore.errors import (
     Unsupported,
 )
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
 from farshore.host_places import STATE, try_writing, unusable
 from farshore.ops.setup.foreign_data import require_own_place
@@ -206,11 +207,10 @@ def _require_empty(replicas: Sequence[Replica], clock: Clock) -> None:
 
     def ask(replica: Replica) -> str:
         try:
-            data = replica.store.get(names.HEADER)
+            data = replica.store.get(names.HEADER, bytes_max=object_bytes_max(names.HEADER))
+            return decode_header(data, replica.url).repository_id
         except ObjectNotFound:
             return ""
-        try:
-            return decode_header(data, replica.url).repository_id
         except (Corrupt, Unsupported):
             return "one whose header is damaged or newer"
 

@@ -12,6 +12,7 @@ from farshore.access.own_places import refuse_own_place
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid, Corrupt, QuorumNotReached, Unsupported
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.host import host_name
 from farshore.replicas.ask import require_all
 from farshore.replicas.put_all import put_all
@@ -54,7 +55,7 @@ def list_slots(repository: Repository) -> list[SlotInfo]:
 
     def describe(replica: Replica) -> list[SlotInfo]:
         listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
-        return [slots.describe_slot(replica.store.get(name)) for name in listed]
+        return [slots.describe_slot(replica.store.get(name, bytes_max=object_bytes_max(name))) for name in listed]
 
     found = open_reader(repository).ask(names.SLOTS, describe)
     return sorted(found, key=lambda slot: (slot.created_utc.timestamp() if slot.created_utc else 0.0, slot.slot_id))
@@ -104,7 +105,11 @@ def _slot_of(repository: Repository, recipient_id: str) -> tuple[str, bytes] | N
 
     def read(replica: Replica) -> list[tuple[str, bytes]]:
         listed = [(info.name, names.parse_slot(info.name)) for info in replica.store.list(names.SLOTS)]
-        return [(slot_id, replica.store.get(name)) for name, slot_id in listed if slot_id is not None]
+        return [
+            (slot_id, replica.store.get(name, bytes_max=object_bytes_max(name)))
+            for name, slot_id in listed
+            if slot_id is not None
+        ]
 
     counts: Counter[tuple[str, bytes]] = Counter()
     for found in require_all(repository.ask_all(read)).values():

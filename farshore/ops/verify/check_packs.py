@@ -12,6 +12,7 @@ from farshore import limits
 from farshore.audit.rows import ProofState
 from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.model import Progress
 from farshore.ops.verify.findings import ReplicaCheck, proof_row
 from farshore.ops.verify.proof_log import ProofKeeper
@@ -66,7 +67,7 @@ def _read_packs(check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, r
 
 def _read_pack(check: ReplicaCheck, proof: PackChecker, name: str) -> _Read:
     try:
-        data = check.replica.store.get(name)
+        data = check.replica.store.get(name, bytes_max=object_bytes_max(name))
     except ObjectNotFound:
         return _Read(0, ProofState.MISSING, "it is listed and cannot be read")
     except Corrupt as error:

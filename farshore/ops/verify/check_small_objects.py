@@ -8,6 +8,7 @@ from farshore.audit.rows import ProofState
 from farshore.catalog.fragments import open_fragment
 from farshore.errors import Corrupt, Unsupported
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.repository import Repository
 from farshore.sealed import slots
@@ -79,7 +80,11 @@ def check_audit(repository: Repository, check: ReplicaCheck) -> None:
             seals += [(name, data)] if data is not None else []
     store = check.replica.store
     files = {info.name: info.size for info in store.list(audit_names.AUDIT)}
+
+    def read(name: str) -> bytes:
+        return store.get(name, bytes_max=object_bytes_max(name))
+
     public_key = bytes.fromhex(repository.header.audit_public)
-    for finding in chain.verify_seals(seals, public_key, files, store.get):
+    for finding in chain.verify_seals(seals, public_key, files, read):
         code = ProofState.MISSING if finding.code.startswith("missing") else ProofState.ALTERED
         check.blame(finding.object, code, f"audit evidence: {finding.detail}")

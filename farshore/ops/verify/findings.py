@@ -8,6 +8,7 @@ from datetime import datetime
 from farshore.audit.rows import Against, ProofRow, ProofState
 from farshore.check_results import CheckMethod, ReplicaReading
 from farshore.errors import BucketNotFound, Corrupt, FarshoreError, NotFound
+from farshore.format.bounds import object_bytes_max
 from farshore.format.records import Commit, Needs
 from farshore.model import DamagedObject
 from farshore.replicas.repository import Replica
@@ -59,7 +60,7 @@ class ReplicaCheck:
     def read(self, name: str, *touched: str, part: tuple[int, int | None] = (0, None)) -> bytes | None:
         """Return an object's bytes, or a part of them; None where it is missing or damaged, which is then noted."""
         try:
-            data = self.replica.store.get(name, *part)
+            data = self.replica.store.get(name, *part, bytes_max=object_bytes_max(name))
         except BucketNotFound:  # the whole replica is away, and says nothing of its objects
             raise
         except (NotFound, Corrupt) as error:

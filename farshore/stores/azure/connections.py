@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,14 +16,24 @@ from requests.adapters import HTTPAdapter
 from farshore.limits import STORE_CONNECTIONS
 from farshore.stores.base import Body, PacedBody
 from farshore.stores.body import PacedReader, in_pieces, open_body
+from farshore.stores.bounded import BodyReader, Wanted
 from farshore.stores.traffic import RequestCounter, RequestKind
+
+
+@dataclass
+class Reading:
+    """The bytes of an object that this thread asks for, and those that arrived."""
+
+    wanted: Wanted
+    data: bytes = b""
 
 
 class Connections(HTTPAdapter):
     """Connections that are kept, and counted requests. Bodies keep the pace that their thread has set."""
 
-    def __init__(self, request_counter: RequestCounter) -> None:
+    def __init__(self, request_counter: RequestCounter, body_reader: BodyReader) -> None:
         super().__init__(pool_maxsize=STORE_CONNECTIONS, max_retries=0)
+        self._body_reader = body_reader
         self._request_counter = request_counter
         self._here = threading.local()
 
@@ -33,9 +45,39 @@ class Connections(HTTPAdapter):
             reader.start()
         request.body = in_pieces(request.body, self._request_counter.sent)
         response = super().send(request, *args, **kwargs)
-        self._request_counter.count_received(response.raw)
+        reading: Reading | None = getattr(self._here, "reading", None)
+        if reading is None or response.status_code not in (200, 206):
+            self._request_counter.count_received(response.raw)
+        else:
+            self._read(response, reading)
         self._request_counter.service_clock.note_header(response.headers.get("Date"))
         return response
+
+    def _read(self, response: requests.Response, reading: Reading) -> None:
+        """Read the body of an answer here, where it can be bounded; the SDK finds none."""
+        wanted = reading.wanted
+        with contextlib.closing(response):
+            total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            if total.isdecimal():
+                wanted.check(int(total) - wanted.offset)
+            announced = response.headers.get("Content-Length", "")
+            reading.data = self._body_reader.read(
+                partial(response.raw.read1, decode_content=False),
+                wanted,
+                announced=int(announced) if announced.isdecimal() else None,
+                skipped=0 if wanted.whole or response.status_code == 206 else wanted.offset,
+            )
+        response._content = b""  # noqa: SLF001 - the SDK would read the body again
+        response._content_consumed = True  # noqa: SLF001
+
+    @contextlib.contextmanager
+    def reading(self, wanted: Wanted) -> Iterator[Reading]:
+        """Read the answers to this thread's requests meanwhile in bounds, into the `data` of what this gives."""
+        self._here.reading = Reading(wanted)
+        try:
+            yield self._here.reading
+        finally:
+            self._here.reading = None
 
     @contextlib.contextmanager
     def pacing(self, body: Body) -> Iterator[None]:

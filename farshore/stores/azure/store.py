@@ -34,7 +34,7 @@ from azure.storage.blob import (
 )
 from urllib3.exceptions import HTTPError
 
-from farshore.clock import Clock
+from farshore.clock import Clock, SystemClock
 from farshore.errors import (
     ObjectCorrupt,
     ObjectNotFound,
@@ -44,11 +44,10 @@ from farshore.errors import (
 from farshore.limits import (
     CONNECT_TIMEOUT_S,
     LIST_PAGE_OBJECTS,
-    MIB,
     MULTIPART_BYTES_MIN,
     MULTIPART_PART_BYTES,
-    PACK_BYTES_MAX,
     READ_TIMEOUT_S,
+    WHOLE_READ_BYTES_MAX,
 )
 from farshore.stores.azure.answers import BeyondEnd, Exists, message_of, to_error
 from farshore.stores.azure.connections import Connections
@@ -66,6 +65,7 @@ from farshore.stores.base import (
     in_order,
 )
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, put_once
+from farshore.stores.bounded import BodyReader, Wanted
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.traffic import PutChecksums, RequestCounter
 
@@ -112,7 +112,8 @@ class AzureStore:
         session = requests.Session()
         self.request_counter = RequestCounter(clock)
         self.put_checksums = PutChecksums(_digest)
-        self._connections = Connections(self.request_counter)
+        reader = BodyReader(clock or SystemClock(), read_timeout_s, self.request_counter.received)
+        self._connections = Connections(self.request_counter, reader)
         session.mount("https://", self._connections)
         session.mount("http://", self._connections)
         options: dict[str, Any] = {
@@ -121,8 +122,7 @@ class AzureStore:
             ),
             "retry_total": 0,  # the retrying wrapper retries
             "max_single_put_size": MULTIPART_BYTES_MIN,
-            "max_single_get_size": PACK_BYTES_MAX,  # one request for any pack
-            "max_chunk_get_size": 32 * MIB,
+            "max_single_get_size": self.capabilities.object_bytes_max,  # one request for any object
         }
         with self._boundary("open"):
             if connection_string := credentials.get("connection_string"):
@@ -198,20 +198,22 @@ class AzureStore:
                 **self._locks.retention_options(retention),
             )
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
         check_range(offset, length)
         if length == 0:
             self.head(name)
             return b""
+        wanted = Wanted(f"{self.url}/{name}", offset, length, bytes_max)
         try:
-            with self._boundary("get", name):
+            with self._boundary("get", name), self._connections.reading(wanted) as reading:
                 stream = self._blob(name).download_blob(
-                    offset=offset if offset or length is not None else None, length=length, max_concurrency=1
+                    offset=None if wanted.whole else offset, length=length, max_concurrency=1
                 )
-                data: bytes = stream.readall()
         except BeyondEnd:
             return b""
-        md5 = stream.properties.content_settings.content_md5
+        data, md5 = reading.data, stream.properties.content_settings.content_md5
         if not offset and length is None and md5 and hashlib.md5(data, usedforsecurity=False).digest() != bytes(md5):
             raise ObjectCorrupt(f"get {self.url}/{name}: the bytes do not have the service's checksum")
         return data

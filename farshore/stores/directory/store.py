@@ -30,9 +30,10 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.host_limits import what_is_exhausted
-from farshore.limits import GIB, MIB
+from farshore.limits import GIB, MIB, WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
 from farshore.stores.body import check_size, compare_present, conflict, sent_pieces
+from farshore.stores.bounded import Wanted
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 from farshore.stores.traffic import ServiceClock
 
@@ -44,7 +45,7 @@ _WRITE_BYTES = 16 * MIB  # one write: a file server answers each, and writes the
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
-_NOT_AN_OBJECT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR}
+_NOT_AN_OBJECT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}  # ENXIO: a socket
 _OPEN_FILES = "/proc/self/fd"  # how Linux gives a name to a file that has none
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW = _DIRECTORY | os.O_NOFOLLOW
@@ -82,11 +83,14 @@ class DirectoryStore:
             os.fsync(folder)
         return outcome
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
         check_range(offset, length)
         folders, stem = _split(check_name(name))
         with self._boundary("get", name), self._folder(folders) as folder, _open_object(folder, stem) as file:
             size = os.fstat(file).st_size
+            Wanted(f"{self.url}/{name}", offset, length, bytes_max).check(size - offset)
             end = size if length is None else min(size, offset + length)
             pieces = []
             while offset < end:
@@ -296,7 +300,9 @@ def _open_folder(parent: int, name: str, *, make: bool) -> int:
 
 @contextlib.contextmanager
 def _open_object(folder: int, stem: str) -> Iterator[int]:
-    """Open an object for reading; a FIFO or device of that name neither blocks nor counts."""
+    """Open an object for reading; a FIFO or device of that name neither blocks nor counts, and is not even opened."""
+    if not stat.S_ISREG(os.stat(stem, dir_fd=folder, follow_symlinks=False).st_mode):
+        raise IsADirectoryError(errno.EISDIR, "not a regular file")
     file = os.open(stem, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):

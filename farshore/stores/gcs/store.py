@@ -15,7 +15,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import google_crc32c
 import requests
@@ -48,9 +50,11 @@ from farshore.limits import (
     MULTIPART_BYTES_MIN,
     MULTIPART_PART_BYTES,
     READ_TIMEOUT_S,
+    WHOLE_READ_BYTES_MAX,
 )
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, in_order
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, open_body, put_once
+from farshore.stores.bounded import BodyReader, Wanted
 from farshore.stores.gcs.copying import GcsCopying
 from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, retention_metadata
 from farshore.stores.gcs.probe import GcsProbeCapability
@@ -127,6 +131,7 @@ class GcsStore:
         self._timeout_s = (connect_timeout_s, read_timeout_s)
         self._lock = threading.Lock()
         self.request_counter = RequestCounter(clock)
+        self._body_reader = BodyReader(clock, read_timeout_s, self.request_counter.received)
         self.put_checksums = PutChecksums(_digest)
         self._opened: tuple[storage.Client, AuthorizedSession] | None = None
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")
@@ -160,24 +165,43 @@ class GcsStore:
             raise ObjectCorrupt(f"put {self.url}/{name}: the service kept other bytes than were sent")
         return PutOutcome.CREATED
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
         check_range(offset, length)
         if length == 0:
             self.head(name)
             return b""
+        wanted = Wanted(f"{self.url}/{name}", offset, length, bytes_max)
+        path = quote(self._prefix + check_name(name), safe="")
         try:
-            with self._boundary("get", name):
-                data: bytes = self._blob(name).download_as_bytes(
-                    start=offset or None,
-                    end=None if length is None else offset + length - 1,
-                    raw_download=True,
-                    checksum="crc32c",  # compared where the service sends it: when the object is read whole
-                    timeout=self._timeout_s,
-                    retry=None,
+            with self._boundary("get", name), self._answer(path, wanted) as response:
+                announced = response.headers.get("Content-Length", "")
+                data = self._body_reader.read(
+                    partial(response.raw.read1, decode_content=False),
+                    wanted,
+                    announced=int(announced) if announced.isdecimal() else None,
+                    skipped=0 if wanted.whole or response.status_code == 206 else offset,
                 )
         except _BeyondEnd:
             return b""
+        sent = _sent_checksum(response.headers.get("x-goog-hash", ""))
+        if wanted.whole and sent and sent != _crc32c(data):
+            raise ObjectCorrupt(f"get {self.url}/{name}: the bytes do not have the service's checksum")
         return data
+
+    @contextlib.contextmanager
+    def _answer(self, path: str, wanted: Wanted) -> Iterator[requests.Response]:
+        """Ask for the bytes of an object; its answer's body is not read yet."""
+        response = self._session.get(
+            f"{self._endpoint}/download/storage/v1/b/{self._bucket_name}/o/{path}",
+            params={"alt": "media"},
+            headers={"Accept-Encoding": "gzip", **({"Range": wanted.range_header} if wanted.range_header else {})},
+            timeout=self._timeout_s,
+            stream=True,
+        )
+        with contextlib.closing(response):
+            yield _checked(response)
 
     def head(self, name: str) -> ObjectInfo:
         with self._boundary("head", name):
@@ -433,6 +457,12 @@ def _crc32c(body: Body) -> bytes:
     for piece in body_pieces(body):
         checksum = google_crc32c.extend(checksum, as_bytes(piece))
     return checksum.to_bytes(4, "big")
+
+
+def _sent_checksum(hashes: str) -> bytes:
+    """Return the CRC32C among the digests of a header, or nothing."""
+    found = (one.strip().partition("=") for one in hashes.split(","))
+    return next((base64.b64decode(value) for kind, _, value in found if kind == "crc32c"), b"")
 
 
 def _digest(body: Body) -> str:

@@ -23,7 +23,7 @@ from botocore.parsers import ResponseParserError
 from botocore.utils import parse_timestamp
 from urllib3.exceptions import HTTPError
 
-from farshore.clock import Clock
+from farshore.clock import Clock, SystemClock
 from farshore.errors import (
     BucketNotFound,
     ExtraMissing,
@@ -43,6 +43,7 @@ from farshore.limits import (
     MULTIPART_PART_BYTES,
     READ_TIMEOUT_S,
     STORE_CONNECTIONS,
+    WHOLE_READ_BYTES_MAX,
 )
 from farshore.stores.base import (
     NONSENSE,
@@ -65,6 +66,7 @@ from farshore.stores.body import (
     look_ahead,
     put_once,
 )
+from farshore.stores.bounded import BodyReader, PromptBody, Wanted
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.retry_after import requested_wait_s
 from farshore.stores.s3.answers import BY_CODE, BY_STATUS, UPGRADE, BeyondEnd, Exists, unsent
@@ -80,7 +82,7 @@ from farshore.stores.s3.locks import (
     retention_headers,
 )
 from farshore.stores.s3.probe import S3ProbeCapability
-from farshore.stores.traffic import PutChecksums, RequestCounter, RequestKind, read_counted
+from farshore.stores.traffic import PutChecksums, RequestCounter, RequestKind
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -173,6 +175,7 @@ class S3Store:
                 config=config,
             )
         self.request_counter = RequestCounter(clock)
+        self._body_reader = BodyReader(clock or SystemClock(), read_timeout_s, self.request_counter.received)
         self.put_checksums = PutChecksums(_digest)
         self._client.meta.events.register("before-send.s3", self._count)
         self._client.meta.events.register("response-received.s3", self._note_time)
@@ -208,26 +211,31 @@ class S3Store:
             return compare_present(self, name, body, _digest)
         return PutOutcome.CREATED
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
         check_range(offset, length)
         if length == 0:
             self.head(name)
             return b""
+        wanted = Wanted(f"{self.url}/{name}", offset, length, bytes_max)
         request: dict[str, Any] = {"Bucket": self._bucket, "Key": self._key(name)}
-        if offset or length is not None:
-            request["Range"] = f"bytes={offset}-{'' if length is None else offset + length - 1}"
-        else:
+        if wanted.whole:
             request["ChecksumMode"] = "ENABLED"  # botocore then compares the bytes with the service's checksum
+        else:
+            request["Range"] = wanted.range_header
         try:
             with self._boundary("get", name):
                 response = self._client.get_object(**request)
+                gave_all = "Range" in request and response["ResponseMetadata"]["HTTPStatusCode"] == 200
                 with contextlib.closing(response["Body"]) as stream:  # as a context it gives the unchecked stream
-                    data = read_counted(stream, self.request_counter)
+                    body: Any = stream
+                    body._raw_stream = PromptBody(body._raw_stream)  # noqa: SLF001 - there is no other way to it
+                    return self._body_reader.read(
+                        stream.read, wanted, announced=response.get("ContentLength"), skipped=offset if gave_all else 0
+                    )
         except BeyondEnd:
             return b""
-        if "Range" in request and response["ResponseMetadata"]["HTTPStatusCode"] == 200:
-            return data[offset : None if length is None else offset + length]  # the service gave it all
-        return data
 
     def head(self, name: str) -> ObjectInfo:
         with self._boundary("head", name):

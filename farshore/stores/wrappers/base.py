@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TypeVar
 
+from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
@@ -37,8 +38,10 @@ class WrappingStore:
     def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
         return self._call("put", name, lambda: self._store.put(name, body, retention))
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        return self._call("get", name, lambda: self._store.get(name, offset, length))
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
+        return self._call("get", name, lambda: self._store.get(name, offset, length, bytes_max=bytes_max))
 
     def head(self, name: str) -> ObjectInfo:
         return self._call("head", name, lambda: self._store.head(name))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from farshore.limits import SENT_KEPT_MAX
+from farshore.limits import SENT_KEPT_MAX, WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import body_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
@@ -85,10 +85,6 @@ class MeteredStore(WrappingStore):
         """The offset of the service's clock from this host's, as far as its answers had a time."""
         return self._service_clock
 
-    def watch(self) -> None:
-        """Have bytes counted while an object is under way, for `moved`."""
-        self._request_counter.watched = True
-
     def moved(self) -> tuple[int, int]:
         """Return the bytes received and sent so far, of objects under way too where the store counts them."""
         with self._lock:
@@ -124,9 +120,11 @@ class MeteredStore(WrappingStore):
                 del self._sent[next(iter(self._sent))]
         return outcome
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
         with self._counted("get"):
-            data = self._store.get(name, offset, length)
+            data = self._store.get(name, offset, length, bytes_max=bytes_max)
         with self._lock:
             self._bytes_in += len(data)
         return data

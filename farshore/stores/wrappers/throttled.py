@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farshore.clock import Clock
-from farshore.limits import PACED_AHEAD_S
+from farshore.limits import PACED_AHEAD_S, WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Body, PacedBody, PutOutcome, Store
 from farshore.stores.body import body_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
@@ -52,8 +52,10 @@ class ThrottledStore(WrappingStore):
             self._up.consume(max(body_bytes(body) - paced.consumed_bytes, 0))
         return outcome
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        data = self._store.get(name, offset, length)
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
+        data = self._store.get(name, offset, length, bytes_max=bytes_max)
         if self._down is not None:
             self._down.consume(len(data))
         return data

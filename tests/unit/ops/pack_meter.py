@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from farshore.format import names
+from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Store
 from farshore.stores.wrappers.base import WrappingStore
 
@@ -14,8 +15,10 @@ class PackMeter(WrappingStore):
         super().__init__(store)
         self.reads: list[tuple[str, int, int]] = []
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        data = self._store.get(name, offset, length)
+    def get(
+        self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = WHOLE_READ_BYTES_MAX
+    ) -> bytes:
+        data = self._store.get(name, offset, length, bytes_max=bytes_max)
         if name.startswith(names.PACKS):
             self.reads.append((name, offset, len(data)))
         return data

@@ -106,9 +106,9 @@ class Checksummed(MemoryStore):
         info = super().head(name)
         return ObjectInfo(name=name, size=info.size, checksum=self.checksum)
 
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+    def get(self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = 0) -> bytes:
         self.gets += 1
-        return super().get(name, offset, length)
+        return super().get(name, offset, length, bytes_max=bytes_max)
 
 
 def test_a_large_object_is_compared_by_checksum_and_a_small_one_by_bytes() -> None:
@@ -135,7 +135,7 @@ def test_an_object_that_is_gone_again_is_passing() -> None:
         compare_present(MemoryStore(clock=FixedClock()), "gone", b"")
 
     class Shrinking(MemoryStore):
-        def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        def get(self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = 0) -> bytes:
             raise ObjectNotFound(name)
 
     store = Shrinking(clock=FixedClock())

@@ -13,6 +13,7 @@ from farshore.audit.rows import Against, ProofState
 from farshore.check_results import ReplicaProof
 from farshore.errors import FarshoreError, ObjectNotFound
 from farshore.format import names
+from farshore.format.bounds import object_bytes_max
 from farshore.model import DamagedObject
 from farshore.ops.verify.remote.judging import Verdict
 from farshore.replicas.repository import Replica
@@ -97,7 +98,7 @@ class ReplicaScrub:
     def read(self, name: str) -> bytes | None:
         """Return a small object's bytes, None where it is gone."""
         try:
-            data = self.replica.store.get(name)
+            data = self.replica.store.get(name, bytes_max=object_bytes_max(name))
         except ObjectNotFound:
             return None
         self.bytes_read += len(data)

@@ -1,0 +1,48 @@
+"""The limits of format.md, section 8, for names of every kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from farshore.format import names
+from farshore.format.bounds import OBJECT_BYTES_MAX, object_bytes_max
+from farshore.limits import GIB, KIB, MIB
+from farshore.model import FragmentId, KeyId, PackId, SnapshotId, SourceId
+
+HASH, ID = "ab" * 32, "cd" * 16
+
+
+def snapshot_object(role: str) -> str:
+    return names.snapshot_object(SourceId(ID), SnapshotId(ID), role)
+
+
+BOUNDS = {
+    names.HEADER: 64 * KIB,
+    names.slot(ID): 64 * KIB,
+    names.data_key(KeyId(ID), ID): 4 * KIB,
+    names.pack(PackId(HASH)): 64 * MIB,
+    names.fragment(FragmentId(HASH)): 64 * MIB,
+    snapshot_object(names.COMMIT): MIB,
+    snapshot_object(names.MANIFEST): 2 * GIB,
+    snapshot_object(names.NEEDS): 2 * GIB,
+    snapshot_object(names.PAGES): 2 * GIB,
+    names.lease(ID, 7): 64 * KIB,
+    names.lease(ID, None): MIB,
+    f"audit/_seals/{ID}/000000000001.json": 16 * MIB,
+    f"audit/objects/date=2026-11-29/{ID}-00.parquet": 256 * MIB,
+    "keys/log/7-" + HASH: MIB,
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_each_kind_has_its_limit(name: str) -> None:
+    assert object_bytes_max(name) == BOUNDS[name]
+
+
+def test_every_kind_is_tried_above() -> None:
+    assert all(any(form.fullmatch(name) for name in BOUNDS) for _, form, _ in OBJECT_BYTES_MAX)
+
+
+@pytest.mark.parametrize("name", ["", "x", "farshore.json.old", "packs", "lost+found/a", "probe/1/x", "farshore_json"])
+def test_a_foreign_name_has_the_smallest(name: str) -> None:
+    assert object_bytes_max(name) == 64 * KIB
