@@ -28,7 +28,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from farshore.audit import names
-from farshore.errors import Corrupt, NotFound, ObjectCorrupt
+from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
 from farshore.format.text import JsonObject, decode_object, encode_canonical
 
 SEAL_KIND = "farshore-audit-seal"
@@ -63,7 +63,8 @@ class Seal:
 class SealFinding:
     """Something wrong with the evidence.
 
-    `code`: missing-file, altered-file, bad-seal, bad-signature, missing-seal, broken-chain, unsealed-file.
+    `code`: missing-file, altered-file, bad-seal, format-too-new, bad-signature, missing-seal, broken-chain,
+    unsealed-file.
     """
 
     code: str
@@ -113,10 +114,16 @@ def decode_seal(name: str, data: bytes) -> Seal:
 
     Raises:
         ObjectCorrupt: These bytes are no seal, or have the name of another one.
+        FormatTooNew: It is a seal of a later version.
     """
     try:
         document = decode_object(data, name)
-        if document["kind"] != SEAL_KIND or _count(document["version"]) != SEAL_VERSION:
+        if document["kind"] != SEAL_KIND:
+            raise ValueError("not a seal")
+        version = _count(document["version"])
+        if version > SEAL_VERSION and encode_canonical(document) == data:
+            raise FormatTooNew(f"audit seal {name} has version {version}; this Farshore knows {SEAL_VERSION}")
+        if version != SEAL_VERSION:
             raise ValueError("not a seal of this version")
         seal = Seal(
             repository_id=_text(document["repository_id"]),
@@ -207,6 +214,8 @@ def _judge(name: str, data: bytes, public_key: bytes | None) -> tuple[Seal | Non
         seal = decode_seal(name, data)
     except ObjectCorrupt as error:
         return None, SealFinding("bad-seal", name, error.message)
+    except FormatTooNew as error:
+        return None, SealFinding(error.code, name, error.message)
     if public_key is not None and not _signed_by(decode_object(data, name), public_key):
         return None, SealFinding("bad-signature", name, "was not signed by the repository's audit key")
     return seal, None

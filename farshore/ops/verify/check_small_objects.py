@@ -6,7 +6,7 @@ from farshore.audit import chain
 from farshore.audit import names as audit_names
 from farshore.audit.rows import ProofState
 from farshore.catalog.fragments import open_fragment
-from farshore.errors import Corrupt, Unsupported
+from farshore.errors import Corrupt, FormatTooNew, Unsupported
 from farshore.format import names
 from farshore.format.bounds import object_bytes_max
 from farshore.ops.verify.findings import ReplicaCheck
@@ -86,5 +86,10 @@ def check_audit(repository: Repository, check: ReplicaCheck) -> None:
 
     public_key = bytes.fromhex(repository.header.audit_public)
     for finding in chain.verify_seals(seals, public_key, files, read):
-        code = ProofState.MISSING if finding.code.startswith("missing") else ProofState.ALTERED
-        check.blame(finding.object, code, f"audit evidence: {finding.detail}")
+        check.blame(finding.object, _state_of(finding), f"audit evidence: {finding.detail}")
+
+
+def _state_of(finding: chain.SealFinding) -> ProofState:
+    if finding.code == FormatTooNew.code:
+        return ProofState.UNDECODABLE
+    return ProofState.MISSING if finding.code.startswith("missing") else ProofState.ALTERED

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from farshore.audit import chain, names
 from farshore.audit.chain import SealedFile, digest, make_seal, verify_seals
-from farshore.errors import FarshoreError, ObjectCorrupt, ObjectNotFound
+from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt, ObjectNotFound
 from farshore.format.text import encode_canonical
 
 KEY = bytes(range(32))
@@ -220,6 +220,17 @@ def test_a_key_of_a_later_version_is_ignored_and_signed() -> None:
     assert evidence.findings() == []
     evidence.seals[name] = evidence.seals[name].replace(b"a later", b"another")
     assert ("bad-signature", name) in evidence.findings()
+
+
+def test_a_seal_of_a_later_version_is_too_new_and_neither_damaged_nor_good(evidence: Evidence) -> None:
+    """Nor is the seal after it blamed, whose predecessor nobody can compare."""
+    name = names.seal_name(WRITER, 3)
+    evidence.seals[name] = _with(evidence.seals[name], version=2)
+    with pytest.raises(FormatTooNew, match="has version 2; this Farshore knows 1"):
+        chain.decode_seal(name, evidence.seals[name])
+    assert evidence.findings(settled=False) == [("format-too-new", name)]
+    evidence.seals[name] = json.dumps(json.loads(evidence.seals[name])).encode()
+    assert evidence.findings(settled=False) == [("bad-seal", name)]
 
 
 @pytest.mark.parametrize("more", [{"sequence": "1"}, {"sequence": 1.0}, {"sequence": True}, {"version": 1.0}], ids=str)

@@ -12,8 +12,11 @@ from farshore.access.unlock import Need
 from farshore.check_results import VerifyResult
 from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
 from farshore.format import names
+from farshore.format.header import decode_header
+from farshore.format.text import decode_object, encode_canonical
 from farshore.model import DamagedObject
 from farshore.ops.verify.outcomes import check_errors
+from farshore.repair.object_checks import check_itself
 from tests.unit.ops.engine import Engine, flipped
 from tests.unit.ops.tree_source import TreeSource
 
@@ -175,6 +178,16 @@ def test_audit_rows_are_part_of_what_is_checked(engine: Engine, source: TreeSour
     blamed = found(engine, percent=0)
     assert blamed[tables[0]].code == "altered"
     assert blamed[tables[1]].code == "missing"
+
+
+def test_a_seal_of_a_later_version_is_called_too_new(engine: Engine, source: TreeSource) -> None:
+    name = next(name for name in engine.objects("b", names.AUDIT) if "/_seals/" in name)
+    data = encode_canonical(decode_object(engine.objects("b")[name], name) | {"version": 2})
+    engine.shelf("b").objects[name] = (data, engine.shelf("b").objects[name][1])
+    blamed = found(engine, percent=0)[name]
+    assert (blamed.code, "has version 2; this Farshore knows 1" in blamed.detail) == ("undecodable", True)
+    header = decode_header(engine.objects("b")[names.HEADER], names.HEADER)
+    assert not check_itself(name, data, header), "heal asks other replicas what it must hash to"
 
 
 def test_a_writer_verifies_too_but_names_no_paths(engine: Engine, source: TreeSource) -> None:
