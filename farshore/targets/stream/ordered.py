@@ -40,6 +40,7 @@ class OrderedTarget:
         self._sparse: dict[bytes, Runs] = {}
         self._lost: set[bytes] = set()
         self._problems: list[Problem] = []
+        self._problems_more = 0  # than `PROBLEMS_MAX`
         self._placed = Placed()
         self._open: Entry | None = None
         self._runs: Runs | None = None  # of the file under way; None where it has no hole
@@ -172,12 +173,17 @@ class OrderedTarget:
     def close(self) -> None: ...
 
     def problems(self) -> list[Problem]:
-        return list(self._problems)
+        if not self._problems_more:
+            return list(self._problems)
+        said = f"there are {self._problems_more:,} more problems than can be listed"
+        return [*self._problems, Problem(b"", ProblemCode.METADATA, said)]
 
     def report(self, path: bytes, code: ProblemCode, message: str) -> None:
-        """Keep a problem for `problems`; the first thousand."""
+        """Keep a problem for `problems`: the first `PROBLEMS_MAX`; the others are counted."""
         if len(self._problems) < limits.PROBLEMS_MAX:
             self._problems.append(Problem(path, code, message))
+        else:
+            self._problems_more += 1
 
     def _enter_run(self) -> bool:
         """Skip to the next run of data, over the hole before it, once this one is done; return whether one is left."""

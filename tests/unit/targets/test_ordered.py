@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
+from farshore import limits
 from farshore.errors import Bug, RestoreIncomplete
 from farshore.format.extents import encode_extents
-from farshore.model import HOLE, Entry, EntryKind, Extent
+from farshore.model import HOLE, Entry, EntryKind, Extent, ProblemCode
 from farshore.targets.base import SmallFile
 from farshore.targets.stream.file import FileStream
 from farshore.targets.stream.ordered import data_runs
@@ -42,6 +43,16 @@ def test_a_small_file_whose_content_is_not_what_it_should_be_is_left_out() -> No
     assert [one.path for one in target.problems()] == [b"link"]
     with tarfile.open(fileobj=io.BytesIO(outlet.getvalue())) as archive:
         assert archive.getnames() == ["good"]
+
+
+def test_problems_beyond_those_listed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROBLEMS_MAX", 2)
+    target = TarStream(io.BytesIO())
+    for number in range(5):
+        target.report(b"%d" % number, ProblemCode.UNSUPPORTED, "a socket")
+    first, second, last = target.problems()
+    assert (first.path, second.path) == (b"0", b"1")
+    assert last.message == "there are 3 more problems than can be listed"
 
 
 def test_content_after_a_gap_does_not_go_out_and_the_stream_ends() -> None:
