@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from farshore.limits import LIST_PAGE_OBJECTS, SEGMENT_BYTES
 from farshore.plan.prices import Price
-from farshore.plan.schedules import MONTH_DAYS
 
 _MONTHS_AHEAD = 12
 
@@ -79,12 +78,6 @@ def restore_gets(usage: Usage) -> float:
 def pages_of(objects: int) -> float:
     """Return the pages of a listing of `objects` objects."""
     return float(-(-objects // LIST_PAGE_OBJECTS))
-
-
-def early_deletion(price: Price, size: int, age_days: float) -> float:
-    """Return the cost of deleting `size` bytes at this age: the days left of their class. For tests alone."""
-    left_days = max(price.days_min - age_days, 0.0)
-    return _gb(price, size) * price.gb_month * left_days / MONTH_DAYS
 
 
 def _read(price: Price, size: int, gets: float, lists: float = 0.0) -> Bill:

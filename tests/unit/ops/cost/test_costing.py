@@ -13,7 +13,7 @@ from farshore.config.settings import Config, CostConfig, DirectoryConfig, Replic
 from farshore.errors import ConfigInvalid, FarshoreError
 from farshore.limits import GIB, MIB
 from farshore.ops.cost.cost import ReplicaCost, plan_usage, repository_cost
-from farshore.ops.cost.estimate import Usage, early_deletion, estimate, pages_of, restore_gets
+from farshore.ops.cost.estimate import Usage, estimate, pages_of, restore_gets
 from farshore.ops.cost.facts import BackupRuns, Facts, ReplicaFacts
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.plan.prices import Price, decode_prices, load_prices, place_of, quote, shipped_prices
@@ -90,12 +90,6 @@ def test_a_verify_with_data_reads_everything_once_and_lists_it() -> None:
     assert told.verify.requests == pytest.approx(64.5 * 0.001 + 65 * 0.005 / 1000)
     assert told.verify.egress == pytest.approx(90)
     assert told.verify.retrieval == pytest.approx(10)
-
-
-def test_what_is_deleted_early_is_billed_for_the_days_that_are_left() -> None:
-    assert early_deletion(IA, 100 * GIB, age_days=10) == pytest.approx(100 * 0.0125 * 20 / MONTH_DAYS)
-    assert early_deletion(IA, 100 * GIB, age_days=40) == 0
-    assert early_deletion(replace(IA, days_min=0), 100 * GIB, age_days=0) == 0
 
 
 def test_a_gigabyte_is_as_long_as_the_provider_says() -> None:
