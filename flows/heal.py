@@ -1,4 +1,4 @@
-"""Bring replicas level with each other: after a backup that left one behind, and on a schedule.
+"""Bring replicas in sync with each other: after a backup that left one behind, and on a schedule.
 
 `farshore heal` does the same without Prefect.
 """
@@ -36,7 +36,7 @@ def heal(
     config_path: str | None = None,
     attempts: int = ATTEMPTS_MAX,
 ) -> State[Any]:
-    """Copy what one replica or all lack, and mend what is damaged; complete only when all that was asked for is level.
+    """Copy what one replica or all lack, and mend what is damaged; complete only when each of them is in sync.
 
     Args:
         replica: Heal this replica alone.

@@ -1,4 +1,4 @@
-"""The step that brings replicas level."""
+"""The step that brings replicas in sync."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def heal_page(result: HealResult) -> str:
         for one in result.repairs
         if one.found != "missing" or one.open
     ]
-    said = "**Every replica is level.**" if result.in_sync else "**Not every replica is level.**"
+    said = "**Every replica is in sync.**" if result.in_sync else "**Not every replica is in sync.**"
     if result.in_sync and not result.changed:
         said += " There was nothing to do."
     return _page(

@@ -172,7 +172,7 @@ class Outbox:
         _sync(self._directory)
 
     def _tidy(self) -> None:
-        # A replica that is away for months is levelled by a heal; the outbox only bridges the ordinary outage.
+        # A replica that is away for months is brought in sync by a heal; the outbox only bridges the ordinary outage.
         kept = 0
         for flush in reversed(self._all()):
             kept += flush.total_bytes()

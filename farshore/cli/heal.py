@@ -170,7 +170,7 @@ def _print(invocation: Invocation, result: HealResult) -> None:
         output.line(f"{'without a key' if result.keyless else 'with a key'} in {duration}")
     elif result.in_sync:
         compared = count_of(result.snapshots, "snapshot")
-        output.line(f"nothing to do: {compared}, and all that was looked at is level; {duration}")
+        output.line(f"nothing to do: {compared}, and all that was looked at is in sync; {duration}")
     output.lines(format_requests(result.requests))
 
 
@@ -283,7 +283,7 @@ RETIRE = Command(
 COMMAND = Command(
     name="heal",
     acts=True,
-    summary="bring replicas level with each other, and mend what is damaged",
+    summary="bring replicas in sync with each other, and mend what is damaged",
     description=(
         "Copy to each replica what the others hold and it lacks, from the nearest that has a good copy, and replace "
         "objects whose bytes prove them damaged. Sizes are compared; with --read-data every object is read and hashed. "

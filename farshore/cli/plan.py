@@ -131,7 +131,7 @@ def _print_losses(invocation: Invocation, simulated: Sequence[SimulatedLoss], *,
 
 
 def _rpo(loss: SimulatedLoss) -> str:
-    """Return the worst RPO of any source; with `*` where it holds only if the replicas left were level."""
+    """Return the worst RPO of any source; with `*` where it holds only if the replicas left were in sync."""
     from farshore.config import format_duration
 
     if not loss.is_restorable or not loss.sources:
@@ -157,7 +157,7 @@ def _print_changes(invocation: Invocation, simulated: Sequence[SimulatedLoss]) -
     for title, texts in (("note", notes), ("change", changes)):
         _print_once(invocation, title, texts, simulated[0].loss)
     if any(_rpo(one).endswith("*") for one in simulated):
-        invocation.output.line("\n* if the replicas left were level when it happened")
+        invocation.output.line("\n* if the replicas left were in sync when it happened")
 
 
 def _print_once(

@@ -71,7 +71,7 @@ def execute(invocation: Invocation) -> int:
             (
                 one.replica,
                 one.region,
-                state_of(one),
+                state_shown(one),
                 str(one.snapshots) if one.reachable else "",
                 str(one.behind) if one.reachable else "",
                 utc_time(one.latest_utc),
@@ -103,8 +103,11 @@ def execute(invocation: Invocation) -> int:
     return _verdict(invocation, replicas, sources)
 
 
+_IN_SYNC = "level"  # in the JSON, whose values stay
+
+
 def state_of(replica: ReplicaStatus) -> str:
-    """Return one word for a replica: missing, unsupported, unreachable, damaged, empty, behind or level."""
+    """Return the state in JSON: missing, unsupported, unreachable, damaged, empty, behind, or level when in sync."""
     if replica.error_code == RepositoryMissing.code:
         return "missing"
     if replica.error_code == ExtraMissing.code:
@@ -115,7 +118,12 @@ def state_of(replica: ReplicaStatus) -> str:
         return "damaged"
     if replica.behind and not replica.snapshots:
         return "empty"
-    return "behind" if replica.behind else "level"
+    return "behind" if replica.behind else _IN_SYNC
+
+
+def state_shown(replica: ReplicaStatus) -> str:
+    """Return the state as people read it."""
+    return "in sync" if state_of(replica) == _IN_SYNC else state_of(replica)
 
 
 def exit_code_of(replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState]) -> int:

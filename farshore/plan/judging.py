@@ -177,7 +177,9 @@ def _notes(left: _Left) -> list[str]:
     if loss.kind in (LossKind.RANSOMWARE, LossKind.LOGIN):
         notes.extend(_protection_notes(left))
     if left.is_restorable and not left.is_newest_held:
-        notes.append("what is left holds the newest snapshot only if it was level: the quorum alone does not make sure")
+        notes.append(
+            "what is left holds the newest snapshot only if it was in sync: the quorum alone does not ensure it"
+        )
     return notes
 
 

@@ -1,7 +1,7 @@
 """One replica of three fails in every way that is known; each time the others carry on and heal makes it whole.
 
 Every case ends alike: the outcome told is what the stores hold, every listed snapshot restores from every replica that
-lists it, heal brings all replicas level, and a second heal finds nothing to do.
+lists it, heal brings all replicas in sync, and a second heal finds nothing to do.
 """
 
 from __future__ import annotations

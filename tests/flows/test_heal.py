@@ -55,7 +55,7 @@ def test_what_cannot_be_mended_fails_the_run(repository: Repository, prefect_api
     state = run(repository)
     assert state.is_failed()
     assert "(heal-incomplete)" in (state.message or "")
-    assert "**Not every replica is level.**" in artifact(prefect_api, state, "heal-all")
+    assert "**Not every replica is in sync.**" in artifact(prefect_api, state, "heal-all")
 
 
 def test_a_replica_that_does_not_answer_is_tried_again_and_then_fails(repository: Repository) -> None:

@@ -39,7 +39,7 @@ from farshore.stores.token_bucket import TokenBucket
 class HealOptions:
     """The options of a heal.
 
-    `replica`: bring this one level, else all. `new`: replicas that are known to be empty, and may be filled.
+    `replica`: bring this one in sync, else all. `new`: replicas that are known to be empty, and may be filled.
     `bandwidth`: bytes per second through this host; 0 does not limit it. `read_data`: read every object at the
     replicas that are healed, and hash it.
     """
@@ -59,7 +59,7 @@ def heal_repository(
     planned: Callable[[Collection[HealedReplica]], None] = lambda _: None,
     run: Run,
 ) -> HealResult:
-    """Bring one replica level with the others, or all; write audit rows where a key can sign them.
+    """Bring one replica in sync with the others, or all; write audit rows where a key can sign them.
 
     Repeatable, and safe to kill at any moment. Damage that cannot be mended is a result. Memory grows with what is
     missing, by about 500 bytes an object; for each replica that is healed at most `HEAL_THREADS` objects are in memory

@@ -1,4 +1,4 @@
-"""Bringing one replica level: stage by stage, so that a reader meanwhile finds no snapshot that is not whole.
+"""Bring one replica in sync: stage by stage, so that a reader meanwhile finds no snapshot that is not whole.
 
 Each stage is a few threads over its objects. Objects that cannot be made whole are remembered; a commit record is put
 only if none of the objects its snapshot needs failed, and the re-listing shows everything that was put.
@@ -44,7 +44,7 @@ class _State:
 
 
 class ReplicaSync:
-    """One replica being brought level.
+    """One replica that is brought in sync.
 
     Args:
         sources: The other replicas, nearest first.

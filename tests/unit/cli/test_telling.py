@@ -13,7 +13,7 @@ from farshore.cli.diff import SIGNS
 from farshore.cli.init import recipient_text
 from farshore.cli.ls import is_listed, long_line
 from farshore.cli.restore import refuse_occupied
-from farshore.cli.status import exit_code_of, state_of
+from farshore.cli.status import exit_code_of, state_of, state_shown
 from farshore.cli.verify import format_damage
 from farshore.config import Config, RepositoryConfig, SqliteConfig
 from farshore.errors import ConfigInvalid, SourceMissing, TargetFailed, TargetNotEmpty
@@ -119,7 +119,8 @@ def test_a_replica_is_in_one_state() -> None:
     assert state_of(replica(reachable=False, behind=1)) == "unreachable"
     assert state_of(replica(clean=False, behind=1)) == "damaged"
     assert state_of(replica(clean=True, behind=1)) == "behind"
-    assert state_of(replica(clean=None)) == "level"
+    assert (state_of(replica(clean=None)), state_shown(replica(clean=None))) == ("level", "in sync")
+    assert state_shown(replica(clean=True, behind=1)) == "behind"
 
 
 @pytest.mark.parametrize(
