@@ -283,6 +283,25 @@ def test_an_image_with_another_name_outside_is_not_changed_there(
     assert shelter.differences(target) == []
 
 
+def test_a_file_with_a_name_outside_is_replaced_and_not_given_to_anybody(
+    shelter: Shelter, target: Path, tmp_path: Path
+) -> None:
+    """Or a user would become the owner of a file elsewhere, by one more name for it, of a file like theirs."""
+    (shelter.source / "like").write_text("same")
+    (shelter.source / "like").chmod(0o666)
+    shelter.backup()
+    target.mkdir()
+    outside = tmp_path / "outside"
+    outside.write_text("same")
+    outside.chmod(0o600)
+    os.utime(outside, ns=(0, (shelter.source / "like").stat().st_mtime_ns))
+    (target / "like").hardlink_to(outside)
+    shelter.restore(target)
+    assert shelter.actions()[b"like"] == "replace"
+    assert outside.stat().st_mode & 0o777 == 0o600
+    assert shelter.differences(target) == []
+
+
 @pytest.mark.skipif(not may_mount(), reason="needs the rights of root")
 @pytest.mark.parametrize("attribute", ["i", "a"])
 def test_an_immutable_file_is_told_and_the_rest_is_restored(shelter: Shelter, target: Path, attribute: str) -> None:

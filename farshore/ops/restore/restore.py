@@ -152,7 +152,7 @@ def _restore(
                 repository=repository,
                 reader=reader,
                 target=target,
-                spill_place=place if isinstance(place, Path) else _temporary(),
+                spill_place=target.root_path if isinstance(target, DirectoryTarget) else _temporary(),
                 on_window=partial(_report_progress, run.progress, total),
             )
         result = RestoreResult(

@@ -71,9 +71,9 @@ class SpillFile:
         try:
             data = b"" if file is None else os.pread(file.fd, length, at)
         except OSError as error:
-            raise TargetFailed(f"content kept aside in {self._place} cannot be read: {error.strerror}") from error
+            raise TargetFailed(f"content kept aside at the target cannot be read: {error.strerror}") from error
         if len(data) != length:
-            raise TargetFailed(f"content kept aside in {self._place} is cut short")
+            raise TargetFailed("content kept aside at the target is cut short")
         return memoryview(data)
 
     def forget(self, base: int, length: int) -> None:

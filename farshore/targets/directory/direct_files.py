@@ -12,7 +12,7 @@ import os
 from farshore import limits
 from farshore.handles import Handle, HandleCache
 from farshore.model import Entry
-from farshore.targets.directory.posix_tree import FILE_FLAGS, TargetTree
+from farshore.targets.directory.made_files import MadeFiles
 
 _DIRECT = getattr(os, "O_DIRECT", 0)
 
@@ -20,8 +20,8 @@ _DIRECT = getattr(os, "O_DIRECT", 0)
 class DirectFiles:
     """Files of at least `file_bytes_min`, open for writing past the cache. Safe from any thread."""
 
-    def __init__(self, *, tree: TargetTree, file_bytes_min: int, open_max: int) -> None:
-        self._tree = tree
+    def __init__(self, *, files: MadeFiles, file_bytes_min: int, open_max: int) -> None:
+        self._files = files
         self._file_bytes_min = file_bytes_min
         self._open = HandleCache(open_max=open_max)
         self._refused = not _DIRECT
@@ -55,12 +55,8 @@ class DirectFiles:
     def _handle(self, entry: Entry) -> Handle:
         handle = self._open.get(entry.path)
         if handle is None:
-            above, name = self._tree.locate(entry)
-            if above is None:
-                raise OSError(errno.EINVAL, "the file was not made")
             try:
-                staged = self._tree.staged_name(entry, name)
-                handle = Handle(os.open(staged, FILE_FLAGS | _DIRECT, dir_fd=above.fd))
+                handle = self._files.open_again(entry, _DIRECT)
             except OSError as error:
                 self._refused = self._refused or error.errno == errno.EINVAL
                 raise

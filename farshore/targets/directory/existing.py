@@ -15,12 +15,13 @@ from pathlib import Path
 
 from farshore.clock import Clock
 from farshore.errors import TargetFailed
-from farshore.handles import DIRECTORY_FLAGS, Handle
+from farshore.handles import Handle
 from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.targets.base import Placed, TargetKind
 from farshore.targets.directory.patching import READ_FLAGS, Patch, clone, copy_ranges, dig_holes, stamp_of
 from farshore.targets.directory.posix_tree import FILE_FLAGS, TargetTree, reason
 from farshore.targets.directory.replacing_tree import ReplacingTree
+from farshore.targets.directory.root import open_root
 from farshore.targets.directory.spool import DirectorySpool
 from farshore.targets.directory.target import DirectoryTarget
 
@@ -68,14 +69,13 @@ class ExistingDirectoryTarget(DirectoryTarget):
             TargetFailed: It is no directory, cannot be written, or another restore is at work in it.
         """
         try:
-            self._path.mkdir(parents=True, exist_ok=True)
-            self._root.fd = os.open(self._path, DIRECTORY_FLAGS & ~os.O_NOFOLLOW)
-        except FileExistsError as error:
+            self._root.fd = open_root(self._path)
+        except (FileExistsError, NotADirectoryError) as error:
             raise TargetFailed(f"{self._path} is not a directory") from error
         except OSError as error:
             raise TargetFailed(f"{self._path} cannot be opened: {reason(error)}") from error
         lock_directory(self._root, self._path)
-        self._spool = DirectorySpool(place=self._path)
+        self._spool = DirectorySpool(place=self.root_path)
 
     def mend(self, entry: Entry) -> bool:
         """Put back the metadata of an entry whose content is right; return whether it is still there."""
@@ -105,7 +105,7 @@ class ExistingDirectoryTarget(DirectoryTarget):
         patch = self._patched.pop(entry.path, None)
         if patch is not None and not self._tree.skipped(entry):
             try:
-                file = self._made_file(entry)
+                file = self._files.get(entry)
                 if os.fstat(file.fd).st_size != entry.size:
                     os.ftruncate(file.fd, entry.size)
                 dig_holes(file, patch.holes)
@@ -147,7 +147,7 @@ class ExistingDirectoryTarget(DirectoryTarget):
             if file is None:
                 return
             if not clone(first, file):
-                if patch.in_place and (opened := self._open_in_place(entry, above, name)) is not None:
+                if patch.in_place and (opened := self._open_in_place(entry, first, above, name)) is not None:
                     file = opened
                 else:
                     os.ftruncate(file.fd, entry.size)
@@ -159,13 +159,15 @@ class ExistingDirectoryTarget(DirectoryTarget):
             self._tree.refuse(entry, error)
             return
         self._patched[entry.path] = patch
-        self._files.put(entry.path, file)
+        self._files.put(entry, file)
 
-    def _open_in_place(self, entry: Entry, above: Handle, name: bytes) -> Handle | None:
+    def _open_in_place(self, entry: Entry, first: Handle, above: Handle, name: bytes) -> Handle | None:
         try:
-            file = Handle(os.open(name, FILE_FLAGS, dir_fd=above.fd))
+            file = Handle(os.open(name, FILE_FLAGS | os.O_NONBLOCK, dir_fd=above.fd))
         except OSError:
             return None  # closed to us: a copy serves as well
+        if not os.path.sameopenfile(first.fd, file.fd) or os.fstat(file.fd).st_nlink != 1:
+            return None  # another file by now, or one that somebody else holds by another name
         self._tree.remove(entry)  # the empty one under a temporary name
         return file
 

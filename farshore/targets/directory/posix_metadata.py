@@ -8,12 +8,14 @@ clear setgid; times last, because everything before touches them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Callable
 
 from farshore.handles import Handle
 from farshore.model import Entry, EntryKind, ProblemCode
-from farshore.targets.directory.posix_tree import reason
+from farshore.targets.directory.posix_tree import NODE_TYPES, reason
 
 Report = Callable[[bytes, ProblemCode, str], None]  # path, code, message
 
@@ -22,6 +24,28 @@ _ID_MAX = 2**32 - 2  # the one behind it means "leave the owner as it is" to the
 _SPECIAL_BITS = 0o7000
 _OURS = (b"user.", b"trusted.", b"system.posix_acl_", b"security.capability")
 PLAIN_TIMES_NS = range(2**31 * 1_000_000_000)  # what every file system can hold
+
+
+def open_itself(above: Handle, name: bytes, kind: EntryKind, *, names_max: int = 1) -> Handle:
+    """Return the inode that a name has now, opened by path only (`O_PATH`): what has the name later is another.
+
+    Another user who may write in the directory may have put something else there: a symlink, or one more name of a
+    file elsewhere. So the kind is checked, and how many names there are of it.
+
+    Raises:
+        OSError: There is nothing, or something of another kind or with more names.
+    """
+    handle = Handle(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above.fd))
+    status = os.fstat(handle.fd)
+    directory = kind is EntryKind.DIRECTORY
+    if stat.S_IFMT(status.st_mode) != NODE_TYPES[kind] or (status.st_nlink > names_max and not directory):
+        raise OSError(errno.EPERM, "something else has its name by now")
+    return handle
+
+
+def place_of(handle: Handle) -> bytes:
+    """Return a path for system calls that follow it to what is open, even where that is a symlink, and no further."""
+    return b"/proc/self/fd/%d" % handle.fd
 
 
 def is_restorable_xattr(name: bytes) -> bool:
@@ -44,44 +68,44 @@ class MetadataWriter:
 
     def apply(self, entry: Entry, file: Handle) -> None:
         """Put back the metadata of an open file or directory."""
-        self._apply(entry, file.fd, file.fd, None)
+        self._apply(entry, file.fd)
 
     def apply_existing(self, entry: Entry, above: Handle, name: bytes) -> None:
         """Put back the metadata of a name that was there before, and may be closed to us.
 
         Raises:
-            OSError: It is not there any more.
+            OSError: It is not there any more, or is something else by now.
         """
-        if entry.kind is EntryKind.SYMLINK:
-            self.apply_named(entry, above, name)
-            return
-        handle = Handle(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above.fd))
-        place = b"/proc/self/fd/%d" % handle.fd  # the file itself, whatever has its name by now
-        self._apply(entry, place, place, None)
+        handle = open_itself(above, name, entry.kind, names_max=max(entry.links, 1))
+        self._apply(entry, place_of(handle))
 
     def apply_named(self, entry: Entry, above: Handle, name: bytes) -> None:
         """Put back the metadata of a name that must not be opened: a symlink, FIFO, socket or device."""
-        self._apply(entry, name, b"/proc/self/fd/%d/%s" % (above.fd, name), above.fd)
+        try:
+            handle = open_itself(above, name, entry.kind)
+        except OSError as error:
+            self._report(entry.path, ProblemCode.METADATA, f"owner, mode and time could not be set: {reason(error)}")
+            return
+        self._apply(entry, place_of(handle))
 
-    def _apply(self, entry: Entry, place: int | bytes, xattr_place: int | bytes, dir_fd: int | None) -> None:
-        follow = dir_fd is None
-        owned = self._chown(entry, place, dir_fd)
+    def _apply(self, entry: Entry, place: int | bytes) -> None:
+        owned = self._chown(entry, place)
         if self._exact:
-            self._remove_other_xattrs(entry, xattr_place, follow=follow)
+            self._remove_other_xattrs(entry, place)
         for name, value in entry.xattrs:
             try:
-                os.setxattr(xattr_place, name, value, follow_symlinks=follow)
+                os.setxattr(place, name, value)
             except OSError as error:
                 shown = name.decode("utf-8", "backslashreplace")
                 self._report(
                     entry.path, ProblemCode.METADATA, f"extended attribute {shown} could not be set: {reason(error)}"
                 )
         if entry.kind is not EntryKind.SYMLINK:  # whose mode means nothing
-            self._chmod(entry, place, dir_fd, owned=owned)
+            self._chmod(entry, place, owned=owned)
         try:
-            os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd, follow_symlinks=follow)
+            os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
             if entry.mtime_ns not in PLAIN_TIMES_NS:
-                kept_ns = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow).st_mtime_ns
+                kept_ns = os.stat(place).st_mtime_ns
                 if kept_ns != entry.mtime_ns:
                     self._report(
                         entry.path, ProblemCode.METADATA, "the file system cannot hold a time this old or this late"
@@ -93,17 +117,17 @@ class MetadataWriter:
                 entry.path, ProblemCode.METADATA, "the time could not be set: this system has none so early or so late"
             )
 
-    def _remove_other_xattrs(self, entry: Entry, place: int | bytes, *, follow: bool) -> None:
+    def _remove_other_xattrs(self, entry: Entry, place: int | bytes) -> None:
         wanted = {name for name, _ in entry.xattrs}
         try:
-            names = [os.fsencode(name) for name in os.listxattr(place, follow_symlinks=follow)]
+            names = [os.fsencode(name) for name in os.listxattr(place)]
         except OSError:
             return  # a file system without any
         for name in names:
             if name in wanted or not is_restorable_xattr(name):
                 continue
             try:
-                os.removexattr(place, name, follow_symlinks=follow)
+                os.removexattr(place, name)
             except OSError as error:
                 shown = name.decode("utf-8", "backslashreplace")
                 self._report(
@@ -112,33 +136,32 @@ class MetadataWriter:
                     f"extended attribute {shown} could not be removed: {reason(error)}",
                 )
 
-    def _chown(self, entry: Entry, place: int | bytes, dir_fd: int | None) -> bool:
+    def _chown(self, entry: Entry, place: int | bytes) -> bool:
         """Set the owner; return whether it now is the one in the snapshot."""
-        follow = dir_fd is None
         if max(entry.uid, entry.gid) > _ID_MAX:
             self._report(entry.path, ProblemCode.METADATA, f"the owner {entry.uid}:{entry.gid} is none that can be set")
             return False
         try:
-            os.chown(place, entry.uid, entry.gid, dir_fd=dir_fd, follow_symlinks=follow)
+            os.chown(place, entry.uid, entry.gid)
             return True
         except OSError as error:
             cause = reason(error)
         with contextlib.suppress(OSError):  # anybody may give a file to a group of theirs
-            os.chown(place, -1, entry.gid, dir_fd=dir_fd, follow_symlinks=follow)
+            os.chown(place, -1, entry.gid)
         with contextlib.suppress(OSError):
-            status = os.stat(place, dir_fd=dir_fd, follow_symlinks=follow)
+            status = os.stat(place)
             if (status.st_uid, status.st_gid) == (entry.uid, entry.gid):
                 return True
         self._report(entry.path, ProblemCode.METADATA, f"the owner {entry.uid}:{entry.gid} could not be set: {cause}")
         return False
 
-    def _chmod(self, entry: Entry, place: int | bytes, dir_fd: int | None, *, owned: bool) -> None:
+    def _chmod(self, entry: Entry, place: int | bytes, *, owned: bool) -> None:
         # A setuid file that could not be given to its owner would lend its powers to whoever restores it.
         mode = entry.mode if owned or entry.kind is EntryKind.DIRECTORY else entry.mode & ~_SET_IDS
         try:
-            os.chmod(place, mode, dir_fd=dir_fd)
+            os.chmod(place, mode)
             if entry.mode & _SPECIAL_BITS:
-                kept = os.stat(place, dir_fd=dir_fd).st_mode & 0o7777
+                kept = os.stat(place).st_mode & 0o7777
                 if kept != entry.mode:
                     self._report(entry.path, ProblemCode.METADATA, f"the mode is {kept:04o} and was {entry.mode:04o}")
         except OSError as error:

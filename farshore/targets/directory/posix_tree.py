@@ -13,11 +13,14 @@ from farshore.errors import Bug, ObjectCorrupt, TargetFailed
 from farshore.handles import DirectoryHandles, Handle
 from farshore.host_limits import check_host
 from farshore.model import Entry, EntryKind, Problem, ProblemCode
+from farshore.targets.directory.root import PRIVATE_DIRECTORY
 
 FILE_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
-_NODE_TYPES = {
+NODE_TYPES = {
+    EntryKind.FILE: stat.S_IFREG,
+    EntryKind.DIRECTORY: stat.S_IFDIR,
+    EntryKind.SYMLINK: stat.S_IFLNK,
     EntryKind.FIFO: stat.S_IFIFO,
     EntryKind.SOCKET: stat.S_IFSOCK,
     EntryKind.CHARACTER_DEVICE: stat.S_IFCHR,
@@ -158,7 +161,7 @@ class TargetTree:
             if entry.kind is EntryKind.SYMLINK:
                 os.symlink(entry.target, name, dir_fd=above.fd)
             else:
-                os.mknod(name, _NODE_TYPES[entry.kind] | PRIVATE_FILE, entry.rdev, dir_fd=above.fd)
+                os.mknod(name, NODE_TYPES[entry.kind] | PRIVATE_FILE, entry.rdev, dir_fd=above.fd)
         except OSError as error:
             self.refuse(entry, error, refused=_NODE_REFUSED)
             return False

@@ -21,7 +21,9 @@ from farshore.errors import ObjectCorrupt
 from farshore.handles import Handle
 from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.targets.directory.posix_files import sync_file_system
-from farshore.targets.directory.posix_tree import PRIVATE_DIRECTORY, REFUSED, TargetTree, reason
+from farshore.targets.directory.posix_metadata import open_itself, place_of
+from farshore.targets.directory.posix_tree import REFUSED, TargetTree, reason
+from farshore.targets.directory.root import PRIVATE_DIRECTORY
 
 _PREFIX = b".farshore-restoring-"
 _TEMPORARY = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{32}")
@@ -32,7 +34,6 @@ _KEPT = REFUSED | {
 _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 _OWNER_BITS = 0o700
-_PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def is_temporary(name: bytes) -> bool:
@@ -211,8 +212,8 @@ def open_to_owner(above: Handle, name: bytes, status: os.stat_result) -> None:
     mode = status.st_mode & 0o7777
     if os.geteuid() == 0 or status.st_uid != os.geteuid() or mode & _OWNER_BITS == _OWNER_BITS:
         return
-    handle = Handle(os.open(name, _PATH_FLAGS | os.O_DIRECTORY, dir_fd=above.fd))
-    os.chmod(b"/proc/self/fd/%d" % handle.fd, mode | _OWNER_BITS)
+    handle = open_itself(above, name, EntryKind.DIRECTORY)
+    os.chmod(place_of(handle), mode | _OWNER_BITS)
 
 
 def _replace(above: Handle, temporary: bytes, name: bytes) -> None:

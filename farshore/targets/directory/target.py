@@ -7,7 +7,6 @@ Owners are restored by number, as a rescue system knows no names.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,19 +14,19 @@ from pathlib import Path
 from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, TargetFailed, TargetNotEmpty
-from farshore.handles import DIRECTORY_FLAGS, Handle, HandleCache
+from farshore.handles import Handle
 from farshore.model import Entry, EntryKind, Problem
 from farshore.targets.base import Placed, SmallFile, TargetKind
 from farshore.targets.directory.direct_files import DirectFiles
 from farshore.targets.directory.hard_links import HardLinks
+from farshore.targets.directory.made_files import MadeFiles
 from farshore.targets.directory.occupants import find_occupant
 from farshore.targets.directory.posix_files import sync_file_system, write_all
 from farshore.targets.directory.posix_metadata import MetadataWriter
-from farshore.targets.directory.posix_tree import FILE_FLAGS, PRIVATE_DIRECTORY, TargetTree, reason, shown
+from farshore.targets.directory.posix_tree import TargetTree, reason, shown
+from farshore.targets.directory.root import Ownership, claim, give_back, open_root, path_of
 from farshore.targets.directory.spool import DirectorySpool
 from farshore.targets.directory.writers import FileWriters
-
-_ACLS = ("system.posix_acl_access", "system.posix_acl_default")
 
 
 class DirectoryTarget:
@@ -58,15 +57,15 @@ class DirectoryTarget:
         self._path = path
         self._problems_max = problems_max
         self._root = Handle(-1)
-        self._root_mode: int | None = None  # put back where no entry has the mode of the root
+        self._before: Ownership | None = None  # put back where no entry has owner and mode of the root
         self._tree = self._make_tree()
         self._metadata = MetadataWriter(report=self._tree.report, exact=bool(self._tree.token))
         self._links = HardLinks(tree=self._tree, metadata=self._metadata)
-        self._files = HandleCache(open_max=open_files_max)
+        self._files = MadeFiles(tree=self._tree, open_max=open_files_max)
         self._writers = FileWriters(
             tree=self._tree, metadata=self._metadata, root=self._root, path=path, processes=processes
         )
-        self._direct = DirectFiles(tree=self._tree, file_bytes_min=direct_bytes_min, open_max=open_files_max)
+        self._direct = DirectFiles(files=self._files, file_bytes_min=direct_bytes_min, open_max=open_files_max)
         self._spool: DirectorySpool | None = None
 
     def _make_tree(self) -> TargetTree:
@@ -74,23 +73,30 @@ class DirectoryTarget:
 
     def begin(self) -> None:
         try:
-            self._path.mkdir(parents=True, exist_ok=True)
-            self._root.fd = fd = os.open(self._path, DIRECTORY_FLAGS & ~os.O_NOFOLLOW)
-            if (occupant := find_occupant(fd)) is not None:
-                raise TargetNotEmpty(f"{self._path} is not empty: it holds {shown(occupant)}")
+            self._root.fd = fd = open_root(self._path)
+            self._require_empty(fd)
             if not os.access(".", os.W_OK | os.X_OK, dir_fd=fd):
                 raise TargetFailed(f"{self._path} cannot be written: permission denied")
-            self._root_mode = os.fstat(fd).st_mode & 0o7777
-            with contextlib.suppress(PermissionError):  # somebody else's directory that we may write
-                os.fchmod(fd, PRIVATE_DIRECTORY)
-            for name in _ACLS:  # everything made inside would inherit them
-                with contextlib.suppress(OSError, AttributeError):  # there is none, or there are no ACLs here at all
-                    os.removexattr(fd, name)
-            self._spool = DirectorySpool(place=self._path)
-        except FileExistsError as error:
+            self._before = claim(self._root, self._path)
+            try:
+                self._require_empty(fd)  # what others made until now
+            except TargetNotEmpty:
+                give_back(self._root, self._before)
+                raise
+            self._spool = DirectorySpool(place=self.root_path)
+        except (FileExistsError, NotADirectoryError) as error:
             raise TargetFailed(f"{self._path} is not a directory") from error
         except OSError as error:
             raise TargetFailed(f"{self._path} cannot be prepared: {reason(error)}") from error
+
+    @property
+    def root_path(self) -> Path:
+        """A path to the root, from `begin` to `close`, that leads there whatever others rename."""
+        return path_of(self._root, self._path)
+
+    def _require_empty(self, fd: int) -> None:
+        if (occupant := find_occupant(fd)) is not None:
+            raise TargetNotEmpty(f"{self._path} is not empty: it holds {shown(occupant)}")
 
     def make(self, entry: Entry) -> None:
         if entry.kind is EntryKind.DIRECTORY:
@@ -102,7 +108,7 @@ class DirectoryTarget:
         if entry.kind is EntryKind.FILE:
             file = self._tree.make_file(entry, above, name)
             if file is not None:
-                self._files.put(entry.path, file)
+                self._files.put(entry, file)
         elif entry.kind is EntryKind.HARDLINK:
             self._links.make(entry, above, name)
         elif self._tree.make_node(entry, above, name):
@@ -115,7 +121,7 @@ class DirectoryTarget:
             return
         try:
             done = self._direct.write(entry, offset, data)
-            write_all(self._made_file(entry), offset + done, memoryview(data)[done:])
+            write_all(self._files.get(entry), offset + done, memoryview(data)[done:])
         except OSError as error:
             raise self._tree.failed(entry, error) from error
 
@@ -123,12 +129,12 @@ class DirectoryTarget:
         if self._tree.skipped(entry):
             return
         try:
-            file = self._made_file(entry)
+            file = self._files.get(entry)
             size = os.fstat(file.fd).st_size
             if size != entry.size:
                 raise Bug(f"{shown(entry.path)} was restored with {size} bytes and had {entry.size}")
             self._metadata.apply(entry, file)
-            self._files.pop(entry.path)
+            self._files.forget(entry)
             self._direct.close(entry)
             self._tree.commit(entry, file)
             file.close()
@@ -160,7 +166,7 @@ class DirectoryTarget:
         return self._writers.newly_placed()
 
     def discard(self, entry: Entry) -> None:
-        self._files.pop(entry.path)
+        self._files.forget(entry)
         self._direct.close(entry)
         self._tree.remove(entry)
 
@@ -205,17 +211,5 @@ class DirectoryTarget:
         for entry in spool.reverse():
             root_restored = root_restored or not entry.path
             self._metadata.apply(entry, self._tree.directory(entry.path))
-        if not root_restored and self._root_mode is not None:
-            with contextlib.suppress(PermissionError):
-                os.fchmod(self._root.fd, self._root_mode)
-
-    def _made_file(self, entry: Entry) -> Handle:
-        """Return a file that was made, open for writing; more may wait for bytes than can be open."""
-        file = self._files.get(entry.path)
-        if file is None:
-            above, name = self._tree.locate(entry)
-            if above is None:
-                raise Bug(f"{shown(entry.path)} was written before it was made")
-            file = Handle(os.open(self._tree.staged_name(entry, name), FILE_FLAGS, dir_fd=above.fd))
-            self._files.put(entry.path, file)
-        return file
+        if not root_restored and self._before is not None:
+            give_back(self._root, self._before)

@@ -152,14 +152,17 @@ class Planner:
                 compared = self._compare(row, status, alone=not shared and row.entry.links <= 1)
             else:
                 compared = Compared(same=self._judge.is_same_node(row.entry, both.listing, both.at))
-        keeps = compared.same
+        right = self._judge.has_metadata(row.entry, both.listing, both.at)
+        # Metadata is not mended where a file has names that the snapshot does not know: one may be anywhere else, and
+        # have been given to it by a user who would like to own that file.
+        keeps = compared.same and (right or status.st_nlink <= max(row.entry.links, 1))
         if shared or row.entry.links > 1:
             self._heads[row.entry.path] = file if keeps else None
             if keeps and shared:
                 self._owners[file] = row.entry.path
         if not keeps:
             self._restore(Action.PATCH if compared.patch else Action.REPLACE, row, compared)
-        elif not self._judge.has_metadata(row.entry, both.listing, both.at):
+        elif not right:
             self._add(Step(Action.METADATA, row))
 
     def _plan_link(self, row: ManifestRow, status: KnownStatus) -> None:
