@@ -7,6 +7,8 @@ from enum import StrEnum
 from farshore import limits
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
+from farshore.config.places import is_plain_connection
+from farshore.errors import ConfigInvalid
 from farshore.format import names
 from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
@@ -37,6 +39,12 @@ def guard_for(writes: Writes) -> WriteGuard | None:
 def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Store:
     """Return a replica's store without any wrapper. Sends nothing yet. Errors are those of `open_replica`."""
     credentials = {key: config.reveal(secret) for key, secret in replica.credentials.items()}
+    if not replica.insecure and is_plain_connection(credentials.get("connection_string", "")):
+        raise ConfigInvalid(
+            f"the connection_string of replica {replica.name} names a server by http://, so everybody on the way sees "
+            "which objects there are, and can answer in its place",
+            f"Let it say https, or write insecure = true under [replicas.{replica.name}] for a network that is yours.",
+        )
     return open_store(
         replica.url, endpoint=replica.endpoint, region=replica.region, credentials=credentials, clock=clock
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -71,6 +72,30 @@ def check_endpoint(endpoint: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError("must be only the address of a server, without ? or #")
     return endpoint.rstrip("/")
+
+
+def is_plain(address: str) -> bool:
+    """Whether an address of a server sends everything in clear over a network: `http`, and not to this host."""
+    parts = urlsplit(address)
+    if parts.scheme != "http":
+        return False
+    host = parts.hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def is_plain_connection(text: str) -> bool:
+    """As `is_plain`, for a connection string of Azure."""
+    parts = dict(part.partition("=")[::2] for part in text.split(";"))
+    named = {key.strip().lower(): value.strip() for key, value in parts.items()}
+    if address := named.get("blobendpoint"):
+        return is_plain(address.lower())
+    emulated = named.get("usedevelopmentstorage", "").lower() == "true"  # at 127.0.0.1
+    return named.get("defaultendpointsprotocol", "https").lower() == "http" and not emulated
 
 
 def check_credentials(scheme: str, given: Collection[str]) -> None:

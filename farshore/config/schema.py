@@ -284,6 +284,7 @@ REPLICA: Mapping[str, Key] = {
     "url": Key(read_url, required=True),
     "region": Key(read_region),
     "endpoint": Key(read_endpoint),
+    "insecure": Key(read_flag),
     "credentials": Key(read_secrets),
     "bandwidth_up": Key(read_bandwidth),
     "bandwidth_down": Key(read_bandwidth),

@@ -9,7 +9,7 @@ from typing import Any
 from farshore.config.document import Document, KeyPath
 from farshore.config.overrides import variable_name
 from farshore.config.parsing import Findings, nearest
-from farshore.config.places import CREDENTIALS, check_credentials, place_of
+from farshore.config.places import CREDENTIALS, check_credentials, is_plain, place_of
 from farshore.config.schema import (
     AUDIT,
     COST,
@@ -89,6 +89,7 @@ class Sections:
             if values is None or "url" not in values:
                 continue
             self._check_whole(("replicas", name), values)
+            self._check_private(("replicas", name), values)
             given = values.pop("credentials", {})
             credentials = self._credentials(name, values["url"].partition("://")[0], given)
             replicas[name] = ReplicaConfig(name=name, credentials=credentials, **values)
@@ -229,6 +230,14 @@ class Sections:
                 (*path, "lock"),
                 "is compliance, which nobody can lift: not you, and not the provider",
                 "Add compliance_is_final = true if that is meant; what is locked is paid for until its time.",
+            )
+
+    def _check_private(self, path: KeyPath, values: Mapping[str, Any]) -> None:
+        if is_plain(values.get("endpoint", "")) and not values.get("insecure"):
+            self._mistake(
+                (*path, "endpoint"),
+                "is http://, so everybody on the way sees which objects there are, and can answer in its place",
+                f"Write https://, or insecure = true under [{'.'.join(path)}] for a network that is yours alone.",
             )
 
     def _check_places(self, replicas: Mapping[str, ReplicaConfig]) -> None:

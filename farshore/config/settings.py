@@ -40,6 +40,7 @@ class ReplicaConfig:
     url: str  # file URLs are absolute
     region: str = ""
     endpoint: str | None = None
+    insecure: bool = False  # requests may go in clear to another host
     credentials: Mapping[str, Secret] = field(default_factory=dict)
     bandwidth_up: int | None = None  # bytes per second; None: no limit
     bandwidth_down: int | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from farshore.access.open_replica import open_bare_store
+from farshore.clock import SystemClock
 from farshore.config import (
     Config,
     DirectoryConfig,
@@ -229,6 +232,12 @@ def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Pat
         (SMALLEST + 'region = "frankfurt"\n', "must be provider:place"),
         (SMALLEST + 'endpoint = "127.0.0.1:8333"\n', "must be the address of a server"),
         (SMALLEST + 'endpoint = "http://user:word@host"\n', "must not hold a user name or password"),
+        ('[replicas.a]\nurl = "s3://bucket"\nendpoint = "http://10.0.0.1:9000"\n', "replicas.a.endpoint is http://"),
+        (
+            '[replicas.a]\nurl = "gs://bucket"\nendpoint = "http://localhost.example"\n',
+            "replicas.a.endpoint is http://",
+        ),
+        ('[replicas.a]\nurl = "az://box"\nendpoint = "http://127.0.0.1.example"\n', "replicas.a.endpoint is http://"),
         (SMALLEST + 'credentials = { key = { env = "X" } }\n', "file:// takes none"),
         ('[replicas.a]\nurl = "s3://bucket"\ncredentials = { acces_key = { env = "X" } }\n', "credentials.acces_key"),
         ('[replicas.a]\nurl = "s3://bucket"\ncredentials = "x"\n', "must be a table of references"),
@@ -315,7 +324,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ('url = "s3://bucket/a"', 'url = "s3://bucket/a/"'),
         ('url = "file:///srv/vault"', 'url = "file:///srv/./vault/"'),
         ('url = "s3://bucket"\nendpoint = "https://host"', 'url = "s3://bucket"\nendpoint = "https://host:443/"'),
-        ('url = "az://box"\nendpoint = "http://host:1/acc"', 'url = "az://box/"\nendpoint = "http://host:1/acc/"'),
+        ('url = "az://box"\nendpoint = "https://host:1/acc"', 'url = "az://box/"\nendpoint = "https://host:1/acc/"'),
     ],
 )
 def test_two_replicas_in_one_place_are_refused(tmp_path: Path, one: str, other: str) -> None:
@@ -450,3 +459,45 @@ def test_a_file_that_is_no_text_or_not_readable_is_refused(tmp_path: Path) -> No
 
     with pytest.raises(ConfigInvalid, match="is not UTF-8 text"):
         load_config(file, {})
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://127.0.0.1:9000", "http://127.8.9.1", "http://[::1]:1", "http://localhost:1", "https://s3.example.com"],
+)
+def test_an_endpoint_is_at_this_host_or_private(tmp_path: Path, endpoint: str) -> None:
+    config = load(tmp_path, f'[replicas.a]\nurl = "s3://bucket"\nendpoint = "{endpoint}"\n')
+    assert config.replicas["a"].endpoint == endpoint
+
+
+def test_a_network_of_ones_own_can_be_asked_in_clear(tmp_path: Path) -> None:
+    config = load(tmp_path, '[replicas.a]\nurl = "s3://bucket"\nendpoint = "http://minio:9000"\ninsecure = true\n')
+    assert config.replicas["a"].insecure
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("DefaultEndpointsProtocol=https;AccountName=a;AccountKey=a2V5;EndpointSuffix=core.windows.net", False),
+        ("AccountName=a;AccountKey=a2V5", False),
+        ("UseDevelopmentStorage=true", False),
+        ("AccountName=a;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:10000/a", False),
+        ("DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5", True),
+        ("AccountName=a;AccountKey=a2V5;BlobEndpoint=HTTP://blob.example/a", True),
+    ],
+)
+def test_a_connection_string_is_held_to_the_same(tmp_path: Path, text: str, *, plain: bool) -> None:
+    section = '[replicas.a]\nurl = "az://box"\ncredentials = { connection_string = { env = "TEXT" } }\n'
+    (tmp_path / "farshore.toml").write_text(section)
+    config = load_config(tmp_path / "farshore.toml", {"HOME": str(tmp_path), "TEXT": text})
+    replica = config.replicas["a"]
+    if plain:
+        with pytest.raises(ConfigInvalid, match="names a server by http://"):
+            open_bare_store(config, replica, SystemClock())
+        replica = dataclasses.replace(replica, insecure=True)
+    open_bare_store(config, replica, SystemClock())
+
+
+def test_an_endpoint_in_clear_comes_with_the_way_out(tmp_path: Path) -> None:
+    error = refusal(tmp_path, '[replicas.a]\nurl = "s3://bucket"\nendpoint = "http://minio:9000"\n')
+    assert "Write https://, or insecure = true under [replicas.a]" in error.hint
