@@ -92,11 +92,12 @@ def _is_packed(codec: int) -> bool:
 
 @contextlib.contextmanager
 def _frame(stored: bytes | memoryview, raw_length: int) -> Iterator[None]:
-    """Open a frame inside: it must not declare another length, and errors of zstandard become `ObjectCorrupt`."""
+    """Open a frame inside: it declares exactly its length, and errors of zstandard become `ObjectCorrupt`."""
     try:
         declared = zstandard.frame_content_size(stored)
-        if declared not in (raw_length, -1):
-            raise ObjectCorrupt(f"a compressed frame declares {declared} bytes, not {raw_length}")
+        if declared != raw_length:
+            said = f"{declared} bytes" if declared >= 0 else "no length"
+            raise ObjectCorrupt(f"a compressed frame declares {said}, not {raw_length} bytes")
         yield
     except zstandard.ZstdError as error:
         raise ObjectCorrupt(f"a compressed frame does not open: {error}") from error

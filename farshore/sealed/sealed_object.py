@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import limits
 from farshore.crypto import TAG_BYTES, associated, derive_key
-from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.errors import FormatTooNew, ObjectCorrupt, ObjectTooLarge
 
 MAGIC = b"FSOB"
 VERSION = 1
@@ -248,11 +248,24 @@ def seal_object(
     return sealed
 
 
+def _payload_bytes_max(kind: SealedKind, stored_bytes: int) -> int:
+    """Return the bytes that a compressed payload may have, by its kind and its bytes as they are stored."""
+    match kind:
+        case SealedKind.NEEDS:  # ids are random, so a long list is a few times its stored bytes and never more
+            grown = limits.NEEDS_GROWTH_MAX * stored_bytes + limits.SMALL_OBJECT_BYTES_MAX
+            return min(grown, limits.NEEDS_PAYLOAD_BYTES_MAX)
+        case SealedKind.CACHE:  # a file of this host
+            return limits.NEEDS_PAYLOAD_BYTES_MAX
+        case _:
+            return limits.SMALL_OBJECT_BYTES_MAX
+
+
 def open_object(sealed: bytes, *, secret: bytes, kind: SealedKind, name: str, repository_id: bytes) -> bytes:
     """Return the payload of a small sealed object.
 
     Raises:
         ObjectCorrupt: Damaged, of another kind, name or repository, or sealed with another key.
+        ObjectTooLarge: Its payload would be larger once decompressed than that of any object of its kind.
     """
     view = memoryview(sealed)
     reader = SealedReader(
@@ -263,9 +276,11 @@ def open_object(sealed: bytes, *, secret: bytes, kind: SealedKind, name: str, re
     if not reader.compressed:
         return payload
     try:
-        size = zstandard.frame_content_size(payload)
+        size, size_max = zstandard.frame_content_size(payload), _payload_bytes_max(kind, len(payload))
         if size < 0:
             raise ObjectCorrupt(f"{name} does not declare its size")
-        return zstandard.ZstdDecompressor().decompress(payload)
+        if size > size_max:  # before any of it is allocated
+            raise ObjectTooLarge(f"{name} declares {size:,} bytes once decompressed, where at most {size_max:,} can be")
+        return zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ObjectCorrupt(f"{name} does not decompress: {error}") from error

@@ -86,11 +86,9 @@ def test_bytes_open_to_what_they_were_made_of_and_to_nothing_else() -> None:
             other = bytearray(raw)
             other[at] ^= 1
             assert not opens_to(codec, bytes(stored), bytes(other))
-    for codec, data in ((CODEC_NONE, NOISE), (CODEC_ZSTD, undeclared(long)), (CODEC_ZSTD, undeclared(b""))):
-        right = NOISE if codec == CODEC_NONE else long if len(data) > 20 else b""
-        assert opens_to(codec, data, right)
-        assert not opens_to(codec, data, right + b"x")
-        assert not right or not opens_to(codec, data, right[:-1])
+    assert opens_to(CODEC_NONE, NOISE, NOISE)
+    assert not opens_to(CODEC_NONE, NOISE, NOISE + b"x")
+    assert not opens_to(CODEC_NONE, NOISE, NOISE[:-1])
 
 
 def test_what_does_not_open_is_told_when_it_is_compared() -> None:
@@ -98,6 +96,7 @@ def test_what_does_not_open_is_told_when_it_is_compared() -> None:
     for codec, data, raw in (
         (2, b"", b""),
         (CODEC_ZSTD, b"no frame", b"no frame"),
+        (CODEC_ZSTD, undeclared(TEXT), TEXT),
         (CODEC_ZSTD, bytes(stored), TEXT[:-1]),
         (CODEC_ZSTD, bytes(stored)[:9] + b"\xff" + bytes(stored)[10:], TEXT),
     ):
@@ -106,7 +105,7 @@ def test_what_does_not_open_is_told_when_it_is_compared() -> None:
 
 
 def undeclared(raw: bytes) -> bytes:
-    """Return a frame that does not tell its length."""
+    """Return a frame without its length: opening one may need a window of 128 MiB."""
     return zstandard.ZstdCompressor(level=1, write_content_size=False).compress(raw)
 
 

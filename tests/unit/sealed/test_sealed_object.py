@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import random
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 import zstandard
 
-from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt
+from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt, ObjectTooLarge
 from farshore.sealed.sealed_object import (
     HEADER_BYTES,
     INDEX_KEY_ID,
@@ -215,6 +216,52 @@ def test_a_writer_takes_any_pieces(step: int) -> None:
     assert sink.getvalue() == seal(payload)
     assert writer.sealed_bytes == len(sink.getvalue())
     assert len(digest) == 64
+
+
+def claiming(payload: bytes, kind: SealedKind) -> bytes:
+    """An object that says its payload is compressed, which only holders of a key can make."""
+    sink = io.BytesIO()
+    writer = SealedWriter(
+        sink=sink, secret=SECRET, key_id=INDEX_KEY_ID, salt=SALT, kind=kind, name=NAME, repository_id=REPOSITORY,
+        flags=1,
+    )  # fmt: skip
+    writer.write(payload)
+    writer.finish()
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SealedKind if kind is not SealedKind.CACHE])
+def test_a_payload_that_grows_without_bound_is_refused_before_it_does(kind: SealedKind) -> None:
+    compressor = zstandard.ZstdCompressor(level=3).compressobj(size=1 << 30)
+    bomb = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(1 << 10)) + compressor.flush()
+    assert len(bomb) < 100_000
+    sealed = claiming(bomb, kind)
+    tracemalloc.start()
+    with pytest.raises(ObjectTooLarge, match="1,073,741,824"):
+        unseal(sealed, kind=kind)
+    assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+    tracemalloc.stop()
+
+
+def test_a_frame_that_gives_more_than_it_declares_is_corrupt() -> None:
+    """The size in a frame's head is altered; nothing beyond it is allocated."""
+    frame = bytearray(zstandard.ZstdCompressor(level=3).compress(bytes(50_000_000)))
+    assert zstandard.frame_content_size(bytes(frame)) == 50_000_000
+    at = bytes(frame).index((50_000_000).to_bytes(4, "little"))
+    frame[at : at + 4] = (1000).to_bytes(4, "little")
+    two = zstandard.ZstdCompressor(level=3).compress(b"one") * 2
+    for payload in (bytes(frame), two):
+        with pytest.raises(ObjectCorrupt):
+            unseal(claiming(payload, SealedKind.COMMIT), kind=SealedKind.COMMIT)
+
+
+def test_long_needs_open() -> None:
+    """More than any other kind may have, of ids as they are: random."""
+    payload = NOISE.hex().encode() * 3
+    assert len(payload) > 16 * MIB
+    assert unseal(seal(payload, compress=True, kind=SealedKind.NEEDS), kind=SealedKind.NEEDS) == payload
+    with pytest.raises(ObjectTooLarge):
+        seal(payload, compress=True, kind=SealedKind.COMMIT)
 
 
 def test_a_payload_that_says_it_is_compressed_and_is_not_is_corrupt() -> None:
