@@ -35,8 +35,8 @@ test: environment system downloads ## Run every test against real servers (PYTES
 	$(python) -m pytest -m "not benchmark and not engines" $(PYTEST_ARGS)
 
 .PHONY: test-fast
-test-fast: environment ## Run the tests that need no server: unit, golden, tidy; minutes, before each push
-	$(python) -m pytest $(PYTEST_ARGS) tests/unit tests/golden tests/tidy
+test-fast: environment ## Run the tests that need no server: unit, models, golden, tidy; minutes, before each push
+	$(python) -m pytest $(PYTEST_ARGS) tests/unit tests/models tests/golden tests/tidy
 
 .PHONY: test-property
 test-property: environment ## Run the slow part with random input alone
