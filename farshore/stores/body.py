@@ -179,8 +179,8 @@ def open_body(body: Body) -> IO[bytes]:
 def in_pieces(body: Any, count: Callable[[int], None]) -> Any:
     """Return the body of a request as a file where it is bytes of some size; what is sent of it is counted.
 
-    A socket's time-out is for one call of `sendall`: all bytes of the call must be sent before it expires, and on a slow
-    line those of a pack are not. A file is sent piece by piece, and each has that time.
+    A socket's time-out is for one call of `sendall`: all bytes of the call must be sent before it expires, and on a
+    slow line those of a pack are not. A file is sent piece by piece, and each has that time.
     """
     if isinstance(body, bytes | bytearray | memoryview) and len(body) > SENT_BYTES:
         return CountedFile(open_body(body), count)
