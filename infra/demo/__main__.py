@@ -12,7 +12,7 @@ import sys
 from types import FrameType
 
 from infra.demo.diary import DemoFailed, Diary
-from infra.demo.story import pieces, tell
+from infra.demo.story import pieces, show_story
 from infra.demo.world import World
 from infra.local.process import ServerFailed
 
@@ -31,7 +31,7 @@ def run() -> int:
         with World(diary) as world:
             print(f"Farshore demo. All of it happens in {world.root}, and is removed at the end.\n", flush=True)
             try:
-                tell(diary, world)
+                show_story(diary, world)
             except (DemoFailed, ServerFailed) as failure:
                 print(f"\n{diary.table()}\n\n{failure}", flush=True)
                 return EXIT_FAILED

@@ -18,7 +18,7 @@ from infra.demo.diary import DemoFailed
 from infra.local.postgres import PostgresServer
 
 _READ_BYTES = 1024 * 1024
-_DIFFERENCES_TOLD = 20
+_DIFFERENCES_SHOWN = 20
 
 
 def compare_databases(original: PostgresServer, restored: PostgresServer, database: str) -> str:
@@ -102,8 +102,8 @@ def compare_directories(original: Path, restored: Path, leave_out: str) -> str:
         if before.get(path) != after.get(path)
     ]
     if differences:
-        told = "\n".join(differences[:_DIFFERENCES_TOLD])
-        raise DemoFailed(f"{len(differences)} entries differ\n{told}")
+        reported = "\n".join(differences[:_DIFFERENCES_SHOWN])
+        raise DemoFailed(f"{len(differences)} entries differ\n{reported}")
     said = f"{len(before):,} entries are the same"
     if rsync := shutil.which("rsync"):
         _compare_by_rsync(rsync, original, restored, leave_out)

@@ -47,7 +47,7 @@ _QUERIES = (
 )
 
 
-def tell(diary: Diary, world: World) -> None:
+def show_story(diary: Diary, world: World) -> None:
     """Run every step.
 
     Raises:
@@ -131,8 +131,8 @@ def _show_differences(diary: Diary, world: World, known: dict[str, list[str]]) -
     said = []
     for source, diff in running.items():
         kinds = [str(change["change"]) for change in diff.result()]
-        told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("added", "removed", "modified", "metadata"))
-        diary.say(f"{source}: {told}")
+        reported = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("added", "removed", "modified", "metadata"))
+        diary.say(f"{source}: {reported}")
         said.append(f"{source} {len(kinds)}")
     return "entries that differ: " + ", ".join(said)
 

@@ -102,9 +102,9 @@ def make_data(root: Path, *, scale: float, say: Callable[[str], None], datasets:
     """Return the data below `root`, made unless it is there already; what `orders` has is made when it is needed."""
     if not set(datasets) & set(DATASETS):
         return Data(root=root, facts=Facts(_RECIPE, scale, *[0] * (len(dataclasses.fields(Facts)) - 2)))
-    told = root / "data.json"
-    if told.exists():
-        facts = Facts(**json.loads(told.read_text()))
+    reported = root / "data.json"
+    if reported.exists():
+        facts = Facts(**json.loads(reported.read_text()))
         if (facts.recipe, facts.scale) == (_RECIPE, scale) and _still_there(root, facts):
             say(f"data: using what lies in {root}")
             return Data(root=root, facts=facts)
@@ -136,7 +136,7 @@ def make_data(root: Path, *, scale: float, say: Callable[[str], None], datasets:
     )
     data = Data(root=root, facts=facts)
     data.set_changed(False)
-    told.write_text(json.dumps(dataclasses.asdict(facts), indent=2))
+    reported.write_text(json.dumps(dataclasses.asdict(facts), indent=2))
     return data
 
 

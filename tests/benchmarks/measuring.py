@@ -90,11 +90,11 @@ def measure(work: Job, *, logs: Path, timeout_s: float = _TIMEOUT_S) -> Measurem
         BenchFailed: It failed; the message quotes the end of its output.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    told, said, complained = logs / "stopwatch.json", logs / "stdout.txt", logs / "stderr.txt"
-    told.unlink(missing_ok=True)
+    reported, said, complained = logs / "stopwatch.json", logs / "stdout.txt", logs / "stderr.txt"
+    reported.unlink(missing_ok=True)
     with said.open("wb") as stdout, complained.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", _STOPWATCH, told, *work.command],
+            [sys.executable, "-I", "-S", _STOPWATCH, reported, *work.command],
             cwd=work.cwd,
             env=work.environment,
             stdin=subprocess.DEVNULL,
@@ -109,7 +109,7 @@ def measure(work: Job, *, logs: Path, timeout_s: float = _TIMEOUT_S) -> Measurem
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
-    result = json.loads(told.read_text()) if told.exists() else {"status": process.returncode or 1}
+    result = json.loads(reported.read_text()) if reported.exists() else {"status": process.returncode or 1}
     if result["status"] != 0:
         raise BenchFailed(_story(work, result["status"], _tail(said) + _tail(complained)))
     return Measurement(

@@ -165,7 +165,7 @@ def _circumstances(results: Results) -> Iterator[str]:
 
 def _cells(results: Results, tools: Sequence[str], dataset: str, step: str) -> Iterator[str]:
     heads = ["tool", "wall s", "against Farshore", "CPU s", "memory MB", "stored GB", "requests"]
-    tells_down = any(run.bytes_down for tool in tools for run in results.of(tool, dataset, step))
+    has_downloads = any(run.bytes_down for tool in tools for run in results.of(tool, dataset, step))
     rows = []
     for tool in tools:
 
@@ -184,10 +184,10 @@ def _cells(results: Results, tools: Sequence[str], dataset: str, step: str) -> I
                 f"{of(lambda run: run.memory_peak_bytes) / 1e6:.0f}",
                 f"{stored / 1e9:.3f}" if stored else "",
                 requests(results.of(tool, dataset, step)[-1].requests),
-                *([f"{down / 1e9:.3f}" if (down := of(lambda run: run.bytes_down)) else ""] if tells_down else []),
+                *([f"{down / 1e9:.3f}" if (down := of(lambda run: run.bytes_down)) else ""] if has_downloads else []),
             ]
         )
-    yield from _table([*heads, *(["GB down"] if tells_down else [])], rows, right=range(1, 6))
+    yield from _table([*heads, *(["GB down"] if has_downloads else [])], rows, right=range(1, 6))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> Iterator[str]:

@@ -179,11 +179,11 @@ def change_image(path: Path, size: int) -> None:
 
 def _compare(row: Row, before: Mapping[str, int], after: Mapping[str, int]) -> None:
     """End the bench when the server counted other requests than the run tells. It counts a HEAD as a GET."""
-    told = dict(zip(KINDS, row.counts, strict=True))
-    told["get"] += told.pop("head")
-    counted = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in told}
-    if counted != told:
-        raise SystemExit(f"{row.run}: the server counted {counted}, the run tells {told}")
+    reported = dict(zip(KINDS, row.counts, strict=True))
+    reported["get"] += reported.pop("head")
+    counted = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in reported}
+    if counted != reported:
+        raise SystemExit(f"{row.run}: the server counted {counted}, the run tells {reported}")
 
 
 def _print_row(row: Row) -> None:
@@ -213,8 +213,10 @@ def main() -> None:
         for row in rows:
             base = fixed.get(row.run.partition(": ")[2])
             if row.source_bytes and base and row.run != "both: verify":
-                told = ((count - less) * TB / row.source_bytes for count, less in zip(row.counts, base, strict=True))
-                print(f"| {row.run} | {' | '.join([f'{count:,.0f}' for count in told][:2])} |")
+                reported = (
+                    (count - less) * TB / row.source_bytes for count, less in zip(row.counts, base, strict=True)
+                )
+                print(f"| {row.run} | {' | '.join([f'{count:,.0f}' for count in reported][:2])} |")
         print("\n| packs of | PUT | GET | HEAD | LIST | bytes stored |\n| --- | ---: | ---: | ---: | ---: | ---: |")
         for size_mib in PACK_SIZES:
             limits.PACK_BYTES_TARGET = size_mib * limits.MIB

@@ -44,7 +44,7 @@ def run_plan(plan: Plan, data: Data, work: Path, *, say: Callable[[str], None], 
             tools = [tool for tool in plan.tools if dataset in tool.datasets]
             for tool in tools if number % 2 == 0 else reversed(tools):
                 for run in _run_story(tool, dataset, plan, data, work, number):
-                    say(_told(run, number, plan.rounds))
+                    say(_reported(run, number, plan.rounds))
                     keep(run)
 
 
@@ -158,7 +158,7 @@ def empty_directory(directory: Path) -> Iterator[None]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _told(run: Run, number: int, rounds: int) -> str:
+def _reported(run: Run, number: int, rounds: int) -> str:
     requests = "".join(f", {count:,} {verb}" for verb, count in run.requests.items())
     down = f", {run.bytes_down / 1e9:.3f} GB down" if run.bytes_down else ""
     return (

@@ -85,12 +85,12 @@ def write_rows(repository: Repository, packs: list[str], replicas: list[str]) ->
         run_id = clock.random_bytes(16).hex()
         rows: list[AuditRow] = []
         for name in packs[start : start + RUN_PACKS]:
-            told = checksum_of(name)
+            reported = checksum_of(name)
             rows.append(ObjectRow(run_id=run_id, object=name, kind=ObjectKind.PACK, bytes=PACK_BYTES, blake3=name[-64:],
-                                  snapshot_id=run_id, checksums=(told,)))  # fmt: skip
+                                  snapshot_id=run_id, checksums=(reported,)))  # fmt: skip
             rows += [
                 CopyRow(run_id=run_id, object=name, replica=replica, provider="gcs", state=CopyState.ACKNOWLEDGED,
-                        bytes=PACK_BYTES, checksum=told, acknowledged_utc=PUT_UTC, snapshot_id=run_id)
+                        bytes=PACK_BYTES, checksum=reported, acknowledged_utc=PUT_UTC, snapshot_id=run_id)
                 for replica in replicas
             ]  # fmt: skip
         run_rows.record(repository, run_id, rows)
@@ -110,11 +110,11 @@ def write_rows(repository: Repository, packs: list[str], replicas: list[str]) ->
 @contextmanager
 def timed(what: str) -> Iterator[dict[str, Any]]:
     """Print how long something took, and the most memory that the process had so far."""
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     start = time.perf_counter()
-    yield told
+    yield reported
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    more = ", ".join(f"{key} {value}" for key, value in told.items())
+    more = ", ".join(f"{key} {value}" for key, value in reported.items())
     print(f"{what}: {time.perf_counter() - start:.1f} s, peak {rss:,.0f} MiB{', ' if more else ''}{more}", flush=True)
 
 
@@ -154,17 +154,17 @@ def main() -> None:
                     name: replace(one, store=ListedStore(path=root / name, clock=clock))
                     for name, one in repository.replicas.items()
                 }
-                with timed(attempt) as told:
+                with timed(attempt) as reported:
                     result = scrub_repository(repository, run=Run.start(clock))
-                    told["proven"] = f"{sum(one.proven for one in result.proofs):,}"
-                    told["damaged"] = len(result.damaged)
+                    reported["proven"] = f"{sum(one.proven for one in result.proofs):,}"
+                    reported["damaged"] = len(result.damaged)
         with (
             open_repository(config, need=Need.NONE, clock=clock) as repository,
-            timed("choosing a sample of 5 %") as told,
+            timed("choosing a sample of 5 %") as reported,
         ):
             history = read_history(repository, replicas[0])
             assert history is not None
-            told["packs"] = f"{len(plan_sample(dict.fromkeys(packs, PUT_UTC), history, 5.0)):,}"
+            reported["packs"] = f"{len(plan_sample(dict.fromkeys(packs, PUT_UTC), history, 5.0)):,}"
 
 
 if __name__ == "__main__":

@@ -67,15 +67,15 @@ class Bench:
         measure(job([*farshore, "init"], cwd=home, home=home, environment=environment), logs=home)
         backup = [*farshore, "--json", "backup", "image"]
         done = measure(job(backup, cwd=home, home=home, environment=environment), logs=home)
-        (told,) = (one for one in map(json.loads, done.output.splitlines()) if one["type"] == "backup")
-        (slow,) = (one for one in told["replicas"] if one["replica"] == "slow")
-        (asked,) = (one for one in told["requests"] if one["replica"] == "slow")
+        (reported,) = (one for one in map(json.loads, done.output.splitlines()) if one["type"] == "backup")
+        (slow,) = (one for one in reported["replicas"] if one["replica"] == "slow")
+        (asked,) = (one for one in reported["requests"] if one["replica"] == "slow")
         shutil.rmtree(home)
         return Run(
             bandwidth_up=bandwidth_up,
             wall_s=done.wall_s,
             memory_peak_bytes=done.memory_peak_bytes,
-            bytes_stored=told["counts"]["bytes_stored"],
+            bytes_stored=reported["counts"]["bytes_stored"],
             bytes_slow=asked["bytes_up"],
             outcome="level" if slow["committed"] else slow["error_code"],
         )

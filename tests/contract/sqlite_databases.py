@@ -64,15 +64,15 @@ def as_another_user(place: Path, action: Callable[[], object]) -> str:
                 os.setgid(ANOTHER_USER)
                 os.setuid(ANOTHER_USER)
             tempfile.tempdir = str(place)
-            told = str(action())
+            reported = str(action())
         except FarshoreError as error:
-            told = f"{error.code}: {error.message}; {error.hint}"
+            reported = f"{error.code}: {error.message}; {error.hint}"
         except BaseException as error:  # noqa: BLE001 - the parent fails by these words
-            told = repr(error)
-        os.write(writing, told.encode())
+            reported = repr(error)
+        os.write(writing, reported.encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        told = pipe.read()
+        reported = pipe.read()
     os.waitpid(child, 0)
-    return told
+    return reported

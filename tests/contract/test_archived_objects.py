@@ -96,7 +96,7 @@ def test_an_archived_blob_of_azure_is_refused_and_rehydrated(open_bare: OpenStor
     store.warm("packs/one", days=1)
 
 
-def test_the_class_of_a_gcs_object_is_told_and_read_at_once(open_bare: OpenStore) -> None:
+def test_the_class_of_a_gcs_object_is_reported_and_read_at_once(open_bare: OpenStore) -> None:
     store = open_bare("gcs")
     store.put("one", b"bytes", ObjectRetention(storage_class="ARCHIVE"))
     (listed,) = store.list()

@@ -149,7 +149,7 @@ def test_an_open_file_keeps_its_content_while_its_name_gets_the_new_one(shelter:
     assert (target / "config").read_text() == "good"
 
 
-def test_without_delete_extra_names_stay_and_a_full_directory_in_the_way_is_told(
+def test_without_delete_extra_names_stay_and_a_full_directory_in_the_way_is_reported(
     shelter: Shelter, target: Path
 ) -> None:
     (shelter.source / "a").write_text("a")
@@ -304,7 +304,7 @@ def test_a_file_with_a_name_outside_is_replaced_and_not_given_to_anybody(
 
 @pytest.mark.skipif(not may_mount(), reason="needs the rights of root")
 @pytest.mark.parametrize("attribute", ["i", "a"])
-def test_an_immutable_file_is_told_and_the_rest_is_restored(shelter: Shelter, target: Path, attribute: str) -> None:
+def test_an_immutable_file_is_reported_and_the_rest_is_restored(shelter: Shelter, target: Path, attribute: str) -> None:
     for name in ("fixed", "free"):
         (shelter.source / name).write_text("good")
     shelter.backup()
@@ -318,9 +318,9 @@ def test_an_immutable_file_is_told_and_the_rest_is_restored(shelter: Shelter, ta
     finally:
         subprocess.run(["chattr", f"-{attribute}", *paths], check=True)
     word = "immutable" if attribute == "i" else "append-only"
-    told = {one.path: one.message for one in result.problems}
-    assert set(told) == {b"fixed", b"extra"}
-    assert all(word in message for message in told.values())
+    said = {one.path: one.message for one in result.problems}
+    assert set(said) == {b"fixed", b"extra"}
+    assert all(word in message for message in said.values())
     assert (target / "fixed").read_text() == "bad"
     assert (target / "free").read_text() == "good"
     assert result.delta is not None

@@ -74,10 +74,10 @@ def test_everything_comes_back_identical(everything: Path, restored: Path) -> No
 @pytest.mark.skipif(not ROOT, reason="only root can become somebody else")
 def test_somebody_without_privilege_restores_what_they_may(everything: Path, public: Path) -> None:
     problems: list[Problem] = as_nobody(lambda: copy_tree(source_of(everything), target_at(public / "restored")))
-    told = {(problem.path, problem.code) for problem in problems}
-    assert (b"modes/closed", "unreadable") in told, "the source tells what it could not list"
-    assert (b"special/disk", "unsupported") in told
-    assert (b"modes/owner 1234", "metadata") in told, "the target tells whom a file could not be given to"
+    reported = {(problem.path, problem.code) for problem in problems}
+    assert (b"modes/closed", "unreadable") in reported, "the source tells what it could not list"
+    assert (b"special/disk", "unsupported") in reported
+    assert (b"modes/owner 1234", "metadata") in reported, "the target tells whom a file could not be given to"
     restored = describe(os.fsencode(public / "restored"))
     original = describe(os.fsencode(everything))
     losses = paths([problem for problem in problems if problem.code != "metadata"])

@@ -83,7 +83,7 @@ def change_attribute(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [append, rewrite_in_place, change_attribute, lambda p: os.truncate(p, 5)])
-def test_a_file_that_changes_while_it_is_read_is_told(
+def test_a_file_that_changes_while_it_is_read_is_reported(
     tree: Path, capture: Capture, change: Callable[[Path], None]
 ) -> None:
     file = tree / "file"
@@ -140,7 +140,7 @@ def test_a_file_that_vanishes_before_it_is_opened_is_not_found(tree: Path, captu
         read(item)
 
 
-def test_a_file_that_vanishes_while_it_is_read_is_told(tree: Path, capture: Capture) -> None:
+def test_a_file_that_vanishes_while_it_is_read_is_reported(tree: Path, capture: Capture) -> None:
     file = tree / "file"
     file.write_bytes(bytes(LARGE))
     rest()
@@ -206,7 +206,7 @@ def test_a_parent_swapped_for_a_symlink_before_a_file_is_opened_leads_nowhere(
     assert items[b"d000/file"].entry == items[b"d000/file"].stat_entry
 
 
-def test_a_directory_that_vanishes_in_mid_walk_is_told_and_the_rest_is_read(tree: Path, capture: Capture) -> None:
+def test_a_directory_that_vanishes_in_mid_walk_is_reported_and_the_rest_is_read(tree: Path, capture: Capture) -> None:
     for name in ("a", "b", "c"):
         (tree / name).mkdir()
         (tree / name / "file").write_text(name)
@@ -220,7 +220,7 @@ def test_a_directory_that_vanishes_in_mid_walk_is_told_and_the_rest_is_read(tree
     assert [(problem.path, problem.code) for problem in capture.problems()] == [(b"b", "vanished")]
 
 
-def test_a_name_that_vanishes_after_it_was_listed_is_told(tree: Path, capture: Capture) -> None:
+def test_a_name_that_vanishes_after_it_was_listed_is_reported(tree: Path, capture: Capture) -> None:
     for name in ("a", "b", "c"):
         (tree / name).write_text(name)
     seen = []
@@ -367,7 +367,7 @@ def test_a_file_leased_by_a_file_server_is_waited_for(tree: Path, capture: Captu
     assert data == b"leased"
 
 
-def test_a_hole_that_is_filled_while_it_is_read_is_told(tree: Path, capture: Capture) -> None:
+def test_a_hole_that_is_filled_while_it_is_read_is_reported(tree: Path, capture: Capture) -> None:
     file = tree / "file"
     write_sparse(os.fsencode(file), 1 << 20, (0, b"x" * 4096))
     rest()

@@ -95,7 +95,7 @@ def test_a_probe_touches_nothing_that_is_there(fresh_place: FreshPlace) -> None:
     assert store.get("farshore.json") == b"a header"
 
 
-def test_what_is_kept_lies_below_the_prefix_that_is_told(fresh_place: FreshPlace) -> None:
+def test_what_is_kept_lies_below_the_prefix_that_is_reported(fresh_place: FreshPlace) -> None:
     place = fresh_place("gs")
     result = probe(place, "ranges", "speed", keep=True)
 
@@ -147,7 +147,7 @@ def test_locks_are_tried_for_real_and_nothing_is_left(s3_server: SeaweedServer, 
     assert versions_at(s3_server, locked) == []
 
 
-def test_a_default_retention_is_told_and_what_it_holds_is_left(s3_server: SeaweedServer, locked: PlaceUrl) -> None:
+def test_a_default_retention_is_reported_and_what_it_holds_is_left(s3_server: SeaweedServer, locked: PlaceUrl) -> None:
     s3_server.client.put_object_lock_configuration(
         Bucket=urlsplit(locked["url"]).netloc,
         ObjectLockConfiguration={
@@ -162,7 +162,7 @@ def test_a_default_retention_is_told_and_what_it_holds_is_left(s3_server: Seawee
     assert result.objects_left > 0
 
 
-def test_a_writer_that_may_not_delete_is_right_and_its_rest_is_told(
+def test_a_writer_that_may_not_delete_is_right_and_its_rest_is_reported(
     s3_server: SeaweedServer, fresh_place: FreshPlace
 ) -> None:
     place = fresh_place("s3")

@@ -86,8 +86,8 @@ def tree(tmp_path: Path) -> Path:
 def restored(engine: Engine, result: BackupResult, target: Path, replica: str) -> Path:
     with engine.opened() as repository:
         (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == result.snapshot_id]
-        told = restore_snapshot(repository, snapshot, target, replica=replica, run=Run.start(engine.clock))
-    assert told.problems == ()
+        reported = restore_snapshot(repository, snapshot, target, replica=replica, run=Run.start(engine.clock))
+    assert reported.problems == ()
     return target
 
 

@@ -121,7 +121,7 @@ def test_name_that_tar_cannot_hold_is_named(server: PostgresServer) -> None:
     assert "100 bytes" in caught.value.hint
 
 
-def test_stray_names_among_tablespaces_are_left_out_and_told(server: PostgresServer) -> None:
+def test_stray_names_among_tablespaces_are_left_out_and_reported(server: PostgresServer) -> None:
     """Trial D10: told as damage of the source."""
     stray, directory = server.data / "pg_tblspc" / "old-link", server.data / "pg_tblspc" / "notes"
     stray.symlink_to("/tmp")

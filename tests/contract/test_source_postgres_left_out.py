@@ -172,8 +172,10 @@ def test_session_that_is_not_as_it_was_set_is_refused(server: PostgresServer) ->
     assert "pool" in caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "told"), [("log", False), (".s.PGSQL.1", False), ("archive", True)])
-def test_what_is_no_part_of_a_cluster_is_told_as_what_it_is(server: PostgresServer, name: str, told: bool) -> None:
+@pytest.mark.parametrize(("name", "reported"), [("log", False), (".s.PGSQL.1", False), ("archive", True)])
+def test_what_is_no_part_of_a_cluster_is_reported_as_what_it_is(
+    server: PostgresServer, name: str, reported: bool
+) -> None:
     """Trial D10: a linked log directory warned for ever with the words of a lost database."""
     link = server.data / name
     link.symlink_to("/tmp")
@@ -181,7 +183,9 @@ def test_what_is_no_part_of_a_cluster_is_told_as_what_it_is(server: PostgresServ
         problems = take(postgres_source(server.dsn())).problems
     finally:
         link.unlink()
-    assert [(problem.path, problem.code) for problem in problems] == ([(name.encode(), "unsupported")] if told else [])
+    assert [(problem.path, problem.code) for problem in problems] == (
+        [(name.encode(), "unsupported")] if reported else []
+    )
 
 
 def test_warning_in_another_language_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:

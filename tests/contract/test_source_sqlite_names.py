@@ -88,12 +88,12 @@ def in_namespace(place: Path, what: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("what", "told"), [("original name", "50\n"), ("mounted name", "50\n"), ("hidden", "source-unsupported\n")]
+    ("what", "reported"), [("original name", "50\n"), ("mounted name", "50\n"), ("hidden", "source-unsupported\n")]
 )
-def test_database_mounted_as_a_single_file(place: Path, what: str, told: str) -> None:
+def test_database_mounted_as_a_single_file(place: Path, what: str, reported: str) -> None:
     """Trial D4: 50 rows at the source, none restored, rc 0."""
     process = in_namespace(place, what)
-    assert process.communicate()[0] == told
+    assert process.communicate()[0] == reported
 
 
 @pytest.mark.parametrize("what", ["read-only, at work", "read-only, log empty", "read-only, at rest"])
@@ -154,8 +154,8 @@ def test_hot_journal_beside_another_name_is_seen(place: Path) -> None:
         connection.execute("ROLLBACK")
     database.write_bytes(half)
     (place / "a.db-journal").write_bytes(journal)
-    told = as_another_user(place / "own", lambda: rows_saved(place / "b.db", place / "own"))
-    assert "middle of a transaction" in told
+    reported = as_another_user(place / "own", lambda: rows_saved(place / "b.db", place / "own"))
+    assert "middle of a transaction" in reported
 
 
 def test_two_logs_of_one_database_are_refused(place: Path) -> None:
@@ -211,13 +211,13 @@ def test_log_that_waits_where_the_backup_may_not_write(place: Path) -> None:
         (directory / "a.db-wal").write_bytes(log)  # as a crash leaves it
         directory.chmod(0o555)
         own = place / "own"
-        told = as_another_user(own, lambda: rows_saved(directory / "a.db", own))
-        assert told.startswith("source-denied: ")
-        assert "a.db-wal holds what was committed last" in told
-        assert str(directory) in told
+        reported = as_another_user(own, lambda: rows_saved(directory / "a.db", own))
+        assert reported.startswith("source-denied: ")
+        assert "a.db-wal holds what was committed last" in reported
+        assert str(directory) in reported
         (directory / "a.db-wal").chmod(0)
-        told = as_another_user(own, lambda: rows_saved(directory / "a.db", own))
-        assert told.startswith(f"source-denied: {directory / 'a.db-wal'} holds what was committed last")
+        reported = as_another_user(own, lambda: rows_saved(directory / "a.db", own))
+        assert reported.startswith(f"source-denied: {directory / 'a.db-wal'} holds what was committed last")
         directory.chmod(0o755)
         (directory / "a.db-wal").unlink()
 
@@ -229,8 +229,8 @@ def test_database_that_is_opened_while_it_is_copied(place: Path) -> None:
         with contextlib.closing(sqlite3.connect(directory / "a.db")) as connection:
             connection.execute("SELECT * FROM items").fetchone()
             own = place / "own"
-            told = as_another_user(own, lambda: find_rest(directory / "a.db"))
-            assert told == "None"
+            reported = as_another_user(own, lambda: find_rest(directory / "a.db"))
+            assert reported == "None"
         rest = find_rest(directory / "a.db")
         assert rest is not None
         rest.check()

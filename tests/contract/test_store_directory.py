@@ -36,7 +36,7 @@ def store(root: Path) -> DirectoryStore:
 
 
 @pytest.mark.parametrize("proc", ["proc", "no-proc"])
-def test_a_full_disk_is_told_and_leaves_nothing_half(tmp_path: Path, proc: str) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing_half(tmp_path: Path, proc: str) -> None:
     """On a file system of 8 MiB that only the script sees, made as root or as the root of a user namespace."""
     disk = tmp_path / "disk"
     disk.mkdir()

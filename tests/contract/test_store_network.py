@@ -92,8 +92,10 @@ def test_wrong_credentials_are_denied_and_stay_secret(kind: str, place: PlaceUrl
     for verb, use in uses(store).items():
         with pytest.raises(StoreDenied) as caught:
             use()
-        told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(store) + store.url
-        assert not any(secret in told for name, secret in KEYS[kind].items() if "key" in name and name != "access_key")
+        reported = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(store) + store.url
+        assert not any(
+            secret in reported for name, secret in KEYS[kind].items() if "key" in name and name != "access_key"
+        )
         assert store.url in str(caught.value), verb
         assert "\n" not in str(caught.value)
 

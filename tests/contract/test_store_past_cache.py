@@ -140,7 +140,7 @@ except StoreFull as error:
 """
 
 
-def test_a_full_store_is_told(tmp_path: Path) -> None:
+def test_a_full_store_is_reported(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LIMITED, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "store-full ['fits']"

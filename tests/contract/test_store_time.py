@@ -54,10 +54,10 @@ def test_so_does_every_other_answer(kind: str, fresh_place: Callable[[str], dict
 
 
 def test_a_file_system_without_times_and_a_date_that_is_none_tell_nothing(tmp_path: Path) -> None:
-    told = ServiceClock(FixedClock())
-    told.note(datetime.fromtimestamp(0, UTC))
+    reported = ServiceClock(FixedClock())
+    reported.note(datetime.fromtimestamp(0, UTC))
     for date in (None, "", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Mon, 99 Foo 99999999 00:00:00 GMT"):
-        told.note_header(date)
-    assert told.skew_s is None
-    told.note_header("Thu, 01 Jan 2026 00:00:07 GMT")
-    assert told.skew_s == 7
+        reported.note_header(date)
+    assert reported.skew_s is None
+    reported.note_header("Thu, 01 Jan 2026 00:00:07 GMT")
+    assert reported.skew_s == 7

@@ -69,8 +69,8 @@ def test_gnu_tar_extracts_what_a_restore_makes(engine: Engine, everything: Path,
         (snapshot,) = engine.snapshots()
         restore_snapshot(repository, snapshot, tmp_path / "restored", options=options, run=Run.start(engine.clock))
     with (tmp_path / "archive.tar").open("wb") as outlet:
-        told = send(engine, snapshot_id, outlet, options)
-    assert told == ["b'special/socket' unsupported"]
+        reported = send(engine, snapshot_id, outlet, options)
+    assert reported == ["b'special/socket' unsupported"]
     said = extract(tmp_path / "archive.tar", tmp_path / "extracted")
     assert all("time stamp" in line for line in said.splitlines()), said  # of 1960 and 2100
     (tmp_path / "restored" / "special" / "socket").unlink()
@@ -166,7 +166,7 @@ def test_another_name_of_what_is_left_out_is_left_out_too(engine: Engine, tmp_pa
     source.link(b"link2", b"link")
     snapshot_id = engine.backup(source).snapshot_id
     with (tmp_path / "archive.tar").open("wb") as outlet:
-        told = send(engine, snapshot_id, outlet, RestoreOptions())
-    assert told == ["b'socket' unsupported", "b'socket2' vanished"]
+        reported = send(engine, snapshot_id, outlet, RestoreOptions())
+    assert reported == ["b'socket' unsupported", "b'socket2' vanished"]
     extract(tmp_path / "archive.tar", tmp_path / "extracted")
     assert os.readlink(tmp_path / "extracted" / "link2") == "nowhere"

@@ -162,7 +162,7 @@ def test_exactly_what_changed_is_recorded(engine: Engine, tree: Path, tmp_path: 
     assert engine.verify().clean
 
 
-def test_times_that_no_snapshot_holds_are_kept_as_the_nearest_and_told(
+def test_times_that_no_snapshot_holds_are_kept_as_the_nearest_and_reported(
     engine: Engine, tree: Path, tmp_path: Path
 ) -> None:
     """Trial F2: `touch -d 2263-01-01` by anybody, and there was no backup of the source at all."""
@@ -188,7 +188,7 @@ def test_times_that_no_snapshot_holds_are_kept_as_the_nearest_and_told(
 
 
 @pytest.mark.skipif(ROOT and not shutil.which("setpriv"), reason="root reads everything, and nothing takes that away")
-def test_a_directory_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_read_is_reported_once(tmp_path: Path) -> None:
     root = tmp_path / "tree"
     for directory in ("a", "closed", "closing/deep", "z"):
         (root / directory).mkdir(parents=True)

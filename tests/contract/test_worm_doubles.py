@@ -192,7 +192,7 @@ def test_lifecycle_rules_of_a_gcs_bucket_are_read(rule: dict[str, Any], effect: 
     assert [one.effect for one in found] == ([] if effect is None else [effect])
 
 
-def test_a_bucket_policy_and_an_event_based_hold_are_told() -> None:
+def test_a_bucket_policy_and_an_event_based_hold_are_reported() -> None:
     worm = GcsWorm(properties={"retentionPolicy": {"retentionPeriod": "86400"}, "defaultEventBasedHold": True})
     with (
         answering(worm) as address,

@@ -113,7 +113,7 @@ class AzureWorm:
             end = min(int(last) + 1 if last else len(body), len(body))
             extra.append(("Content-Range", f"bytes {first}-{end - 1}/{len(body)}"))
             body, status = body[int(first) : end], 206
-        return self._ok(status, *self._told(blob), *extra, body=body)
+        return self._ok(status, *self._reported(blob), *extra, body=body)
 
     def _delete(self, name: str, _: Asked, __: dict[str, str]) -> Answer:
         if name not in self.blobs:
@@ -166,8 +166,8 @@ class AzureWorm:
             ("x-ms-immutability-policy-mode", blob.policy_mode.lower()),
         ]
 
-    def _told(self, blob: Blob) -> list[tuple[str, str]]:
-        told = [
+    def _reported(self, blob: Blob) -> list[tuple[str, str]]:
+        reported = [
             ("x-ms-blob-type", "BlockBlob"),
             ("Last-Modified", format_datetime(blob.modified, usegmt=True)),
             ("ETag", '"0x1"'),
@@ -175,8 +175,8 @@ class AzureWorm:
             *self._policy(blob),
         ]
         if blob.held:
-            told.append(("x-ms-legal-hold", "true"))
-        return [*told, ("Content-MD5", blob.md5)] if blob.md5 else told
+            reported.append(("x-ms-legal-hold", "true"))
+        return [*reported, ("Content-MD5", blob.md5)] if blob.md5 else reported
 
     # --- the container ------------------------------------------------------------------------------------------------
 

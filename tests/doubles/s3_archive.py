@@ -58,7 +58,7 @@ class S3Archive:
             return self._restore(stored, asked)
         if asked.method == "GET" and self._is_cold(stored):
             return self._error(403, "InvalidObjectState")
-        return self._answer(200, *self._told(stored), body=stored.body)
+        return self._answer(200, *self._reported(stored), body=stored.body)
 
     def _put(self, key: str, asked: Asked) -> Answer:
         if key in self.objects and asked.headers.get("if-none-match") == "*":
@@ -85,15 +85,15 @@ class S3Archive:
             return False
         return stored.ready is None or stored.cold is None or not stored.ready <= self.now() < stored.cold
 
-    def _told(self, stored: Stored) -> list[tuple[str, str]]:
-        told = [("Last-Modified", format_datetime(stored.modified, usegmt=True)), ("ETag", '"1"')]
+    def _reported(self, stored: Stored) -> list[tuple[str, str]]:
+        reported = [("Last-Modified", format_datetime(stored.modified, usegmt=True)), ("ETag", '"1"')]
         if stored.storage_class != "STANDARD":
-            told.append(("x-amz-storage-class", stored.storage_class))
+            reported.append(("x-amz-storage-class", stored.storage_class))
         if stored.ready is not None and stored.cold is not None and self.now() < stored.cold:
             ongoing = self.now() < stored.ready
             until = "" if ongoing else f', expiry-date="{format_datetime(stored.cold, usegmt=True)}"'
-            told.append(("x-amz-restore", f'ongoing-request="{str(ongoing).lower()}"{until}'))
-        return told
+            reported.append(("x-amz-restore", f'ongoing-request="{str(ongoing).lower()}"{until}'))
+        return reported
 
     def _list(self, query: dict[str, list[str]]) -> Answer:
         prefix = query.get("prefix", [""])[0]

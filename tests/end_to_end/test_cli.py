@@ -118,8 +118,8 @@ def test_a_replica_that_is_away_is_left_behind_while_the_quorum_holds(kept: Shor
     assert "(bucket-not-found)" in done.stderr
     assert kept.run("backup", "home", "--strict").code == 3
     records = [json.loads(line) for line in kept.run("--json", "backup", "home").stdout.splitlines()]
-    (told,) = (one for one in records if one["type"] == "backup")
-    assert [(one["code"], one["subject"]) for one in told["warnings"]] == [("replica-left-behind", "gamma")]
+    (reported,) = (one for one in records if one["type"] == "backup")
+    assert [(one["code"], one["subject"]) for one in reported["warnings"]] == [("replica-left-behind", "gamma")]
     assert any(one["type"] == "warning" and one.get("code") == "replica-left-behind" for one in records)
     assert kept.run("status").code == 20
 
@@ -209,7 +209,7 @@ def test_the_same_identity_is_backed_up_once(shore: Shore) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_bad_input_is_told_in_a_line_with_its_own_exit_code(
+def test_bad_input_is_reported_in_a_line_with_its_own_exit_code(
     kept_for_all: Shore, words: list[str], code: int, said: str
 ) -> None:
     done = kept_for_all.run(*words)
@@ -241,7 +241,7 @@ def kept_for_all(tmp_path_factory: pytest.TempPathFactory) -> Shore:
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
-def test_a_bad_environment_is_told(kept_for_all: Shore, environment: dict[str, str], code: int, said: str) -> None:
+def test_a_bad_environment_is_reported(kept_for_all: Shore, environment: dict[str, str], code: int, said: str) -> None:
     done = kept_for_all.run("snapshots", environment=environment)
 
     assert said in done.stderr
@@ -282,7 +282,7 @@ def test_a_folder_that_is_not_there_is_no_replica(tmp_path: Path) -> None:
     assert not any((tmp_path / "alpha").rglob("farshore.json"))
 
 
-def test_a_typo_in_the_configuration_is_told_with_its_line(kept: Shore) -> None:
+def test_a_typo_in_the_configuration_is_reported_with_its_line(kept: Shore) -> None:
     kept.more = "[audit]\npath = true\n"
     kept.write_config()
 
@@ -336,7 +336,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(kept: Shore) -> None:
     assert done.stderr == ""
 
 
-def test_a_full_disk_behind_standard_output_is_told(kept_for_all: Shore) -> None:
+def test_a_full_disk_behind_standard_output_is_reported(kept_for_all: Shore) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{FARSHORE} ls home > /dev/full"],
         cwd=kept_for_all.root,
@@ -367,7 +367,7 @@ def test_a_locale_without_unicode_shows_every_name(kept_for_all: Shore) -> None:
     assert r"caf\xe9\n" in kept_for_all.good("ls", "home", environment=ascii_only).stdout
 
 
-def test_mistakes_are_told_with_what_was_meant(shore: Shore) -> None:
+def test_mistakes_are_reported_with_what_was_meant(shore: Shore) -> None:
     """Trials N13, N15: options, columns, short ids, paths as people write them; names before anything is begun."""
     refused = shore.run("backup", "home", "hoem")
     assert (refused.code, "Did you mean home?" in refused.stderr) == (11, True)

@@ -40,7 +40,7 @@ def test_four_shores_from_init_to_restore(tmp_path: Path, fresh_place: FreshPlac
         assert row["row"] == {"n": 1}
 
 
-def test_a_revoked_credential_and_a_dead_server_are_told_apart(tmp_path: Path, fresh_place: FreshPlace) -> None:
+def test_a_revoked_credential_and_a_dead_server_are_distinguished(tmp_path: Path, fresh_place: FreshPlace) -> None:
     shore = Shore(tmp_path, replicas=("vault", "spare"))
     place = fresh_place("s3")
     shore.variables |= {"S3_KEY": place["credentials"]["access_key"], "S3_SECRET": place["credentials"]["secret_key"]}

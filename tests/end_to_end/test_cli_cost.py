@@ -70,7 +70,7 @@ def test_prices_of_ones_own_come_from_the_option_or_the_configuration(shore: Sho
     assert asked["price"]["notes"] == ["with prices of your own"]
 
 
-def test_mistakes_are_told(shore: Shore) -> None:
+def test_mistakes_are_reported(shore: Shore) -> None:
     (shore.root / "own.toml").write_text('[replicas.alpha]\nclass = "glacer-ir"\n')
     wrong = shore.run("cost", "--prices", "own.toml")
     missing = shore.run("cost", "--prices", "none.toml")

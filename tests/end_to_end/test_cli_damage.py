@@ -81,9 +81,9 @@ def test_a_damaged_catalog_at_the_first_replica_changes_no_answer(
     assert shore.good("snapshots", "--json").of("snapshot") == [snapshot]
     assert shore.good("ls", "home", "--recursive", "--json").of("entry") == entries
     forget_cache(shore)
-    told = shore.run("restore", "home", "--target", "told", "--no-repair", "--json")
-    assert told.code in {0, 3}  # 0 where another replica was quicker, and the damage never met
-    assert told.of("restore")[0]["repairs"] == []
+    reported = shore.run("restore", "home", "--target", "told", "--no-repair", "--json")
+    assert reported.code in {0, 3}  # 0 where another replica was quicker, and the damage never met
+    assert reported.of("restore")[0]["repairs"] == []
     assert tree(tmp_path / "told") == tree(tmp_path / "home")
     forget_cache(shore)
     checked = shore.run("verify", "--json", "--repair")
@@ -106,9 +106,9 @@ def test_a_restore_mends_a_pack_and_tells_of_it(tmp_path: Path) -> None:
     pack.chmod(0o600)
     pack.write_bytes(whole[:5000] + b"xxxx" + whole[5004:])
 
-    only_told = shore.run("restore", "home", "--target", "first", "--no-repair")
-    assert only_told.code == 3
-    assert "altered at alpha" in only_told.stderr
+    only_reported = shore.run("restore", "home", "--target", "first", "--no-repair")
+    assert only_reported.code == 3
+    assert "altered at alpha" in only_reported.stderr
     assert pack.read_bytes() != whole
     mended = shore.run("restore", "home", "--target", "second")
     assert mended.code == 3

@@ -53,8 +53,8 @@ def test_what_differs_is_brought_back_and_then_nothing_differs(kept: Shore, chan
     again = kept.run("restore", "home", "--target", str(changed), "--delta", "--delete", "--by-content", "--dry-run")
     assert again.code == 0
     assert "no difference" in again.stdout
-    told = kept.good("sql", "SELECT target_kind, entries FROM restores ORDER BY started_utc DESC LIMIT 1", "--json")
-    assert "directory-delta" in told.stdout
+    reported = kept.good("sql", "SELECT target_kind, entries FROM restores ORDER BY started_utc DESC LIMIT 1", "--json")
+    assert "directory-delta" in reported.stdout
 
 
 def test_an_option_without_delta_is_a_mistake_of_usage(kept: Shore, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_an_option_without_delta_is_a_mistake_of_usage(kept: Shore, tmp_path: Pa
     assert "--delta compares with a directory" in done.stderr
 
 
-def test_a_target_that_is_not_empty_is_told_of_delta(kept: Shore, changed: Path) -> None:
+def test_a_target_that_is_not_empty_is_referred_to_delta(kept: Shore, changed: Path) -> None:
     done = kept.run("restore", "home", "--target", str(changed))
     assert done.code == 15
     assert "--delta" in done.stderr

@@ -73,7 +73,7 @@ def test_four_shores_are_brought_level_by_a_replicator_and_a_new_one_is_filled(
 
 
 @pytest.mark.parametrize("kind", ["s3", "gs", "az"])
-def test_damage_at_a_service_is_replaced_and_told(tmp_path: Path, fresh_place: FreshPlace, kind: str) -> None:
+def test_damage_at_a_service_is_replaced_and_reported(tmp_path: Path, fresh_place: FreshPlace, kind: str) -> None:
     """A service whose checksum of the damaged object is right, because it was given the damage."""
     from farshore.clock import SystemClock  # noqa: PLC0415
     from farshore.stores.opening import open_store  # noqa: PLC0415
@@ -101,7 +101,7 @@ def test_damage_at_a_service_is_replaced_and_told(tmp_path: Path, fresh_place: F
     store.close()
 
 
-def test_what_nobody_has_whole_is_told_and_ends_with_its_code(tmp_path: Path) -> None:
+def test_what_nobody_has_whole_is_reported_and_ends_with_its_code(tmp_path: Path) -> None:
     shore = Shore(tmp_path)
     shore.initialize()
     shore.good("backup", "home")
@@ -111,10 +111,10 @@ def test_what_nobody_has_whole_is_told_and_ends_with_its_code(tmp_path: Path) ->
         path = tmp_path / replica / name
         path.chmod(0o600)
         path.write_bytes(path.read_bytes()[:-1])
-    told = shore.run("heal")
-    assert told.code == 65
-    assert name in told.stderr
-    assert "error[heal-incomplete]" in told.stderr
+    reported = shore.run("heal")
+    assert reported.code == 65
+    assert name in reported.stderr
+    assert "error[heal-incomplete]" in reported.stderr
 
 
 def test_a_replica_is_retired_or_refused(tmp_path: Path) -> None:

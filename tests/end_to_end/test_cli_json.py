@@ -99,11 +99,11 @@ def test_results_tell_what_each_replica_was_asked(shore: Shore) -> None:
 
 def test_progress_comes_as_records_only_where_asked_for(shore: Shore) -> None:
     silent = shore.good("backup", "home", "--json")
-    told = shore.good("backup", "home", "--json", "--progress")
+    reported = shore.good("backup", "home", "--json", "--progress")
 
     assert not silent.of("progress")
-    assert told.of("progress")
-    assert silent.stderr == told.stderr == ""
+    assert reported.of("progress")
+    assert silent.stderr == reported.stderr == ""
 
 
 def test_status_sql_key_config_version(shore: Shore) -> None:

@@ -188,7 +188,7 @@ def test_files_with_keys_that_others_can_read_are_refused(shore: Shore) -> None:
     assert (refused.code, "the identity file" in refused.stderr, "chmod 600" in refused.stderr) == (19, True, True)
 
 
-def test_a_cut_identity_is_told_as_that(shore: Shore) -> None:
+def test_a_cut_identity_is_reported_as_that(shore: Shore) -> None:
     """Trial N2."""
     recipient = shore.good("key", "generate", "safe.json").stdout.strip()
     shore.good("init", "--recipient", recipient)
@@ -203,7 +203,7 @@ def test_a_cut_identity_is_told_as_that(shore: Shore) -> None:
         assert "farshore.json" not in refused.stderr
 
 
-def test_a_weak_passphrase_is_told(shore: Shore) -> None:
+def test_a_weak_passphrase_is_reported(shore: Shore) -> None:
     """Trial N5: a warning where nobody can be asked, a refusal on a terminal."""
     shore.passphrase = "x"
     made = shore.good("init")

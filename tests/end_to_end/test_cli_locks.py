@@ -43,7 +43,7 @@ def test_what_is_promised_is_shown_with_the_snapshots(shore: Shore) -> None:
     assert "(governance)" not in shore.good("snapshots").stdout
 
 
-def test_every_object_is_asked_for_and_the_least_told(shore: Shore) -> None:
+def test_every_object_is_asked_for_and_the_least_reported(shore: Shore) -> None:
     plain, strong = shore.good("lock", "check", "ledger", "--json").of("locks")
     assert (plain["replica"], plain["locked_until_utc"], plain["unlocked"]) == ("plain", None, plain["objects"])
     assert moment(strong["locked_until_utc"]) >= moment(strong["promised_until_utc"])

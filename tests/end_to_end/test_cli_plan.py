@@ -30,7 +30,7 @@ def sound(tmp_path: Path) -> Shore:
     return Shore(tmp_path, more=POLICY + HOLDERS, variables=dict(SOUND))
 
 
-def test_a_sound_plan_is_told_rule_by_rule_and_loss_by_loss(sound: Shore) -> None:
+def test_a_sound_plan_is_reported_rule_by_rule_and_loss_by_loss(sound: Shore) -> None:
     done = sound.good("plan", "check")
 
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -74,7 +74,7 @@ def test_a_loss_that_leaves_nothing_is_graver_and_names_what_to_change(sound: Sh
     assert loss["changes"] == ["add a replica at another provider than site"]
 
 
-def test_nobody_with_a_key_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_nobody_with_a_key_is_reported_in_a_sentence(tmp_path: Path) -> None:
     done = Shore(tmp_path, passphrase=None).run("plan", "check")
 
     assert done.code == 82

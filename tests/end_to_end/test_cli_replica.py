@@ -56,7 +56,7 @@ def test_the_record_has_findings_figures_and_a_verdict(shore: Shore) -> None:
     assert record["prefix"].startswith("probe/")
 
 
-def test_what_is_kept_is_told(shore: Shore) -> None:
+def test_what_is_kept_is_reported(shore: Shore) -> None:
     done = shore.run("replica", "probe", "beta", "--only", "ranges", "--keep")
 
     assert done.code == 3
@@ -80,7 +80,7 @@ def test_an_unsafe_store_has_an_exit_code_of_its_own(shore: Shore, gcs_server: G
     assert as_records.of("probe")[0]["verdict"] == "unsafe"
 
 
-def test_mistakes_are_told(shore: Shore) -> None:
+def test_mistakes_are_reported(shore: Shore) -> None:
     unknown = shore.run("replica", "probe", "alpa")
     no_check = shore.run("replica", "probe", "alpha", "--only", "speeds")
     (shore.root / "gamma").rmdir()

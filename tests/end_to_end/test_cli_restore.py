@@ -71,7 +71,7 @@ def test_a_place_of_the_repository_is_no_target(kept: Shore, place: str) -> None
     assert sorted((kept.root / "alpha").rglob("*")) == before
 
 
-def test_a_target_inside_the_source_is_told(kept: Shore) -> None:
+def test_a_target_inside_the_source_is_reported(kept: Shore) -> None:
     """Trial N4."""
     done = kept.good("restore", "home:/docs/letter.txt", "--target", "home/docs/again")
     assert "warning: the target is inside the source home, whose next backup takes what is restored" in done.stderr

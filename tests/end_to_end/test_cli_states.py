@@ -67,14 +67,14 @@ def test_an_incomplete_snapshot_is_one_everywhere(shore: Shore) -> None:
     assert aged.code == 80  # by the other source, which was never backed up
     (home,) = [one for one in aged.of("source") if one["source"] == "home"]
     assert (home["state"], home["incomplete"], home["lacking"]) == ("fresh", 1, 1)
-    told = shore.good("sql", "SELECT snapshot_id FROM last_good_backup WHERE source = 'home'", "--json").records
-    assert good["snapshot_id"] in str(told)
+    reported = shore.good("sql", "SELECT snapshot_id FROM last_good_backup WHERE source = 'home'", "--json").records
+    assert good["snapshot_id"] in str(reported)
     states = shore.good("sql", "SELECT state, lacking, good_snapshot_id FROM source_states", "--json").records
     assert "incomplete" in str(states)
     assert good["snapshot_id"] in str(states)
 
 
-def test_a_source_that_never_was_complete_is_told_with_what_to_do(shore: Shore) -> None:
+def test_a_source_that_never_was_complete_is_reported_with_what_to_do(shore: Shore) -> None:
     (shore.root / "home/docs/letter.txt").chmod(0)
     shore.good("backup", "ledger")
     for _ in range(2):
@@ -90,7 +90,7 @@ def test_a_source_that_never_was_complete_is_told_with_what_to_do(shore: Shore) 
     assert not (shore.root / "out").exists()
 
 
-def test_a_source_that_shrinks_suddenly_is_told_to_monitoring(shore: Shore) -> None:
+def test_a_source_that_shrinks_suddenly_is_reported_to_monitoring(shore: Shore) -> None:
     for number in range(40):
         (shore.root / f"home/{number}").write_text("content")
     shore.good("backup", "home")

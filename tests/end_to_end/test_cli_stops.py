@@ -29,7 +29,7 @@ def shore(tmp_path: Path) -> Shore:
     return shore
 
 
-def check_told(stopped: Done, name: str, code: int) -> None:
+def check_reported(stopped: Done, name: str, code: int) -> None:
     assert stopped.code == code
     assert f"interrupted by {name}: nothing is lost" in stopped.stderr
     assert stopped.records[-1]["code"] == "interrupted"
@@ -39,7 +39,7 @@ def check_told(stopped: Done, name: str, code: int) -> None:
 def test_ctrl_c_loses_nothing(shore: Shore) -> None:
     stopped = shore.stop_in_mid_backup(signal.SIGINT)
 
-    check_told(stopped, "Ctrl-C", 130)
+    check_reported(stopped, "Ctrl-C", 130)
     assert not shore.good("snapshots", "--json").records
     (done,) = shore.good("backup", "wide", "--json").of("backup")
     assert done["counts"]["bytes_read"] == FILES * FILE_BYTES
@@ -52,7 +52,7 @@ def test_ctrl_c_loses_nothing(shore: Shore) -> None:
 def test_the_signals_of_service_managers_stop_it_alike(
     shore: Shore, number: signal.Signals, name: str, code: int
 ) -> None:
-    check_told(shore.stop_in_mid_backup(number), name, code)
+    check_reported(shore.stop_in_mid_backup(number), name, code)
 
     shore.good("backup", "wide")
 

@@ -187,7 +187,7 @@ def test_an_object_put_anew_with_another_kind_of_checksum(setting: Setting, s3_s
             store.put(name, data)
 
 
-def test_foreign_and_unrecorded_objects_are_told_apart_and_alarm_nobody(setting: Setting) -> None:
+def test_foreign_and_unrecorded_objects_are_distinguished_and_alarm_nobody(setting: Setting) -> None:
     orphan = names.pack("ab" * 32)
     with store_of(setting, "iowa") as store:
         store.put("somebody/elses.txt", b"hello")

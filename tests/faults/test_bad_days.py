@@ -84,7 +84,7 @@ def test_a_full_disk_under_the_quorum_fails_and_loses_nothing(tmp_path: Path) ->
         assert fingerprint(tmp_path / "back") == fingerprint(tmp_path / "home")
 
 
-def test_revoked_credentials_are_told_from_trouble_that_passes(tmp_path: Path, fresh_place: FreshPlace) -> None:
+def test_revoked_credentials_are_reported_from_trouble_that_passes(tmp_path: Path, fresh_place: FreshPlace) -> None:
     places = {"frankfurt": fresh_place("s3"), **{n: _place(tmp_path / n) for n in ("one", "two")}}
     setting = Setting(tmp_path, places, {"home": _source(tmp_path, 2)})
     setting.initialize()

@@ -123,10 +123,10 @@ def test_verify_says_of_each_replica_whether_it_was_checked(shore: Shore, kind: 
             assert {one["replica"] for one in result["damaged"]} == ({"beta"} if damaged else set())
             assert done.code == (62 if damaged else 20)
             assert unasked(done) == {"beta": code}
-        told = shore.run("verify").stdout
-        assert "alpha: checked" in told
-        assert ("beta: 1 damaged object" if damaged else f"beta: could not be asked ({code})") in told
-        summary = next(line for line in told.splitlines() if line.startswith("checked"))
+        reported = shore.run("verify").stdout
+        assert "alpha: checked" in reported
+        assert ("beta: 1 damaged object" if damaged else f"beta: could not be asked ({code})") in reported
+        summary = next(line for line in reported.splitlines() if line.startswith("checked"))
         assert " at alpha, gamma in " in summary
         assert "clean" not in summary
         status = {one["replica"]: one for one in shore.run("status", "--json").of("replica")}
@@ -183,9 +183,9 @@ def test_a_replica_that_lists_nothing_is_not_clean(shore: Shore) -> None:
     (result,) = verify.of("verify")
     assert result["clean"] is False
     assert {one["replica"]: one["state"] for one in result["checks"]}["beta"] == "empty"
-    told = shore.run("verify").stdout
-    assert "beta: lists no snapshot, and others list 1" in told
-    assert told.count("clean") == 2  # of alpha and of gamma
+    reported = shore.run("verify").stdout
+    assert "beta: lists no snapshot, and others list 1" in reported
+    assert reported.count("clean") == 2  # of alpha and of gamma
     remote = shore.run("verify", "--remote")
     assert remote.code == 62  # the audit tables tell what must be there
     assert "clean" not in remote.stdout

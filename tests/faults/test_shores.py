@@ -89,9 +89,9 @@ class Shores:
     def conclude(self, result: BackupResult | None = None, *, read_data: bool = False) -> None:
         """Check how every case must end."""
         if result is not None:
-            told = {outcome.replica: outcome.committed for outcome in result.replicas}
+            reported = {outcome.replica: outcome.committed for outcome in result.replicas}
             held = {name: result.snapshot_id in snapshots for name, snapshots in self.committed_at().items()}
-            assert {name: told[name] for name in held} == held, "what was told is not what the stores hold"
+            assert {name: reported[name] for name in held} == held, "what was told is not what the stores hold"
         if not read_data:
             self.restore_everything()
         assert self.heal(read_data=read_data).in_sync
@@ -178,7 +178,7 @@ PASSING: dict[str, tuple[Plan, bool | None]] = {
 
 
 @pytest.mark.parametrize("case", PASSING)
-def test_a_replica_that_fails_is_told_truly_and_healed(shores: Shores, case: str) -> None:
+def test_a_replica_that_fails_is_reported_truly_and_healed(shores: Shores, case: str) -> None:
     plan, committed = PASSING[case]
     result = shores.backup(behind(plan, shores.setting.clock))
     outcome = outcome_of(result)

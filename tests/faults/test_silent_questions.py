@@ -121,7 +121,7 @@ def silent_in_audit(repository: Repository, _: Snapshot) -> dict[str, str]:
     row = run_rows.run_row(run, Operation.BACKUP, finished_utc=run.started_utc, state=RunResult.COMPLETED)
     written = run_rows.record(repository, run.run_id, [row])
     assert written is not None
-    return {name: told.partition(":")[0] for name, told in written.replicas.items() if told}
+    return {name: reported.partition(":")[0] for name, reported in written.replicas.items() if reported}
 
 
 def silent_in_put(repository: Repository, _: Snapshot) -> dict[str, str]:

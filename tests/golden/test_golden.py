@@ -515,8 +515,8 @@ def test_damage(golden: Golden, name: str, contents: list[dict[bytes, bytes | No
         assert len(partly) < len(contents[number])
     shutil.rmtree(golden.root / "state", ignore_errors=True)
     result = golden.verify()
-    told = {(one.name, one.code) for one in result.damaged}
-    assert {(_start_of(at, damage.finds), code) for at, code in told} == damage.finds, told
+    reported = {(one.name, one.code) for one in result.damaged}
+    assert {(_start_of(at, damage.finds), code) for at, code in reported} == damage.finds, reported
 
 
 def _start_of(name: str, finds: frozenset[tuple[str, str]]) -> str:

@@ -88,8 +88,8 @@ def test_heal_converges_from_any_loss_and_damage(world: World, seed: int, keyles
         assert wrong <= lost | unvouched | bare, "damage is only left where no good copy is"
         if not lost and not unvouched:
             assert held.keys() == world.good.keys()
-    told = {one.object for one in second.repairs if one.open}
-    assert told >= {name for name in lost - bare if _is_needed(world, name)}, "what is lost is told every time"
+    reported = {one.object for one in second.repairs if one.open}
+    assert reported >= {name for name in lost - bare if _is_needed(world, name)}, "what is lost is told every time"
     _restores(world, before, dice, lost)
 
 

@@ -75,11 +75,11 @@ def read(path: bytes, size: int, pages: dict[int, bytes], previous_pages: Previo
         for start in range(0, len(run), STEP):
             rows.add(first + start, b"".join(run[start : start + STEP]))
         rows.end_row()
-    told, as_base = rows.finish()
-    return FileRead(Entry(path, EntryKind.FILE, page_bytes=size), b"", [], 0, pages=told, as_base=as_base)
+    reported, as_base = rows.finish()
+    return FileRead(Entry(path, EntryKind.FILE, page_bytes=size), b"", [], 0, pages=reported, as_base=as_base)
 
 
-def told_by(pages: PageMap) -> State:
+def state_of(pages: PageMap) -> State:
     """Return everything a page map tells, row by row; and by cursor, which must be the same."""
     state: State = {}
     for path in PATHS:
@@ -125,7 +125,7 @@ def test_any_history_of_differences_tells_what_full_maps_would(seed: int, nights
         writer.close()
         previous = PageMap(sink, base=(base, "ba5e") if base else None)
         base = base or previous
-        assert told_by(previous) == {path: (size, pages) for path, (size, pages) in state.items() if pages}
+        assert state_of(previous) == {path: (size, pages) for path, (size, pages) in state.items() if pages}
 
 
 def of_rows(rows: list[PageRow], base: tuple[PageMap, str] | None = None) -> PageMap:

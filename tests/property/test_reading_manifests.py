@@ -129,9 +129,9 @@ def test_a_diff(before: list[ManifestRow], after: list[ManifestRow], group: int,
             expected.append(Change(path, ChangeKind.REMOVED, old[path].entry.kind, old[path].entry.size, 0))
         elif path not in old:
             expected.append(Change(path, ChangeKind.ADDED, new[path].entry.kind, 0, new[path].entry.size))
-        elif told := how(old[path], new[path]):
+        elif reported := how(old[path], new[path]):
             sizes = (old[path].entry.size, new[path].entry.size)
-            expected.append(Change(path, told, new[path].entry.kind, *sizes))
+            expected.append(Change(path, reported, new[path].entry.kind, *sizes))
     assert list(diff_manifests(manifest(before, group), manifest(after, other_group))) == expected
     assert list(diff_manifests(manifest(before, group), manifest(before, other_group))) == []
 

@@ -186,7 +186,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.engine.forget_cache()
 
     @rule(number=st.integers(0, 99))
-    def restore_from_whoever_is_there(self, number: int) -> None:
+    def restore_from_any_replica_left(self, number: int) -> None:
         """Object by object from any replica: one sound replica that lists a snapshot is enough."""
         if self.expected:
             snapshot_id = sorted(self.expected)[number % len(self.expected)]

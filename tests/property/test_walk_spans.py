@@ -58,8 +58,8 @@ def test_spans_together_are_the_walk(
             problems: list[Problem] = []
             whole = [shown(found) for found in walk_of(top, problems).find()]
             assert [path for path, *_ in whole] == sorted((path for path, *_ in whole), key=_key)
-            told: list[Problem] = []
-            walks = [walk_of(top, told) for _ in range(processes)]
+            reported: list[Problem] = []
+            walks = [walk_of(top, reported) for _ in range(processes)]
             bounds = [b"", *sorted(set(cuts), key=sort_key), None]
             parts: list[tuple[object, ...]] = []
             before: list[bytes] = []
@@ -73,7 +73,7 @@ def test_spans_together_are_the_walk(
                 before = walk.straddling
                 parts += part
             assert parts == whole
-            assert told == problems
+            assert reported == problems
         finally:
             for path in locked:
                 if os.path.isdir(os.path.join(top, path)):

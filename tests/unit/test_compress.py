@@ -91,7 +91,7 @@ def test_bytes_open_to_what_they_were_made_of_and_to_nothing_else() -> None:
     assert not opens_to(CODEC_NONE, NOISE, NOISE[:-1])
 
 
-def test_what_does_not_open_is_told_when_it_is_compared() -> None:
+def test_what_does_not_open_is_reported_when_it_is_compared() -> None:
     _, stored = compress(TEXT)
     for codec, data, raw in (
         (2, b"", b""),

@@ -307,7 +307,7 @@ def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
     assert error.hint.startswith("Did you mean quorum?")
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     error = refusal(
         tmp_path, SMALLEST + '[repository]\nquorom = 1\n[audit]\npaths = "yes"\n[sources.x]\ntype = "zfs"\n'
     )

@@ -72,7 +72,7 @@ def test_from_a_command() -> None:
     assert Secret("command", sys.executable, words).reveal({"WORD": "w"}) == "w!"
 
 
-def test_a_command_that_fails_or_hangs_or_is_missing_is_told() -> None:
+def test_a_command_that_fails_or_hangs_or_is_missing_is_reported() -> None:
     fails = Secret("command", sys.executable, ("-c", "import sys; print('w'); sys.exit('no agent')"))
     with pytest.raises(SecretUnavailable, match="failed with exit code 1: no agent"):
         fails.reveal({})

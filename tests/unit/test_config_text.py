@@ -53,7 +53,7 @@ def test_a_mistake_in_it_has_the_right_line(tmp_path: Path, encoding: str) -> No
     ],
     ids=["utf-16 without a mark", "latin-1", "cut utf-16"],
 )
-def test_what_cannot_be_read_is_told_as_what_it_is(tmp_path: Path, data: bytes, said: str) -> None:
+def test_what_cannot_be_read_is_reported_as_what_it_is(tmp_path: Path, data: bytes, said: str) -> None:
     file = tmp_path / "farshore.toml"
     file.write_bytes(data)
 

@@ -12,7 +12,7 @@ STARTED = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("told", "moment"),
+    ("reported", "moment"),
     [
         (None, STARTED),
         ("2026-11-28T23:59:59Z", datetime(2026, 11, 28, 23, 59, 59, tzinfo=UTC)),
@@ -22,5 +22,5 @@ STARTED = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
         ("2026-11-28T23:59:59", None),  # of no zone
     ],
 )
-def test_data_is_as_old_as_its_source(told: str | None, moment: datetime | None) -> None:
-    assert data_moment(STARTED, {} if told is None else {DATA_AS_OF: told}) == moment
+def test_data_is_as_old_as_its_source(reported: str | None, moment: datetime | None) -> None:
+    assert data_moment(STARTED, {} if reported is None else {DATA_AS_OF: reported}) == moment

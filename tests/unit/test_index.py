@@ -52,7 +52,7 @@ def test_it_finds_what_a_dict_finds() -> None:
         assert index.locate(one) == truth.get(one)
 
 
-def test_ids_that_begin_alike_are_told_apart() -> None:
+def test_ids_that_begin_alike_are_distinguished() -> None:
     ids = [chunk_id(5, rest) for rest in (9, 2, 7, 4)] + [chunk_id(4, 1), chunk_id(6, 1)]
     index = ChunkIndex([pack(0, [(one, 0, at, 1) for at, one in enumerate(ids)])])
     for at, one in enumerate(ids):
@@ -74,7 +74,7 @@ def test_a_chunk_in_two_packs_is_found_in_one_of_them() -> None:
     assert index.locate(b"a" * 32) in (Location(0, 0, 1, 2), Location(1, 3, 4, 2))
 
 
-def test_a_pack_told_twice_counts_once() -> None:
+def test_a_pack_reported_twice_counts_once() -> None:
     one = pack(0, [(b"a" * 32, 0, 1, 2)])
     assert len(ChunkIndex([one, one])) == 1
 

@@ -40,7 +40,7 @@ def test_a_lock_that_cannot_be_is_refused() -> None:
     assert judge(None, S3, off) == []
 
 
-def test_what_is_not_told_is_no_refusal_and_is_said() -> None:
+def test_what_is_not_reported_is_no_refusal_and_is_said() -> None:
     marks = judge(LockMode.GOVERNANCE, S3, BucketSettings())
     assert [(mark.check, mark.refusal) for mark in marks] == [("lock", None), ("lifecycle", None)]
 

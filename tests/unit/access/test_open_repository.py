@@ -124,7 +124,7 @@ def test_each_need_gives_the_keys_it_names(engine: Engine) -> None:
         assert repository.reading_keys().private_key
 
 
-def test_no_repository_is_told_only_when_every_replica_says_so(tmp_path: Path) -> None:
+def test_no_repository_is_reported_only_when_every_replica_says_so(tmp_path: Path) -> None:
     engine = Engine(tmp_path)
     generate_identity(engine.identity)
     with pytest.raises(RepositoryMissing), engine.opened():
@@ -172,7 +172,7 @@ def test_replicas_of_two_repositories_are_never_mixed(tmp_path: Path, engine: En
         initialize(engine.config, recipients=[_recipient(engine)], clock=engine.clock)
 
 
-def test_a_header_that_was_exchanged_is_told_and_the_others_still_open(engine: Engine) -> None:
+def test_a_header_that_was_exchanged_is_reported_and_the_others_still_open(engine: Engine) -> None:
     """Whoever can write one replica must not be able to lock the others or to put a key of their own in place."""
     _rewrite_header(engine, "a", audit_public="00" * 32)
     with pytest.raises(RepositoryMismatch, match="exchanged"), engine.opened():
@@ -299,7 +299,7 @@ def test_an_enrolled_host_holds_a_private_file_that_only_writes(engine: Engine) 
             resolve_snapshot(repository, "home")
 
 
-def test_each_request_is_told_by_one_run(engine: Engine) -> None:
+def test_each_request_is_reported_by_one_run(engine: Engine) -> None:
     source = TreeSource(clock=engine.clock)
     source.file(b"a", b"one")
     with engine.opened(Need.WRITE) as repository:
@@ -307,16 +307,16 @@ def test_each_request_is_told_by_one_run(engine: Engine) -> None:
         meters = {name: replica.meter.snapshot() for name, replica in repository.replicas.items()}
         nothing = repository.drain_requests()
     for number, (name, meter) in enumerate(meters.items()):
-        told = [run[number] for run in runs]
-        assert {one.replica for one in told} == {name}
-        assert sum(one.total for one in told) == sum(meter.requests.values())
-        assert sum(one.bytes_up for one in told) == meter.bytes_out
-        assert sum(one.bytes_down for one in told) == meter.bytes_in
-        assert told[0].gets >= 1  # opening reads the header
+        reported = [run[number] for run in runs]
+        assert {one.replica for one in reported} == {name}
+        assert sum(one.total for one in reported) == sum(meter.requests.values())
+        assert sum(one.bytes_up for one in reported) == meter.bytes_out
+        assert sum(one.bytes_down for one in reported) == meter.bytes_in
+        assert reported[0].gets >= 1  # opening reads the header
         assert nothing[number] == ReplicaRequests(name)
 
 
-def test_what_a_failed_run_asked_is_not_told_by_the_next(engine: Engine) -> None:
+def test_what_a_failed_run_asked_is_not_reported_by_the_next(engine: Engine) -> None:
     source = TreeSource(clock=engine.clock)
     source.file(b"a", b"one")
     with engine.opened(Need.WRITE) as repository:

@@ -72,7 +72,7 @@ def test_beside_is_not_inside(config: Config, tmp_path: Path) -> None:
         assert check_target(config, tmp_path / name) == ()
 
 
-def test_a_target_inside_a_source_is_told(config: Config, tmp_path: Path) -> None:
+def test_a_target_inside_a_source_is_reported(config: Config, tmp_path: Path) -> None:
     assert "inside the source docs" in check_target(config, tmp_path / "src" / "restored")[0]
     assert "inside the source docs" in check_target(config, tmp_path / "src", b"letters")[0]
     assert check_target(config, tmp_path / "src") == ()  # where it was

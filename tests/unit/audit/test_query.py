@@ -425,7 +425,7 @@ def test_a_cache_directory_may_be_relative(ask: Ask, tmp_path: Path, monkeypatch
     assert ask("SELECT count(*) FROM runs", cache_dir=Path("here")).rows == [(2 * BACKUPS + 1,)]
 
 
-def test_a_cache_directory_that_cannot_be_used_is_told(ask: Ask, tmp_path: Path) -> None:
+def test_a_cache_directory_that_cannot_be_used_is_reported(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigInvalid, match="cache directory"):
         ask("SELECT count(*) FROM runs", cache_dir=tmp_path / "file")

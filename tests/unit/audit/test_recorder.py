@@ -316,7 +316,9 @@ def test_without_state_and_replicas_the_rows_wait(recorder: Recorder, stores: di
     assert len(_rows(stores["vault"])["runs"]) == 1
 
 
-def test_a_clash_is_told_once_and_does_not_stop_what_follows(recorder: Recorder, stores: Mapping[str, Store]) -> None:
+def test_a_clash_is_reported_once_and_does_not_stop_what_follows(
+    recorder: Recorder, stores: Mapping[str, Store]
+) -> None:
     recording = recorder()
     _record(recording, [_run("run-1")], "run-1")
     stores["iowa"].put(names.seal_name(WRITER, 2), b"planted")
@@ -413,7 +415,7 @@ def test_a_new_repository_has_the_columns_of_every_table(recorder: Recorder, sto
     assert {name: len(rows) for name, rows in _rows(stores["vault"]).items()} == dict.fromkeys(TABLES, 0)
 
 
-def test_a_state_directory_that_cannot_be_used_is_told(recorder: Recorder, tmp_path: Path) -> None:
+def test_a_state_directory_that_cannot_be_used_is_reported(recorder: Recorder, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     recording = recorder(state_dir=tmp_path / "file")
     recording.add(_run())

@@ -70,7 +70,7 @@ def test_permissions_and_times_can_be_left_out_and_times_can_be_coarse(pair: tup
     assert differences(*pair, metadata=False) == []
 
 
-def test_there_is_an_end_to_what_is_told(pair: tuple[Path, Path]) -> None:
+def test_there_is_an_end_to_what_is_reported(pair: tuple[Path, Path]) -> None:
     for number in range(100):
         (pair[0] / f"more-{number}").touch()
     assert len(differences(*pair, metadata=True)) == DIFFERENCES_MAX

@@ -147,7 +147,7 @@ def test_a_record_that_is_damaged_everywhere_hides_no_other(engine: Engine) -> N
     assert asked(engine)[0] == [0, 2]
 
 
-def test_holders_are_told_in_the_order_of_the_configuration(engine: Engine) -> None:
+def test_holders_are_reported_in_the_order_of_the_configuration(engine: Engine) -> None:
     commit_at(engine, range(2), "b", "c")
     commit_at(engine, range(2, 3), "c", "a")
     with engine.opened() as repository:

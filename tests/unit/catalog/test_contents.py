@@ -107,7 +107,7 @@ def test_a_prefix_that_begins_two_is_ambiguous(engine: Engine, source: TreeSourc
 @pytest.mark.parametrize(
     "selector", ["", "no", "0000", "nowhere", "home@", "@", "home@yesterday", "home@2025-12-31", "x@2027-01-01"]
 )
-def test_what_names_no_snapshot_is_told(catalog: tuple[Repository, list[Snapshot]], selector: str) -> None:
+def test_what_names_no_snapshot_is_reported(catalog: tuple[Repository, list[Snapshot]], selector: str) -> None:
     with pytest.raises(SnapshotUnknown):
         resolve_snapshot(catalog[0], selector)
 
@@ -197,7 +197,7 @@ def test_what_was_added_removed_and_modified(engine: Engine, source: TreeSource)
 @pytest.mark.parametrize(
     "more", [{"mode": 0o600}, {"uid": 5}, {"gid": 5}, {"mtime_ns": 5}, {"xattrs": ((b"user.a", b"1"),)}], ids=str
 )
-def test_a_change_of_metadata_is_told_as_one(engine: Engine, source: TreeSource, more: dict[str, object]) -> None:
+def test_a_change_of_metadata_is_reported_as_one(engine: Engine, source: TreeSource, more: dict[str, object]) -> None:
     engine.backup(source)
     node = source.nodes[b"d/a"]
     node.entry = node.entry._replace(ctime_ns=7, **more)  # type: ignore[arg-type]
@@ -297,7 +297,7 @@ def test_a_source_means_its_last_complete_snapshot_and_latest_any(engine: Engine
         assert {one["home"].hour for one in held.values()} == {1}
 
 
-def test_a_source_without_a_complete_snapshot_is_told_with_the_way_to_take_one(
+def test_a_source_without_a_complete_snapshot_is_reported_with_the_way_to_take_one(
     engine: Engine, source: TreeSource
 ) -> None:
     source.nodes[b"d/a"].unreadable = True

@@ -186,7 +186,7 @@ def test_two_hosts_back_up_two_sources_at_once(engine: Engine, source: TreeSourc
     assert engine.verify().clean
 
 
-def test_two_attempts_at_one_backup_are_told_apart(engine: Engine, source: TreeSource) -> None:
+def test_two_attempts_at_one_backup_are_distinguished(engine: Engine, source: TreeSource) -> None:
     with engine.at("one").opened(Need.WRITE) as repository:
         session = BackupSession(repository, source, identity="hourly", run=Run.start(engine.clock))
         session.begin()
@@ -244,7 +244,7 @@ def test_a_credential_of_another_repository_is_refused(tmp_path: Path, engine: E
         pass
 
 
-def test_a_host_without_any_key_is_told(engine: Engine) -> None:
+def test_a_host_without_any_key_is_reported(engine: Engine) -> None:
     stranger = engine.at("stranger", reads=False)
     with pytest.raises(KeyMissing), stranger.opened(Need.WRITE):
         pass

@@ -217,7 +217,7 @@ def _start_cpu_s() -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_an_unexpected_exception_is_told_in_a_line_and_kept_in_a_private_file(tmp_path: Path) -> None:
+def test_an_unexpected_exception_is_reported_in_a_line_and_kept_in_a_private_file(tmp_path: Path) -> None:
     def break_down(_: object) -> int:
         raise ZeroDivisionError("by the test")
 

@@ -56,7 +56,7 @@ def test_on_a_terminal_a_table_is_drawn_and_markup_is_text() -> None:
     assert "─" in said(out.stdout)
 
 
-def test_a_table_too_wide_for_the_terminal_is_told_row_by_row() -> None:
+def test_a_table_too_wide_for_the_terminal_is_reported_row_by_row() -> None:
     out = output(stdout=Terminal())
 
     out.table(("id", "text"), [["a" * 70, "b" * 70], ["c", ""]])

@@ -76,7 +76,7 @@ def test_help_still_names_every_command(host: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["snapshot"], ["--config", "snapshots", "lss"], ["--json", "snapshotss"]])
-def test_a_misspelt_command_is_still_told_the_nearest(host: Path, words: list[str]) -> None:
+def test_a_misspelt_command_is_still_reported_the_nearest(host: Path, words: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "farshore", *words], capture_output=True, text=True, check=False, cwd=host
     )

@@ -139,7 +139,7 @@ def test_a_source_is_overdue_past_its_limit_or_without_a_snapshot(
     assert SourceState("s", age=age, allowed=allowed).overdue is overdue
 
 
-def test_a_standby_that_is_behind_is_told_by_its_data() -> None:
+def test_a_standby_that_is_behind_is_reported_by_its_data() -> None:
     """Trial D12: a copy of a standby that was cut off was fresh."""
     latest, hour = datetime(2026, 11, 21, 5, 0, tzinfo=UTC), timedelta(hours=1)
     behind = SourceState("s", latest, latest - timedelta(hours=29), timedelta(hours=30), hour)
@@ -152,7 +152,7 @@ def test_a_standby_that_is_behind_is_told_by_its_data() -> None:
     ]
 
 
-def test_damage_is_told_with_what_it_touches() -> None:
+def test_damage_is_reported_with_what_it_touches() -> None:
     damaged = DamagedObject(
         replica="vault",
         name="packs/ab/abcd",

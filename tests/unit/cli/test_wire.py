@@ -51,7 +51,7 @@ def test_a_rate_is_that_of_the_last_seconds() -> None:
     assert rate.of(10 + 100 * 38, 100.0) < 100.0  # it stands, and the rate goes down
 
 
-def test_bytes_under_way_are_told_by_replica_and_direction() -> None:
+def test_bytes_under_way_are_reported_by_replica_and_direction() -> None:
     line, clock = Line(), FixedClock()
     line.came_in = 5 * MIB  # of before
     wire = Wire(line.moved, clock)
@@ -72,7 +72,7 @@ def test_what_moves_for_a_stage_is_known_by_its_name() -> None:
     assert [wire.bytes_of(stage) for stage in ("seal", "commit", "verify:elsewhere", "lock:oslo")] == [None] * 4
 
 
-def test_the_time_left_is_told_where_it_can_be() -> None:
+def test_the_time_left_is_reported_where_it_can_be() -> None:
     assert time_left(50, 100, 10.0) == "5.0 s left"
     assert time_left(0, 0, 10.0) == ""
     assert time_left(0, 100, 0.0) == ""

@@ -85,7 +85,7 @@ def test_any_path_is_shown_printably(path: bytes) -> None:
     assert shown_path(path).isprintable()
 
 
-def test_requests_are_told_by_kind_without_those_that_were_not_made() -> None:
+def test_requests_are_reported_by_kind_without_those_that_were_not_made() -> None:
     assert format_requests([
         ReplicaRequests("alpha", puts=1200, lists=3, bytes_up=2048, bytes_down=1),
         ReplicaRequests("beta"),

@@ -19,7 +19,7 @@ from farshore.crypto import is_short_passphrase, passphrase_weakness
         ("123456789012345", "has no letter"),
     ],
 )
-def test_a_weak_one_is_told_why(passphrase: str | bytes, said: str) -> None:
+def test_a_weak_one_is_reported_why(passphrase: str | bytes, said: str) -> None:
     assert passphrase_weakness(passphrase) == said
 
 

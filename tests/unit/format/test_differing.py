@@ -16,7 +16,7 @@ def reader(table: pa.Table) -> ManifestReader:
     return ManifestReader(file)
 
 
-def test_no_attributes_are_told_as_none_or_as_an_empty_list() -> None:
+def test_no_attributes_are_reported_as_none_or_as_an_empty_list() -> None:
     rows = [ManifestRow(Entry(name, EntryKind.FILE)) for name in (b"a", b"b")]
     empty = rows_to_table(rows)
     at = SCHEMA.names.index("xattrs")

@@ -126,7 +126,7 @@ def test_a_reference_that_leads_out_of_its_pack_is_corrupt(
             decode_fragment(encode_fragment(plain(among)))
 
 
-def test_a_footer_of_another_length_than_told_is_corrupt() -> None:
+def test_a_footer_of_another_length_than_reported_is_corrupt() -> None:
     (one,) = plain(PACKS[:1])
     for footer in (one[2] + b"\0", one[2][:-1], b"", one[2][:2]):
         with pytest.raises(ObjectCorrupt):

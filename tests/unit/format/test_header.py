@@ -88,7 +88,7 @@ def test_every_cut_is_noticed() -> None:
             decode_header(data[:length], "here")
 
 
-def test_a_newer_version_is_told_before_anything_else_of_it_is_judged() -> None:
+def test_a_newer_version_is_reported_before_anything_else_of_it_is_judged() -> None:
     newer = b'{"format":"farshore","version":2,"everything":"else is different"}'
     with pytest.raises(FormatTooNew, match="version 2"):
         decode_header(newer, "here")

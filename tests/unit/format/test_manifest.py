@@ -207,7 +207,7 @@ def test_a_column_of_a_later_version_is_ignored() -> None:
     assert list(ManifestReader(file).rows()) == [ManifestRow(FULL)]
 
 
-def test_a_kind_of_a_later_version_is_told_and_not_guessed() -> None:
+def test_a_kind_of_a_later_version_is_reported_and_not_guessed() -> None:
     table = rows_to_table([ManifestRow(FULL)])
     at = table.column_names.index("kind")
     file = io.BytesIO()

@@ -44,7 +44,7 @@ def test_what_is_no_pack_is_corrupt(data: bytes) -> None:
         decode_header(data)
 
 
-def test_a_later_version_of_a_pack_is_told() -> None:
+def test_a_later_version_of_a_pack_is_reported() -> None:
     with pytest.raises(FormatTooNew):
         decode_header(b"FSPK\x02" + encode_header(ORIGIN)[5:])
 

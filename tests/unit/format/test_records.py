@@ -134,7 +134,7 @@ def test_a_commit_that_does_not_say_whether_it_is_complete_is_judged_by_its_prob
 
 
 @pytest.mark.parametrize(("decode", "payload"), DECODERS, ids=["commit", "needs", "lease"])
-def test_a_later_version_is_told(decode: Any, payload: bytes) -> None:
+def test_a_later_version_is_reported(decode: Any, payload: bytes) -> None:
     with pytest.raises(FormatTooNew, match="version 2"):
         decode(payload.replace(b'"version":1', b'"version":2'))
 

@@ -152,7 +152,7 @@ def test_an_answer_of_the_replicas_says_what_is_left_of_each_source() -> None:
     assert found["ransomware"].sources[0].newest_utc is None
 
 
-def test_an_accepted_loss_is_told_and_is_no_failure() -> None:
+def test_an_accepted_loss_is_reported_and_is_no_failure() -> None:
     config = plan(FRANKFURT, IOWA, policy=PlacementConfig(accepted=("ransomware",)))
     found = after(config)["ransomware"]
 

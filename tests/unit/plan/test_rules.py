@@ -63,7 +63,7 @@ def test_a_further_copy_close_by_does_no_harm_to_the_distance() -> None:
     assert not verdicts(FRANKFURT, near, IOWA, policy=policy)["distance_km"].is_met
 
 
-def test_a_place_that_nobody_told_counts_for_nothing_and_is_named() -> None:
+def test_a_place_that_nobody_reported_counts_for_nothing_and_is_named() -> None:
     nowhere = changed(SAFE, latitude=None, longitude=None, jurisdiction="")
     found = verdicts(FRANKFURT, nowhere, policy=PlacementConfig(jurisdictions=2, distance_km=100))
 
@@ -105,10 +105,10 @@ def test_an_unknown_region_is_refused_by_the_name_of_the_nearest() -> None:
         check_regions(plan(changed(FRANKFURT, region="aws:eu-centrl-1")))
     assert "The nearest known one is aws:eu-central-1." in caught.value.hint
 
-    told = changed(FRANKFURT, region="ovh:gra", latitude=51.0, longitude=2.1, jurisdiction="EU")
-    check_regions(plan(told, changed(SAFE, latitude=None, jurisdiction=""), changed(IOWA, region="")))
+    reported = changed(FRANKFURT, region="ovh:gra", latitude=51.0, longitude=2.1, jurisdiction="EU")
+    check_regions(plan(reported, changed(SAFE, latitude=None, jurisdiction=""), changed(IOWA, region="")))
     with pytest.raises(ConfigInvalid, match="in the table"):
-        check_regions(plan(changed(told, jurisdiction="")))
+        check_regions(plan(changed(reported, jurisdiction="")))
 
 
 def test_own_words_go_before_the_table() -> None:
@@ -119,7 +119,7 @@ def test_own_words_go_before_the_table() -> None:
     assert placed.place.latitude == 1
 
 
-def test_what_is_not_told_apart_is_taken_for_one() -> None:
+def test_what_is_not_distinguished_is_taken_for_one() -> None:
     one = changed(FRANKFURT, credentials=credentials("A"))
     same = changed(FRANKFURT, name="paris", url="s3://b", region="aws:eu-west-3", credentials=credentials("A"))
     other = changed(FRANKFURT, name="dublin", url="s3://c", region="aws:eu-west-1", credentials=credentials("B"))
@@ -143,7 +143,7 @@ def test_what_is_not_told_apart_is_taken_for_one() -> None:
         ("file:///b", None, "site"),
     ],
 )
-def test_a_provider_without_a_region_is_told_by_its_url(url: str, endpoint: str | None, provider: str) -> None:
+def test_a_provider_without_a_region_is_reported_by_its_url(url: str, endpoint: str | None, provider: str) -> None:
     (placed,) = place_replicas(plan(changed(FRANKFURT, url=url, endpoint=endpoint, region="")))
 
     assert placed.provider == provider

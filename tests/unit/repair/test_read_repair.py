@@ -144,7 +144,7 @@ def test_a_credential_that_only_reads_reports_and_fails_nothing(engine: Engine) 
     assert refused() <= 2  # it is not asked again and again
 
 
-def test_a_repair_that_fails_is_told_and_changes_nothing_about_the_restore(engine: Engine) -> None:
+def test_a_repair_that_fails_is_reported_and_changes_nothing_about_the_restore(engine: Engine) -> None:
     engine.lose("a", named(engine, "pack"))
     refusing(engine, "put", fault=FAIL)
     (repair,) = restore(engine).repairs
@@ -244,7 +244,7 @@ def test_a_key_slot_and_an_audit_file_are_mended_by_verify(engine: Engine) -> No
     assert {name: data for name, data in engine.objects("a").items() if name in before} == before
 
 
-def test_what_is_bad_everywhere_is_told_and_left(engine: Engine) -> None:
+def test_what_is_bad_everywhere_is_reported_and_left(engine: Engine) -> None:
     name = named(engine, "pack")
     for replica in "abc":
         engine.flip(replica, name)

@@ -139,11 +139,11 @@ def test_the_sealing_thread_waits_while_a_replica_is_a_window_behind() -> None:
 def test_it_is_pressed_while_the_sealing_thread_would_wait() -> None:
     queues = fanout("quick", "slow", window_packs=2)
     store = MemoryStore(clock=SystemClock())
-    told = []
+    reported = []
     for upload in (pack(1), barrier("index/1"), pack(2)):
-        told.append(queues.uploads_are_bottleneck)
+        reported.append(queues.uploads_are_bottleneck)
         queues.offer(upload)
-    assert (told, queues.uploads_are_bottleneck) == ([False, False, False], True)
+    assert (reported, queues.uploads_are_bottleneck) == ([False, False, False], True)
     pool, drained = started(lambda: queues.drain("slow", store))
     pool2, drained2 = started(lambda: queues.drain("quick", store))
     until(lambda: not queues.uploads_are_bottleneck)
@@ -177,7 +177,7 @@ def test_room_is_awaited_before_a_pack_is_made() -> None:
     assert len(store.done) == 6
 
 
-def test_whoever_awaits_room_is_told_that_the_run_was_stopped() -> None:
+def test_whoever_awaits_room_is_reported_that_the_run_was_stopped() -> None:
     queues = fanout("a", window_packs=1)
     queues.await_room()
     queues.offer(pack(0))

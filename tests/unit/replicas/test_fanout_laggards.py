@@ -260,7 +260,7 @@ def test_a_spooled_upload_is_put_again_after_a_failure(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_progress_that_fails_is_told_by_the_drain() -> None:
+def test_progress_that_fails_is_reported_by_the_drain() -> None:
     def tell(_: int) -> None:
         raise ValueError("a broken terminal")
 

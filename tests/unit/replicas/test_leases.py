@@ -81,7 +81,7 @@ def test_a_lease_is_taken_renewed_and_ended_by_new_objects_alone() -> None:
     assert holder.lease.beat == 2
 
 
-def test_a_live_lease_is_told_by_its_last_beat() -> None:
+def test_a_live_lease_is_reported_by_its_last_beat() -> None:
     clock = StillClock()
     store = MemoryStore(clock=clock)
     with held(clock, a=store) as holder:
@@ -215,7 +215,7 @@ def test_ending_a_lease_that_was_never_taken_does_no_harm() -> None:
         pass
 
 
-def test_a_lease_that_does_not_open_is_told_as_such() -> None:
+def test_a_lease_that_does_not_open_is_reported_as_such() -> None:
     clock = StillClock()
     store = MemoryStore(clock=clock)
     store.put(names.lease(LEASE_ID, 0), b"garbage")

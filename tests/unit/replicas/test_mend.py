@@ -164,7 +164,7 @@ def test_an_object_that_cannot_be_read_is_not_proven_damaged() -> None:
 
 
 @pytest.mark.parametrize("fault", [FAIL, FULL, VANISH, CORRUPT], ids=["failed", "full", "vanished", "corrupt"])
-def test_a_removed_object_that_is_not_put_is_told_and_the_next_time_mended(fault: Fault) -> None:
+def test_a_removed_object_that_is_not_put_is_reported_and_the_next_time_mended(fault: Fault) -> None:
     place = Place(GOOD[:-1])
     mended = mend(place.replica(queued({"put": [fault]})), NAME, GOOD, blake3_hex=DIGEST)
     assert (mended.action, mended.whole) == (RepairAction.REMOVED, False)
@@ -173,7 +173,7 @@ def test_a_removed_object_that_is_not_put_is_told_and_the_next_time_mended(fault
     assert place.bare.get(NAME) == GOOD
 
 
-def test_a_removal_whose_reply_is_lost_is_told_and_the_next_time_mended() -> None:
+def test_a_removal_whose_reply_is_lost_is_reported_and_the_next_time_mended() -> None:
     place = Place(GOOD[:-1])
     mended = mend(place.replica(queued({"delete": [LOSE_REPLY]})), NAME, GOOD, blake3_hex=DIGEST)
     assert (mended.action, mended.whole) == (RepairAction.LEFT, False)

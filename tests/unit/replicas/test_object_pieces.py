@@ -37,7 +37,7 @@ def test_an_object_that_ends_early_is_not_taken_for_a_shorter_one(size: int) -> 
         hash_pieces(read_pieces(store_of(bytes(size)), NAME, 3 * PIECE, piece_bytes=PIECE))
 
 
-def test_altered_bytes_are_told_after_the_last_piece() -> None:
+def test_altered_bytes_are_reported_after_the_last_piece() -> None:
     data = bytes(2 * PIECE)
     digest = blake3(data).hexdigest()
     pieces = checked_pieces([data[:PIECE], data[PIECE:-1] + b"\1"], digest, NAME)

@@ -143,7 +143,7 @@ def test_what_a_replica_lacks_that_does_not_list_the_snapshot_is_no_damage(shore
     assert reader.order(0)[0].name == "b"
 
 
-def test_when_none_is_good_the_error_that_may_pass_is_told_first(shores: Shores) -> None:
+def test_when_none_is_good_the_error_that_may_pass_is_reported_first(shores: Shores) -> None:
     """A copy that is out of reach may be the good one, so a retry makes sense."""
     shores.faults = {"a": CORRUPT, "b": FAIL, "c": Fault(FaultKind.FAIL, ObjectNotFound)}
     with pytest.raises(StoreUnavailable):
@@ -280,7 +280,7 @@ def test_a_store_that_was_closed_under_a_dropped_request_disturbs_nobody(shores:
     shores.release.set()
 
 
-def test_nothing_to_ask_is_told() -> None:
+def test_nothing_to_ask_is_reported() -> None:
     shores = Shores()
     with pytest.raises(ObjectNotFound):
         shores.open().among([]).get(NAME, checked)

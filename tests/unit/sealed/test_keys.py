@@ -103,7 +103,7 @@ def test_damage_to_a_data_key_shows_without_any_key() -> None:
 
 
 @pytest.mark.parametrize("at", [4, 5])
-def test_a_data_key_of_a_later_version_is_told(at: int) -> None:
+def test_a_data_key_of_a_later_version_is_reported(at: int) -> None:
     sealed = bytearray(seal_data_key(KEYS, DATA_KEY)[:-16])
     sealed[at] = 2
     with pytest.raises(FormatTooNew):

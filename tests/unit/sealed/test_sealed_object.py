@@ -108,7 +108,7 @@ def test_every_flipped_byte_is_noticed(compress: bool) -> None:
             unseal(sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :])
 
 
-def test_a_later_version_is_told() -> None:
+def test_a_later_version_is_reported() -> None:
     sealed = seal(b"x")
     with pytest.raises(FormatTooNew):
         unseal(sealed[:4] + b"\x02" + sealed[5:])

@@ -182,7 +182,7 @@ def test_another_way_to_derive_keys_is_a_later_version() -> None:
 
 
 @pytest.mark.parametrize("version", [2, 99])
-def test_a_later_version_of_a_slot_is_told(version: int) -> None:
+def test_a_later_version_of_a_slot_is_reported(version: int) -> None:
     _, data = passphrase_slot()
     with pytest.raises(FormatTooNew):
         slots.describe_slot(altered(data, lambda value: value.update(version=version)))
@@ -235,7 +235,7 @@ def test_keys_open_under_a_header_with_a_key_of_a_later_version() -> None:
 
 
 @pytest.mark.parametrize("keys", [None, [], {}, {"public_key": "é"}, {"public_key": "AAAA"}, 7], ids=repr)
-def test_a_damaged_credential_is_told(keys: object) -> None:
+def test_a_damaged_credential_is_reported(keys: object) -> None:
     value = json.loads(slots.encode_credential(KEYS, HEADER))
     value["keys"] = keys
     with pytest.raises(FarshoreError) as caught:
@@ -259,7 +259,7 @@ def test_an_identity_file_gives_its_key() -> None:
     b'{"format":"farshore-identity","version":1,"private_key":"\\u00e9"}',
     b'{"format":"farshore-identity","version":1,"private_key":7}',
 ], ids=range(7))  # fmt: skip
-def test_a_damaged_identity_file_is_told(data: bytes) -> None:
+def test_a_damaged_identity_file_is_reported(data: bytes) -> None:
     """Trial N2: it is the identity that is damaged, and nothing at a replica."""
     with pytest.raises(KeyFileDamaged, match="identity file file") as caught:
         slots.decode_identity(data, "file")

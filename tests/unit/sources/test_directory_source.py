@@ -86,7 +86,7 @@ def test_of_a_directory_with_a_mark_only_the_mark_is_kept(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a machine with shared memory mounted")
-def test_another_file_system_is_an_empty_directory_unless_told_otherwise() -> None:
+def test_another_file_system_is_an_empty_directory_unless_reported_otherwise() -> None:
     with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="farshore-test-") as file:
         inside = b"shm/" + os.path.basename(file.name).encode()
         found = {entry.path: entry for entry in entries_of(Path("/dev"))}
@@ -147,7 +147,7 @@ def test_a_bind_mount_of_the_same_file_system_is_an_empty_directory_too(bound: P
 
 
 @pytest.mark.skipif(not may_mount(), reason="needs the privilege to mount")
-def test_a_bind_mount_as_root_of_a_source_is_read_and_told(bound: Path) -> None:
+def test_a_bind_mount_as_root_of_a_source_is_read_and_reported(bound: Path) -> None:
     with DirectorySource(name="t", path=bound / "a", clock=SystemClock()).capture() as capture:
         assert [item.entry.path for item in capture.items()] == [b"", b"file"]
         assert capture.finish()["path_kind"] == "mount-point"

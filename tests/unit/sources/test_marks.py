@@ -33,13 +33,13 @@ def test_a_mount_is_found_by_its_id() -> None:
 
 
 def test_a_host_is_its_name_and_a_hash_of_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = tmp_path / "machine-id"
-    monkeypatch.setattr(marks, "_MACHINE_ID", told)
+    reported = tmp_path / "machine-id"
+    monkeypatch.setattr(marks, "_MACHINE_ID", reported)
     assert marks.host_marks(in_container=False).keys() == {"host"}
     for text in ("", "uninitialized\n", "x" * 32):
-        told.write_text(text)
+        reported.write_text(text)
         assert marks.host_marks(in_container=False).keys() == {"host"}
-    told.write_text("0123456789abcdef" * 2 + "\n")
+    reported.write_text("0123456789abcdef" * 2 + "\n")
     found = marks.host_marks(in_container=False)
     assert found.keys() == {"host", "machine"}
     assert "0123456789abcdef" not in found["machine"]

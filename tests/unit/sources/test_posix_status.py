@@ -35,8 +35,8 @@ STATUSES = st.builds(
 @given(status=STATUSES)
 def test_whatever_a_file_system_says_a_manifest_holds(status: KnownStatus) -> None:
     """Trial F2: of no name may the numbers stop the backup of all others."""
-    told: list[tuple[bytes, str, str]] = []
-    reader = MetadataReader(report=lambda *problem: told.append(problem))
+    reported: list[tuple[bytes, str, str]] = []
+    reader = MetadataReader(report=lambda *problem: reported.append(problem))
     entry = reader.entry(b"f", EntryKind.FILE, fit(status))
     assert list(table_to_rows(rows_to_table([ManifestRow(entry)]))) == [ManifestRow(entry)]
     if status == fit(status):
@@ -51,19 +51,21 @@ def test_whatever_a_file_system_says_a_manifest_holds(status: KnownStatus) -> No
 @settings(deadline=None)
 @given(status=STATUSES.filter(lambda status: status.st_nlink < 2**63 and status.st_size >= 0))
 def test_a_walking_process_tells_what_the_backup_itself_would(status: KnownStatus) -> None:
-    told: list[tuple[bytes, str, str]] = []
-    reader = MetadataReader(report=lambda *problem: told.append(problem))
+    reported: list[tuple[bytes, str, str]] = []
+    reader = MetadataReader(report=lambda *problem: reported.append(problem))
     here = reader.entry(b"f", EntryKind.FILE, status, listed=True)
-    count, record, path, _ = encode_names([(b"f", EntryKind.FILE, status, b"")], lambda *problem: told.append(problem))
+    count, record, path, _ = encode_names(
+        [(b"f", EntryKind.FILE, status, b"")], lambda *problem: reported.append(problem)
+    )
     *numbers, _, _ = RECORD.unpack(record)
     assert COUNT.unpack(count) == (1,)
     assert reader.entry(path, EntryKind.FILE, KnownStatus(*numbers), listed=True) == here
-    assert len(told) == 2 * bool(what_is_lost(status))
-    assert told[:1] == told[1:]
+    assert len(reported) == 2 * bool(what_is_lost(status))
+    assert reported[:1] == reported[1:]
 
 
 @pytest.mark.parametrize(
-    ("time_ns", "kept_ns", "told"),
+    ("time_ns", "kept_ns", "reported"),
     [
         (LATEST_NS, LATEST_NS, ""),
         (EARLIEST_NS, EARLIEST_NS, ""),
@@ -85,7 +87,7 @@ def test_a_walking_process_tells_what_the_backup_itself_would(status: KnownStatu
         ),
     ],
 )
-def test_a_time_is_kept_as_the_nearest_there_is(time_ns: int, kept_ns: int, told: str) -> None:
+def test_a_time_is_kept_as_the_nearest_there_is(time_ns: int, kept_ns: int, reported: str) -> None:
     status = KnownStatus(REGULAR, 0, 0, 1, 3, time_ns, time_ns, 1, 1, 0)
     assert (fit(status).st_mtime_ns, fit(status).st_ctime_ns) == (kept_ns, kept_ns)
-    assert what_is_lost(status) == told
+    assert what_is_lost(status) == reported

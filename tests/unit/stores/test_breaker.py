@@ -193,7 +193,7 @@ def test_a_listing_that_breaks_off_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize(("pause_s", "sat_out"), [(1.0, True), (10.0, False)])
-def test_under_retries_a_short_pause_is_sat_out_and_a_long_one_told_at_once(pause_s: float, sat_out: bool) -> None:
+def test_under_retries_a_short_pause_is_sat_out_and_a_long_one_reported_at_once(pause_s: float, sat_out: bool) -> None:
     clock = FixedClock()
     memory = MemoryStore(clock=clock)
     memory.put("name", b"x")

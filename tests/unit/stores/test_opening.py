@@ -29,7 +29,7 @@ def opened(url: str, **options: object) -> Store:
 
 
 @pytest.mark.parametrize(
-    ("url", "kind", "told"),
+    ("url", "kind", "reported"),
     [
         ("s3://bucket", S3Store, "s3://bucket"),
         ("s3://bucket/", S3Store, "s3://bucket"),
@@ -42,10 +42,10 @@ def opened(url: str, **options: object) -> Store:
         ("file:///srv/with%20space/%C3%A4", DirectoryStore, "file:///srv/with%20space/%C3%A4"),
     ],
 )
-def test_urls_name_stores(url: str, kind: type, told: str) -> None:
+def test_urls_name_stores(url: str, kind: type, reported: str) -> None:
     store = opened(url)
     assert isinstance(store, kind)
-    assert store.url == told
+    assert store.url == reported
     store.close()
 
 
@@ -113,8 +113,8 @@ def test_wrong_urls_say_what_to_write(url: str, hint: str) -> None:
 def test_secrets_in_a_url_are_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         opened(url)
-    told = str(caught.value) + caught.value.hint
-    assert "the-secret" not in told
+    reported = str(caught.value) + caught.value.hint
+    assert "the-secret" not in reported
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_wrong_endpoints_are_refused(url: str, endpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "credentials", "told"),
+    ("url", "credentials", "reported"),
     [
         ("s3://bucket", {"acces_key": "x"}, "access_key"),
         ("s3://bucket", {"access_key": "x"}, "both"),
@@ -152,10 +152,10 @@ def test_wrong_endpoints_are_refused(url: str, endpoint: str) -> None:
         ("memory://name", {"key": "x"}, "none"),
     ],
 )
-def test_wrong_credentials_say_what_is_known(url: str, credentials: dict[str, str], told: str) -> None:
+def test_wrong_credentials_say_what_is_known(url: str, credentials: dict[str, str], reported: str) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         opened(url, credentials=credentials)
-    assert told in str(caught.value) + caught.value.hint
+    assert reported in str(caught.value) + caught.value.hint
 
 
 def test_no_store_shows_its_secret() -> None:
@@ -163,9 +163,9 @@ def test_no_store_shows_its_secret() -> None:
         store = opened(url, endpoint=endpoint)
         with pytest.raises(StoreUnavailable) as caught:
             store.get("name")
-        told = "".join(traceback.format_exception(caught.value))
-        assert "the-secret" not in repr(store) + store.url + told
-        assert "dGhlLXNlY3JldA" not in repr(store) + store.url + told
+        reported = "".join(traceback.format_exception(caught.value))
+        assert "the-secret" not in repr(store) + store.url + reported
+        assert "dGhlLXNlY3JldA" not in repr(store) + store.url + reported
         store.close()
 
 

@@ -40,20 +40,20 @@ def test_what_headers_tell(headers: dict[str, str] | None, wait_s: float) -> Non
 class Busy(MemoryStore):
     """Answers once that it is too busy, and tells for how long."""
 
-    def __init__(self, *, clock: FixedClock, told_s: float) -> None:
+    def __init__(self, *, clock: FixedClock, asked_s: float) -> None:
         super().__init__(clock=clock)
-        self.told_s = told_s
+        self.asked_s = asked_s
         self.asked = 0
 
     def head(self, name: str) -> ObjectInfo:
         self.asked += 1
         if self.asked == 1:
-            raise StoreUnavailable("slow down", wait_s=self.told_s)
+            raise StoreUnavailable("slow down", wait_s=self.asked_s)
         return super().head(name)
 
 
-@pytest.mark.parametrize("told_s", [0.0, 5.0, RETRY_AFTER_S_MAX])
-def test_nothing_is_asked_before_the_time_that_was_told(told_s: float) -> None:
+@pytest.mark.parametrize("asked_s", [0.0, 5.0, RETRY_AFTER_S_MAX])
+def test_nothing_is_asked_before_the_time_that_was_reported(asked_s: float) -> None:
     waits: list[float] = []
 
     class Recording(FixedClock):
@@ -62,16 +62,16 @@ def test_nothing_is_asked_before_the_time_that_was_told(told_s: float) -> None:
             return super().wait_s(seconds, until)
 
     clock = Recording()
-    store = Busy(clock=clock, told_s=told_s)
+    store = Busy(clock=clock, asked_s=asked_s)
     store.put("name", b"x")
     assert RetryingStore(store, clock=clock).head("name").size == 1
     (waited_s,) = waits
-    assert told_s <= waited_s <= told_s + RETRY_BASE_S
+    assert asked_s <= waited_s <= asked_s + RETRY_BASE_S
 
 
-def test_a_wait_that_is_too_long_is_told_at_once() -> None:
+def test_a_wait_that_is_too_long_is_reported_at_once() -> None:
     clock = FixedClock()
-    store = Busy(clock=clock, told_s=RETRY_AFTER_S_MAX + 1)
+    store = Busy(clock=clock, asked_s=RETRY_AFTER_S_MAX + 1)
     started_utc = clock.now_utc()
     with pytest.raises(StoreUnavailable):
         RetryingStore(store, clock=clock).head("name")

@@ -254,7 +254,7 @@ def test_a_link_may_come_before_its_file(target: DirectoryTarget, place: Path) -
     assert target.problems() == []
 
 
-def test_a_link_to_a_file_that_never_came_is_told(target: DirectoryTarget, place: Path) -> None:
+def test_a_link_to_a_file_that_never_came_is_reported(target: DirectoryTarget, place: Path) -> None:
     target.make(other(b"link", EntryKind.HARDLINK, b"nowhere/file"))
     target.finish()
     assert [(problem.path, problem.code) for problem in target.problems()] == [(b"link", "vanished")]
@@ -285,7 +285,7 @@ def test_where_no_more_links_can_be_made_the_content_is_copied(target: Directory
     assert [(problem.path, problem.code) for problem in target.problems()] == [(b"copy", "metadata")]
 
 
-def test_a_name_that_the_file_system_cannot_hold_is_told_and_everything_else_restored(
+def test_a_name_that_the_file_system_cannot_hold_is_reported_and_everything_else_restored(
     target: DirectoryTarget, place: Path
 ) -> None:
     long = b"x" * 300
@@ -300,12 +300,12 @@ def test_a_name_that_the_file_system_cannot_hold_is_told_and_everything_else_res
     target.make(other(b"link", EntryKind.HARDLINK, long))
     target.place(file(b"good", 1), b"x")
     target.finish()
-    told = {problem.path[:4]: problem.code for problem in target.problems()}
-    assert told == {b"xxxx": "unsupported", b"dxxx": "unsupported", b"sxxx": "unsupported", b"link": "unsupported"}
+    reported = {problem.path[:4]: problem.code for problem in target.problems()}
+    assert reported == {b"xxxx": "unsupported", b"dxxx": "unsupported", b"sxxx": "unsupported", b"link": "unsupported"}
     assert os.listdir(place) == ["good"]
 
 
-def test_an_owner_that_cannot_be_set_at_all_is_told(target: DirectoryTarget, place: Path) -> None:
+def test_an_owner_that_cannot_be_set_at_all_is_reported(target: DirectoryTarget, place: Path) -> None:
     """Trial F2: to the system the last id of all means that the owner stays as it is."""
     entry = Entry(b"f", EntryKind.FILE, mode=0o640, uid=2**32 - 1, gid=2**32 - 1, size=1, mtime_ns=5)
     target.place(entry, b"x")
@@ -315,7 +315,7 @@ def test_an_owner_that_cannot_be_set_at_all_is_told(target: DirectoryTarget, pla
     assert [(one.path, one.code) for one in target.problems()] == [(b"f", "metadata")]
 
 
-def test_a_file_larger_than_the_file_system_allows_is_told_and_not_left_half(
+def test_a_file_larger_than_the_file_system_allows_is_reported_and_not_left_half(
     target: DirectoryTarget, place: Path
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -395,7 +395,7 @@ def test_nothing_is_restored_before_the_beginning_or_after_the_end(tmp_path: Pat
         target.place(file(b"f"), b"")
 
 
-def test_two_entries_of_one_name_are_told(target: DirectoryTarget, place: Path) -> None:
+def test_two_entries_of_one_name_are_reported(target: DirectoryTarget, place: Path) -> None:
     target.place(file(b"same", 1), b"1")
     target.place(file(b"same", 1), b"2")
     target.finish()
@@ -403,14 +403,14 @@ def test_two_entries_of_one_name_are_told(target: DirectoryTarget, place: Path) 
     assert [(problem.path, problem.code) for problem in target.problems()] == [(b"same", "unsupported")]
 
 
-def test_attributes_that_are_refused_are_told(target: DirectoryTarget) -> None:
+def test_attributes_that_are_refused_are_reported(target: DirectoryTarget) -> None:
     target.place(file(b"f", xattrs=((b"user.good", b"1"), (b"nonsense.name", b"2"))), b"")
     target.finish()
     assert [(problem.path, problem.code) for problem in target.problems()] == [(b"f", "metadata")]
     assert "nonsense.name" in target.problems()[0].message
 
 
-def test_a_time_that_the_file_system_cannot_hold_is_told(target: DirectoryTarget) -> None:
+def test_a_time_that_the_file_system_cannot_hold_is_reported(target: DirectoryTarget) -> None:
     target.place(file(b"f", mtime_ns=-(10**19) // 2), b"")
     target.finish()
     assert [(problem.path, problem.code) for problem in target.problems()] == [(b"f", "metadata")]

@@ -136,7 +136,7 @@ def test_what_does_not_hash_as_it_should_is_left_out(target: DirectoryTarget, pl
     assert not (place / "d1" / "wrong").exists()
 
 
-def test_what_processes_could_not_put_back_is_told(target: DirectoryTarget, place: Path) -> None:
+def test_what_processes_could_not_put_back_is_reported(target: DirectoryTarget, place: Path) -> None:
     add_many(target)
     target.add(*small("d1/f", b"x", xattrs=((b"nonsense.name", b"1"),)))
     target.add(*small("d1/f", b"y"))
@@ -153,7 +153,7 @@ def test_a_path_that_no_backup_makes_ends_the_restore(target: DirectoryTarget, p
         target.drain()
 
 
-def test_a_process_that_dies_is_told(target: DirectoryTarget) -> None:
+def test_a_process_that_dies_is_reported(target: DirectoryTarget) -> None:
     add_many(target)
     target.drain()
     for pid in writing_processes():
@@ -165,7 +165,7 @@ def test_a_process_that_dies_is_told(target: DirectoryTarget) -> None:
 
 
 @pytest.mark.skipif(not may_mount(), reason="needs the privilege to mount")
-def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=100k", "none", disk], check=True)
@@ -205,8 +205,8 @@ def test_processes_end_with_a_restore_that_is_stopped(tmp_path: Path, number: si
         text=True,
     )
     assert restore.stdout is not None
-    with restore, restore.stdout as told:
-        pids = [int(word) for word in told.readline().split()]
+    with restore, restore.stdout as reported:
+        pids = [int(word) for word in reported.readline().split()]
         assert len(pids) == 2
         os.killpg(restore.pid, number)
         restore.wait(30)

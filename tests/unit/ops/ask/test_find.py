@@ -52,14 +52,14 @@ def find(engine: Engine, pattern: str, source: str | None = None) -> tuple[list[
         return list(found), unread
 
 
-def told(findings: list[Finding], ids: list[str]) -> list[tuple[int, str, bytes]]:
+def reported(findings: list[Finding], ids: list[str]) -> list[tuple[int, str, bytes]]:
     return [(ids.index(one.snapshot_id), one.change, one.path) for one in findings]
 
 
-def test_each_change_is_told_with_its_snapshot(engine: Engine, source: TreeSource) -> None:
+def test_each_change_is_reported_with_its_snapshot(engine: Engine, source: TreeSource) -> None:
     ids = [one.snapshot_id for one in engine.snapshots()]
     found, unread = find(engine, "*.txt")
-    assert told(found, ids) == [
+    assert reported(found, ids) == [
         (0, "added", b"d/keep.txt"),
         (1, "added", b"d/new.txt"),
         (2, "modified", b"d/new.txt"),
@@ -72,7 +72,7 @@ def test_each_change_is_told_with_its_snapshot(engine: Engine, source: TreeSourc
     assert (found[4].bytes_before, found[4].bytes_after, found[4].kind) == (5, 0, "file")
 
 
-def test_a_pattern_is_that_of_gitignore_and_what_is_below_a_match_is_not_told(
+def test_a_pattern_is_that_of_gitignore_and_what_is_below_a_match_is_not_reported(
     engine: Engine, source: TreeSource
 ) -> None:
     assert {one.path for one in find(engine, "d")[0]} == {b"d"}
@@ -93,7 +93,7 @@ def test_all_sources_or_one(engine: Engine, source: TreeSource) -> None:
         find(engine, "#comment")
 
 
-def test_a_snapshot_that_cannot_be_read_is_told_and_stepped_over(engine: Engine, source: TreeSource) -> None:
+def test_a_snapshot_that_cannot_be_read_is_reported_and_stepped_over(engine: Engine, source: TreeSource) -> None:
     ids = [one.snapshot_id for one in engine.snapshots()]
     engine.forget_cache()
     for replica in "abc":
@@ -101,7 +101,7 @@ def test_a_snapshot_that_cannot_be_read_is_told_and_stepped_over(engine: Engine,
         engine.flip(replica, name)
     found, unread = find(engine, "new.txt")
     assert unread == [ids[1]]
-    assert told(found, ids) == [(2, "added", b"d/new.txt"), (3, "removed", b"d/new.txt")]
+    assert reported(found, ids) == [(2, "added", b"d/new.txt"), (3, "removed", b"d/new.txt")]
     assert found[0].previous_id == ids[0]
 
 

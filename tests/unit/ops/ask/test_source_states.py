@@ -61,7 +61,7 @@ def test_without_an_allowed_age_there_is_no_verdict_and_the_doubt_stays() -> Non
 
 
 @pytest.mark.parametrize("allowed", [None, 2 * DAY])
-def test_a_last_snapshot_of_the_future_is_told_until_another_follows_it(allowed: timedelta | None) -> None:
+def test_a_last_snapshot_of_the_future_is_reported_until_another_follows_it(allowed: timedelta | None) -> None:
     future = night(-30, misdated=True)
     state = judged(night(1), future, allowed=allowed)
     assert (state.state, state.age) == ("misdated", DAY)

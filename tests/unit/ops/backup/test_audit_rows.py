@@ -40,5 +40,5 @@ def test_every_object_has_a_row_and_checksums_only_where_some_were_sent(tmp_path
     tree = TreeSource(clock=engine.clock)
     tree.file(b"a", NOISE)
     engine.backup(tree)
-    told = _ask(engine, "SELECT kind, count(*) FROM objects WHERE checksums = [] GROUP BY kind ORDER BY kind")
-    assert told == [(kind, 1) for kind in ("commit", "data-key", "index", "manifest", "needs", "pack")]
+    reported = _ask(engine, "SELECT kind, count(*) FROM objects WHERE checksums = [] GROUP BY kind ORDER BY kind")
+    assert reported == [(kind, 1) for kind in ("commit", "data-key", "index", "manifest", "needs", "pack")]

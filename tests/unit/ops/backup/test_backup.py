@@ -222,7 +222,9 @@ def test_a_file_that_changes_once_is_read_again_and_whole(engine: Engine, source
 
 
 @pytest.mark.parametrize("path", [b"docs/a", b"large", b"sparse"])
-def test_a_file_that_never_rests_is_kept_as_last_read_and_told(engine: Engine, source: TreeSource, path: bytes) -> None:
+def test_a_file_that_never_rests_is_kept_as_last_read_and_reported(
+    engine: Engine, source: TreeSource, path: bytes
+) -> None:
     source.nodes[path].changes = 1000
     result = engine.backup(source)
     assert problems(result) == [(path, "changing")]
@@ -248,7 +250,7 @@ def test_what_was_changing_is_read_again_next_time_even_if_it_looks_the_same(
 
 @pytest.mark.parametrize("path", [b"docs/same", b"large"])
 @pytest.mark.parametrize(("trouble", "code"), [("vanished", "vanished"), ("unreadable", "unreadable")])
-def test_a_file_that_cannot_be_read_is_told_and_absent(
+def test_a_file_that_cannot_be_read_is_reported_and_absent(
     engine: Engine, source: TreeSource, path: bytes, trouble: str, code: str
 ) -> None:
     setattr(source.nodes[path], trouble, True)
@@ -422,7 +424,7 @@ def test_a_reused_pack_that_is_gone_everywhere_is_noticed_and_its_content_read_a
         assert engine.restore(result.snapshot_id, replica=replica)[1] == source.contents()
 
 
-def test_a_replica_that_lost_a_pack_is_told_of_and_left_behind(engine: Engine, source: TreeSource) -> None:
+def test_a_replica_that_lost_a_pack_is_reported_and_dropped(engine: Engine, source: TreeSource) -> None:
     engine.backup(source)
     (pack,) = engine.objects("a", "packs/")
     engine.lose("b", pack)

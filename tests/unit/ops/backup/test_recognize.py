@@ -78,7 +78,9 @@ def test_a_cluster_is_recognized_by_its_system_identifier_alone(engine: Engine, 
         engine.backup(source)
 
 
-def test_a_source_that_told_nothing_is_compared_with_what_it_last_told(engine: Engine, source: TreeSource) -> None:
+def test_a_source_that_reported_nothing_is_compared_with_what_it_last_reported(
+    engine: Engine, source: TreeSource
+) -> None:
     engine.backup(source)
     source.marks = {}
     engine.backup(source)

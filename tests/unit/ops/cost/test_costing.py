@@ -59,37 +59,37 @@ def test_a_month_is_storage_requests_egress_and_retrieval() -> None:
     usage = Usage(
         "oslo", bytes_stored=1000 * GIB, bytes_grown=80 * GIB, puts=30_000, lists=2_000, gets=50_000, bytes_out=10 * GIB
     )
-    told = estimate(IA, usage)
+    reported = estimate(IA, usage)
 
-    assert told.month.storage == pytest.approx(12.5)  # 1000 x 0.0125
-    assert told.month.requests == pytest.approx(0.3 + 0.01 + 0.05)  # 30 x 0.01, 2 x 0.005, 50 x 0.001
-    assert told.month.egress == pytest.approx(0.9)  # 10 x 0.09
-    assert told.month.retrieval == pytest.approx(0.1)  # 10 x 0.01
-    assert told.month.total == pytest.approx(13.86)
-    assert told.growth == pytest.approx(1.0)  # 80 x 0.0125
-    assert told.year_ahead == pytest.approx(25.86)
+    assert reported.month.storage == pytest.approx(12.5)  # 1000 x 0.0125
+    assert reported.month.requests == pytest.approx(0.3 + 0.01 + 0.05)  # 30 x 0.01, 2 x 0.005, 50 x 0.001
+    assert reported.month.egress == pytest.approx(0.9)  # 10 x 0.09
+    assert reported.month.retrieval == pytest.approx(0.1)  # 10 x 0.01
+    assert reported.month.total == pytest.approx(13.86)
+    assert reported.growth == pytest.approx(1.0)  # 80 x 0.0125
+    assert reported.year_ahead == pytest.approx(25.86)
 
 
 def test_a_restore_of_everything_reads_what_the_latest_snapshots_need() -> None:
     usage = Usage("oslo", bytes_stored=1000 * GIB, objects=64_500, restore_bytes=400 * GIB, restore_objects=25_700)
-    told = estimate(IA, usage)
+    reported = estimate(IA, usage)
 
     assert restore_gets(usage) == 400 * 256 + 25_700  # segments of 4 MiB, and an object each
-    assert told.restore.requests == pytest.approx(0.1281)  # 128,100 gets at 0.001 a thousand
-    assert told.restore.egress == pytest.approx(36)
-    assert told.restore.retrieval == pytest.approx(4)
-    assert told.restore.storage == 0
-    assert told.restore.total == pytest.approx(40.1281)
+    assert reported.restore.requests == pytest.approx(0.1281)  # 128,100 gets at 0.001 a thousand
+    assert reported.restore.egress == pytest.approx(36)
+    assert reported.restore.retrieval == pytest.approx(4)
+    assert reported.restore.storage == 0
+    assert reported.restore.total == pytest.approx(40.1281)
 
 
 def test_a_verify_with_data_reads_everything_once_and_lists_it() -> None:
-    told = estimate(IA, Usage("oslo", bytes_stored=1000 * GIB, objects=64_500))
+    reported = estimate(IA, Usage("oslo", bytes_stored=1000 * GIB, objects=64_500))
 
     assert pages_of(64_500) == 65
     assert pages_of(0) == 0
-    assert told.verify.requests == pytest.approx(64.5 * 0.001 + 65 * 0.005 / 1000)
-    assert told.verify.egress == pytest.approx(90)
-    assert told.verify.retrieval == pytest.approx(10)
+    assert reported.verify.requests == pytest.approx(64.5 * 0.001 + 65 * 0.005 / 1000)
+    assert reported.verify.egress == pytest.approx(90)
+    assert reported.verify.retrieval == pytest.approx(10)
 
 
 def test_a_gigabyte_is_as_long_as_the_provider_says() -> None:
@@ -106,8 +106,8 @@ def test_nothing_costs_nothing() -> None:
 # --- what is done in a month ------------------------------------------------------------------------------------------
 
 
-def facts(days: float = 10.0, **told: object) -> Facts:
-    return Facts("oslo", days, {"oslo": ReplicaFacts(**told)})  # type: ignore[arg-type]
+def facts(days: float = 10.0, **reported: object) -> Facts:
+    return Facts("oslo", days, {"oslo": ReplicaFacts(**reported)})  # type: ignore[arg-type]
 
 
 def test_a_schedule_says_how_often_a_backup_runs() -> None:
@@ -198,10 +198,10 @@ def test_a_region_with_a_price_of_its_own_goes_before_the_usual_one() -> None:
 
 
 def test_an_unknown_provider_costs_nothing_and_says_so() -> None:
-    told = quote(shipped_prices(), "r", "site", "berlin")
+    reported = quote(shipped_prices(), "r", "site", "berlin")
 
-    assert told.price == Price("site", "standard")
-    assert told.notes == ("no price is known, so it costs nothing here",)
+    assert reported.price == Price("site", "standard")
+    assert reported.notes == ("no price is known, so it costs nothing here",)
 
 
 def test_prices_of_ones_own_go_before_those_that_ship(tmp_path: Path) -> None:
@@ -219,14 +219,14 @@ def test_prices_of_ones_own_go_before_those_that_ship(tmp_path: Path) -> None:
 
 def test_one_replica_at_a_site_may_have_a_price(tmp_path: Path) -> None:
     table = decode_prices("[replicas.vault]\ngb_month = 0.004\n", "own", base=shipped_prices())
-    told = quote(table, "vault", "site", "berlin")
+    reported = quote(table, "vault", "site", "berlin")
 
-    assert told.price.gb_month == 0.004
-    assert told.notes == ("with prices of your own",)
+    assert reported.price.gb_month == 0.004
+    assert reported.notes == ("with prices of your own",)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ('[replicas.oslo]\nclass = "standrad"', "no class 'standrad' of aws for the replica oslo"),
         ("[replicas.oslo]\ngb_moth = 1", "unknown key gb_moth"),
@@ -242,14 +242,14 @@ def test_one_replica_at_a_site_may_have_a_price(tmp_path: Path) -> None:
         ("= 1", "is no TOML"),
     ],
 )
-def test_mistakes_in_a_table_are_told(tmp_path: Path, text: str, told: str) -> None:
+def test_mistakes_in_a_table_are_reported(tmp_path: Path, text: str, reported: str) -> None:
     (tmp_path / "own.toml").write_text(text)
     with pytest.raises(ConfigInvalid) as caught:
         quote(load_prices(tmp_path / "own.toml"), "oslo", "aws", "eu-central-1")
-    assert told in caught.value.message
+    assert reported in caught.value.message
 
 
-def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_table_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="cannot be read"):
         load_prices(tmp_path / "missing.toml")
 
@@ -320,10 +320,10 @@ def test_what_is_read_back_is_counted_as_egress(tmp_path: Path) -> None:
     assert cost_of(engine, "a").usage.bytes_out == pytest.approx(MIB * MONTH_DAYS)
     assert cost_of(engine, "b").usage.bytes_out == 0
     engine.verify()
-    told = cost_of(engine, "b").usage
+    reported = cost_of(engine, "b").usage
 
-    assert told.bytes_out > MIB * MONTH_DAYS
-    assert told.gets >= told.objects * MONTH_DAYS
+    assert reported.bytes_out > MIB * MONTH_DAYS
+    assert reported.gets >= reported.objects * MONTH_DAYS
 
 
 def test_a_remote_check_is_no_get_where_nothing_is_asked(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_a_listing_that_leaves_out_half_is_not_believed(engine: Engine, source: 
 
 
 @KEYS
-def test_foreign_objects_are_told_and_left(engine: Engine, source: TreeSource, keyless: bool) -> None:
+def test_foreign_objects_are_reported_and_left(engine: Engine, source: TreeSource, keyless: bool) -> None:
     with engine.opened(Need.NONE) as repository:
         repository.replicas["a"].store.put("packs/aa/holiday.jpg", b"!")
         repository.replicas["a"].store.put("notes.txt", b"!")
@@ -193,7 +193,7 @@ def test_foreign_objects_are_told_and_left(engine: Engine, source: TreeSource, k
 
 
 @KEYS
-def test_damage_everywhere_is_told_and_left(engine: Engine, source: TreeSource, keyless: bool) -> None:
+def test_damage_everywhere_is_reported_and_left(engine: Engine, source: TreeSource, keyless: bool) -> None:
     name = next(iter(engine.objects("a", names.PACKS)))
     for replica in "abc":
         engine.flip(replica, name)
@@ -284,7 +284,7 @@ def test_what_killed_runs_left_is_no_snapshot(engine: Engine, source: TreeSource
     assert of(result, "a").foreign == 0
 
 
-def test_a_locked_damaged_object_is_told_and_left(engine: Engine, source: TreeSource) -> None:
+def test_a_locked_damaged_object_is_reported_and_left(engine: Engine, source: TreeSource) -> None:
     name = next(iter(engine.objects("b", names.PACKS)))
     engine.alter("b", name, lambda data: data[:-1])
     wrapped(engine, "b", lambda verb, _name, _number: DENY if verb == "delete" else None)
@@ -342,7 +342,7 @@ def test_damage_at_the_source_is_found_on_the_way_and_mended_too(engine: Engine,
     assert engine.data_objects("a") == engine.data_objects("b") == engine.data_objects("c")
 
 
-def test_what_was_done_is_told_by_the_tables(engine: Engine, source: TreeSource) -> None:
+def test_what_was_done_is_reported_by_the_tables(engine: Engine, source: TreeSource) -> None:
     name = next(iter(engine.objects("b", names.PACKS)))
     engine.lose("b", name)
     result = heal(engine)
@@ -353,7 +353,7 @@ def test_what_was_done_is_told_by_the_tables(engine: Engine, source: TreeSource)
     }
 
 
-def test_a_replica_that_is_away_is_told(engine: Engine, source: TreeSource) -> None:
+def test_a_replica_that_is_away_is_reported(engine: Engine, source: TreeSource) -> None:
     with engine.away("c"):
         result = heal(engine)
     assert of(result, "c").state == "failed"

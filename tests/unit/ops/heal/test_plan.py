@@ -84,7 +84,7 @@ def test_parts_of_what_never_committed_stay_where_they_are() -> None:
     assert wanted(made, "one") == wanted(made, "two") == []
 
 
-def test_what_was_told_is_looked_at_where_it_is_listed() -> None:
+def test_what_was_reported_is_looked_at_where_it_is_listed() -> None:
     made = plan(
         {"one": {pack("a"): 10}, "two": {pack("a"): 10}}, known_damage={"one": {pack("a"), pack("f"), "notes.txt"}}
     )
@@ -97,7 +97,7 @@ def test_reading_all_data_looks_at_everything_once() -> None:
     assert wanted(made, "one") == [Wanted(pack("a"), 10, Why.READ), Wanted(COMMIT, 0, Why.SIZE)]
 
 
-def test_foreign_objects_are_in_the_plan_to_be_told() -> None:
+def test_foreign_objects_are_in_the_plan_to_be_reported() -> None:
     listings = {"one": listing({}, foreign=("holiday.jpg",))}
     made = plan_heal(listings, Union(listings), Expected(), targets=["one"], known_damage={})
     assert (made.replicas["one"].foreign, made.replicas["one"].foreign_total) == (("holiday.jpg",), 1)

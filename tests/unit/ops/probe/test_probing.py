@@ -66,7 +66,7 @@ def test_an_honest_store_passes_and_nothing_is_left() -> None:
     assert all(one.median >= 0 for one in result.figures)
 
 
-def test_what_is_kept_is_told() -> None:
+def test_what_is_kept_is_reported() -> None:
     shelf = Shelf()
     result = probe(no_faults, "ranges", keep=True, shelf=shelf)
 
@@ -155,12 +155,12 @@ LIES: dict[str, tuple[str, Plan, str]] = {  # what a service does: the check tha
 
 @pytest.mark.parametrize("lie", LIES)
 def test_each_lie_is_found(lie: str) -> None:
-    check, plan, told = LIES[lie]
+    check, plan, reported = LIES[lie]
     only = {"sizes": "objects", "names": "objects"}.get(check, check)
     result = probe(plan, only)
 
     assert finding(result, check).verdict is Verdict.FAILED, result.findings
-    assert told in finding(result, check).detail
+    assert reported in finding(result, check).detail
     assert result.verdict is Verdict.FAILED
 
 
@@ -171,7 +171,7 @@ class Undying(FaultyStore):
         return
 
 
-def test_a_delete_that_does_nothing_is_found_and_what_is_left_told() -> None:
+def test_a_delete_that_does_nothing_is_found_and_what_is_left_reported() -> None:
     shelf = Shelf()
     store: Store = Undying(MemoryStore(shelf=shelf, clock=CLOCK), clock=CLOCK)
     result = probe_store(lambda _: store, only=("delete",), clock=CLOCK)
@@ -257,7 +257,7 @@ class Skewed(MemoryStore):
     ("skew_s", "verdict"),
     [(0, Verdict.OK), (-20, Verdict.OK), (60, Verdict.WARNING), (-60, Verdict.WARNING), (3600, Verdict.FAILED)],
 )
-def test_a_clock_that_is_off_is_told(skew_s: float, verdict: Verdict) -> None:
+def test_a_clock_that_is_off_is_reported(skew_s: float, verdict: Verdict) -> None:
     store: Store = Skewed(skew_s)
     found = finding(probe_store(lambda _: store, only=("clock",), clock=CLOCK), "clock")
 

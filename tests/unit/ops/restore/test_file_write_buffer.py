@@ -124,14 +124,14 @@ def test_pages_that_a_disk_can_read_are_written_where_they_are(tmp_path: Path) -
 
 def test_holes_stay_holes(target: DirectoryTarget, tmp_path: Path) -> None:
     first, second = CHANCE.randbytes(STAGE + 4096), CHANCE.randbytes(100)
-    told = restore(target, [1 << 20, first, 64 << 20, second, 8 << 20])
+    reported = restore(target, [1 << 20, first, 64 << 20, second, 8 << 20])
     hasher = ContentHash()
     hasher.skip(1 << 20)
     hasher.update(first)
     hasher.skip(64 << 20)
     hasher.update(second)
     hasher.skip(8 << 20)
-    assert told == hasher.digest()
+    assert reported == hasher.digest()
     path = tmp_path / "restored" / "f"
     assert path.read_bytes() == bytes(1 << 20) + first + bytes(64 << 20) + second + bytes(8 << 20)
     assert path.stat().st_blocks * 512 < 2 * (STAGE + (1 << 20))
@@ -180,7 +180,7 @@ def test_large_stretches_go_past_the_cache(target: DirectoryTarget, tmp_path: Pa
     assert any(one & os.O_DIRECT for one in flags)
 
 
-def test_what_cannot_be_written_is_told(target: DirectoryTarget) -> None:
+def test_what_cannot_be_written_is_reported(target: DirectoryTarget) -> None:
     entry = file(8 * STAGE)
     target.make(entry)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

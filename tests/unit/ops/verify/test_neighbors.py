@@ -66,7 +66,7 @@ class Street:
         source.file(b"changing", CHANCE.randbytes(50_000))
         source.file(b"round", b"%d" % next(self._rounds))
         result = host.backup(source)
-        assert [_told(outcome) for outcome in result.replicas] == [("a", ""), ("b", ""), ("c", "")]
+        assert [_reported(outcome) for outcome in result.replicas] == [("a", ""), ("b", ""), ("c", "")]
 
     def beside(self, operation: Operation, number: int) -> int:
         """Run an operation with a neighbor's backup before its request of this number; return how many it made."""
@@ -95,7 +95,7 @@ def _require_clean(result: VerifyResult) -> None:
     assert result.clean, [(one.replica, one.name, one.code, one.detail) for one in result.damaged]
 
 
-def _told(outcome: ReplicaOutcome) -> tuple[str, str]:
+def _reported(outcome: ReplicaOutcome) -> tuple[str, str]:
     return outcome.replica, "" if outcome.committed else f"{outcome.error_code}: {outcome.error}"
 
 

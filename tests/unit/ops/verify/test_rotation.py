@@ -54,13 +54,13 @@ def read_of(engine: Engine, replica: str = "b") -> dict[str, int]:
 
 
 def test_four_runs_of_a_quarter_read_everything_once(engine: Engine) -> None:
-    told = [reading(engine, 25) for _ in range(4)]
-    assert [one.packs_read for one in told] == [3, 3, 3, 3]
-    assert [one.packs_never_read for one in told] == [7, 4, 1, 0]
-    assert {one.runs_for_all for one in told} == {4}
+    reported = [reading(engine, 25) for _ in range(4)]
+    assert [one.packs_read for one in reported] == [3, 3, 3, 3]
+    assert [one.packs_never_read for one in reported] == [7, 4, 1, 0]
+    assert {one.runs_for_all for one in reported} == {4}
     assert set(read_of(engine)) == set(engine.objects("b", names.PACKS))
     assert sorted(read_of(engine).values()) == [1] * 8 + [2] * 2
-    oldest = told[-1].oldest_read_utc
+    oldest = reported[-1].oldest_read_utc
     assert oldest is not None
     assert engine.clock.now_utc() - oldest == timedelta(days=3)
 
@@ -91,8 +91,8 @@ def test_new_packs_wait_their_turn_and_lost_ones_are_forgotten(engine: Engine) -
         reading(engine, 20)
         assert new not in read_of(engine), "the others were put before it"
     engine.lose("b", max(read_of(engine)))
-    (told,) = verify(engine, 20).readings
-    assert told.packs == PACKS
+    (reported,) = verify(engine, 20).readings
+    assert reported.packs == PACKS
     assert set(engine.objects("b", names.PACKS)) <= set(read_of(engine)) | {new}
 
 
@@ -130,9 +130,9 @@ def test_without_audit_tables_each_day_reads_its_part(engine: Engine) -> None:
     for replica in "abc":
         for name in engine.objects(replica, "audit/checks/"):
             engine.alter(replica, name, lambda data: data[:-1] + b"?")
-    told = [verify(engine, 25) for _ in range(4)]
-    assert {one.rotation for result in told for one in result.readings} == {"by-name"}
-    assert sum(one.packs_read for result in told for one in result.readings) == PACKS
+    reported = [verify(engine, 25) for _ in range(4)]
+    assert {one.rotation for result in reported for one in result.readings} == {"by-name"}
+    assert sum(one.packs_read for result in reported for one in result.readings) == PACKS
 
 
 def test_tables_of_another_replica_serve_where_its_own_are_lost(engine: Engine) -> None:

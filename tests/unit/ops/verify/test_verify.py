@@ -272,13 +272,13 @@ def checked_states(engine: Engine, replica: str) -> dict[str, str]:
     return {str(name): str(state) for name, state in answer.rows}
 
 
-def test_a_header_that_is_damaged_is_told(engine: Engine, source: TreeSource) -> None:
+def test_a_header_that_is_damaged_is_reported(engine: Engine, source: TreeSource) -> None:
     engine.flip("b", names.HEADER, at=100)
     result = reader(engine).verify(percent=0)
     assert [(one.replica, one.name) for one in result.damaged] == [("b", names.HEADER)]
 
 
-def test_damage_at_two_replicas_is_told_of_each(engine: Engine, source: TreeSource) -> None:
+def test_damage_at_two_replicas_is_reported_for_each(engine: Engine, source: TreeSource) -> None:
     pack = next(iter(engine.objects("a", names.PACKS)))
     engine.lose("a", pack)
     engine.flip("c", pack)

@@ -314,7 +314,7 @@ def test_page_rows_hold_at_most_so_many_pages() -> None:
     assert changed.extents[:33] == result.extents[:33] or len(changed.extents) < len(result.extents)
 
 
-def test_a_row_is_told_as_the_format_says() -> None:
+def test_a_row_is_reported_as_the_format_says() -> None:
     chunks = Chunks()
     data = random.Random(12).randbytes(10_000)
     result = read(chunks, [data], page=4096)

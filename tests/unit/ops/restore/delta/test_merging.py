@@ -48,7 +48,7 @@ def listings(found: dict[bytes, Entry], count: int) -> Iterator[PosixListing]:
 
 
 @given(there=FILES, here=FILES, rows=st.integers(1, 8), count=st.integers(1, 8))
-def test_every_path_is_told_once_and_directories_above_it_are_found(
+def test_every_path_is_reported_once_and_directories_above_it_are_found(
     there: dict[bytes, int], here: dict[bytes, int], rows: int, count: int
 ) -> None:
     wanted, found = entries(there), entries(here)

@@ -42,7 +42,7 @@ def test_each_record_proves_what_is_alike_and_finds_what_is_not(record: Recorded
     assert judged(OTHER, record) == (ProofState.ALTERED, against)
 
 
-def test_what_was_sent_outweighs_what_the_provider_told_and_what_others_tell() -> None:
+def test_what_was_sent_outweighs_what_the_provider_reported_and_what_others_tell() -> None:
     record = replace(SENT, reported={"iowa": "crc32c:02"})
     assert judged(OTHER, record, OTHER) == (ProofState.ALTERED, "sent")
     assert judged(INFO, record, OTHER) == (ProofState.OK, "sent")
@@ -77,7 +77,7 @@ def test_records_that_contradict_each_other_are_no_record() -> None:
     assert judged(INFO, replace(RECORD, sent=("crc32c:01", "crc32c:02"))) == (ProofState.UNPROVEN, "")
 
 
-def test_a_checksum_that_was_told_and_is_told_no_more() -> None:
+def test_a_checksum_that_was_reported_and_is_reported_no_more() -> None:
     assert judged(MUTE, replace(RECORD, reported={"iowa": "crc32c:01"})) == (ProofState.ALTERED, "told")
     assert judged(MUTE, replace(RECORD, reported={"oslo": "crc32c:01"})) == (ProofState.UNPROVEN, "")
 
