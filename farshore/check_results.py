@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.model import DamagedObject, ReadRepaired, ReplicaRequests
+from farshore.model import DamagedObject, ReplicaRequests
+from farshore.results import ReadRepaired
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farshore.clock import Clock
-from farshore.model import ProgressCallback, no_progress
+from farshore.results import ProgressCallback, no_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
 from farshore.errors import Bug, ObjectCorrupt
-from farshore.model import Signature
-from farshore.model.signatures import SIGNER_ID_BYTES
+from farshore.model import SIGNER_ID_BYTES, Signature
 
 ED25519_BYTES = 32  # of the seed, and of the public key
 ML_DSA_65_SEED_BYTES = 32

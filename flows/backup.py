@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 
 from farshore.clock import Clock, SystemClock
 from farshore.errors import Failure
-from farshore.model import BackupResult
+from farshore.results import BackupResult
 from tasks.audit import write_audit
 from tasks.capture import begin_snapshot, seal_source
 from tasks.commit import commit_snapshot

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from farshore.clock import Clock
 from farshore.config import Config, load_config
 from farshore.errors import SecretUnavailable
-from farshore.model import ProgressCallback
+from farshore.results import ProgressCallback
 from farshore.run import Run
 
 

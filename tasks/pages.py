@@ -12,9 +12,10 @@ from datetime import datetime
 
 from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading, VerifyResult
 from farshore.limits import KIB
-from farshore.model import BackupResult, DamagedObject, RestoreResult
+from farshore.model import DamagedObject
 from farshore.plural import count_of
 from farshore.repair.outcome import HealedState, HealResult
+from farshore.results import BackupResult, RestoreResult
 
 DAMAGED_ROWS_MAX = 200  # a page is for reading; the audit table `checks` has every row
 

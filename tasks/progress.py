@@ -19,8 +19,8 @@ from prefect.logging import get_logger, get_run_logger
 
 from farshore.clock import Clock
 from farshore.limits import MIB
-from farshore.model import Progress
 from farshore.plural import count_of
+from farshore.results import Progress
 
 LOOK_EVERY_S = 1.0  # how often the board is looked at
 REPORT_EVERY_S = (

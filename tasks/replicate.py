@@ -13,7 +13,7 @@ from prefect.states import Cancelled, Failed
 from prefect.tasks import exponential_backoff
 
 from farshore.errors import Bug, Failure
-from farshore.model import ReplicaOutcome
+from farshore.results import ReplicaOutcome
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, SEND_RETRIES, is_last_try, is_passing
 from tasks.sessions import SESSIONS, STOPPED
 

@@ -16,10 +16,10 @@ from prefect.states import Completed, Failed
 
 from farshore.check_results import VerifyResult
 from farshore.errors import Failure
-from farshore.model import BackupResult, RestoreResult
 from farshore.ops.verify.outcomes import check_errors
 from farshore.plural import count_of
 from farshore.repair.outcome import HealedState, HealResult, heal_error
+from farshore.results import BackupResult, RestoreResult
 from tasks.naming import artifact_key
 from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, heal_page, restore_page, verify_page
 

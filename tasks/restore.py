@@ -15,9 +15,9 @@ from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.errors import TargetFailed
-from farshore.model import RestoreResult
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import STANDARD_OUTPUT, restore_snapshot
+from farshore.results import RestoreResult
 from tasks.opening import open_config, start_run
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from farshore.check_results import CheckMethod
 from farshore.format.records import Commit
-from farshore.model import Found, RepairAction, ReplicaOutcome
+from farshore.results import Found, RepairAction, ReplicaOutcome
 from farshore.targets.base import TargetKind
 
 SCHEMA_VERSION = 3  # grows by new columns that may be NULL; a column never changes its type or its meaning

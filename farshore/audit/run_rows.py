@@ -28,8 +28,8 @@ from farshore.errors import ConfigInvalid, Failure, FarshoreError, StoreFull
 from farshore.format.records import Commit
 from farshore.host import host_name
 from farshore.host_places import STATE
-from farshore.model import ReplicaOutcome
 from farshore.replicas.repository import Repository
+from farshore.results import ReplicaOutcome
 from farshore.run import Run
 from farshore.scratch import temporary_instead
 from farshore.stores.traffic import AcknowledgedPut

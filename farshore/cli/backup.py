@@ -35,8 +35,8 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from farshore.cli.output import Output
     from farshore.config import Config
-    from farshore.model import BackupResult
     from farshore.replicas.repository import Repository
+    from farshore.results import BackupResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,7 +161,7 @@ def known_source(config: Config, name: str) -> str:
 
 
 def _print(invocation: Invocation, result: BackupResult) -> None:
-    from farshore.model import WarningCode
+    from farshore.results import WarningCode
 
     output, counts = invocation.output, result.counts
     output.record("backup", result, state=result.state, warned=result.warned, warnings=result.warnings)
@@ -208,7 +208,7 @@ def _warn_incomplete(output: Output, result: BackupResult) -> None:
 
 def _warn_left_behind(output: Output, result: BackupResult) -> None:
     """Name each replica that lacks the snapshot, why, and how it gets back in sync."""
-    from farshore.model import WarningCode
+    from farshore.results import WarningCode
 
     behind = [one for one in result.warnings if one.code is WarningCode.REPLICA_LEFT_BEHIND]
     for one in behind:

@@ -18,8 +18,8 @@ from farshore.errors import EXIT_DONE
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
-    from farshore.model import DeltaCounts, Progress, ProgressCallback
     from farshore.ops.restore.delta.options import DeltaOptions, Difference
+    from farshore.results import DeltaCounts, Progress, ProgressCallback
 
 EXIT_DIFFERENCES = 4  # of a dry run that found some
 SIGNS = {"add": "+", "replace": "M", "patch": "P", "link": "L", "metadata": "m", "delete": "-", "leftover": "-"}

@@ -18,7 +18,7 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from farshore.model import Progress
+    from farshore.results import Progress
 
 LINE_EVERY_S = 10.0  # often enough to see that a nightly run lives, rare enough for its log
 RECORD_EVERY_S = 1.0  # per stage, for programs that show their own display

@@ -1,7 +1,7 @@
 """The records that `--json` prints: one JSON object per line, each with a `type`. Pure.
 
-Fields are those of `farshore.model`, with the same names. Times are ISO 8601 in UTC, sizes are bytes. A name is text in
-`path`; where it is no UTF-8, `path` holds escapes and `path_bytes` the exact bytes in base64.
+Fields are those of `farshore.results` and `farshore.model`, with the same names. Times are ISO 8601 in UTC, sizes are
+bytes. A name is text in `path`; where it is no UTF-8, `path` holds escapes and `path_bytes` the exact bytes in base64.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from farshore.errors import (
 from farshore.plural import count_of, first_of
 
 if TYPE_CHECKING:
-    from farshore.model import RestoreResult
+    from farshore.results import RestoreResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,7 @@ from farshore.errors import EXIT_DONE, EXIT_WARNINGS
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
-    from farshore.model.entries import Problem
-    from farshore.model.results import DamagedObject
+    from farshore.model import DamagedObject, Problem
 
 CODE = "no-audit-row"
 PROBLEMS_SHOWN_MAX = 20  # a person reads these; the JSON record has the first thousand

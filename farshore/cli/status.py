@@ -31,8 +31,8 @@ from farshore.limits import CLOCK_SKEW_S_MAX
 
 if TYPE_CHECKING:
     from farshore.config import Config
-    from farshore.model import ReplicaStatus
     from farshore.ops.ask.source_states import SourceState
+    from farshore.results import ReplicaStatus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

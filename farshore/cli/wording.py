@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from farshore.model import ReadRepaired, ReplicaRequests
+    from farshore.model import ReplicaRequests
+    from farshore.results import ReadRepaired
 
 ID_DIGITS_SHOWN = 12  # a prefix that stays unique among many millions of snapshots
 _STEP = 1024

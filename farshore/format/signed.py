@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.text import JsonObject, decode_object, encode_canonical
-from farshore.model import Signature
-from farshore.model.signatures import ED25519_SIGNATURE_BYTES, ML_DSA_65_SIGNATURE_BYTES, SIGNER_ID_BYTES
+from farshore.model import ED25519_SIGNATURE_BYTES, ML_DSA_65_SIGNATURE_BYTES, SIGNER_ID_BYTES, Signature
 
 TRAILER_BYTES = SIGNER_ID_BYTES + ED25519_SIGNATURE_BYTES
 _PARTS = ({"ed25519", "signer"}, {"ed25519", "ml_dsa_65", "signer"})

@@ -22,9 +22,10 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.format import names
-from farshore.model import Found, RepairAction, ReplicaRequests
+from farshore.model import ReplicaRequests
 from farshore.plural import count_of
 from farshore.replicas.repository import Replica
+from farshore.results import Found, RepairAction
 from farshore.run import Run
 
 _LASTING: tuple[type[FarshoreError], ...] = (StoreFull, StoreDenied, BucketNotFound, LeaseLost)  # no retry cures these

@@ -23,13 +23,14 @@ from farshore.errors import Denied, FarshoreError, ObjectCorrupt
 from farshore.format.bounds import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit
-from farshore.model import DamagedObject, Found, ReadRepaired, RepairAction
+from farshore.model import DamagedObject
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import Repair
 from farshore.replicas.mend import mend
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Replica, Repository
+from farshore.results import Found, ReadRepaired, RepairAction
 
 _FOUND = {"missing": Found.MISSING, "truncated": Found.TRUNCATED}
 _HEAL = "run 'farshore heal' to mend it"

@@ -24,9 +24,9 @@ from farshore.errors import (
     StoreDenied,
     StoreUnavailable,
 )
-from farshore.model import Found, RepairAction
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
+from farshore.results import Found, RepairAction
 from farshore.stores.base import PlainBody, Store
 from farshore.stores.body import body_bytes, body_pieces
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from farshore.catalog.snapshots import list_snapshots
-from farshore.model import RestoreResult
 from farshore.ops.restore.delta.options import DeltaOptions, Difference
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.results import RestoreResult
 from farshore.run import Run
 from farshore.sources.directory.source import DirectorySource
 from tests.contract.directory_trees import BLOCK, differences

@@ -21,11 +21,12 @@ from farshore.chunking.page_hashes import hash_pages
 from farshore.errors import ToolUnavailable
 from farshore.format.manifest import CHANGING
 from farshore.format.page_maps import PageCursor
-from farshore.model import HOLE, Progress
+from farshore.model import HOLE
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
 from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader, ReportBytes
+from farshore.results import Progress
 from farshore.run import Run
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.keys import KeySet

@@ -20,8 +20,9 @@ from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ToolUnavailable
 from farshore.format import names
 from farshore.handles import DirectoryHandles
-from farshore.model import BackupResult, Entry, EntryKind
+from farshore.model import Entry, EntryKind
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.results import BackupResult
 from farshore.run import Run
 from farshore.sources.base import Capture, Item
 from farshore.sources.directory.small_files import SmallFiles

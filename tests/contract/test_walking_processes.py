@@ -19,8 +19,9 @@ import pytest
 from farshore import limits
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ToolUnavailable
-from farshore.model import BackupResult, Entry, Problem
+from farshore.model import Entry, Problem
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.results import BackupResult
 from farshore.run import Run
 from farshore.sources.base import Capture, Listing
 from farshore.sources.directory.source import DirectoryCapture, DirectorySource

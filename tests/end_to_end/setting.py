@@ -13,11 +13,11 @@ from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, list_snapshots, resolve_snapshot
 from farshore.clock import SystemClock
 from farshore.config import Config, load_config
-from farshore.model import BackupResult, RestoreResult
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
+from farshore.results import BackupResult, RestoreResult
 from farshore.run import Run
 
 Place = Mapping[str, object]

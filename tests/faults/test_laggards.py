@@ -20,9 +20,9 @@ from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.config import load_config
 from farshore.errors import StoreDenied
-from farshore.model import BackupResult, ReplicaOutcome
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.results import BackupResult, ReplicaOutcome
 from farshore.run import Run
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 from infra.local.seaweedfs import SeaweedServer

@@ -26,13 +26,13 @@ from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.errors import ClockWrong
-from farshore.model import BackupResult, ReplicaOutcome
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository
 from farshore.repair.outcome import HealResult
+from farshore.results import BackupResult, ReplicaOutcome
 from farshore.run import Run
 from farshore.stores.base import Store
 from farshore.stores.wrappers.retrying import RetryingStore

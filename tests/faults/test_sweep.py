@@ -11,8 +11,8 @@ from farshore.access.open_repository import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
 from farshore.errors import FarshoreError
-from farshore.model import BackupResult
 from farshore.ops.backup.backup import run_backup
+from farshore.results import BackupResult
 from farshore.run import Run
 from farshore.stores.wrappers.retrying import RetryingStore
 from tests.doubles.clock import FixedClock

@@ -18,7 +18,7 @@ from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.clock import SystemClock
 from farshore.errors import QuorumNotReached
-from farshore.model import BackupResult
+from farshore.results import BackupResult
 from flows.backup import backup
 from tasks.sessions import SESSIONS
 from tests.flows.conftest import Repository, artifact, flow_run_id, task_states

@@ -18,7 +18,8 @@ import flows
 import tasks
 from farshore.check_results import VerifyResult
 from farshore.errors import Bug, FarshoreError, ObjectCorrupt, StoreDenied, StoreUnavailable
-from farshore.model import BackupResult, DamagedObject, Problem, ProblemCode, Progress, ReplicaOutcome, SnapshotCounts
+from farshore.model import DamagedObject, Problem, ProblemCode, SnapshotCounts
+from farshore.results import BackupResult, Progress, ReplicaOutcome
 from tasks.naming import artifact_key
 from tasks.pages import backup_page, bytes_text, verify_page
 from tasks.policy import SEND_RETRIES, attempt_wait_s, is_last_try, is_passing

@@ -8,11 +8,17 @@ from typing import Any
 
 import pytest
 
-from farshore import model
+from farshore import model, results
 from farshore.check_results import VerifyResult
-from farshore.model import BackupResult, DamagedObject, EntryKind, Problem, ProblemCode, ReplicaOutcome, SnapshotCounts
+from farshore.model import DamagedObject, EntryKind, Problem, ProblemCode, SnapshotCounts
+from farshore.results import BackupResult, ReplicaOutcome
 
-RECORDS = [cls for _, cls in inspect.getmembers(model, inspect.isclass) if dataclasses.is_dataclass(cls)]
+RECORDS = [
+    cls
+    for module in (model, results)
+    for _, cls in inspect.getmembers(module, inspect.isclass)
+    if dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
+]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -93,4 +99,4 @@ def test_kinds_are_the_words_of_the_format() -> None:
 
 
 def test_progress_can_be_reported_to_nobody() -> None:
-    model.no_progress(model.Progress("scan"))
+    results.no_progress(results.Progress("scan"))

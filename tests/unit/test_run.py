@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from farshore.model import Progress
+from farshore.results import Progress
 from farshore.run import Run
 from tests.doubles.clock import FixedClock
 

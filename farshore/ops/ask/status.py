@@ -11,9 +11,9 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, RepositoryMissing
 from farshore.format import names
-from farshore.model import ReplicaStatus
 from farshore.replicas.ask import OnWait, ask_all, wait_quietly
 from farshore.replicas.repository import Replica
+from farshore.results import ReplicaStatus
 
 
 @dataclass(frozen=True, slots=True)

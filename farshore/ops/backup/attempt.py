@@ -11,9 +11,9 @@ from farshore.catalog.order import is_misdated, order_key
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, BackupRunning
 from farshore.format.records import Commit, Lease
 from farshore.host import is_known_dead
-from farshore.model import ReplicaOutcome
 from farshore.replicas.leases import read_leases
 from farshore.replicas.repository import Repository
+from farshore.results import ReplicaOutcome
 
 
 @dataclass(frozen=True, slots=True)

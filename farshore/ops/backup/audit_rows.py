@@ -11,10 +11,10 @@ from farshore.audit.rows import AuditRow, Operation, RunResult, RunRow
 from farshore.catalog.shrinking import counts_before, has_shrunken
 from farshore.errors import Failure
 from farshore.format.records import Commit
-from farshore.model import BackupResult, ReplicaOutcome, RunWarning, WarningCode
 from farshore.ops.backup.pipeline.capture import CaptureResult
 from farshore.ops.backup.prepare import Attempt, RunState
 from farshore.replicas.repository import Repository
+from farshore.results import BackupResult, ReplicaOutcome, RunWarning, WarningCode
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from farshore.errors import Bug, Failure, FarshoreError
-from farshore.model import BackupResult
 from farshore.ops.backup.session import BackupSession
 from farshore.replicas.repository import Repository
+from farshore.results import BackupResult
 from farshore.run import Run
 from farshore.sources.base import Source
 

@@ -19,12 +19,12 @@ from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, Failure, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, Needs, encode_commit
-from farshore.model import ReplicaOutcome
 from farshore.ops.backup.adopt import AdoptedPacks, adopt_packs
 from farshore.ops.backup.clock_checks import check_service_clock
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.repository import Repository
+from farshore.results import ReplicaOutcome
 from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
 
 

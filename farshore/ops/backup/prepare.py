@@ -13,7 +13,6 @@ from farshore.catalog.inventory import Inventory, take_inventory
 from farshore.errors import Failure, FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
 from farshore.format.records import Lease
 from farshore.host import describe_process
-from farshore.model import ReplicaOutcome
 from farshore.ops.backup.attempt import SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
@@ -23,6 +22,7 @@ from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.upload import Spool
 from farshore.replicas.upload_queue import QueueLimits
+from farshore.results import ReplicaOutcome
 from farshore.run import Run
 from farshore.sealed.keys import DataKey, generate_data_key
 

@@ -18,12 +18,7 @@ from farshore.errors import Bug, Failure, FarshoreError, Unavailable
 from farshore.format import names
 from farshore.format.records import Commit
 from farshore.host_places import CACHE
-from farshore.model import (
-    BackupResult,
-    Progress,
-    ReplicaOutcome,
-    SnapshotCounts,
-)
+from farshore.model import SnapshotCounts
 from farshore.ops.backup.attempt import find_done
 from farshore.ops.backup.audit_rows import RunRecorder
 from farshore.ops.backup.clock_checks import check_clocks, next_moment
@@ -32,6 +27,7 @@ from farshore.ops.backup.pipeline.capture import CaptureResult, seal_source
 from farshore.ops.backup.prepare import Attempt, RunState, dropped_outcome, prepare
 from farshore.process_memory import tune_process_memory
 from farshore.replicas.repository import Repository
+from farshore.results import BackupResult, Progress, ReplicaOutcome
 from farshore.run import Run
 from farshore.scratch import scratch_or_temporary
 from farshore.sources.base import Source

@@ -19,7 +19,6 @@ from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Lease
 from farshore.host import describe_process
-from farshore.model import Found, ProgressCallback, RepairAction
 from farshore.ops.heal.audit_rows import known_damage, record_heal
 from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Transfer
@@ -30,6 +29,7 @@ from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
 from farshore.replicas.leases import LeaseHolder
+from farshore.results import Found, ProgressCallback, RepairAction
 from farshore.run import Run
 from farshore.scratch import temporary_directory
 from farshore.stores.token_bucket import TokenBucket

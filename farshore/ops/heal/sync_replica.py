@@ -17,7 +17,6 @@ from farshore.catalog.extend_locks import lock_everything
 from farshore.errors import STORE_ERRORS, Corrupt, FarshoreError, StateUnknown, StoreConflict
 from farshore.format.bounds import object_bytes_max
 from farshore.format.object_kinds import Kind
-from farshore.model import Found, Progress, ProgressCallback, RepairAction
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
 from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why
 from farshore.repair.expected_hashes import ExpectedHashes
@@ -26,6 +25,7 @@ from farshore.repair.outcome import HealedReplica, HealedState, Repair
 from farshore.repair.replica_listing import Union, list_everything
 from farshore.replicas.mend import mend
 from farshore.replicas.repository import Replica
+from farshore.results import Found, Progress, ProgressCallback, RepairAction
 
 CopyWithin = Callable[[Replica, Replica, str, int], bool]  # source, target, name, size: whether the service copied it
 

@@ -21,8 +21,9 @@ from farshore.catalog.needs import objects_of, objects_to_open, read_needs
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
 from farshore.format.records import Commit
-from farshore.model import Progress, ProgressCallback, SnapshotId
+from farshore.model import SnapshotId
 from farshore.replicas.repository import Replica, Repository
+from farshore.results import Progress, ProgressCallback
 from farshore.run import Run
 from farshore.stores.object_retention import LockState
 

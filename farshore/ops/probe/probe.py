@@ -11,12 +11,12 @@ from farshore.config import Config
 from farshore.errors import FarshoreError, StoreDenied
 from farshore.format import names
 from farshore.limits import PROBE_TIDY_S
-from farshore.model import Progress, ProgressCallback, no_progress
 from farshore.ops.probe import listings, locks, objects, parts, race, speeds
 from farshore.ops.probe.permissions import may_write, permissions
 from farshore.ops.probe.prefix import LEFT_NAMED_MAX, Connect, ProbePrefix
 from farshore.ops.probe.verdicts import Figure, Finding, ProbeResult, Role, Verdict
 from farshore.replicas.repository import no_such_replica
+from farshore.results import Progress, ProgressCallback, no_progress
 from farshore.stores.base import Store
 from farshore.stores.object_retention import LockMode
 from farshore.stores.opening import open_store

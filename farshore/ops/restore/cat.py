@@ -10,10 +10,11 @@ from farshore.catalog.selection import normal_path
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import SnapshotUnknown
 from farshore.format.manifest import display_path
-from farshore.model import Entry, EntryKind, RestoreResult
+from farshore.model import Entry, EntryKind
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.replicas.repository import Repository
+from farshore.results import RestoreResult
 from farshore.run import Run
 from farshore.targets.stream.file import FileStream
 

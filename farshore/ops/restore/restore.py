@@ -30,7 +30,7 @@ from farshore.format import names
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
 from farshore.format.records import Commit
 from farshore.index import ChunkIndex
-from farshore.model import DamagedObject, Problem, ProblemCode, Progress, ProgressCallback, RestoreResult
+from farshore.model import DamagedObject, Problem, ProblemCode
 from farshore.ops.restore.content_plan import ContentPlan, plan_content
 from farshore.ops.restore.delta.restoring import DeltaRestore
 from farshore.ops.restore.file_writer import FileWriter
@@ -44,6 +44,7 @@ from farshore.repair.outcome import Repair, repair_rows
 from farshore.repair.read_repair import ReadRepair, repair_result
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Repository
+from farshore.results import Progress, ProgressCallback, RestoreResult
 from farshore.run import Run
 from farshore.targets.base import TargetKind
 from farshore.targets.directory.existing import ExistingDirectoryTarget

@@ -9,11 +9,11 @@ from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, CheckRow, Operation, RunResult
 from farshore.check_results import CheckedReplica, CheckMethod, CheckState, VerifyResult
-from farshore.model import UNREACHABLE
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.ops.verify.proof_log import all_read_since
 from farshore.repair.outcome import Repair, repair_rows
 from farshore.replicas.repository import Repository
+from farshore.results import UNREACHABLE
 from farshore.run import Run
 
 INCONCLUSIVE = "inconclusive"  # state of a check that saw too little, or nothing; nothing is concluded from it

@@ -13,10 +13,10 @@ from farshore.audit.rows import ProofState
 from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.format.bounds import object_bytes_max
-from farshore.model import Progress
 from farshore.ops.verify.findings import ReplicaCheck, proof_row
 from farshore.ops.verify.proof_log import ProofKeeper
 from farshore.process_memory import give_back_unused
+from farshore.results import Progress
 from farshore.run import Run
 from farshore.sealed.check_pack import PackChecker
 

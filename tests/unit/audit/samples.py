@@ -29,7 +29,7 @@ from farshore.audit.rows import (
     SnapshotRow,
 )
 from farshore.check_results import CheckMethod
-from farshore.model import Found, RepairAction
+from farshore.results import Found, RepairAction
 from farshore.targets.base import TargetKind
 from tests.doubles.clock import FixedClock
 

@@ -9,7 +9,8 @@ import pytest
 from farshore.audit.rows import TABLE_OF_ROW, SnapshotRow, replica_parts
 from farshore.audit.schema import STAMP_COLUMNS, TABLES
 from farshore.format.records import Commit
-from farshore.model import ReplicaOutcome, SnapshotCounts
+from farshore.model import SnapshotCounts
+from farshore.results import ReplicaOutcome
 
 MOMENT = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 

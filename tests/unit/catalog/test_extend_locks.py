@@ -19,7 +19,7 @@ from farshore.catalog.snapshots import commits_with_holders
 from farshore.errors import LockDenied, LockUnsupported, QuorumNotReached, StoreDenied
 from farshore.format import names
 from farshore.format.records import Commit, ReplicaLock
-from farshore.model import BackupResult
+from farshore.results import BackupResult
 from farshore.stores.object_retention import LockMode, LockRule
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine

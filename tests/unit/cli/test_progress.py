@@ -12,7 +12,7 @@ import pytest
 from farshore.cli.command import Invocation
 from farshore.cli.output import Output
 from farshore.cli.progress import LineReporter, LiveReporter, RecordReporter, SilentReporter, describe, reporter_for
-from farshore.model import Progress
+from farshore.results import Progress
 from tests.doubles.clock import FixedClock
 
 

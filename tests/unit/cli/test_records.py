@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from farshore.cli.records import encode_record, error_record, plain, record_of
 from farshore.errors import QuorumNotReached
-from farshore.model import DamagedObject, Entry, EntryKind, Progress, SnapshotCounts, SnapshotInfo
+from farshore.model import DamagedObject, Entry, EntryKind, SnapshotCounts, SnapshotInfo
+from farshore.results import Progress
 
 WHEN = datetime(2026, 11, 21, 5, 0, tzinfo=UTC)
 

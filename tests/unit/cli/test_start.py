@@ -87,7 +87,7 @@ def test_a_misspelt_command_is_still_reported_the_nearest(host: Path, words: lis
 def test_help_loads_no_value_of_the_engine(host: Path) -> None:
     """Commands are declared for it, and none of them runs."""
     loaded = loaded_by(host, "--help")
-    assert not {"farshore.run", "farshore.model"} & loaded, "\n".join(ours(loaded))
+    assert not {"farshore.run", "farshore.model", "farshore.results"} & loaded, "\n".join(ours(loaded))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from farshore.cli.status import exit_code_of, state_of, state_shown
 from farshore.cli.verify import format_damage
 from farshore.config import Config, RepositoryConfig, SqliteConfig
 from farshore.errors import ConfigInvalid, SourceMissing, TargetFailed, TargetNotEmpty
-from farshore.model import DamagedObject, Entry, EntryKind, ReplicaStatus
+from farshore.model import DamagedObject, Entry, EntryKind
 from farshore.ops.ask.source_states import SourceState
+from farshore.results import ReplicaStatus
 
 WHEN_NS = int(datetime(2026, 11, 21, 5, 0, tzinfo=UTC).timestamp()) * 10**9 + 999
 

@@ -13,7 +13,7 @@ from farshore.cli.output import Output
 from farshore.cli.progress import LineReporter, LiveReporter
 from farshore.cli.wire import Rate, Wire, time_left
 from farshore.clock import SystemClock
-from farshore.model import Progress
+from farshore.results import Progress
 from tests.doubles.clock import FixedClock
 
 MIB = 1 << 20

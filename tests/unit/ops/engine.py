@@ -19,7 +19,6 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
-from farshore.model import BackupResult, RestoreResult
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
@@ -27,6 +26,7 @@ from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
 from farshore.replicas.repository import Repository
+from farshore.results import BackupResult, RestoreResult
 from farshore.run import Run
 from farshore.sources.base import Source
 from farshore.stores.base import Store

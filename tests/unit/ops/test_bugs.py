@@ -14,10 +14,10 @@ from farshore.access.unlock import Need
 from farshore.errors import Bug, StoreUnavailable
 from farshore.format import names
 from farshore.frames import read_frame, reporting_failure
-from farshore.model import Progress
 from farshore.ops.backup.backup import run_backup
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica
+from farshore.results import Progress
 from farshore.run import Run
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine

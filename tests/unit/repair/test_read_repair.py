@@ -16,13 +16,14 @@ from farshore.catalog.snapshots import list_snapshots
 from farshore.check_results import VerifyResult
 from farshore.errors import StoreDenied, StoreUnavailable
 from farshore.format import names
-from farshore.model import DamagedObject, RestoreResult
+from farshore.model import DamagedObject
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository
 from farshore.repair.object_checks import digest_in_name
 from farshore.repair.outcome import Repair
 from farshore.repair.read_repair import ReadRepair
 from farshore.replicas.reader import open_reader
+from farshore.results import RestoreResult
 from farshore.run import Run
 from tests.doubles.faulty import DENY, FAIL, Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine, flipped, tree

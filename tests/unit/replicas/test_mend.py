@@ -12,9 +12,9 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt, StateUnknown, StoreUnavailable
-from farshore.model import Found, RepairAction
 from farshore.replicas.mend import mend
 from farshore.replicas.repository import Replica
+from farshore.results import Found, RepairAction
 from farshore.stores.memory import MemoryStore
 from farshore.stores.object_retention import Lock, LockMode
 from farshore.stores.wrappers.metered import MeteredStore

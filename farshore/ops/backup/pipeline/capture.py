@@ -14,7 +14,7 @@ from farshore.catalog.full_page_map import choose_pages_base
 from farshore.format.manifest import ManifestWriter
 from farshore.format.page_maps import PagesWriter
 from farshore.index import ChunkIndex
-from farshore.model import Problem, ProgressCallback, SnapshotCounts
+from farshore.model import Problem, SnapshotCounts
 from farshore.ops.backup.pages.hashers import PageHashers
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
@@ -25,6 +25,7 @@ from farshore.ops.backup.pipeline.snapshot_writer import SnapshotWriter
 from farshore.ops.backup.prepare import RunState, require_quorum
 from farshore.ops.backup.recognize import check_marks
 from farshore.replicas.repository import Repository
+from farshore.results import ProgressCallback
 from farshore.sealed.packs import SealedPack
 from farshore.sources.base import (
     Capture,

@@ -16,7 +16,7 @@ from farshore.catalog.previous_rows import Slice
 from farshore.errors import SourceMissing
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
-from farshore.model import Entry, EntryKind, Problem, ProblemCode, Progress, ProgressCallback, SnapshotCounts
+from farshore.model import Entry, EntryKind, Problem, ProblemCode, SnapshotCounts
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 from farshore.ops.backup.pipeline.batches import Batch, Batches, Left
@@ -24,6 +24,7 @@ from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
 from farshore.ops.backup.pipeline.parents import Parents, made_directory
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.ops.backup.pipeline.readers import Readers
+from farshore.results import Progress, ProgressCallback
 from farshore.sources.base import Capture, Item, Listing
 
 

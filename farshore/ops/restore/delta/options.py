@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from farshore.model import DeltaCounts
+from farshore.results import DeltaCounts
 
 NAMES_SHOWN_MAX = 20  # of those to be deleted
 

@@ -27,7 +27,7 @@ from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table,
 from farshore.format.page_maps import PageMap
 from farshore.format.records import Commit
 from farshore.handles import DIRECTORY_FLAGS, Handle
-from farshore.model import DeltaCounts, EntryKind, Problem, ProblemCode, SnapshotCounts
+from farshore.model import EntryKind, Problem, ProblemCode, SnapshotCounts
 from farshore.ops.restore.delta.content import ContentComparer
 from farshore.ops.restore.delta.guards import BESIDE, check_postgres, check_sqlite
 from farshore.ops.restore.delta.judging import Judge, ability_at
@@ -39,6 +39,7 @@ from farshore.ops.restore.delta.rows import SnapshotRows
 from farshore.ops.restore.delta.steps import Step
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
+from farshore.results import DeltaCounts
 from farshore.sources.posix_mounts import file_system_type, is_mount_point
 from farshore.targets.directory.existing import ExistingDirectoryTarget
 from farshore.targets.directory.patching import Patch

@@ -17,7 +17,7 @@ from farshore.audit import questions
 from farshore.audit.cached_query import ask_rows
 from farshore.check_results import CheckedReplica, CheckMethod, ReplicaProof, VerifyResult
 from farshore.format import names
-from farshore.model import DamagedObject, Progress
+from farshore.model import DamagedObject
 from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_replicas
 from farshore.ops.verify.remote.audit_rows import ScrubRows
 from farshore.ops.verify.remote.batch import BatchJudge
@@ -26,6 +26,7 @@ from farshore.ops.verify.remote.records import Tables, fetch_tables, read_record
 from farshore.ops.verify.remote.replica_scrub import ReplicaScrub
 from farshore.ops.verify.verify import list_again
 from farshore.replicas.repository import Repository
+from farshore.results import Progress
 from farshore.run import Run
 
 

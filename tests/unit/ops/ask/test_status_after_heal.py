@@ -8,9 +8,9 @@ import pytest
 
 from farshore.access.unlock import Need
 from farshore.format import names
-from farshore.model import ReplicaStatus
 from farshore.ops.ask.status import repository_status
 from farshore.ops.verify.verify import verify_repository
+from farshore.results import ReplicaStatus
 from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import heal, healed_engine

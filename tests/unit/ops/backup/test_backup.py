@@ -13,8 +13,8 @@ from farshore.catalog.contents import iterate_entries
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import QuorumNotReached, SourceCorrupt, SourceMissing, StoreDenied
 from farshore.format import names
-from farshore.model import BackupResult, Progress
 from farshore.ops.backup.backup import run_backup
+from farshore.results import BackupResult, Progress
 from farshore.run import Run
 from farshore.stores.base import Store
 from tests.doubles.faulty import FAIL, TRUNCATE, VANISH, Fault, FaultKind, FaultyStore

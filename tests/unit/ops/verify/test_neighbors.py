@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from farshore.check_results import VerifyResult
-from farshore.model import Found, ReplicaOutcome
 from farshore.ops.verify.remote.scrub import scrub_repository
+from farshore.results import Found, ReplicaOutcome
 from farshore.run import Run
 from farshore.stores.base import Store
 from tests.doubles.faulty import FaultyStore

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.model.entries import Problem, SnapshotId
-from farshore.model.snapshots import SnapshotCounts, SnapshotState
+from farshore.model import DamagedObject, Problem, ReplicaRequests, SnapshotCounts, SnapshotId, SnapshotState
 
 UNREACHABLE = "unreachable"  # state of a check of a replica that could not be asked: nothing is known of it
 
@@ -45,25 +44,6 @@ class ReplicaOutcome:
     error: str = ""
     locked_until_utc: datetime | None = None  # everything the snapshot needs there, at least; None without locks
     locks_extended: int = 0  # objects of earlier runs that were locked for longer
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaRequests:
-    """Requests of one run to one replica, as its service counts and bills them."""
-
-    replica: str
-    puts: int = 0  # also each part of a large object, and its beginning and end
-    gets: int = 0
-    heads: int = 0
-    lists: int = 0  # pages
-    deletes: int = 0
-    bytes_up: int = 0  # of objects, without what the protocol adds
-    bytes_down: int = 0
-
-    @property
-    def total(self) -> int:
-        """Requests of every kind."""
-        return self.puts + self.gets + self.heads + self.lists + self.deletes
 
 
 class WarningCode(StrEnum):
@@ -183,19 +163,6 @@ class ReadRepaired:
     def mended(self) -> bool:
         """Whether the object is whole now."""
         return self.action in (RepairAction.COPIED, RepairAction.REPLACED)
-
-
-@dataclass(frozen=True, slots=True)
-class DamagedObject:
-    """An object that is missing or wrong at one replica, and what it touches."""
-
-    replica: str
-    name: str
-    code: str  # the state of its proof, or the code of an error that is no damage
-    detail: str
-    snapshots: tuple[SnapshotId, ...] = ()
-    paths: tuple[bytes, ...] = ()  # at most the first 1,000, as "source:path" is for the reader to make
-    paths_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,256 @@
+"""The nouns of docs/reference/glossary.md as frozen values: what a source is made of, and its snapshots. No I/O here.
+
+Ids are lower-case hex text (`SnapshotId`, `SourceId`, `KeyId`: 32 digits; `PackId`, `FragmentId`: 64 digits), except
+chunk ids, which are 32 raw bytes because there are millions of them. Names inside a source are bytes.
+
+Values do not change and hold no open resource, so they cross threads and processes. Sizes are bytes, times are aware
+and in UTC, durations are seconds; names say so at their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+SnapshotId = str
+SourceId = str
+KeyId = str
+PackId = str
+FragmentId = str
+ChunkId = bytes
+HOLE: ChunkId = bytes(32)  # an extent of this chunk reads as zeros and is a hole in the file
+DATA_AS_OF = "data_as_of_utc"  # the fact of a snapshot whose source was itself a copy, with a time of its own
+UNKNOWN_MOMENT = "unknown"
+SIGNER_ID_BYTES = 16
+ED25519_SIGNATURE_BYTES = 64
+ML_DSA_65_SIGNATURE_BYTES = 3309
+
+
+class EntryKind(StrEnum):
+    """The kinds of entries of a source."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"  # another name of the file entry whose path is `target`
+    FIFO = "fifo"
+    SOCKET = "socket"
+    CHARACTER_DEVICE = "character-device"
+    BLOCK_DEVICE = "block-device"
+
+
+class Extent(NamedTuple):
+    """`length` bytes of `chunk` from `offset`; zeros when the chunk is `HOLE`."""
+
+    chunk: ChunkId
+    offset: int
+    length: int
+
+
+class Entry(NamedTuple):
+    """One name of a source: its metadata, without its content. A tuple, because there are millions of them.
+
+    `path` is relative to the source's root with `/` between names, and empty for the root itself. Times are in
+    nanoseconds since the epoch, sizes in bytes. `inode` and `device` identify the file at the source and serve only
+    change detection. `page_bytes` is 0 for a file cut by content, else the page size of a page-structured file.
+    """
+
+    path: bytes
+    kind: EntryKind
+    mode: int = 0  # permission bits with setuid, setgid and sticky; no file type bits
+    uid: int = 0
+    gid: int = 0
+    user: str = ""
+    group: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+    inode: int = 0
+    device: int = 0
+    rdev: int = 0
+    links: int = 1
+    target: bytes = b""  # of a symlink, as stored; of a hard link, the path of the entry it names again
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()  # sorted by name; POSIX ACLs are among them
+    page_bytes: int = 0
+
+
+class ProblemCode(StrEnum):
+    """What is wrong with one entry."""
+
+    VANISHED = "vanished"
+    UNREADABLE = "unreadable"
+    CHANGING = "changing"  # while it was read
+    UNSUPPORTED = "unsupported"  # of a kind that cannot be held
+    METADATA = "metadata"  # in part; the content is right
+    LOST = "lost"  # content that no replica could give
+    REFUSED = "refused"  # by the target of a restore
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something about one entry that a person should know. Who reports it decides whether it `matters`."""
+
+    path: bytes
+    code: ProblemCode
+    message: str
+    matters: bool = True  # the snapshot lacks something that the source had, so it is incomplete
+
+
+def data_moment(started_utc: datetime, facts: Mapping[str, str]) -> datetime | None:
+    """Return up to when a snapshot has its source's data for certain: not later than reading began; None if unknown."""
+    moment = facts.get(DATA_AS_OF)
+    if moment is None:
+        return started_utc
+    try:
+        return min(started_utc, datetime.fromisoformat(moment))
+    except (ValueError, TypeError):  # not a time, or one of no zone
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCounts:
+    """Counts of one backup. All byte figures are plain bytes unless they say stored."""
+
+    entries: int = 0
+    files: int = 0
+    bytes_total: int = 0  # logical size of all files of the snapshot
+    bytes_read: int = 0  # read from the source by this run
+    bytes_new: int = 0  # of chunks the repository did not hold
+    bytes_stored: int = 0  # of objects made by this run, per replica
+    chunks_new: int = 0
+    packs_new: int = 0
+    entries_unchanged: int = 0
+    problems: int = 0
+    lacking: int = 0  # problems that matter: each leaves something out
+
+
+class SnapshotState(StrEnum):
+    """Whether a snapshot has everything of its source that a restore should bring back."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"  # it has problems that matter
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedLock:
+    """The promise of a snapshot's commit record at a replica that lists it."""
+
+    replica: str
+    mode: str  # as its commit record has it
+    until_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """One committed snapshot, by its commit record and the listings of the replicas."""
+
+    snapshot_id: SnapshotId
+    source_id: SourceId
+    source: str
+    kind: str
+    identity: str  # scheduled moment or event id; empty for a backup asked for by hand
+    started_utc: datetime
+    committed_utc: datetime
+    counts: SnapshotCounts
+    replicas: tuple[str, ...]  # names of the reachable replicas that hold it
+    facts: tuple[tuple[str, str], ...] = ()
+    locks: tuple[PromisedLock, ...] = ()  # of `replicas` that lock their objects
+    state: SnapshotState = SnapshotState.COMPLETE
+    sequence: int = 0  # its place among the snapshots of its source; 0 for the first ones, which had none
+    parent: SnapshotId = ""  # the snapshot that it follows
+    misdated: bool = False  # dated later than it can have been committed: no newest one
+    passed_over: tuple[SnapshotId, ...] = ()  # later ones that a choice of it left out, because they are incomplete
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has everything of its source that a restore should bring back."""
+        return self.state is SnapshotState.COMPLETE
+
+    @property
+    def data_utc(self) -> datetime | None:
+        """Up to when it has its source's data for certain, by which an rpo is judged; None if it is unknown."""
+        return data_moment(self.started_utc, dict(self.facts))
+
+
+class ChangeKind(StrEnum):
+    """How an entry of one snapshot differs from another's."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    MODIFIED = "modified"
+    METADATA = "metadata"  # alone: the content is the same
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two snapshots."""
+
+    path: bytes
+    change: ChangeKind
+    kind: EntryKind
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The fate of one path between two snapshots of a source that follow each other."""
+
+    source: str
+    snapshot_id: SnapshotId  # the first one that has it so, or no longer has it
+    committed_utc: datetime
+    state: SnapshotState  # of that snapshot: what an incomplete one lacks may have been there
+    change: ChangeKind
+    path: bytes
+    kind: EntryKind
+    bytes_before: int = 0
+    bytes_after: int = 0
+    mtime_ns: int = 0  # of the entry; of one that was removed, as it last was
+    previous_id: SnapshotId = ""  # the snapshot that it was compared with; empty for the first
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRequests:
+    """Requests of one run to one replica, as its service counts and bills them."""
+
+    replica: str
+    puts: int = 0  # also each part of a large object, and its beginning and end
+    gets: int = 0
+    heads: int = 0
+    lists: int = 0  # pages
+    deletes: int = 0
+    bytes_up: int = 0  # of objects, without what the protocol adds
+    bytes_down: int = 0
+
+    @property
+    def total(self) -> int:
+        """Requests of every kind."""
+        return self.puts + self.gets + self.heads + self.lists + self.deletes
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedObject:
+    """An object that is missing or wrong at one replica, and what it touches."""
+
+    replica: str
+    name: str
+    code: str  # the state of its proof, or the code of an error that is no damage
+    detail: str
+    snapshots: tuple[SnapshotId, ...] = ()
+    paths: tuple[bytes, ...] = ()  # at most the first 1,000, as "source:path" is for the reader to make
+    paths_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature of either suite; nothing about it is checked before `signing.verify` does.
+
+    `signer`: 32 hex digits. `ml_dsa_65`: nothing where the kind of object is signed by Ed25519 alone.
+    """
+
+    signer: str
+    ed25519: bytes
+    ml_dsa_65: bytes = b""
