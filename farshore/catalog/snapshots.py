@@ -1,24 +1,68 @@
-"""Which snapshots there are, and which of them a person means. Reads listings and commit records, never a manifest."""
+"""Which snapshots there are, in which order, and which of them a person means.
+
+Reads listings and commit records, never a manifest. docs/reference/format.md, section 5, and decision 0012.
+
+A run reads every commit record of its source before it begins, and its own record has a sequence above all of theirs.
+So the sequence is the order in which they were committed, whatever any clock said; a time only orders records of one
+sequence, which two hosts wrote side by side. The time a store gives a record is never an order, because a copy made
+later is stamped later; it is a cap: nobody commits before it is written, so a record dated beyond its own stamp has a
+wrong date.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from farshore import limits
 from farshore.catalog.commits import ListedCommits, list_commits
-from farshore.catalog.order import in_order, is_misdated
 from farshore.errors import SnapshotUnknown
 from farshore.format.records import Commit
 from farshore.model import PromisedLock, SnapshotInfo, SnapshotState, data_moment
 from farshore.replicas.ask import unasked_error
 from farshore.replicas.repository import Repository
 
+SKEW = timedelta(seconds=limits.CLOCK_SKEW_S_MAX)
 LATEST = "latest"
 _ID_DIGITS = frozenset("0123456789abcdef")
 _PREFIX_MIN = 4
 Info = TypeVar("Info", bound=SnapshotInfo)
+
+
+def order_key(commit: Commit) -> tuple[int, datetime, str]:
+    """Return the sort key of the commit records of one source, oldest first."""
+    return commit.sequence, commit.committed_utc, commit.snapshot
+
+
+def in_order(commits: Iterable[Commit]) -> list[Commit]:
+    """Return records of any sources, oldest first: each source in its own order, sources among each other by time.
+
+    A record dated later than one that follows it has the place of that one.
+    """
+    of_source: dict[str, list[Commit]] = {}
+    for commit in commits:
+        of_source.setdefault(commit.source_id, []).append(commit)
+    placed: list[tuple[datetime, str, int, Commit]] = []
+    for source_id, own in of_source.items():
+        own.sort(key=order_key)
+        moment = own[-1].committed_utc
+        for at in range(len(own) - 1, -1, -1):
+            moment = min(moment, own[at].committed_utc)
+            placed.append((moment, source_id, at, own[at]))
+    placed.sort(key=lambda one: one[:3])
+    return [one[3] for one in placed]
+
+
+def is_misdated(commit: Commit, stored_utc: datetime | None, now_utc: datetime) -> bool:
+    """Whether a record is dated later than it can have been written.
+
+    Args:
+        stored_utc: The earliest time that a store reports for it; None where none does.
+        now_utc: By this host's clock, which decides only where no store reports one.
+    """
+    return commit.committed_utc > (stored_utc or now_utc) + SKEW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,58 @@ to do. Instances pickle with all their fields, because an orchestrator may move 
 Exit codes 0 (done), 2 (usage), 3 (warnings), 4 (differences) and 130 (interrupted) belong to the command line.
 """
 
-from farshore.errors.access import (
+from farshore.errors.base import (
+    EXIT_BUG,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    EXIT_WARNINGS,
+    Bug,
+    Failure,
+    FarshoreError,
+)
+from farshore.errors.state import (
+    BackupOverdue,
+    BackupRunning,
+    CheckInconclusive,
+    ClockWrong,
+    Conflict,
+    Corrupt,
+    HeaderDamaged,
+    HealIncomplete,
+    HostExhausted,
+    KeyFileDamaged,
+    LeaseLost,
+    ListingShrunken,
+    NothingLeft,
+    ObjectArchived,
+    ObjectCorrupt,
+    ObjectsLost,
+    ObjectTooLarge,
+    PlacementNotMet,
+    PlanUnsound,
+    QuorumNotReached,
+    ReplicaEmpty,
+    ReplicaNeeded,
+    ReplicaTooSlow,
+    RepositoryMismatch,
+    RestoreIncomplete,
+    SnapshotIncomplete,
+    SourceChanged,
+    SourceCorrupt,
+    SourceMoved,
+    SourceUnavailable,
+    StateUnknown,
+    StoreConflict,
+    StorePaused,
+    StoreUnavailable,
+    ToolUnavailable,
+    Unavailable,
+    VerifyFailed,
+)
+from farshore.errors.user import (
     BucketNotFound,
+    ConfigInvalid,
     CredentialCannotRead,
     Denied,
     ExtraMissing,
@@ -34,72 +84,6 @@ from farshore.errors.access import (
     LockUnsupported,
     NotFound,
     ObjectNotFound,
-    SourceDenied,
-    SourceFileLeftOut,
-    SourceUnsupported,
-    StoreDenied,
-    StoreReadOnly,
-    StoreUnfit,
-    StoreUnsafe,
-    Unsupported,
-    WrongPassphrase,
-)
-from farshore.errors.alarms import (
-    BackupOverdue,
-    NothingLeft,
-    PlacementNotMet,
-    PlanUnsound,
-    ReplicaEmpty,
-    ReplicaNeeded,
-    SnapshotIncomplete,
-)
-from farshore.errors.base import (
-    EXIT_BUG,
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    EXIT_WARNINGS,
-    Bug,
-    Failure,
-    FarshoreError,
-)
-from farshore.errors.corrupt import (
-    CheckInconclusive,
-    Corrupt,
-    HeaderDamaged,
-    HealIncomplete,
-    KeyFileDamaged,
-    ObjectCorrupt,
-    ObjectsLost,
-    ObjectTooLarge,
-    RestoreIncomplete,
-    SourceCorrupt,
-    VerifyFailed,
-)
-from farshore.errors.fallbacks import CACHED_READ_ERRORS, OPENING_ERRORS, READ_ERRORS, STORE_ERRORS, TABLE_ERRORS
-from farshore.errors.passing import (
-    BackupRunning,
-    ClockWrong,
-    Conflict,
-    HostExhausted,
-    LeaseLost,
-    ListingShrunken,
-    ObjectArchived,
-    QuorumNotReached,
-    ReplicaTooSlow,
-    RepositoryMismatch,
-    SourceChanged,
-    SourceMoved,
-    SourceUnavailable,
-    StateUnknown,
-    StoreConflict,
-    StorePaused,
-    StoreUnavailable,
-    ToolUnavailable,
-    Unavailable,
-)
-from farshore.errors.user import (
-    ConfigInvalid,
     OutletClosed,
     PathsClash,
     QueryInvalid,
@@ -107,14 +91,41 @@ from farshore.errors.user import (
     RepositoryMissing,
     SecretUnavailable,
     SnapshotUnknown,
+    SourceDenied,
+    SourceFileLeftOut,
     SourceMissing,
+    SourceUnsupported,
+    StoreDenied,
     StoreFull,
+    StoreReadOnly,
+    StoreUnfit,
+    StoreUnsafe,
     TargetFailed,
     TargetForbidden,
     TargetNotEmpty,
     TargetTooSmall,
+    Unsupported,
     UserError,
+    WrongPassphrase,
 )
+
+# What a fallback may catch: the errors that a kind of call fails with while everything is as designed.
+_Errors = tuple[type[FarshoreError], ...]
+
+# Reading from replicas: another copy, an older snapshot or a full read serves as well.
+READ_ERRORS: _Errors = (Unavailable, NotFound, Denied, Corrupt, Unsupported)
+
+# Likewise through a file of this host, whose directory may be full or closed to us (see `host_places.unusable`).
+CACHED_READ_ERRORS: _Errors = (*READ_ERRORS, StoreFull, ConfigInvalid)
+
+# Asking the audit tables of one replica: those of another say the same.
+TABLE_ERRORS: _Errors = (*CACHED_READ_ERRORS, RepositoryMissing)
+
+# Opening a store that nothing depends on.
+OPENING_ERRORS: _Errors = (*READ_ERRORS, UserError)
+
+# Any verb of a store, also those that write.
+STORE_ERRORS: _Errors = (*READ_ERRORS, Conflict, StoreFull)
 
 __all__ = [
     "CACHED_READ_ERRORS",

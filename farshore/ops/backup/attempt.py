@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from farshore.catalog.commits import list_commits
 from farshore.catalog.needs import read_needs
-from farshore.catalog.order import is_misdated, order_key
+from farshore.catalog.snapshots import is_misdated, order_key
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, BackupRunning
 from farshore.format.records import Commit, Lease
 from farshore.host import is_known_dead

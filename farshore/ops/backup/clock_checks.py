@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from farshore import limits
-from farshore.catalog.order import SKEW
+from farshore.catalog.snapshots import SKEW
 from farshore.config import format_duration
 from farshore.errors import ClockWrong
 from farshore.format.records import Commit

@@ -1,4 +1,4 @@
-"""Errors that pass: a retry may succeed, or somebody else was first."""
+"""Errors of what a run finds: trouble that passes, data that is wrong, backups that are not as the plan promises."""
 
 from __future__ import annotations
 
@@ -130,3 +130,117 @@ class ClockWrong(Conflict):
     code = "clock-wrong"
     exit_code = 36
     default_hint = "Set this host's clock (NTP), or that of the replica; snapshots are kept and judged by their times."
+
+
+class Corrupt(FarshoreError):
+    """Data is wrong; stop, never retry, look for another copy."""
+
+
+class ObjectCorrupt(Corrupt):
+    code = "object-corrupt"
+    exit_code = 60
+    default_hint = "Run 'farshore verify' to see what it touches; another replica may hold a good copy."
+
+
+class ObjectTooLarge(ObjectCorrupt):
+    """Refused without having been read: nothing of its kind is as large."""
+
+    code = "object-too-large"
+    exit_code = 69
+    default_hint = "This replica has something else under that name; 'farshore heal' copies a good one back."
+
+
+class HeaderDamaged(Corrupt):
+    code = "header-damaged"
+    exit_code = 61
+    default_hint = "farshore.json of this replica is damaged; the same file from another replica replaces it."
+
+
+class KeyFileDamaged(Corrupt):
+    code = "key-file-damaged"
+    exit_code = 68
+    default_hint = "Use the copy of the identity or credential that was kept elsewhere; the replicas are not damaged."
+
+
+class VerifyFailed(Corrupt):
+    code = "verify-failed"
+    exit_code = 62
+    default_hint = "Run 'farshore heal' or 'farshore verify --repair': they mend it with another replica's good copy."
+
+
+class SourceCorrupt(Corrupt):
+    code = "source-corrupt"
+    exit_code = 63
+    default_hint = "No snapshot was made. Run it again; what stays, check with the source's own tools before a repair."
+
+
+class RestoreIncomplete(Corrupt):
+    code = "restore-incomplete"
+    exit_code = 64
+    default_hint = "No replica holds a good copy of the listed entries; everything else was restored."
+
+
+class HealIncomplete(Corrupt):
+    code = "heal-incomplete"
+    exit_code = 65
+    default_hint = "Bring back a replica that has good copies, lift the lock that is named, or heal with a key."
+
+
+class CheckInconclusive(Corrupt):
+    """Nothing was found damaged, and not enough could be seen to call a replica sound."""
+
+    code = "check-inconclusive"
+    exit_code = 66
+    default_hint = "An incomplete listing or lost audit tables prove nothing; run 'farshore verify --read-data'."
+
+
+class ObjectsLost(Corrupt):
+    code = "objects-lost"
+    exit_code = 67
+    default_hint = "'farshore verify' names the snapshots that need them; heal copies them back from another replica."
+
+
+class BackupOverdue(FarshoreError):
+    """The newest snapshot of a source is older than allowed; for monitoring."""
+
+    code = "backup-overdue"
+    exit_code = 80
+    default_hint = "See what happened to the runs of this source with 'farshore sql', and back it up."
+
+
+class PlanUnsound(FarshoreError):
+    """The plan does not keep what it promises; change replicas, key holders or the policy."""
+
+
+class PlacementNotMet(PlanUnsound):
+    code = "placement-not-met"
+    exit_code = 81
+    default_hint = "See 'farshore plan check' for what to change; docs/operate/placement.md describes each rule."
+
+
+class NothingLeft(PlanUnsound):
+    code = "nothing-left"
+    exit_code = 82
+    default_hint = "Make the changes that 'farshore plan check' names, or accept the loss under placement.accepted."
+
+
+class ReplicaNeeded(PlanUnsound):
+    code = "replica-needed"
+    exit_code = 83
+    default_hint = "Heal the others, add a replica, or change the policy first; see docs/operate/heal.md."
+
+
+class ReplicaEmpty(FarshoreError):
+    """A replica lists nothing where others list snapshots: it is new, was emptied, or its URL is wrong."""
+
+    code = "replica-empty"
+    exit_code = 84
+    default_hint = "If it is new, fill it with 'farshore replica add NAME'; else find out who emptied it."
+
+
+class SnapshotIncomplete(FarshoreError):
+    """The newest snapshots of a source lack something, and its last complete one is older than allowed."""
+
+    code = "snapshot-incomplete"
+    exit_code = 85
+    default_hint = "Back it up to see what cannot be stored; make that readable, or exclude it."
