@@ -12,7 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 
-from farshore.host_limits import open_files_max
+from farshore.host_resources import open_files_max
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_ATIME = getattr(os, "O_NOATIME", 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from farshore.access.locations import locate
 from farshore.config import Config, DirectoryConfig
-from farshore.config.places import directory_of
+from farshore.config.parsing import directory_of
 from farshore.errors import TargetForbidden
 from farshore.format import names
 

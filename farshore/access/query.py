@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from farshore.access.open_replica import Writes
-from farshore.access.open_repository import open_with_header
+from farshore.access.open_repository import Writes, open_with_header
 from farshore.audit import questions
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import query
@@ -25,10 +24,9 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.extras import require_extra
-from farshore.host_places import CACHE
+from farshore.host_resources import CACHE, temporary_instead
 from farshore.replicas.ask import OnWait, ask_first, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica, no_such_replica
-from farshore.scratch import temporary_instead
 
 _AWAY = (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound)
 

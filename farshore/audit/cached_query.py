@@ -10,10 +10,9 @@ from collections.abc import Iterable, Sequence
 from farshore.audit.engines import QueryTable
 from farshore.audit.query import fetch, query
 from farshore.errors import TABLE_ERRORS, ConfigInvalid, FarshoreError, StoreFull
-from farshore.host_places import CACHE
+from farshore.host_resources import CACHE, temporary_instead
 from farshore.replicas.ask import ask_first
 from farshore.replicas.repository import Replica, Repository
-from farshore.scratch import temporary_instead
 
 _CACHE_UNUSABLE = (StoreFull, ConfigInvalid)  # of the cache alone: what is only asked fills no store
 

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from farshore.audit import names
 from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
-from farshore.format.text import JsonObject, decode_object, encode_canonical
+from farshore.format.records import JsonObject, decode_object, encode_canonical
 
 SEAL_KIND = "farshore-audit-seal"
 SEAL_VERSION = 1

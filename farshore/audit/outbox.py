@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from farshore.host_places import STATE, unusable
+from farshore.host_resources import STATE, unusable
 from farshore.limits import AUDIT_OUTBOX_BYTES_MAX
 
 

@@ -27,11 +27,10 @@ from farshore.audit.rows import (
 from farshore.errors import ConfigInvalid, Failure, FarshoreError, StoreFull
 from farshore.format.records import Commit
 from farshore.host import host_name
-from farshore.host_places import STATE
+from farshore.host_resources import STATE, temporary_instead
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
 from farshore.run import Run
-from farshore.scratch import temporary_instead
 from farshore.stores.traffic import AcknowledgedPut
 
 _STATE_UNUSABLE = (StoreFull, ConfigInvalid)  # as the outbox raises them

@@ -26,8 +26,7 @@ from farshore.errors import CACHED_READ_ERRORS, Corrupt, ObjectCorrupt, Unsuppor
 from farshore.format import names
 from farshore.format.manifest import ManifestReader
 from farshore.format.page_maps import PageMap
-from farshore.format.records import Commit, ObjectRef
-from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
+from farshore.format.records import Commit, ObjectRef, decode_object, decode_time, encode_canonical, encode_time
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository
 from farshore.sealed.keys import KEY_ID_BYTES, DataKey

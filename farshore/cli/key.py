@@ -42,7 +42,7 @@ def generate(invocation: Invocation) -> int:
 
 def list_keys(invocation: Invocation) -> int:
     """List the key slots; no key is needed for that."""
-    from farshore.access.open_replica import Writes
+    from farshore.access.open_repository import Writes
     from farshore.access.unlock import Need
     from farshore.ops.setup.keys import list_slots
 
@@ -84,7 +84,7 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
 
 def add_recipient(invocation: Invocation) -> int:
     """Let one more recipient read the data."""
-    from farshore.access.open_replica import Writes
+    from farshore.access.open_repository import Writes
     from farshore.access.unlock import Need
     from farshore.ops.setup.keys import add_recipient_slot
 
@@ -97,7 +97,7 @@ def add_recipient(invocation: Invocation) -> int:
 
 def add_passphrase(invocation: Invocation) -> int:
     """Let one more passphrase open the repository."""
-    from farshore.access.open_replica import Writes
+    from farshore.access.open_repository import Writes
     from farshore.access.unlock import Need
     from farshore.ops.setup.initialize import weak_passphrase
     from farshore.ops.setup.keys import add_passphrase_slot

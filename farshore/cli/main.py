@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from farshore.cli.command import Command, Invocation
-from farshore.cli.logs import configure_logs
 from farshore.cli.output import Outlet, OutletFailed, Output, open_stderr
 from farshore.cli.parsing import UsageMistake, build_parser, commands_for
-from farshore.cli.signals import Stopped, stop_on_signals
+from farshore.cli.process import Stopped, configure_logs, stop_on_signals
 from farshore.clock import Clock, SystemClock
 from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, Failure, UserError
-from farshore.host_limits import what_is_exhausted
+from farshore.host_resources import what_is_exhausted
 
 EXIT_BROKEN_PIPE = 141  # a shell's code for a program ended by SIGPIPE
 

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from farshore.cli.records import Record, encode_record, error_record, record_of, unasked_fields
-from farshore.cli.wording import shown_text
+from farshore.cli.wording import Record, encode_record, error_record, record_of, shown_text, unasked_fields
 from farshore.errors import Failure
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, waiting_note
-from farshore.cli.records import plain
+from farshore.cli.wording import plain
 from farshore.errors import EXIT_DONE, FarshoreError, QueryInvalid, ToolUnavailable
 from farshore.plural import count_of
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
 from farshore.cli.opening import able_to_write, waiting_note
-from farshore.cli.records import NOT_ASKED
 from farshore.cli.status_sources import errors_of, format_age, print_sources
-from farshore.cli.wording import age_of, shown_text, utc_time
+from farshore.cli.wording import NOT_ASKED, age_of, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -188,8 +187,7 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
 
     Without `--max-age` and without any rpo nobody asked for ages: no key is needed, and the audit tables are asked.
     """
-    from farshore.access.open_replica import Writes
-    from farshore.access.open_repository import open_repository
+    from farshore.access.open_repository import Writes, open_repository
     from farshore.access.unlock import Need
     from farshore.catalog.snapshots import list_snapshots
     from farshore.ops.ask.source_states import judge_sources, recorded_states

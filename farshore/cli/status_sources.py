@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from farshore.cli.records import plain
-from farshore.cli.wording import utc_time
+from farshore.cli.wording import plain, utc_time
 from farshore.errors import BackupOverdue, ClockWrong, FarshoreError, SnapshotIncomplete
 from farshore.plural import count_of
 

@@ -13,10 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from farshore.config.document import read_document
-from farshore.config.overrides import apply_overrides
-from farshore.config.parsing import Findings
-from farshore.config.places import directory_of
+from farshore.config.document import apply_overrides, read_document
+from farshore.config.parsing import Findings, directory_of
 from farshore.config.schema import Surroundings
 from farshore.config.secret import ResolveBlock, Secret
 from farshore.config.sections import Sections

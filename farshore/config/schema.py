@@ -13,8 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from farshore.config.parsing import parse_bandwidth, parse_duration, parse_size
-from farshore.config.places import absolute_url, check_endpoint
+from farshore.config.parsing import absolute_url, check_endpoint, parse_bandwidth, parse_duration, parse_size
 from farshore.config.secret import SECRET_KINDS, Secret
 from farshore.config.settings import HolderKind, Prefer
 from farshore.limits import UPLOADS_PER_REPLICA_MAX

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from farshore.config.document import Document, KeyPath
-from farshore.config.overrides import variable_name
-from farshore.config.parsing import Findings, nearest
-from farshore.config.places import CREDENTIALS, check_credentials, is_plain, place_of
+from farshore.config.document import Document, KeyPath, variable_name
+from farshore.config.parsing import CREDENTIALS, Findings, check_credentials, is_plain, nearest, place_of
 from farshore.config.schema import (
     AUDIT,
     COST,

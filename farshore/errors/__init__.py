@@ -32,6 +32,11 @@ from farshore.errors.base import (
     FarshoreError,
 )
 from farshore.errors.state import (
+    CACHED_READ_ERRORS,
+    OPENING_ERRORS,
+    READ_ERRORS,
+    STORE_ERRORS,
+    TABLE_ERRORS,
     BackupOverdue,
     BackupRunning,
     CheckInconclusive,
@@ -108,24 +113,6 @@ from farshore.errors.user import (
     UserError,
     WrongPassphrase,
 )
-
-# What a fallback may catch: the errors that a kind of call fails with while everything is as designed.
-_Errors = tuple[type[FarshoreError], ...]
-
-# Reading from replicas: another copy, an older snapshot or a full read serves as well.
-READ_ERRORS: _Errors = (Unavailable, NotFound, Denied, Corrupt, Unsupported)
-
-# Likewise through a file of this host, whose directory may be full or closed to us (see `host_places.unusable`).
-CACHED_READ_ERRORS: _Errors = (*READ_ERRORS, StoreFull, ConfigInvalid)
-
-# Asking the audit tables of one replica: those of another say the same.
-TABLE_ERRORS: _Errors = (*CACHED_READ_ERRORS, RepositoryMissing)
-
-# Opening a store that nothing depends on.
-OPENING_ERRORS: _Errors = (*READ_ERRORS, UserError)
-
-# Any verb of a store, also those that write.
-STORE_ERRORS: _Errors = (*READ_ERRORS, Conflict, StoreFull)
 
 __all__ = [
     "CACHED_READ_ERRORS",

@@ -1,10 +1,14 @@
-"""Errors of what a run finds: trouble that passes, data that is wrong, backups that are not as the plan promises."""
+"""Errors of what a run finds: trouble that passes, data that is wrong, backups that are not as the plan promises.
+
+At the end, which errors a fallback may catch.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from farshore.errors.base import FarshoreError
+from farshore.errors.user import ConfigInvalid, Denied, NotFound, RepositoryMissing, StoreFull, Unsupported, UserError
 
 
 class Unavailable(FarshoreError):
@@ -244,3 +248,22 @@ class SnapshotIncomplete(FarshoreError):
     code = "snapshot-incomplete"
     exit_code = 85
     default_hint = "Back it up to see what cannot be stored; make that readable, or exclude it."
+
+
+# What a fallback may catch: the errors that a kind of call fails with while everything is as designed.
+_Errors = tuple[type[FarshoreError], ...]
+
+# Reading from replicas: another copy, an older snapshot or a full read serves as well.
+READ_ERRORS: _Errors = (Unavailable, NotFound, Denied, Corrupt, Unsupported)
+
+# Likewise through a file of this host, whose directory may be full or closed to us (see `host_resources.unusable`).
+CACHED_READ_ERRORS: _Errors = (*READ_ERRORS, StoreFull, ConfigInvalid)
+
+# Asking the audit tables of one replica: those of another say the same.
+TABLE_ERRORS: _Errors = (*CACHED_READ_ERRORS, RepositoryMissing)
+
+# Opening a store that nothing depends on.
+OPENING_ERRORS: _Errors = (*READ_ERRORS, UserError)
+
+# Any verb of a store, also those that write.
+STORE_ERRORS: _Errors = (*READ_ERRORS, Conflict, StoreFull)

@@ -10,7 +10,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import Bug, FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
-from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
+from farshore.format.records import decode_object, decode_time, encode_canonical, encode_time
 
 FORMAT = "farshore"
 VERSION = 1

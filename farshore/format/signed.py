@@ -16,7 +16,7 @@ import binascii
 from dataclasses import dataclass
 
 from farshore.errors import Bug, ObjectCorrupt
-from farshore.format.text import JsonObject, decode_object, encode_canonical
+from farshore.format.records import JsonObject, decode_object, encode_canonical
 from farshore.model import ED25519_SIGNATURE_BYTES, ML_DSA_65_SIGNATURE_BYTES, SIGNER_ID_BYTES, Signature
 
 TRAILER_BYTES = SIGNER_ID_BYTES + ED25519_SIGNATURE_BYTES

@@ -13,7 +13,7 @@ from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.format.object_kinds import Kind
-from farshore.format.text import decode_object, encode_canonical
+from farshore.format.records import decode_object, encode_canonical
 from farshore.repair.object_kinds import kind_of
 from farshore.sealed import slots
 from farshore.sealed.keys import KeySet, check_data_key, open_data_key

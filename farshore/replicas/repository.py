@@ -26,8 +26,8 @@ from farshore.replicas.reading_order import Pace, ReadPrice
 from farshore.sealed.keys import KeySet
 from farshore.stores.base import Store
 from farshore.stores.object_retention import RetentionRule
+from farshore.stores.wrappers.base import WriteGuard
 from farshore.stores.wrappers.metered import Meter, MeteredStore
-from farshore.stores.wrappers.read_only import WriteGuard
 
 if TYPE_CHECKING:
     from farshore.chunking.content import CutSizes

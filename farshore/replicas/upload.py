@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from farshore import scratch
+from farshore import host_resources
 from farshore.limits import SPOOL_FREE_BYTES_MIN
 from farshore.stores.base import PlainBody
 from farshore.stores.body import body_pieces
@@ -69,7 +69,7 @@ class Spool:
         self._count += 1
         path = self._place / f"upload-{self._count}"
         try:
-            if scratch.free_bytes(self._place) < size + self._free_bytes_min:
+            if host_resources.free_bytes(self._place) < size + self._free_bytes_min:
                 return None
             with path.open("xb") as file:
                 for piece in body_pieces(body):

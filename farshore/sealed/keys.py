@@ -16,7 +16,7 @@ from farshore import crypto
 from farshore.clock import Clock
 from farshore.crypto import KEY_BYTES, associated, derive_key
 from farshore.errors import CredentialCannotRead, FormatTooNew, ObjectCorrupt, WrongPassphrase
-from farshore.format.text import JsonObject
+from farshore.format.records import JsonObject
 
 _DATA_KEY_HEADER = struct.Struct("<4sBB2x16s")
 _DATA_KEY_MAGIC = b"FSDK"

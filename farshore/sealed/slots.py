@@ -26,7 +26,7 @@ from farshore.errors import (
     WrongPassphrase,
 )
 from farshore.format.header import Header, check_holds, check_of
-from farshore.format.text import JsonObject, decode_object, decode_time, encode_canonical, encode_time
+from farshore.format.records import JsonObject, decode_object, decode_time, encode_canonical, encode_time
 from farshore.sealed.keys import KeySet, decode_key_set, encode_key_set
 
 SLOT_FORMAT = "farshore-slot"

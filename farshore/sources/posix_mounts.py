@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from farshore.handles import Handle
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.mountinfo import Mount, read_mounts
 
 _MOUNT_ID = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)

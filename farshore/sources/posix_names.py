@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.mountinfo import Mount, read_mounts
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from farshore.access.open_replica import open_replica
+from farshore.access.open_repository import open_replica
 from farshore.clock import SystemClock
 from farshore.config import Config
 from farshore.config.secret import Secret

@@ -21,9 +21,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from farshore.cli.logs import configure_logs
 from farshore.cli.main import main
 from farshore.cli.output import Outlet
+from farshore.cli.process import configure_logs
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.crypto import PassphraseCost

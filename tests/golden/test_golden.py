@@ -38,7 +38,7 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import check_of
-from farshore.format.text import encode_canonical
+from farshore.format.records import encode_canonical
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository

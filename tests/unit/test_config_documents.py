@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from farshore.config import DirectoryConfig, Secret, load_config
-from farshore.config.overrides import RESERVED
-from farshore.config.places import CREDENTIALS
+from farshore.config.document import RESERVED
+from farshore.config.parsing import CREDENTIALS
 from farshore.config.schema import AUDIT, COST, HOLDER, PLACEMENT, READS, REPLICA, REPOSITORY, SOURCES, STATE
 
 ROOT = Path(__file__).parents[2]

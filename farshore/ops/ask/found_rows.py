@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 from blake3 import blake3
 
 from farshore.format.manifest import ManifestRow, sort_key
-from farshore.host_places import TEMPORARY, unusable
+from farshore.host_resources import TEMPORARY, unusable
 from farshore.model import EntryKind
 
 _MEMORY_BYTES = 16 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from farshore.access.open_replica import Writes, open_replica
+from farshore.access.open_repository import Writes, open_replica
 from farshore.access.query import last_checks, locked_until
 from farshore.clock import Clock
 from farshore.config import Config

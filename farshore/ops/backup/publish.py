@@ -21,7 +21,7 @@ from farshore.clock import Clock
 from farshore.format import names
 from farshore.format.footers import encode_fragment
 from farshore.format.records import Needs, ObjectRef, encode_needs
-from farshore.host_places import CACHE, open_new_file
+from farshore.host_resources import CACHE, open_new_file
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Upload
 from farshore.sealed.keys import DataKey, KeySet, seal_data_key

@@ -17,7 +17,7 @@ from farshore.catalog.base_snapshot import remember_base
 from farshore.errors import Bug, Failure, FarshoreError, Unavailable
 from farshore.format import names
 from farshore.format.records import Commit
-from farshore.host_places import CACHE
+from farshore.host_resources import CACHE, scratch_or_temporary
 from farshore.model import SnapshotCounts
 from farshore.ops.backup.attempt import find_done
 from farshore.ops.backup.audit_rows import RunRecorder
@@ -29,7 +29,6 @@ from farshore.process_memory import tune_process_memory
 from farshore.replicas.repository import Repository
 from farshore.results import BackupResult, Progress, ReplicaOutcome
 from farshore.run import Run
-from farshore.scratch import scratch_or_temporary
 from farshore.sources.base import Source
 
 

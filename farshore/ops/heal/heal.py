@@ -19,6 +19,7 @@ from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Lease
 from farshore.host import describe_process
+from farshore.host_resources import temporary_directory
 from farshore.ops.heal.audit_rows import known_damage, record_heal
 from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Transfer
@@ -31,7 +32,6 @@ from farshore.repair.replica_listing import Listing, Union, list_replicas
 from farshore.replicas.leases import LeaseHolder
 from farshore.results import Found, ProgressCallback, RepairAction
 from farshore.run import Run
-from farshore.scratch import temporary_directory
 from farshore.stores.token_bucket import TokenBucket
 
 

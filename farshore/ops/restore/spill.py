@@ -18,7 +18,7 @@ from typing import NamedTuple
 from farshore import limits
 from farshore.errors import TargetFailed
 from farshore.handles import Handle
-from farshore.scratch import free_bytes
+from farshore.host_resources import free_bytes
 from farshore.targets.directory.posix_files import write_all
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # of fallocate(2)

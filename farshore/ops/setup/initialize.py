@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from farshore import limits
 from farshore.access.bucket_checks import check_bucket
-from farshore.access.open_replica import open_replica
-from farshore.access.open_repository import open_repository
+from farshore.access.open_repository import open_replica, open_repository
 from farshore.access.unlock import Need, credential_path
 from farshore.audit import run_rows
 from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
@@ -32,7 +31,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
-from farshore.host_places import STATE, try_writing, unusable
+from farshore.host_resources import STATE, try_writing, unusable
 from farshore.ops.setup.foreign_data import require_own_place
 from farshore.ops.setup.keys import new_note
 from farshore.replicas.ask import ask_all, require_all

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from farshore import limits
 from farshore.handles import Handle, open_unnoticed
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.model import Entry, EntryKind, ProblemCode
 from farshore.sources.posix_status import EARLIEST_NS, LATEST_NS, Status, fit, what_is_lost
 

@@ -18,7 +18,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, SourceChanged, SourceDenied, SourceMissing, SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.model import Entry, EntryKind, Problem, ProblemCode
 from farshore.sources.base import Capture, Content, Item, Listing
 from farshore.sources.directory.content import FileContent

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from farshore import limits
 from farshore.errors import SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle, open_unnoticed
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.model import EntryKind, ProblemCode
 from farshore.sources.directory.globs import Globs
 from farshore.sources.directory.metadata import FILE_FLAGS, KINDS, Report, reason

@@ -16,7 +16,7 @@ import google_crc32c
 
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, SourceChanged, SourceCorrupt, SourceUnavailable
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.limits import READ_BYTES, SMALL_OBJECT_BYTES_MAX
 from farshore.model import Entry, EntryKind, Problem, ProblemCode
 from farshore.sources.base import Item

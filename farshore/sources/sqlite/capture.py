@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from farshore.errors import SourceUnavailable
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.limits import READ_BYTES
 from farshore.model import Entry, Problem
 from farshore.sources.base import Content, Data, Item, Piece

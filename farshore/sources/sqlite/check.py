@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.errors import FarshoreError, SourceCorrupt, SourceDenied, SourceUnavailable, SourceUnsupported
-from farshore.host_limits import try_open_files, what_is_exhausted
+from farshore.host_resources import try_open_files, what_is_exhausted
 
 _MAGIC = b"SQLite format 3\0"
 _FIRST_PAGE_BYTES = 512  # of every page size the beginning

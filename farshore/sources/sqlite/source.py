@@ -25,10 +25,9 @@ from pathlib import Path
 
 from farshore.clock import Clock
 from farshore.errors import SourceDenied, SourceMissing, SourceUnavailable, SourceUnsupported
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host, free_bytes, scratch_directory
 from farshore.limits import SQLITE_BUSY_S
 from farshore.model import Entry, EntryKind
-from farshore.scratch import free_bytes, scratch_directory
 from farshore.sources.base import Capture
 from farshore.sources.marks import file_marks
 from farshore.sources.posix_status import fit_time_ns

@@ -29,7 +29,7 @@ from farshore.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from farshore.host_limits import what_is_exhausted
+from farshore.host_resources import what_is_exhausted
 from farshore.limits import GIB, MIB, WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
 from farshore.stores.body import check_size, compare_present, conflict, sent_pieces

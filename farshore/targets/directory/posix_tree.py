@@ -11,7 +11,7 @@ from pathlib import Path
 from farshore import limits
 from farshore.errors import Bug, ObjectCorrupt, TargetFailed
 from farshore.handles import DirectoryHandles, Handle
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.model import Entry, EntryKind, Problem, ProblemCode
 from farshore.targets.directory.root import PRIVATE_DIRECTORY
 

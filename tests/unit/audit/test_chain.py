@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from farshore.audit import chain, names
 from farshore.audit.chain import SealedFile, digest, make_seal, verify_seals
 from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt, ObjectNotFound
-from farshore.format.text import encode_canonical
+from farshore.format.records import encode_canonical
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(32)

@@ -7,7 +7,7 @@ import pytest
 
 from farshore.catalog.contents import diff_snapshots, iterate_entries
 from farshore.catalog.snapshots import Snapshot, latest_snapshot_per_replica, list_snapshots, resolve_snapshot
-from farshore.cli.records import record_of
+from farshore.cli.wording import record_of
 from farshore.errors import FarshoreError, SnapshotUnknown
 from farshore.format import names
 from farshore.model import Change, ChangeKind, EntryKind

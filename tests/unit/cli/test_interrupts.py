@@ -15,9 +15,9 @@ from farshore.aside import run_aside
 # Held back in a `finally`, as a pool is that waits for requests which hang.
 HELD_BACK = """
 import sys, threading
-from farshore.cli import signals
-signals.INTERRUPT_PATIENCE_S = 0.1
-with signals.stop_on_signals(sys.stderr):
+from farshore.cli import process
+process.INTERRUPT_PATIENCE_S = 0.1
+with process.stop_on_signals(sys.stderr):
     try:
         print("ready", flush=True)
         threading.Event().wait()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from farshore.cli.logs import configure_logs
+from farshore.cli.process import configure_logs
 from farshore.errors import ConfigInvalid
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.cli.records import encode_record, error_record, plain, record_of
+from farshore.cli.wording import encode_record, error_record, plain, record_of
 from farshore.errors import QuorumNotReached
 from farshore.model import DamagedObject, Entry, EntryKind, SnapshotCounts, SnapshotInfo
 from farshore.results import Progress

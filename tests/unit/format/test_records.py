@@ -17,11 +17,11 @@ from farshore.format.records import (
     decode_commit,
     decode_lease,
     decode_needs,
+    encode_canonical,
     encode_commit,
     encode_lease,
     encode_needs,
 )
-from farshore.format.text import encode_canonical
 from farshore.model import SnapshotCounts, SnapshotState
 
 START = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from farshore.errors import Bug, ObjectCorrupt
+from farshore.format.records import encode_canonical
 from farshore.format.signed import (
     TRAILER_BYTES,
     decode_base64,
@@ -17,7 +18,6 @@ from farshore.format.signed import (
     encode_trailer,
     is_hex,
 )
-from farshore.format.text import encode_canonical
 from farshore.model import Signature
 
 SIGNER = "0123456789abcdef" * 2

@@ -21,7 +21,7 @@ from farshore.errors import (
     RepositoryMismatch,
 )
 from farshore.format.header import Chunking, Header, check_of, decode_header, encode_header, new_header
-from farshore.format.text import encode_canonical
+from farshore.format.records import encode_canonical
 from farshore.sealed import slots
 from farshore.sealed.keys import KeySet, Role, generate_keys
 from tests.doubles.clock import FixedClock

@@ -19,7 +19,7 @@ from farshore.chunking import pages
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.errors import SourceChanged
 from farshore.format.manifest import CHANGING
-from farshore.host_limits import check_host
+from farshore.host_resources import check_host
 from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem, ProblemCode
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
 from farshore.ops.backup.pages.paged_file import Emit, FileRead, PagedFile, PreviousPages

@@ -7,8 +7,8 @@ import pytest
 
 from farshore import limits
 from farshore.errors import TargetFailed
+from farshore.host_resources import free_bytes
 from farshore.ops.restore.spill import SpillFile
-from farshore.scratch import free_bytes
 
 MIB = limits.MIB
 

@@ -13,7 +13,7 @@ from farshore.check_results import VerifyResult
 from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
 from farshore.format import names
 from farshore.format.header import decode_header
-from farshore.format.text import decode_object, encode_canonical
+from farshore.format.records import decode_object, encode_canonical
 from farshore.model import DamagedObject
 from farshore.ops.verify.outcomes import check_errors
 from farshore.repair.object_checks import check_itself

@@ -18,8 +18,7 @@ from farshore import limits
 from farshore.clock import SystemClock
 from farshore.errors import HostExhausted, SourceUnavailable
 from farshore.handles import HandleCache
-from farshore.host_limits import check_host, open_files_max, try_open_files, what_is_exhausted
-from farshore.host_places import CACHE, unusable
+from farshore.host_resources import CACHE, check_host, open_files_max, try_open_files, unusable, what_is_exhausted
 from farshore.model import Entry, EntryKind
 from farshore.sources.directory.source import DirectorySource
 from farshore.sources.posix_mounts import is_mount_point, mount_id

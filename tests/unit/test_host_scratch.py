@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from farshore.scratch import scratch_directory
+from farshore.host_resources import scratch_directory
 
 _HOLD = """
 import sys, time
 from pathlib import Path
-from farshore.scratch import scratch_directory
+from farshore.host_resources import scratch_directory
 with scratch_directory("run-", Path(sys.argv[1])) as place:
     (place / "content").write_text("of a run")
     print(place, flush=True)
