@@ -7,7 +7,11 @@ Errors are those of the contract.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from farshore.errors import StoreConflict
 
 
 class Copying(Protocol):
@@ -40,3 +44,32 @@ class HasCopying(Protocol):
     def copying(self) -> Copying:
         """Return the copying of this store; it uses its connections."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCopying:
+    """Copies by a service over its network. Services differ in one request, and in how they name a source.
+
+    url: Of this place, for messages.
+    locate: Returns what `address` does.
+    start: Has the service copy from an address to a name, and returns when it has; on the condition that it is free.
+    exists_error: Raised by `start` for a name that is not free.
+    """
+
+    service: tuple[str, ...]
+    url: str
+    locate: Callable[[str], str]
+    start: Callable[[str, str], None]
+    exists_error: type[Exception]
+
+    def address(self, name: str) -> str:
+        """As `Copying` says."""
+        return self.locate(name)
+
+    def copy_from(self, source: Copying, source_name: str, name: str) -> None:
+        """As `Copying` says."""
+        address = source.address(source_name)
+        try:
+            self.start(address, name)
+        except self.exists_error as error:
+            raise StoreConflict(f"{name} is taken at {self.url}") from error

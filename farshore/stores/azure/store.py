@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -51,7 +52,6 @@ from farshore.limits import (
 )
 from farshore.stores.azure.answers import BeyondEnd, Exists, message_of, to_error
 from farshore.stores.azure.connections import Connections
-from farshore.stores.azure.copying import AzureCopying
 from farshore.stores.azure.locks import ARCHIVE_TIER, AzureLocks, access_of
 from farshore.stores.azure.probe import AzureProbeCapability
 from farshore.stores.base import (
@@ -66,6 +66,7 @@ from farshore.stores.base import (
 )
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, put_once
 from farshore.stores.bounded import BodyReader, Wanted
+from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.traffic import PutChecksums, RequestCounter
 
@@ -262,19 +263,23 @@ class AzureStore:
     def close(self) -> None:
         self._container.close()
 
-    def copying(self) -> AzureCopying:
-        """Return copies by the service; see `farshore.stores.copying`."""
+    def copying(self) -> ServiceCopying:
+        """Return Copy Blob From URL, of at most 256 MiB, between containers of one account.
 
-        def start(name: str, address: str) -> None:
+        The service reads the source by a signature that lasts a day; a longer heal copies the rest through its host.
+        """
+        signature = functools.cache(self._signature)
+
+        def start(address: str, name: str) -> None:
             with self._boundary("put", name):
                 self._blob(name).start_copy_from_url(
                     address, requires_sync=True, match_condition=MatchConditions.IfMissing
                 )
 
-        return AzureCopying(
+        return ServiceCopying(
             service=("azure", self._container.primary_hostname, str(self._container.account_name)),
-            url=lambda name: self._blob(name).url.partition("?")[0],
-            sign=self._signature,
+            url=self.url,
+            locate=lambda name: f"{self._blob(name).url.partition('?')[0]}?{signature()}",
             start=start,
             exists_error=Exists,
         )

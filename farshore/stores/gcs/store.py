@@ -55,7 +55,8 @@ from farshore.limits import (
 from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, in_order
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, open_body, put_once
 from farshore.stores.bounded import BodyReader, Wanted
-from farshore.stores.gcs.copying import GcsCopying
+from farshore.stores.copying import ServiceCopying
+from farshore.stores.gcs.copying import rewrite
 from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, retention_metadata
 from farshore.stores.gcs.probe import GcsProbeCapability
 from farshore.stores.gcs.requests import CONTENT_TYPE, Connections, Related
@@ -253,16 +254,14 @@ class GcsStore:
                 self._opened[0].close()
                 self._opened = None
 
-    def copying(self) -> GcsCopying:
-        """Return copies by the service; see `farshore.stores.copying`."""
+    def copying(self) -> ServiceCopying:
+        """Return rewrites by the service, between buckets that one credential may use."""
         account = blake3(self._service_account.encode()).hexdigest() if self._service_account else ""
-        return GcsCopying(
-            client=lambda: self._client,
-            bucket=self._bucket_name,
-            prefix=self._prefix,
+        return ServiceCopying(
             service=("gcs", self._endpoint, account),
-            timeout_s=self._timeout_s,
-            boundary=self._boundary,
+            url=self.url,
+            locate=lambda name: f"{self._bucket_name}/{self._prefix}{check_name(name)}",
+            start=rewrite(lambda: self._client, self._blob, self._timeout_s, self._boundary),
             exists_error=_Exists,
         )
 

@@ -67,10 +67,11 @@ from farshore.stores.body import (
     put_once,
 )
 from farshore.stores.bounded import BodyReader, PromptBody, Wanted
+from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.retry_after import requested_wait_s
 from farshore.stores.s3.answers import BY_CODE, BY_STATUS, UPGRADE, BeyondEnd, Exists, unsent
-from farshore.stores.s3.copying import S3Copying
+from farshore.stores.s3.copying import copy_object
 from farshore.stores.s3.locks import (
     ARCHIVE_CLASSES,
     LOCK_VERB,
@@ -294,14 +295,13 @@ class S3Store:
     def close(self) -> None:
         self._client.close()
 
-    def copying(self) -> S3Copying:
+    def copying(self) -> ServiceCopying:
         """Return copies by the service; see `farshore.stores.copying`."""
-        return S3Copying(
-            client=self._client,
-            bucket=self._bucket,
-            prefix=self._prefix,
+        return ServiceCopying(
             service=self._service,
-            boundary=self._boundary,
+            url=self.url,
+            locate=lambda name: f"{self._bucket}/{self._key(name)}",
+            start=copy_object(self._client, self._bucket, self._key, self._boundary),
             exists_error=Exists,
         )
 
