@@ -4,14 +4,15 @@ The parents of an entry are selected with it, and a hard link whose file is left
 pattern narrows the manifest first, whole row groups at a time; the patterns themselves are matched on the rows left.
 
 Rows found by a walk through the manifest are noted, so that a restore, which asks for the same rows several times,
-reads the manifest once where they are few, and where they are many once to plan and once to write.
+reads the manifest once where they are few, and where they are many once to plan and once to write. Files that are left
+out are looked for only once a hard link of one is found.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,7 +68,7 @@ class Selection:
         self._candidates = candidates(include, below=self.below)
         self._unmatched: tuple[str, ...] = ()
         self._trial_of_others = self._trial()
-        self._links: tuple[ManifestReader, set[bytes]] | None = None
+        self._links: _Notes | None = None  # files that are left out and have a hard link that is not
         self._noted: _Notes | None = None  # of the first walk to the end
 
     @property
@@ -165,21 +166,17 @@ class Selection:
         if self.whole:
             yield from manifest.rows()
             return
-        orphaned = self._orphaned_links(manifest)
-        narrowed = replace(self._candidates, paths=(*self._candidates.paths, *orphaned))
-        files: dict[bytes, ManifestRow] = {}
+        files: Mapping[bytes, ManifestRow] | None = None
         new_files: dict[bytes, bytes] = {}
         waiting: list[ManifestRow] = []
-        trial = self._trial()
+        trial, trial_of_targets = self._trial(), self._trial()
         pending = _Pending((*self.include, *self.exclude))
         found = there = False
-        for row in _rows(manifest, narrowed):
+        for row in _rows(manifest, self._candidates) if self.narrow else manifest.rows():
             entry = row.entry
             directory = entry.kind is EntryKind.DIRECTORY
             if waiting:
                 waiting = [one for one in waiting if _is_above(one.entry.path, entry.path)]
-            if entry.path in orphaned:
-                files[entry.path] = row
             if not self._is_below(entry.path):
                 continue
             there = True
@@ -193,26 +190,38 @@ class Selection:
             found = found or bool(inner) or not directory or not self.exclude
             yield from waiting
             waiting = []
-            yield _link_or_file(row, files, new_files)
+            if entry.kind is EntryKind.HARDLINK and self._leaves_out(entry.target, trial_of_targets):
+                files = self._left_out(manifest) if files is None else files
+                yield _link_or_file(row, files, new_files)
+            else:
+                yield row
         self._unmatched = pending.left()
         if not found:
             raise self._nothing(there=there)
 
-    def _orphaned_links(self, manifest: ManifestReader) -> set[bytes]:
-        """Return the files that are left out and have a hard link that is not. Reads the links once."""
-        if self._links is not None and self._links[0] is manifest:
-            return self._links[1]
-        targets: set[bytes] = set()
-        trial, other = self._trial(), self._trial()
-        for table in manifest.tables(ENTRY_COLUMNS, HardLinks(self._candidates)):
-            for entry in table_to_entries(table):
-                if not self._is_below(entry.path) or not trial.selects(self._inner(entry.path), directory=False):
-                    continue
-                outside = not self._is_below(entry.target)
-                if outside or not other.selects(self._inner(entry.target), directory=False):
+    def _leaves_out(self, file: bytes, trial: _Trial) -> bool:
+        return not self._is_below(file) or not trial.selects(self._inner(file), directory=False)
+
+    def _left_out(self, manifest: ManifestReader) -> Mapping[bytes, ManifestRow]:
+        """Return the files that are left out and have a hard link that is not; few of them are read once.
+
+        Reads the links and then those files, so only a walk that has found one of them asks.
+        """
+        if self._links is None or self._links.manifest is not manifest or self._links.rows is None:
+            trial, trial_of_targets = self._trial(), self._trial()
+            targets: set[bytes] = set()
+            for table in manifest.tables(ENTRY_COLUMNS, HardLinks(self._candidates)):
+                for entry in table_to_entries(table):
+                    if self._leaves_out(entry.path, trial) or not self._leaves_out(entry.target, trial_of_targets):
+                        continue
                     targets.add(entry.target)
-        self._links = manifest, targets
-        return targets
+            self._links = _Notes(manifest, chunks=False)
+            found: dict[bytes, ManifestRow] = {}
+            for row in _rows(manifest, Candidates((), sorted(targets))):
+                self._links.add(row)
+                found[row.entry.path] = row
+            return found
+        return {row.entry.path: row for row in self._links.rows}
 
     def _trial(self) -> _Trial:
         include = _Branch(self._include) if self.include else None
@@ -378,9 +387,9 @@ def _slashes(path: bytes) -> Iterator[int]:
     return (at for at, byte in enumerate(path) if byte == ord("/"))
 
 
-def _link_or_file(row: ManifestRow, files: dict[bytes, ManifestRow], new_files: dict[bytes, bytes]) -> ManifestRow:
+def _link_or_file(row: ManifestRow, files: Mapping[bytes, ManifestRow], new_files: dict[bytes, bytes]) -> ManifestRow:
     entry = row.entry
-    if entry.kind is not EntryKind.HARDLINK or entry.target not in files:
+    if entry.target not in files:
         return row
     if entry.target in new_files:
         return replace(row, entry=entry._replace(target=new_files[entry.target]))

@@ -229,7 +229,7 @@ def test_a_path_follows_the_name_of_a_snapshot(text: str, expected: tuple[str, b
 
 
 class CountingReader(ManifestReader):
-    """Counts the row groups that it hands out, with all columns or some."""
+    """Counts the row groups that it hands out, with all columns or some, and its reads of the file."""
 
     def __init__(self, among: list[ManifestRow]) -> None:
         file = io.BytesIO()
@@ -238,7 +238,11 @@ class CountingReader(ManifestReader):
             writer.add(row)
         writer.close()
         super().__init__(io.BytesIO(file.getvalue()))
-        self.groups = 0
+        self.groups = self.reads = 0
+
+    def _read(self, group: int, names: Sequence[str]) -> pa.Table:
+        self.reads += 1
+        return super()._read(group, names)
 
     def tables(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> Iterator[pa.Table]:
         for table in super().tables(names, choice):
@@ -262,18 +266,31 @@ LINKED = [link(b"home/b", b"etc/passwd")]
 
 
 def test_few_rows_are_read_once_whatever_is_asked_of_them() -> None:
-    for options in ({"include": ["/home"], "strip": 1}, {"below": b"home"}, {"include": ["b", "passwd"]}):
+    for options, read in (
+        ({"include": ["/home"], "strip": 1}, 3),  # the rows, the links, and the file that is left out
+        ({"below": b"home"}, 3),
+        ({"include": ["b", "passwd"]}, 1),
+        ({"exclude": ["/etc"]}, 3),
+        ({"exclude": ["notes.txt"]}, 1),
+    ):
         reader = CountingReader(rows(*LINKED))
         answers = asked_of(Selection(RestoreOptions(**options)), reader)
-        assert {groups for groups, _ in answers} == {2}  # the links, and the rows
+        assert {groups for groups, _ in answers} == {read}
         assert len({tuple(found) for _, found in answers}) == 1
+
+
+def test_what_only_leaves_out_reads_each_row_group_once() -> None:
+    """Neither the links nor the names by which row groups are ruled out are read beforehand."""
+    reader = CountingReader(rows(link(b"home/b", b"home/a/notes.txt")))
+    asked_of(Selection(RestoreOptions(exclude=["/etc"])), reader)
+    assert reader.reads == 1
 
 
 def test_many_rows_are_read_once_to_plan_and_once_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selecting, "_ROWS_KEPT_MAX", 2)
     reader = CountingReader(rows(*LINKED))
     answers = asked_of(Selection(RestoreOptions(include=["/home"])), reader)
-    assert [groups for groups, _ in answers[:3]] == [2, 2, 3]  # the links are read once
+    assert [groups for groups, _ in answers[:3]] == [3, 3, 4]  # links, and the file that is left out, are read once
     assert len({tuple(found) for _, found in answers}) == 1
 
 

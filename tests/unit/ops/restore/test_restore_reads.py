@@ -22,6 +22,8 @@ from farshore.ops.restore.put_rows_back import all_needs, needs_of
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.replicas.reader import open_reader
 from farshore.run import Run
+from farshore.stores.base import Store
+from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.engine import Engine, tree
 from tests.unit.ops.pack_meter import PackMeters
 from tests.unit.ops.tree_source import TreeSource
@@ -108,3 +110,29 @@ def test_a_bad_segment_is_read_elsewhere_and_nothing_else_twice(
         }
     finally:
         engine.flip("a", pack, 3 * limits.MIB)
+
+
+def test_what_leaves_something_out_reads_the_manifest_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted at the replicas, as of a manifest that is too large for the cache; the names alone fill pieces of it."""
+    monkeypatch.setattr(limits, "CACHED_OBJECT_BYTES_MAX", 0)
+    monkeypatch.setattr(limits, "MANIFEST_ROWS_PER_GROUP", 200)
+    engine, chance = Engine(tmp_path / "engine").initialize(), random.Random(3)
+    source = TreeSource(clock=engine.clock)
+    source.directory(b"left out")
+    for _ in range(1500):
+        source.file(chance.randbytes(100).hex().encode(), xattrs=((b"user.a", chance.randbytes(2000)),))
+    snapshot_id = engine.backup(source).snapshot_id
+    stores: list[FaultyStore] = []
+
+    def counted(_: str, store: Store) -> Store:
+        stores.append(FaultyStore(store, clock=engine.clock))
+        return stores[-1]
+
+    engine.wrap = counted
+    engine.restore(snapshot_id, exclude=["left out"])
+    calls = [call for store in stores for call in store.calls]
+    reads = sum(call.verb == "get" and call.name.endswith("/manifest") for call in calls)
+    (size,) = [len(data) for name, (data, _) in engine.shelf("a").objects.items() if name.endswith("/manifest")]
+    frames = -(-size // limits.FRAME_BYTES)
+    assert frames >= 3
+    assert reads <= frames + 2  # and its head and its end, before the first row
