@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class PlaceUrl(TypedDict):
-    """What a replica needs to be told, as keywords of `open_store` and keys of `farshore.toml`."""
+    """The settings that a replica needs, as keywords of `open_store` and keys of `farshore.toml`."""
 
     url: str
     endpoint: str | None

@@ -2,7 +2,7 @@
 
 A tree of small files that is as it was: the command beside an unchanged backup of the tree, in turns, by the ratio of
 the medians. An image of which one page in a hundred was rewritten: how often it was read, and what of it was written,
-as the record tells. Past a bar the exit code is 1.
+as the record reports. Past a bar the exit code is 1.
 """
 
 from __future__ import annotations

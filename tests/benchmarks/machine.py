@@ -12,7 +12,7 @@ from tests.benchmarks.results import Machine
 
 
 def describe_machine(work: Path) -> Machine:
-    """Return what the bench runs on; `work` tells the file system."""
+    """Return what the bench runs on; `work` names the file system."""
     model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return Machine(
         processor=model.group(1) if model else platform.machine(),

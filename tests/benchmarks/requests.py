@@ -178,7 +178,7 @@ def change_image(path: Path, size: int) -> None:
 
 
 def _compare(row: Row, before: Mapping[str, int], after: Mapping[str, int]) -> None:
-    """End the bench when the server counted other requests than the run tells. It counts a HEAD as a GET."""
+    """End the bench when the server counted other requests than the run reports. It counts a HEAD as a GET."""
     reported = dict(zip(KINDS, row.counts, strict=True))
     reported["get"] += reported.pop("head")
     counted = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in reported}

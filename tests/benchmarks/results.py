@@ -30,7 +30,7 @@ class Run:
     bytes_stored: int  # by the repository afterwards, over all its replicas
     bytes_read: int = 0  # by system calls of all processes of the tool
     requests: Mapping[str, int] = field(default_factory=dict)  # by verb, where they can be counted
-    bytes_down: int = 0  # read from replicas, where the tool tells it
+    bytes_down: int = 0  # read from replicas, where the tool reports it
 
     @property
     def cpu_s(self) -> float:

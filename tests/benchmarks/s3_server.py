@@ -19,7 +19,7 @@ _VERBS = {"POST": "put"}  # the beginning and end of what is sent in parts
 
 
 class CountingS3(SeaweedServer):
-    """An S3 server that tells how many requests it has answered."""
+    """An S3 server that reports how many requests it has answered."""
 
     def __init__(self) -> None:
         super().__init__()

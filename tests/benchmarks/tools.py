@@ -85,7 +85,7 @@ class Tool(ABC):
         """Return the command of a step; `newest` is the last backup that was made, which restores bring back."""
 
     def said(self, output: str) -> Said:
-        """Return what the standard output of a step tells."""
+        """Return what the standard output of a step reports."""
         return Said()
 
     def stored_bytes(self, setting: Setting) -> int:

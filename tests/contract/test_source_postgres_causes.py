@@ -1,4 +1,4 @@
-"""What is wrong with a cluster, or with its server, is told as what it is: the file, the setting, what to do."""
+"""What is wrong with a cluster, or with its server, is reported as what it is: the file, the setting, what to do."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_unreadable_file_is_named_and_nobody_s_role(server: PostgresServer) -> N
 
 
 def test_name_that_tar_cannot_hold_is_named(server: PostgresServer) -> None:
-    """Trial D8: told as passing trouble."""
+    """Trial D8: reported as passing trouble."""
     path = server.data / ("n" * 120)
     path.touch()
     server.give(path)
@@ -122,7 +122,7 @@ def test_name_that_tar_cannot_hold_is_named(server: PostgresServer) -> None:
 
 
 def test_stray_names_among_tablespaces_are_left_out_and_reported(server: PostgresServer) -> None:
-    """Trial D10: told as damage of the source."""
+    """Trial D10: reported as damage of the source."""
     stray, directory = server.data / "pg_tblspc" / "old-link", server.data / "pg_tblspc" / "notes"
     stray.symlink_to("/tmp")
     directory.mkdir()
@@ -142,7 +142,7 @@ def test_stray_names_among_tablespaces_are_left_out_and_reported(server: Postgre
 
 
 def test_slot_that_may_not_keep_enough_is_the_cause(server: PostgresServer) -> None:
-    """Trial D10: told as a server that terminated abnormally, with a hint about credentials."""
+    """Trial D10: reported as a server that terminated abnormally, with a hint about credentials."""
     with postgres_source(server.dsn()).capture() as capture:
         rest = read_until(capture, b"base/")
         read_item(next(rest))

@@ -148,7 +148,7 @@ def test_connection_cut_in_the_middle(server: PostgresServer, cut_after: int) ->
 
 
 def test_byte_changed_on_the_way(server: PostgresServer) -> None:
-    """The page's own checksum was right when the server looked; only the manifest tells."""
+    """The page's own checksum was right when the server looked; only the manifest shows it."""
     with Proxy(server.port, change=(MARKER + b"777", MARKER[:-1] + b"~777")) as proxy:
         fail_on_the_way(proxy, SourceCorrupt, "not as the server's manifest lists it")
         assert proxy.changed

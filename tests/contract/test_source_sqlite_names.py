@@ -103,7 +103,7 @@ def test_directory_of_an_application_mounted_read_only(place: Path, what: str) -
 
 
 def test_database_that_another_container_opened_by_another_name(place: Path) -> None:
-    """Trial D4: neither links nor mounts can be seen from here; that it is open with no log here tells."""
+    """Trial D4: neither links nor mounts can be seen from here; that it is open with no log here shows it."""
     process = in_namespace(place, "outside")
     assert process.stdout is not None
     try:
@@ -191,7 +191,7 @@ def closed_directory(place: Path) -> Iterator[Path]:
 
 
 def test_database_at_rest_where_the_backup_may_not_write(place: Path) -> None:
-    """Trial D7: told as left in the middle of a transaction."""
+    """Trial D7: reported as left in the middle of a transaction."""
     with closed_directory(place) as directory:
         before = (directory / "a.db").read_bytes()
         own = place / "own"
@@ -240,7 +240,7 @@ def test_database_that_is_opened_while_it_is_copied(place: Path) -> None:
 
 
 def test_encrypted_database_with_a_plain_header_is_no_damage(place: Path) -> None:
-    """Trial D10: SQLCipher leaves the first 32 bytes as they are, if asked; told as damage to be repaired."""
+    """Trial D10: SQLCipher leaves the first 32 bytes as they are, if asked; reported as damage to be repaired."""
     database = place / "a.db"
     with at_work(database, journal="delete"):
         pass

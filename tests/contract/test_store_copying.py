@@ -114,7 +114,7 @@ def test_a_service_is_used_only_where_it_replaces_nothing(pair: Pair, kind: str)
 
 @KINDS
 def test_a_damaged_source_is_not_taken_for_a_copy(pair: Pair, kind: str) -> None:
-    """It has another size than the listing told; a copy counts when it is what was asked for."""
+    """It has another size than the listing reported; a copy counts when it is what was asked for."""
     pair.stores["one"].put(names.HEADER, b"{}")
     pair.stores["one"].put(PACK, BODY[:-1])
     with ProviderCopies(pair.config, CLOCK) as copies:

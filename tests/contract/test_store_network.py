@@ -278,7 +278,7 @@ def test_bytes_altered_on_the_way_in_are_noticed(kind: str, place: PlaceUrl, ope
         with pytest.raises((StoreUnavailable, ObjectCorrupt)) as caught:
             store.put("altered", data)
         relay.spoil_requests = False
-        if kind == "gcs":  # this local server takes a wrong CRC32C and tells the right one, which the store compares
+        if kind == "gcs":  # this local server takes a wrong CRC32C and reports the right one, which the store compares
             assert isinstance(caught.value, ObjectCorrupt)
             return
         assert caught.value.retryable

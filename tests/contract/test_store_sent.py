@@ -1,4 +1,4 @@
-"""What a store says it sent is what the service tells: the truth that a remote check compares with."""
+"""What a store says it sent is what the service reports: the truth that a remote check compares with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a service's clock is off this host's, as every answer tells. Trial F1. No request is made for it."""
+"""How far a service's clock is off this host's, as every answer reports. Trial F1. No request is made for it."""
 
 from __future__ import annotations
 

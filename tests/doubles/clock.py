@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass
 class FixedClock:
-    """A clock that moves only when told or waited on, with repeatable "random" bytes, for golden files too."""
+    """A clock that moves only when advanced or waited on, with repeatable "random" bytes, for golden files too."""
 
     moment_utc: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     seed: int = 1

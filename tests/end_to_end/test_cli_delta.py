@@ -1,4 +1,4 @@
-"""`farshore restore --delta` as a person uses it: what it lists, asks, tells, and its exit codes."""
+"""`farshore restore --delta` as a person uses it: what it lists, asks, reports, and its exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and its relatives in mid-backup: told, nothing lost, and the next run works and sends less."""
+"""Ctrl-C and its relatives in mid-backup: reported, nothing lost, and the next run works and sends less."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_an_object_that_was_cut_or_deleted(setting: Setting, replica: str) -> No
 
 
 def test_an_object_put_anew_with_another_kind_of_checksum(setting: Setting, s3_server: SeaweedServer) -> None:
-    """What other S3 clients send by default is no CRC64NVME, so there is nothing to compare, which itself tells."""
+    """What other S3 clients send by default is no CRC64NVME, so there is nothing to compare, which itself shows it."""
     name = packs(setting)[0]
     place = urlsplit(setting.config.replicas["frankfurt"].url)
     key = f"{place.path.strip('/')}/{name}"

@@ -192,7 +192,7 @@ def test_a_replica_that_fails_is_reported_truly_and_healed(shores: Shores, case:
 def test_what_a_service_keeps_wrongly_is_found_by_reading_and_replaced(
     shores: Shores, fault: object, part: str
 ) -> None:
-    """The service acknowledges, tells a checksum of what it keeps, and keeps something else than it was sent."""
+    """The service acknowledges, reports a checksum of what it keeps, and keeps something else than it was sent."""
     result = shores.backup(behind(of_verb("put", every(1, fault), part), shores.setting.clock))
     assert outcome_of(result, "iowa").committed
     assert outcome_of(result, "vault").committed

@@ -80,7 +80,7 @@ def read(path: bytes, size: int, pages: dict[int, bytes], previous_pages: Previo
 
 
 def state_of(pages: PageMap) -> State:
-    """Return everything a page map tells, row by row; and by cursor, which must be the same."""
+    """Return everything a page map reports, row by row; and by cursor, which must be the same."""
     state: State = {}
     for path in PATHS:
         found: dict[int, bytes] = {}
@@ -183,7 +183,7 @@ def _full_bytes() -> bytes:
 
 
 def test_a_map_that_cannot_be_read_on_tells_less_and_nothing_wrong() -> None:
-    """A path whose rows cannot be copied is told as gone, or the base would speak for it."""
+    """A path whose rows cannot be copied is reported as gone, or the base would speak for it."""
 
     class Breaking(io.BytesIO):
         broken = False

@@ -1,4 +1,4 @@
-"""farshore.toml: what is accepted, and how each mistake is told."""
+"""farshore.toml: what is accepted, and how each mistake is reported."""
 
 from __future__ import annotations
 

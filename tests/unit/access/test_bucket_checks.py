@@ -1,4 +1,4 @@
-"""What a bucket's own settings mean for a replica: pure judgment of what it told."""
+"""What a bucket's own settings mean for a replica: pure judgment of what it reported."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def no_report(path: bytes, code: str, message: str) -> None:
 
 
 def listing_of(now: Sequence[Entry]) -> PosixListing:
-    """Return entries as a walking process tells them; those of one inode are names of one file."""
+    """Return entries as a walking process reports them; those of one inode are names of one file."""
     types = {kind: bits for bits, kind in KINDS.items()}
     first: dict[tuple[int, int], bytes] = {}
 
@@ -127,7 +127,7 @@ def listing_of(now: Sequence[Entry]) -> PosixListing:
 def compare_listed(
     rows: Sequence[ManifestRow], now: Sequence[Entry], index: ChunkIndex
 ) -> tuple[list[Slice], list[bytes]]:
-    """Likewise, of what is told as columns, some at a time."""
+    """Likewise, of what is reported as columns, some at a time."""
     before, run = previous(rows, index), UnchangedRun()
     slices: list[Slice] = []
     changed: list[bytes] = []

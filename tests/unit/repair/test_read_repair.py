@@ -1,4 +1,4 @@
-"""Read-repair: what a restore or verify finds bad at one replica and good at another is mended there, and told."""
+"""Read-repair: what a restore or verify finds bad at one replica and good at another is mended there, and reported."""
 
 from __future__ import annotations
 

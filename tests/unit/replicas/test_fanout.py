@@ -315,7 +315,7 @@ def test_a_drain_waits_for_late_uploads() -> None:
 
 
 def test_an_error_is_raised_without_waiting_for_the_next_upload() -> None:
-    """A replica that refuses is told while the source is still being read, so a large file does not hide it."""
+    """A replica that refuses is reported while the source is still being read, so a large file does not hide it."""
     queues = fanout("a")
     store = FaultyStore(MemoryStore(clock=CLOCK), clock=CLOCK, plan=at_call(1, Fault(FaultKind.FAIL, StoreDenied)))
     pool, drain = started(lambda: queues.drain("a", store))

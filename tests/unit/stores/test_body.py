@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_read_is_a_bug_of_ours(tmp_path: Path) -> None:
 
 
 class Checksummed(MemoryStore):
-    """A memory store whose `head` tells the checksum it is given."""
+    """A memory store whose `head` reports the checksum it is given."""
 
     checksum = ""
     gets = 0

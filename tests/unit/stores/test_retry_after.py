@@ -38,7 +38,7 @@ def test_what_headers_tell(headers: dict[str, str] | None, wait_s: float) -> Non
 
 
 class Busy(MemoryStore):
-    """Answers once that it is too busy, and tells for how long."""
+    """Answers once that it is too busy, and reports for how long."""
 
     def __init__(self, *, clock: FixedClock, asked_s: float) -> None:
         super().__init__(clock=clock)

@@ -1,4 +1,4 @@
-"""What a directory target refuses, survives and tells, beyond the round trips of tests/contract."""
+"""What a directory target refuses, survives and reports, beyond the round trips of tests/contract."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_nothing_is_made_through_a_symlink(target: DirectoryTarget, tmp_path: Pa
     for attempt in attempts:
         with pytest.raises(ObjectCorrupt):
             attempt()
-    target.place(file(b"secret", 1), b"x")  # the name is taken: told, and not written through
+    target.place(file(b"secret", 1), b"x")  # the name is taken: reported, and not written through
     target.finish()
     assert [problem.path for problem in target.problems()] == [b"secret"]
     assert {p.name: p.read_text() for p in outside.iterdir()} == {"secret": SECRET}

@@ -1,4 +1,4 @@
-"""What a backup tells the audit tables of objects and copies."""
+"""What a backup records of objects and copies in the audit tables."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def test_two_runs_side_by_side_have_one_sequence_and_the_next_one_follows_both(
 
 
 def on_disk(tmp_path: Path, *, off: timedelta) -> Engine:
-    """Return an engine with replicas in directories, whose file system tells the real time, `off` this host's."""
+    """Return an engine with replicas in directories, whose file system reports the real time, `off` this host's."""
     for name in "abc":
         (tmp_path / name).mkdir()
     urls = {name: (tmp_path / name).as_uri() for name in "abc"}

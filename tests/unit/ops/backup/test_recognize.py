@@ -39,7 +39,7 @@ def source(engine: Engine) -> TreeSource:
         ({"machine": "b" * 32}, []),  # installed anew under the same name
         ({"host": "web2", "machine": "b" * 32}, ["host"]),
         ({"host": "", "machine": ""}, []),  # now in a container
-        ({"file_system": "3333-4444"}, []),  # one of two tells that it is the same
+        ({"file_system": "3333-4444"}, []),  # one of two shows that it is the same
         ({"file_system": "3333-4444", "file_system_id": "4567"}, ["file system"]),
         ({"file_system": "3333-4444", "file_system_id": ""}, ["file system"]),
         ({"file_system": "", "file_system_id": ""}, []),  # now on a file system that has none to rely on

@@ -1,4 +1,4 @@
-"""Heal: what is missing, damaged or foreign is found, mended or told; a second heal does nothing."""
+"""Heal: what is missing, damaged or foreign is found, mended or reported; a second heal does nothing."""
 
 from __future__ import annotations
 

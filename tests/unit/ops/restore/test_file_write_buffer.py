@@ -37,7 +37,7 @@ def file(size: int) -> Entry:
 
 
 def restore(target: DirectoryTarget, pieces: Sequence[bytes | memoryview | int]) -> bytes:
-    """Restore a file of data and holes; return its hash as it was told by the way."""
+    """Restore a file of data and holes; return its hash as it was reported by the way."""
     entry = file(sum(piece if isinstance(piece, int) else len(piece) for piece in pieces))
     hasher = ContentHash()
     buffer = FileWriteBuffer(target=target)

@@ -265,7 +265,7 @@ def states(result: VerifyResult) -> dict[str, str]:
 
 
 def checked_states(engine: Engine, replica: str) -> dict[str, str]:
-    """The states of the rows that the last verify wrote, as a replica tells them."""
+    """The states of the rows that the last verify wrote, as a replica reports them."""
     answer = run_query(
         engine.config, "SELECT replica, state FROM checks WHERE object IS NULL", replica=replica, clock=engine.clock
     )

@@ -93,7 +93,7 @@ def holes_of(pieces: Sequence[bytes | int | Extent]) -> list[tuple[int, int]]:
 
 
 def _check_pages(result: FileRead, plain: bytes, page: int) -> None:
-    """The page map tells every page of which no part is in a hole, and no other."""
+    """The page map reports every page of which no part is in a hole, and no other."""
     covered = set()
     for row in result.pages:
         count = len(row.hashes) // 16
