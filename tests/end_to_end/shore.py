@@ -22,6 +22,7 @@ from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.crypto import PassphraseCost
 from farshore.ops.setup.initialize import initialize
+from tests.end_to_end.preloaded import Started, read_at_start
 
 FARSHORE = str(Path(sys.executable).parent / "farshore")
 PASSPHRASE = "correct horse battery staple"
@@ -102,18 +103,19 @@ class Shore:
 
     def run(self, *words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Done:
         """Run one command to its end; a traceback fails the test, whatever the command was."""
-        done = subprocess.run(
-            [FARSHORE, *words],
-            cwd=self.root,
-            env={**self.environment, **(environment or {})},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        given = {**self.environment, **(environment or {})}
+        if read_at_start(given) == read_at_start(os.environ):
+            with Started(words, folder=self.root, environment=given, stdin=stdin) as process:
+                code = process.wait(WAIT_S)
+                stdout, stderr = process.printed()
+        else:
+            done = subprocess.run(
+                [FARSHORE, *words], cwd=self.root, env=given, input=stdin, capture_output=True, text=True,
+                timeout=WAIT_S, check=False,
+            )  # fmt: skip
+            code, stdout, stderr = done.returncode, done.stdout, done.stderr
+        assert "Traceback" not in stderr, stderr
+        return Done(code, stdout, stderr)
 
     def good(self, *words: str, environment: dict[str, str] | None = None) -> Done:
         """Run one command that must end with exit code 0."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,34 +12,26 @@ import pytest
 
 from tests.contract.delta_trees import scribble
 from tests.contract.directory_trees import differences
-from tests.faults.world import World
+from tests.end_to_end.preloaded import Started
+from tests.faults.world import World, succeed
 
 KILLS = 8
 PAGES = 1500
 
 
-def start_restore(world: World, target: Path, *more: str) -> subprocess.Popen[bytes]:
-    words = ["--config", str(world.config_path), "--quiet", "restore", "home", "--target", str(target), *more]
-    return subprocess.Popen(
-        [sys.executable, "-m", "farshore", *words],
-        env=world.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+def start_restore(world: World, target: Path, *more: str) -> Started:
+    return world.start("--quiet", "restore", "home", "--target", str(target), *more)
 
 
-def killed_after(process: subprocess.Popen[bytes], wait_s: float) -> bool:
+def killed_after(process: Started, wait_s: float) -> bool:
     """Kill a process after a while; return whether it was still there."""
-    time.sleep(wait_s)
-    alive = process.poll() is None
-    if alive:
-        process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    return alive
+    with process:
+        time.sleep(wait_s)
+        return process.poll() is None
 
 
 def restore(world: World, target: Path, *more: str) -> None:
-    process = start_restore(world, target, *more)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed.decode()
+    succeed(start_restore(world, target, *more))
 
 
 def spoil(target: Path, good: Path, chance: random.Random) -> dict[Path, bytes]:
@@ -82,7 +71,7 @@ def test_a_delta_restore_killed_at_random_moments_is_completed_by_the_next(tmp_p
     killed = finished = 0
     while killed < KILLS:
         spoiled = spoil(target, world.source, chance)
-        if killed_after(start_restore(world, target, "--delta", "--delete"), chance.uniform(0.3, 1.0) * usual_s):
+        if killed_after(start_restore(world, target, "--delta", "--delete"), chance.uniform(0.05, 1.0) * usual_s):
             killed += 1
         else:
             finished += 1
@@ -110,9 +99,9 @@ def test_an_ordinary_restore_that_was_killed_is_completed(tmp_path: Path) -> Non
         while process.poll() is None and not (target.is_dir() and len(list(target.iterdir())) > 2):
             time.sleep(0.001)
         if killed_after(process, chance.uniform(0, 0.1)):
-            refused = start_restore(world, target)
-            printed, _ = refused.communicate(timeout=60)
-            assert b"--delta" in printed
+            with start_restore(world, target) as refused:
+                refused.wait(60)
+                assert "--delta" in "".join(refused.printed())
             cut += bool(differences(os.fsencode(world.source), os.fsencode(target)))
             restore(world, target, "--delta")
             assert differences(os.fsencode(world.source), os.fsencode(target)) == []

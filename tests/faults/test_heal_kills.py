@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,19 +11,15 @@ from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.run import Run
-from tests.faults.world import World, fingerprint
+from tests.end_to_end.preloaded import Started
+from tests.faults.world import World, fingerprint, succeed
 
 KILLS = 4
 BACKUPS = 4
 
 
-def start_heal(world: World, *words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "farshore", "--config", str(world.config_path), "--quiet", "heal", *words],
-        env=world.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+def start_heal(world: World, *words: str) -> Started:
+    return world.start("--quiet", "heal", *words)
 
 
 def files(root: Path) -> int:
@@ -54,9 +48,7 @@ def test_killed_at_random_moments_it_converges(tmp_path: Path) -> None:
     three.rename(away)
     for _ in range(BACKUPS):
         world.advance()
-        process = world.start_backup()
-        process.communicate(timeout=120)
-        assert process.returncode == 0
+        world.backup()
     away.rename(three)
     killed, counts = 0, []
     for _ in range(KILLS):
@@ -64,23 +56,16 @@ def test_killed_at_random_moments_it_converges(tmp_path: Path) -> None:
         damaged.chmod(0o600)
         damaged.write_bytes(b"?" + damaged.read_bytes()[1:-1])
         there = files(three)
-        process = start_heal(world, "--bandwidth", "4M")
-        enough = there + world.random.randint(2, 12)  # its lease is the first
-        deadline = time.monotonic() + 60
-        while process.poll() is None and files(three) < enough and time.monotonic() < deadline:
-            time.sleep(0.002)
-        if process.poll() is None:
-            process.kill()
-            killed += 1
-        process.communicate(timeout=60)
+        with start_heal(world, "--bandwidth", "4M") as process:
+            enough = there + world.random.randint(2, 12)  # its lease is the first
+            deadline = time.monotonic() + 60
+            while process.poll() is None and files(three) < enough and time.monotonic() < deadline:
+                time.sleep(0.002)
+            killed += process.poll() is None
         counts.append(restore_from_three(world))
     assert killed >= KILLS // 2, "the heals end before anything hits them"
     assert counts == sorted(counts)
-    last = start_heal(world)
-    printed, _ = last.communicate(timeout=120)
-    assert last.returncode == 0, printed.decode()
-    again = start_heal(world)
-    printed, _ = again.communicate(timeout=120)
-    assert "nothing to do" in printed.decode()
+    succeed(start_heal(world))
+    assert "nothing to do" in succeed(start_heal(world))
     assert restore_from_three(world) == BACKUPS
     world.check_everything(samples=1)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
 from farshore.run import Run
+from tests.end_to_end.preloaded import Started, read_at_start
 
 REPLICAS = ("one", "two", "three")
 _ROUND_FILE = "round.txt"
@@ -56,7 +56,7 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"HOME": str(self.root), "PATH": "/usr/bin:/bin"}
+        return {**read_at_start(os.environ), "HOME": str(self.root), "PATH": "/usr/bin:/bin"}
 
     def load(self) -> Config:
         return load_config(self.config_path, self.environment)
@@ -82,21 +82,17 @@ class World:
         self.expected[str(self.round)] = fingerprint(self.source)
         return str(self.round)
 
-    def start_backup(self, *more: str) -> subprocess.Popen[bytes]:
-        """Start the real command line in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "farshore", "--config", str(self.config_path), "--quiet", "backup", "home", *more],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    def start(self, *words: str) -> Started:
+        """Start one command in a process of its own."""
+        return Started(["--config", str(self.config_path), *words], folder=self.root, environment=self.environment)
+
+    def start_backup(self, *more: str) -> Started:
+        """Start a backup."""
+        return self.start("--quiet", "backup", "home", *more)
 
     def backup(self) -> str:
         """Run a backup to its end; return what it printed. It must succeed."""
-        process = self.start_backup()
-        printed, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, printed.decode()
-        return printed.decode()
+        return succeed(self.start_backup())
 
     def snapshots(self) -> list[Snapshot]:
         with open_repository(self.config, need=Need.WRITE, clock=self.clock) as repository:
@@ -125,6 +121,15 @@ class World:
                 )
                 assert result.clean, [(one.name, one.code, one.detail) for one in result.damaged]
         return restored
+
+
+def succeed(process: Started) -> str:
+    """Wait until a command has ended, which must be well; return what it printed."""
+    with process:
+        code = process.wait(120)
+        printed = "".join(process.printed())
+    assert code == 0, printed
+    return printed
 
 
 def fingerprint(root: Path) -> dict[str, str]:
