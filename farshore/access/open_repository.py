@@ -24,8 +24,8 @@ from farshore.errors import (
     RepositoryMissing,
 )
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Header, decode_header
+from farshore.format.names import object_bytes_max
 from farshore.host_resources import CACHE, writable_or_temporary
 from farshore.replicas.ask import FirstBug, OnWait, ask_all, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica, Repository, no_such_replica

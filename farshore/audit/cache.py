@@ -24,7 +24,7 @@ from farshore.audit.rows import SCHEMA_VERSION
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.tables import decode_table, encode_empty
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.host_resources import CACHE, unusable
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
 from farshore.plural import count_of

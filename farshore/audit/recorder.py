@@ -20,7 +20,7 @@ from farshore.audit.schema import TABLES
 from farshore.audit.tables import Stamp, encode_rows
 from farshore.clock import Clock
 from farshore.errors import Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.host_resources import STATE, unusable
 from farshore.limits import AUDIT_FILE_ROWS_MAX
 from farshore.replicas.ask import FirstBug, LifeSign, ask_all

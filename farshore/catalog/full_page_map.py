@@ -15,7 +15,7 @@ from farshore import limits
 from farshore.catalog.inventory import copy_object
 from farshore.errors import READ_ERRORS, ObjectNotFound, StateUnknown
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.format.page_maps import PageMap
 from farshore.format.records import ObjectRef
 from farshore.replicas.object_pieces import hash_pieces

@@ -21,8 +21,8 @@ from farshore.catalog.fragments import list_packs, read_footer, read_fragment
 from farshore.catalog.listed_packs import ListedPacks
 from farshore.errors import READ_ERRORS, FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
 from farshore.format.footers import Footers, FootersJoin, join_footers
+from farshore.format.names import object_bytes_max
 from farshore.format.pack import PackedFooter
 from farshore.index import ABSENT, ChunkIndex, first_seen
 from farshore.replicas.listing_check import Lacking, judge_listing, probe

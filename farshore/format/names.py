@@ -1,6 +1,10 @@
-"""Names of objects. Pure; docs/reference/format.md, the table at its head.
+"""Names of objects, and how many bytes an object may have by its name alone. Pure; docs/reference/format.md.
 
-No name a user chose ever enters an object's name.
+The table at the head of that page has the names, section 8 the limits. No name a user chose ever enters an object's
+name.
+
+A read of a whole object gives its store the limit, so that no replica can fill the memory of a reader. Names of no
+known form have the smallest limit: nothing reads them but what looks for foreign objects.
 """
 
 from __future__ import annotations
@@ -8,6 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from farshore import limits
+from farshore.limits import GIB, KIB, MIB
 from farshore.model import FragmentId, KeyId, PackId, SnapshotId, SourceId
 
 HEADER = "farshore.json"
@@ -32,6 +38,26 @@ _FRAGMENT = re.compile(r"index/([0-9a-f]{64})")
 _SLOT = re.compile(r"keys/slots/([0-9a-f]{32})\.json")
 _DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})")
 _LEASE = re.compile(r"leases/([0-9a-f]{32})/([0-9]{6}|end)")
+_FOREIGN_BYTES_MAX = 64 * KIB
+
+# The first form that a name matches decides. Objects of snapshots that are larger are read by ranges.
+OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
+    (kind, re.compile(form), size)
+    for kind, form, size in (
+        ("header", r"farshore\.json", 64 * KIB),
+        ("slot", r"keys/slots/.+", 64 * KIB),
+        ("owner log", r"keys/log/.+", MIB),
+        ("data key", r"keys/data/.+", 4 * KIB),
+        ("pack", r"packs/.+", limits.PACK_BYTES_MAX),
+        ("fragment", r"index/.+", 64 * MIB),
+        ("commit", r"snapshots/.+/commit", MIB),
+        ("manifest, pages, needs", r"snapshots/.+", 2 * GIB),
+        ("end of a lease", r"leases/.+/end(/.+)?", MIB),
+        ("beat of a lease", r"leases/.+", 64 * KIB),
+        ("audit seal", r"audit/_seals/.+", 16 * MIB),
+        ("audit file", r"audit/.+", limits.AUDIT_FILE_BYTES_MAX),
+    )
+)
 
 
 def slot(slot_id: str) -> str:
@@ -109,3 +135,8 @@ def parse_lease(name: str) -> tuple[str, int | None] | None:
     if not match:
         return None
     return match.group(1), None if match.group(2) == LEASE_END else int(match.group(2))
+
+
+def object_bytes_max(name: str) -> int:
+    """Return how many bytes an object of this name has at most."""
+    return next((size for _, form, size in OBJECT_BYTES_MAX if form.fullmatch(name)), _FOREIGN_BYTES_MAX)

@@ -20,7 +20,7 @@ from farshore import limits
 from farshore.audit.rows import RepairMethod
 from farshore.catalog.commits import is_commit
 from farshore.errors import Denied, FarshoreError, ObjectCorrupt
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit
 from farshore.model import DamagedObject

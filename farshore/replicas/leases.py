@@ -17,7 +17,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, LeaseLost
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.format.records import Lease, decode_lease, encode_lease
 from farshore.replicas.ask import FirstBug
 from farshore.replicas.put_all import put_all

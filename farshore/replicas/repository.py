@@ -17,8 +17,8 @@ from farshore.clock import Clock
 from farshore.config import Prefer
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Header
+from farshore.format.names import object_bytes_max
 from farshore.model import DamagedObject, ReplicaRequests
 from farshore.replicas.ask import DetachedThreads, FirstBug, OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache

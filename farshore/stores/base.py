@@ -24,7 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from farshore.errors import Bug, StoreDenied
+from farshore.errors import Bug, ObjectTooLarge, StoreDenied
 from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.object_retention import DEFAULT_RETENTION, Access, Lock, LockMode, LockState, ObjectRetention
 
@@ -97,6 +97,36 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """The bytes of an object that a call asks for: `length` of them from `offset`, or all, up to `bytes_max`.
+
+    `place` names the object in errors.
+    """
+
+    place: str
+    offset: int
+    length: int | None
+    bytes_max: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the object is wanted."""
+        return not self.offset and self.length is None
+
+    @property
+    def range_header(self) -> str:
+        """The bytes as HTTP names them; empty where all are wanted."""
+        if self.whole:
+            return ""
+        return f"bytes={self.offset}-{'' if self.length is None else self.offset + self.length - 1}"
+
+    def check(self, size: int) -> None:
+        """Raise `ObjectTooLarge` where all bytes from `offset` on are wanted and they are more than the limit."""
+        if self.length is None and size > self.bytes_max:
+            raise ObjectTooLarge(f"{self.place} has {size:,} bytes or more where at most {self.bytes_max:,} can be")
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """Abilities of a kind of store, as data.
 
@@ -157,7 +187,7 @@ class Store(Protocol):
 
         Args:
             bytes_max: Of the answer where `length` is None: the limit of the object's kind
-                (`farshore.format.bounds`). More is refused by the announced size before any of it is read, and where
+                (`farshore.format.names`). More is refused by the announced size before any of it is read, and where
                 that is missing or wrong, with the first byte beyond the limit.
         Raises:
             ObjectNotFound: No such object; also a FIFO, device or folder in its place.

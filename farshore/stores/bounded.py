@@ -7,38 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from farshore.clock import Clock
-from farshore.errors import ObjectTooLarge, StoreUnavailable
+from farshore.errors import StoreUnavailable
 from farshore.limits import READ_RATE_MIN, RECEIVED_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The bytes of an object that a call asks for: `length` of them from `offset`, or all, up to `bytes_max`.
-
-    `place` names the object in errors.
-    """
-
-    place: str
-    offset: int
-    length: int | None
-    bytes_max: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of the object is wanted."""
-        return not self.offset and self.length is None
-
-    @property
-    def range_header(self) -> str:
-        """The bytes as HTTP names them; empty where all are wanted."""
-        if self.whole:
-            return ""
-        return f"bytes={self.offset}-{'' if self.length is None else self.offset + self.length - 1}"
-
-    def check(self, size: int) -> None:
-        """Raise `ObjectTooLarge` where all bytes from `offset` on are wanted and they are more than the limit."""
-        if self.length is None and size > self.bytes_max:
-            raise ObjectTooLarge(f"{self.place} has {size:,} bytes or more where at most {self.bytes_max:,} can be")
+from farshore.stores.base import Wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from farshore.clock import Clock
 from farshore.errors import ObjectArchived, ObjectNotFound, StoreDenied
 from farshore.limits import GIB, WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Wanted, check_name, check_range
 from farshore.stores.body import as_bytes, check_size, conflict
-from farshore.stores.bounded import Wanted
 from farshore.stores.object_retention import (
     DEFAULT_RETENTION,
     Access,

@@ -12,7 +12,7 @@ from farshore.catalog.inventory import Inventory
 from farshore.clock import Clock
 from farshore.errors import READ_ERRORS
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.format.pack import encode_footer
 from farshore.format.records import Needs
 from farshore.ops.backup.publish import seal_fragment

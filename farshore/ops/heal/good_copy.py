@@ -15,8 +15,8 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
-from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Header
+from farshore.format.names import object_bytes_max
 from farshore.host_resources import TEMPORARY, open_new_file
 from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name

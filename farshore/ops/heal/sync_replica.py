@@ -15,7 +15,7 @@ from farshore import limits
 from farshore.audit.rows import RepairMethod
 from farshore.catalog.extend_locks import lock_everything
 from farshore.errors import STORE_ERRORS, Corrupt, FarshoreError, StateUnknown, StoreConflict
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
 from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why

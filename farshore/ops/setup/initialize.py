@@ -29,8 +29,8 @@ from farshore.errors import (
     Unsupported,
 )
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
 from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
+from farshore.format.names import object_bytes_max
 from farshore.host_resources import STATE, try_writing, unusable
 from farshore.ops.setup.foreign_data import require_own_place
 from farshore.ops.setup.keys import new_note

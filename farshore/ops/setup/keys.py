@@ -12,7 +12,7 @@ from farshore.access.own_places import refuse_own_place
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid, Corrupt, QuorumNotReached, Unsupported
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.host import host_name
 from farshore.replicas.ask import require_all
 from farshore.replicas.put_all import put_all

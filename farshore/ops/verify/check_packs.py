@@ -12,7 +12,7 @@ from farshore import limits
 from farshore.audit.rows import ProofState
 from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.ops.verify.findings import ReplicaCheck, proof_row
 from farshore.ops.verify.proof_log import ProofKeeper
 from farshore.process_memory import give_back_unused

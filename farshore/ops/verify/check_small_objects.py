@@ -8,7 +8,7 @@ from farshore.audit.rows import ProofState
 from farshore.catalog.fragments import open_fragment
 from farshore.errors import Corrupt, FormatTooNew, Unsupported
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.repository import Repository
 from farshore.sealed import slots

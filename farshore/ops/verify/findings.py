@@ -8,7 +8,7 @@ from datetime import datetime
 from farshore.audit.rows import Against, ProofRow, ProofState
 from farshore.check_results import CheckMethod, ReplicaReading
 from farshore.errors import BucketNotFound, Corrupt, FarshoreError, NotFound
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.format.records import Commit, Needs
 from farshore.model import DamagedObject
 from farshore.replicas.repository import Replica

@@ -14,9 +14,9 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from farshore.limits import STORE_CONNECTIONS
-from farshore.stores.base import Body, PacedBody
+from farshore.stores.base import Body, PacedBody, Wanted
 from farshore.stores.body import PacedReader, in_pieces, open_body
-from farshore.stores.bounded import BodyReader, Wanted
+from farshore.stores.bounded import BodyReader
 from farshore.stores.traffic import RequestCounter, RequestKind
 
 

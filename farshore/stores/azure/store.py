@@ -60,12 +60,13 @@ from farshore.stores.base import (
     Capabilities,
     ObjectInfo,
     PutOutcome,
+    Wanted,
     check_name,
     check_range,
     in_order,
 )
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, put_once
-from farshore.stores.bounded import BodyReader, Wanted
+from farshore.stores.bounded import BodyReader
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.traffic import PutChecksums, RequestCounter

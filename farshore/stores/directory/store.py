@@ -31,9 +31,8 @@ from farshore.errors import (
 )
 from farshore.host_resources import what_is_exhausted
 from farshore.limits import GIB, MIB, WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, is_name
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Wanted, check_name, check_range, is_name
 from farshore.stores.body import check_size, compare_present, conflict, sent_pieces
-from farshore.stores.bounded import Wanted
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 from farshore.stores.traffic import ServiceClock
 

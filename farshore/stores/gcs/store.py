@@ -52,9 +52,19 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     WHOLE_READ_BYTES_MAX,
 )
-from farshore.stores.base import NONSENSE, Body, Capabilities, ObjectInfo, PutOutcome, check_name, check_range, in_order
+from farshore.stores.base import (
+    NONSENSE,
+    Body,
+    Capabilities,
+    ObjectInfo,
+    PutOutcome,
+    Wanted,
+    check_name,
+    check_range,
+    in_order,
+)
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, open_body, put_once
-from farshore.stores.bounded import BodyReader, Wanted
+from farshore.stores.bounded import BodyReader
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.gcs.copying import rewrite
 from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, retention_metadata

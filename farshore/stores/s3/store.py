@@ -52,6 +52,7 @@ from farshore.stores.base import (
     ObjectInfo,
     PacedBody,
     PutOutcome,
+    Wanted,
     check_name,
     check_range,
     in_order,
@@ -66,7 +67,7 @@ from farshore.stores.body import (
     look_ahead,
     put_once,
 )
-from farshore.stores.bounded import BodyReader, PromptBody, Wanted
+from farshore.stores.bounded import BodyReader, PromptBody
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.retry_after import requested_wait_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farshore.format import names
-from farshore.format.bounds import OBJECT_BYTES_MAX, object_bytes_max
+from farshore.format.names import OBJECT_BYTES_MAX, object_bytes_max
 from farshore.limits import GIB, KIB, MIB
 from farshore.model import FragmentId, KeyId, PackId, SnapshotId, SourceId
 

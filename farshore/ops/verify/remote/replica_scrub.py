@@ -13,7 +13,7 @@ from farshore.audit.rows import Against, ProofState
 from farshore.check_results import ReplicaProof
 from farshore.errors import FarshoreError, ObjectNotFound
 from farshore.format import names
-from farshore.format.bounds import object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.model import DamagedObject
 from farshore.ops.verify.remote.judging import Verdict
 from farshore.replicas.repository import Replica
