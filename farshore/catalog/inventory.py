@@ -197,15 +197,20 @@ class _InventoryBuilder:
 
 
 def reused_missing(
-    replica: Replica, wanted: Sequence[tuple[str, int]], checksums: dict[str, str] | None = None
+    replica: Replica,
+    wanted: Sequence[tuple[str, int]],
+    checksums: dict[str, str] | None = None,
+    *,
+    head_objects_max: int = limits.HEAD_OBJECTS_MAX,
 ) -> list[str]:
     """Return which of these packs (id, bytes) a replica lacks right now, by asking the store.
 
     Args:
         checksums: Where given, filled with the checksum that the provider reports for each object, by name.
+        head_objects_max: More packs than this are asked for by listing, not one by one.
     """
     reported = {} if checksums is None else checksums
-    if len(wanted) > limits.HEAD_OBJECTS_MAX:
+    if len(wanted) > head_objects_max:
         listed = {info.name: info for info in replica.store.list(names.PACKS)}
         reported.update({name: info.checksum for name, info in listed.items() if info.checksum})
         found = {pack_id: listed.get(names.pack(pack_id)) for pack_id, _ in wanted}
@@ -226,19 +231,21 @@ def reused_missing(
 
 def copy_missing(
     replica: Replica, others: Sequence[Replica], inventory: Inventory, wanted: Sequence[tuple[str, int]],
-    key_names: Iterable[str], checksums: dict[str, str] | None = None,
+    key_names: Iterable[str], checksums: dict[str, str] | None = None, *,
+    head_objects_max: int = limits.HEAD_OBJECTS_MAX,
 ) -> int:  # fmt: skip
     """Copy to one replica the packs, data keys and index fragments that a snapshot reuses and it lacks.
 
-    Repeatable: an object that is there is not sent again. Returns the bytes copied. `checksums` as in `reused_missing`.
+    Repeatable: an object that is there is not sent again. Returns the bytes copied. `checksums` and
+    `head_objects_max` as in `reused_missing`.
 
     Raises:
         StateUnknown: No replica has a good copy of something that is needed.
         StoreUnavailable, StoreFull, StoreDenied: This replica cannot be brought up now.
     """
     copied = 0
-    missing = set(reused_missing(replica, wanted, checksums))
-    if missing and len(wanted) > limits.HEAD_OBJECTS_MAX:  # found by a listing, which may be cut off
+    missing = set(reused_missing(replica, wanted, checksums, head_objects_max=head_objects_max))
+    if missing and len(wanted) > head_objects_max:  # found by a listing, which may be cut off
         present, asked = probe(replica, {pack_id: size for pack_id, size in wanted if pack_id in missing})
         if present:
             raise ListingShrunken(
@@ -247,7 +254,8 @@ def copy_missing(
             )
     for pack_id in sorted(missing):
         copied += copy_object(names.pack(pack_id), others, replica, pack_id)
-    if missing and reused_missing(replica, [item for item in wanted if item[0] in missing]):
+    copied_packs = [item for item in wanted if item[0] in missing]
+    if missing and reused_missing(replica, copied_packs, head_objects_max=head_objects_max):
         raise StateUnknown(f"{replica.name} acknowledges packs and does not keep them whole")
     # A listed fragment promises all its packs, so they come first.
     for fragment_id in inventory.fragments_lacking(replica.name, [pack_id for pack_id, _ in wanted]):

@@ -108,6 +108,17 @@ class Replica:
         return question(self)
 
 
+@dataclass(frozen=True, slots=True)
+class BackupSizes:
+    """Where a backup cuts what it writes, and from which number on it works otherwise; usually as the limits say."""
+
+    segment_bytes: int = limits.SEGMENT_BYTES
+    pack_bytes: int = limits.PACK_BYTES_TARGET
+    walking_processes_entries_min: int = limits.WALKING_PROCESSES_ENTRIES_MIN
+    walk_span_entries: int = limits.WALK_SPAN_ENTRIES
+    head_objects_max: int = limits.HEAD_OBJECTS_MAX
+
+
 @dataclass
 class Repository:
     """All replicas together. A context manager: leaving it closes the stores.
@@ -129,6 +140,7 @@ class Repository:
     hedge: bool = True
     patient: bool = True  # whether replicas that are silent are waited for after another one has answered
     on_wait: OnWait = wait_quietly  # called with the replicas that everybody waits for
+    backup_sizes: BackupSizes = field(default_factory=BackupSizes)
     cache: ObjectCache = field(init=False)
     threads: DetachedThreads = field(init=False)  # for reads, which may hang
     resources: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones

@@ -48,13 +48,16 @@ class _Placed:
 
 
 class PackBuilder:
-    """Lays sealed segments into a pack until it is full. One thread."""
+    """Lays sealed segments into a pack until it is full, which it is from `pack_bytes` on. One thread."""
 
-    def __init__(self, *, keys: KeySet, key_id: bytes, clock: Clock) -> None:
+    def __init__(
+        self, *, keys: KeySet, key_id: bytes, clock: Clock, pack_bytes: int = limits.PACK_BYTES_TARGET
+    ) -> None:
+        self._pack_bytes = pack_bytes
         self._keys = keys
         self._key_id = key_id
         self._clock = clock
-        self._pool = PagePool(page_bytes=limits.PACK_BYTES_TARGET + _SPARE_BYTES, kept_max=limits.PACK_PAGES_KEPT)
+        self._pool = PagePool(page_bytes=pack_bytes + _SPARE_BYTES, kept_max=limits.PACK_PAGES_KEPT)
         self._placed: list[_Placed] = []
         self._body = memoryview(b"")
         self._end = layout.HEADER_BYTES
@@ -63,7 +66,7 @@ class PackBuilder:
     @property
     def full(self) -> bool:
         """Whether the pack has reached its target size."""
-        return self._end + self._rows_bytes >= limits.PACK_BYTES_TARGET
+        return self._end + self._rows_bytes >= self._pack_bytes
 
     @property
     def empty(self) -> bool:
@@ -74,7 +77,7 @@ class PackBuilder:
         """Append a segment: its bytes are copied into the pack's pages, which hold them from here on."""
         end = self._end + len(segment.sealed)
         if end > len(self._body):
-            self._move(max(end, limits.PACK_BYTES_TARGET + _SPARE_BYTES))
+            self._move(max(end, self._pack_bytes + _SPARE_BYTES))
         self._body[self._end : end] = segment.sealed
         self._placed.append(_Placed(segment.origin, segment.number, segment.codec, segment.raw_length,
                                     self._end, len(segment.sealed), segment.chunks))  # fmt: skip

@@ -53,10 +53,12 @@ class SegmentParts:
 
     Args:
         kept_max: How many pages for a segment are kept to be used again.
+        segment_bytes: Where a segment is full; at most `limits.SEGMENT_BYTES`, which readers expect.
     """
 
-    def __init__(self, *, kept_max: int) -> None:
-        self._pool = PagePool(page_bytes=limits.SEGMENT_BYTES, kept_max=kept_max)
+    def __init__(self, *, kept_max: int, segment_bytes: int = limits.SEGMENT_BYTES) -> None:
+        self._segment_bytes = segment_bytes
+        self._pool = PagePool(page_bytes=segment_bytes, kept_max=kept_max)
         self._raw = memoryview(b"")
         self._chunks: list[tuple[ChunkId, int, int]] = []
         self._bytes = 0
@@ -68,13 +70,13 @@ class SegmentParts:
 
     def has_room(self, length: int) -> bool:
         """Return whether a chunk of this length still goes into the segment."""
-        return self._bytes + length <= limits.SEGMENT_BYTES and len(self._chunks) < limits.SEGMENT_CHUNKS_MAX
+        return self._bytes + length <= self._segment_bytes and len(self._chunks) < limits.SEGMENT_CHUNKS_MAX
 
     def add(self, chunk_id: ChunkId, data: bytes | memoryview) -> None:
         """Append a chunk. Its bytes are copied at once: the buffer behind a view may be several times as large."""
         end = self._bytes + len(data)
         if end > len(self._raw):
-            grown = self._pool.take(max(end, limits.SEGMENT_BYTES))
+            grown = self._pool.take(max(end, self._segment_bytes))
             grown[: self._bytes] = self._raw[: self._bytes]
             self._raw = grown
         self._raw[self._bytes : end] = data

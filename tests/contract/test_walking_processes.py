@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from farshore import limits
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ToolUnavailable
 from farshore.model import Entry, Problem
 from farshore.ops.restore.restore import restore_snapshot
+from farshore.replicas.repository import BackupSizes
 from farshore.results import BackupResult
 from farshore.run import Run
 from farshore.sources.base import Capture, Listing
@@ -63,10 +63,10 @@ class WatchedSource(DirectorySource):
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setattr(limits, "WALKING_PROCESSES_ENTRIES_MIN", FILES)
-    monkeypatch.setattr(limits, "WALK_SPAN_ENTRIES", 300)
-    return Engine(tmp_path / "engine", clock=StillClock(datetime.now(UTC) + timedelta(hours=1))).initialize()
+def engine(tmp_path: Path) -> Engine:
+    sizes = BackupSizes(walking_processes_entries_min=FILES, walk_span_entries=300)
+    clock = StillClock(datetime.now(UTC) + timedelta(hours=1))
+    return Engine(tmp_path / "engine", clock=clock, sizes=sizes).initialize()
 
 
 @pytest.fixture

@@ -120,7 +120,10 @@ class Committer:
         others = [other for other in self._repository.replicas.values() if other.name != name]
         key_names = [one.name for one in reused if one.kind is Kind.DATA_KEY]
         checksums = self.checksums[name]
-        self._copied[name] = copy_missing(replica, others, self._inventory, needs.packs, key_names, checksums)
+        self._copied[name] = copy_missing(
+            replica, others, self._inventory, needs.packs, key_names, checksums,
+            head_objects_max=self._repository.backup_sizes.head_objects_max,
+        )  # fmt: skip
         if pages_base is not None:
             self._copied[name] += give_pages_base(replica, others, pages_base, checksums)
         for item in made:

@@ -19,6 +19,7 @@ from farshore.catalog.snapshots import commits_with_holders
 from farshore.errors import LockDenied, LockUnsupported, QuorumNotReached, StoreDenied
 from farshore.format import names
 from farshore.format.records import Commit, ReplicaLock
+from farshore.replicas.repository import BackupSizes
 from farshore.results import BackupResult
 from farshore.stores.object_retention import LockMode, LockRule
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
@@ -34,12 +35,12 @@ REFUSED = Fault(FaultKind.FAIL, LockDenied)
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    return Engine(tmp_path, settings={"a": LOCKED, "b": LOCKED}).initialize()
+    sizes = BackupSizes(pack_bytes=64 * limits.KIB)
+    return Engine(tmp_path, settings={"a": LOCKED, "b": LOCKED}, sizes=sizes).initialize()
 
 
 @pytest.fixture
-def source(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> TreeSource:
-    monkeypatch.setattr(limits, "PACK_BYTES_TARGET", 64 * limits.KIB)
+def source(engine: Engine) -> TreeSource:
     tree = TreeSource(clock=engine.clock)
     for number in range(40):
         tree.file(b"%02d" % number, random.Random(number).randbytes(100_000))

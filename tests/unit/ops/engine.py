@@ -25,7 +25,7 @@ from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
-from farshore.replicas.repository import Repository
+from farshore.replicas.repository import BackupSizes, Repository
 from farshore.results import BackupResult, RestoreResult
 from farshore.run import Run
 from farshore.sources.base import Source
@@ -58,6 +58,7 @@ class Engine:
     quorum: int = 2
     host: str = "host"
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # more keys of a replica's section, by its name
+    sizes: BackupSizes = field(default_factory=BackupSizes)
     restored: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -96,6 +97,7 @@ class Engine:
     @contextmanager
     def opened(self, need: Need = Need.READ, *, replica: str | None = None) -> Iterator[Repository]:
         with open_repository(self.config, need=need, replica=replica, clock=self.clock) as repository:
+            repository.backup_sizes = self.sizes
             repository.replicas = {
                 name: replace(one, store=self.wrap(name, one.store)) for name, one in repository.replicas.items()
             }

@@ -94,7 +94,7 @@ def seal_source(
                 )
                 if not capture.ordered and run.base is not None and previous_pages is not None:
                     writer.load_previous_extents(run.base.manifest)
-                facts = writer.run(capture, allow_empty=allow_empty, listings=_start_walkers(run, capture))
+                facts = writer.run(capture, allow_empty=allow_empty, listings=_start_walkers(repository, run, capture))
                 notes = tuple(capture.notes()) if isinstance(capture, NotingCapture) else ()
             manifest.close()
             page_map.close()
@@ -134,6 +134,8 @@ def _start_packer(repository: Repository, run: RunState) -> ChunkPacker:
         deliver=deliver,
         await_room=run.fanout.await_room,
         uploads_are_bottleneck=lambda: run.fanout.uploads_are_bottleneck,
+        segment_bytes=repository.backup_sizes.segment_bytes,
+        pack_bytes=repository.backup_sizes.pack_bytes,
     )
 
 
@@ -144,15 +146,16 @@ def _previous(run: RunState, index: ChunkIndex) -> PreviousManifest | None:
     return PreviousManifest(reader=run.base.manifest, index=index, started_ns=started_ns)
 
 
-def _start_walkers(run: RunState, capture: Capture) -> Iterator[Listing] | None:
+def _start_walkers(repository: Repository, run: RunState, capture: Capture) -> Iterator[Listing] | None:
     """Return the listings of processes that walk the source; None where there can be none, or they do not pay."""
     processes = processes_that_pay(limits.WALKING_PROCESSES_MAX)
     if run.base is None or not processes or not isinstance(capture, ListingCapture):
         return None
-    if run.base.manifest.entries < limits.WALKING_PROCESSES_ENTRIES_MIN:
+    if run.base.manifest.entries < repository.backup_sizes.walking_processes_entries_min:
         return None
     try:
-        return capture.listings(tuple(cut_paths(run.base.manifest, limits.WALK_SPAN_ENTRIES)), processes)
+        cuts = cut_paths(run.base.manifest, repository.backup_sizes.walk_span_entries)
+        return capture.listings(tuple(cuts), processes)
     except OSError as error:
         _log.warning("no process to walk the source could be started, so one thread does: %s", error)
         return None

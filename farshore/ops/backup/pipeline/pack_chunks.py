@@ -43,19 +43,21 @@ class ChunkPacker:
         await_room: Callable[[], None] = lambda: None,
         uploads_are_bottleneck: Callable[[], bool] = lambda: False,
         seal_threads: int = limits.SEAL_THREADS,
+        segment_bytes: int = limits.SEGMENT_BYTES,
+        pack_bytes: int = limits.PACK_BYTES_TARGET,
     ) -> None:
         self._index = index
         self._keys = keys
         self._data_key = data_key
         self._numbers = SegmentNumbers(data_key=data_key, clock=clock)
-        self._builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=clock)
+        self._builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=clock, pack_bytes=pack_bytes)
         self._deliver = deliver
         self._await_room = await_room
         self._uploads_are_bottleneck = uploads_are_bottleneck
         self._pool = ThreadPoolExecutor(seal_threads, thread_name_prefix="seal")
         self._in_flight: deque[Future[SealedSegment]] = deque()
         self._in_flight_max = seal_threads + 1
-        self._parts = SegmentParts(kept_max=seal_threads)
+        self._parts = SegmentParts(kept_max=seal_threads, segment_bytes=segment_bytes)
         self._bytes_read = 0  # for the segment at work
         self._made = NewChunks()
         self._reused = np.zeros(len(index.packs), dtype=bool)

@@ -14,6 +14,7 @@ from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import QuorumNotReached, SourceCorrupt, SourceMissing, StoreDenied
 from farshore.format import names
 from farshore.ops.backup.backup import run_backup
+from farshore.replicas.repository import BackupSizes
 from farshore.results import BackupResult, Progress
 from farshore.run import Run
 from farshore.stores.base import Store
@@ -47,12 +48,9 @@ def source(engine: Engine) -> TreeSource:
     return tree
 
 
-def test_a_lane_that_breaks_ends_the_run_and_says_why(
-    engine: Engine, source: TreeSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lane_that_breaks_ends_the_run_and_says_why(engine: Engine, source: TreeSource) -> None:
     """Nobody empties its queue any more, and sealing must not wait for that."""
-    monkeypatch.setattr(limits, "PACK_BYTES_TARGET", 64 * limits.KIB)
-    monkeypatch.setattr(limits, "SEGMENT_BYTES", 64 * limits.KIB)
+    engine.sizes = BackupSizes(segment_bytes=64 * limits.KIB, pack_bytes=64 * limits.KIB)
 
     def tell(progress: Progress) -> None:
         if progress.stage.startswith("replicate"):
@@ -488,11 +486,9 @@ def test_a_listing_that_lacks_what_is_there_is_an_error_of_that_replica(
         assert engine.restore(result.snapshot_id, replica=replica)[1] == source.contents()
 
 
-def test_a_listing_that_lacks_a_page_of_many_packs_copies_nothing(
-    engine: Engine, source: TreeSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_listing_that_lacks_a_page_of_many_packs_copies_nothing(engine: Engine, source: TreeSource) -> None:
     """Where packs are asked for by listing at commit, a few that it lacks are asked for by name."""
-    monkeypatch.setattr(limits, "HEAD_OBJECTS_MAX", 0)
+    engine.sizes = BackupSizes(head_objects_max=0)
     engine.backup(source)
     engine.clock.wait_s(60)
     engine.wrap = lambda name, store: (
