@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer
@@ -22,7 +22,9 @@ from infra.local.seaweedfs import SeaweedServer
 
 _SHARED_BUCKET = "shared"
 _TESTS = Path(__file__).parent
-_GROUPS = {"end_to_end": "machines", "faults": "machines", "flows": "machines", "contract": "stores"}
+_GROUPS = {
+    "end_to_end": "machines", "faults": "machines", "flows": "machines", "contract": "stores", "property": "stores",
+}  # fmt: skip
 
 # One profile for all property tests: no deadline on a busy machine, and a failure prints what repeats it.
 settings.register_profile(
@@ -47,15 +49,21 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell what runs one after the other where tests run in two processes, and have flows run last.
 
-    What times, kills and fills whole machines would only disturb its like; tests of stores are most of the other half,
-    and whatever is in no group fills the gaps. Threads that Prefect leaves draw random numbers at times, which
-    Hypothesis takes for a test's: flows are last in a group without such tests.
+    What times, kills and fills whole machines would only disturb its like; tests of stores and those with random input
+    are most of the other half, and whatever is in no group fills the gaps. Threads that Prefect leaves draw random
+    numbers at times, which Hypothesis takes for a test's: flows are last in a group without such tests, and all such
+    tests are in the other one, so that none follows flows in the process that is done with its group first.
     """
     for item in items:
         directory = item.path.relative_to(_TESTS).parts[0]
-        if directory in _GROUPS:
-            item.add_marker(pytest.mark.xdist_group(_GROUPS[directory]))
+        group = _GROUPS.get(directory) or ("stores" if _has_random_input(item) else "")
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: "tests/flows/" in item.nodeid)
+
+
+def _has_random_input(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
 
 
 class PlaceUrl(TypedDict):
