@@ -203,6 +203,14 @@ class LockUnsupported(Unsupported):
     default_hint = "Enable locks at the bucket (docs/stores/immutability.md), or take 'lock' out of this replica."
 
 
+class DeleteUnsupported(Unsupported):
+    """The store cannot say which object it would delete, so nothing was deleted."""
+
+    code = "delete-unsupported"
+    exit_code = 79
+    default_hint = "Turn on versions at the bucket, or keep this replica where objects have versions or generations."
+
+
 class LifecycleDeletes(Unsupported):
     code = "lifecycle-deletes"
     exit_code = 76

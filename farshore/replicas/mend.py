@@ -27,7 +27,7 @@ from farshore.errors import (
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.results import Found, RepairAction
-from farshore.stores.base import PlainBody, Store
+from farshore.stores.base import ANY_OBJECT, PlainBody, Store
 from farshore.stores.body import body_bytes, body_pieces
 
 
@@ -88,7 +88,7 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
         return Mended(found, RepairAction.REFUSED, 0, digest, detail, StoreDenied(f"{replica.name}: {name}: {kept}"))
     try:
         with replica.guard.admit(name):
-            replica.store.delete(name)
+            replica.store.delete(name, ANY_OBJECT)
     except Denied as error:
         return Mended(found, RepairAction.REFUSED, 0, digest, f"{damage}; it may not be removed: {error}", error)
     except FarshoreError as error:

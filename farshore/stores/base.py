@@ -11,8 +11,8 @@ Rules that hold for every method:
 - Blocks at most for the time-outs it was opened with; a store itself never retries (the retrying wrapper does).
 - Raises only `farshore.errors`: StoreUnavailable (retry is safe; `wait_s` where the service asked for one),
   StoreDenied, StoreFull, BucketNotFound, ObjectNotFound, StoreConflict, ObjectCorrupt, ObjectArchived (warm it first),
-  and of locks LockDenied and LockUnsupported; of wrappers also StorePaused (retry is safe) and StoreReadOnly. No SDK
-  exception leaves a store module.
+  DeleteUnsupported, and of locks LockDenied and LockUnsupported; of wrappers also StorePaused (retry is safe) and
+  StoreReadOnly. No SDK exception leaves a store module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from farshore.errors import Bug, ObjectTooLarge, StoreDenied
+from farshore.errors import Bug, DeleteUnsupported, ObjectTooLarge, StoreDenied
 from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.object_retention import DEFAULT_RETENTION, Access, Lock, LockMode, LockState, ObjectRetention
 
@@ -65,6 +65,8 @@ class PacedBody:
 
 Body = PlainBody | PacedBody
 
+ANY_OBJECT = "*"  # for `Store.delete`: whichever is there now; no store has it as `ObjectInfo.seen`
+
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-=/")
 NAME_LENGTH_MAX = 512  # with a prefix this stays under the 1,024 bytes that S3, GCS and Azure allow
 
@@ -85,7 +87,8 @@ class ObjectInfo:
 
     `checksum` is the provider's own digest of the object's bytes as `algorithm:hex` (for instance `crc64nvme:…`,
     `crc32c:…`, `md5:…`, `sha256:…`), or empty where the provider has none for this object. `storage_class` is the
-    provider's word, empty where it has none.
+    provider's word, empty where it has none. `seen` says which object it was that had the name, for `Store.delete`:
+    `head` gives it wherever the store can say, and a listing where it costs nothing. Nothing else may be read from it.
     """
 
     name: str
@@ -94,6 +97,7 @@ class ObjectInfo:
     checksum: str = ""
     storage_class: str = ""
     access: Access = Access.READY
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +217,18 @@ class Store(Protocol):
         """
         ...
 
-    def delete(self, name: str) -> None:
-        """Delete one object; do nothing if it is not there. Called by prune and mending, never on the backup path.
+    def delete(self, name: str, seen: str) -> None:
+        """Delete the object that was seen under a name; do nothing if it is not there any more.
 
-        Where the bucket keeps versions, the object is hidden and its bytes stay, also those of a locked one.
+        Atomic: another object that was put under the name meanwhile stays, also one with the same bytes. Safe to
+        repeat. For good, also where the bucket keeps versions. Called by prune and mending, never on the backup path.
 
+        Args:
+            seen: `ObjectInfo.seen` of the object, or `ANY_OBJECT` for the one that is there now, whichever that is;
+                where the bucket keeps versions, that one is hidden and its bytes stay, also those of a locked one.
         Raises:
             StoreDenied: A lock or hold keeps it, or the credential may not.
+            DeleteUnsupported: `seen` is empty: this store cannot distinguish the objects of one name.
         """
         ...
 
@@ -286,6 +295,12 @@ def check_name(name: str) -> str:
     if not is_name(name):
         raise Bug(f"not an object name: {name!r}")
     return name
+
+
+def check_seen(place: str, seen: str) -> None:
+    """Raise `DeleteUnsupported` where it is not known which object of a name was seen."""
+    if not seen:
+        raise DeleteUnsupported(f"{place} was not deleted: this store cannot tell it from one put there since")
 
 
 def check_range(offset: int, length: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from farshore.clock import Clock
 from farshore.errors import StoreUnavailable
@@ -56,7 +57,13 @@ class BodyReader:
         return data.getvalue()
 
 
-class PromptBody:
+def promptly(stream: Any) -> Any:
+    """Return a stream of botocore that reads what is there; it compares its checksum and its length as before."""
+    stream._raw_stream = _PromptBody(stream._raw_stream)  # noqa: SLF001 - there is no other way to it
+    return stream
+
+
+class _PromptBody:
     """The body of an urllib3 answer whose `read` returns what is there, instead of waiting for all that is asked."""
 
     def __init__(self, raw: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,17 @@ from datetime import datetime, timedelta
 from farshore.clock import Clock
 from farshore.errors import ObjectArchived, ObjectNotFound, StoreDenied
 from farshore.limits import GIB, WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Wanted, check_name, check_range
+from farshore.stores.base import (
+    ANY_OBJECT,
+    Body,
+    Capabilities,
+    ObjectInfo,
+    PutOutcome,
+    Wanted,
+    check_name,
+    check_range,
+    check_seen,
+)
 from farshore.stores.body import as_bytes, check_size, conflict
 from farshore.stores.object_retention import (
     DEFAULT_RETENTION,
@@ -28,13 +39,18 @@ ARCHIVE_CLASS = "ARCHIVE"
 
 @dataclass
 class Kept:
-    """How one object is kept. `ready_utc` and `cold_utc`: from when to when an archived one can be read."""
+    """How one object is kept.
+
+    `ready_utc` and `cold_utc`: from when to when an archived one can be read. `generation`: another one for each object
+    that had its name.
+    """
 
     storage_class: str = ""
     lock: Lock | None = None
     held: bool = False
     ready_utc: datetime | None = None
     cold_utc: datetime | None = None
+    generation: int = 0
 
 
 @dataclass
@@ -44,6 +60,7 @@ class Shelf:
     name: str = ""
     objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
     kept: dict[str, Kept] = field(default_factory=dict)  # of objects that are not kept plainly
+    generations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     warm_s: float = 3600.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -84,7 +101,9 @@ class MemoryStore:
             found = self._shelf.objects.get(check_name(name))
             if found is None:
                 self._shelf.objects[name] = (data, self._clock.now_utc())
-                self._shelf.kept[name] = Kept(retention.storage_class, retention.lock)
+                self._shelf.kept[name] = Kept(
+                    retention.storage_class, retention.lock, generation=next(self._shelf.generations)
+                )
                 return PutOutcome.CREATED
         if found[0] != data:
             raise conflict(self, name)
@@ -112,9 +131,12 @@ class MemoryStore:
         for name, (data, modified_utc) in found:
             yield self._info(name, data, modified_utc)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, seen: str) -> None:
+        check_seen(f"{self.url}/{name}", seen)
         kept = self._kept(name)
         with self._shelf.lock:
+            if seen not in (ANY_OBJECT, str(kept.generation)) or self._shelf.kept.get(name) is not kept:
+                return
             if kept.held:
                 raise StoreDenied(f"{self.url}/{name} is under a legal hold")
             if kept.lock is not None and kept.lock.until_utc > self._clock.now_utc():
@@ -178,4 +200,5 @@ class MemoryStore:
             modified_utc=modified_utc,
             storage_class=kept.storage_class,
             access=self._access(kept),
+            seen=str(kept.generation),
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
+from farshore.stores.base import ANY_OBJECT
 from farshore.stores.directory.store import DirectoryStore
 
 
@@ -28,7 +29,7 @@ def fill(path: Path) -> dict[str, object]:
     seen: dict[str, object] = {"outcomes": outcomes, "listed": [info.name for info in store.list()]}
     seen["files"] = sorted(entry.name for entry in path.rglob("*") if entry.is_file())
     seen["small"] = store.put("packs/aa/small", b"fits").value
-    store.delete("packs/aa/0")
+    store.delete("packs/aa/0", ANY_OBJECT)
     seen["after"] = store.put("packs/bb/2", os.urandom(3 << 20)).value
     seen["whole"] = [len(store.get(info.name)) for info in store.list()]
     return seen

@@ -19,7 +19,7 @@ from farshore.ops.probe.objects import KNOWN_BODY, KNOWN_CHECKSUMS
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.probe import CHECKS
 from farshore.ops.probe.verdicts import Verdict
-from farshore.stores.base import PutOutcome, Store
+from farshore.stores.base import ANY_OBJECT, PutOutcome, Store
 from farshore.stores.traffic import HasPutChecksums
 from farshore.stores.wrappers.base import ReadOnlyStore
 from farshore.stores.wrappers.retrying import RetryingStore
@@ -214,9 +214,9 @@ def test_what_is_not_there_is_not_found(store: Store) -> None:
 def test_deleting_twice_equals_once(kind: str, store: Store) -> None:
     store.put("gone", b"x")
     store.put("kept", b"y")
-    store.delete("gone")
-    store.delete("gone")
-    store.delete("never/there")
+    store.delete("gone", ANY_OBJECT)
+    store.delete("gone", ANY_OBJECT)
+    store.delete("never/there", ANY_OBJECT)
     with pytest.raises(ObjectNotFound):
         store.head("gone")
     assert [info.name for info in store.list()] == ["kept"]
@@ -242,7 +242,12 @@ def test_prefixes_are_strings_not_folders(store: Store) -> None:
 def test_illegal_names_are_a_bug(store: Store) -> None:
     illegal = ["", "/a", "a/", "a//b", "../a", "a/../b", "a/./b", "a b", "a\\b", "ä", "a\0", "~a", "a%2Fb", "x" * 513]
     for name in illegal:
-        for use in (lambda name: store.put(name, b""), store.get, store.head, store.delete):
+        for use in (
+            lambda name: store.put(name, b""),
+            store.get,
+            store.head,
+            lambda name: store.delete(name, ANY_OBJECT),
+        ):
             with pytest.raises(Bug):
                 use(name)
 
@@ -309,7 +314,11 @@ def test_a_read_only_store_reads_and_refuses_the_rest(kind: str, open_any: OpenA
     inner = open_any(kind)
     store: Store = ReadOnlyStore(inner)
     inner.put("there", b"bytes")
-    for change in (lambda: store.put("new", b""), lambda: store.put("there", b"bytes"), lambda: store.delete("there")):
+    for change in (
+        lambda: store.put("new", b""),
+        lambda: store.put("there", b"bytes"),
+        lambda: store.delete("there", ANY_OBJECT),
+    ):
         with pytest.raises(StoreReadOnly):
             change()
     assert store.get("there", 1, 2) == b"yt"

@@ -18,7 +18,7 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.errors import BucketNotFound, Bug, HostExhausted, ObjectNotFound, StoreConflict, StoreDenied
 from farshore.limits import MIB
-from farshore.stores.base import PutOutcome
+from farshore.stores.base import ANY_OBJECT, PutOutcome
 from farshore.stores.directory.store import DirectoryStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +120,7 @@ def test_a_missing_root_is_a_missing_bucket_and_is_not_made(tmp_path: Path) -> N
         lambda: store.get("a"),
         lambda: store.head("a"),
         lambda: list(store.list()),
-        lambda: store.delete("a"),
+        lambda: store.delete("a", ANY_OBJECT),
         store.now_utc,
     )
     for use in uses:
@@ -155,7 +155,7 @@ def test_symbolic_links_below_the_root_lead_nowhere(root: Path, store: Directory
     with pytest.raises(StoreConflict):
         store.put("linked/new", b"x")
     assert list(store.list()) == []
-    store.delete("linked/secret")
+    store.delete("linked/secret", ANY_OBJECT)
     assert (outside / "secret").read_bytes() == b"secret"
     assert sorted(entry.name for entry in outside.iterdir()) == ["secret"]
 
@@ -243,7 +243,7 @@ def test_a_directory_that_refuses_us_is_denied(root: Path, store: DirectoryStore
         with pytest.raises(StoreDenied):
             store.put("packs/two", b"2")
         with pytest.raises(StoreDenied):
-            store.delete("packs/one")
+            store.delete("packs/one", ANY_OBJECT)
         assert store.get("packs/one") == b"1"
     finally:
         if os.geteuid() == 0:

@@ -15,7 +15,7 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.errors import Bug, LockDenied, LockUnsupported, ObjectNotFound, StoreDenied, StoreReadOnly
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
-from farshore.stores.base import PutOutcome, Store
+from farshore.stores.base import ANY_OBJECT, PutOutcome, Store
 from farshore.stores.memory import ARCHIVE_CLASS, MemoryStore, Shelf
 from farshore.stores.object_retention import (
     DEFAULT_RETENTION,
@@ -196,13 +196,13 @@ def test_the_memory_store_keeps_what_is_locked_until_its_time() -> None:
     store = MemoryStore(clock=clock)
     store.put("one", b"1", ObjectRetention(Lock(COMPLIANCE, clock.now_utc() + timedelta(seconds=10))))
     with pytest.raises(StoreDenied, match="locked until"):
-        store.delete("one")
+        store.delete("one", ANY_OBJECT)
     clock.advance(11)
     store.set_hold("one", held=True)
     with pytest.raises(StoreDenied, match="legal hold"):
-        store.delete("one")
+        store.delete("one", ANY_OBJECT)
     store.set_hold("one", held=False)
-    store.delete("one")
+    store.delete("one", ANY_OBJECT)
     with pytest.raises(ObjectNotFound):
         store.head("one")
 

@@ -32,7 +32,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
-from farshore.stores.base import Body, PutOutcome, Store
+from farshore.stores.base import ANY_OBJECT, Body, PutOutcome, Store
 from farshore.stores.gcs.store import GcsStore
 from farshore.stores.opening import open_store
 from farshore.stores.wrappers.retrying import RetryingStore
@@ -78,7 +78,7 @@ def uses(store: Store) -> dict[str, Callable[[], object]]:
         "range": lambda: store.get("name", 1, 2),
         "head": lambda: store.head("name"),
         "list": lambda: list(store.list()),
-        "delete": lambda: store.delete("name"),
+        "delete": lambda: store.delete("name", ANY_OBJECT),
         "now_utc": store.now_utc,
     }
 
@@ -320,7 +320,7 @@ def test_a_lost_reply_to_a_put_is_settled_by_a_retry(
         assert store.head("lost").size == size
         relay.lose_answers = 1
         relay.lose = re.compile(b"DELETE ")
-        store.delete("lost")
+        store.delete("lost", ANY_OBJECT)
         assert relay.lost == 2
 
 

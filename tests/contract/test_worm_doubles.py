@@ -19,7 +19,7 @@ from farshore.access.bucket_checks import judge_bucket
 from farshore.clock import SystemClock
 from farshore.errors import LockDenied, LockUnsupported, ObjectNotFound, StoreDenied
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
-from farshore.stores.base import PutOutcome, Store
+from farshore.stores.base import ANY_OBJECT, PutOutcome, Store
 from farshore.stores.object_retention import Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.opening import open_store
 from farshore.stores.probe_capability import BucketSettings, Effect, HasProbeCapability, Setting
@@ -70,9 +70,9 @@ def test_a_lock_comes_with_the_put_and_keeps_the_object_until_its_time(
     assert double.store.put("packs/one", bytes(size), ObjectRetention(lock)) is PutOutcome.CREATED
     assert double.store.lock_state("packs/one") == LockState(lock)
     with pytest.raises(StoreDenied):
-        double.store.delete("packs/one")
+        double.store.delete("packs/one", ANY_OBJECT)
     double.clock.advance(2 * 86400 + 1)
-    double.store.delete("packs/one")
+    double.store.delete("packs/one", ANY_OBJECT)
     with pytest.raises(ObjectNotFound):
         double.store.lock_state("packs/one")
 
@@ -114,9 +114,9 @@ def test_a_hold_keeps_an_object_without_any_lock(double: Double) -> None:
     double.store.set_hold("one", held=True)
     assert double.store.lock_state("one") == LockState(None, held=True)
     with pytest.raises(StoreDenied):
-        double.store.delete("one")
+        double.store.delete("one", ANY_OBJECT)
     double.store.set_hold("one", held=False)
-    double.store.delete("one")
+    double.store.delete("one", ANY_OBJECT)
 
 
 def test_what_is_not_there_is_not_found(double: Double) -> None:

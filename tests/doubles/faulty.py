@@ -15,7 +15,7 @@ from enum import StrEnum
 from farshore.clock import Clock
 from farshore.errors import Failure, ObjectNotFound, StoreDenied, StoreFull, StoreUnavailable
 from farshore.limits import WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
+from farshore.stores.base import ANY_OBJECT, Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, ObjectRetention
 from farshore.stores.wrappers.base import Answer, WrappingStore
@@ -195,7 +195,7 @@ class FaultyStore(WrappingStore):
     def _replace(self, name: str, body: Body, retention: ObjectRetention) -> PutOutcome:
         """Put over whatever is there; the last writer's bytes stay, and each is told that it made the object."""
         with self._lock:
-            self._store.delete(name)
+            self._store.delete(name, ANY_OBJECT)
             return self._store.put(name, body, retention)
 
     def _lose_reply(self, fault: Fault | None, verb: str, name: str) -> None:

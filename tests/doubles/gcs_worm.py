@@ -11,9 +11,10 @@ Rules: an object whose retention has not ended, or that has a hold, can be neith
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +38,7 @@ class GcsWorm:
     bodies: dict[str, bytes] = field(default_factory=dict)
     sessions: dict[str, tuple[dict[str, Any], bytearray, dict[str, str]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    generations: Iterator[int] = field(default_factory=lambda: itertools.count(1700000000000000))
 
     def __call__(self, asked: Asked) -> Answer:
         self.asked.append(asked)
@@ -60,7 +62,7 @@ class GcsWorm:
             case "PATCH":
                 return self._patch(name, json.loads(asked.body), query)
             case _:
-                return self._delete(name)
+                return self._delete(name, query)
 
     # --- objects ------------------------------------------------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class GcsWorm:
             "size": str(len(body)),
             "crc32c": crc32c,
             "updated": self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "generation": "1",
+            "generation": str(next(self.generations)),
         }
         return self._json(self.objects[name])
 
@@ -123,7 +125,12 @@ class GcsWorm:
         self.objects[name].update(change)
         return self._json(self.objects[name])
 
-    def _delete(self, name: str) -> Answer:
+    def _delete(self, name: str, query: dict[str, str]) -> Answer:
+        generation = self.objects[name]["generation"]
+        if query.get("generation", generation) != generation:
+            return self._error(404, "No such object")
+        if query.get("ifGenerationMatch", generation) != generation:
+            return self._error(412, "conditionNotMet")
         if self._kept(name):
             return self._error(403, "Object is under active retention or has a hold")
         del self.objects[name], self.bodies[name]

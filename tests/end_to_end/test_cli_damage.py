@@ -8,7 +8,7 @@ import pytest
 
 from farshore.clock import SystemClock
 from farshore.format import names
-from farshore.stores.base import Store
+from farshore.stores.base import ANY_OBJECT, Store
 from farshore.stores.opening import open_store
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.end_to_end.shore import Shore, tree
@@ -51,7 +51,7 @@ def catalog_of(store: Store) -> dict[str, str]:
 
 def spoil(store: Store, name: str, how: str) -> None:
     data = store.get(name)
-    store.delete(name)
+    store.delete(name, ANY_OBJECT)
     if how == "altered":
         store.put(name, data[:60] + bytes([data[60] ^ 1]) + data[61:])
     elif how == "cut":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from farshore.stores.base import ANY_OBJECT
 from tests.conftest import FreshPlace
 from tests.end_to_end.shore import Shore, tree
 
@@ -90,7 +91,7 @@ def test_damage_at_a_service_is_replaced_and_reported(tmp_path: Path, fresh_plac
     store = open_store(**place, clock=SystemClock())
     (pack, *_) = [info.name for info in store.list("packs/")]
     good = store.get(pack)
-    store.delete(pack)
+    store.delete(pack, ANY_OBJECT)
     store.put(pack, good[:-1] + bytes([good[-1] ^ 1]))
     assert shore.good("heal", "--json").of("heal")[0]["repairs"] == []  # nobody has read it
     (repair,) = shore.good("heal", "--read-data", "--json").of("heal")[0]["repairs"]

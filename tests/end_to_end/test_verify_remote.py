@@ -22,7 +22,7 @@ from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.run import Run
-from farshore.stores.base import Store
+from farshore.stores.base import ANY_OBJECT, Store
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace
 from tests.doubles.faulty import STALE, TRUNCATE, Fault, FaultyStore
@@ -83,11 +83,11 @@ def instead(setting: Setting, replica: str, name: str, body: bytes | None) -> It
     """Have another object under a name for a while, put as any client may; None has none there."""
     with store_of(setting, replica) as store:
         before = store.get(name)
-        store.delete(name)
+        store.delete(name, ANY_OBJECT)
         if body is not None:
             store.put(name, body)
         yield
-        store.delete(name)
+        store.delete(name, ANY_OBJECT)
         store.put(name, before)
 
 
@@ -182,7 +182,7 @@ def test_an_object_put_anew_with_another_kind_of_checksum(setting: Setting, s3_s
             (found,) = result.damaged
             assert "crc64nvme" in found.detail
         finally:
-            store.delete(name)
+            store.delete(name, ANY_OBJECT)
             store.put(name, data)
 
 
@@ -198,8 +198,8 @@ def test_foreign_and_unrecorded_objects_are_distinguished_and_alarm_nobody(setti
             assert (proof.foreign, proof.foreign_names, proof.unrecorded) == (1, ("somebody/elses.txt",), 1)
             assert proof_of(result, "sydney").foreign == 0
         finally:
-            store.delete("somebody/elses.txt")
-            store.delete(orphan)
+            store.delete("somebody/elses.txt", ANY_OBJECT)
+            store.delete(orphan, ANY_OBJECT)
 
 
 def test_two_replicas_of_one_provider_judge_what_no_row_tells_of(setting: Setting) -> None:
@@ -209,13 +209,13 @@ def test_two_replicas_of_one_provider_judge_what_no_row_tells_of(setting: Settin
         other.put(orphan, b"the same bytes")
         try:
             assert scrub(setting).clean
-            other.delete(orphan)
+            other.delete(orphan, ANY_OBJECT)
             other.put(orphan, b"the same byteS")
             assert damage(scrub(setting)) == {("frankfurt", orphan, "altered"), ("dublin", orphan, "altered")}
             assert scrub(setting, replica="dublin").clean, "alone it has nobody to compare with"
         finally:
-            one.delete(orphan)
-            other.delete(orphan)
+            one.delete(orphan, ANY_OBJECT)
+            other.delete(orphan, ANY_OBJECT)
 
 
 @pytest.mark.parametrize("fault", [TRUNCATE, STALE], ids=["cut", "empty"])

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from farshore.clock import SystemClock
+from farshore.stores.base import ANY_OBJECT
 from farshore.stores.opening import open_store
 from infra.local.postgres import PostgresServer
 from tests.conftest import FreshPlace, PlaceUrl
@@ -220,7 +221,7 @@ def test_only_one_replica_is_left(desk: Desk, fresh_place: FreshPlace) -> None:
 def test_a_replica_is_damaged(desk: Desk) -> None:
     place = desk.places["frankfurt"]
     store = open_store(place["url"], endpoint=place["endpoint"], credentials=place["credentials"], clock=SystemClock())
-    store.delete(next(iter(store.list("packs/"))).name)
+    store.delete(next(iter(store.list("packs/"))).name, ANY_OBJECT)
     store.close()
     assert "missing" in desk.type(section("A replica is damaged"), {"verify --read-data": 62})
     assert "clean" in desk.type("farshore verify")

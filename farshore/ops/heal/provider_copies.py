@@ -18,7 +18,7 @@ from farshore.errors import OPENING_ERRORS, STORE_ERRORS, FarshoreError, StoreCo
 from farshore.format import names
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
-from farshore.stores.base import Store
+from farshore.stores.base import ANY_OBJECT, Store
 from farshore.stores.copying import Copying, HasCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION
 
@@ -99,7 +99,7 @@ class ProviderCopies:
             return False
         finally:
             with contextlib.suppress(*STORE_ERRORS):
-                target.store.delete(guard)
+                target.store.delete(guard, ANY_OBJECT)
 
     def _copying(self, replica: Replica) -> Copying | None:
         if replica.name not in self._stores:

@@ -8,7 +8,7 @@ from farshore.errors import STORE_ERRORS, FarshoreError, ObjectNotFound, StoreCo
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Verdict, judge
-from farshore.stores.base import PutOutcome, Store
+from farshore.stores.base import ANY_OBJECT, PutOutcome, Store
 
 SEEN_ROUNDS = 10  # a store that is consistent by luck is caught by some of them
 KNOWN_BODY = b"123456789"
@@ -104,9 +104,9 @@ def deletes(scope: ProbePrefix) -> Iterator[Finding]:
     problems: list[str] = []
     name = scope.name("deleted")
     scope.store.put(name, b"x")
-    scope.store.delete(name)
-    scope.store.delete(name)
-    scope.store.delete(scope.name("never-there"))
+    scope.store.delete(name, ANY_OBJECT)
+    scope.store.delete(name, ANY_OBJECT)
+    scope.store.delete(scope.name("never-there"), ANY_OBJECT)
     for verb, look in (("get", scope.other.get), ("head", scope.other.head)):
         try:
             look(name)

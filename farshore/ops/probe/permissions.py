@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from farshore.errors import Denied, FarshoreError, ObjectNotFound, StoreConflict
 from farshore.ops.probe.prefix import ProbePrefix
 from farshore.ops.probe.verdicts import Finding, Role, Verdict
+from farshore.stores.base import ANY_OBJECT
 from farshore.stores.probe_capability import Setting
 
 _GRANTS = {  # the name of a right at each kind of store
@@ -100,7 +101,7 @@ def _overwrite(scope: ProbePrefix, role: Role, name: str) -> Finding:
 def _delete(scope: ProbePrefix, role: Role, name: str) -> Iterator[Finding]:
     """Delete the object, and where versions are kept, also its versions."""
     kind = scope.store.capabilities.kind
-    deleted = _allowed(lambda: scope.store.delete(name))
+    deleted = _allowed(lambda: scope.store.delete(name, ANY_OBJECT))
     hidden_only = deleted and scope.settings.versioning is Setting.ON
     erased = deleted
     if scope.capability is not None and (hidden_only or not deleted):

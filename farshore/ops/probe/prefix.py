@@ -13,7 +13,7 @@ from typing import Any
 from farshore.clock import Clock
 from farshore.errors import READ_ERRORS, STORE_ERRORS, FarshoreError
 from farshore.limits import LIST_PAGE_OBJECTS, STORE_CONNECTIONS
-from farshore.stores.base import Store
+from farshore.stores.base import ANY_OBJECT, Store
 from farshore.stores.object_retention import LockMode
 from farshore.stores.probe_capability import BucketSettings, HasProbeCapability, ProbeCapability, Setting
 from farshore.stores.wrappers.retrying import RetryingStore
@@ -115,7 +115,7 @@ class ProbePrefix:
             if self.capability is not None and self.settings.versioning is not Setting.OFF:
                 self.capability.erase(name)
             else:
-                self.store.delete(name)
+                self.store.delete(name, ANY_OBJECT)
         except STORE_ERRORS:
             return not self._is_there(name)
         return True

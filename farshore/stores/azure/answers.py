@@ -25,6 +25,10 @@ class Exists(Exception):
     """The condition of a put was not met: the name exists."""
 
 
+class Replaced(Exception):
+    """The blob is not the one that a delete is for."""
+
+
 class BeyondEnd(Exception):
     """A range starts behind the blob's last byte."""
 
@@ -73,6 +77,8 @@ def to_error(error: HttpResponseError, verb: str, place: str) -> Exception:
     if verb == LOCK_VERB and 400 <= status < 500 and status not in (404, 408, 429):
         return LockDenied(text)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StoreDenied if 400 <= status < 500 else StoreUnavailable)
+    if code == "ConditionNotMet" and verb == "delete":
+        return Replaced(text)
     if kind is Exists and verb in ("delete", "warm"):  # a lock or hold keeps it
         return StoreDenied(text)
     if kind is StoreUnavailable:

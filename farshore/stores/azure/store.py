@@ -50,11 +50,12 @@ from farshore.limits import (
     READ_TIMEOUT_S,
     WHOLE_READ_BYTES_MAX,
 )
-from farshore.stores.azure.answers import BeyondEnd, Exists, message_of, to_error
+from farshore.stores.azure.answers import BeyondEnd, Exists, Replaced, message_of, to_error
 from farshore.stores.azure.connections import Connections
 from farshore.stores.azure.locks import ARCHIVE_TIER, AzureLocks, access_of
 from farshore.stores.azure.probe import AzureProbeCapability
 from farshore.stores.base import (
+    ANY_OBJECT,
     NONSENSE,
     Body,
     Capabilities,
@@ -63,6 +64,7 @@ from farshore.stores.base import (
     Wanted,
     check_name,
     check_range,
+    check_seen,
     in_order,
 )
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, put_once
@@ -235,9 +237,13 @@ class AzureStore:
             for blob in blobs:
                 yield _info(blob.name.removeprefix(self._prefix), blob)
 
-    def delete(self, name: str) -> None:
-        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
-            self._blob(name).delete_blob()
+    def delete(self, name: str, seen: str) -> None:
+        check_seen(f"{self.url}/{name}", seen)
+        only: Any = (
+            {} if seen == ANY_OBJECT else {"etag": f'"{seen}"', "match_condition": MatchConditions.IfNotModified}
+        )
+        with contextlib.suppress(ObjectNotFound, Replaced), self._boundary("delete", name):
+            self._blob(name).delete_blob(**only)
 
     def lock_state(self, name: str) -> LockState:
         return self._locks.state(name)
@@ -380,4 +386,5 @@ def _info(name: str, properties: BlobProperties) -> ObjectInfo:
         checksum=f"md5:{bytes(md5).hex()}" if md5 else "",
         storage_class=str(properties.blob_tier or ""),
         access=access_of(str(properties.blob_tier or ""), str(properties.archive_status or "")),
+        seen=(properties.etag or "").strip('"'),
     )

@@ -31,7 +31,18 @@ from farshore.errors import (
 )
 from farshore.host_resources import what_is_exhausted
 from farshore.limits import GIB, MIB, WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Wanted, check_name, check_range, is_name
+from farshore.stores.base import (
+    ANY_OBJECT,
+    Body,
+    Capabilities,
+    ObjectInfo,
+    PutOutcome,
+    Wanted,
+    check_name,
+    check_range,
+    check_seen,
+    is_name,
+)
 from farshore.stores.body import check_size, compare_present, conflict, sent_pieces
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 from farshore.stores.traffic import ServiceClock
@@ -112,15 +123,33 @@ class DirectoryStore:
         with self._boundary("list"), self._folder(()) as root:
             yield from self._walk(root, "", prefix)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, seen: str) -> None:
         folders, stem = _split(check_name(name))
+        check_seen(f"{self.url}/{name}", seen)
         with (
             contextlib.suppress(ObjectNotFound),
             self._boundary("delete", name),
             self._folder(folders) as folder,
         ):
-            os.unlink(stem, dir_fd=folder)
+            if seen == ANY_OBJECT:
+                os.unlink(stem, dir_fd=folder)
+            else:
+                self._delete_seen(folder, stem, seen)
             os.fsync(folder)
+
+    def _delete_seen(self, folder: int, stem: str, seen: str) -> None:
+        """Delete a file if it is the one that was seen.
+
+        It is renamed first, so that what is compared is what goes. Where it is another one, put there since the look
+        just before, it gets its name back; where that is used again by then, it stays beside it under a name with `~`.
+        """
+        if _seen(os.stat(stem, dir_fd=folder, follow_symlinks=False)) != seen:
+            return
+        aside = f"~{self._clock.random_bytes(12).hex()}"
+        os.rename(stem, aside, src_dir_fd=folder, dst_dir_fd=folder)
+        if _seen(os.stat(aside, dir_fd=folder, follow_symlinks=False)) != seen:
+            os.link(aside, stem, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.unlink(aside, dir_fd=folder)
 
     def lock_state(self, name: str) -> LockState:
         self.head(name)
@@ -331,7 +360,12 @@ def _status(folder: int, stem: str) -> os.stat_result | None:
 
 
 def _info(name: str, status: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(name=name, size=status.st_size, modified_utc=_moment(status.st_mtime_ns))
+    return ObjectInfo(name=name, size=status.st_size, modified_utc=_moment(status.st_mtime_ns), seen=_seen(status))
+
+
+def _seen(status: os.stat_result) -> str:
+    """Say which file it is. A number is used again for the next file, which is written later."""
+    return f"{status.st_dev}-{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
 
 
 def _moment(time_ns: int) -> datetime:

@@ -53,6 +53,7 @@ from farshore.limits import (
     WHOLE_READ_BYTES_MAX,
 )
 from farshore.stores.base import (
+    ANY_OBJECT,
     NONSENSE,
     Body,
     Capabilities,
@@ -61,6 +62,7 @@ from farshore.stores.base import (
     Wanted,
     check_name,
     check_range,
+    check_seen,
     in_order,
 )
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, open_body, put_once
@@ -77,7 +79,7 @@ from farshore.stores.traffic import PutChecksums, RequestCounter
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+:? ?")  # the SDK begins its messages with method and address
 _ENDPOINT = "https://storage.googleapis.com"
-_LISTED_FIELDS = "items(name,size,updated,crc32c,storageClass),nextPageToken"
+_LISTED_FIELDS = "items(name,generation,size,updated,crc32c,storageClass),nextPageToken"
 
 
 class _Exists(Exception):
@@ -236,9 +238,12 @@ class GcsStore:
             for blob in blobs:
                 yield _info(blob.name.removeprefix(self._prefix), blob)
 
-    def delete(self, name: str) -> None:
-        with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
-            self._blob(name).delete(timeout=self._timeout_s, retry=None)
+    def delete(self, name: str, seen: str) -> None:
+        check_seen(f"{self.url}/{name}", seen)
+        generation = None if seen == ANY_OBJECT else int(seen)
+        with contextlib.suppress(ObjectNotFound, _Exists), self._boundary("delete", name):  # another one is there
+            blob = self._client.bucket(self._bucket_name).blob(self._prefix + check_name(name), generation=generation)
+            blob.delete(if_generation_match=generation, timeout=self._timeout_s, retry=None)
 
     def lock_state(self, name: str) -> LockState:
         return self._locks.state(name)
@@ -487,4 +492,5 @@ def _info(name: str, blob: storage.Blob) -> ObjectInfo:
         modified_utc=blob.updated,
         checksum=checksum,
         storage_class=blob.storage_class or "",
+        seen=str(blob.generation or ""),
     )

@@ -46,6 +46,7 @@ from farshore.limits import (
     WHOLE_READ_BYTES_MAX,
 )
 from farshore.stores.base import (
+    ANY_OBJECT,
     NONSENSE,
     Body,
     Capabilities,
@@ -55,6 +56,7 @@ from farshore.stores.base import (
     Wanted,
     check_name,
     check_range,
+    check_seen,
     in_order,
 )
 from farshore.stores.body import (
@@ -67,7 +69,7 @@ from farshore.stores.body import (
     look_ahead,
     put_once,
 )
-from farshore.stores.bounded import BodyReader, PromptBody
+from farshore.stores.bounded import BodyReader, promptly
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.retry_after import requested_wait_s
@@ -229,20 +231,17 @@ class S3Store:
         try:
             with self._boundary("get", name):
                 response = self._client.get_object(**request)
-                gave_all = "Range" in request and response["ResponseMetadata"]["HTTPStatusCode"] == 200
+                skipped = offset if "Range" in request and response["ResponseMetadata"]["HTTPStatusCode"] == 200 else 0
                 with contextlib.closing(response["Body"]) as stream:  # as a context it gives the unchecked stream
-                    body: Any = stream
-                    body._raw_stream = PromptBody(body._raw_stream)  # noqa: SLF001 - there is no other way to it
-                    return self._body_reader.read(
-                        stream.read, wanted, announced=response.get("ContentLength"), skipped=offset if gave_all else 0
-                    )
+                    read, announced = promptly(stream).read, response.get("ContentLength")
+                    return self._body_reader.read(read, wanted, announced=announced, skipped=skipped)
         except BeyondEnd:
             return b""
 
     def head(self, name: str) -> ObjectInfo:
         with self._boundary("head", name):
             response = self._client.head_object(Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED")
-            checksum = response.get("ChecksumCRC64NVME", "")
+            checksum, version = response.get("ChecksumCRC64NVME", ""), response.get("VersionId", "")
             return ObjectInfo(
                 name=name,
                 size=response["ContentLength"],
@@ -250,6 +249,7 @@ class S3Store:
                 checksum=f"crc64nvme:{base64.b64decode(checksum).hex()}" if checksum and "-" not in checksum else "",
                 storage_class=response.get("StorageClass", ""),
                 access=access_of(response.get("StorageClass", ""), response.get("Restore", "")),
+                seen=version if version != "null" else "",  # a put replaces that one without another id
             )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -272,9 +272,11 @@ class S3Store:
                         access=access_of(entry.get("StorageClass", ""), ""),
                     )
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, seen: str) -> None:
+        check_seen(f"{self.url}/{name}", seen)
+        version: Any = {} if seen == ANY_OBJECT else {"VersionId": seen}
         with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
-            self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(name), **version)
 
     def lock_state(self, name: str) -> LockState:
         return self._locks.state(name)

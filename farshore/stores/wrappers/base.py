@@ -61,8 +61,8 @@ class WrappingStore:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return self._store.list(prefix)
 
-    def delete(self, name: str) -> None:
-        self._call("delete", name, lambda: self._store.delete(name))
+    def delete(self, name: str, seen: str) -> None:
+        self._call("delete", name, lambda: self._store.delete(name, seen))
 
     def lock_state(self, name: str) -> LockState:
         return self._call("lock_state", name, lambda: self._store.lock_state(name))

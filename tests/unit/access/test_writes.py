@@ -22,6 +22,7 @@ from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.errors import FarshoreError, StoreReadOnly
 from farshore.replicas.repository import Replica
+from farshore.stores.base import ANY_OBJECT
 from farshore.stores.object_retention import Lock, LockMode
 
 ENVIRONMENT = {"FARSHORE_PASSPHRASE": "correct horse battery staple"}
@@ -110,7 +111,7 @@ def refused(replica: Replica, name: str) -> list[str]:
     lock = Lock(LockMode.GOVERNANCE, store.now_utc() + timedelta(days=1))
     ways: dict[str, Callable[[], object]] = {
         "put": lambda: store.put(name, b"forced"),
-        "delete": lambda: store.delete(name),
+        "delete": lambda: store.delete(name, ANY_OBJECT),
         "lock": lambda: store.extend_lock(name, lock),
         "hold": lambda: store.set_hold(name, held=True),
         "warm": lambda: store.warm(name, days=1),
@@ -193,5 +194,5 @@ def test_an_object_may_be_changed_only_while_it_is_mended(host: Host) -> None:
             assert refused(replica, "packs/other") == ["put", "delete", "lock", "hold", "warm"]
             with replica.guard.admit("packs/one"):
                 pass
-            replica.store.delete("packs/one")
+            replica.store.delete("packs/one", ANY_OBJECT)
         assert refused(replica, "packs/one") == ["put", "delete", "lock", "hold", "warm"]

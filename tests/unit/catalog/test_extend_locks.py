@@ -21,6 +21,7 @@ from farshore.format import names
 from farshore.format.records import Commit, ReplicaLock
 from farshore.replicas.repository import BackupSizes
 from farshore.results import BackupResult
+from farshore.stores.base import ANY_OBJECT
 from farshore.stores.object_retention import LockMode, LockRule
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
@@ -174,7 +175,7 @@ def test_nothing_that_is_locked_can_be_deleted_by_the_store(engine: Engine, sour
     with engine.opened() as repository:
         for name in needed(engine, commit, "a"):
             with pytest.raises(StoreDenied):
-                repository.replicas["a"].store.delete(name)
+                repository.replicas["a"].store.delete(name, ANY_OBJECT)
     assert engine.restore(result.snapshot_id, replica="a")[1] == source.contents()
 
 

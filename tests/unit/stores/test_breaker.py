@@ -11,7 +11,7 @@ import pytest
 
 from farshore.errors import StoreDenied, StorePaused, StoreUnavailable
 from farshore.limits import BREAKER_FAILURES_MAX, BREAKER_PAUSE_S, BREAKER_PAUSE_S_MAX
-from farshore.stores.base import ObjectInfo
+from farshore.stores.base import ANY_OBJECT, ObjectInfo
 from farshore.stores.memory import MemoryStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 from tests.doubles.clock import FixedClock
@@ -54,7 +54,7 @@ def test_it_opens_after_failures_in_a_row_and_then_asks_nothing() -> None:
         lambda: shore.breaker.get("name"),
         lambda: shore.breaker.head("name"),
         lambda: list(shore.breaker.list()),
-        lambda: shore.breaker.delete("name"),
+        lambda: shore.breaker.delete("name", ANY_OBJECT),
         shore.breaker.now_utc,
     ):
         with pytest.raises(StorePaused) as caught:

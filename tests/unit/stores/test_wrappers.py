@@ -10,7 +10,7 @@ import pytest
 
 from farshore.errors import FarshoreError, ObjectNotFound, StoreConflict, StoreDenied, StoreFull, StoreUnavailable
 from farshore.limits import RETRY_ATTEMPTS_MAX, RETRY_WAIT_S_MAX
-from farshore.stores.base import PutOutcome
+from farshore.stores.base import ANY_OBJECT, PutOutcome
 from farshore.stores.memory import MemoryStore
 from farshore.stores.wrappers.metered import Meter, MeteredStore
 from farshore.stores.wrappers.retrying import RetryingStore
@@ -97,7 +97,7 @@ def test_every_verb_is_retried() -> None:
     assert retrying.head("a").size == 1
     assert [info.name for info in retrying.list()] == ["a"]
     retrying.now_utc()
-    retrying.delete("a")
+    retrying.delete("a", ANY_OBJECT)
     assert retrying.retries == len(verbs)
     assert list(memory.list()) == []
 
@@ -140,7 +140,7 @@ def test_everything_is_counted() -> None:
         store.put("a", b"other")
     store.head("a")
     assert len(list(store.list())) == 2
-    store.delete("b")
+    store.delete("b", ANY_OBJECT)
     store.now_utc()
     assert store.snapshot() == Meter(
         requests={"put": 4, "get": 2, "head": 2, "list": 1, "delete": 1},
@@ -183,7 +183,7 @@ def test_a_lost_reply_comes_after_the_deed() -> None:
     with pytest.raises(StoreUnavailable):
         store.get("a")
     with pytest.raises(StoreUnavailable):
-        store.delete("a")
+        store.delete("a", ANY_OBJECT)
     assert list(memory.list()) == []
 
 

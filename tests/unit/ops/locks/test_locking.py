@@ -16,6 +16,7 @@ from farshore.errors import LockUnsupported, StoreDenied
 from farshore.format import names
 from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
 from farshore.run import Run
+from farshore.stores.base import ANY_OBJECT
 from farshore.stores.object_retention import LockMode
 from tests.doubles.faulty import DENY, FaultyStore
 from tests.unit.ops.engine import Engine
@@ -85,10 +86,10 @@ def test_a_hold_keeps_what_no_lock_keeps_any_more(engine: Engine, snapshot: Snap
         store = repository.replicas["a"].store
         pack = next(iter(engine.objects("a", names.PACKS)))
         with pytest.raises(StoreDenied):
-            store.delete(pack)
+            store.delete(pack, ANY_OBJECT)
         released = set_holds(repository, snapshot, held=False, run=Run.start(repository.clock))
         assert [one.held for one in released] == [0, 0, 0]
-        store.delete(pack)
+        store.delete(pack, ANY_OBJECT)
 
 
 def test_a_replica_that_cannot_be_asked_does_not_hold_up_the_others(engine: Engine, snapshot: Snapshot) -> None:

@@ -167,7 +167,7 @@ def test_each_lie_is_found(lie: str) -> None:
 class Undying(FaultyStore):
     """A store that acknowledges deletes and does none."""
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, seen: str) -> None:
         return
 
 
