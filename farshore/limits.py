@@ -33,6 +33,7 @@ NEEDS_GROWTH_MAX = 8  # by decompressing needs: an id is 64 digits of 32 random 
 WHOLE_READ_BYTES_MAX = PACK_BYTES_MAX  # of an object whose reader names no limit of its kind
 MULTIPART_BYTES_MIN = 64 * MIB  # objects above this are sent in parts
 MULTIPART_PART_BYTES = 32 * MIB  # S3 allows 10,000 parts of at least 5 MiB: objects up to 312 GiB
+LOG_ENTRY_BYTES_MAX = 1 * MIB  # of the owner log: a revocation that accepts 10,000 commits; longer lists are objects
 COMPARE_BYTES_MAX = 1 * MIB  # a name that is taken: up to here bytes are compared, above it the provider's checksum
 OBJECT_PIECE_BYTES = 16 * MIB  # of an object that is read to its end and hashed: most are packs, one request
 BODY_PIECE_BYTES = 4 * MIB  # of an object that is sent, hashed or compared, at once

@@ -19,6 +19,8 @@ from farshore.model import FragmentId, KeyId, PackId, SnapshotId, SourceId
 HEADER = "farshore.json"
 SLOTS = "keys/slots/"
 DATA_KEYS = "keys/data/"
+LOG = "keys/log/"
+ACCEPTED = "keys/accepted/"
 PACKS = "packs/"
 FRAGMENTS = "index/"
 SNAPSHOTS = "snapshots/"
@@ -37,6 +39,7 @@ _PACK = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _FRAGMENT = re.compile(r"index/([0-9a-f]{64})")
 _SLOT = re.compile(r"keys/slots/([0-9a-f]{32})\.json")
 _DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})")
+_LOG_ENTRY = re.compile(r"keys/log/([0-9]{8})-([0-9a-f]{64})")
 _LEASE = re.compile(r"leases/([0-9a-f]{32})/([0-9]{6}|end)")
 _FOREIGN_BYTES_MAX = 64 * KIB
 
@@ -68,6 +71,21 @@ def slot(slot_id: str) -> str:
 def data_key(key_id: KeyId, recipient: str) -> str:
     """Return the name of a run's data key, sealed to one recipient."""
     return f"{DATA_KEYS}{key_id}/{recipient}"
+
+
+def log_entry(number: int, entry_hash: str) -> str:
+    """Return the name of an entry of the owner log; `entry_hash` is that of its stored bytes."""
+    return f"{log_subject(number)}-{entry_hash}"
+
+
+def log_subject(number: int) -> str:
+    """Return the name of an entry of the owner log without its hash, which is what its signature covers."""
+    return f"{LOG}{number:08d}"
+
+
+def accepted(list_hash: str) -> str:
+    """Return the name of the list of commits that a revocation accepts."""
+    return f"{ACCEPTED}{list_hash}"
 
 
 def pack(pack_id: PackId) -> str:
@@ -127,6 +145,12 @@ def parse_data_key(name: str) -> tuple[KeyId, str] | None:
     """Return the key id and recipient id, or None for a foreign object."""
     match = _DATA_KEY.fullmatch(name)
     return (match.group(1), match.group(2)) if match else None
+
+
+def parse_log_entry(name: str) -> tuple[int, str] | None:
+    """Return the number and the hash of an entry of the owner log, or None for a foreign object."""
+    match = _LOG_ENTRY.fullmatch(name)
+    return (int(match.group(1)), match.group(2)) if match else None
 
 
 def parse_lease(name: str) -> tuple[str, int | None] | None:

@@ -50,7 +50,7 @@ def decode_time(text: str) -> datetime:
     """Return the moment, or raise `ObjectCorrupt`."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:  # the last: a year that UTC does not have
         raise ObjectCorrupt(f"not a time: {text!r}") from error
 
 

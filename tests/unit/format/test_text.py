@@ -39,7 +39,7 @@ def test_times_survive(moment: datetime) -> None:
     assert len(text) == len("2026-01-01T00:00:00.000000Z")
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z", None, 7])
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+23:00", None, 7])
 def test_what_is_no_time_is_corrupt(text: str) -> None:
     with pytest.raises(ObjectCorrupt):
         decode_time(text)

@@ -1,0 +1,187 @@
+"""The memory of this host of a repository, so that nobody can show it an older one, or another one, unnoticed.
+
+One file for each repository, `trust/<repository id>.json` in the state directory: canonical JSON with the hash of its
+content. It holds no secret; anybody who can write it can make this host forget.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farshore import limits
+from farshore.errors import FormatTooNew, KeyFileDamaged, ObjectCorrupt, RepositoryMismatch
+from farshore.format.header import check_holds, check_of
+from farshore.format.records import JsonObject, decode_object, encode_canonical
+from farshore.format.signed import is_hex
+from farshore.trust.log_entry import LogHead
+
+FORMAT = "farshore-memory"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NewestSnapshot:
+    """The newest snapshot of a source that this host saw or made; `commit` is the hash of its commit record."""
+
+    sequence: int
+    snapshot: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The newest things that were seen.
+
+    `newest` is by source id, `chains` by chain id: sequence and hash of the newest seal.
+    `fingerprint`: of the repository, 64 hex digits.
+    """
+
+    fingerprint: str
+    head: LogHead | None = None
+    newest: Mapping[str, NewestSnapshot] = field(default_factory=dict)
+    chains: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def read_memory(state_dir: Path, repository_id: str) -> Memory | None:
+    """Return what this host remembers of a repository; None where it never saw it.
+
+    Raises:
+        KeyFileDamaged: The file is there and is not what was written; it never counts as none.
+        FormatTooNew: A later version wrote it.
+    """
+    path = path_of(state_dir, repository_id)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _damaged(path, error.strerror or "it cannot be read") from error
+    try:
+        return _decode(data, repository_id)
+    except (ObjectCorrupt, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def remember(state_dir: Path, repository_id: str, seen: Memory) -> Memory:
+    """Add what was seen now to what is remembered, durably, and return all of it.
+
+    The log must have been read with what is remembered, so that its head is on the same branch. Moves forward only: of
+    each thing the higher number stays, and of two with one number the first that was seen. Safe from several processes
+    at once; a crash leaves the old file or the new one.
+
+    Raises:
+        RepositoryMismatch: The host remembers this repository with another fingerprint.
+        KeyFileDamaged: As `read_memory`.
+        OSError: It cannot be written.
+    """
+    path = path_of(state_dir, repository_id)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(path.parent):
+        before = read_memory(state_dir, repository_id)
+        after = seen if before is None else forward(before, seen)
+        if after != before:
+            _replace(path, _encode(after, repository_id))
+        return after
+
+
+def forward(before: Memory, seen: Memory) -> Memory:
+    """Return what is remembered after both, the higher number of each."""
+    if before.fingerprint != seen.fingerprint:
+        raise RepositoryMismatch(
+            f"this host knows the repository by fingerprint {before.fingerprint}, and now it has {seen.fingerprint}",
+            "Somebody shows another repository under its id. Nothing of it was believed; compare with the fingerprint "
+            "that 'farshore init' printed.",
+        )
+    head = seen.head if seen.head and (before.head is None or seen.head.number > before.head.number) else before.head
+    newest = dict(before.newest)
+    for source_id, snapshot in seen.newest.items():
+        if source_id not in newest or snapshot.sequence > newest[source_id].sequence:
+            newest[source_id] = snapshot
+    chains = dict(before.chains)
+    for chain, last in seen.chains.items():
+        if chain not in chains or last[0] > chains[chain][0]:
+            chains[chain] = last
+    return Memory(before.fingerprint, head, newest, chains)
+
+
+def path_of(state_dir: Path, repository_id: str) -> Path:
+    """Return the file of a repository."""
+    return state_dir / "trust" / f"{repository_id}.json"
+
+
+def _encode(memory: Memory, repository_id: str) -> bytes:
+    value: JsonObject = {
+        "format": FORMAT,
+        "version": VERSION,
+        "repository": repository_id,
+        "fingerprint": memory.fingerprint,
+        "log": [memory.head.number, memory.head.hash] if memory.head else None,
+        "newest": {
+            source_id: {"sequence": one.sequence, "snapshot": one.snapshot, "commit": one.commit}
+            for source_id, one in memory.newest.items()
+        },
+        "chains": {chain: list(last) for chain, last in memory.chains.items()},
+    }
+    return encode_canonical({**value, "check": check_of(value)})
+
+
+def _decode(data: bytes, repository_id: str) -> Memory:
+    value = decode_object(data, "it")
+    if value.get("format") != FORMAT or not check_holds(value):
+        raise ObjectCorrupt("its check does not hold")
+    if int(value["version"]) > VERSION:
+        raise FormatTooNew(f"what this host remembers of {repository_id} has version {value['version']}")
+    if value["repository"] != repository_id or not is_hex(value["fingerprint"], 32):
+        raise ObjectCorrupt("it is about another repository")
+    return Memory(
+        fingerprint=value["fingerprint"],
+        head=LogHead(_sequence(value["log"][0]), str(value["log"][1])) if value["log"] else None,
+        newest={
+            source_id: NewestSnapshot(_sequence(one["sequence"]), str(one["snapshot"]), str(one["commit"]))
+            for source_id, one in value["newest"].items()
+        },
+        chains={chain: (_sequence(last[0]), str(last[1])) for chain, last in value["chains"].items()},
+    )
+
+
+def _sequence(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= limits.SEQUENCE_MAX:
+        raise ObjectCorrupt(f"{value!r} is no sequence")
+    return value
+
+
+def _damaged(path: Path, why: str) -> KeyFileDamaged:
+    return KeyFileDamaged(
+        f"{path}, what this host remembers of the repository, is damaged: {why}",
+        "Without it nobody notices that replicas show an older state. Put it back from a backup of this host; else "
+        "compare fingerprint and newest snapshots with what another host knows, and only then remove the file.",
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.fsync(descriptor)  # the name of a new file
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

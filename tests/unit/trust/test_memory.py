@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farshore.errors import FormatTooNew, KeyFileDamaged, RepositoryMismatch
+from farshore.format.header import check_of
+from farshore.format.records import encode_canonical
+from farshore.trust.log_entry import LogHead
+from farshore.trust.memory import Memory, NewestSnapshot, forward, path_of, read_memory, remember
+
+ID = "ab" * 16
+FIRST = Memory(
+    fingerprint="0f" * 32,
+    head=LogHead(3, "aa" * 32),
+    newest={"s": NewestSnapshot(5, "snapshot-5", "c5" * 32)},
+    chains={"c": (7, "5e" * 32)},
+)
+
+
+def rewritten(path: Path, **changed: Any) -> None:
+    """Write the file again with other values and a check that holds."""
+    value = {**json.loads(path.read_bytes()), **changed}
+    path.write_bytes(encode_canonical({**value, "check": check_of(value)}))
+
+
+def test_what_was_never_seen_is_none(tmp_path: Path) -> None:
+    assert read_memory(tmp_path, ID) is None
+
+
+def test_what_is_remembered_reads_as_it_was(tmp_path: Path) -> None:
+    assert remember(tmp_path / "state", ID, FIRST) == FIRST
+    assert read_memory(tmp_path / "state", ID) == FIRST
+    assert read_memory(tmp_path / "state", "cd" * 16) is None
+    path = path_of(tmp_path / "state", ID)
+    assert path == tmp_path / "state" / "trust" / f"{ID}.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert os.listdir(path.parent) == [path.name]
+    empty = Memory("0f" * 32)
+    assert remember(tmp_path / "other", ID, empty) == empty == read_memory(tmp_path / "other", ID)
+
+
+def test_it_moves_forward_only() -> None:
+    back = Memory(
+        FIRST.fingerprint,
+        LogHead(2, "bb" * 32),
+        {"s": NewestSnapshot(4, "snapshot-4", "c4" * 32)},
+        {"c": (6, "00" * 32)},
+    )
+    beside = Memory(
+        FIRST.fingerprint, LogHead(3, "bb" * 32), {"s": NewestSnapshot(5, "x", "00" * 32)}, {"c": (7, "00" * 32)}
+    )
+    on = Memory(
+        FIRST.fingerprint, LogHead(4, "bb" * 32), {"s": NewestSnapshot(6, "x", "00" * 32)}, {"c": (8, "00" * 32)}
+    )
+    more = Memory(FIRST.fingerprint, None, {"t": NewestSnapshot(1, "x", "00" * 32)}, {"d": (0, "00" * 32)})
+    assert forward(FIRST, back) == FIRST
+    assert forward(FIRST, beside) == FIRST
+    assert forward(FIRST, on) == on
+    assert forward(more, FIRST) == forward(FIRST, more)
+    assert forward(FIRST, more) == replace(
+        FIRST, newest={**FIRST.newest, **more.newest}, chains={**FIRST.chains, **more.chains}
+    )
+
+
+def test_what_is_written_moves_forward(tmp_path: Path) -> None:
+    remember(tmp_path, ID, FIRST)
+    assert remember(tmp_path, ID, replace(FIRST, head=LogHead(9, "99" * 32), newest={})).head == LogHead(9, "99" * 32)
+    assert remember(tmp_path, ID, replace(FIRST, head=None)).head == LogHead(9, "99" * 32)
+    assert read_memory(tmp_path, ID) == replace(FIRST, head=LogHead(9, "99" * 32))
+
+
+def test_another_fingerprint_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    remember(tmp_path, ID, FIRST)
+    before = path_of(tmp_path, ID).read_bytes()
+    with pytest.raises(RepositoryMismatch, match=r"0f0f.*1f1f"):
+        remember(tmp_path, ID, Memory("1f" * 32, LogHead(99, "99" * 32)))
+    assert path_of(tmp_path, ID).read_bytes() == before
+
+
+@pytest.mark.parametrize("at", [0, 1, 40, 200, -3])
+def test_a_damaged_file_is_an_error_and_stays(tmp_path: Path, at: int) -> None:
+    remember(tmp_path, ID, FIRST)
+    path = path_of(tmp_path, ID)
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(KeyFileDamaged, match="is damaged") as raised:
+        read_memory(tmp_path, ID)
+    assert str(path) in raised.value.message
+    assert "remove the file" in raised.value.hint
+    with pytest.raises(KeyFileDamaged):
+        remember(tmp_path, ID, FIRST)
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff" * 100], ids=repr)
+def test_a_file_cut_short_is_no_empty_memory(tmp_path: Path, data: bytes) -> None:
+    remember(tmp_path, ID, FIRST)
+    path_of(tmp_path, ID).write_bytes(data)
+    with pytest.raises(KeyFileDamaged):
+        read_memory(tmp_path, ID)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"repository": "cd" * 16},
+        {"fingerprint": "0f"},
+        {"fingerprint": None},
+        {"log": [1]},
+        {"log": ["1", "aa"]},
+        {"log": 7},
+        {"newest": []},
+        {"newest": {"s": 7}},
+        {"newest": {"s": {"sequence": -1, "snapshot": "", "commit": ""}}},
+        {"newest": {"s": {"sequence": 1 << 53, "snapshot": "", "commit": ""}}},
+        {"chains": {"c": [True, ""]}},
+        {"chains": None},
+        {"version": None},
+        {"format": "farshore"},
+    ],
+    ids=str,
+)
+def test_values_of_another_form_are_damage(tmp_path: Path, changed: dict[str, Any]) -> None:
+    remember(tmp_path, ID, FIRST)
+    rewritten(path_of(tmp_path, ID), **changed)
+    with pytest.raises(KeyFileDamaged):
+        read_memory(tmp_path, ID)
+
+
+def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    remember(tmp_path, ID, FIRST)
+    rewritten(path_of(tmp_path, ID), version=2)
+    with pytest.raises(FormatTooNew):
+        remember(tmp_path, ID, FIRST)
+
+
+def test_a_file_that_cannot_be_read_is_no_empty_memory(tmp_path: Path) -> None:
+    path_of(tmp_path, ID).mkdir(parents=True)
+    with pytest.raises(KeyFileDamaged):
+        read_memory(tmp_path, ID)
+
+
+def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
+    def write(source: int) -> None:
+        for sequence in range(20):
+            newest = {str(source): NewestSnapshot(sequence, "x", "00" * 32)}
+            remember(tmp_path, ID, Memory(FIRST.fingerprint, newest=newest))
+
+    threads = [threading.Thread(target=write, args=(source,)) for source in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    memory = read_memory(tmp_path, ID)
+    assert memory is not None
+    assert {source: one.sequence for source, one in memory.newest.items()} == dict.fromkeys("0123", 19)
