@@ -60,9 +60,8 @@ class Commit:
 class CommitRules:
     """The rules, each of which a mutant turns off."""
 
-    by_hash: bool = True  # a revocation accepts by hash
-    by_time: bool = False  # it accepts what is dated before it
-    by_position: bool = False  # it accepts what has a sequence up to that of the last accepted commit
+    by_time: bool = False  # a revocation accepts what is dated before it, not by hash
+    by_position: bool = False  # ... it accepts what has a sequence up to that of the last accepted commit
     rights: bool = True  # the certificate must name the source
     heads_of_refused: bool = False  # an unknown head in any commit makes the whole log rolled back
     latest_stamp: bool = False  # the cap goes by the latest store time instead of the earliest
