@@ -13,6 +13,7 @@ lives, and the process that makes the next one removes those whose lock nobody h
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import io
@@ -20,6 +21,7 @@ import logging
 import os
 import resource
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TRIED_BYTES = 4096  # one block: a full disk refuses it
 _UNBORN_PREFIX = "farshore-new-"  # not yet locked, so not yet to be found by `remove_orphans`
 _LOCK_NAME = "lock"
+_SET_DUMPABLE = 4  # PR_SET_DUMPABLE
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +50,22 @@ def open_files_max(most: int) -> int:
     """Return how many files a cache keeps open: `most`, or its share of what the process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return most if soft < 0 else max(_OPEN_FILES_MIN, min(most, soft // _OPEN_FILES_SHARE))
+
+
+def forbid_core_dumps() -> None:
+    """Have the system write no memory of this process to a disk: it may hold keys, and what they open. Safe to repeat.
+
+    Children need a call of their own. The limit is not enough where dumps go to a program (systemd-coredump, apport).
+    The flag also keeps other processes of the same user from reading this one's memory and environment; this one still
+    reads its own /proc/self/fd.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    if sys.platform == "linux":
+        prctl = getattr(ctypes.CDLL(None), "prctl", None)
+        if prctl is not None:
+            prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def try_open_files(count: int = _OPEN_FILES_MIN) -> HostExhausted | None:

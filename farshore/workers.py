@@ -2,7 +2,8 @@
 
 A worker gets orders on its standard input and answers on its standard output, both in frames (see `farshore.frames`).
 It ends when its orders end, so it cannot outlive its parent. It sees the code that its parent sees and no other, and is
-in a process group of its own, so an interrupt at the terminal reaches only the parent.
+in a process group of its own, so an interrupt at the terminal reaches only the parent. Of the environment it gets what
+a process needs to run, and nothing that may be a secret; and it leaves no core dump.
 """
 
 from __future__ import annotations
@@ -22,7 +23,18 @@ from typing import IO
 from farshore.errors import Bug, ToolUnavailable
 from farshore.frames import Frame, read_frame, write_frame
 
-_START = "import sys; sys.path[:] = {path!r}; from {module} import main; main()"
+_START = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from farshore.host_resources import forbid_core_dumps; forbid_core_dumps(); "
+    "from {module} import main; main()"
+)
+# By the beginning of their names: where programs and libraries are, language and time zone, settings of allocators.
+_PLAIN = ("PATH", "LD_", "LANG", "LC_", "TZ", "TMPDIR", "MALLOC_", "GLIBC_", "ARROW_")
+# For the SDKs of stores, which look for credentials, proxies and certificates by themselves.
+_SDKS = (
+    "AWS_", "BOTO_", "GOOGLE_", "GCE_", "GCLOUD_", "CLOUDSDK_", "STORAGE_EMULATOR_", "AZURE_", "MSI_", "IDENTITY_",
+    "HOME", "XDG_", "SSL_", "REQUESTS_", "CURL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+)  # fmt: skip
 _ENDING_S = 10.0  # a process without orders ends at once; one that hangs in the kernel must not hang us
 
 
@@ -97,10 +109,18 @@ class Worker:
         return True
 
 
-def spawn(module: str, arguments: Sequence[str] = (), *, pass_fds: Sequence[int] = (), bufsize: int = -1) -> Worker:
+def spawn(
+    module: str,
+    arguments: Sequence[str] = (),
+    *,
+    pass_fds: Sequence[int] = (),
+    bufsize: int = -1,
+    opens_stores: bool = False,
+) -> Worker:
     """Start `main` of a module as a worker.
 
     Args:
+        opens_stores: Whether it also gets the variables by which SDKs of stores find credentials and proxies.
         bufsize: Of both pipes, as `open` has it. 0 where a selector waits for answers: it does not see buffered ones.
 
     Raises:
@@ -115,10 +135,15 @@ def spawn(module: str, arguments: Sequence[str] = (), *, pass_fds: Sequence[int]
         stderr=subprocess.DEVNULL,
         pass_fds=pass_fds,
         process_group=0,
+        env=_environment((*_PLAIN, *_SDKS) if opens_stores else _PLAIN),
     )
     if process.stdin is None or process.stdout is None:
         raise Bug("a process was started without pipes")
     return Worker(process, process.stdin, process.stdout)
+
+
+def _environment(beginnings: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.upper().startswith(beginnings)}
 
 
 def close_all(workers: Iterable[Worker]) -> None:

@@ -18,6 +18,7 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import Header
+from farshore.host_resources import forbid_core_dumps
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import slots
@@ -53,7 +54,11 @@ def has_secret(config: Config, header: Header) -> bool:
 
 
 def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
-    """Return the keys from the host's credential, an identity file or the passphrase, whichever serves the need."""
+    """Return the keys from the host's credential, an identity file or the passphrase, whichever serves the need.
+
+    From here on this process leaves no core dump.
+    """
+    forbid_core_dumps()
     if need is Need.MOST:
         try:
             return unlock(config, repository, Need.READ)

@@ -16,7 +16,7 @@ from farshore.cli.parsing import UsageMistake, build_parser, commands_for
 from farshore.cli.process import Stopped, configure_logs, stop_on_signals
 from farshore.clock import Clock, SystemClock
 from farshore.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, EXIT_WARNINGS, Bug, Failure, UserError
-from farshore.host_resources import what_is_exhausted
+from farshore.host_resources import forbid_core_dumps, what_is_exhausted
 
 EXIT_BROKEN_PIPE = 141  # a shell's code for a program ended by SIGPIPE
 
@@ -25,6 +25,7 @@ def run() -> NoReturn:
     """Run as the console script `farshore`: reads the process's arguments and environment, and ends the process."""
     if "FARSHORE_DEBUG" not in os.environ:
         warnings.simplefilter("ignore")  # deprecations inside SDKs are not the user's business
+    forbid_core_dumps()
     # Before Arrow is loaded: its own allocations use this pool, whatever a caller names (decision 0006).
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     _prepare_streams()

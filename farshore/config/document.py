@@ -41,7 +41,7 @@ from farshore.config.schema import (
     read_text,
     read_texts,
 )
-from farshore.config.secret import SECRET_KINDS
+from farshore.config.secret import PASSPHRASE_VARIABLES, SECRET_KINDS
 from farshore.errors import ConfigInvalid
 
 KeyPath = tuple[str, ...]
@@ -61,8 +61,7 @@ _OF_A_SERVICE = re.compile(  # of a Kubernetes Service called farshore, or farsh
 )
 RESERVED = (  # variables with a meaning of their own; docs/reference/configuration.md describes each
     "FARSHORE_CONFIG",
-    "FARSHORE_PASSPHRASE",
-    "FARSHORE_NEW_PASSPHRASE",
+    *PASSPHRASE_VARIABLES,
     "FARSHORE_STATE_DIR",
     "FARSHORE_CACHE",
     "FARSHORE_CHECKOUT",

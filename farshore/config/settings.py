@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-from farshore.config.secret import ResolveBlock, Secret
+from farshore.config.secret import PASSPHRASE_VARIABLES, ResolveBlock, Secret
 from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
 from farshore.stores.object_retention import LockMode
 
@@ -205,12 +205,12 @@ class Config:
         return self.cache or self.state_dir / "cache"
 
     def reveal(self, secret: Secret) -> str:
-        """Return the secret, late and unkept.
+        """Return the secret, late and unkept. A command gets the environment without the other secrets in it.
 
         Raises:
             SecretUnavailable: It cannot be read on this host.
         """
-        return secret.reveal(self.environment, self.resolve_block)
+        return secret.reveal(self._environment_for(secret), self.resolve_block)
 
     def reveal_passphrase(self, secret: Secret) -> bytes:
         """As `reveal`; a passphrase may be any bytes.
@@ -218,4 +218,23 @@ class Config:
         Raises:
             SecretUnavailable: It cannot be read on this host.
         """
-        return secret.reveal_bytes(self.environment, self.resolve_block)
+        return secret.reveal_bytes(self._environment_for(secret), self.resolve_block)
+
+    def _environment_for(self, secret: Secret) -> Mapping[str, str]:
+        if secret.kind != "command":
+            return self.environment
+        withheld = {*PASSPHRASE_VARIABLES, *_variables_in(self)}
+        return {name: value for name, value in self.environment.items() if name not in withheld}
+
+
+def _variables_in(value: object) -> Iterator[str]:
+    """Yield the names of environment variables that settings refer to as secrets."""
+    if isinstance(value, Secret):
+        if value.kind == "env":
+            yield value.value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _variables_in(one)
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from _variables_in(getattr(value, one.name))

@@ -42,7 +42,7 @@ UNCERTAIN = (
 ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv")
 CLOCK = "farshore/clock.py"
 PRINTERS = ("farshore/cli/", "flows/")
-READERS_OF_ENVIRONMENT = ("farshore/cli/", "farshore/config/")
+READERS_OF_ENVIRONMENT = ("farshore/cli/", "farshore/config/", "farshore/workers.py")  # which passes part of it on
 # Statements over the audit tables are written here; others import them by name.
 WRITERS_OF_SQL = tuple(f"farshore/audit/{name}.py" for name in ("ddl", "engines", "questions", "views"))
 _AUDIT_NAMES = "|".join(sorted({*TABLES, *VIEWS}))

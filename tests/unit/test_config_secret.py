@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.config import Config, RepositoryConfig, Secret
+from farshore.config import Config, PostgresConfig, ReplicaConfig, RepositoryConfig, Secret
 from farshore.config.secret import SECRET_BYTES_MAX, read_command, read_file
 from farshore.errors import SecretUnavailable
 
@@ -125,3 +125,21 @@ def test_bytes_that_are_no_text_are_a_passphrase_and_no_other_secret(tmp_path: P
         assert secret.reveal_bytes(environment) == word
         with pytest.raises(SecretUnavailable, match="is not UTF-8 text"):
             secret.reveal(environment)
+
+
+def test_a_command_gets_no_other_secret(tmp_path: Path) -> None:
+    """Neither a passphrase nor what the configuration names as a secret; what the command itself needs, it gets."""
+    listed = Secret("command", sys.executable, ("-c", "import os; print(' '.join(sorted(os.environ)))"))
+    environment = dict.fromkeys(
+        ("FARSHORE_PASSPHRASE", "FARSHORE_NEW_PASSPHRASE", "MY_KEY", "MY_DSN", "OWN", "VAULT_TOKEN"), "x"
+    )
+    config = Config(
+        RepositoryConfig(quorum=1, passphrase=Secret("env", "OWN")),
+        {"a": ReplicaConfig("a", "s3://bucket", credentials={"key": Secret("env", "MY_KEY"), "other": listed})},
+        {"db": PostgresConfig("db", dsn=Secret("env", "MY_DSN"))},
+        state_dir=tmp_path,
+        environment=environment,
+    )
+    assert config.reveal(listed).split() == ["LC_CTYPE", "VAULT_TOKEN"]
+    assert config.reveal_passphrase(listed).split() == [b"LC_CTYPE", b"VAULT_TOKEN"]
+    assert config.reveal(Secret("env", "MY_KEY")) == "x"

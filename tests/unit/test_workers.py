@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from farshore.chunking.page_hashes import HASH_BYTES
 from farshore.frames import Frame, read_frame, write_frame
 from farshore.workers import Worker, close_all, make_shared, spawn
 
+FACTS = "tests.unit.worker_facts"
 HASHING = "farshore.ops.backup.pages.hashing_process"
 BUFFER = limits.HASHING_BUFFER_BYTES
 
@@ -89,3 +92,37 @@ def test_a_frame_that_is_cut_off_is_the_end() -> None:
         assert read_frame(answers) == (b"A", b"onetwo")
         assert read_frame(answers) is None
         assert read_frame(answers) is None
+
+
+def facts(*, opens_stores: bool = False) -> dict[str, Any]:
+    """What a worker sees of itself."""
+    worker = spawn(FACTS, opens_stores=opens_stores)
+    frame = worker.receive()
+    close_all([worker])
+    assert frame is not None
+    found: dict[str, Any] = json.loads(frame[1])
+    return found
+
+
+def test_a_worker_gets_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FARSHORE_PASSPHRASE", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "https_proxy"):
+        monkeypatch.setenv(name, "a secret")
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    environment = facts()["environment"]
+    assert "a secret" not in environment.values()
+    assert environment["TMPDIR"] == "/var/tmp"
+    assert environment["PATH"] == os.environ["PATH"]
+
+
+def test_a_worker_that_opens_stores_gets_what_their_sdks_look_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FARSHORE_PASSPHRASE", "FARSHORE_NEW_PASSPHRASE", "PGPASSWORD", "AWS_PROFILE", "https_proxy"):
+        monkeypatch.setenv(name, "x")
+    names = facts(opens_stores=True)["environment"].keys()
+    assert {"AWS_PROFILE", "https_proxy", "PATH"} <= names
+    assert not {"FARSHORE_PASSPHRASE", "FARSHORE_NEW_PASSPHRASE", "PGPASSWORD"} & names
+
+
+def test_a_worker_leaves_no_core_dump() -> None:
+    found = facts()
+    assert found["core_bytes_max"] == 0
+    assert found["dumpable"] == 0

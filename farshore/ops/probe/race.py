@@ -38,7 +38,7 @@ class SecondProcess:
         self._opening = opening
 
     def __enter__(self) -> SecondProcess:
-        self._worker = spawn(_MODULE)
+        self._worker = spawn(_MODULE, opens_stores=True)
         self._watch = threading.Timer(_SECOND_WAIT_S, self._worker.process.kill)
         self._watch.daemon = True
         self._watch.start()
