@@ -21,6 +21,7 @@ import logging
 import os
 import resource
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +43,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TRIED_BYTES = 4096  # one block: a full disk refuses it
 _UNBORN_PREFIX = "farshore-new-"  # not yet locked, so not yet to be found by `remove_orphans`
 _LOCK_NAME = "lock"
+_PRIVATE = 0o700
+_OTHERS = 0o077
+_OURS = frozenset({"audit", "cache", "credentials", "logs", "objects", "spool"})  # inside state directory and cache
+_PROJECT = "farshore"
 _SET_DUMPABLE = 4  # PR_SET_DUMPABLE
 _log = logging.getLogger(__name__)
 
@@ -158,6 +163,33 @@ def unusable(place: HostPlace, path: Path | str, error: OSError) -> FarshoreErro
     )
 
 
+def make_private(place: HostPlace, path: Path) -> None:
+    """Make a directory that only this user may enter, or close one that is there. Safe to repeat.
+
+    One that others may enter is closed where that locks nobody out: it belongs to this user, and nothing but Farshore
+    uses it. Any other is refused.
+
+    Raises:
+        ConfigInvalid: Others may enter it, and it is not closed here.
+        OSError: It cannot be made or looked at.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=_PRIVATE, exist_ok=True)
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if not mode & _OTHERS:
+        return
+    if status.st_uid == os.geteuid() and _is_ours(path):
+        path.chmod(_PRIVATE)
+        _log.warning("others could enter the %s %s (mode %04o); it has mode 0700 now", place.name, path, mode)
+        return
+    raise ConfigInvalid(
+        f"others than its owner may enter the {place.name} {path} (mode {mode:04o})",
+        f"If nothing else uses it: chmod 700 {path}, as its owner. Else let {place.setting} name one inside it: "
+        "that is made with mode 0700.",
+    )
+
+
 def try_writing(path: Path) -> None:
     """Make a directory where it is not there, and write a block in it that is gone afterwards.
 
@@ -191,6 +223,12 @@ class _File(io.FileIO):
             return super().write(data) or 0
         except OSError as error:
             raise unusable(self._place, self._path.parent, error) from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nothing but Farshore uses a directory, by its name or by the names inside."""
+    inside = {one.name for one in path.iterdir() if not one.name.startswith(".")}
+    return _PROJECT in path.name.lower() or inside <= _OURS
 
 
 def _reason(error: OSError) -> str:
@@ -243,17 +281,19 @@ def temporary_directory(prefix: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writable_or_temporary(place: HostPlace, path: Path) -> Iterator[Path]:
-    """Return a directory that can be written now: `path`, else a temporary one, with a warning.
+    """Return a private directory that can be written now: `path`, else a temporary one, with a warning.
 
     Raises:
-        StoreFull, ConfigInvalid: Neither can be written; the message names `path` and its setting.
+        StoreFull, ConfigInvalid: Neither can be had; the message names `path` and its setting.
     """
-    try:
-        try_writing(path)
-    except OSError as error:
-        with temporary_instead(place, unusable(place, path, error)) as own:
-            yield own
-    else:
+    with contextlib.ExitStack() as resources:
+        try:
+            make_private(place, path)
+            try_writing(path)
+        except ConfigInvalid as trouble:
+            path = resources.enter_context(temporary_instead(place, trouble))
+        except OSError as error:
+            path = resources.enter_context(temporary_instead(place, unusable(place, path, error)))
         yield path
 
 

@@ -5,9 +5,10 @@ The store of a replica is in wrappers that retry, pause, pace, count and refuse.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 
 from farshore import limits
 from farshore.access.unlock import Need, has_secret, unlock
@@ -26,7 +27,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.format.names import object_bytes_max
-from farshore.host_resources import CACHE, writable_or_temporary
+from farshore.host_resources import CACHE, STATE, make_private, writable_or_temporary
 from farshore.replicas.ask import FirstBug, OnWait, ask_all, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica, Repository, no_such_replica
 from farshore.stores.base import Store
@@ -134,7 +135,7 @@ def open_repository(
     writes: Writes = Writes.ALL,
     clock: Clock,
 ) -> Repository:
-    """Open every replica, or one, read the headers, and unlock the keys that are needed.
+    """Open every replica, or one, read the headers, and unlock the keys that are needed. The cache is made private.
 
     Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`; the others serve.
 
@@ -175,7 +176,7 @@ def open_repository(
         unreachable={name: failed[name] for name in config.replicas if name in failed},
         configured=tuple(config.replicas),
         state_dir=config.state_dir,
-        cache_dir=resources.enter_context(writable_or_temporary(CACHE, config.cache_dir)),
+        cache_dir=_private_cache(config, resources),
         resources=resources,
         clock=clock,
         audit_paths=config.audit.paths,
@@ -194,6 +195,13 @@ def open_repository(
         repository.__exit__(type(error), error, error.__traceback__)
         raise
     return repository
+
+
+def _private_cache(config: Config, resources: ExitStack) -> Path:
+    """Return the directory of the cache, and see to the state directory as well."""
+    with suppress(OSError):  # a run goes on without one as far as it can
+        make_private(STATE, config.state_dir)
+    return resources.enter_context(writable_or_temporary(CACHE, config.cache_dir))
 
 
 def _priced(config: Config, replicas: dict[str, Replica]) -> dict[str, Replica]:

@@ -31,7 +31,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
 from farshore.format.names import object_bytes_max
-from farshore.host_resources import STATE, try_writing, unusable
+from farshore.host_resources import STATE, make_private, try_writing, unusable
 from farshore.ops.setup.foreign_data import require_own_place
 from farshore.ops.setup.keys import new_note
 from farshore.replicas.ask import ask_all, require_all
@@ -159,6 +159,8 @@ def _require_credential_folder(config: Config) -> None:
     """Refuse before anything is made where this host could not keep its credential."""
     folder = config.repository.credential.parent if config.repository.credential else config.state_dir / "credentials"
     try:
+        if config.repository.credential is None:
+            make_private(STATE, config.state_dir)
         try_writing(folder)
     except OSError as error:
         raise _credential_unwritable(config, folder, error) from error
