@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.models.explorer import Machine, explore
-from tests.models.trust import chains, clocks, naming, owner_keys, stolen_writer
+from tests.models.trust import chains, clocks, host_memory, naming, owner_keys, stolen_writer
 from tests.models.trust.clocks import Lie
 from tests.models.trust.judge import CommitRules
 from tests.models.trust.owner_log import LogRules
@@ -42,6 +42,8 @@ PROTOCOLS: dict[str, Machine[Any]] = {
     "store times of one replica lie in the far future": clocks.machine(clocks.Rules(lie=Lie.LATE)),
     "chains of seals are cut at all replicas": chains.machine(),
     "a heal without keys": naming.machine(),
+    "two processes of a host write its memory": host_memory.processes_machine(),
+    "a thief's snapshot is remembered until it is refused": host_memory.snapshots_machine(),
 }
 
 MUTANTS: dict[str, tuple[str, Machine[Any]]] = {
@@ -89,6 +91,18 @@ MUTANTS: dict[str, tuple[str, Machine[Any]]] = {
     "seals carry the heads that are listed just now": ("", chains.machine(chains.Rules(heads_are_remembered=False))),
     "a host forgets its own last seal": ("", chains.machine(chains.Rules(host_remembers=False))),
     "seals of a revoked writer count": ("", chains.machine(chains.Rules(refused_seals_count=True))),
+    "of two processes the higher head is remembered": (
+        "P5",
+        host_memory.processes_machine(host_memory.Rules(checks_base=False)),
+    ),
+    "only the newest snapshot is remembered, not the own one": (
+        "the host's own",
+        host_memory.snapshots_machine(host_memory.Rules(keeps_own=False)),
+    ),
+    "the highest sequence ever seen is remembered": (
+        "the host",
+        host_memory.snapshots_machine(host_memory.Rules(accepted_only=False)),
+    ),
     "names carry no hash, and rows decide": ("", naming.machine(naming.Rules(names_carry_hashes=False))),
     "a heal does not check hashes": ("P7", naming.machine(naming.Rules(hash_is_checked=False))),
     "of two objects for one subject one is removed": ("", naming.machine(naming.Rules(disputed_is_left=False))),
