@@ -343,3 +343,8 @@ def remove_orphans(root: Path, prefix: str) -> None:
 def free_bytes(place: Path) -> int:
     """Return how many bytes may still be written in the file system of `place`."""
     return shutil.disk_usage(place).free
+
+
+def memory_bytes() -> int:
+    """Return the memory of this host."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

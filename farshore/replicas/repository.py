@@ -87,9 +87,13 @@ class Replica:
     guard: WriteGuard = field(default_factory=WriteGuard, repr=False, compare=False)
 
     def life_sign(self) -> tuple[int, ...]:
-        """Return a value that changes while the replica answers, receives or sends bytes, or lists objects."""
+        """Return a value that changes while the replica answers, receives or sends bytes, or lists objects.
+
+        A trickle changes it too seldom to count as life: a replica may send a byte now and then for ever.
+        """
         now = self.meter.snapshot()
-        return (now.answers, now.objects_listed, *self.meter.moved())
+        moved = (count // limits.LIFE_SIGN_BYTES for count in self.meter.moved())
+        return (now.answers, now.objects_listed // limits.LIFE_SIGN_OBJECTS, *moved)
 
     def get(
         self,

@@ -17,17 +17,20 @@ Rules that hold for every method:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from farshore import limits
 from farshore.errors import Bug, DeleteUnsupported, ObjectTooLarge, StoreDenied
+from farshore.host_resources import memory_bytes
 from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.object_retention import DEFAULT_RETENTION, Access, Lock, LockMode, LockState, ObjectRetention
 
+Entry = TypeVar("Entry")
 PlainBody = bytes | bytearray | memoryview | Path
 
 
@@ -309,6 +312,22 @@ def check_range(offset: int, length: int | None) -> None:
         raise Bug(f"not a range of bytes: offset {offset}, length {length}")
 
 
+def entries_of(pages: Iterable[Iterable[Entry]], place: str) -> Iterator[Entry]:
+    """Yield the entries of all pages of a listing.
+
+    Raises:
+        StoreDenied: More pages than a service may skip were empty, one after the other.
+    """
+    empty = 0
+    for page in pages:
+        empty += 1
+        for entry in page:
+            empty = 0
+            yield entry
+        if empty > limits.LIST_EMPTY_PAGES_MAX:
+            raise StoreDenied(f"list {place}: {empty} pages without an object, and there are to be more")
+
+
 def in_order(found: Iterator[ObjectInfo], place: str) -> Iterator[ObjectInfo]:
     """Yield `found` unchanged while it is in order of name.
 
@@ -316,10 +335,15 @@ def in_order(found: Iterator[ObjectInfo], place: str) -> Iterator[ObjectInfo]:
     `a-b`); merging two listings, or going on behind the last name after a failure, would then miss objects.
 
     Raises:
-        StoreDenied: A name sorts before its predecessor, or equals it.
+        StoreDenied: A name sorts before its predecessor, or equals it, or is longer than any service's; or there are
+            more names than any repository has, or than the memory of this host has room for.
     """
-    last = ""
+    last, left = "", min(limits.LISTED_OBJECTS_MAX, memory_bytes() // limits.LISTED_OBJECT_BYTES)
     for info in found:
+        left -= 1
+        if left < 0 or len(info.name) > limits.LISTED_NAME_BYTES_MAX:
+            fault = "a name of this length is none" if left >= 0 else "it has no end, or needs more memory than is here"
+            raise StoreDenied(f"list {place}: stopped after {last!r}: {fault}")
         if info.name <= last:
             raise StoreDenied(
                 f"list {place}: {info.name!r} came after {last!r}",

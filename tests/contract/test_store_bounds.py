@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import socketserver
@@ -14,13 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from farshore import limits
 from farshore.clock import SystemClock
-from farshore.errors import FarshoreError, ObjectNotFound, ObjectTooLarge, StoreUnavailable
+from farshore.errors import FarshoreError, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnavailable
 from farshore.limits import GIB, KIB, MIB
 from farshore.stores.base import Store
 from farshore.stores.directory.store import DirectoryStore
 from tests.conftest import PlaceUrl
 from tests.contract.conftest import OpenStore
+from tests.contract.network import Answer, Asked, answering
 from tests.contract.test_store_network import KEYS, SCHEMES
 
 BARE = ["memory", "directory", "s3", "gcs", "azure"]
@@ -156,3 +159,54 @@ def test_what_is_no_file_is_no_object_and_is_not_waited_for(tmp_path: Path) -> N
         with pytest.raises(FarshoreError):
             store.put(name, b"bytes")
     assert [info.name for info in store.list()] == []
+
+
+def s3_listing(pages: Iterator[tuple[list[str], bool]]) -> Callable[[Asked], Answer]:
+    """A service that lists these pages of names; the flag says whether there are to be more."""
+
+    def answer(_: Asked) -> Answer:
+        names, more = next(pages)
+        entries = "".join(
+            f"<Contents><Key>prefix/{name}</Key><Size>1</Size><LastModified>2026-11-29T05:00:00Z</LastModified></Contents>"
+            for name in names
+        )
+        token = f"<NextContinuationToken>{time.monotonic_ns()}</NextContinuationToken>" if more else ""
+        text = f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}"
+        return Answer(200, f"<ListBucketResult>{text}</ListBucketResult>".encode())
+
+    return answer
+
+
+def listing_of(open_bare: OpenStore, pages: Iterator[tuple[list[str], bool]]) -> list[str]:
+    with answering(s3_listing(pages)) as address:
+        place = PlaceUrl(url="s3://bucket/prefix", endpoint=address, credentials=KEYS["s3"])
+        return [info.name for info in open_bare("s3", place).list()]
+
+
+def test_a_listing_of_empty_pages_ends(open_bare: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with a token of its own, so that no SDK sees that they repeat."""
+    monkeypatch.setattr(limits, "LIST_EMPTY_PAGES_MAX", 20)
+    asked: Iterator[tuple[list[str], bool]] = itertools.repeat(([], True))
+    with pytest.raises(StoreDenied, match="21 pages without an object"):
+        listing_of(open_bare, asked)
+    some: list[tuple[list[str], bool]] = [([], True)] * 20 + [(["a"], True)] + [([], True)] * 20 + [(["b"], False)]
+    assert listing_of(open_bare, iter(some)) == ["a", "b"]
+
+
+def test_a_listing_without_an_end_ends(open_bare: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LISTED_OBJECTS_MAX", 100)
+    counted = (([f"a{number:09}"], True) for number in itertools.count())
+    with pytest.raises(StoreDenied, match="no end"):
+        listing_of(open_bare, counted)
+    assert len(listing_of(open_bare, iter([([f"{number:03}" for number in range(100)], False)]))) == 100
+
+
+def test_a_repository_of_a_hundred_million_objects_is_listed() -> None:
+    assert limits.LISTED_OBJECTS_MAX > 200_000_000
+    assert limits.LISTED_OBJECT_BYTES < 40  # a pack in the table of packs, the smallest of what listings become
+
+
+def test_a_name_longer_than_any_is_refused(open_bare: OpenStore) -> None:
+    with pytest.raises(StoreDenied, match="length"):
+        listing_of(open_bare, iter([(["x" * 1025], False)]))
+    assert listing_of(open_bare, iter([(["x" * 1024], False)])) == ["x" * 1024]

@@ -65,6 +65,7 @@ from farshore.stores.base import (
     check_name,
     check_range,
     check_seen,
+    entries_of,
     in_order,
 )
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, put_once
@@ -234,7 +235,7 @@ class AzureStore:
             blobs = self._container.list_blobs(
                 name_starts_with=self._prefix + prefix, results_per_page=self._page_objects
             )
-            for blob in blobs:
+            for blob in entries_of(blobs.by_page(), self.url):
                 yield _info(blob.name.removeprefix(self._prefix), blob)
 
     def delete(self, name: str, seen: str) -> None:

@@ -63,6 +63,7 @@ from farshore.stores.base import (
     check_name,
     check_range,
     check_seen,
+    entries_of,
     in_order,
 )
 from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, open_body, put_once
@@ -235,7 +236,7 @@ class GcsStore:
                 timeout=self._timeout_s,
                 retry=None,
             )
-            for blob in blobs:
+            for blob in entries_of(blobs.pages, self.url):
                 yield _info(blob.name.removeprefix(self._prefix), blob)
 
     def delete(self, name: str, seen: str) -> None:

@@ -57,6 +57,7 @@ from farshore.stores.base import (
     check_name,
     check_range,
     check_seen,
+    entries_of,
     in_order,
 )
 from farshore.stores.body import (
@@ -262,15 +263,14 @@ class S3Store:
             PaginationConfig={"PageSize": self._page_objects},
         )
         with self._boundary("list"):
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    yield ObjectInfo(
-                        name=entry["Key"].removeprefix(self._prefix),
-                        size=entry["Size"],
-                        modified_utc=entry["LastModified"].astimezone(UTC),
-                        storage_class=entry.get("StorageClass", ""),
-                        access=access_of(entry.get("StorageClass", ""), ""),
-                    )
+            for entry in entries_of((page.get("Contents", []) for page in pages), self.url):
+                yield ObjectInfo(
+                    name=entry["Key"].removeprefix(self._prefix),
+                    size=entry["Size"],
+                    modified_utc=entry["LastModified"].astimezone(UTC),
+                    storage_class=entry.get("StorageClass", ""),
+                    access=access_of(entry.get("StorageClass", ""), ""),
+                )
 
     def delete(self, name: str, seen: str) -> None:
         check_seen(f"{self.url}/{name}", seen)
