@@ -212,6 +212,8 @@ class RestoreResult:
     repairs: tuple[ReadRepaired, ...] = ()  # what came of the damage that was found
     requests: tuple[ReplicaRequests, ...] = ()  # of each replica that was reached
     unmatched: tuple[str, ...] = ()  # patterns that matched nothing
+    devices_left_out: int = 0  # on request, each name of one
+    setuid_left_out: int = 0  # files that lost setuid, setgid or capabilities on request
     unrecorded: str = ""  # why no audit row was kept; empty where one was
     delta: DeltaCounts | None = None  # of a restore into an existing tree
 

@@ -75,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-space-check", action="store_true", help="begin although the disk seems too small for what will be written"
     )
+    parser.add_argument("--no-devices", action="store_true", help="leave out devices, which give their users a disk")
+    parser.add_argument(
+        "--no-setuid",
+        action="store_true",
+        help="leave out setuid, setgid and capabilities of files, which lend the powers of their owner",
+    )
     add_delta_arguments(parser)
 
 
@@ -139,6 +145,8 @@ def execute(invocation: Invocation) -> int:
                     below=below,
                     strip=arguments.strip,
                     space=not arguments.no_space_check,
+                    devices=not arguments.no_devices,
+                    setuid=not arguments.no_setuid,
                     delta=delta,
                 ),
                 repair=not arguments.no_repair,
@@ -175,6 +183,7 @@ def print_restored(output: Output, result: RestoreResult, include: Sequence[str]
         f"{human_bytes(result.bytes_restored)}, every hash checked, from {', '.join(result.replicas) or 'no replica'} "
         f"in {elapsed(result.finished_utc - result.started_utc)}"
     )
+    output.lines(format_left_out(result))
     output.lines(format_requests(result.requests))
     warn_of_bad_copies(output, result.fell_over)
     output.lines([format_repair(one) for one in result.repairs])
@@ -187,6 +196,14 @@ def print_restored(output: Output, result: RestoreResult, include: Sequence[str]
             output.note(f"nothing that would be restored matches --exclude {shown_text(pattern)}")
     warned = result.problems or result.fell_over or lacking
     return warn_unrecorded(output, result.unrecorded, EXIT_WARNINGS if warned else code)
+
+
+def format_left_out(result: RestoreResult) -> list[str]:
+    """Return a line on what was left out on request; none where nothing was."""
+    parts = [count_of(result.devices_left_out, "device")] if result.devices_left_out else []
+    if result.setuid_left_out:
+        parts.append(f"setuid, setgid and capabilities of {count_of(result.setuid_left_out, 'file')}")
+    return [f"left out on request: {', '.join(parts)}"] if parts else []
 
 
 def format_choice(arguments: argparse.Namespace, below: bytes) -> str:

@@ -52,10 +52,19 @@ class Shelter:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         fresh: bool = False,
+        devices: bool = True,
+        setuid: bool = True,
     ) -> RestoreResult:
         self.reported = []
         delta = DeltaOptions(by_content=by_content, delete=delete, dry_run=dry_run, report=self.reported.append)
-        options = RestoreOptions(include=include, exclude=exclude, delta=None if fresh else delta, space=False)
+        options = RestoreOptions(
+            include=include,
+            exclude=exclude,
+            delta=None if fresh else delta,
+            space=False,
+            devices=devices,
+            setuid=setuid,
+        )
         with self.engine.opened() as repository:
             (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == self.snapshot_id]
             return restore_snapshot(repository, snapshot, target, options=options, run=Run.start(self.engine.clock))

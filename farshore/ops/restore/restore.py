@@ -35,6 +35,7 @@ from farshore.ops.restore.content_plan import ContentPlan, plan_content
 from farshore.ops.restore.delta.restoring import DeltaRestore
 from farshore.ops.restore.file_writer import FileWriter
 from farshore.ops.restore.options import RestoreOptions
+from farshore.ops.restore.privileges import Privileges
 from farshore.ops.restore.put_rows_back import all_needs, needs_of, put_rows_back
 from farshore.ops.restore.space import require_space
 from farshore.ops.restore.warm import readable_replicas
@@ -121,21 +122,13 @@ def _restore(
     manifest = open_snapshot(repository, commit, reader)
     selection = Selection(options)
     selection.check(manifest)
+    privileges = Privileges(options)
     changing: list[Problem] = []
     with ExitStack() as stack:
-        delta = None
-        if options.delta is not None and isinstance(place, Path):
-            delta = stack.enter_context(closing(DeltaRestore(path=place, options=options.delta, clock=run.clock)))
-        target = (
-            delta.target
-            if delta
-            else DirectoryTarget(path=place, clock=run.clock)
-            if isinstance(place, Path)
-            else place
-        )
+        delta, target = _open_target(place, options, privileges, run, stack)
         writer = None
         if delta is None or delta.prepare(repository, commit, reader, manifest, selection):
-            rows = delta.rows if delta else partial(selection.rows, manifest)
+            rows = delta.rows if delta else lambda: privileges.limit(selection.rows(manifest))
             counts = delta.demand if delta else commit.counts
             if options.space and isinstance(place, Path):
                 require_space(place, counts, rows)
@@ -171,9 +164,24 @@ def _restore(
             fell_over=_of_snapshot(reader.damaged.values(), commit),
             hedged=reader.hedged,
             unmatched=selection.unmatched,
+            devices_left_out=privileges.devices_left_out,
+            setuid_left_out=privileges.setuid_left_out,
             delta=delta.counts if delta else None,
         )
     return result, writer.lost if writer else []
+
+
+def _open_target(
+    place: Path | OrderedTarget, options: RestoreOptions, privileges: Privileges, run: Run, stack: ExitStack
+) -> tuple[DeltaRestore | None, DirectoryTarget | OrderedTarget]:
+    """Return the target; beside it the restore into an existing tree, where it is one."""
+    if not isinstance(place, Path):
+        return None, place
+    if options.delta is None:
+        return None, DirectoryTarget(path=place, clock=run.clock)
+    delta = DeltaRestore(path=place, options=options.delta, privileges=privileges, clock=run.clock)
+    stack.enter_context(closing(delta))
+    return delta, delta.target
 
 
 def _report_progress(progress: ProgressCallback, total: int, writer: FileWriter) -> None:

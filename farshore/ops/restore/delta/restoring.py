@@ -11,6 +11,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from farshore.ops.restore.delta.options import NAMES_SHOWN_MAX, Action, DeltaOpt
 from farshore.ops.restore.delta.planning import DeltaScope, Plan, Planner
 from farshore.ops.restore.delta.rows import SnapshotRows
 from farshore.ops.restore.delta.steps import Step
+from farshore.ops.restore.privileges import Privileges
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
 from farshore.results import DeltaCounts
@@ -51,9 +53,10 @@ _SHOWN = (Action.ADD, Action.REPLACE, Action.PATCH, Action.LINK, Action.METADATA
 class DeltaRestore:
     """One restore into an existing tree. `close` after use."""
 
-    def __init__(self, *, path: Path, options: DeltaOptions, clock: Clock) -> None:
+    def __init__(self, *, path: Path, options: DeltaOptions, privileges: Privileges, clock: Clock) -> None:
         self._path = path
         self._options = options
+        self._privileges = privileges
         self._plan: Plan | None = None
         self._cleanup = contextlib.ExitStack()
         self._deleted_first = False
@@ -92,7 +95,7 @@ class DeltaRestore:
         scope = DeltaScope(
             by_content=options.by_content,
             delete=options.delete,
-            selects=selection.selects,
+            selects=partial(_selects, selection, self._privileges),
             mounts=target_mounts.mounts,
             is_mount=is_mount_point(root.fd),
             always_deleted=frozenset(os.fsencode(name + ending) for name in databases for ending in BESIDE),
@@ -100,7 +103,7 @@ class DeltaRestore:
         self._deleted_first = commit.kind != "directory"
         ability = ability_at(os.fsencode(os.path.realpath(self._path)), file_system_type)
         merge = Merge(
-            tables=(SnapshotRows(table, ability) for table in _tables(manifest, selection)),
+            tables=(SnapshotRows(table, ability) for table in _tables(manifest, selection, self._privileges)),
             listings=look(root, target_mounts, manifest, self._report),
             by_content=options.by_content,
         )
@@ -232,12 +235,17 @@ class DeltaRestore:
             self._planned.tally["deleted"] -= 1
 
 
-def _tables(manifest: ManifestReader, selection: Selection) -> Iterator[Any]:
+def _selects(selection: Selection, privileges: Privileges, path: bytes, *, directory: bool) -> bool:
+    """Return whether a name that is not restored may be deleted: not in place of a device that is left out."""
+    return not privileges.is_left_out(path) and selection.selects(path, directory=directory)
+
+
+def _tables(manifest: ManifestReader, selection: Selection, privileges: Privileges) -> Iterator[Any]:
     """Yield what is selected of a manifest as tables."""
-    if not selection.partial:
+    if not (selection.partial or privileges.limited):
         yield from manifest.tables()
         return
-    selected = selection.rows(manifest)
+    selected = privileges.limit(selection.rows(manifest))
     last = b""
     while rows := list(islice(selected, _ROWS_AT_ONCE)):
         keys = [last, *(sort_key(row.entry.path) for row in rows)]
