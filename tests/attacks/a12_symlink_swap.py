@@ -45,4 +45,5 @@ def main() -> None:
     print(swapped, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
