@@ -5,6 +5,7 @@ The store of a replica is in wrappers that retry, pause, pace, count and refuse.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -14,7 +15,7 @@ from farshore import limits
 from farshore.access.unlock import Need, has_secret, unlock
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
-from farshore.config.parsing import is_plain_connection
+from farshore.config.parsing import is_plain, is_plain_connection
 from farshore.errors import (
     ConfigInvalid,
     FarshoreError,
@@ -37,6 +38,8 @@ from farshore.stores.wrappers.base import ReadOnlyStore, WriteGuard
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 
+_S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # of the SDK, where the replica has no `endpoint`
+
 
 class Writes(StrEnum):
     """Which objects a command may change at the replicas that it opens."""
@@ -58,15 +61,26 @@ def guard_for(writes: Writes) -> WriteGuard | None:
 def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Store:
     """Return a replica's store without any wrapper. Sends nothing yet. Errors are those of `open_replica`."""
     credentials = {key: config.reveal(secret) for key, secret in replica.credentials.items()}
-    if not replica.insecure and is_plain_connection(credentials.get("connection_string", "")):
-        raise ConfigInvalid(
-            f"the connection_string of replica {replica.name} names a server by http://, so everybody on the way sees "
-            "which objects there are, and can answer in its place",
-            f"Let it say https, or write insecure = true under [replicas.{replica.name}] for a network that is yours.",
-        )
+    _require_private(config, replica, credentials)
     return open_store(
         replica.url, endpoint=replica.endpoint, region=replica.region, credentials=credentials, clock=clock
     )
+
+
+def _require_private(config: Config, replica: ReplicaConfig, credentials: Mapping[str, str]) -> None:
+    """Refuse a server that is asked in clear over a network, where it is named elsewhere than by `endpoint`."""
+    named = ""
+    if is_plain_connection(credentials.get("connection_string", "")):
+        named = "its connection_string"
+    elif replica.url.startswith("s3://") and replica.endpoint is None:
+        variables = [name for name in _S3_ENDPOINTS if is_plain(config.environment.get(name, ""))]
+        named = variables[0] if variables else ""
+    if named and not replica.insecure:
+        raise ConfigInvalid(
+            f"replica {replica.name} is at a server that {named} names by http://, so everybody on the way sees which "
+            "objects there are, and can answer in its place",
+            f"Let it say https, or write insecure = true under [replicas.{replica.name}] for a network that is yours.",
+        )
 
 
 def retention_rule(replica: ReplicaConfig) -> RetentionRule:

@@ -58,6 +58,7 @@ exclude = ["**/.cache/**"]
 """
 
 BUCKET = '[replicas.vault]\nurl = "s3://bucket/vault"\n'
+BUCKET_ALONE = '[replicas.a]\nurl = "s3://bucket"\n'
 SMALLEST = """
 [replicas.vault]
 url = "file:///srv/vault"
@@ -492,7 +493,7 @@ def test_a_connection_string_is_held_to_the_same(tmp_path: Path, text: str, *, p
     config = load_config(tmp_path / "farshore.toml", {"HOME": str(tmp_path), "TEXT": text})
     replica = config.replicas["a"]
     if plain:
-        with pytest.raises(ConfigInvalid, match="names a server by http://"):
+        with pytest.raises(ConfigInvalid, match="its connection_string names by http://"):
             open_bare_store(config, replica, SystemClock())
         replica = dataclasses.replace(replica, insecure=True)
     open_bare_store(config, replica, SystemClock())
@@ -501,3 +502,13 @@ def test_a_connection_string_is_held_to_the_same(tmp_path: Path, text: str, *, p
 def test_an_endpoint_in_clear_comes_with_the_way_out(tmp_path: Path) -> None:
     error = refusal(tmp_path, '[replicas.a]\nurl = "s3://bucket"\nendpoint = "http://minio:9000"\n')
     assert "Write https://, or insecure = true under [replicas.a]" in error.hint
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_a_server_that_the_sdk_finds_in_the_environment_is_held_to_the_same(tmp_path: Path, name: str) -> None:
+    variables = {name: "http://minio:9000"}
+    replica = load(tmp_path, BUCKET_ALONE, variables).replicas["a"]
+    with pytest.raises(ConfigInvalid, match=f"{name} names by http://"):
+        open_bare_store(load(tmp_path, BUCKET_ALONE, variables), replica, SystemClock())
+    variables[name] = "https://minio:9000"
+    open_bare_store(load(tmp_path, BUCKET_ALONE, variables), replica, SystemClock())
