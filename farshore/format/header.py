@@ -187,8 +187,14 @@ def _from_body(value: dict[str, Any]) -> Header:
             normalization=int(cuts["normalization"]),
         ),
         recipient=str(value["keys"]["recipient"]),
-        audit_public=str(value["keys"]["audit_public"]),
+        audit_public=bytes.fromhex(value["keys"]["audit_public"]).hex(),
         check=str(value["check"]),
-        must_understand=tuple(value["features"]["must_understand"]),
-        may_ignore=tuple(value["features"]["may_ignore"]),
+        must_understand=_names_in(value["features"]["must_understand"]),
+        may_ignore=_names_in(value["features"]["may_ignore"]),
     )
+
+
+def _names_in(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError("features are no list of names")
+    return tuple(value)

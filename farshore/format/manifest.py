@@ -186,18 +186,23 @@ class ManifestWriter:
             self._writer.write_table(self._assembly.pop(count), row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
 
 
+_UNREADABLE = (pa.ArrowException, OSError, LookupError, ValueError)  # names of columns may be no text at all
+
+
 class ManifestReader:
     """Reads a manifest from a seekable file-like object, one row group at a time. One thread."""
 
     def __init__(self, file: File) -> None:
         try:
             self._file = pq.ParquetFile(file)
-        except (pa.ArrowException, OSError) as error:
+            lacking = set(SCHEMA.names) - set(self._file.schema_arrow.names)
+            leaves = self._file.metadata.schema
+            paths = [leaves.column(at).path for at in range(len(leaves))]
+        except _UNREADABLE as error:
             raise ObjectCorrupt(f"a manifest is not readable Parquet: {error}") from error
-        if set(SCHEMA.names) - set(self._file.schema_arrow.names):
+        if lacking or "path" not in paths:
             raise ObjectCorrupt("a manifest lacks columns")
-        leaves = self._file.metadata.schema
-        self._path_column = [leaves.column(at).path for at in range(len(leaves))].index("path")
+        self._path_column = paths.index("path")
         self.entries: int = self._file.metadata.num_rows
 
     def tables(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> Iterator[pa.Table]:
@@ -233,6 +238,8 @@ class ManifestReader:
 
     def _read(self, group: int, names: Sequence[str]) -> pa.Table:
         try:
-            return self._file.read_row_group(group, columns=list(names), use_threads=False).combine_chunks()
-        except (pa.ArrowException, OSError) as error:
+            table = self._file.read_row_group(group, columns=list(names), use_threads=False).combine_chunks()
+            table.validate(full=True)  # text that is no UTF-8 is found by nothing else before it is used
+            return table
+        except _UNREADABLE as error:
             raise ObjectCorrupt(f"a manifest is damaged in row group {group}: {error}") from error

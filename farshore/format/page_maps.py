@@ -148,7 +148,7 @@ class PageMap:
                 paths = self._file.read_row_group(group, columns=["path"], use_threads=False).column(0).to_pylist()
                 for row, path in enumerate(paths):
                     self._rows.setdefault(path, []).append((group, row))
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        except (pa.ArrowException, OSError, LookupError, ValueError) as error:
             raise ObjectCorrupt(f"a page map is not readable Parquet: {error}") from error
 
     @property
@@ -202,7 +202,7 @@ class PageMap:
             try:
                 table = self._file.read_row_group(group, columns=self._names, use_threads=False)
                 columns = [table.column(name).to_pylist() for name in self._names]
-            except (pa.ArrowException, OSError, KeyError) as error:
+            except (pa.ArrowException, OSError, LookupError, ValueError) as error:
                 raise ObjectCorrupt(f"a page map is damaged in row group {group}: {error}") from error
             rows = [PageRow(*values) for values in zip(*columns, strict=True)]
             if self.base is not None:

@@ -1,0 +1,270 @@
+"""What is fuzzed: the decoder of each kind of object, and good objects to begin with, from the golden repositories.
+
+A new kind is one `Target` in `TARGETS`. A decoder gets any bytes and either returns or raises `Corrupt` or
+`Unsupported`; anything else it raises, and more memory or time than a reader has, is a find.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from farshore.audit import chain
+from farshore.audit import names as audit_names
+from farshore.audit.schema import TABLES
+from farshore.audit.tables import decode_table
+from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
+from farshore.errors import Corrupt, Unsupported
+from farshore.format import names
+from farshore.format import pack as layout
+from farshore.format.extents import decode_extents
+from farshore.format.footers import decode_fragment
+from farshore.format.header import Header, check_of, decode_header
+from farshore.format.manifest import ManifestReader
+from farshore.format.page_maps import PageMap
+from farshore.format.records import Lease, decode_commit, decode_lease, decode_needs, encode_canonical, encode_lease
+from farshore.sealed import slots
+from farshore.sealed.keys import DataKey, KeySet, check_data_key, open_data_key
+from farshore.sealed.packs import open_footer
+from farshore.sealed.sealed_object import (
+    FRAGMENT_NAME,
+    INDEX_KEY_ID,
+    Checked,
+    SealedKind,
+    SealedReader,
+    SealedWriter,
+    key_id_of,
+    open_object,
+    seal_object,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SMALL_BYTES = 200_000  # a larger sample is mutated too slowly to be worth it
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of object."""
+
+    decode: Callable[[bytes], object]
+    samples: Callable[[], Iterable[bytes]]  # good objects
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A golden repository, opened by hand."""
+
+    root: Path
+    header: Header
+    keys: KeySet
+
+    def objects(self, prefix: str, ending: str = "") -> Iterator[tuple[str, bytes]]:
+        for path in sorted((self.root / "replica").rglob("*")):
+            name = path.relative_to(self.root / "replica").as_posix()
+            if path.is_file() and name.startswith(prefix) and name.endswith(ending):
+                yield name, path.read_bytes()
+
+    def opened(self, prefix: str, ending: str, kind: SealedKind, name: str = "") -> Iterator[bytes]:
+        """Yield the payloads of objects sealed with the index key."""
+        for found, data in self.objects(prefix, ending):
+            yield open_object(
+                data, secret=self.keys.index_key, kind=kind, name=name or found, repository_id=self.keys.repository_id
+            )
+
+    def data_keys(self) -> dict[bytes, DataKey]:
+        found: dict[bytes, DataKey] = {}
+        for name, data in self.objects(names.DATA_KEYS):
+            key_id = bytes.fromhex(name.split("/")[2])
+            found[key_id] = open_data_key(self.keys, key_id, data)
+        return found
+
+    def parquet(self, role: str, kind: SealedKind) -> Iterator[bytes]:
+        """Yield the payloads of manifests or page maps."""
+        keys = self.data_keys()
+        for name, data in self.objects(names.SNAPSHOTS, role):
+            yield SealedReader(
+                fetch=functools.partial(_cut, data), sealed_bytes=len(data), secret=keys[key_id_of(data)].secret,
+                kind=kind, name=name, repository_id=self.keys.repository_id,
+            ).read()  # fmt: skip
+
+
+def _cut(data: bytes, offset: int, length: int, check: Callable[[bytes], Checked], /) -> Checked:
+    return check(data[offset : offset + length])
+
+
+@functools.cache
+def repositories() -> tuple[Repository, ...]:
+    """Return the golden repositories that this program opens."""
+    found: list[Repository] = []
+    for root in sorted(GOLDEN.glob("v*")):
+        header = decode_header((root / "replica" / names.HEADER).read_bytes(), "golden")
+        identity = slots.decode_identity((root / "identity.json").read_bytes(), "golden")
+        for path in sorted((root / "replica" / names.SLOTS).iterdir()):
+            keys = slots.open_slot(path.read_bytes(), header, identity=identity)
+            if keys is not None:
+                found.append(Repository(root, header, keys))
+                break
+    return tuple(found)
+
+
+def _objects(prefix: str, ending: str = "") -> Iterator[bytes]:
+    return (data for one in repositories() for _, data in one.objects(prefix, ending))
+
+
+def _checked_header(data: bytes) -> object:
+    """Decode a header whose check holds, as everybody can make one."""
+    try:
+        body = json.loads(data)
+        body["check"] = check_of({key: value for key, value in body.items() if key != "check"})
+        data = encode_canonical(body)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass  # no JSON object, so it has no check
+    return decode_header(data, "a place")
+
+
+def _slot(data: bytes) -> object:
+    one = repositories()[0]
+    return slots.describe_slot(data), slots.open_slot(data, one.header, identity=one.keys.private_key)
+
+
+def _data_key(data: bytes) -> object:
+    check_data_key(data, "a data key")
+    return open_data_key(repositories()[0].keys, bytes(16), data)
+
+
+def _footers() -> Iterator[bytes]:
+    for one in repositories():
+        for _, data in one.objects(names.PACKS):
+            length = layout.decode_tail(data[-layout.TAIL_BYTES :], len(data))
+            start = len(data) - layout.TAIL_BYTES - length
+            yield open_footer(one.keys, data[: layout.HEADER_BYTES], data[start : start + length])
+
+
+def _pack(data: bytes) -> object:
+    length = layout.decode_tail(data[-layout.TAIL_BYTES :], len(data))
+    start = len(data) - layout.TAIL_BYTES - length
+    plain = open_footer(repositories()[0].keys, data[: layout.HEADER_BYTES], data[start : start + length])
+    return layout.decode_footer(plain, start)
+
+
+def _manifest(data: bytes) -> object:
+    count = 0
+    for row in ManifestReader(io.BytesIO(data)).rows():
+        with suppress(Corrupt):  # of one file, which is then left out
+            decode_extents(row.extents)
+        count += 1
+    return count
+
+
+def _page_map(data: bytes) -> object:
+    pages = PageMap(io.BytesIO(data))
+    return [sum(row.pages for row in pages.own_rows(path)) for path in pages.own_paths]
+
+
+def _full_page_maps() -> Iterator[bytes]:
+    for one in repositories():
+        for payload in one.parquet(names.PAGES, SealedKind.PAGES):
+            with suppress(Corrupt):  # a difference, which needs its base
+                PageMap(io.BytesIO(payload))
+                yield payload
+
+
+def _sealed(data: bytes) -> object:
+    one = repositories()[0]
+    name = "snapshots/name/needs"
+    return open_object(
+        data, secret=one.keys.index_key, kind=SealedKind.NEEDS, name=name, repository_id=one.keys.repository_id
+    )
+
+
+def _sealed_samples() -> Iterator[bytes]:
+    one = repositories()[0]
+    for payload in (b"", b"x" * 1000, bytes(3 << 20)):
+        for packed in (False, True):
+            yield seal_object(
+                payload, secret=one.keys.index_key, key_id=INDEX_KEY_ID, salt=bytes(32), kind=SealedKind.NEEDS,
+                name="snapshots/name/needs", repository_id=one.keys.repository_id, compress=packed,
+            )  # fmt: skip
+
+
+def _packed_payload(data: bytes) -> object:
+    """Decode a payload as only a holder of the key can seal it: what says that it is a zstd frame and is not."""
+    one, sink, name = repositories()[0], io.BytesIO(), "snapshots/name/commit"
+    writer = SealedWriter(
+        sink=sink, secret=one.keys.index_key, key_id=INDEX_KEY_ID, salt=bytes(32), kind=SealedKind.COMMIT, name=name,
+        repository_id=one.keys.repository_id, flags=1,
+    )  # fmt: skip
+    writer.write(data)
+    writer.finish()
+    return open_object(
+        sink.getvalue(), secret=one.keys.index_key, kind=SealedKind.COMMIT, name=name,
+        repository_id=one.keys.repository_id,
+    )  # fmt: skip
+
+
+_SEGMENT = b"the same words again and again " * 4000
+
+
+def _segment(data: bytes) -> object:
+    raw = bytearray(len(_SEGMENT))
+    with suppress(Corrupt):
+        opens_to(CODEC_ZSTD, data, _SEGMENT)
+    decompress_into(CODEC_ZSTD, data, memoryview(raw))
+    return raw
+
+
+def _leases() -> Iterator[bytes]:
+    moment = datetime(2026, 11, 29, tzinfo=UTC)
+    for state in ("held", "ended"):
+        yield encode_lease(Lease("a" * 32, "b" * 32, "c" * 32, "i", "d" * 32, "host", 3, moment, moment, state))
+
+
+def _audit_file(data: bytes) -> object:
+    """Decode as each table, because a name says which one it is, and a name may be wrong."""
+    rows = 0
+    for table in TABLES:
+        with suppress(Corrupt):
+            rows += decode_table(table, "audit/file", data).num_rows
+    return rows
+
+
+def _seal(data: bytes) -> object:
+    name = next(name for name, _ in repositories()[0].objects(audit_names.SEALS))
+    public_key = bytes.fromhex(repositories()[0].header.audit_public)
+    return chain.check_seal(name, data, public_key), chain.decode_seal(name, data)
+
+
+def _payloads(prefix: str, ending: str, kind: SealedKind, name: str = "") -> Callable[[], Iterable[bytes]]:
+    return lambda: (data for one in repositories() for data in one.opened(prefix, ending, kind, name))
+
+
+def _parquet(role: str, kind: SealedKind) -> Callable[[], Iterable[bytes]]:
+    return lambda: (data for one in repositories() for data in one.parquet(role, kind))
+
+
+TARGETS: dict[str, Target] = {
+    "header": Target(lambda data: decode_header(data, "a place"), lambda: _objects(names.HEADER)),
+    "checked-header": Target(_checked_header, lambda: _objects(names.HEADER)),
+    "slot": Target(_slot, lambda: _objects(names.SLOTS)),
+    "data-key": Target(_data_key, lambda: _objects(names.DATA_KEYS)),
+    "pack": Target(_pack, lambda: _objects(names.PACKS)),
+    "footer": Target(layout.decode_footer, _footers),
+    "fragment": Target(decode_fragment, _payloads(names.FRAGMENTS, "", SealedKind.FRAGMENT, FRAGMENT_NAME)),
+    "segment": Target(_segment, lambda: [bytes(compress(_SEGMENT)[1])]),
+    "sealed-object": Target(_sealed, _sealed_samples),
+    "packed-payload": Target(_packed_payload, lambda: [bytes(compress(_SEGMENT)[1])]),
+    "commit": Target(decode_commit, _payloads(names.SNAPSHOTS, names.COMMIT, SealedKind.COMMIT)),
+    "needs": Target(decode_needs, _payloads(names.SNAPSHOTS, names.NEEDS, SealedKind.NEEDS)),
+    "lease": Target(decode_lease, _leases),
+    "manifest": Target(_manifest, _parquet(names.MANIFEST, SealedKind.MANIFEST)),
+    "page-map": Target(_page_map, _full_page_maps),
+    "seal": Target(_seal, lambda: _objects(audit_names.SEALS)),
+    "audit-file": Target(_audit_file, lambda: _objects(names.AUDIT, ".parquet")),
+}
+ALLOWED = (Corrupt, Unsupported)
