@@ -28,7 +28,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.format.names import object_bytes_max
-from farshore.host_resources import CACHE, STATE, make_private, writable_or_temporary
+from farshore.host_resources import CACHE, STATE, make_private, temporary_instead, writable_or_temporary
 from farshore.replicas.ask import FirstBug, OnWait, ask_all, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica, Repository, no_such_replica
 from farshore.stores.base import Store
@@ -149,7 +149,7 @@ def open_repository(
     writes: Writes = Writes.ALL,
     clock: Clock,
 ) -> Repository:
-    """Open every replica, or one, read the headers, and unlock the keys that are needed. The cache is made private.
+    """Open every replica, or one, read the headers, and unlock the keys that are needed. State and cache are private.
 
     Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`; the others serve.
 
@@ -189,8 +189,8 @@ def open_repository(
         replicas=replicas,
         unreachable={name: failed[name] for name in config.replicas if name in failed},
         configured=tuple(config.replicas),
-        state_dir=config.state_dir,
-        cache_dir=_private_cache(config, resources),
+        state_dir=_private_state(config, resources),
+        cache_dir=resources.enter_context(writable_or_temporary(CACHE, config.cache_dir)),
         resources=resources,
         clock=clock,
         audit_paths=config.audit.paths,
@@ -211,11 +211,14 @@ def open_repository(
     return repository
 
 
-def _private_cache(config: Config, resources: ExitStack) -> Path:
-    """Return the directory of the cache, and see to the state directory as well."""
-    with suppress(OSError):  # a run goes on without one as far as it can
-        make_private(STATE, config.state_dir)
-    return resources.enter_context(writable_or_temporary(CACHE, config.cache_dir))
+def _private_state(config: Config, resources: ExitStack) -> Path:
+    """Return the state directory; one that others may enter is done without, with a warning."""
+    try:
+        with suppress(OSError):  # which its users report, where they need it
+            make_private(STATE, config.state_dir)
+    except ConfigInvalid as trouble:
+        return resources.enter_context(temporary_instead(STATE, trouble))
+    return config.state_dir
 
 
 def _priced(config: Config, replicas: dict[str, Replica]) -> dict[str, Replica]:

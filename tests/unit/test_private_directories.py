@@ -93,12 +93,23 @@ def test_a_run_leaves_nothing_that_others_can_enter(engine: Engine) -> None:
     assert mode_of(engine.config.cache_dir) == 0o700
 
 
-def test_a_run_refuses_a_state_directory_that_others_use(engine: Engine) -> None:
+def test_a_state_directory_that_others_use_is_done_without(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     engine.initialize()
     (engine.state_dir / "something").touch()
     engine.state_dir.chmod(0o755)
-    with pytest.raises(ConfigInvalid, match="others than its owner may enter the state directory"), engine.opened():
-        pass
+    with engine.opened() as repository:
+        assert repository.state_dir != engine.state_dir
+        assert mode_of(repository.state_dir) == 0o700
+    assert "others than its owner may enter the state directory" in caplog.text
+    assert mode_of(engine.state_dir) == 0o755
+
+
+def test_no_credential_is_left_where_others_may_enter(engine: Engine) -> None:
+    engine.state_dir.mkdir()
+    (engine.state_dir / "something").touch()
+    engine.state_dir.chmod(0o755)
+    with pytest.raises(ConfigInvalid, match="others than its owner may enter the state directory"):
+        engine.initialize(write_only=True)
 
 
 def test_a_cache_that_others_use_is_done_without(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
