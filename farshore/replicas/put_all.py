@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, StateUnknown
+from farshore.format.names import object_bytes_max
 from farshore.replicas.ask import FirstBug, ask_all, require_all
 from farshore.stores.base import Store
 
@@ -37,7 +38,7 @@ def put_all(
     def put(replica: str) -> None:
         for name, body in objects:
             stores[replica].put(name, body)
-            if read_back and stores[replica].get(name, bytes_max=len(body)) != body:
+            if read_back and stores[replica].get(name, bytes_max=object_bytes_max(name)) != body:
                 raise StateUnknown(f"{replica} does not return {name} as it was written")
         on_put(replica)
 

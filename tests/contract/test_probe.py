@@ -31,11 +31,16 @@ DELETES = ("s3:DeleteObject", "s3:DeleteObjectVersion")
 
 # What differs from plain approval when everything is allowed. SeaweedFS lists folder by folder; when several uploads in
 # parts are completed in one moment it lets more than one win, most times. fake-gcs-server ignores the condition of a
-# resumable upload and does not refuse a wrong CRC32C. Azurite reports nothing of versions.
+# resumable upload and those of deletes, and does not refuse a wrong CRC32C. Azurite reports nothing of versions.
 TOO_WIDE = {"may-delete": Verdict.WARNING, "may-overwrite": Verdict.WARNING}
 DIFFERENCES: dict[str, dict[str, Verdict]] = {
     "s3": {**TOO_WIDE, "listing-order": Verdict.WARNING},
-    "gcs": {**TOO_WIDE, "checksum-refusal": Verdict.WARNING, "conditional-parts": Verdict.UNSAFE},
+    "gcs": {
+        **TOO_WIDE,
+        "checksum-refusal": Verdict.WARNING,
+        "conditional-parts": Verdict.UNSAFE,
+        "delete-seen": Verdict.WARNING,
+    },
     "azure": TOO_WIDE,
     "directory": {"may-delete": Verdict.WARNING},
 }

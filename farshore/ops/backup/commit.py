@@ -17,6 +17,7 @@ from farshore.catalog.inventory import Inventory, copy_missing
 from farshore.catalog.needs import NeededObject, objects_of
 from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, Failure, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
+from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.format.records import Commit, Needs, encode_commit
 from farshore.ops.backup.adopt import AdoptedPacks, adopt_packs
@@ -152,7 +153,7 @@ class Committer:
         except (Unavailable, Conflict) as error:
             lost = error  # a lost reply looks like a lost race: what is there now decides
         try:
-            there = store.get(object_name, bytes_max=len(body))
+            there = store.get(object_name, bytes_max=object_bytes_max(object_name))
         except FarshoreError as error:
             raise lost or error from error
         if there != body:

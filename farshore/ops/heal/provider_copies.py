@@ -94,7 +94,7 @@ class ProviderCopies:
             with contextlib.suppress(StoreConflict):
                 pair.target.copy_from(pair.source, names.HEADER, guard)
                 return False
-            return target.store.get(guard, bytes_max=len(_GUARD)) == _GUARD
+            return target.store.get(guard, bytes_max=names.object_bytes_max(guard)) == _GUARD
         except STORE_ERRORS:
             return False
         finally:

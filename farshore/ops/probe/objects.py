@@ -120,6 +120,27 @@ def deletes(scope: ProbePrefix) -> Iterator[Finding]:
     except StoreConflict:
         problems.append("the name of a deleted object was not free")
     yield judge("delete", problems, "gone at once, and deleting twice equals once")
+    if not problems:
+        yield _deletes_seen(scope)
+
+
+def _deletes_seen(scope: ProbePrefix) -> Finding:
+    """Delete an object that was replaced since it was seen: the one that is there now must stay."""
+    name = scope.name("seen-and-replaced")
+    scope.store.put(name, b"x")
+    seen = scope.store.head(name).seen
+    if not seen:
+        said = "objects have neither versions nor generations here, so it cannot be said which one is deleted"
+        return Finding("delete-seen", Verdict.NOTE, said)
+    scope.store.delete(name, ANY_OBJECT)
+    scope.store.put(name, b"x")
+    scope.store.delete(name, seen)
+    try:
+        scope.other.head(name)
+    except ObjectNotFound:
+        said = "a delete of the object that was seen deleted the one put since: the service ignores the condition"
+        return Finding("delete-seen", Verdict.WARNING, said, "Nothing should be pruned here.")
+    return Finding("delete-seen", Verdict.OK, "an object that was put since it was seen stays")
 
 
 def checksums(scope: ProbePrefix) -> Iterator[Finding]:
@@ -168,7 +189,7 @@ def large_object(scope: ProbePrefix) -> Iterator[Finding]:
     store.put(name, data)
     if store.head(name).size != len(data):
         problems.append(f"{len(data)} bytes were put, {store.head(name).size} are reported")
-    if scope.other.get(name) != data:
+    if scope.other.get(name, bytes_max=len(data)) != data:
         problems.append("other bytes were read back than were put")
     middle = MULTIPART_BYTES_MIN // 2
     _compare(problems, scope.other, name, middle - 10, 20, data[middle - 10 : middle + 10])
@@ -202,7 +223,7 @@ def _round_trip(problems: list[str], scope: ProbePrefix, name: str, data: bytes)
         info = scope.other.head(name)
         if info.size != len(data) or info.name != name:
             problems.append(f"{name}: reported as {info.name} of {info.size} bytes, {len(data)} were put")
-        if scope.other.get(name) != data:
+        if scope.other.get(name, bytes_max=len(data)) != data:
             problems.append(f"{name}: other bytes were read back than were put")
     except FarshoreError as error:
         problems.append(error.message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Never
@@ -15,7 +16,7 @@ from farshore.errors import StoreDenied, StoreUnavailable
 from farshore.limits import CLOCK_SKEW_S_MAX
 from farshore.ops.probe.probe import CHOICES, probe_store
 from farshore.ops.probe.verdicts import Finding, ProbeResult, Role, Verdict
-from farshore.stores.base import Store
+from farshore.stores.base import ANY_OBJECT, ObjectInfo, Store
 from farshore.stores.directory.store import DirectoryStore
 from farshore.stores.memory import MemoryStore, Shelf
 from tests.doubles.clock import FixedClock
@@ -180,6 +181,28 @@ def test_a_delete_that_does_nothing_is_found_and_what_is_left_reported() -> None
     assert "a deleted object was still there for get" in finding(result, "delete").detail
     assert result.objects_left == len(shelf.objects) == 2
     assert set(result.left) == set(shelf.objects)
+
+
+class Careless(FaultyStore):
+    """A store that deletes whatever is there."""
+
+    def delete(self, name: str, seen: str) -> None:
+        super().delete(name, ANY_OBJECT)
+
+
+class Alike(FaultyStore):
+    """A store that cannot distinguish the objects of one name."""
+
+    def head(self, name: str) -> ObjectInfo:
+        return replace(super().head(name), seen="")
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [(FaultyStore, Verdict.OK), (Careless, Verdict.WARNING), (Alike, Verdict.NOTE)]
+)
+def test_a_delete_of_an_object_that_was_seen_is_tried(kind: type[FaultyStore], verdict: Verdict) -> None:
+    store: Store = kind(MemoryStore(shelf=Shelf(), clock=CLOCK), clock=CLOCK)
+    assert finding(probe_store(lambda _: store, only=("delete",), clock=CLOCK), "delete-seen").verdict is verdict
 
 
 @pytest.mark.parametrize(("verb", "right"), [("get", "get"), ("head", "head"), ("list", "list"), ("put", "put")])
