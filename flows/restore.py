@@ -41,6 +41,7 @@ def restore(
     exclude: list[str] | None = None,
     strip: int = 0,
     space_check: bool = True,
+    leave_out: list[Literal["devices", "setuid"]] | None = None,
     delta: list[Literal["by-content", "delete", "dry-run"]] | None = None,
 ) -> State[Any]:
     """Restore one snapshot, checking every hash, falling over to another replica object by object.
@@ -55,6 +56,7 @@ def restore(
         exclude: Patterns of the paths to leave out, also where `include` matches.
         strip: Drop this many leading names of every path.
         space_check: Refuse a disk that is too small for what will be written.
+        leave_out: `devices`, `setuid` (setuid, setgid and capabilities of files), or both.
         delta: Bring back only what differs, in a target that need not be empty: an empty list, or some of `by-content`
             (read every file), `delete` (what the snapshot has not), `dry-run` (count differences, change nothing).
     """
@@ -68,6 +70,8 @@ def restore(
                 below=below,
                 strip=strip,
                 space=space_check,
+                devices="devices" not in (leave_out or ()),
+                setuid="setuid" not in (leave_out or ()),
                 delta=None if delta is None else _options(delta),
             )
             info = find_snapshot(selector, replica, config_path)

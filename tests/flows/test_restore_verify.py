@@ -54,6 +54,18 @@ def test_restore_takes_patterns_and_one_replica(backed_up: Repository, tmp_path:
     assert not (target / "large.bin").exists()
 
 
+def test_restore_leaves_powers_out_on_request(repository: Repository, tmp_path: Path) -> None:
+    (repository.source / "letters" / "one.txt").chmod(0o4755)
+    assert backup("home", str(repository.config_path), return_state=True).is_completed()
+    leave_out: tuple[list[str], ...] = ([], ["devices", "setuid"])
+    for left_out, mode in zip(leave_out, (0o4755, 0o755), strict=True):
+        target = tmp_path / f"restored-{len(left_out)}"
+        where: dict[str, Any] = {"config_path": str(repository.config_path), "return_state": True}
+        state: State[Any] = restore("home", str(target), leave_out=left_out, **where)
+        assert state.name == "Completed", state.message
+        assert (target / "letters" / "one.txt").stat().st_mode & 0o7777 == mode
+
+
 def test_restore_places_a_subtree_and_names_what_matched_nothing(backed_up: Repository, tmp_path: Path) -> None:
     target = tmp_path / "restored"
     state: State[Any] = restore(
