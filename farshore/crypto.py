@@ -105,14 +105,19 @@ def normal_form(passphrase: str | bytes) -> bytes:
     return unicodedata.normalize("NFC", passphrase).encode("utf-8")
 
 
-def key_from_passphrase(passphrase: str | bytes, salt: bytes, cost: PassphraseCost) -> bytes:
-    """Return 32 key bytes. Text is normalized (NFC), so it types alike on every keyboard; other bytes are not."""
+def keys_from_passphrase(passphrase: str | bytes, salt: bytes, cost: PassphraseCost) -> tuple[bytes, bytes]:
+    """Return two keys of 32 bytes: one to encrypt with, and one that may be shown to commit to it.
+
+    Text is normalized (NFC), so it types alike on every keyboard; other bytes are not. AES-GCM alone commits to no key:
+    one made ciphertext could open under many passphrases, and test as many guesses at once.
+    """
     text = normal_form(passphrase)
     cost.checked()
     kdf = Argon2id(
-        salt=salt, length=KEY_BYTES, iterations=cost.iterations, lanes=cost.lanes, memory_cost=cost.memory_kib
+        salt=salt, length=2 * KEY_BYTES, iterations=cost.iterations, lanes=cost.lanes, memory_cost=cost.memory_kib
     )
-    return kdf.derive(text)
+    derived = kdf.derive(text)
+    return derived[:KEY_BYTES], derived[KEY_BYTES:]
 
 
 def is_short_passphrase(passphrase: str | bytes) -> bool:

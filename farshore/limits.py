@@ -161,9 +161,13 @@ TIMESTAMP_WAITS_MAX = 3  # a file still being written after so many ticks is cal
 ARGON2_MEMORY_KIB = 64 * KIB  # 64 MiB, 3 passes, 4 lanes: the second recommended choice of RFC 9106
 ARGON2_ITERATIONS = 3
 ARGON2_LANES = 4
-ARGON2_MEMORY_KIB_MAX = 4 * GIB // KIB  # a damaged slot must not make a reader allocate without bound
-ARGON2_ITERATIONS_MAX = 64  # likewise for time
+ARGON2_MEMORY_KIB_MAX = GIB // KIB  # a damaged slot must not make a reader allocate without bound
+ARGON2_ITERATIONS_MAX = 10  # likewise for time
 ARGON2_LANES_MAX = 64
+LOG_ENTRY_BYTES_MAX = 1 * MIB  # of the owner log: a revocation that accepts 10,000 commits; longer lists are objects
+LOG_ENTRIES_OF_NUMBER_MAX = 64  # read of one number; one is right, and a fork has two: the others were planted
+SLOTS_READ_MAX = 256  # of one replica; more were planted
+SLOT_BYTES_MAX = 64 * KIB  # of a key slot, some 9 KiB with its two signatures
 
 # --- audit -----------------------------------------------------------------------------------------------------------
 AUDIT_FILE_ROWS_MAX = 64 * 1024  # rows of one audit file: about 100 MB of memory while encoding, 3 MB stored

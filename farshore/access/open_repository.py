@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from farshore import limits
-from farshore.access.unlock import Need, has_secret, unlock
+from farshore.access.choose_header import ChosenHeader
+from farshore.access.read_trust import believe, read_log, remember_log
+from farshore.access.unlock import Anchor, Confirm, Need, has_secret, unlock
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.config.parsing import is_plain, is_plain_connection
@@ -22,7 +25,6 @@ from farshore.errors import (
     HeaderDamaged,
     ObjectNotFound,
     ObjectTooLarge,
-    RepositoryMismatch,
     RepositoryMissing,
 )
 from farshore.format import names
@@ -31,6 +33,7 @@ from farshore.format.names import object_bytes_max
 from farshore.host_resources import CACHE, STATE, make_private, temporary_instead, writable_or_temporary
 from farshore.replicas.ask import FirstBug, OnWait, ask_all, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica, Repository, no_such_replica
+from farshore.sealed.keys import KeySet
 from farshore.stores.base import Store
 from farshore.stores.object_retention import LockRule, RetentionRule
 from farshore.stores.opening import extra_of, open_store
@@ -147,47 +150,46 @@ def open_repository(
     patient: bool = True,
     on_wait: OnWait = wait_quietly,
     writes: Writes = Writes.ALL,
+    confirm: Confirm | None = None,
     clock: Clock,
 ) -> Repository:
-    """Open every replica, or one, read the headers, and unlock the keys that are needed. State and cache are private.
+    """Open every replica, or one, read the headers and the owner log, and unlock the keys that are needed.
+
+    Which header counts where replicas differ: the one that is pinned, remembered, or opened by the passphrase. State
+    and cache are private.
 
     Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`; the others serve.
 
     Args:
         patient: Wait for replicas that are silent after another one has answered; a reader does without them soon.
         on_wait: Called with the replicas that let the others wait, here and in later questions to all.
+        confirm: Asks a person whether a fingerprint is the right one; for an identity on a host that knows none.
         writes: Changes that are allowed at the replicas; any other raises `StoreReadOnly`.
 
     Raises:
         RepositoryMissing: No replica that answered holds a repository.
-        RepositoryMismatch: Two replicas belong to different repositories.
+        RepositoryMismatch: The replicas hold different headers, and nothing decides; or none is the pinned one.
+        LogRolledBack, LogForked: The owner log lacks what this host has seen; or is divided, and something is written.
+        FingerprintUnknown: An identity opens a repository that nothing on this host vouches for.
+        FeatureMissing: The repository asks for a feature that this Farshore lacks.
         StoreUnavailable, StoreDenied, HeaderDamaged, FormatTooNew: No replica could be opened; with each one's reason.
         WrongPassphrase, CredentialCannotRead, KeyMissing: The keys cannot be had.
     """
-    if replica is not None and replica not in config.replicas:
-        raise no_such_replica(replica, config.replicas)
-    chosen = [one for name, one in config.replicas.items() if replica in (None, name)]
-    replicas: dict[str, Replica] = {}
-    headers: dict[str, Header] = {}
     first_bug = FirstBug()
     opened, failed = ask_all(
-        [one.name for one in chosen], lambda name: open_with_header(config, config.replicas[name], clock, writes),
+        _chosen(config, replica), lambda name: open_with_header(config, config.replicas[name], clock, writes),
         clock=clock, patient=patient, on_wait=on_wait, first_bug=first_bug,
     )  # fmt: skip
-    for name, result in opened.items():
-        replicas[name], headers[name] = result
-    if not headers:
+    if not opened:
         raise unasked_error({name: failed[name] for name in config.replicas if name in failed})
-    _check_same(headers)
-    header = next(iter(headers.values()))
+    replicas = {name: one for name, (one, _) in opened.items()}
+    headers = {name: header for name, (_, header) in opened.items()}
     if need in (Need.READ, Need.MOST):
         replicas = _priced(config, replicas)
     resources = ExitStack()
-    repository = Repository(
-        header=header,
+    make = partial(
+        Repository,
         quorum=config.repository.quorum,
-        replicas=replicas,
-        unreachable={name: failed[name] for name in config.replicas if name in failed},
         configured=tuple(config.replicas),
         state_dir=_private_state(config, resources),
         cache_dir=resources.enter_context(writable_or_temporary(CACHE, config.cache_dir)),
@@ -199,16 +201,22 @@ def open_repository(
         patient=patient,
         on_wait=on_wait,
     )
+    repository, found = believe(config, make, replicas, headers, failed)
     repository.threads.first_bug = first_bug
     try:
-        if need is Need.ANY:
-            repository.keys = unlock(config, repository, Need.WRITE) if has_secret(config, header) else None
-        elif need is not Need.NONE:
-            repository.keys = unlock(config, repository, need)
+        read_log(repository, found.memory, writing=writes is Writes.ALL)
+        repository.keys = _keys(config, repository, need, found, confirm)
+        remember_log(repository, found)
     except FarshoreError as error:
         repository.__exit__(type(error), error, error.__traceback__)
         raise
     return repository
+
+
+def _chosen(config: Config, replica: str | None) -> list[str]:
+    if replica is not None and replica not in config.replicas:
+        raise no_such_replica(replica, config.replicas)
+    return [name for name in config.replicas if replica in (None, name)]
 
 
 def _private_state(config: Config, resources: ExitStack) -> Path:
@@ -219,6 +227,18 @@ def _private_state(config: Config, resources: ExitStack) -> Path:
     except ConfigInvalid as trouble:
         return resources.enter_context(temporary_instead(STATE, trouble))
     return config.state_dir
+
+
+def _keys(
+    config: Config, repository: Repository, need: Need, found: ChosenHeader, confirm: Confirm | None
+) -> KeySet | None:
+    if need is Need.NONE:
+        return None
+    if need is Need.ANY:
+        if not has_secret(config, found.header):
+            return None
+        need = Need.WRITE
+    return unlock(config, repository, need, Anchor(bool(found.pins), confirm))
 
 
 def _priced(config: Config, replicas: dict[str, Replica]) -> dict[str, Replica]:
@@ -254,15 +274,3 @@ def open_with_header(config: Config, replica: ReplicaConfig, clock: Clock, write
     except FarshoreError:
         opened.store.close()
         raise
-
-
-def _check_same(headers: dict[str, Header]) -> None:
-    if len({header.repository_id for header in headers.values()}) > 1:
-        listed = ", ".join(f"{name}: {header.repository_id}" for name, header in headers.items())
-        raise RepositoryMismatch(f"the replicas belong to different repositories ({listed})")
-    if len({header.check for header in headers.values()}) > 1:
-        listed = ", ".join(f"{name}: {header.check[:8]}" for name, header in headers.items())
-        raise RepositoryMismatch(
-            f"the replicas hold different headers of one repository ({listed}), so one was exchanged",
-            "Open each replica by itself with --replica; the one that opens no key slot has the wrong header.",
-        )

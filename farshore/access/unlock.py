@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from farshore.access.open_slots import Secrets, newest_epoch, open_slots, slot_keys
 from farshore.config import Config, read_private_file
 from farshore.errors import (
     CredentialCannotRead,
-    FarshoreError,
-    HeaderDamaged,
+    FingerprintUnknown,
+    KeyFileDamaged,
     KeyMissing,
+    KeyRevoked,
+    LogRolledBack,
     SecretUnavailable,
-    WrongPassphrase,
 )
-from farshore.format import names
 from farshore.format.header import Header
 from farshore.host_resources import forbid_core_dumps
-from farshore.replicas.reader import open_reader
-from farshore.replicas.repository import Replica, Repository
-from farshore.sealed import slots
-from farshore.sealed.keys import KeySet
+from farshore.replicas.repository import Repository
+from farshore.sealed.key_files import (
+    Credential,
+    credential_keys,
+    decode_credential,
+    decode_identity,
+    require_same,
+)
+from farshore.sealed.keys import KeySet, Role, index_keys_only
+from farshore.trust.log_entry import LogHead
+from farshore.trust.words import to_words
 
 CREDENTIAL_FILE = "credential.json"
 _WRITE_ONLY = "this host holds only a write-only credential, which adds backups and cannot read one"
@@ -30,6 +40,15 @@ _READ_ELSEWHERE = (
     "Run this on another machine, one that has the passphrase or an identity; or give this host one for this run alone."
 )
 _log = logging.getLogger(__name__)
+Confirm = Callable[[bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Whether something on this host vouches for the header; else whom to ask. A passphrase vouches by itself."""
+
+    pinned: bool
+    confirm: Confirm | None = None
 
 
 class Need(StrEnum):
@@ -40,6 +59,7 @@ class Need(StrEnum):
     READ = "read"
     MOST = "most"  # a reader's where this host has one, else a writer's
     ANY = "any"  # a writer's where this host has anything to open them with, else none
+    OWNER = "owner"  # an owner's, with a reader's beside them where the same secret opens both
 
 
 def credential_path(config: Config, header: Header) -> Path:
@@ -53,7 +73,7 @@ def has_secret(config: Config, header: Header) -> bool:
     return named is not None or credential_path(config, header).is_file()
 
 
-def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
+def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor) -> KeySet:
     """Return the keys from the host's credential, an identity file or the passphrase, whichever serves the need.
 
     From here on this process leaves no core dump.
@@ -61,13 +81,13 @@ def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
     forbid_core_dumps()
     if need is Need.MOST:
         try:
-            return unlock(config, repository, Need.READ)
+            return unlock(config, repository, Need.READ, anchor)
         except CredentialCannotRead:
-            return unlock(config, repository, Need.WRITE)
-    header = repository.header
-    path = credential_path(config, header)
-    if need is Need.WRITE and (credential := _read_credential(config, path)) is not None:
-        return slots.decode_credential(credential, header, str(path))
+            return unlock(config, repository, Need.WRITE, anchor)
+    path = credential_path(config, repository.header)
+    if need is Need.WRITE and (credential := read_credential(config, path)) is not None:
+        require_same(credential, repository.header, str(path))
+        return keys_of_credential(repository, credential)
     write_only = os.path.lexists(path)
     if config.repository.identity is None and config.repository.passphrase is None:
         if write_only:
@@ -76,36 +96,57 @@ def unlock(config: Config, repository: Repository, need: Need) -> KeySet:
             "there is no passphrase, identity or credential to open the repository with",
             'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" } in farshore.toml, and the variable.',
         )
-    identity, passphrase = b"", b""
     try:
-        if config.repository.identity is not None:
-            identity = _read_identity(config.repository.identity)
-        if config.repository.passphrase is not None:
-            passphrase = config.reveal_passphrase(config.repository.passphrase)
+        secrets = read_secrets(config)
     except (SecretUnavailable, KeyMissing) as error:
         if not write_only or not _were_removed(config):
             raise
         raise CredentialCannotRead(f"{_WRITE_ONLY} ({error.message})", _READ_ELSEWHERE) from error
-    return open_slots(repository, passphrase=passphrase, identity=identity)
+    secrets = _vouched(secrets, repository, anchor)
+    if need is Need.OWNER:
+        opened = open_slots(repository, secrets, Role.OWNER)
+        reading = open_slots(repository, secrets, Role.READER, required=False)
+        return slot_keys(repository, *opened, *reading)
+    return slot_keys(repository, *open_slots(repository, secrets, Role.READER))
 
 
-def _were_removed(config: Config) -> bool:
-    """Whether a key that the configuration names is not on this host, as after it was enrolled."""
-    identity, passphrase = config.repository.identity, config.repository.passphrase
-    return (identity is not None and not os.path.lexists(identity)) or (
-        passphrase is not None and passphrase.is_absent(config.environment)
+def _vouched(secrets: Secrets, repository: Repository, anchor: Anchor) -> Secrets:
+    """Return what may be used. Anybody can seal a slot to a recipient, so an identity alone vouches for no header."""
+    fingerprint = repository.header.fingerprint
+    if anchor.pinned or not secrets.identity or (anchor.confirm is not None and anchor.confirm(fingerprint)):
+        return secrets
+    if secrets.passphrase:
+        return Secrets(passphrase=secrets.passphrase)
+    raise FingerprintUnknown(
+        f"nothing on this host vouches for this repository, whose fingerprint is {fingerprint.hex()} "
+        f"({to_words(fingerprint)})"
     )
 
 
-def _read_credential(config: Config, path: Path) -> bytes | None:
+def read_secrets(config: Config) -> Secrets:
+    """Return the passphrase and the identity that the configuration names.
+
+    Raises:
+        SecretUnavailable, KeyMissing, KeyFileDamaged: One that it names cannot be had.
+    """
+    identity, passphrase = b"", b""
+    if config.repository.identity is not None:
+        identity, _ = _read_identity(config.repository.identity)
+    if config.repository.passphrase is not None:
+        passphrase = config.reveal_passphrase(config.repository.passphrase)
+    return Secrets(passphrase=passphrase, identity=identity)
+
+
+def read_credential(config: Config, path: Path) -> Credential | None:
     """Return this host's credential, or None where there is none, or where the keys are available without it.
 
     Raises:
         KeyMissing: It is there, cannot be read, and there is nothing else.
         SecretUnavailable: Others can read it.
+        KeyFileDamaged: It is cut.
     """
     try:
-        return read_private_file(path, "credential")
+        return decode_credential(read_private_file(path, "credential"), str(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -116,51 +157,59 @@ def _read_credential(config: Config, path: Path) -> bytes | None:
         return None
 
 
-def _read_identity(path: Path) -> bytes:
+def keys_of_credential(repository: Repository, credential: Credential) -> KeySet:
+    """Return the keys that a credential gives in a repository with its owner log.
+
+    Raises:
+        KeyRevoked: Its certificate was revoked, or there is none.
+        LogRolledBack: The log lacks the entry that the credential was made with.
+    """
+    trust, header = repository.trust, repository.header
+    if not trust.knows(LogHead(*credential.log)):
+        raise LogRolledBack(
+            f"the owner log lacks entry {credential.log[0]}, with which this host's credential was made"
+        )
+    domains = credential.domains
+    for number, root in enumerate(credential.index_roots):
+        domains += tuple(
+            index_keys_only(root, domain, one.epoch, header.repository_bytes)
+            for domain, epochs in trust.domains.items()
+            for one in epochs
+            if one.root == number
+        )
+    own = bytes(16)
+    if credential.signing_key is not None:
+        signer = credential.signing_key.signer_id
+        certified = trust.certificate(signer)
+        if certified is None:
+            raise KeyRevoked(f"the owner log has no certificate of this host's key {signer}")
+        if signer in trust.revocations:
+            reasons = "; ".join(trust.revocations[signer].reasons)
+            raise KeyRevoked(f"this host's key {signer} was revoked ({reasons})")
+        own = newest_epoch(domains, certified.certificate.domain)
+    return credential_keys(credential, header, trust.recipients[-1].public_key, domains, own)
+
+
+def _were_removed(config: Config) -> bool:
+    """Whether a key that the configuration names is not on this host, as after it was enrolled."""
+    identity, passphrase = config.repository.identity, config.repository.passphrase
+    return (identity is not None and not os.path.lexists(identity)) or (
+        passphrase is not None and passphrase.is_absent(config.environment)
+    )
+
+
+def read_identity_pins(path: Path) -> tuple[bytes, ...]:
+    """Return the fingerprints that an identity file is trusted with; none where it cannot be read."""
     try:
-        return slots.decode_identity(read_private_file(path, "identity file"), str(path))
+        return _read_identity(path)[1]
+    except (KeyMissing, KeyFileDamaged, SecretUnavailable):
+        return ()
+
+
+def _read_identity(path: Path) -> tuple[bytes, tuple[bytes, ...]]:
+    try:
+        return decode_identity(read_private_file(path, "identity file"), str(path))
     except OSError as error:
         raise KeyMissing(
             f"the identity file {path} cannot be read: {error.strerror}", "Check repository.identity."
         ) from error
-
-
-def open_slots(repository: Repository, *, passphrase: str | bytes, identity: bytes) -> KeySet:
-    """Try every key slot of the replicas; a slot damaged at one replica is read from the next.
-
-    Raises:
-        WrongPassphrase: Slots were read and none opens.
-        HeaderDamaged: No slot could be read.
-    """
-    tried: set[str] = set()
-    asked: set[str] = set()
-    damaged: FarshoreError | None = None
-    reader = open_reader(repository)
-    while left := repository.replicas.keys() - asked:
-        try:
-            replica, listed = reader.among(left).ask(names.SLOTS, _list_slots)
-        except FarshoreError as error:
-            damaged = error
-            break
-        asked.add(replica.name)
-        for name in listed:
-            if name in tried:
-                continue
-            try:
-                keys = reader.get(
-                    name,
-                    lambda data: slots.open_slot(data, repository.header, passphrase=passphrase, identity=identity),
-                )
-            except FarshoreError as error:
-                damaged = error
-                continue
-            tried.add(name)
-            if keys is not None:
-                return keys
-    if tried:
-        raise WrongPassphrase("the passphrase or identity opens none of the repository's key slots")
-    raise damaged or HeaderDamaged("the repository has no key slot", "Copy keys/slots from another replica.")
-
-
-def _list_slots(replica: Replica) -> tuple[Replica, list[str]]:
-    return replica, [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]

@@ -18,7 +18,7 @@ the `heads` that a host remembers), and what a holder of the signing key chose t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -147,14 +147,14 @@ def decode_seal(name: str, data: bytes) -> Seal:
     return seal
 
 
-def check_seal(name: str, data: bytes, public_key: bytes | None) -> SealFinding | None:
+def check_seal(name: str, data: bytes, public_keys: Collection[bytes] | None) -> SealFinding | None:
     """Return the fault of one seal by itself, or None."""
-    return _judge(name, data, public_key)[1]
+    return _judge(name, data, public_keys)[1]
 
 
 def verify_seals(
     seals: Iterable[tuple[str, bytes]],
-    public_key: bytes | None,
+    public_keys: Collection[bytes] | None,
     files: Mapping[str, int],
     read: Callable[[str], bytes] | None = None,
     *,
@@ -165,7 +165,8 @@ def verify_seals(
 
     Args:
         seals: Name and bytes of every object below `audit/_seals/`.
-        public_key: The repository's audit key of 32 bytes; None when seals are unsigned, which then is no finding.
+        public_keys: Ed25519 keys of all certified signers, 32 bytes each; None where seals are unsigned, which then is
+            no finding.
         files: Name and size of every object below `audit/`. List them after the seals were read: a run that is at work
             puts its files first.
         read: Gives the bytes of a file, to compare them too; without it names and sizes are compared.
@@ -178,7 +179,7 @@ def verify_seals(
     findings: list[SealFinding] = []
     chains: dict[str, _Chain] = defaultdict(_Chain)
     for name, data in seals:
-        seal, finding = _judge(name, data, public_key)
+        seal, finding = _judge(name, data, public_keys)
         if finding:
             findings.append(finding)
         if seal:
@@ -208,7 +209,7 @@ class _Chain:
     head: int = 0
 
 
-def _judge(name: str, data: bytes, public_key: bytes | None) -> tuple[Seal | None, SealFinding | None]:
+def _judge(name: str, data: bytes, public_keys: Collection[bytes] | None) -> tuple[Seal | None, SealFinding | None]:
     # Only a good seal may vouch for files or give the length of a chain: anyone who can write can forge the others.
     try:
         seal = decode_seal(name, data)
@@ -216,8 +217,8 @@ def _judge(name: str, data: bytes, public_key: bytes | None) -> tuple[Seal | Non
         return None, SealFinding("bad-seal", name, error.message)
     except FormatTooNew as error:
         return None, SealFinding(error.code, name, error.message)
-    if public_key is not None and not _signed_by(decode_object(data, name), public_key):
-        return None, SealFinding("bad-signature", name, "was not signed by the repository's audit key")
+    if public_keys is not None and not _signed_by(decode_object(data, name), public_keys):
+        return None, SealFinding("bad-signature", name, "was not signed by anybody whom the owner certified")
     return seal, None
 
 
@@ -257,15 +258,17 @@ def _check_file(file: SealedFile, size: int | None, read: Callable[[str], bytes]
     return None if whole else SealFinding("altered-file", file.name, "has other bytes than were sealed")
 
 
-def _signed_by(document: JsonObject, public_key: bytes) -> bool:
+def _signed_by(document: JsonObject, public_keys: Collection[bytes]) -> bool:
     """Whether the signature of a seal covers all that was stored, keys of later versions included."""
     body = {key: value for key, value in document.items() if key != "signature"}
-    try:
-        signature = bytes.fromhex(document["signature"])
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, _signed(body))
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    for public_key in public_keys:
+        try:
+            signature = bytes.fromhex(document["signature"])
+            Ed25519PublicKey.from_public_bytes(public_key).verify(signature, _signed(body))
+        except (InvalidSignature, ValueError):
+            continue
+        return True
+    return False
 
 
 def _signed(body: JsonObject) -> bytes:

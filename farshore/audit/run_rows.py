@@ -31,6 +31,7 @@ from farshore.host_resources import STATE, temporary_instead
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
 from farshore.run import Run
+from farshore.signing import ED25519_BYTES
 from farshore.stores.traffic import AcknowledgedPut
 
 _STATE_UNUSABLE = (StoreFull, ConfigInvalid)  # as the outbox raises them
@@ -139,7 +140,7 @@ def _open_recorder(repository: Repository) -> AuditRecorder:
     return AuditRecorder(
         stores={name: replica.store for name, replica in repository.replicas.items()},
         repository_id=repository.repository_id,
-        signing_key=repository.writing_keys().audit_key,
+        signing_key=_audit_seed(repository),
         writer_id=_writer_id(repository),
         state_dir=repository.state_dir,
         clock=repository.clock,
@@ -148,6 +149,11 @@ def _open_recorder(repository: Repository) -> AuditRecorder:
         alive=lambda name: repository.replicas[name].life_sign(),
         first_bug=repository.first_bug,
     )
+
+
+def _audit_seed(repository: Repository) -> bytes | None:
+    signing_key = repository.writing_keys().signing_key
+    return signing_key.secret[:ED25519_BYTES] if signing_key is not None else None
 
 
 def _writer_id(repository: Repository) -> str:

@@ -29,10 +29,9 @@ from farshore.format.page_maps import PageMap
 from farshore.format.records import Commit, ObjectRef, decode_object, decode_time, encode_canonical, encode_time
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository
-from farshore.sealed.keys import KEY_ID_BYTES, DataKey
+from farshore.sealed.data_key import KEY_ID_BYTES, DataKey
 from farshore.sealed.sealed_object import (
     HEADER_BYTES,
-    INDEX_KEY_ID,
     SealedKind,
     SealedReader,
     key_id_of,
@@ -61,7 +60,7 @@ def find_base(repository: Repository, source_id: str, commits: Sequence[Commit])
     local = _from_disk(repository, source_id)
     if local and (not commits or local.snapshot_id == commits[-1].snapshot):
         return local
-    if not repository.writing_keys().private_key:
+    if not repository.writing_keys().can_read:
         return local
     reader = open_reader(repository)
     for with_pages in (True, False):  # a manifest without a page map still shows which files are unchanged
@@ -110,7 +109,7 @@ def remember_base(
         "objects": {role: asdict(ref) for role, ref in commit.objects.items()},
     }
     sealed = seal_object(
-        encode_canonical(value), secret=keys.index_key, key_id=INDEX_KEY_ID,
+        encode_canonical(value), secret=keys.index_key, key_id=keys.own,
         salt=repository.clock.random_bytes(32), kind=SealedKind.CACHE, name=name, repository_id=keys.repository_id,
     )  # fmt: skip
     repository.cache.put(name, sealed)

@@ -7,7 +7,7 @@ a file: a listing of a thousand snapshots then costs the pages of the listing an
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +23,7 @@ from farshore.replicas.ask import ask_all
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed.keys import KeySet
-from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, open_object, seal_object
+from farshore.sealed.sealed_object import SealedKind, open_object, seal_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,16 @@ class ListedCommits:
     holders: Mapping[SnapshotId, tuple[str, ...]]  # replicas in the order of the configuration
     failed: Mapping[str, FarshoreError]
     stored_utc: Mapping[SnapshotId, datetime] = field(default_factory=dict)  # the earliest that a replica reports
+
+    def only(self, source_ids: Collection[SourceId]) -> ListedCommits:
+        """Return those of some sources."""
+        kept = {one for one, commit in self.commits.items() if commit.source_id in source_ids}
+        return ListedCommits(
+            {one: commit for one, commit in self.commits.items() if one in kept},
+            {one: holders for one, holders in self.holders.items() if one in kept},
+            self.failed,
+            {one: moment for one, moment in self.stored_utc.items() if one in kept},
+        )
 
 
 def commit_name(commit: Commit) -> str:
@@ -230,7 +240,7 @@ def _keep(repository: Repository, source_id: SourceId, payloads: Sequence[bytes]
         with contextlib.suppress(Corrupt, Unsupported):  # dropped below, and fetched again when it is wanted
             everything.update(dict.fromkeys(_unpacked(repository, source_id, name)))
     data = seal_object(
-        b"".join(everything), secret=keys.index_key, key_id=INDEX_KEY_ID, salt=repository.clock.random_bytes(32),
+        b"".join(everything), secret=keys.index_key, key_id=keys.own, salt=repository.clock.random_bytes(32),
         kind=SealedKind.CACHE, name=folder, repository_id=keys.repository_id, compress=True,
     )  # fmt: skip
     cache.put(f"{folder}/{blake3(data).hexdigest()}", data)

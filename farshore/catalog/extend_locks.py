@@ -116,7 +116,12 @@ class LockExtender:
                 needs = read_needs(self._repository, replica, commit)
                 recipient_id = self._repository.writing_keys().recipient_id.hex()
                 locked = {one.name for one in objects_of(commit, needs, recipient_id)}
-                older = {info.name for info in replica.store.list(names.SLOTS) if _is_older(info, commit)}
+                older = {
+                    info.name
+                    for prefix in (names.LOG, names.ACCEPTED, names.SLOTS)
+                    for info in replica.store.list(prefix)
+                    if _is_older(info, commit)
+                }
             except NotFound:
                 continue
             except READ_ERRORS:

@@ -20,7 +20,7 @@ from farshore.format.page_maps import PageMap
 from farshore.format.records import ObjectRef
 from farshore.replicas.object_pieces import hash_pieces
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.keys import DATA_KEY_BYTES, DataKey, check_data_key
+from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, check_data_key
 
 
 @dataclass(frozen=True, slots=True)

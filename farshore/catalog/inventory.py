@@ -27,7 +27,7 @@ from farshore.format.pack import PackedFooter
 from farshore.index import ABSENT, ChunkIndex, first_seen
 from farshore.replicas.listing_check import Lacking, judge_listing, probe
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.keys import DATA_KEY_BYTES, check_data_key
+from farshore.sealed.data_key import DATA_KEY_BYTES, check_data_key
 
 _THREADS = 8
 _AHEAD_BYTES = 16 * limits.MIB  # of fragments read before their turn, of which there are several copies meanwhile

@@ -58,7 +58,7 @@ def own_objects(commit: Commit) -> Iterator[NeededObject]:
 
 
 def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[NeededObject]:
-    """Yield the other objects that a restore from one replica reads: its fragments, the header, all key slots.
+    """Yield the other objects that a restore from one replica reads: fragments, header, owner log, all key slots.
 
     Args:
         fragment_ids: The fragments of this replica that name packs of the snapshot.
@@ -69,8 +69,9 @@ def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[N
     for fragment_id in fragment_ids:
         yield NeededObject(names.fragment(fragment_id), None, Kind.FRAGMENT)
     yield NeededObject(names.HEADER, None, Kind.HEADER)
-    for info in replica.store.list(names.SLOTS):
-        yield NeededObject(info.name, info.size, Kind.SLOT)
+    for prefix, kind in ((names.LOG, Kind.LOG), (names.ACCEPTED, Kind.ACCEPTED), (names.SLOTS, Kind.SLOT)):
+        for info in replica.store.list(prefix):
+            yield NeededObject(info.name, info.size, kind)
 
 
 def read_needs(repository: Repository, source: ObjectSource, commit: Commit) -> Needs:

@@ -197,7 +197,10 @@ def _last_complete(source: str, snapshots: Sequence[Snapshot]) -> Snapshot:
 
 
 def _listed(repository: Repository, source: str | None) -> ListedCommits:
-    found = list_commits(repository, repository.writing_keys().source_id(source) if source else None)
+    ids = repository.source_ids(source) if source else ()
+    found = list_commits(repository, ids[0] if len(ids) == 1 else None)
+    if source:
+        found = found.only(ids)
     if found.failed and len(found.failed) == len(repository.replicas):
         raise unasked_error({**repository.unreachable, **found.failed})
     return found

@@ -21,7 +21,7 @@ from farshore.format.records import Commit, ObjectRef
 from farshore.handles import Handle
 from farshore.replicas.object_pieces import check_digest, checked_pieces, hash_pieces, piece_ranges
 from farshore.replicas.repository import Decoded, ObjectSource, Replica, Repository
-from farshore.sealed.keys import DATA_KEY_BYTES, DataKey, open_data_key
+from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, open_data_key
 from farshore.sealed.sealed_object import Fetch, SealedKind, SealedReader
 
 

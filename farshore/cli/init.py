@@ -73,9 +73,17 @@ def execute(invocation: Invocation) -> int:
         output.warning(warning)
     for note in result.notes:
         output.note(note)
+    output.line(f"fingerprint {result.fingerprint}")
+    output.line(f"  in words: {result.fingerprint_words}")
+    output.line("  write it down: by it a restore on a new machine knows this repository from a planted one")
     if result.credential:
         output.line(f"this host's write-only credential: {result.credential}")
-        output.line("  it adds backups and cannot read one; take the passphrase off this host now")
+        if invocation.arguments.write_only:
+            output.line("  it adds backups and cannot read one; take the passphrase off this host now")
+        else:
+            output.line(
+                "  backups use it; whoever has this host with the passphrase has everything: 'farshore key split'"
+            )
     output.line(LOSS)
     if asked:
         output.note(f"next: set {VARIABLE}, or refer to the passphrase in farshore.toml, so that backups run unasked")
@@ -90,7 +98,7 @@ def recipient_text(given: str) -> str:
     """
     from farshore.config.document import decode_text
     from farshore.crypto import public_key_of
-    from farshore.sealed.slots import RECIPIENT_PREFIX, decode_identity, encode_recipient, is_identity
+    from farshore.sealed.key_files import RECIPIENT_PREFIX, decode_identity, encode_recipient, is_identity
 
     if given.startswith(RECIPIENT_PREFIX):
         return given
@@ -102,7 +110,7 @@ def recipient_text(given: str) -> str:
         )
     data = _read(file)
     if is_identity(data):
-        return encode_recipient(public_key_of(decode_identity(data, given)))
+        return encode_recipient(public_key_of(decode_identity(data, given)[0]))
     try:
         lines = decode_text(data, f"the file {given}").splitlines()
     except ValueError as error:

@@ -90,7 +90,7 @@ def add_recipient(invocation: Invocation) -> int:
 
     recipient = recipient_text(invocation.arguments.recipient)
     config = able_to_read(invocation, invocation.config())
-    with opened_repository(invocation, config, need=Need.READ, writes=Writes.ALL) as repository:
+    with opened_repository(invocation, config, need=Need.OWNER, writes=Writes.ALL) as repository:
         added = add_recipient_slot(repository, recipient, label=invocation.arguments.label, clock=invocation.clock)
     return _print_added(invocation, added, "recipient")
 
@@ -107,7 +107,7 @@ def add_passphrase(invocation: Invocation) -> int:
     if new is not None and not new.strip():
         raise ConfigInvalid(f"{NEW_VARIABLE} is empty", "An empty passphrase protects nothing.")
     config = able_to_read(invocation, invocation.config())
-    with opened_repository(invocation, config, need=Need.READ, writes=Writes.ALL) as repository:
+    with opened_repository(invocation, config, need=Need.OWNER, writes=Writes.ALL) as repository:
         new = new or ask_new(invocation)
         added = add_passphrase_slot(repository, new, label=invocation.arguments.label, clock=invocation.clock)
     for warning in weak_passphrase(new):
@@ -129,16 +129,60 @@ def _moment(moment: datetime | None) -> str:
     return "" if moment is None else utc_time(moment)
 
 
-def enroll(invocation: Invocation) -> int:
-    """Leave a write-only credential on this host."""
-    from farshore.ops.setup.initialize import enroll_host
+def add_enroll_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("host", metavar="HOST", nargs="?", help="the name of the host (default: this host)")
+    parser.add_argument("--sources", metavar="A,B", default="", help="what it may back up (default: any of its own)")
+    parser.add_argument("--domain", default="", help="the hosts that it shares chunks with (default: none)")
+    parser.add_argument(
+        "--role", choices=("writer", "maintainer", "replicator", "auditor", "approver"), default="writer"
+    )
+    parser.add_argument(
+        "--may", action="append", default=[], choices=("heal", "verify", "maintain", "approve"), help="a further right"
+    )
+    parser.add_argument("--out", metavar="FILE", help="where to leave the credential (default: for this host)")
 
-    config = able_to_read(invocation, invocation.config())
-    result = enroll_host(config, clock=invocation.clock)
+
+def enroll(invocation: Invocation) -> int:
+    """Certify a host, and leave its credential."""
+    from farshore.access.open_repository import Writes
+    from farshore.access.unlock import Need
+    from farshore.host import host_name
+    from farshore.ops.setup.enroll import enroll as enroll_host
+    from farshore.ops.setup.initialize import write_credential
+    from farshore.sealed.keys import Role
+    from farshore.trust.actions import Right
+
+    given, config = invocation.arguments, able_to_read(invocation, invocation.config())
+    if given.host and given.host != host_name() and not given.out:
+        raise ConfigInvalid(
+            "the credential of another host needs a file to be left in", "Name one with --out, and move it to the host."
+        )
+    with opened_repository(invocation, config, need=Need.OWNER, writes=Writes.ALL) as repository:
+        enrolled = enroll_host(
+            repository,
+            given.host or host_name(),
+            role=Role(given.role),
+            sources=tuple(name for name in given.sources.split(",") if name),
+            domain=given.domain,
+            rights=tuple(Right(one) for one in given.may),
+        )
+        header, repository_id = repository.header, repository.repository_id
+        path = write_credential(config, enrolled.credential, header, Path(given.out) if given.out else None)
     output = invocation.output
-    output.raw({"type": "credential", "path": result.credential, "repository_id": result.repository_id})
-    output.line(f"this host's write-only credential: {result.credential}")
-    output.line("  it adds backups and cannot read one; take the passphrase off this host now")
+    output.raw({
+        "type": "credential", "path": path, "repository_id": repository_id, "role": given.role,
+        "signer": enrolled.signer, "domain": enrolled.domain, "sources": list(enrolled.sources),
+        "rights": list(enrolled.rights), "failed": list(enrolled.failed),
+    })  # fmt: skip
+    if given.out:
+        output.line(f"the credential of {given.host}: {path}")
+        output.line("  move it to the host, mode 0600, and name it there as repository.credential")
+    else:
+        output.line(f"this host's write-only credential: {path}")
+        output.line("  it adds backups and cannot read one; take the passphrase off this host now")
+    for name in enrolled.failed:
+        output.warning(f"{name} lacks the certificate; 'farshore heal' or the next backup brings it there")
     return EXIT_DONE
 
 
@@ -199,12 +243,14 @@ COMMAND = Command(
         Command(
             name="enroll",
             acts=True,
-            summary="leave a write-only credential on this host",
+            summary="let a host add backups, and leave its credential",
             description=(
-                "Write this host's credential for a repository that exists: it adds backups, deduplicates, and cannot "
-                "read one back. Needs the passphrase or an identity once; take it off the host afterwards."
+                "Certify a host for a repository that exists, and write its credential: a writer's adds backups of its "
+                "sources, deduplicates within its domain, and cannot read one back. Needs the owner's passphrase or "
+                "identity once; take it off the host afterwards."
             ),
-            example="farshore key enroll",
+            example="farshore key enroll db7 --sources orders,users --out db7.credential",
+            add_arguments=add_enroll_arguments,
             execute=enroll,
             failures=(*OPENING, CredentialCannotRead),
         ),

@@ -55,6 +55,9 @@ class Key:
     required: bool = False
 
 
+_FINGERPRINT_DIGITS_MIN = 32
+
+
 def read_text(value: Any, _: Surroundings) -> str:
     """Read a text that is not empty."""
     if not isinstance(value, str):
@@ -113,6 +116,14 @@ def read_texts(value: Any, around: Surroundings) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise Mistake(f'must be an array of texts like ["**/.cache/**"], not {_kind(value)}')
     return tuple(read_text(item, around) for item in value)
+
+
+def read_fingerprint(value: Any, around: Surroundings) -> str:
+    """Read a fingerprint as `farshore init` printed it: digits or words, whose form is checked where it is used."""
+    text = read_text(value, around)
+    if len(text) < _FINGERPRINT_DIGITS_MIN:
+        raise Mistake("is no fingerprint; copy what 'farshore init' printed, the digits or the words")
+    return text
 
 
 def read_path(value: Any, around: Surroundings) -> Path:
@@ -278,6 +289,7 @@ REPOSITORY: Mapping[str, Key] = {
     "passphrase": Key(read_secret),
     "identity": Key(read_path),
     "credential": Key(read_path),
+    "fingerprint": Key(read_fingerprint),
 }
 REPLICA: Mapping[str, Key] = {
     "url": Key(read_url, required=True),

@@ -26,6 +26,7 @@ class RepositoryConfig:
     passphrase: Secret | None = None
     identity: Path | None = None
     credential: Path | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,21 @@ class SourceMoved(Conflict):
     default_hint = "Check what is mounted or which server answers; if another one is meant now, add --accept-new once."
 
 
+class LogRolledBack(Conflict):
+    code = "log-rolled-back"
+    exit_code = 37
+    default_hint = (
+        "Reach a replica that has the newer owner log. If none is left that has it, 'farshore key trust --older-log' "
+        "makes this host believe what is there."
+    )
+
+
+class LogForked(Conflict):
+    code = "log-forked"
+    exit_code = 38
+    default_hint = "Look at both entries with 'farshore key log', and choose with 'farshore key trust --entry HASH'."
+
+
 class ClockWrong(Conflict):
     code = "clock-wrong"
     exit_code = 36

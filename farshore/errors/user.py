@@ -151,6 +151,24 @@ class KeyMissing(Denied):
     default_hint = "Set FARSHORE_PASSPHRASE, or passphrase, identity or credential under [repository]."
 
 
+class KeyRevoked(Denied):
+    code = "key-revoked"
+    exit_code = 57
+    default_hint = "The owner took this key back, or never certified it. Enroll this host with 'farshore key enroll'."
+
+
+class FingerprintUnknown(Denied):
+    code = "fingerprint-unknown"
+    exit_code = 58
+    default_hint = "Give the fingerprint that 'farshore init' printed, with --fingerprint or 'farshore key trust'."
+
+
+class SourceNotEnrolled(Denied):
+    code = "source-not-enrolled"
+    exit_code = 59
+    default_hint = "Let the owner allow it: 'farshore key enroll HOST --sources NAME'."
+
+
 class LockDenied(Denied):
     code = "lock-denied"
     exit_code = 56

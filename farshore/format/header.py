@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.errors import Bug, FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
 from farshore.format.records import decode_object, decode_time, encode_canonical, encode_time
+from farshore.format.signed import decode_base64
 
 FORMAT = "farshore"
 VERSION = 1
@@ -20,6 +22,7 @@ _MINIMUM_BYTES = (64, limits.MIB)  # these three are what the cutter accepts
 _AVERAGE_BYTES_MIN = 256
 _MAXIMUM_BYTES_MIN = 1024
 _PAGE_BYTES_MAX = 64 * limits.KIB  # of SQLite; a block holds whole pages of every size
+_ED25519_BYTES, _ML_DSA_65_BYTES = 32, 1952  # of public keys
 _NORMALIZATIONS = (0, 1, 2, 3)
 
 
@@ -47,16 +50,16 @@ class Chunking:
 class Header:
     """The parameters that every reader of a repository needs first. Holds no secret.
 
-    `check` is the hash of the stored content, to which every key slot is bound. It covers keys of later versions, which
-    have no field here, so it is read and never computed anew.
+    `check` and `fingerprint` cover keys of later versions, which have no field here, so they are of the stored bytes
+    and never computed from the fields. `fingerprint`: BLAKE3-256 of the stored header; every signature covers it.
     """
 
     repository_id: str
     created_utc: datetime
     chunking: Chunking
-    recipient: str
-    audit_public: str
+    owner: bytes  # the first owner's public key, Ed25519 (32) ‖ ML-DSA-65 (1952); the owner log names later ones
     check: str
+    fingerprint: bytes
     must_understand: tuple[str, ...] = ()
     may_ignore: tuple[str, ...] = ()
 
@@ -71,8 +74,7 @@ def new_header(
     repository_id: str,
     created_utc: datetime,
     chunking: Chunking,
-    recipient: str,
-    audit_public: str,
+    owner: bytes,
     must_understand: tuple[str, ...] = (),
     may_ignore: tuple[str, ...] = (),
 ) -> Header:
@@ -81,13 +83,14 @@ def new_header(
         repository_id=repository_id,
         created_utc=created_utc,
         chunking=chunking,
-        recipient=recipient,
-        audit_public=audit_public,
+        owner=owner,
         check="",
+        fingerprint=b"",
         must_understand=must_understand,
         may_ignore=may_ignore,
     )
-    return replace(header, check=check_of(_body(header)))
+    header = replace(header, check=check_of(_body(header)))
+    return replace(header, fingerprint=blake3(encode_header(header)).digest())
 
 
 def encode_header(header: Header) -> bytes:
@@ -121,10 +124,10 @@ def decode_header(data: bytes, where: str) -> Header:
         raise HeaderDamaged(f"the header at {where} has no format version")
     if version > VERSION:
         raise FormatTooNew(f"the repository at {where} has format version {version}; this Farshore knows {VERSION}")
-    if not check_holds(value):
+    if not check_holds(value) or encode_canonical(value) != data:  # the fingerprint is of the stored bytes
         raise HeaderDamaged(f"the header at {where} is damaged: its check does not hold")
     try:
-        header = _from_body(value)
+        header = _from_body(value, blake3(data).digest())
     except (KeyError, TypeError, ValueError, ObjectCorrupt) as error:
         raise HeaderDamaged(f"the header at {where} is incomplete: {error}") from error
     if not header.chunking.is_usable():
@@ -165,11 +168,14 @@ def _body(header: Header) -> dict[str, Any]:
             "normalization": cuts.normalization,
         },
         "features": {"must_understand": list(header.must_understand), "may_ignore": list(header.may_ignore)},
-        "keys": {"recipient": header.recipient, "audit_public": header.audit_public},
+        "owner": {
+            "ed25519": base64.b64encode(header.owner[:_ED25519_BYTES]).decode(),
+            "ml_dsa_65": base64.b64encode(header.owner[_ED25519_BYTES:]).decode(),
+        },
     }
 
 
-def _from_body(value: dict[str, Any]) -> Header:
+def _from_body(value: dict[str, Any], fingerprint: bytes) -> Header:
     cuts = value["chunking"]
     if cuts["algorithm"] != _ALGORITHM:
         raise FeatureMissing(f"unknown chunking algorithm {cuts['algorithm']!r}")
@@ -186,9 +192,10 @@ def _from_body(value: dict[str, Any]) -> Header:
             block=int(cuts["block"]),
             normalization=int(cuts["normalization"]),
         ),
-        recipient=str(value["keys"]["recipient"]),
-        audit_public=bytes.fromhex(value["keys"]["audit_public"]).hex(),
+        owner=decode_base64(value["owner"]["ed25519"], "the owner's Ed25519 key", _ED25519_BYTES)
+        + decode_base64(value["owner"]["ml_dsa_65"], "the owner's ML-DSA-65 key", _ML_DSA_65_BYTES),
         check=str(value["check"]),
+        fingerprint=fingerprint,
         must_understand=_names_in(value["features"]["must_understand"]),
         may_ignore=_names_in(value["features"]["may_ignore"]),
     )

@@ -12,15 +12,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from blake3 import blake3
+
 from farshore import limits
 from farshore.limits import GIB, KIB, MIB
 from farshore.model import FragmentId, KeyId, PackId, SnapshotId, SourceId
 
 HEADER = "farshore.json"
-SLOTS = "keys/slots/"
-DATA_KEYS = "keys/data/"
 LOG = "keys/log/"
 ACCEPTED = "keys/accepted/"
+SLOTS = "keys/slots/"
+DATA_KEYS = "keys/data/"
 PACKS = "packs/"
 FRAGMENTS = "index/"
 SNAPSHOTS = "snapshots/"
@@ -37,9 +39,10 @@ LEASE_END = "end"
 _SNAPSHOT_OBJECT = re.compile(r"snapshots/([0-9a-f]{32})/([0-9a-f]{32})/(commit|manifest|pages|needs)")
 _PACK = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _FRAGMENT = re.compile(r"index/([0-9a-f]{64})")
-_SLOT = re.compile(r"keys/slots/([0-9a-f]{32})\.json")
-_DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})")
+_ACCEPTED = re.compile(r"keys/accepted/([0-9a-f]{64})")
 _LOG_ENTRY = re.compile(r"keys/log/([0-9]{8})-([0-9a-f]{64})")
+_SLOT = re.compile(r"keys/slots/([0-9a-f]{64})\.json")
+_DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})")
 _LEASE = re.compile(r"leases/([0-9a-f]{32})/([0-9]{6}|end)")
 _FOREIGN_BYTES_MAX = 64 * KIB
 
@@ -63,14 +66,14 @@ OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
 )
 
 
-def slot(slot_id: str) -> str:
-    """Return the name of a key slot."""
-    return f"{SLOTS}{slot_id}.json"
+def hash_of(data: bytes) -> str:
+    """Return the hash by which objects are named: BLAKE3-256, 64 hex digits."""
+    return blake3(data).hexdigest()
 
 
-def data_key(key_id: KeyId, recipient: str) -> str:
-    """Return the name of a run's data key, sealed to one recipient."""
-    return f"{DATA_KEYS}{key_id}/{recipient}"
+def slot(slot_hash: str) -> str:
+    """Return the name of a key slot by the hash of its stored bytes."""
+    return f"{SLOTS}{slot_hash}.json"
 
 
 def log_entry(number: int, entry_hash: str) -> str:
@@ -86,6 +89,11 @@ def log_subject(number: int) -> str:
 def accepted(list_hash: str) -> str:
     """Return the name of the list of commits that a revocation accepts."""
     return f"{ACCEPTED}{list_hash}"
+
+
+def data_key(key_id: KeyId, recipient: str) -> str:
+    """Return the name of a run's data key, sealed to one recipient."""
+    return f"{DATA_KEYS}{key_id}/{recipient}"
 
 
 def pack(pack_id: PackId) -> str:
@@ -136,21 +144,21 @@ def parse_fragment(name: str) -> FragmentId | None:
 
 
 def parse_slot(name: str) -> str | None:
-    """Return the slot id, or None for a foreign object."""
+    """Return the hash of a key slot, or None for a foreign object."""
     match = _SLOT.fullmatch(name)
     return match.group(1) if match else None
-
-
-def parse_data_key(name: str) -> tuple[KeyId, str] | None:
-    """Return the key id and recipient id, or None for a foreign object."""
-    match = _DATA_KEY.fullmatch(name)
-    return (match.group(1), match.group(2)) if match else None
 
 
 def parse_log_entry(name: str) -> tuple[int, str] | None:
     """Return the number and the hash of an entry of the owner log, or None for a foreign object."""
     match = _LOG_ENTRY.fullmatch(name)
     return (int(match.group(1)), match.group(2)) if match else None
+
+
+def parse_data_key(name: str) -> tuple[KeyId, str] | None:
+    """Return the key id and recipient id, or None for a foreign object."""
+    match = _DATA_KEY.fullmatch(name)
+    return (match.group(1), match.group(2)) if match else None
 
 
 def parse_lease(name: str) -> tuple[str, int | None] | None:
@@ -164,3 +172,9 @@ def parse_lease(name: str) -> tuple[str, int | None] | None:
 def object_bytes_max(name: str) -> int:
     """Return how many bytes an object of this name has at most."""
     return next((size for _, form, size in OBJECT_BYTES_MAX if form.fullmatch(name)), _FOREIGN_BYTES_MAX)
+
+
+def parse_accepted(name: str) -> str | None:
+    """Return the hash of a list of accepted commits, or None for a foreign object."""
+    match = _ACCEPTED.fullmatch(name)
+    return match.group(1) if match else None

@@ -11,6 +11,8 @@ class Kind(StrEnum):
     PACK = "pack"
     FRAGMENT = "index"
     DATA_KEY = "data-key"
+    ACCEPTED = "accepted"  # of a revocation in the owner log
+    LOG = "log"
     SLOT = "slot"
     HEADER = "header"
     PART = "part"  # manifest, needs or pages of a snapshot

@@ -11,51 +11,51 @@ from farshore.audit import chain
 from farshore.audit import names as audit_names
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
-from farshore.format.header import Header, decode_header
+from farshore.format.header import decode_header
 from farshore.format.object_kinds import Kind
 from farshore.format.records import decode_object, encode_canonical
 from farshore.repair.object_kinds import kind_of
-from farshore.sealed import slots
-from farshore.sealed.keys import KeySet, check_data_key, open_data_key
+from farshore.replicas.repository import Repository
+from farshore.sealed.data_key import check_data_key, open_data_key
+from farshore.sealed.keys import KeySet
 
 
 def digest_in_name(name: str) -> str:
     """Return the BLAKE3-256 in an object's name, or an empty text."""
-    return names.parse_fragment(name) or names.parse_pack(name) or ""
+    if entry := names.parse_log_entry(name):
+        return entry[1]
+    parsers = (names.parse_fragment, names.parse_pack, names.parse_slot, names.parse_accepted)
+    return next((found for parse in parsers if (found := parse(name))), "")
 
 
-def check_itself(name: str, data: bytes, header: Header) -> bool:
+def check_itself(name: str, data: bytes, repository: Repository) -> bool:
     """Check bytes by the object itself; return whether it can be checked so.
 
     Raises:
         ObjectCorrupt, HeaderDamaged: They are not the object of this name.
     """
     match kind_of(name):
-        case Kind.PACK | Kind.FRAGMENT:
+        case Kind.PACK | Kind.FRAGMENT | Kind.SLOT | Kind.LOG | Kind.ACCEPTED:
             if blake3(data).hexdigest() != digest_in_name(name):
                 raise ObjectCorrupt(f"the bytes of {name} do not hash to its name")
         case Kind.DATA_KEY:
             _check_data_key(name, data)
-        case Kind.SLOT:
-            _check_canonical(name, data)
-            if slots.describe_slot(data).slot_id != names.parse_slot(name):
-                raise ObjectCorrupt(f"{name} is another slot than its name says")
         case Kind.HEADER:
             _check_canonical(name, data)
-            if decode_header(data, name).check != header.check:
+            if decode_header(data, name).fingerprint != repository.header.fingerprint:
                 raise ObjectCorrupt(f"{name} is another header than the repository's")
         case Kind.AUDIT_FILE:
             if not audit_names.is_whole(name, data):
                 raise ObjectCorrupt(f"{name} does not have the bytes that its name promises")
         case Kind.SEAL:
-            return _check_seal(name, data, header)
+            return _check_seal(name, data, repository)
         case _:
             return False
     return True
 
 
-def _check_seal(name: str, data: bytes, header: Header) -> bool:
-    finding = chain.check_seal(name, data, bytes.fromhex(header.audit_public))
+def _check_seal(name: str, data: bytes, repository: Repository) -> bool:
+    finding = chain.check_seal(name, data, repository.trust.ed25519_keys)
     if finding is not None and finding.code == FormatTooNew.code:
         return False  # how a later version is signed is not known, so nothing in it shows that it is whole
     if finding is not None:
@@ -83,5 +83,5 @@ def check_opens(name: str, data: bytes, keys: KeySet | None) -> None:
         ObjectCorrupt: It is whole, and the key of another run or of another repository.
     """
     parsed = names.parse_data_key(name)
-    if parsed is not None and keys is not None and keys.private_key and parsed[1] == keys.recipient_id.hex():
+    if parsed is not None and keys is not None and bytes.fromhex(parsed[1]) in keys.readable:
         open_data_key(keys, bytes.fromhex(parsed[0]), data)

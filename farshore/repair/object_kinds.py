@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from farshore.audit import names as audit_names
 from farshore.format import names
 from farshore.format.object_kinds import Kind
 
+_KEY_KINDS: tuple[tuple[Kind, Callable[[str], object]], ...] = (
+    (Kind.DATA_KEY, names.parse_data_key),
+    (Kind.SLOT, names.parse_slot),
+    (Kind.LOG, names.parse_log_entry),
+    (Kind.ACCEPTED, names.parse_accepted),
+)
 IGNORED = (names.LEASES, "probe/")  # of one replica alone: writers at work there, and what a probe could not remove
 
 
@@ -23,7 +31,7 @@ def kind_of(name: str) -> Kind | None:
         case "index":
             return Kind.FRAGMENT if names.parse_fragment(name) else None
         case "keys":
-            return Kind.DATA_KEY if names.parse_data_key(name) else Kind.SLOT if names.parse_slot(name) else None
+            return next((kind for kind, parse in _KEY_KINDS if parse(name)), None)
         case _:
             return Kind.HEADER if name == names.HEADER else None
 

@@ -195,7 +195,7 @@ class ReadRepair:
             elif kind_of(one.name) is Kind.COMMIT:
                 is_good = is_commit(self._repository, one.name, data)
             else:
-                is_good = check_itself(one.name, data, self._repository.header)
+                is_good = check_itself(one.name, data, self._repository)
                 check_opens(one.name, data, self._repository.keys)
             if not is_good:
                 raise ObjectCorrupt(f"nothing vouches for the copy of {one.name} at {replica.name}")

@@ -42,9 +42,9 @@ class Listing:
 
     @property
     def holds_data(self) -> bool:
-        """Whether there is more than a header and key slots."""
+        """Whether there is more than a header, the owner log and key slots."""
         return len(self.packs.pack_ids) > 0 or any(
-            kind_of(name) not in (Kind.HEADER, Kind.SLOT) for name in self.objects
+            kind_of(name) not in (Kind.HEADER, Kind.ACCEPTED, Kind.LOG, Kind.SLOT) for name in self.objects
         )
 
 

@@ -22,7 +22,7 @@ from farshore.format.records import Lease, decode_lease, encode_lease
 from farshore.replicas.ask import FirstBug
 from farshore.replicas.put_all import put_all
 from farshore.sealed.keys import KeySet
-from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, open_object, seal_object
+from farshore.sealed.sealed_object import SealedKind, open_object, seal_object
 from farshore.stores.base import Store
 
 
@@ -145,7 +145,7 @@ class LeaseHolder:
 
     def _seal(self, lease: Lease, name: str) -> bytes:
         return seal_object(
-            encode_lease(lease), secret=self._keys.index_key, key_id=INDEX_KEY_ID, salt=self._clock.random_bytes(32),
+            encode_lease(lease), secret=self._keys.index_key, key_id=self._keys.own, salt=self._clock.random_bytes(32),
             kind=SealedKind.LEASE, name=name, repository_id=self._keys.repository_id,
         )  # fmt: skip
 

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from farshore import limits
 from farshore.clock import Clock
 from farshore.config import Prefer
-from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, QuorumNotReached, RepositoryMissing
+from farshore.errors import (
+    Bug,
+    CredentialCannotRead,
+    FarshoreError,
+    KeyMissing,
+    QuorumNotReached,
+    RepositoryMissing,
+    SourceNotEnrolled,
+)
 from farshore.format import names
 from farshore.format.header import Header
 from farshore.format.names import object_bytes_max
@@ -31,6 +39,9 @@ from farshore.stores.wrappers.metered import Meter, MeteredStore
 
 if TYPE_CHECKING:
     from farshore.chunking.content import CutSizes
+    from farshore.replicas.owner_log import OwnerLog
+    from farshore.trust.log import TrustState
+    from farshore.trust.memory import Memory
 
 Decoded = TypeVar("Decoded")
 
@@ -139,6 +150,8 @@ class Repository:
     cache_dir: Path
     clock: Clock
     keys: KeySet | None = None
+    log: OwnerLog | None = None  # as the replicas showed it when they were opened
+    memory: Memory | None = None  # what this host remembers of the repository
     audit_paths: bool = False
     prefer: Prefer = Prefer.BALANCED
     hedge: bool = True
@@ -206,6 +219,32 @@ class Repository:
         cuts = self.header.chunking
         return CutSizes(cuts.minimum, cuts.average, cuts.maximum, cuts.normalization, cuts.block)
 
+    @property
+    def trust(self) -> TrustState:
+        """The state of the owner log: who may write what."""
+        if self.log is None:
+            raise Bug("the owner log was not read yet")
+        return self.log.state
+
+    def source_id(self, name: str) -> str:
+        """Return the id under which the holder of these keys commits a source of this name.
+
+        Raises:
+            SourceNotEnrolled: Its certificate does not allow that source.
+        """
+        signing_key = self.writing_keys().signing_key
+        certified = self.trust.certificate(signing_key.signer_id) if signing_key else None
+        source_id = certified.certificate.source_id(name) if certified else None
+        if source_id is None:
+            raise SourceNotEnrolled(f"the certificate of this host does not allow a source named {name}")
+        return source_id
+
+    def source_ids(self, name: str) -> tuple[str, ...]:
+        """Return every id that some certificate gives to a source of this name."""
+        certified = (one.certificate for of_signer in self.trust.certificates.values() for one in of_signer)
+        found = {one.source_id(name): None for one in certified if one.source_id(name) is not None}
+        return tuple(source_id for source_id in found if source_id)
+
     def writing_keys(self) -> KeySet:
         """Return the keys, at least a writer's."""
         if self.keys is None:
@@ -219,7 +258,7 @@ class Repository:
             CredentialCannotRead: Only a write-only credential is at hand.
         """
         keys = self.writing_keys()
-        if not keys.private_key:
+        if not keys.can_read:
             raise CredentialCannotRead("this host's credential can add backups and cannot read one back")
         return keys
 

@@ -14,7 +14,8 @@ from farshore import limits
 from farshore.errors import READ_ERRORS
 from farshore.format import pack as layout
 from farshore.page_pool import make_pages
-from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.data_key import DataKey
+from farshore.sealed.keys import KeySet
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import open_footer
 
@@ -45,7 +46,7 @@ class PackChecker:
             if pack_id in self._checked:
                 return
         footer = self._footer(data)
-        if self._keys.private_key:
+        if self._keys.can_read:
             for number in range(len(footer.segments)):
                 self._check_segment(footer, number, memoryview(data))
         with self._lock:

@@ -17,7 +17,7 @@ from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.origin import SALT_BYTES, Origin
 from farshore.model import ChunkId
 from farshore.page_pool import PagePool
-from farshore.sealed.keys import DataKey
+from farshore.sealed.data_key import DataKey
 
 SEGMENTS_PER_SALT = 65_536  # a fresh subkey after 256 GiB keeps AES-GCM far from its bounds
 _NUMBER = struct.Struct(">8xI")

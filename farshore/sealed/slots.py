@@ -1,59 +1,68 @@
-"""Key slots: a role's keys wrapped by a passphrase or to a recipient, and the write-only credential of a host.
+"""Key slots: the keys of an owner or a reader, wrapped by a passphrase, to a recipient, or in shares.
 
-Pure: bytes in, bytes out. docs/reference/format.md, section 2.
+Pure: bytes in, bytes out. docs/reference/format.md, section 2. Every slot is signed by the owner, which is checked
+before anything else, so a slot that somebody planted costs one signature check and no Argon2.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-from dataclasses import dataclass
+import hmac
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from farshore import crypto
+from farshore import crypto, limits
 from farshore.clock import Clock
-from farshore.crypto import ZERO_NONCE, associated
-from farshore.errors import (
-    ConfigInvalid,
-    FormatTooNew,
-    HeaderDamaged,
-    KeyFileDamaged,
-    ObjectCorrupt,
-    RepositoryMismatch,
-    WrongPassphrase,
-)
-from farshore.format.header import Header, check_holds, check_of
+from farshore.crypto import KEY_BYTES, ZERO_NONCE, associated
+from farshore.errors import FormatTooNew, HeaderDamaged, ObjectCorrupt, RepositoryMismatch, WrongPassphrase
+from farshore.format.header import Header
 from farshore.format.records import JsonObject, decode_object, decode_time, encode_canonical, encode_time
-from farshore.sealed.keys import KeySet, decode_key_set, encode_key_set
+from farshore.format.signed import SignedText, decode_base64, decode_signed, encode_signed
+from farshore.model import Signature
+from farshore.sealed.keys import Role
+from farshore.signing import SignedKind, SigningKey, VerifyKey, sign, verify
 
 SLOT_FORMAT = "farshore-slot"
-CREDENTIAL_FORMAT = "farshore-credential"
-IDENTITY_FORMAT = "farshore-identity"
-RECIPIENT_PREFIX = "farshore-recipient-1:"
+SUBJECT = "keys/slots/"
 VERSION = 1
 PASSPHRASE = "passphrase"  # noqa: S105 - a kind of slot
 RECIPIENT = "recipient"
-_HINTS = {
-    SLOT_FORMAT: "The same file below keys/slots of another replica replaces it.",
-    CREDENTIAL_FORMAT: "Make it anew with 'farshore key enroll', which needs the passphrase or an identity once.",
-    IDENTITY_FORMAT: "Use the copy of the identity that was kept elsewhere; nothing at the replicas is wrong.",
-}
+SHARES = "shares"
+KINDS = (PASSPHRASE, RECIPIENT, SHARES)
+HINT = "The same file below keys/slots of another replica replaces it."
 _KDF = "argon2id"
-_RECIPIENT_CHECK_BYTES = 4
+_NONCE_BYTES = 32
+
+
+@dataclass(frozen=True)
+class SlotKeys:
+    """The keys that a slot wraps: an owner's with `owner_key`, a reader's with `private_keys` and `signing_key`."""
+
+    fingerprint: bytes
+    roots: tuple[bytes, ...] = field(repr=False)
+    owner_key: SigningKey | None = field(repr=False, default=None)
+    private_keys: tuple[bytes, ...] = field(repr=False, default=())
+    signing_key: SigningKey | None = field(repr=False, default=None)
+
+    @property
+    def role(self) -> Role:
+        """Whose slot it is."""
+        return Role.OWNER if self.owner_key is not None else Role.READER
 
 
 @dataclass(frozen=True, slots=True)
 class SlotInfo:
-    """The fields of a slot that need no key."""
+    """The fields of a slot that need no key. `slot_id`: the beginning of the hash of the slot."""
 
     slot_id: str
     role: str
     kind: str
     recipient: str = ""
-    label: str = ""  # these three were noted when it was added, and are unauthenticated
+    label: str = ""
     created_utc: datetime | None = None
     host: str = ""
 
@@ -68,19 +77,20 @@ class SlotNote:
 
 
 def seal_passphrase_slot(
-    keys: KeySet,
+    keys: SlotKeys,
     header: Header,
+    owner: SigningKey,
     passphrase: str | bytes,
     clock: Clock,
+    *,
     cost: crypto.PassphraseCost | None = None,
     note: SlotNote | None = None,
-) -> tuple[str, bytes]:
-    """Return a new slot's id and bytes. Costs about a tenth of a second and 64 MiB on purpose."""
+) -> bytes:
+    """Return a new slot. Costs about a tenth of a second and 64 MiB on purpose."""
     cost = cost or crypto.PassphraseCost()
-    slot_id = clock.random_bytes(16).hex()
-    salt = clock.random_bytes(crypto.SALT_BYTES)
-    key = crypto.key_from_passphrase(passphrase, salt, cost)
-    sealed = AESGCM(key).encrypt(ZERO_NONCE, _payload(keys), _bound_to(header, slot_id, keys.role))
+    salt, nonce = clock.random_bytes(crypto.SALT_BYTES), clock.random_bytes(_NONCE_BYTES)
+    key, commitment = crypto.keys_from_passphrase(passphrase, salt, cost)
+    sealed = AESGCM(key).encrypt(ZERO_NONCE, encode_slot_keys(keys), _binding(header, keys.role, nonce))
     kdf = {
         "name": _KDF,
         "memory_kib": cost.memory_kib,
@@ -88,143 +98,197 @@ def seal_passphrase_slot(
         "lanes": cost.lanes,
         "salt": _text(salt),
     }
-    return slot_id, _encode(slot_id, keys, kind=PASSPHRASE, kdf=kdf, sealed=_text(sealed), **_noted(note))
+    body = {"kind": PASSPHRASE, "kdf": kdf, "commitment": _text(commitment), "sealed": _text(sealed)}
+    return _signed(keys.role, nonce, body, header, owner, note)
 
 
 def seal_recipient_slot(
-    keys: KeySet, header: Header, public_key: bytes, clock: Clock, note: SlotNote | None = None
-) -> tuple[str, bytes]:
-    """Return a new slot's id and bytes, to be opened by the holder of the recipient's identity."""
-    slot_id = clock.random_bytes(16).hex()
-    sealed = crypto.seal_to(public_key, _payload(keys), _bound_to(header, slot_id, keys.role))
-    name = crypto.recipient_id(public_key).hex()
-    return slot_id, _encode(slot_id, keys, kind=RECIPIENT, recipient=name, sealed=_text(sealed), **_noted(note))
+    keys: SlotKeys, header: Header, owner: SigningKey, public_key: bytes, clock: Clock, note: SlotNote | None = None
+) -> bytes:
+    """Return a new slot, to be opened by the holder of the recipient's identity."""
+    nonce = clock.random_bytes(_NONCE_BYTES)
+    sealed = crypto.seal_to(public_key, encode_slot_keys(keys), _binding(header, keys.role, nonce))
+    body = {"kind": RECIPIENT, "recipient": crypto.recipient_id(public_key).hex(), "sealed": _text(sealed)}
+    return _signed(keys.role, nonce, body, header, owner, note)
+
+
+def seal_shares_slot(
+    keys: SlotKeys, header: Header, owner: SigningKey, threshold: int, shares: int, clock: Clock,
+    note: SlotNote | None = None,
+) -> tuple[bytes, bytes]:  # fmt: skip
+    """Return a new slot and the 32 bytes that open it: split them, and never store them."""
+    nonce, key = clock.random_bytes(_NONCE_BYTES), clock.random_bytes(KEY_BYTES)
+    sealed = AESGCM(key).encrypt(ZERO_NONCE, encode_slot_keys(keys), _binding(header, keys.role, nonce))
+    body = {"kind": SHARES, "threshold": threshold, "shares": shares, "sealed": _text(sealed)}
+    return _signed(keys.role, nonce, body, header, owner, note), key
+
+
+def sign_again(data: bytes, header: Header, owner: SigningKey) -> bytes:
+    """Return a slot as another owner key signs it; what it wraps stays."""
+    body = decode_slot(data).body
+    return encode_signed(body, _signature(body, header, owner))
+
+
+def is_signed_by(data: bytes, header: Header, owner: VerifyKey) -> bool:
+    """Whether the owner signed this slot.
+
+    Raises:
+        HeaderDamaged, FormatTooNew: It cannot be read.
+    """
+    text = decode_slot(data)
+    digest = blake3(text.body).digest()
+    return verify(
+        owner, SignedKind.SLOT, text.signature, fingerprint=header.fingerprint, subject=SUBJECT, digest=digest
+    )
 
 
 def describe_slot(data: bytes) -> SlotInfo:
-    """Return the fields of a slot that need no key."""
-    value = _decode(data, SLOT_FORMAT, "a key slot")
+    """Return the fields of a slot that need no key.
+
+    Raises:
+        HeaderDamaged, FormatTooNew: It cannot be read.
+    """
+    value = decode_slot(data).value
     try:
         created_utc = decode_time(value["created_utc"]) if "created_utc" in value else None
     except (TypeError, ValueError):
         created_utc = None
     recipient_id, label, host = (str(value.get(name, "")) for name in ("recipient", "label", "host"))
-    return SlotInfo(value["slot"], value["role"], value["kind"], recipient_id, label, created_utc, host)
+    return SlotInfo(slot_id_of(data), value["role"], value["kind"], recipient_id, label, created_utc, host)
 
 
-def open_slot(data: bytes, header: Header, *, passphrase: str | bytes = b"", identity: bytes = b"") -> KeySet | None:
-    """Return the keys, or None when this slot is not for the given passphrase or identity.
+def slot_id_of(data: bytes) -> str:
+    """Return the 32 hex digits by which people name a slot."""
+    return blake3(data).hexdigest()[:32]
 
+
+def open_slot(
+    data: bytes,
+    header: Header,
+    *,
+    passphrase: str | bytes = b"",
+    identity: bytes = b"",
+    shares_key: bytes = b"",
+) -> SlotKeys | None:
+    """Return the keys, or None where the slot is not for this passphrase, identity or key of shares.
+
+    Whether the owner signed it was checked before.
     Raises:
         HeaderDamaged, FormatTooNew: The slot itself cannot be read.
+        RepositoryMismatch: Its keys are of another repository.
     """
-    value = _decode(data, SLOT_FORMAT, "a key slot")
+    value = decode_slot(data).value
     try:
-        bound = _bound_to(header, value["slot"], value["role"])
+        nonce = decode_base64(value["nonce"], "a slot's nonce", _NONCE_BYTES)
+        bound = _binding(header, value["role"], nonce)
         sealed = base64.b64decode(value["sealed"], validate=True)
         if value["kind"] == PASSPHRASE and passphrase:
-            kdf = value["kdf"]
-            if kdf["name"] != _KDF:
-                raise FormatTooNew(f"key slot {value['slot']} needs {kdf['name']}, which this Farshore does not know")
-            cost = crypto.PassphraseCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
-            key = crypto.key_from_passphrase(passphrase, base64.b64decode(kdf["salt"]), cost)
+            key = _passphrase_key(value, passphrase)
             payload = AESGCM(key).decrypt(ZERO_NONCE, sealed, bound)
         elif value["kind"] == RECIPIENT and identity:
+            if value["recipient"] != crypto.recipient_id(crypto.public_key_of(identity)).hex():
+                return None
             payload = crypto.open_sealed(identity, sealed, bound)
+        elif value["kind"] == SHARES and shares_key:
+            payload = AESGCM(shares_key).decrypt(ZERO_NONCE, sealed, bound)
         else:
             return None
     except (InvalidTag, WrongPassphrase):
         return None
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise HeaderDamaged(f"key slot {value.get('slot')} is damaged: {error}", _HINTS[SLOT_FORMAT]) from error
-    return decode_key_set(decode_object(payload, "a key set"), header.repository_bytes)
-
-
-def encode_credential(keys: KeySet, header: Header) -> bytes:
-    """Return the write-only credential of a host: it adds, deduplicates and cannot decrypt one old byte."""
-    return encode_canonical({
-        "format": CREDENTIAL_FORMAT, "version": VERSION, "repository": header.repository_id, "role": "writer",
-        "check": header.check, "keys": encode_key_set(keys.writer()),
-    })  # fmt: skip
-
-
-def decode_credential(data: bytes, header: Header, where: str) -> KeySet:
-    """Return the writer's keys.
-
-    Raises:
-        RepositoryMismatch: The credential belongs to another repository.
-        KeyFileDamaged: It is cut, or no credential.
-    """
-    value = _decode(data, CREDENTIAL_FORMAT, f"the credential {where}")
-    if value.get("repository") != header.repository_id or value.get("check") != header.check:
+    except (KeyError, TypeError, ValueError, OverflowError, ObjectCorrupt) as error:
+        raise HeaderDamaged(f"key slot {slot_id_of(data)} is damaged: {error}", HINT) from error
+    keys = decode_slot_keys(decode_object(payload, "a key set"))
+    if keys.fingerprint != header.fingerprint:
         raise RepositoryMismatch(
-            f"the credential {where} belongs to repository {value.get('repository')}, not {header.repository_id}",
-            "Point repository.credential at this repository's file, or make one with 'farshore init --write-only'.",
+            f"key slot {slot_id_of(data)} is of a repository with the fingerprint {keys.fingerprint.hex()}",
+            "The header was exchanged: open another replica with --replica, and heal this one from it.",
         )
-    try:
-        return decode_key_set(value.get("keys", {}), header.repository_bytes)
-    except ObjectCorrupt as error:
-        raise KeyFileDamaged(f"the credential {where} is damaged: {error}", _HINTS[CREDENTIAL_FORMAT]) from error
+    return keys
 
 
-def encode_identity(private_key: bytes) -> bytes:
-    """Return a recipient's private identity file."""
-    return encode_canonical({
-        "format": IDENTITY_FORMAT, "version": VERSION, "private_key": _text(private_key),
-        "recipient": encode_recipient(crypto.public_key_of(private_key)),
-    })  # fmt: skip
-
-
-def decode_identity(data: bytes, where: str) -> bytes:
-    """Return the private key of an identity file.
+def decode_slot(data: bytes) -> SignedText:
+    """Return a slot, its shape checked but not its signature.
 
     Raises:
-        KeyFileDamaged: It is cut, or no identity.
+        HeaderDamaged, FormatTooNew: It cannot be read.
     """
-    value = _decode(data, IDENTITY_FORMAT, f"the identity file {where}")
     try:
-        private_key = base64.b64decode(value["private_key"], validate=True)
-    except (KeyError, TypeError, ValueError):
-        private_key = b""
-    if len(private_key) != crypto.PRIVATE_KEY_BYTES:
-        raise KeyFileDamaged(f"the identity file {where} is damaged", _HINTS[IDENTITY_FORMAT])
-    return private_key
+        text = decode_signed(data, "a key slot", limits.SLOT_BYTES_MAX)
+    except ObjectCorrupt as error:
+        raise HeaderDamaged(str(error), HINT) from error
+    value = text.value
+    version = value.get("version")
+    if value.get("format") != SLOT_FORMAT or not isinstance(version, int) or version < 1:
+        raise HeaderDamaged("a key slot is not a farshore-slot file", HINT)
+    if version > VERSION:
+        raise FormatTooNew(f"a key slot has version {version}; this Farshore knows {VERSION}")
+    if not all(isinstance(value.get(key), str) for key in ("role", "kind")):
+        raise HeaderDamaged("a key slot is incomplete", HINT)
+    return text
 
 
-def is_identity(data: bytes) -> bool:
-    """Whether a file looks like a private identity, whole or not."""
-    return IDENTITY_FORMAT.encode() in data[:4096]
+def encode_slot_keys(keys: SlotKeys) -> bytes:
+    """Return the canonical JSON of a key set."""
+    value: JsonObject = {"fingerprint": keys.fingerprint.hex(), "roots": [_text(root) for root in keys.roots]}
+    if keys.owner_key is not None:
+        value["owner_key"] = _text(keys.owner_key.secret)
+    if keys.private_keys:
+        value["private_keys"] = [_text(key) for key in keys.private_keys]
+    if keys.signing_key is not None:
+        value["signing_key"] = _text(keys.signing_key.secret)
+    return encode_canonical(value)
 
 
-def encode_recipient(public_key: bytes) -> str:
-    """Return a public key as one line of text that may be shown to anyone.
+def decode_slot_keys(value: JsonObject) -> SlotKeys:
+    """Return a key set, every length checked.
 
-    Its last bytes are a check, because a key with one letter wrong is a key too, and nobody's.
+    Raises:
+        ObjectCorrupt: It is incomplete, or a key has another length.
     """
-    check = crypto.recipient_id(public_key)[:_RECIPIENT_CHECK_BYTES]
-    return RECIPIENT_PREFIX + base64.urlsafe_b64encode(public_key + check).decode()
-
-
-def decode_recipient(text: str) -> bytes:
-    """Return the public key of a recipient's line of text."""
-    invalid = ConfigInvalid(
-        "a recipient is not valid text", "Copy the whole line that 'farshore key generate' printed."
-    )
     try:
-        data = base64.b64decode(text.strip().removeprefix(RECIPIENT_PREFIX), altchars=b"-_", validate=True)
-    except ValueError as error:
-        raise invalid from error
-    public_key, check = data[:-_RECIPIENT_CHECK_BYTES], data[-_RECIPIENT_CHECK_BYTES:]
-    if not text.strip().startswith(RECIPIENT_PREFIX) or len(public_key) != crypto.PUBLIC_KEY_BYTES:
-        raise invalid
-    if check != crypto.recipient_id(public_key)[:_RECIPIENT_CHECK_BYTES]:
-        raise invalid
-    return public_key
+        fingerprint = bytes.fromhex(value["fingerprint"])
+        roots = tuple(decode_base64(root, "a root", KEY_BYTES) for root in value["roots"])
+        private_keys = tuple(
+            decode_base64(key, "a private key", crypto.PRIVATE_KEY_BYTES) for key in value.get("private_keys", ())
+        )
+        owner_key, signing_key = (_signing_key(value, name) for name in ("owner_key", "signing_key"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ObjectCorrupt(f"a key set is incomplete: {error}") from error
+    if not roots or not (owner_key or private_keys):
+        raise ObjectCorrupt("a key set holds no keys")
+    return SlotKeys(fingerprint, roots, owner_key, private_keys, signing_key)
 
 
-def _encode(slot_id: str, keys: KeySet, **more: object) -> bytes:
-    value = {"format": SLOT_FORMAT, "version": VERSION, "slot": slot_id, "role": str(keys.role), **more}
-    return encode_canonical({**value, "check": check_of(value)})
+def _signing_key(value: JsonObject, name: str) -> SigningKey | None:
+    return SigningKey(decode_base64(value[name], name)) if name in value else None
+
+
+def _passphrase_key(value: JsonObject, passphrase: str | bytes) -> bytes:
+    """Return the key that a passphrase gives, or raise `WrongPassphrase` where it is not the slot's."""
+    kdf = value["kdf"]
+    if kdf["name"] != _KDF:
+        raise FormatTooNew(f"a key slot needs {kdf['name']}, which this Farshore does not know")
+    cost = crypto.PassphraseCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
+    salt = decode_base64(kdf["salt"], "a slot's salt", crypto.SALT_BYTES)
+    key, commitment = crypto.keys_from_passphrase(passphrase, salt, cost)
+    expected = decode_base64(value["commitment"], "a slot's commitment", len(commitment))
+    if not hmac.compare_digest(commitment, expected):
+        raise WrongPassphrase("the passphrase is not this slot's")
+    return key
+
+
+def _signed(
+    role: Role, nonce: bytes, body: JsonObject, header: Header, owner: SigningKey, note: SlotNote | None
+) -> bytes:
+    value: JsonObject = {
+        "format": SLOT_FORMAT, "version": VERSION, "role": role.value, "nonce": _text(nonce), **body, **_noted(note)
+    }  # fmt: skip
+    data = encode_canonical(value)
+    return encode_signed(data, _signature(data, header, owner))
+
+
+def _signature(body: bytes, header: Header, owner: SigningKey) -> Signature:
+    return sign(owner, SignedKind.SLOT, fingerprint=header.fingerprint, subject=SUBJECT, digest=blake3(body).digest())
 
 
 def _noted(note: SlotNote | None) -> dict[str, str]:
@@ -234,34 +298,8 @@ def _noted(note: SlotNote | None) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def _decode(data: bytes, expected: str, what: str) -> JsonObject:
-    failed = HeaderDamaged if expected == SLOT_FORMAT else KeyFileDamaged
-    try:
-        value = decode_object(data, what)
-    except ObjectCorrupt as error:
-        raise failed(str(error), _HINTS[expected]) from error
-    if value.get("format") != expected:
-        raise failed(f"{what} is not a {expected} file", _HINTS[expected])
-    version = value.get("version")
-    if not isinstance(version, int) or version < 1:
-        raise failed(f"{what} has no version", _HINTS[expected])
-    if version > VERSION:
-        raise FormatTooNew(f"{what} has version {version}; this Farshore knows {VERSION}")
-    if expected == SLOT_FORMAT and not check_holds(value):
-        raise failed(f"{what} is damaged: its check does not hold", _HINTS[expected])
-    required = ("slot", "role", "kind", "sealed") if expected == SLOT_FORMAT else ()
-    if not all(isinstance(value.get(key), str) for key in required):
-        raise failed(f"{what} is incomplete", _HINTS[expected])
-    return value
-
-
-def _payload(keys: KeySet) -> bytes:
-    return json.dumps(encode_key_set(keys), sort_keys=True, separators=(",", ":")).encode() + b"\n"
-
-
-def _bound_to(header: Header, slot_id: str, role: str) -> bytes:
-    parts = (bytes.fromhex(slot_id), role.encode(), b"\x00", bytes.fromhex(header.check))
-    return associated("slot", header.repository_bytes, *parts)
+def _binding(header: Header, role: str, nonce: bytes) -> bytes:
+    return associated("slot", header.repository_bytes, role.encode(), b"\x00", header.fingerprint, nonce)
 
 
 def _text(data: bytes) -> str:

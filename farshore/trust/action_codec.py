@@ -19,6 +19,7 @@ from farshore.format.signed import decode_base64, is_hex
 from farshore.model import SIGNER_ID_BYTES
 from farshore.signing import HASH_BYTES, VerifyKey
 from farshore.trust.actions import (
+    SOURCE_PREFIX_DIGITS,
     AcceptedList,
     Action,
     AddRecipient,
@@ -28,11 +29,10 @@ from farshore.trust.actions import (
     Revocation,
     Right,
     SetPolicy,
+    SourcePrefix,
     StartEpoch,
     UnknownAction,
 )
-
-OWN_SOURCES = "own"
 
 
 def encode_action(action: Action) -> JsonObject:
@@ -71,8 +71,8 @@ def _encode_certificate(certificate: Certificate) -> JsonObject:
         "host": certificate.host,
         "role": certificate.role,
         "domain": certificate.domain,
-        "sources": OWN_SOURCES
-        if sources is None
+        "sources": {"prefix": sources.prefix}
+        if isinstance(sources, SourcePrefix)
         else [{"id": source_id, "name": sources[source_id]} for source_id in sorted(sources)],
         "rights": sorted(certificate.rights),
         "not_before_utc": encode_time(certificate.not_before_utc),
@@ -138,17 +138,25 @@ def _decode_certificate(value: JsonObject) -> Action:
     key = _decode_key(value)
     if value["signer"] != key.signer_id:
         raise ObjectCorrupt("the signer of a certificate is not that of its key")
-    sources = value["sources"]
     return Certificate(
         key=key,
         host=_text(value["host"]),
         role=_text(value["role"]),
         domain=_text(value["domain"]),
-        sources=None if sources == OWN_SOURCES else {_id(one["id"]): _text(one["name"]) for one in _list(sources)},
+        sources=_decode_sources(value["sources"]),
         rights=frozenset(_text(right) for right in _list(value["rights"])),
         not_before_utc=decode_moment(value["not_before_utc"]),
         not_after_utc=decode_moment(value["not_after_utc"]),
     )
+
+
+def _decode_sources(value: object) -> Mapping[str, str] | SourcePrefix:
+    if isinstance(value, dict):
+        prefix = value["prefix"]
+        if not is_hex(prefix, SOURCE_PREFIX_DIGITS // 2):
+            raise ObjectCorrupt("the prefix of a certificate's sources is no 16 hex digits")
+        return SourcePrefix(prefix)
+    return {_id(one["id"]): _text(one["name"]) for one in _list(value)}
 
 
 def _decode_revocation(value: JsonObject) -> Action:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from blake3 import blake3
+
 from farshore.signing import VerifyKey
+
+SOURCE_PREFIX_DIGITS = 16
+_SOURCE = b"farshore/1/source\x00"
 
 
 class Right(StrEnum):
@@ -30,18 +35,29 @@ class AddRecipient:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePrefix:
+    """Every source whose id begins with these 16 hex digits. Several signers may share one, and so their sources."""
+
+    prefix: str
+
+    def source_id(self, name: str) -> str:
+        """Return the id of a source by its name, the same for all signers of this prefix."""
+        return self.prefix + blake3(_SOURCE + self.prefix.encode() + name.encode()).hexdigest()[:SOURCE_PREFIX_DIGITS]
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """A signer and its rights.
 
-    `sources` maps source ids to the names that the owner gave them; None: the signer's own ones, whose first 8 bytes
-    are those of its id. `rights` may hold words of a later version.
+    `sources` maps source ids to the names that the owner gave them, or is a prefix of ids. `rights` may hold words of a
+    later version.
     """
 
     key: VerifyKey
     host: str
     role: str
     domain: str
-    sources: Mapping[str, str] | None
+    sources: Mapping[str, str] | SourcePrefix
     rights: frozenset[str]
     not_before_utc: datetime
     not_after_utc: datetime
@@ -50,6 +66,18 @@ class Certificate:
     def signer(self) -> str:
         """The id of the certified signer."""
         return self.key.signer_id
+
+    def allows_source(self, source_id: str) -> bool:
+        """Whether a source is one of those that the signer may commit."""
+        if isinstance(self.sources, SourcePrefix):
+            return source_id.startswith(self.sources.prefix)
+        return source_id in self.sources
+
+    def source_id(self, name: str) -> str | None:
+        """Return the id under which the signer commits a source of this name; None where it may not."""
+        if isinstance(self.sources, SourcePrefix):
+            return self.sources.source_id(name)
+        return next((source_id for source_id, of in self.sources.items() if of == name), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ from farshore.trust.log_entry import LogEntry, LogHead
 from farshore.trust.log_tree import START, LogTree, RefusedEntry
 from farshore.trust.revocations import Revoked, combined, revocations_of
 
-OWN_SOURCE_DIGITS = 16  # of a source id and of its signer's id, which are the same where sources are "own"
 ActionT = TypeVar("ActionT", AddRecipient, RequireFeatures, SetPolicy, StartEpoch)
 
 
@@ -83,6 +82,11 @@ class TrustState:
         certified = self.certificates.get(signer, ())
         return certified[-1] if certified else None
 
+    @property
+    def ed25519_keys(self) -> frozenset[bytes]:
+        """The first keys of all signers that were ever certified, 32 bytes each."""
+        return frozenset(certified[-1].certificate.key.ed25519 for certified in self.certificates.values())
+
     def may(self, signer: str, right: str) -> bool:
         """Whether a signer has a right now, by its newest certificate; never once it is revoked."""
         newest = self.certificate(signer)
@@ -105,7 +109,7 @@ class TrustState:
         writing = [one for one in certificates if Right.BACKUP in one.rights]
         if not writing:
             return Judgment.NO_RIGHT
-        if not any(allows_source(one, source_id) for one in writing):
+        if not any(one.allows_source(source_id) for one in writing):
             return Judgment.NOT_ITS_SOURCE
         revoked = self.revocations.get(signer)
         if revoked is None:
@@ -148,13 +152,6 @@ class TrustState:
             and one.certificate.not_after_utc <= now_utc + timedelta(days=days)
         ]
         return sorted(ending, key=lambda one: (one.certificate.not_after_utc, one.certificate.signer))
-
-
-def allows_source(certificate: Certificate, source_id: str) -> bool:
-    """Whether a certificate names a source, or the source is one of the signer's own."""
-    if certificate.sources is None:
-        return source_id[:OWN_SOURCE_DIGITS] == certificate.signer[:OWN_SOURCE_DIGITS]
-    return source_id in certificate.sources
 
 
 def read_log(

@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from farshore import limits
@@ -68,12 +68,16 @@ def read_memory(state_dir: Path, repository_id: str) -> Memory | None:
         raise _damaged(path, str(error)) from error
 
 
-def remember(state_dir: Path, repository_id: str, seen: Memory) -> Memory:
+def remember(state_dir: Path, repository_id: str, seen: Memory, *, read_with: Memory | None = None) -> Memory:
     """Add what was seen now to what is remembered, durably, and return all of it.
 
-    The log must have been read with what is remembered, so that its head is on the same branch. Moves forward only: of
-    each thing the higher number stays, and of two with one number the first that was seen. Safe from several processes
-    at once; a crash leaves the old file or the new one.
+    The head of the log moves only from the one with which the log was read: of two processes that were shown two
+    branches the first decides, however long the other's is. Of each other thing the higher number stays, and of two
+    with one number the first that was seen. Safe from several processes at once; a crash leaves the old file or the new
+    one.
+
+    Args:
+        read_with: The memory with which the log was read.
 
     Raises:
         RepositoryMismatch: The host remembers this repository with another fingerprint.
@@ -84,6 +88,8 @@ def remember(state_dir: Path, repository_id: str, seen: Memory) -> Memory:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(path.parent):
         before = read_memory(state_dir, repository_id)
+        if before is not None and before.head != (read_with.head if read_with is not None else None):
+            seen = replace(seen, head=before.head)  # another process was first; the next reading goes by its branch
         after = seen if before is None else forward(before, seen)
         if after != before:
             _replace(path, _encode(after, repository_id))

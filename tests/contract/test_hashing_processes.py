@@ -29,16 +29,16 @@ from farshore.ops.backup.pipeline.read_file import ContentReader, ReportBytes
 from farshore.results import Progress
 from farshore.run import Run
 from farshore.sealed.content_hash import ContentHash
-from farshore.sealed.keys import KeySet
 from farshore.sources.base import BufferedContent
 from farshore.sources.directory.source import DirectorySource
 from tests.contract.child_processes import running
 from tests.contract.directory_trees import write_sparse
 from tests.doubles.clock import FixedClock
+from tests.doubles.keys import fixed_keys
 from tests.unit.ops.engine import Engine
 
 LATER = FixedClock(datetime.now(UTC) + timedelta(hours=1))  # by then everything has settled
-KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+KEYS = fixed_keys(repository_id=b"r" * 16, chunk_key=b"c" * 32, index_key=b"i" * 32)
 MODULE = "hashing_process"
 MIB = limits.MIB
 BUFFER = limits.HASHING_BUFFER_BYTES

@@ -9,6 +9,8 @@ from farshore.format.header import Header, new_header
 
 
 def changed(header: Header, **more: Any) -> Header:
-    """Return a header with other fields, and with the check of these."""
-    known = {item.name: getattr(header, item.name) for item in fields(Header) if item.name != "check"}
+    """Return a header with other fields, and with the check and fingerprint of these."""
+    known = {
+        item.name: getattr(header, item.name) for item in fields(Header) if item.name not in ("check", "fingerprint")
+    }
     return new_header(**{**known, **more})

@@ -10,7 +10,7 @@ from typing import Any
 from blake3 import blake3
 
 from farshore.signing import SigningKey
-from farshore.trust.actions import Action, Certificate, Revocation
+from farshore.trust.actions import Action, Certificate, Revocation, SourcePrefix
 from farshore.trust.log import TrustState, read_log
 from farshore.trust.log_entry import LogHead, make_entry
 
@@ -31,13 +31,13 @@ OWNER, NEXT_OWNER, HOST, OTHER_HOST, THIEF = (key(number) for number in range(5)
 
 
 def certificate(of: SigningKey = HOST, **changed: Any) -> Certificate:
-    """Return a certificate of a host for its own sources."""
+    """Return a certificate of a host for sources of a prefix of its own, the beginning of its id."""
     fields: dict[str, Any] = {
         "key": of.verify_key,
         "host": "db1",
         "role": "writer",
         "domain": "db1",
-        "sources": None,
+        "sources": SourcePrefix(of.signer_id[:16]),
         "rights": frozenset({"backup"}),
         "not_before_utc": MADE,
         "not_after_utc": MADE.replace(year=2027),

@@ -67,7 +67,8 @@ def mutate(samples: Sequence[bytes], chance: random.Random) -> bytes:
 
 
 def _change_json(sample: bytes, chance: random.Random) -> bytes:
-    value = json.loads(sample)
+    line, _, rest = sample.partition(b"\n")  # a signed text has its signature in a second line
+    value = json.loads(line)
     for _ in range(chance.choice([1, 1, 3])):
         holder: Any = value
         while True:
@@ -84,4 +85,4 @@ def _change_json(sample: bytes, chance: random.Random) -> bytes:
                 holder[key] = copy.deepcopy(chance.choice(_WRONG))
             break
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=chance.random() < 0.5)
-    return text.encode("utf-8", "surrogatepass") + b"\n"
+    return text.encode("utf-8", "surrogatepass") + b"\n" + rest

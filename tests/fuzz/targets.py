@@ -30,7 +30,9 @@ from farshore.format.manifest import ManifestReader
 from farshore.format.page_maps import PageMap
 from farshore.format.records import Lease, decode_commit, decode_lease, decode_needs, encode_canonical, encode_lease
 from farshore.sealed import slots
-from farshore.sealed.keys import DataKey, KeySet, check_data_key, open_data_key
+from farshore.sealed.data_key import DataKey, check_data_key, open_data_key
+from farshore.sealed.key_files import decode_identity
+from farshore.sealed.keys import KeySet, keys_of_all
 from farshore.sealed.packs import open_footer
 from farshore.sealed.sealed_object import (
     FRAGMENT_NAME,
@@ -43,6 +45,9 @@ from farshore.sealed.sealed_object import (
     open_object,
     seal_object,
 )
+from farshore.signing import VerifyKey
+from farshore.trust.log import read_log
+from farshore.trust.log_entry import decode_entry
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL_BYTES = 200_000  # a larger sample is mutated too slowly to be worth it
@@ -63,6 +68,7 @@ class Repository:
     root: Path
     header: Header
     keys: KeySet
+    identity: bytes
 
     def objects(self, prefix: str, ending: str = "") -> Iterator[tuple[str, bytes]]:
         for path in sorted((self.root / "replica").rglob("*")):
@@ -104,13 +110,26 @@ def repositories() -> tuple[Repository, ...]:
     found: list[Repository] = []
     for root in sorted(GOLDEN.glob("v*")):
         header = decode_header((root / "replica" / names.HEADER).read_bytes(), "golden")
-        identity = slots.decode_identity((root / "identity.json").read_bytes(), "golden")
+        identity, _ = decode_identity((root / "identity.json").read_bytes(), "golden")
         for path in sorted((root / "replica" / names.SLOTS).iterdir()):
-            keys = slots.open_slot(path.read_bytes(), header, identity=identity)
-            if keys is not None:
-                found.append(Repository(root, header, keys))
+            opened = slots.open_slot(path.read_bytes(), header, identity=identity)
+            if opened is not None and opened.private_keys:
+                found.append(Repository(root, header, _reader(root, header, opened), identity))
                 break
     return tuple(found)
+
+
+def _reader(root: Path, header: Header, opened: slots.SlotKeys) -> KeySet:
+    entries = {f"{names.LOG}{path.name}": path.read_bytes() for path in (root / "replica" / names.LOG).iterdir()}
+    trust = read_log(VerifyKey(header.owner), header.fingerprint, entries)
+    domains = keys_of_all(
+        ((name, one.epoch, opened.roots[one.root]) for name, epochs in trust.domains.items() for one in epochs),
+        header.repository_bytes,
+    )
+    return KeySet(
+        header.repository_bytes, header.fingerprint, trust.recipients[-1].public_key, domains, domains[0].tag,
+        private_keys=opened.private_keys,
+    )  # fmt: skip
 
 
 def _objects(prefix: str, ending: str = "") -> Iterator[bytes]:
@@ -130,7 +149,12 @@ def _checked_header(data: bytes) -> object:
 
 def _slot(data: bytes) -> object:
     one = repositories()[0]
-    return slots.describe_slot(data), slots.open_slot(data, one.header, identity=one.keys.private_key)
+    return slots.describe_slot(data), slots.open_slot(data, one.header, identity=one.identity)
+
+
+def _log_entry(data: bytes) -> object:
+    """Decode the bytes under the name that they have, because anybody can give them that."""
+    return decode_entry(names.log_entry(1, names.hash_of(data)), data)
 
 
 def _data_key(data: bytes) -> object:
@@ -236,8 +260,7 @@ def _audit_file(data: bytes) -> object:
 
 def _seal(data: bytes) -> object:
     name = next(name for name, _ in repositories()[0].objects(audit_names.SEALS))
-    public_key = bytes.fromhex(repositories()[0].header.audit_public)
-    return chain.check_seal(name, data, public_key), chain.decode_seal(name, data)
+    return chain.check_seal(name, data, [repositories()[0].header.owner[:32]]), chain.decode_seal(name, data)
 
 
 def _payloads(prefix: str, ending: str, kind: SealedKind, name: str = "") -> Callable[[], Iterable[bytes]]:
@@ -251,6 +274,7 @@ def _parquet(role: str, kind: SealedKind) -> Callable[[], Iterable[bytes]]:
 TARGETS: dict[str, Target] = {
     "header": Target(lambda data: decode_header(data, "a place"), lambda: _objects(names.HEADER)),
     "checked-header": Target(_checked_header, lambda: _objects(names.HEADER)),
+    "log entry": Target(_log_entry, lambda: _objects(names.LOG)),
     "slot": Target(_slot, lambda: _objects(names.SLOTS)),
     "data-key": Target(_data_key, lambda: _objects(names.DATA_KEYS)),
     "pack": Target(_pack, lambda: _objects(names.PACKS)),

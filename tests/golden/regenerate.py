@@ -149,14 +149,15 @@ def back_up_special(config: Config, _: Path, clock: StillClock) -> None:
 def generate(root: Path, *, special: bool) -> None:
     """Make a repository, and beside it what must be found in it."""
     root.mkdir(parents=True)
-    clock = StillClock(moment_utc=STARTED_UTC, seed=2026)
+    clock = StillClock(moment_utc=STARTED_UTC, seed=2030)
     with tempfile.TemporaryDirectory() as scratch:
         config = configure(root, state_dir=Path(scratch) / "state")
         # In memory first: a directory would stamp what is put with the real time, which is far from that of the clock.
         config = replace(config, replicas={"only": replace(config.replicas["only"], url="memory://golden")})
         if special:
             config = replace(config, replicas={"only": locked(config.replicas["only"])})
-        initialize(config, recipients=[generate_identity(root / "identity.json")], clock=clock)
+        recipient = generate_identity(root / "identity.json")
+        initialize(config, with_credential=False, recipients=[recipient], clock=clock)
         (back_up_special if special else back_up_all)(config, Path(scratch), clock)
         expected = _describe(config, clock)
     if special:

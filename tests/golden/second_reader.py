@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import hmac
 import io
 import json
 import os
 import re
 import stat
 import struct
+import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +29,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import zstandard
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
@@ -37,7 +39,9 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519Pr
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-Json = dict[str, Any]
+sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
+from second_trust import Json, Trust, canonical, read_log
+
 HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 KINDS = {"manifest": 1, "pages": 2, "pages-base": 2, "needs": 3}
 HOLE = bytes(32)
@@ -51,10 +55,6 @@ class DamagedError(Exception):
 def require(condition: object, what: str) -> None:
     if not condition:
         raise DamagedError(what)
-
-
-def canonical(value: Json) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
 def without(value: Json, key: str) -> bytes:
@@ -74,15 +74,36 @@ def read_header(data: bytes) -> Json:
 
 @dataclass
 class Keys:
-    """The key set of a reader."""
+    """The key set of a reader. `domains`: the root of each domain and epoch."""
 
     repository: bytes
-    private_key: bytes
-    chunk_key: bytes
-    index_key: bytes
+    private_keys: dict[str, bytes]
+    roots: list[bytes]
+    domains: dict[tuple[str, int], int]
 
     def derive(self, secret: bytes, purpose: str, salt: bytes = b"") -> bytes:
         return HKDF(hashes.SHA256(), 32, salt, associated(self.repository, purpose)).derive(secret)
+
+    def only_tag(self) -> bytes:
+        """Return the key tag of the only domain and epoch."""
+        ((domain, epoch),) = self.domains
+        return key_tag(domain, epoch)
+
+    def only_index_key(self) -> bytes:
+        return self.index_key(self.only_tag())
+
+    def index_key(self, tag: bytes) -> bytes:
+        return self.derive(self.derive(self._root(tag), "index-root"), "index", tag)
+
+    def chunk_key(self, tag: bytes) -> bytes:
+        return self.derive(self.derive(self._root(tag), "chunk-root"), "chunk", tag)
+
+    def _root(self, tag: bytes) -> bytes:
+        return next(self.roots[root] for (domain, epoch), root in self.domains.items() if key_tag(domain, epoch) == tag)
+
+
+def key_tag(domain: str, epoch: int) -> bytes:
+    return blake3(domain.encode()).digest(12) + epoch.to_bytes(4, "little")
 
 
 def associated(repository: bytes, purpose: str, *parts: bytes) -> bytes:
@@ -104,35 +125,45 @@ def passphrase_bytes(given: bytes) -> bytes:
         return given
 
 
-def open_slot(data: bytes, header: Json, passphrase: bytes, private_key: bytes) -> Keys | None:
-    """Return the keys of a slot, or None where it is not for this passphrase or identity."""
-    slot: Json = json.loads(data)
+def open_slot(data: bytes, header: Json, trust: Trust, passphrase: bytes, private_key: bytes) -> Keys | None:
+    """Return the keys of a reader's slot, or None where it is not for this passphrase or identity."""
+    slot = trust.text(data, "slot", "keys/slots/", trust.owner)
+    if slot is None or slot["role"] != "reader":
+        return None  # somebody planted it, or it is the owner's
     require(slot["format"] == "farshore-slot" and slot["version"] == 1, "a slot is of another version")
-    require(slot["check"] == blake3(without(slot, "check")).hexdigest(), "a slot's check does not hold")
-    repository, check, slot_id = (bytes.fromhex(one) for one in (header["repository"], header["check"], slot["slot"]))
-    binding = associated(repository, "slot", slot_id, slot["role"].encode(), b"\x00", check)
+    repository, nonce = bytes.fromhex(header["repository"]), base64.b64decode(slot["nonce"])
+    binding = associated(repository, "slot", slot["role"].encode(), b"\x00", trust.fingerprint, nonce)
     sealed = base64.b64decode(slot["sealed"])
     try:
         if slot["kind"] == "passphrase" and passphrase:
             kdf = slot["kdf"]
             require(kdf["name"] == "argon2id", "a slot needs another key derivation")
             lanes, memory = kdf["lanes"], kdf["memory_kib"]
-            require(1 <= lanes <= 64 and 8 * lanes <= memory <= 4 * MIB and 1 <= kdf["iterations"] <= 64, "a slot")
-            argon = Argon2id(salt=base64.b64decode(kdf["salt"]), length=32, iterations=kdf["iterations"],
+            require(1 <= lanes <= 64 and 8 * lanes <= memory <= MIB and 1 <= kdf["iterations"] <= 10, "a slot")
+            argon = Argon2id(salt=base64.b64decode(kdf["salt"]), length=64, iterations=kdf["iterations"],
                              lanes=lanes, memory_cost=memory)  # fmt: skip
-            plain = AESGCM(argon.derive(passphrase)).decrypt(bytes(12), sealed, binding)
+            derived = argon.derive(passphrase)
+            if not hmac.compare_digest(derived[32:], base64.b64decode(slot["commitment"])):
+                return None
+            plain = AESGCM(derived[:32]).decrypt(bytes(12), sealed, binding)
         elif slot["kind"] == "recipient" and private_key:
             plain = open_hpke(private_key, sealed, binding)
         else:
             return None
     except InvalidTag:
         return None
-    values = {name: base64.b64decode(text) for name, text in json.loads(plain).items()}
-    if "private_key" not in values:
-        return None  # a writer's
-    lengths = [len(values[name]) for name in ("public_key", "private_key", "chunk_key", "index_key", "audit_key")]
-    require(lengths == [1216, 96, 32, 32, 32], "a key set has keys of other lengths")
-    return Keys(repository, values["private_key"], values["chunk_key"], values["index_key"])
+    value = json.loads(plain)
+    require(value["fingerprint"] == trust.fingerprint.hex(), "a key set is of another repository")
+    private = [base64.b64decode(one) for one in value["private_keys"]]
+    require(all(len(one) == 96 for one in private), "a private key has another length")
+    roots = [base64.b64decode(one) for one in value["roots"]]
+    return Keys(repository, {recipient_id(one): one for one in private}, roots, trust.domains)
+
+
+def recipient_id(private_key: bytes) -> str:
+    mlkem = MLKEM768PrivateKey.from_seed_bytes(private_key[:64]).public_key().public_bytes_raw()
+    x25519 = X25519PrivateKey.from_private_bytes(private_key[64:]).public_key().public_bytes_raw()
+    return blake3(mlkem + x25519).digest(16).hex()
 
 
 # --- section 4: packs ------------------------------------------------------------------------------------------------
@@ -168,7 +199,7 @@ def open_pack_footer(keys: Keys, pack: bytes) -> tuple[bytes, int]:
     length = int.from_bytes(pack[-8:-4], "little")
     require(length <= len(pack) - 64, "a pack's tail is damaged")
     header, end = pack[:56], len(pack) - 8 - length
-    aead = AESGCM(keys.derive(keys.index_key, "footer", header[24:]))
+    aead = AESGCM(keys.derive(keys.only_index_key(), "footer", header[24:]))
     return aead.decrypt(bytes(12), pack[end:-8], associated(keys.repository, "footer", header)), end
 
 
@@ -244,42 +275,56 @@ class Reader:
 
     root: Path
     header: Json
+    trust: Trust
     keys: Keys
     _data_keys: dict[str, bytes] = field(default_factory=dict)
     _opened: dict[tuple[str, int], bytes] = field(default_factory=dict)
 
     def commits(self) -> list[Json]:
         """Return all commit records: those of a source in their order."""
-        found, source_key = [], self.keys.derive(self.keys.index_key, "source-id")
+        found = []
         for path in self.root.glob("snapshots/*/*/commit"):
             name = str(path.relative_to(self.root))
             if re.fullmatch(r"snapshots/[0-9a-f]{32}/[0-9a-f]{32}/commit", name):
-                commit: Json = json.loads(open_object(self.keys, self.keys.index_key, 4, name, path.read_bytes()))
+                key = self.keys.only_index_key()
+                commit: Json = json.loads(open_object(self.keys, key, 4, name, path.read_bytes()))
                 require(commit["version"] == 1, "a commit record has another version")
                 require(name == f"snapshots/{commit['source_id']}/{commit['snapshot']}/commit", f"{name} is another's")
-                source_id = blake3(commit["source"].encode(), key=source_key).digest(16).hex()
-                require(commit["source_id"] == source_id, f"{name} has another source id")
+                require(commit["source_id"] in self.source_ids(commit["source"]), f"{name} has another source id")
                 found.append(commit)
         order = ("source", "sequence", "committed_utc", "snapshot")
         return sorted(found, key=lambda commit: [commit.get(name, 0) for name in order])
+
+    def source_ids(self, name: str) -> set[str]:
+        """Return the ids that certificates give to a source of this name."""
+        found: set[str] = set()
+        for certificate in (one for of_signer in self.trust.certificates.values() for one in of_signer):
+            sources = certificate["sources"]
+            if isinstance(sources, dict):
+                prefix = sources["prefix"]
+                found.add(prefix + blake3(b"farshore/1/source\x00" + (prefix + name).encode()).digest(8).hex())
+            else:
+                found |= {one["id"] for one in sources if one["name"] == name}
+        return found
 
     def load(self, commit: Json, role: str) -> bytes:
         """Return the payload of one of a snapshot's objects, once its bytes are those that the commit record names."""
         ref = commit["objects"][role]
         sealed = (self.root / ref["name"]).read_bytes()
         require((len(sealed), blake3(sealed).hexdigest()) == (ref["bytes"], ref["blake3"]), f"{ref['name']} is altered")
-        secret = self.data_key(sealed[8:24].hex()) if any(sealed[8:24]) else self.keys.index_key
+        key_id = sealed[8:24]
+        secret = self.keys.only_index_key() if key_id == self.keys.only_tag() else self.data_key(key_id.hex())
         return open_object(self.keys, secret, KINDS[role], ref["name"], sealed)
 
     def data_key(self, key_id: str) -> bytes:
         if key_id not in self._data_keys:
-            recipient = self.header["keys"]["recipient"]
+            (recipient,) = self.keys.private_keys
             sealed = (self.root / "keys" / "data" / key_id / recipient).read_bytes()
             require(len(sealed) == 1208 and sealed[:8] == b"FSDK\x01\x01\x00\x00", f"data key {key_id} is another")
             require(blake3(sealed[:-16]).digest(16) == sealed[-16:], f"data key {key_id} is damaged")
             require(sealed[8:24].hex() == recipient, f"data key {key_id} is for another")
             info = associated(self.keys.repository, "data-key", bytes.fromhex(key_id), sealed[8:24])
-            self._data_keys[key_id] = open_hpke(self.keys.private_key, sealed[24:-16], info)
+            self._data_keys[key_id] = open_hpke(self.keys.private_keys[recipient], sealed[24:-16], info)
         return self._data_keys[key_id]
 
     def footers(self, needs: Json) -> dict[str, Footer]:
@@ -289,7 +334,7 @@ class Reader:
             if re.fullmatch(r"[0-9a-f]{64}", path.name):
                 sealed = path.read_bytes()
                 require(blake3(sealed).hexdigest() == path.name, f"fragment {path.name} is altered")
-                payload = open_object(self.keys, self.keys.index_key, 6, "index/", sealed)
+                payload = open_object(self.keys, self.keys.only_index_key(), 6, "index/", sealed)
                 for pack_id, size, plain in read_fragment(payload):
                     indexed.setdefault(pack_id, set()).add((size, plain))
         found = {}
@@ -332,7 +377,8 @@ class Reader:
             parts = self.content(row, footers, chunks)
             require(write(parts, place) == row["content_hash"], f"{place!r} does not hash to its content hash")
             require(os.stat(place).st_size == row["size"], f"{place!r} has another size")
-            check_pages(place, pages.get(row["path"]), self.keys.derive(self.keys.chunk_key, "page"))
+            page_key = self.keys.derive(self.keys.chunk_key(self.keys.only_tag()), "page")
+            check_pages(place, pages.get(row["path"]), page_key)
         for row in rows:
             if row["kind"] == "hardlink":
                 os.link(place_of(target, row["target"]), place_of(target, row["path"]), follow_symlinks=False)
@@ -363,14 +409,22 @@ class Reader:
             raw = open_segment(self.keys, self.data_key(segment[0].hex()), segment, sealed)
             for chunk_id, of, start, length in footer[1]:
                 if of == number:
-                    actual = blake3(raw[start : start + length], key=self.keys.chunk_key).digest()
+                    actual = blake3(raw[start : start + length], key=self.keys.chunk_key(self.keys.only_tag())).digest()
                     require(actual == chunk_id, f"a chunk of pack {pack_id} does not hash to its id")
             self._opened = {(pack_id, number): raw}  # the last one alone: files are mostly in the order of segments
         return self._opened[pack_id, number]
 
+    def is_certified(self, signature: bytes, body: bytes) -> bool:
+        """Whether a certified signer signed a seal."""
+        for certificate in (one for of_signer in self.trust.certificates.values() for one in of_signer):
+            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(certificate["ed25519"]))
+            with contextlib.suppress(InvalidSignature):
+                public.verify(signature, b"farshore audit seal 1\n" + body)
+                return True
+        return False
+
     def check_audit(self) -> int:
         """Check every seal, the chain of each writer, and each file that a seal names; return the count of files."""
-        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.header["keys"]["audit_public"]))
         files = 0
         for writer in sorted(self.root.glob("audit/_seals/*")):
             previous = ""
@@ -381,7 +435,8 @@ class Reader:
                 require((seal["kind"], seal["version"]) == ("farshore-audit-seal", 1), f"{path} is no seal")
                 require((seal["writer_id"], seal["sequence"]) == (writer.name, sequence), f"{path} is another")
                 require(seal["previous"] == previous, f"{path} does not follow the seal before it")
-                public.verify(bytes.fromhex(seal["signature"]), b"farshore audit seal 1\n" + without(seal, "signature"))
+                signature = bytes.fromhex(seal["signature"])
+                require(self.is_certified(signature, without(seal, "signature")), f"{path} is nobody's")
                 for file in seal["files"]:
                     body = (self.root / file["name"]).read_bytes()
                     check = blake3(body).hexdigest()
@@ -393,11 +448,15 @@ class Reader:
 
 
 def open_repository(root: Path, passphrase: bytes = b"", private_key: bytes = b"") -> Reader:
-    header = read_header((root / "farshore.json").read_bytes())
+    stored = (root / "farshore.json").read_bytes()
+    header = read_header(stored)
+    trust = read_log(root, header, stored)
     for path in sorted(root.glob("keys/slots/*.json")):
-        keys = open_slot(path.read_bytes(), header, passphrase, private_key)
+        data = path.read_bytes()
+        require(blake3(data).hexdigest() == path.stem, f"slot {path.stem} is altered")
+        keys = open_slot(data, header, trust, passphrase, private_key)
         if keys is not None:
-            return Reader(root, header, keys)
+            return Reader(root, header, trust, keys)
     raise DamagedError("no slot opens with that passphrase or identity")
 
 

@@ -39,7 +39,8 @@ def objects_of(reader: Reader, commit: Json) -> list[str]:
     needs: Json = json.loads(reader.load(commit, "needs"))
     own = [ref["name"] for ref in commit["objects"].values()]
     record = f"snapshots/{commit['source_id']}/{commit['snapshot']}/commit"
-    keys = [f"keys/data/{one}/{reader.header['keys']['recipient']}" for one in needs["data_keys"]]
+    (recipient,) = reader.keys.private_keys
+    keys = [f"keys/data/{one}/{recipient}" for one in needs["data_keys"]]
     return [record, *own, *keys, *(f"packs/{one[:2]}/{one}" for one, _ in needs["packs"])]
 
 

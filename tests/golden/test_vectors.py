@@ -29,16 +29,28 @@ from farshore.format.records import Commit, Lease
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages
 from farshore.sealed.content_hash import ContentHash
-from farshore.sealed.keys import DATA_KEY_BYTES, DataKey, KeySet
+from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
+from farshore.sealed.keys import domain_keys, key_tag
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import open_footer
 from farshore.sealed.sealed_object import SealedKind, open_object
 from farshore.sealed.segments import PlainSegment, seal_segment
+from farshore.signing import SigningKey
 from farshore.sources.sqlite.check import DatabaseFacts
+from farshore.trust.actions import SourcePrefix
+from tests.doubles.keys import fixed_keys
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/format.md").read_text(encoding="utf-8")
 PRIVATE = bytes(range(96))
-KEYS = KeySet(b"r" * 16, crypto.public_key_of(PRIVATE), b"c" * 32, b"i" * 32, b"a" * 32, PRIVATE)
+FIRST = domain_keys(b"o" * 32, "main", 1, b"r" * 16)
+SIGNING_KEY = SigningKey(bytes(range(64)))
+KEYS = fixed_keys(
+    repository_id=b"r" * 16,
+    public_key=crypto.public_key_of(PRIVATE),
+    chunk_key=b"c" * 32,
+    index_key=b"i" * 32,
+    private_key=PRIVATE,
+)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
 SEGMENT_ORIGIN = Origin(DATA_KEY.key_id, b"o" * 32)
 TEXT = b"farshore"
@@ -80,8 +92,11 @@ def test_keys_and_hashes() -> None:
         "recipient id": KEYS.recipient_id.hex(),
         "derive(chunk key, page)": derive_key(KEYS.chunk_key, "page", KEYS.repository_id).hex(),
         "cut seed": str(KEYS.cut_seed),
-        "source id of home": KEYS.source_id("home"),
-        "audit public key": KEYS.audit_public.hex(),
+        "key tag of main and 1": key_tag("main", 1).hex(),
+        "index key of main and 1": FIRST.index_key.hex(),
+        "chunk key of main and 1": FIRST.chunk_key.hex(),
+        "source id of home": SourcePrefix("0123456789abcdef").source_id("home"),
+        "signer id": SIGNING_KEY.signer_id,
         "chunk id of farshore": TEXT_ID.hex(),
         "page hash of farshore": hash_each([memoryview(TEXT)], KEYS.page_key).hex(),
         "content hash of farshore and a hole of 100": sparse.digest().hex(),
@@ -220,7 +235,8 @@ def test_cut_points(row: list[str]) -> None:
 def test_limits_are_those_of_the_code() -> None:
     limit = dict(rows_of("of | limit"))
     assert limit["objects, in stored bytes"] == (
-        "header and slot 64 KiB; data key 4 KiB; pack and fragment 64 MiB; commit 1 MiB; manifest, pages, needs 2 GiB "
+        "header and slot 64 KiB; entry of the owner log 1 MiB, list of accepted commits 16 MiB; data key 4 KiB; "
+        "pack and fragment 64 MiB; commit 1 MiB; manifest, pages, needs 2 GiB "
         "where they are read whole; beat of a lease 64 KiB, its end 1 MiB; audit seal 16 MiB; audit file 256 MiB"
     )  # each held by tests/unit/format/test_bounds.py
     assert f"maximum ≤ {limits.CHUNK_BYTES_MAX // limits.MIB} MiB" in limit["header"]

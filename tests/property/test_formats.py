@@ -33,7 +33,7 @@ from farshore.format.records import (
     encode_needs,
 )
 from farshore.model import Entry, EntryKind, Extent, SnapshotCounts
-from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, SealedReader, open_object, seal_object
+from farshore.sealed.sealed_object import SealedKind, SealedReader, open_object, seal_object
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 HEX_32 = st.binary(min_size=16, max_size=16).map(bytes.hex)
@@ -96,8 +96,7 @@ def test_extents(extents: list[Extent]) -> None:
             block=st.sampled_from([65536, 1 << 20, 1 << 22]),
             normalization=st.integers(0, 3),
         ),
-        recipient=HEX_32,
-        audit_public=HEX_64,
+        owner=st.binary(min_size=1984, max_size=1984),
         may_ignore=st.lists(TEXT, max_size=3).map(tuple),
     ),
     st.data(),
@@ -305,7 +304,7 @@ def test_page_maps(files: list[tuple[bytes, int, list[tuple[int, int]]]], data: 
 def test_sealed_objects(seed: bytes, frames: int, compress: bool, reads: list[tuple[int, int]]) -> None:
     payload = (seed or b"\0") * (frames * limits.FRAME_BYTES // len(seed or b"\0")) + seed
     named = {"secret": b"s" * 32, "kind": SealedKind.NEEDS, "name": "n", "repository_id": b"r" * 16}
-    sealed = seal_object(payload, key_id=INDEX_KEY_ID, salt=b"t" * 32, compress=compress, **named)  # type: ignore[arg-type]
+    sealed = seal_object(payload, key_id=bytes(16), salt=b"t" * 32, compress=compress, **named)  # type: ignore[arg-type]
     assert open_object(sealed, **named) == payload  # type: ignore[arg-type]
     if compress:
         return

@@ -17,7 +17,7 @@ from farshore.format.pack import encode_footer
 from farshore.format.records import Needs
 from farshore.ops.backup.publish import seal_fragment
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import check_data_key
+from farshore.sealed.data_key import check_data_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from farshore.replicas.fanout import Fanout
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
-from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
+from farshore.sealed.sealed_object import SealedKind, seal_object
 
 
 class Committer:
@@ -164,7 +164,7 @@ class Committer:
         keys = self._repository.writing_keys()
         name = commit_name(commit)
         return name, seal_object(
-            encode_commit(commit), secret=keys.index_key, key_id=INDEX_KEY_ID, salt=self._clock.random_bytes(32),
+            encode_commit(commit), secret=keys.index_key, key_id=keys.own, salt=self._clock.random_bytes(32),
             kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ from farshore.replicas.upload import Spool
 from farshore.replicas.upload_queue import QueueLimits
 from farshore.results import ReplicaOutcome
 from farshore.run import Run
-from farshore.sealed.keys import DataKey, generate_data_key
+from farshore.sealed.data_key import DataKey, generate_data_key
 
 
 @dataclass(frozen=True, slots=True)

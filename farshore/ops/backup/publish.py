@@ -24,9 +24,10 @@ from farshore.format.records import Needs, ObjectRef, encode_needs
 from farshore.host_resources import CACHE, open_new_file
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Upload
-from farshore.sealed.keys import DataKey, KeySet, seal_data_key
+from farshore.sealed.data_key import DataKey, seal_data_key
+from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import SealedPack
-from farshore.sealed.sealed_object import FRAGMENT_NAME, INDEX_KEY_ID, SealedKind, SealedWriter, seal_object
+from farshore.sealed.sealed_object import FRAGMENT_NAME, SealedKind, SealedWriter, seal_object
 
 _KINDS = {names.MANIFEST: SealedKind.MANIFEST, names.PAGES: SealedKind.PAGES}
 
@@ -115,7 +116,7 @@ class ObjectPublisher:
         self.needs = Needs(tuple(sorted(packs)), tuple(sorted(data_keys)))
         name = self._names[names.NEEDS]
         body = seal_object(
-            encode_needs(self.needs), secret=self._keys.index_key, key_id=INDEX_KEY_ID,
+            encode_needs(self.needs), secret=self._keys.index_key, key_id=self._keys.own,
             salt=self._clock.random_bytes(32), kind=SealedKind.NEEDS, name=name,
             repository_id=self._keys.repository_id, compress=True,
         )  # fmt: skip
@@ -137,6 +138,6 @@ class ObjectPublisher:
 def seal_fragment(packs: list[tuple[bytes, int, bytes]], keys: KeySet, clock: Clock) -> bytes:
     """Return an index fragment from (pack id, pack bytes, plain footer) of each pack."""
     return seal_object(
-        encode_fragment(packs), secret=keys.index_key, key_id=INDEX_KEY_ID, salt=clock.random_bytes(32),
+        encode_fragment(packs), secret=keys.index_key, key_id=keys.own, salt=clock.random_bytes(32),
         kind=SealedKind.FRAGMENT, name=FRAGMENT_NAME, repository_id=keys.repository_id,
     )  # fmt: skip

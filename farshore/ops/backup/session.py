@@ -65,7 +65,7 @@ class BackupSession:
         self._repository = repository
         self._source = source
         self._run = run
-        source_id = repository.writing_keys().source_id(source.name)
+        source_id = repository.source_id(source.name)
         self._attempt = Attempt(run, source_id, identity)
         self._recorder = RunRecorder(repository, self._attempt, source.name)
         self._allow_empty = allow_empty

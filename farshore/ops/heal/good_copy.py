@@ -15,13 +15,12 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
-from farshore.format.header import Header
 from farshore.format.names import object_bytes_max
 from farshore.host_resources import TEMPORARY, open_new_file
 from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
 from farshore.replicas.object_pieces import checked_pieces, read_pieces
-from farshore.replicas.repository import Replica
+from farshore.replicas.repository import Replica, Repository
 from farshore.sealed.keys import KeySet
 from farshore.stores.base import PlainBody
 from farshore.stores.token_bucket import TokenBucket
@@ -55,10 +54,10 @@ class Transfer:
     """
 
     def __init__(
-        self, *, header: Header, expected_hashes: ExpectedHashes, pace: TokenBucket, scratch: Path,
+        self, *, repository: Repository, expected_hashes: ExpectedHashes, pace: TokenBucket, scratch: Path,
         damaged: Callable[[str, str], None], keys: KeySet | None = None,
     ) -> None:  # fmt: skip
-        self._header = header
+        self._repository = repository
         self._keys = keys
         self._expected_hashes = expected_hashes
         self._pace = pace
@@ -116,7 +115,7 @@ class Transfer:
         """Return an object's bytes, or the file they were written to, with their hash; both checked."""
         if file is None:
             data = self._read_all(replica, name, size)
-            if not check_itself(name, data, self._header):
+            if not check_itself(name, data, self._repository):
                 self._expected_hashes.check(name, data)
             check_opens(name, data, self._keys)
             return data, digest_in_name(name) or blake3(data).hexdigest()

@@ -139,7 +139,7 @@ class _Work:
                 discovered[replica].add(name)
 
         transfer = Transfer(
-            header=self.context.repository.header, expected_hashes=self.expected_hashes, pace=pace, scratch=scratch,
+            repository=self.context.repository, expected_hashes=self.expected_hashes, pace=pace, scratch=scratch,
             damaged=damaged,
             keys=self.context.repository.keys,
         )  # fmt: skip

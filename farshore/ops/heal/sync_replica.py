@@ -90,7 +90,7 @@ class ReplicaSync:
             self._each(plan.stages[Kind.PACK], self._look_at)
             self._confirm(only_packs=True)
             self._each(self._allowed_fragments(plan.stages[Kind.FRAGMENT]), self._look_at)
-            for kind in (Kind.DATA_KEY, Kind.SLOT, Kind.HEADER, Kind.PART):
+            for kind in (Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.PART):
                 self._each(plan.stages[kind], self._look_at)
             self._commit(plan.stages[Kind.COMMIT])
             for kind in (Kind.AUDIT_FILE, Kind.SEAL):

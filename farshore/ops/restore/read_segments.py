@@ -15,7 +15,7 @@ from farshore.ops.restore.content_plan import ContentPlan, PackRange
 from farshore.page_pool import PagePool
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import DataKey
+from farshore.sealed.data_key import DataKey
 from farshore.sealed.open_segment import decompress_segment_at, decrypt_segment_at, open_segment_at
 
 

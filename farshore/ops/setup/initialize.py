@@ -1,7 +1,8 @@
-"""Create a repository: keys, header and key slots at every replica; or a credential for one more host."""
+"""Create a repository: header, owner log and key slots at every replica, and a credential on this host."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Collection, Sequence
@@ -10,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from farshore import limits
 from farshore.access.bucket_checks import check_bucket
 from farshore.access.open_repository import open_replica, open_repository
 from farshore.access.unlock import Need, credential_path
@@ -26,20 +26,22 @@ from farshore.errors import (
     ObjectNotFound,
     RepositoryExists,
     RepositoryMismatch,
+    StoreFull,
     Unsupported,
 )
 from farshore.format import names
-from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
+from farshore.format.header import Header, decode_header
 from farshore.format.names import object_bytes_max
 from farshore.host_resources import STATE, make_private, try_writing, unusable
 from farshore.ops.setup.foreign_data import require_own_place
-from farshore.ops.setup.keys import new_note
+from farshore.ops.setup.new_repository import NewRepository, new_repository
 from farshore.replicas.ask import ask_all, require_all
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Replica
 from farshore.run import Run
-from farshore.sealed import slots
-from farshore.sealed.keys import KeySet, generate_keys
+from farshore.sealed.key_files import Credential, decode_recipient, encode_credential
+from farshore.trust.memory import Memory, remember
+from farshore.trust.words import to_words
 
 Answer = TypeVar("Answer")
 
@@ -52,6 +54,8 @@ class InitResult:
     replicas: tuple[str, ...]
     credential: str
     reader_slots: int  # a key of --json alone
+    fingerprint: str  # by which nobody can show another repository in its place: 64 hex digits, and as words
+    fingerprint_words: str
     warnings: tuple[str, ...] = ()  # places that serve, and that a person should change something at
     notes: tuple[str, ...] = ()  # places that could not be looked at
 
@@ -60,6 +64,7 @@ def initialize(
     config: Config,
     *,
     write_only: bool = False,
+    with_credential: bool = True,
     recipients: Sequence[str] = (),
     passphrase_cost: PassphraseCost | None = None,
     beside_foreign_data: bool = False,
@@ -72,7 +77,9 @@ def initialize(
     not know its own keys is none.
 
     Args:
-        write_only: Leave on this host a credential that adds backups and cannot read one back.
+        write_only: The credential of this host, which adds backups and cannot read one back, is what counts: where it
+            cannot be kept, nothing is made.
+        with_credential: Leave that credential on this host at all.
         beside_foreign_data: Make it although a place holds data of others, or is above or below a repository.
         recipients: Lines of `farshore key generate` whose holders may read, besides the passphrase.
         passphrase_cost: The cost of one guess of the passphrase; None is that of `limits.py`. A lower one is for
@@ -87,41 +94,61 @@ def initialize(
         StoreUnavailable, StoreDenied, BucketNotFound: A replica cannot be written; nothing looks made.
     """
     started_utc = clock.now_utc()
-    public_keys = list(dict.fromkeys(slots.decode_recipient(text) for text in recipients))
-    if config.repository.passphrase is None and not public_keys:
-        raise ConfigInvalid(
-            "a repository needs a passphrase or a recipient, or nobody could ever read it",
-            'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" }, or give --recipient.',
-        )
-    if write_only:
-        _require_credential_folder(config)
+    public_keys = _public_keys(config, recipients)
+    _prepare_state(config, required=write_only)
     replicas = [open_replica(config, replica, clock) for replica in config.replicas.values()]
     try:
         _require_empty(replicas, clock)
         if not beside_foreign_data:
             _ask_each(config.replicas, lambda name: require_own_place(config, config.replicas[name], clock), clock)
         warnings, notes = _require_fit(config, clock)
-        keys, header = _new_repository(clock)
-        note = new_note(clock)
-        made = [slots.seal_recipient_slot(keys, header, public_key, clock, note) for public_key in public_keys]
-        if config.repository.passphrase is not None:
-            passphrase = config.reveal_passphrase(config.repository.passphrase)
-            made.append(slots.seal_passphrase_slot(keys, header, passphrase, clock, cost=passphrase_cost, note=note))
+        passphrase = config.reveal_passphrase(config.repository.passphrase) if config.repository.passphrase else None
+        if passphrase is not None:
             warnings += weak_passphrase(passphrase)
+        made = new_repository(passphrase=passphrase, public_keys=public_keys, cost=passphrase_cost, clock=clock)
         stores = {replica.name: replica.store for replica in replicas}
-        for objects in (
-            [(names.slot(slot_id), body) for slot_id, body in made],
-            [(names.HEADER, encode_header(header))],
-        ):
+        for objects in (made.objects[:-1], made.objects[-1:]):
             put_all(stores, objects, clock=clock, required=True, read_back=True)
     finally:
         for replica in replicas:
             replica.store.close()
-    credential = write_credential(config, keys, header) if write_only else ""
-    _record(config, keys, started_utc, clock)
+    credential = ""
+    if write_only or with_credential:
+        credential, more = _leave_credential(config, made, required=write_only)
+        warnings += more
+    with contextlib.suppress(OSError):  # a host without a state directory was warned of it
+        remember(config.state_dir, made.header.repository_id, Memory(made.header.fingerprint.hex(), made.log))
+    _record(config, made, started_utc, clock)
     return InitResult(
-        header.repository_id, tuple(replica.name for replica in replicas), credential, len(made), warnings, notes
+        repository_id=made.header.repository_id,
+        replicas=tuple(replica.name for replica in replicas),
+        credential=credential,
+        reader_slots=made.reader_slots,
+        fingerprint=made.header.fingerprint.hex(),
+        fingerprint_words=to_words(made.header.fingerprint),
+        warnings=warnings,
+        notes=notes,
     )
+
+
+def _public_keys(config: Config, recipients: Sequence[str]) -> list[bytes]:
+    public_keys = list(dict.fromkeys(decode_recipient(text) for text in recipients))
+    if config.repository.passphrase is None and not public_keys:
+        raise ConfigInvalid(
+            "a repository needs a passphrase or a recipient, or nobody could ever read it",
+            'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" }, or give --recipient.',
+        )
+    return public_keys
+
+
+def _leave_credential(config: Config, made: NewRepository, *, required: bool) -> tuple[str, tuple[str, ...]]:
+    """Return where this host's credential is, and a warning where it could not be kept."""
+    try:
+        return write_credential(config, made.credential, made.header), ()
+    except (ConfigInvalid, StoreFull) as error:
+        if required:
+            raise
+        return "", (f"this host keeps no credential, so each backup needs the passphrase: {error.message}",)
 
 
 def weak_passphrase(passphrase: str | bytes) -> tuple[str, ...]:
@@ -133,20 +160,13 @@ def weak_passphrase(passphrase: str | bytes) -> tuple[str, ...]:
     return (f"the passphrase {found}, so whoever can read a replica can guess it: add a longer one, {hint}",)
 
 
-def enroll_host(config: Config, *, clock: Clock) -> InitResult:
-    """Leave a write-only credential on this host for a repository that exists; needs the passphrase or an identity."""
-    with open_repository(config, need=Need.READ, clock=clock) as repository:
-        credential = write_credential(config, repository.reading_keys(), repository.header)
-        return InitResult(repository.repository_id, tuple(repository.replicas), credential, 0)
-
-
-def write_credential(config: Config, keys: KeySet, header: Header) -> str:
-    """Write this host's write-only credential, mode 0600, and return its path."""
-    path = credential_path(config, header)
+def write_credential(config: Config, credential: Credential, header: Header, path: Path | None = None) -> str:
+    """Write a credential, mode 0600, where this host keeps its own or at a path, and return where."""
+    path = path or credential_path(config, header)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-            file.write(slots.encode_credential(keys, header))
+            file.write(encode_credential(credential))
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).replace(path)
@@ -155,8 +175,12 @@ def write_credential(config: Config, keys: KeySet, header: Header) -> str:
     return str(path)
 
 
-def _require_credential_folder(config: Config) -> None:
-    """Refuse before anything is made where this host could not keep its credential."""
+def _prepare_state(config: Config, *, required: bool) -> None:
+    """Make the state directory; refuse before anything is made where the credential is needed and cannot be kept."""
+    with contextlib.suppress(OSError):  # a host without one is warned of it later
+        make_private(STATE, config.state_dir)
+    if not required:
+        return
     folder = config.repository.credential.parent if config.repository.credential else config.state_dir / "credentials"
     try:
         if config.repository.credential is None:
@@ -175,32 +199,14 @@ def _credential_unwritable(config: Config, path: Path, error: OSError) -> Farsho
     )
 
 
-def _record(config: Config, keys: KeySet, started_utc: datetime, clock: Clock) -> None:
+def _record(config: Config, made: NewRepository, started_utc: datetime, clock: Clock) -> None:
     """The first row of the repository's audit tables."""
     run = replace(Run.start(clock), started_utc=started_utc)
     with open_repository(config, need=Need.NONE, clock=clock) as repository:
-        repository.keys = keys
+        repository.keys = made.keys
         row = run_rows.run_row(run, Operation.INIT, finished_utc=clock.now_utc(), state=RunResult.COMPLETED)
         parts = tuple(ReplicaPart(replica=name, state=PartState.CREATED) for name in repository.replicas)
         run_rows.record(repository, run.run_id, [replace(row, replicas=parts)], with_columns=True)
-
-
-def _new_repository(clock: Clock) -> tuple[KeySet, Header]:
-    repository_id = clock.random_bytes(16)
-    keys = generate_keys(repository_id, clock)
-    header = new_header(
-        repository_id=repository_id.hex(),
-        created_utc=clock.now_utc(),
-        chunking=Chunking(
-            minimum=limits.CHUNK_BYTES_MIN,
-            average=limits.CHUNK_BYTES_AVG,
-            maximum=limits.CHUNK_BYTES_MAX,
-            block=limits.PAGE_BLOCK_BYTES,
-        ),
-        recipient=keys.recipient_id.hex(),
-        audit_public=keys.audit_public.hex(),
-    )
-    return keys, header
 
 
 def _require_empty(replicas: Sequence[Replica], clock: Clock) -> None:

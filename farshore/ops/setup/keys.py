@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from farshore import crypto
+from farshore import crypto, limits
 from farshore.access.own_places import refuse_own_place
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid, Corrupt, QuorumNotReached, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.host import host_name
+from farshore.ops.setup.owner_actions import owner_key
 from farshore.replicas.ask import require_all
 from farshore.replicas.put_all import put_all
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import slots
-from farshore.sealed.slots import SlotInfo
+from farshore.sealed.key_files import decode_recipient, encode_identity, encode_recipient
+from farshore.sealed.keys import Role
+from farshore.sealed.slots import SlotInfo, SlotKeys
 
 _LABEL_BYTES_MAX = 64
 
@@ -36,18 +38,18 @@ def generate_identity(path: Path) -> str:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(slots.encode_identity(private_key))
+            file.write(encode_identity(private_key))
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError as error:
         raise ConfigInvalid(f"{path} exists", "An identity is never overwritten; choose another path.") from error
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be written: {error.strerror}", "Choose another path.") from error
-    return slots.encode_recipient(crypto.public_key_of(private_key))
+    return encode_recipient(crypto.public_key_of(private_key))
 
 
 def list_slots(repository: Repository) -> list[SlotInfo]:
-    """Return the slots of the first replica that answers, the oldest first.
+    """Return the slots of the first replica that answers that the owner signed, the oldest first.
 
     Raises:
         FarshoreError: None does.
@@ -55,7 +57,8 @@ def list_slots(repository: Repository) -> list[SlotInfo]:
 
     def describe(replica: Replica) -> list[SlotInfo]:
         listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
-        return [slots.describe_slot(replica.store.get(name, bytes_max=object_bytes_max(name))) for name in listed]
+        bodies = [_get(replica, name) for name in listed[: limits.SLOTS_READ_MAX]]
+        return [slots.describe_slot(data) for data in bodies if _is_signed(repository, data)]
 
     found = open_reader(repository).ask(names.SLOTS, describe)
     return sorted(found, key=lambda slot: (slot.created_utc.timestamp() if slot.created_utc else 0.0, slot.slot_id))
@@ -70,23 +73,34 @@ class AddedSlot:
 
 
 def add_recipient_slot(repository: Repository, text: str, *, label: str = "", clock: Clock) -> AddedSlot:
-    """Let the holder of an identity read the repository. Needs a reader's keys. Repeatable."""
-    public_key = slots.decode_recipient(text)
-    keys = repository.reading_keys()
+    """Let the holder of an identity read the repository. Needs an owner's and a reader's keys. Repeatable."""
+    public_key = decode_recipient(text)
+    owner, keys = owner_key(repository), reader_slot_keys(repository)
     if present := _slot_of(repository, crypto.recipient_id(public_key).hex()):
-        return AddedSlot(_put_everywhere(repository, *present), was_there=True)
-    made = slots.seal_recipient_slot(keys, repository.header, public_key, clock, new_note(clock, label))
-    return AddedSlot(_put_everywhere(repository, *made))
+        return AddedSlot(_put_everywhere(repository, present), was_there=True)
+    note = new_note(clock, label)
+    made = slots.seal_recipient_slot(keys, repository.header, owner, public_key, clock, note)
+    return AddedSlot(_put_everywhere(repository, made))
 
 
 def add_passphrase_slot(repository: Repository, passphrase: str | bytes, *, label: str = "", clock: Clock) -> AddedSlot:
-    """Let one more passphrase open the repository. Needs a reader's keys."""
+    """Let one more passphrase open the repository. Needs an owner's and a reader's keys."""
     if not passphrase:
         raise ConfigInvalid("an empty passphrase protects nothing", "Choose a long one.")
-    made = slots.seal_passphrase_slot(
-        repository.reading_keys(), repository.header, passphrase, clock, note=new_note(clock, label)
-    )
-    return AddedSlot(_put_everywhere(repository, *made))
+    owner, keys = owner_key(repository), reader_slot_keys(repository)
+    note = new_note(clock, label)
+    made = slots.seal_passphrase_slot(keys, repository.header, owner, passphrase, clock, note=note)
+    return AddedSlot(_put_everywhere(repository, made))
+
+
+def reader_slot_keys(repository: Repository) -> SlotKeys:
+    """Return what a reader's slot wraps.
+
+    Raises:
+        CredentialCannotRead: The keys at hand cannot read.
+    """
+    keys = repository.reading_keys()
+    return SlotKeys(keys.fingerprint, keys.roots, private_keys=keys.private_keys, signing_key=keys.signing_key)
 
 
 def new_note(clock: Clock, label: str = "") -> slots.SlotNote:
@@ -100,32 +114,36 @@ def new_note(clock: Clock, label: str = "") -> slots.SlotNote:
     return slots.SlotNote(clock.now_utc(), host_name(), label)
 
 
-def _slot_of(repository: Repository, recipient_id: str) -> tuple[str, bytes] | None:
-    """Return the slot of a recipient that a quorum of replicas holds alike: one replica alone may claim anything."""
+def _slot_of(repository: Repository, recipient_id: str) -> bytes | None:
+    """Return a reader's slot of a recipient that the owner signed, from any replica."""
 
-    def read(replica: Replica) -> list[tuple[str, bytes]]:
-        listed = [(info.name, names.parse_slot(info.name)) for info in replica.store.list(names.SLOTS)]
-        return [
-            (slot_id, replica.store.get(name, bytes_max=object_bytes_max(name)))
-            for name, slot_id in listed
-            if slot_id is not None
-        ]
+    def read(replica: Replica) -> list[bytes]:
+        listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
+        return [_get(replica, name) for name in listed[: limits.SLOTS_READ_MAX]]
 
-    counts: Counter[tuple[str, bytes]] = Counter()
-    for found in require_all(repository.ask_all(read)).values():
-        counts.update(one for one in found if _is_slot_of(recipient_id, *one))
-    return next((slot for slot, count in counts.most_common() if count >= repository.quorum), None)
+    found = [data for of_replica in require_all(repository.ask_all(read)).values() for data in of_replica]
+    return next((data for data in found if _is_slot_of(repository, recipient_id, data)), None)
 
 
-def _is_slot_of(recipient_id: str, slot_id: str, data: bytes) -> bool:
+def _get(replica: Replica, name: str) -> bytes:
+    return replica.store.get(name, bytes_max=object_bytes_max(name))
+
+
+def _is_signed(repository: Repository, data: bytes) -> bool:
     try:
-        found = slots.describe_slot(data)
+        return any(slots.is_signed_by(data, repository.header, owner) for owner in repository.trust.owners)
     except (Corrupt, Unsupported):
         return False  # verify names it
-    return (found.kind, found.recipient, found.slot_id) == (slots.RECIPIENT, recipient_id, slot_id)
 
 
-def _put_everywhere(repository: Repository, slot_id: str, body: bytes) -> str:
+def _is_slot_of(repository: Repository, recipient_id: str, data: bytes) -> bool:
+    if not _is_signed(repository, data):
+        return False
+    found = slots.describe_slot(data)
+    return (found.kind, found.recipient, found.role) == (slots.RECIPIENT, recipient_id, Role.READER)
+
+
+def _put_everywhere(repository: Repository, body: bytes) -> str:
     """A copy that lacks a slot cannot be opened with it on the day it is the only one left, so all must receive it."""
     if repository.unreachable:
         away = ", ".join(repository.unreachable)
@@ -134,11 +152,5 @@ def _put_everywhere(repository: Repository, slot_id: str, body: bytes) -> str:
             "Bring every replica back, or remove it from the configuration, then run this again.",
         )
     stores = {name: replica.store for name, replica in repository.replicas.items()}
-    put_all(
-        stores,
-        [(names.slot(slot_id), body)],
-        clock=repository.clock,
-        required=True,
-        first_bug=repository.first_bug,
-    )
-    return slot_id
+    put_all(stores, [(names.slot(names.hash_of(body)), body)], clock=repository.clock, required=True)
+    return slots.slot_id_of(body)

@@ -12,7 +12,7 @@ from farshore.format.names import object_bytes_max
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.repository import Repository
 from farshore.sealed import slots
-from farshore.sealed.keys import check_data_key, open_data_key
+from farshore.sealed.data_key import check_data_key, open_data_key
 
 
 def check_slots(check: ReplicaCheck) -> None:
@@ -23,8 +23,10 @@ def check_slots(check: ReplicaCheck) -> None:
         if data is None:
             continue
         try:
-            if slots.describe_slot(data).slot_id != names.parse_slot(name):
-                check.blame(name, ProofState.ALTERED, "it is another slot than its name says")
+            if names.hash_of(data) != names.parse_slot(name):
+                check.blame(name, ProofState.ALTERED, "its bytes do not hash to its name")
+                continue
+            slots.decode_slot(data)
         except (Corrupt, Unsupported) as error:
             check.blame(name, ProofState.UNDECODABLE, str(error))
     if not listed:
@@ -44,7 +46,7 @@ def check_keys(repository: Repository, check: ReplicaCheck) -> None:
             continue
         try:
             check_data_key(data, name)
-            if keys.private_key and parsed[1] == keys.recipient_id.hex():
+            if bytes.fromhex(parsed[1]) in keys.readable:
                 open_data_key(keys, bytes.fromhex(parsed[0]), data)
         except (Corrupt, Unsupported) as error:
             for snapshot in touched or [""]:
@@ -84,8 +86,7 @@ def check_audit(repository: Repository, check: ReplicaCheck) -> None:
     def read(name: str) -> bytes:
         return store.get(name, bytes_max=object_bytes_max(name))
 
-    public_key = bytes.fromhex(repository.header.audit_public)
-    for finding in chain.verify_seals(seals, public_key, files, read):
+    for finding in chain.verify_seals(seals, repository.trust.ed25519_keys, files, read):
         check.blame(finding.object, _state_of(finding), f"audit evidence: {finding.detail}")
 
 

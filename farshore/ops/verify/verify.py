@@ -78,7 +78,7 @@ def verify_repository(
     damaged = [found for found in headers.values() if found]
     for check in checks:
         found = list(check.damaged.values())
-        if keys.private_key:
+        if keys.can_read:
             found = paths_touched(repository, check.commits, check.needs, found)
         damaged += found
     repairs = _repair(repository, checks) if repair else []

@@ -20,7 +20,7 @@ def test_what_a_host_has_is_used_and_having_nothing_is_no_error(tmp_path: Path) 
     engine.repository_config = replace(engine.repository_config, identity=None)
     with engine.opened(Need.ANY) as repository:
         assert repository.keys is not None
-        assert not repository.keys.private_key
+        assert not repository.keys.can_read
     credential.parent.rename(credential.parent.with_name("ab" * 16))  # so it is that of another repository
     with engine.opened(Need.ANY) as repository:
         assert repository.keys is None

@@ -30,7 +30,7 @@ class Evidence:
         self, key: bytes | None = KEY, heads: dict[str, int] | None = None, settled: bool = True
     ) -> list[tuple[str, str]]:
         sizes = {name: len(data) for name, data in (self.files | self.seals).items()}
-        public = chain.public_key_of(key) if key else None
+        public = [chain.public_key_of(key)] if key else None
         found = verify_seals(self.seals.items(), public, sizes, self.files.__getitem__, heads=heads, settled=settled)
         return [(finding.code, finding.object) for finding in found]
 
@@ -104,13 +104,13 @@ def test_a_file_that_cannot_be_read(evidence: Evidence, error: FarshoreError, co
         return evidence.files[name]
 
     sizes = {name: len(data) for name, data in evidence.files.items()}
-    found = verify_seals(evidence.seals.items(), chain.public_key_of(KEY), sizes, read)
+    found = verify_seals(evidence.seals.items(), [chain.public_key_of(KEY)], sizes, read)
     assert [(finding.code, finding.object) for finding in found] == [(code, _name(WRITER, 4))]
 
 
 def test_without_reading_only_sizes_tell(evidence: Evidence) -> None:
     sizes = {name: len(data) for name, data in evidence.files.items()} | {_name(WRITER, 2): 3}
-    found = verify_seals(evidence.seals.items(), chain.public_key_of(KEY), sizes)
+    found = verify_seals(evidence.seals.items(), [chain.public_key_of(KEY)], sizes)
     assert [(finding.code, finding.object) for finding in found] == [("altered-file", _name(WRITER, 2))]
 
 

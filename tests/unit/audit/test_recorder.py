@@ -99,7 +99,7 @@ def _names(store: Store) -> list[str]:
 def _findings(store: Store) -> list[chain.SealFinding]:
     seals = [(info.name, store.get(info.name)) for info in store.list(names.SEALS)]
     sizes = {info.name: info.size for info in store.list(names.AUDIT)}
-    return chain.verify_seals(seals, PUBLIC, sizes, store.get, settled=True)
+    return chain.verify_seals(seals, [PUBLIC], sizes, store.get, settled=True)
 
 
 def _rows(store: Store) -> dict[str, list[dict[str, object]]]:

@@ -85,7 +85,7 @@ def test_a_kill_at_any_moment_leaves_no_gap_and_loses_no_flush(tmp_path: Path) -
         store = DirectoryStore(path=tmp_path / name, clock=clock)
         seals = [(info.name, store.get(info.name)) for info in store.list(names.SEALS)]
         sizes = {info.name: info.size for info in store.list(names.AUDIT)}
-        found = chain.verify_seals(seals, chain.public_key_of(KEY), sizes, store.get, settled=True)
+        found = chain.verify_seals(seals, [chain.public_key_of(KEY)], sizes, store.get, settled=True)
         assert found == []
         rows = [
             row["run_id"]

@@ -86,7 +86,7 @@ def test_what_this_host_kept_of_an_older_snapshot_gives_way_to_the_newest(engine
     source.write(b"a", b"second")
     newest = other.backup(source)
     with engine.opened() as repository:
-        source_id = repository.writing_keys().source_id(source.name)
+        source_id = repository.source_id(source.name)
         commits = sorted(list_commits(repository, source_id).commits.values(), key=lambda one: one.sequence)
         assert find_base(repository, source_id, commits[:1]) is not None
         found = find_base(repository, source_id, commits)

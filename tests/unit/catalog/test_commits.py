@@ -12,7 +12,7 @@ from farshore.format import names
 from farshore.format.records import Commit, encode_commit
 from farshore.model import SnapshotCounts
 from farshore.replicas.repository import Repository
-from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
+from farshore.sealed.sealed_object import SealedKind, seal_object
 from tests.doubles.faulty import FAIL, Fault, FaultyStore
 from tests.unit.ops.engine import Engine, flipped
 
@@ -38,7 +38,7 @@ def commit_at(engine: Engine, numbers: range, *replicas: str, source_id: str = S
             )  # fmt: skip
             name = names.snapshot_object(source_id, commit.snapshot, names.COMMIT)
             data = seal_object(
-                encode_commit(commit), secret=keys.index_key, key_id=INDEX_KEY_ID,
+                encode_commit(commit), secret=keys.index_key, key_id=keys.own,
                 salt=engine.clock.random_bytes(32), kind=SealedKind.COMMIT, name=name,
                 repository_id=keys.repository_id,
             )  # fmt: skip

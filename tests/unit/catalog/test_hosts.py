@@ -14,7 +14,6 @@ from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import BackupRunning, CredentialCannotRead, KeyMissing, RepositoryMismatch
 from farshore.format import names
 from farshore.ops.backup.session import BackupSession
-from farshore.ops.setup.initialize import enroll_host
 from farshore.run import Run
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
@@ -41,7 +40,7 @@ def write_only(engine: Engine, name: str) -> Engine:
     """A host that was enrolled with a credential and holds no key to read with."""
     host = engine.at(name, reads=False)
     host.repository_config = engine.repository_config
-    made = enroll_host(host.config, clock=engine.clock).credential
+    made = host.enroll()
     host.repository_config = engine.at(name, reads=False).repository_config
     credential = host.repository_config.credential
     assert credential is not None
@@ -78,7 +77,7 @@ def test_a_write_only_host_cannot_read_anything_back(engine: Engine, source: Tre
 
 def test_nothing_on_a_write_only_host_holds_the_private_key(engine: Engine, source: TreeSource) -> None:
     with engine.opened() as repository:
-        private = repository.reading_keys().private_key
+        (private,) = repository.reading_keys().private_keys
     host = write_only(engine, "server")
     host.backup(source)
     for path in host.state_dir.rglob("*"):

@@ -27,7 +27,7 @@ from tests.unit.ops.tree_source import TreeSource, blocks
 PAGE = 512
 PAGES = 3000
 LOCKED: dict[str, Any] = {"lock": LockMode.GOVERNANCE, "lock_for": timedelta(days=10)}
-AT_EVERY_REPLICA = (names.HEADER, names.SLOTS)  # made with the repository
+AT_EVERY_REPLICA = (names.HEADER, names.LOG, names.SLOTS)  # made with the repository
 NO_PART_OF_A_SNAPSHOT = (names.AUDIT, names.LEASES, names.FRAGMENTS, *AT_EVERY_REPLICA)
 KINDS = ("pack", "data-key", "manifest", "needs", "pages", "pages-base", "commit")
 

@@ -18,7 +18,7 @@ def snapshot_object(role: str) -> str:
 
 BOUNDS = {
     names.HEADER: 64 * KIB,
-    names.slot(ID): 64 * KIB,
+    names.slot("ab" * 32): 64 * KIB,
     names.data_key(KeyId(ID), ID): 4 * KIB,
     names.pack(PackId(HASH)): 64 * MIB,
     names.fragment(FragmentId(HASH)): 64 * MIB,
@@ -30,7 +30,8 @@ BOUNDS = {
     names.lease(ID, None): MIB,
     f"audit/_seals/{ID}/000000000001.json": 16 * MIB,
     f"audit/objects/date=2026-11-29/{ID}-00.parquet": 256 * MIB,
-    "keys/log/7-" + HASH: MIB,
+    names.log_entry(7, HASH): MIB,
+    names.accepted(HASH): 16 * MIB,
 }
 
 

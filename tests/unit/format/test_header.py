@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Callable
@@ -21,8 +22,7 @@ HEADER = new_header(
     repository_id="000102030405060708090a0b0c0d0e0f",
     created_utc=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
     chunking=Chunking(minimum=262144, average=1048576, maximum=4194304, block=1048576),
-    recipient="ab" * 16,
-    audit_public="cd" * 32,
+    owner=b"o" * 32 + b"w" * 1952,
 )
 
 
@@ -42,6 +42,7 @@ def test_it_reads_what_it_wrote_and_is_canonical() -> None:
     assert data == json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode() + b"\n"
     assert HEADER.check == json.loads(data)["check"]
     assert HEADER.repository_bytes == bytes(range(16))
+    assert HEADER.fingerprint == blake3(data).digest()
 
 
 def test_the_bytes_of_the_first_version_are_fixed() -> None:
@@ -49,10 +50,11 @@ def test_the_bytes_of_the_first_version_are_fixed() -> None:
         b'{"check":"' + HEADER.check.encode() + b'","chunking":{"algorithm":"fastcdc-2020","average":1048576,'
         b'"block":1048576,"maximum":4194304,"minimum":262144,"normalization":1},"created_utc":'
         b'"2026-01-02T03:04:05.000678Z",'
-        b'"features":{"may_ignore":[],"must_understand":[]},"format":"farshore","keys":{"audit_public":"' + b"cd" * 32
-        + b'","recipient":"' + b"ab" * 16 + b'"},"repository":"000102030405060708090a0b0c0d0e0f","version":1}\n'
+        b'"features":{"may_ignore":[],"must_understand":[]},"format":"farshore","owner":{"ed25519":"'
+        + base64.b64encode(b"o" * 32) + b'","ml_dsa_65":"' + base64.b64encode(b"w" * 1952)
+        + b'"},"repository":"000102030405060708090a0b0c0d0e0f","version":1}\n'
     )  # fmt: skip
-    assert HEADER.check == "3e8d979f4d352aa5b88798cd16a5c6a12058214aaeb0565aca3e270e889f1278"
+    assert HEADER.check == "c47946150072184061d51b872ad5463ad0dd68b91da392b2dfcea0cb8bc8ce32"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,8 @@ def test_an_unknown_key_is_ignored_but_counts_in_the_check() -> None:
 
     data = altered(add)
     decoded = decode_header(data, "here")
-    assert decoded == dataclasses.replace(HEADER, check=json.loads(data)["check"])
+    stored = {"check": json.loads(data)["check"], "fingerprint": blake3(data).digest()}
+    assert decoded == dataclasses.replace(HEADER, **stored)
     assert decoded.check != HEADER.check
     with pytest.raises(Bug):
         encode_header(decoded)  # which would lose the key
@@ -135,7 +138,7 @@ def test_an_unknown_cutter_is_a_missing_feature() -> None:
         decode_header(altered(change), "here")
 
 
-@pytest.mark.parametrize("key", ["chunking", "created_utc", "features", "keys", "repository"])
+@pytest.mark.parametrize("key", ["chunking", "created_utc", "features", "owner", "repository"])
 @pytest.mark.parametrize("value", [None, 7, "x", [], {}], ids=repr)
 def test_a_header_with_a_part_missing_or_wrong_is_incomplete(key: str, value: object) -> None:
     def change(content: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ def test_what_is_made_is_parsed_again() -> None:
     assert names.pack(LONG) == f"packs/ab/{LONG}"
     assert names.parse_pack(names.pack(LONG)) == LONG
     assert names.parse_fragment(names.fragment(LONG)) == LONG
-    assert names.parse_slot(names.slot(ID)) == ID
+    assert names.parse_slot(names.slot(LONG)) == LONG
     assert names.parse_data_key(names.data_key(ID, OTHER)) == (ID, OTHER)
     assert names.parse_lease(names.lease(ID, 0)) == (ID, 0)
     assert names.parse_lease(names.lease(ID, 123456)) == (ID, 123456)
@@ -25,7 +25,7 @@ def test_what_is_made_is_parsed_again() -> None:
 
 def test_every_name_is_one_that_every_store_takes() -> None:
     made = [
-        names.HEADER, names.slot(ID), names.data_key(ID, OTHER), names.pack(LONG), names.fragment(LONG),
+        names.HEADER, names.slot(LONG), names.data_key(ID, OTHER), names.pack(LONG), names.fragment(LONG),
         names.snapshot_object(ID, OTHER, names.MANIFEST), names.lease(ID, 7), names.lease(ID, None),
     ]  # fmt: skip
     assert all(is_name(name) for name in made)

@@ -19,10 +19,12 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
+from farshore.host import host_name
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
-from farshore.ops.setup.initialize import initialize
+from farshore.ops.setup.enroll import enroll
+from farshore.ops.setup.initialize import initialize, write_credential
 from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
 from farshore.replicas.repository import BackupSizes, Repository
@@ -83,12 +85,23 @@ class Engine:
 
     def initialize(self, *, write_only: bool = False) -> Engine:
         recipient = generate_identity(self.identity)
-        initialize(self.config, write_only=write_only, recipients=[recipient], clock=self.clock)
+        made = initialize(
+            self.config, write_only=write_only, with_credential=write_only, recipients=[recipient], clock=self.clock
+        )
+        self.repository_config = replace(self.repository_config, fingerprint=made.fingerprint)
         return self
+
+    def enroll(self, **how: Any) -> str:
+        """Leave this host's credential, for its own name unless another is given; return where it is."""
+        with self.opened(Need.OWNER) as repository:
+            made = enroll(repository, how.pop("name", host_name()), **how)
+            return write_credential(self.config, made.credential, repository.header)
 
     def at(self, host: str, *, reads: bool = True) -> Engine:
         """Return the same repository as another host sees it: its own state, and perhaps no key to read with."""
         other = replace(self, host=host)
+        fingerprint = self.repository_config.fingerprint
+        other.repository_config = replace(other.repository_config, fingerprint=fingerprint)
         if not reads:
             credential = other.state_dir / "credential"
             other.repository_config = replace(self.repository_config, identity=None, credential=credential)

@@ -64,8 +64,8 @@ def test_a_commit_that_would_grow_to_gigabytes_is_refused_at_once(engine: Engine
     piece = bytes(64 * MIB)
     bomb = b"".join(packer.compress(piece) for _ in range(32)) + packer.flush()
     with engine.opened(Need.WRITE) as repository:
-        keys = repository.writing_keys()
-    name = names.snapshot_object(keys.source_id("planted"), "ee" * 16, names.COMMIT)
+        keys, source_id = repository.writing_keys(), repository.source_id("planted")
+    name = names.snapshot_object(source_id, "ee" * 16, names.COMMIT)
     sink = io.BytesIO()
     writer = SealedWriter(
         sink=sink, secret=keys.index_key, key_id=INDEX_KEY_ID, salt=bytes(32), kind=SealedKind.COMMIT, name=name,

@@ -14,15 +14,15 @@ from farshore.errors import FarshoreError, LeaseLost, ObjectCorrupt, StoreUnavai
 from farshore.format import names
 from farshore.format.records import Lease, encode_lease
 from farshore.replicas.leases import LeaseHolder, read_leases
-from farshore.sealed.keys import KeySet
-from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, seal_object
+from farshore.sealed.sealed_object import SealedKind, seal_object
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
 from tests.doubles.faulty import FAIL, FaultyStore, Plan, at_call, no_faults
+from tests.doubles.keys import fixed_keys
 from tests.unit.replicas.clocks import StillClock
 from tests.unit.replicas.stores import GatedStore
 
-KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+KEYS = fixed_keys(repository_id=b"r" * 16, chunk_key=b"c" * 32, index_key=b"i" * 32)
 LEASE_ID = "1" * 32
 
 
@@ -55,7 +55,7 @@ def put_beat(store: Store, lease: Lease, beat: int | None) -> None:
     store.put(
         name,
         seal_object(
-            encode_lease(replace(lease, beat=beat or 0)), secret=KEYS.index_key, key_id=INDEX_KEY_ID, salt=b"s" * 32,
+            encode_lease(replace(lease, beat=beat or 0)), secret=KEYS.index_key, key_id=KEYS.own, salt=b"s" * 32,
             kind=SealedKind.LEASE, name=name, repository_id=KEYS.repository_id,
         ),
     )  # fmt: skip
@@ -241,4 +241,6 @@ def test_nothing_of_a_lease_shows_without_the_index_key() -> None:
         sealed = store.get(names.lease(LEASE_ID, 0))
         assert b"here" not in sealed
         with pytest.raises(FarshoreError):
-            read_leases(store, replace(KEYS, index_key=b"x" * 32), clock)
+            read_leases(
+                store, fixed_keys(repository_id=KEYS.repository_id, chunk_key=b"c" * 32, index_key=b"x" * 32), clock
+            )

@@ -9,13 +9,14 @@ from farshore.errors import ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.format.origin import Origin
 from farshore.page_pool import make_pages
-from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.data_key import DataKey
 from farshore.sealed.open_segment import decompress_segment_at, decrypt_segment_at, open_segment_at
 from farshore.sealed.packs import PackBuilder
 from farshore.sealed.segments import PlainSegment, seal_segment
 from tests.doubles.clock import FixedClock
+from tests.doubles.keys import fixed_keys
 
-KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+KEYS = fixed_keys(repository_id=b"r" * 16, chunk_key=b"c" * 32, index_key=b"i" * 32)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
 ORIGIN = Origin(DATA_KEY.key_id, b"o" * 32)
 TEXTS = (b"one" * 500, b"two" * 500)

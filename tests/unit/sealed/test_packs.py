@@ -15,7 +15,8 @@ from farshore.errors import Bug, FarshoreError, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.format.origin import Origin
 from farshore.page_pool import make_pages
-from farshore.sealed.keys import DataKey, KeySet, generate_data_key
+from farshore.sealed.data_key import DataKey, generate_data_key
+from farshore.sealed.keys import KeySet
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import PackBuilder, SealedPack, open_footer
 from farshore.sealed.segments import (
@@ -31,9 +32,10 @@ from farshore.sealed.segments import (
     seal_segment,
 )
 from tests.doubles.clock import FixedClock
+from tests.doubles.keys import fixed_keys
 
 REPOSITORY = b"r" * 16
-KEYS = KeySet(REPOSITORY, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+KEYS = fixed_keys(repository_id=REPOSITORY, chunk_key=b"c" * 32, index_key=b"i" * 32)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
 ORIGIN = Origin(DATA_KEY.key_id, b"o" * 32)
 NOISE = random.Random(9).randbytes(5000)
@@ -230,7 +232,7 @@ def test_every_cut_of_a_pack_is_noticed() -> None:
 
 def test_the_footer_of_another_repository_does_not_open() -> None:
     pack = built(sealed())
-    other_key = dataclasses.replace(KEYS, index_key=b"x" * 32)
+    other_key = fixed_keys(repository_id=REPOSITORY, chunk_key=b"c" * 32, index_key=b"x" * 32)
     other_repository = dataclasses.replace(KEYS, repository_id=b"x" * 16)
     for keys in (other_key, other_repository):
         with pytest.raises(ObjectCorrupt, match="belongs to another repository"):

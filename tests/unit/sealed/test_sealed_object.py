@@ -31,7 +31,7 @@ NOISE = random.Random(5).randbytes(3 * MIB + 100)
 
 def seal(payload: bytes, *, compress: bool = False, name: str = NAME, kind: SealedKind = SealedKind.LEASE) -> bytes:
     return seal_object(
-        payload, secret=SECRET, key_id=INDEX_KEY_ID, salt=SALT, kind=kind, name=name, repository_id=REPOSITORY,
+        payload, secret=SECRET, key_id=bytes(16), salt=SALT, kind=kind, name=name, repository_id=REPOSITORY,
         compress=compress,
     )  # fmt: skip
 
@@ -146,7 +146,7 @@ def test_frames_of_a_twin_are_noticed() -> None:
     """Two objects under one key share nothing: the salt in the header makes the keys differ."""
     one = seal(NOISE)
     two = seal_object(
-        NOISE, secret=SECRET, key_id=INDEX_KEY_ID, salt=b"u" * 32, kind=SealedKind.LEASE, name=NAME,
+        NOISE, secret=SECRET, key_id=bytes(16), salt=b"u" * 32, kind=SealedKind.LEASE, name=NAME,
         repository_id=REPOSITORY,
     )  # fmt: skip
     with pytest.raises(ObjectCorrupt):
@@ -206,7 +206,7 @@ def test_a_writer_takes_any_pieces(step: int) -> None:
     payload = NOISE if step > 1 else NOISE[:3000]
     sink = io.BytesIO()
     writer = SealedWriter(
-        sink=sink, secret=SECRET, key_id=INDEX_KEY_ID, salt=SALT, kind=SealedKind.LEASE, name=NAME,
+        sink=sink, secret=SECRET, key_id=bytes(16), salt=SALT, kind=SealedKind.LEASE, name=NAME,
         repository_id=REPOSITORY,
     )  # fmt: skip
     for start in range(0, len(payload), step):
@@ -268,7 +268,7 @@ def test_a_payload_that_says_it_is_compressed_and_is_not_is_corrupt() -> None:
     for payload in (b"", b"no zstd", zstandard.ZstdCompressor(write_content_size=False).compress(b"x" * 50)):
         sink = io.BytesIO()
         writer = SealedWriter(
-            sink=sink, secret=SECRET, key_id=INDEX_KEY_ID, salt=SALT, kind=SealedKind.LEASE, name=NAME,
+            sink=sink, secret=SECRET, key_id=bytes(16), salt=SALT, kind=SealedKind.LEASE, name=NAME,
             repository_id=REPOSITORY, flags=1,
         )  # fmt: skip
         writer.write(payload)

@@ -73,9 +73,18 @@ def test_it_moves_forward_only() -> None:
 
 def test_what_is_written_moves_forward(tmp_path: Path) -> None:
     remember(tmp_path, ID, FIRST)
-    assert remember(tmp_path, ID, replace(FIRST, head=LogHead(9, "99" * 32), newest={})).head == LogHead(9, "99" * 32)
-    assert remember(tmp_path, ID, replace(FIRST, head=None)).head == LogHead(9, "99" * 32)
+    ninth = replace(FIRST, head=LogHead(9, "99" * 32), newest={})
+    assert remember(tmp_path, ID, ninth, read_with=FIRST).head == LogHead(9, "99" * 32)
+    assert remember(tmp_path, ID, replace(FIRST, head=None), read_with=ninth).head == LogHead(9, "99" * 32)
     assert read_memory(tmp_path, ID) == replace(FIRST, head=LogHead(9, "99" * 32))
+
+
+def test_of_two_processes_that_were_shown_two_branches_the_first_decides(tmp_path: Path) -> None:
+    """The other's may be longer: a thief's who holds a retired owner key."""
+    remember(tmp_path, ID, FIRST)
+    mine, longer = LogHead(5, "55" * 32), LogHead(99, "99" * 32)
+    remember(tmp_path, ID, replace(FIRST, head=mine), read_with=FIRST)
+    assert remember(tmp_path, ID, replace(FIRST, head=longer), read_with=FIRST).head == mine
 
 
 def test_another_fingerprint_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from farshore.chunking.content import CutSizes
 from farshore.format.origin import Origin
 from farshore.model import Entry, EntryKind
-from farshore.sealed.keys import DataKey
+from farshore.sealed.data_key import DataKey
 from farshore.sealed.segments import SealedSegment
 
 SETUP, BATCH, VERDICT, SEAL, END = b"G", b"B", b"V", b"L", b"E"

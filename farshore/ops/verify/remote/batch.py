@@ -10,25 +10,25 @@ from farshore import limits
 from farshore.audit.rows import Against, ProofState
 from farshore.errors import FarshoreError
 from farshore.format import names
-from farshore.format.header import Header
 from farshore.format.object_kinds import Kind
 from farshore.ops.verify.remote.joining import Joined
 from farshore.ops.verify.remote.judging import Verdict, judge
 from farshore.ops.verify.remote.replica_scrub import ReplicaScrub
 from farshore.repair.object_checks import check_itself
 from farshore.repair.object_kinds import is_ignored, kind_of
+from farshore.replicas.repository import Repository
 from farshore.stores.base import ObjectInfo
 
-_SELF_CHECKED = (Kind.HEADER, Kind.SLOT)  # few, small, and sound by what they say themselves
+_SELF_CHECKED = (Kind.HEADER, Kind.ACCEPTED, Kind.LOG, Kind.SLOT)  # few, small, and sound by what they say themselves
 _AUDIT = (Kind.AUDIT_FILE, Kind.SEAL)
 
 
 class BatchJudge:
     """Judges names of all replicas that are at work. One thread; asks with many."""
 
-    def __init__(self, scrubs: Mapping[str, ReplicaScrub], header: Header, started_utc: datetime) -> None:
+    def __init__(self, scrubs: Mapping[str, ReplicaScrub], repository: Repository, started_utc: datetime) -> None:
         self._scrubs = scrubs
-        self._header = header
+        self._repository = repository
         self._started_utc = started_utc
 
     def judge(self, batch: Sequence[Joined], pools: Mapping[str, ThreadPoolExecutor]) -> None:
@@ -145,7 +145,7 @@ class BatchJudge:
         try:
             data = scrub.read(name)
             if data is not None:
-                check_itself(name, data, self._header)
+                check_itself(name, data, self._repository)
         except FarshoreError as error:
             if error.retryable:
                 scrub.error = error

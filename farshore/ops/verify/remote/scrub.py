@@ -84,7 +84,7 @@ def _scrub(
     repository: Repository, scrubs: Mapping[str, ReplicaScrub], tables: Tables | None, run: Run
 ) -> tuple[int, int]:
     """Judge everything; return how many snapshots some replica lists, and how many objects have a row."""
-    judging = BatchJudge(scrubs, repository.header, run.started_utc)
+    judging = BatchJudge(scrubs, repository, run.started_utc)
     commits = recorded = 0
     joined = join({name: scrub.listing() for name, scrub in scrubs.items()}, read_records(repository, tables))
     with ExitStack() as stack:

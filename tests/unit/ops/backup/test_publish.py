@@ -5,11 +5,12 @@ from pathlib import Path
 from farshore import limits
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
-from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.data_key import DataKey
 from farshore.sealed.packs import SealedPack
 from tests.doubles.clock import FixedClock
+from tests.doubles.keys import fixed_keys
 
-KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+KEYS = fixed_keys(repository_id=b"r" * 16, chunk_key=b"c" * 32, index_key=b"i" * 32)
 
 
 def sent(tmp_path: Path, *footers: int) -> list[str]:

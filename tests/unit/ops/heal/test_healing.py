@@ -15,7 +15,6 @@ from farshore.access.unlock import Need
 from farshore.config.settings import PlacementConfig, ReplicaConfig
 from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
 from farshore.format import names
-from farshore.format.header import Header
 from farshore.ops.heal.good_copy import Transfer
 from farshore.ops.heal.retire import RetireResult, retire_replica
 from farshore.plan.replicas import nearest_first
@@ -41,7 +40,7 @@ from tests.unit.ops.heal.healing_world import (
 )
 from tests.unit.ops.tree_source import TreeSource
 
-HEADER, NOBODY = cast("Header", None), cast("ExpectedHashes", None)  # packs tell by themselves
+NOBODY = cast("ExpectedHashes", None)  # packs tell by themselves
 KEYS = pytest.mark.parametrize("keyless", [False, True], ids=["key", "keyless"])
 
 
@@ -474,8 +473,10 @@ def test_an_object_larger_than_memory_goes_through_a_file(tmp_path: Path) -> Non
     stores["bad"].put(name, body[:-1] + b"!")
     stores["good"].put(name, body)
     found: list[tuple[str, str]] = []
+    with Engine(tmp_path / "engine").initialize().opened(Need.NONE) as repository:
+        pass
     transfer = Transfer(
-        header=HEADER, expected_hashes=NOBODY, pace=TokenBucket(bytes_per_s=0, clock=clock), scratch=tmp_path,
+        repository=repository, expected_hashes=NOBODY, pace=TokenBucket(bytes_per_s=0, clock=clock), scratch=tmp_path,
         damaged=lambda replica, damaged: found.append((replica, damaged)),
     )  # fmt: skip
     sources = [
@@ -486,4 +487,4 @@ def test_an_object_larger_than_memory_goes_through_a_file(tmp_path: Path) -> Non
         assert copy.body.read_bytes() == body
         assert copy.source == "good"
     assert found == [("bad", name)]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["engine"]

@@ -19,7 +19,7 @@ from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.tree_source import TreeSource
 
 CHANCE = random.Random(1)
-LARGE = {name: CHANCE.randbytes(6_000_000) for name in ("one", "two", "three")}
+LARGE = {name: CHANCE.randbytes(9_000_000) for name in ("one", "two", "three")}
 
 
 @pytest.fixture

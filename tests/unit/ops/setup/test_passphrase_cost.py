@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.crypto import PassphraseCost
 from farshore.ops.setup.initialize import initialize
+from farshore.sealed.slots import decode_slot
 
 
 @pytest.mark.parametrize("given", [None, PassphraseCost(memory_kib=64, iterations=1, lanes=1)], ids=["usual", "given"])
@@ -24,9 +24,11 @@ def test_a_slot_has_the_cost_that_it_is_made_with_and_opens(tmp_path: Path, give
     config = load_config(path, environment)
     initialize(config, passphrase_cost=given, clock=SystemClock())
 
-    (slot,) = (one for one in (tmp_path / "vault/keys/slots").rglob("*") if one.is_file())
-    kdf = json.loads(slot.read_bytes())["kdf"]
+    made = [one for one in (tmp_path / "vault/keys/slots").rglob("*") if one.is_file()]
+    assert len(made) == 2, "of the owner and of the reader"
     cost = given or PassphraseCost()
-    assert (kdf["memory_kib"], kdf["iterations"], kdf["lanes"]) == (cost.memory_kib, cost.iterations, cost.lanes)
+    for slot in made:
+        kdf = decode_slot(slot.read_bytes()).value["kdf"]
+        assert (kdf["memory_kib"], kdf["iterations"], kdf["lanes"]) == (cost.memory_kib, cost.iterations, cost.lanes)
     with open_repository(config, need=Need.READ, clock=SystemClock()) as repository:
         repository.reading_keys()

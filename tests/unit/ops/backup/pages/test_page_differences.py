@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def source(engine: Engine) -> TreeSource:
 def refs(engine: Engine, snapshot_id: str) -> Mapping[str, ObjectRef]:
     """What the commit record of a snapshot names."""
     with engine.opened(Need.WRITE) as repository:
-        return list_commits(repository, repository.writing_keys().source_id("home")).commits[snapshot_id].objects
+        return list_commits(repository, repository.source_id("home")).commits[snapshot_id].objects
 
 
 def change(source: TreeSource, seed: int, path: bytes = b"db") -> None:
@@ -193,7 +194,7 @@ def test_a_replica_that_was_away_is_given_the_base_and_its_key_and_serves_alone(
     with alone.away("a", "b"):
         change(source, 5)
         engine.clock.wait_s(60)
-        alone.repository_config = type(alone.repository_config)(quorum=1, identity=alone.identity)
+        alone.repository_config = replace(alone.repository_config, quorum=1)
         result = alone.backup(source)
         assert result.counts.bytes_new <= CHANGED * PAGE
         assert alone.restore(result.snapshot_id, replica="c")[1] == source.contents()

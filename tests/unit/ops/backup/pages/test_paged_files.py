@@ -17,11 +17,11 @@ from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.backup.pages.paged_file import FileRead, PagedFile, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.sealed.content_hash import ContentHash
-from farshore.sealed.keys import KeySet
+from tests.doubles.keys import fixed_keys
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
 
-KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+KEYS = fixed_keys(repository_id=b"r" * 16, chunk_key=b"c" * 32, index_key=b"i" * 32)
 MIB = limits.MIB
 BLOCK = MIB
 

@@ -14,12 +14,13 @@ from farshore.index import ABSENT, ChunkIndex
 from farshore.model import HOLE
 from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
 from farshore.page_pool import make_pages
-from farshore.sealed.keys import DataKey, KeySet
+from farshore.sealed.data_key import DataKey
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import SealedPack
 from tests.doubles.clock import FixedClock
+from tests.doubles.keys import fixed_keys
 
-KEYS = KeySet(b"r" * 16, bytes(1216), b"c" * 32, b"i" * 32, b"a" * 32)
+KEYS = fixed_keys(repository_id=b"r" * 16, chunk_key=b"c" * 32, index_key=b"i" * 32)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
 CHANCE = random.Random(1)
 

@@ -1,0 +1,139 @@
+"""Which of the headers that replicas show is the repository's: the pinned one, or the one that the passphrase opens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from farshore.access.unlock import credential_path, read_credential, read_identity_pins
+from farshore.config import Config
+from farshore.errors import FarshoreError, KeyFileDamaged, RepositoryMismatch
+from farshore.format.header import Header
+from farshore.trust.memory import Memory, read_memory
+from farshore.trust.words import is_prefix, parse_fingerprint, to_words
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A fingerprint, or the beginning of one, that decides. `said`: its origin, for people."""
+
+    fingerprint: bytes
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenHeader:
+    """The header, the replicas that hold it, why the others are left out, and the pins that agree with it."""
+
+    header: Header
+    replicas: tuple[str, ...]
+    left_out: Mapping[str, FarshoreError]
+    pins: tuple[Pin, ...]
+    memory: Memory | None
+
+
+def choose_header(
+    config: Config, headers: Mapping[str, Header], opens: Callable[[Header, tuple[str, ...]], bool]
+) -> ChosenHeader:
+    """Return the header that counts, among those of replicas by name.
+
+    Args:
+        opens: Whether the passphrase opens a slot under a header at these replicas; asked only where nothing is pinned
+            and the replicas differ.
+
+    Raises:
+        RepositoryMismatch: None is the pinned one; or nothing decides between them.
+    """
+    groups: dict[bytes, list[str]] = {}
+    by_fingerprint: dict[bytes, Header] = {}
+    for name, header in headers.items():
+        groups.setdefault(header.fingerprint, []).append(name)
+        by_fingerprint[header.fingerprint] = header
+    pinned = {fingerprint: pins_of(config, header) for fingerprint, header in by_fingerprint.items()}
+    every = [pin for pins, _ in pinned.values() for pin in pins]
+    agreed = [one for one in groups if every and all(is_prefix(pin.fingerprint, one) for pin in every)]
+    if every and not agreed:
+        raise _none_is_pinned(every, headers)
+    if not every and len(groups) > 1:
+        agreed = [one for one in groups if opens(by_fingerprint[one], tuple(groups[one]))]
+        if len(agreed) != 1:
+            raise _undecided(headers)
+    chosen = agreed[0] if agreed else next(iter(groups))
+    left_out = {
+        name: _exchanged(name, header, by_fingerprint[chosen])
+        for name, header in headers.items()
+        if header.fingerprint != chosen
+    }
+    return ChosenHeader(by_fingerprint[chosen], tuple(groups[chosen]), left_out, *pinned[chosen])
+
+
+def pins_of(config: Config, header: Header) -> tuple[tuple[Pin, ...], Memory | None]:
+    """Return what this host holds that a header must agree with, and what it remembers of the repository.
+
+    Raises:
+        KeyFileDamaged: A file that pins is damaged; it never counts as none.
+    """
+    pins: list[Pin] = []
+    if config.repository.fingerprint:
+        pins.append(Pin(parse_fingerprint(config.repository.fingerprint), "repository.fingerprint"))
+    path = credential_path(config, header)
+    credential = read_credential(config, path)
+    if credential is not None:
+        pins.append(Pin(credential.fingerprint, f"the credential {path}"))
+    if config.repository.identity is not None:
+        known = read_identity_pins(config.repository.identity)
+        if len(known) == 1 or header.fingerprint in known:
+            own = header.fingerprint if header.fingerprint in known else known[0]
+            pins.append(Pin(own, f"the identity {config.repository.identity}"))
+    memory = recall(config.state_dir, header.repository_id)
+    if memory is not None:
+        pins.append(Pin(bytes.fromhex(memory.fingerprint), f"what this host remembers ({config.state_dir}/trust)"))
+    return tuple(pins), memory
+
+
+def recall(state_dir: Path, repository_id: str) -> Memory | None:
+    """Return what this host remembers; where its state cannot be read at all, nothing, with a warning.
+
+    Raises:
+        KeyFileDamaged: The file is there and is not what was written.
+    """
+    try:
+        return read_memory(state_dir, repository_id)
+    except KeyFileDamaged as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        _log.warning("%s; so an older state of the repository would not be noticed", error.message)
+        return None
+
+
+def _exchanged(name: str, header: Header, chosen: Header) -> RepositoryMismatch:
+    if header.repository_id != chosen.repository_id:
+        return RepositoryMismatch(f"{name} holds another repository ({header.repository_id})")
+    return RepositoryMismatch(
+        f"the header at {name} was exchanged: its fingerprint is {to_words(header.fingerprint[:8])}…",
+        f"The repository's is {to_words(chosen.fingerprint[:8])}…; 'farshore heal' puts the right header back.",
+    )
+
+
+def _none_is_pinned(pins: list[Pin], headers: Mapping[str, Header]) -> RepositoryMismatch:
+    pin = next(iter(pins))
+    shown = ", ".join(f"{name}: {header.fingerprint.hex()}" for name, header in headers.items())
+    return RepositoryMismatch(
+        f"no replica shows the repository whose fingerprint {pin.said} has, {pin.fingerprint.hex()} ({shown})",
+        "The headers were exchanged, or the configuration names other replicas. Nothing of them was believed.",
+    )
+
+
+def _undecided(headers: Mapping[str, Header]) -> RepositoryMismatch:
+    if len({header.repository_id for header in headers.values()}) > 1:
+        listed = ", ".join(f"{name}: {header.repository_id}" for name, header in headers.items())
+        return RepositoryMismatch(f"the replicas belong to different repositories ({listed})")
+    listed = ", ".join(f"{name}: {header.fingerprint.hex()}" for name, header in headers.items())
+    return RepositoryMismatch(
+        f"the replicas hold different headers of one repository ({listed}), so one was exchanged",
+        "Give the fingerprint that 'farshore init' printed, with --fingerprint or repository.fingerprint.",
+    )

@@ -1,0 +1,145 @@
+"""Open a key slot with a passphrase or an identity; slots that the owner did not sign are passed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from farshore import limits
+from farshore.errors import FarshoreError, HeaderDamaged, ObjectCorrupt, WrongPassphrase
+from farshore.format import names
+from farshore.replicas.reader import open_reader
+from farshore.replicas.repository import Replica, Repository
+from farshore.sealed import slots
+from farshore.sealed.keys import DomainKeys, KeySet, Role, domain_keys
+from farshore.sealed.slots import SlotKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The passphrase, identity or key of shares to open slots with; each may be empty."""
+
+    passphrase: str | bytes = field(repr=False, default=b"")
+    identity: bytes = field(repr=False, default=b"")
+    shares_key: bytes = field(repr=False, default=b"")
+
+
+def open_slots(repository: Repository, secrets: Secrets, role: Role, *, required: bool = True) -> tuple[SlotKeys, ...]:
+    """Return the keys of the first slot of that role that opens; one damaged at one replica is read from the next.
+
+    A slot counts only where the owner in force signed it, so what somebody planted costs one signature check.
+
+    Args:
+        required: Whether it is an error that none opens; else the result is empty.
+
+    Raises:
+        WrongPassphrase: Slots were read and none opens.
+        HeaderDamaged: No slot could be read.
+    """
+    opened, tried, damaged = _try_all(repository, secrets, role)
+    if opened is not None:
+        return (opened,)
+    if not required:
+        return ()
+    if tried:
+        raise WrongPassphrase(f"the passphrase or identity opens no slot of {_article(role)} of this repository")
+    raise damaged or HeaderDamaged(
+        f"the repository has no key slot of {_article(role)}", "Copy keys/slots from another replica."
+    )
+
+
+def slot_keys(repository: Repository, first: SlotKeys, *more: SlotKeys) -> KeySet:
+    """Return the keys that slots give in a repository with its owner log: those of every domain and epoch.
+
+    Raises:
+        ObjectCorrupt: The log has an epoch of a root that the slot does not hold.
+    """
+    trust, header = repository.trust, repository.header
+    together = (first, *more)
+    signing = next((one.signing_key for one in together if one.signing_key is not None), None)
+    roots = max((one.roots for one in together), key=len)
+    domains = _domains(repository, roots)
+    certified = trust.certificate(signing.signer_id) if signing is not None else None
+    own = newest_epoch(domains, certified.certificate.domain if certified else "")
+    return KeySet(
+        repository_id=header.repository_bytes,
+        fingerprint=header.fingerprint,
+        public_key=trust.recipients[-1].public_key,
+        domains=domains,
+        own=own,
+        signing_key=signing,
+        private_keys=next((one.private_keys for one in together if one.private_keys), ()),
+        owner_key=next((one.owner_key for one in together if one.owner_key is not None), None),
+        roots=roots,
+    )
+
+
+def newest_epoch(domains: tuple[DomainKeys, ...], domain: str) -> bytes:
+    """Return the key tag of the newest epoch of a domain, or of the first domain there is; zeros where none is."""
+    of_domain = [one for one in domains if one.domain == domain] or [
+        one for one in domains if one.domain == domains[0].domain
+    ]
+    return max(of_domain, key=lambda one: one.epoch).tag if of_domain else bytes(16)
+
+
+def _domains(repository: Repository, roots: tuple[bytes, ...]) -> tuple[DomainKeys, ...]:
+    repository_id = repository.header.repository_bytes
+    found = [
+        domain_keys(roots[one.root], domain, one.epoch, repository_id)
+        for domain, epochs in repository.trust.domains.items()
+        for one in epochs
+        if one.root < len(roots)  # a later root is in newer slots only, which this secret may not open
+    ]
+    if not found:
+        raise ObjectCorrupt("the owner log begins no domain whose root this key slot holds")
+    return tuple(found)
+
+
+def _try_all(
+    repository: Repository, secrets: Secrets, role: Role
+) -> tuple[SlotKeys | None, set[str], FarshoreError | None]:
+    """Return the keys of the first slot that opens, the names of slots that were tried, and an error of another."""
+    tried: set[str] = set()
+    asked: set[str] = set()
+    damaged: FarshoreError | None = None
+    reader = open_reader(repository)
+    while left := repository.replicas.keys() - asked:
+        try:
+            replica, listed = reader.among(left).ask(names.SLOTS, _list_slots)
+        except FarshoreError as error:
+            return None, tried, error
+        asked.add(replica.name)
+        for name in listed:
+            if name in tried:
+                continue
+            try:
+                keys = reader.get(name, partial(_open, repository, name, secrets, role))
+            except FarshoreError as error:
+                damaged = error
+                continue
+            tried.add(name)
+            if keys is not None:
+                return keys, tried, None
+    return None, tried, damaged
+
+
+def _open(repository: Repository, name: str, secrets: Secrets, role: Role, data: bytes) -> SlotKeys | None:
+    if names.hash_of(data) != names.parse_slot(name):
+        raise HeaderDamaged(f"{name} is altered: its bytes do not hash to its name", slots.HINT)
+    header = repository.header
+    if not any(slots.is_signed_by(data, header, owner) for owner in repository.trust.owners):
+        return None
+    if slots.describe_slot(data).role != role:
+        return None
+    return slots.open_slot(
+        data, header, passphrase=secrets.passphrase, identity=secrets.identity, shares_key=secrets.shares_key
+    )
+
+
+def _list_slots(replica: Replica) -> tuple[Replica, list[str]]:
+    found = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
+    return replica, found[: limits.SLOTS_READ_MAX]
+
+
+def _article(role: Role) -> str:
+    return f"an {role}" if role is Role.OWNER else f"a {role}"

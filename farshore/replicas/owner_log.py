@@ -1,0 +1,155 @@
+"""The owner log as the replicas hold it: read at all of them, united, and judged by `farshore.trust`.
+
+An entry is the object of its name or nothing, so whichever replica gives it serves for all. Names of numbers that no
+chain reaches are not read, and of the others a bounded number: a planted name costs a listing and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from farshore import limits
+from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
+from farshore.format import names
+from farshore.format.names import object_bytes_max
+from farshore.replicas.put_all import put_all
+from farshore.replicas.repository import Replica, Repository
+from farshore.signing import VerifyKey
+from farshore.trust.actions import AcceptedList, Revocation
+from farshore.trust.log import TrustState, read_log
+from farshore.trust.log_entry import LogHead, decode_entry
+
+
+@dataclass(frozen=True)
+class OwnerLog:
+    """The log at the replicas that answered.
+
+    `objects`: every entry that counts, and the lists that they name, by name. `held`: the names below `keys/log/` and
+    `keys/accepted/` that each replica lists. `unread`: how many names were left unread as too many.
+    """
+
+    state: TrustState
+    objects: Mapping[str, bytes]
+    held: Mapping[str, frozenset[str]]
+    failed: Mapping[str, FarshoreError]
+    unread: int = 0
+
+    def missing_at(self, replica: str) -> list[str]:
+        """Return the names that a replica lacks, in the order of putting."""
+        return [name for name in self.objects if name not in self.held.get(replica, frozenset())]
+
+
+@dataclass
+class _Reading:
+    """Objects that were read, by name, and those that were refused."""
+
+    repository: Repository
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, name: str, holders: Iterable[str]) -> bytes | None:
+        """Return an object whose bytes hash to its name, from the cache or the first replica that has it so."""
+        cache = self.repository.cache
+        data = cache.get(name)
+        if data is not None and _is_named(name, data):
+            return data
+        for holder in holders:
+            try:
+                data = self.repository.replicas[holder].store.get(name, bytes_max=object_bytes_max(name))
+            except FarshoreError as error:
+                if not isinstance(error, (Corrupt, NotFound, Unsupported)):
+                    self.repository.note_unasked({holder: error})
+                continue
+            if _is_named(name, data):
+                cache.put(name, data)
+                return data
+        return None
+
+
+def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerLog:
+    """Return what the reachable replicas say together.
+
+    Args:
+        remembered: The newest entry that this host has seen; None where it has seen none.
+
+    Raises:
+        FarshoreError: No replica could be listed; with the reason of one.
+    """
+    listed, failed = repository.ask_all(_list_names)
+    if not listed:
+        raise next(iter(failed.values()))
+    holders: dict[str, list[str]] = {}
+    for replica, found in listed.items():
+        for name in found:
+            holders.setdefault(name, []).append(replica)
+    reading = _Reading(repository)
+    chosen, unread = _choose(holders)
+    for name in chosen:
+        data = reading.read(name, holders[name])
+        if data is not None:
+            reading.objects[name] = data
+    owner = VerifyKey(repository.header.owner)
+    lists: dict[str, bytes] = {}
+    for wanted in _named_lists(reading.objects):
+        name = names.accepted(wanted.hash)
+        data = reading.read(name, holders.get(name, ()))
+        if data is not None:
+            lists[wanted.hash] = data
+    state = read_log(owner, repository.header.fingerprint, reading.objects, remembered, lists)
+    refused = {one.name for one in state.refused}
+    objects = {names.accepted(one): data for one, data in lists.items()}
+    objects |= {name: data for name, data in sorted(reading.objects.items()) if name not in refused}
+    held = {replica: frozenset(found) for replica, found in listed.items()}
+    return OwnerLog(state, objects, held, failed, unread)
+
+
+def put_log(repository: Repository, log: OwnerLog) -> dict[str, FarshoreError]:
+    """Put at each replica the entries that it lacks; return what failed. A writer does it before its first lease."""
+    failed: dict[str, FarshoreError] = {}
+    for name, replica in repository.replicas.items():
+        missing = log.missing_at(name)
+        if missing:
+            objects = [(one, log.objects[one]) for one in missing]
+            failed |= put_all({name: replica.store}, objects, clock=repository.clock)
+    return failed
+
+
+def _list_names(replica: Replica) -> list[str]:
+    found = [info.name for info in replica.store.list(names.LOG) if names.parse_log_entry(info.name)]
+    return found + [info.name for info in replica.store.list(names.ACCEPTED) if names.parse_accepted(info.name)]
+
+
+def _choose(holders: Mapping[str, list[str]]) -> tuple[list[str], int]:
+    """Return the names of entries to read, up to the first number that nobody lists, and how many are left out.
+
+    Of one number those that most replicas list are read first.
+    """
+    by_number: dict[int, list[str]] = {}
+    for name in holders:
+        parsed = names.parse_log_entry(name)
+        if parsed is not None:
+            by_number.setdefault(parsed[0], []).append(name)
+    chosen: list[str] = []
+    number = 1
+    while number in by_number:
+        of_number = sorted(by_number[number], key=lambda name: (-len(holders[name]), name))
+        chosen += of_number[: limits.LOG_ENTRIES_OF_NUMBER_MAX]
+        number += 1
+    return chosen, sum(len(of_number) for of_number in by_number.values()) - len(chosen)
+
+
+def _named_lists(entries: Mapping[str, bytes]) -> list[AcceptedList]:
+    found: list[AcceptedList] = []
+    for name, data in entries.items():
+        try:
+            actions = decode_entry(name, data).actions
+        except (ObjectCorrupt, Unsupported):
+            continue
+        found += [
+            one.commits for one in actions if isinstance(one, Revocation) and isinstance(one.commits, AcceptedList)
+        ]
+    return found
+
+
+def _is_named(name: str, data: bytes) -> bool:
+    return names.hash_of(data) == name[-64:]
