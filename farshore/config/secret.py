@@ -79,7 +79,7 @@ class Secret:
     def is_absent(self, environment: Mapping[str, str]) -> bool:
         """Whether there is nothing at the place that it names; False for places that only answer when read."""
         if self.kind == "env":
-            return not environment.get(self.value)
+            return self.value not in environment
         return self.kind == "file" and not os.path.lexists(self.value)
 
     def _from_environment(self, environment: Mapping[str, str]) -> bytes:
