@@ -148,6 +148,10 @@ def test_a_replica_swapped_for_another_repository_is_refused(tmp_path: Path) -> 
     mixed = dataclasses.replace(
         first.config, replicas={"one": first.config.replicas["one"], "two": second.config.replicas["two"]}
     )
+    with open_repository(mixed, need=Need.WRITE, clock=first.clock) as repository:  # this host knows its own
+        assert list(repository.replicas) == ["one"]
+        assert repository.unreachable["two"].code == "repository-mismatch"
+    stranger = dataclasses.replace(mixed, state_dir=tmp_path / "nothing")
     with pytest.raises(Exception, match="different repositories") as refused:
-        open_repository(mixed, need=Need.WRITE, clock=first.clock)
+        open_repository(stranger, need=Need.WRITE, clock=first.clock)
     assert getattr(refused.value, "code", "") == "repository-mismatch"
