@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
-from farshore.access.open_repository import Writes, open_with_header
+from farshore.access.open_repository import Writes, open_repository
+from farshore.access.unlock import Need
 from farshore.audit import questions
-from farshore.audit.engines import QueryTable
-from farshore.audit.query import query
+from farshore.audit.cached_query import query_replica
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import (
     TABLE_ERRORS,
     BucketNotFound,
-    ConfigInvalid,
     FarshoreError,
+    ObjectCorrupt,
+    ObjectNotFound,
     StoreDenied,
-    StoreFull,
     StorePaused,
     StoreUnavailable,
 )
 from farshore.extras import require_extra
-from farshore.host_resources import CACHE, temporary_instead
-from farshore.replicas.ask import OnWait, ask_first, unasked_error, wait_quietly
-from farshore.replicas.repository import Replica, no_such_replica
+from farshore.replicas.ask import OnWait, unasked_error, wait_quietly
+from farshore.replicas.repository import Repository, no_such_replica
 
-_AWAY = (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound)
+_NOT_FROM_HERE = (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound, ObjectCorrupt, ObjectNotFound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,7 @@ class QueryResult:
     columns: tuple[str, ...]
     rows: list[tuple[object, ...]]
     replica: str
+    unused: int = 0  # audit files of these tables there that no certified seal names
 
 
 def run_query(
@@ -65,7 +64,7 @@ def run_query(
 ) -> QueryResult:
     """Answer one reading statement from a replica's audit tables: the one named, else the first that answers.
 
-    Needs no key: the tables are not sealed, their chain is signed.
+    Needs no key: the tables are not sealed, and who may have signed their chain the owner log says.
 
     Args:
         unasked: Filled with the replicas that were asked in vain, and why.
@@ -81,58 +80,61 @@ def run_query(
     if replica is not None and replica not in config.replicas:
         raise no_such_replica(replica, config.replicas)
     failed: dict[str, FarshoreError] = {} if unasked is None else unasked
-    left = [replica] if replica else list(config.replicas)
-    return _first_answer(config, sql, left, _AWAY, engine=engine, failed=failed, on_wait=on_wait, clock=clock)
+    with open_tables(config, replica, on_wait=on_wait, clock=clock) as repository:
+        return _first_answer(repository, sql, list(repository.configured), _NOT_FROM_HERE, engine=engine, failed=failed)
+
+
+def open_tables(
+    config: Config, replica: str | None = None, *, on_wait: OnWait = wait_quietly, clock: Clock
+) -> Repository:
+    """Open the replicas, or one, to ask for audit rows: the owner log says which count, and needs no key.
+
+    Raises:
+        FarshoreError: As `open_repository`.
+    """
+    chosen = config if replica is None else replace(config, replicas={replica: config.replicas[replica]})
+    return open_repository(chosen, need=Need.NONE, writes=Writes.NONE, patient=False, on_wait=on_wait, clock=clock)
 
 
 def _first_answer(
-    config: Config,
+    repository: Repository,
     sql: str,
     replicas: Sequence[str],
     passed_over: tuple[type[FarshoreError], ...],
     *,
     engine: str = "duckdb",
     failed: dict[str, FarshoreError],
-    on_wait: OnWait = wait_quietly,
-    clock: Clock,
 ) -> QueryResult:
     """Answer from the first of these replicas that can.
 
     The bound on silence is on the first answer of a replica. Fetching its tables and running the statement, which may
-    need minutes, has none but the time-outs of each request, so it is no part of `ask_first`.
+    need minutes, has none but the time-outs of each request.
 
     Args:
         passed_over: The next replica is asked after these errors of one that had answered.
         failed: Filled with the replicas that were asked in vain, and why.
     """
-    left = list(replicas)
-    while left:
-        name, found, silent = ask_first(
-            left,
-            lambda one: open_with_header(config, config.replicas[one], clock, Writes.NONE),
-            clock=clock,
-            on_wait=on_wait,
-        )
-        failed.update(silent)
-        if name is None:
-            break
-        opened, header = found[name]
+    for name in replicas:
+        if name not in repository.replicas:
+            failed[name] = repository.unreachable[name]
+            continue
         try:
-            return _ask(config, opened, header.repository_id, sql, engine)
+            table = query_replica(repository, repository.replicas[name], sql, engine=engine)
         except passed_over as error:
             failed[name] = error
-        left = [one for one in left if one not in failed]
+            continue
+        return QueryResult(tuple(table.columns), list(table.rows), name, table.unused)
     raise unasked_error(failed)
 
 
-def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, LastChecks]:
+def last_checks(repository: Repository, replicas: Sequence[str]) -> dict[str, LastChecks]:
     """Return for each replica when it was last verified, how, and whether it was clean; empty where nothing is known.
 
     The rows of all replicas are alike, so the first that can be read answers for all.
     """
     found: dict[str, LastChecks] = {}
     for replica, checked_utc, clean, *moments, mended, method in _known_rows(
-        config, questions.LAST_CHECKS, replicas, clock
+        repository, questions.LAST_CHECKS, replicas
     ):
         if isinstance(checked_utc, datetime):
             remote, read, since = (one if isinstance(one, datetime) else None for one in moments)
@@ -140,37 +142,20 @@ def last_checks(config: Config, replicas: Sequence[str], clock: Clock) -> dict[s
     return found
 
 
-def locked_until(config: Config, replicas: Sequence[str], clock: Clock) -> dict[str, datetime]:
+def locked_until(repository: Repository, replicas: Sequence[str]) -> dict[str, datetime]:
     """Return for each replica until when it keeps at least one snapshot of each source; empty where nothing is known.
 
-    Read from the audit tables, so no key is needed and no store is asked for a lock. Asks only where some replica is
-    configured with a lock.
+    Read from the audit tables, so no key is needed and no store is asked for a lock.
     """
-    if not any(one.lock for one in config.replicas.values()):
-        return {}
-    rows = _known_rows(config, questions.LOCKED_UNTIL, replicas, clock)
+    rows = _known_rows(repository, questions.LOCKED_UNTIL, replicas)
     return {str(replica): until for replica, until in rows if isinstance(until, datetime)}
 
 
-def _known_rows(config: Config, sql: str, replicas: Sequence[str], clock: Clock) -> list[tuple[object, ...]]:
+def _known_rows(repository: Repository, sql: str, replicas: Sequence[str]) -> list[tuple[object, ...]]:
     """Return the answer of the first of these replicas whose tables are whole; no row where there is none."""
+    chosen = [name for name in replicas if name in repository.replicas]
     try:
         require_extra("sql")
-        return _first_answer(config, sql, replicas, (FarshoreError,), failed={}, clock=clock).rows
+        return _first_answer(repository, sql, chosen, (FarshoreError,), failed={}).rows
     except TABLE_ERRORS:
         return []
-
-
-def _ask(config: Config, replica: Replica, repository_id: str, sql: str, engine: str) -> QueryResult:
-    def ask(cache_dir: Path) -> QueryTable:
-        return query(replica.store, cache_dir, sql, repository_id=repository_id, replica=replica.name, engine=engine)
-
-    try:
-        try:
-            table = ask(config.cache_dir)
-        except (StoreFull, ConfigInvalid) as trouble:  # of the cache alone: reading fills no store
-            with temporary_instead(CACHE, trouble) as cache_dir:
-                table = ask(cache_dir)
-    finally:
-        replica.store.close()
-    return QueryResult(tuple(table.columns), list(table.rows), replica.name)

@@ -1,10 +1,11 @@
-"""The local copy of one replica's audit files. They are immutable, so each is fetched once and kept for ever.
+"""The local copy of those audit files of one replica that count. They are immutable, so each is fetched once.
 
     <cache_dir>/audit/<repository id>/<replica>/<table>/date=YYYY-MM-DD/*.parquet
     <cache_dir>/audit/<repository id>/<replica>/_columns/<table>/…      an empty file of each table
 
 One folder per replica, so that another replica does not hide files that one has lost or altered. Processes may share a
-cache: a file appears whole, by a rename, after its content was checked.
+cache: a file appears whole, by a rename, after its content was checked. A file that counts no more is removed: engines
+read all that is in the folder of a table.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from farshore.audit import names
+from farshore.audit.chain import CountedFile, digest
+from farshore.audit.evidence import Evidence
+from farshore.audit.rights import may_report
 from farshore.audit.rows import SCHEMA_VERSION
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
-from farshore.audit.tables import decode_table, encode_empty
+from farshore.audit.tables import decode_table, encode_empty, operations_in
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
 from farshore.format.names import object_bytes_max
 from farshore.host_resources import CACHE, unusable
@@ -30,16 +34,22 @@ from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
 from farshore.plural import count_of
 from farshore.stores.base import ObjectInfo, Store
 
+RUNS = "runs"
+UNREADABLE = "?"  # in place of an operation: nobody has a right for it
 # Apart from the real files, because some engines answer min(date) from the names of files, empty or not.
 _COLUMNS_FILE = f"date=1970-01-01/{SCHEMA_VERSION}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The result of a sync: `root` holds a folder per table; `damaged` says per table what is wrong at the replica."""
+    """The result of a sync: `root` holds a folder per table; `damaged` says per table what is wrong at the replica.
+
+    `unused`: names of files that are there and are not used, because no seal that counts vouches for them.
+    """
 
     root: Path
     damaged: dict[str, FarshoreError]
+    unused: tuple[str, ...] = ()
 
 
 def cache_root(cache_dir: Path, repository_id: str, replica: str) -> Path:
@@ -68,10 +78,11 @@ def data_files(root: Path, table: str) -> str | None:
     return f"{glob.escape(str(root / table))}/date=*/*.parquet"
 
 
-def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str) -> Synced:
-    """Fetch the files of `tables` that are not here yet; every other table gets its columns and stays as it is.
+def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str, evidence: Evidence | None) -> Synced:
+    """Fetch the files of `tables` that count and are not here yet; every other table gets its columns.
 
-    A file that is damaged, or that was seen before and is now gone, is no failure of the sync: its table is reported.
+    A file that is damaged, or that a seal names and that is gone, is no failure of the sync: its table is reported.
+    `evidence` was read before, or files that a run put meanwhile would look lost; None where there are no `tables`.
 
     Raises:
         StoreUnavailable, StoreDenied, BucketNotFound: As the store said; what was fetched is kept.
@@ -82,13 +93,19 @@ def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str) -
             (root / table).mkdir(parents=True, exist_ok=True)
             if not columns_file(root, table).exists():
                 _write(columns_file(root, table), encode_empty(table))
+        if evidence is None:
+            return Synced(root, {})
         damaged = {}
+        unused: list[str] = []
         with ThreadPoolExecutor(AUDIT_DOWNLOADS, thread_name_prefix="audit") as threads:
             for table in sorted(set(tables)):
-                trouble = _sync_table(store, root, table, replica, threads)
+                syncing = _Syncing(store, root, table, replica, evidence)
+                trouble = syncing.sync(threads)
+                unused += syncing.unused
                 if trouble:
                     damaged[table] = trouble
-        return Synced(root, damaged)
+        evidence.cache.save()
+        return Synced(root, damaged, tuple(unused))
     except OSError as error:
         raise unusable(CACHE, root, error) from error
 
@@ -119,30 +136,97 @@ def _local_files(root: Path, tables: Iterable[str]) -> Iterator[tuple[str, Path]
             yield f"{names.AUDIT}{table}/{path.parent.name}/{path.name}", path
 
 
-def _sync_table(
-    store: Store, root: Path, table: str, replica: str, threads: ThreadPoolExecutor
-) -> FarshoreError | None:
-    listed = {info.name: info for info in store.list(f"{names.AUDIT}{table}/") if names.table_of(info.name)}
-    present = _present(root, table)
-    wanted = [info for name, info in listed.items() if present.get(name) != info.size]
-    troubles = [trouble for trouble in threads.map(lambda info: _fetch(store, root, info), wanted) if trouble]
-    gone = sorted(present.keys() - listed.keys())
-    if gone:
-        # An audit file is never deleted, so its absence is damage and not an answer of fewer rows.
-        troubles.append(
-            ObjectNotFound(
-                f"{count_of(len(gone), 'audit file of it is', 'audit files of it are')} gone, first {gone[0]}",
-                "Query another replica with --replica, and run 'farshore verify' on this one.",
+@dataclass
+class _Syncing:
+    """One table of one replica."""
+
+    store: Store
+    root: Path
+    table: str
+    replica: str
+    evidence: Evidence
+    unused: list[str] = field(default_factory=list)
+
+    def sync(self, threads: ThreadPoolExecutor) -> FarshoreError | None:
+        """Make the local folder hold the files that count; return what is wrong with them at the replica."""
+        listed = {info.name: info for info in self.store.list(f"{names.AUDIT}{self.table}/")}
+        listed = {name: info for name, info in listed.items() if names.table_of(name)}
+        counted = {name: one for name, one in self.evidence.counted.files.items() if names.table_of(name) == self.table}
+        present = _present(self.root, self.table)
+        wanted = [
+            (info, counted[name])
+            for name, info in listed.items()
+            if name in counted and present.get(name) != info.size and not self._is_refused(name, counted[name])
+        ]
+        troubles = [one for one in threads.map(lambda each: self._fetch(*each), wanted) if one]
+        refused = {name for name, one in counted.items() if name in listed and self._reports_more(name, one)}
+        self.unused = sorted(listed.keys() - (counted.keys() - refused))
+        lost = (present.keys() & self.evidence.known) - counted.keys() - listed.keys()
+        for name in present.keys() - (counted.keys() - refused) - lost:
+            _local(self.root, name).unlink(missing_ok=True)
+        gone = sorted((counted.keys() - listed.keys()) | lost)  # of `lost` the seal is gone, too
+        if gone:
+            # An audit file is never deleted, so its absence is damage and not an answer of fewer rows.
+            troubles.append(
+                ObjectNotFound(
+                    f"{count_of(len(gone), 'audit file of it is', 'audit files of it are')} gone, first {gone[0]}",
+                    "Query another replica with --replica, and run 'farshore verify' on this one.",
+                )
             )
+        if not troubles:
+            return None
+        first = troubles[0]
+        more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+        return type(first)(
+            f"table {self.table} at replica {self.replica}: {first.message}{more}",
+            "Query another replica with --replica; the other tables of this one can be queried.",
         )
-    if not troubles:
+
+    def _is_refused(self, name: str, one: CountedFile) -> bool:
+        known = self.evidence.cache.operations.get(name)
+        return self.table == RUNS and known is not None and not may_report(one.rights, known)
+
+    def _reports_more(self, name: str, one: CountedFile) -> bool:
+        """Whether a file of `runs` has rows of an operation for which nobody who sealed it has the right."""
+        if self.table != RUNS:
+            return False
+        known = self.evidence.cache.operations
+        if name not in known:
+            try:
+                self._learn(name, _local(self.root, name).read_bytes())
+            except OSError:
+                return False  # it is not here, or cannot be read: that is reported in another place
+        return not may_report(one.rights, known[name])
+
+    def _learn(self, name: str, data: bytes) -> None:
+        try:
+            found = tuple(operations_in(name, data))
+        except ObjectCorrupt:
+            found = (UNREADABLE,)  # its signer sealed bytes that are no rows, which is no damage of the replica
+        self.evidence.cache.operations[name] = found
+        self.evidence.cache.changed = True
+
+    def _fetch(self, info: ObjectInfo, one: CountedFile) -> FarshoreError | None:
+        if info.size > AUDIT_FILE_BYTES_MAX:
+            return ObjectCorrupt(f"audit file {info.name} has {info.size} bytes, more than any of ours")
+        try:
+            data = self.store.get(info.name, bytes_max=object_bytes_max(info.name))
+            if len(data) != info.size:
+                raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
+            if len(data) != one.file.bytes or digest(data) != one.file.blake3:
+                raise ObjectCorrupt(f"audit file {info.name} does not have the bytes that were sealed")
+            if self.table == RUNS:
+                self._learn(info.name, data)
+                if self._is_refused(info.name, one):
+                    return None
+        except (ObjectCorrupt, ObjectNotFound) as error:
+            return error
+        _write(_local(self.root, info.name), data)
         return None
-    first = troubles[0]
-    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
-    return type(first)(
-        f"table {table} at replica {replica}: {first.message}{more}",
-        "Query another replica with --replica; the other tables of this one can be queried.",
-    )
+
+
+def _local(root: Path, name: str) -> Path:
+    return root / name.removeprefix(names.AUDIT)
 
 
 def _present(root: Path, table: str) -> dict[str, int]:
@@ -155,21 +239,6 @@ def _present(root: Path, table: str) -> dict[str, int]:
                     with suppress(FileNotFoundError):  # another process may have dropped a spoilt one
                         found[name] = entry.stat().st_size
     return found
-
-
-def _fetch(store: Store, root: Path, info: ObjectInfo) -> FarshoreError | None:
-    if info.size > AUDIT_FILE_BYTES_MAX:
-        return ObjectCorrupt(f"audit file {info.name} has {info.size} bytes, more than any of ours")
-    try:
-        data = store.get(info.name, bytes_max=object_bytes_max(info.name))
-        if len(data) != info.size:
-            raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
-        if not names.is_whole(info.name, data):
-            raise ObjectCorrupt(f"audit file {info.name} does not have the bytes that its name promises")
-    except (ObjectCorrupt, ObjectNotFound) as error:
-        return error
-    _write(root / info.name.removeprefix(names.AUDIT), data)
-    return None
 
 
 def _write(path: Path, data: bytes) -> None:

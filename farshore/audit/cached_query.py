@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from farshore.audit.chain import Authority
 from farshore.audit.engines import QueryTable
-from farshore.audit.query import fetch, query
+from farshore.audit.query import TablesAt, fetch, query
 from farshore.errors import TABLE_ERRORS, ConfigInvalid, FarshoreError, StoreFull
 from farshore.host_resources import CACHE, temporary_instead
 from farshore.replicas.ask import ask_first
@@ -17,17 +18,19 @@ from farshore.replicas.repository import Replica, Repository
 _CACHE_UNUSABLE = (StoreFull, ConfigInvalid)  # of the cache alone: what is only asked fills no store
 
 
-def query_replica(repository: Repository, replica: Replica, sql: str, *, fetched: bool = False) -> QueryTable:
-    """Answer one reading statement of ours. Where the cache cannot be used, a temporary one serves until the end.
+def query_replica(
+    repository: Repository, replica: Replica, sql: str, *, fetched: bool = False, engine: str = "duckdb"
+) -> QueryTable:
+    """Answer one reading statement. Where the cache cannot be used, a temporary one serves until the end.
 
     Raises:
         FarshoreError: As `query` raises; `StoreFull` and `ConfigInvalid` only where there can be no temporary cache.
     """
     try:
-        return _ask(repository, replica, sql, fetched=fetched)
+        return _ask(repository, replica, sql, fetched=fetched, engine=engine)
     except _CACHE_UNUSABLE as trouble:
         _use_temporary_cache(repository, trouble)
-    return _ask(repository, replica, sql)
+    return _ask(repository, replica, sql, engine=engine)
 
 
 def query_first(
@@ -76,17 +79,21 @@ def query_all(repository: Repository, sql: str) -> dict[str, QueryTable]:
     return found
 
 
+def tables_at(repository: Repository, replica: Replica) -> TablesAt:
+    """Return the audit tables of a replica, with what the owner log of the repository says."""
+    authority = Authority(repository.trust, repository.header.fingerprint)
+    return TablesAt(replica.store, repository.cache_dir, repository.repository_id, replica.name, authority)
+
+
 def _fetch(repository: Repository, name: str, statements: Sequence[str]) -> None:
-    store = repository.replica(name).store
-    fetch(store, repository.cache_dir, statements, repository_id=repository.repository_id, replica=name)
+    fetch(tables_at(repository, repository.replica(name)), statements)
 
 
 def _use_temporary_cache(repository: Repository, trouble: FarshoreError) -> None:
     repository.cache_dir = repository.resources.enter_context(temporary_instead(CACHE, trouble))
 
 
-def _ask(repository: Repository, replica: Replica, sql: str, *, fetched: bool = False) -> QueryTable:
-    return query(
-        replica.store, repository.cache_dir, sql, repository_id=repository.repository_id, replica=replica.name,
-        fetched=fetched,
-    )  # fmt: skip
+def _ask(
+    repository: Repository, replica: Replica, sql: str, *, fetched: bool = False, engine: str = "duckdb"
+) -> QueryTable:
+    return query(tables_at(repository, replica), sql, fetched=fetched, engine=engine)

@@ -1,70 +1,43 @@
-"""The signed chain over the audit files. Pure: the caller reads and writes.
+"""Which seals count, and what a chain of them proves about the audit files. Pure: the caller reads and writes.
 
-Each flush of audit rows makes one seal, canonical JSON as in docs/reference/format.md:
-
-    {"files":[{"blake3":…,"bytes":…,"name":…}, …],   the audit files of the flush
-     "kind":"farshore-audit-seal","version":1,
-     "previous":…,                                   BLAKE3-256 of the writer's seal before this one; "" for its first
-     "repository_id":…,"run_id":…,"sealed_utc":…,
-     "sequence":…,                                   1, 2, 3, … per writer, with no gap
-     "signature":…,                                  Ed25519 over CONTEXT + the seal without this key; "" when unsigned
-     "writer_id":…}                                  32 hex digits, made at random once per host
+A seal counts where its signature holds, the owner log accepts its signer, and no revocation cuts it off; of a revoked
+signer the last accepted seal of each chain counts, with those that it follows. A file counts where a seal that counts
+names it and its signer has the right for the table. Everything else is reported, and never used.
 
 An altered, replaced or removed file or seal shows, and so does a file that no seal covers. Two things a chain cannot
-show by itself: that the newest seals of a writer were removed together with their files (compare two replicas, or pass
-the `heads` that a host remembers), and what a holder of the signing key chose to write.
+show by itself: that its newest seals were removed together with their files (the seals of others that were made since
+carry its head, and so does the memory of a host), and what a holder of the signing key chose to write.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from blake3 import blake3
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from farshore.audit import names
+from farshore.audit.rights import may_speak, rights_of
+from farshore.audit.seals import Seal, SealedFile, decode_seal, signature_holds
 from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
-from farshore.format.records import JsonObject, decode_object, encode_canonical
-
-SEAL_KIND = "farshore-audit-seal"
-SEAL_VERSION = 1
-CONTEXT = b"farshore audit seal 1\n"  # keeps a signature from meaning anything elsewhere
+from farshore.trust.log import Judgment, TrustState
 
 
 @dataclass(frozen=True, slots=True)
-class SealedFile:
-    """One audit file as a seal names it."""
+class Authority:
+    """The judge of seals: the owner log, and the fingerprint that signatures name."""
 
-    name: str
-    bytes: int
-    blake3: str
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """One link of a writer's chain."""
-
-    repository_id: str
-    writer_id: str
-    sequence: int
-    previous: str
-    run_id: str
-    sealed_utc: str
-    files: tuple[SealedFile, ...]
-    signature: str = ""
+    trust: TrustState
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class SealFinding:
     """Something wrong with the evidence.
 
-    `code`: missing-file, altered-file, bad-seal, format-too-new, bad-signature, missing-seal, broken-chain,
-    unsealed-file.
+    `code`: missing-file, altered-file, bad-seal, format-too-new, bad-signature, refused-seal, missing-seal, forked,
+    broken-chain, cut, unsealed-file.
     """
 
     code: str
@@ -72,125 +45,156 @@ class SealFinding:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class CountedFile:
+    """An audit file that counts, and the rights of those whose seals name it."""
+
+    file: SealedFile
+    rights: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The seals that count, by hash, and why others do not; the files that count, by name.
+
+    `overreaching`: files that only signers name who may not speak for their table.
+    """
+
+    seals: Mapping[str, Seal]
+    refused: Mapping[str, Judgment]
+    files: Mapping[str, CountedFile]
+    overreaching: frozenset[str]
+
+
 def digest(data: bytes) -> str:
     """Return the BLAKE3-256 of `data` as 64 hex digits."""
     return blake3(data).hexdigest()
 
 
-def public_key_of(signing_key: bytes) -> bytes:
-    """Return the 32-byte public key of a 32-byte Ed25519 signing key."""
-    return Ed25519PrivateKey.from_private_bytes(signing_key).public_key().public_bytes_raw()
+def open_seal(name: str, data: bytes, authority: Authority) -> Seal | SealFinding:
+    """Return the seal of that name whose signature holds, or why there is none. Whether it counts `count_seals` says.
 
-
-def make_seal(
-    *,
-    repository_id: str,
-    writer_id: str,
-    sequence: int,
-    previous: str,
-    run_id: str,
-    sealed_utc: datetime,
-    files: Sequence[SealedFile],
-    signing_key: bytes | None,
-) -> bytes:
-    """Return the bytes of one seal. The same arguments give the same bytes."""
-    seal = Seal(
-        repository_id=repository_id,
-        writer_id=writer_id,
-        sequence=sequence,
-        previous=previous,
-        run_id=run_id,
-        sealed_utc=sealed_utc.isoformat(),
-        files=tuple(sorted(files, key=lambda file: file.name)),
-    )
-    signature = ""
-    if signing_key is not None:
-        signature = Ed25519PrivateKey.from_private_bytes(signing_key).sign(_signed(_document(seal))).hex()
-    return encode_canonical(_document(seal) | {"signature": signature})
-
-
-def decode_seal(name: str, data: bytes) -> Seal:
-    """Return the seal, its shape checked but not its signature.
-
-    Raises:
-        ObjectCorrupt: These bytes are no seal, or have the name of another one.
-        FormatTooNew: It is a seal of a later version.
+    The answer for given bytes never changes, so a host remembers it; but for a signer that is certified later.
     """
     try:
-        document = decode_object(data, name)
-        if document["kind"] != SEAL_KIND:
-            raise ValueError("not a seal")
-        version = _count(document["version"])
-        if version > SEAL_VERSION and encode_canonical(document) == data:
-            raise FormatTooNew(f"audit seal {name} has version {version}; this Farshore knows {SEAL_VERSION}")
-        if version != SEAL_VERSION:
-            raise ValueError("not a seal of this version")
-        seal = Seal(
-            repository_id=_text(document["repository_id"]),
-            writer_id=_text(document["writer_id"]),
-            sequence=_count(document["sequence"]),
-            previous=_text(document["previous"]),
-            run_id=_text(document["run_id"]),
-            sealed_utc=_text(document["sealed_utc"]),
-            files=tuple(
-                SealedFile(_text(file["name"]), _count(file["bytes"]), _text(file["blake3"]))
-                for file in document["files"]
-            ),
-            signature=_text(document["signature"]),
-        )
-        if encode_canonical(document) != data:
-            raise ValueError("not in canonical form")
-        if names.seal_place(name) != (seal.writer_id, seal.sequence):
-            raise ValueError("stands under the name of another seal")
-    except (ValueError, KeyError, TypeError, RecursionError, ObjectCorrupt) as error:
-        raise ObjectCorrupt(f"audit seal {name} is damaged: {error}") from error
+        seal, text = decode_seal(name, data)
+    except ObjectCorrupt as error:
+        return SealFinding("bad-seal", name, error.message)
+    except FormatTooNew as error:
+        return SealFinding(error.code, name, error.message)
+    certified = authority.trust.certificate(seal.signer)
+    if certified is None:
+        return SealFinding("bad-signature", name, "was not signed by anybody whom the owner certified")
+    if not signature_holds(seal, text, certified.certificate.key, authority.fingerprint):
+        return SealFinding("bad-signature", name, "its signature does not hold")
     return seal
 
 
-def check_seal(name: str, data: bytes, public_keys: Collection[bytes] | None) -> SealFinding | None:
-    """Return the fault of one seal by itself, or None."""
-    return _judge(name, data, public_keys)[1]
+def count_seals(seals: Iterable[Seal], trust: TrustState, *, at: Collection[str] | None = None) -> Counted:
+    """Return what counts, by the owner log as it is now, of seals whose signatures hold.
+
+    The place where it is decided what is used of the audit tables.
+
+    Args:
+        at: The hashes of those that one replica lists. The others only show what the last accepted seal of a revoked
+            signer follows, and are in no answer.
+    """
+    by_hash = {seal.hash: seal for seal in seals}
+    reached: dict[tuple[str, str], frozenset[str]] = {}
+    counted: dict[str, Seal] = {}
+    refused: dict[str, Judgment] = {}
+    for seal in by_hash.values():
+        if at is not None and seal.hash not in at:
+            continue
+        judgment = trust.judge_seal(seal.signer, seal.chain, seal.sequence, seal.hash)
+        if judgment is Judgment.ACCEPTED and seal.signer in trust.revocations:
+            chain = (seal.signer, seal.chain)
+            if chain not in reached:
+                reached[chain] = _reached(by_hash, trust.revocations[seal.signer].chains.get(seal.chain))
+            judgment = Judgment.ACCEPTED if seal.hash in reached[chain] else Judgment.REVOKED
+        if judgment is Judgment.ACCEPTED:
+            counted[seal.hash] = seal
+        else:
+            refused[seal.hash] = judgment
+    files: dict[str, CountedFile] = {}
+    overreaching: set[str] = set()
+    for seal in counted.values():
+        rights = rights_of(trust, seal.signer)
+        for file in seal.files:
+            if may_speak(rights, file.name):
+                before = files.get(file.name)
+                files[file.name] = CountedFile(file, rights | before.rights if before else rights)
+            elif names.table_of(file.name):
+                overreaching.add(file.name)
+    return Counted(counted, refused, files, frozenset(overreaching - files.keys()))
+
+
+def missing_heads(seals: Iterable[Seal], present: Collection[str], trust: TrustState) -> list[SealFinding]:
+    """Return the heads that seals which count name, and that no replica has: the chain of another one was cut.
+
+    Args:
+        present: The hashes of all seals and commits that replicas list.
+    """
+    found: dict[str, SealFinding] = {}
+    for seal in sorted(seals, key=lambda one: (one.chain, one.sequence)):
+        if seal.signer in trust.revocations:
+            continue  # it could name heads that nobody ever made
+        for chain, (sequence, last) in seal.heads.chains.items():
+            if last not in present:
+                name = names.seal_name(chain, sequence, last)
+                found[name] = SealFinding("cut", name, f"seal {seal.sequence} of chain {seal.chain} names it")
+        for source, commit in seal.heads.sources.items():
+            if commit not in present:
+                detail = f"seal {seal.sequence} of chain {seal.chain} names commit {commit} of source {source}"
+                found[commit] = SealFinding("cut", f"snapshots/{source}", detail)
+    return [found[one] for one in sorted(found)]
 
 
 def verify_seals(
     seals: Iterable[tuple[str, bytes]],
-    public_keys: Collection[bytes] | None,
+    authority: Authority,
     files: Mapping[str, int],
     read: Callable[[str], bytes] | None = None,
     *,
-    heads: Mapping[str, int] | None = None,
+    heads: Mapping[str, tuple[int, str]] | None = None,
     settled: bool = False,
 ) -> list[SealFinding]:
     """Return everything that is wrong with the evidence at one replica; an empty list when it holds.
 
     Args:
         seals: Name and bytes of every object below `audit/_seals/`.
-        public_keys: Ed25519 keys of all certified signers, 32 bytes each; None where seals are unsigned, which then is
-            no finding.
         files: Name and size of every object below `audit/`. List them after the seals were read: a run that is at work
             puts its files first.
         read: Gives the bytes of a file, to compare them too; without it names and sizes are compared.
-        heads: The newest sequence that is known of each writer, from elsewhere than this replica.
+        heads: Sequence and hash of the newest seal that is known of each chain, from elsewhere than this replica.
         settled: Report files that no good seal names, too. A run that is at work, or was killed and has not been
             followed by another one of its host, leaves such files, so this is for when there is none.
     Raises:
         FarshoreError: As `read` did, but for NotFound and Corrupt, which are findings.
     """
     findings: list[SealFinding] = []
+    opened: list[Seal] = []
     chains: dict[str, _Chain] = defaultdict(_Chain)
     for name, data in seals:
-        seal, finding = _judge(name, data, public_keys)
-        if finding:
-            findings.append(finding)
-        if seal:
-            chains[seal.writer_id].links[seal.sequence] = (seal, digest(data))
-        elif place := names.seal_place(name):
-            chains[place[0]].spoilt.add(place[1])
-    for writer_id, sequence in (heads or {}).items():
-        chains[writer_id].head = sequence
-    for writer_id, chain in sorted(chains.items()):
-        findings += _check_chain(writer_id, chain)
-    sealed = {file.name: file for chain in chains.values() for seal, _ in chain.links.values() for file in seal.files}
+        seal = open_seal(name, data, authority)
+        if isinstance(seal, Seal):
+            opened.append(seal)
+            continue
+        findings.append(seal)
+        if place := names.parse_seal(name):
+            chains[place.chain].spoilt.add(place.sequence)
+    counted = count_seals(opened, authority.trust)
+    for seal in opened:
+        if seal.hash in counted.refused:
+            detail = f"counts no more: {counted.refused[seal.hash].value}"
+            findings.append(SealFinding("refused-seal", seal.name, detail))
+        else:
+            chains[seal.chain].links.setdefault(seal.sequence, []).append(seal)
+    for chain_id, head in (heads or {}).items():
+        chains[chain_id].head = head
+    for chain_id, chain in sorted(chains.items()):
+        findings += _check_chain(chain_id, chain)
+    sealed = {file.name: file for seal in counted.seals.values() for file in seal.files}
     for _, file in sorted(sealed.items()):
         if finding := _check_file(file, files.get(file.name), read):
             findings.append(finding)
@@ -202,43 +206,47 @@ def verify_seals(
 
 @dataclass
 class _Chain:
-    """The seals of one writer at one replica: good seals with their digests, and the places of bad ones."""
+    """The seals of one chain at one replica that count, by sequence, and the places of bad ones."""
 
-    links: dict[int, tuple[Seal, str]] = field(default_factory=dict)
+    links: dict[int, list[Seal]] = field(default_factory=dict)
     spoilt: set[int] = field(default_factory=set)
-    head: int = 0
+    head: tuple[int, str] = (0, "")
 
 
-def _judge(name: str, data: bytes, public_keys: Collection[bytes] | None) -> tuple[Seal | None, SealFinding | None]:
-    # Only a good seal may vouch for files or give the length of a chain: anyone who can write can forge the others.
-    try:
-        seal = decode_seal(name, data)
-    except ObjectCorrupt as error:
-        return None, SealFinding("bad-seal", name, error.message)
-    except FormatTooNew as error:
-        return None, SealFinding(error.code, name, error.message)
-    if public_keys is not None and not _signed_by(decode_object(data, name), public_keys):
-        return None, SealFinding("bad-signature", name, "was not signed by anybody whom the owner certified")
-    return seal, None
+def _reached(seals: Mapping[str, Seal], last: tuple[int, str] | None) -> frozenset[str]:
+    """Return the seals that the last accepted one follows, and itself."""
+    found: set[str] = set()
+    seal = seals.get(last[1]) if last else None
+    while seal is not None and seal.hash not in found:
+        found.add(seal.hash)
+        seal = seals.get(seal.previous)
+    return frozenset(found)
 
 
-def _check_chain(writer_id: str, chain: _Chain) -> list[SealFinding]:
+def _check_chain(chain_id: str, chain: _Chain) -> list[SealFinding]:
     findings = []
-    end = max([*chain.links, chain.head])
+    last, last_hash = chain.head
+    end = max([*chain.links, last])
     places = [*chain.links, *(sequence for sequence in chain.spoilt if sequence <= end), end + 1]
     before = 0
-    for sequence in sorted(places):
-        name = names.seal_name(writer_id, sequence)
+    for sequence in sorted(set(places)):
+        links = chain.links.get(sequence, [])
         if sequence > before + 1:
-            missing = names.seal_name(writer_id, before + 1)
+            missing = names.seal_subject(chain_id, before + 1)
             count = sequence - before - 1
             findings.append(SealFinding("missing-seal", missing, f"{count} missing in a row, the first of them named"))
-        if sequence in chain.links:
-            previous = chain.links.get(sequence - 1)
-            expected = "" if sequence == 1 else previous[1] if previous else None
-            if expected is not None and chain.links[sequence][0].previous != expected:
-                findings.append(SealFinding("broken-chain", name, "does not follow the seal before it"))
+        if len(links) > 1:
+            findings.append(SealFinding("forked", links[0].name, f"{len(links)} seals claim one place of the chain"))
+        earlier = {one.hash for one in chain.links.get(sequence - 1, [])} if sequence > 1 else {""}
+        findings += [
+            SealFinding("broken-chain", one.name, "does not follow the seal before it")
+            for one in links
+            if earlier and one.previous not in earlier
+        ]
         before = sequence
+    if last_hash and last in chain.links and last_hash not in {one.hash for one in chain.links[last]}:
+        name = names.seal_name(chain_id, last, last_hash)
+        findings.append(SealFinding("missing-seal", name, "another seal has its place"))
     return findings
 
 
@@ -256,38 +264,3 @@ def _check_file(file: SealedFile, size: int | None, read: Callable[[str], bytes]
     except Corrupt as error:
         return SealFinding("altered-file", file.name, error.message)
     return None if whole else SealFinding("altered-file", file.name, "has other bytes than were sealed")
-
-
-def _signed_by(document: JsonObject, public_keys: Collection[bytes]) -> bool:
-    """Whether the signature of a seal covers all that was stored, keys of later versions included."""
-    body = {key: value for key, value in document.items() if key != "signature"}
-    for public_key in public_keys:
-        try:
-            signature = bytes.fromhex(document["signature"])
-            Ed25519PublicKey.from_public_bytes(public_key).verify(signature, _signed(body))
-        except (InvalidSignature, ValueError):
-            continue
-        return True
-    return False
-
-
-def _signed(body: JsonObject) -> bytes:
-    return CONTEXT + encode_canonical(body)
-
-
-def _document(seal: Seal) -> JsonObject:
-    document = asdict(seal) | {"kind": SEAL_KIND, "version": SEAL_VERSION}
-    del document["signature"]
-    return document
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"{type(value).__name__} where a number belongs")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} where text belongs")
-    return value

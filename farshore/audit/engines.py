@@ -34,10 +34,14 @@ _CHDB_UNREADABLE = ("INCORRECT_DATA", "PARQUET_EXCEPTION", "CANNOT_EXTRACT_TABLE
 
 @dataclass(frozen=True, slots=True)
 class QueryTable:
-    """The answer to a query: plain Python values, times timezone-aware in UTC."""
+    """The answer to a query: plain Python values, times timezone-aware in UTC.
+
+    `unused`: how many audit files of these tables are there and no seal that counts vouches for them.
+    """
 
     columns: tuple[str, ...]
     rows: list[tuple[object, ...]]
+    unused: int = 0
 
 
 class CopyUnreadable(Exception):

@@ -1,7 +1,7 @@
 """A host's own record of its audit chain, and the audit files that a replica has still to be given.
 
     <directory>/lock                        held while the chain grows
-    <directory>/head.json                   sequence and digest of the newest seal
+    <directory>/head.json                   the newest seal, and what the next one goes on from
     <directory>/parcels/<sequence>/         one flush: its files and its seal, and their names in `contents.json`
     <directory>/parcels/<sequence>/to/<replica>     there while this replica has still to be given the flush
 
@@ -17,9 +17,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,10 +30,42 @@ from farshore.limits import AUDIT_OUTBOX_BYTES_MAX
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest seal of a chain."""
+    """The newest seal of a chain, and what the next one goes on from.
+
+    `daily`: the UTC day of the newest daily seal. `uncovered`: hashes of the seals and commits since; None where they
+    are not known, because this host lost its record. `sources`, `chains`: the heads of others that seals named so far.
+    """
 
     sequence: int = 0
     digest: str = ""
+    daily: str = ""
+    uncovered: tuple[str, ...] | None = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    chains: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+    def encoded(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "sequence": self.sequence,
+            "digest": self.digest,
+            "daily": self.daily,
+            "uncovered": None if self.uncovered is None else list(self.uncovered),
+            "sources": dict(self.sources),
+            "chains": {chain: list(last) for chain, last in self.chains.items()},
+        }
+
+    @staticmethod
+    def decoded(value: Any) -> Head:
+        """Return it from its JSON object, or raise ValueError, KeyError or TypeError."""
+        uncovered = value["uncovered"]
+        return Head(
+            int(value["sequence"]),
+            str(value["digest"]),
+            str(value["daily"]),
+            None if uncovered is None else tuple(str(one) for one in uncovered),
+            {str(source): str(commit) for source, commit in dict(value["sources"]).items()},
+            {str(chain): (int(last[0]), str(last[1])) for chain, last in dict(value["chains"]).items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +84,9 @@ class Flush:
         names = self._contents()["names"]
         return tuple((name, self.directory / "files" / str(number)) for number, name in enumerate(names))
 
-    def digest(self) -> str:
-        """Return the digest of its seal."""
-        return str(self._contents()["digest"])
+    def head(self) -> Head:
+        """Return the head of the chain after it."""
+        return Head.decoded(self._contents()["head"])
 
     def waits_for(self, replica: str) -> bool:
         """Return whether this replica has still to be given the flush."""
@@ -95,7 +127,7 @@ class Flush:
 
 
 class Outbox:
-    """The directory of one writer of one repository. See the module's docstring.
+    """The directory of one chain of one repository. See the module's docstring.
 
     Raises (every method): StoreFull where the state directory has no space, ConfigInvalid where it cannot be used.
     """
@@ -125,7 +157,7 @@ class Outbox:
                 # The process may have died between the flush and the head. A flush just being dropped is older.
                 with suppress(FileNotFoundError):
                     if head is None or flush.sequence > head.sequence:
-                        head = Head(flush.sequence, flush.digest())
+                        head = flush.head()
                         self._write_head(head)
             return head
 
@@ -158,16 +190,15 @@ class Outbox:
 
     def _read_head(self) -> Head | None:
         try:
-            document = json.loads((self._directory / "head.json").read_text(encoding="utf-8"))
-            return Head(int(document["sequence"]), str(document["digest"]))
+            return Head.decoded(json.loads((self._directory / "head.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             return None  # spoilt by the disk: the replicas know it too
 
     def _write_head(self, head: Head) -> None:
         fresh = self._directory / "head.json.new"
-        _write(fresh, json.dumps({"sequence": head.sequence, "digest": head.digest}).encode())
+        _write(fresh, json.dumps(head.encoded()).encode())
         fresh.replace(self._directory / "head.json")
         _sync(self._directory)
 
@@ -192,7 +223,7 @@ def _fill(building: Path, head: Head, files: Sequence[tuple[str, bytes]], replic
     (building / "to").mkdir()
     for number, (_, data) in enumerate(files):
         _write(building / "files" / str(number), data)
-    contents = {"digest": head.digest, "names": [name for name, _ in files]}
+    contents = {"head": head.encoded(), "names": [name for name, _ in files]}
     _write(building / "contents.json", json.dumps(contents).encode())
     for replica in replicas:
         Flush(building).mark(replica).touch()

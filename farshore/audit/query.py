@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.audit.cache import Synced, cache_root, drop_damaged, sync_tables
+from farshore.audit.chain import Authority
 from farshore.audit.engines import ENGINES, CopyUnreadable, QueryTable, run_sql, stream_duckdb
+from farshore.audit.evidence import read_evidence
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.statements import check_read_only
 from farshore.audit.views import VIEWS, tables_of
-from farshore.errors import QueryInvalid
+from farshore.errors import ObjectCorrupt, QueryInvalid
 from farshore.stores.base import Store
 
 _WORD = re.compile(r"\w+")
@@ -30,26 +33,38 @@ _UNKNOWN = (  # how engines name what they do not know
 )
 
 
-def fetch(store: Store, cache_dir: Path, statements: Iterable[str], *, repository_id: str, replica: str) -> None:
+@dataclass(frozen=True, slots=True)
+class TablesAt:
+    """The audit tables of one replica: where they are, where they are kept here, and what decides which files count."""
+
+    store: Store
+    cache_dir: Path
+    repository_id: str
+    replica: str
+    authority: Authority
+
+    @property
+    def root(self) -> Path:
+        """The local copy.
+
+        Raises:
+            ConfigInvalid: As `cache_root`.
+        """
+        return cache_root(self.cache_dir, self.repository_id, self.replica)
+
+
+def fetch(at: TablesAt, statements: Iterable[str]) -> None:
     """Fetch the files that `query` fetches for these statements; errors are those of the store and the cache there."""
-    tables = frozenset(table for sql in statements for table in _tables_named(sql))
-    _sync(store, cache_root(cache_dir, repository_id, replica), tables, replica)
+    _sync(at, frozenset(table for sql in statements for table in _tables_named(sql)))
 
 
-def query(
-    store: Store,
-    cache_dir: Path,
-    sql: str,
-    *,
-    repository_id: str,
-    replica: str,
-    engine: str = "duckdb",
-    fetched: bool = False,
-) -> QueryTable:
+def query(at: TablesAt, sql: str, *, engine: str = "duckdb", fetched: bool = False) -> QueryTable:
     """Return the answer to one reading statement over the tables and views of docs/reference/audit.md.
 
-    Fetches only files of the tables that the statement names and that are not in `cache_dir` yet; safe to call from
-    many processes at once. With DuckDB the statement can read nothing but the audit tables of this replica.
+    Only rows of files count that a seal of a certified signer names, who has the right for their table; the answer
+    says how many others there are. Fetches only files of the tables that the statement names and that are not in
+    `cache_dir` yet; safe to call from many processes at once. With DuckDB the statement can read nothing but the audit
+    tables of this replica.
 
     Args:
         fetched: `fetch` was called for this statement just now, so nothing is asked of the store.
@@ -64,15 +79,14 @@ def query(
         raise QueryInvalid(f"no SQL engine is called {engine!r}", f"Choose one of: {', '.join(ENGINES)}.")
     check_read_only(sql, engine)
     tables = _tables_named(sql)
-    root = cache_root(cache_dir, repository_id, replica)
-    synced = Synced(root, {}) if fetched else _sync(store, root, tables, replica)
+    synced = Synced(at.root, {}) if fetched else _sync(at, tables)
     try:
         return _run(engine, synced, sql, tables)
     except CopyUnreadable as error:
         # The local copy was whole when it was fetched, so the disk spoilt it since: fetch it again, once.
         if not drop_damaged(synced.root, tables):
             raise _explained(str(error), sql) from error
-    synced = _sync(store, synced.root, tables, replica)
+    synced = _sync(at, tables)
     try:
         return _run(engine, synced, sql, tables)
     except CopyUnreadable as error:
@@ -97,8 +111,17 @@ def stream(
         raise _explained(str(error), sql) from error
 
 
-def _sync(store: Store, root: Path, tables: frozenset[str], replica: str) -> Synced:
-    synced = sync_tables(store, root, tables, replica)
+def _sync(at: TablesAt, tables: frozenset[str]) -> Synced:
+    root = at.root
+    if not tables:
+        return sync_tables(at.store, root, (), at.replica, None)
+    evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority)
+    if evidence.damaged:
+        raise ObjectCorrupt(
+            f"{evidence.damaged[0]} at replica {at.replica} is damaged, so the rows it vouched for are not known",
+            "Query another replica with --replica, and run 'farshore verify' on this one.",
+        )
+    synced = sync_tables(at.store, root, tables, at.replica, evidence)
     for trouble in synced.damaged.values():
         raise trouble
     return synced
@@ -106,7 +129,7 @@ def _sync(store: Store, root: Path, tables: frozenset[str], replica: str) -> Syn
 
 def _run(engine: str, synced: Synced, sql: str, tables: frozenset[str]) -> QueryTable:
     try:
-        return run_sql(engine, synced.root, sql, tables)
+        return replace(run_sql(engine, synced.root, sql, tables), unused=len(synced.unused))
     except QueryInvalid as error:
         raise _explained(error.message, sql) from error
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from farshore.audit import chain, names
+from farshore.audit import names
+from farshore.audit.chain import digest
 from farshore.audit.outbox import Flush, Head, Outbox
+from farshore.audit.own_chain import Sealer, changed_heads, head_after
 from farshore.audit.privacy import without_paths
 from farshore.audit.rows import TABLE_OF_ROW, AuditRow
 from farshore.audit.schema import TABLES
+from farshore.audit.seals import Seal, SealedFile, decode_seal, make_seal, signature_holds
 from farshore.audit.tables import Stamp, encode_rows
 from farshore.clock import Clock
-from farshore.errors import Conflict, FarshoreError, ObjectCorrupt, ObjectNotFound, StoreUnavailable
+from farshore.errors import Conflict, Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable, Unsupported
 from farshore.format.names import object_bytes_max
-from farshore.host_resources import STATE, unusable
-from farshore.limits import AUDIT_FILE_ROWS_MAX
+from farshore.limits import AUDIT_FILE_ROWS_MAX, AUDIT_SEALS_UNNAMED_MAX
 from farshore.replicas.ask import FirstBug, LifeSign, ask_all
 from farshore.stores.base import Store
 
-_WRITER_ID = re.compile("[0-9a-f]{32}")
 _Answer = TypeVar("_Answer")
 
 
@@ -35,11 +33,13 @@ class AuditWritten:
     """The outcome of writing the audit rows of one run.
 
     `objects`: the names of the run's audit files and seals. `replicas`: by name, empty where the replica now has
-    everything, else `code: message`; what it lacks is kept on this host and sent with the next flush.
+    everything, else `code: message`; what it lacks is kept on this host and sent with the next flush. `head`: the
+    chain, and sequence and hash of the seal that this flush made; empty where it made none.
     """
 
     objects: tuple[str, ...]
     replicas: dict[str, str]
+    head: tuple[str, int, str] = ("", 0, "")
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -53,7 +53,9 @@ class _Run:
 
     rows: dict[str, list[AuditRow]] = field(default_factory=lambda: defaultdict(list))
     encoded: list[tuple[str, bytes]] = field(default_factory=list)
+    commits: list[str] = field(default_factory=list)
     objects: tuple[str, ...] = ()
+    head: tuple[str, int, str] = ("", 0, "")
 
 
 class AuditRecorder:
@@ -61,9 +63,8 @@ class AuditRecorder:
 
     Args:
         stores: The replicas that are open, by name; a retry within one request is their wrappers' business.
-        signing_key: 32 bytes of Ed25519; None leaves the seals unsigned.
-        writer_id: 32 hex digits that stay the same for this host and repository, see `open_writer_id`.
-        state_dir: The host's state directory; everything is below `audit/<repository id>/<writer id>` in it.
+        chain_id: That of this host and signer, see `own_chain.open_chain_id`.
+        state_dir: The host's state directory; everything is below `audit/<repository id>/<chain id>` in it.
         configured: The names of all replicas; what those that are not open lack is kept for them, so that no chain
             has a gap once they are back.
         paths: Whether names of files may be written (`audit.paths`). Otherwise `CheckRow.paths` is dropped, and so is
@@ -77,8 +78,8 @@ class AuditRecorder:
         *,
         stores: Mapping[str, Store],
         repository_id: str,
-        signing_key: bytes | None,
-        writer_id: str,
+        sealer: Sealer,
+        chain_id: str,
         state_dir: Path,
         clock: Clock,
         configured: Collection[str] = (),
@@ -89,9 +90,9 @@ class AuditRecorder:
         self._stores = dict(stores)
         self._replicas = tuple(dict.fromkeys((*stores, *configured)))
         self._repository_id = repository_id
-        self._signing_key = signing_key
-        self._writer_id = writer_id
-        self._outbox = Outbox(state_dir / "audit" / repository_id / writer_id)
+        self._sealer = sealer
+        self._chain_id = chain_id
+        self._outbox = Outbox(state_dir / "audit" / repository_id / chain_id)
         self._clock = clock
         self._paths = paths
         self._alive = alive
@@ -123,10 +124,15 @@ class AuditRecorder:
         for table in TABLES:
             self._encode(run, run_id, table, [])
 
-    def move(self, writer_id: str, state_dir: Path) -> None:
-        """Seal what is not sealed yet into the chain of another writer, where the first one's cannot be kept."""
-        self._writer_id = writer_id
-        self._outbox = Outbox(state_dir / "audit" / self._repository_id / writer_id)
+    def add_commit(self, run_id: str, commit_hash: str) -> None:
+        """Have the next daily seal cover a commit of this signer."""
+        with self._lock:
+            self._runs[run_id].commits.append(commit_hash)
+
+    def move(self, chain_id: str, state_dir: Path) -> None:
+        """Seal what is not sealed yet into another chain, where the first one's place cannot be kept."""
+        self._chain_id = chain_id
+        self._outbox = Outbox(state_dir / "audit" / self._repository_id / chain_id)
         self._head_is_sure = False
 
     def sealed(self, run_id: str) -> bool:
@@ -155,7 +161,8 @@ class AuditRecorder:
                     self._encode(run, run_id, table, rows)
             if run.encoded:
                 self._seal(run_id, run)
-        return AuditWritten(run.objects if run else (), self._send())
+        made = (run.objects, run.head) if run else ((), ("", 0, ""))
+        return AuditWritten(made[0], self._send(), made[1])
 
     def _encode(self, run: _Run, run_id: str, table: str, rows: list[AuditRow]) -> None:
         recorded_utc = self._clock.now_utc()
@@ -169,58 +176,101 @@ class AuditRecorder:
                 files = list(run.encoded)
             if not files:
                 return  # another thread has just sealed them
-            before = self._sure_head()
-            sequence = before.sequence + 1
-            seal = chain.make_seal(
-                repository_id=self._repository_id,
-                writer_id=self._writer_id,
-                sequence=sequence,
+            with self._lock:
+                commits = tuple(run.commits)
+            before, now_utc = self._sure_head(), self._clock.now_utc()
+            covers = self._covers(before, now_utc.date().isoformat(), commits)
+            heads = changed_heads(before, self._sealer.seen, self._chain_id)
+            unsigned = Seal(
+                chain=self._chain_id,
+                sequence=before.sequence + 1,
                 previous=before.digest,
                 run_id=run_id,
-                sealed_utc=self._clock.now_utc(),
-                files=[chain.SealedFile(name, len(data), chain.digest(data)) for name, data in files],
-                signing_key=self._signing_key,
+                sealed_utc=now_utc,
+                files=tuple(SealedFile(name, len(data), digest(data)) for name, data in files),
+                log=self._sealer.log,
+                heads=heads,
+                covers=covers,
             )
-            files.append((names.seal_name(self._writer_id, sequence), seal))
-            self._outbox.add(Head(sequence, chain.digest(seal)), files, self._replicas)
+            seal, stored = make_seal(unsigned, self._sealer.key, self._sealer.fingerprint)
+            files.append((seal.name, stored))
+            self._outbox.add(head_after(before, seal, commits), files, self._replicas)
         with self._lock:
             del run.encoded[: len(files) - 1]
+            del run.commits[: len(commits)]
             run.objects += tuple(name for name, _ in files)
+            run.head = (seal.chain, seal.sequence, seal.hash)
+
+    def _covers(self, before: Head, day: str, commits: Collection[str]) -> tuple[str, ...] | None:
+        """Return what the seal covers where it is the first of its UTC day, which is signed by both algorithms."""
+        if before.daily == day:
+            return None
+        uncovered = before.uncovered
+        if uncovered is None:
+            uncovered = (*self._uncovered_at_replicas(before), *self._sealer.own_commits())
+        return tuple(sorted({*uncovered, *commits}))
 
     def _sure_head(self) -> Head:
         # A host that lost its state, or was set back to an older one, would seal two flushes at one place.
         known = self._outbox.head()
         if self._head_is_sure and known is not None:
             return known
-        if known is None or self._is_anywhere(names.seal_name(self._writer_id, known.sequence + 1)):
-            known = self._head_at_replicas(known or Head())
+        if known is None or self._is_anywhere(names.seal_subject(self._chain_id, known.sequence + 1)):
+            known = self._head_at_replicas(known or Head(uncovered=None))
         self._head_is_sure = True
         return known
 
-    def _is_anywhere(self, name: str) -> bool:
+    def _is_anywhere(self, subject: str) -> bool:
         def has_seal(replica: str) -> bool:
-            self._stores[replica].head(name)
-            return True
+            return any(True for _ in self._stores[replica].list(subject))
 
         answers, _ = self._ask_all(has_seal)  # of replicas that are away or deny it, what this host knows has to do
         return any(answers.values())
 
     def _head_at_replicas(self, known: Head) -> Head:
-        heads, failed = self._ask_all(lambda replica: self._newest_seal(self._stores[replica]))
+        heads, failed = self._ask_all(lambda replica: self._newest_seal(self._stores[replica], known.sequence))
         if failed and not heads:
             first = next(iter(failed.values()))
             raise StoreUnavailable(f"no replica says which audit seal was the last of this host: {first}")
         return max([known, *heads.values()], key=lambda head: head.sequence)
 
-    def _newest_seal(self, store: Store) -> Head:
-        listed = [info.name for info in store.list(names.seals_of_writer(self._writer_id))]
-        for name in sorted(listed, reverse=True):
-            try:
-                data = store.get(name, bytes_max=object_bytes_max(name))
-                return Head(chain.decode_seal(name, data).sequence, chain.digest(data))
-            except (ObjectCorrupt, ObjectNotFound):
-                continue
-        return Head()
+    def _newest_seal(self, store: Store, after: int) -> Head:
+        """Return the newest seal of this chain at a replica; anybody may have put others under its names."""
+        listed = [names.parse_seal(info.name) for info in store.list(names.seals_of_chain(self._chain_id))]
+        later = [one for one in listed if one and one.sequence > after]
+        for place in sorted(later, key=lambda one: one.sequence, reverse=True)[:AUDIT_SEALS_UNNAMED_MAX]:
+            seal = self._own_seal(store, place.name)
+            if seal is not None:
+                return Head(seal.sequence, seal.hash, uncovered=None)
+        if len(later) > AUDIT_SEALS_UNNAMED_MAX:
+            raise ObjectCorrupt(f"too many objects that are no seals have names of chain {self._chain_id}")
+        return Head(uncovered=None)
+
+    def _own_seal(self, store: Store, name: str) -> Seal | None:
+        key = self._sealer.key.verify_key
+        try:
+            seal, text = decode_seal(name, store.get(name, bytes_max=object_bytes_max(name)))
+        except (Corrupt, NotFound, Unsupported):
+            return None
+        held = seal.signer == key.signer_id and signature_holds(seal, text, key, self._sealer.fingerprint)
+        return seal if held else None
+
+    def _find_own_seal(self, name: str) -> Seal | None:
+        answers, _ = self._ask_all(lambda replica: self._own_seal(self._stores[replica], name))
+        return next((one for one in answers.values() if one is not None), None)
+
+    def _uncovered_at_replicas(self, head: Head) -> list[str]:
+        """Return the seals of this chain since its newest daily seal, as far as the replicas show them."""
+        found: list[str] = []
+        sequence, seal_hash = head.sequence, head.digest
+        while sequence:
+            name = names.seal_name(self._chain_id, sequence, seal_hash)
+            seal = self._find_own_seal(name)
+            if seal is None or seal.covers is not None:
+                break
+            found.append(seal.hash)
+            sequence, seal_hash = seal.sequence - 1, seal.previous
+        return found
 
     def _send(self) -> dict[str, str]:
         """Send what waits for each replica; one that is silent is left alone, and what it lacks waits on."""
@@ -249,28 +299,3 @@ class AuditRecorder:
                 # Other bytes are there under a name of ours: no retry can mend that, and verify reports it.
             flush.done(replica)
         return trouble
-
-
-def open_writer_id(state_dir: Path, repository_id: str, clock: Clock) -> str:
-    """Return this host's own id in the audit chain of a repository, made at random the first time.
-
-    Safe to call from many processes at once: all get the same.
-
-    Raises:
-        ConfigInvalid: The state directory cannot be used.
-    """
-    directory = state_dir / "audit" / repository_id
-    path = directory / "writer"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not _WRITER_ID.fullmatch(path.read_text(encoding="latin-1")):
-            path.unlink()  # spoilt by a power cut: a new chain begins
-        if not path.exists():
-            fresh = directory / f"writer.{clock.random_bytes(8).hex()}"
-            fresh.write_text(clock.random_bytes(16).hex(), encoding="ascii")
-            with suppress(FileExistsError):  # another process was first
-                os.link(fresh, path)
-            fresh.unlink()
-        return path.read_text(encoding="ascii")
-    except OSError as error:
-        raise unusable(STATE, state_dir, error) from error

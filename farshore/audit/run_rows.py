@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from farshore import __version__
-from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
+from farshore.audit.own_chain import Sealer, open_chain_id
+from farshore.audit.recorder import AuditRecorder, AuditWritten
+from farshore.audit.rights import may_write, rights_of
 from farshore.audit.rows import (
+    TABLE_OF_ROW,
     AuditRow,
     CopyRow,
     CopyState,
@@ -24,14 +27,15 @@ from farshore.audit.rows import (
     SnapshotRow,
     replica_parts,
 )
-from farshore.errors import ConfigInvalid, Failure, FarshoreError, StoreFull
+from farshore.audit.seals import SeenHeads
+from farshore.errors import Bug, ConfigInvalid, Failure, FarshoreError, StoreFull
 from farshore.format.records import Commit
 from farshore.host import host_name
 from farshore.host_resources import STATE, temporary_instead
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
 from farshore.run import Run
-from farshore.signing import ED25519_BYTES
+from farshore.signing import SigningKey
 from farshore.stores.traffic import AcknowledgedPut
 
 _STATE_UNUSABLE = (StoreFull, ConfigInvalid)  # as the outbox raises them
@@ -68,19 +72,27 @@ def run_row(
 
 
 def record(
-    repository: Repository, run_id: str, rows: Iterable[AuditRow], *, with_columns: bool = False
+    repository: Repository,
+    run_id: str,
+    rows: Iterable[AuditRow],
+    *,
+    with_columns: bool = False,
+    commits: Collection[str] = (),
 ) -> AuditWritten | None:
-    """Write rows to every reachable replica. Returns None where none could be kept, and without the keys to sign them.
+    """Write rows to every reachable replica. Returns None where none could be kept, and without a key to sign them.
 
     Rows that a replica could not be given are kept on this host and sent with the next run's. Where this host's state
     directory cannot be used, the rows are sealed into a chain of this process's own and sent at once; what a run did
     never turns into an error because its rows cannot be kept. Then `repository.unrecorded` says why, and so does the
     log.
 
+    Args:
+        commits: Hashes of the commits that the run made, which the next daily seal covers.
+
     Raises:
         StoreUnavailable: The host has no record of its chain, and no replica had it.
     """
-    written = _write(repository, run_id, rows, with_columns=with_columns)
+    written = _write(repository, run_id, rows, with_columns=with_columns, commits=commits)
     if repository.unrecorded:
         _log.warning("no audit row of this run was kept: %s", repository.unrecorded)
     return written
@@ -101,19 +113,31 @@ def try_record(repository: Repository, run_id: str, rows: Iterable[AuditRow]) ->
 
 
 def _write(
-    repository: Repository, run_id: str, rows: Iterable[AuditRow], *, with_columns: bool = False
+    repository: Repository,
+    run_id: str,
+    rows: Iterable[AuditRow],
+    *,
+    with_columns: bool = False,
+    commits: Collection[str] = (),
 ) -> AuditWritten | None:
     """Write rows as `record` says; leave in `repository.unrecorded` why that could not be done."""
-    if repository.keys is None:
+    signing_key = repository.keys.signing_key if repository.keys is not None else None
+    if signing_key is None:
+        repository.unrecorded = "the keys at hand sign nothing, and only rows that somebody signed are used"
+        return None
+    counting = _counting(repository, signing_key, rows)
+    if not counting and not with_columns:
         return None
     try:
         try:
-            recorder = _open_recorder(repository)
+            recorder = _open_recorder(repository, signing_key)
         except _STATE_UNUSABLE as trouble:
             _use_temporary_state(repository, trouble)
-            recorder = _open_recorder(repository)
-        for row in rows:
+            recorder = _open_recorder(repository, signing_key)
+        for row in counting:
             recorder.add(row)
+        for commit in commits:
+            recorder.add_commit(run_id, commit)
         if with_columns:  # an engine that reads files in place learns the columns of a table from its first one
             recorder.add_columns(run_id)
         try:
@@ -123,7 +147,7 @@ def _write(
                 _log.warning("%s; the audit rows of this run are sent with those of the next one", trouble.message)
                 return None
             _use_temporary_state(repository, trouble)
-            recorder.move(_writer_id(repository), repository.state_dir)
+            recorder.move(_chain_id(repository, signing_key), repository.state_dir)
             written = recorder.flush(run_id)
     except _STATE_UNUSABLE as trouble:
         repository.unrecorded = f"{trouble.message}. {trouble.hint}"
@@ -136,12 +160,34 @@ def _write(
     return written
 
 
-def _open_recorder(repository: Repository) -> AuditRecorder:
+def _counting(repository: Repository, signing_key: SigningKey, rows: Iterable[AuditRow]) -> list[AuditRow]:
+    """Return the rows that readers will count; `repository.unrecorded` names the tables of the others."""
+    rights = rights_of(repository.trust, signing_key.signer_id)
+    kept: list[AuditRow] = []
+    left_out: dict[str, None] = {}
+    for row in rows:
+        table = TABLE_OF_ROW[type(row)]
+        if may_write(rights, table, row):
+            kept.append(row)
+        else:
+            left_out[table] = None
+    if left_out:
+        repository.unrecorded = (
+            f"the certificate of this host lacks the right for rows of {', '.join(sorted(left_out))}; the owner gives "
+            "it with 'farshore key enroll'"
+        )
+    return kept
+
+
+def _open_recorder(repository: Repository, signing_key: SigningKey) -> AuditRecorder:
+    head = repository.trust.head
+    if head is None:
+        raise Bug("rows were recorded before the owner log was read")
     return AuditRecorder(
         stores={name: replica.store for name, replica in repository.replicas.items()},
         repository_id=repository.repository_id,
-        signing_key=_audit_seed(repository),
-        writer_id=_writer_id(repository),
+        sealer=Sealer(signing_key, repository.header.fingerprint, head, seen=_seen(repository)),
+        chain_id=_chain_id(repository, signing_key),
         state_dir=repository.state_dir,
         clock=repository.clock,
         configured=repository.configured,
@@ -151,13 +197,16 @@ def _open_recorder(repository: Repository) -> AuditRecorder:
     )
 
 
-def _audit_seed(repository: Repository) -> bytes | None:
-    signing_key = repository.writing_keys().signing_key
-    return signing_key.secret[:ED25519_BYTES] if signing_key is not None else None
+def _seen(repository: Repository) -> SeenHeads:
+    """Return the newest heads that this host remembers; what it lists just now may have been cut."""
+    memory = repository.memory
+    if memory is None:
+        return SeenHeads()
+    return SeenHeads({source: one.commit for source, one in memory.newest.items()}, memory.chains)
 
 
-def _writer_id(repository: Repository) -> str:
-    return open_writer_id(repository.state_dir, repository.repository_id, repository.clock)
+def _chain_id(repository: Repository, signing_key: SigningKey) -> str:
+    return open_chain_id(repository.state_dir, repository.repository_id, signing_key.signer_id, repository.clock)
 
 
 def _use_temporary_state(repository: Repository, trouble: FarshoreError) -> None:

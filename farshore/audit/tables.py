@@ -98,6 +98,11 @@ def decode_table(table: str, name: str, data: bytes) -> pa.Table:
         raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
 
 
+def operations_in(name: str, data: bytes) -> list[str]:
+    """Return the operations of the rows of a file of `runs`, each once. Raises as `decode_table`."""
+    return sorted(set(decode_table("runs", name, data).column("operation").to_pylist()))
+
+
 def _found(table: pa.Table, field: pa.Field) -> pa.Array:
     if field.nullable and field.name not in table.column_names:
         return pa.nulls(table.num_rows, field.type)

@@ -49,6 +49,15 @@ def execute(invocation: Invocation) -> int:
         clock=invocation.clock,
     )
     UnaskedWarnings(invocation.output).show(unasked)
+    if result.unused:
+        files = count_of(result.unused, "audit file")
+        verb = "is" if result.unused == 1 else "are"
+        invocation.output.warning(
+            f"{files} of these tables at {result.replica} {verb} named by no certified seal: not used",
+            "audit-unused",
+            replica=result.replica,
+            files=str(result.unused),
+        )
     _print(invocation, result)
     return EXIT_DONE
 

@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import Command, Invocation
 from farshore.cli.opening import able_to_write, waiting_note
 from farshore.cli.status_sources import errors_of, format_age, print_sources
+from farshore.cli.status_trust import print_trust, trust_errors
 from farshore.cli.wording import NOT_ASKED, age_of, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
     BackupOverdue,
+    CertificateEnded,
     ClockWrong,
     ConfigInvalid,
     ExtraMissing,
+    FarshoreError,
+    FeatureMissing,
+    HeaderDamaged,
+    HistoryCut,
+    LogForked,
+    LogRolledBack,
     ReplicaEmpty,
+    RepositoryMismatch,
     RepositoryMissing,
     SecretUnavailable,
     SnapshotIncomplete,
@@ -60,7 +69,8 @@ def execute(invocation: Invocation) -> int:
     from farshore.ops.ask.status import repository_status
 
     config, output = invocation.config(), invocation.output
-    replicas = repository_status(config, on_wait=waiting_note(output), clock=invocation.clock)
+    status = repository_status(config, on_wait=waiting_note(output), clock=invocation.clock)
+    replicas = status.replicas
     for one in replicas:
         output.record("replica", one, state=state_of(one))
     locked = ("locked until",) if any(one.lock for one in config.replicas.values()) else ()
@@ -97,9 +107,10 @@ def execute(invocation: Invocation) -> int:
             "(pip install 'farshore[sql]')",
             ExtraMissing.code,
         )
+    print_trust(output, status.trust)
     sources = _source_states(invocation, config, replicas)
     print_sources(output, sources)
-    return _verdict(invocation, replicas, sources)
+    return _verdict(invocation, replicas, sources, trust_errors(status.trust))
 
 
 _IN_SYNC = "level"  # in the JSON, whose values stay
@@ -125,8 +136,23 @@ def state_shown(replica: ReplicaStatus) -> str:
     return "in sync" if state_of(replica) == _IN_SYNC else state_of(replica)
 
 
-def exit_code_of(replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState]) -> int:
+def exit_code_of(
+    replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState], trust: Sequence[FarshoreError] = ()
+) -> int:
     """Return the exit code for monitoring; the first that applies of those that the help names."""
+    if trust and not isinstance(trust[0], CertificateEnded):
+        return trust[0].exit_code
+    if found := _exit_code_of(replicas, sources):
+        return found
+    if trust:
+        return trust[0].exit_code
+    nothing = not any(one.snapshots for one in replicas)
+    behind = any(state_of(one) == "behind" for one in replicas)
+    return EXIT_WARNINGS if nothing or behind or any(one.doubtful for one in sources) else EXIT_DONE
+
+
+def _exit_code_of(replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState]) -> int:
+    """Return that of what is wrong with replicas and sources, as far as it is more than a warning."""
     states = {state_of(one) for one in replicas}
     if "damaged" in states:
         return VerifyFailed.exit_code
@@ -140,8 +166,7 @@ def exit_code_of(replicas: Sequence[ReplicaStatus], sources: Sequence[SourceStat
         return ExtraMissing.exit_code
     if "empty" in states:
         return ReplicaEmpty.exit_code
-    nothing = not any(one.snapshots for one in replicas)
-    return EXIT_WARNINGS if nothing or "behind" in states or any(one.doubtful for one in sources) else EXIT_DONE
+    return EXIT_DONE
 
 
 def clock_errors(replicas: Sequence[ReplicaStatus]) -> list[ClockWrong]:
@@ -209,7 +234,12 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
     return judge_sources(counted, allowed, invocation.clock.now_utc())
 
 
-def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState]) -> int:
+def _verdict(
+    invocation: Invocation,
+    replicas: Sequence[ReplicaStatus],
+    sources: Sequence[SourceState],
+    trust: Sequence[FarshoreError],
+) -> int:
     """Print errors for findings above a warning, and return the exit code."""
     damaged = [one.replica for one in replicas if state_of(one) == "damaged"]
     if damaged:
@@ -218,9 +248,9 @@ def _verdict(invocation: Invocation, replicas: Sequence[ReplicaStatus], sources:
         invocation.output.error(ReplicaEmpty(f"{empty.replica} lists no snapshot, and others list {empty.behind:,}"))
     if not any(one.snapshots for one in replicas) and any(one.reachable for one in replicas):
         invocation.output.warning("no replica that could be asked lists a snapshot", "no-snapshots")
-    for error in (*clock_errors(replicas), *errors_of(sources)):
+    for error in (*trust, *clock_errors(replicas), *errors_of(sources)):
         invocation.output.error(error)
-    return exit_code_of(replicas, sources)
+    return exit_code_of(replicas, sources, trust)
 
 
 COMMAND = Command(
@@ -229,8 +259,8 @@ COMMAND = Command(
     description=(
         "Show for each replica whether it is reachable, how many snapshots it holds, how many it is behind the others, "
         "its last check, and how it was proven; and for each source with an rpo (or with --max-age) whether its last "
-        "complete snapshot is young enough. The exit code is made for monitoring: the first that applies of 62, 36, "
-        "80, 85, 20, 78, 84, 3, 0."
+        "complete snapshot is young enough. The exit code is made for monitoring: the first that applies of 37, 38, "
+        "33, 61, 71, 39, 62, 36, 80, 85, 20, 78, 84, 86, 3, 0."
     ),
     example="farshore status --max-age 26h || alert 'farshore: look at the backups'",
     add_arguments=add_arguments,
@@ -246,6 +276,13 @@ COMMAND = Command(
         BackupOverdue,
         SnapshotIncomplete,
         ReplicaEmpty,
+        LogRolledBack,
+        LogForked,
+        RepositoryMismatch,
+        HeaderDamaged,
+        FeatureMissing,
+        HistoryCut,
+        CertificateEnded,
     ),
     exits=((EXIT_WARNINGS, "a replica is behind, none lists a snapshot, or a source's last snapshot is doubtful"),),
 )

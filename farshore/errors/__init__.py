@@ -12,6 +12,7 @@
       PlanUnsound    the plan does not keep what it promises: change replicas, key holders or the policy
       ReplicaEmpty   a replica lists nothing where others list snapshots: say that it is new, or find out why
       SnapshotIncomplete  backups are made and lack something: make it readable, or exclude it
+      CertificateEnded  a host's certificate has ended: the owner makes a new one, and nothing stops until then
     Bug            an internal promise was broken: please report
 
 `Failure` is above both, for the edges that report. A fallback catches `FarshoreError` or a part of it, never `Bug`.
@@ -39,12 +40,14 @@ from farshore.errors.state import (
     TABLE_ERRORS,
     BackupOverdue,
     BackupRunning,
+    CertificateEnded,
     CheckInconclusive,
     ClockWrong,
     Conflict,
     Corrupt,
     HeaderDamaged,
     HealIncomplete,
+    HistoryCut,
     HostExhausted,
     KeyFileDamaged,
     LeaseLost,
@@ -135,6 +138,7 @@ __all__ = [
     "BackupRunning",
     "BucketNotFound",
     "Bug",
+    "CertificateEnded",
     "CheckInconclusive",
     "ClockWrong",
     "ConfigInvalid",
@@ -151,6 +155,7 @@ __all__ = [
     "FormatTooNew",
     "HeaderDamaged",
     "HealIncomplete",
+    "HistoryCut",
     "HostExhausted",
     "KeyFileDamaged",
     "KeyMissing",

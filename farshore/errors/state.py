@@ -145,6 +145,15 @@ class LogForked(Conflict):
     default_hint = "Look at both entries with 'farshore key log', and choose with 'farshore key trust --entry HASH'."
 
 
+class HistoryCut(Conflict):
+    code = "history-cut"
+    exit_code = 39
+    default_hint = (
+        "Somebody deleted the newest objects at all replicas. Look for them at a replica that is not configured now, "
+        "and at the older versions that the buckets keep; revoke whoever could delete."
+    )
+
+
 class ClockWrong(Conflict):
     code = "clock-wrong"
     exit_code = 36
@@ -255,6 +264,14 @@ class ReplicaEmpty(FarshoreError):
     code = "replica-empty"
     exit_code = 84
     default_hint = "If it is new, fill it with 'farshore replica add NAME'; else find out who emptied it."
+
+
+class CertificateEnded(FarshoreError):
+    """Nothing is refused for it."""
+
+    code = "certificate-ended"
+    exit_code = 86
+    default_hint = "The owner makes a new one with 'farshore key enroll'. Until then everything goes on as before."
 
 
 class SnapshotIncomplete(FarshoreError):

@@ -26,7 +26,7 @@ def kind_of(name: str) -> Kind | None:
             parsed = names.parse_snapshot_object(name)
             return None if parsed is None else Kind.COMMIT if parsed.role == names.COMMIT else Kind.PART
         case "audit":
-            is_seal = audit_names.seal_place(name) is not None
+            is_seal = audit_names.parse_seal(name) is not None
             return Kind.SEAL if is_seal else Kind.AUDIT_FILE if audit_names.is_file(name) else None
         case "index":
             return Kind.FRAGMENT if names.parse_fragment(name) else None

@@ -19,13 +19,14 @@ import pytest
 from pyarrow.fs import S3FileSystem
 
 from farshore.audit.engines import QueryTable
-from farshore.audit.query import query
+from farshore.audit.query import TablesAt, query
 from farshore.audit.schema import TABLES
 from farshore.clock import SystemClock
 from farshore.stores.base import Store
 from farshore.stores.opening import open_store
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace, PlaceUrl
+from tests.doubles.signers import Signers
 from tests.engines.facts import EXAMPLES, EXPECTED, FACTS, PORTABLE, ROOT, fill, in_utc
 from tests.unit.audit.samples import REPOSITORY
 
@@ -77,8 +78,8 @@ def replica(request: pytest.FixtureRequest, filled: Callable[[str], PlaceUrl]) -
 def test_farshore_sql_answers_alike_on_every_cloud(replica: Store, engine: str, tmp_path: Path) -> None:
     def ask(sql: str) -> list[tuple[Any, ...]]:
         aliased = re.sub(r"\bmin\(date\)", "min(date) AS first", re.sub(r"\bmax\(date\)", "max(date) AS last", sql))
-        found = query(replica, tmp_path, aliased, repository_id=REPOSITORY, replica="vault", engine=engine)
-        return found.rows
+        at = TablesAt(replica, tmp_path, REPOSITORY, "vault", Signers().authority)
+        return query(at, aliased, engine=engine).rows
 
     _check(ask)
 
@@ -89,7 +90,8 @@ def ask_directory(
 ) -> Iterator[Callable[[str, str], QueryTable]]:
     cache_dir = tmp_path_factory.mktemp("cache")
     with closing(open_store(**filled("file"), clock=SystemClock())) as store:
-        yield lambda sql, engine: query(store, cache_dir, sql, repository_id=REPOSITORY, replica="vault", engine=engine)
+        at = TablesAt(store, cache_dir, REPOSITORY, "vault", Signers().authority)
+        yield lambda sql, engine: query(at, sql, engine=engine)
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))

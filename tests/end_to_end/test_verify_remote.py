@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from farshore.access.open_repository import open_bare_store, open_repository
-from farshore.access.query import last_checks, run_query
+from farshore.access.query import LastChecks, last_checks, open_tables, run_query
 from farshore.access.unlock import Need
 from farshore.check_results import ReplicaProof, VerifyResult
 from farshore.errors import FarshoreError
@@ -30,6 +30,11 @@ from tests.end_to_end.setting import Setting
 
 CLOUDS = ("frankfurt", "iowa", "sydney")
 REPLICAS = {"frankfurt": "s3", "dublin": "s3", "iowa": "gs", "sydney": "az", "vault": "file"}
+
+
+def _last_checks(world: Setting, replicas: list[str]) -> dict[str, LastChecks]:
+    with open_tables(world.config, clock=world.clock) as repository:
+        return last_checks(repository, replicas)
 
 
 @pytest.fixture(scope="module")
@@ -275,13 +280,13 @@ def test_results_are_kept_where_a_key_can_sign_them_and_only_changes_have_rows(s
     with instead(setting, "iowa", name, data[:-1]):
         for _ in range(2):
             assert not scrub(setting, need=Need.WRITE).clean
-        assert last_checks(setting.config, ["vault"], setting.clock)["iowa"].clean is False
+        assert _last_checks(setting, ["vault"])["iowa"].clean is False
         unsound = "SELECT replica, object, state, against FROM proofs_now WHERE state <> 'ok'"
         assert rows(unsound) == [("iowa", name, "truncated", "sent")]
         assert rows("SELECT count(*) FROM proofs") == [(1,)]
     assert scrub(setting, need=Need.WRITE).clean
     assert rows("SELECT state FROM proofs ORDER BY checked_utc") == [("truncated",), ("ok",)]
-    last = last_checks(setting.config, ["vault"], setting.clock)
+    last = _last_checks(setting, ["vault"])
     assert last["iowa"].clean
     assert last["iowa"].remote_utc is not None
     assert last["vault"].remote_utc is None, "a directory proves nothing by its sizes"

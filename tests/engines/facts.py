@@ -9,6 +9,7 @@ from pathlib import Path
 
 from farshore.audit.recorder import AuditRecorder
 from farshore.stores.base import Store
+from tests.doubles.signers import chain_of, sealer
 from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, START, repository_rows
 from tests.unit.replicas.clocks import StillClock
 
@@ -58,8 +59,8 @@ def fill(store: Store, state_dir: Path) -> None:
     recorder = AuditRecorder(
         stores={"vault": store},
         repository_id=REPOSITORY,
-        signing_key=bytes(32),
-        writer_id="cd" * 16,
+        sealer=sealer(),
+        chain_id=chain_of(1),
         state_dir=state_dir,
         clock=clock,
     )

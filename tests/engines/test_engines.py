@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from farshore.audit.query import query
+from farshore.audit.query import TablesAt, query
 from farshore.clock import SystemClock
 from farshore.stores.opening import open_store
 from infra.local.node import cache_directory
+from tests.doubles.signers import Signers
 from tests.engines.facts import EXPECTED, FACTS, PORTABLE, ROOT, fill
 from tests.engines.plain import plain
 from tests.unit.audit.samples import REPOSITORY
@@ -90,7 +91,7 @@ def test_the_examples_of_the_document_have_the_same_answers(ask: Ask, replica: P
     answers = ask([example.strip().rstrip(";") for example in PORTABLE])
     with closing(open_store(url=replica.as_uri(), clock=SystemClock())) as store:
         for example, found in zip(PORTABLE, answers, strict=True):
-            expected = query(store, tmp_path / "cache", example, repository_id=REPOSITORY, replica="vault")
+            expected = query(TablesAt(store, tmp_path / "cache", REPOSITORY, "vault", Signers().authority), example)
             assert _alike(found) == _alike([[plain(value) for value in row] for row in expected.rows]), example
 
 
@@ -99,13 +100,15 @@ def test_farshore_sql_runs_chdb(replica: Path, tmp_path: Path) -> None:
 import json, sys
 from contextlib import closing
 from pathlib import Path
-from farshore.audit.query import query
+from farshore.audit.query import TablesAt, query
 from farshore.clock import SystemClock
 from farshore.stores.opening import open_store
+from tests.doubles.signers import Signers
 from tests.engines.plain import plain
 with closing(open_store(url=sys.argv[1], clock=SystemClock())) as store:
     for sql in json.load(sys.stdin):
-        found = query(store, Path(sys.argv[2]), sql, repository_id=sys.argv[3], replica="vault", engine="chdb")
+        at = TablesAt(store, Path(sys.argv[2]), sys.argv[3], "vault", Signers().authority)
+        found = query(at, sql, engine="chdb")
         print(json.dumps([[plain(value) for value in row] for row in found.rows]))
 """
     answers = _run(["-c", script, replica.as_uri(), str(tmp_path / "cache"), REPOSITORY], list(FACTS.values()))

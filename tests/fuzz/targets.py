@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from farshore.audit import chain
 from farshore.audit import names as audit_names
+from farshore.audit.chain import digest
 from farshore.audit.schema import TABLES
+from farshore.audit.seals import decode_seal
 from farshore.audit.tables import decode_table
 from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
-from farshore.errors import Corrupt, Unsupported
+from farshore.errors import Bug, Corrupt, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.extents import decode_extents
@@ -259,8 +260,12 @@ def _audit_file(data: bytes) -> object:
 
 
 def _seal(data: bytes) -> object:
-    name = next(name for name, _ in repositories()[0].objects(audit_names.SEALS))
-    return chain.check_seal(name, data, [repositories()[0].header.owner[:32]]), chain.decode_seal(name, data)
+    """Decode under the name that its bytes have, or nothing but the hash would ever be looked at."""
+    stored = next(name for name, _ in repositories()[0].objects(audit_names.SEALS))
+    place = audit_names.parse_seal(stored)
+    if place is None:
+        raise Bug(f"{stored} is no seal's name")
+    return decode_seal(audit_names.seal_name(place.chain, place.sequence, digest(data)), data)
 
 
 def _payloads(prefix: str, ending: str, kind: SealedKind, name: str = "") -> Callable[[], Iterable[bytes]]:

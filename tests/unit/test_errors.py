@@ -26,6 +26,7 @@ RANGES = {
     "PlanUnsound": range(81, 84),
     "ReplicaEmpty": range(84, 85),
     "SnapshotIncomplete": range(85, 86),
+    "CertificateEnded": range(86, 87),
     "Bug": range(errors.EXIT_BUG, errors.EXIT_BUG + 1),
 }
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from farshore.access.open_repository import Writes, open_replica
-from farshore.access.query import last_checks, locked_until
+from farshore.access.query import LastChecks, last_checks, locked_until, open_tables
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, RepositoryMissing
 from farshore.format import names
+from farshore.ops.ask.trust_report import TrustReport, report_trust
 from farshore.replicas.ask import OnWait, ask_all, wait_quietly
 from farshore.replicas.repository import Replica
 from farshore.results import ReplicaStatus
@@ -24,8 +26,16 @@ class _Seen:
     clock_skew_s: float | None = None
 
 
-def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: Clock) -> list[ReplicaStatus]:
-    """Return one status per configured replica, in order. Needs no key. Never raises for what a replica does.
+@dataclass(frozen=True, slots=True)
+class RepositoryStatus:
+    """Every configured replica, in order, and the report about trust."""
+
+    replicas: list[ReplicaStatus]
+    trust: TrustReport
+
+
+def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: Clock) -> RepositoryStatus:
+    """Return one status per configured replica. Needs no key. Never raises for what a replica does.
 
     `behind` counts the snapshots that some reachable replica holds and this one does not. A replica that is silent
     after another one answered is not waited for long.
@@ -45,8 +55,7 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
             one.store.close()
     failed.update(silent)
     everything = {snapshot for one in seen.values() for snapshot in one.snapshots}
-    checks = last_checks(config, list(seen), clock)
-    locked = locked_until(config, list(seen), clock)
+    checks, locked, trust = _recorded(config, list(seen), clock)
     statuses: list[ReplicaStatus] = []
     for replica in replicas:
         found, error = seen.get(replica.name, _Seen({})), failed.get(replica.name)
@@ -75,7 +84,25 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
                 error=error.message if error else "",
             )
         )
-    return statuses
+    return RepositoryStatus(statuses, trust)
+
+
+def _recorded(
+    config: Config, reached: Sequence[str], clock: Clock
+) -> tuple[dict[str, LastChecks], dict[str, datetime], TrustReport]:
+    """Return what the audit rows that count say of each replica, and about trust; nothing where it cannot be known."""
+    if not reached:
+        return {}, {}, TrustReport()
+    asked = replace(config, replicas={name: config.replicas[name] for name in reached})
+    try:
+        with open_tables(asked, clock=clock) as repository:
+            locks = any(one.lock for one in config.replicas.values())
+            checks = last_checks(repository, reached)
+            locked = locked_until(repository, reached) if locks else {}
+            report = report_trust(repository, complete=len(reached) == len(config.replicas))
+    except FarshoreError as error:
+        return {}, {}, TrustReport(error=error)
+    return checks, locked, report
 
 
 def _open_all(config: Config, clock: Clock) -> tuple[dict[str, Replica], dict[str, FarshoreError]]:

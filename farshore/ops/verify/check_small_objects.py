@@ -86,7 +86,8 @@ def check_audit(repository: Repository, check: ReplicaCheck) -> None:
     def read(name: str) -> bytes:
         return store.get(name, bytes_max=object_bytes_max(name))
 
-    for finding in chain.verify_seals(seals, repository.trust.ed25519_keys, files, read):
+    authority = chain.Authority(repository.trust, repository.header.fingerprint)
+    for finding in chain.verify_seals(seals, authority, files, read):
         check.blame(finding.object, _state_of(finding), f"audit evidence: {finding.detail}")
 
 

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from blake3 import blake3
 
 from farshore.audit import chain, names
-from farshore.audit.chain import SealedFile, digest, make_seal, verify_seals
+from farshore.audit.chain import count_seals, digest, missing_heads, open_seal, verify_seals
+from farshore.audit.seals import Seal, SealedFile, SeenHeads, decode_seal, make_seal
 from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt, ObjectNotFound
 from farshore.format.records import encode_canonical
+from farshore.format.signed import encode_signed
+from farshore.signing import SignedKind, sign
+from farshore.trust.log import Judgment, TrustState
+from tests.doubles.signers import EVERY_RIGHT, FINGERPRINT, HEAD, Signers, chain_of, signing_key
 
-KEY = bytes(range(32))
-OTHER_KEY = bytes(32)
-REPOSITORY = "ab" * 16
-WRITER = "cd" * 16
+CHAIN = chain_of(1)
 MOMENT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -25,222 +28,338 @@ class Evidence:
 
     seals: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    made: dict[tuple[str, int], Seal] = field(default_factory=dict)
+    signers: Signers = field(default_factory=lambda: Signers({1: EVERY_RIGHT, 2: EVERY_RIGHT}))
 
-    def findings(
-        self, key: bytes | None = KEY, heads: dict[str, int] | None = None, settled: bool = True
-    ) -> list[tuple[str, str]]:
+    def findings(self, heads: dict[str, tuple[int, str]] | None = None, settled: bool = True) -> list[tuple[str, str]]:
         sizes = {name: len(data) for name, data in (self.files | self.seals).items()}
-        public = [chain.public_key_of(key)] if key else None
-        found = verify_seals(self.seals.items(), public, sizes, self.files.__getitem__, heads=heads, settled=settled)
+        found = verify_seals(
+            self.seals.items(), self.signers.authority, sizes, self.files.__getitem__, heads=heads, settled=settled
+        )
         return [(finding.code, finding.object) for finding in found]
 
+    def add(self, sequence: int, *, key: int = 1, chain_id: str = "", table: str = "runs", **more: object) -> Seal:
+        chain_id = chain_id or chain_of(key)
+        data = f"{key} {chain_id} {sequence} {more}".encode()
+        name = names.file_name(table, MOMENT.date(), "run", data)
+        self.files[name] = data
+        before = self.made.get((chain_id, sequence - 1))
+        values = {
+            "chain": chain_id, "sequence": sequence, "previous": before.hash if before else "", "run_id": "run",
+            "sealed_utc": MOMENT, "files": (SealedFile(name, len(data), digest(data)),), "log": HEAD,
+        }  # fmt: skip
+        seal, stored = make_seal(Seal(**(values | more)), signing_key(key), FINGERPRINT)  # type: ignore[arg-type]
+        self.seals[seal.name] = stored
+        self.made[chain_id, sequence] = seal
+        return seal
 
-def _name(writer: str, sequence: int) -> str:
-    return f"audit/runs/date=2026-11-21/{writer[:4]}-{sequence}.parquet"
+    def lose(self, sequence: int, chain_id: str = CHAIN) -> Seal:
+        seal = self.made[chain_id, sequence]
+        del self.seals[seal.name]
+        return seal
 
-
-def _add(evidence: Evidence, sequence: int, previous: str, key: bytes | None = KEY, writer: str = WRITER) -> str:
-    data = f"{writer} {sequence}".encode()
-    name = _name(writer, sequence)
-    evidence.files[name] = data
-    seal = make_seal(
-        repository_id=REPOSITORY,
-        writer_id=writer,
-        sequence=sequence,
-        previous=previous,
-        run_id="run",
-        sealed_utc=MOMENT,
-        files=[SealedFile(name, len(data), digest(data))],
-        signing_key=key,
-    )
-    evidence.seals[names.seal_name(writer, sequence)] = seal
-    return digest(seal)
+    def counted(self) -> chain.Counted:
+        opened = [open_seal(name, data, self.signers.authority) for name, data in self.seals.items()]
+        return count_seals([one for one in opened if isinstance(one, Seal)], self.signers.trust)
 
 
 @pytest.fixture
 def evidence() -> Evidence:
     made = Evidence()
-    for writer in (WRITER, "ef" * 16):
-        previous = ""
+    for key in (1, 2):
         for sequence in range(1, 6):
-            previous = _add(made, sequence, previous, writer=writer)
+            made.add(sequence, key=key, covers=() if sequence == 4 else None)
     return made
+
+
+def _at(sequence: int) -> str:
+    return names.seal_subject(CHAIN, sequence)
 
 
 def test_whole_evidence_holds(evidence: Evidence) -> None:
     assert evidence.findings() == []
-    assert evidence.findings(heads={WRITER: 5}) == []
+    last = evidence.made[CHAIN, 5]
+    assert evidence.findings(heads={CHAIN: (5, last.hash)}) == []
+    assert evidence.counted().files.keys() == evidence.files.keys()
 
 
 def test_no_evidence_is_no_finding_unless_more_is_known() -> None:
     assert Evidence().findings() == []
-    assert Evidence().findings(heads={WRITER: 2}) == [("missing-seal", names.seal_name(WRITER, 1))]
+    assert Evidence().findings(heads={CHAIN: (2, "aa" * 32)}) == [("missing-seal", _at(1))]
 
 
-def test_a_missing_file(evidence: Evidence) -> None:
-    del evidence.files[_name(WRITER, 2)]
-    assert evidence.findings() == [("missing-file", _name(WRITER, 2))]
+def test_a_seal_reads_as_it_was_made(evidence: Evidence) -> None:
+    seal = evidence.add(6, heads=SeenHeads({"11" * 16: "22" * 32}, {chain_of(2): (7, "33" * 32)}), covers=("44" * 32,))
+    assert open_seal(seal.name, evidence.seals[seal.name], evidence.signers.authority) == seal
 
 
-@pytest.mark.parametrize("data", [b"cut", bytes(len(WRITER) + 2)], ids=["size", "bytes"])
-def test_an_altered_file(evidence: Evidence, data: bytes) -> None:
-    evidence.files[_name(WRITER, 2)] = data
-    assert evidence.findings() == [("altered-file", _name(WRITER, 2))]
+def test_files_that_are_altered_or_gone_show(evidence: Evidence) -> None:
+    first, second, third = sorted(evidence.files)[:3]
+    evidence.files[first] = evidence.files[first][:-1] + b"!"
+    evidence.files[second] += b"!"
+    del evidence.files[third]
+    expected = [("altered-file", first), ("altered-file", second), ("missing-file", third)]
+    assert evidence.findings() == expected
 
 
-def test_an_added_file(evidence: Evidence) -> None:
-    evidence.files["audit/runs/date=2026-11-21/x.parquet"] = b"x"
-    assert evidence.findings() == [("unsealed-file", "audit/runs/date=2026-11-21/x.parquet")]
+def test_a_file_that_no_seal_names_shows_once_nobody_is_at_work(evidence: Evidence) -> None:
+    name = names.file_name("runs", MOMENT.date(), "planted", b"planted")
+    evidence.files[name] = b"planted"
+    assert evidence.findings() == [("unsealed-file", name)]
     assert evidence.findings(settled=False) == []
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(ObjectNotFound("gone"), "missing-file"), (ObjectCorrupt("cut"), "altered-file")]
-)
-def test_a_file_that_cannot_be_read(evidence: Evidence, error: FarshoreError, code: str) -> None:
+def test_a_file_that_cannot_be_read_is_a_finding(evidence: Evidence) -> None:
     def read(name: str) -> bytes:
-        if name == _name(WRITER, 4):
-            raise error
-        return evidence.files[name]
+        raise ObjectNotFound(name) if name == first else ObjectCorrupt(name)
+
+    first, *others = sorted(evidence.files)
+    sizes = {name: len(data) for name, data in evidence.files.items()}
+    found = verify_seals(evidence.seals.items(), evidence.signers.authority, sizes, read)
+    assert [one.code for one in found] == ["missing-file", *["altered-file"] * len(others)]
+
+
+def test_a_store_that_is_away_is_no_finding(evidence: Evidence) -> None:
+    def read(name: str) -> bytes:
+        raise FarshoreError("away")
 
     sizes = {name: len(data) for name, data in evidence.files.items()}
-    found = verify_seals(evidence.seals.items(), [chain.public_key_of(KEY)], sizes, read)
-    assert [(finding.code, finding.object) for finding in found] == [(code, _name(WRITER, 4))]
+    with pytest.raises(FarshoreError, match="away"):
+        verify_seals(evidence.seals.items(), evidence.signers.authority, sizes, read)
 
 
-def test_without_reading_only_sizes_tell(evidence: Evidence) -> None:
-    sizes = {name: len(data) for name, data in evidence.files.items()} | {_name(WRITER, 2): 3}
-    found = verify_seals(evidence.seals.items(), [chain.public_key_of(KEY)], sizes)
-    assert [(finding.code, finding.object) for finding in found] == [("altered-file", _name(WRITER, 2))]
-
-
-def test_a_removed_seal_leaves_a_gap_and_its_file_unsealed(evidence: Evidence) -> None:
-    del evidence.seals[names.seal_name(WRITER, 3)]
-    assert evidence.findings() == [
-        ("missing-seal", names.seal_name(WRITER, 3)),
-        ("unsealed-file", _name(WRITER, 3)),
-    ]
+def test_a_removed_seal_shows(evidence: Evidence) -> None:
+    seal = evidence.lose(3)
+    assert evidence.findings() == [("missing-seal", _at(3)), ("unsealed-file", seal.files[0].name)]
 
 
 def test_removed_newest_seals_show_only_to_who_knows_of_them(evidence: Evidence) -> None:
-    for sequence in (4, 5):
-        del evidence.seals[names.seal_name(WRITER, sequence)]
-        del evidence.files[_name(WRITER, sequence)]
-    assert evidence.findings() == []
-    assert evidence.findings(heads={WRITER: 5}) == [("missing-seal", names.seal_name(WRITER, 4))]
+    last = evidence.lose(5)
+    evidence.lose(4)
+    assert evidence.findings(settled=False) == []
+    assert evidence.findings(heads={CHAIN: (5, last.hash)}, settled=False) == [("missing-seal", _at(4))]
 
 
-def test_a_rewritten_history_breaks_the_chain(evidence: Evidence) -> None:
-    seal = chain.decode_seal(names.seal_name(WRITER, 2), evidence.seals[names.seal_name(WRITER, 2)])
-    _add(evidence, 3, digest(b"another history"))
-    assert evidence.findings() == [
-        ("broken-chain", names.seal_name(WRITER, 3)),
-        ("broken-chain", names.seal_name(WRITER, 4)),
-    ]
-    assert seal.sequence == 2
+def test_an_exchanged_end_shows_to_who_knows_it(evidence: Evidence) -> None:
+    last = evidence.lose(5)
+    evidence.add(5, run_id="other")
+    assert ("missing-seal", last.name) in evidence.findings(heads={CHAIN: (5, last.hash)}, settled=False)
 
 
-def test_a_first_seal_that_claims_a_past(evidence: Evidence) -> None:
-    _add(evidence, 1, "11" * 32, writer="99" * 16)
-    assert evidence.findings() == [("broken-chain", names.seal_name("99" * 16, 1))]
-
-
-@pytest.mark.parametrize("key", [OTHER_KEY, None], ids=["another key", "unsigned"])
-def test_a_forged_seal_vouches_for_nothing(evidence: Evidence, key: bytes | None) -> None:
-    forger = "99" * 16
-    _add(evidence, 999_999_999_999, "", key=key, writer=forger)
-    assert evidence.findings() == [
-        ("bad-signature", names.seal_name(forger, 999_999_999_999)),
-        ("unsealed-file", _name(forger, 999_999_999_999)),
+def test_a_seal_that_follows_another_one_shows(evidence: Evidence) -> None:
+    evidence.lose(4)
+    four = evidence.add(4, previous="ab" * 32)
+    assert evidence.findings(settled=False) == [
+        ("broken-chain", four.name),
+        ("broken-chain", evidence.made[CHAIN, 5].name),
     ]
 
 
-def test_a_replaced_seal_is_a_bad_one_and_not_a_missing_one(evidence: Evidence) -> None:
-    _add(evidence, 3, digest(evidence.seals[names.seal_name(WRITER, 2)]), key=OTHER_KEY)
-    assert evidence.findings() == [
-        ("bad-signature", names.seal_name(WRITER, 3)),
-        ("unsealed-file", _name(WRITER, 3)),
-    ]
+def test_two_valid_seals_of_one_place_are_a_fork_and_both_count(evidence: Evidence) -> None:
+    other = evidence.add(5, run_id="other")
+    assert [code for code, _ in evidence.findings()] == ["forked"]
+    assert other.hash in evidence.counted().seals
 
 
-def test_every_altered_byte_of_a_seal_is_found(evidence: Evidence) -> None:
-    name = names.seal_name(WRITER, 3)
-    data = evidence.seals[name]
-    for offset in range(len(data)):
-        evidence.seals[name] = data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :]
-        codes = {code for code, _ in evidence.findings()}
-        assert codes & {"bad-seal", "bad-signature"}, offset
+# --- what somebody may try ---------------------------------------------------------------------------------------
 
 
-def test_a_seal_under_another_name(evidence: Evidence) -> None:
-    name = names.seal_name(WRITER, 6)
-    evidence.seals[name] = evidence.seals[names.seal_name(WRITER, 5)]
-    assert evidence.findings() == [("bad-seal", name)]
+def _by_nobody(evidence: Evidence) -> Seal:
+    return evidence.add(6, key=9, previous="ab" * 32)
 
 
-def test_unsigned_seals_still_chain() -> None:
-    evidence = Evidence()
-    previous = _add(evidence, 1, "", key=None)
-    _add(evidence, 2, previous, key=None)
-    assert evidence.findings(key=None) == []
-    _add(evidence, 1, "", key=KEY)
-    assert evidence.findings(key=None) == [("broken-chain", names.seal_name(WRITER, 2))]
+def _in_a_foreign_chain(evidence: Evidence) -> Seal:
+    """A certified signer of its own lengthens the chain of another one; `make_seal` would refuse it."""
+    honest = evidence.add(6)
+    data = evidence.seals.pop(honest.name)
+    body = data.split(b"\n")[0] + b"\n"
+    signature = sign(
+        signing_key(2), SignedKind.SEAL, fingerprint=FINGERPRINT, subject=_at(6), digest=blake3(body).digest()
+    )
+    stored = encode_signed(body, signature)
+    name = names.seal_name(CHAIN, 6, digest(stored))
+    evidence.seals[name] = stored
+    return replace(honest, hash=digest(stored), signer=signing_key(2).signer_id)
+
+
+def _with_a_bad_signature(evidence: Evidence) -> Seal:
+    honest = evidence.add(6)
+    data = evidence.seals.pop(honest.name).replace(b'"run_id":"run"', b'"run_id":"lie"')
+    name = names.seal_name(CHAIN, 6, digest(data))
+    evidence.seals[name] = data
+    return replace(honest, hash=digest(data))
+
+
+def _without_the_right(evidence: Evidence) -> Seal:
+    evidence.signers.rights[2] = frozenset({"backup"})
+    return evidence.add(6, key=2, table="checks")
+
+
+def _after_the_revocation(evidence: Evidence) -> Seal:
+    last = evidence.made[CHAIN, 5]
+    evidence.signers.revoked[1] = {CHAIN: (5, last.hash)}
+    return evidence.add(6)
+
+
+def _below_the_last_accepted_one(evidence: Evidence) -> Seal:
+    """A revoked key signs a seal of a lower number, which the last accepted one does not follow."""
+    last = evidence.made[CHAIN, 5]
+    evidence.signers.revoked[1] = {CHAIN: (5, last.hash)}
+    return evidence.add(3, run_id="other")
+
+
+def _in_another_chain_of_the_revoked(evidence: Evidence) -> Seal:
+    evidence.signers.revoked[1] = {CHAIN: (5, evidence.made[CHAIN, 5].hash)}
+    return evidence.add(1, chain_id=chain_of(1, 7))
+
+
+ATTACKS = [
+    _by_nobody, _in_a_foreign_chain, _with_a_bad_signature, _without_the_right, _after_the_revocation,
+    _below_the_last_accepted_one, _in_another_chain_of_the_revoked,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_nobody_may_say_is_not_used(evidence: Evidence, attack: Callable[[Evidence], Seal]) -> None:
+    before = set(evidence.counted().files)
+    planted = attack(evidence)
+    after = evidence.counted()
+    assert planted.files[0].name not in after.files
+    assert before <= after.files.keys(), "and what was said before still counts"
 
 
 @pytest.mark.parametrize(
-    "data",
-    [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, encode_canonical({"kind": chain.SEAL_KIND, "version": 1})],
-    ids=["empty", "list", "no keys", "no text", "deep", "few keys"],
+    ("attack", "mutant", "value"),
+    [
+        (_with_a_bad_signature, "signature_holds", lambda *_: True),
+        (_without_the_right, "may_speak", lambda *_: True),
+        (_after_the_revocation, "Judgment.judge", None),
+        (_below_the_last_accepted_one, "_reached", lambda seals, _: frozenset(seals)),
+        (_in_a_foreign_chain, "names.is_chain_of", lambda *_: True),
+    ],
 )
-def test_what_is_no_seal_is_refused(data: bytes) -> None:
-    with pytest.raises(ObjectCorrupt, match="damaged"):
-        chain.decode_seal(names.seal_name(WRITER, 1), data)
+def test_a_check_that_is_left_out_is_seen(
+    evidence: Evidence,
+    monkeypatch: pytest.MonkeyPatch,
+    attack: Callable[[Evidence], Seal],
+    mutant: str,
+    value: Callable[..., object] | None,
+) -> None:
+    """Each mutant of the judging lets its attack through, so the test above sees each check."""
+    if mutant == "Judgment.judge":
+        accepted = Judgment.ACCEPTED
+        monkeypatch.setattr(TrustState, "judge_seal", lambda *_: accepted)
+        monkeypatch.setattr(chain, "_reached", lambda seals, _: frozenset(seals))
+    elif mutant == "names.is_chain_of":
+        monkeypatch.setattr(names, "is_chain_of", value)
+    else:
+        monkeypatch.setattr(chain, mutant, value)
+    planted = attack(evidence)
+    assert planted.files[0].name in evidence.counted().files
 
 
-def test_one_seal_has_one_form(evidence: Evidence) -> None:
-    name = names.seal_name(WRITER, 1)
-    loose = json.dumps(json.loads(evidence.seals[name]), indent=1).encode()
-    with pytest.raises(ObjectCorrupt, match="canonical"):
-        chain.decode_seal(name, loose)
+def test_refused_seals_are_reported(evidence: Evidence) -> None:
+    nobody, foreign = _by_nobody(evidence), _in_a_foreign_chain(evidence)
+    late = _after_the_revocation(evidence)
+    findings = {name: code for code, name in evidence.findings(settled=False)}
+    assert findings[nobody.name] == "bad-signature"
+    assert findings[foreign.name] == "bad-seal"
+    assert findings[late.name] == "refused-seal"
 
 
-def _with(data: bytes, **more: object) -> bytes:
-    """Return a seal with other keys, signed as a program that knows them signs it."""
-    body = {**json.loads(data), **more}
-    del body["signature"]
-    signature = Ed25519PrivateKey.from_private_bytes(KEY).sign(b"farshore audit seal 1\n" + encode_canonical(body))
-    return encode_canonical({**body, "signature": signature.hex()})
+def test_a_row_of_a_file_that_several_seal_counts_by_any_of_them(evidence: Evidence) -> None:
+    evidence.signers.rights[2] = frozenset({"backup"})
+    theirs = evidence.add(6, key=2, table="checks")
+    assert theirs.files[0].name in evidence.counted().overreaching
+    evidence.add(6, files=theirs.files)
+    assert theirs.files[0].name in evidence.counted().files
+    assert not evidence.counted().overreaching
 
 
-def test_a_key_of_a_later_version_is_ignored_and_signed() -> None:
-    evidence = Evidence()
-    _add(evidence, 1, "")
-    name = names.seal_name(WRITER, 1)
-    evidence.seals[name] = _with(evidence.seals[name], comment="made by a later version")
-    assert evidence.findings() == []
-    evidence.seals[name] = evidence.seals[name].replace(b"a later", b"another")
-    assert ("bad-signature", name) in evidence.findings()
+def test_a_narrower_certificate_takes_nothing_back(evidence: Evidence) -> None:
+    """What a signer might not say any more is cut by a revocation, by position."""
+    trust = evidence.signers.trust
+    signer = signing_key(1).signer_id
+    wide = trust.certificates[signer]
+    narrow = [replace(one, certificate=replace(one.certificate, rights=frozenset({"backup"}))) for one in wide]
+    later = replace(trust, certificates={**trust.certificates, signer: (*wide, *narrow)})
+    seal = evidence.add(6, table="checks")
+    assert seal.files[0].name in count_seals([seal], later).files
 
 
-def test_a_seal_of_a_later_version_is_too_new_and_neither_damaged_nor_good(evidence: Evidence) -> None:
-    """Nor is the seal after it blamed, whose predecessor nobody can compare."""
-    name = names.seal_name(WRITER, 3)
-    evidence.seals[name] = _with(evidence.seals[name], version=2)
-    with pytest.raises(FormatTooNew, match="has version 2; this Farshore knows 1"):
-        chain.decode_seal(name, evidence.seals[name])
-    assert evidence.findings(settled=False) == [("format-too-new", name)]
-    evidence.seals[name] = json.dumps(json.loads(evidence.seals[name])).encode()
-    assert evidence.findings(settled=False) == [("bad-seal", name)]
+def test_a_head_that_is_named_and_nowhere_shows(evidence: Evidence) -> None:
+    cut = evidence.lose(5)
+    other = chain_of(2)
+    evidence.add(6, key=2, heads=SeenHeads({"11" * 16: "22" * 32}, {CHAIN: (5, cut.hash)}))
+    counted, trust = evidence.counted(), evidence.signers.trust
+    present = {names.parse_seal(name).hash for name in evidence.seals}  # type: ignore[union-attr]
+    found = missing_heads(counted.seals.values(), present, trust)
+    assert [one.object for one in found] == [f"snapshots/{'11' * 16}", cut.name]
+    assert f"chain {other}" in found[0].detail
+    assert missing_heads(counted.seals.values(), present | {cut.hash, "22" * 32}, trust) == []
+    evidence.signers.revoked[2] = {other: (6, evidence.made[other, 6].hash)}
+    assert missing_heads(counted.seals.values(), present, evidence.signers.trust) == [], "it could name anything"
 
 
-@pytest.mark.parametrize("more", [{"sequence": "1"}, {"sequence": 1.0}, {"sequence": True}, {"version": 1.0}], ids=str)
-def test_a_number_of_a_seal_has_one_form(evidence: Evidence, more: dict[str, object]) -> None:
-    name = names.seal_name(WRITER, 1)
-    with pytest.raises(ObjectCorrupt):
-        chain.decode_seal(name, _with(evidence.seals[name], **more))
+# --- what a seal may look like --------------------------------------------------------------------------------------
 
 
-def test_a_seal_is_the_same_when_made_again(evidence: Evidence) -> None:
-    again = Evidence()
-    _add(again, 1, "")
-    assert again.seals[names.seal_name(WRITER, 1)] == evidence.seals[names.seal_name(WRITER, 1)]
+def _resigned(data: bytes, change: Callable[[dict[str, object]], object], kind: SignedKind = SignedKind.SEAL) -> bytes:
+    value = json.loads(data.split(b"\n")[0])
+    change(value)
+    body = encode_canonical(value)
+    subject = names.seal_subject(str(value["chain_id"]), 1)
+    digest_of = blake3(body).digest()
+    return encode_signed(body, sign(signing_key(1), kind, fingerprint=FINGERPRINT, subject=subject, digest=digest_of))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", "farshore-log"), ("sequence", 0), ("sequence", True), ("sequence", "1"), ("previous", None),
+        ("previous", "ab" * 32), ("chain_id", "ab"), ("run_id", 1), ("sealed_utc", "yesterday"), ("files", [{}]),
+        ("files", [{"name": "farshore.json", "bytes": 1, "blake3": "ab" * 32}]), ("log", [1]), ("log", None),
+        ("heads", {}), ("heads", {"sources": {"x": 1}, "chains": {}}), ("version", 0.5), ("version", "1"),
+        ("version", True),
+    ],
+)  # fmt: skip
+def test_what_is_no_seal_is_refused_however_it_is_signed(evidence: Evidence, key: str, value: object) -> None:
+    data = evidence.seals[evidence.made[CHAIN, 1].name]
+    stored = _resigned(data, lambda document: document.update({key: value}))
+    name = names.seal_name(CHAIN, 1, digest(stored))
+    found = open_seal(name, stored, evidence.signers.authority)
+    assert isinstance(found, chain.SealFinding)
+    assert found.code == "bad-seal"
+
+
+def test_a_seal_under_the_name_of_another_one_is_damaged(evidence: Evidence) -> None:
+    seal = evidence.made[CHAIN, 2]
+    data = evidence.seals[seal.name]
+    for name in (names.seal_name(CHAIN, 3, seal.hash), names.seal_name(CHAIN, 2, "ab" * 32)):
+        with pytest.raises(ObjectCorrupt):
+            decode_seal(name, data)
+
+
+def test_keys_of_later_programs_are_ignored_and_signed(evidence: Evidence) -> None:
+    data = evidence.seals[evidence.made[CHAIN, 1].name]
+    stored = _resigned(data, lambda document: document.update({"later": 1}))
+    assert isinstance(open_seal(names.seal_name(CHAIN, 1, digest(stored)), stored, evidence.signers.authority), Seal)
+
+
+def test_a_later_version_is_too_new(evidence: Evidence) -> None:
+    data = evidence.seals[evidence.made[CHAIN, 1].name]
+    stored = _resigned(data, lambda document: document.update({"version": 2}))
+    name = names.seal_name(CHAIN, 1, digest(stored))
+    with pytest.raises(FormatTooNew):
+        decode_seal(name, stored)
+    found = open_seal(name, stored, evidence.signers.authority)
+    assert isinstance(found, chain.SealFinding)
+    assert found.code == FormatTooNew.code
+
+
+def test_a_seal_that_covers_something_needs_both_signatures(evidence: Evidence) -> None:
+    data = evidence.seals[evidence.made[CHAIN, 1].name]
+    for kind, holds in ((SignedKind.SEAL, False), (SignedKind.DAILY_SEAL, True)):
+        stored = _resigned(data, lambda document: document.update({"covers": []}), kind)
+        found = open_seal(names.seal_name(CHAIN, 1, digest(stored)), stored, evidence.signers.authority)
+        assert isinstance(found, Seal) is holds

@@ -14,7 +14,7 @@ import pytest
 from farshore.audit import names
 from farshore.audit.cache import cache_root
 from farshore.audit.engines import QueryTable
-from farshore.audit.query import query
+from farshore.audit.query import TablesAt, query
 from farshore.audit.recorder import AuditRecorder
 from farshore.audit.rows import CopyRow, CopyState
 from farshore.audit.schema import TABLES
@@ -32,6 +32,7 @@ from farshore.stores.memory import MemoryStore, Shelf
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import CORRUPT, FAIL, TRUNCATE, Fault, FaultyStore
+from tests.doubles.signers import Signers, chain_of, sealer
 from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, SOURCES, START, repository_rows
 from tests.unit.replicas.clocks import StillClock
 
@@ -45,8 +46,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     recorder = AuditRecorder(
         stores={"vault": MemoryStore(shelf=found, clock=clock)},
         repository_id=REPOSITORY,
-        signing_key=bytes(32),
-        writer_id="cd" * 16,
+        sealer=sealer(),
+        chain_id=chain_of(1),
         state_dir=tmp_path_factory.mktemp("state"),
         clock=clock,
     )
@@ -72,8 +73,10 @@ def store(shelf: Shelf) -> MeteredStore:
 @pytest.fixture
 def ask(store: MeteredStore, tmp_path: Path) -> Ask:
     def call(sql: str, **changes: object) -> QueryTable:
-        values: dict[str, object] = {"store": store, "cache_dir": tmp_path / "cache", "sql": sql, "replica": "vault"}
-        return query(**(values | {"repository_id": REPOSITORY} | changes))  # type: ignore[arg-type]
+        how = {key: changes.pop(key) for key in ("engine", "fetched") if key in changes}
+        values: dict[str, object] = {"store": store, "cache_dir": tmp_path / "cache", "replica": "vault"}
+        values |= {"repository_id": REPOSITORY, "authority": Signers().authority}
+        return query(TablesAt(**(values | changes)), sql, **how)  # type: ignore[arg-type]
 
     return call
 
@@ -137,8 +140,8 @@ def test_views_count_a_row_once_that_was_written_twice(ask: Ask, shelf: Shelf, t
     recorder = AuditRecorder(
         stores={"vault": MemoryStore(shelf=shelf, clock=clock)},
         repository_id=REPOSITORY,
-        signing_key=bytes(32),
-        writer_id="ef" * 16,
+        sealer=sealer(),
+        chain_id=chain_of(1, 9),
         state_dir=tmp_path / "again",
         clock=clock,
     )
@@ -161,8 +164,8 @@ def test_the_latest_word_on_a_copy_holds(ask: Ask, shelf: Shelf, tmp_path: Path)
     recorder = AuditRecorder(
         stores={"vault": MemoryStore(shelf=shelf, clock=clock)},
         repository_id=REPOSITORY,
-        signing_key=bytes(32),
-        writer_id="ef" * 16,
+        sealer=sealer(),
+        chain_id=chain_of(1, 9),
         state_dir=tmp_path / "heal",
         clock=clock,
     )
@@ -185,20 +188,23 @@ def test_a_file_is_fetched_once_and_only_when_it_is_needed(ask: Ask, store: Mete
     ask("SHOW TABLES")
     ask("SELECT 1")
     assert _gets(store) == 0
+    seals = sum(names.parse_seal(name) is not None for name in shelf.objects)
     ask("SELECT count(*) FROM Runs")
-    assert _gets(store) == files["runs"]
+    assert _gets(store) == seals + files["runs"]
     ask('SELECT count(*) FROM "runs"')
-    assert _gets(store) == files["runs"]
+    assert _gets(store) == seals + files["runs"]
     ask("SELECT * FROM object_impact")
-    assert _gets(store) == files["runs"] + files["lineage"] + files["snapshots"]
+    assert _gets(store) == seals + files["runs"] + files["lineage"] + files["snapshots"]
 
 
 def test_new_files_are_seen(ask: Ask, shelf: Shelf) -> None:
-    name = _first(shelf, "runs")
-    data = shelf.objects.pop(name)
-    before = ask("SELECT count(*) FROM runs").rows
-    shelf.objects[name] = data
-    assert ask("SELECT count(*) FROM runs").rows != before
+    first = min(name for name in shelf.objects if names.parse_seal(name))
+    seal = shelf.objects.pop(first)
+    before = ask("SELECT count(*) FROM runs")
+    assert before.unused == 1
+    shelf.objects[first] = seal
+    after = ask("SELECT count(*) FROM runs")
+    assert (after.rows != before.rows, after.unused) == (True, 0)
 
 
 def test_views_know_their_tables() -> None:
@@ -351,12 +357,13 @@ def test_a_damaged_file_is_named_and_other_tables_answer(
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "datafusion", "polars"])
-def test_a_planted_file_is_named(ask: Ask, shelf: Shelf, engine: str) -> None:
+def test_a_planted_file_is_counted_and_not_used(ask: Ask, shelf: Shelf, engine: str) -> None:
     name = names.file_name("runs", date(2026, 11, 20), "run", b"no Parquet at all")
+    before = ask("SELECT duration_s FROM runs ORDER BY 1", engine=engine)
     shelf.objects[name] = (b"no Parquet at all", START)
     for _ in range(2):
-        with pytest.raises(ObjectCorrupt, match=name):
-            ask("SELECT duration_s FROM runs", engine=engine)
+        found = ask("SELECT duration_s FROM runs ORDER BY 1", engine=engine)
+        assert (found.rows, found.unused) == (before.rows, 1)
 
 
 def test_a_replica_that_lost_what_it_had_is_no_smaller_answer(ask: Ask, shelf: Shelf) -> None:
@@ -452,12 +459,13 @@ def test_many_processes_may_share_a_cache(shelf: Shelf, tmp_path: Path) -> None:
         (place / name).write_bytes(data)
     program = f"""
 from pathlib import Path
-from farshore.audit.query import query
+from farshore.audit.query import TablesAt, query
 from farshore.clock import SystemClock
 from farshore.stores.directory.store import DirectoryStore
+from tests.doubles.signers import Signers
 store = DirectoryStore(path=Path({str(place)!r}), clock=SystemClock())
-print(query(store, Path({str(tmp_path / "cache")!r}), "SELECT count(*) FROM runs JOIN snapshots USING (run_id)",
-            repository_id={REPOSITORY!r}, replica="vault").rows)
+at = TablesAt(store, Path({str(tmp_path / "cache")!r}), {REPOSITORY!r}, "vault", Signers().authority)
+print(query(at, "SELECT count(*) FROM runs JOIN snapshots USING (run_id)").rows)
 """
     running = [
         subprocess.Popen(

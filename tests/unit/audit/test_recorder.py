@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from farshore.audit import chain, names
+from farshore.audit.chain import digest
 from farshore.audit.outbox import Head, Outbox
-from farshore.audit.recorder import AuditRecorder, AuditWritten, open_writer_id
+from farshore.audit.own_chain import open_chain_id
+from farshore.audit.recorder import AuditRecorder, AuditWritten
 from farshore.audit.rows import (
     SCHEMA_VERSION,
     AuditRow,
@@ -26,6 +29,7 @@ from farshore.audit.rows import (
     RunRow,
 )
 from farshore.audit.schema import TABLES
+from farshore.audit.seals import Seal, SeenHeads
 from farshore.audit.tables import decode_rows
 from farshore.clock import SystemClock
 from farshore.errors import ConfigInvalid, StoreDenied, StoreUnavailable
@@ -34,12 +38,13 @@ from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import DENY, FAIL, LOSE_REPLY, Fault, FaultyStore, at_call, at_random
+from tests.doubles.signers import EVERY_RIGHT, HEAD, Signers, chain_of, sealer, signing_key
 from tests.unit.audit.samples import REPOSITORY, repository_rows
 from tests.unit.replicas.clocks import StillClock
 
-KEY = bytes(range(32))
-PUBLIC = chain.public_key_of(KEY)
-WRITER = "cd" * 16
+SIGNERS = Signers()
+SIGNER = signing_key(1).signer_id
+CHAIN = chain_of(1)
 MOMENT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 
 Recorder = Callable[..., AuditRecorder]
@@ -69,8 +74,8 @@ def recorder(stores: dict[str, Store], tmp_path: Path) -> Recorder:
         values: dict[str, object] = {
             "stores": stores,
             "repository_id": REPOSITORY,
-            "signing_key": KEY,
-            "writer_id": WRITER,
+            "sealer": sealer(),
+            "chain_id": CHAIN,
             "state_dir": tmp_path / "state",
             "clock": clock,
         }
@@ -99,7 +104,7 @@ def _names(store: Store) -> list[str]:
 def _findings(store: Store) -> list[chain.SealFinding]:
     seals = [(info.name, store.get(info.name)) for info in store.list(names.SEALS)]
     sizes = {info.name: info.size for info in store.list(names.AUDIT)}
-    return chain.verify_seals(seals, [PUBLIC], sizes, store.get, settled=True)
+    return chain.verify_seals(seals, SIGNERS.authority, sizes, store.get, settled=True)
 
 
 def _rows(store: Store) -> dict[str, list[dict[str, object]]]:
@@ -112,8 +117,8 @@ def _rows(store: Store) -> dict[str, list[dict[str, object]]]:
 
 
 def _last_sequence(store: Store) -> int:
-    places = [names.seal_place(name) for name in _names(store)]
-    return max((place[1] for place in places if place), default=0)
+    places = [names.parse_seal(name) for name in _names(store)]
+    return max((place.sequence for place in places if place), default=0)
 
 
 def test_every_replica_gets_the_same_signed_files(recorder: Recorder, stores: Mapping[str, Store]) -> None:
@@ -137,7 +142,7 @@ def test_objects_are_named_for_engines_and_for_the_chain(recorder: Recorder, sto
     assert file_name.startswith("audit/runs/date=2026-11-21/run-")
     assert file_name.endswith(".parquet")
     assert names.is_whole(file_name, stores["iowa"].get(file_name))
-    assert seal == f"audit/_seals/{WRITER}/000000000001.json"
+    assert re.fullmatch(f"audit/_seals/{CHAIN}/000000000001-[0-9a-f]{{64}}\\.json", seal)
 
 
 def test_rows_carry_the_repository_and_the_moment(recorder: Recorder, stores: Mapping[str, Store]) -> None:
@@ -247,8 +252,8 @@ def test_random_faults_at_all_replicas_leave_no_gap(tmp_path: Path) -> None:
         return AuditRecorder(
             stores=stores,
             repository_id=REPOSITORY,
-            signing_key=KEY,
-            writer_id=WRITER,
+            sealer=sealer(),
+            chain_id=CHAIN,
             state_dir=tmp_path,
             clock=clock,
         )
@@ -316,17 +321,15 @@ def test_without_state_and_replicas_the_rows_wait(recorder: Recorder, stores: di
     assert len(_rows(stores["vault"])["runs"]) == 1
 
 
-def test_a_clash_is_reported_once_and_does_not_stop_what_follows(
-    recorder: Recorder, stores: Mapping[str, Store]
-) -> None:
-    recording = recorder()
-    _record(recording, [_run("run-1")], "run-1")
-    stores["iowa"].put(names.seal_name(WRITER, 2), b"planted")
-    written = _record(recording, [_run("run-2")], "run-2")
-    assert written.replicas["iowa"].startswith("store-conflict: ")
-    assert _record(recording, [_run("run-3")], "run-3").failed == ()
+def test_planted_seals_neither_clash_nor_move_the_chain(recorder: Recorder, stores: Mapping[str, Store]) -> None:
+    _record(recorder(), [_run("run-1")], "run-1")
+    for place in (2, 3, 999_999_999_999):
+        stores["iowa"].put(names.seal_name(CHAIN, place, digest(b"planted")), b"planted")
+    for number in (2, 3):
+        assert _record(recorder(), [_run(f"run-{number}")], f"run-{number}").failed == ()
+    assert _last_sequence(stores["vault"]) == 3
     assert [finding.code for finding in _findings(stores["vault"])] == []
-    assert "bad-seal" in {finding.code for finding in _findings(stores["iowa"])}
+    assert {finding.code for finding in _findings(stores["iowa"])} == {"bad-seal"}
 
 
 def test_a_denied_replica_does_not_stop_the_others(recorder: Recorder, stores: dict[str, Store]) -> None:
@@ -357,20 +360,20 @@ def test_hosts_have_chains_of_their_own(recorder: Recorder, stores: Mapping[str,
     for number in range(3):
         clock = FixedClock(MOMENT, seed=number)
         state_dir = tmp_path / f"host-{number}"
-        writer_id = open_writer_id(state_dir, REPOSITORY, clock)
-        assert open_writer_id(state_dir, REPOSITORY, SystemClock()) == writer_id
+        chain_id = open_chain_id(state_dir, REPOSITORY, SIGNER, clock)
+        assert open_chain_id(state_dir, REPOSITORY, SIGNER, SystemClock()) == chain_id
         run_id = f"run-{number}"
-        _record(recorder(writer_id=writer_id, state_dir=state_dir, clock=clock), [_run(run_id)], run_id)
+        _record(recorder(chain_id=chain_id, state_dir=state_dir, clock=clock), [_run(run_id)], run_id)
     assert len(list(stores["vault"].list(names.SEALS))) == 3
     assert _findings(stores["vault"]) == []
 
 
-def test_a_spoilt_writer_id_begins_a_new_chain(tmp_path: Path) -> None:
-    first = open_writer_id(tmp_path, REPOSITORY, SystemClock())
-    (place,) = tmp_path.rglob("writer")
+def test_a_spoilt_chain_id_begins_a_new_chain(tmp_path: Path) -> None:
+    first = open_chain_id(tmp_path, REPOSITORY, SIGNER, SystemClock())
+    (place,) = tmp_path.rglob("chain-*")
     for spoilt in (b"", bytes(32), b"\xff"):
         place.write_bytes(spoilt)
-        again = open_writer_id(tmp_path, REPOSITORY, SystemClock())
+        again = open_chain_id(tmp_path, REPOSITORY, SIGNER, SystemClock())
         assert len(bytes.fromhex(again)) == 16
         assert again != first
 
@@ -381,12 +384,12 @@ def test_one_host_may_run_many_at_once(stores: Mapping[str, Store], tmp_path: Pa
 
     def work(number: int) -> None:
         start.wait()
-        writer_id = open_writer_id(tmp_path, REPOSITORY, clock)
+        chain_id = open_chain_id(tmp_path, REPOSITORY, SIGNER, clock)
         recording = AuditRecorder(
             stores=stores,
             repository_id=REPOSITORY,
-            signing_key=KEY,
-            writer_id=writer_id,
+            sealer=sealer(),
+            chain_id=chain_id,
             state_dir=tmp_path,
             clock=clock,
         )
@@ -403,9 +406,65 @@ def test_one_host_may_run_many_at_once(stores: Mapping[str, Store], tmp_path: Pa
     assert not list(tmp_path.rglob("parcels/*"))
 
 
-def test_an_unsigned_chain(recorder: Recorder, stores: Mapping[str, Store]) -> None:
-    _record(recorder(signing_key=None), [_run()], "run")
-    assert {finding.code for finding in _findings(stores["vault"])} == {"bad-signature", "unsealed-file"}
+def _seals(store: Store) -> list[Seal]:
+    opened = [chain.open_seal(info.name, store.get(info.name), SIGNERS.authority) for info in store.list(names.SEALS)]
+    return sorted((one for one in opened if isinstance(one, Seal)), key=lambda seal: seal.sequence)
+
+
+def test_the_first_seal_of_a_day_covers_what_was_made_since_the_last_one(
+    recorder: Recorder, stores: Mapping[str, Store]
+) -> None:
+    clock = StillClock(MOMENT)
+    commits = [f"{number:064x}" for number in range(4)]
+    for number, commit in enumerate(commits):
+        recording = recorder(clock=clock)
+        recording.add_commit(f"run-{number}", commit)
+        _record(recording, [_run(f"run-{number}")], f"run-{number}")
+        if number == 2:
+            clock.advance(86_400)
+    first, second, third, daily = _seals(stores["vault"])
+    assert (first.covers, second.covers, third.covers) == ((commits[0],), None, None)
+    assert daily.covers == tuple(sorted([second.hash, third.hash, *commits[1:]]))
+    assert [one.log for one in (first, daily)] == [HEAD, HEAD]
+
+
+def test_a_host_that_lost_its_record_covers_what_nothing_covers_yet(
+    recorder: Recorder, stores: Mapping[str, Store], tmp_path: Path
+) -> None:
+    for number in (1, 2, 3):
+        _record(recorder(), [_run(f"run-{number}")], f"run-{number}")
+    shutil.rmtree(tmp_path / "state")
+    own = ["ab" * 32]
+    _record(recorder(sealer=sealer(own_commits=own)), [_run("run-4")], "run-4")
+    seals = _seals(stores["vault"])
+    assert seals[-1].covers == tuple(sorted([seals[1].hash, seals[2].hash, *own]))
+    assert _findings(stores["vault"]) == []
+
+
+def test_a_seal_names_the_heads_of_others_once(recorder: Recorder, stores: Mapping[str, Store]) -> None:
+    other, mine = chain_of(2), (5, "aa" * 32)
+    seen = SeenHeads({"11" * 16: "bb" * 32}, {other: (3, "cc" * 32), CHAIN: mine})
+    _record(recorder(sealer=sealer(seen=seen)), [_run("run-1")], "run-1")
+    _record(recorder(sealer=sealer(seen=seen)), [_run("run-2")], "run-2")
+    later = SeenHeads(seen.sources, {other: (4, "dd" * 32)})
+    _record(recorder(sealer=sealer(seen=later)), [_run("run-3")], "run-3")
+    assert [one.heads for one in _seals(stores["vault"])] == [
+        SeenHeads(seen.sources, {other: (3, "cc" * 32)}), SeenHeads(), SeenHeads({}, later.chains)
+    ]  # fmt: skip
+
+
+def test_a_credential_and_a_passphrase_on_one_host_have_two_chains(
+    recorder: Recorder, stores: Mapping[str, Store], tmp_path: Path
+) -> None:
+    both = Signers({1: EVERY_RIGHT, 2: EVERY_RIGHT})
+    for number in (1, 2, 1):
+        key = signing_key(number)
+        chain_id = open_chain_id(tmp_path / "state", REPOSITORY, key.signer_id, FixedClock())
+        _record(recorder(chain_id=chain_id, sealer=sealer(number)), [_run(str(number))], str(number))
+    seals = [(info.name, stores["vault"].get(info.name)) for info in stores["vault"].list(names.SEALS)]
+    assert len({names.parse_seal(name).chain for name, _ in seals}) == 2  # type: ignore[union-attr]
+    sizes = {info.name: info.size for info in stores["vault"].list(names.AUDIT)}
+    assert chain.verify_seals(seals, both.authority, sizes, stores["vault"].get, settled=True) == []
 
 
 def test_a_new_repository_has_the_columns_of_every_table(recorder: Recorder, stores: Mapping[str, Store]) -> None:
@@ -422,7 +481,7 @@ def test_a_state_directory_that_cannot_be_used_is_reported(recorder: Recorder, t
     with pytest.raises(ConfigInvalid, match="state directory"):
         recording.flush("run")
     with pytest.raises(ConfigInvalid, match="state directory"):
-        open_writer_id(tmp_path / "file", REPOSITORY, FixedClock())
+        open_chain_id(tmp_path / "file", REPOSITORY, SIGNER, FixedClock())
 
 
 def test_the_outbox_is_bounded(tmp_path: Path) -> None:

@@ -13,27 +13,29 @@ from farshore.audit import chain, names
 from farshore.audit.tables import decode_rows
 from farshore.clock import SystemClock
 from farshore.stores.directory.store import DirectoryStore
+from tests.doubles.signers import Signers
 from tests.unit.audit.samples import REPOSITORY
 
-KEY = bytes(range(32))
 KILLS = 25
 REPLICAS = ("vault", "iowa")
 
 _WRITER = """
 import sys
 from pathlib import Path
-from farshore.audit.recorder import AuditRecorder, open_writer_id
+from farshore.audit.own_chain import open_chain_id
+from farshore.audit.recorder import AuditRecorder
 from farshore.audit.rows import Operation, RunResult, RunRow
 from farshore.clock import SystemClock
 from farshore.stores.directory.store import DirectoryStore
+from tests.doubles.signers import sealer, signing_key
 
 base, repository, first, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 clock = SystemClock()
 recorder = AuditRecorder(
     stores={name: DirectoryStore(path=base / name, clock=clock) for name in ("vault", "iowa")},
     repository_id=repository,
-    signing_key=bytes(range(32)),
-    writer_id=open_writer_id(base / "state", repository, clock),
+    sealer=sealer(),
+    chain_id=open_chain_id(base / "state", repository, signing_key(1).signer_id, clock),
     state_dir=base / "state",
     clock=clock,
 )
@@ -85,7 +87,7 @@ def test_a_kill_at_any_moment_leaves_no_gap_and_loses_no_flush(tmp_path: Path) -
         store = DirectoryStore(path=tmp_path / name, clock=clock)
         seals = [(info.name, store.get(info.name)) for info in store.list(names.SEALS)]
         sizes = {info.name: info.size for info in store.list(names.AUDIT)}
-        found = chain.verify_seals(seals, [chain.public_key_of(KEY)], sizes, store.get, settled=True)
+        found = chain.verify_seals(seals, Signers().authority, sizes, store.get, settled=True)
         assert found == []
         rows = [
             row["run_id"]

@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from farshore import limits
+from farshore.audit.cached_query import tables_at
+from farshore.audit.evidence import read_evidence
+from farshore.audit.names import seal_name
 from farshore.audit.rows import Against, ProofState
-from farshore.errors import FarshoreError
+from farshore.errors import FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.ops.verify.remote.joining import Joined
@@ -123,8 +126,6 @@ class BatchJudge:
         peers = {name: other for name, other in one.listed.items() if name != scrub.name}
         recorded = one.record is not None and one.record.made
         verdict = judge(scrub.name, info, one.record if recorded else None, peers, scrub.algorithm)
-        if kind is Kind.SEAL and (lacking := scrub.seal_lacking(one.name)):
-            self._check_seal(scrub, lacking)
         if verdict.damaged:
             scrub.note(one.name, verdict, info, last)
         elif kind in _AUDIT or not recorded:
@@ -157,25 +158,35 @@ class BatchJudge:
             return
         scrub.proven += 1
 
-    def _check_seal(self, scrub: ReplicaScrub, name: str) -> None:
-        """A writer's seals are numbered; one that the listing lacks before a later one is asked for."""
-        try:
-            scrub.replica.store.head(name)
-            scrub.listing_complete = False
-        except FarshoreError as error:
-            if error.retryable:
-                scrub.error = error
-                return
-            scrub.note(
-                name, Verdict(ProofState.MISSING, Against.NAME, "a later seal of the same writer is there"), None, "ok"
-            )
-
     def finish(self, scrub: ReplicaScrub) -> None:
         """Judge what can be seen only from the whole of a replica."""
         scrub.settle_silent()
+        self._check_chains(scrub)
         if not scrub.slots:
             detail = "there is no key slot, so this replica alone cannot be unlocked"
             scrub.note(names.SLOTS, Verdict(ProofState.MISSING, Against.NAME, detail), None, ProofState.OK)
+
+    def _check_chains(self, scrub: ReplicaScrub) -> None:
+        """Each seal that counts names the one before it; one that the listing lacks is asked for."""
+        at = tables_at(self._repository, scrub.replica)
+        try:
+            evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority)
+            listed = {place.hash for place in evidence.listed}
+            for seal in evidence.counted.seals.values():
+                if seal.previous and seal.previous not in listed:
+                    self._check_seal(scrub, seal_name(seal.chain, seal.sequence - 1, seal.previous))
+        except FarshoreError as error:
+            if not error.retryable:
+                raise
+            scrub.error = error
+
+    def _check_seal(self, scrub: ReplicaScrub, name: str) -> None:
+        try:
+            scrub.replica.store.head(name)
+            scrub.listing_complete = False
+        except ObjectNotFound:
+            detail = "a later seal of the same chain is there"
+            scrub.note(name, Verdict(ProofState.MISSING, Against.NAME, detail), None, ProofState.OK)
 
 
 def _expects(scrub: ReplicaScrub, one: Joined) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from farshore import limits
-from farshore.audit import names as audit_names
 from farshore.audit.rows import Against, ProofState
 from farshore.check_results import ReplicaProof
 from farshore.errors import FarshoreError, ObjectNotFound
@@ -47,7 +46,6 @@ class ReplicaScrub:
     silent: list[tuple[str, ObjectInfo, str]] = field(default_factory=list)  # put with a checksum, none is reported
     _absences: int = 0  # names asked for because the listing lacks them
     _leases: dict[str, datetime | None] = field(default_factory=dict)  # not ended: their last beat
-    _sequences: dict[str, int] = field(default_factory=dict)  # last audit seal of each writer
 
     @property
     def name(self) -> str:
@@ -113,15 +111,6 @@ class ReplicaScrub:
             self._leases.pop(parsed[0], None)
         else:
             self._leases[parsed[0]] = info.modified_utc
-
-    def seal_lacking(self, name: str) -> str:
-        """Return the audit seal that must be before this one and was not listed, or an empty text."""
-        place = audit_names.seal_place(name)
-        if place is None:
-            return ""
-        before = self._sequences.get(place[0], 0)
-        self._sequences[place[0]] = place[1]
-        return audit_names.seal_name(place[0], before + 1) if place[1] > before + 1 else ""
 
     def at_work(self, now_utc: datetime) -> bool:
         """Whether some lease is live, as far as the times of its beats show."""

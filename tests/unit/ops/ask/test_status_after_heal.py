@@ -24,7 +24,8 @@ def engine(tmp_path: Path) -> Engine:
 
 
 def status_of(engine: Engine, replica: str) -> ReplicaStatus:
-    (found,) = [one for one in repository_status(engine.config, clock=engine.clock) if one.replica == replica]
+    replicas = repository_status(engine.config, clock=engine.clock).replicas
+    (found,) = [one for one in replicas if one.replica == replica]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from farshore.access.query import last_checks, run_query
+from farshore.access.query import LastChecks, last_checks, open_tables, run_query
 from farshore.access.unlock import Need
 from farshore.check_results import ReplicaReading, VerifyResult
 from farshore.errors import StoreUnavailable
@@ -20,6 +20,11 @@ from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
 PACKS = 10
+
+
+def _last_checks(world: Engine, replicas: list[str]) -> dict[str, LastChecks]:
+    with open_tables(world.config, clock=world.clock) as repository:
+        return last_checks(repository, replicas)
 
 
 @pytest.fixture
@@ -104,11 +109,11 @@ def test_damage_is_read_again_until_it_is_mended(engine: Engine) -> None:
     assert [one.name for one in result.damaged] == [bad]
     times = read_of(engine)[bad]
     assert [one.name for one in verify(engine, 10).damaged] == [bad], "nothing mended it"
-    assert last_checks(engine.config, ["a"], engine.clock)["b"].clean is False
+    assert _last_checks(engine, ["a"])["b"].clean is False
     engine.flip("b", bad)
     assert verify(engine, 10).clean
     assert read_of(engine)[bad] == times + 2
-    assert last_checks(engine.config, ["a"], engine.clock)["b"].clean is True
+    assert _last_checks(engine, ["a"])["b"].clean is True
     verify(engine, 10)
     assert read_of(engine)[bad] == times + 2, "it is sound and waits its turn again"
 
@@ -146,7 +151,7 @@ def test_tables_of_another_replica_serve_where_its_own_are_lost(engine: Engine) 
 def test_the_audit_tables_tell_when_all_was_read(engine: Engine) -> None:
     for _ in range(4):
         reading(engine, 25)
-    last = last_checks(engine.config, ["a"], engine.clock)["b"]
+    last = _last_checks(engine, ["a"])["b"]
     assert last.method == "read"
     assert last.remote_utc is None
     assert last.all_read_since_utc is not None

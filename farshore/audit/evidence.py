@@ -1,0 +1,136 @@
+"""The files that the seals of one replica vouch for: each seal is read and verified once, and judged each time.
+
+Anybody who may put objects can put names of seals. Those in chains of nobody who was certified are not read. Of the
+others, those that turn out to be none are remembered, and a bounded number of them is read at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from farshore.audit import names
+from farshore.audit.chain import Authority, Counted, SealFinding, count_seals, digest, open_seal
+from farshore.audit.names import SealName
+from farshore.audit.seal_cache import SealCache, open_seal_cache
+from farshore.audit.seals import Seal
+from farshore.errors import FormatTooNew, ObjectCorrupt, ObjectNotFound
+from farshore.format.names import object_bytes_max
+from farshore.limits import AUDIT_DOWNLOADS, AUDIT_SEALS_UNNAMED_MAX
+from farshore.stores.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The seals and files that count at one replica.
+
+    `counted`: of the seals that the replica lists. `refused`: objects of seals' names that do not count, and why.
+    `damaged`: names of seals in chains of certified signers whose bytes are not those of the name, so nobody knows
+    which files they named. `known`: audit files that count by seals of any replica that this host ever saw.
+    `listed`: every name of a seal there. `unread`: how many names were too many to be read.
+    """
+
+    counted: Counted
+    refused: Mapping[str, SealFinding]
+    damaged: tuple[str, ...]
+    known: frozenset[str]
+    listed: frozenset[SealName]
+    unread: int
+    cache: SealCache
+
+    @property
+    def missing(self) -> int:
+        """How many seals are missing before others of their chains, so that rows may be missing, too."""
+        chains: dict[str, set[int]] = {}
+        for seal in self.counted.seals.values():
+            chains.setdefault(seal.chain, set()).add(seal.sequence)
+        return sum(max(sequences) - len(sequences) for sequences in chains.values())
+
+
+def read_evidence(
+    store: Store,
+    cache_dir: Path,
+    repository_id: str,
+    authority: Authority,
+    *,
+    listed: Iterable[str] | None = None,
+) -> Evidence:
+    """Return what the seals of a replica vouch for. Seals that this host does not know yet are read.
+
+    Its cache is filled, and saved by the caller.
+
+    Args:
+        listed: Names of objects below `audit/`, where they were listed just now.
+
+    Raises:
+        StoreUnavailable, StoreDenied, BucketNotFound: As the store said.
+    """
+    cache = open_seal_cache(cache_dir, repository_id, authority.fingerprint)
+    if listed is None:
+        listed = tuple(info.name for info in store.list(names.SEALS))
+    places = frozenset(place for name in listed if (place := names.parse_seal(name)))
+    certified = {signer[: len(signer) // 2] for signer in authority.trust.certificates}
+    refused: dict[str, SealFinding] = {}
+    wanted: list[SealName] = []
+    for place in places:
+        if place.hash in cache.seals:
+            continue
+        if place.name in cache.refused:
+            refused[place.name] = SealFinding(cache.refused[place.name][0], place.name, cache.refused[place.name][1])
+        elif place.chain[: len(place.chain) // 2] not in certified:
+            refused[place.name] = SealFinding("bad-signature", place.name, "is in a chain of nobody who is certified")
+        else:
+            wanted.append(place)
+    read, unread = _read(store, wanted, authority, cache)
+    refused |= read
+    damaged = tuple(sorted(name for name in read if name not in cache.refused and read[name].code == "bad-seal"))
+    counted = count_seals(cache.seals.values(), authority.trust, at={place.hash for place in places})
+    known = frozenset(count_seals(cache.seals.values(), authority.trust).files)
+    for one, judgment in counted.refused.items():
+        name = cache.seals[one].name
+        refused[name] = SealFinding("refused-seal", name, f"counts no more: {judgment.value}")
+    return Evidence(counted, refused, damaged, known, places, unread, cache)
+
+
+def _read(
+    store: Store, wanted: list[SealName], authority: Authority, cache: SealCache
+) -> tuple[dict[str, SealFinding], int]:
+    """Read seals into the cache; return what is none, and how many names were left unread.
+
+    Places that one name claims are read first: those are what a chain is made of, unless somebody plants more.
+    """
+    claims = Counter((place.chain, place.sequence) for place in wanted)
+    wanted.sort(key=lambda place: (claims[place.chain, place.sequence], place.sequence, place.name))
+    refused: dict[str, SealFinding] = {}
+    done = 0
+    with ThreadPoolExecutor(AUDIT_DOWNLOADS, thread_name_prefix="audit") as threads:
+        while done < len(wanted) and len(refused) <= max(AUDIT_SEALS_UNNAMED_MAX, 2 * len(cache.seals)):
+            batch = wanted[done : done + AUDIT_SEALS_UNNAMED_MAX]
+            done += len(batch)
+            for place, found in zip(batch, threads.map(lambda one: _open(store, one, authority), batch), strict=True):
+                if isinstance(found, Seal):
+                    cache.seals[found.hash] = found
+                    cache.changed = True
+                    continue
+                finding, lasting = found
+                refused[place.name] = finding
+                if lasting:
+                    cache.refused[place.name] = (finding.code, finding.detail)
+                    cache.changed = True
+    return refused, len(wanted) - done
+
+
+def _open(store: Store, place: SealName, authority: Authority) -> Seal | tuple[SealFinding, bool]:
+    """Return a seal, or why the object is none and whether that is so for good: its bytes are those of the name."""
+    try:
+        data = store.get(place.name, bytes_max=object_bytes_max(place.name))
+    except (ObjectCorrupt, ObjectNotFound) as error:
+        return SealFinding("bad-seal", place.name, error.message), False
+    found = open_seal(place.name, data, authority)
+    if isinstance(found, Seal):
+        return found
+    whole = digest(data) == place.hash
+    return found, whole and found.code != FormatTooNew.code

@@ -1,0 +1,90 @@
+"""The chain of this host and one signer: its id, and what a new seal says beside the rows."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farshore.audit import names
+from farshore.audit.outbox import Head
+from farshore.audit.seals import Seal, SeenHeads
+from farshore.clock import Clock
+from farshore.host_resources import STATE, unusable
+from farshore.signing import SigningKey
+from farshore.trust.log_entry import LogHead
+
+_CHAIN_ID = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Sealer:
+    """Who seals, and what the seals say beside the rows.
+
+    `log`: the newest entry of the owner log that is known here. `seen`: the newest heads of others. `own_commits`: the
+    hashes of all commits of this signer, asked for only where this host has no record of its chain.
+    """
+
+    key: SigningKey
+    fingerprint: bytes
+    log: LogHead
+    seen: SeenHeads = field(default_factory=SeenHeads)
+    own_commits: Callable[[], Collection[str]] = tuple
+
+
+def changed_heads(before: Head, seen: SeenHeads, chain_id: str) -> SeenHeads:
+    """Return the heads of others that the seals of this chain have not named yet."""
+    return SeenHeads(
+        {source: commit for source, commit in seen.sources.items() if before.sources.get(source) != commit},
+        {
+            chain: last
+            for chain, last in seen.chains.items()
+            if chain != chain_id and before.chains.get(chain) != tuple(last)
+        },
+    )
+
+
+def head_after(before: Head, seal: Seal, commits: Collection[str]) -> Head:
+    """Return the head of the chain once this seal is in it."""
+    daily = seal.covers is not None
+    return Head(
+        seal.sequence,
+        seal.hash,
+        daily=seal.sealed_utc.date().isoformat() if daily else before.daily,
+        uncovered=() if daily else (*(before.uncovered or ()), *commits, seal.hash),
+        sources={**before.sources, **seal.heads.sources},
+        chains={**before.chains, **seal.heads.chains},
+    )
+
+
+def open_chain_id(state_dir: Path, repository_id: str, signer: str, clock: Clock) -> str:
+    """Return the id of the chain of this host and this signer, made at random the first time.
+
+    A host may have a writer's credential and a reader's passphrase, which are two signers. Safe to call from many
+    processes at once: all get the same.
+
+    Raises:
+        ConfigInvalid: The state directory cannot be used.
+    """
+    directory = state_dir / "audit" / repository_id
+    path = directory / f"chain-{signer}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not _is_chain_id(path.read_text(encoding="latin-1"), signer):
+            path.unlink()  # spoilt by a power cut: a new chain begins
+        if not path.exists():
+            fresh = directory / f"chain.{clock.random_bytes(8).hex()}"
+            fresh.write_text(names.chain_id(signer, clock.random_bytes(8)), encoding="ascii")
+            with suppress(FileExistsError):  # another process was first
+                os.link(fresh, path)
+            fresh.unlink()
+        return path.read_text(encoding="ascii")
+    except OSError as error:
+        raise unusable(STATE, state_dir, error) from error
+
+
+def _is_chain_id(text: str, signer: str) -> bool:
+    return _CHAIN_ID.fullmatch(text) is not None and names.is_chain_of(text, signer)

@@ -1,0 +1,78 @@
+"""The part of `farshore status` about trust: unused files, certificates that end, and cut chains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farshore.cli.wording import plain, utc_time
+from farshore.errors import (
+    CertificateEnded,
+    FarshoreError,
+    FeatureMissing,
+    HeaderDamaged,
+    HistoryCut,
+    LogForked,
+    LogRolledBack,
+    RepositoryMismatch,
+)
+from farshore.plural import count_of
+
+if TYPE_CHECKING:
+    from farshore.cli.output import Output
+    from farshore.ops.ask.trust_report import TrustReport
+
+_GRAVE = (LogRolledBack, LogForked, RepositoryMismatch, HeaderDamaged, FeatureMissing)
+
+
+def print_trust(output: Output, report: TrustReport) -> None:
+    """Print what is no error, and a record of it all."""
+    output.raw(
+        {
+            "type": "trust",
+            "certificates": [
+                {"host": one.host, "role": one.role, "signer": one.signer, "not_after_utc": plain(one.not_after_utc)}
+                for one in report.certificates
+            ],
+            "log_behind": dict(report.log_behind),
+            "unused_audit_files": {name: at.unused for name, at in report.at.items() if at.unused},
+            "refused_seals": {name: at.refused for name, at in report.at.items() if at.refused},
+            "missing_seals": {name: at.missing for name, at in report.at.items() if at.missing},
+            "cut": [{"object": one.object, "detail": one.detail} for one in report.cut],
+        }
+    )
+    for name, count in report.log_behind.items():
+        entries = count_of(count, "entry", "entries")
+        output.warning(f"{name} lacks {entries} of the owner log; the next backup puts it there", "log-behind")
+    for name, at in report.at.items():
+        if at.unused:
+            files = count_of(at.unused, "audit file")
+            verb = "is" if at.unused == 1 else "are"
+            message = f"{files} at {name} {verb} named by no certified seal: not used"
+            output.warning(message, "audit-unused", replica=name)
+        if at.refused:
+            seals = count_of(at.refused, "audit seal")
+            output.warning(f"{seals} at {name} not signed by anybody who may: not used", "seals-refused", replica=name)
+        if at.missing:
+            seals = count_of(at.missing, "audit seal")
+            output.warning(f"{seals} missing at {name} before others of their chains", "seals-missing", replica=name)
+    for one in report.certificates:
+        if not one.ended:
+            message = f"the certificate of {one.host} ({one.role}) ends {utc_time(one.not_after_utc)}"
+            output.warning(message, "certificate-ends")
+
+
+def trust_errors(report: TrustReport) -> list[FarshoreError]:
+    """Return an error for each finding above a warning, the gravest first."""
+    errors: list[FarshoreError] = []
+    if isinstance(report.error, _GRAVE):
+        errors.append(report.error)
+    if report.cut:
+        first = report.cut[0]
+        more = f" (and {len(report.cut) - 1} more)" if len(report.cut) > 1 else ""
+        errors.append(HistoryCut(f"{first.object} is at no replica, and {first.detail}{more}"))
+    errors += [
+        CertificateEnded(f"the certificate of {one.host} ({one.role}) ended {utc_time(one.not_after_utc)}")
+        for one in report.certificates
+        if one.ended
+    ]
+    return errors

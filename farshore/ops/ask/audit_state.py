@@ -1,0 +1,85 @@
+"""The chains of all replicas together: files that nobody vouches for, and chains that were cut."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from farshore.audit import names
+from farshore.audit.cached_query import tables_at
+from farshore.audit.chain import SealFinding, missing_heads
+from farshore.audit.evidence import read_evidence
+from farshore.audit.seals import Seal
+from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
+from farshore.replicas.repository import Replica, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAt:
+    """One replica: how many audit files there count for nothing, seals are refused, and seals are missing in chains."""
+
+    unused: int = 0
+    refused: int = 0
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditState:
+    """All replicas that answered. `seals`: those that count at some replica. `listed`: the hashes of all."""
+
+    at: Mapping[str, AuditAt] = field(default_factory=dict)
+    seals: Mapping[str, Seal] = field(default_factory=dict)
+    listed: frozenset[str] = frozenset()
+    failed: Mapping[str, FarshoreError] = field(default_factory=dict)
+
+    def cut(self, repository: Repository, commits: frozenset[str] | None = None) -> list[SealFinding]:
+        """Return heads that seals name or that this host remembers, and that no replica lists.
+
+        Nothing where a replica did not answer: it may have them.
+
+        Args:
+            commits: The hashes of all commits that replicas list; None where they are not known.
+        """
+        if self.failed or repository.unreachable:
+            return []
+        seals = list(self.seals.values())
+        if commits is None:
+            seals = [replace(one, heads=replace(one.heads, sources={})) for one in seals]
+        found = missing_heads(seals, self.listed | (commits or frozenset()), repository.trust)
+        known = {one.object for one in found}
+        for chain, (sequence, last) in sorted((repository.memory.chains if repository.memory else {}).items()):
+            name = names.seal_name(chain, sequence, last)
+            if last not in self.listed and name not in known:
+                found.append(SealFinding("cut", name, "this host remembers it, and no replica has it"))
+        return found
+
+    def heads(self) -> dict[str, tuple[int, str]]:
+        """Return sequence and hash of the newest seal of each chain; of a forked one, the first by its hash."""
+        newest: dict[str, tuple[int, str]] = {}
+        for seal in sorted(self.seals.values(), key=lambda one: (one.sequence, one.hash), reverse=True):
+            newest.setdefault(seal.chain, (seal.sequence, seal.hash))
+        return newest
+
+
+def read_audit_state(repository: Repository) -> AuditState:
+    """Read the chains at every replica. A replica that fails is in `failed`; its error is its own."""
+    found, failed = repository.ask_all(lambda replica: _look(repository, replica))
+    return AuditState(
+        {name: at for name, (at, _, _) in found.items()},
+        {one: seal for _, seals, _ in found.values() for one, seal in seals.items()},
+        frozenset(one for _, _, listed in found.values() for one in listed),
+        failed,
+    )
+
+
+def _look(repository: Repository, replica: Replica) -> tuple[AuditAt, Mapping[str, Seal], list[str]]:
+    at = tables_at(repository, replica)
+    listed = [info.name for info in at.store.list(names.AUDIT)]
+    evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority, listed=listed)
+    with contextlib.suppress(StoreFull, ConfigInvalid):  # the cache; without one the seals are read again
+        evidence.cache.save()
+    files = [name for name in listed if names.table_of(name)]
+    unused = sum(name not in evidence.counted.files for name in files)
+    seen = AuditAt(unused, len(evidence.refused) + evidence.unread, evidence.missing)
+    return seen, evidence.counted.seals, [place.hash for place in evidence.listed]

@@ -1,0 +1,73 @@
+"""The part of a status about trust: certificates that end, an old owner log, rows that do not count, cuts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from farshore import limits
+from farshore.audit.chain import SealFinding
+from farshore.errors import FarshoreError, KeyFileDamaged
+from farshore.ops.ask.audit_state import AuditAt, AuditState, read_audit_state
+from farshore.replicas.remember import remember_seen
+from farshore.replicas.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEnd:
+    """A certificate that ends soon, or has ended."""
+
+    host: str
+    role: str
+    signer: str
+    not_after_utc: datetime
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrustReport:
+    """The findings. `log_behind`: how many entries of the owner log a replica lacks. `error`: nothing was judged.
+
+    `cut`: heads that seals name, or that this host remembers, and that no replica lists.
+    """
+
+    certificates: tuple[CertificateEnd, ...] = ()
+    log_behind: Mapping[str, int] = field(default_factory=dict)
+    at: Mapping[str, AuditAt] = field(default_factory=dict)
+    cut: tuple[SealFinding, ...] = ()
+    error: FarshoreError | None = None
+
+
+def report_trust(repository: Repository, *, complete: bool) -> TrustReport:
+    """Read the chains of all replicas, judge them, and remember the newest of each.
+
+    Args:
+        complete: All replicas of the configuration were asked, so what none has is nowhere.
+    """
+    state = read_audit_state(repository)
+    cut = tuple(state.cut(repository)) if complete else ()
+    _remember(repository, state)
+    log = repository.log
+    lacking = {name: len(log.missing_at(name)) for name in log.held} if log is not None else {}
+    return TrustReport(
+        certificates=_certificates(repository),
+        log_behind={name: count for name, count in lacking.items() if count},
+        at=state.at,
+        cut=cut,
+    )
+
+
+def _certificates(repository: Repository) -> tuple[CertificateEnd, ...]:
+    now_utc = repository.clock.now_utc()
+    ending = (one.certificate for one in repository.trust.expires(now_utc, limits.CERTIFICATE_WARN_DAYS))
+    return tuple(
+        CertificateEnd(one.host, one.role, one.signer, one.not_after_utc, one.not_after_utc <= now_utc)
+        for one in ending
+    )
+
+
+def _remember(repository: Repository, state: AuditState) -> None:
+    with contextlib.suppress(KeyFileDamaged):  # it was reported when the repository was opened
+        remember_seen(repository, chains=state.heads())

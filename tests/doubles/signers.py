@@ -1,0 +1,75 @@
+"""Signers whom an owner certified, as the owner log would say it; no log is made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from farshore.audit import names
+from farshore.audit.chain import Authority
+from farshore.audit.own_chain import Sealer
+from farshore.audit.seals import SeenHeads
+from farshore.signing import SigningKey
+from farshore.trust.actions import Certificate, Right, SourcePrefix
+from farshore.trust.log import Certified, TrustState
+from farshore.trust.log_entry import LogHead
+from farshore.trust.revocations import Revoked
+
+FINGERPRINT = bytes(range(32))
+HEAD = LogHead(1, "1e" * 32)
+EVERY_RIGHT = frozenset(right.value for right in Right)
+_MADE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def signing_key(number: int) -> SigningKey:
+    """Return the same key for the same number."""
+    return SigningKey(bytes([number]) * 64)
+
+
+@dataclass
+class Signers:
+    """Who is certified for what. `revoked`: of a key, sequence and hash of the last accepted seal of each chain."""
+
+    rights: dict[int, frozenset[str]] = field(default_factory=lambda: {1: EVERY_RIGHT})
+    revoked: dict[int, Mapping[str, tuple[int, str]]] = field(default_factory=dict)
+
+    @property
+    def trust(self) -> TrustState:
+        """What the owner log says."""
+        owner = signing_key(255).verify_key
+        return TrustState(
+            head=HEAD, owner=owner, owners=(owner,), heads=frozenset({HEAD}), forked=(), rolled_back=False,
+            may_write=True, refused=(),
+            certificates={
+                signing_key(number).signer_id: (Certified(_certificate(number, rights), HEAD),)
+                for number, rights in self.rights.items()
+            },
+            revocations={
+                signing_key(number).signer_id: Revoked(frozenset(), chains, ("stolen",))
+                for number, chains in self.revoked.items()
+            },
+        )  # fmt: skip
+
+    @property
+    def authority(self) -> Authority:
+        """What judges seals."""
+        return Authority(self.trust, FINGERPRINT)
+
+
+def chain_of(number: int, tail: int = 0) -> str:
+    """Return the id of a chain of a key."""
+    return names.chain_id(signing_key(number).signer_id, bytes([tail]) * 8)
+
+
+def sealer(number: int = 1, seen: SeenHeads | None = None, own_commits: Collection[str] = ()) -> Sealer:
+    """Return what a recorder seals with."""
+    made = Sealer(signing_key(number), FINGERPRINT, HEAD, own_commits=lambda: own_commits)
+    return replace(made, seen=seen) if seen else made
+
+
+def _certificate(number: int, rights: frozenset[str]) -> Certificate:
+    return Certificate(
+        signing_key(number).verify_key, f"host-{number}", "writer", "main", SourcePrefix("ab" * 8), rights,
+        _MADE, _MADE + timedelta(days=730),
+    )  # fmt: skip
