@@ -116,7 +116,8 @@ def initialize(
     if write_only or with_credential:
         credential, more = _leave_credential(config, made, required=write_only)
         warnings += more
-    with contextlib.suppress(OSError):  # a host without a state directory was warned of it
+    with contextlib.suppress(OSError, ConfigInvalid):  # a host without a state directory was warned of it
+        make_private(STATE, config.state_dir)
         remember(config.state_dir, made.header.repository_id, Memory(made.header.fingerprint.hex(), made.log))
     _record(config, made, started_utc, clock)
     return InitResult(
@@ -144,6 +145,8 @@ def _public_keys(config: Config, recipients: Sequence[str]) -> list[bytes]:
 def _leave_credential(config: Config, made: NewRepository, *, required: bool) -> tuple[str, tuple[str, ...]]:
     """Return where this host's credential is, and a warning where it could not be kept."""
     try:
+        with contextlib.suppress(OSError):  # which writing it reports
+            make_private(STATE, config.state_dir)
         return write_credential(config, made.credential, made.header), ()
     except (ConfigInvalid, StoreFull) as error:
         if required:
@@ -176,9 +179,7 @@ def write_credential(config: Config, credential: Credential, header: Header, pat
 
 
 def _prepare_state(config: Config, *, required: bool) -> None:
-    """Make the state directory; refuse before anything is made where the credential is needed and cannot be kept."""
-    with contextlib.suppress(OSError):  # a host without one is warned of it later
-        make_private(STATE, config.state_dir)
+    """Refuse before anything is made where the credential is needed and cannot be kept."""
     if not required:
         return
     folder = config.repository.credential.parent if config.repository.credential else config.state_dir / "credentials"
