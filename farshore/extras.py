@@ -16,6 +16,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {  # what each extra of pyproject.toml
     "gcs": ("google.cloud.storage", "google_crc32c"),
     "postgres": ("psycopg", "google_crc32c"),
     "s3": ("boto3", "awscrt"),
+    "shares": ("shamir_mnemonic",),
     "sql": ("duckdb", "pytz"),
 }
 _FOR: Mapping[str, str] = {
@@ -23,6 +24,7 @@ _FOR: Mapping[str, str] = {
     "gcs": "a replica at gs://",
     "postgres": "a source of PostgreSQL",
     "s3": "a replica at s3://",
+    "shares": "a key in shares",
     "sql": "SQL over the audit tables",
 }
 

@@ -151,13 +151,13 @@ def open_repository(
     on_wait: OnWait = wait_quietly,
     writes: Writes = Writes.ALL,
     confirm: Confirm | None = None,
+    older_log: bool = False,
     clock: Clock,
 ) -> Repository:
     """Open every replica, or one, read the headers and the owner log, and unlock the keys that are needed.
 
     Which header counts where replicas differ: the one that is pinned, remembered, or opened by the passphrase. State
     and cache are private.
-
     Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`; the others serve.
 
     Args:
@@ -165,6 +165,7 @@ def open_repository(
         on_wait: Called with the replicas that let the others wait, here and in later questions to all.
         confirm: Asks a person whether a fingerprint is the right one; for an identity on a host that knows none.
         writes: Changes that are allowed at the replicas; any other raises `StoreReadOnly`.
+        older_log: Read the owner log as if this host had never seen it; what it remembers stays as it is.
 
     Raises:
         RepositoryMissing: No replica that answered holds a repository.
@@ -204,9 +205,9 @@ def open_repository(
     repository, found = believe(config, make, replicas, headers, failed)
     repository.threads.first_bug = first_bug
     try:
-        read_log(repository, found.memory, writing=writes is Writes.ALL)
+        read_log(repository, None if older_log else found.memory, writing=writes is Writes.ALL)
         repository.keys = _keys(config, repository, need, found, confirm)
-        remember_log(repository, found)
+        remember_log(repository, found, older_log=older_log)
     except FarshoreError as error:
         repository.__exit__(type(error), error, error.__traceback__)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from farshore import limits
+from farshore import crypto, limits
 from farshore.errors import FarshoreError, HeaderDamaged, ObjectCorrupt, WrongPassphrase
 from farshore.format import names
 from farshore.replicas.reader import open_reader
@@ -13,6 +13,7 @@ from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import slots
 from farshore.sealed.keys import DomainKeys, KeySet, Role, domain_keys
 from farshore.sealed.slots import SlotKeys
+from farshore.trust.log import TrustState
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,15 @@ class Secrets:
 
     passphrase: str | bytes = field(repr=False, default=b"")
     identity: bytes = field(repr=False, default=b"")
-    shares_key: bytes = field(repr=False, default=b"")
+    shares_secret: bytes = field(repr=False, default=b"")
 
 
 def open_slots(repository: Repository, secrets: Secrets, role: Role, *, required: bool = True) -> tuple[SlotKeys, ...]:
-    """Return the keys of the first slot of that role that opens; one damaged at one replica is read from the next.
+    """Return the keys of a slot of that role that opens; one damaged at one replica is read from the next.
 
-    A slot counts only where the owner in force signed it, so what somebody planted costs one signature check.
+    A slot counts only where the owner in force signed it, so what somebody planted costs one signature check. After a
+    rotation older slots stay at the replicas: the search ends at one with the newest recipient's private key, or else
+    the one that wraps most.
 
     Args:
         required: Whether it is an error that none opens; else the result is empty.
@@ -74,6 +77,20 @@ def slot_keys(repository: Repository, first: SlotKeys, *more: SlotKeys) -> KeySe
     )
 
 
+def is_current(trust: TrustState, keys: SlotKeys) -> bool:
+    """Whether a slot wraps the newest keys that the owner log names for its role."""
+    if len(keys.roots) <= max((one.root for one in trust.recipients), default=0):
+        return False
+    if keys.owner_key is not None:
+        return keys.owner_key.verify_key == trust.owner
+    newest = trust.recipients[-1].public_key if trust.recipients else b""
+    return bool(keys.private_keys) and crypto.public_key_of(keys.private_keys[-1]) == newest
+
+
+def _extent(keys: SlotKeys) -> tuple[int, int]:
+    return len(keys.private_keys), len(keys.roots)
+
+
 def newest_epoch(domains: tuple[DomainKeys, ...], domain: str) -> bytes:
     """Return the key tag of the newest epoch of a domain, or of the first domain there is; zeros where none is."""
     of_domain = [one for one in domains if one.domain == domain] or [
@@ -98,7 +115,8 @@ def _domains(repository: Repository, roots: tuple[bytes, ...]) -> tuple[DomainKe
 def _try_all(
     repository: Repository, secrets: Secrets, role: Role
 ) -> tuple[SlotKeys | None, set[str], FarshoreError | None]:
-    """Return the keys of the first slot that opens, the names of slots that were tried, and an error of another."""
+    """Return the keys of the best slot that opens, the names of slots that were tried, and an error of another."""
+    best: SlotKeys | None = None
     tried: set[str] = set()
     asked: set[str] = set()
     damaged: FarshoreError | None = None
@@ -107,7 +125,7 @@ def _try_all(
         try:
             replica, listed = reader.among(left).ask(names.SLOTS, _list_slots)
         except FarshoreError as error:
-            return None, tried, error
+            return best, tried, error
         asked.add(replica.name)
         for name in listed:
             if name in tried:
@@ -118,9 +136,11 @@ def _try_all(
                 damaged = error
                 continue
             tried.add(name)
-            if keys is not None:
+            if keys is not None and is_current(repository.trust, keys):
                 return keys, tried, None
-    return None, tried, damaged
+            if keys is not None and (best is None or _extent(keys) > _extent(best)):
+                best = keys
+    return best, tried, damaged
 
 
 def _open(repository: Repository, name: str, secrets: Secrets, role: Role, data: bytes) -> SlotKeys | None:
@@ -132,7 +152,7 @@ def _open(repository: Repository, name: str, secrets: Secrets, role: Role, data:
     if slots.describe_slot(data).role != role:
         return None
     return slots.open_slot(
-        data, header, passphrase=secrets.passphrase, identity=secrets.identity, shares_key=secrets.shares_key
+        data, header, passphrase=secrets.passphrase, identity=secrets.identity, shares_secret=secrets.shares_secret
     )
 
 

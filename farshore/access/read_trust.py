@@ -88,9 +88,13 @@ def read_log(repository: Repository, memory: Memory | None, *, writing: bool) ->
         raise LogForked(f"the owner log has two entries of one number ({numbers}), so nothing is written")
 
 
-def remember_log(repository: Repository, found: ChosenHeader) -> None:
-    """Keep the fingerprint and the newest entry of the log on this host, once something vouches for the header."""
-    if not found.pins and repository.keys is None:
+def remember_log(repository: Repository, found: ChosenHeader, *, older_log: bool = False) -> None:
+    """Keep the fingerprint and the newest entry of the log on this host, once something vouches for the header.
+
+    Args:
+        older_log: The log was read without what is remembered, so it says nothing of what is newer: keep nothing.
+    """
+    if older_log or (not found.pins and repository.keys is None):
         return
     seen = Memory(found.header.fingerprint.hex(), repository.trust.head)
     with suppress(OSError):  # a host without a state directory was warned of it

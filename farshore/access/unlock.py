@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from farshore.access.open_slots import Secrets, newest_epoch, open_slots, slot_keys
-from farshore.config import Config, read_private_file
+from farshore.config import RUN_SECRETS, Config, credentials_directory, read_private_file
 from farshore.errors import (
     CredentialCannotRead,
     FingerprintUnknown,
@@ -35,6 +35,7 @@ from farshore.trust.log_entry import LogHead
 from farshore.trust.words import to_words
 
 CREDENTIAL_FILE = "credential.json"
+OWNER_VARIABLE = "FARSHORE_OWNER_PASSPHRASE"
 _WRITE_ONLY = "this host holds only a write-only credential, which adds backups and cannot read one"
 _READ_ELSEWHERE = (
     "Run this on another machine, one that has the passphrase or an identity; or give this host one for this run alone."
@@ -69,8 +70,12 @@ def credential_path(config: Config, header: Header) -> Path:
 
 def has_secret(config: Config, header: Header) -> bool:
     """Whether the configuration names a passphrase or an identity, or this host has a credential of this repository."""
-    named = config.repository.passphrase or config.repository.identity
-    return named is not None or credential_path(config, header).is_file()
+    return _names_secret(config) or credential_path(config, header).is_file()
+
+
+def _names_secret(config: Config) -> bool:
+    repository = config.repository
+    return bool(repository.passphrase or repository.identity or repository.shares)
 
 
 def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor) -> KeySet:
@@ -89,7 +94,7 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor) -
         require_same(credential, repository.header, str(path))
         return keys_of_credential(repository, credential)
     write_only = os.path.lexists(path)
-    if config.repository.identity is None and config.repository.passphrase is None:
+    if not _names_secret(config):
         if write_only:
             raise CredentialCannotRead(_WRITE_ONLY, _READ_ELSEWHERE)
         raise KeyMissing(
@@ -104,7 +109,7 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor) -
         raise CredentialCannotRead(f"{_WRITE_ONLY} ({error.message})", _READ_ELSEWHERE) from error
     secrets = _vouched(secrets, repository, anchor)
     if need is Need.OWNER:
-        opened = open_slots(repository, secrets, Role.OWNER)
+        opened = open_slots(repository, owner_secrets(config, secrets), Role.OWNER)
         reading = open_slots(repository, secrets, Role.READER, required=False)
         return slot_keys(repository, *opened, *reading)
     return slot_keys(repository, *open_slots(repository, secrets, Role.READER))
@@ -115,8 +120,8 @@ def _vouched(secrets: Secrets, repository: Repository, anchor: Anchor) -> Secret
     fingerprint = repository.header.fingerprint
     if anchor.pinned or not secrets.identity or (anchor.confirm is not None and anchor.confirm(fingerprint)):
         return secrets
-    if secrets.passphrase:
-        return Secrets(passphrase=secrets.passphrase)
+    if secrets.passphrase or secrets.shares_secret:
+        return replace(secrets, identity=b"")
     raise FingerprintUnknown(
         f"nothing on this host vouches for this repository, whose fingerprint is {fingerprint.hex()} "
         f"({to_words(fingerprint)})"
@@ -124,17 +129,36 @@ def _vouched(secrets: Secrets, repository: Repository, anchor: Anchor) -> Secret
 
 
 def read_secrets(config: Config) -> Secrets:
-    """Return the passphrase and the identity that the configuration names.
+    """Return the passphrase, the identity and the secret of shares that the configuration names.
 
     Raises:
         SecretUnavailable, KeyMissing, KeyFileDamaged: One that it names cannot be had.
     """
-    identity, passphrase = b"", b""
+    identity, passphrase, shares_secret = b"", b"", b""
     if config.repository.identity is not None:
         identity, _ = _read_identity(config.repository.identity)
     if config.repository.passphrase is not None:
         passphrase = config.reveal_passphrase(config.repository.passphrase)
-    return Secrets(passphrase=passphrase, identity=identity)
+    if config.repository.shares:
+        from farshore.sealed.shares import join_shares
+
+        shares_secret = join_shares([_read_share(path) for path in config.repository.shares])
+    return Secrets(passphrase=passphrase, identity=identity, shares_secret=shares_secret)
+
+
+def owner_secrets(config: Config, secrets: Secrets) -> Secrets:
+    """Return what opens the owner's slots: a passphrase of the owner alone goes before the one that reads."""
+    given = config.environment.get(OWNER_VARIABLE)
+    return replace(secrets, passphrase=os.fsencode(given)) if given else secrets
+
+
+def _read_share(path: Path | str) -> str:
+    if isinstance(path, str):
+        return path
+    try:
+        return read_private_file(path, "share").decode("utf-8", "replace")
+    except OSError as error:
+        raise KeyMissing(f"the share {path} cannot be read: {error.strerror}", "Check repository.shares.") from error
 
 
 def read_credential(config: Config, path: Path) -> Credential | None:
@@ -146,12 +170,13 @@ def read_credential(config: Config, path: Path) -> Credential | None:
         KeyFileDamaged: It is cut.
     """
     try:
-        return decode_credential(read_private_file(path, "credential"), str(path))
+        by_systemd = (*RUN_SECRETS, credentials_directory(config.environment))
+        return decode_credential(read_private_file(path, "credential", by_systemd), str(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         trouble = f"the credential {path} cannot be read: {error.strerror}"
-        if config.repository.identity is None and config.repository.passphrase is None:
+        if not _names_secret(config):
             raise KeyMissing(trouble, "Run as the user that it belongs to, or let this one read it.") from error
         _log.warning("%s; the passphrase or identity is used instead", trouble)
         return None

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
@@ -23,10 +23,13 @@ from farshore.errors import (
     Failure,
     FarshoreError,
     FeatureMissing,
+    FingerprintUnknown,
     FormatTooNew,
     HeaderDamaged,
     KeyFileDamaged,
     KeyMissing,
+    KeyRevoked,
+    LogRolledBack,
     OutletClosed,
     RepositoryMismatch,
     RepositoryMissing,
@@ -50,6 +53,9 @@ OPENING: tuple[type[FarshoreError], ...] = (  # errors of opening a repository
     StoreDenied,
     WrongPassphrase,
     KeyMissing,
+    KeyRevoked,
+    FingerprintUnknown,
+    LogRolledBack,
     HeaderDamaged,
     KeyFileDamaged,
     FormatTooNew,
@@ -79,6 +85,9 @@ class Invocation:
         config = load_config(self.config_path, self.environment)
         for warning in config.warnings:
             self.output.warning(warning)
+        fingerprint = getattr(self.arguments, "pinned", None)
+        if fingerprint:
+            config = replace(config, repository=replace(config.repository, fingerprint=fingerprint))
         replica = getattr(self.arguments, "replica", None)
         if replica is not None and replica not in config.replicas:
             close = get_close_matches(replica, config.replicas, n=1)
@@ -127,6 +136,25 @@ class Invocation:
             raise ConfigInvalid(
                 "the terminal was closed before anything was typed", "Run the command again."
             ) from error
+
+    def ask_line(self, prompt: str) -> str:
+        """Ask on the terminal for a line that is no secret.
+
+        Raises:
+            ConfigInvalid: The terminal was closed instead.
+        """
+        from farshore.cli.terminal import ask_shown
+
+        try:
+            return ask_shown(prompt, self.output.stderr).decode("utf-8", "replace").strip()
+        except (EOFError, OSError) as error:
+            raise ConfigInvalid(
+                "the terminal was closed before anything was typed", "Run the command again."
+            ) from error
+
+    def confirm(self, question: str) -> bool:
+        """Whether a person says yes; only that word does."""
+        return self.ask_line(f"{question} [yes/no] ").lower() in ("yes", "y")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ HOW_TO_CONFIGURE = 'Set FARSHORE_PASSPHRASE, or write passphrase = { file = "...
 
 def able_to_read(invocation: Invocation, config: Config) -> Config:
     """Return a configuration that can open the data, asking for the passphrase if there is no other way."""
-    if config.repository.passphrase or config.repository.identity or not invocation.interactive:
+    named = config.repository.passphrase or config.repository.identity or config.repository.shares
+    if named or not invocation.interactive:
         return config
     return with_passphrase(config, invocation.ask_secret("passphrase: "))
 
@@ -105,6 +106,20 @@ def waiting_note(output: Output) -> Callable[[tuple[str, ...]], None]:
     return show
 
 
+def asks_for_fingerprint(invocation: Invocation) -> Callable[[bytes], bool] | None:
+    """Return what asks a person whether a repository is the right one; None where nobody can be asked."""
+    if not invocation.interactive:
+        return None
+
+    def ask(fingerprint: bytes) -> bool:
+        from farshore.trust.words import to_words
+
+        invocation.output.note(f"fingerprint {fingerprint.hex()}\n  in words: {to_words(fingerprint)}")
+        return invocation.confirm("Is this the fingerprint that you wrote down?")
+
+    return ask
+
+
 @contextmanager
 def opened_repository(
     invocation: Invocation,
@@ -129,6 +144,7 @@ def opened_repository(
         replica=replica,
         patient=patient,
         on_wait=waiting_note(invocation.output),
+        confirm=asks_for_fingerprint(invocation),
         clock=invocation.clock,
     ) as repository:
         warnings.show(repository.unasked)

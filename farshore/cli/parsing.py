@@ -39,6 +39,10 @@ _SHOWS_ALL = "completion"  # its script names every command and option
 HELP_WIDTH = 100
 _CHOICE = re.compile(r"argument (?P<what>.*?): invalid choice: '(?P<given>.*?)' \(choose from (?P<known>.*)\)")
 _UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (?P<given>--\S+)")
+_RENAMED = {  # commands by the names that they had
+    "add-passphrase": "'farshore key passphrase add'",
+    "add-recipient": "'farshore key recipient add'",
+}
 
 
 def load_commands(names: Sequence[str] = NAMES) -> tuple[Command, ...]:
@@ -53,7 +57,7 @@ def commands_for(words: Sequence[str]) -> tuple[Command, ...]:
     for word in rest:
         if word in NAMES and word != _SHOWS_ALL:
             return load_commands([word])
-        if word == "--config":
+        if word in ("--config", "--fingerprint"):
             next(rest, None)
         elif not word.startswith("-") or word in ("-h", "--help", "--"):
             break
@@ -99,6 +103,7 @@ class Parser(argparse.ArgumentParser):
             known = re.findall(r"[\w-]+", found["known"])
             close = difflib.get_close_matches(found["given"], known, n=1)
             message = f"there is no {found['what'].lower()} {found['given']!r}"
+            close = [_RENAMED[found["given"]]] if found["given"] in _RENAMED else close
             hint = f"Did you mean {close[0]}? {hint}" if close else f"Choose from {', '.join(known)}. {hint}"
         elif found := _UNKNOWN_OPTION.match(message):
             known = [option for action in self._actions for option in action.option_strings]
@@ -176,6 +181,13 @@ def _add_shared(parser: argparse.ArgumentParser, *, is_root: bool, shows_progres
         return value if is_root else argparse.SUPPRESS
 
     shared.add_argument("--config", default=default(value=None), metavar="FILE", help="the farshore.toml to use")
+    shared.add_argument(
+        "--fingerprint",
+        dest="pinned",
+        default=default(value=None),
+        metavar="WORDS",
+        help="of the repository, as 'farshore init' printed it: nothing else is believed",
+    )
     shared.add_argument(
         "--json", action="store_true", default=default(value=False), help="print records, one JSON object a line"
     )

@@ -1,4 +1,4 @@
-"""Asking for a secret on the terminal: without echo, and as the bytes that were typed, whatever the locale."""
+"""Asking on the terminal: for a secret without echo, and as the bytes that were typed, whatever the locale."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def ask_hidden(prompt: str, stream: TextIO) -> bytes:
         if own:
             os.close(descriptor)
     return line
+
+
+def ask_shown(prompt: str, stream: TextIO) -> bytes:
+    """Return one line that a person types and sees, without its end. Reads as `ask_hidden` does.
+
+    Raises:
+        EOFError: There is no more to read.
+    """
+    descriptor, own = _terminal()
+    try:
+        stream.write(prompt)
+        stream.flush()
+        return _read_line(descriptor)
+    finally:
+        if own:
+            os.close(descriptor)
 
 
 def _terminal() -> tuple[int, bool]:

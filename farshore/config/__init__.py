@@ -2,7 +2,7 @@
 
 from farshore.config.loading import find_config, load_config
 from farshore.config.parsing import format_duration, parse_duration
-from farshore.config.secret import ResolveBlock, Secret, read_private_file
+from farshore.config.secret import RUN_SECRETS, ResolveBlock, Secret, credentials_directory, read_private_file
 from farshore.config.settings import (
     AuditConfig,
     Config,
@@ -21,6 +21,7 @@ from farshore.config.settings import (
 )
 
 __all__ = [
+    "RUN_SECRETS",
     "AuditConfig",
     "Config",
     "CostConfig",
@@ -37,6 +38,7 @@ __all__ = [
     "Secret",
     "SourceConfig",
     "SqliteConfig",
+    "credentials_directory",
     "find_config",
     "format_duration",
     "load_config",

@@ -32,10 +32,12 @@ from farshore.config.schema import (
     STATE,
     Key,
     read_count,
+    read_credential,
     read_distance,
     read_flag,
     read_latitude,
     read_longitude,
+    read_paths,
     read_secret,
     read_secrets,
     read_text,
@@ -279,7 +281,10 @@ def _decode(text: str, key: Key) -> Any:
         return float(text) if _DEGREES.fullmatch(text.strip()) else text
     if key.read is read_texts and not text.lstrip().startswith("["):
         return [text]
-    if key.read in (read_texts, read_secrets) or (key.read is read_secret and text.lstrip().startswith("{")):
+    if key.read is read_paths and not text.lstrip().startswith("["):
+        return [text]
+    is_table = key.read in (read_secret, read_credential) and text.lstrip().startswith("{")
+    if is_table or key.read in (read_texts, read_paths, read_secrets):
         return tomllib.loads(f"value = {text}")["value"]
     return text
 

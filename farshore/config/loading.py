@@ -16,7 +16,7 @@ from typing import Any
 from farshore.config.document import apply_overrides, read_document
 from farshore.config.parsing import Findings, directory_of
 from farshore.config.schema import Surroundings
-from farshore.config.secret import ResolveBlock, Secret
+from farshore.config.secret import ResolveBlock, Secret, credentials_directory
 from farshore.config.sections import Sections
 from farshore.config.settings import Config, DirectoryConfig, ReplicaConfig, SourceConfig
 from farshore.errors import Bug, ConfigInvalid
@@ -40,7 +40,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
     document = read_document(find_config(path, environment))
     findings = Findings()
     strays = apply_overrides(document, environment, findings)
-    around = Surroundings(base=document.path.parent, home=_home(environment))
+    around = Surroundings(document.path.parent, _home(environment), credentials_directory(environment))
     sections = Sections(document, around, findings)
     sections.check_names()
     replicas = sections.replicas()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farshore.config.parsing import absolute_url, check_endpoint, parse_bandwidth, parse_duration, parse_size
-from farshore.config.secret import SECRET_KINDS, Secret
+from farshore.config.secret import NOT_A_SERVICE, SECRET_KINDS, Secret
 from farshore.config.settings import HolderKind, Prefer
 from farshore.limits import UPLOADS_PER_REPLICA_MAX
 from farshore.stores.object_retention import LockMode
@@ -41,10 +41,11 @@ class Mistake(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The base of relative paths, and the meaning of `~`."""
+    """The base of relative paths, the meaning of `~`, and the directory in which systemd gives a service its files."""
 
     base: Path
     home: Path
+    credentials: Path = NOT_A_SERVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,23 @@ def read_path(value: Any, around: Surroundings) -> Path:
     if text == "~" or text.startswith("~/"):
         return around.home / text[2:]
     return around.base / text
+
+
+def read_paths(value: Any, around: Surroundings) -> tuple[Path, ...]:
+    """Read an array of paths."""
+    return tuple(read_path(item, around) for item in read_texts(value, around))
+
+
+def read_credential(value: Any, around: Surroundings) -> Path:
+    """Read the path of a host's credential, or the name by which systemd hands it to the service."""
+    if not isinstance(value, dict):
+        return read_path(value, around)
+    if set(value) != {"systemd"}:
+        raise Mistake('must be a path or { systemd = "name" }', 'Write { systemd = "farshore" }.')
+    name = read_text(value["systemd"], around)
+    if "/" in name or name in (".", ".."):
+        raise Mistake("must be the name that LoadCredential= gives it, without a slash")
+    return around.credentials / name
 
 
 def read_url(value: Any, around: Surroundings) -> str:
@@ -288,7 +306,8 @@ REPOSITORY: Mapping[str, Key] = {
     "quorum": Key(read_count),
     "passphrase": Key(read_secret),
     "identity": Key(read_path),
-    "credential": Key(read_path),
+    "credential": Key(read_credential),
+    "shares": Key(read_paths),
     "fingerprint": Key(read_fingerprint),
 }
 REPLICA: Mapping[str, Key] = {

@@ -25,6 +25,13 @@ PASSPHRASE_VARIABLES = ("FARSHORE_PASSPHRASE", "FARSHORE_NEW_PASSPHRASE")
 SECRET_BYTES_MAX = 64 * 1024  # a service account's key file has 3 KB; more is the wrong file
 COMMAND_TIMEOUT_S = 30.0  # a password manager that waits for a person must not hang a nightly run
 RUN_SECRETS = (Path("/run/secrets"), Path("/run/credentials"))  # containers and systemd put root's read-only files here
+NOT_A_SERVICE = Path("/run/credentials/not-started-by-systemd")  # has no files: a credential of systemd is not there
+
+
+def credentials_directory(environment: Mapping[str, str]) -> Path:
+    """Return where systemd puts the files that `LoadCredential=` gives this service."""
+    given = environment.get("CREDENTIALS_DIRECTORY")
+    return Path(given) if given else NOT_A_SERVICE
 
 
 @dataclass(frozen=True, slots=True, repr=False)

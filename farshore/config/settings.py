@@ -20,6 +20,7 @@ class RepositoryConfig:
 
     `identity` is a recipient's private identity file; `credential` this host's write-only credential file. A host
     that restores needs the passphrase or an identity; a host that only backs up may have the credential alone.
+    `shares` are files with word lists of `farshore key shares make`, or lists that were typed, instead of both.
     """
 
     quorum: int
@@ -27,6 +28,7 @@ class RepositoryConfig:
     identity: Path | None = None
     credential: Path | None = None
     fingerprint: str = ""
+    shares: tuple[Path | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

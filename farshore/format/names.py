@@ -53,6 +53,7 @@ OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
         ("header", r"farshore\.json", 64 * KIB),
         ("slot", r"keys/slots/.+", 64 * KIB),
         ("owner log", r"keys/log/.+", MIB),
+        ("list of accepted commits", r"keys/accepted/.+", 64 * MIB),
         ("data key", r"keys/data/.+", 4 * KIB),
         ("pack", r"packs/.+", limits.PACK_BYTES_MAX),
         ("fragment", r"index/.+", 64 * MIB),

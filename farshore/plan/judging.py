@@ -14,7 +14,7 @@ from farshore.plan.rules import interval_of
 from farshore.plural import count_of
 
 NAME_A_HOLDER = (
-    "let somebody off this host open the repository (farshore key add-recipient or add-passphrase), "
+    "let somebody off this host open the repository (farshore key recipient add or passphrase add), "
     "and name them under [holders]"
 )
 Newest = Mapping[str, Mapping[str, datetime]]  # replica -> source -> when its newest snapshot there began

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import crypto, limits
 from farshore.clock import Clock
-from farshore.crypto import KEY_BYTES, ZERO_NONCE, associated
+from farshore.crypto import KEY_BYTES, ZERO_NONCE, associated, derive_key
 from farshore.errors import FormatTooNew, HeaderDamaged, ObjectCorrupt, RepositoryMismatch, WrongPassphrase
 from farshore.format.header import Header
 from farshore.format.records import JsonObject, decode_object, decode_time, encode_canonical, encode_time
@@ -56,7 +56,10 @@ class SlotKeys:
 
 @dataclass(frozen=True, slots=True)
 class SlotInfo:
-    """The fields of a slot that need no key. `slot_id`: the beginning of the hash of the slot."""
+    """The fields of a slot that need no key. `slot_id`: the beginning of the hash of the slot.
+
+    `newest`: of a reader's slot, the id of the newest recipient whose private key it wraps.
+    """
 
     slot_id: str
     role: str
@@ -65,6 +68,7 @@ class SlotInfo:
     label: str = ""
     created_utc: datetime | None = None
     host: str = ""
+    newest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +103,38 @@ def seal_passphrase_slot(
         "salt": _text(salt),
     }
     body = {"kind": PASSPHRASE, "kdf": kdf, "commitment": _text(commitment), "sealed": _text(sealed)}
-    return _signed(keys.role, nonce, body, header, owner, note)
+    return _signed(keys, nonce, body, header, owner, note)
 
 
 def seal_recipient_slot(
     keys: SlotKeys, header: Header, owner: SigningKey, public_key: bytes, clock: Clock, note: SlotNote | None = None
 ) -> bytes:
-    """Return a new slot, to be opened by the holder of the recipient's identity."""
+    """Return a new slot, to be opened by the holder of the recipient's identity.
+
+    It holds the public key, so that it can be made anew when the keys that it wraps change.
+    """
     nonce = clock.random_bytes(_NONCE_BYTES)
     sealed = crypto.seal_to(public_key, encode_slot_keys(keys), _binding(header, keys.role, nonce))
-    body = {"kind": RECIPIENT, "recipient": crypto.recipient_id(public_key).hex(), "sealed": _text(sealed)}
-    return _signed(keys.role, nonce, body, header, owner, note)
+    recipient = crypto.recipient_id(public_key).hex()
+    body = {"kind": RECIPIENT, "recipient": recipient, "public_key": _text(public_key), "sealed": _text(sealed)}
+    return _signed(keys, nonce, body, header, owner, note)
 
 
 def seal_shares_slot(
-    keys: SlotKeys, header: Header, owner: SigningKey, threshold: int, shares: int, clock: Clock,
+    keys: SlotKeys, header: Header, owner: SigningKey, secret: bytes, counts: tuple[int, int], clock: Clock,
     note: SlotNote | None = None,
-) -> tuple[bytes, bytes]:  # fmt: skip
-    """Return a new slot and the 32 bytes that open it: split them, and never store them."""
-    nonce, key = clock.random_bytes(_NONCE_BYTES), clock.random_bytes(KEY_BYTES)
+) -> bytes:  # fmt: skip
+    """Return a new slot, to be opened with a secret of 32 bytes that is split among people and never stored.
+
+    Args:
+        secret: Random; it may open several slots, because each has a key of its own.
+        counts: How many shares give it, and how many there are.
+    """
+    nonce = clock.random_bytes(_NONCE_BYTES)
+    key = _shares_key(secret, header, nonce)
     sealed = AESGCM(key).encrypt(ZERO_NONCE, encode_slot_keys(keys), _binding(header, keys.role, nonce))
-    body = {"kind": SHARES, "threshold": threshold, "shares": shares, "sealed": _text(sealed)}
-    return _signed(keys.role, nonce, body, header, owner, note), key
+    body = {"kind": SHARES, "threshold": counts[0], "shares": counts[1], "sealed": _text(sealed)}
+    return _signed(keys, nonce, body, header, owner, note)
 
 
 def sign_again(data: bytes, header: Header, owner: SigningKey) -> bytes:
@@ -153,8 +167,35 @@ def describe_slot(data: bytes) -> SlotInfo:
         created_utc = decode_time(value["created_utc"]) if "created_utc" in value else None
     except (TypeError, ValueError):
         created_utc = None
-    recipient_id, label, host = (str(value.get(name, "")) for name in ("recipient", "label", "host"))
-    return SlotInfo(slot_id_of(data), value["role"], value["kind"], recipient_id, label, created_utc, host)
+    recipient_id, newest, label, host = (str(value.get(name, "")) for name in ("recipient", "newest", "label", "host"))
+    return SlotInfo(slot_id_of(data), value["role"], value["kind"], recipient_id, label, created_utc, host, newest)
+
+
+def cost_of_slot(data: bytes) -> crypto.PassphraseCost:
+    """Return what one guess at a passphrase's slot costs; the usual cost where it cannot be read."""
+    kdf = decode_slot(data).value.get("kdf", {})
+    try:
+        return crypto.PassphraseCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return crypto.PassphraseCost()
+
+
+def public_key_of_slot(data: bytes) -> bytes | None:
+    """Return the public key that a recipient's slot is sealed to; None for other slots.
+
+    Raises:
+        HeaderDamaged, FormatTooNew: It cannot be read, or its recipient is not that of the key.
+    """
+    value = decode_slot(data).value
+    if value["kind"] != RECIPIENT:
+        return None
+    try:
+        public_key = decode_base64(value.get("public_key"), "a slot's public key", crypto.PUBLIC_KEY_BYTES)
+    except ObjectCorrupt as error:
+        raise HeaderDamaged(f"key slot {slot_id_of(data)} is damaged: {error}", HINT) from error
+    if crypto.recipient_id(public_key).hex() != value.get("recipient"):
+        raise HeaderDamaged(f"key slot {slot_id_of(data)} names another recipient than that of its key", HINT)
+    return public_key
 
 
 def slot_id_of(data: bytes) -> str:
@@ -168,9 +209,9 @@ def open_slot(
     *,
     passphrase: str | bytes = b"",
     identity: bytes = b"",
-    shares_key: bytes = b"",
+    shares_secret: bytes = b"",
 ) -> SlotKeys | None:
-    """Return the keys, or None where the slot is not for this passphrase, identity or key of shares.
+    """Return the keys, or None where the slot is not for this passphrase, identity or secret of shares.
 
     Whether the owner signed it was checked before.
     Raises:
@@ -189,8 +230,8 @@ def open_slot(
             if value["recipient"] != crypto.recipient_id(crypto.public_key_of(identity)).hex():
                 return None
             payload = crypto.open_sealed(identity, sealed, bound)
-        elif value["kind"] == SHARES and shares_key:
-            payload = AESGCM(shares_key).decrypt(ZERO_NONCE, sealed, bound)
+        elif value["kind"] == SHARES and shares_secret:
+            payload = AESGCM(_shares_key(shares_secret, header, nonce)).decrypt(ZERO_NONCE, sealed, bound)
         else:
             return None
     except (InvalidTag, WrongPassphrase):
@@ -278,11 +319,14 @@ def _passphrase_key(value: JsonObject, passphrase: str | bytes) -> bytes:
 
 
 def _signed(
-    role: Role, nonce: bytes, body: JsonObject, header: Header, owner: SigningKey, note: SlotNote | None
+    keys: SlotKeys, nonce: bytes, body: JsonObject, header: Header, owner: SigningKey, note: SlotNote | None
 ) -> bytes:
     value: JsonObject = {
-        "format": SLOT_FORMAT, "version": VERSION, "role": role.value, "nonce": _text(nonce), **body, **_noted(note)
+        "format": SLOT_FORMAT, "version": VERSION, "role": keys.role.value, "nonce": _text(nonce), **body,
+        **_noted(note),
     }  # fmt: skip
+    if keys.private_keys:
+        value["newest"] = crypto.recipient_id(crypto.public_key_of(keys.private_keys[-1])).hex()
     data = encode_canonical(value)
     return encode_signed(data, _signature(data, header, owner))
 
@@ -296,6 +340,11 @@ def _noted(note: SlotNote | None) -> dict[str, str]:
         return {}
     found = {"created_utc": encode_time(note.created_utc), "host": note.host, "label": note.label}
     return {name: text for name, text in found.items() if text}
+
+
+def _shares_key(secret: bytes, header: Header, nonce: bytes) -> bytes:
+    """Return the key of one slot: a zero nonce of AES-GCM allows one message a key."""
+    return derive_key(secret, "shares", header.repository_bytes, nonce)
 
 
 def _binding(header: Header, role: str, nonce: bytes) -> bytes:

@@ -96,6 +96,22 @@ def remember(state_dir: Path, repository_id: str, seen: Memory, *, read_with: Me
         return after
 
 
+def replace_head(state_dir: Path, repository_id: str, fingerprint: str, head: LogHead | None) -> Memory:
+    """Remember this entry of the log, whatever was remembered of the log; for a person who decided it.
+
+    Raises:
+        RepositoryMismatch, KeyFileDamaged, OSError: As `remember`.
+    """
+    path = path_of(state_dir, repository_id)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(path.parent):
+        seen = Memory(fingerprint)
+        before = read_memory(state_dir, repository_id) or seen
+        after = replace(forward(before, seen), head=head)
+        _replace(path, _encode(after, repository_id))
+        return after
+
+
 def forward(before: Memory, seen: Memory) -> Memory:
     """Return what is remembered after both, the higher number of each."""
     if before.fingerprint != seen.fingerprint:

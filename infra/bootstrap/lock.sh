@@ -15,7 +15,7 @@ resolve() {
 resolve requirements/dev.lock pyproject.toml --extra all --group dev
 # The runtime's versions are those that were tested.
 resolve requirements/runtime.lock pyproject.toml --extra all --constraints requirements/dev.lock
-stores=(--extra azure --extra gcs --extra postgres --extra s3 --extra sql)
+stores=(--extra azure --extra gcs --extra postgres --extra s3 --extra shares --extra sql)
 resolve requirements/cli.lock pyproject.toml "${stores[@]}" --constraints requirements/dev.lock
 resolve requirements/core.lock pyproject.toml --constraints requirements/dev.lock
 # Programs of other people, which share nothing with ours.

@@ -205,7 +205,7 @@ def test_the_same_identity_is_backed_up_once(shore: Shore) -> None:
         (["sql", "SELECT 1", "--engine", "spork"], 16, "error[query-invalid]"),
         (["backup"], 2, "give at least one source (home, ledger) or --all"),
         (["backup", "--all", "home"], 2, "give sources or --all, not both"),
-        (["key", "add-recipient", "somebody"], 10, "neither a recipient nor a file"),
+        (["key", "recipient", "add", "somebody"], 10, "neither a recipient nor a file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

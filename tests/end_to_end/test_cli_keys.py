@@ -53,7 +53,7 @@ def test_a_write_only_host_may_go_on_naming_what_was_taken_off(shore: Shore, sti
         "restore home --target out",
         "ls home",
         "diff home home",
-        "key add-passphrase",
+        "key passphrase add",
         "key enroll",
     ):
         refused = shore.run(*words.split(), environment={"FARSHORE_NEW_PASSPHRASE": "long enough"})
@@ -96,8 +96,8 @@ def test_keys_can_be_added_later(shore: Shore) -> None:
     shore.good("backup", "home")
     recipient = shore.good("key", "generate", "safe.json").stdout.strip()
 
-    shore.good("key", "add-recipient", recipient)
-    shore.good("key", "add-passphrase", environment={"FARSHORE_NEW_PASSPHRASE": "another one"})
+    shore.good("key", "recipient", "add", recipient)
+    shore.good("key", "passphrase", "add", environment={"FARSHORE_NEW_PASSPHRASE": "another one"})
 
     assert sorted(slot["kind"] for slot in shore.good("key", "list", "--json").of("slot")) == [
         "passphrase",
@@ -113,7 +113,7 @@ def test_keys_can_be_added_later(shore: Shore) -> None:
 def test_an_empty_new_passphrase_is_refused(shore: Shore) -> None:
     shore.initialize()
 
-    refused = shore.run("key", "add-passphrase", environment={"FARSHORE_NEW_PASSPHRASE": " "})
+    refused = shore.run("key", "passphrase", "add", environment={"FARSHORE_NEW_PASSPHRASE": " "})
 
     assert refused.code == 10
     assert "FARSHORE_NEW_PASSPHRASE is empty" in refused.stderr
@@ -147,8 +147,8 @@ def test_the_identity_itself_names_its_recipient_once_with_a_label(shore: Shore)
     shore.initialize()
     shore.good("key", "generate", "safe.json")
 
-    first = shore.good("key", "add-recipient", "safe.json", "--label", "the safe in Oslo", "--json").of("slot")[0]
-    again = shore.good("key", "add-recipient", "safe.json")
+    first = shore.good("key", "recipient", "add", "safe.json", "--label", "the safe in Oslo", "--json").of("slot")[0]
+    again = shore.good("key", "recipient", "add", "safe.json")
 
     assert f"this recipient has key slot {first['slot_id']} already" in again.stdout
     listed = shore.good("key", "list", "--json").of("slot")
@@ -167,11 +167,11 @@ def test_a_lone_replica_does_not_say_that_a_recipient_is_there(shore: Shore) -> 
     """Trial N12: what one bucket claims keeps nobody from being added."""
     shore.initialize()
     recipient = shore.good("key", "generate", "safe.json").stdout.strip()
-    slot_id = shore.good("key", "add-recipient", recipient, "--json").of("slot")[0]["slot_id"]
+    slot_id = shore.good("key", "recipient", "add", recipient, "--json").of("slot")[0]["slot_id"]
     for replica in ("alpha", "beta"):
         (shore.root / replica / f"keys/slots/{slot_id}.json").unlink()
 
-    assert "added key slot" in shore.good("key", "add-recipient", recipient).stdout
+    assert "added key slot" in shore.good("key", "recipient", "add", recipient).stdout
 
 
 def test_files_with_keys_that_others_can_read_are_refused(shore: Shore) -> None:
@@ -196,7 +196,7 @@ def test_a_cut_identity_is_reported_as_that(shore: Shore) -> None:
     (shore.root / "safe.json").write_bytes(whole[: len(whole) // 2])
     shore.passphrase = None
 
-    for words in (["snapshots"], ["key", "add-recipient", "safe.json"]):
+    for words in (["snapshots"], ["key", "recipient", "add", "safe.json"]):
         refused = shore.run(*words, environment={"FARSHORE_REPOSITORY__IDENTITY": "safe.json"})
         assert refused.code == 68
         assert "error[key-file-damaged]: the identity file" in refused.stderr
@@ -208,11 +208,11 @@ def test_a_weak_passphrase_is_reported(shore: Shore) -> None:
     shore.passphrase = "x"
     made = shore.good("init")
     assert "warning: the passphrase has only 1 character, so whoever can read a replica can guess it" in made.stderr
-    added = shore.good("key", "add-passphrase", environment={"FARSHORE_NEW_PASSPHRASE": "hunter22"})
+    added = shore.good("key", "passphrase", "add", environment={"FARSHORE_NEW_PASSPHRASE": "hunter22"})
     assert "warning: the passphrase has only 8 characters" in added.stderr
 
     shore.passphrase = None
-    refused = shore.talk(["key", "add-passphrase"], [("passphrase: ", "x"), ("new passphrase: ", "hunter2")])
+    refused = shore.talk(["key", "passphrase", "add"], [("passphrase: ", "x"), ("new passphrase: ", "hunter2")])
     assert (refused.code, "fewer than 8 characters" in refused.stdout) == (10, True)
 
 

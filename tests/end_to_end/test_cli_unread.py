@@ -20,7 +20,7 @@ ACTING: Sequence[Sequence[str]] = (
     ("replica", "probe", "alpha", "--only", "permissions"),
     ("warm", "home"),
     ("restore", "home", "--target", "out"),
-    ("key", "add-passphrase"),
+    ("key", "passphrase", "add"),
 )
 
 

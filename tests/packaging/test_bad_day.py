@@ -230,7 +230,7 @@ def test_a_replica_is_damaged(desk: Desk) -> None:
 def test_the_passphrase_is_lost(desk: Desk) -> None:
     recipient = desk.type("farshore key generate identity.json")
     assert recipient
-    desk.type("farshore key add-recipient identity.json")
+    desk.type("farshore key recipient add identity.json")
     desk.configure(*REPLICAS, secret='identity = "identity.json"')
     without = desk.environment.pop("FARSHORE_PASSPHRASE")
     try:

@@ -159,7 +159,7 @@ def weak_passphrase(passphrase: str | bytes) -> tuple[str, ...]:
     found = passphrase_weakness(passphrase)
     if not found:
         return ()
-    hint = "several words that nobody else puts together, with 'farshore key add-passphrase'"
+    hint = "several words that nobody else puts together, with 'farshore key passphrase add'"
     return (f"the passphrase {found}, so whoever can read a replica can guess it: add a longer one, {hint}",)
 
 

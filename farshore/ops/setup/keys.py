@@ -6,18 +6,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from farshore import crypto, limits
+from farshore import crypto
 from farshore.access.own_places import refuse_own_place
 from farshore.clock import Clock
-from farshore.errors import ConfigInvalid, Corrupt, QuorumNotReached, Unsupported
-from farshore.format import names
-from farshore.format.names import object_bytes_max
+from farshore.errors import ConfigInvalid
 from farshore.host import host_name
 from farshore.ops.setup.owner_actions import owner_key
-from farshore.replicas.ask import require_all
-from farshore.replicas.put_all import put_all
-from farshore.replicas.reader import open_reader
-from farshore.replicas.repository import Replica, Repository
+from farshore.ops.setup.slot_files import put_slots, read_slots
+from farshore.replicas.repository import Repository
 from farshore.sealed import slots
 from farshore.sealed.key_files import decode_recipient, encode_identity, encode_recipient
 from farshore.sealed.keys import Role
@@ -26,7 +22,7 @@ from farshore.sealed.slots import SlotInfo, SlotKeys
 _LABEL_BYTES_MAX = 64
 
 
-def generate_identity(path: Path) -> str:
+def generate_identity(path: Path, fingerprints: tuple[bytes, ...] = ()) -> str:
     """Write a new private identity file, mode 0600, and return the recipient's line of text, which is not secret.
 
     Raises:
@@ -38,7 +34,7 @@ def generate_identity(path: Path) -> str:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(encode_identity(private_key))
+            file.write(encode_identity(private_key, fingerprints))
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError as error:
@@ -46,22 +42,6 @@ def generate_identity(path: Path) -> str:
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be written: {error.strerror}", "Choose another path.") from error
     return encode_recipient(crypto.public_key_of(private_key))
-
-
-def list_slots(repository: Repository) -> list[SlotInfo]:
-    """Return the slots of the first replica that answers that the owner signed, the oldest first.
-
-    Raises:
-        FarshoreError: None does.
-    """
-
-    def describe(replica: Replica) -> list[SlotInfo]:
-        listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
-        bodies = [_get(replica, name) for name in listed[: limits.SLOTS_READ_MAX]]
-        return [slots.describe_slot(data) for data in bodies if _is_signed(repository, data)]
-
-    found = open_reader(repository).ask(names.SLOTS, describe)
-    return sorted(found, key=lambda slot: (slot.created_utc.timestamp() if slot.created_utc else 0.0, slot.slot_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +56,11 @@ def add_recipient_slot(repository: Repository, text: str, *, label: str = "", cl
     """Let the holder of an identity read the repository. Needs an owner's and a reader's keys. Repeatable."""
     public_key = decode_recipient(text)
     owner, keys = owner_key(repository), reader_slot_keys(repository)
-    if present := _slot_of(repository, crypto.recipient_id(public_key).hex()):
-        return AddedSlot(_put_everywhere(repository, present), was_there=True)
+    if present := _slot_of(repository, public_key):
+        return AddedSlot(_put(repository, present), was_there=True)
     note = new_note(clock, label)
     made = slots.seal_recipient_slot(keys, repository.header, owner, public_key, clock, note)
-    return AddedSlot(_put_everywhere(repository, made))
+    return AddedSlot(_put(repository, made))
 
 
 def add_passphrase_slot(repository: Repository, passphrase: str | bytes, *, label: str = "", clock: Clock) -> AddedSlot:
@@ -90,7 +70,26 @@ def add_passphrase_slot(repository: Repository, passphrase: str | bytes, *, labe
     owner, keys = owner_key(repository), reader_slot_keys(repository)
     note = new_note(clock, label)
     made = slots.seal_passphrase_slot(keys, repository.header, owner, passphrase, clock, note=note)
-    return AddedSlot(_put_everywhere(repository, made))
+    return AddedSlot(_put(repository, made))
+
+
+def add_identity(repository: Repository, path: Path) -> str:
+    """Make an identity that is owner and reader, and return its recipient. Needs an owner's and a reader's keys.
+
+    Raises:
+        ConfigInvalid, TargetForbidden: As `generate_identity`.
+        KeyMissing, CredentialCannotRead, QuorumNotReached: Its slots cannot be made; the file is there.
+    """
+    owner, reading = owner_key(repository), reader_slot_keys(repository)
+    owning = SlotKeys(repository.header.fingerprint, repository.writing_keys().roots, owner_key=owner)
+    recipient = generate_identity(path, (repository.header.fingerprint,))
+    public_key, note = decode_recipient(recipient), new_note(repository.clock, path.name[:16])
+    header, clock = repository.header, repository.clock
+    put_slots(
+        repository,
+        [slots.seal_recipient_slot(keys, header, owner, public_key, clock, note) for keys in (reading, owning)],
+    )
+    return recipient
 
 
 def reader_slot_keys(repository: Repository) -> SlotKeys:
@@ -114,43 +113,18 @@ def new_note(clock: Clock, label: str = "") -> slots.SlotNote:
     return slots.SlotNote(clock.now_utc(), host_name(), label)
 
 
-def _slot_of(repository: Repository, recipient_id: str) -> bytes | None:
-    """Return a reader's slot of a recipient that the owner signed, from any replica."""
-
-    def read(replica: Replica) -> list[bytes]:
-        listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
-        return [_get(replica, name) for name in listed[: limits.SLOTS_READ_MAX]]
-
-    found = [data for of_replica in require_all(repository.ask_all(read)).values() for data in of_replica]
-    return next((data for data in found if _is_slot_of(repository, recipient_id, data)), None)
+def _slot_of(repository: Repository, public_key: bytes) -> bytes | None:
+    """Return the newest slot of a recipient, as a reader, that wraps the newest keys."""
+    newest, recipient = repository.writing_keys().recipient_id.hex(), crypto.recipient_id(public_key).hex()
+    wanted = (slots.RECIPIENT, recipient, Role.READER, newest)
+    found = [one for one in read_slots(repository) if _described(one.info) == wanted]
+    return found[-1].data if found else None
 
 
-def _get(replica: Replica, name: str) -> bytes:
-    return replica.store.get(name, bytes_max=object_bytes_max(name))
+def _described(info: SlotInfo) -> tuple[str, str, str, str]:
+    return info.kind, info.recipient, info.role, info.newest
 
 
-def _is_signed(repository: Repository, data: bytes) -> bool:
-    try:
-        return any(slots.is_signed_by(data, repository.header, owner) for owner in repository.trust.owners)
-    except (Corrupt, Unsupported):
-        return False  # verify names it
-
-
-def _is_slot_of(repository: Repository, recipient_id: str, data: bytes) -> bool:
-    if not _is_signed(repository, data):
-        return False
-    found = slots.describe_slot(data)
-    return (found.kind, found.recipient, found.role) == (slots.RECIPIENT, recipient_id, Role.READER)
-
-
-def _put_everywhere(repository: Repository, body: bytes) -> str:
-    """A copy that lacks a slot cannot be opened with it on the day it is the only one left, so all must receive it."""
-    if repository.unreachable:
-        away = ", ".join(repository.unreachable)
-        raise QuorumNotReached(
-            f"a key slot must be written to every replica, and {away} cannot be reached",
-            "Bring every replica back, or remove it from the configuration, then run this again.",
-        )
-    stores = {name: replica.store for name, replica in repository.replicas.items()}
-    put_all(stores, [(names.slot(names.hash_of(body)), body)], clock=repository.clock, required=True)
+def _put(repository: Repository, body: bytes) -> str:
+    put_slots(repository, [body])
     return slots.slot_id_of(body)

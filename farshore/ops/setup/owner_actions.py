@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from farshore.replicas.repository import Repository
 from farshore.signing import SigningKey
 from farshore.trust.actions import Action
 from farshore.trust.log_entry import LogHead, make_entry
+from farshore.trust.memory import Memory, remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +77,7 @@ def append_entry(
             "Bring the replicas back, then run this again.",
         )
     repository.log = read_owner_log(repository, head)
+    seen = Memory(repository.header.fingerprint.hex(), head)
+    with contextlib.suppress(OSError):  # a host without a state directory was warned of it
+        repository.memory = remember(repository.state_dir, repository.repository_id, seen, read_with=repository.memory)
     return AppendedEntry(head, {name: error.message for name, error in {**repository.unreachable, **failed}.items()})

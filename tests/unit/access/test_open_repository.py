@@ -32,7 +32,8 @@ from farshore.format.header import decode_header, encode_header
 from farshore.model import ReplicaRequests
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.setup.initialize import initialize
-from farshore.ops.setup.keys import add_passphrase_slot, add_recipient_slot, generate_identity, list_slots
+from farshore.ops.setup.keys import add_passphrase_slot, add_recipient_slot, generate_identity
+from farshore.ops.setup.slot_files import list_slots
 from farshore.run import Run
 from farshore.sealed import key_files, slots
 from farshore.sealed.keys import Role

@@ -142,7 +142,7 @@ def test_completion_knows_the_commands(shell: str) -> None:
     code, stdout, _ = call("completion", shell)
 
     assert code == 0
-    for name in ("backup", "snapshots", "add-recipient"):
+    for name in ("backup", "snapshots", "recipient"):
         assert name in stdout
 
 

@@ -26,6 +26,7 @@ CHEAP = PassphraseCost(64, 1, 1)
 MADE = make_keys()
 KEYS, HEADER, OWNER = MADE.of_reader, MADE.header, MADE.owner
 IDENTITY = crypto.generate_private_key()
+NEWEST = crypto.recipient_id(crypto.public_key_of(KEYS.private_keys[-1])).hex()
 
 
 def passphrase_slot(keys: slots.SlotKeys = KEYS, header: Header = HEADER) -> bytes:
@@ -37,7 +38,8 @@ def recipient_slot() -> bytes:
 
 
 def shares_slot() -> tuple[bytes, bytes]:
-    return slots.seal_shares_slot(KEYS, HEADER, OWNER, 2, 3, CLOCK)
+    secret = CLOCK.random_bytes(32)
+    return slots.seal_shares_slot(KEYS, HEADER, OWNER, secret, (2, 3), CLOCK), secret
 
 
 def open_slot(data: bytes, header: Header = HEADER, **how: Any) -> slots.SlotKeys | None:
@@ -74,10 +76,12 @@ def test_an_identity_opens_its_slot_and_no_other() -> None:
 
 def test_a_slot_tells_what_it_is_without_being_opened() -> None:
     data = passphrase_slot()
-    assert slots.describe_slot(data) == slots.SlotInfo(slots.slot_id_of(data), "reader", "passphrase")
+    assert slots.describe_slot(data) == slots.SlotInfo(slots.slot_id_of(data), "reader", "passphrase", newest=NEWEST)
     data = recipient_slot()
     name = crypto.recipient_id(crypto.public_key_of(IDENTITY)).hex()
-    assert slots.describe_slot(data) == slots.SlotInfo(slots.slot_id_of(data), "reader", "recipient", name)
+    assert slots.describe_slot(data) == slots.SlotInfo(
+        slots.slot_id_of(data), "reader", "recipient", name, newest=NEWEST
+    )
 
 
 def test_what_people_know_a_slot_by_stands_beside_it() -> None:
@@ -88,7 +92,7 @@ def test_what_people_know_a_slot_by_stands_beside_it() -> None:
 
     assert slots.describe_slot(data) == slots.SlotInfo(
         slots.slot_id_of(data), "reader", "recipient", crypto.recipient_id(public_key).hex(), "the safe",
-        note.created_utc, "oslo",
+        note.created_utc, "oslo", NEWEST,
     )  # fmt: skip
     assert open_slot(data, identity=IDENTITY) == KEYS
 
@@ -112,8 +116,8 @@ def test_an_owner_and_a_reader_have_slots_of_their_own() -> None:
 
 def test_shares_open_their_slot_by_the_key_that_they_give() -> None:
     data, key = shares_slot()
-    assert open_slot(data, shares_key=key) == KEYS
-    assert open_slot(data, shares_key=bytes(32)) is None
+    assert open_slot(data, shares_secret=key) == KEYS
+    assert open_slot(data, shares_secret=bytes(32)) is None
     assert open_slot(data, passphrase="grüße", identity=IDENTITY) is None
 
 
@@ -230,3 +234,19 @@ def test_a_slot_opens_under_a_header_with_a_key_of_a_later_version() -> None:
     keys = slots.SlotKeys(newer.fingerprint, KEYS.roots, private_keys=KEYS.private_keys)
     assert open_slot(passphrase_slot(keys, newer), newer, passphrase="grüße") == keys
     assert open_slot(passphrase_slot(), newer, passphrase="grüße") is None, "of the header without that key"
+
+
+def test_one_secret_opens_the_slots_of_owner_and_reader() -> None:
+    secret = CLOCK.random_bytes(32)
+    both = [slots.seal_shares_slot(keys, HEADER, OWNER, secret, (2, 3), CLOCK) for keys in (KEYS, MADE.of_owner)]
+    assert [open_slot(data, shares_secret=secret) for data in both] == [KEYS, MADE.of_owner]
+    sealed = [base64.b64decode(slots.decode_slot(data).value["sealed"]) for data in both]
+    assert sealed[0][:8] != sealed[1][:8], "each has a key of its own: both texts begin alike"
+
+
+def test_a_recipients_slot_has_what_it_is_made_anew_with() -> None:
+    assert slots.public_key_of_slot(recipient_slot()) == crypto.public_key_of(IDENTITY)
+    assert slots.public_key_of_slot(passphrase_slot()) is None
+    other = base64.b64encode(crypto.public_key_of(crypto.generate_private_key())).decode()
+    with pytest.raises(HeaderDamaged, match="another recipient"):
+        slots.public_key_of_slot(altered(recipient_slot(), lambda value: value.update(public_key=other)))

@@ -1,0 +1,116 @@
+"""Certificates and entries of the owner log as people look at them. Needs no key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.errors import Bug
+from farshore.format import names
+from farshore.replicas.repository import Repository
+from farshore.trust.actions import (
+    Action,
+    AddRecipient,
+    Certificate,
+    ChangeOwner,
+    RequireFeatures,
+    Revocation,
+    SetPolicy,
+    SourcePrefix,
+    StartEpoch,
+    UnknownAction,
+)
+from farshore.trust.log_entry import decode_entry
+
+_ANY = "any of its own"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateInfo:
+    """A signer and its newest certificate. `revoked`: the reason, or empty. `current`: nothing ended it."""
+
+    signer: str
+    host: str
+    role: str
+    domain: str
+    sources: tuple[str, ...]
+    rights: tuple[str, ...]
+    not_before_utc: datetime
+    not_after_utc: datetime
+    current: bool
+    revoked: str
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryInfo:
+    """An entry of the owner log. `forked`: another valid entry has its number."""
+
+    number: int
+    hash: str
+    made_utc: datetime
+    signer: str
+    actions: tuple[str, ...]
+    forked: bool
+    unknown: tuple[str, ...] = ()
+
+
+def list_certificates(repository: Repository) -> list[CertificateInfo]:
+    """Return the newest certificate of each signer, in the order in which they were made."""
+    trust, found = repository.trust, []
+    for signer in trust.certificates:
+        certified = trust.certificate(signer)
+        if certified is None:
+            continue
+        one, revoked = certified.certificate, trust.revocations.get(signer)
+        reasons = "; ".join(reason or "no reason given" for reason in revoked.reasons) if revoked else ""
+        found.append(
+            CertificateInfo(
+                signer, one.host, one.role, one.domain, _sources(one), tuple(sorted(one.rights)), one.not_before_utc,
+                one.not_after_utc, revoked is None, reasons, certified.entry.number,
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda one: (one.entry, one.host, one.signer))
+
+
+def list_entries(repository: Repository) -> list[EntryInfo]:
+    """Return the entries of the log that are valid, by number; of a fork all branches."""
+    if repository.log is None:
+        raise Bug("the owner log was not read yet")
+    forked, found = repository.trust.forked, []
+    for name, data in repository.log.objects.items():
+        if names.parse_log_entry(name) is None:
+            continue
+        entry = decode_entry(name, data)
+        head, signer = entry.head, entry.text.signature.signer
+        actions = tuple(_described(action) for action in entry.actions)
+        found.append(
+            EntryInfo(head.number, head.hash, entry.made_utc, signer, actions, head.number in forked, entry.unknown)
+        )
+    return sorted(found, key=lambda one: (one.number, one.hash))
+
+
+def _sources(certificate: Certificate) -> tuple[str, ...]:
+    if isinstance(certificate.sources, SourcePrefix):
+        return (_ANY,)
+    return tuple(sorted(certificate.sources.values()))
+
+
+def _described(action: Action) -> str:
+    match action:
+        case AddRecipient():
+            return f"a recipient, root {action.root}"
+        case StartEpoch():
+            return f"epoch {action.epoch} of domain {action.domain}, root {action.root}"
+        case Certificate():
+            return f"{action.role} {action.host} ({action.signer[:8]})"
+        case Revocation():
+            return f"revoked {action.signer[:8]}: {action.reason}"
+        case ChangeOwner():
+            return f"another owner ({action.key.signer_id[:8]})"
+        case SetPolicy():
+            return f"a policy: {action.approvals} approvals"
+        case RequireFeatures():
+            return f"features: {', '.join((*action.must_understand, *action.must_understand_to_write))}"
+        case UnknownAction():
+            return "an action of a later version"
