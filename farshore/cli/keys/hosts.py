@@ -131,8 +131,11 @@ def _show(invocation: Invocation, planned: PlannedRevocation, names: dict[str, s
             for source_id, snapshots in by_source.items()
         ],
     )
-    for chain, (sequence, _) in planned.now.chains.items():
-        output.line(f"chain of audit seals {chain[:8]}: up to number {sequence}")
+    for chain, (sequence, seal_hash) in planned.now.chains.items():
+        if seal_hash:
+            output.line(f"chain of audit seals {chain[:8]}: up to number {sequence}")
+        else:
+            output.warning(f"no seal of the chain {chain} is good, so none of its audit rows counts from now on")
     for commit in planned.refused:
         output.record("refused", commit)
         output.line(f"refused from now on: snapshot {commit.snapshot} ({commit.hash[:16]})")

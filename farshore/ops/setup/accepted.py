@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from farshore.errors import FarshoreError
+from farshore.audit.chain import Authority, open_seal
+from farshore.audit.names import SEALS, SealName, is_chain_of, parse_seal, seal_name
+from farshore.audit.seals import Seal
+from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.replicas.repository import Replica, Repository
+
+_SEALS_READ_MAX = 4096  # of one chain; more beyond its end were planted
+NO_END = (0, "")  # of a chain none of whose seals that were read is good: a revocation accepts none of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +38,24 @@ class AcceptedNow:
     unasked: Mapping[str, FarshoreError]
 
 
-def accepted_now(repository: Repository) -> AcceptedNow:
-    """Return what all replicas that can be asked list, of all signers: others lose nothing by being named.
+def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNow:
+    """Return everything that all replicas that can be asked list: commits, and the last good seals of these signers.
+
+    Commits are of all signers: others lose nothing by being named.
 
     Raises:
         FarshoreError: No replica could be listed.
     """
-    listed, failed = repository.ask_all(_list_commits)
+    listed, failed = repository.ask_all(lambda replica: (_list_commits(replica), _list_seals(replica, signers)))
     if not listed:
         raise next(iter(failed.values()))
-    found = {commit for of_replica in listed.values() for commit in of_replica}
+    found = {commit for commits, _ in listed.values() for commit in commits}
+    holders: dict[SealName, list[str]] = {}
+    for replica, (_, seals) in listed.items():
+        for seal in seals:
+            holders.setdefault(seal, []).append(replica)
     ordered = sorted(found, key=lambda one: (one.source_id, one.snapshot, one.hash))
-    return AcceptedNow(tuple(ordered), {}, {**repository.unreachable, **failed})
+    return AcceptedNow(tuple(ordered), _last_seals(repository, holders), {**repository.unreachable, **failed})
 
 
 def sources_of(repository: Repository, commits: Collection[ListedCommit]) -> dict[str, str]:
@@ -54,6 +66,36 @@ def sources_of(repository: Repository, commits: Collection[ListedCommit]) -> dic
             if isinstance(one.certificate.sources, Mapping):
                 known |= one.certificate.sources
     return {one.source_id: known.get(one.source_id, one.source_id) for one in commits}
+
+
+def _list_seals(replica: Replica, signers: Collection[str]) -> list[SealName]:
+    parsed = [parse_seal(info.name) for info in replica.store.list(SEALS)] if signers else []
+    return [one for one in parsed if one is not None and any(is_chain_of(one.chain, signer) for signer in signers)]
+
+
+def _last_seals(repository: Repository, holders: Mapping[SealName, Sequence[str]]) -> dict[str, tuple[int, str]]:
+    """Return the last good seal of each chain. Names that somebody planted beyond it are passed over, up to a bound."""
+    by_chain: dict[str, list[SealName]] = {}
+    for name in sorted(holders, key=lambda one: (-one.sequence, -len(holders[one]), one.hash)):
+        by_chain.setdefault(name.chain, []).append(name)
+    found: dict[str, tuple[int, str]] = {}
+    for chain, names_of in by_chain.items():
+        good = next((one for one in names_of[:_SEALS_READ_MAX] if _is_good(repository, one, holders[one])), None)
+        found[chain] = (good.sequence, good.hash) if good is not None else NO_END
+    return found
+
+
+def _is_good(repository: Repository, seal: SealName, holders: Sequence[str]) -> bool:
+    authority = Authority(repository.trust, repository.header.fingerprint)
+    name = seal_name(seal.chain, seal.sequence, seal.hash)
+    for holder in holders:
+        try:
+            data = repository.replicas[holder].store.get(name, bytes_max=object_bytes_max(name))
+        except (Corrupt, NotFound, Unsupported):
+            continue
+        if isinstance(open_seal(name, data, authority), Seal):
+            return True
+    return False
 
 
 def _list_commits(replica: Replica) -> list[ListedCommit]:

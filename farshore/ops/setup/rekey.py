@@ -128,8 +128,9 @@ def _new_keys(repository: Repository, rotation: Rotation, before: SigningKey) ->
     if of_reader is not None and rotation.reader_rights is not None:
         signing = generate_signing_key()
         certificate = _reader_certificate(repository, signing, of_reader.signing_key, rotation.reader_rights)
-        now = accepted_now(repository)
-        revocation, lists = revocation_of(revoked := _signer(of_reader), now.commits, now, rotation.reason)
+        revoked = _signer(of_reader)
+        now = accepted_now(repository, [revoked])
+        revocation, lists = revocation_of(revoked, now.commits, now, rotation.reason)
         actions += [certificate, revocation]
         of_reader = replace(of_reader, signing_key=signing)
     owner = generate_signing_key() if rotation.owner else before

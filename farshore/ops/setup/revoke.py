@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from farshore.audit.names import is_chain_of
 from farshore.errors import ConfigInvalid
 from farshore.format import names
-from farshore.ops.setup.accepted import AcceptedNow, ListedCommit, accepted_now
+from farshore.ops.setup.accepted import NO_END, AcceptedNow, ListedCommit, accepted_now
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.replicas.repository import Repository
 from farshore.trust.actions import Certificate, Revocation
@@ -65,7 +66,8 @@ def plan_revocation(repository: Repository, whose: str, refuse: Collection[str] 
         KeyMissing: The owner's key is not at hand.
     """
     owner_key(repository)
-    certificates, now = certificates_of(repository, whose), accepted_now(repository)
+    certificates = certificates_of(repository, whose)
+    now = accepted_now(repository, [one.signer for one in certificates])
     found = {given: [one for one in now.commits if _begins(one, given)] for given in refuse}
     missing = [given for given, commits in found.items() if not commits]
     if missing:
@@ -93,10 +95,11 @@ def revocation_of(
 ) -> tuple[Revocation, list[tuple[str, bytes]]]:
     """Return the action that revokes a signer, and the objects that it names."""
     hashes = frozenset(one.hash for one in accepted)
+    chains = {chain: last for chain, last in now.chains.items() if is_chain_of(chain, signer) and last != NO_END}
     if len(hashes) <= IN_ENTRY_MAX:
-        return Revocation(signer, hashes, now.chains, reason), []
+        return Revocation(signer, hashes, chains, reason), []
     named, data = encode_accepted(hashes)
-    return Revocation(signer, named, now.chains, reason), [(names.accepted(named.hash), data)]
+    return Revocation(signer, named, chains, reason), [(names.accepted(named.hash), data)]
 
 
 def _begins(commit: ListedCommit, given: str) -> bool:

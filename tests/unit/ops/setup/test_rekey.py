@@ -115,7 +115,9 @@ def test_who_is_left_out_reads_nothing_and_admits_nobody(engine: Engine, source:
         trust = repository.trust
         source_id = repository.source_id("files")
         assert not trust.may(signer.signer_id, Right.BACKUP)
-        assert trust.judge_commit(signer.signer_id, accepted_now(repository).commits[0].hash, source_id) == "accepted"
+        assert (
+            trust.judge_commit(signer.signer_id, accepted_now(repository, []).commits[0].hash, source_id) == "accepted"
+        )
         assert trust.judge_commit(signer.signer_id, "00" * 32, source_id) == "revoked"
         assert len(repository.writing_keys().roots) == 2
         assert [(one.epoch, one.root) for one in trust.domains["main"]] == [(1, 0), (2, 1)]
