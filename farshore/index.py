@@ -65,6 +65,15 @@ class IdRows:
             return rows
         return self._search(wanted, _tags(wanted))
 
+    def find_all(self, one: bytes) -> list[int]:
+        """Return every row of an id, in their order."""
+        wanted = np.frombuffer(one, _ID_DTYPE)
+        tags = _tags(wanted)
+        start = int(np.searchsorted(self._order, tags[0] << _SHIFT))
+        end = int(np.searchsorted(self._order, tags[0] << _SHIFT | _ROW_MASK, side="right"))
+        rows = (self._order[start:end] & _ROW_MASK).astype(np.int64)
+        return [int(row) for row in rows if self._ids[row].tobytes() == one]
+
     def _search(self, wanted: Array, tags: Array) -> Array:
         rows = np.full(len(wanted), ABSENT, dtype=np.int64)
         left = np.arange(len(wanted))
@@ -125,6 +134,10 @@ class ChunkIndex:
     def find(self, ids: Sequence[ChunkId] | Array) -> Array:
         """Return for each id the row of its entry, or `ABSENT`; `ids` may be a `V32` array."""
         return self._rows.find(ids)
+
+    def rows_of(self, chunk_id: ChunkId) -> list[int]:
+        """Return the rows of all entries of one chunk, which several packs may have."""
+        return self._rows.find_all(chunk_id)
 
     def packs_of(self, rows: Array) -> Array:
         """Return the pack number of each row; `ABSENT` stays `ABSENT`."""

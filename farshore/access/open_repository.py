@@ -157,8 +157,7 @@ def open_repository(
     """Open every replica, or one, read the headers and the owner log, and unlock the keys that are needed.
 
     Which header counts where replicas differ: the one that is pinned, remembered, or opened by the passphrase. State
-    and cache are private.
-    Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`; the others serve.
+    and cache are private. Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`.
 
     Args:
         patient: Wait for replicas that are silent after another one has answered; a reader does without them soon.
@@ -197,6 +196,7 @@ def open_repository(
         resources=resources,
         clock=clock,
         audit_paths=config.audit.paths,
+        dedupe=config.repository.dedupe,
         prefer=config.reads.prefer,
         hedge=config.reads.hedge,
         patient=patient,

@@ -85,7 +85,7 @@ def is_whole_copy(path: Path, ref: ObjectRef) -> bool:
     """Whether a file is there with the size and hash in a commit record."""
     try:
         with path.open("rb", buffering=0) as file:
-            digest = hash_pieces(iter(partial(file.read, limits.OBJECT_PIECE_BYTES), b""))
+            digest = hash_pieces(ref.name, iter(partial(file.read, limits.OBJECT_PIECE_BYTES), b""))
             return file.tell() == ref.bytes and digest == ref.blake3
     except OSError:
         return False

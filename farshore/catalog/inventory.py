@@ -10,35 +10,42 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from blake3 import blake3
 
 from farshore import limits
-from farshore.catalog.fragments import list_packs, read_footer, read_fragment
+from farshore.catalog.fragments import FragmentReader
 from farshore.catalog.listed_packs import ListedPacks
+from farshore.catalog.listings import list_packs
+from farshore.catalog.orphans import OrphanReader
+from farshore.catalog.pack_trust import PackTrust
 from farshore.errors import READ_ERRORS, FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
 from farshore.format import names
-from farshore.format.footers import Footers, FootersJoin, join_footers
+from farshore.format.footers import FootersJoin
+from farshore.format.fragments import FragmentEntry
 from farshore.format.names import object_bytes_max
 from farshore.format.pack import PackedFooter
+from farshore.format.pack_id import hash_object
 from farshore.index import ABSENT, ChunkIndex, first_seen
 from farshore.replicas.listing_check import Lacking, judge_listing, probe
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed.data_key import DATA_KEY_BYTES, check_data_key
+from farshore.sealed.fragments import OpenedFragment, open_packs
 
 _THREADS = 8
 _AHEAD_BYTES = 16 * limits.MIB  # of fragments read before their turn, of which there are several copies meanwhile
 Table = npt.NDArray[Any]
+Opened = TypeVar("Opened")
 
 
 @dataclass
 class Inventory:
     """The packs and fragments that all replicas listed when a run began. Built once; read by many threads.
 
-    `numbers` gives for each row of `listed` its number in `index.packs`. The fragment that is `named_by[at]` in
+    `index` has the packs that a new snapshot may reuse, and `numbers` gives for each row of `listed` its number in
+    `index.packs`. The fragment that is `named_by[at]` in
     `fragment_ids` names the pack of row `named[at]`; both are sorted by fragment.
     """
 
@@ -49,7 +56,7 @@ class Inventory:
     numbers: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     named: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     named_by: Table = field(default_factory=lambda: np.zeros(0, np.int64))
-    orphans: set[str] = field(default_factory=set)  # packs that no fragment names: a killed run left them
+    orphans: Mapping[str, FragmentEntry] = field(default_factory=dict)  # that a killed run of this host left
     failed: dict[str, FarshoreError] = field(default_factory=dict)
     incomplete: dict[str, FarshoreError] = field(default_factory=dict)  # replicas that lost packs of their snapshots
 
@@ -59,7 +66,7 @@ class Inventory:
         return [] if row == ABSENT else self.listed.holders(int(row))
 
     def footers(self, pack_ids: Sequence[str]) -> list[PackedFooter | None]:
-        """Return the footers of packs, None for those that were not there, or whose footer could not be read."""
+        """Return the footers of packs, None for those that were not there, or are not to be reused."""
         rows = self.listed.find(pack_ids)
         return [None if row == ABSENT or (at := self.numbers[row]) == ABSENT else self.index.packs[at] for row in rows]
 
@@ -93,28 +100,42 @@ def take_inventory(
     repository: Repository,
     replicas: Collection[Replica],
     promised: Mapping[str, Sequence[tuple[str, int]]] | None = None,
+    *,
+    proven: Collection[bytes] = (),
+    adopting: bool = True,
 ) -> Inventory:
     """List every replica and read the index. A replica that cannot be listed is in `failed`, not silently empty.
 
-    A replica whose listing omits packs named by its own fragments or by `promised` is also reported: in `failed` when
-    it has them all the same, in `incomplete` when it has not.
+    A replica whose listing omits packs named by fragments of this host or by `promised` is also reported: in `failed`
+    when it has them all the same, in `incomplete` when it has not. A fragment of another host promises nothing here,
+    as anybody in its domain could name packs that never were.
 
     Args:
         promised: By replica, packs (id, bytes) that a snapshot listed there needs.
+        proven: Packs of other hosts that a reader has proved.
+        adopting: Whether to look for packs that a killed run left without a fragment.
     """
     listings, failed = repository.ask_all(list_packs, replicas)
     by_name = {replica.name: replica for replica in replicas}
     fragments = {name: listing.fragments for name, listing in listings.items()}
     fragment_ids = sorted(set().union(*fragments.values()))
+    needed = {pack_id: None for packs in (promised or {}).values() for pack_id, _ in packs}
+    trust = PackTrust(repository, needed=[bytes.fromhex(pack_id) for pack_id in needed], proven=proven)
+    fragment_reader = FragmentReader(repository, trust)
     listed = ListedPacks(listings)
     del listings
-    builder = _InventoryBuilder(listed, fragments)
+    builder = _InventoryBuilder(listed, fragments, trust)
     with ThreadPoolExecutor(_THREADS) as pool:
         sizes = {one: size for listed_there in fragments.values() for one, size in listed_there.items()}
-        sized = [(one, sizes[one]) for one in fragment_ids]
-        reading = _in_order(pool, lambda one: _read_anywhere(repository, by_name, fragments, one), sized)
-        for number, footers in enumerate(reading):
-            builder.add(number, footers, fragment_ids[number])
+        order = fragment_reader.in_order(fragment_ids)
+        numbers = {one: number for number, one in enumerate(fragment_ids)}
+        reading = _in_order(
+            pool, lambda one: _read_anywhere(fragment_reader, by_name, fragments, one),
+            [(one, sizes[one]) for one in order],
+        )  # fmt: skip
+        for fragment_id, opened in zip(order, reading, strict=True):
+            if opened is not None:
+                builder.add(numbers[fragment_id], opened, fragment_id)
     for name, packs in (promised or {}).items():
         if name in fragments:
             builder.expect(name, [pack_id for pack_id, _ in packs], [size for _, size in packs])
@@ -125,7 +146,7 @@ def take_inventory(
             incomplete[name] = wrong
         elif wrong is not None:
             failed[name] = wrong
-    orphans = set(builder.adopt_orphans(repository, by_name))
+    orphans = builder.adopt_orphans(repository, by_name, needed) if adopting else {}
     return Inventory(
         listed, fragments, fragment_ids, ChunkIndex(builder.join.finish()), builder.numbers,
         *builder.naming(), orphans, failed, incomplete,
@@ -135,9 +156,10 @@ def take_inventory(
 class _InventoryBuilder:
     """Reads the fragments of a repository one after the other, so that only one is in memory."""
 
-    def __init__(self, listed: ListedPacks, fragments: Mapping[str, Mapping[str, int]]) -> None:
+    def __init__(self, listed: ListedPacks, fragments: Mapping[str, Mapping[str, int]], trust: PackTrust) -> None:
         self.lacking = {name: Lacking() for name in fragments}
         self._fragments = fragments
+        self._trust = trust
         self.join = FootersJoin()
         self.numbers = np.full(len(listed), ABSENT, np.int64)
         self._listed = listed
@@ -154,19 +176,25 @@ class _InventoryBuilder:
         ids = (one if isinstance(one, str) else bytes(one).hex() for one in (pack_ids[at] for at in lacked.tolist()))
         self.lacking[replica].add(zip(ids, (int(pack_bytes[at]) for at in lacked.tolist()), strict=True))
 
-    def add(self, number: int, footers: Footers, fragment_id: str) -> None:
-        """Add the packs of a fragment that are new here and held somewhere with the size their footer gives."""
+    def add(self, number: int, opened: OpenedFragment, fragment_id: str) -> None:
+        """Note the packs that a fragment names; join those that are reusable and held with the size they must have."""
+        footers = opened.footers
+        every = self._listed.find(opened.pack_ids)
+        self._naming.append((number, every[every != ABSENT]))
+        reusable = self._trust.reusable(opened)[opened.opened]
         for replica, listed in self._fragments.items():
             if fragment_id in listed:
-                self.expect(replica, footers.pack_ids, footers.pack_bytes)
+                self.expect(replica, footers.pack_ids[reusable], footers.pack_bytes[reusable])
+        self._join_new(opened, reusable)
+
+    def _join_new(self, opened: OpenedFragment, reusable: Table) -> None:
+        """Join the packs among a fragment's opened ones that are new here, reusable, and held by somebody."""
+        footers = opened.footers
         rows = self._listed.find(footers.pack_ids)
         known = rows != ABSENT
-        self._naming.append((number, rows[known]))
         self._listed.drop_other_sizes(rows[known], footers.pack_bytes[known])
         rows[known] = np.where(self._listed.lists(rows[known]), rows[known], ABSENT)
-        self._join_new(footers, rows)
-
-    def _join_new(self, footers: Footers, rows: Table) -> None:
+        rows[~reusable] = ABSENT
         new = first_seen(rows, self._seen)
         self.join.add(footers, new)
         count = int(new.sum())
@@ -174,26 +202,38 @@ class _InventoryBuilder:
         self._joined += count
 
     def naming(self) -> tuple[Table, Table]:
-        """Return the rows that fragments name, fragment after fragment, and the fragment of each."""
-        rows = [rows for _, rows in self._naming]
-        by = [np.full(len(rows), number, np.int64) for number, rows in self._naming]
+        """Return the rows that fragments name, fragment after fragment by number, and the fragment of each."""
+        ordered = sorted(self._naming, key=lambda one: one[0])
+        rows = [rows for _, rows in ordered]
+        by = [np.full(len(rows), number, np.int64) for number, rows in ordered]
         empty = np.zeros(0, np.int64)
         return np.concatenate([empty, *rows]), np.concatenate([empty, *by])
 
-    def adopt_orphans(self, repository: Repository, replicas: Mapping[str, Replica]) -> Iterator[str]:
-        """Read the footers of packs that no fragment names: chunks of killed runs are used, and not sent again."""
+    def adopt_orphans(
+        self, repository: Repository, replicas: Mapping[str, Replica], needed: Collection[str]
+    ) -> dict[str, FragmentEntry]:
+        """Read packs of this host that no fragment names: chunks of killed runs are used, and not sent again.
+
+        Those that a snapshot needs are read first.
+        """
+        reader = OrphanReader(repository, self._trust)
         unnamed = np.ones(len(self._listed), dtype=bool)
         unnamed[self.naming()[0]] = False
-        orphans = sorted((self._listed.pack_id(row), row) for row in np.flatnonzero(unnamed).tolist())
-        for pack_id, row in orphans[: limits.ORPHAN_PACKS_MAX]:
+        waiting = [(self._listed.pack_id(row), row) for row in np.flatnonzero(unnamed).tolist()]
+        waiting.sort(key=lambda one: (one[0] not in needed, one[0]))
+        found: dict[str, FragmentEntry] = {}
+        for pack_id, row in waiting:
+            if reader.exhausted(int((~unnamed).sum()) + len(found)):
+                break
             holder = self._listed.holders(row)[0]
-            size = self._listed.bytes_at(holder, row)
-            try:
-                packed = read_footer(repository.writing_keys(), replicas[holder], pack_id, size)
-            except READ_ERRORS:
+            entry = reader.read(replicas[holder], pack_id, self._listed.bytes_at(holder, row))
+            if entry is None:
                 continue
-            self._join_new(join_footers([packed]), np.array([row]))
-            yield pack_id
+            opened = open_packs([entry], repository.writing_keys())
+            self._join_new(opened, np.ones(len(opened.footers), dtype=bool))
+            if len(opened.footers):
+                found[pack_id] = entry
+        return found
 
 
 def reused_missing(
@@ -277,7 +317,7 @@ def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str 
     """Copy one object from the first replica with a good copy; return its bytes.
 
     Args:
-        digest: BLAKE3 of the object, which is also its name; None for a data key, which has a check of its own.
+        digest: The hash in its name; None for a data key, which has a check of its own.
     """
     reasons: list[str] = []
     for source in sources:
@@ -288,7 +328,7 @@ def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str 
         except FarshoreError as error:
             reasons.append(f"{source.name}: {error}")
             continue
-        if digest is not None and blake3(data).hexdigest() != digest:
+        if digest is not None and hash_object(name, data) != digest:
             reasons.append(f"{source.name}: its bytes do not hash to its name")
             continue
         to.store.put(name, data)
@@ -300,11 +340,11 @@ def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str 
 
 
 def _read_anywhere(
-    repository: Repository,
+    reader: FragmentReader,
     replicas: Mapping[str, Replica],
     fragments: Mapping[str, Mapping[str, int]],
     fragment_id: str,
-) -> Footers:
+) -> OpenedFragment | None:
     """Read a fragment from any replica that lists it; one that cannot be read is as if it were not there.
 
     Its packs are then adopted one by one, or stored once more; neither loses anything.
@@ -312,17 +352,17 @@ def _read_anywhere(
     for name, listed in fragments.items():
         if fragment_id in listed:
             try:
-                return read_fragment(repository, replicas[name], fragment_id)
+                return reader.read(replicas[name], fragment_id)
             except READ_ERRORS:
                 continue
-    return join_footers([])
+    return None
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, call: Callable[[str], Footers], items: Iterable[tuple[str, int]]
-) -> Iterator[Footers]:
+    pool: ThreadPoolExecutor, call: Callable[[str], Opened], items: Iterable[tuple[str, int]]
+) -> Iterator[Opened]:
     """Yield what a call returns for each item (name, bytes), in order; only a few bytes wait for their turn."""
-    waiting: deque[tuple[Future[Footers], int]] = deque()
+    waiting: deque[tuple[Future[Opened], int]] = deque()
     ahead = 0
     for item, size in items:
         while waiting and ahead + size > _AHEAD_BYTES:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from farshore.catalog.fragments import PackListing
+from farshore.catalog.listings import PackListing
 from farshore.format.footers import PACK_ID_DTYPE
 from farshore.index import ABSENT, IdRows
 

@@ -153,7 +153,7 @@ def _verified_pieces(source: ObjectSource, ref: ObjectRef) -> Iterator[bytes]:
         return
 
     def check_whole(data: bytes) -> bytes:
-        check_digest(ref.name, hash_pieces([_of_length(ref, ref.bytes, data)]), ref.blake3)
+        check_digest(ref.name, hash_pieces(ref.name, [_of_length(ref, ref.bytes, data)]), ref.blake3)
         return data
 
     yield source.get(ref.name, check_whole, size=ref.bytes)

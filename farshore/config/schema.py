@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from farshore.config.parsing import absolute_url, check_endpoint, parse_bandwidth, parse_duration, parse_size
 from farshore.config.secret import NOT_A_SERVICE, SECRET_KINDS, Secret
-from farshore.config.settings import HolderKind, Prefer
+from farshore.config.settings import Dedupe, HolderKind, Prefer
 from farshore.limits import UPLOADS_PER_REPLICA_MAX
 from farshore.stores.object_retention import LockMode
 
@@ -217,6 +217,11 @@ def read_lock(value: Any, around: Surroundings) -> LockMode:
     return _one_of(value, around, LockMode)
 
 
+def read_dedupe(value: Any, around: Surroundings) -> Dedupe:
+    """Read whose packs a backup uses again."""
+    return _one_of(value, around, Dedupe)
+
+
 def read_preference(value: Any, around: Surroundings) -> Prefer:
     """Read what matters when a replica is chosen to read from."""
     return _one_of(value, around, Prefer)
@@ -309,6 +314,7 @@ REPOSITORY: Mapping[str, Key] = {
     "credential": Key(read_credential),
     "shares": Key(read_paths),
     "fingerprint": Key(read_fingerprint),
+    "dedupe": Key(read_dedupe),
 }
 REPLICA: Mapping[str, Key] = {
     "url": Key(read_url, required=True),

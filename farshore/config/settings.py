@@ -14,6 +14,14 @@ from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
 from farshore.stores.object_retention import LockMode
 
 
+class Dedupe(StrEnum):
+    """Whose packs a backup uses again: those of its own sources always, and more of its domain."""
+
+    OWN = "own"
+    PROVEN = "proven"  # and those that a reader has read whole
+    DOMAIN = "domain"  # and all others: whoever holds one key of the domain is believed
+
+
 @dataclass(frozen=True, slots=True)
 class RepositoryConfig:
     """Settings of the repository as a whole.
@@ -29,6 +37,7 @@ class RepositoryConfig:
     credential: Path | None = None
     fingerprint: str = ""
     shares: tuple[Path | str, ...] = ()
+    dedupe: Dedupe = Dedupe.PROVEN
 
 
 @dataclass(frozen=True, slots=True)

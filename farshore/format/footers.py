@@ -1,7 +1,7 @@
-"""The footers of many packs as joined tables: the content of an index fragment, and of the chunk index.
+"""The footers of many packs as joined tables: those of an index fragment, and of the chunk index.
 
 A pack costs 60 bytes here besides its rows, where an object of its own with its arrays would cost a kilobyte: of 50
-million chunks that is as much again as the chunks. Pure; docs/reference/format.md, sections 4 and 5.
+million chunks that is as much again as the chunks. Pure; docs/reference/format.md, section 4.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Foote
 
 PACK_ID_DTYPE = np.dtype("V32")
 Table = npt.NDArray[Any]
-_ENTRY = struct.Struct("<32sQI")
 _ORIGIN_BYTES = KEY_ID_BYTES + SALT_BYTES
 _COUNT = struct.Struct("<I")
 _COUNT_SHORT = struct.Struct("<H")
@@ -187,41 +186,28 @@ def join_footers(packs: Sequence[PackedFooter]) -> Footers:
     )
 
 
-# --- index fragments -------------------------------------------------------------------------------------------------
+# --- plain footers ---------------------------------------------------------------------------------------------------
 
 
-def encode_fragment(packs: Sequence[tuple[bytes, int, bytes]]) -> bytes:
-    """Return a fragment's payload from (pack id, pack bytes, plain footer) of each pack."""
-    return b"".join(_ENTRY.pack(pack_id, size, len(footer)) + footer for pack_id, size, footer in packs)
-
-
-def decode_fragment(payload: bytes) -> Footers:
-    """Return the footers of a fragment, with every reference checked.
+def decode_footers(packs: Sequence[tuple[bytes, int, bytes]]) -> Footers:
+    """Return the footers of packs from (pack id, pack bytes, plain footer) of each, with every reference checked.
 
     Raises:
-        ObjectCorrupt: It is cut short, or a footer is not sound.
+        ObjectCorrupt: One of them is not sound.
     """
-    view = memoryview(payload)
-    heads: list[tuple[bytes, int]] = []
     parts: tuple[list[memoryview], list[memoryview], list[memoryview]] = ([], [], [])
     counts: list[tuple[int, int, int]] = []
-    at = 0
     try:
-        while at < len(view):
-            pack_id, size, length = _ENTRY.unpack_from(view, at)
-            at += _ENTRY.size
-            end = at + length
-            heads.append((pack_id, size))
-            counts.append(_split_footer(view, at, end, parts))
-            at = end
+        for _, _, plain in packs:
+            counts.append(_split_footer(memoryview(plain), parts))
     except struct.error as error:
-        raise ObjectCorrupt("an index fragment is cut short") from error
+        raise ObjectCorrupt("a pack's footer is cut short") from error
     raw_origins = b"".join(parts[0])
     every = [raw_origins[start : start + _ORIGIN_BYTES] for start in range(0, len(raw_origins), _ORIGIN_BYTES)]
     numbers = {raw: number for number, raw in enumerate(dict.fromkeys(every))}
     footers = Footers(
-        pack_ids=np.frombuffer(b"".join(pack_id for pack_id, _ in heads), PACK_ID_DTYPE),
-        pack_bytes=np.array([size for _, size in heads], "<u8"),
+        pack_ids=np.frombuffer(b"".join(pack_id for pack_id, _, _ in packs), PACK_ID_DTYPE),
+        pack_bytes=np.array([size for _, size, _ in packs], "<u8"),
         origins=tuple(Origin(raw[:KEY_ID_BYTES], raw[KEY_ID_BYTES:]) for raw in numbers),
         origin_rows=np.array([numbers[raw] for raw in every], "<u4"),
         origin_starts=_starts([count[0] for count in counts]),
@@ -235,23 +221,21 @@ def decode_fragment(payload: bytes) -> Footers:
 
 
 def _split_footer(
-    view: memoryview, start: int, end: int, parts: tuple[list[memoryview], list[memoryview], list[memoryview]]
+    view: memoryview, parts: tuple[list[memoryview], list[memoryview], list[memoryview]]
 ) -> tuple[int, int, int]:
     """Add one plain footer's three tables to `parts`; return their numbers of rows."""
-    if end > len(view):
-        raise ObjectCorrupt("an index fragment is cut short")
-    at = start
+    at = 0
     counts: list[int] = []
     rows = ((_COUNT_SHORT, _ORIGIN_BYTES), (_COUNT, SEGMENT_DTYPE.itemsize), (_COUNT, CHUNK_DTYPE.itemsize))
     for (count_struct, row_bytes), into in zip(rows, parts, strict=True):
         (count,) = count_struct.unpack_from(view, at)
         at += count_struct.size
-        if at + count * row_bytes > end:
+        if at + count * row_bytes > len(view):
             raise ObjectCorrupt("a pack's footer is cut short")
         into.append(view[at : at + count * row_bytes])
         counts.append(count)
         at += count * row_bytes
-    if at != end:
+    if at != len(view):
         raise ObjectCorrupt("a pack's footer has the wrong length")
     return counts[0], counts[1], counts[2]
 

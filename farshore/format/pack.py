@@ -15,12 +15,14 @@ import numpy.typing as npt
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format.origin import KEY_ID_BYTES, SALT_BYTES, Origin
+from farshore.format.signed import TRAILER_BYTES, decode_trailer, encode_trailer
+from farshore.model import Signature
 
 MAGIC = b"FSPK"
 TAIL_MAGIC = b"FSPF"
 VERSION = 1
-HEADER_BYTES = 56
-TAIL_BYTES = 8
+HEADER_BYTES = 80
+TAIL_BYTES = TRAILER_BYTES + 8
 
 SEGMENT_DTYPE = np.dtype(
     [
@@ -34,9 +36,29 @@ SEGMENT_DTYPE = np.dtype(
     ]
 )
 CHUNK_DTYPE = np.dtype([("id", "V32"), ("segment", "<u4"), ("offset", "<u4"), ("length", "<u4")])
-_HEADER = struct.Struct("<4sB3x16s32s")
+_HEADER = struct.Struct("<4sB3x16s32s16sI4x")
 _TAIL = struct.Struct("<I4s")
+_BODY_BYTES = struct.Struct("<I")
+_BODY_BYTES_AT = 72
+_KEY_TAG = slice(56, 72)
 Table = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PackHeader:
+    """A pack's first 80 bytes. `key_tag`: of the keys that seal it; `body_bytes`: where its footer begins."""
+
+    origin: Origin
+    key_tag: bytes
+    body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackTail:
+    """A pack's last 88 bytes. Its signature is not checked by reading it."""
+
+    signature: Signature
+    footer_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +70,56 @@ class Footer:
     chunks: Table
 
 
-def encode_header(origin: Origin) -> bytes:
-    """Return a pack's first 56 bytes."""
-    return _HEADER.pack(MAGIC, VERSION, origin.key_id, origin.salt)
+def encode_header(header: PackHeader) -> bytes:
+    """Return a pack's first 80 bytes."""
+    origin = header.origin
+    return _HEADER.pack(MAGIC, VERSION, origin.key_id, origin.salt, header.key_tag, header.body_bytes)
 
 
-def decode_header(data: bytes) -> Origin:
-    """Return the origin named by a pack's first 56 bytes."""
+def decode_header(data: bytes) -> PackHeader:
+    """Return what a pack's first 80 bytes say."""
     if len(data) < HEADER_BYTES:
         raise ObjectCorrupt("a pack is shorter than its header")
-    magic, version, key_id, salt = _HEADER.unpack(data[:HEADER_BYTES])
+    magic, version, key_id, salt, key_tag, body_bytes = _HEADER.unpack(data[:HEADER_BYTES])
     if magic != MAGIC:
         raise ObjectCorrupt("an object under packs/ is not a pack")
     if version != VERSION:
         raise FormatTooNew(f"a pack has version {version}; this Farshore knows {VERSION}")
-    return Origin(key_id, salt)
+    if body_bytes < HEADER_BYTES:
+        raise ObjectCorrupt("a pack's header is damaged")
+    return PackHeader(Origin(key_id, salt), key_tag, body_bytes)
 
 
-def encode_tail(footer_length: int) -> bytes:
-    """Return a pack's last 8 bytes."""
-    return _TAIL.pack(footer_length, TAIL_MAGIC)
+def encode_tail(tail: PackTail) -> bytes:
+    """Return a pack's last 88 bytes."""
+    return encode_trailer(tail.signature) + _TAIL.pack(tail.footer_bytes, TAIL_MAGIC)
 
 
-def decode_tail(data: bytes, pack_length: int) -> int:
-    """Return the length of the sealed footer, checked against the pack's length."""
+def decode_tail(data: bytes, pack_length: int) -> PackTail:
+    """Return what a pack's last 88 bytes say, the footer's length checked against the pack's."""
     if len(data) != TAIL_BYTES:
         raise ObjectCorrupt("a pack is shorter than its tail")
-    length, magic = _TAIL.unpack(data)
+    length, magic = _TAIL.unpack(data[TRAILER_BYTES:])
     if magic != TAIL_MAGIC or length > pack_length - HEADER_BYTES - TAIL_BYTES:
         raise ObjectCorrupt("a pack's tail is damaged")
-    return int(length)
+    return PackTail(decode_trailer(data[:TRAILER_BYTES], "a pack"), int(length))
+
+
+def body_bytes_of(header: bytes) -> int:
+    """Return where the footer begins by a pack's first 80 bytes, of whatever version; 0 where they are of no pack."""
+    end = int(_BODY_BYTES.unpack_from(header, _BODY_BYTES_AT)[0])
+    return end if header.startswith(MAGIC) and end >= HEADER_BYTES else 0
+
+
+def key_tag_of(header: bytes) -> bytes:
+    """Return the key tag in a pack's first 80 bytes."""
+    return header[_KEY_TAG]
+
+
+def footer_bytes_of(tail: bytes) -> int:
+    """Return the length of the sealed footer by a pack's last 88 bytes, of whatever version; -1 where they are none."""
+    length, magic = _TAIL.unpack_from(tail, TRAILER_BYTES)
+    return int(length) if magic == TAIL_MAGIC else -1
 
 
 def encode_footer(footer: Footer) -> bytes:

@@ -237,7 +237,7 @@ class FromAuditRows:
             if opened is None:
                 continue
             try:
-                digests.append(hash_pieces(read_pieces(opened.store, name, self._union.sizes(name)[replica])))
+                digests.append(hash_pieces(name, read_pieces(opened.store, name, self._union.sizes(name)[replica])))
             except READ_ERRORS:
                 continue
         most = max(set(digests), key=digests.count, default="")

@@ -5,13 +5,12 @@ That needs no key, and covers all but manifests, needs, page maps and commit rec
 
 from __future__ import annotations
 
-from blake3 import blake3
-
 from farshore.audit import names as audit_names
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
 from farshore.format.header import decode_header
 from farshore.format.object_kinds import Kind
+from farshore.format.pack_id import hash_object
 from farshore.format.records import decode_object, encode_canonical
 from farshore.repair.object_kinds import kind_of
 from farshore.replicas.repository import Repository
@@ -35,7 +34,7 @@ def check_itself(name: str, data: bytes, repository: Repository) -> bool:
     """
     match kind_of(name):
         case Kind.PACK | Kind.FRAGMENT | Kind.SLOT | Kind.LOG | Kind.ACCEPTED:
-            if blake3(data).hexdigest() != digest_in_name(name):
+            if hash_object(name, data) != digest_in_name(name):
                 raise ObjectCorrupt(f"the bytes of {name} do not hash to its name")
         case Kind.DATA_KEY:
             _check_data_key(name, data)
@@ -48,7 +47,7 @@ def check_itself(name: str, data: bytes, repository: Repository) -> bool:
                 raise ObjectCorrupt(f"{name} does not have the bytes that its name promises")
         case Kind.SEAL:
             place = audit_names.parse_seal(name)
-            if place is None or blake3(data).hexdigest() != place.hash:
+            if place is None or hash_object(name, data) != place.hash:
                 raise ObjectCorrupt(f"the bytes of {name} do not hash to its name")
         case _:
             return False

@@ -14,14 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from blake3 import blake3
-
 from farshore import limits
 from farshore.audit.rows import RepairMethod
 from farshore.catalog.commits import is_commit
 from farshore.errors import Denied, FarshoreError, ObjectCorrupt
 from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
+from farshore.format.pack_id import hash_object
 from farshore.format.records import Commit
 from farshore.model import DamagedObject
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
@@ -181,7 +180,7 @@ class ReadRepair:
         """
         digest = digest_in_name(one.name) or self._digests.get(one.name, "")
         if one.body is not None:
-            return one.body, digest or blake3(one.body).hexdigest(), one.source
+            return one.body, digest or hash_object(one.name, one.body), one.source
         cached = self._repository.cache.path(one.name)
         if cached is not None and digest:
             return cached, digest, one.source  # hashed before anything is done with it
@@ -189,7 +188,7 @@ class ReadRepair:
 
         def whole(replica: Replica) -> tuple[bytes, str]:
             data = replica.store.get(one.name, bytes_max=object_bytes_max(one.name))
-            found = blake3(data).hexdigest()
+            found = hash_object(one.name, data)
             if digest:
                 is_good = found == digest
             elif kind_of(one.name) is Kind.COMMIT:
@@ -202,7 +201,7 @@ class ReadRepair:
             return data, replica.name
 
         data, source = others.ask(one.name, whole, size=limits.PACK_BYTES_TARGET)
-        return data, digest or blake3(data).hexdigest(), source
+        return data, digest or hash_object(one.name, data), source
 
     def _names(self) -> list[str]:
         return [replica.name for replica in self._reader.replicas]

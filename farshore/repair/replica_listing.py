@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from farshore import limits
-from farshore.catalog.fragments import PackListing
 from farshore.catalog.listed_packs import ListedPacks
+from farshore.catalog.listings import PackListing
 from farshore.errors import FarshoreError, ObjectNotFound, StoreUnavailable
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE

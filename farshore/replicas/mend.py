@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
 from farshore.errors import (
     Denied,
     FarshoreError,
@@ -24,6 +22,7 @@ from farshore.errors import (
     StoreDenied,
     StoreUnavailable,
 )
+from farshore.format.pack_id import hash_object
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.results import Found, RepairAction
@@ -67,7 +66,7 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
         StateUnknown: The object that was put does not read back.
     """
     size = body_bytes(body)
-    if _hash_of(body) != blake3_hex:
+    if _hash_of(name, body) != blake3_hex:
         raise ObjectCorrupt(f"the copy of {name} at hand is damaged itself, so nothing was mended with it")
     there = _read(replica.store, name)
     if there is None:
@@ -130,10 +129,10 @@ def _read(store: Store, name: str) -> tuple[str, int] | None:
     """Return the hash and length of an object read to its end, or None where there is none."""
     try:
         size = store.head(name).size
-        return hash_pieces(read_pieces(store, name, size)), size
+        return hash_pieces(name, read_pieces(store, name, size)), size
     except ObjectNotFound:
         return None
 
 
-def _hash_of(body: PlainBody) -> str:
-    return hash_pieces(body_pieces(body)) if isinstance(body, Path) else blake3(body).hexdigest()
+def _hash_of(name: str, body: PlainBody) -> str:
+    return hash_pieces(name, body_pieces(body)) if isinstance(body, Path) else hash_object(name, body)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from blake3 import blake3
-
 from farshore import limits
 from farshore.errors import ObjectCorrupt, StoreUnavailable
+from farshore.format.pack_id import hasher_for
 from farshore.stores.base import Store
 
 
@@ -33,12 +32,12 @@ def read_pieces(store: Store, name: str, size: int, *, piece_bytes: int = limits
         yield piece
 
 
-def hash_pieces(pieces: Iterable[bytes | memoryview]) -> str:
-    """Return the BLAKE3-256 of all pieces together as 64 hex digits."""
-    digest = blake3()
+def hash_pieces(name: str, pieces: Iterable[bytes | memoryview]) -> str:
+    """Return the hash of an object from its pieces as 64 hex digits: BLAKE3-256, or a pack's id."""
+    hasher = hasher_for(name)
     for piece in pieces:
-        digest.update(piece)
-    return digest.hexdigest()
+        hasher.update(piece)
+    return hasher.digest().hex()
 
 
 def checked_pieces(pieces: Iterable[bytes], digest: str, name: str) -> Iterator[bytes]:
@@ -47,11 +46,11 @@ def checked_pieces(pieces: Iterable[bytes], digest: str, name: str) -> Iterator[
     Raises:
         ObjectCorrupt: After the last one: together they do not hash to `digest`.
     """
-    found = blake3()
+    hasher = hasher_for(name)
     for piece in pieces:
-        found.update(piece)
+        hasher.update(piece)
         yield piece
-    check_digest(name, found.hexdigest(), digest)
+    check_digest(name, hasher.digest().hex(), digest)
 
 
 def check_digest(name: str, found: str, expected: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from farshore import limits
 from farshore.clock import Clock
-from farshore.config import Prefer
+from farshore.config import Dedupe, Prefer
 from farshore.errors import (
     Bug,
     CredentialCannotRead,
@@ -153,6 +153,7 @@ class Repository:
     log: OwnerLog | None = None  # as the replicas showed it when they were opened
     memory: Memory | None = None  # what this host remembers of the repository
     audit_paths: bool = False
+    dedupe: Dedupe = Dedupe.PROVEN
     prefer: Prefer = Prefer.BALANCED
     hedge: bool = True
     patient: bool = True  # whether replicas that are silent are waited for after another one has answered

@@ -11,13 +11,14 @@ import threading
 from collections.abc import Callable
 
 from farshore import limits
-from farshore.errors import READ_ERRORS
+from farshore.errors import READ_ERRORS, Corrupt, KeyMissing, ObjectCorrupt
 from farshore.format import pack as layout
+from farshore.format.fragments import FragmentEntry
 from farshore.page_pool import make_pages
 from farshore.sealed.data_key import DataKey
 from farshore.sealed.keys import KeySet
 from farshore.sealed.open_segment import open_segment_at
-from farshore.sealed.packs import open_footer
+from farshore.sealed.packs import entry_of, open_footer
 
 
 class PackChecker:
@@ -26,18 +27,22 @@ class PackChecker:
     Args:
         data_key: Returns a run's data key by its id, or raises. A key that cannot be read is a finding of its own,
             so the segments sealed with it are skipped.
+        maker: Returns who made a pack, as the end of a message; its bytes are proof against its signer.
     """
 
-    def __init__(self, *, keys: KeySet, data_key: Callable[[str], DataKey]) -> None:
+    def __init__(
+        self, *, keys: KeySet, data_key: Callable[[str], DataKey], maker: Callable[[FragmentEntry], str] = lambda _: ""
+    ) -> None:
         self._keys = keys
         self._read_key = data_key
+        self._maker = maker
         self._data_keys: dict[bytes, DataKey | None] = {}
         self._checked: set[bytes] = set()
         self._lock = threading.Lock()
         self._buffers = threading.local()
 
     def check(self, pack_id: bytes, data: bytes) -> None:
-        """Open a pack whose bytes hash to its name.
+        """Open a pack whose bytes hash to its name; one of a domain whose keys are not at hand is left at that.
 
         Raises:
             ObjectCorrupt, FormatTooNew: Something in it does not open, or is not what it is called.
@@ -45,24 +50,29 @@ class PackChecker:
         with self._lock:
             if pack_id in self._checked:
                 return
-        footer = self._footer(data)
-        if self._keys.can_read:
-            for number in range(len(footer.segments)):
-                self._check_segment(footer, number, memoryview(data))
+        entry = entry_of(data)
+        try:
+            self._check(entry, data)
+        except KeyMissing:
+            pass
+        except Corrupt as error:
+            raise ObjectCorrupt(f"{error} {self._maker(entry)}".rstrip()) from error
         with self._lock:
             self._checked.add(pack_id)
 
-    def _footer(self, data: bytes) -> layout.Footer:
-        length = layout.decode_tail(data[-layout.TAIL_BYTES :], len(data))
-        start = len(data) - layout.TAIL_BYTES - length
-        plain = open_footer(self._keys, data[: layout.HEADER_BYTES], data[start : start + length])
-        return layout.decode_footer(plain, start)
+    def _check(self, entry: FragmentEntry, data: bytes) -> None:
+        keys = self._keys.at(layout.key_tag_of(entry.header))
+        plain = open_footer(keys, entry.header, entry.sealed_footer)
+        footer = layout.decode_footer(plain, layout.body_bytes_of(entry.header))
+        if keys.can_read:
+            for number in range(len(footer.segments)):
+                self._check_segment(keys, footer, number, memoryview(data))
 
-    def _check_segment(self, footer: layout.Footer, number: int, data: memoryview) -> None:
+    def _check_segment(self, keys: KeySet, footer: layout.Footer, number: int, data: memoryview) -> None:
         origin = footer.origins[int(footer.segments[number]["origin"])]
         data_key = self._data_key(origin.key_id)
         if data_key is not None:
-            open_segment_at(footer, number, data, self._buffer, keys=self._keys, data_key=data_key)
+            open_segment_at(footer, number, data, self._buffer, keys=keys, data_key=data_key)
 
     def _buffer(self, length: int) -> memoryview:
         """Return memory for a segment: this thread's, until it opens the next."""

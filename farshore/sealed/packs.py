@@ -15,11 +15,17 @@ from farshore.clock import Clock
 from farshore.crypto import ZERO_NONCE, associated, derive_key
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format import pack as layout
+from farshore.format.fragments import FragmentEntry
 from farshore.format.origin import SALT_BYTES, Origin
-from farshore.model import ChunkId
+from farshore.format.pack import PackHeader, PackTail
+from farshore.format.pack_id import signed_digest
+from farshore.model import ChunkId, Signature
 from farshore.page_pool import PagePool, give_back_tail
 from farshore.sealed.keys import KeySet
 from farshore.sealed.segments import SealedSegment
+from farshore.signing import SignedKind, sign
+
+SUBJECT = "packs/"  # what the signature of a pack names, because its own name follows from its bytes
 
 # Of a pack under construction, beyond the target: the last segment and a large footer. Unused pages cost nothing.
 _SPARE_BYTES = 2 * limits.SEGMENT_BYTES + limits.FRAGMENT_FOOTERS_BYTES
@@ -27,11 +33,11 @@ _SPARE_BYTES = 2 * limits.SEGMENT_BYTES + limits.FRAGMENT_FOOTERS_BYTES
 
 @dataclass(frozen=True, slots=True)
 class SealedPack:
-    """A pack ready to leave: its id is the hash of its bytes."""
+    """A pack ready to leave. `entry`: its part of an index fragment; the id follows from that."""
 
     pack_id: bytes
     body: memoryview  # in pages that are used for another pack once the last replica has this one
-    footer: bytes  # plain, for index fragments
+    entry: FragmentEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +92,22 @@ class PackBuilder:
         self._rows_bytes += layout.SEGMENT_DTYPE.itemsize + layout.CHUNK_DTYPE.itemsize * len(segment.chunks)
 
     def build(self) -> SealedPack:
-        """Return the pack, its footer opened again and compared, and start a new one."""
-        header_origin = Origin(self._key_id, self._clock.random_bytes(SALT_BYTES))
-        header = layout.encode_header(header_origin)
+        """Return the pack, signed, its footer opened again and compared, and start a new one."""
+        origin = Origin(self._key_id, self._clock.random_bytes(SALT_BYTES))
+        end = self._end
+        header = layout.encode_header(PackHeader(origin, self._keys.own, end))
         footer = layout.encode_footer(_footer_of(self._placed))
-        sealed_footer = _footer_aead(self._keys, header_origin).encrypt(
+        sealed_footer = _footer_aead(self._keys, origin).encrypt(
             ZERO_NONCE, footer, associated("footer", self._keys.repository_id, header)
         )
-        tail = layout.encode_tail(len(sealed_footer))
-        end, size = self._end, self._end + len(sealed_footer) + len(tail)
+        size = end + len(sealed_footer) + layout.TAIL_BYTES
         if size > len(self._body):
             self._move(size)
         body = self._body
         self._placed, self._body, self._end, self._rows_bytes = [], memoryview(b""), layout.HEADER_BYTES, 0
         body[: len(header)] = header
+        body_hash = blake3(body[:end]).digest()
+        tail = layout.encode_tail(PackTail(_sign(self._keys, body_hash, sealed_footer), len(sealed_footer)))
         body[end : end + len(sealed_footer)] = sealed_footer
         body[size - len(tail) : size] = tail
         give_back_tail(body, size)
@@ -107,7 +115,8 @@ class PackBuilder:
         if open_footer(self._keys, bytes(body[: layout.HEADER_BYTES]), sealed_footer) != footer:
             raise Bug("a sealed footer does not decode to its input", "Check this machine's memory, then run again.")
         layout.decode_footer(footer, end)
-        return SealedPack(blake3(body).digest(), body, footer)
+        entry = FragmentEntry(body_hash, size, header, sealed_footer, tail)
+        return SealedPack(entry.pack_id, body, entry)
 
     def _move(self, length: int) -> None:
         """Move to more pages; seldom needed once a pack has begun."""
@@ -121,15 +130,37 @@ def open_footer(keys: KeySet, header: bytes, sealed_footer: bytes) -> bytes:
 
     Raises:
         ObjectCorrupt: It was altered, or belongs to another repository.
+        KeyMissing: It is of a domain or an epoch whose keys are not at hand.
     """
-    origin = layout.decode_header(header)
+    decoded = layout.decode_header(header)
     try:
         bound = associated("footer", keys.repository_id, header)
-        return _footer_aead(keys, origin).decrypt(ZERO_NONCE, sealed_footer, bound)
+        return _footer_aead(keys.at(decoded.key_tag), decoded.origin).decrypt(ZERO_NONCE, sealed_footer, bound)
     except (InvalidTag, ValueError) as error:
         raise ObjectCorrupt(
             "a pack's footer does not open: it was altered, or belongs to another repository"
         ) from error
+
+
+def entry_of(data: bytes) -> FragmentEntry:
+    """Return what an index fragment has of a whole pack.
+
+    Raises:
+        ObjectCorrupt, FormatTooNew: Its header and its tail do not agree, or it is of a later version.
+    """
+    header, tail = data[: layout.HEADER_BYTES], data[-layout.TAIL_BYTES :]
+    end = layout.decode_header(header).body_bytes
+    length = layout.decode_tail(tail, len(data)).footer_bytes
+    if end + length + layout.TAIL_BYTES != len(data):
+        raise ObjectCorrupt("a pack's header and tail do not agree on where its footer is")
+    return FragmentEntry(blake3(memoryview(data)[:end]).digest(), len(data), header, data[end : end + length], tail)
+
+
+def _sign(keys: KeySet, body_hash: bytes, sealed_footer: bytes) -> Signature:
+    if keys.signing_key is None:
+        raise Bug("a pack is built with keys that cannot sign")
+    digest = signed_digest(body_hash, sealed_footer)
+    return sign(keys.signing_key, SignedKind.PACK, fingerprint=keys.fingerprint, subject=SUBJECT, digest=digest)
 
 
 def _footer_aead(keys: KeySet, origin: Origin) -> AESGCM:

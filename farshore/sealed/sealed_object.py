@@ -25,7 +25,6 @@ MAGIC = b"FSOB"
 VERSION = 1
 HEADER_BYTES = 56
 INDEX_KEY_ID = bytes(16)
-FRAGMENT_NAME = "index/"  # what a fragment is bound to, because its own name is the hash of its bytes
 _FLAG_ZSTD = 1
 _FRAME_POWER = 20
 _HEADER = struct.Struct("<4sBBBB16s32s")
@@ -41,7 +40,6 @@ class SealedKind(IntEnum):
     NEEDS = 3
     COMMIT = 4
     LEASE = 5
-    FRAGMENT = 6
     CACHE = 7
 
 

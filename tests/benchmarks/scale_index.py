@@ -13,10 +13,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from farshore.format.footers import FootersJoin, decode_fragment
-from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE
+from farshore.crypto import ZERO_NONCE, associated, derive_key
+from farshore.format.footers import FootersJoin
+from farshore.format.fragments import FragmentEntry, decode_fragment
+from farshore.format.origin import Origin
+from farshore.format.pack import (
+    CHUNK_DTYPE,
+    HEADER_BYTES,
+    SEGMENT_DTYPE,
+    PackHeader,
+    PackTail,
+    encode_header,
+    encode_tail,
+)
 from farshore.index import ABSENT, ChunkIndex
+from farshore.model import Signature
+from farshore.sealed.fragments import make_fragment, open_packs
+from farshore.sealed.keys import DomainKeys, KeySet
+from farshore.signing import SigningKey
 
 PACKS = 64
 SEGMENTS = 4
@@ -26,18 +42,17 @@ _FOOTER = np.dtype([
     ("segment_count", "<u4"), ("segments", SEGMENT_DTYPE, (SEGMENTS,)),
     ("chunk_count", "<u4"), ("chunks", CHUNK_DTYPE, (CHUNKS,)),
 ])  # fmt: skip
-_ENTRY = np.dtype([("pack_id", "V32"), ("pack_bytes", "<u8"), ("length", "<u4"), ("footer", _FOOTER)])
+_REPOSITORY, _BODY = bytes(16), 16 << 20
+_DOMAIN = DomainKeys("main", 1, b"i" * 32, b"c" * 32)
+KEYS = KeySet(_REPOSITORY, bytes(32), b"", (_DOMAIN,), _DOMAIN.tag, SigningKey(b"w" * 64))
 _LOOKED_UP = 1 << 20
 _BATCH = 1 << 14  # what a row group of an unchanged manifest asks
 
 
-def fragment(number: int) -> npt.NDArray[Any]:
-    """Return the packs of one fragment; the same for the same number."""
+def footers_of(number: int) -> npt.NDArray[Any]:
+    """Return the plain footers of one fragment; the same for the same number."""
     chance = np.random.Generator(np.random.SFC64(number))
-    packs = np.zeros(PACKS, _ENTRY)
-    packs["pack_id"] = np.frombuffer(chance.bytes(32 * PACKS), "V32")
-    packs["length"], packs["pack_bytes"] = _FOOTER.itemsize, 16 << 20
-    footer = packs["footer"]
+    footer = np.zeros(PACKS, _FOOTER)
     footer["origin_count"], footer["segment_count"], footer["chunk_count"] = 1, SEGMENTS, CHUNKS
     footer["origin"] = np.frombuffer(b"%048d" % (number // 100), "V48")[0]
     footer["segments"]["offset"] = HEADER_BYTES + np.arange(SEGMENTS) * (4 << 20)
@@ -45,7 +60,21 @@ def fragment(number: int) -> npt.NDArray[Any]:
     footer["chunks"]["id"] = np.frombuffer(chance.bytes(32 * PACKS * CHUNKS), "V32").reshape(PACKS, CHUNKS)
     footer["chunks"]["segment"] = np.arange(CHUNKS) // (CHUNKS // SEGMENTS)
     footer["chunks"]["length"] = 1 << 20
-    return packs
+    return footer
+
+
+def fragment(number: int) -> bytes:
+    """Return a signed fragment of packs without bodies; their tails are signed by nobody, as nobody looks."""
+    entries = []
+    for at, plain in enumerate(footers_of(number)):
+        salt = b"%016d%016d" % (number, at)
+        header = encode_header(PackHeader(Origin(bytes(16), salt), KEYS.own, HEADER_BYTES + _BODY))
+        key = derive_key(KEYS.index_key, "footer", _REPOSITORY, salt)
+        sealed = AESGCM(key).encrypt(ZERO_NONCE, plain.tobytes(), associated("footer", _REPOSITORY, header))
+        tail = encode_tail(PackTail(Signature("ab" * 16, bytes(64)), len(sealed)))
+        size = HEADER_BYTES + _BODY + len(sealed) + len(tail)
+        entries.append(FragmentEntry(salt, size, header, sealed, tail))
+    return make_fragment(entries, KEYS)
 
 
 def memory(field: str) -> int:
@@ -66,14 +95,14 @@ def rate(index: ChunkIndex, ids: npt.NDArray[Any], batch: int, *, held: bool) ->
 def main() -> None:
     """Build, measure, look up, print."""
     fragments = max(1, int(sys.argv[1]) // (PACKS * CHUNKS))
-    decode_fragment(fragment(0).tobytes())  # so that what is loaded on first use is not counted
+    open_packs(decode_fragment(fragment(0)).entries, KEYS)  # so that what is loaded on first use is not counted
     before = memory("VmRSS")
     join = FootersJoin()
     joining_s = 0.0
     for number in range(fragments):
-        payload = fragment(number).tobytes()
+        payload = fragment(number)
         start_s = time.perf_counter()
-        footers = decode_fragment(payload)
+        footers = open_packs(decode_fragment(payload).entries, KEYS).footers
         join.add(footers, np.ones(len(footers), dtype=bool))
         joining_s += time.perf_counter() - start_s
     start_s = time.perf_counter()
@@ -82,7 +111,7 @@ def main() -> None:
     del join
     resident, peak = memory("VmRSS") - before, memory("VmHWM") - before
     sample = np.random.Generator(np.random.SFC64(1)).integers(0, fragments, min(fragments, _LOOKED_UP // 1024))
-    hits = np.concatenate([fragment(int(number))["footer"]["chunks"]["id"].ravel() for number in sample])
+    hits = np.concatenate([footers_of(int(number))["chunks"]["id"].ravel() for number in sample])
     np.random.Generator(np.random.SFC64(2)).shuffle(hits)
     misses = np.frombuffer(np.random.Generator(np.random.SFC64(1 << 40)).bytes(32 * len(hits)), "V32")
     rates = {

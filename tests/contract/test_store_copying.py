@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from blake3 import blake3
 
 from farshore.access.open_repository import open_replica
 from farshore.clock import SystemClock
@@ -17,6 +16,7 @@ from farshore.config.secret import Secret
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.errors import ObjectNotFound, StoreConflict
 from farshore.format import names
+from farshore.format.pack_id import hash_pack
 from farshore.ops.heal.provider_copies import ProviderCopies
 from farshore.replicas.repository import Replica
 from farshore.stores.base import Store
@@ -28,7 +28,7 @@ KINDS = pytest.mark.parametrize("kind", ["s3", "gs", "az", "file"])
 # The GCS server here takes a rewrite without looking at its condition, so it is found out and not used.
 GUARDED = {"s3": True, "gs": False, "az": True, "file": True}
 BODY = random.Random(3).randbytes(3_000_000)
-PACK = names.pack(blake3(BODY).hexdigest())
+PACK = names.pack(hash_pack(BODY).hex())
 CLOCK = SystemClock()
 
 

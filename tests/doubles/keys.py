@@ -77,5 +77,5 @@ def fixed_keys(
     domain = DomainKeys("main", 1, index_key, chunk_key)
     return KeySet(
         repository_id=repository_id, fingerprint=bytes(32), public_key=public_key, domains=(domain,), own=domain.tag,
-        private_keys=(private_key,) if private_key else (),
+        signing_key=SigningKey(b"w" * 64), private_keys=(private_key,) if private_key else (),
     )  # fmt: skip

@@ -21,22 +21,23 @@ from farshore.audit.schema import TABLES
 from farshore.audit.seals import decode_seal
 from farshore.audit.tables import decode_table
 from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
-from farshore.errors import Bug, Corrupt, Unsupported
+from farshore.errors import Bug, Corrupt, KeyMissing, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.extents import decode_extents
-from farshore.format.footers import decode_fragment
+from farshore.format.fragments import decode_fragment
 from farshore.format.header import Header, check_of, decode_header
 from farshore.format.manifest import ManifestReader
+from farshore.format.pack_id import hash_pack
 from farshore.format.page_maps import PageMap
 from farshore.format.records import Lease, decode_commit, decode_lease, decode_needs, encode_canonical, encode_lease
 from farshore.sealed import slots
 from farshore.sealed.data_key import DataKey, check_data_key, open_data_key
+from farshore.sealed.fragments import open_packs
 from farshore.sealed.key_files import decode_identity
 from farshore.sealed.keys import KeySet, keys_of_all
-from farshore.sealed.packs import open_footer
+from farshore.sealed.packs import entry_of, open_footer
 from farshore.sealed.sealed_object import (
-    FRAGMENT_NAME,
     INDEX_KEY_ID,
     Checked,
     SealedKind,
@@ -166,16 +167,21 @@ def _data_key(data: bytes) -> object:
 def _footers() -> Iterator[bytes]:
     for one in repositories():
         for _, data in one.objects(names.PACKS):
-            length = layout.decode_tail(data[-layout.TAIL_BYTES :], len(data))
-            start = len(data) - layout.TAIL_BYTES - length
-            yield open_footer(one.keys, data[: layout.HEADER_BYTES], data[start : start + length])
+            entry = entry_of(data)
+            yield open_footer(one.keys, entry.header, entry.sealed_footer)
 
 
 def _pack(data: bytes) -> object:
-    length = layout.decode_tail(data[-layout.TAIL_BYTES :], len(data))
-    start = len(data) - layout.TAIL_BYTES - length
-    plain = open_footer(repositories()[0].keys, data[: layout.HEADER_BYTES], data[start : start + length])
-    return layout.decode_footer(plain, start)
+    entry = entry_of(data)
+    try:
+        plain = open_footer(repositories()[0].keys, entry.header, entry.sealed_footer)
+    except KeyMissing:  # another key tag: no damage, as far as anybody without these keys can see
+        return None
+    return hash_pack(data), layout.decode_footer(plain, layout.body_bytes_of(entry.header))
+
+
+def _fragment(data: bytes) -> object:
+    return open_packs(decode_fragment(data).entries, repositories()[0].keys)
 
 
 def _manifest(data: bytes) -> object:
@@ -284,7 +290,7 @@ TARGETS: dict[str, Target] = {
     "data-key": Target(_data_key, lambda: _objects(names.DATA_KEYS)),
     "pack": Target(_pack, lambda: _objects(names.PACKS)),
     "footer": Target(layout.decode_footer, _footers),
-    "fragment": Target(decode_fragment, _payloads(names.FRAGMENTS, "", SealedKind.FRAGMENT, FRAGMENT_NAME)),
+    "fragment": Target(_fragment, lambda: _objects(names.FRAGMENTS)),
     "segment": Target(_segment, lambda: [bytes(compress(_SEGMENT)[1])]),
     "sealed-object": Target(_sealed, _sealed_samples),
     "packed-payload": Target(_packed_payload, lambda: [bytes(compress(_SEGMENT)[1])]),

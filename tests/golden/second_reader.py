@@ -29,9 +29,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import zstandard
 from blake3 import blake3
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -40,7 +39,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
-from second_trust import Json, Trust, canonical, read_log
+from second_trust import Json, Trust, canonical, public_key, read_log, split
 
 HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 KINDS = {"manifest": 1, "pages": 2, "pages-base": 2, "needs": 3}
@@ -186,21 +185,54 @@ def read_footer(plain: bytes, body_end: int) -> Footer:
     origins, segments, chunks = table("<H", "<16s32s"), table("<I", "<HBBIIII"), table("<I", "<32sIII")
     require(at == len(view), "a footer has bytes behind its tables")
     for origin, _, _, _, offset, stored, raw in segments:
-        require(origin < len(origins) and 56 <= offset <= offset + stored <= body_end, "a segment is outside its pack")
+        require(origin < len(origins) and 80 <= offset <= offset + stored <= body_end, "a segment is outside its pack")
         require(raw <= 8 * MIB, "a segment is too long")
     for _, segment, offset, length in chunks:
         require(segment < len(segments) and offset + length <= segments[segment][6], "a chunk is outside its segment")
     return [(*origins[one[0]], one[1], *one[3:]) for one in segments], chunks  # type: ignore[misc,return-value]
 
 
-def open_pack_footer(keys: Keys, pack: bytes) -> tuple[bytes, int]:
-    """Return the plain footer of a pack, and where its segments end."""
-    require(len(pack) >= 64 and pack[:5] == b"FSPK\x01" and pack[-4:] == b"FSPF", "this is no pack")
-    length = int.from_bytes(pack[-8:-4], "little")
-    require(length <= len(pack) - 64, "a pack's tail is damaged")
-    header, end = pack[:56], len(pack) - 8 - length
-    aead = AESGCM(keys.derive(keys.only_index_key(), "footer", header[24:]))
-    return aead.decrypt(bytes(12), pack[end:-8], associated(keys.repository, "footer", header)), end
+@dataclass
+class Proven:
+    """A pack without its segments, proven by its name: its header, sealed footer and tail."""
+
+    pack_id: str
+    size: int
+    header: bytes
+    footer: bytes
+    tail: bytes
+    digest: bytes
+
+    def plain(self, keys: Keys) -> bytes:
+        """Return the plain footer."""
+        aead = AESGCM(keys.derive(keys.index_key(self.header[56:72]), "footer", self.header[24:56]))
+        return aead.decrypt(bytes(12), self.footer, associated(keys.repository, "footer", self.header))
+
+
+def proven(body_hash: bytes, header: bytes, footer: bytes, tail: bytes) -> Proven:
+    """Return a pack by its parts, which must agree on where the footer begins."""
+    require(len(header) == 80 and len(tail) == 88, "a pack is cut short")
+    require(header[:5] == b"FSPK\x01" and tail[-4:] == b"FSPF", "this is no pack")
+    require(int.from_bytes(tail[80:84], "little") == len(footer), "a pack's tail is damaged")
+    pack_id = blake3(body_hash + blake3(footer + tail).digest()).hexdigest()
+    size = int.from_bytes(header[72:76], "little") + len(footer) + 88
+    return Proven(pack_id, size, header, footer, tail, blake3(body_hash + blake3(footer).digest()).digest())
+
+
+def proven_pack(pack: bytes) -> Proven:
+    """Return a whole pack, its hash that of its parts."""
+    end = int.from_bytes(pack[72:76], "little")
+    require(80 <= end <= len(pack) - 88, "a pack's header is damaged")
+    return proven(blake3(pack[:end]).digest(), pack[:80], pack[end:-88], pack[-88:])
+
+
+def signed_by(trust: Trust, kind: str, subject: str, digest: bytes, trailer: bytes) -> bool:
+    """Whether the signer that a trailer of 80 bytes names signed a digest, and may make packs and fragments."""
+    signature = {"signer": trailer[:16].hex(), "ed25519": base64.b64encode(trailer[16:80]).decode()}
+    certificates = (
+        one for right in ("backup", "heal", "maintain") for one in trust.signers(signature["signer"], right)
+    )
+    return any(trust.holds(public_key(one), kind, subject, digest, signature) for one in certificates)
 
 
 def open_segment(keys: Keys, data_key: bytes, segment: Segment, sealed: bytes) -> bytes:
@@ -231,15 +263,20 @@ def open_object(keys: Keys, secret: bytes, kind: int, name: str, sealed: bytes) 
     return payload
 
 
-def read_fragment(payload: bytes) -> Iterator[tuple[str, int, bytes]]:
-    """Yield pack id, pack bytes and plain footer."""
-    at = 0
-    while at < len(payload):
-        pack_id, size, length = struct.unpack_from("<32sQI", payload, at)
-        footer = payload[at + 44 : at + 44 + length]
-        require(len(footer) == length, "a fragment is cut short")
-        yield pack_id.hex(), size, footer
-        at += 44 + length
+def read_fragment(data: bytes) -> Iterator[Proven]:
+    """Yield the packs of a fragment, each by what proves it."""
+    require(data[:8] == b"FSIX\x01\x00\x00\x00", "this is no fragment")
+    packs, superseded = struct.unpack_from("<II", data, 8)
+    at, end = 16 + 32 * superseded, len(data) - 80
+    for _ in range(packs):
+        body_hash, size, header, length = struct.unpack_from("<32sI80sI", data, at)
+        at += 120
+        require(at + length + 88 <= end, "a fragment is cut short")
+        one = proven(body_hash, header, data[at : at + length], data[at + length : at + length + 88])
+        require(one.size == size, "a fragment gives a pack another size")
+        yield one
+        at += length + 88
+    require(at == end, "a fragment has the wrong length")
 
 
 Chunks = dict[bytes, tuple[str, Chunk]]  # by id: its pack, and its row there
@@ -329,21 +366,22 @@ class Reader:
 
     def footers(self, needs: Json) -> dict[str, Footer]:
         """Return the footers of a snapshot's packs, each proven by its id, and the same in every fragment."""
-        indexed: dict[str, set[tuple[int, bytes]]] = {}
+        indexed: dict[str, Proven] = {}
         for path in self.root.glob("index/*"):
             if re.fullmatch(r"[0-9a-f]{64}", path.name):
-                sealed = path.read_bytes()
-                require(blake3(sealed).hexdigest() == path.name, f"fragment {path.name} is altered")
-                payload = open_object(self.keys, self.keys.only_index_key(), 6, "index/", sealed)
-                for pack_id, size, plain in read_fragment(payload):
-                    indexed.setdefault(pack_id, set()).add((size, plain))
+                data = path.read_bytes()
+                require(blake3(data).hexdigest() == path.name, f"fragment {path.name} is altered")
+                signed = signed_by(self.trust, "fragment", "index/", blake3(data[:-80]).digest(), data[-80:])
+                require(signed, f"fragment {path.name} is nobody's")
+                indexed |= {one.pack_id: one for one in read_fragment(data)}
         found = {}
         for pack_id, size in needs["packs"]:
             pack = (self.root / "packs" / pack_id[:2] / pack_id).read_bytes()
-            require((len(pack), blake3(pack).hexdigest()) == (size, pack_id), f"pack {pack_id} is altered")
-            plain, end = open_pack_footer(self.keys, pack)
-            require(indexed.get(pack_id, {(size, plain)}) == {(size, plain)}, f"a fragment has {pack_id} otherwise")
-            found[pack_id] = read_footer(plain, end)
+            one = proven_pack(pack)
+            require((len(pack), one.size, one.pack_id) == (size, size, pack_id), f"pack {pack_id} is altered")
+            require(indexed.get(pack_id, one) == one, f"a fragment has {pack_id} otherwise")
+            require(signed_by(self.trust, "pack", "packs/", one.digest, one.tail[:80]), f"pack {pack_id} is nobody's")
+            found[pack_id] = read_footer(one.plain(self.keys), int.from_bytes(one.header[72:76], "little"))
         return found
 
     def pages(self, commit: Json) -> Pages:
@@ -414,29 +452,28 @@ class Reader:
             self._opened = {(pack_id, number): raw}  # the last one alone: files are mostly in the order of segments
         return self._opened[pack_id, number]
 
-    def is_certified(self, signature: bytes, body: bytes) -> bool:
-        """Whether a certified signer signed a seal."""
-        for certificate in (one for of_signer in self.trust.certificates.values() for one in of_signer):
-            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(certificate["ed25519"]))
-            with contextlib.suppress(InvalidSignature):
-                public.verify(signature, b"farshore audit seal 1\n" + body)
-                return True
-        return False
+    def certified(self, data: bytes, subject: str) -> Json | None:
+        """Return the body of a seal that a certified signer signed, or None."""
+        body, signature = split(data)
+        kind = "daily-seal" if "covers" in json.loads(body) else "seal"
+        signers = [one for one in self.trust.certificates.get(signature["signer"], ()) if one["rights"]]
+        texts = (self.trust.text(data, kind, subject, public_key(one)) for one in signers)
+        return next((text for text in texts if text is not None), None)
 
     def check_audit(self) -> int:
-        """Check every seal, the chain of each writer, and each file that a seal names; return the count of files."""
+        """Check every seal, each chain, and each file that a seal names; return the count of files."""
         files = 0
-        for writer in sorted(self.root.glob("audit/_seals/*")):
+        for chain in sorted(self.root.glob("audit/_seals/*")):
             previous = ""
-            for sequence, path in enumerate(sorted(writer.glob("*.json")), start=1):
+            for sequence, path in enumerate(sorted(chain.glob("*.json")), start=1):
                 data = path.read_bytes()
-                seal: Json = json.loads(data)
-                require(canonical(seal) == data and path.stem == f"{sequence:012}", f"{path} is not canonical")
-                require((seal["kind"], seal["version"]) == ("farshore-audit-seal", 1), f"{path} is no seal")
-                require((seal["writer_id"], seal["sequence"]) == (writer.name, sequence), f"{path} is another")
+                require(path.stem == f"{sequence:012}-{blake3(data).hexdigest()}", f"{path} does not hash to its name")
+                seal = self.certified(data, f"audit/_seals/{chain.name}/{sequence:012}")
+                if seal is None:
+                    raise DamagedError(f"{path} is nobody's")
+                require((seal["format"], seal["version"]) == ("farshore-audit-seal", 1), f"{path} is no seal")
+                require((seal["chain_id"], seal["sequence"]) == (chain.name, sequence), f"{path} is another")
                 require(seal["previous"] == previous, f"{path} does not follow the seal before it")
-                signature = bytes.fromhex(seal["signature"])
-                require(self.is_certified(signature, without(seal, "signature")), f"{path} is nobody's")
                 for file in seal["files"]:
                     body = (self.root / file["name"]).read_bytes()
                     check = blake3(body).hexdigest()

@@ -225,7 +225,8 @@ def test_only_changed_pages_were_stored(golden: Golden) -> None:
     with golden.open() as repository:
         first, second = list_snapshots(repository)[:2]
     assert first.counts.bytes_new > 2_000_000
-    assert second.counts.bytes_new < 700_000  # three pages, the end of the log, and small files
+    # Three pages of a disk of 1.2 MB, small files, and the last chunk of the log, which may be all of its 1.4 MB.
+    assert second.counts.bytes_new < 1_500_000
 
 
 def test_a_feature_that_may_be_ignored_is(golden: Golden) -> None:
@@ -428,10 +429,10 @@ DAMAGES = {
         finds=found(("packs/", "altered")),
         restores=(RestoreIncomplete, RestoreIncomplete),
     ),
-    "footer-flipped": Damage(alter(first_pack, flip(-20)), finds=found(("packs/", "altered"))),
+    "footer-flipped": Damage(alter(first_pack, flip(-100)), finds=found(("packs/", "altered"))),
     "footer-flipped-and-no-fragment": Damage(
-        each(alter(first_pack, flip(-20)), every_fragment),
-        finds=found(("packs/", "altered")),
+        each(alter(first_pack, flip(-100)), every_fragment),
+        finds=found(("packs/", "altered"), ("snapshots/", "undecodable")),  # its chunks are in no pack that opens
         restores=(RestoreIncomplete, RestoreIncomplete),
     ),
     "packs-swapped": Damage(

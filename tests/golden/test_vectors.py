@@ -22,20 +22,22 @@ from farshore.chunking.page_hashes import hash_each
 from farshore.crypto import derive_key
 from farshore.format import names
 from farshore.format import pack as layout
-from farshore.format.footers import decode_fragment, encode_fragment
+from farshore.format.fragments import decode_fragment
 from farshore.format.manifest import SCHEMA
 from farshore.format.origin import Origin
+from farshore.format.pack_id import hash_pack
 from farshore.format.records import Commit, Lease
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
+from farshore.sealed.fragments import make_fragment, open_packs
 from farshore.sealed.keys import domain_keys, key_tag
 from farshore.sealed.open_segment import open_segment_at
-from farshore.sealed.packs import open_footer
+from farshore.sealed.packs import entry_of, open_footer
 from farshore.sealed.sealed_object import SealedKind, open_object
 from farshore.sealed.segments import PlainSegment, seal_segment
-from farshore.signing import SigningKey
+from farshore.signing import SignedKind, SigningKey, verify
 from farshore.sources.sqlite.check import DatabaseFacts
 from farshore.trust.actions import SourcePrefix
 from tests.doubles.keys import fixed_keys
@@ -51,6 +53,7 @@ KEYS = fixed_keys(
     index_key=b"i" * 32,
     private_key=PRIVATE,
 )
+SIGNING = dataclasses.replace(KEYS, fingerprint=b"f" * 32, signing_key=SIGNING_KEY)
 DATA_KEY = DataKey(b"k" * 16, b"d" * 32)
 SEGMENT_ORIGIN = Origin(DATA_KEY.key_id, b"o" * 32)
 TEXT = b"farshore"
@@ -155,35 +158,50 @@ def key_schedule(shared: bytes, info: bytes) -> tuple[bytes, bytes]:
 def test_a_pack() -> None:
     given = {name: bytes.fromhex(value) for name, value in vector("pack").items()}
     pack = given["pack"]
-    assert blake3(pack).digest() == given["pack id"]
-    length = layout.decode_tail(pack[-8:], len(pack))
-    plain = open_footer(KEYS, pack[:56], pack[-8 - length : -8])
+    entry = entry_of(pack)
+    assert (entry.body_hash, entry.pack_id, hash_pack(pack)) == (given["body hash"], given["pack id"], given["pack id"])
+    plain = open_footer(KEYS, entry.header, entry.sealed_footer)
     assert plain == given["plain footer"]
-    footer = layout.decode_footer(plain, len(pack) - 8 - length)
+    footer = layout.decode_footer(plain, layout.decode_header(entry.header).body_bytes)
     opened = open_segment_at(footer, 0, memoryview(pack), make_pages, keys=KEYS, data_key=DATA_KEY)
     assert bytes(opened) == TEXT
     segment = PlainSegment(SEGMENT_ORIGIN, 7, TEXT, ((TEXT_ID, 0, len(TEXT)),))
-    assert seal_segment(segment, DATA_KEY, KEYS.repository_id).sealed == pack[56:80]
-    fragment = encode_fragment([(given["pack id"], len(pack), plain)])
-    assert fragment[32:44].hex(" ") == "e2 00 00 00 00 00 00 00 7a 00 00 00"  # as the page's picture has it
-    assert "e2 00 00 00 00 00 00 00" in PAGE
-    assert "7a 00 00 00" in PAGE
-    assert bytes(decode_fragment(fragment)[0].footer.chunks["id"][0]) == TEXT_ID
+    assert seal_segment(segment, DATA_KEY, KEYS.repository_id).sealed == pack[80:104]
+    assert verify(
+        SIGNING_KEY.verify_key, SignedKind.PACK, entry.signature,
+        fingerprint=SIGNING.fingerprint, subject="packs/", digest=entry.signed_digest,
+    )  # fmt: skip
 
 
-def test_the_picture_of_a_pack_has_its_bytes() -> None:
-    """Offsets and bytes of the picture in section 4 are those of the vector."""
-    pack, plain = (bytes.fromhex(vector("pack")[name]) for name in ("pack", "plain footer"))
-    (picture,) = re.findall(r"with one chunk, `farshore`:\n\n(.*?)\n## 5", PAGE, re.DOTALL)
+def test_a_fragment() -> None:
+    given = {name: bytes.fromhex(value) for name, value in vector("fragment").items()}
+    entry = entry_of(bytes.fromhex(vector("pack")["pack"]))
+    assert make_fragment([entry], SIGNING) == given["fragment"]
+    assert blake3(given["fragment"]).digest() == given["hash"]
+    fragment = decode_fragment(given["fragment"])
+    (packed,) = open_packs(fragment.entries, KEYS).footers
+    assert (packed.pack_id.hex(), bytes(packed.footer.chunks["id"][0])) == (vector("pack")["pack id"], TEXT_ID)
+
+
+@pytest.mark.parametrize(
+    ("of", "picture"),
+    [
+        ("pack", r"with one chunk, `farshore`:\n\n(.*?)\n## 5"),
+        ("fragment", r"that of \[vector `fragment`\]\(#10-test-vectors\):\n\n(.*?)\n\*\*Lease"),
+    ],
+)
+def test_pictures_have_the_bytes_of_their_vectors(of: str, picture: str) -> None:
+    data, plain = bytes.fromhex(vector(of)[of]), bytes.fromhex(vector("pack")["plain footer"])
+    (shown_there,) = re.findall(picture, PAGE, re.DOTALL)
     found = 0
-    for line in picture.splitlines():
+    for line in shown_there.splitlines():
         match = re.match(r" *(\d+)  ((?:[0-9a-f]{2}|\|)(?: (?:[0-9a-f]{2}|\|))*)(?:\s{2,}|$)", line)
         if match:
             offset, shown = int(match[1]), bytes.fromhex(match[2].replace("|", ""))
-            body = plain if line.startswith("         ") else pack
+            body = plain if line.startswith("         ") else data
             assert body[offset : offset + len(shown)] == shown, line
             found += 1
-    assert found >= 6
+    assert found >= 4
 
 
 def test_a_sealed_object() -> None:
@@ -235,7 +253,7 @@ def test_cut_points(row: list[str]) -> None:
 def test_limits_are_those_of_the_code() -> None:
     limit = dict(rows_of("of | limit"))
     assert limit["objects, in stored bytes"] == (
-        "header and slot 64 KiB; entry of the owner log 1 MiB, list of accepted commits 16 MiB; data key 4 KiB; "
+        "header and slot 64 KiB; entry of the owner log 1 MiB, list of accepted commits 64 MiB; data key 4 KiB; "
         "pack and fragment 64 MiB; commit 1 MiB; manifest, pages, needs 2 GiB "
         "where they are read whole; beat of a lease 64 KiB, its end 1 MiB; audit seal 16 MiB; audit file 256 MiB"
     )  # each held by tests/unit/format/test_bounds.py

@@ -9,15 +9,15 @@ from blake3 import blake3
 from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.inventory import Inventory
-from farshore.clock import Clock
 from farshore.errors import READ_ERRORS
 from farshore.format import names
+from farshore.format.fragments import FragmentEntry
 from farshore.format.names import object_bytes_max
-from farshore.format.pack import encode_footer
 from farshore.format.records import Needs
-from farshore.ops.backup.publish import seal_fragment
 from farshore.replicas.repository import Repository
 from farshore.sealed.data_key import check_data_key
+from farshore.sealed.fragments import make_fragment
+from farshore.sealed.keys import KeySet
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +29,34 @@ class AdoptedPacks:
     objects: list[WrittenObject]
 
 
-def adopt_packs(repository: Repository, inventory: Inventory, needs: Needs, clock: Clock) -> AdoptedPacks | None:
+def adopt_packs(repository: Repository, inventory: Inventory, needs: Needs) -> AdoptedPacks | None:
     """Return the orphans among the packs that a snapshot needs, with a new fragment for them."""
     keys = repository.writing_keys()
-    orphans = [pack_id for pack_id, _ in needs.packs if pack_id in inventory.orphans]
-    found = [packed for packed in inventory.footers(orphans) if packed is not None]
-    packs = [(packed.pack_id, packed.pack_bytes, encode_footer(packed.footer)) for packed in found]
-    if not packs:
+    found = {pack_id: entry for pack_id, _ in needs.packs if (entry := inventory.orphans.get(pack_id)) is not None}
+    if not found:
         return None
     objects = [
-        WrittenObject(names.pack(one.pack_id.hex()), ObjectKind.PACK, one.pack_bytes, one.pack_id.hex())
-        for one in found
+        WrittenObject(names.pack(pack_id), ObjectKind.PACK, entry.pack_bytes, pack_id)
+        for pack_id, entry in found.items()
     ]
-    data_keys = {origin.key_id.hex() for one in found for origin in one.footer.origins}
+    footers = [packed.footer for packed in inventory.footers(list(found)) if packed is not None]
+    data_keys = {origin.key_id.hex() for footer in footers for origin in footer.origins}
     key_names = [names.data_key(key, keys.recipient_id.hex()) for key in sorted(data_keys)]
     objects += filter(None, (_describe_key(repository, name) for name in key_names))
-    body = seal_fragment(packs, keys, clock)
+    body = _new_fragment(inventory, list(found.values()), keys)
     digest = blake3(body).hexdigest()
     objects.append(WrittenObject(names.fragment(digest), ObjectKind.INDEX, len(body), digest))
     return AdoptedPacks(names.fragment(digest), body, objects)
+
+
+def _new_fragment(inventory: Inventory, entries: list[FragmentEntry], keys: KeySet) -> bytes:
+    """Return a fragment that no replica lists: one of these packs that is listed could not be read, or was refused."""
+    superseded: list[bytes] = []
+    while True:
+        body = make_fragment(entries, keys, superseded)
+        if blake3(body).hexdigest() not in inventory.fragment_ids:
+            return body
+        superseded.append(blake3(body).digest())
 
 
 def _describe_key(repository: Repository, key_name: str) -> WrittenObject | None:

@@ -90,7 +90,7 @@ class Committer:
         """
         reused = self._reused(commit, needs, made)
         self._sealed = self._sealed or self._seal(commit)
-        self._adopted = self._adopted or adopt_packs(self._repository, self._inventory, needs, self._clock)
+        self._adopted = self._adopted or adopt_packs(self._repository, self._inventory, needs)
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
         with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:

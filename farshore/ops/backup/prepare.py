@@ -16,6 +16,7 @@ from farshore.host import describe_process
 from farshore.ops.backup.attempt import SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
+from farshore.ops.backup.proven import proven_packs
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.leases import LeaseHolder
@@ -92,7 +93,9 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         check_clocks(repository)  # now that every replica has answered
         refuse_if_running(repository, lease_holder.lease)
         leased = [replica for name, replica in repository.replicas.items() if name not in failed]
-        inventory = take_inventory(repository, leased, promised_packs(repository, commits))
+        inventory = take_inventory(
+            repository, leased, promised_packs(repository, commits), proven=proven_packs(repository)
+        )
         fanout = open_fanout(repository, leased, spool)
         for name, error in inventory.failed.items():
             fanout.drop(name, error)

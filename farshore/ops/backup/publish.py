@@ -19,15 +19,16 @@ from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.inventory import Inventory
 from farshore.clock import Clock
 from farshore.format import names
-from farshore.format.footers import encode_fragment
+from farshore.format.fragments import FragmentEntry
 from farshore.format.records import Needs, ObjectRef, encode_needs
 from farshore.host_resources import CACHE, open_new_file
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.upload import Upload
 from farshore.sealed.data_key import DataKey, seal_data_key
+from farshore.sealed.fragments import make_fragment
 from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import SealedPack
-from farshore.sealed.sealed_object import FRAGMENT_NAME, SealedKind, SealedWriter, seal_object
+from farshore.sealed.sealed_object import SealedKind, SealedWriter, seal_object
 
 _KINDS = {names.MANIFEST: SealedKind.MANIFEST, names.PAGES: SealedKind.PAGES}
 
@@ -41,7 +42,7 @@ class ObjectPublisher:
         self._data_key = data_key
         self._clock = clock
         self.spool = spool
-        self._unindexed: list[tuple[bytes, int, bytes]] = []
+        self._unindexed: list[FragmentEntry] = []
         self._pack_sizes: dict[str, int] = {}
         self._writers: dict[str, SealedWriter] = {}
         self._names: dict[str, str] = {}
@@ -61,10 +62,10 @@ class ObjectPublisher:
         """Send a pack; and when packs are many, or their footers large, the index fragment that names them."""
         pack_id = pack.pack_id.hex()
         self._pack_sizes[pack_id] = len(pack.body)
-        self._unindexed.append((pack.pack_id, len(pack.body), pack.footer))
+        self._unindexed.append(pack.entry)
         self.made.append(WrittenObject(names.pack(pack_id), ObjectKind.PACK, len(pack.body), pack_id))
         self._fanout.offer(Upload(names.pack(pack_id), pack.body, len(pack.body), barrier=False))
-        footers_bytes = sum(len(footer) for _, _, footer in self._unindexed)
+        footers_bytes = sum(len(one.sealed_footer) for one in self._unindexed)
         if len(self._unindexed) >= limits.FRAGMENT_PACKS_MAX or footers_bytes >= limits.FRAGMENT_FOOTERS_BYTES:
             self._send_fragment()
 
@@ -126,18 +127,10 @@ class ObjectPublisher:
 
     def _send_fragment(self) -> None:
         if self._unindexed:
-            body = seal_fragment(self._unindexed, self._keys, self._clock)
+            body = make_fragment(self._unindexed, self._keys)
             self._send_small(names.fragment(blake3(body).hexdigest()), ObjectKind.INDEX, body)
             self._unindexed = []
 
     def _send_small(self, name: str, kind: ObjectKind, body: bytes) -> None:
         self.made.append(WrittenObject(name, kind, len(body), blake3(body).hexdigest()))
         self._fanout.offer(Upload(name, body, len(body), barrier=True))
-
-
-def seal_fragment(packs: list[tuple[bytes, int, bytes]], keys: KeySet, clock: Clock) -> bytes:
-    """Return an index fragment from (pack id, pack bytes, plain footer) of each pack."""
-    return seal_object(
-        encode_fragment(packs), secret=keys.index_key, key_id=keys.own, salt=clock.random_bytes(32),
-        kind=SealedKind.FRAGMENT, name=FRAGMENT_NAME, repository_id=keys.repository_id,
-    )  # fmt: skip

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
 from farshore import limits
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
 from farshore.format.names import object_bytes_max
+from farshore.format.pack_id import hash_object
 from farshore.host_resources import TEMPORARY, open_new_file
 from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
@@ -118,7 +117,7 @@ class Transfer:
             if not check_itself(name, data, self._repository):
                 self._expected_hashes.check(name, data)
             check_opens(name, data, self._keys)
-            return data, digest_in_name(name) or blake3(data).hexdigest()
+            return data, digest_in_name(name) or hash_object(name, data)
         wanted = digest_in_name(name) or self._expected_hashes.digest(name)
         if not wanted:
             raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")

@@ -120,4 +120,4 @@ def _is_whole(source: Replica, target: Replica, name: str, size: int) -> bool:
     checksum = source.store.head(name).checksum
     if checksum and copied.checksum:
         return checksum == copied.checksum
-    return hash_pieces(read_pieces(target.store, name, size)) == name.rpartition("/")[2]
+    return hash_pieces(name, read_pieces(target.store, name, size)) == name.rpartition("/")[2]

@@ -161,7 +161,7 @@ def _at_one(
 def objects_needed(repository: Repository, replica: Replica, commit: Commit) -> list[str]:
     """Return every object of a replica that a restore of a snapshot from there may ask for."""
     needs = read_needs(repository, replica, commit)
-    inventory = take_inventory(repository, [replica])
+    inventory = take_inventory(repository, [replica], adopting=False)
     if replica.name in inventory.failed:
         raise inventory.failed[replica.name]
     fragments = inventory.fragments_naming(replica.name, [pack_id for pack_id, _ in needs.packs])

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 
 from farshore import limits
 from farshore.catalog.verified_objects import read_data_key
-from farshore.errors import FarshoreError, ObjectCorrupt
+from farshore.errors import READ_ERRORS, Corrupt, FarshoreError, KeyMissing, NotFound, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.pack import PackedFooter
 from farshore.ops.restore.content_plan import ContentPlan, PackRange
+from farshore.ops.restore.other_packs import OtherPacks
 from farshore.page_pool import PagePool
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
 from farshore.sealed.data_key import DataKey
 from farshore.sealed.open_segment import decompress_segment_at, decrypt_segment_at, open_segment_at
+
+_NOT_HERE = (Corrupt, NotFound, Unsupported, KeyMissing)  # unlike a replica that is away, this does not pass
 
 
 @dataclass(slots=True)
@@ -39,6 +42,9 @@ class SegmentReader:
         self._reader = reader
         self._data_keys: dict[bytes, DataKey] = {}
         self._lock = threading.Lock()
+        self._others = OtherPacks(
+            repository=repository, reader=reader, keys=self._keys, known=plan.index, data_key=self._data_key
+        )
         self._pages = PagePool(page_bytes=limits.SEGMENT_BYTES, kept_max=limits.SEGMENT_PAGES_KEPT)
 
     def read(self, one: PackRange, opened_now: Collection[int]) -> RangeContent:
@@ -81,7 +87,21 @@ class SegmentReader:
             except FarshoreError as error:
                 for segment in one.segments:
                     found.errors.setdefault(segment, error)
+        for segment in opened_now:
+            trouble = found.errors.get(segment)
+            if segment not in found.opened and isinstance(trouble, _NOT_HERE):
+                self._gather(one.pack, segment, found)
         return found
+
+    def _gather(self, pack: int, segment: int, found: RangeContent) -> None:
+        """Fill in what is needed of a segment from other packs; leave it missing where they do not have it."""
+        packed = self._packs[pack]
+        raw = self._pages.take(int(packed.footer.segments[segment]["raw"]))
+        try:
+            self._others.fill(raw, self._plan.chunks_of(pack, segment), packed.pack_id)
+        except READ_ERRORS:
+            return  # what was wrong with the segment itself says more
+        found.opened[segment] = raw
 
     def memory_of(self, raw_bytes: int) -> int:
         """Return the memory of an opened segment."""

@@ -1,4 +1,4 @@
-"""Read packs of a replica whole: hash them, because their names are the hashes of their bytes, and open them."""
+"""Read packs of a replica whole: hash them, because their names follow from their bytes, and open them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from blake3 import blake3
-
 from farshore import limits
 from farshore.audit.rows import ProofState
 from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.format.names import object_bytes_max
+from farshore.format.pack_id import hash_pack
 from farshore.ops.verify.findings import ReplicaCheck, proof_row
 from farshore.ops.verify.proof_log import ProofKeeper
 from farshore.process_memory import give_back_unused
@@ -75,7 +74,7 @@ def _read_pack(check: ReplicaCheck, proof: PackChecker, name: str) -> _Read:
     size = len(data)
     if size != check.sizes[name]:
         return _Read(size, ProofState.TRUNCATED, f"it has {size} bytes, not the {check.sizes[name]} that are listed")
-    digest = blake3(data).digest()
+    digest = hash_pack(data)
     if digest.hex() != names.parse_pack(name):
         return _Read(size, ProofState.ALTERED, "its bytes do not hash to its name")
     try:

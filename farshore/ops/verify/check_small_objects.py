@@ -63,12 +63,12 @@ def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
         if data is None:
             continue
         try:
-            packs = open_fragment(repository.writing_keys(), fragment_id, data)
+            packs = open_fragment(repository.writing_keys(), fragment_id, data).pack_ids
         except (Corrupt, Unsupported) as error:
             check.blame(name, ProofState.ALTERED, f"{error}; the index can be rebuilt from the packs")
             continue
-        for packed in packs:
-            pack_name = names.pack(packed.pack_id.hex())
+        for pack_id in packs:
+            pack_name = names.pack(pack_id.tobytes().hex())
             if pack_name not in check.sizes:
                 check.blame(pack_name, ProofState.MISSING, "an index fragment names it")
 

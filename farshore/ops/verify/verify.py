@@ -15,6 +15,7 @@ from dataclasses import replace
 from farshore.audit import run_rows
 from farshore.audit.rows import ProofState
 from farshore.catalog.commits import list_commit_names, read_commit, read_commits
+from farshore.catalog.pack_trust import PackTrust
 from farshore.catalog.verified_objects import read_data_key
 from farshore.check_results import CheckedReplica, VerifyResult
 from farshore.errors import READ_ERRORS, BucketNotFound, StoreDenied, StorePaused, StoreUnavailable
@@ -22,6 +23,7 @@ from farshore.extras import require_extra
 from farshore.format import names
 from farshore.model import DamagedObject
 from farshore.ops.verify.audit_rows import record_verify
+from farshore.ops.verify.check_chunks import check_chunks
 from farshore.ops.verify.check_packs import check_packs
 from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_slots
 from farshore.ops.verify.check_snapshot import check_snapshot
@@ -66,10 +68,16 @@ def verify_repository(
     keys = repository.writing_keys()
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
-    proof = PackChecker(keys=keys, data_key=lambda key_id: read_data_key(repository, reader, key_id))
+    proof = PackChecker(
+        keys=keys,
+        data_key=lambda key_id: read_data_key(repository, reader, key_id),
+        maker=PackTrust(repository).maker,
+    )
     checks = [_check_replica(repository, one, reader, proof, read_data_percent, run) for one in chosen]
     if replica and checks[0].error:
         raise checks[0].error
+    if read_data_percent >= FULL and keys.can_read:
+        check_chunks(repository, checks, reader)
     repository.note_unasked({check.replica.name: check.error for check in checks if check.error})
     list_again([(check.replica, check.listed) for check in checks if check.error is None])
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})

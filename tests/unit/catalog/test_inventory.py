@@ -49,7 +49,7 @@ def sizes(inventory: Inventory) -> dict[str, int]:
 def test_everything_is_known_from_fragments(engine: Engine) -> None:
     with surveyed(engine) as (_, inventory):
         assert set(sizes(inventory)) == set(packs(engine))
-        assert inventory.orphans == set()
+        assert not inventory.orphans
         assert inventory.failed == {}
         for pack_id, size in packs(engine).items():
             assert inventory.holders(pack_id) == ["a", "b", "c"]
@@ -61,7 +61,7 @@ def test_packs_without_fragments_are_adopted(engine: Engine) -> None:
         for name in engine.objects(replica, names.FRAGMENTS):
             engine.lose(replica, name)
     with surveyed(engine) as (_, inventory):
-        assert set(sizes(inventory)) == inventory.orphans == set(packs(engine))
+        assert set(sizes(inventory)) == set(inventory.orphans) == set(packs(engine))
 
 
 def test_a_fragment_that_one_replica_has_damaged_is_read_from_another(engine: Engine) -> None:
@@ -74,7 +74,7 @@ def test_a_fragment_that_one_replica_has_damaged_is_read_from_another(engine: En
     )
     with surveyed(engine) as (_, inventory):
         assert set(sizes(inventory)) == set(packs(engine))
-        assert inventory.orphans == set()
+        assert not inventory.orphans
 
 
 def test_a_replica_that_cannot_be_listed_is_failed_and_not_empty(engine: Engine) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from farshore.catalog.fragments import PackListing
 from farshore.catalog.listed_packs import ListedPacks
+from farshore.catalog.listings import PackListing
 from farshore.index import ABSENT
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt
-from farshore.format.footers import Footers, FootersJoin, decode_fragment, encode_fragment, join_footers
+from farshore.format.footers import Footers, FootersJoin, decode_footers, join_footers
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, PackedFooter, encode_footer
 
@@ -45,7 +45,7 @@ PACKS = [
 ]
 
 
-@pytest.mark.parametrize("make", [join_footers, lambda packs: decode_fragment(encode_fragment(plain(packs)))])
+@pytest.mark.parametrize("make", [join_footers, lambda packs: decode_footers(plain(packs))])
 def test_packs_are_had_by_number_as_they_were(make: object) -> None:
     footers: Footers = make(PACKS)  # type: ignore[operator]
     assert plain(footers) == plain(PACKS)
@@ -123,11 +123,11 @@ def test_a_reference_that_leads_out_of_its_pack_is_corrupt(
     wrong = PackedFooter(PACKS[0].pack_id, 1, Footer(footer.origins, tables["segments"], tables["chunks"]))
     for among in ([wrong], [PACKS[2], wrong], [wrong, PACKS[2]]):
         with pytest.raises(ObjectCorrupt, match=message):
-            decode_fragment(encode_fragment(plain(among)))
+            decode_footers(plain(among))
 
 
 def test_a_footer_of_another_length_than_reported_is_corrupt() -> None:
     (one,) = plain(PACKS[:1])
     for footer in (one[2] + b"\0", one[2][:-1], b"", one[2][:2]):
         with pytest.raises(ObjectCorrupt):
-            decode_fragment(encode_fragment([(one[0], 1, footer), *plain(PACKS[2:])]))
+            decode_footers([(one[0], 1, footer), *plain(PACKS[2:])])

@@ -7,22 +7,34 @@ import pytest
 
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
-from farshore.format.footers import decode_fragment, encode_fragment
 from farshore.format.origin import Origin
 from farshore.format.pack import (
     CHUNK_DTYPE,
     HEADER_BYTES,
     SEGMENT_DTYPE,
+    TAIL_BYTES,
     Footer,
+    PackHeader,
+    PackTail,
+    body_bytes_of,
     decode_footer,
     decode_header,
     decode_tail,
     encode_footer,
     encode_header,
     encode_tail,
+    footer_bytes_of,
+    key_tag_of,
 )
+from farshore.model import Signature
 
 ORIGIN = Origin(b"k" * 16, b"s" * 32)
+HEADER = PackHeader(ORIGIN, b"t" * 16, 258)
+SIGNATURE = Signature("ab" * 16, b"e" * 64)
+
+
+def tail(footer_bytes: int) -> bytes:
+    return encode_tail(PackTail(SIGNATURE, footer_bytes))
 
 
 def footer(
@@ -34,54 +46,69 @@ def footer(
 
 
 def test_the_header_has_the_bytes_of_the_format() -> None:
-    assert encode_header(ORIGIN) == b"FSPK\x01\0\0\0" + b"k" * 16 + b"s" * 32
-    assert decode_header(encode_header(ORIGIN) + b"more") == ORIGIN
-
-
-@pytest.mark.parametrize("data", [b"", b"FSPK", encode_header(ORIGIN)[:-1], b"FSPX" + encode_header(ORIGIN)[4:]])
-def test_what_is_no_pack_is_corrupt(data: bytes) -> None:
-    with pytest.raises(ObjectCorrupt):
-        decode_header(data)
-
-
-def test_a_later_version_of_a_pack_is_reported() -> None:
-    with pytest.raises(FormatTooNew):
-        decode_header(b"FSPK\x02" + encode_header(ORIGIN)[5:])
-
-
-def test_the_tail_tells_the_length_of_the_footer() -> None:
-    assert encode_tail(258) == b"\x02\x01\0\0FSPF"
-    assert decode_tail(encode_tail(258), 1000) == 258
-    assert decode_tail(encode_tail(936), 1000) == 936
+    data = encode_header(HEADER)
+    assert data == b"FSPK\x01\0\0\0" + b"k" * 16 + b"s" * 32 + b"t" * 16 + b"\x02\x01\0\0" + bytes(4)
+    assert decode_header(data + b"more") == HEADER
+    assert (key_tag_of(data), body_bytes_of(data)) == (b"t" * 16, 258)
 
 
 @pytest.mark.parametrize(
-    ("tail", "pack_bytes"),
+    "data",
     [
-        (b"", 1000),
-        (encode_tail(5)[1:], 1000),
-        (b"\x05\0\0\0FSPX", 1000),
-        (encode_tail(937), 1000),
-        (encode_tail(0), 63),
+        b"",
+        b"FSPK",
+        encode_header(HEADER)[:-1],
+        b"FSPX" + encode_header(HEADER)[4:],
+        encode_header(PackHeader(ORIGIN, b"t" * 16, 79)),
     ],
 )
-def test_a_damaged_tail_is_corrupt(tail: bytes, pack_bytes: int) -> None:
+def test_what_is_no_pack_is_corrupt(data: bytes) -> None:
     with pytest.raises(ObjectCorrupt):
-        decode_tail(tail, pack_bytes)
+        decode_header(data)
+    if len(data) == HEADER_BYTES:
+        assert body_bytes_of(data) == 0
+
+
+def test_a_later_version_of_a_pack_is_reported() -> None:
+    later = b"FSPK\x02" + encode_header(HEADER)[5:]
+    with pytest.raises(FormatTooNew):
+        decode_header(later)
+    assert body_bytes_of(later) == 258, "so that its bytes can be hashed"
+
+
+def test_the_tail_has_the_signature_and_the_length_of_the_footer() -> None:
+    assert tail(258) == b"\xab" * 16 + b"e" * 64 + b"\x02\x01\0\0FSPF"
+    assert decode_tail(tail(258), 1000) == PackTail(SIGNATURE, 258)
+    assert decode_tail(tail(832), 1000).footer_bytes == footer_bytes_of(tail(832)) == 832
+
+
+@pytest.mark.parametrize(
+    ("data", "pack_bytes"),
+    [
+        (b"", 1000),
+        (tail(5)[1:], 1000),
+        (tail(5)[:-4] + b"FSPX", 1000),
+        (tail(833), 1000),
+        (tail(0), HEADER_BYTES + TAIL_BYTES - 1),
+    ],
+)
+def test_a_damaged_tail_is_corrupt(data: bytes, pack_bytes: int) -> None:
+    with pytest.raises(ObjectCorrupt):
+        decode_tail(data, pack_bytes)
 
 
 def test_a_footer_has_the_bytes_of_the_format() -> None:
     data = encode_footer(footer())
     assert data[:2] == b"\x02\0"
     assert data[2:98] == b"k" * 16 + b"s" * 32 + b"l" * 16 + b"t" * 32
-    assert struct.unpack_from("<IHBBIIII", data, 98) == (2, 0, 1, 0, 0, 56, 100, 90)
+    assert struct.unpack_from("<IHBBIIII", data, 98) == (2, 0, 1, 0, 0, 80, 100, 90)
     assert struct.unpack_from("<I32sIII", data, 142) == (2, b"a" * 32, 0, 0, 40)
     assert len(data) == 146 + 88
 
 
 def test_a_footer_is_read_as_it_was_written() -> None:
     written = footer()
-    read = decode_footer(encode_footer(written), body_end=200)
+    read = decode_footer(encode_footer(written), body_end=224)
     assert read.origins == written.origins
     assert (read.segments == written.segments).all()
     assert (read.chunks == written.chunks).all()
@@ -105,7 +132,7 @@ def test_a_footer_cut_anywhere_or_longer_is_corrupt() -> None:
     "wrong",
     [
         footer(offset=HEADER_BYTES - 1),
-        footer(offset=101),
+        footer(offset=125),
         footer(stored=145),
         footer(offset=0xFFFFFFFF, stored=0xFFFFFFFF),
         footer(raw=limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX + 1),
@@ -117,7 +144,7 @@ def test_a_footer_cut_anywhere_or_longer_is_corrupt() -> None:
 )
 def test_everything_a_footer_names_lies_inside(wrong: Footer) -> None:
     with pytest.raises(ObjectCorrupt):
-        decode_footer(encode_footer(wrong), body_end=200)
+        decode_footer(encode_footer(wrong), body_end=224)
 
 
 def test_a_footer_names_only_what_it_lists() -> None:
@@ -126,27 +153,10 @@ def test_a_footer_names_only_what_it_lists() -> None:
     segment.chunks["segment"][1] = 2
     for wrong in (origin, segment):
         with pytest.raises(ObjectCorrupt, match="does not list"):
-            decode_footer(encode_footer(wrong), body_end=200)
+            decode_footer(encode_footer(wrong), body_end=224)
 
 
 def test_without_the_pack_a_footer_is_held_to_the_largest_pack() -> None:
     decode_footer(encode_footer(footer(offset=limits.PACK_BYTES_MAX - 100)))
     with pytest.raises(ObjectCorrupt):
         decode_footer(encode_footer(footer(offset=limits.PACK_BYTES_MAX - 99)))
-
-
-def test_a_fragment_is_the_footers_of_its_packs() -> None:
-    plain = encode_footer(footer())
-    packs = decode_fragment(encode_fragment([(b"p" * 32, 1000, plain), (b"q" * 32, 1 << 40, plain)]))
-    assert [(one.pack_id, one.pack_bytes) for one in packs] == [(b"p" * 32, 1000), (b"q" * 32, 1 << 40)]
-    assert encode_footer(packs[1].footer) == plain
-    assert list(decode_fragment(b"")) == []
-
-
-def test_a_fragment_cut_anywhere_else_than_between_packs_is_corrupt() -> None:
-    plain = encode_footer(footer())
-    data = encode_fragment([(b"p" * 32, 1000, plain), (b"q" * 32, 1000, plain)])
-    for length in range(1, len(data)):
-        if length != len(data) // 2:
-            with pytest.raises(ObjectCorrupt):
-                decode_fragment(data[:length])

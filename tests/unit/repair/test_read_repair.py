@@ -83,7 +83,7 @@ def test_what_a_restore_finds_bad_is_good_after_it(engine: Engine, kind: str, da
     if damage == "lost":
         engine.lose("a", name)
     else:
-        engine.alter("a", name, (lambda data: flipped(data, 60)) if damage == "flipped" else lambda data: data[:70])
+        engine.alter("a", name, (lambda data: flipped(data, 100)) if damage == "flipped" else lambda data: data[:70])
     result = restore(engine)
     (repair,) = result.repairs
     assert (repair.replica, repair.name, repair.mended) == ("a", name, True)

@@ -22,7 +22,7 @@ def test_pieces_are_the_object(size: int) -> None:
     pieces = [data[offset : offset + length] for offset, length in piece_ranges(size, piece_bytes=PIECE)]
     assert b"".join(pieces) == data
     assert all(len(piece) == PIECE for piece in pieces[:-1])
-    assert hash_pieces(pieces) == blake3(data).hexdigest()
+    assert hash_pieces(NAME, pieces) == blake3(data).hexdigest()
     assert list(checked_pieces(pieces, blake3(data).hexdigest(), NAME)) == pieces
 
 
@@ -34,7 +34,7 @@ def test_an_object_is_read_by_ranges_up_to_the_size_that_is_asked_for() -> None:
 @pytest.mark.parametrize("size", [PIECE // 2, PIECE + 1, 3 * PIECE - 1])
 def test_an_object_that_ends_early_is_not_taken_for_a_shorter_one(size: int) -> None:
     with pytest.raises(StoreUnavailable, match=f"ended after {size} of {3 * PIECE} bytes"):
-        hash_pieces(read_pieces(store_of(bytes(size)), NAME, 3 * PIECE, piece_bytes=PIECE))
+        hash_pieces(NAME, read_pieces(store_of(bytes(size)), NAME, 3 * PIECE, piece_bytes=PIECE))
 
 
 def test_altered_bytes_are_reported_after_the_last_piece() -> None:

@@ -11,7 +11,7 @@ from farshore.format.origin import Origin
 from farshore.page_pool import make_pages
 from farshore.sealed.data_key import DataKey
 from farshore.sealed.open_segment import decompress_segment_at, decrypt_segment_at, open_segment_at
-from farshore.sealed.packs import PackBuilder
+from farshore.sealed.packs import PackBuilder, open_footer
 from farshore.sealed.segments import PlainSegment, seal_segment
 from tests.doubles.clock import FixedClock
 from tests.doubles.keys import fixed_keys
@@ -33,7 +33,7 @@ def pack_of(second_name: bytes) -> tuple[layout.Footer, memoryview]:
         plain = PlainSegment(ORIGIN, number, text, ((name, 0, len(text)),))
         builder.add(seal_segment(plain, DATA_KEY, KEYS.repository_id))
     built = builder.build()
-    return layout.decode_footer(built.footer), built.body
+    return layout.decode_footer(open_footer(KEYS, built.entry.header, built.entry.sealed_footer)), built.body
 
 
 def test_a_segment_opens_from_the_whole_pack_and_from_a_range_of_it() -> None:

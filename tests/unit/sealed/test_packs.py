@@ -7,18 +7,19 @@ import random
 import threading
 
 import pytest
-from blake3 import blake3
 
 from farshore import limits
 from farshore.compress import CODEC_NONE, CODEC_ZSTD
-from farshore.errors import Bug, FarshoreError, ObjectCorrupt
+from farshore.errors import Bug, FarshoreError, KeyMissing, ObjectCorrupt
 from farshore.format import pack as layout
+from farshore.format.fragments import FragmentEntry
 from farshore.format.origin import Origin
+from farshore.format.pack_id import hash_pack
 from farshore.page_pool import make_pages
 from farshore.sealed.data_key import DataKey, generate_data_key
-from farshore.sealed.keys import KeySet
+from farshore.sealed.keys import DomainKeys, KeySet, key_tag
 from farshore.sealed.open_segment import open_segment_at
-from farshore.sealed.packs import PackBuilder, SealedPack, open_footer
+from farshore.sealed.packs import SUBJECT, PackBuilder, SealedPack, entry_of, open_footer
 from farshore.sealed.segments import (
     SEGMENTS_PER_SALT,
     PlainSegment,
@@ -31,6 +32,7 @@ from farshore.sealed.segments import (
     open_segment_into,
     seal_segment,
 )
+from farshore.signing import SignedKind, verify
 from tests.doubles.clock import FixedClock
 from tests.doubles.keys import fixed_keys
 
@@ -54,12 +56,19 @@ def built(*segments: SealedSegment, keys: KeySet = KEYS) -> SealedPack:
     return builder.build()
 
 
+def is_signed(entry: FragmentEntry) -> bool:
+    assert KEYS.signing_key
+    return verify(
+        KEYS.signing_key.verify_key, SignedKind.PACK, entry.signature,
+        fingerprint=KEYS.fingerprint, subject=SUBJECT, digest=entry.signed_digest,
+    )  # fmt: skip
+
+
 def opened(body: bytes, keys: KeySet = KEYS, data_key: DataKey = DATA_KEY) -> list[bytes]:
     """Read a pack whole, as anybody would who has its bytes and the keys; return its segments."""
-    length = layout.decode_tail(body[-layout.TAIL_BYTES :], len(body))
-    start = len(body) - layout.TAIL_BYTES - length
-    plain = open_footer(keys, body[: layout.HEADER_BYTES], body[start : -layout.TAIL_BYTES])
-    footer = layout.decode_footer(plain, start)
+    entry = entry_of(body)
+    plain = open_footer(keys, entry.header, entry.sealed_footer)
+    footer = layout.decode_footer(plain, layout.decode_header(entry.header).body_bytes)
     unnamed = footer.chunks[:0]  # the chunks of these tests have ids of no hash
     return [
         bytes(open_segment_at(footer, number, memoryview(body), make_pages,
@@ -197,11 +206,11 @@ def test_a_segment_is_not_bound_to_its_pack() -> None:
 
 def test_a_pack_is_what_the_format_says() -> None:
     pack = built(sealed(), sealed(b"words " * 90, number=1))
-    assert pack.pack_id == blake3(bytes(pack.body)).digest()
+    assert pack.pack_id == hash_pack(pack.body) == pack.entry.pack_id
     assert bytes(pack.body)[:8] == b"FSPK\x01\0\0\0"
     assert bytes(pack.body)[8:24] == DATA_KEY.key_id
     assert bytes(pack.body)[-4:] == b"FSPF"
-    footer = layout.decode_footer(pack.footer)
+    footer = layout.decode_footer(open_footer(KEYS, pack.entry.header, pack.entry.sealed_footer))
     assert footer.origins == (ORIGIN,)
     assert footer.segments["number"].tolist() == [0, 1]
     assert [bytes(one) for one in footer.chunks["id"]] == [b"1" * 32, b"2" * 32] * 2
@@ -214,13 +223,33 @@ def test_every_flipped_byte_of_a_pack_is_noticed_by_whoever_reads_it() -> None:
     body = bytes(pack.body)
     for at in range(len(body)):
         flipped = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
-        assert blake3(flipped).digest() != pack.pack_id
+        assert hash_pack(flipped) != pack.pack_id
+        if at >= len(body) - layout.TAIL_BYTES and at < len(body) - 8:
+            assert not is_signed(entry_of(flipped)), "its signature is all that this byte is for"
+            continue
         try:
             opened(flipped)
         except FarshoreError:
             continue
         # A reader with keys takes the key id of a segment from the sealed footer, so nothing else is left to trust.
         pytest.fail(f"byte {at} of {len(body)} was flipped and nothing noticed")
+
+
+def test_a_pack_is_signed_by_whoever_made_it() -> None:
+    pack = built(sealed())
+    assert KEYS.signing_key
+    assert pack.entry.signature.signer == KEYS.signing_key.signer_id
+    assert is_signed(pack.entry)
+    assert entry_of(bytes(pack.body)) == pack.entry
+    assert layout.key_tag_of(pack.entry.header) == KEYS.own
+    assert not is_signed(dataclasses.replace(pack.entry, body_hash=bytes(32)))
+
+
+def test_a_pack_of_another_domain_is_not_damaged_where_its_keys_are_lacking() -> None:
+    pack = built(sealed())
+    other = dataclasses.replace(KEYS, domains=(DomainKeys("laptops", 1, b"i" * 32),), own=key_tag("laptops", 1))
+    with pytest.raises(KeyMissing):
+        opened(bytes(pack.body), keys=other)
 
 
 def test_every_cut_of_a_pack_is_noticed() -> None:
@@ -232,7 +261,7 @@ def test_every_cut_of_a_pack_is_noticed() -> None:
 
 def test_the_footer_of_another_repository_does_not_open() -> None:
     pack = built(sealed())
-    other_key = fixed_keys(repository_id=REPOSITORY, chunk_key=b"c" * 32, index_key=b"x" * 32)
+    other_key = dataclasses.replace(KEYS, domains=(dataclasses.replace(KEYS.domain, index_key=b"x" * 32),))
     other_repository = dataclasses.replace(KEYS, repository_id=b"x" * 16)
     for keys in (other_key, other_repository):
         with pytest.raises(ObjectCorrupt, match="belongs to another repository"):

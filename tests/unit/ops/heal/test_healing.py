@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from blake3 import blake3
 
 from farshore import limits
 from farshore.access.unlock import Need
 from farshore.config.settings import PlacementConfig, ReplicaConfig
 from farshore.errors import ReplicaEmpty, ReplicaNeeded, StoreUnavailable
 from farshore.format import names
+from farshore.format.pack_id import hash_pack
 from farshore.ops.heal.good_copy import Transfer
 from farshore.ops.heal.retire import RetireResult, retire_replica
 from farshore.plan.replicas import nearest_first
@@ -468,7 +468,7 @@ def test_an_object_larger_than_memory_goes_through_a_file(tmp_path: Path) -> Non
     """A manifest of millions of entries: only its commit record vouches for it, and no key is needed to copy it."""
     clock = FixedClock()
     body = random.Random(5).randbytes(limits.HEAL_MEMORY_BYTES + 12_345)
-    name = f"packs/{blake3(body).hexdigest()[:2]}/{blake3(body).hexdigest()}"
+    name = names.pack(hash_pack(body).hex())
     stores = {which: MemoryStore(clock=clock) for which in ("bad", "good")}
     stores["bad"].put(name, body[:-1] + b"!")
     stores["good"].put(name, body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from farshore.catalog.fragments import PackListing
+from farshore.catalog.listings import PackListing
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
 from farshore.format.object_kinds import Kind

@@ -212,8 +212,9 @@ def test_what_failed_is_asked_for_again(engine: Engine) -> None:
         for replica in "abc":
             for pack in packs:
                 engine.alter(replica, pack, lambda data: data[:60])
-        with pytest.raises(ObjectCorrupt):
-            run.take(0, SEGMENTS)
+        for future in run.fetcher.fetch(run.order[:SEGMENTS], 0).values():
+            with pytest.raises(ObjectCorrupt):
+                future.result()
         for replica in "abc":
             for pack in packs:
                 engine.alter(replica, pack, lambda _, name=pack, replica=replica: kept[replica][name])  # type: ignore[misc]

@@ -16,7 +16,7 @@ from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
 from farshore.page_pool import make_pages
 from farshore.sealed.data_key import DataKey
 from farshore.sealed.open_segment import open_segment_at
-from farshore.sealed.packs import SealedPack
+from farshore.sealed.packs import SealedPack, open_footer
 from tests.doubles.clock import FixedClock
 from tests.doubles.keys import fixed_keys
 
@@ -46,7 +46,7 @@ class Delivered:
         )
 
     def footers(self) -> list[Footer]:
-        return [decode_footer(pack.footer) for pack in self.packs]
+        return [decode_footer(open_footer(KEYS, pack.entry.header, pack.entry.sealed_footer)) for pack in self.packs]
 
     def chunks(self) -> dict[bytes, bytes]:
         found = {}

@@ -1,0 +1,115 @@
+"""Whose packs and index fragments count, and whose packs a new snapshot may reuse. docs/reference/format.md, 11.
+
+To read, nobody has to be believed: a pack proves itself by its name, a chunk by its id. To reuse a chunk that nobody
+reads now is to believe who packed it. So a run reuses packs of its own party alone, which are those of its own key and
+of keys for the same sources; and of others in its domain as far as the configuration says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from farshore.config import Dedupe
+from farshore.format.fragments import SUBJECT, Fragment, FragmentEntry
+from farshore.format.pack import key_tag_of
+from farshore.model import Signature
+from farshore.replicas.repository import Repository
+from farshore.sealed.fragments import OpenedFragment
+from farshore.sealed.packs import SUBJECT as PACK_SUBJECT
+from farshore.signing import SignedKind, verify
+from farshore.trust.actions import Right
+
+_MAKING = frozenset({Right.BACKUP, Right.HEAL, Right.MAINTAIN})  # any of these allows packs and fragments
+Table = npt.NDArray[Any]
+
+
+class PackTrust:
+    """The judgment of one run. Safe from many threads.
+
+    Args:
+        needed: Packs that accepted commits need: of a revoked key only these are reused.
+        proven: Packs of others that a reader has proved by reading them.
+    """
+
+    def __init__(
+        self, repository: Repository, *, needed: Collection[bytes] = (), proven: Collection[bytes] = ()
+    ) -> None:
+        self._trust = repository.trust
+        self._keys = repository.writing_keys()
+        self._dedupe = repository.dedupe
+        self._needed = frozenset(needed)
+        self._proven = frozenset(proven) if self._dedupe is Dedupe.PROVEN else frozenset[bytes]()
+        self._party, self._domain = self._signers()
+
+    @property
+    def moment(self) -> str:
+        """The state of the log that these judgments are of: another one may judge otherwise."""
+        return self._trust.head.hash if self._trust.head else ""
+
+    def counts(self, fragment: Fragment) -> bool:
+        """Whether a certified signer made a fragment, revoked or not: its packs prove themselves."""
+        return self._holds(SignedKind.FRAGMENT, fragment.signature, SUBJECT, fragment.digest)
+
+    def maker(self, entry: FragmentEntry) -> str:
+        """Return who made a pack, as the end of a message."""
+        signer = entry.signature.signer
+        if not self._is_signed(entry):
+            return "(it is signed by nobody who may make packs)"
+        return f"(it is signed by {self._trust.certificates[signer][-1].certificate.host}, key {signer})"
+
+    def is_own(self, signer: str) -> bool:
+        """Whether a signer is of the own party."""
+        return signer in self._party
+
+    def is_reusable(self, entry: FragmentEntry) -> bool:
+        """Whether a new snapshot may reuse the chunks of a pack, which its entry proves."""
+        return self._may_reuse(entry, entry.pack_id) and self._is_signed(entry)
+
+    def reusable(self, opened: OpenedFragment) -> Table:
+        """Return for each pack of a fragment that counts whether it is reusable: one signature for all of one hand.
+
+        The signer of a fragment answers for its own packs in it: a holder of the key could have signed each.
+        """
+        hand = opened.fragment.signature.signer if opened.fragment else ""
+        return np.array(
+            [
+                self._may_reuse(one, pack_id.tobytes()) and (one.signature.signer == hand or self._is_signed(one))
+                for one, pack_id in zip(opened.entries, opened.pack_ids, strict=True)
+            ],
+            bool,
+        )
+
+    def _may_reuse(self, entry: FragmentEntry, pack_id: bytes) -> bool:
+        signer = entry.signature.signer
+        if key_tag_of(entry.header) != self._keys.own:
+            return False
+        if signer in self._trust.revocations and pack_id not in self._needed:
+            return False
+        if signer in self._party:
+            return True
+        return signer in self._domain and (self._dedupe is Dedupe.DOMAIN or pack_id in self._proven)
+
+    def _is_signed(self, entry: FragmentEntry) -> bool:
+        return self._holds(SignedKind.PACK, entry.signature, PACK_SUBJECT, entry.signed_digest)
+
+    def _holds(self, kind: SignedKind, signature: Signature, subject: str, digest: bytes) -> bool:
+        made = [one.certificate for one in self._trust.certificates.get(signature.signer, ())]
+        if not any(_MAKING & one.rights for one in made):
+            return False
+        return verify(made[-1].key, kind, signature, fingerprint=self._keys.fingerprint, subject=subject, digest=digest)
+
+    def _signers(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the signers of the own party, and those of the own domain."""
+        signing_key = self._keys.signing_key
+        own = self._trust.certificate(signing_key.signer_id) if signing_key else None
+        if own is None:
+            return frozenset(), frozenset()
+        mine = own.certificate
+        newest = [one[-1].certificate for one in self._trust.certificates.values()]
+        domain = [one for one in newest if one.domain == mine.domain]
+        party = [one for one in domain if one.signer == mine.signer or (one.sources and one.sources == mine.sources)]
+        return frozenset(one.signer for one in party), frozenset(one.signer for one in domain)
