@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.model import DamagedObject, ReplicaRequests
+from farshore.model import DamagedObject, RefusedObject, ReplicaRequests
 from farshore.results import ReadRepaired
 
 
@@ -106,6 +107,8 @@ class VerifyResult:
     recorded: bool = True  # whether audit rows were written; a host without any key cannot sign them
     unrecorded: str = ""  # why audit rows could not be kept although there is a key
     checks: tuple[CheckedReplica, ...] = ()  # of every replica that was to be checked
+    refused: tuple[RefusedObject, ...] = ()  # that do not count: no damage, and never used
+    unread: Mapping[str, int] = field(default_factory=dict)  # by replica, names that nothing signed names
 
     @property
     def clean(self) -> bool:

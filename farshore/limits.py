@@ -26,10 +26,13 @@ READ_BYTES = 1 * MIB  # one read from a source: larger ones are no quicker, and 
 
 # --- objects ---------------------------------------------------------------------------------------------------------
 CACHED_OBJECT_BYTES_MAX = 256 * MIB  # manifests up to this are fetched whole, once; larger ones are read by frame
+COMMIT_BYTES_MAX = 1 * MIB
+UNKNOWN_COMMITS_MAX = 256  # read in one command beyond twice those that are accepted: a planted name costs no more
+REFUSED_KEPT_MAX = 20_000  # names of refused commits that a host remembers of one source, so as not to read them again
+DATA_KEYS_OF_RUN_MAX = 4  # objects under one key id that are tried; one is right, the others were planted
 CACHED_COMMIT_FILES_MAX = 8  # of one source; more are joined, so a listing opens few files after many nights
-SMALL_OBJECT_BYTES_MAX = 16 * MIB  # payloads of commits and leases, once decompressed
-NEEDS_PAYLOAD_BYTES_MAX = 2 * GIB  # once decompressed: 25 million packs, 400 TB in one snapshot
-NEEDS_GROWTH_MAX = 8  # by decompressing needs: an id is 64 digits of 32 random bytes
+SMALL_OBJECT_BYTES_MAX = 16 * MIB  # payloads of small objects, once decompressed
+CACHE_PAYLOAD_BYTES_MAX = 2 * GIB  # of a file of this host, once decompressed
 WHOLE_READ_BYTES_MAX = PACK_BYTES_MAX  # of an object whose reader names no limit of its kind
 MULTIPART_BYTES_MIN = 64 * MIB  # objects above this are sent in parts
 MULTIPART_PART_BYTES = 32 * MIB  # S3 allows 10,000 parts of at least 5 MiB: objects up to 312 GiB

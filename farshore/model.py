@@ -161,13 +161,21 @@ class SnapshotInfo:
     state: SnapshotState = SnapshotState.COMPLETE
     sequence: int = 0  # its place among the snapshots of its source; 0 for the first ones, which had none
     parent: SnapshotId = ""  # the snapshot that it follows
-    misdated: bool = False  # dated later than it can have been committed: no newest one
+    misdated: bool = False  # dated later than it can have been committed, or before the one it follows: no newest one
+    forked: bool = False  # another one follows the same snapshot: no newest one
+    ahead: bool = False  # made by somebody who knew of the owner log what no replica shows: no newest one
+    refused: str = ""  # why it does not count, where it was asked for all the same
     passed_over: tuple[SnapshotId, ...] = ()  # later ones that a choice of it left out, because they are incomplete
 
     @property
     def complete(self) -> bool:
         """Whether it has everything of its source that a restore should bring back."""
         return self.state is SnapshotState.COMPLETE
+
+    @property
+    def sound(self) -> bool:
+        """Whether it may be the newest of its source."""
+        return not (self.misdated or self.forked or self.ahead or self.refused)
 
     @property
     def data_utc(self) -> datetime | None:
@@ -229,6 +237,18 @@ class ReplicaRequests:
     def total(self) -> int:
         """Requests of every kind."""
         return self.puts + self.gets + self.heads + self.lists + self.deletes
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedObject:
+    """An object that does not count, because nobody who may vouch for it does; it is shown, never used, never deleted.
+
+    `reason`: one word, as docs/reference/errors.md explains them.
+    """
+
+    name: str
+    replicas: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,27 +37,11 @@ def _lists(values: Sequence[str]) -> Iterator[str]:
 # source, when reading of its last good snapshot and of its last one began, and what is the matter with the last one
 SOURCE_STATES = "SELECT source, good_started_utc, started_utc, state, lacking, problems, shrunken FROM source_states"
 
-# object, bytes, BLAKE3: of the objects of snapshots whose names do not carry their hashes
-SNAPSHOT_OBJECTS = (
-    "SELECT DISTINCT object, bytes, blake3 FROM objects WHERE kind IN ('manifest', 'needs', 'pages', 'commit')"
-)
-
-# object, snapshot: of each snapshot whose commit record a run wrote down, so that the rows have all that it needs
-SNAPSHOTS_WITH_LINEAGE = (
-    f"SELECT DISTINCT object, snapshot_id FROM lineage WHERE object LIKE '{names.SNAPSHOTS}%/{names.COMMIT}'"
-)
-
 
 def snapshots_needing(objects: Sequence[str]) -> Iterator[str]:
     """Yield statements for (object, snapshot that needs it)."""
     for listed in _lists(objects):
         yield f"SELECT DISTINCT object, snapshot_id FROM lineage WHERE object IN ({listed})"
-
-
-def needed_by(snapshots: Sequence[str]) -> Iterator[str]:
-    """Yield statements for (object, snapshot that needs it)."""
-    for listed in _lists(snapshots):
-        yield f"SELECT DISTINCT object, snapshot_id FROM lineage WHERE snapshot_id IN ({listed})"
 
 
 # --- checks, repairs and locks ----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from farshore.check_results import CheckMethod
-from farshore.format.records import Commit
+from farshore.format.commit import Commit
 from farshore.results import Found, RepairAction, ReplicaOutcome
 from farshore.targets.base import TargetKind
 

@@ -29,7 +29,7 @@ from farshore.audit.rows import (
 )
 from farshore.audit.seals import SeenHeads
 from farshore.errors import Bug, ConfigInvalid, Failure, FarshoreError, StoreFull
-from farshore.format.records import Commit
+from farshore.format.commit import Commit
 from farshore.host import host_name
 from farshore.host_resources import STATE, temporary_instead
 from farshore.replicas.repository import Repository

@@ -13,20 +13,23 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from farshore.catalog.data_keys import read_data_key
 from farshore.catalog.full_page_map import FullPageMap, is_whole_copy
+from farshore.catalog.needs import read_needs
 from farshore.catalog.verified_objects import (
     fetch_of_file,
     open_manifest,
     open_sealed,
     open_verified,
-    read_data_key,
     read_sealed_head,
 )
 from farshore.errors import CACHED_READ_ERRORS, Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
+from farshore.format.commit import Commit, CommitHead, RunRef
 from farshore.format.manifest import ManifestReader
+from farshore.format.needs import NeededKey
 from farshore.format.page_maps import PageMap
-from farshore.format.records import Commit, ObjectRef, decode_object, decode_time, encode_canonical, encode_time
+from farshore.format.records import decode_object, decode_time, encode_canonical, encode_time
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository
 from farshore.sealed.data_key import KEY_ID_BYTES, DataKey
@@ -39,26 +42,29 @@ from farshore.sealed.sealed_object import (
     seal_object,
 )
 
+_PAGES_BASE = "pages-base"  # in the cache: the full page map of an earlier snapshot
+
 
 @dataclass(frozen=True, slots=True)
 class BaseSnapshot:
     """An earlier snapshot whose manifest can be read here."""
 
     snapshot_id: str
+    commit: str  # the hash of its commit
     started_utc: datetime
     manifest: ManifestReader
     pages: PageMap | None
     pages_base: FullPageMap | None  # the full map: that of `pages` or its base; None where this host has no file of it
 
 
-def find_base(repository: Repository, source_id: str, commits: Sequence[Commit]) -> BaseSnapshot | None:
+def find_base(repository: Repository, source_id: str, commits: Sequence[CommitHead]) -> BaseSnapshot | None:
     """Return the newest earlier snapshot that these keys can read, or None for a full read.
 
     Args:
         commits: The committed snapshots of this source, oldest first.
     """
     local = _from_disk(repository, source_id)
-    if local and (not commits or local.snapshot_id == commits[-1].snapshot):
+    if local and (not commits or local.commit == commits[-1].hash):
         return local
     if not repository.writing_keys().can_read:
         return local
@@ -79,6 +85,7 @@ def remember_base(
     *,
     source_id: str,
     data_key: DataKey,
+    key_object: NeededKey,
     commit: Commit,
     files: dict[str, Path],
     pages_base: FullPageMap | None,
@@ -93,9 +100,9 @@ def remember_base(
     repository.cache.drop(name)  # first: a half-replaced base must not be readable
     moved = {role: path for role, path in files.items() if path.exists()}
     if pages_base is None:
-        repository.cache.drop(_file_name(source_id, names.PAGES_BASE))
+        repository.cache.drop(_file_name(source_id, _PAGES_BASE))
     elif names.PAGES in moved:  # or the place it had may be that of the new page map by now
-        repository.cache.put_file(_file_name(source_id, names.PAGES_BASE), pages_base.file)
+        repository.cache.put_file(_file_name(source_id, _PAGES_BASE), pages_base.file)
     for role in (names.MANIFEST, names.PAGES):
         if role not in files:
             repository.cache.drop(_file_name(source_id, role))
@@ -103,10 +110,12 @@ def remember_base(
             repository.cache.put_file(_file_name(source_id, role), moved[role])
     value = {
         "snapshot": commit.snapshot,
+        "commit": commit.hash,
         "started_utc": encode_time(commit.started_utc),
         "data_key": _encode_key(data_key),
         "base_key": _encode_key(pages_base.data_key) if pages_base else "",
-        "objects": {role: asdict(ref) for role, ref in commit.objects.items()},
+        "key_object": asdict(pages_base.key_object if pages_base else key_object),
+        "runs": {role: asdict(ref) for role, ref in _runs_of(commit).items()},
     }
     sealed = seal_object(
         encode_canonical(value), secret=keys.index_key, key_id=keys.own,
@@ -126,13 +135,13 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
             sealed, secret=keys.index_key, kind=SealedKind.CACHE, name=name, repository_id=keys.repository_id
         )
         value = decode_object(payload, "the cache of the last manifest")
-        refs = {role: ObjectRef(**ref) for role, ref in value["objects"].items()}
+        refs = {role: RunRef(**ref) for role, ref in value["runs"].items()}
         data_key = _decode_key(value["data_key"])
 
         def opened(role: str, key: DataKey, kind: SealedKind) -> tuple[Path, SealedReader]:
             path = repository.cache.path(_file_name(source_id, role))
             if path is None or not is_whole_copy(path, refs[role]):  # seen now, or it would fail the run half way
-                raise ObjectCorrupt(f"the cached {role} is not what its commit record names")
+                raise ObjectCorrupt(f"the cached {role} is not what its commit names")
             return path, open_sealed(repository, fetch_of_file(path), refs[role], key, kind)
 
         _, file = opened(names.MANIFEST, data_key, SealedKind.MANIFEST)
@@ -141,40 +150,48 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
         pages_base: FullPageMap | None = None
         if names.PAGES in refs:
             path, file = opened(names.PAGES, data_key, SealedKind.PAGES)
-            if names.PAGES_BASE in refs:
+            key_object = NeededKey(**value["key_object"])  # of the full map
+            if _PAGES_BASE in refs:
                 base_key = _decode_key(value["base_key"])
-                base_path, base_file = opened(names.PAGES_BASE, base_key, SealedKind.PAGES)
-                pages_base = FullPageMap(refs[names.PAGES_BASE], base_key, base_path, PageMap(base_file))
+                base_path, base_file = opened(_PAGES_BASE, base_key, SealedKind.PAGES)
+                pages_base = FullPageMap(refs[_PAGES_BASE], base_key, key_object, base_path, PageMap(base_file))
                 pages = PageMap(file, base=(pages_base.pages, pages_base.ref.blake3))
             else:
                 pages = PageMap(file)
-                pages_base = FullPageMap(refs[names.PAGES], data_key, path, pages)
-        return BaseSnapshot(value["snapshot"], decode_time(value["started_utc"]), manifest, pages, pages_base)
+                pages_base = FullPageMap(refs[names.PAGES], data_key, key_object, path, pages)
+        started_utc = decode_time(value["started_utc"])
+        return BaseSnapshot(value["snapshot"], value["commit"], started_utc, manifest, pages, pages_base)
     except (Corrupt, Unsupported, KeyError, ValueError, TypeError, OSError):
         repository.cache.drop(name)
         return None
 
 
-def _from_replicas(repository: Repository, source: ObjectSource, commit: Commit, *, with_pages: bool) -> BaseSnapshot:
+def _from_replicas(
+    repository: Repository, source: ObjectSource, commit: CommitHead, *, with_pages: bool
+) -> BaseSnapshot:
+    needs = read_needs(repository, source, commit)
     data_key = read_data_key(repository, source, commit.data_key)
     manifest = open_manifest(repository, source, commit, data_key)
     pages: PageMap | None = None
     pages_base: FullPageMap | None = None
-    if with_pages and names.PAGES in commit.objects:
-        pages, ref, base_key, full = open_pages(repository, source, commit, data_key)
-        pages_base = _cached_base(repository, ref, base_key, full)
-    return BaseSnapshot(commit.snapshot, commit.started_utc, manifest, pages, pages_base)
+    if with_pages and commit.pages is not None:
+        pages, ref, base_key, full = open_pages(repository, source, commit, commit.pages, data_key)
+        key_objects = [key for key in needs.data_keys if key.key_id == base_key.key_id.hex()]
+        path = repository.cache.path(ref.name)
+        if path is not None and len(key_objects) == 1:
+            pages_base = FullPageMap(ref, base_key, key_objects[0], path, full)
+    return BaseSnapshot(commit.snapshot, commit.hash, commit.started_utc, manifest, pages, pages_base)
 
 
 def open_pages(
-    repository: Repository, source: ObjectSource, commit: Commit, data_key: DataKey
-) -> tuple[PageMap, ObjectRef, DataKey, PageMap]:
-    """Return the page map of a snapshot that has one, and the full one (itself or its base) with object and key.
+    repository: Repository, source: ObjectSource, commit: CommitHead, ref: RunRef, data_key: DataKey
+) -> tuple[PageMap, RunRef, DataKey, PageMap]:
+    """Return the page map `ref` of a snapshot, and the full one (itself or its base) with object and key.
 
     Raises:
         FarshoreError: No replica has a good copy of both.
     """
-    ref, full = commit.objects[names.PAGES], commit.objects.get(names.PAGES_BASE)
+    full = commit.pages_base
     file = open_verified(repository, source, ref, data_key, SealedKind.PAGES)
     if full is None:
         pages = PageMap(file)
@@ -185,9 +202,9 @@ def open_pages(
     return PageMap(file, base=(base, full.blake3)), full, base_key, base
 
 
-def _cached_base(repository: Repository, ref: ObjectRef, data_key: DataKey, pages: PageMap) -> FullPageMap | None:
-    path = repository.cache.path(ref.name)
-    return FullPageMap(ref, data_key, path, pages) if path else None
+def _runs_of(commit: CommitHead) -> dict[str, RunRef]:
+    found = {names.MANIFEST: commit.manifest, names.PAGES: commit.pages, _PAGES_BASE: commit.pages_base}
+    return {role: ref for role, ref in found.items() if ref is not None}
 
 
 def _encode_key(data_key: DataKey) -> str:

@@ -1,60 +1,97 @@
-"""Commit records: which snapshots the replicas list, and the records of those.
+"""Commits: which snapshots the replicas list, and the commits of those, read and judged.
 
-A record never changes, so a host fetches it once. Fetched records are kept sealed in the local cache, many records to
-a file: a listing of a thousand snapshots then costs the pages of the listing and a few small reads.
+Needs no key: a commit is signed, and what the owner log says decides whether it counts. Keys of its domain open its
+details. Anybody who may put objects can put any number of names; those that nothing signed names are read by a budget.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from blake3 import blake3
-
 from farshore import limits
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
+from farshore.catalog.commit_cache import cached_commits, keep_commits, refused_before, remember_refused
+from farshore.catalog.signed_commits import Refusal, Refused, SignedCommit, judge, read_signed
+from farshore.errors import Corrupt, FarshoreError, KeyMissing, NotFound, ObjectCorrupt, Unsupported
 from farshore.format import names
-from farshore.format.records import Commit, decode_commit
-from farshore.model import SnapshotId, SourceId
+from farshore.format.commit import Commit, CommitHead
+from farshore.format.names import CommitName
+from farshore.model import RefusedObject, SourceId
 from farshore.replicas.ask import ask_all
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Replica, Repository
-from farshore.sealed.keys import KeySet
-from farshore.sealed.sealed_object import SealedKind, open_object, seal_object
+from farshore.sealed.commit_details import open_details
+
+_SourceOf = Callable[[tuple[str, ...]], ObjectSource]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCommit:
+    """A commit that does not count: where it is, why, and the commit itself where it can be read all the same."""
+
+    name: CommitName
+    replicas: tuple[str, ...]
+    reason: Refusal
+    commit: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ListedCommits:
-    """The snapshots that replicas list as committed. `failed`: replicas that could not be listed or read."""
+    """The snapshots that replicas list as committed. `failed`: replicas that could not be listed or read.
 
-    commits: Mapping[SnapshotId, Commit]
-    holders: Mapping[SnapshotId, tuple[str, ...]]  # replicas in the order of the configuration
+    `heads`: of every commit that counts, by its hash. `commits`: those of them whose details the keys at hand open.
+    `unread`: by replica how many names nothing signed names, and were too many to be read.
+    """
+
+    heads: Mapping[str, CommitHead]
+    commits: Mapping[str, Commit]
+    holders: Mapping[str, tuple[str, ...]]  # replicas in the order of the configuration, by the hash of the commit
     failed: Mapping[str, FarshoreError]
-    stored_utc: Mapping[SnapshotId, datetime] = field(default_factory=dict)  # the earliest that a replica reports
+    stored_utc: Mapping[str, datetime] = field(default_factory=dict)  # the earliest that a replica reports
+    refused: tuple[RefusedCommit, ...] = ()
+    unread: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def foreign(self) -> list[CommitHead]:
+        """Return those that count, and are of a domain whose keys are not at hand."""
+        return [head for one, head in self.heads.items() if one not in self.commits]
 
     def only(self, source_ids: Collection[SourceId]) -> ListedCommits:
         """Return those of some sources."""
-        kept = {one for one, commit in self.commits.items() if commit.source_id in source_ids}
+        kept = {one for one, head in self.heads.items() if head.source_id in source_ids}
         return ListedCommits(
+            {one: head for one, head in self.heads.items() if one in kept},
             {one: commit for one, commit in self.commits.items() if one in kept},
             {one: holders for one, holders in self.holders.items() if one in kept},
             self.failed,
             {one: moment for one, moment in self.stored_utc.items() if one in kept},
+            tuple(one for one in self.refused if one.name.source_id in source_ids),
+            self.unread,
         )
 
 
-def commit_name(commit: Commit) -> str:
-    """Return the object name of a commit record."""
-    return names.snapshot_object(commit.source_id, commit.snapshot, names.COMMIT)
+@dataclass(frozen=True, slots=True)
+class ReadCommits:
+    """Commits that were read: those that count, opened where their keys are at hand; those refused; and failures."""
+
+    accepted: Sequence[CommitHead]
+    refused: Mapping[CommitName, Refused]
+    bad: Mapping[CommitName, FarshoreError]
+    unread: Sequence[CommitName] = ()
 
 
-def list_commits(repository: Repository, source_id: SourceId | None = None) -> ListedCommits:
+def list_commits(
+    repository: Repository, source_id: SourceId | None = None, *, include_refused: bool = False
+) -> ListedCommits:
     """Return the snapshots that reachable replicas list, of one source or of all. Lists them concurrently.
 
-    A record damaged at one replica is read from another that lists it; one that no replica has whole is left out.
+    A commit damaged at one replica is read from another that lists it; one that no replica has whole is refused.
+    Commits that are refused, unread or of another domain are noted at the repository too.
+
+    Args:
+        include_refused: Read also what was refused before, so that it is returned as far as it can be read.
     """
     listed, failed = ask_all(
         repository.replicas,
@@ -65,198 +102,226 @@ def list_commits(repository: Repository, source_id: SourceId | None = None) -> L
         on_wait=repository.on_wait,
         first_bug=repository.first_bug,
     )
-    holders: dict[names.SnapshotObject, tuple[str, ...]] = {}
-    stored_utc: dict[SnapshotId, datetime] = {}
-    for name in repository.replicas:
-        for item, moment in listed.get(name, ()):
-            holders[item] = (*holders.get(item, ()), name)
+    holders: dict[CommitName, tuple[str, ...]] = {}
+    stored_utc: dict[str, datetime] = {}
+    for replica in repository.replicas:
+        for item, moment in listed.get(replica, ()):
+            holders[item] = (*holders.get(item, ()), replica)
             if moment is not None:
-                stored_utc[item.snapshot_id] = min(moment, stored_utc.get(item.snapshot_id, moment))
-    commits: dict[SnapshotId, Commit] = {}
-    for replicas, items in _by_holders(holders).items():
-        reader = open_reader(repository, only=replicas)
-        try:
-            read, bad = read_commits(repository, reader, items, failures_max=limits.STORE_CONNECTIONS)
-        except FarshoreError as error:
-            failed.update({name: error for name in replicas if name not in failed})
-            continue
-        commits.update({commit.snapshot: commit for commit in read})
-        for reason in bad.values():
-            if not isinstance(reason, (Corrupt, NotFound, Unsupported)):  # so what these replicas hold is not known
-                failed.update({name: reason for name in replicas if name not in failed})
+                stored_utc[item.hash] = min(moment, stored_utc.get(item.hash, moment))
+    reading = _Reading(repository, holders, stored_utc, cached=True, again=include_refused)
+    read = reading.everything(lambda replicas: open_reader(repository, only=replicas))
+    failed.update({name: error for name, error in reading.failed.items() if name not in failed})
     repository.note_unasked(failed)
-    known = {
-        item.snapshot_id: replicas for item, replicas in holders.items() if _is_of(commits.get(item.snapshot_id), item)
-    }
-    return ListedCommits(commits, known, failed, stored_utc)
+    heads = {head.hash: head for head in read.accepted}
+    unread: dict[str, int] = {}
+    for item in read.unread:
+        unread.update({replica: unread.get(replica, 0) + 1 for replica in holders[item]})
+    damaged = {item: Refused(Refusal.DAMAGED) for item, error in read.bad.items() if isinstance(error, Corrupt)}
+    refused = tuple(
+        RefusedCommit(item, holders[item], why.reason, reading.opened(item))
+        for item, why in sorted({**read.refused, **damaged}.items(), key=lambda pair: pair[0])
+    )
+    commits = {one: head for one, head in heads.items() if isinstance(head, Commit)}
+    repository.refused.update({
+        one.name.name: RefusedObject(one.name.name, one.replicas, one.reason.value) for one in refused
+    })  # fmt: skip
+    repository.unread.update(unread)
+    repository.foreign.update(heads.keys() - commits.keys())
+    held = {item.hash: replicas for item, replicas in holders.items() if item.hash in heads}
+    return ListedCommits(heads, commits, held, failed, stored_utc, refused, unread)
 
 
-def _by_holders(
-    holders: Mapping[names.SnapshotObject, tuple[str, ...]],
-) -> dict[tuple[str, ...], list[names.SnapshotObject]]:
-    """Return the snapshots by the replicas that list them, so that each is asked only for those it lists."""
-    grouped: dict[tuple[str, ...], list[names.SnapshotObject]] = {}
-    for item, replicas in holders.items():
-        grouped.setdefault(replicas, []).append(item)
-    return grouped
-
-
-def _is_of(commit: Commit | None, item: names.SnapshotObject) -> bool:
-    return commit is not None and commit.source_id == item.source_id
-
-
-def list_commit_names(replica: Replica, source_id: SourceId | None = None) -> list[names.SnapshotObject]:
-    """Return the snapshots that a replica lists as committed."""
+def list_commit_names(replica: Replica, source_id: SourceId | None = None) -> list[CommitName]:
+    """Return the names of commits that a replica lists."""
     return [item for item, _ in _listed_commits(replica, source_id)]
 
 
-def _listed_commits(
-    replica: Replica, source_id: SourceId | None
-) -> Iterator[tuple[names.SnapshotObject, datetime | None]]:
-    """Yield the snapshots that a replica lists as committed, each with the time of its record there."""
-    prefix = names.SNAPSHOTS if source_id is None else f"{names.SNAPSHOTS}{source_id}/"
+def _listed_commits(replica: Replica, source_id: SourceId | None) -> Iterator[tuple[CommitName, datetime | None]]:
+    """Yield the commits that a replica lists, each with its time there."""
+    prefix = names.SNAPSHOTS if source_id is None else names.commits_of(source_id)
     for info in replica.store.list(prefix):
-        item = names.parse_snapshot_object(info.name)
-        if item is not None and item.role == names.COMMIT:
+        item = names.parse_commit(info.name)
+        if item is not None:
             yield item, info.modified_utc
 
 
-def read_commits(
-    repository: Repository,
-    source: ObjectSource,
-    items: Iterable[names.SnapshotObject],
-    *,
-    cached: bool = True,
-    failures_max: int = 0,
-) -> tuple[list[Commit], dict[str, FarshoreError]]:
-    """Return the commits that open, and by name those that do not, so that one damaged record hides no other.
-
-    Args:
-        cached: Use the records that this host has read before; a check of the replica itself does not.
-        failures_max: How many records may be refused or out of reach; they are returned with those that do not open.
+def read_commits(repository: Repository, source: ObjectSource, items: Iterable[CommitName]) -> ReadCommits:
+    """Read commits from a source and not from the cache, so that one damaged there hides no other.
 
     Raises:
-        StoreUnavailable, StoreDenied: The source does not give them; records read before that are kept.
+        StoreUnavailable, StoreDenied: The source does not give them.
     """
-    keys = repository.writing_keys()
-    by_source: dict[SourceId, list[names.SnapshotObject]] = {}
-    for item in items:
-        by_source.setdefault(item.source_id, []).append(item)
-    commits: list[Commit] = []
-    wanted: list[names.SnapshotObject] = []
-    for source_id, of_source in by_source.items():
-        known = {commit.snapshot: commit for commit in _cached(repository, source_id)} if cached else {}
-        commits += [known[item.snapshot_id] for item in of_source if item.snapshot_id in known]
-        wanted += [item for item in of_source if item.snapshot_id not in known]
-    bad: dict[str, FarshoreError] = {}
-    fetched: dict[SourceId, list[bytes]] = {}
+    reading = _Reading(repository, dict.fromkeys(items, ("",)), {}, cached=False)
+    read = reading.everything(lambda _: source, failures_max=0)
+    for error in reading.failed.values():
+        raise error
+    return read
 
-    def read(item: names.SnapshotObject) -> tuple[Commit, bytes] | FarshoreError:
+
+def read_commit(repository: Repository, source: ObjectSource, name: CommitName) -> Commit:
+    """Return one commit that was listed before, from a replica and not from the cache; whether it counts is not judged.
+
+    Raises:
+        ObjectNotFound, ObjectCorrupt, StoreUnavailable, StoreDenied, KeyMissing: It cannot be had.
+    """
+    signed = source.get(name.name, lambda data: read_signed(repository, name, data))
+    if isinstance(signed, Refused) and signed.unproven is not None:
+        signed = signed.unproven
+    if isinstance(signed, Refused):
+        raise ObjectCorrupt(f"{name.name} is refused: {signed.reason}")
+    return open_details(repository.writing_keys(), signed.head, signed.sealed)
+
+
+class _Reading:
+    """Reads commits in rounds: those that this host knows, then names that accepted commits name, and others by budget.
+
+    `failed`: replicas that did not give what they list.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        holders: Mapping[CommitName, tuple[str, ...]],
+        stored_utc: Mapping[str, datetime],
+        *,
+        cached: bool,
+        again: bool = False,
+    ) -> None:
+        self._again = again  # whether what was refused before is read once more
+        self._repository = repository
+        self._holders = holders
+        self._stored_utc = stored_utc
+        self._cached = cached
+        self._signed: dict[CommitName, SignedCommit] = {}
+        self._refused: dict[CommitName, Refused] = {}
+        self._accepted: dict[CommitName, CommitHead] = {}
+        self._bad: dict[CommitName, FarshoreError] = {}
+        revocations = repository.trust.revocations.values()
+        self._named = {one for revoked in revocations for one in revoked.commits or ()}
+        self.failed: dict[str, FarshoreError] = {}
+
+    def everything(self, source_of: _SourceOf, *, failures_max: int = limits.STORE_CONNECTIONS) -> ReadCommits:
+        """Read what can be read.
+
+        Args:
+            failures_max: How many reads from the same replicas may fail before no more is asked of them.
+        """
+        left = self._known()
+        fetched: list[SignedCommit] = []
+        refused_now: dict[CommitName, Refused] = {}
+        unnamed = 0
+        while left and not (self.failed and failures_max == 0):
+            named = [item for item in left if item.hash in self._named]
+            budget = max(limits.UNKNOWN_COMMITS_MAX, 2 * len(self._accepted)) - unnamed
+            others = [item for item in left if item.hash not in self._named][: max(budget, 0)]
+            if not named and not others:
+                break
+            unnamed += len(others)
+            chosen = {*named, *others}
+            left = [item for item in left if item not in chosen]
+            for item, result in self._fetch([*named, *others], source_of, failures_max):
+                if isinstance(result, SignedCommit):
+                    fetched.append(result)
+                elif isinstance(result, Refused):
+                    refused_now[item] = result
+                self._sort(item, result)
+        if self._cached:
+            keep_commits(self._repository, fetched)
+            remember_refused(self._repository, refused_now)
+        return ReadCommits(list(self._accepted.values()), self._refused, self._bad, left)
+
+    def opened(self, item: CommitName) -> Commit | None:
+        """Return a commit with its details, whether it counts or not; None where that cannot be had."""
+        head = self._open(self._signed[item]) if item in self._signed else None
+        return head if isinstance(head, Commit) else None
+
+    def _known(self) -> list[CommitName]:
+        """Judge what this host has read before; return the names that are left, in the order to read them."""
+        if self._cached:
+            for item, signed in cached_commits(self._repository, self._holders).items():
+                self._sort(item, signed)
+            if not self._again:
+                self._refused.update(refused_before(self._repository, self._holders))
+        certified = [one.certificate for of in self._repository.trust.certificates.values() for one in of]
+        left: list[CommitName] = []
+        for item in self._holders:
+            if item in self._accepted or item in self._refused:
+                continue
+            if not any(one.allows_source(item.source_id) for one in certified):
+                self._refused[item] = Refused(Refusal.NOT_ITS_SOURCE)
+                continue
+            left.append(item)
+        # Whoever plants names does it at one time: so from both ends, and first what most replicas list.
+        left.sort(key=lambda item: (self._moment(item), item))
+        ends = [one for pair in zip(left, reversed(left), strict=True) for one in pair]
+        ordered = list(dict.fromkeys(ends))
+        return sorted(ordered, key=lambda item: -len(self._holders[item]))
+
+    def _moment(self, item: CommitName) -> float:
+        moment = self._stored_utc.get(item.hash)
+        return moment.timestamp() if moment is not None else 0.0
+
+    def _sort(self, item: CommitName, result: SignedCommit | Refused | FarshoreError) -> None:
+        if isinstance(result, FarshoreError):
+            self._bad[item] = result
+            return
+        if isinstance(result, Refused):
+            self._refused[item] = result
+            if result.unproven is not None:
+                self._signed[item] = result.unproven
+            return
+        self._signed[item] = result
+        head = self._open(result)
+        reason = Refusal.DAMAGED if head is None else judge(self._repository, result.head)
+        if reason is not None or head is None:
+            self._refused[item] = Refused(reason or Refusal.DAMAGED, result.head.signer)
+            return
+        self._accepted[item] = head
+        self._named.add(head.parent_commit)
+
+    def _open(self, signed: SignedCommit) -> CommitHead | None:
+        """Return the commit with its details where the keys at hand open them; None where they are damaged."""
+        if self._repository.keys is None:
+            return signed.head
         try:
-            return source.get(_name(item), lambda data: _open(keys, item, data))
-        except FarshoreError as error:
-            return error
+            return open_details(self._repository.keys, signed.head, signed.sealed)
+        except KeyMissing:
+            return signed.head
+        except ObjectCorrupt:
+            return None
 
-    failures = 0
-    try:
-        with ThreadPoolExecutor(limits.STORE_CONNECTIONS) as pool:
-            for item, result in zip(wanted, pool.map(read, wanted), strict=True):
-                if isinstance(result, FarshoreError):
-                    failures += not isinstance(result, (Corrupt, NotFound, Unsupported))
+    def _fetch(
+        self, items: Sequence[CommitName], source_of: _SourceOf, failures_max: int
+    ) -> Iterator[tuple[CommitName, SignedCommit | Refused | FarshoreError]]:
+        """Yield what the replicas give; each is asked only for what it lists, and not on once it fails too often."""
+        grouped: dict[tuple[str, ...], list[CommitName]] = {}
+        for item in items:
+            grouped.setdefault(self._holders[item], []).append(item)
+        for replicas, of_group in grouped.items():
+            if all(name in self.failed for name in replicas):
+                continue
+            failures = 0
+            with ThreadPoolExecutor(limits.STORE_CONNECTIONS) as pool:
+                reading = pool.map(_Getter(self._repository, source_of(replicas)), of_group)
+                for item, result in zip(of_group, reading, strict=True):
+                    yield item, result
+                    if not isinstance(result, FarshoreError) or isinstance(result, (Corrupt, NotFound, Unsupported)):
+                        continue
+                    failures += 1  # so what these replicas hold is not known
+                    self.failed.update({name: result for name in replicas if name not in self.failed})
                     if failures > failures_max:
                         pool.shutdown(wait=False, cancel_futures=True)
-                        raise result
-                    bad[_name(item)] = result
-                    continue
-                commits.append(result[0])
-                fetched.setdefault(item.source_id, []).append(result[1])
-    finally:
-        if cached:
-            for source_id, payloads in fetched.items():
-                _keep(repository, source_id, payloads)
-    return commits, bad
+                        break
 
 
-def read_commit(repository: Repository, source: ObjectSource, source_id: SourceId, snapshot_id: SnapshotId) -> Commit:
-    """Return one commit record, from a replica and not from the cache.
+@dataclass(frozen=True, slots=True)
+class _Getter:
+    repository: Repository
+    source: ObjectSource
 
-    Raises:
-        ObjectNotFound, ObjectCorrupt, StoreUnavailable, StoreDenied: It cannot be had.
-    """
-    keys, item = repository.writing_keys(), names.SnapshotObject(source_id, snapshot_id, names.COMMIT)
-    return source.get(_name(item), lambda data: _open(keys, item, data)[0])
-
-
-def is_commit(repository: Repository, name: str, data: bytes) -> bool:
-    """Whether these bytes are the commit record of this name, as the key that sealed it proves."""
-    item = names.parse_snapshot_object(name)
-    if item is None or item.role != names.COMMIT:
-        return False
-    try:
-        _open(repository.writing_keys(), item, data)
-    except (Corrupt, Unsupported):
-        return False
-    return True
-
-
-def _name(item: names.SnapshotObject) -> str:
-    return names.snapshot_object(item.source_id, item.snapshot_id, names.COMMIT)
-
-
-def _open(keys: KeySet, item: names.SnapshotObject, data: bytes) -> tuple[Commit, bytes]:
-    """Return a commit record, opened and checked against its name, and its payload."""
-    payload = open_object(
-        data, secret=keys.index_key, kind=SealedKind.COMMIT, name=_name(item), repository_id=keys.repository_id
-    )
-    commit = decode_commit(payload)
-    if (commit.snapshot, commit.source_id) != (item.snapshot_id, item.source_id):
-        raise ObjectCorrupt(f"{_name(item)} names another snapshot")
-    return commit, payload
-
-
-# --- the local cache: records that were opened and checked, sealed again under the index key --------------------------
-
-
-def _cached(repository: Repository, source_id: SourceId) -> list[Commit]:
-    commits: list[Commit] = []
-    for name in repository.cache.list(_folder(source_id)):
+    def __call__(self, item: CommitName) -> SignedCommit | Refused | FarshoreError:
         try:
-            commits += [decode_commit(payload) for payload in _unpacked(repository, source_id, name)]
-        except (Corrupt, Unsupported):
-            repository.cache.drop(name)
-    return commits
-
-
-def _keep(repository: Repository, source_id: SourceId, payloads: Sequence[bytes]) -> None:
-    """Keep records in one more file, or together with those that are there once these are many.
-
-    The joined file is written before the old ones go, so a process that dies or reads in between finds all of them.
-    """
-    keys, cache, folder = repository.writing_keys(), repository.cache, _folder(source_id)
-    before = cache.list(folder)
-    joined = before if len(before) >= limits.CACHED_COMMIT_FILES_MAX else []
-    everything = dict.fromkeys(payloads)
-    for name in joined:
-        with contextlib.suppress(Corrupt, Unsupported):  # dropped below, and fetched again when it is wanted
-            everything.update(dict.fromkeys(_unpacked(repository, source_id, name)))
-    data = seal_object(
-        b"".join(everything), secret=keys.index_key, key_id=keys.own, salt=repository.clock.random_bytes(32),
-        kind=SealedKind.CACHE, name=folder, repository_id=keys.repository_id, compress=True,
-    )  # fmt: skip
-    cache.put(f"{folder}/{blake3(data).hexdigest()}", data)
-    for name in joined:
-        cache.drop(name)
-
-
-def _unpacked(repository: Repository, source_id: SourceId, name: str) -> list[bytes]:
-    """Return the payloads of one file: each is canonical JSON, so each is a line."""
-    keys, data = repository.writing_keys(), repository.cache.get(name)
-    if data is None:  # another process joined it with others
-        return []
-    return open_object(
-        data, secret=keys.index_key, kind=SealedKind.CACHE, name=_folder(source_id), repository_id=keys.repository_id
-    ).splitlines(keepends=True)
-
-
-def _folder(source_id: SourceId) -> str:
-    return f"commits/{source_id}"
+            return self.source.get(item.name, lambda data: read_signed(self.repository, item, data))
+        except FarshoreError as error:
+            return error

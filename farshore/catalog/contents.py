@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
+from farshore.catalog.data_keys import read_data_key
+from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import Snapshot
-from farshore.catalog.verified_objects import open_manifest, read_data_key
-from farshore.errors import SnapshotUnknown
+from farshore.catalog.verified_objects import open_manifest
+from farshore.errors import CACHED_READ_ERRORS, SnapshotUnknown
 from farshore.format.choosing import Subtree
+from farshore.format.commit import CommitHead
 from farshore.format.differing import diff_manifests
 from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
 from farshore.format.manifest import ManifestReader, ManifestRow
-from farshore.format.records import Commit
 from farshore.model import Change, Entry
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Repository
 
 
-def open_snapshot(repository: Repository, commit: Commit, reader: ReplicaReader) -> ManifestReader:
+def open_snapshot(repository: Repository, commit: CommitHead, reader: ReplicaReader) -> ManifestReader:
     """Return the manifest from whichever replicas have a good copy; needs a reader's keys.
 
     Raises:
         FarshoreError: No replica has one.
     """
+    with contextlib.suppress(*CACHED_READ_ERRORS):  # which are reported where the content is read
+        read_needs(repository, reader, commit)  # names the data key; without, what is listed is tried
     return open_manifest(repository, reader, commit, read_data_key(repository, reader, commit.data_key))
 
 

@@ -14,18 +14,18 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from farshore import limits
-from farshore.catalog.commits import commit_name
 from farshore.catalog.inventory import Inventory
 from farshore.catalog.needs import NeededObject, objects_of, objects_to_open, read_needs
 from farshore.errors import READ_ERRORS, NotFound
 from farshore.format import names
+from farshore.format.commit import Commit, ReplicaLock
 from farshore.format.object_kinds import Kind
-from farshore.format.records import Commit, ReplicaLock
 from farshore.replicas.repository import Replica, Repository
 from farshore.stores.base import ObjectInfo
 from farshore.stores.object_retention import Lock, LockMode, LockRule, grid_end
 
 _NOT_NEEDED = (names.LEASES, names.AUDIT, "probe/")  # by any snapshot
+_OF_ALL = (names.SLOTS, names.LOG, names.ACCEPTED)  # what all snapshots need, and what grows
 _SKEW = timedelta(hours=1)  # between the clocks of a service and of this host
 
 
@@ -106,7 +106,7 @@ class LockExtender:
         for commit in reversed(self._commits):
             lock = commit.locks.get(replica.name)
             try:
-                replica.store.head(commit_name(commit))
+                replica.store.head(commit.name)
                 if (
                     lock is None
                     or lock.place != replica.url
@@ -114,14 +114,9 @@ class LockExtender:
                 ):
                     return None
                 needs = read_needs(self._repository, replica, commit)
-                recipient_id = self._repository.writing_keys().recipient_id.hex()
-                locked = {one.name for one in objects_of(commit, needs, recipient_id)}
-                older = {
-                    info.name
-                    for prefix in (names.LOG, names.ACCEPTED, names.SLOTS)
-                    for info in replica.store.list(prefix)
-                    if _is_older(info, commit)
-                }
+                locked = {one.name for one in objects_of(commit, needs)}
+                listed = chain.from_iterable(replica.store.list(prefix) for prefix in _OF_ALL)
+                older = {info.name for info in listed if _is_older(info, commit)}
             except NotFound:
                 continue
             except READ_ERRORS:

@@ -12,23 +12,25 @@ from functools import partial
 from pathlib import Path
 
 from farshore import limits
+from farshore.catalog.data_keys import check_named_key
 from farshore.catalog.inventory import copy_object
 from farshore.errors import READ_ERRORS, ObjectNotFound, StateUnknown
-from farshore.format import names
+from farshore.format.commit import RunRef
 from farshore.format.names import object_bytes_max
+from farshore.format.needs import NeededKey
 from farshore.format.page_maps import PageMap
-from farshore.format.records import ObjectRef
 from farshore.replicas.object_pieces import hash_pieces
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, check_data_key
+from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
 
 
 @dataclass(frozen=True, slots=True)
 class FullPageMap:
-    """A full page map: the object, the key that opens it, and its sealed bytes on this host."""
+    """A full page map: the object, the key that opens it with the object of that, and its sealed bytes here."""
 
-    ref: ObjectRef
+    ref: RunRef
     data_key: DataKey
+    key_object: NeededKey
     file: Path
     pages: PageMap
 
@@ -42,7 +44,7 @@ def choose_pages_base(repository: Repository, previous: PageMap | None, base: Fu
         return None
     if previous.spent_with_it >= limits.PAGE_MAP_DIFFERENCES_MAX * base.pages.bytes:
         return None
-    key_name = names.data_key(base.data_key.key_id.hex(), repository.writing_keys().recipient_id.hex())
+    key_name = base.key_object.name
     key_is_whole = False
     for replica in repository.replicas.values():
         try:
@@ -50,7 +52,7 @@ def choose_pages_base(repository: Repository, previous: PageMap | None, base: Fu
             if not _may_hold(replica, base.ref) or len(sealed or bytes(DATA_KEY_BYTES)) != DATA_KEY_BYTES:
                 return None  # objects are never overwritten, so it cannot be put right there
             if sealed is not None:
-                check_data_key(sealed, key_name)
+                check_named_key(key_name, sealed)
                 key_is_whole = True
         except READ_ERRORS:
             continue
@@ -71,7 +73,7 @@ def give_pages_base(replica: Replica, others: Sequence[Replica], base: FullPageM
         info = replica.store.head(name)
     except ObjectNotFound:
         if not is_whole_copy(base.file, base.ref):
-            return copy_object(name, others, replica, base.ref.blake3)
+            return copy_object(name, others, replica)
         replica.store.put(name, base.file)
         return base.ref.bytes
     if info.checksum:
@@ -81,8 +83,8 @@ def give_pages_base(replica: Replica, others: Sequence[Replica], base: FullPageM
     return 0
 
 
-def is_whole_copy(path: Path, ref: ObjectRef) -> bool:
-    """Whether a file is there with the size and hash in a commit record."""
+def is_whole_copy(path: Path, ref: RunRef) -> bool:
+    """Whether a file is there with the size and hash in a commit."""
     try:
         with path.open("rb", buffering=0) as file:
             digest = hash_pieces(ref.name, iter(partial(file.read, limits.OBJECT_PIECE_BYTES), b""))
@@ -91,7 +93,7 @@ def is_whole_copy(path: Path, ref: ObjectRef) -> bool:
         return False
 
 
-def _may_hold(replica: Replica, ref: ObjectRef) -> bool:
+def _may_hold(replica: Replica, ref: RunRef) -> bool:
     """Whether an object is there with its size, or not there."""
     try:
         return replica.store.head(ref.name).size == ref.bytes

@@ -16,8 +16,8 @@ from farshore.catalog.pack_trust import PackTrust
 from farshore.errors import READ_ERRORS, Corrupt, KeyMissing, NotFound, Unsupported
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE, Footers, FootersJoin, join_footers
+from farshore.format.needs import Needs
 from farshore.format.pack import PackedFooter
-from farshore.format.records import Needs
 from farshore.index import ABSENT, ChunkIndex, IdRows, first_seen
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
@@ -38,7 +38,7 @@ def load_index(
         FarshoreError: No replica answers for a pack.
     """
     wanted = None if chunk_ids is None else IdRows(chunk_ids)
-    packs = IdRows(np.frombuffer(bytes.fromhex("".join(pack_id for pack_id, _ in needs.packs)), PACK_ID_DTYPE))
+    packs = IdRows(np.frombuffer(bytes.fromhex("".join(pack.pack_id for pack in needs.packs)), PACK_ID_DTYPE))
     loading = _Loading(packs, wanted)
     for footers in _fragments(repository, reader) if len(packs) else ():
         loading.add(footers)
@@ -46,7 +46,7 @@ def load_index(
             break
     for row in np.flatnonzero(~loading.found):
         try:
-            packed = _read_footer(repository, reader, *needs.packs[row])
+            packed = _read_footer(repository, reader, needs.packs[row].pack_id, needs.packs[row].bytes)
         except (Corrupt, NotFound, Unsupported, KeyMissing):
             continue  # its chunks are lost, unless another pack has them
         loading.add(join_footers([packed]))

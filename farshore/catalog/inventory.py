@@ -31,10 +31,11 @@ from farshore.format.pack_id import hash_object
 from farshore.index import ABSENT, ChunkIndex, first_seen
 from farshore.replicas.listing_check import Lacking, judge_listing, probe
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.data_key import DATA_KEY_BYTES, check_data_key
+from farshore.sealed.data_key import DATA_KEY_BYTES
 from farshore.sealed.fragments import OpenedFragment, open_packs
 
 _THREADS = 8
+_HASH_DIGITS = 64
 _AHEAD_BYTES = 16 * limits.MIB  # of fragments read before their turn, of which there are several copies meanwhile
 Table = npt.NDArray[Any]
 Opened = TypeVar("Opened")
@@ -78,6 +79,15 @@ class Inventory:
         first[self.named[listed_here[self.named_by]]] = ABSENT
         rows = self.listed.find(pack_ids)
         return [self.fragment_ids[at] for at in np.unique(first[rows[rows != ABSENT]]) if at != ABSENT]
+
+    def fragments_of(self, pack_ids: Sequence[str]) -> list[tuple[str, int]]:
+        """Return fragments (id, bytes) that together have the footers of these packs, as far as any has them."""
+        first = np.full(len(self.listed), ABSENT, np.int64)
+        first[self.named[::-1]] = self.named_by[::-1]
+        rows = self.listed.find(pack_ids)
+        chosen = [self.fragment_ids[at] for at in np.unique(first[rows[rows != ABSENT]]) if at != ABSENT]
+        sizes = {one: size for listed in self.fragments.values() for one, size in listed.items()}
+        return [(one, sizes[one]) for one in chosen]
 
     def fragments_naming(self, replica: str, pack_ids: Sequence[str]) -> list[str]:
         """Return every fragment that a replica listed and that names one of these packs."""
@@ -293,42 +303,40 @@ def copy_missing(
                 f"{asked} that were asked for by name"
             )
     for pack_id in sorted(missing):
-        copied += copy_object(names.pack(pack_id), others, replica, pack_id)
+        copied += copy_object(names.pack(pack_id), others, replica)
     copied_packs = [item for item in wanted if item[0] in missing]
     if missing and reused_missing(replica, copied_packs, head_objects_max=head_objects_max):
         raise StateUnknown(f"{replica.name} acknowledges packs and does not keep them whole")
     # A listed fragment promises all its packs, so they come first.
     for fragment_id in inventory.fragments_lacking(replica.name, [pack_id for pack_id, _ in wanted]):
         for pack_id in inventory.packs_lacking(replica.name, fragment_id):
-            copied += copy_object(names.pack(pack_id), others, replica, pack_id)
-        copied += copy_object(names.fragment(fragment_id), others, replica, fragment_id)
+            copied += copy_object(names.pack(pack_id), others, replica)
+        copied += copy_object(names.fragment(fragment_id), others, replica)
     for name in key_names:
         try:
             size = replica.store.head(name).size
         except ObjectNotFound:
-            copied += copy_object(name, others, replica, None)
+            copied += copy_object(name, others, replica)
             continue
         if size != DATA_KEY_BYTES:
             raise StateUnknown(f"{replica.name} holds {name} with {size} bytes, not {DATA_KEY_BYTES}")
     return copied
 
 
-def copy_object(name: str, sources: Sequence[Replica], to: Replica, digest: str | None) -> int:
-    """Copy one object from the first replica with a good copy; return its bytes.
+def copy_object(name: str, sources: Sequence[Replica], to: Replica) -> int:
+    """Copy one object, whose name carries the hash of its bytes, from the first replica with a good copy.
 
-    Args:
-        digest: The hash in its name; None for a data key, which has a check of its own.
+    Returns its bytes.
     """
+    digest = name[-_HASH_DIGITS:]
     reasons: list[str] = []
     for source in sources:
         try:
             data = source.store.get(name, bytes_max=object_bytes_max(name))
-            if digest is None:
-                check_data_key(data, name)
         except FarshoreError as error:
             reasons.append(f"{source.name}: {error}")
             continue
-        if digest is not None and hash_object(name, data) != digest:
+        if hash_object(name, data) != digest:
             reasons.append(f"{source.name}: its bytes do not hash to its name")
             continue
         to.store.put(name, data)

@@ -2,7 +2,7 @@
 
 A snapshot can be restored from a replica when every object of `objects_of` is whole there, and the replica can be
 opened with those of `objects_to_open`. No other module may enumerate the objects of a snapshot: one that it forgot
-would be left unlocked, unchecked, or deleted.
+would be left unlocked, unchecked, or deleted. Needs are not sealed, so no key is needed for any of it.
 """
 
 from __future__ import annotations
@@ -10,51 +10,52 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from blake3 import blake3
-
-from farshore.catalog.commits import commit_name
+from farshore.catalog.data_keys import note_key_names
 from farshore.catalog.fragments import open_cached
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
+from farshore.format.commit import CommitHead
+from farshore.format.needs import Needs, decode_needs
 from farshore.format.object_kinds import Kind
-from farshore.format.records import Commit, Needs, decode_needs
 from farshore.replicas.repository import ObjectSource, Replica, Repository
-from farshore.sealed.sealed_object import SealedKind, open_object
+from farshore.sealed.data_key import DATA_KEY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class NeededObject:
-    """One object that a snapshot needs. `size`: its bytes; None where no record of the snapshot has them."""
+    """One object that a snapshot needs. `size`: its bytes; None where nothing that is signed has them."""
 
     name: str
     size: int | None
     kind: Kind
 
 
-def objects_of(commit: Commit, needs: Needs, recipient_id: str) -> Iterator[NeededObject]:
-    """Yield every object that a snapshot needs at each replica: packs, data keys, its own objects, its commit record.
+def objects_of(head: CommitHead, needs: Needs) -> Iterator[NeededObject]:
+    """Yield every object that a snapshot needs at each replica: packs, data keys, its runs, its commit. Each once.
 
-    Each once. Index fragments are not among them, because packs can be read without any; nor are the objects that
-    all snapshots of a repository share (`objects_to_open`).
-
-    Args:
-        recipient_id: Whom the data keys are sealed to, as hex digits.
+    Index fragments are not among them, because packs can be read without any; nor are the objects that all snapshots
+    of a repository share (`objects_to_open`).
     """
-    for pack_id, size in needs.packs:
-        yield NeededObject(names.pack(pack_id), size, Kind.PACK)
-    for key_id in needs.data_keys:
-        yield NeededObject(names.data_key(key_id, recipient_id), None, Kind.DATA_KEY)
-    yield from own_objects(commit)
-    yield NeededObject(commit_name(commit), None, Kind.COMMIT)
+    for pack in needs.packs:
+        yield NeededObject(names.pack(pack.pack_id), pack.bytes, Kind.PACK)
+    for key in needs.data_keys:
+        yield NeededObject(key.name, DATA_KEY_BYTES, Kind.DATA_KEY)
+    own = list(own_objects(head))
+    yield from own
+    named = {one.name for one in own}
+    for run in needs.runs:
+        if names.run(run.blake3) not in named:
+            yield NeededObject(names.run(run.blake3), run.bytes, Kind.RUN)
+    yield NeededObject(head.name, None, Kind.COMMIT)
 
 
-def own_objects(commit: Commit) -> Iterator[NeededObject]:
-    """Yield the objects that a commit record names: part of what its snapshot needs, known without the needs.
+def own_objects(head: CommitHead) -> Iterator[NeededObject]:
+    """Yield the runs that a commit names: part of what its snapshot needs, known without the needs.
 
     The full page map of an earlier snapshot that its own is a difference from is one of them.
     """
-    for ref in commit.objects.values():
-        yield NeededObject(ref.name, ref.bytes, Kind.PART)
+    for run in head.all_runs:
+        yield NeededObject(run.name, run.bytes, Kind.RUN)
 
 
 def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[NeededObject]:
@@ -74,17 +75,20 @@ def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[N
             yield NeededObject(info.name, info.size, kind)
 
 
-def read_needs(repository: Repository, source: ObjectSource, commit: Commit) -> Needs:
-    """Return the packs and data keys that a snapshot needs, checked against its commit record."""
-    keys = repository.writing_keys()
-    ref = commit.objects[names.NEEDS]
+def read_needs(repository: Repository, source: ObjectSource, head: CommitHead) -> Needs:
+    """Return what a snapshot needs, checked against its commit; notes the names of its data keys.
+
+    Raises:
+        FormatTooNew: They are in more runs than one.
+        FarshoreError: No copy can be had.
+    """
+    ref = head.needs
 
     def decode(data: bytes) -> Needs:
-        if len(data) != ref.bytes or blake3(data).hexdigest() != ref.blake3:
-            raise ObjectCorrupt(f"{ref.name} is not what its commit record names")
-        payload = open_object(
-            data, secret=keys.index_key, kind=SealedKind.NEEDS, name=ref.name, repository_id=keys.repository_id
-        )
-        return decode_needs(payload)
+        if len(data) != ref.bytes or names.hash_of(data) != ref.blake3:
+            raise ObjectCorrupt(f"{ref.name} is not what its commit names")
+        return decode_needs(data, ref.name)
 
-    return open_cached(repository, source, ref.name, decode, ref.bytes)
+    needs = open_cached(repository, source, ref.name, decode, ref.bytes)
+    note_key_names(repository, needs)
+    return needs

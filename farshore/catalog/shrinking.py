@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from farshore import limits
-from farshore.format.records import Commit
+from farshore.format.commit import Commit
 from farshore.model import SnapshotCounts, SnapshotState
 
 

@@ -1,4 +1,4 @@
-"""Objects verified against the hash in a commit record, manifests and page maps, and the data keys that open them.
+"""Runs verified against the hash in a commit: manifests and page maps.
 
 Whole ones are fetched once, into the local cache, and hashed; one that is too large for that is read by frames, each of
 which proves itself. From an `ObjectSource` of several replicas every request is answered by whichever gives a good
@@ -14,45 +14,26 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.catalog.full_page_map import is_whole_copy
-from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
+from farshore.errors import ObjectCorrupt
 from farshore.format import names
+from farshore.format.commit import CommitHead, RunRef
 from farshore.format.manifest import ManifestReader
-from farshore.format.records import Commit, ObjectRef
 from farshore.handles import Handle
 from farshore.replicas.object_pieces import check_digest, checked_pieces, hash_pieces, piece_ranges
 from farshore.replicas.repository import Decoded, ObjectSource, Replica, Repository
-from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, open_data_key
+from farshore.sealed.data_key import DataKey
 from farshore.sealed.sealed_object import Fetch, SealedKind, SealedReader
 
 
-def open_manifest(repository: Repository, source: ObjectSource, commit: Commit, data_key: DataKey) -> ManifestReader:
+def open_manifest(
+    repository: Repository, source: ObjectSource, commit: CommitHead, data_key: DataKey
+) -> ManifestReader:
     """Return a snapshot's manifest, downloaded once into the local cache and read from there."""
-    return ManifestReader(
-        open_verified(repository, source, commit.objects[names.MANIFEST], data_key, SealedKind.MANIFEST)
-    )
-
-
-def read_data_key(repository: Repository, source: ObjectSource, key_id: str) -> DataKey:
-    """Return a run's data key; needs a reader's keys."""
-    keys = repository.reading_keys()
-    name = names.data_key(key_id, keys.recipient_id.hex())
-    cached = repository.cache.get(name)
-    if cached is not None:
-        try:
-            return open_data_key(keys, bytes.fromhex(key_id), cached)
-        except (Corrupt, Unsupported):
-            repository.cache.drop(name)
-
-    def opened(sealed: bytes) -> tuple[DataKey, bytes]:
-        return open_data_key(keys, bytes.fromhex(key_id), sealed), sealed
-
-    data_key, sealed = source.get(name, opened, size=DATA_KEY_BYTES)
-    repository.cache.put(name, sealed)
-    return data_key
+    return ManifestReader(open_verified(repository, source, commit.manifest, data_key, SealedKind.MANIFEST))
 
 
 def open_verified(
-    repository: Repository, source: ObjectSource, ref: ObjectRef, data_key: DataKey, kind: SealedKind
+    repository: Repository, source: ObjectSource, ref: RunRef, data_key: DataKey, kind: SealedKind
 ) -> SealedReader:
     """Return an object's payload as a file: from the cache when it has the expected hash, else from a replica."""
     path = _cached(repository, ref) or _download(repository, source, ref)
@@ -69,7 +50,7 @@ def open_verified(
     return reader
 
 
-def read_sealed_head(repository: Repository, source: ObjectSource, ref: ObjectRef, length: int) -> bytes:
+def read_sealed_head(repository: Repository, source: ObjectSource, ref: RunRef, length: int) -> bytes:
     """Return the first bytes of an object, of the cached copy where there is one."""
     path = _cached(repository, ref) or _download(repository, source, ref)
     if path is not None:
@@ -77,12 +58,10 @@ def read_sealed_head(repository: Repository, source: ObjectSource, ref: ObjectRe
     return source.get(ref.name, bytes, size=length, length=length)
 
 
-def open_sealed(
-    repository: Repository, fetch: Fetch, ref: ObjectRef, data_key: DataKey, kind: SealedKind
-) -> SealedReader:
+def open_sealed(repository: Repository, fetch: Fetch, ref: RunRef, data_key: DataKey, kind: SealedKind) -> SealedReader:
     """Return the payload of a sealed object as a file."""
     return SealedReader(
-        fetch=fetch, sealed_bytes=ref.bytes, secret=data_key.secret, kind=kind, name=ref.name,
+        fetch=fetch, sealed_bytes=ref.bytes, secret=data_key.secret, kind=kind, name=names.RUNS,
         repository_id=repository.writing_keys().repository_id,
     )  # fmt: skip
 
@@ -108,7 +87,7 @@ class _FarFetch:
         return self.source.get(self._name, check, size=length, offset=offset, length=length)
 
 
-def _cached(repository: Repository, ref: ObjectRef) -> Path | None:
+def _cached(repository: Repository, ref: RunRef) -> Path | None:
     path = repository.cache.path(ref.name)
     if path is not None and not is_whole_copy(path, ref):
         repository.cache.drop(ref.name)
@@ -116,11 +95,11 @@ def _cached(repository: Repository, ref: ObjectRef) -> Path | None:
     return path
 
 
-def _download(repository: Repository, source: ObjectSource, ref: ObjectRef) -> Path | None:
+def _download(repository: Repository, source: ObjectSource, ref: RunRef) -> Path | None:
     """Fetch an object into the cache and return its file; None where it is too large, or the cache cannot be written.
 
     Raises:
-        FarshoreError: No copy has the hash in the commit record.
+        FarshoreError: No copy has the hash in the commit.
     """
     if ref.bytes > limits.CACHED_OBJECT_BYTES_MAX:
         return None
@@ -138,11 +117,11 @@ def _download(repository: Repository, source: ObjectSource, ref: ObjectRef) -> P
     return repository.cache.path(ref.name)
 
 
-def _verified_pieces(source: ObjectSource, ref: ObjectRef) -> Iterator[bytes]:
+def _verified_pieces(source: ObjectSource, ref: RunRef) -> Iterator[bytes]:
     """Yield an object in pieces, because a manifest may be larger than all else in memory.
 
     Raises:
-        ObjectCorrupt: At the end, when the pieces do not have the hash in the commit record.
+        ObjectCorrupt: At the end, when the pieces do not have the hash in the commit.
     """
     pieces = (
         source.get(ref.name, partial(_of_length, ref, length), size=length, offset=offset, length=length)
@@ -159,7 +138,7 @@ def _verified_pieces(source: ObjectSource, ref: ObjectRef) -> Iterator[bytes]:
     yield source.get(ref.name, check_whole, size=ref.bytes)
 
 
-def _of_length(ref: ObjectRef, length: int, data: bytes) -> bytes:
+def _of_length(ref: RunRef, length: int, data: bytes) -> bytes:
     if len(data) != length:
         raise ObjectCorrupt(f"{ref.name} is cut short")
     return data

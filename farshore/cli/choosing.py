@@ -8,6 +8,8 @@ from farshore.cli.wording import ID_DIGITS_SHOWN, utc_time
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
+    import argparse
+
     from farshore.catalog.snapshots import Snapshot
     from farshore.cli.output import Output
     from farshore.replicas.repository import Repository
@@ -15,15 +17,29 @@ if TYPE_CHECKING:
 SNAPSHOT_HELP = "id, unique prefix, SOURCE (its last complete one), SOURCE@latest or SOURCE@TIME"
 
 
-def choose_snapshot(output: Output, repository: Repository, selector: str) -> Snapshot:
-    """Return the snapshot that a selector means, and warn where it is incomplete, misdated, or not the last one.
+def add_include_refused(parser: argparse.ArgumentParser) -> None:
+    """Declare the option to use snapshots that do not count."""
+    parser.add_argument(
+        "--include-refused",
+        action="store_true",
+        help="also snapshots that no certified writer signed, or that a revocation cut off",
+    )
+
+
+def choose_snapshot(
+    output: Output, repository: Repository, selector: str, *, include_refused: bool = False
+) -> Snapshot:
+    """Return the snapshot that a selector means, and warn where it is refused, incomplete, misdated, or not the last.
+
+    Args:
+        include_refused: An id may be that of a snapshot that does not count.
 
     Raises:
         SnapshotUnknown: None, or more than one.
     """
     from farshore.catalog.snapshots import LATEST, resolve_snapshot
 
-    snapshot = resolve_snapshot(repository, selector)
+    snapshot = resolve_snapshot(repository, selector, include_refused=include_refused)
     named = f"snapshot {snapshot.snapshot_id[:ID_DIGITS_SHOWN]} of {snapshot.source}"
     if snapshot.passed_over:
         later = count_of(len(snapshot.passed_over), "later one is", "later ones are")
@@ -36,9 +52,20 @@ def choose_snapshot(output: Output, repository: Repository, selector: str) -> Sn
         counted = snapshot.counts.lacking or snapshot.counts.problems
         lacks = count_of(counted, "entry that could not be read", "entries that could not be read")
         output.warning(f"{named} is INCOMPLETE: it lacks {lacks} when it was made", code="snapshot-incomplete")
+    if snapshot.refused:
+        output.warning(
+            f"{named} is REFUSED ({snapshot.refused}): nothing proves that a writer of this repository made it, so "
+            "what is in it may be anything",
+            code="snapshot-refused",
+        )
+    if snapshot.forked:
+        output.warning(
+            f"{named} is FORKED: another snapshot follows the same one (see 'farshore snapshots {snapshot.source}')",
+            code="snapshot-forked",
+        )
     if snapshot.misdated:
         output.warning(
-            f"{named} is dated {utc_time(snapshot.committed_utc)}, later than it can have been committed: the clock of "
+            f"{named} is dated {utc_time(snapshot.committed_utc)}, when it cannot have been committed: the clock of "
             "the host that made it was wrong",
             code="clock-wrong",
         )

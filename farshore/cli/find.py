@@ -13,7 +13,7 @@ from farshore.errors import EXIT_DONE, EXIT_WARNINGS, CredentialCannotRead, Fars
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
-    from farshore.format.records import Commit
+    from farshore.format.commit import Commit
     from farshore.model import Finding
 
 

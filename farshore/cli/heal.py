@@ -10,6 +10,7 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, able_to_write, waiting_note
 from farshore.cli.output import Output
 from farshore.cli.progress import reporter_for
+from farshore.cli.refused import warn_refused
 from farshore.cli.wording import elapsed, format_requests, human_bytes, shown_text
 from farshore.errors import (
     EXIT_DONE,
@@ -132,6 +133,7 @@ def heal_and_print(invocation: Invocation, config: Config, replica: str | None, 
             run=Run.start(invocation.clock, progress=progress),
         )
     warnings.show(context.repository.unasked)
+    warn_refused(output, context.repository.refused.values(), context.repository.unread)
     output.record("heal", result, level=result.in_sync)
     _print(invocation, result)
     return exit_code_of(invocation, result)

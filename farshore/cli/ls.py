@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
+from farshore.cli.choosing import SNAPSHOT_HELP, add_include_refused, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import shown_path
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--long", action="store_true", help="mode, owner, size and time of each entry")
     parser.add_argument("-R", "--recursive", action="store_true", help="everything below, not only the next level")
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
+    add_include_refused(parser)
 
 
 def execute(invocation: Invocation) -> int:
@@ -52,7 +53,7 @@ def execute(invocation: Invocation) -> int:
     with opened_repository(
         invocation, config, need=Need.READ, writes=Writes.NONE, replica=arguments.replica, patient=False
     ) as repository:
-        snapshot = choose_snapshot(output, repository, arguments.snapshot)
+        snapshot = choose_snapshot(output, repository, arguments.snapshot, include_refused=arguments.include_refused)
         entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)
         first = next(entries, None)
         if first is None and under:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
+from farshore.cli.choosing import SNAPSHOT_HELP, add_include_refused, choose_snapshot
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.delta import EXIT_DIFFERENCES, add_delta_arguments, options_of, print_delta, reporter_after_questions
 from farshore.cli.opening import able_to_read, opened_repository
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an empty or new directory to restore into, any with --delta; - sends a tar archive to standard output",
     )
     parser.add_argument("--replica", metavar="NAME", help="read from this replica alone")
+    add_include_refused(parser)
     parser.add_argument(
         "--no-repair", action="store_true", help="only report damage at a replica; mend nothing with good copies"
     )
@@ -126,7 +127,7 @@ def execute(invocation: Invocation) -> int:
             invocation, config, need=Need.READ, writes=Writes.REPAIRS, replica=arguments.replica, patient=False
         ) as repository,
     ):
-        snapshot = choose_snapshot(output, repository, selector)
+        snapshot = choose_snapshot(output, repository, selector, include_refused=arguments.include_refused)
         output.note(
             f"restoring snapshot {snapshot.snapshot_id[:12]} of {snapshot.source}, committed "
             f"{utc_time(snapshot.committed_utc)}: {count_of(snapshot.counts.entries, 'entry', 'entries')}, "

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", nargs="?", metavar="SOURCE", help="only snapshots of this source")
     parser.add_argument("--locks", action="store_true", help="also show until when each replica keeps it locked")
     parser.add_argument("--replica", metavar="NAME", help="ask this replica alone")
+    parser.add_argument("--include-refused", action="store_true", help="also those that do not count, with the reason")
 
 
 def execute(invocation: Invocation) -> int:
@@ -32,9 +33,14 @@ def execute(invocation: Invocation) -> int:
     with opened_repository(
         invocation, config, need=Need.WRITE, writes=Writes.NONE, replica=arguments.replica, patient=False
     ) as repository:
-        found = list_snapshots(repository, arguments.source)
+        found = list_snapshots(repository, arguments.source, include_refused=arguments.include_refused)
     for one in found:
         output.record("snapshot", one)
+    if repository.refused or repository.unread or repository.foreign:
+        from farshore.cli.refused import note_foreign, warn_refused
+
+        warn_refused(output, repository.refused.values(), repository.unread)
+        note_foreign(output, len(repository.foreign))
     if not found and arguments.source not in (None, *config.sources):
         raise SnapshotUnknown(f"no snapshot is of a source {arguments.source!r}, and none is configured")
     if not found:
@@ -66,8 +72,12 @@ def execute(invocation: Invocation) -> int:
 
 
 def state_of(snapshot: SnapshotInfo) -> str:
-    """Return one word: complete, INCOMPLETE or MISDATED, the gravest that applies."""
-    return "MISDATED" if snapshot.misdated else "complete" if snapshot.complete else "INCOMPLETE"
+    """Return one word: REFUSED, AHEAD, MISDATED, FORKED, INCOMPLETE or complete, the gravest that applies."""
+    words = {
+        "REFUSED": bool(snapshot.refused), "AHEAD": snapshot.ahead, "MISDATED": snapshot.misdated,
+        "FORKED": snapshot.forked, "INCOMPLETE": not snapshot.complete,
+    }  # fmt: skip
+    return next((word for word, applies in words.items() if applies), "complete")
 
 
 def format_data_moment(snapshot: SnapshotInfo) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli.command import Command, Invocation
 from farshore.cli.opening import able_to_write, waiting_note
+from farshore.cli.refused import warn_refused
 from farshore.cli.status_sources import errors_of, format_age, print_sources
 from farshore.cli.status_trust import print_trust, trust_errors
 from farshore.cli.wording import NOT_ASKED, age_of, shown_text, utc_time
@@ -229,6 +230,7 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
         asked, need=Need.WRITE, writes=Writes.NONE, patient=False, clock=invocation.clock
     ) as repository:
         found = list_snapshots(repository)
+        warn_refused(invocation.output, repository.refused.values(), repository.unread)
     away = sum(not one.reachable for one in replicas)
     counted = [one for one in found if len(one.replicas) + away >= config.repository.quorum]
     return judge_sources(counted, allowed, invocation.clock.now_utc())

@@ -9,6 +9,7 @@ from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, able_to_write, opened_repository, waiting_note
 from farshore.cli.progress import reporter_for
 from farshore.cli.proof_lines import format_check, format_proof, format_reading, format_summary
+from farshore.cli.refused import warn_refused
 from farshore.cli.run_report import warn_unrecorded
 from farshore.cli.wording import format_repair, format_requests, human_bytes, shown_path, shown_text
 from farshore.errors import (
@@ -96,6 +97,7 @@ def execute(invocation: Invocation) -> int:
             run=Run.start(invocation.clock, progress=progress),
         )
     output.record("verify", result, clean=result.clean)
+    warn_refused(output, result.refused, result.unread)
     for damaged in result.damaged:
         output.line("\n".join(format_damage(damaged)))
     read = f", {human_bytes(result.bytes_read)} of content read" if result.read_data_percent else ""

@@ -25,28 +25,29 @@ SLOTS = "keys/slots/"
 DATA_KEYS = "keys/data/"
 PACKS = "packs/"
 FRAGMENTS = "index/"
+RUNS = "runs/"  # and what each sealed object below it is bound to, because its own name is the hash of its bytes
 SNAPSHOTS = "snapshots/"
 LEASES = "leases/"
 AUDIT = "audit/"
 
-COMMIT = "commit"
+# Roles of runs in commits
 MANIFEST = "manifest"
 PAGES = "pages"
 NEEDS = "needs"
-PAGES_BASE = "pages-base"  # only a role in commit records: the full page map of an earlier snapshot, by its own name
 LEASE_END = "end"
 
-_SNAPSHOT_OBJECT = re.compile(r"snapshots/([0-9a-f]{32})/([0-9a-f]{32})/(commit|manifest|pages|needs)")
+_RUN = re.compile(r"runs/([0-9a-f]{64})")
+_COMMIT = re.compile(r"snapshots/([0-9a-f]{32})/([0-9a-f]{32})-([0-9a-f]{64})")
 _PACK = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _FRAGMENT = re.compile(r"index/([0-9a-f]{64})")
 _ACCEPTED = re.compile(r"keys/accepted/([0-9a-f]{64})")
 _LOG_ENTRY = re.compile(r"keys/log/([0-9]{8})-([0-9a-f]{64})")
 _SLOT = re.compile(r"keys/slots/([0-9a-f]{64})\.json")
-_DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})")
+_DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})-([0-9a-f]{64})")
 _LEASE = re.compile(r"leases/([0-9a-f]{32})/([0-9]{6}|end)")
 _FOREIGN_BYTES_MAX = 64 * KIB
 
-# The first form that a name matches decides. Objects of snapshots that are larger are read by ranges.
+# The first form that a name matches decides. Runs that are larger are read by ranges.
 OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
     (kind, re.compile(form), size)
     for kind, form, size in (
@@ -57,8 +58,8 @@ OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
         ("data key", r"keys/data/.+", 4 * KIB),
         ("pack", r"packs/.+", limits.PACK_BYTES_MAX),
         ("fragment", r"index/.+", 64 * MIB),
-        ("commit", r"snapshots/.+/commit", MIB),
-        ("manifest, pages, needs", r"snapshots/.+", 2 * GIB),
+        ("commit", r"snapshots/.+", limits.COMMIT_BYTES_MAX),
+        ("manifest, pages, needs", r"runs/.+", 2 * GIB),
         ("end of a lease", r"leases/.+/end(/.+)?", MIB),
         ("beat of a lease", r"leases/.+", 64 * KIB),
         ("audit seal", r"audit/_seals/.+", 16 * MIB),
@@ -92,9 +93,14 @@ def accepted(list_hash: str) -> str:
     return f"{ACCEPTED}{list_hash}"
 
 
-def data_key(key_id: KeyId, recipient: str) -> str:
-    """Return the name of a run's data key, sealed to one recipient."""
-    return f"{DATA_KEYS}{key_id}/{recipient}"
+def data_key(key_id: KeyId, recipient: str, key_hash: str) -> str:
+    """Return the name of a run's data key, sealed to one recipient, by the hash of its sealed bytes."""
+    return f"{data_keys_of(key_id)}{recipient}-{key_hash}"
+
+
+def data_keys_of(key_id: KeyId) -> str:
+    """Return how the names of all objects begin that give the data key of a run."""
+    return f"{DATA_KEYS}{key_id}/"
 
 
 def pack(pack_id: PackId) -> str:
@@ -107,9 +113,24 @@ def fragment(fragment_id: FragmentId) -> str:
     return f"{FRAGMENTS}{fragment_id}"
 
 
-def snapshot_object(source_id: SourceId, snapshot_id: SnapshotId, role: str) -> str:
-    """Return the name of a snapshot's `commit`, `manifest`, `pages` or `needs`."""
-    return f"{SNAPSHOTS}{source_id}/{snapshot_id}/{role}"
+def run(run_hash: str) -> str:
+    """Return the name of a manifest, a page map or needs by the hash of its stored bytes."""
+    return f"{RUNS}{run_hash}"
+
+
+def commit(source_id: SourceId, snapshot_id: SnapshotId, commit_hash: str) -> str:
+    """Return the name of a commit; `commit_hash` is that of its stored bytes."""
+    return f"{commit_subject(source_id, snapshot_id)}-{commit_hash}"
+
+
+def commit_subject(source_id: SourceId, snapshot_id: SnapshotId) -> str:
+    """Return the name of a commit without its hash, which is what its signature covers."""
+    return f"{commits_of(source_id)}{snapshot_id}"
+
+
+def commits_of(source_id: SourceId) -> str:
+    """Return how the names of all commits of a source begin."""
+    return f"{SNAPSHOTS}{source_id}/"
 
 
 def lease(lease_id: str, beat: int | None) -> str:
@@ -117,19 +138,39 @@ def lease(lease_id: str, beat: int | None) -> str:
     return f"{LEASES}{lease_id}/{LEASE_END if beat is None else format(beat, '06d')}"
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotObject:
-    """A parsed name under `snapshots/`."""
+@dataclass(frozen=True, slots=True, order=True)
+class CommitName:
+    """The parts of a commit's name; `hash` is that of its stored bytes."""
 
     source_id: SourceId
     snapshot_id: SnapshotId
-    role: str
+    hash: str
+
+    @property
+    def name(self) -> str:
+        """The whole name."""
+        return commit(self.source_id, self.snapshot_id, self.hash)
 
 
-def parse_snapshot_object(name: str) -> SnapshotObject | None:
-    """Return the parts of a name under `snapshots/`, or None for a foreign object."""
-    match = _SNAPSHOT_OBJECT.fullmatch(name)
-    return SnapshotObject(*match.groups()) if match else None
+@dataclass(frozen=True, slots=True)
+class DataKeyName:
+    """The parts of a data key's name; `hash` is that of its sealed bytes."""
+
+    key_id: KeyId
+    recipient: str
+    hash: str
+
+
+def parse_commit(name: str) -> CommitName | None:
+    """Return the parts of a commit's name, or None for a foreign object."""
+    match = _COMMIT.fullmatch(name)
+    return CommitName(*match.groups()) if match else None
+
+
+def parse_run(name: str) -> str | None:
+    """Return the hash of a manifest, a page map or needs, or None for a foreign object."""
+    match = _RUN.fullmatch(name)
+    return match.group(1) if match else None
 
 
 def parse_pack(name: str) -> PackId | None:
@@ -156,10 +197,10 @@ def parse_log_entry(name: str) -> tuple[int, str] | None:
     return (int(match.group(1)), match.group(2)) if match else None
 
 
-def parse_data_key(name: str) -> tuple[KeyId, str] | None:
-    """Return the key id and recipient id, or None for a foreign object."""
+def parse_data_key(name: str) -> DataKeyName | None:
+    """Return the parts of a data key's name, or None for a foreign object."""
     match = _DATA_KEY.fullmatch(name)
-    return (match.group(1), match.group(2)) if match else None
+    return DataKeyName(*match.groups()) if match else None
 
 
 def parse_lease(name: str) -> tuple[str, int | None] | None:

@@ -15,7 +15,7 @@ class Kind(StrEnum):
     LOG = "log"
     SLOT = "slot"
     HEADER = "header"
-    PART = "part"  # manifest, needs or pages of a snapshot
+    RUN = "run"  # manifest, pages or needs of a snapshot
     COMMIT = "commit"
     AUDIT_FILE = "audit-file"
     SEAL = "audit-seal"

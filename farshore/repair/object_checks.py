@@ -1,12 +1,12 @@
 """Whether bytes are those of an object, as far as the object itself shows: by its name, its own check or its signature.
 
-That needs no key, and covers all but manifests, needs, page maps and commit records: for these see `expected_hashes`.
+That needs no key. Whether a commit counts is another question, which its signature and the owner log answer.
 """
 
 from __future__ import annotations
 
 from farshore.audit import names as audit_names
-from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.errors import ObjectCorrupt
 from farshore.format import names
 from farshore.format.header import decode_header
 from farshore.format.object_kinds import Kind
@@ -14,15 +14,19 @@ from farshore.format.pack_id import hash_object
 from farshore.format.records import decode_object, encode_canonical
 from farshore.repair.object_kinds import kind_of
 from farshore.replicas.repository import Repository
-from farshore.sealed.data_key import check_data_key, open_data_key
-from farshore.sealed.keys import KeySet
+
+_NAMED_BY_HASH = frozenset({
+    Kind.PACK, Kind.FRAGMENT, Kind.SLOT, Kind.LOG, Kind.ACCEPTED, Kind.DATA_KEY, Kind.RUN, Kind.COMMIT
+})  # fmt: skip
 
 
 def digest_in_name(name: str) -> str:
     """Return the BLAKE3-256 in an object's name, or an empty text."""
     if entry := names.parse_log_entry(name):
         return entry[1]
-    parsers = (names.parse_fragment, names.parse_pack, names.parse_slot, names.parse_accepted)
+    if carries := names.parse_commit(name) or names.parse_data_key(name):
+        return carries.hash
+    parsers = (names.parse_fragment, names.parse_pack, names.parse_slot, names.parse_accepted, names.parse_run)
     return next((found for parse in parsers if (found := parse(name))), "")
 
 
@@ -33,11 +37,9 @@ def check_itself(name: str, data: bytes, repository: Repository) -> bool:
         ObjectCorrupt, HeaderDamaged: They are not the object of this name.
     """
     match kind_of(name):
-        case Kind.PACK | Kind.FRAGMENT | Kind.SLOT | Kind.LOG | Kind.ACCEPTED:
+        case kind if kind in _NAMED_BY_HASH:
             if hash_object(name, data) != digest_in_name(name):
                 raise ObjectCorrupt(f"the bytes of {name} do not hash to its name")
-        case Kind.DATA_KEY:
-            _check_data_key(name, data)
         case Kind.HEADER:
             _check_canonical(name, data)
             if decode_header(data, name).fingerprint != repository.header.fingerprint:
@@ -54,25 +56,7 @@ def check_itself(name: str, data: bytes, repository: Repository) -> bool:
     return True
 
 
-def _check_data_key(name: str, data: bytes) -> None:
-    try:
-        check_data_key(data, name)
-    except FormatTooNew:  # it is whole, and of a later version
-        return
-
-
 def _check_canonical(name: str, data: bytes) -> None:
     """A check over the content leaves room for other bytes of the same content, which no other replica holds."""
     if encode_canonical(decode_object(data, name)) != data:
         raise ObjectCorrupt(f"{name} is not as it was written")
-
-
-def check_opens(name: str, data: bytes, keys: KeySet | None) -> None:
-    """Open a data key where its private key is at hand: its own check does not show which run it is of.
-
-    Raises:
-        ObjectCorrupt: It is whole, and the key of another run or of another repository.
-    """
-    parsed = names.parse_data_key(name)
-    if parsed is not None and keys is not None and bytes.fromhex(parsed[1]) in keys.readable:
-        open_data_key(keys, bytes.fromhex(parsed[0]), data)

@@ -23,8 +23,9 @@ def kind_of(name: str) -> Kind | None:
         case "packs":
             return Kind.PACK if names.parse_pack(name) else None
         case "snapshots":
-            parsed = names.parse_snapshot_object(name)
-            return None if parsed is None else Kind.COMMIT if parsed.role == names.COMMIT else Kind.PART
+            return Kind.COMMIT if names.parse_commit(name) else None
+        case "runs":
+            return Kind.RUN if names.parse_run(name) else None
         case "audit":
             is_seal = audit_names.parse_seal(name) is not None
             return Kind.SEAL if is_seal else Kind.AUDIT_FILE if audit_names.is_file(name) else None

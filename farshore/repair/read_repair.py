@@ -16,14 +16,12 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.audit.rows import RepairMethod
-from farshore.catalog.commits import is_commit
 from farshore.errors import Denied, FarshoreError, ObjectCorrupt
 from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.format.pack_id import hash_object
-from farshore.format.records import Commit
 from farshore.model import DamagedObject
-from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
+from farshore.repair.object_checks import check_itself, digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import Repair
 from farshore.replicas.mend import mend
@@ -56,7 +54,6 @@ class ReadRepair:
     def __init__(self, *, repository: Repository, reader: ReplicaReader, snapshot: str = "") -> None:
         self._repository = repository
         self._reader = reader
-        self._digests: dict[str, str] = {}  # of objects that commit records vouch for, by name
         self._snapshots = (snapshot,) if snapshot else ()
         self._lock = threading.Lock()
         self._waiting: deque[_Wanted] = deque()
@@ -68,10 +65,6 @@ class ReadRepair:
         self._done = threading.Event()
         self._at_work: _Wanted | None = None
         self._repairs: list[Repair] = []
-
-    def learn(self, commit: Commit) -> None:
-        """Add the hashes that a commit record has for the objects of its snapshot."""
-        self._digests.update({ref.name: ref.blake3 for ref in commit.objects.values()})
 
     def offer(self, replica: Replica, name: str, found: str, source: str, body: bytes | None) -> None:
         """Ask for an object to be mended; each is queued once, and none while the queue is full.
@@ -178,7 +171,7 @@ class ReadRepair:
         Raises:
             FarshoreError: No other replica has a good copy, or nothing vouches for one.
         """
-        digest = digest_in_name(one.name) or self._digests.get(one.name, "")
+        digest = digest_in_name(one.name)
         if one.body is not None:
             return one.body, digest or hash_object(one.name, one.body), one.source
         cached = self._repository.cache.path(one.name)
@@ -189,13 +182,7 @@ class ReadRepair:
         def whole(replica: Replica) -> tuple[bytes, str]:
             data = replica.store.get(one.name, bytes_max=object_bytes_max(one.name))
             found = hash_object(one.name, data)
-            if digest:
-                is_good = found == digest
-            elif kind_of(one.name) is Kind.COMMIT:
-                is_good = is_commit(self._repository, one.name, data)
-            else:
-                is_good = check_itself(one.name, data, self._repository)
-                check_opens(one.name, data, self._repository.keys)
+            is_good = found == digest if digest else check_itself(one.name, data, self._repository)
             if not is_good:
                 raise ObjectCorrupt(f"nothing vouches for the copy of {one.name} at {replica.name}")
             return data, replica.name

@@ -37,7 +37,7 @@ class Listing:
 
     @property
     def commits(self) -> set[str]:
-        """The names of the commit records."""
+        """The names of the commits."""
         return {name for name in self.objects if kind_of(name) is Kind.COMMIT}
 
     @property
@@ -186,7 +186,8 @@ class Expected:
     """Sizes, losses and objects to spread, beyond what listings show.
 
     `sizes`: the right size of objects whose size is known. `lost`: objects that a snapshot needs and no replica lists.
-    `parts`: the objects of committed snapshots, which are spread; others were left by runs that never committed.
+    `parts`: commits that count, and the data keys and runs that they need, which are spread; others were left by runs
+    that never committed, or planted.
     """
 
     sizes: Mapping[str, int] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import Header
 from farshore.format.names import object_bytes_max
-from farshore.model import DamagedObject, ReplicaRequests
+from farshore.model import DamagedObject, KeyId, RefusedObject, ReplicaRequests
 from farshore.replicas.ask import DetachedThreads, FirstBug, OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache
 from farshore.replicas.reading_order import Pace, ReadPrice
@@ -39,6 +39,7 @@ from farshore.stores.wrappers.metered import Meter, MeteredStore
 
 if TYPE_CHECKING:
     from farshore.chunking.content import CutSizes
+    from farshore.format.needs import NeededKey
     from farshore.replicas.owner_log import OwnerLog
     from farshore.trust.log import TrustState
     from farshore.trust.memory import Memory
@@ -47,9 +48,9 @@ Decoded = TypeVar("Decoded")
 
 
 def whole_bytes_max(name: str, size: int) -> int:
-    """Return how many bytes a whole object may have: those in a commit record, where it is one that only they bound."""
+    """Return how many bytes a whole object may have: those in a commit, where it is one that only they bound."""
     bytes_max = object_bytes_max(name)
-    return min(size, bytes_max) if size and name.startswith(names.SNAPSHOTS) else bytes_max
+    return min(size, bytes_max) if size and name.startswith(names.RUNS) else bytes_max
 
 
 class ObjectSource(Protocol):
@@ -163,6 +164,10 @@ class Repository:
     threads: DetachedThreads = field(init=False)  # for reads, which may hang
     resources: ExitStack = field(default_factory=ExitStack)  # ends with it: directories in place of unusable ones
     damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # found by reads
+    refused: dict[str, RefusedObject] = field(init=False, default_factory=dict)  # by name, that listings showed
+    unread: dict[str, int] = field(init=False, default_factory=dict)  # names at a replica that nothing signed names
+    foreign: set[str] = field(init=False, default_factory=set)  # commits of domains whose keys are not at hand
+    key_names: dict[KeyId, dict[NeededKey, None]] = field(init=False, default_factory=dict)  # that needs gave; grows
     state_is_temporary: bool = field(init=False, default=False)  # its files end with this process
     unrecorded: str = field(init=False, default="")  # why audit rows of what was done could not be kept
     unasked: dict[str, FarshoreError] = field(init=False)  # replicas that could not be asked, now or later; grows

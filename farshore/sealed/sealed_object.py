@@ -37,8 +37,6 @@ class SealedKind(IntEnum):
 
     MANIFEST = 1
     PAGES = 2
-    NEEDS = 3
-    COMMIT = 4
     LEASE = 5
     CACHE = 7
 
@@ -50,7 +48,7 @@ def _nonce(frame: int, *, last: bool) -> bytes:
 class SealedWriter(io.RawIOBase):
     """A file-like object that seals what is written to it into `sink`; `finish()` ends it. One thread.
 
-    Also hashes the sealed bytes, because a commit record vouches for them.
+    Also hashes the sealed bytes, because the object is named by that.
     """
 
     def __init__(
@@ -121,7 +119,7 @@ class SealedReader(io.RawIOBase):
 
     Args:
         fetch: Returns sealed bytes of the object, once they are found to be good.
-        sealed_bytes: The object's size, from the commit record or the store.
+        sealed_bytes: The object's size, from the commit or the store.
     """
 
     def __init__(
@@ -246,16 +244,9 @@ def seal_object(
     return sealed
 
 
-def _payload_bytes_max(kind: SealedKind, stored_bytes: int) -> int:
-    """Return the bytes that a compressed payload may have, by its kind and its bytes as they are stored."""
-    match kind:
-        case SealedKind.NEEDS:  # ids are random, so a long list is a few times its stored bytes and never more
-            grown = limits.NEEDS_GROWTH_MAX * stored_bytes + limits.SMALL_OBJECT_BYTES_MAX
-            return min(grown, limits.NEEDS_PAYLOAD_BYTES_MAX)
-        case SealedKind.CACHE:  # a file of this host
-            return limits.NEEDS_PAYLOAD_BYTES_MAX
-        case _:
-            return limits.SMALL_OBJECT_BYTES_MAX
+def _payload_bytes_max(kind: SealedKind) -> int:
+    """Return the bytes that a compressed payload may have: much only in a file of this host."""
+    return limits.CACHE_PAYLOAD_BYTES_MAX if kind is SealedKind.CACHE else limits.SMALL_OBJECT_BYTES_MAX
 
 
 def open_object(sealed: bytes, *, secret: bytes, kind: SealedKind, name: str, repository_id: bytes) -> bytes:
@@ -274,7 +265,7 @@ def open_object(sealed: bytes, *, secret: bytes, kind: SealedKind, name: str, re
     if not reader.compressed:
         return payload
     try:
-        size, size_max = zstandard.frame_content_size(payload), _payload_bytes_max(kind, len(payload))
+        size, size_max = zstandard.frame_content_size(payload), _payload_bytes_max(kind)
         if size < 0:
             raise ObjectCorrupt(f"{name} does not declare its size")
         if size > size_max:  # before any of it is allocated

@@ -8,6 +8,7 @@ import pytest
 
 from farshore.clock import SystemClock
 from farshore.format import names
+from farshore.format.needs import MAGIC
 from farshore.stores.base import ANY_OBJECT, Store
 from farshore.stores.opening import open_store
 from tests.conftest import FreshPlace, PlaceUrl
@@ -39,9 +40,10 @@ def catalog_of(store: Store) -> dict[str, str]:
     """The objects of the one snapshot's catalog, by what they are."""
     found: dict[str, str] = {}
     for info in store.list():
-        parsed = names.parse_snapshot_object(info.name)
-        if parsed is not None:
-            found[parsed.role] = info.name
+        if names.parse_commit(info.name):
+            found["commit"] = info.name
+        elif names.parse_run(info.name):
+            found["needs" if store.get(info.name, 0, 4) == MAGIC else "manifest"] = info.name
         elif names.parse_fragment(info.name):
             found["index"] = info.name
         elif names.parse_data_key(info.name):

@@ -188,7 +188,7 @@ def test_a_replica_that_fails_is_reported_truly_and_healed(shores: Shores, case:
 
 
 @pytest.mark.parametrize("fault", [CORRUPT, TRUNCATE], ids=["altered", "cut short"])
-@pytest.mark.parametrize("part", ["packs/", "manifest", "index/", "keys/data"])
+@pytest.mark.parametrize("part", ["packs/", "runs/", "index/", "keys/data"])
 def test_what_a_service_keeps_wrongly_is_found_by_reading_and_replaced(
     shores: Shores, fault: object, part: str
 ) -> None:

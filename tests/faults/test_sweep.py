@@ -100,7 +100,7 @@ def test_below_the_quorum_nothing_is_committed_and_the_next_run_sends_only_what_
         broken = {}
         for name in ("one", "two"):
             good = repository.replicas[name]
-            faulty = FaultyStore(good.meter, clock=world.clock, plan=_when_put("snapshots/"))
+            faulty = FaultyStore(good.meter, clock=world.clock, plan=_when_put("runs/"))
             broken[name] = dataclasses.replace(good, store=faulty)
         repository.replicas = {**repository.replicas, **broken}
         with pytest.raises(FarshoreError) as failure:

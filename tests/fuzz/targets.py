@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from farshore import limits
 from farshore.audit import names as audit_names
 from farshore.audit.chain import digest
 from farshore.audit.schema import TABLES
@@ -24,14 +25,18 @@ from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
 from farshore.errors import Bug, Corrupt, KeyMissing, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
+from farshore.format.commit import CommitHead, decode_commit, decode_head, encode_details
 from farshore.format.extents import decode_extents
 from farshore.format.fragments import decode_fragment
 from farshore.format.header import Header, check_of, decode_header
 from farshore.format.manifest import ManifestReader
+from farshore.format.needs import MAGIC, decode_needs
 from farshore.format.pack_id import hash_pack
 from farshore.format.page_maps import PageMap
-from farshore.format.records import Lease, decode_commit, decode_lease, decode_needs, encode_canonical, encode_lease
+from farshore.format.records import Lease, decode_lease, encode_canonical, encode_lease
+from farshore.format.signed import decode_signed
 from farshore.sealed import slots
+from farshore.sealed.commit_details import open_details
 from farshore.sealed.data_key import DataKey, check_data_key, open_data_key
 from farshore.sealed.fragments import open_packs
 from farshore.sealed.key_files import decode_identity
@@ -92,13 +97,15 @@ class Repository:
             found[key_id] = open_data_key(self.keys, key_id, data)
         return found
 
-    def parquet(self, role: str, kind: SealedKind) -> Iterator[bytes]:
+    def parquet(self, kind: SealedKind) -> Iterator[bytes]:
         """Yield the payloads of manifests or page maps."""
         keys = self.data_keys()
-        for name, data in self.objects(names.SNAPSHOTS, role):
+        for _, data in self.objects(names.RUNS):
+            if data.startswith(MAGIC) or data[5] != kind:
+                continue
             yield SealedReader(
                 fetch=functools.partial(_cut, data), sealed_bytes=len(data), secret=keys[key_id_of(data)].secret,
-                kind=kind, name=name, repository_id=self.keys.repository_id,
+                kind=kind, name=names.RUNS, repository_id=self.keys.repository_id,
             ).read()  # fmt: skip
 
 
@@ -200,7 +207,7 @@ def _page_map(data: bytes) -> object:
 
 def _full_page_maps() -> Iterator[bytes]:
     for one in repositories():
-        for payload in one.parquet(names.PAGES, SealedKind.PAGES):
+        for payload in one.parquet(SealedKind.PAGES):
             with suppress(Corrupt):  # a difference, which needs its base
                 PageMap(io.BytesIO(payload))
                 yield payload
@@ -208,9 +215,9 @@ def _full_page_maps() -> Iterator[bytes]:
 
 def _sealed(data: bytes) -> object:
     one = repositories()[0]
-    name = "snapshots/name/needs"
+    name = names.RUNS
     return open_object(
-        data, secret=one.keys.index_key, kind=SealedKind.NEEDS, name=name, repository_id=one.keys.repository_id
+        data, secret=one.keys.index_key, kind=SealedKind.MANIFEST, name=name, repository_id=one.keys.repository_id
     )
 
 
@@ -219,22 +226,22 @@ def _sealed_samples() -> Iterator[bytes]:
     for payload in (b"", b"x" * 1000, bytes(3 << 20)):
         for packed in (False, True):
             yield seal_object(
-                payload, secret=one.keys.index_key, key_id=INDEX_KEY_ID, salt=bytes(32), kind=SealedKind.NEEDS,
-                name="snapshots/name/needs", repository_id=one.keys.repository_id, compress=packed,
+                payload, secret=one.keys.index_key, key_id=INDEX_KEY_ID, salt=bytes(32), kind=SealedKind.MANIFEST,
+                name=names.RUNS, repository_id=one.keys.repository_id, compress=packed,
             )  # fmt: skip
 
 
 def _packed_payload(data: bytes) -> object:
     """Decode a payload as only a holder of the key can seal it: what says that it is a zstd frame and is not."""
-    one, sink, name = repositories()[0], io.BytesIO(), "snapshots/name/commit"
+    one, sink, name = repositories()[0], io.BytesIO(), names.RUNS
     writer = SealedWriter(
-        sink=sink, secret=one.keys.index_key, key_id=INDEX_KEY_ID, salt=bytes(32), kind=SealedKind.COMMIT, name=name,
+        sink=sink, secret=one.keys.index_key, key_id=INDEX_KEY_ID, salt=bytes(32), kind=SealedKind.MANIFEST, name=name,
         repository_id=one.keys.repository_id, flags=1,
     )  # fmt: skip
     writer.write(data)
     writer.finish()
     return open_object(
-        sink.getvalue(), secret=one.keys.index_key, kind=SealedKind.COMMIT, name=name,
+        sink.getvalue(), secret=one.keys.index_key, kind=SealedKind.MANIFEST, name=name,
         repository_id=one.keys.repository_id,
     )  # fmt: skip
 
@@ -278,8 +285,36 @@ def _payloads(prefix: str, ending: str, kind: SealedKind, name: str = "") -> Cal
     return lambda: (data for one in repositories() for data in one.opened(prefix, ending, kind, name))
 
 
-def _parquet(role: str, kind: SealedKind) -> Callable[[], Iterable[bytes]]:
-    return lambda: (data for one in repositories() for data in one.parquet(role, kind))
+def _parquet(kind: SealedKind) -> Callable[[], Iterable[bytes]]:
+    return lambda: (data for one in repositories() for data in one.parquet(kind))
+
+
+def _head(data: bytes) -> CommitHead:
+    return decode_head(decode_signed(data, "a commit", limits.COMMIT_BYTES_MAX).value, "a commit")[0]
+
+
+def _commit(data: bytes) -> object:
+    """Decode a commit, and open what is sealed into it, as every holder of the index key can seal it."""
+    text = decode_signed(data, "a commit", limits.COMMIT_BYTES_MAX)
+    head, sealed = decode_head(text.value, "a commit")
+    with suppress(KeyMissing):  # of a domain that is not there
+        return open_details(repositories()[0].keys, head, sealed)
+    return head
+
+
+def _commit_details(data: bytes) -> object:
+    return decode_commit(_head(next(iter(_objects(names.SNAPSHOTS)))), data, "a commit")
+
+
+def _details() -> Iterator[bytes]:
+    for one in repositories():
+        for _, data in one.objects(names.SNAPSHOTS):
+            head, sealed = decode_head(decode_signed(data, "a commit", limits.COMMIT_BYTES_MAX).value, "a commit")
+            yield encode_details(open_details(one.keys, head, sealed))
+
+
+def _needs() -> Iterator[bytes]:
+    return (data for data in _objects(names.RUNS) if data.startswith(MAGIC))
 
 
 TARGETS: dict[str, Target] = {
@@ -294,10 +329,11 @@ TARGETS: dict[str, Target] = {
     "segment": Target(_segment, lambda: [bytes(compress(_SEGMENT)[1])]),
     "sealed-object": Target(_sealed, _sealed_samples),
     "packed-payload": Target(_packed_payload, lambda: [bytes(compress(_SEGMENT)[1])]),
-    "commit": Target(decode_commit, _payloads(names.SNAPSHOTS, names.COMMIT, SealedKind.COMMIT)),
-    "needs": Target(decode_needs, _payloads(names.SNAPSHOTS, names.NEEDS, SealedKind.NEEDS)),
+    "commit": Target(_commit, lambda: _objects(names.SNAPSHOTS)),
+    "commit-details": Target(_commit_details, _details),
+    "needs": Target(lambda data: decode_needs(data, "needs"), _needs),
     "lease": Target(decode_lease, _leases),
-    "manifest": Target(_manifest, _parquet(names.MANIFEST, SealedKind.MANIFEST)),
+    "manifest": Target(_manifest, _parquet(SealedKind.MANIFEST)),
     "page-map": Target(_page_map, _full_page_maps),
     "seal": Target(_seal, lambda: _objects(audit_names.SEALS)),
     "audit-file": Target(_audit_file, lambda: _objects(names.AUDIT, ".parquet")),

@@ -149,7 +149,7 @@ def back_up_special(config: Config, _: Path, clock: StillClock) -> None:
 def generate(root: Path, *, special: bool) -> None:
     """Make a repository, and beside it what must be found in it."""
     root.mkdir(parents=True)
-    clock = StillClock(moment_utc=STARTED_UTC, seed=2030)
+    clock = StillClock(moment_utc=STARTED_UTC, seed=2034)
     with tempfile.TemporaryDirectory() as scratch:
         config = configure(root, state_dir=Path(scratch) / "state")
         # In memory first: a directory would stamp what is put with the real time, which is far from that of the clock.

@@ -39,10 +39,10 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
+from second_commits import Needs, read_commits, read_needs
 from second_trust import Json, Trust, canonical, public_key, read_log, split
 
 HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-KINDS = {"manifest": 1, "pages": 2, "pages-base": 2, "needs": 3}
 HOLE = bytes(32)
 MIB = 1 << 20
 
@@ -314,23 +314,25 @@ class Reader:
     header: Json
     trust: Trust
     keys: Keys
+    refused: list[str] = field(default_factory=list)  # commits that do not count, each with the reason
+    _key_names: dict[str, str] = field(default_factory=dict)  # of data keys, as needs have them
     _data_keys: dict[str, bytes] = field(default_factory=dict)
     _opened: dict[tuple[str, int], bytes] = field(default_factory=dict)
 
     def commits(self) -> list[Json]:
-        """Return all commit records: those of a source in their order."""
+        """Return all commits that count, with what is sealed into them: those of a source in their order."""
+        commits, self.refused = read_commits(self.root, self.trust)
         found = []
-        for path in self.root.glob("snapshots/*/*/commit"):
-            name = str(path.relative_to(self.root))
-            if re.fullmatch(r"snapshots/[0-9a-f]{32}/[0-9a-f]{32}/commit", name):
-                key = self.keys.only_index_key()
-                commit: Json = json.loads(open_object(self.keys, key, 4, name, path.read_bytes()))
-                require(commit["version"] == 1, "a commit record has another version")
-                require(name == f"snapshots/{commit['source_id']}/{commit['snapshot']}/commit", f"{name} is another's")
-                require(commit["source_id"] in self.source_ids(commit["source"]), f"{name} has another source id")
-                found.append(commit)
-        order = ("source", "sequence", "committed_utc", "snapshot")
-        return sorted(found, key=lambda commit: [commit.get(name, 0) for name in order])
+        for commit in commits:
+            sealed = base64.b64decode(commit.pop("sealed"))
+            index_key = self.keys.index_key(key_tag(commit["domain"], commit["epoch"]))
+            ids = bytes.fromhex(commit["source_id"] + commit["snapshot"])
+            aead = AESGCM(self.keys.derive(index_key, "commit", sealed[:32]))
+            details = aead.decrypt(bytes(12), sealed[32:], associated(self.keys.repository, "commit", ids))
+            found.append({**commit, **json.loads(details)})
+            require(commit["source_id"] in self.source_ids(found[-1]["source"]), "a commit has another source id")
+        order = ("source", "sequence", "committed_utc", "snapshot", "hash")
+        return sorted(found, key=lambda commit: [commit[name] for name in order])
 
     def source_ids(self, name: str) -> set[str]:
         """Return the ids that certificates give to a source of this name."""
@@ -344,19 +346,30 @@ class Reader:
                 found |= {one["id"] for one in sources if one["name"] == name}
         return found
 
-    def load(self, commit: Json, role: str) -> bytes:
-        """Return the payload of one of a snapshot's objects, once its bytes are those that the commit record names."""
-        ref = commit["objects"][role]
-        sealed = (self.root / ref["name"]).read_bytes()
-        require((len(sealed), blake3(sealed).hexdigest()) == (ref["bytes"], ref["blake3"]), f"{ref['name']} is altered")
-        key_id = sealed[8:24]
-        secret = self.keys.only_index_key() if key_id == self.keys.only_tag() else self.data_key(key_id.hex())
-        return open_object(self.keys, secret, KINDS[role], ref["name"], sealed)
+    def load(self, run: Json) -> bytes:
+        """Return the bytes of a run, once they are those that the commit names."""
+        data = (self.root / "runs" / run["blake3"]).read_bytes()
+        require((len(data), blake3(data).hexdigest()) == (run["bytes"], run["blake3"]), f"{run['blake3']} is altered")
+        return data
+
+    def open_run(self, run: Json, kind: int) -> bytes:
+        """Return the payload of a manifest or a page map."""
+        sealed = self.load(run)
+        return open_object(self.keys, self.data_key(sealed[8:24].hex()), kind, "runs/", sealed)
+
+    def needs(self, commit: Json) -> Needs:
+        """Return what a snapshot needs, and note the objects of its data keys."""
+        (run,) = commit["runs"]["needs"]
+        needs = read_needs(self.load(run))
+        self._key_names |= {key_id: f"{recipient}-{digest}" for key_id, recipient, digest in needs.data_keys}
+        return needs
 
     def data_key(self, key_id: str) -> bytes:
         if key_id not in self._data_keys:
             (recipient,) = self.keys.private_keys
-            sealed = (self.root / "keys" / "data" / key_id / recipient).read_bytes()
+            name = self._key_names[key_id]
+            sealed = (self.root / "keys" / "data" / key_id / name).read_bytes()
+            require(name == f"{recipient}-{blake3(sealed).hexdigest()}", f"data key {key_id} is altered")
             require(len(sealed) == 1208 and sealed[:8] == b"FSDK\x01\x01\x00\x00", f"data key {key_id} is another")
             require(blake3(sealed[:-16]).digest(16) == sealed[-16:], f"data key {key_id} is damaged")
             require(sealed[8:24].hex() == recipient, f"data key {key_id} is for another")
@@ -364,7 +377,7 @@ class Reader:
             self._data_keys[key_id] = open_hpke(self.keys.private_keys[recipient], sealed[24:-16], info)
         return self._data_keys[key_id]
 
-    def footers(self, needs: Json) -> dict[str, Footer]:
+    def footers(self, needs: Needs) -> dict[str, Footer]:
         """Return the footers of a snapshot's packs, each proven by its id, and the same in every fragment."""
         indexed: dict[str, Proven] = {}
         for path in self.root.glob("index/*"):
@@ -375,7 +388,7 @@ class Reader:
                 require(signed, f"fragment {path.name} is nobody's")
                 indexed |= {one.pack_id: one for one in read_fragment(data)}
         found = {}
-        for pack_id, size in needs["packs"]:
+        for pack_id, size, _ in needs.packs:
             pack = (self.root / "packs" / pack_id[:2] / pack_id).read_bytes()
             one = proven_pack(pack)
             require((len(pack), one.size, one.pack_id) == (size, size, pack_id), f"pack {pack_id} is altered")
@@ -386,21 +399,25 @@ class Reader:
 
     def pages(self, commit: Json) -> Pages:
         """Return a snapshot's page map; empty where it has none."""
-        if "pages" not in commit["objects"]:
+        *bases, own = commit["runs"].get("pages", [None])
+        if own is None:
             return {}
-        base = commit["objects"].get("pages-base")
-        full = read_pages(self.load(commit, "pages-base"), None, "") if base else None
-        return read_pages(self.load(commit, "pages"), full, base["blake3"] if base else "")
+        full = read_pages(self.open_run(bases[0], 2), None, "") if bases else None
+        return read_pages(self.open_run(own, 2), full, bases[0]["blake3"] if bases else "")
 
     def restore(self, commit: Json, target: Path) -> None:
         """Restore a snapshot into a directory that does not exist yet."""
-        needs: Json = json.loads(self.load(commit, "needs"))
-        require(needs["version"] == 1, "a snapshot's needs have another version")
-        for key_id in needs["data_keys"]:
+        needs = self.needs(commit)
+        for key_id, _, _ in needs.data_keys:
             self.data_key(key_id)
+        for digest, size in needs.fragments:
+            require((self.root / "index" / digest).stat().st_size == size, f"fragment {digest} has another size")
+        (run,) = commit["runs"]["manifest"]
+        own = {(one["blake3"], one["bytes"]) for role in ("manifest", "pages") for one in commit["runs"].get(role, [])}
+        require(own == set(needs.runs), "the needs do not name the runs of the commit")
         footers = self.footers(needs)
         chunks = {one[0]: (pack_id, one) for pack_id, footer in footers.items() for one in footer[1]}
-        manifest = pq.ParquetFile(io.BytesIO(self.load(commit, "manifest")))
+        manifest = pq.ParquetFile(io.BytesIO(self.open_run(run, 1)))
         rows = [row for batch in manifest.iter_batches(256) for row in batch.to_pylist()]
         order = [row["path"].replace(b"/", b"\x00") for row in rows]
         require(order == sorted(set(order)), "a manifest is not in order")
@@ -588,6 +605,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     for one in reader.commits():
         print(one["snapshot"], one["source"], one["started_utc"], one["counts"]["entries"], "entries")
+    for refusal in reader.refused:
+        print("refused:", refusal)
     print(reader.check_audit(), "audit files are what their seals say")
 
 

@@ -62,6 +62,7 @@ from tests.unit.replicas.clocks import StillClock
 VERSION_1 = Path(__file__).parent / "v1"
 EXPECTED: dict[str, Any] = json.loads((VERSION_1 / "expected.json").read_text(encoding="ascii"))
 FINGERPRINT = blake3((VERSION_1 / "replica/farshore.json").read_bytes()).hexdigest()
+COMMIT = "commit"
 LATER_S = 365 * 86400.0
 
 
@@ -89,9 +90,13 @@ class Golden:
         return [path for path in found if path.name.endswith(ending)]
 
     def of_snapshot(self, number: int, role: str) -> Path:
+        """The commit of a snapshot, or one of the runs that it names."""
         wanted = EXPECTED["snapshots"][number]["snapshot"]
-        (path,) = [path for path in self.named("snapshots", role) if path.parent.name == wanted]
-        return path
+        (path,) = [path for path in self.named("snapshots") if path.name.startswith(f"{wanted}-")]
+        if role == COMMIT:
+            return path
+        commit = json.loads((VERSION_1 / "replica" / path.relative_to(self.replica)).read_bytes().split(b"\n")[0])
+        return self.replica / names.run(commit["runs"][role][0]["blake3"])
 
     def packs(self) -> list[Path]:
         """Packs by size: the last holds the first snapshot of `home`, the one before it the second."""
@@ -432,7 +437,7 @@ DAMAGES = {
     "footer-flipped": Damage(alter(first_pack, flip(-100)), finds=found(("packs/", "altered"))),
     "footer-flipped-and-no-fragment": Damage(
         each(alter(first_pack, flip(-100)), every_fragment),
-        finds=found(("packs/", "altered"), ("snapshots/", "undecodable")),  # its chunks are in no pack that opens
+        finds=found(("packs/", "altered"), ("runs/", "undecodable")),  # its chunks are in no pack that opens
         restores=(RestoreIncomplete, RestoreIncomplete),
     ),
     "packs-swapped": Damage(
@@ -449,41 +454,41 @@ DAMAGES = {
     "fragment-truncated": Damage(alter(lambda one: one.named("index")[0], cut), finds=found(("index/", "altered"))),
     # the objects of a snapshot
     "manifest-missing": Damage(
-        lose(manifest(1)), finds=found(("snapshots/", "missing")), restores=(None, ObjectNotFound)
+        lose(manifest(1)), finds=found(("runs/", "missing")), restores=(None, ObjectNotFound)
     ),
     "manifest-flipped": Damage(
-        alter(manifest(1), flip()), finds=found(("snapshots/", "altered")), restores=(None, ObjectCorrupt)
+        alter(manifest(1), flip()), finds=found(("runs/", "altered")), restores=(None, ObjectCorrupt)
     ),
     "manifest-truncated": Damage(
-        alter(manifest(1), cut), finds=found(("snapshots/", "truncated")), restores=(None, ObjectCorrupt)
+        alter(manifest(1), cut), finds=found(("runs/", "truncated")), restores=(None, ObjectCorrupt)
     ),
     "manifests-swapped": Damage(
         swap(manifest(0), manifest(1)),
-        finds=found(("snapshots/", "truncated")),
+        finds=found(("runs/", "truncated")),
         restores=(ObjectTooLarge, ObjectCorrupt),
     ),
-    "pages-flipped": Damage(alter(role(0, names.PAGES), flip()), finds=found(("snapshots/", "altered"))),
-    "pages-missing": Damage(lose(role(0, names.PAGES)), finds=found(("snapshots/", "missing"))),
+    "pages-flipped": Damage(alter(role(0, names.PAGES), flip()), finds=found(("runs/", "altered"))),
+    "pages-missing": Damage(lose(role(0, names.PAGES)), finds=found(("runs/", "missing"))),
     "needs-missing": Damage(
-        lose(role(1, names.NEEDS)), finds=found(("snapshots/", "missing")), restores=(None, ObjectNotFound)
+        lose(role(1, names.NEEDS)), finds=found(("runs/", "missing")), restores=(None, ObjectNotFound)
     ),
     "needs-flipped": Damage(
-        alter(role(1, names.NEEDS), flip()), finds=found(("snapshots/", "altered")), restores=(None, ObjectCorrupt)
+        alter(role(1, names.NEEDS), flip()), finds=found(("runs/", "altered")), restores=(None, ObjectCorrupt)
     ),
-    "commit-missing": Damage(lose(role(1, names.COMMIT)), restores=(None, SnapshotUnknown)),
+    "commit-missing": Damage(lose(role(1, COMMIT)), restores=(None, SnapshotUnknown)),
     "commit-flipped": Damage(
-        alter(role(1, names.COMMIT), flip()),
-        finds=found(("snapshots/", "undecodable")),
+        alter(role(1, COMMIT), flip()),
+        finds=found(("snapshots/", "altered")),
         restores=(None, SnapshotUnknown),
     ),
     "commit-of-a-newer-version": Damage(
-        alter(role(1, names.COMMIT), flip(4)),
-        finds=found(("snapshots/", "undecodable")),
+        alter(role(1, COMMIT), flip(4)),
+        finds=found(("snapshots/", "altered")),
         restores=(None, SnapshotUnknown),
     ),
     "commits-swapped": Damage(
-        swap(role(0, names.COMMIT), role(1, names.COMMIT)),
-        finds=found(("snapshots/", "undecodable")),
+        swap(role(0, COMMIT), role(1, COMMIT)),
+        finds=found(("snapshots/", "altered")),
         restores=(SnapshotUnknown, SnapshotUnknown),
     ),
     # data keys: the second snapshot needs both

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import stat
@@ -22,11 +21,6 @@ EXPECTED = expected_of(SPECIAL)
 IS_ROOT = os.geteuid() == 0
 
 
-def state_of(commit: Json) -> str:
-    """Section 5: the table of a commit record's keys."""
-    return str(commit.get("state") or ("incomplete" if commit["counts"].get("problems", 0) else "complete"))
-
-
 def lock_end(lock: Json, name: str) -> float:
     """Section 5, *A lock*: when the lock of an object that a snapshot needs ends at the earliest, in s since 1970."""
     stride_s, until_s = lock["stride_s"], datetime.fromisoformat(lock["until_utc"]).timestamp()
@@ -36,12 +30,11 @@ def lock_end(lock: Json, name: str) -> float:
 
 def objects_of(reader: Reader, commit: Json) -> list[str]:
     """Return the names of all objects that a snapshot needs, and its commit record."""
-    needs: Json = json.loads(reader.load(commit, "needs"))
-    own = [ref["name"] for ref in commit["objects"].values()]
-    record = f"snapshots/{commit['source_id']}/{commit['snapshot']}/commit"
-    (recipient,) = reader.keys.private_keys
-    keys = [f"keys/data/{one}/{recipient}" for one in needs["data_keys"]]
-    return [record, *own, *keys, *(f"packs/{one[:2]}/{one}" for one, _ in needs["packs"])]
+    needs = reader.needs(commit)
+    own = [f"runs/{run['blake3']}" for runs in commit["runs"].values() for run in runs]
+    record = f"snapshots/{commit['source_id']}/{commit['snapshot']}-{commit['hash']}"
+    keys = [f"keys/data/{key_id}/{recipient}-{digest}" for key_id, recipient, digest in needs.data_keys]
+    return [record, *own, *keys, *(f"packs/{one[:2]}/{one}" for one, _, _ in needs.packs)]
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +56,8 @@ def restored(reader: Reader, commits: list[Json], tmp_path_factory: pytest.TempP
 
 
 def test_one_snapshot_is_incomplete(commits: list[Json]) -> None:
-    assert [state_of(one) for one in commits] == ["complete", "incomplete", "complete"]
+    assert [one["state"] for one in commits] == ["complete", "incomplete", "complete"]
     assert [one["counts"].get("lacking", 0) for one in commits] == [0, 1, 0]
-    assert state_of({"counts": {"problems": 1}}) == "incomplete"
-    assert state_of({"counts": {}}) == "complete"
 
 
 def test_an_incomplete_snapshot_has_the_file_as_it_was_read_last_or_not_at_all(
@@ -84,7 +75,7 @@ def test_locks_end_where_the_record_says(reader: Reader, commits: list[Json]) ->
         (lock,) = commit["locks"].values()
         assert (list(commit["locks"]), lock["mode"]) == (["only"], "governance")
         needed = objects_of(reader, commit)
-        assert {name.partition("/")[0] for name in needed} == {"snapshots", "packs", "keys"}
+        assert {name.partition("/")[0] for name in needed} == {"snapshots", "runs", "packs", "keys"}
         for name in needed:
             until_s = lock_end(lock, name)
             assert until_s >= datetime.fromisoformat(lock["until_utc"]).timestamp()
@@ -94,10 +85,11 @@ def test_locks_end_where_the_record_says(reader: Reader, commits: list[Json]) ->
 
 def test_page_maps_are_differences_from_the_first(reader: Reader, commits: list[Json]) -> None:
     first, second, third = commits
-    assert "pages-base" not in first["objects"]
+    (full,) = first["runs"]["pages"]
     for one in (second, third):
-        assert one["objects"]["pages-base"] == first["objects"]["pages"]
-        assert one["objects"]["pages"]["bytes"] < first["objects"]["pages"]["bytes"] / 2
+        base, difference = one["runs"]["pages"]
+        assert base == full
+        assert difference["bytes"] < full["bytes"] / 2
     before, after, last = (reader.pages(one) for one in commits)
     changed = {page for page, value in after[b"db"][1].items() if before[b"db"][1][page] != value}
     assert (before[b"db"][0], len(before[b"db"][1]), changed) == (PAGE_BYTES, 1300, {0, 5, 899})

@@ -16,26 +16,30 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from farshore import crypto, limits
+from farshore import crypto, limits, signing
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.chunking.page_hashes import hash_each
 from farshore.crypto import derive_key
 from farshore.format import names
 from farshore.format import pack as layout
+from farshore.format.commit import Commit, CommitHead, decode_head
 from farshore.format.fragments import decode_fragment
 from farshore.format.manifest import SCHEMA
+from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decode_needs, encode_needs
 from farshore.format.origin import Origin
 from farshore.format.pack_id import hash_pack
-from farshore.format.records import Commit, Lease
+from farshore.format.records import Lease
+from farshore.format.signed import decode_signed
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages
+from farshore.sealed.commit_details import open_details
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
 from farshore.sealed.fragments import make_fragment, open_packs
 from farshore.sealed.keys import domain_keys, key_tag
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import entry_of, open_footer
-from farshore.sealed.sealed_object import SealedKind, open_object
+from farshore.sealed.sealed_object import SealedKind, key_id_of, open_object
 from farshore.sealed.segments import PlainSegment, seal_segment
 from farshore.signing import SignedKind, SigningKey, verify
 from farshore.sources.sqlite.check import DatabaseFacts
@@ -206,11 +210,50 @@ def test_pictures_have_the_bytes_of_their_vectors(of: str, picture: str) -> None
 
 def test_a_sealed_object() -> None:
     sealed = bytes.fromhex(vector("object")["object"])
-    name = "snapshots/x/y/commit"
     opened = open_object(
-        sealed, secret=KEYS.index_key, kind=SealedKind.COMMIT, name=name, repository_id=KEYS.repository_id
+        sealed, secret=DATA_KEY.secret, kind=SealedKind.MANIFEST, name=names.RUNS, repository_id=KEYS.repository_id
     )
     assert opened == TEXT
+    assert key_id_of(sealed) == DATA_KEY.key_id
+
+
+def the_needs() -> Needs:
+    pack_id = vector("pack")["pack id"]
+    run = NeededRun(names.hash_of(TEXT), len(TEXT))
+    return Needs(
+        packs=(NeededPack(pack_id, 330, (9, 0b1_0000_0101)),),
+        data_keys=(NeededKey(DATA_KEY.key_id.hex(), KEYS.recipient_id.hex(), names.hash_of(TEXT)),),
+        runs=(run,), fragments=(run,),
+    )  # fmt: skip
+
+
+def test_needs() -> None:
+    body = bytes.fromhex(vector("needs")["needs"])
+    assert encode_needs(the_needs()) == body
+    assert decode_needs(body, "it") == the_needs()
+
+
+def test_a_commit() -> None:
+    """Its details open, and both its hash and its signature are over the bytes as the page has them."""
+    given = vector("commit")
+    stored = bytes.fromhex(given["commit"])
+    assert names.hash_of(stored) == given["hash"]
+    text = decode_signed(stored, "it", limits.COMMIT_BYTES_MAX)
+    assert text.body.decode() == stored.decode().split("\n", maxsplit=1)[0] + "\n"
+    head, sealed = decode_head(text.value, "it")
+    commit = open_details(KEYS, head, sealed)
+    assert (commit.source, commit.needs.blake3) == ("farshore", names.hash_of(encode_needs(the_needs())))
+    key = SigningKey(bytes(range(64)))
+    assert text.signature.signer == key.signer_id == given["signer"]
+    assert signing.verify(
+        key.verify_key, SignedKind.COMMIT, text.signature, fingerprint=KEYS.fingerprint, subject=commit.subject,
+        digest=blake3(text.body).digest(),
+    )  # fmt: skip
+    message = signing.signed_message(
+        SignedKind.COMMIT, fingerprint=KEYS.fingerprint, key_hash=key.verify_key.key_hash, subject=commit.subject,
+        digest=blake3(text.body).digest(),
+    )  # fmt: skip
+    assert message.hex() == given["signed"]
 
 
 # --- cut points ------------------------------------------------------------------------------------------------------
@@ -254,8 +297,8 @@ def test_limits_are_those_of_the_code() -> None:
     limit = dict(rows_of("of | limit"))
     assert limit["objects, in stored bytes"] == (
         "header and slot 64 KiB; entry of the owner log 1 MiB, list of accepted commits 64 MiB; data key 4 KiB; "
-        "pack and fragment 64 MiB; commit 1 MiB; manifest, pages, needs 2 GiB "
-        "where they are read whole; beat of a lease 64 KiB, its end 1 MiB; audit seal 16 MiB; audit file 256 MiB"
+        "pack and fragment 64 MiB; commit 1 MiB; a run 2 GiB "
+        "where it is read whole; beat of a lease 64 KiB, its end 1 MiB; audit seal 16 MiB; audit file 256 MiB"
     )  # each held by tests/unit/format/test_bounds.py
     assert f"maximum ≤ {limits.CHUNK_BYTES_MAX // limits.MIB} MiB" in limit["header"]
     costs = (limits.ARGON2_MEMORY_KIB_MAX, limits.ARGON2_ITERATIONS_MAX, limits.ARGON2_LANES_MAX)
@@ -267,7 +310,8 @@ def test_limits_are_those_of_the_code() -> None:
     assert f"before {limits.PACK_BYTES_MAX // limits.MIB} MiB" in limit["pack"]
     assert f"raw length ≤ {(limits.SEGMENT_BYTES + limits.CHUNK_BYTES_MAX) // limits.MIB} MiB" in limit["pack"]
     assert limits.SEQUENCE_MAX == 2**53 - 1
-    assert "`sequence` 0 to 2^53 - 1" in limit["record"]
+    assert "`sequence` 1 to 2^53 - 1" in limit["commit"]
+    assert f"at most {limits.COMMIT_BYTES_MAX // limits.MIB} MiB" in limit["commit"]
     assert f"at most {limits.AUDIT_FILE_BYTES_MAX // limits.MIB} MiB" in limit["audit file"]
     assert f"at most {limits.PAGES_PER_ROW_MAX:,} pages a row" in PAGE
     assert f"At most {limits.FRAGMENT_PACKS_MAX} packs" in PAGE
@@ -275,11 +319,15 @@ def test_limits_are_those_of_the_code() -> None:
 
 def test_tables_name_what_the_code_has() -> None:
     keys = [name for row in rows_of("key of a commit") for name in named_in(row[0])]
-    assert sorted(keys) == sorted({"version", *(item.name for item in dataclasses.fields(Commit))})
+    public = {item.name for item in dataclasses.fields(CommitHead)} - {"hash", "signer"}  # of the object, not in it
+    assert sorted(keys) == sorted({"format", "version", "sealed", *public})
+    details = [name for row in rows_of("key of what `sealed` holds") for name in named_in(row[0])]
+    own = {item.name for item in dataclasses.fields(Commit)} - {item.name for item in dataclasses.fields(CommitHead)}
+    assert sorted(details) == sorted(own)
     counts = [name for row in rows_of("name in `counts`") for name in named_in(row[0])]
     assert sorted(counts) == sorted(item.name for item in dataclasses.fields(SnapshotCounts))
-    roles = [name for row in rows_of("role in `objects`") for name in named_in(row[0])]
-    assert roles == [names.MANIFEST, names.NEEDS, names.PAGES, names.PAGES_BASE]
+    roles = [name for row in rows_of("role in `runs`") for name in named_in(row[0])]
+    assert roles == [names.MANIFEST, names.NEEDS, names.PAGES]
     columns = [name for row in rows_of("column | type") for name in row[0].split(", ")]
     assert columns == SCHEMA.names
     (lease,) = re.findall(r"\*\*Lease\*\*: canonical JSON: `version` = 1, (.*?)\. The lease", PAGE, re.DOTALL)

@@ -13,35 +13,27 @@ from hypothesis import strategies as st
 from farshore import limits
 from farshore.errors import FarshoreError
 from farshore.format import names
+from farshore.format.commit import Commit, RunRef, decode_commit, decode_head, encode_commit, encode_details
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.footers import decode_footers
 from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
 from farshore.format.manifest import CHANGING, WHOLE, ManifestReader, ManifestRow, ManifestWriter, sort_key
+from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decode_needs, encode_needs, join_needs
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, decode_footer, encode_footer
 from farshore.format.page_maps import PageMap, PageRow, PagesWriter
-from farshore.format.records import (
-    Commit,
-    Lease,
-    Needs,
-    ObjectRef,
-    decode_commit,
-    decode_lease,
-    decode_needs,
-    encode_commit,
-    encode_lease,
-    encode_needs,
-)
-from farshore.model import Entry, EntryKind, Extent, SnapshotCounts
+from farshore.format.records import Lease, decode_lease, decode_object, encode_lease
+from farshore.model import Entry, EntryKind, Extent, SnapshotCounts, SnapshotState
 from farshore.sealed.sealed_object import SealedKind, SealedReader, open_object, seal_object
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 HEX_32 = st.binary(min_size=16, max_size=16).map(bytes.hex)
 HEX_64 = st.binary(min_size=32, max_size=32).map(bytes.hex)
+RUN_REFS = st.lists(st.builds(RunRef, HEX_64, st.integers(0, 1 << 40)), min_size=1, max_size=2).map(tuple)
 MOMENTS = st.integers(0, 250_000_000_000_000_000).map(
     lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
 )
-COUNTS = st.integers(0, (1 << 62))
+COUNTS = st.integers(0, limits.SEQUENCE_MAX)
 NAMES = st.lists(
     st.binary(min_size=1, max_size=8).filter(lambda name: b"/" not in name and b"\0" not in name), max_size=4
 )
@@ -115,7 +107,7 @@ def test_headers(header: Header, data: st.DataObject) -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_at_all_are_taken_for_a_header_or_a_record(data: bytes) -> None:
-    for decode in (lambda one: decode_header(one, "here"), decode_commit, decode_needs, decode_lease):
+    for decode in (lambda one: decode_header(one, "here"), lambda one: decode_needs(one, "it"), decode_lease):
         try:
             decode(data)
         except FarshoreError:
@@ -128,29 +120,60 @@ def test_no_bytes_at_all_are_taken_for_a_header_or_a_record(data: bytes) -> None
         Commit,
         snapshot=HEX_32,
         source_id=HEX_32,
+        run=HEX_32,
+        lease=HEX_32,
+        domain=TEXT,
+        epoch=st.integers(1, (1 << 32) - 1),
+        parent=st.one_of(st.just(""), HEX_32),
+        parent_commit=st.one_of(st.just(""), HEX_64),
+        sequence=st.integers(1, limits.SEQUENCE_MAX),
+        started_utc=MOMENTS,
+        committed_utc=MOMENTS,
+        state=st.sampled_from(SnapshotState),
+        data_key=HEX_32,
+        runs=st.fixed_dictionaries(
+            {"manifest": RUN_REFS, "needs": RUN_REFS}, optional={"pages": RUN_REFS, "of-later": st.just(())}
+        ),
+        log=st.tuples(st.integers(1, 99_999_999), HEX_64),
+        hash=st.just(""),
+        signer=st.just(""),
         source=TEXT,
         kind=TEXT,
         identity=TEXT,
-        run=HEX_32,
-        parent=st.one_of(st.just(""), HEX_32),
-        started_utc=MOMENTS,
-        committed_utc=MOMENTS,
         farshore=TEXT,
-        data_key=HEX_32,
-        objects=st.dictionaries(TEXT, st.builds(ObjectRef, TEXT, COUNTS, HEX_64), max_size=3),
         counts=st.builds(SnapshotCounts, *[COUNTS] * 10),
         facts=st.dictionaries(TEXT, TEXT, max_size=3),
         quorum=st.integers(1, 9),
-    )
+        marks=st.dictionaries(TEXT, TEXT, max_size=3),
+        locks=st.just({}),
+    ),
+    st.binary(max_size=40),
 )
-def test_commits(commit: Commit) -> None:
-    assert decode_commit(encode_commit(commit)) == commit
+def test_commits(commit: Commit, sealed: bytes) -> None:
+    head, kept = decode_head(decode_object(encode_commit(commit, sealed), "it"), "it")
+    assert kept == sealed
+    assert decode_commit(head, encode_details(commit), "it") == commit
 
 
-@given(st.lists(st.tuples(HEX_64, COUNTS), max_size=5), st.lists(HEX_32, max_size=3))
-def test_needs(packs: list[tuple[str, int]], keys: list[str]) -> None:
-    needs = Needs(tuple(packs), tuple(keys))
-    assert decode_needs(encode_needs(needs)) == Needs(tuple(sorted(packs)), tuple(sorted(keys)))
+@st.composite
+def needed_packs(draw: st.DrawFn) -> NeededPack:
+    count = draw(st.integers(0, 40))
+    bits = draw(st.integers(0, (1 << count) - 1))
+    return NeededPack(draw(HEX_64), draw(st.integers(0, limits.PACK_BYTES_MAX)), (count, bits) if count else None)
+
+
+@given(
+    st.lists(needed_packs(), max_size=5),
+    st.lists(st.builds(NeededKey, HEX_32, HEX_32, HEX_64), max_size=3),
+    st.lists(st.builds(NeededRun, HEX_64, COUNTS), max_size=3),
+    st.lists(st.builds(NeededRun, HEX_64, COUNTS), max_size=3),
+)
+def test_needs(
+    packs: list[NeededPack], keys: list[NeededKey], runs: list[NeededRun], fragments: list[NeededRun]
+) -> None:
+    needs = join_needs([Needs(tuple(packs), tuple(keys), tuple(runs), tuple(fragments))])
+    assert decode_needs(encode_needs(needs), "it") == needs
+    assert join_needs([needs, needs]) == needs
 
 
 @given(
@@ -303,7 +326,7 @@ def test_page_maps(files: list[tuple[bytes, int, list[tuple[int, int]]]], data: 
 )
 def test_sealed_objects(seed: bytes, frames: int, compress: bool, reads: list[tuple[int, int]]) -> None:
     payload = (seed or b"\0") * (frames * limits.FRAME_BYTES // len(seed or b"\0")) + seed
-    named = {"secret": b"s" * 32, "kind": SealedKind.NEEDS, "name": "n", "repository_id": b"r" * 16}
+    named = {"secret": b"s" * 32, "kind": SealedKind.MANIFEST, "name": "n", "repository_id": b"r" * 16}
     sealed = seal_object(payload, key_id=bytes(16), salt=b"t" * 32, compress=compress, **named)  # type: ignore[arg-type]
     assert open_object(sealed, **named) == payload  # type: ignore[arg-type]
     if compress:
@@ -322,5 +345,5 @@ def test_sealed_objects(seed: bytes, frames: int, compress: bool, reads: list[tu
 def test_a_name_is_parsed_only_to_what_makes_it(name: str) -> None:
     pack_id = names.parse_pack(name)
     assert pack_id is None or names.pack(pack_id) == name
-    parsed = names.parse_snapshot_object(name)
-    assert parsed is None or names.snapshot_object(parsed.source_id, parsed.snapshot_id, parsed.role) == name
+    parsed = names.parse_commit(name)
+    assert parsed is None or parsed.name == name

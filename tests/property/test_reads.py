@@ -139,7 +139,7 @@ def test_what_verify_mends_is_whole_at_every_replica(shores: Shores, seed: int) 
     shores.damage(chance, 0.4)
     engine = shores.engine
     for name, data in shores.good.items():
-        if name.endswith(names.COMMIT) or names.parse_fragment(name) or names.parse_slot(name):
+        if name.startswith(names.SNAPSHOTS) or names.parse_fragment(name) or names.parse_slot(name):
             for replica in "abc":
                 if name not in engine.objects(replica):
                     engine.shelf(replica).objects[name] = (data, engine.clock.now_utc())

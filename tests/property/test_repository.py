@@ -133,8 +133,8 @@ class RepositoryMachine(RuleBasedStateMachine):
         found = set()
         for replica in REPLICAS:
             for name in self.engine.objects(replica, names.SNAPSHOTS):
-                parsed = names.parse_snapshot_object(name)
-                if parsed is not None and parsed.role == names.COMMIT:
+                parsed = names.parse_commit(name)
+                if parsed is not None:
                     found.add(parsed.snapshot_id)
         return found
 
@@ -221,7 +221,7 @@ class RepositoryMachine(RuleBasedStateMachine):
                 assert result.clean, result.damaged
 
     def _lists(self, replica: str, snapshot_id: str) -> bool:
-        return any(f"/{snapshot_id}/{names.COMMIT}" in name for name in self.engine.objects(replica, names.SNAPSHOTS))
+        return any(f"/{snapshot_id}-" in name for name in self.engine.objects(replica, names.SNAPSHOTS))
 
     def _restore(self, snapshot_id: str, replica: str | None) -> None:
         target = self.root / f"restored-{next(self.numbers)}"

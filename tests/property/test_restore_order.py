@@ -22,7 +22,7 @@ from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import list_snapshots
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.manifest import ManifestRow
-from farshore.format.records import Needs
+from farshore.format.needs import join_needs
 from farshore.index import ChunkIndex
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.restore.content_plan import plan_content
@@ -77,7 +77,7 @@ def shore(tmp_path_factory: pytest.TempPathFactory) -> Shore:
 def index_of_all(repository: Repository) -> ChunkIndex:
     reader = open_reader(repository)
     needs = [read_needs(repository, reader, one.commit) for one in list_snapshots(repository)]
-    return load_index(repository, reader, Needs(tuple({pack for one in needs for pack in one.packs}), ()))
+    return load_index(repository, reader, join_needs(needs))
 
 
 def make_row(path: bytes, parts: Sequence[tuple[bytes, int, bytes]]) -> ManifestRow:

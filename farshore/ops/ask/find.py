@@ -15,9 +15,9 @@ from farshore.catalog.snapshots import commits_with_holders
 from farshore.errors import ConfigInvalid, Denied, FarshoreError, SnapshotUnknown, StoreFull
 from farshore.format import columns
 from farshore.format.choosing import Candidates
+from farshore.format.commit import Commit
 from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
 from farshore.format.manifest import ManifestReader, ManifestRow
-from farshore.format.records import Commit
 from farshore.model import ChangeKind, EntryKind, Finding
 from farshore.ops.ask.found_rows import FoundRow, FoundRows, compare, found_row
 from farshore.replicas.reader import open_reader

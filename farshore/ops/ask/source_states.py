@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from farshore.access.query import run_query
 from farshore.audit import questions
 from farshore.catalog.shrinking import has_shrunken
-from farshore.catalog.snapshots import SKEW, trusted
+from farshore.catalog.snapshots import trusted
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import TABLE_ERRORS
 from farshore.model import SnapshotInfo
+from farshore.trust.order import SKEW
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def _look(replica: Replica) -> _Seen:
         raise RepositoryMissing(f"there is no repository at {replica.name} ({replica.url})")
     found: dict[str, datetime | None] = {}
     for info in replica.store.list(names.SNAPSHOTS):
-        parsed = names.parse_snapshot_object(info.name)
-        if parsed is not None and parsed.role == names.COMMIT:
+        parsed = names.parse_commit(info.name)
+        if parsed is not None:
             found[parsed.snapshot_id] = info.modified_utc
     return _Seen(found, replica.meter.service_clock.skew_s)

@@ -8,14 +8,14 @@ from blake3 import blake3
 
 from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
+from farshore.catalog.data_keys import check_named_key
 from farshore.catalog.inventory import Inventory
 from farshore.errors import READ_ERRORS
 from farshore.format import names
 from farshore.format.fragments import FragmentEntry
 from farshore.format.names import object_bytes_max
-from farshore.format.records import Needs
+from farshore.format.needs import Needs
 from farshore.replicas.repository import Repository
-from farshore.sealed.data_key import check_data_key
 from farshore.sealed.fragments import make_fragment
 from farshore.sealed.keys import KeySet
 
@@ -32,7 +32,7 @@ class AdoptedPacks:
 def adopt_packs(repository: Repository, inventory: Inventory, needs: Needs) -> AdoptedPacks | None:
     """Return the orphans among the packs that a snapshot needs, with a new fragment for them."""
     keys = repository.writing_keys()
-    found = {pack_id: entry for pack_id, _ in needs.packs if (entry := inventory.orphans.get(pack_id)) is not None}
+    found = {pack_id: entry for pack_id, _ in needs.pack_sizes if (entry := inventory.orphans.get(pack_id)) is not None}
     if not found:
         return None
     objects = [
@@ -41,7 +41,7 @@ def adopt_packs(repository: Repository, inventory: Inventory, needs: Needs) -> A
     ]
     footers = [packed.footer for packed in inventory.footers(list(found)) if packed is not None]
     data_keys = {origin.key_id.hex() for footer in footers for origin in footer.origins}
-    key_names = [names.data_key(key, keys.recipient_id.hex()) for key in sorted(data_keys)]
+    key_names = [key.name for key in needs.data_keys if key.key_id in data_keys]
     objects += filter(None, (_describe_key(repository, name) for name in key_names))
     body = _new_fragment(inventory, list(found.values()), keys)
     digest = blake3(body).hexdigest()
@@ -64,7 +64,7 @@ def _describe_key(repository: Repository, key_name: str) -> WrittenObject | None
     for replica in repository.replicas.values():
         try:
             data = replica.store.get(key_name, bytes_max=object_bytes_max(key_name))
-            check_data_key(data, key_name)
+            check_named_key(key_name, data)
         except READ_ERRORS:
             continue
         return WrittenObject(key_name, ObjectKind.DATA_KEY, len(data), blake3(data).hexdigest())

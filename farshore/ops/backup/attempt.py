@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from farshore.catalog.commits import list_commits
+from farshore.catalog.commits import ListedCommits, list_commits
 from farshore.catalog.needs import read_needs
-from farshore.catalog.snapshots import is_misdated, order_key
+from farshore.catalog.snapshots import order_commits
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, BackupRunning
-from farshore.format.records import Commit, Lease
+from farshore.format.commit import Commit, CommitHead
+from farshore.format.records import Lease
 from farshore.host import is_known_dead
 from farshore.replicas.leases import read_leases
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
+from farshore.trust.order import SourceOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +31,32 @@ class SourceCommits:
     """The committed snapshots of one source in their order, oldest first, and by replica the newest that it lists.
 
     `newest` is what a new snapshot follows: the last that is dated as it can have been written; None where none is.
+    `last_dated` is that by the time of the stores alone, which this host's clock has to be after. `next_sequence` is
+    above all there are, also those of a wrong date. `listed`: the hashes of all.
     """
 
     ordered: list[Commit]
-    newest_at: Mapping[str, Commit]
+    newest_at: Mapping[str, CommitHead]
     newest: Commit | None
-
-    @property
-    def next_sequence(self) -> int:
-        """The sequence of a snapshot that is made now: above all there are, also those of a wrong date."""
-        return 1 + max((commit.sequence for commit in self.ordered), default=0)
+    last_dated: Commit | None = None
+    next_sequence: int = 1
+    listed: Collection[str] = ()
 
 
 def find_done(repository: Repository, source_id: str, identity: str) -> tuple[SourceCommits, DoneAttempt | None]:
     """Return the source's commits, and the one of this identity if a quorum holds it."""
     found = list_commits(repository, source_id)  # a replica that fails finds out by itself whether it can take part
-    ordered = sorted(found.commits.values(), key=order_key)
-    newest_at = {name: commit for commit in ordered for name in found.holders[commit.snapshot]}
-    now_utc = repository.clock.now_utc()
-    sound = [one for one in ordered if not is_misdated(one, found.stored_utc.get(one.snapshot), now_utc)]
-    commits = SourceCommits(ordered, newest_at, sound[-1] if sound else None)
+    order = order_commits(repository, found).get(source_id)
+    by_stores = order_commits(repository, found, by_stores=True).get(source_id)
+    links = order.links if order else ()
+    newest_at = {name: found.heads[link.hash] for link in links for name in found.holders[link.hash]}
+    ordered = [found.commits[link.hash] for link in links if link.hash in found.commits]
+    commits = SourceCommits(
+        ordered, newest_at, _parent(found, order), _parent(found, by_stores), order.next_sequence if order else 1,
+        found.heads.keys(),
+    )  # fmt: skip
     for commit in reversed(ordered):
-        holders = found.holders[commit.snapshot]
+        holders = found.holders[commit.hash]
         if identity and commit.identity == identity and len(holders) >= repository.quorum:
             outcomes = tuple(
                 ReplicaOutcome(name, committed=name in holders, error_code="" if name in holders else "not-held")
@@ -58,6 +64,11 @@ def find_done(repository: Repository, source_id: str, identity: str) -> tuple[So
             )
             return commits, DoneAttempt(commit, outcomes)
     return commits, None
+
+
+def _parent(found: ListedCommits, order: SourceOrder | None) -> Commit | None:
+    link = order.next_parent if order else None
+    return found.commits.get(link.hash) if link else None
 
 
 def promised_packs(repository: Repository, commits: SourceCommits) -> dict[str, tuple[tuple[str, int], ...]]:
@@ -69,9 +80,9 @@ def promised_packs(repository: Repository, commits: SourceCommits) -> dict[str, 
     read: dict[str, tuple[tuple[str, int], ...]] = {}
     for name, commit in commits.newest_at.items():
         try:
-            if commit.snapshot not in read:
-                read[commit.snapshot] = read_needs(repository, repository.replicas[name], commit).packs
-            promised[name] = read[commit.snapshot]
+            if commit.hash not in read:
+                read[commit.hash] = tuple(read_needs(repository, repository.replicas[name], commit).pack_sizes)
+            promised[name] = read[commit.hash]
         except CACHED_READ_ERRORS:
             continue  # verify reports its fault; here it only promises nothing
     return promised

@@ -10,7 +10,7 @@ from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, Operation, RunResult, RunRow
 from farshore.catalog.shrinking import counts_before, has_shrunken
 from farshore.errors import Failure
-from farshore.format.records import Commit
+from farshore.format.commit import Commit
 from farshore.ops.backup.pipeline.capture import CaptureResult
 from farshore.ops.backup.prepare import Attempt, RunState
 from farshore.replicas.repository import Repository

@@ -9,11 +9,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from farshore import limits
-from farshore.catalog.snapshots import SKEW
 from farshore.config import format_duration
 from farshore.errors import ClockWrong
-from farshore.format.records import Commit
+from farshore.format.commit import Commit
 from farshore.replicas.repository import Replica, Repository
+from farshore.trust.order import SKEW
 
 _TICK = timedelta(microseconds=1)
 

@@ -1,4 +1,4 @@
-"""Commit: copy to each replica the objects of the snapshot that it lacks, put the commit record, and read it back."""
+"""Commit: copy to each replica the objects of the snapshot that it lacks, put the commit, and read it back."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from blake3 import blake3
-
 from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
-from farshore.catalog.commits import commit_name
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.full_page_map import FullPageMap, give_pages_base
 from farshore.catalog.inventory import Inventory, copy_missing
 from farshore.catalog.needs import NeededObject, objects_of
 from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, Failure, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
+from farshore.format.commit import Commit
 from farshore.format.names import object_bytes_max
+from farshore.format.needs import Needs
 from farshore.format.object_kinds import Kind
-from farshore.format.records import Commit, Needs, encode_commit
 from farshore.ops.backup.adopt import AdoptedPacks, adopt_packs
 from farshore.ops.backup.clock_checks import check_service_clock
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.leases import LeaseHolder
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
-from farshore.sealed.sealed_object import SealedKind, seal_object
 
 
 class Committer:
@@ -54,18 +51,16 @@ class Committer:
         self._copied: dict[str, int] = {}
         self.checksums: dict[str, dict[str, str]] = {name: {} for name in repository.replicas}  # as providers gave them
         self._adopted: AdoptedPacks | None = None
-        self._sealed: tuple[str, bytes] | None = None
+        self._signed: tuple[Commit, bytes] | None = None
         self._before = {name: _requests(repository, name) for name in repository.replicas}
         self.unleased = dict(unleased)
         self.reused: list[tuple[str, tuple[str, ...]]] = []
 
     @property
     def made(self) -> WrittenObject:
-        """The commit record as an object of this run."""
-        if self._sealed is None:
-            raise Bug("there is no commit record yet")
-        name, body = self._sealed
-        return WrittenObject(name, ObjectKind.COMMIT, len(body), blake3(body).hexdigest())
+        """The commit as an object of this run."""
+        commit, stored = self._require_signed()
+        return WrittenObject(commit.name, ObjectKind.COMMIT, len(stored), commit.hash)
 
     @property
     def adopted(self) -> list[WrittenObject]:
@@ -77,19 +72,25 @@ class Committer:
         return self._put[replica]
 
     def commit(
-        self, commit: Commit, needs: Needs, made: Sequence[WrittenObject], pages_base: FullPageMap | None = None
+        self,
+        commit: Commit,
+        stored: bytes,
+        needs: Needs,
+        made: Sequence[WrittenObject],
+        pages_base: FullPageMap | None = None,
     ) -> tuple[ReplicaOutcome, ...]:
         """Return the outcome at every configured replica.
 
         Args:
-            pages_base: The earlier page map that the commit record names, where it names one.
+            commit: Signed; `stored` are its bytes.
+            pages_base: The earlier page map that the commit names, where it names one.
 
         Raises:
             QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
             LeaseLost: Too few replicas are left for a quorum.
         """
         reused = self._reused(commit, needs, made)
-        self._sealed = self._sealed or self._seal(commit)
+        self._signed = commit, stored
         self._adopted = self._adopted or adopt_packs(self._repository, self._inventory, needs)
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
@@ -122,7 +123,7 @@ class Committer:
         key_names = [one.name for one in reused if one.kind is Kind.DATA_KEY]
         checksums = self.checksums[name]
         self._copied[name] = copy_missing(
-            replica, others, self._inventory, needs.packs, key_names, checksums,
+            replica, others, self._inventory, needs.pack_sizes, key_names, checksums,
             head_objects_max=self._repository.backup_sizes.head_objects_max,
         )  # fmt: skip
         if pages_base is not None:
@@ -142,37 +143,31 @@ class Committer:
             self._promised[name] = commit.locks[name].until_utc
 
     def _write(self, name: str) -> None:
-        if self._sealed is None:
-            raise Bug("there is no commit record yet")
+        commit, body = self._require_signed()
         store = self._repository.replicas[name].store
         self._lease.check(name)
-        object_name, body = self._sealed
         lost: FarshoreError | None = None
         try:
-            store.put(object_name, body)
+            store.put(commit.name, body)
         except (Unavailable, Conflict) as error:
             lost = error  # a lost reply looks like a lost race: what is there now decides
         try:
-            there = store.get(object_name, bytes_max=object_bytes_max(object_name))
+            there = store.get(commit.name, bytes_max=object_bytes_max(commit.name))
         except FarshoreError as error:
             raise lost or error from error
         if there != body:
-            raise StateUnknown(f"{name} does not return the commit record as it was written")
-        self._put[name].add(object_name)
+            raise StateUnknown(f"{name} does not return the commit as it was written")
+        self._put[name].add(commit.name)
 
-    def _seal(self, commit: Commit) -> tuple[str, bytes]:
-        keys = self._repository.writing_keys()
-        name = commit_name(commit)
-        return name, seal_object(
-            encode_commit(commit), secret=keys.index_key, key_id=keys.own, salt=self._clock.random_bytes(32),
-            kind=SealedKind.COMMIT, name=name, repository_id=keys.repository_id,
-        )  # fmt: skip
+    def _require_signed(self) -> tuple[Commit, bytes]:
+        if self._signed is None:
+            raise Bug("there is no commit yet")
+        return self._signed
 
     def _reused(self, commit: Commit, needs: Needs, made: Sequence[WrittenObject]) -> list[NeededObject]:
         """Return the objects that a snapshot needs and this run did not make."""
-        new = {item.name for item in made} | {commit_name(commit)}
-        recipient = self._repository.writing_keys().recipient_id.hex()
-        return [one for one in objects_of(commit, needs, recipient) if one.name not in new]
+        new = {item.name for item in made} | {commit.name}
+        return [one for one in objects_of(commit, needs) if one.name not in new]
 
     def _finished(self, name: str) -> bool:
         return name not in self.unleased and self._fanout.finished(name)

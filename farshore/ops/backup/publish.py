@@ -1,7 +1,7 @@
 """The objects that a run makes, in the order that keeps every listing honest, on their way to the fan-out.
 
 Data key, packs, index fragments after their packs, then manifest, page map and needs. Manifest and page map are sealed
-into spool files on this host, because their size is not known before the end.
+into spool files on this host, because neither their size nor the hash that names them is known before the end.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from blake3 import blake3
-
 from farshore import limits
 from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
+from farshore.catalog.data_keys import find_key_names
 from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.inventory import Inventory
 from farshore.clock import Clock
 from farshore.format import names
+from farshore.format.commit import RunRef
 from farshore.format.fragments import FragmentEntry
-from farshore.format.records import Needs, ObjectRef, encode_needs
+from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, encode_needs, join_needs
 from farshore.host_resources import CACHE, open_new_file
 from farshore.replicas.fanout import Fanout
+from farshore.replicas.repository import Repository
 from farshore.replicas.upload import Upload
 from farshore.sealed.data_key import DataKey, seal_data_key
 from farshore.sealed.fragments import make_fragment
 from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import SealedPack
-from farshore.sealed.sealed_object import SealedKind, SealedWriter, seal_object
+from farshore.sealed.sealed_object import SealedKind, SealedWriter
 
 _KINDS = {names.MANIFEST: SealedKind.MANIFEST, names.PAGES: SealedKind.PAGES}
 
@@ -40,23 +41,26 @@ class ObjectPublisher:
         self._fanout = fanout
         self._keys = keys
         self._data_key = data_key
+        self._sealed_key = seal_data_key(self._keys, data_key)
+        self.key_object = NeededKey(
+            data_key.key_id.hex(), self._keys.recipient_id.hex(), names.hash_of(self._sealed_key)
+        )
         self._clock = clock
         self.spool = spool
         self._unindexed: list[FragmentEntry] = []
         self._pack_sizes: dict[str, int] = {}
         self._writers: dict[str, SealedWriter] = {}
-        self._names: dict[str, str] = {}
+        self._fragments: list[NeededRun] = []
         self.made: list[WrittenObject] = []
-        self.refs: dict[str, ObjectRef] = {}
+        self.refs: dict[str, RunRef] = {}
         self.files: dict[str, Path] = {}
-        self.needs = Needs((), ())
+        self.needs = Needs()
         self.needs_body = b""
         self.pages_base: FullPageMap | None = None
 
     def start(self) -> None:
         """Send the run's data key ahead of everything that needs it."""
-        name = names.data_key(self._data_key.key_id.hex(), self._keys.recipient_id.hex())
-        self._send_small(name, ObjectKind.DATA_KEY, seal_data_key(self._keys, self._data_key))
+        self._send_small(self.key_object.name, ObjectKind.DATA_KEY, self._sealed_key)
 
     def send_pack(self, pack: SealedPack) -> None:
         """Send a pack; and when packs are many, or their footers large, the index fragment that names them."""
@@ -70,30 +74,28 @@ class ObjectPublisher:
             self._send_fragment()
 
     @contextmanager
-    def open_files(self, source_id: str, snapshot_id: str) -> Iterator[tuple[SealedWriter, SealedWriter]]:
+    def open_files(self) -> Iterator[tuple[SealedWriter, SealedWriter]]:
         """Open the sealed spool files of manifest and page map."""
         with ExitStack() as stack:
             for role, kind in _KINDS.items():
-                self._names[role] = names.snapshot_object(source_id, snapshot_id, role)
                 self.files[role] = self.spool / role
                 file = stack.enter_context(open_new_file(self.files[role], CACHE))
                 self._writers[role] = SealedWriter(
                     sink=file, secret=self._data_key.secret, key_id=self._data_key.key_id,
-                    salt=self._clock.random_bytes(32), kind=kind, name=self._names[role],
+                    salt=self._clock.random_bytes(32), kind=kind, name=names.RUNS,
                     repository_id=self._keys.repository_id,
                 )  # fmt: skip
-            self._names[names.NEEDS] = names.snapshot_object(source_id, snapshot_id, names.NEEDS)
             yield self._writers[names.MANIFEST], self._writers[names.PAGES]
             for role, writer in self._writers.items():
                 digest = writer.finish()
-                self.refs[role] = ObjectRef(self._names[role], writer.sealed_bytes, digest)
+                self.refs[role] = RunRef(digest, writer.sealed_bytes)
 
     def finish(self, *, has_pages: bool, pages_base: FullPageMap | None) -> None:
         """Send the last fragment, the manifest, and the page map where there is one.
 
         Args:
-            pages_base: The base of a page map that is a difference. The commit record names it and needs its data
-                key; it is an object of an earlier run.
+            pages_base: The base of a page map that is a difference. The commit names it and needs its data key; it is
+                an object of an earlier run.
         """
         self._send_fragment()
         self.pages_base = pages_base
@@ -103,34 +105,46 @@ class ObjectPublisher:
         for role, ref in self.refs.items():
             self.made.append(WrittenObject(ref.name, ObjectKind(role), ref.bytes, ref.blake3))
             self._fanout.offer(Upload(ref.name, self.files[role], ref.bytes, barrier=True))
-        if pages_base is not None:
-            self.refs[names.PAGES_BASE] = pages_base.ref
 
-    def write_needs(self, inventory: Inventory, reused: list[str]) -> None:
-        """Send the list of packs and data keys that the snapshot needs."""
+    @property
+    def runs(self) -> dict[str, tuple[RunRef, ...]]:
+        """The runs that the commit names, by role."""
+        runs: dict[str, tuple[RunRef, ...]] = {role: (ref,) for role, ref in self.refs.items()}
+        if self.pages_base is not None:
+            runs[names.PAGES] = (self.pages_base.ref, *runs[names.PAGES])
+        return runs
+
+    def write_needs(self, repository: Repository, inventory: Inventory, reused: list[str]) -> None:
+        """Send the list of everything that the snapshot needs.
+
+        Raises:
+            ObjectNotFound: The data key of a pack that it reuses is nowhere.
+        """
         known = [packed for packed in inventory.footers(reused) if packed is not None]
         packs = [*self._pack_sizes.items(), *((packed.pack_id.hex(), packed.pack_bytes) for packed in known)]
-        origins = {origin for packed in known for origin in packed.footer.origins}
-        data_keys = {self._data_key.key_id.hex(), *(origin.key_id.hex() for origin in origins)}
+        origins = {origin.key_id.hex() for packed in known for origin in packed.footer.origins}
+        at_work = [repository.replicas[name] for name in self._fanout.at_work]
+        data_keys = [self.key_object, *find_key_names(repository, at_work, origins - {self.key_object.key_id})]
+        runs = [NeededRun(ref.blake3, ref.bytes) for of_role in self.runs.values() for ref in of_role]
         if self.pages_base is not None:
-            data_keys.add(self.pages_base.data_key.key_id.hex())
-        self.needs = Needs(tuple(sorted(packs)), tuple(sorted(data_keys)))
-        name = self._names[names.NEEDS]
-        body = seal_object(
-            encode_needs(self.needs), secret=self._keys.index_key, key_id=self._keys.own,
-            salt=self._clock.random_bytes(32), kind=SealedKind.NEEDS, name=name,
-            repository_id=self._keys.repository_id, compress=True,
-        )  # fmt: skip
-        self._send_small(name, ObjectKind.NEEDS, body)
-        self.needs_body = body
-        self.refs[names.NEEDS] = ObjectRef(name, len(body), blake3(body).hexdigest())
+            data_keys.append(self.pages_base.key_object)
+        reused_fragments = (NeededRun(*one) for one in inventory.fragments_of(reused))
+        self.needs = join_needs([
+            Needs(packs=tuple(NeededPack(pack_id, size) for pack_id, size in packs), data_keys=tuple(data_keys)),
+            Needs(runs=tuple(runs), fragments=(*self._fragments, *reused_fragments)),
+        ])  # fmt: skip
+        self.needs_body = encode_needs(self.needs)
+        self.refs[names.NEEDS] = RunRef(names.hash_of(self.needs_body), len(self.needs_body))
+        self._send_small(self.refs[names.NEEDS].name, ObjectKind.NEEDS, self.needs_body)
 
     def _send_fragment(self) -> None:
         if self._unindexed:
             body = make_fragment(self._unindexed, self._keys)
-            self._send_small(names.fragment(blake3(body).hexdigest()), ObjectKind.INDEX, body)
+            fragment = NeededRun(names.hash_of(body), len(body))
+            self._fragments.append(fragment)
+            self._send_small(names.fragment(fragment.blake3), ObjectKind.INDEX, body)
             self._unindexed = []
 
     def _send_small(self, name: str, kind: ObjectKind, body: bytes) -> None:
-        self.made.append(WrittenObject(name, kind, len(body), blake3(body).hexdigest()))
+        self.made.append(WrittenObject(name, kind, len(body), names.hash_of(body)))
         self._fanout.offer(Upload(name, body, len(body), barrier=True))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from farshore.errors import SourceMoved
-from farshore.format.records import Commit
+from farshore.format.commit import Commit
 
 # A group has changed where both sides have some mark of it, and none is the same.
 _GROUPS: Mapping[str, tuple[str, ...]] = {

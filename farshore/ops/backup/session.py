@@ -16,7 +16,7 @@ from farshore.audit.rows import RunResult
 from farshore.catalog.base_snapshot import remember_base
 from farshore.errors import Bug, Failure, FarshoreError, Unavailable
 from farshore.format import names
-from farshore.format.records import Commit
+from farshore.format.commit import Commit
 from farshore.host_resources import CACHE, scratch_or_temporary
 from farshore.model import SnapshotCounts
 from farshore.ops.backup.attempt import find_done
@@ -75,6 +75,7 @@ class BackupSession:
         self._done: BackupResult | None = None  # that an earlier attempt reached
         self._captured: CaptureResult | None = None
         self._commit: Commit | None = None
+        self._stored = b""  # the commit as it is signed
         self._outcomes: tuple[ReplicaOutcome, ...] = ()
         self._recorded = False
         self._closing = threading.Lock()
@@ -99,7 +100,7 @@ class BackupSession:
                 self._done = self._recorder.result(done.commit, done.outcomes, state=None, captured=None)
                 return StartedRun(self._run.run_id, done.commit.snapshot, self._source.name, (), already_done=True)
             now_utc = self._run.clock.now_utc()
-            next_moment(commits.newest, now_utc)  # a wrong clock ends the run before the source is read
+            next_moment(commits.last_dated, now_utc)  # a wrong clock ends the run before the source is read
             spool = self._spools.enter_context(
                 scratch_or_temporary("run-", CACHE, self._repository.cache_dir / "spool")
             )
@@ -173,7 +174,7 @@ class BackupSession:
     def commit(self) -> tuple[ReplicaOutcome, ...]:
         """Make the snapshot exist: at each replica that has everything, one small conditional write, read back.
 
-        Repeatable. No replica gets a commit record unless a quorum can.
+        Repeatable. No replica gets a commit unless a quorum can.
 
         Raises:
             QuorumNotReached: Too few replicas hold everything; what they hold is kept for the next attempt.
@@ -186,9 +187,10 @@ class BackupSession:
         self._run.progress(Progress("commit"))
         if self._commit is None:
             check_clocks(self._repository)
-            self._commit = new_commit(self._repository, self._source, self._attempt, state, self._captured)
+            made = new_commit(self._repository, self._source, self._attempt, state, self._captured)
+            self._commit, self._stored = made
         self._outcomes = state.committer.commit(
-            self._commit, state.publisher.needs, state.publisher.made, state.publisher.pages_base
+            self._commit, self._stored, state.publisher.needs, state.publisher.made, state.publisher.pages_base
         )
         return self._outcomes
 
@@ -202,8 +204,9 @@ class BackupSession:
         if self._commit is None:
             raise Bug("a session was audited before it was committed")
         remember_base(
-            self._repository, source_id=state.source_id, data_key=state.data_key, commit=self._commit,
-            files=state.publisher.files, pages_base=state.publisher.pages_base,
+            self._repository, source_id=state.source_id, data_key=state.data_key,
+            key_object=state.publisher.key_object, commit=self._commit, files=state.publisher.files,
+            pages_base=state.publisher.pages_base,
         )  # fmt: skip
         self._repository.cache.put(state.publisher.refs[names.NEEDS].name, state.publisher.needs_body)
         result = self._recorder.result(self._commit, self._outcomes, state=state, captured=self._captured)

@@ -16,11 +16,9 @@ from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
 from farshore.format.names import object_bytes_max
 from farshore.format.pack_id import hash_object
 from farshore.host_resources import TEMPORARY, open_new_file
-from farshore.repair.expected_hashes import ExpectedHashes
-from farshore.repair.object_checks import check_itself, check_opens, digest_in_name
+from farshore.repair.object_checks import check_itself, digest_in_name
 from farshore.replicas.object_pieces import checked_pieces, read_pieces
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.keys import KeySet
 from farshore.stores.base import PlainBody
 from farshore.stores.token_bucket import TokenBucket
 
@@ -49,16 +47,12 @@ class Transfer:
     Args:
         pace: Of the bytes that are read, over all threads of the heal.
         damaged: Called with replica and name for each copy that was read and found wrong.
-        keys: Those at hand; a private key among them opens data keys.
     """
 
     def __init__(
-        self, *, repository: Repository, expected_hashes: ExpectedHashes, pace: TokenBucket, scratch: Path,
-        damaged: Callable[[str, str], None], keys: KeySet | None = None,
-    ) -> None:  # fmt: skip
+        self, *, repository: Repository, pace: TokenBucket, scratch: Path, damaged: Callable[[str, str], None]
+    ) -> None:
         self._repository = repository
-        self._keys = keys
-        self._expected_hashes = expected_hashes
         self._pace = pace
         self._scratch = scratch
         self._damaged = damaged
@@ -115,10 +109,9 @@ class Transfer:
         if file is None:
             data = self._read_all(replica, name, size)
             if not check_itself(name, data, self._repository):
-                self._expected_hashes.check(name, data)
-            check_opens(name, data, self._keys)
+                raise ObjectCorrupt(f"nothing proves that {name} is what was written")
             return data, digest_in_name(name) or hash_object(name, data)
-        wanted = digest_in_name(name) or self._expected_hashes.digest(name)
+        wanted = digest_in_name(name)
         if not wanted:
             raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")
         with open_new_file(file, TEMPORARY) as output:

@@ -25,7 +25,7 @@ from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Transfer
 from farshore.ops.heal.plan import HealPlan, plan_heal
 from farshore.ops.heal.sync_replica import CopyWithin, ReplicaSync
-from farshore.repair.expected_hashes import ExpectedHashes, FromAuditRows, FromCommits
+from farshore.repair.needed_objects import NeededObjects
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
@@ -83,9 +83,9 @@ def heal_repository(
             raise failed[options.replica]
         listings = {name: one for name, one in listings.items() if name not in failed}
         union = Union(listings)
-        expected_hashes: ExpectedHashes = (FromAuditRows if context.keyless else FromCommits)(repository, union)
+        needed = NeededObjects(repository, union, {name: context.replicas[name] for name in listings})
         plan = plan_heal(
-            listings, union, expected_hashes.expected(union), targets=[name for name in targets if name in listings],
+            listings, union, needed.expected(union), targets=[name for name in targets if name in listings],
             known_damage=known_damage(repository, context.missing_header), read_data=options.read_data,
         )  # fmt: skip
         repairs: list[Repair] = []
@@ -93,7 +93,7 @@ def heal_repository(
         if options.dry_run:
             healed = _planned_outcomes(plan)
         else:
-            work = _Work(context, union, expected_hashes, copy_within, may_commit, run.progress)
+            work = _Work(context, union, needed, copy_within, may_commit, run.progress)
             with temporary_directory("farshore-heal-") as scratch:
                 healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=run.clock), scratch)
     healed += [
@@ -101,7 +101,7 @@ def heal_repository(
         for n in targets
         if n in failed
     ]
-    repairs = _with_snapshots(expected_hashes, repairs)
+    repairs = _with_snapshots(needed, repairs)
     result = HealResult(
         run_id=run.run_id,
         keyless=context.keyless,
@@ -124,7 +124,7 @@ class _Work:
 
     context: HealContext
     union: Union
-    expected_hashes: ExpectedHashes
+    needed: NeededObjects
     copy_within: CopyWithin
     may_commit: Callable[[str], None]
     progress: ProgressCallback
@@ -138,17 +138,20 @@ class _Work:
             with lock:
                 discovered[replica].add(name)
 
-        transfer = Transfer(
-            repository=self.context.repository, expected_hashes=self.expected_hashes, pace=pace, scratch=scratch,
-            damaged=damaged,
-            keys=self.context.repository.keys,
-        )  # fmt: skip
+        transfer = Transfer(repository=self.context.repository, pace=pace, scratch=scratch, damaged=damaged)
         syncs = {name: self._sync_of(name, transfer) for name in plan.replicas}
         _at_once(syncs, lambda name: syncs[name].apply(plan.replicas[name]))
         found = {name: frozenset(names_of) for name, names_of in discovered.items()}
         _at_once([name for name in found if name in syncs], lambda name: syncs[name].mend_more(found[name]))
         repairs = [repair for one in syncs.values() for repair in one.repairs]
         repairs += _untouched(plan, found)
+        repairs += [
+            Repair(
+                name, commit, Found.MISSING, RepairAction.LEFT, detail="misdated: not copied, or it would look sound"
+            )
+            for name in plan.replicas
+            for commit in self.needed.lacking(self.union, name)
+        ]
         for one in plan.replicas.values():
             repairs += [Repair(one.replica, name, Found.FOREIGN, RepairAction.LEFT) for name in one.foreign]
         return [one.outcome(plan.replicas[name]) for name, one in syncs.items()], repairs
@@ -159,7 +162,7 @@ class _Work:
             replica=replicas[name],
             sources=[replicas[other] for other in self.context.order[name] if other in self.union.replicas],
             union=self.union,
-            expected_hashes=self.expected_hashes,
+            needed=self.needed,
             transfer=transfer,
             copy_within=self.copy_within,
             may_commit=self.may_commit,
@@ -198,10 +201,10 @@ def _planned_outcomes(plan: HealPlan) -> list[HealedReplica]:
     ]  # fmt: skip
 
 
-def _with_snapshots(expected_hashes: ExpectedHashes, repairs: list[Repair]) -> list[Repair]:
+def _with_snapshots(needed: NeededObjects, repairs: list[Repair]) -> list[Repair]:
     """Name the snapshots that damage touches; of objects that were merely missing the tables say so already."""
     damaged = {one.object for one in repairs if one.found in (Found.TRUNCATED, Found.ALTERED) or one.open}
-    touched = expected_hashes.touched(damaged) if damaged else {}
+    touched = needed.touched(damaged) if damaged else {}
     return [
         replace(one, snapshots=touched.get(one.object) or _own_snapshot(one.object)) if one.object in damaged else one
         for one in repairs
@@ -209,7 +212,7 @@ def _with_snapshots(expected_hashes: ExpectedHashes, repairs: list[Repair]) -> l
 
 
 def _own_snapshot(name: str) -> tuple[str, ...]:
-    parsed = names.parse_snapshot_object(name)
+    parsed = names.parse_commit(name)
     return (parsed.snapshot_id,) if parsed else ()
 
 

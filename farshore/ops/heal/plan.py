@@ -16,6 +16,8 @@ from farshore.format.object_kinds import Kind
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Listing, Union
 
+_NEEDED_ONLY = (names.SNAPSHOTS, names.RUNS, names.DATA_KEYS)
+
 
 class Why(StrEnum):
     """Why heal looks at an object."""
@@ -142,5 +144,5 @@ def _suspects(replica: str, union: Union, expected: Expected, disputed: set[str]
 
 
 def _is_spread(name: str, expected: Expected) -> bool:
-    """Whether an object belongs everywhere: all but those of runs that never committed."""
-    return not name.startswith(names.SNAPSHOTS) or name in expected.parts
+    """Whether an object belongs everywhere: all but what no commit that counts needs, and commits that are refused."""
+    return not name.startswith(_NEEDED_ONLY) or name in expected.parts

@@ -80,10 +80,10 @@ def _check_snapshots(config: Config, repository: Repository, listed: ListedCommi
         )
     scarce: list[SnapshotId] = []
     snapshots = 0
-    for snapshot, holders in listed.holders.items():
+    for one, holders in listed.holders.items():
         snapshots += name in holders
-        if len([one for one in holders if one != name]) < config.repository.quorum:
-            scarce.append(snapshot)
+        if len([holder for holder in holders if holder != name]) < config.repository.quorum:
+            scarce.append(listed.heads[one].snapshot)
     if scarce:
         shown = ", ".join(one[:12] for one in scarce[:_NAMED_MAX])
         raise ReplicaNeeded(

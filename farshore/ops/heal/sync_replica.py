@@ -19,7 +19,7 @@ from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
 from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why
-from farshore.repair.expected_hashes import ExpectedHashes
+from farshore.repair.needed_objects import NeededObjects
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, Repair
 from farshore.repair.replica_listing import Union, list_everything
@@ -58,7 +58,7 @@ class ReplicaSync:
         replica: Replica,
         sources: Sequence[Replica],
         union: Union,
-        expected_hashes: ExpectedHashes,
+        needed: NeededObjects,
         transfer: Transfer,
         copy_within: CopyWithin,
         may_commit: Callable[[str], None],
@@ -67,7 +67,7 @@ class ReplicaSync:
         self._replica = replica
         self._sources = sources
         self._union = union
-        self._expected_hashes = expected_hashes
+        self._needed = needed
         self._transfer = transfer
         self._copy_within = copy_within
         self._may_commit = may_commit
@@ -90,7 +90,7 @@ class ReplicaSync:
             self._each(plan.stages[Kind.PACK], self._look_at)
             self._confirm(only_packs=True)
             self._each(self._allowed_fragments(plan.stages[Kind.FRAGMENT]), self._look_at)
-            for kind in (Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.PART):
+            for kind in (Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.RUN):
                 self._each(plan.stages[kind], self._look_at)
             self._commit(plan.stages[Kind.COMMIT])
             for kind in (Kind.AUDIT_FILE, Kind.SEAL):
@@ -140,7 +140,7 @@ class ReplicaSync:
             return
         self._confirm(all_packs=True)
         missing = [one.name for one in wanted if one.why is Why.MISSING]
-        blocked = self._expected_hashes.blocked(self._state.bad, missing)
+        blocked = self._needed.blocked(self._state.bad, missing)
         self._may_commit(self._replica.name)
         for name, ill in blocked.items():
             detail = f"not put, because {ill}, which its snapshot may need, is not whole here"

@@ -20,7 +20,7 @@ from farshore.catalog.inventory import take_inventory
 from farshore.catalog.needs import objects_of, objects_to_open, read_needs
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
-from farshore.format.records import Commit
+from farshore.format.commit import Commit
 from farshore.model import SnapshotId
 from farshore.replicas.repository import Replica, Repository
 from farshore.results import Progress, ProgressCallback
@@ -164,8 +164,8 @@ def objects_needed(repository: Repository, replica: Replica, commit: Commit) -> 
     inventory = take_inventory(repository, [replica], adopting=False)
     if replica.name in inventory.failed:
         raise inventory.failed[replica.name]
-    fragments = inventory.fragments_naming(replica.name, [pack_id for pack_id, _ in needs.packs])
-    needed = objects_of(commit, needs, repository.writing_keys().recipient_id.hex())
+    fragments = inventory.fragments_naming(replica.name, [pack.pack_id for pack in needs.packs])
+    needed = objects_of(commit, needs)
     return sorted({one.name for one in chain(needed, objects_to_open(replica, fragments))})
 
 

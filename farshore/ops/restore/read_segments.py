@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from farshore import limits
-from farshore.catalog.verified_objects import read_data_key
+from farshore.catalog.data_keys import read_data_key
 from farshore.errors import READ_ERRORS, Corrupt, FarshoreError, KeyMissing, NotFound, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.pack import PackedFooter

@@ -27,8 +27,9 @@ from farshore.catalog.selection import Selection
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import Bug, Failure, NotFound, RestoreIncomplete, SnapshotUnknown
 from farshore.format import names
+from farshore.format.commit import Commit
 from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow
-from farshore.format.records import Commit
+from farshore.format.names import CommitName
 from farshore.index import ChunkIndex
 from farshore.model import DamagedObject, Problem, ProblemCode
 from farshore.ops.restore.content_plan import ContentPlan, plan_content
@@ -91,7 +92,7 @@ def restore_snapshot(
     result: RestoreResult | None = None
     failure: Failure | None = None
     try:
-        result, lost = _restore(repository, snapshot, target, reader, mending, options, run)
+        result, lost = _restore(repository, snapshot, target, reader, options, run)
         failure = _incomplete(lost) if lost else None
     except Failure as error:
         failure = error
@@ -112,13 +113,10 @@ def _restore(
     snapshot: Snapshot,
     place: Path | OrderedTarget,
     reader: ReplicaReader,
-    mending: ReadRepair | None,
     options: RestoreOptions,
     run: Run,
 ) -> tuple[RestoreResult, list[Problem]]:
     commit = _read_commit(repository, snapshot, reader)
-    if mending:
-        mending.learn(commit)
     manifest = open_snapshot(repository, commit, reader)
     selection = Selection(options)
     selection.check(manifest)
@@ -240,17 +238,21 @@ def _watch(rows: Iterator[ManifestRow], changing: list[Problem]) -> Iterator[Man
 def _read_commit(repository: Repository, snapshot: Snapshot, reader: ReplicaReader) -> Commit:
     """Return the record as a replica of this restore has it: a bad copy is found and mended like any other object."""
     try:
-        return read_commit(repository, reader, snapshot.source_id, snapshot.snapshot_id)
+        return read_commit(repository, reader, _name_of(snapshot.commit))
     except NotFound as error:
         raise SnapshotUnknown(f"snapshot {snapshot.snapshot_id} is not at any reachable replica") from error
+
+
+def _name_of(commit: Commit) -> CommitName:
+    return CommitName(commit.source_id, commit.snapshot, commit.hash)
 
 
 def _of_snapshot(found: Iterable[DamagedObject], commit: Commit) -> tuple[DamagedObject, ...]:
     """Return what reading this snapshot found; listing the others may have found more, which is theirs."""
 
     def is_ours(one: DamagedObject) -> bool:
-        parsed = names.parse_snapshot_object(one.name)
-        return parsed is None or parsed.snapshot_id == commit.snapshot
+        parsed = names.parse_commit(one.name)
+        return parsed is None or parsed.hash == commit.hash
 
     return tuple(one for one in found if is_ours(one))
 

@@ -115,7 +115,7 @@ def format_warmth(found: SnapshotWarmth) -> str:
 
 def _packs_needed(repository: Repository, snapshot: Snapshot) -> dict[str, int]:
     needs = read_needs(repository, open_reader(repository, listed=snapshot.replicas), snapshot.commit)
-    return {names.pack(pack_id): size for pack_id, size in needs.packs}
+    return {names.pack(pack_id): size for pack_id, size in needs.pack_sizes}
 
 
 def _not_asked(replica: Replica, snapshot: Snapshot, error: FarshoreError) -> SnapshotWarmth:

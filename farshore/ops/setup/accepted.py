@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from farshore.audit.chain import Authority, open_seal
 from farshore.audit.names import SEALS, SealName, is_chain_of, parse_seal, seal_name
 from farshore.audit.seals import Seal
+from farshore.catalog.commits import list_commits
 from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
-from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.replicas.repository import Replica, Repository
 
@@ -39,23 +39,25 @@ class AcceptedNow:
 
 
 def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNow:
-    """Return everything that all replicas that can be asked list: commits, and the last good seals of these signers.
+    """Return what all replicas that can be asked list: commits that count, and the last good seals of these signers.
 
     Commits are of all signers: others lose nothing by being named.
 
     Raises:
         FarshoreError: No replica could be listed.
     """
-    listed, failed = repository.ask_all(lambda replica: (_list_commits(replica), _list_seals(replica, signers)))
+    listed, failed = repository.ask_all(lambda replica: _list_seals(replica, signers))
     if not listed:
         raise next(iter(failed.values()))
-    found = {commit for commits, _ in listed.values() for commit in commits}
+    committed = list_commits(repository)
+    found = [ListedCommit(head.source_id, head.snapshot, head.hash) for head in committed.heads.values()]
     holders: dict[SealName, list[str]] = {}
-    for replica, (_, seals) in listed.items():
+    for replica, seals in listed.items():
         for seal in seals:
             holders.setdefault(seal, []).append(replica)
     ordered = sorted(found, key=lambda one: (one.source_id, one.snapshot, one.hash))
-    return AcceptedNow(tuple(ordered), _last_seals(repository, holders), {**repository.unreachable, **failed})
+    unasked = {**repository.unreachable, **committed.failed, **failed}
+    return AcceptedNow(tuple(ordered), _last_seals(repository, holders), unasked)
 
 
 def sources_of(repository: Repository, commits: Collection[ListedCommit]) -> dict[str, str]:
@@ -96,13 +98,3 @@ def _is_good(repository: Repository, seal: SealName, holders: Sequence[str]) -> 
         if isinstance(open_seal(name, data, authority), Seal):
             return True
     return False
-
-
-def _list_commits(replica: Replica) -> list[ListedCommit]:
-    found = []
-    for info in replica.store.list(names.SNAPSHOTS):
-        parsed = names.parse_snapshot_object(info.name)
-        if parsed is not None and parsed.role == names.COMMIT:
-            data = replica.store.get(info.name, bytes_max=object_bytes_max(info.name))
-            found.append(ListedCommit(parsed.source_id, parsed.snapshot_id, names.hash_of(data)))
-    return found

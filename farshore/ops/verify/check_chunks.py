@@ -12,9 +12,9 @@ from farshore.audit.rows import ProofState
 from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index, load_nothing, load_other_packs
 from farshore.errors import CACHED_READ_ERRORS
-from farshore.format import names
+from farshore.format.commit import CommitHead
 from farshore.format.comparable import Comparable
-from farshore.format.records import Commit, Needs
+from farshore.format.needs import Needs
 from farshore.index import ABSENT, ChunkIndex
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.reader import ReplicaReader
@@ -44,10 +44,10 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
             detail = f"{lacking:,} chunks of its files are in no pack that can be read"
             for one in checks:
                 if snapshot in one.needs:
-                    one.blame(commit.objects[names.MANIFEST].name, ProofState.UNDECODABLE, detail, snapshot)
+                    one.blame(commit.manifest.name, ProofState.UNDECODABLE, detail, snapshot)
 
 
-def _lacking(repository: Repository, commit: Commit, needs: Needs, index: ChunkIndex, reader: ReplicaReader) -> int:
+def _lacking(repository: Repository, commit: CommitHead, needs: Needs, index: ChunkIndex, reader: ReplicaReader) -> int:
     """Return how many chunks of a snapshot a restore would not find."""
     unknown = {bytes(one) for ids in _chunk_ids(repository, commit, reader) for one in ids[index.find(ids) == ABSENT]}
     if not unknown:
@@ -56,7 +56,7 @@ def _lacking(repository: Repository, commit: Commit, needs: Needs, index: ChunkI
     return int((load_index(repository, reader, needs, ids).find(ids) == ABSENT).sum())
 
 
-def _chunk_ids(repository: Repository, commit: Commit, reader: ReplicaReader) -> Iterator[Ids]:
+def _chunk_ids(repository: Repository, commit: CommitHead, reader: ReplicaReader) -> Iterator[Ids]:
     """Yield the chunks of a snapshot's files, holes left out, a row group at a time."""
     for table in open_snapshot(repository, commit, reader).tables(["path", "extents"]):
         _, ids = Comparable(table).chunk_ids()

@@ -86,6 +86,8 @@ def _read_pack(check: ReplicaCheck, proof: PackChecker, name: str) -> _Read:
 
 def _blame_pack(check: ReplicaCheck, name: str, code: ProofState, detail: str) -> None:
     pack_id = names.parse_pack(name)
-    touched = [snapshot for snapshot, needs in check.needs.items() if any(pack_id == one for one, _ in needs.packs)]
+    touched = [
+        snapshot for snapshot, needs in check.needs.items() if any(pack_id == one.pack_id for one in needs.packs)
+    ]
     for snapshot in touched or [""]:
         check.blame(name, code, detail, snapshot)

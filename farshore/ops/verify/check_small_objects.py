@@ -1,10 +1,11 @@
-"""Check the small objects of a replica that no snapshot hashes: key slots, data keys, fragments, the audit chain."""
+"""Check the small objects of a replica beside snapshots: key slots, data keys, fragments, the audit chain."""
 
 from __future__ import annotations
 
 from farshore.audit import chain
 from farshore.audit import names as audit_names
 from farshore.audit.rows import ProofState
+from farshore.catalog.data_keys import check_named_key
 from farshore.catalog.fragments import open_fragment
 from farshore.errors import Corrupt, FormatTooNew, Unsupported
 from farshore.format import names
@@ -12,7 +13,7 @@ from farshore.format.names import object_bytes_max
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.repository import Repository
 from farshore.sealed import slots
-from farshore.sealed.data_key import check_data_key, open_data_key
+from farshore.sealed.data_key import open_data_key
 
 
 def check_slots(check: ReplicaCheck) -> None:
@@ -34,20 +35,24 @@ def check_slots(check: ReplicaCheck) -> None:
 
 
 def check_keys(repository: Repository, check: ReplicaCheck) -> None:
-    """Check every data key by its own check, and open those that are sealed to the keys at hand."""
+    """Check every data key by its hash, and open those that are sealed to the keys at hand."""
     keys = repository.writing_keys()
+    needing: dict[str, list[str]] = {}
+    for snapshot, needs in check.needs.items():
+        for key in needs.data_keys:
+            needing.setdefault(key.name, []).append(snapshot)
     for name in check.sizes:
         parsed = names.parse_data_key(name)
         if parsed is None:
             continue
-        touched = [snapshot for snapshot, needs in check.needs.items() if parsed[0] in needs.data_keys]
+        touched = needing.get(name, [])
         data = check.read(name, *touched)
         if data is None:
             continue
         try:
-            check_data_key(data, name)
-            if bytes.fromhex(parsed[1]) in keys.readable:
-                open_data_key(keys, bytes.fromhex(parsed[0]), data)
+            check_named_key(name, data)
+            if touched and bytes.fromhex(parsed.recipient) in keys.readable:  # one that nothing needs may be anything
+                open_data_key(keys, bytes.fromhex(parsed.key_id), data)
         except (Corrupt, Unsupported) as error:
             for snapshot in touched or [""]:
                 check.blame(name, ProofState.ALTERED, str(error), snapshot)

@@ -1,4 +1,4 @@
-"""Check the objects that the snapshots of a replica need: their own by hash, packs and keys by the listing."""
+"""Check the objects that the snapshots of a replica need: their runs by hash, packs and keys by the listing."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from blake3 import blake3
 from farshore.audit.rows import ProofState
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.errors import CACHED_READ_ERRORS, Corrupt, NotFound, Unsupported
+from farshore.format import names
+from farshore.format.commit import CommitHead
+from farshore.format.needs import Needs
 from farshore.format.object_kinds import Kind
-from farshore.format.records import Commit, Needs
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.object_pieces import piece_ranges
 from farshore.replicas.repository import ObjectSource, Repository
 
 
-def check_snapshot(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> None:
-    """Hash the snapshot's own objects, read its needs, and look for those in the listing.
+def check_snapshot(repository: Repository, check: ReplicaCheck, commit: CommitHead, anywhere: ObjectSource) -> None:
+    """Hash the runs that the commit names, read its needs, and look for those in the listing.
 
     Args:
         anywhere: Other replicas, for the needs object where this replica has no good one.
     """
-    committed = {ref.name: ref.blake3 for ref in commit.objects.values()}
+    own = {one.name for one in own_objects(commit)}
     for one in own_objects(commit):
         if _is_listed(check, one, commit.snapshot):
-            _check_bytes(check, one.name, committed[one.name], commit.snapshot)
+            _check_bytes(check, one.name, names.parse_run(one.name) or "", commit.snapshot)
     needs = _needs(repository, check, commit, anywhere)
     if needs is None:
         return
     check.needs[commit.snapshot] = needs
-    for one in objects_of(commit, needs, repository.writing_keys().recipient_id.hex()):
-        if one.name not in committed and one.kind is not Kind.COMMIT:  # that record is what is being checked
+    for one in objects_of(commit, needs):
+        if one.name not in own and one.kind is not Kind.COMMIT:  # that is what is being checked
             _is_listed(check, one, commit.snapshot)
 
 
@@ -56,7 +58,7 @@ def _check_bytes(check: ReplicaCheck, name: str, wanted: str, snapshot: str) -> 
             check.blame(name, ProofState.ALTERED, "its bytes are not those that were committed", snapshot)
 
 
-def _needs(repository: Repository, check: ReplicaCheck, commit: Commit, anywhere: ObjectSource) -> Needs | None:
+def _needs(repository: Repository, check: ReplicaCheck, commit: CommitHead, anywhere: ObjectSource) -> Needs | None:
     """Return the needs of a snapshot; None where no replica has them whole, which is a finding about that object."""
     try:
         return read_needs(repository, check.replica, commit)

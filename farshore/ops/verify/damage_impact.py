@@ -12,31 +12,33 @@ from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index
 from farshore.errors import CACHED_READ_ERRORS
 from farshore.format import names
+from farshore.format.commit import Commit, CommitHead
 from farshore.format.comparable import Comparable
-from farshore.format.records import Commit, Needs
+from farshore.format.needs import Needs
 from farshore.model import DamagedObject
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
 
 
 def paths_touched(
-    repository: Repository, commits: Sequence[Commit], needs: Mapping[str, Needs], damaged: Sequence[DamagedObject]
+    repository: Repository, commits: Sequence[CommitHead], needs: Mapping[str, Needs], damaged: Sequence[DamagedObject]
 ) -> list[DamagedObject]:
     """Return the findings with the paths whose content is in them; the first 1,000 of each, and their number.
 
     Reads the manifests of the snapshots concerned, from whichever replica has a good copy.
     """
-    packs = {names.pack(pack_id): pack_id for one in needs.values() for pack_id, _ in one.packs}
+    packs = {names.pack(pack.pack_id): pack.pack_id for one in needs.values() for pack in one.packs}
     wanted = {packs[one.name] for one in damaged if one.name in packs}
     touched: dict[str, dict[bytes, None]] = {pack_id: {} for pack_id in wanted}
-    for commit in commits:
-        mine = wanted & {pack_id for pack_id, _ in needs[commit.snapshot].packs} if commit.snapshot in needs else set()
+    opened = [commit for commit in commits if isinstance(commit, Commit)]
+    for commit in opened:
+        mine = wanted & {one.pack_id for one in needs[commit.snapshot].packs} if commit.snapshot in needs else set()
         if mine:
             _collect(repository, commit, needs[commit.snapshot], mine, touched)
-    by_id = {commit.snapshot: commit for commit in commits}
+    by_id = {commit.snapshot: commit for commit in opened}
     results: list[DamagedObject] = []
     for one in damaged:
-        if one.name not in packs:  # a manifest, a key, a commit record: all of each snapshot that needs it
+        if one.name not in packs:  # a manifest, a key, a commit: all of each snapshot that needs it
             whole = [by_id[snapshot] for snapshot in one.snapshots if snapshot in by_id]
             paths = tuple(dict.fromkeys(commit.source.encode() + b":" for commit in whole))
             results.append(replace(one, paths=paths, paths_total=sum(commit.counts.entries for commit in whole)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from farshore.audit.rows import Against, ProofRow, ProofState
 from farshore.check_results import CheckMethod, ReplicaReading
 from farshore.errors import BucketNotFound, Corrupt, FarshoreError, NotFound
+from farshore.format.commit import CommitHead
 from farshore.format.names import object_bytes_max
-from farshore.format.records import Commit, Needs
+from farshore.format.needs import Needs
 from farshore.model import DamagedObject
 from farshore.replicas.repository import Replica
 from farshore.run import Run
@@ -38,8 +40,8 @@ class ReplicaCheck:
 
     replica: Replica
     sizes: dict[str, int] = field(default_factory=dict)
-    listed: set[str] = field(default_factory=set)  # snapshots with a commit record there, also one that does not open
-    commits: list[Commit] = field(default_factory=list)
+    listed: set[str] = field(default_factory=set)  # snapshots with a commit there that counts, or is damaged
+    commits: list[CommitHead] = field(default_factory=list)  # those that count
     needs: dict[str, Needs] = field(default_factory=dict)
     damaged: dict[str, DamagedObject] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)  # a full page map is named by the snapshots of many nights
@@ -47,6 +49,8 @@ class ReplicaCheck:
     archived: set[str] = field(default_factory=set)  # packs that would have to be warmed to be read
     reading: ReplicaReading | None = None
     objects: int = 0
+    refused: dict[str, str] = field(default_factory=dict)  # objects that do not count, with the reason
+    unread: int = 0  # names that nothing signed names, and were too many to be read
     bytes_read: int = 0
     error: FarshoreError | None = None  # why no more of it was seen
 
@@ -56,6 +60,11 @@ class ReplicaCheck:
         if snapshot and snapshot not in found.snapshots:
             found = replace(found, snapshots=(*found.snapshots, snapshot))
         self.damaged[name] = found
+
+    def note_refused(self, reasons: Mapping[str, str], unread: int) -> None:
+        """Note objects that do not count, each with the reason, and how many names were left unread."""
+        self.refused.update(reasons)
+        self.unread += unread
 
     def read(self, name: str, *touched: str, part: tuple[int, int | None] = (0, None)) -> bytes | None:
         """Return an object's bytes, or a part of them; None where it is missing or damaged, which is then noted."""

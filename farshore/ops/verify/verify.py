@@ -14,14 +14,14 @@ from dataclasses import replace
 
 from farshore.audit import run_rows
 from farshore.audit.rows import ProofState
-from farshore.catalog.commits import list_commit_names, read_commit, read_commits
+from farshore.catalog.commits import list_commit_names, read_commits
+from farshore.catalog.data_keys import read_data_key
 from farshore.catalog.pack_trust import PackTrust
-from farshore.catalog.verified_objects import read_data_key
 from farshore.check_results import CheckedReplica, VerifyResult
 from farshore.errors import READ_ERRORS, BucketNotFound, StoreDenied, StorePaused, StoreUnavailable
 from farshore.extras import require_extra
 from farshore.format import names
-from farshore.model import DamagedObject
+from farshore.model import DamagedObject, RefusedObject
 from farshore.ops.verify.audit_rows import record_verify
 from farshore.ops.verify.check_chunks import check_chunks
 from farshore.ops.verify.check_packs import check_packs
@@ -103,6 +103,8 @@ def verify_repository(
         repairs=tuple(repair_result(one) for one in repairs),
         readings=tuple(check.reading for check in checks if check.reading),
         checks=_outcomes(repository, checks, damaged, replica),
+        refused=_refused(checks),
+        unread={check.replica.name: check.unread for check in checks if check.unread},
     )
     record_verify(repository, result, checks, repairs, run)
     return replace(result, requests=repository.drain_requests(), unrecorded=repository.unrecorded)
@@ -118,6 +120,15 @@ def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:
         if listed < everything:
             with contextlib.suppress(*READ_ERRORS):
                 listed.update(everything & {item.snapshot_id for item in list_commit_names(replica)})
+
+
+def _refused(checks: Sequence[ReplicaCheck]) -> tuple[RefusedObject, ...]:
+    """Return the objects that do not count, each with the replicas that list it."""
+    replicas: dict[tuple[str, str], tuple[str, ...]] = {}
+    for check in checks:
+        for one in check.refused.items():
+            replicas[one] = (*replicas.get(one, ()), check.replica.name)
+    return tuple(RefusedObject(name, where, reason) for (name, reason), where in sorted(replicas.items()))
 
 
 def _outcomes(
@@ -138,9 +149,6 @@ def _outcomes(
 
 def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repair]:
     mending = ReadRepair(repository=repository, reader=open_reader(repository))
-    for check in checks:
-        for commit in check.commits:
-            mending.learn(commit)
     return mending.mend_all(one for check in checks for one in check.damaged.values())
 
 
@@ -173,20 +181,20 @@ def _fill(
     replica = check.replica
     # Before everything else is listed: what a snapshot needs is put before its commit, and so is listed after it.
     listed = list_commit_names(replica)
-    check.listed = {item.snapshot_id for item in listed}
     for info in replica.store.list():
         check.sizes[info.name] = info.size
         if info.access is not Access.READY:
             check.archived.add(info.name)
         if read_data_percent and info.modified_utc and info.name.startswith(names.PACKS):
             check.put_utc[info.name] = info.modified_utc
-    check.commits, bad = read_commits(repository, replica, listed, cached=False)
-    for name, error in bad.items():
-        parsed = names.parse_snapshot_object(name)
-        check.blame(name, ProofState.UNDECODABLE, str(error), parsed.snapshot_id if parsed else "")
-        if parsed:  # another replica's record shows as well what this one must hold
-            with contextlib.suppress(*READ_ERRORS):
-                check.commits.append(read_commit(repository, reader, parsed.source_id, parsed.snapshot_id))
+    read = read_commits(repository, replica, listed)
+    check.commits += read.accepted
+    for item, error in read.bad.items():
+        check.blame(item.name, ProofState.ALTERED, str(error), item.snapshot_id)
+        with contextlib.suppress(*READ_ERRORS):  # another replica's shows as well what this one must hold
+            check.commits += read_commits(repository, reader, [item]).accepted
+    check.listed = {one.snapshot for one in check.commits} | {item.snapshot_id for item in read.bad}
+    check.note_refused({item.name: why.reason.value for item, why in read.refused.items()}, len(read.unread))
     check_slots(check)
     for commit in check.commits:
         check_snapshot(repository, check, commit, reader)

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from farshore.audit import questions
-from farshore.audit.questions import NAMES_AT_ONCE, name_slices, needed_by, snapshots_needing
+from farshore.audit.questions import NAMES_AT_ONCE, name_slices, snapshots_needing
 from farshore.audit.statements import check_read_only
 
 MOMENT = datetime(2026, 5, 1, 3, tzinfo=UTC)
@@ -45,7 +45,7 @@ def test_the_statements_for_records_only_read() -> None:
         check_read_only(sql, "duckdb")
 
 
-@pytest.mark.parametrize("question", [snapshots_needing, needed_by])
+@pytest.mark.parametrize("question", [snapshots_needing])
 @pytest.mark.parametrize("count", [0, 1, NAMES_AT_ONCE, NAMES_AT_ONCE + 1])
 def test_statements_of_many_names_find_each_of_them_and_no_other(
     question: Callable[[list[str]], Iterator[str]], count: int

@@ -8,8 +8,8 @@ import pytest
 
 from farshore.audit.rows import TABLE_OF_ROW, SnapshotRow, replica_parts
 from farshore.audit.schema import STAMP_COLUMNS, TABLES
-from farshore.format.records import Commit
-from farshore.model import SnapshotCounts
+from farshore.format.commit import Commit
+from farshore.model import SnapshotCounts, SnapshotState
 from farshore.results import ReplicaOutcome
 
 MOMENT = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -33,9 +33,10 @@ def test_every_table_has_a_row_and_every_column_a_value() -> None:
 def test_a_snapshot_row_tells_what_the_snapshot_tells() -> None:
     counts = SnapshotCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
     commit = Commit(
-        snapshot="s1", source_id="src", source="shop", kind="sqlite", identity="id", run="r1", parent="s0",
-        started_utc=MOMENT, committed_utc=MOMENT, farshore="1", data_key="k1", objects={}, counts=counts,
-        facts={"k": "v"}, quorum=2, sequence=7,
+        snapshot="s1", source_id="src", run="r1", lease="l1", domain="main", epoch=1, parent="s0", parent_commit="",
+        sequence=7, started_utc=MOMENT, committed_utc=MOMENT, state=SnapshotState.COMPLETE, data_key="k1", runs={},
+        log=(1, ""), source="shop", kind="sqlite", identity="id", farshore="1", counts=counts, facts={"k": "v"},
+        quorum=2,
     )  # fmt: skip
     row = SnapshotRow.of(commit, replicas=("a", "b"), engine="prefect")
     for name in SnapshotCounts.__dataclass_fields__:

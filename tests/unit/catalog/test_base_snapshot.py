@@ -36,7 +36,7 @@ class Watched:
     """The replicas of an engine, watched for what is read of them."""
 
     def __init__(self, engine: Engine) -> None:
-        self._clock = engine.clock
+        self._engine, self._clock = engine, engine.clock
         self._stores: list[FaultyStore] = []
         engine.wrap = self._wrap
 
@@ -45,10 +45,13 @@ class Watched:
         return self._stores[-1]
 
     def roles_read(self) -> set[str]:
-        """Return which objects of snapshots were read, and whether data keys were."""
+        """Return which runs of snapshots were read, and whether data keys were."""
         read = {call.name for store in self._stores for call in store.calls if call.verb == "get"}
-        return {name.rpartition("/")[2] for name in read if name.startswith("snapshots/")} | {
-            "a data key" for name in read if name.startswith("keys/data/")
+        engine, self._engine.wrap = self._engine, lambda _, store: store
+        commits = [engine.commit_of(one.snapshot_id) for one in engine.snapshots()]
+        roles = {run.name: role for commit in commits for role, runs in commit.runs.items() for run in runs}
+        return {roles[name] for name in read if name in roles} | {
+            "a data key" for name in read if name.startswith(names.DATA_KEYS)
         }
 
 

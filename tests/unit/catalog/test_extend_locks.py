@@ -18,7 +18,7 @@ from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import commits_with_holders
 from farshore.errors import LockDenied, LockUnsupported, QuorumNotReached, StoreDenied
 from farshore.format import names
-from farshore.format.records import Commit, ReplicaLock
+from farshore.format.commit import Commit, ReplicaLock
 from farshore.replicas.repository import BackupSizes
 from farshore.results import BackupResult
 from farshore.stores.base import ANY_OBJECT
@@ -58,14 +58,14 @@ def needed(engine: Engine, commit: Commit, replica: str) -> set[str]:
     """Every object of a replica that a restore of the snapshot from there may ask for."""
     with engine.opened(Need.WRITE) as repository:
         needs = read_needs(repository, repository.replicas[replica], commit)
-        recipient = repository.writing_keys().recipient_id.hex()
     there = engine.objects(replica)
     return (
-        {names.pack(pack_id) for pack_id, _ in needs.packs}
-        | {names.data_key(key, recipient) for key in needs.data_keys}
-        | {ref.name for ref in commit.objects.values()}
+        {names.pack(pack.pack_id) for pack in needs.packs}
+        | {key.name for key in needs.data_keys}
+        | {names.run(run.blake3) for run in needs.runs}
+        | {commit.needs.name}
         | {name for name in there if name.startswith((names.FRAGMENTS, names.SLOTS))}
-        | {names.snapshot_object(commit.source_id, commit.snapshot, names.COMMIT), names.HEADER}
+        | {commit.name, names.HEADER}
     )
 
 
@@ -206,7 +206,7 @@ def test_a_record_that_heal_brings_promises_no_more_than_is_locked(
         missed = engine.backup(source)
     heal(engine, keyless=keyless)
     commit, locked = commit_of(engine, missed.snapshot_id), ends(engine, "a")
-    assert names.snapshot_object(commit.source_id, commit.snapshot, names.COMMIT) in engine.objects("a")
+    assert commit.name in engine.objects("a")
     assert all(locked[name] >= commit.committed_utc + PERIOD for name in needed(engine, commit, "a"))
 
 

@@ -15,7 +15,7 @@ from farshore.catalog.index_loader import load_index
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.format import names
-from farshore.format.records import Needs
+from farshore.format.needs import Needs
 from farshore.index import ChunkIndex
 from farshore.ops.restore.options import RestoreOptions
 from farshore.ops.restore.restore import restore_snapshot
@@ -64,7 +64,7 @@ def test_it_has_the_packs_that_are_needed_and_no_others(engine: Engine, lost: st
             engine.lose(replica, name)
     with opened(engine, 1) as (repository, snapshot, needs):
         index = load_index(repository, open_reader(repository), needs)
-        assert packs(index) == {pack_id for pack_id, _ in needs.packs}
+        assert packs(index) == {pack.pack_id for pack in needs.packs}
         assert len(index.packs) == len(needs.packs) < len(engine.objects("a", names.PACKS))
         assert all(index.locate(chunk) for chunk in chunks(repository, snapshot).values())
 

@@ -146,12 +146,12 @@ def test_a_copy_is_taken_from_whoever_has_a_good_one(engine: Engine) -> None:
     engine.lose("b", names.pack(pack_id))
     with engine.opened(Need.WRITE) as repository:
         others = [repository.replicas["a"], repository.replicas["c"]]
-        assert copy_object(names.pack(pack_id), others, repository.replicas["b"], pack_id) == size
+        assert copy_object(names.pack(pack_id), others, repository.replicas["b"]) == size
         assert engine.objects("b")[names.pack(pack_id)] == engine.objects("c")[names.pack(pack_id)]
         engine.lose("b", names.pack(pack_id))
         engine.lose("c", names.pack(pack_id))
         with pytest.raises(StateUnknown, match="do not hash"):
-            copy_object(names.pack(pack_id), others, repository.replicas["b"], pack_id)
+            copy_object(names.pack(pack_id), others, repository.replicas["b"])
 
 
 @pytest.mark.parametrize("fault", [VANISH, TRUNCATE], ids=["vanishes", "cuts"])

@@ -30,8 +30,17 @@ def engine(tmp_path: Path) -> Engine:
 
 
 def manifest(engine: Engine) -> str:
-    (name,) = (name for name in engine.objects("a", names.SNAPSHOTS) if name.endswith("/manifest"))
-    return name
+    (snapshot,) = engine.snapshots()
+    return engine.object_of(snapshot.snapshot_id, names.MANIFEST)
+
+
+def cached_manifest(engine: Engine) -> Path:
+    return engine.at("desk").config.cache_dir / "objects" / repository_id(engine) / manifest(engine)
+
+
+def repository_id(engine: Engine) -> str:
+    with engine.opened() as repository:
+        return repository.repository_id
 
 
 def entries(engine: Engine) -> list[Entry]:
@@ -42,7 +51,7 @@ def entries(engine: Engine) -> list[Entry]:
 def test_it_is_read_and_verified(engine: Engine) -> None:
     assert [one.path for one in entries(engine)] == [b"", b"a"]
     assert engine.at("desk").verify().clean
-    (cached,) = (path for path in engine.at("desk").cached_files() if path.name == "manifest")
+    cached = cached_manifest(engine)
     assert cached.read_bytes() == engine.objects("a")[manifest(engine)]
 
 
@@ -54,17 +63,15 @@ def test_damage_in_any_piece_is_found(engine: Engine, at: int) -> None:
     engine.flip("a", manifest(engine), at=at)
     assert [one.path for one in entries(engine)] == [b"", b"a"]  # from the third replica
     engine.flip("c", manifest(engine), at=at)
-    for path in engine.at("desk").cached_files():
-        if path.name == "manifest":
-            path.unlink()
+    cached_manifest(engine).unlink()
     with pytest.raises(ObjectCorrupt, match="does not have the bytes that were recorded"):
         entries(engine)
-    assert not [path for path in engine.at("desk").cached_files() if path.name == "manifest"]
+    assert not cached_manifest(engine).exists()
 
 
 def test_a_damaged_cache_is_read_again_from_a_replica(engine: Engine) -> None:
     entries(engine)
-    (cached,) = (path for path in engine.at("desk").cached_files() if path.name == "manifest")
+    cached = cached_manifest(engine)
     data = bytearray(cached.read_bytes())
     data[-5] ^= 1
     cached.write_bytes(data)

@@ -27,7 +27,7 @@ from tests.unit.ops.tree_source import TreeSource, blocks
 PAGE = 512
 PAGES = 3000
 LOCKED: dict[str, Any] = {"lock": LockMode.GOVERNANCE, "lock_for": timedelta(days=10)}
-AT_EVERY_REPLICA = (names.HEADER, names.LOG, names.SLOTS)  # made with the repository
+AT_EVERY_REPLICA = (names.HEADER, names.SLOTS, names.LOG)  # made with the repository
 NO_PART_OF_A_SNAPSHOT = (names.AUDIT, names.LEASES, names.FRAGMENTS, *AT_EVERY_REPLICA)
 KINDS = ("pack", "data-key", "manifest", "needs", "pages", "pages-base", "commit")
 
@@ -47,23 +47,22 @@ class World:
         with self.engine.opened(Need.WRITE) as repository:
             commit = snapshot.commit
             needs = read_needs(repository, repository.replicas["a"], commit)
-            return list(objects_of(commit, needs, repository.writing_keys().recipient_id.hex()))
+            return list(objects_of(commit, needs))
 
     def reused(self, kind: str) -> str:
         """An object of one kind that the second snapshot needs, found without `objects_of`.
 
         Of an earlier run where there is such a kind.
         """
-        own = f"{names.SNAPSHOTS}{self.second.source_id}/{self.second.snapshot_id}/"
         match kind:
             case "pack":
                 return min(one for one in self.first_put if one.startswith(names.PACKS))
             case "data-key":
                 return min(one for one in self.first_put if one.startswith(names.DATA_KEYS))
             case "pages-base":
-                return own.replace(self.second.snapshot_id, self.first.snapshot_id) + names.PAGES
+                return self.engine.object_of(self.first.snapshot_id, names.PAGES)
             case _:
-                return own + kind
+                return self.engine.object_of(self.second.snapshot_id, kind)
 
 
 def put_by(engine: Engine, before: Iterable[str] = ()) -> set[str]:
@@ -103,18 +102,18 @@ def test_what_a_backup_puts_is_what_its_snapshot_needs(world: World) -> None:
     assert {one.name for one in second} - world.second_put <= world.first_put
     for needed in (first, second):
         assert len(needed) == len({one.name for one in needed})
-    assert {one.kind for one in second} == {Kind.PACK, Kind.DATA_KEY, Kind.PART, Kind.COMMIT}
+    assert {one.kind for one in second} == {Kind.PACK, Kind.DATA_KEY, Kind.RUN, Kind.COMMIT}
     assert {kind for kind in KINDS if world.reused(kind) in {one.name for one in second}} == set(KINDS)
 
 
 def test_sizes_are_those_of_the_objects_and_what_a_record_names_is_part_of_it(world: World) -> None:
     there = world.engine.objects("a")
     needed = world.needed(world.second)
-    assert {one.kind for one in needed if one.size is None} == {Kind.DATA_KEY, Kind.COMMIT}
+    assert {one.kind for one in needed if one.size is None} == {Kind.COMMIT}
     assert [one for one in needed if one.size not in (None, len(there[one.name]))] == []
     own = list(own_objects(world.second.commit))
     assert len(own) == 4
-    assert own == [one for one in needed if one.kind is Kind.PART]
+    assert own == [one for one in needed if one.kind is Kind.RUN]
 
 
 def test_a_replica_that_holds_nothing_else_restores_the_snapshot(world: World) -> None:
@@ -176,7 +175,7 @@ def test_a_backup_gives_a_replica_each_reused_kind_that_it_lacks(world: World, k
     lost = [name]
     if kind == "pack":  # or a fragment or a snapshot that is listed there says that "c" has lost it
         lost += world.engine.objects("c", names.FRAGMENTS)
-        lost += [one for one in world.engine.objects("c", names.SNAPSHOTS) if one.endswith(names.COMMIT)]
+        lost += world.engine.objects("c", names.SNAPSHOTS)
     for one in lost:
         world.engine.lose("c", one)
     world.engine.clock.wait_s(60)

@@ -12,26 +12,20 @@ from farshore.model import FragmentId, KeyId, PackId, SnapshotId, SourceId
 HASH, ID = "ab" * 32, "cd" * 16
 
 
-def snapshot_object(role: str) -> str:
-    return names.snapshot_object(SourceId(ID), SnapshotId(ID), role)
-
-
 BOUNDS = {
     names.HEADER: 64 * KIB,
     names.slot("ab" * 32): 64 * KIB,
-    names.data_key(KeyId(ID), ID): 4 * KIB,
+    names.data_key(KeyId(ID), ID, HASH): 4 * KIB,
     names.pack(PackId(HASH)): 64 * MIB,
     names.fragment(FragmentId(HASH)): 64 * MIB,
-    snapshot_object(names.COMMIT): MIB,
-    snapshot_object(names.MANIFEST): 2 * GIB,
-    snapshot_object(names.NEEDS): 2 * GIB,
-    snapshot_object(names.PAGES): 2 * GIB,
+    names.commit(SourceId(ID), SnapshotId(ID), HASH): MIB,
+    names.run(HASH): 2 * GIB,
     names.lease(ID, 7): 64 * KIB,
     names.lease(ID, None): MIB,
     f"audit/_seals/{ID}/000000000001.json": 16 * MIB,
     f"audit/objects/date=2026-11-29/{ID}-00.parquet": 256 * MIB,
     names.log_entry(7, HASH): MIB,
-    names.accepted(HASH): 16 * MIB,
+    names.accepted(HASH): 64 * MIB,
 }
 
 

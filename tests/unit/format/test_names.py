@@ -10,14 +10,18 @@ DIGIT = "\u0661"  # a digit to Python, in no name of ours
 
 
 def test_what_is_made_is_parsed_again() -> None:
-    for role in (names.COMMIT, names.MANIFEST, names.PAGES, names.NEEDS):
-        made = names.snapshot_object(ID, OTHER, role)
-        assert names.parse_snapshot_object(made) == names.SnapshotObject(ID, OTHER, role)
+    assert names.commit(ID, OTHER, LONG) == f"snapshots/{ID}/{OTHER}-{LONG}"
+    parsed = names.parse_commit(names.commit(ID, OTHER, LONG))
+    assert parsed == names.CommitName(ID, OTHER, LONG)
+    assert parsed.name == names.commit(ID, OTHER, LONG)
+    assert names.run(LONG) == f"runs/{LONG}"
+    assert names.parse_run(names.run(LONG)) == LONG
     assert names.pack(LONG) == f"packs/ab/{LONG}"
     assert names.parse_pack(names.pack(LONG)) == LONG
     assert names.parse_fragment(names.fragment(LONG)) == LONG
     assert names.parse_slot(names.slot(LONG)) == LONG
-    assert names.parse_data_key(names.data_key(ID, OTHER)) == (ID, OTHER)
+    assert names.data_key(ID, OTHER, LONG) == f"keys/data/{ID}/{OTHER}-{LONG}"
+    assert names.parse_data_key(names.data_key(ID, OTHER, LONG)) == names.DataKeyName(ID, OTHER, LONG)
     assert names.parse_lease(names.lease(ID, 0)) == (ID, 0)
     assert names.parse_lease(names.lease(ID, 123456)) == (ID, 123456)
     assert names.parse_lease(names.lease(ID, None)) == (ID, None)
@@ -25,8 +29,8 @@ def test_what_is_made_is_parsed_again() -> None:
 
 def test_every_name_is_one_that_every_store_takes() -> None:
     made = [
-        names.HEADER, names.slot(LONG), names.data_key(ID, OTHER), names.pack(LONG), names.fragment(LONG),
-        names.snapshot_object(ID, OTHER, names.MANIFEST), names.lease(ID, 7), names.lease(ID, None),
+        names.HEADER, names.slot(LONG), names.data_key(ID, OTHER, LONG), names.pack(LONG), names.fragment(LONG),
+        names.commit(ID, OTHER, LONG), names.run(LONG), names.lease(ID, 7), names.lease(ID, None),
     ]  # fmt: skip
     assert all(is_name(name) for name in made)
 
@@ -37,9 +41,11 @@ HOSTILE = [
     f"packs/ab/{LONG[:-1]}",
     f"packs/ab/{LONG[:-1]}g", f"index/{LONG}/", f"index/{LONG[:-1]}", f"index/x{LONG}", f"keys/slots/{ID}",
     f"keys/slots/{ID}.json.tmp", f"keys/slots/{ID}xjson", f"keys/data/{ID}", f"keys/data/{ID}/{OTHER}/",
-    f"keys/data/{ID}/{OTHER.upper()}", f"snapshots/{ID}/{OTHER}", f"snapshots/{ID}/{OTHER}/commit.tmp",
-    f"snapshots/{ID}/{OTHER}/commits", f"snapshots/{ID}/commit", f"snapshots/{OTHER}/{ID}/manifest/commit",
-    f"snapshots/{ID}/{OTHER}/COMMIT", f"leases/{ID}/1", f"leases/{ID}/1234567", f"leases/{ID}/-00001",
+    f"keys/data/{ID}/{OTHER}", f"keys/data/{ID}/{OTHER.upper()}-{LONG}", f"keys/data/{ID}/{OTHER}-{LONG}.tmp",
+    f"snapshots/{ID}/{OTHER}", f"snapshots/{ID}/{OTHER}-{LONG}.tmp", f"snapshots/{ID}/{OTHER}-{LONG[:-1]}",
+    f"snapshots/{ID}/{OTHER}/commit", f"snapshots/{OTHER}-{LONG}", f"snapshots/{ID}/{OTHER}-{LONG.upper()}",
+    f"runs/{LONG[:-1]}", f"runs/{LONG}/", f"runs/{LONG}0", f"runs/{LONG.upper()}", f"run/{LONG}",
+    f"leases/{ID}/1", f"leases/{ID}/1234567", f"leases/{ID}/-00001",
     f"leases/{ID}/END",
     f"leases/{ID}/{DIGIT * 6}", f"leases/{ID}/end/", f"leases/{ID}", f"packs/{DIGIT * 2}/{DIGIT * 64}",
 ]  # fmt: skip
@@ -51,5 +57,6 @@ def test_a_foreign_name_is_none_of_ours(name: str) -> None:
     assert names.parse_fragment(name) is None
     assert names.parse_slot(name) is None
     assert names.parse_data_key(name) is None
-    assert names.parse_snapshot_object(name) is None
+    assert names.parse_commit(name) is None
+    assert names.parse_run(name) is None
     assert names.parse_lease(name) is None

@@ -13,12 +13,15 @@ from typing import Any, Protocol
 
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
+from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.check_results import VerifyResult
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig
 from farshore.format import names
+from farshore.format.commit import Commit
+from farshore.format.needs import Needs
 from farshore.host import host_name
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.options import RestoreOptions
@@ -27,6 +30,7 @@ from farshore.ops.setup.enroll import enroll
 from farshore.ops.setup.initialize import initialize, write_credential
 from farshore.ops.setup.keys import generate_identity
 from farshore.ops.verify.verify import verify_repository
+from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import BackupSizes, Repository
 from farshore.results import BackupResult, RestoreResult
 from farshore.run import Run
@@ -177,6 +181,29 @@ class Engine:
 
     def bring_back(self, replica: str) -> None:
         self.urls[replica] = self.places[replica]
+
+    def commit_of(self, snapshot_id: str) -> Commit:
+        with self.opened(Need.WRITE) as repository:
+            (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
+        return snapshot.commit
+
+    def needs_of(self, snapshot_id: str) -> Needs:
+        with self.opened(Need.WRITE) as repository:
+            (snapshot,) = [one for one in list_snapshots(repository) if one.snapshot_id == snapshot_id]
+            return read_needs(repository, open_reader(repository), snapshot.commit)
+
+    def object_of(self, snapshot_id: str, role: str) -> str:
+        """Return the name of a snapshot's commit, manifest, needs, pages, pages-base, or its run's own data-key."""
+        commit = self.commit_of(snapshot_id)
+        if role == "commit":
+            return commit.name
+        if role == "data-key":
+            own = [key for key in self.needs_of(snapshot_id).data_keys if key.key_id == commit.data_key]
+            return own[0].name
+        base = role == "pages-base"
+        run = commit.pages_base if base else commit.pages if role == names.PAGES else commit.runs[role][0]
+        assert run is not None
+        return run.name
 
     # --- looking and hurting, at replicas in memory ------------------------------------------------------------------
 

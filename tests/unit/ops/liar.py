@@ -51,8 +51,9 @@ def lying_pack(engine: Engine, chunks: dict[bytes, int]) -> tuple[SealedPack, di
     builder = PackBuilder(keys=keys, key_id=data_key.key_id, clock=engine.clock)
     builder.add(seal_segment(PlainSegment(origin, number, b"\xee" * at, tuple(rows)), data_key, keys.repository_id))
     pack = builder.build()
+    sealed = seal_data_key(keys, data_key)
     return pack, {
-        names.data_key(data_key.key_id.hex(), keys.recipient_id.hex()): seal_data_key(keys, data_key),
+        names.data_key(data_key.key_id.hex(), keys.recipient_id.hex(), names.hash_of(sealed)): sealed,
         names.pack(pack.pack_id.hex()): bytes(pack.body),
         **fragment_of(keys, pack.entry),
     }

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import time
 import tracemalloc
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from farshore.access.unlock import Need
 from farshore.format import names
 from farshore.limits import MIB
-from farshore.sealed.sealed_object import INDEX_KEY_ID, SealedKind, SealedWriter
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
@@ -35,7 +32,7 @@ def source(engine: Engine) -> TreeSource:
 
 KINDS = {
     "header": names.HEADER, "slot": names.SLOTS, "data-key": names.DATA_KEYS, "pack": names.PACKS,
-    "fragment": names.FRAGMENTS, "commit": "/commit", "manifest": "/manifest", "needs": "/needs",
+    "fragment": names.FRAGMENTS, "commit": names.SNAPSHOTS, "run": names.RUNS,
 }  # fmt: skip
 
 
@@ -57,25 +54,15 @@ def test_an_object_that_is_too_large_at_one_replica_hinders_nobody(
     assert engine.restore(result.snapshot_id)[1][b"b"] == b"more"
 
 
-def test_a_commit_that_would_grow_to_gigabytes_is_refused_at_once(engine: Engine, source: TreeSource) -> None:
-    """Each writer holds the index key, and so can put one at every replica."""
+def test_a_commit_larger_than_any_is_refused_at_once(engine: Engine, source: TreeSource) -> None:
+    """Anybody who may put objects can put one at every replica, under the hash of its bytes."""
     snapshot = engine.backup(source).snapshot_id
-    packer = zstandard.ZstdCompressor(level=3).compressobj(size=2 << 30)
-    piece = bytes(64 * MIB)
-    bomb = b"".join(packer.compress(piece) for _ in range(32)) + packer.flush()
     with engine.opened(Need.WRITE) as repository:
-        keys, source_id = repository.writing_keys(), repository.source_id("planted")
-    name = names.snapshot_object(source_id, "ee" * 16, names.COMMIT)
-    sink = io.BytesIO()
-    writer = SealedWriter(
-        sink=sink, secret=keys.index_key, key_id=INDEX_KEY_ID, salt=bytes(32), kind=SealedKind.COMMIT, name=name,
-        repository_id=keys.repository_id, flags=1,
-    )  # fmt: skip
-    writer.write(bomb)
-    writer.finish()
+        source_id = repository.source_id("planted")
+    body = bytes(256 * MIB)
+    name = names.commit(source_id, "ee" * 16, names.hash_of(body))
     for replica in engine.urls:
-        shelf = engine.shelf(replica)
-        shelf.objects[name] = (sink.getvalue(), engine.clock.now_utc())
+        engine.shelf(replica).objects[name] = (body, engine.clock.now_utc())
     tracemalloc.start()
     started_s = time.monotonic()
     with engine.opened():

@@ -51,7 +51,8 @@ def named(engine: Engine, kind: str, replica: str = "a") -> str:
     if kind in prefixes:
         (name,) = [name for name in found if name.startswith(prefixes[kind])]
     else:
-        (name,) = [name for name in found if name.startswith(names.SNAPSHOTS) and name.endswith(kind)]
+        (snapshot,) = engine.snapshots()
+        name = engine.object_of(snapshot.snapshot_id, kind)
     return name
 
 

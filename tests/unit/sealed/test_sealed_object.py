@@ -85,8 +85,8 @@ def test_another_key_kind_name_or_repository_opens_nothing() -> None:
     sealed = seal(b"secret")
     with pytest.raises(ObjectCorrupt):
         unseal(sealed, secret=b"x" * 32)
-    with pytest.raises(ObjectCorrupt, match="not a sealed commit"):
-        unseal(sealed, kind=SealedKind.COMMIT)
+    with pytest.raises(ObjectCorrupt, match="not a sealed manifest"):
+        unseal(sealed, kind=SealedKind.MANIFEST)
     with pytest.raises(ObjectCorrupt):
         unseal(sealed, name="leases/x/000001")
     with pytest.raises(ObjectCorrupt):
@@ -95,9 +95,9 @@ def test_another_key_kind_name_or_repository_opens_nothing() -> None:
 
 def test_a_kind_is_bound_and_not_only_written_down() -> None:
     sealed = bytearray(seal(b"secret"))
-    sealed[5] = SealedKind.COMMIT
+    sealed[5] = SealedKind.MANIFEST
     with pytest.raises(ObjectCorrupt):
-        unseal(bytes(sealed), kind=SealedKind.COMMIT)
+        unseal(bytes(sealed), kind=SealedKind.MANIFEST)
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -252,16 +252,16 @@ def test_a_frame_that_gives_more_than_it_declares_is_corrupt() -> None:
     two = zstandard.ZstdCompressor(level=3).compress(b"one") * 2
     for payload in (bytes(frame), two):
         with pytest.raises(ObjectCorrupt):
-            unseal(claiming(payload, SealedKind.COMMIT), kind=SealedKind.COMMIT)
+            unseal(claiming(payload, SealedKind.MANIFEST), kind=SealedKind.MANIFEST)
 
 
-def test_long_needs_open() -> None:
-    """More than any other kind may have, of ids as they are: random."""
+def test_a_large_file_of_this_host_opens() -> None:
+    """More than an object of any replica may have."""
     payload = NOISE.hex().encode() * 3
     assert len(payload) > 16 * MIB
-    assert unseal(seal(payload, compress=True, kind=SealedKind.NEEDS), kind=SealedKind.NEEDS) == payload
+    assert unseal(seal(payload, compress=True, kind=SealedKind.CACHE), kind=SealedKind.CACHE) == payload
     with pytest.raises(ObjectTooLarge):
-        seal(payload, compress=True, kind=SealedKind.COMMIT)
+        seal(payload, compress=True, kind=SealedKind.MANIFEST)
 
 
 def test_a_payload_that_says_it_is_compressed_and_is_not_is_corrupt() -> None:

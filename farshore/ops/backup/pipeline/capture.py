@@ -70,7 +70,7 @@ def seal_source(
     run.publisher.start()
     packer = _start_packer(repository, run)
     try:
-        with run.publisher.open_files(run.source_id, run.snapshot_id) as (manifest_file, pages_file):
+        with run.publisher.open_files() as (manifest_file, pages_file):
             manifest = ManifestWriter(manifest_file)
             page_map = PagesWriter(
                 pages_file,
@@ -102,7 +102,7 @@ def seal_source(
     finally:
         packer.close()
     run.publisher.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
-    run.publisher.write_needs(run.inventory, packer.reused_packs)
+    run.publisher.write_needs(repository, run.inventory, packer.reused_packs)
     made = run.publisher.made
     counts = replace(
         writer.counts,

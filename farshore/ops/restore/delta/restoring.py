@@ -19,14 +19,13 @@ from typing import Any
 import numpy.typing as npt
 
 from farshore.catalog.base_snapshot import open_pages
+from farshore.catalog.data_keys import read_data_key
 from farshore.catalog.selection import Selection
-from farshore.catalog.verified_objects import read_data_key
 from farshore.clock import Clock
 from farshore.errors import CACHED_READ_ERRORS, PathsClash, TargetFailed
-from farshore.format import names
+from farshore.format.commit import Commit
 from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table, sort_key
 from farshore.format.page_maps import PageMap
-from farshore.format.records import Commit
 from farshore.handles import DIRECTORY_FLAGS, Handle
 from farshore.model import EntryKind, Problem, ProblemCode, SnapshotCounts
 from farshore.ops.restore.delta.content import ContentComparer
@@ -260,9 +259,10 @@ def _tables(manifest: ManifestReader, selection: Selection, privileges: Privileg
 
 def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit) -> PageMap | None:
     """Return the page map of a snapshot; None where there is none that can be read, and chunks are compared instead."""
-    if names.PAGES not in commit.objects:
+    if commit.pages is None:
         return None
     try:
-        return open_pages(repository, reader, commit, read_data_key(repository, reader, commit.data_key))[0]
+        data_key = read_data_key(repository, reader, commit.data_key)
+        return open_pages(repository, reader, commit, commit.pages, data_key)[0]
     except CACHED_READ_ERRORS:
         return None

@@ -105,9 +105,9 @@ def _scrub(
 
 
 def _note_commit(one: Joined, scrubs: Mapping[str, ReplicaScrub]) -> bool:
-    """Note at each replica the snapshot that it lists; return whether this is a commit record that any lists."""
-    parsed = names.parse_snapshot_object(one.name) if one.listed else None
-    if parsed is None or parsed.role != names.COMMIT:
+    """Note at each replica the snapshot that it lists; return whether this is a commit that any lists."""
+    parsed = names.parse_commit(one.name) if one.listed else None
+    if parsed is None:
         return False
     for name in one.listed:
         scrubs[name].snapshots.add(parsed.snapshot_id)

@@ -97,8 +97,8 @@ def test_a_snapshot_that_cannot_be_read_is_reported_and_stepped_over(engine: Eng
     ids = [one.snapshot_id for one in engine.snapshots()]
     engine.forget_cache()
     for replica in "abc":
-        (name,) = [n for n in engine.objects(replica, names.SNAPSHOTS) if ids[1] in n and n.endswith(names.MANIFEST)]
-        engine.flip(replica, name)
+        engine.flip(replica, engine.object_of(ids[1], names.MANIFEST))
+    engine.forget_cache()
     found, unread = find(engine, "new.txt")
     assert unread == [ids[1]]
     assert reported(found, ids) == [(2, "added", b"d/new.txt"), (3, "removed", b"d/new.txt")]

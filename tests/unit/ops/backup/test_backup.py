@@ -84,7 +84,7 @@ def test_counts_say_what_was_done(engine: Engine, source: TreeSource) -> None:
     assert counts.entries_unchanged == 0
     stored = sum(map(len, engine.data_objects("a").values()))
     unmade = sum(len(engine.data_objects("a")[name]) for name in engine.objects("a") if _not_of_a_run(name))
-    commit = sum(len(data) for name, data in engine.objects("a").items() if name.endswith("/commit"))
+    commit = sum(len(data) for name, data in engine.objects("a").items() if name.startswith(names.SNAPSHOTS))
     assert counts.bytes_stored == stored - unmade - commit
 
 
@@ -310,7 +310,7 @@ def test_a_source_that_fails_at_its_end_is_no_snapshot(engine: Engine, source: T
     with pytest.raises(SourceCorrupt):
         engine.backup(source)
     assert engine.snapshots() == []
-    assert not [name for name in engine.objects("a") if name.endswith("/commit")]
+    assert not [name for name in engine.objects("a") if name.startswith(names.SNAPSHOTS)]
     source.finish_error = None
     result = engine.backup(source)
     assert engine.restore(result.snapshot_id, replica="a")[1] == source.contents()
@@ -374,14 +374,14 @@ def test_a_replica_that_fails_is_named_and_left_behind(engine: Engine, source: T
     assert {name: outcome.committed for name, outcome in outcomes.items()} == {"a": True, "b": False, "c": True}
     assert outcomes["b"].error_code == "store-denied"
     assert result.warned
-    assert not [name for name in engine.objects("b") if name.endswith("/commit")]
+    assert not [name for name in engine.objects("b") if name.startswith(names.SNAPSHOTS)]
     assert engine.snapshots()[0].replicas == ("a", "c")
 
 
 def test_below_the_quorum_nothing_is_committed_and_nothing_is_sent_twice(engine: Engine, source: TreeSource) -> None:
     engine.wrap = lambda name, store: (
         FaultyStore(
-            store, clock=engine.clock, plan=lambda _verb, item, _number: FAIL if item.endswith("/needs") else None
+            store, clock=engine.clock, plan=lambda _verb, item, _number: FAIL if item.startswith(names.RUNS) else None
         )
         if name in "bc"
         else store
@@ -521,7 +521,7 @@ def test_a_new_replica_and_a_healthy_one_raise_no_alarm_and_cost_no_request(engi
     for name in "abc":
         lists = [one.name for one in asked[name].calls if one.verb == "list"]
         assert lists.count("packs/") == lists.count("index/") == 1
-        needs = [one for one in asked[name].calls if one.verb == "get" and one.name.endswith("/needs")]
+        needs = [one for one in asked[name].calls if one.verb == "get" and one.name.startswith(names.RUNS)]
         assert needs == [], "this host made the snapshot and remembers what it needs"
 
 
@@ -574,7 +574,7 @@ def test_an_identity_that_only_some_replicas_hold_is_not_done(engine: Engine, so
     engine.backup(source, identity="hourly")
     for replica in "bc":
         for name in engine.objects(replica, names.SNAPSHOTS):
-            if name.endswith("/commit"):
+            if name.startswith(names.SNAPSHOTS):
                 engine.lose(replica, name)
     again = engine.backup(source, identity="hourly")
     assert not again.already_done

@@ -9,9 +9,9 @@ from farshore.replicas.fanout import Fanout
 from farshore.sealed.data_key import DataKey
 from farshore.sealed.packs import SealedPack
 from tests.doubles.clock import FixedClock
-from tests.doubles.keys import fixed_keys
+from tests.doubles.keys import make_keys
 
-KEYS = fixed_keys(repository_id=b"r" * 16, chunk_key=b"c" * 32, index_key=b"i" * 32)
+KEYS = make_keys(b"r" * 16).writer
 
 
 def sent(tmp_path: Path, *footers: int) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -18,14 +18,15 @@ from farshore.format.pack_id import hash_pack
 from farshore.ops.heal.good_copy import Transfer
 from farshore.ops.heal.retire import RetireResult, retire_replica
 from farshore.plan.replicas import nearest_first
-from farshore.repair.expected_hashes import ExpectedHashes
 from farshore.replicas.repository import Replica
 from farshore.run import Run
+from farshore.signing import generate_signing_key
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
 from farshore.stores.token_bucket import TokenBucket
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.clock import FixedClock
+from tests.doubles.commits import signed_commit
 from tests.doubles.faulty import DENY, FULL, TRUNCATE, VANISH, Fault, FaultyStore, Plan
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import (
@@ -40,7 +41,6 @@ from tests.unit.ops.heal.healing_world import (
 )
 from tests.unit.ops.tree_source import TreeSource
 
-NOBODY = cast("ExpectedHashes", None)  # packs tell by themselves
 KEYS = pytest.mark.parametrize("keyless", [False, True], ids=["key", "keyless"])
 
 
@@ -218,7 +218,7 @@ def test_a_snapshot_is_not_spread_whose_pack_nobody_has_whole(
         engine.lose("b", name)
     result = heal(engine, keyless=keyless)
     assert not result.in_sync
-    assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
+    assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name]
     assert_restores_at(engine, "c", 3)
 
 
@@ -234,7 +234,7 @@ def test_a_needed_pack_that_no_replica_lists_keeps_its_snapshot_from_spreading(
         engine.lose("b", name)
     result = heal(engine, keyless=keyless)
     assert not result.in_sync
-    assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
+    assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name]
 
 
 def assert_restores_at(engine: Engine, replica: str, snapshots: int) -> None:
@@ -244,21 +244,18 @@ def assert_restores_at(engine: Engine, replica: str, snapshots: int) -> None:
         assert not engine.restore(one.snapshot_id, replica=replica)[0].problems
 
 
-def test_without_a_key_what_nobody_vouches_for_is_not_spread(engine: Engine, source: TreeSource) -> None:
-    """One copy, no audit row, no key: its bytes may be anything."""
+def test_without_a_key_and_without_any_row_a_single_copy_is_spread(engine: Engine, source: TreeSource) -> None:
+    """Its signature and the hashes in names prove it, and anybody can check these."""
     with engine.away("c"):
         new = engine.backup(source).snapshot_id
-    for name in list(engine.objects("b", names.SNAPSHOTS)):
-        if new in name:
-            engine.lose("b", name)
+    lost = engine.object_of(new, "commit")
+    engine.lose("b", lost)
     for replica in "ab":
         for name in list(engine.objects(replica, names.AUDIT)):
             engine.lose(replica, name)
-    result = heal(engine, "c", keyless=True)
-    assert not result.in_sync
-    assert any("nothing vouches" in one.detail for one in result.repairs)
-    assert not [name for name in engine.objects("c", names.SNAPSHOTS) if new in name and name.endswith("commit")]
-    assert heal(engine).in_sync  # with a key the record vouches
+    assert heal(engine, keyless=True).in_sync
+    assert engine.objects("b")[lost] == engine.objects("c")[lost] == engine.objects("a")[lost]
+    assert_restores_at(engine, "c", 4)
 
 
 def test_a_snapshot_below_the_quorum_is_spread(engine: Engine, source: TreeSource) -> None:
@@ -266,15 +263,15 @@ def test_a_snapshot_below_the_quorum_is_spread(engine: Engine, source: TreeSourc
     (*_, newest) = engine.snapshots()
     for replica in "bc":
         for name in list(engine.objects(replica, names.SNAPSHOTS)):
-            if newest.snapshot_id in name and name.endswith("commit"):
+            if newest.snapshot_id in name:
                 engine.lose(replica, name)
     assert heal(engine).in_sync
     assert {one.replicas for one in engine.snapshots()} == {("a", "b", "c")}
 
 
 def test_what_killed_runs_left_is_no_snapshot(engine: Engine, source: TreeSource) -> None:
-    """A manifest without a commit record stays where it is; packs without a snapshot are level all the same."""
-    left = names.snapshot_object("0" * 32, "1" * 32, names.MANIFEST)
+    """A manifest without a commit stays where it is; packs without a snapshot are level all the same."""
+    left = names.run(names.hash_of(b"half a snapshot"))
     with engine.opened(Need.NONE) as repository:
         repository.replicas["a"].store.put(left, b"half a snapshot")
     result = heal(engine)
@@ -305,7 +302,7 @@ def test_a_full_replica_stays_behind_and_the_next_heal_goes_on(engine: Engine, s
     wrapped(engine, "d", full)
     result = heal(engine, new=["d"])
     assert (of(result, "d").state, of(result, "d").error_code) == ("behind", "store-full")
-    assert not [name for name in engine.objects("d") if name.endswith("commit")]
+    assert not [name for name in engine.objects("d") if name.startswith(names.SNAPSHOTS)]
     unwrap(engine)
     assert heal(engine, new=["d"]).in_sync
     assert engine.data_objects("d") == engine.data_objects("a")
@@ -387,14 +384,14 @@ def test_a_pack_that_goes_while_its_snapshot_is_healed_keeps_the_record_back(
     old = next(iter(engine.objects("c", names.PACKS)))
 
     def lose(verb: str, name: str, _number: int) -> None:
-        if verb == "put" and name.startswith(names.SNAPSHOTS) and old in engine.objects("c"):
+        if verb == "put" and name.startswith(names.RUNS) and old in engine.objects("c"):
             engine.lose("c", old)
 
     wrapped(engine, "c", lose)
     result = heal(engine, "c")
     unwrap(engine)
     assert not result.in_sync
-    assert not [one for one in engine.objects("c") if new in one and one.endswith("commit")]
+    assert not [one for one in engine.objects("c") if new in one]
     assert heal(engine).in_sync
 
 
@@ -476,7 +473,7 @@ def test_an_object_larger_than_memory_goes_through_a_file(tmp_path: Path) -> Non
     with Engine(tmp_path / "engine").initialize().opened(Need.NONE) as repository:
         pass
     transfer = Transfer(
-        repository=repository, expected_hashes=NOBODY, pace=TokenBucket(bytes_per_s=0, clock=clock), scratch=tmp_path,
+        repository=repository, pace=TokenBucket(bytes_per_s=0, clock=clock), scratch=tmp_path,
         damaged=lambda replica, damaged: found.append((replica, damaged)),
     )  # fmt: skip
     sources = [
@@ -488,3 +485,55 @@ def test_an_object_larger_than_memory_goes_through_a_file(tmp_path: Path) -> Non
         assert copy.source == "good"
     assert found == [("bad", name)]
     assert [path.name for path in tmp_path.iterdir()] == ["engine"]
+
+
+# --- what does not count ----------------------------------------------------------------------------------------------
+
+
+@KEYS
+def test_a_commit_that_nobody_certified_signed_stays_where_it_is(
+    engine: Engine, source: TreeSource, keyless: bool
+) -> None:
+    """Nor is what only it needs copied, and nothing of it is deleted; everything else is in sync."""
+    with engine.opened() as repository:
+        commit, stored = signed_commit(repository, 7, signer=generate_signing_key())
+    planted = {
+        commit.name: stored,
+        names.run(names.hash_of(b"x")): b"x",
+        names.data_key("1" * 32, "2" * 32, "3" * 64): b"",
+    }
+    for name, data in planted.items():
+        engine.shelf("a").objects[name] = (data, engine.clock.now_utc())
+    assert heal(engine, keyless=keyless).in_sync
+    assert engine.objects("a").items() >= planted.items()
+    for replica in "bc":
+        assert not engine.objects(replica).keys() & planted.keys()
+
+
+@KEYS
+def test_no_row_of_an_audit_table_decides_what_an_object_must_be(
+    engine: Engine, source: TreeSource, keyless: bool
+) -> None:
+    """Attack A3: at one replica a garbage manifest, and rows that nobody signed and that call it good."""
+    (*_, newest) = engine.snapshots()
+    name = engine.object_of(newest.snapshot_id, names.MANIFEST)
+    before = engine.data_objects("b")
+    engine.alter("a", name, lambda _: b"garbage")
+    for row in engine.objects("a", "audit/objects/"):
+        engine.lose("a", row)
+    heal(engine, keyless=keyless, read_data=True)
+    assert engine.data_objects("a") == before
+    assert engine.data_objects("b") == before
+
+
+def test_a_misdated_commit_stays_where_it_is_and_is_reported(engine: Engine, source: TreeSource) -> None:
+    """A copy would have a time of its own, and look sound once the date of the commit has passed."""
+    with engine.opened() as repository:
+        future = repository.clock.now_utc() + timedelta(days=400)
+        commit, stored = signed_commit(repository, 7, source.name, committed_utc=future)
+    engine.shelf("a").objects[commit.name] = (stored, engine.clock.now_utc())
+    result = heal(engine)
+    assert commit.name not in engine.objects("b")
+    assert {(one.replica, one.action) for one in result.repairs if one.object == commit.name} == {
+        ("b", "left"), ("c", "left")
+    }  # fmt: skip

@@ -13,8 +13,8 @@ from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Listing, Union
 
 SOURCE, SNAPSHOT = "1" * 32, "2" * 32
-COMMIT = names.snapshot_object(SOURCE, SNAPSHOT, names.COMMIT)
-MANIFEST = names.snapshot_object(SOURCE, SNAPSHOT, names.MANIFEST)
+COMMIT = names.commit(SOURCE, SNAPSHOT, "4" * 64)
+MANIFEST = names.run("5" * 64)
 FRAGMENT = names.fragment("3" * 64)
 SPREAD = frozenset({COMMIT, MANIFEST})
 
@@ -106,7 +106,7 @@ def test_foreign_objects_are_in_the_plan_to_be_reported() -> None:
 
 def test_kinds_are_known_by_their_names() -> None:
     assert [kind_of(name) for name in (pack("a"), FRAGMENT, COMMIT, MANIFEST, names.HEADER)] == [
-        Kind.PACK, Kind.FRAGMENT, Kind.COMMIT, Kind.PART, Kind.HEADER,
+        Kind.PACK, Kind.FRAGMENT, Kind.COMMIT, Kind.RUN, Kind.HEADER,
     ]  # fmt: skip
     assert kind_of("packs/aa/" + "b" * 64) is None
     assert kind_of("leases/" + "1" * 32 + "/000000") is None

@@ -53,8 +53,8 @@ def damaged_objects(engine: Engine, replica: str) -> dict[str, list[str]]:
     """The objects of one snapshot by what they are."""
     found = {"pack": packs(engine, replica), "index": list(engine.objects(replica, names.FRAGMENTS))}
     found["data-key"] = list(engine.objects(replica, names.DATA_KEYS))
-    for role in (names.MANIFEST, names.NEEDS, names.COMMIT):
-        found[role] = [name for name in engine.objects(replica, names.SNAPSHOTS) if name.endswith(role)]
+    for role in (names.MANIFEST, names.NEEDS, "commit"):
+        found[role] = [engine.object_of(one.snapshot_id, role) for one in engine.snapshots()]
     return found
 
 

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.unlock import Need
-from farshore.catalog.commits import list_commits
 from farshore.format import names
-from farshore.format.records import ObjectRef
+from farshore.format.commit import RunRef
 from tests.unit.catalog.test_hosts import write_only
 from tests.unit.ops.engine import Engine, flipped
 from tests.unit.ops.tree_source import TreeSource, blocks
@@ -20,6 +18,7 @@ from tests.unit.ops.tree_source import TreeSource, blocks
 PAGE = 512
 PAGES = 6000  # a map of 94 KiB over 3 MB of data
 CHANGED = PAGES // 100
+PAGES_BASE = "pages-base"  # the full page map of an earlier snapshot
 
 
 @pytest.fixture
@@ -37,10 +36,11 @@ def source(engine: Engine) -> TreeSource:
     return tree
 
 
-def refs(engine: Engine, snapshot_id: str) -> Mapping[str, ObjectRef]:
-    """What the commit record of a snapshot names."""
-    with engine.opened(Need.WRITE) as repository:
-        return list_commits(repository, repository.source_id("home")).commits[snapshot_id].objects
+def refs(engine: Engine, snapshot_id: str) -> Mapping[str, RunRef]:
+    """What the commit of a snapshot names, by role."""
+    commit = engine.commit_of(snapshot_id)
+    found = {names.MANIFEST: commit.manifest, names.PAGES: commit.pages, PAGES_BASE: commit.pages_base}
+    return {role: ref for role, ref in found.items() if ref is not None}
 
 
 def change(source: TreeSource, seed: int, path: bytes = b"db") -> None:
@@ -50,7 +50,7 @@ def change(source: TreeSource, seed: int, path: bytes = b"db") -> None:
     source.write(path, blocks(source.content(path), PAGE, range(first, first + CHANGED), chance.randbytes))
 
 
-def night(engine: Engine, source: TreeSource, seed: int, path: bytes = b"db") -> Mapping[str, ObjectRef]:
+def night(engine: Engine, source: TreeSource, seed: int, path: bytes = b"db") -> Mapping[str, RunRef]:
     """Change one page in a hundred and back up; nothing else may be stored, and it comes back from every replica."""
     change(source, seed, path)
     engine.clock.wait_s(60)
@@ -68,19 +68,19 @@ def test_many_nights_store_differences_from_one_map_and_a_new_map_when_due(
     source.ordered, source.sequential = ordered, not ordered
     host = engine if reads else write_only(engine, "server")
     first = refs(engine, host.backup(source).snapshot_id)
-    assert names.PAGES_BASE not in first
+    assert PAGES_BASE not in first
     full = first[names.PAGES]
     spent: list[int] = []
     bases: list[str] = []
     for seed in range(24):
         made = night(host, source, seed)
-        if names.PAGES_BASE not in made:
+        if PAGES_BASE not in made:
             assert sum(spent) > 0.8 * full.bytes
             assert sum(spent) < 1.5 * full.bytes
             full, spent = made[names.PAGES], []
             continue
-        bases.append(made[names.PAGES_BASE].name)
-        assert made[names.PAGES_BASE] == full
+        bases.append(made[PAGES_BASE].name)
+        assert made[PAGES_BASE] == full
         spent.append(made[names.PAGES].bytes)
         assert spent[-1] < 3_000 + 20 * CHANGED * (len(spent) + 1)
     assert len(set(bases)) == 2
@@ -92,7 +92,7 @@ def test_a_night_without_changes_stores_next_to_nothing(engine: Engine, source: 
     engine.clock.wait_s(60)
     second = engine.backup(source)
     made = refs(engine, second.snapshot_id)
-    assert made[names.PAGES_BASE] == refs(engine, first.snapshot_id)[names.PAGES]
+    assert made[PAGES_BASE] == refs(engine, first.snapshot_id)[names.PAGES]
     assert made[names.PAGES].bytes < 2_000
     assert second.counts.bytes_read == 0
     night(engine, source, 3)
@@ -125,7 +125,7 @@ def test_files_that_come_go_grow_shrink_and_change_their_kind(engine: Engine, so
         step()
         engine.clock.wait_s(60)
         result = engine.backup(source)
-        kinds.append(names.PAGES_BASE in refs(engine, result.snapshot_id))
+        kinds.append(PAGES_BASE in refs(engine, result.snapshot_id))
         assert engine.restore(result.snapshot_id, replica="abc"[number % 3])[1] == source.contents()
         engine.clock.wait_s(60)
         assert engine.backup(source).counts.bytes_read == 0
@@ -139,7 +139,7 @@ def test_files_that_come_go_grow_shrink_and_change_their_kind(engine: Engine, so
 
 
 @pytest.mark.parametrize("damage", ["gone", "flipped", "cut"])
-@pytest.mark.parametrize("which", [names.PAGES, names.PAGES_BASE])
+@pytest.mark.parametrize("which", [names.PAGES, PAGES_BASE])
 @pytest.mark.parametrize("cached", [True, False], ids=["cached", "no-cache"])
 def test_a_map_that_is_lost_at_every_replica_costs_only_comparison(
     engine: Engine, source: TreeSource, damage: str, which: str, cached: bool
@@ -169,11 +169,11 @@ def test_a_map_that_is_lost_at_every_replica_costs_only_comparison(
 
 def test_a_base_that_one_replica_lost_is_given_back_to_it_from_this_host(engine: Engine, source: TreeSource) -> None:
     engine.backup(source)
-    base = night(engine, source, 1)[names.PAGES_BASE]
+    base = night(engine, source, 1)[PAGES_BASE]
     kept = engine.objects("a")[base.name]
     for replica in "abc":
         engine.lose(replica, base.name)
-    assert night(engine, source, 2)[names.PAGES_BASE] == base
+    assert night(engine, source, 2)[PAGES_BASE] == base
     assert [engine.objects(replica)[base.name] for replica in "abc"] == [kept] * 3
     assert engine.verify().clean
 
@@ -185,7 +185,7 @@ def test_a_replica_that_was_away_is_given_the_base_and_its_key_and_serves_alone(
         engine.backup(source)
         night(engine, source, 0)
     made = night(engine, source, 2)
-    assert made[names.PAGES_BASE].name in engine.objects("c")
+    assert made[PAGES_BASE].name in engine.objects("c")
     assert engine.objects("c", names.DATA_KEYS) == engine.objects("a", names.DATA_KEYS)
     assert engine.verify(replica="c").clean
     engine.forget_cache()
@@ -198,7 +198,7 @@ def test_a_replica_that_was_away_is_given_the_base_and_its_key_and_serves_alone(
         result = alone.backup(source)
         assert result.counts.bytes_new <= CHANGED * PAGE
         assert alone.restore(result.snapshot_id, replica="c")[1] == source.contents()
-    assert names.PAGES_BASE in refs(engine, result.snapshot_id)
+    assert PAGES_BASE in refs(engine, result.snapshot_id)
 
 
 def test_a_damaged_base_touches_every_snapshot_that_names_it_and_no_restore(engine: Engine, source: TreeSource) -> None:
@@ -231,9 +231,9 @@ def test_a_write_only_host_whose_map_is_damaged_on_its_disk_reads_everything_onc
     change(source, 2)
     engine.clock.wait_s(60)
     result = host.backup(source)
-    assert names.PAGES_BASE not in refs(engine, result.snapshot_id)
+    assert PAGES_BASE not in refs(engine, result.snapshot_id)
     assert engine.restore(result.snapshot_id)[1] == source.contents()
-    assert names.PAGES_BASE in night(host, source, 3)
+    assert PAGES_BASE in night(host, source, 3)
 
 
 def test_the_base_is_moved_and_not_copied_on_the_host(engine: Engine, source: TreeSource) -> None:

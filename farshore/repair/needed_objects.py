@@ -1,0 +1,152 @@
+"""Which objects the snapshots need, by their signed commits and the needs that these name. Needs no key.
+
+So replicas are held in sync by what writers signed, and by no row of a table that anybody may have written.
+Names carry hashes, so what an object must be is in its name; here is only which objects are wanted, and how large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from farshore.catalog.commits import ListedCommits, list_commits, read_commits
+from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
+from farshore.catalog.signed_commits import Refusal
+from farshore.catalog.snapshots import order_commits
+from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS
+from farshore.format.commit import CommitHead
+from farshore.format.names import CommitName, parse_commit
+from farshore.format.object_kinds import Kind
+from farshore.index import ABSENT
+from farshore.repair.object_kinds import kind_of
+from farshore.repair.replica_listing import Expected, Union
+from farshore.replicas.repository import Replica, Repository
+from farshore.trust.order import Place
+
+
+class NeededObjects:
+    """The objects that the commits that count need. Reads every commit, and the needs of one snapshot at a time.
+
+    Args:
+        replicas: All that were listed, also those that have no header and so are not part of the repository.
+    """
+
+    def __init__(self, repository: Repository, union: Union, replicas: Mapping[str, Replica]) -> None:
+        self._repository = repository
+        self._replicas = replicas
+        listed = list_commits(repository)
+        places = _places(repository, listed)
+        # Not those committed since the replicas were listed: their objects are in no listing, and not lost.
+        self._heads = {head.name: head for head in listed.heads.values() if union.sizes(head.name)}
+        self._holders = {head.name: listed.holders[head.hash] for head in self._heads.values()}
+        self._damaged = {one.name.name for one in listed.refused if one.reason is Refusal.DAMAGED}
+        self._refused = {one.name.name for one in listed.refused} - self._damaged
+        # A copy of one that is dated in the future has a store time of its own, so it would look sound after that date.
+        self.withheld = frozenset(head.name for head in self._heads.values() if places[head.hash] is Place.MISDATED)
+        self._add_outside(union)
+
+    def lacking(self, union: Union, replica: str) -> list[str]:
+        """Return the misdated commits that others list and this replica does not; they stay where they are."""
+        return sorted(name for name in self.withheld if replica not in union.sizes(name))
+
+    def expected(self, union: Union) -> Expected:
+        """Return sizes, lost objects and the objects to spread."""
+        sizes: dict[str, int] = {}
+        lost: dict[str, int] = {}
+        parts = {*self._heads, *self._damaged}
+        for _, needed, whole in self._needs(self._heads):
+            packs = [one for one in needed if one.kind is Kind.PACK]
+            rows = union.packs.find([one.name.rpartition("/")[2] for one in packs])
+            for one, row in zip(packs, rows, strict=True):
+                size = one.size or 0
+                if row == ABSENT:
+                    lost[one.name] = size
+                elif any(union.packs.bytes_at(replica, int(row)) not in (ABSENT, size) for replica in union.replicas):
+                    sizes[one.name] = size
+            for one in needed:
+                if one.kind is Kind.PACK:
+                    continue
+                parts.add(one.name)
+                sizes[one.name] = one.size or 0
+                if not union.sizes(one.name):
+                    lost[one.name] = one.size or 0
+            if not whole:  # which keys it needs is not known, so all are kept
+                parts.update(one for one in union.others if kind_of(one) is Kind.DATA_KEY)
+                parts.update(one for one in union.others if kind_of(one) is Kind.RUN)
+        return Expected(sizes=sizes, lost=lost, parts=parts - self.withheld)
+
+    def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
+        """Return which of these commits must not be put while `bad` objects are not whole, each with one of them."""
+        found: dict[str, str] = {}
+        for name, needed, whole in self._needs([one for one in commits if one in self._heads]) if bad else ():
+            damaged = next((one.name for one in needed if one.name in bad), "")
+            if damaged or not whole:
+                found[name] = damaged or self._heads[name].needs.name
+        return found
+
+    def touched(self, bad: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the snapshots that need each of these objects."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, needed, _ in self._needs(self._heads) if bad else ():
+            for one in needed:
+                if one.name in bad:
+                    found[one.name] = (*found.get(one.name, ()), self._heads[name].snapshot)
+        return found
+
+    def _needs(self, commits: Iterable[str]) -> Iterator[tuple[str, list[NeededObject], bool]]:
+        """Yield for each commit every object that its snapshot needs besides, and whether all of them are known.
+
+        A snapshot whose needs no replica has whole yields only the runs that its commit names.
+        """
+        for name in commits:
+            head = self._heads[name]
+            for replica in self._readable(name):
+                try:
+                    needs = read_needs(self._repository, replica, head)
+                except CACHED_READ_ERRORS:
+                    continue
+                yield name, [one for one in objects_of(head, needs) if one.kind is not Kind.COMMIT], True
+                break
+            else:
+                yield name, list(own_objects(head)), False
+
+    def _readable(self, name: str) -> list[Replica]:
+        """Return the replicas in the order to ask them for the needs of a commit: first those that hold it."""
+        first = [self._replicas[replica] for replica in self._holders[name] if replica in self._replicas]
+        return first + [replica for replica in self._replicas.values() if replica not in first]
+
+    def _add_outside(self, union: Union) -> None:
+        """Read the commits that only replicas without a header list."""
+        for replica in self._replicas.values():
+            if replica.name in self._repository.replicas:
+                continue
+            wanted = [
+                one for one in _commit_names(union, replica.name) if one.name not in {*self._heads, *self._refused}
+            ]
+            try:
+                read = read_commits(self._repository, replica, wanted)
+            except READ_ERRORS:
+                continue
+            for head in read.accepted:
+                self._add(head, replica.name)
+
+    def _add(self, head: CommitHead, replica: str) -> None:
+        self._heads[head.name] = head
+        self._holders[head.name] = (*self._holders.get(head.name, ()), replica)
+        self._damaged.discard(head.name)
+
+
+def _places(repository: Repository, listed: ListedCommits) -> dict[str, Place]:
+    """Return the place of each commit that counts; where none of a source may be its newest, all are sound.
+
+    Then stores have another time altogether, for instance after they were unpacked without times.
+    """
+    places: dict[str, Place] = {}
+    for order in order_commits(repository, listed).values():
+        any_sound = Place.SOUND in order.places.values()
+        places.update(order.places if any_sound else dict.fromkeys(order.places, Place.SOUND))
+    return places
+
+
+def _commit_names(union: Union, replica: str) -> list[CommitName]:
+    parsed = (parse_commit(name) for name, sizes in union.others.items() if replica in sizes)
+    return [one for one in parsed if one is not None]
