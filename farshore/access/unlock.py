@@ -36,6 +36,7 @@ from farshore.trust.words import to_words
 
 CREDENTIAL_FILE = "credential.json"
 OWNER_VARIABLE = "FARSHORE_OWNER_PASSPHRASE"
+OWNER_IDENTITY_VARIABLE = "FARSHORE_OWNER_IDENTITY"
 _WRITE_ONLY = "this host holds only a write-only credential, which adds backups and cannot read one"
 _READ_ELSEWHERE = (
     "Run this on another machine, one that has the passphrase or an identity; or give this host one for this run alone."
@@ -109,7 +110,7 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor) -
         raise CredentialCannotRead(f"{_WRITE_ONLY} ({error.message})", _READ_ELSEWHERE) from error
     secrets = _vouched(secrets, repository, anchor)
     if need is Need.OWNER:
-        opened = open_slots(repository, owner_secrets(config, secrets), Role.OWNER)
+        opened = open_slots(repository, _vouched(owner_secrets(config, secrets), repository, anchor), Role.OWNER)
         reading = open_slots(repository, secrets, Role.READER, required=False)
         return slot_keys(repository, *opened, *reading)
     return slot_keys(repository, *open_slots(repository, secrets, Role.READER))
@@ -147,9 +148,17 @@ def read_secrets(config: Config) -> Secrets:
 
 
 def owner_secrets(config: Config, secrets: Secrets) -> Secrets:
-    """Return what opens the owner's slots: a passphrase of the owner alone goes before the one that reads."""
-    given = config.environment.get(OWNER_VARIABLE)
-    return replace(secrets, passphrase=os.fsencode(given)) if given else secrets
+    """Return the secrets for the owner's slots: those of the owner alone go before those that read.
+
+    Raises:
+        KeyMissing, KeyFileDamaged, SecretUnavailable: The owner's identity file cannot be had.
+    """
+    given, path = (config.environment.get(name) for name in (OWNER_VARIABLE, OWNER_IDENTITY_VARIABLE))
+    if given:
+        secrets = replace(secrets, passphrase=os.fsencode(given))
+    if path:
+        secrets = replace(secrets, identity=_read_identity(Path(path).expanduser())[0])
+    return secrets
 
 
 def _read_share(path: Path | str) -> str:

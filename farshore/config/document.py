@@ -67,6 +67,7 @@ RESERVED = (  # variables with a meaning of their own; docs/reference/configurat
     "FARSHORE_STATE_DIR",
     "FARSHORE_CACHE",
     "FARSHORE_CHECKOUT",
+    "FARSHORE_OWNER_IDENTITY",
     "FARSHORE_LOG",
     "FARSHORE_DEBUG",
 )

@@ -21,7 +21,7 @@ SecretKind = Literal["env", "file", "command", "block"]
 ResolveBlock = Callable[[str], str]
 
 SECRET_KINDS: tuple[SecretKind, ...] = ("env", "file", "command", "block")
-PASSPHRASE_VARIABLES = ("FARSHORE_PASSPHRASE", "FARSHORE_NEW_PASSPHRASE")
+PASSPHRASE_VARIABLES = ("FARSHORE_PASSPHRASE", "FARSHORE_NEW_PASSPHRASE", "FARSHORE_OWNER_PASSPHRASE")
 SECRET_BYTES_MAX = 64 * 1024  # a service account's key file has 3 KB; more is the wrong file
 COMMAND_TIMEOUT_S = 30.0  # a password manager that waits for a person must not hang a nightly run
 RUN_SECRETS = (Path("/run/secrets"), Path("/run/credentials"))  # containers and systemd put root's read-only files here

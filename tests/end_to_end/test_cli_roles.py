@@ -59,9 +59,12 @@ def test_a_split_leaves_a_reader_who_admits_nobody(shore: Shore) -> None:
     assert (refused.code, "no slot of an owner" in refused.stderr) == (51, True), refused
     shore.good("backup", "home")
     shore.good("key", "enroll", "db7", "--out", "db7.json", environment={"FARSHORE_OWNER_PASSPHRASE": OWNER})
+    assert "OWNER" not in shore.good("key", "enroll", "db9", "--out", "db9.json", environment={
+        "FARSHORE_OWNER_PASSPHRASE": OWNER
+    }).stderr  # fmt: skip
     shore.good("key", "enroll", "db8", "--out", "db8.json", environment={"FARSHORE_PASSPHRASE": OWNER})
     roles = [(one["role"], one["current"]) for one in shore.good("key", "list", "--json").of("certificate")]
-    assert sorted(roles) == [("reader", False), ("reader", True), ("writer", True), ("writer", True), ("writer", True)]
+    assert sorted(roles) == [("reader", False), ("reader", True), *[("writer", True)] * 4]
 
 
 def test_an_identity_can_become_the_owner(shore: Shore) -> None:
@@ -73,6 +76,11 @@ def test_an_identity_can_become_the_owner(shore: Shore) -> None:
     assert [one["role"] for one in kept["ended"]] == ["owner"]
     assert shore.run("key", "rotate", "owner").code == 51
     shore.good("key", "rotate", "owner", environment={"FARSHORE_REPOSITORY__IDENTITY": "owner.json"})
+    both = {"FARSHORE_OWNER_IDENTITY": "owner.json"}
+    done = shore.good("key", "rotate", "recipient", "--json", environment=both)
+    assert done.of("rotation")[0]["older"] == []
+    assert done.stderr == ""
+    shore.good("snapshots")
 
 
 def test_a_revoked_host_writes_nothing_more(shore: Shore) -> None:
