@@ -11,7 +11,7 @@ from farshore.access.open_slots import Secrets
 from farshore.access.unlock import Need, read_secrets
 from farshore.config import Config, Secret
 from farshore.crypto import PassphraseCost
-from farshore.errors import FarshoreError, KeyMissing, WrongPassphrase
+from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, WrongPassphrase
 from farshore.ops.setup.accepted import accepted_now
 from farshore.ops.setup.keys import add_passphrase_slot, add_recipient_slot, generate_identity, reader_slot_keys
 from farshore.ops.setup.rekey import Rotated, Rotation, rotate
@@ -69,9 +69,12 @@ def test_a_new_recipient_reads_what_was_and_what_will_be(engine: Engine, source:
     done = turn(engine, Rotation(recipient=True))
 
     assert (len(done.made), done.older, done.ended, done.entry) == (1, (), (), 2)
+    engine.backup(source)
     with engine.opened() as repository:
         assert len(repository.reading_keys().private_keys) == 2
         assert repository.reading_keys().recipient_id.hex() == done.made[0].newest
+    assert len({tuple(engine.restore(one.snapshot_id)[1]) for one in engine.snapshots()}) == 1
+    assert len(engine.snapshots()) == 2
 
 
 def test_a_new_owner_signs_and_the_one_before_does_not(engine: Engine, source: TreeSource) -> None:
@@ -87,8 +90,8 @@ def test_a_new_owner_signs_and_the_one_before_does_not(engine: Engine, source: T
         repository.keys = before
         with pytest.raises(KeyMissing, match="was replaced"):
             rotate(repository, Rotation(recipient=True), Secrets(), Secrets())
-    assert kept(engine)
     turn(engine, Rotation(owner=True, recipient=True))
+    assert kept(engine)
 
 
 def test_who_is_left_out_reads_nothing_and_admits_nobody(engine: Engine, source: TreeSource) -> None:
@@ -133,8 +136,10 @@ def test_a_slot_that_cannot_be_made_anew_goes_on_opening_what_was(engine: Engine
     assert [one.label for one in done.older] == ["safe"]
     other = with_passphrase(engine, "another passphrase")
     assert len(other.snapshots()) == 1
-    with other.opened() as repository:
-        assert repository.reading_keys().recipient_id not in repository.reading_keys().readable
+    assert kept(other)
+    engine.backup(source)
+    with pytest.raises(CredentialCannotRead, match="sealed to a recipient"):
+        other.restore(engine.snapshots()[-1].snapshot_id)
 
 
 def test_the_owner_alone_has_a_passphrase_after_a_split(engine: Engine, source: TreeSource) -> None:
