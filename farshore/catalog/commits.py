@@ -52,6 +52,7 @@ class ListedCommits:
     stored_utc: Mapping[str, datetime] = field(default_factory=dict)  # the earliest that a replica reports
     refused: tuple[RefusedCommit, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
+    forgotten: Mapping[str, CommitHead] = field(default_factory=dict)  # by tombstones; in none of the others
 
     @property
     def foreign(self) -> list[CommitHead]:
@@ -69,6 +70,7 @@ class ListedCommits:
             {one: moment for one, moment in self.stored_utc.items() if one in kept},
             tuple(one for one in self.refused if one.name.source_id in source_ids),
             self.unread,
+            {one: head for one, head in self.forgotten.items() if head.source_id in source_ids},
         )
 
 
@@ -87,15 +89,19 @@ def list_commits(
 ) -> ListedCommits:
     """Return the snapshots that reachable replicas list, of one source or of all. Lists them concurrently.
 
-    A commit damaged at one replica is read from another that lists it; one that no replica has whole is refused.
-    Commits that are refused, unread or of another domain are noted at the repository too.
+    A snapshot that a maintainer has forgotten is not among them. A commit damaged at one replica is read from
+    another that lists it; one that no replica has whole is refused. Commits that are refused, unread or of another
+    domain are noted at the repository too.
 
     Args:
         include_refused: Read also what was refused before, so that it is returned as far as it can be read.
     """
     listed, failed = ask_all(
         repository.replicas,
-        lambda name: list(_listed_commits(repository.replicas[name], source_id)),
+        lambda name: (
+            list(_listed_commits(repository.replicas[name], source_id)),
+            [one.name for one in repository.replicas[name].store.list(names.FORGOTTEN)],
+        ),
         clock=repository.clock,
         patient=repository.patient,
         alive=lambda name: repository.replicas[name].life_sign(),
@@ -105,7 +111,7 @@ def list_commits(
     holders: dict[CommitName, tuple[str, ...]] = {}
     stored_utc: dict[str, datetime] = {}
     for replica in repository.replicas:
-        for item, moment in listed.get(replica, ()):
+        for item, moment in listed[replica][0] if replica in listed else ():
             holders[item] = (*holders.get(item, ()), replica)
             if moment is not None:
                 stored_utc[item.hash] = min(moment, stored_utc.get(item.hash, moment))
@@ -113,7 +119,9 @@ def list_commits(
     read = reading.everything(lambda replicas: open_reader(repository, only=replicas))
     failed.update({name: error for name, error in reading.failed.items() if name not in failed})
     repository.note_unasked(failed)
-    heads = {head.hash: head for head in read.accepted}
+    forgotten = _forgotten(repository, {replica: found for replica, (_, found) in listed.items()})
+    gone = {head.hash: head for head in read.accepted if head.hash in forgotten}
+    heads = {head.hash: head for head in read.accepted if head.hash not in forgotten}
     unread: dict[str, int] = {}
     for item in read.unread:
         unread.update({replica: unread.get(replica, 0) + 1 for replica in holders[item]})
@@ -129,7 +137,17 @@ def list_commits(
     repository.unread.update(unread)
     repository.foreign.update(heads.keys() - commits.keys())
     held = {item.hash: replicas for item, replicas in holders.items() if item.hash in heads}
-    return ListedCommits(heads, commits, held, failed, stored_utc, refused, unread)
+    return ListedCommits(heads, commits, held, failed, stored_utc, refused, unread, gone)
+
+
+def _forgotten(repository: Repository, listed: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """Return the hashes of commits that tombstones forget, among the names that replicas list below `forgotten/`."""
+    tombstones = {replica: [name for name in found if names.parse_tombstone(name)] for replica, found in listed.items()}
+    if not any(tombstones.values()):
+        return frozenset()
+    from farshore.catalog.tombstones import forgotten_among, holders_of
+
+    return forgotten_among(repository, holders_of(tombstones))
 
 
 def list_commit_names(replica: Replica, source_id: SourceId | None = None) -> list[CommitName]:

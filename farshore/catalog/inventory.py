@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from farshore import limits
+from farshore.catalog.condemned import leave_out, not_condemned
 from farshore.catalog.fragments import FragmentReader
 from farshore.catalog.listed_packs import ListedPacks
 from farshore.catalog.listings import list_packs
@@ -113,6 +114,7 @@ def take_inventory(
     *,
     proven: Collection[bytes] = (),
     adopting: bool = True,
+    condemned: Collection[str] = (),
 ) -> Inventory:
     """List every replica and read the index. A replica that cannot be listed is in `failed`, not silently empty.
 
@@ -124,8 +126,9 @@ def take_inventory(
         promised: By replica, packs (id, bytes) that a snapshot listed there needs.
         proven: Packs of other hosts that a reader has proved.
         adopting: Whether to look for packs that a killed run left without a fragment.
+        condemned: Names that plans to delete condemn at any replica; they count as absent at all.
     """
-    listings, failed = repository.ask_all(list_packs, replicas)
+    listings, failed = repository.ask_all(lambda replica: leave_out(list_packs(replica), condemned), replicas)
     by_name = {replica.name: replica for replica in replicas}
     fragments = {name: listing.fragments for name, listing in listings.items()}
     fragment_ids = sorted(set().union(*fragments.values()))
@@ -151,7 +154,7 @@ def take_inventory(
             builder.expect(name, [pack_id for pack_id, _ in packs], [size for _, size in packs])
     incomplete: dict[str, FarshoreError] = {}
     for name, lacking in builder.lacking.items():
-        wrong = judge_listing(by_name[name], lacking)
+        wrong = judge_listing(by_name[name], not_condemned(lacking, condemned))
         if isinstance(wrong, ObjectsLost):
             incomplete[name] = wrong
         elif wrong is not None:

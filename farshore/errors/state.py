@@ -103,7 +103,7 @@ class StoreConflict(Conflict):
 class LeaseLost(Conflict):
     code = "lease-lost"
     exit_code = 31
-    default_hint = "The run paused for longer than its lease, so it was not committed. Run it again."
+    default_hint = "Another host decided that the run was dead, so nothing was committed there. Run it again."
 
 
 class BackupRunning(Conflict):

@@ -1,6 +1,7 @@
 """Leases: beats of a writer at work, and the end that decides. Values to canonical JSON and back. Pure.
 
-docs/reference/format.md, section 5. Both are public, so that writers of other domains and a prune can read them.
+docs/reference/format.md, section 5. Both are public and signed, so that writers of other domains and pruners read
+them without a key.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.errors import ObjectCorrupt
 from farshore.format.records import JsonObject, decode_time, encode_canonical, encode_time
-from farshore.format.signed import decode_base64, is_hex
+from farshore.format.signed import HASH_BYTES, decode_base64, decode_log, is_count, is_hex, require_format
 
 BEAT_FORMAT = "farshore-lease"
 END_FORMAT = "farshore-lease-end"
 VERSION = 1
 ENDS_MAX = 16  # of one lease; an end that nobody with the right to signed is void, and the next one decides
+_ID_BYTES = 16
+_TEXTS = ("lease", "run", "source_id", "identity", "snapshot", "host")
 
 
 class EndState(StrEnum):
-    """The end of a lease."""
+    """The decision on a lease."""
 
     COMMITTING = "committing"  # its commits count from here on
     ENDED = "ended"  # its writer gave up, or was done without a commit
@@ -64,7 +67,7 @@ class LeaseEnd:
 
 
 def encode_lease(lease: Lease) -> bytes:
-    """Return the body of a beat, without its signature."""
+    """Return the body of a beat, for its signature."""
     value: JsonObject = {"format": BEAT_FORMAT, "version": VERSION, **asdict(lease)}
     value["started_utc"] = encode_time(lease.started_utc)
     value["expires_utc"] = encode_time(lease.expires_utc)
@@ -72,28 +75,27 @@ def encode_lease(lease: Lease) -> bytes:
 
 
 def decode_lease(value: JsonObject, what: str) -> Lease:
-    """Return a beat from the body of its signed text.
+    """Return a beat from the body of its signed text; keys of later versions are ignored.
 
     Raises:
         ObjectCorrupt, FormatTooNew: It is incomplete, or of a later version. The message names `what`.
     """
-    _require(value, BEAT_FORMAT, what)
+    require_format(value, BEAT_FORMAT, VERSION, what)
     try:
         known = {item.name: value[item.name] for item in fields(Lease)}
-        known["started_utc"], known["expires_utc"] = (
-            decode_time(value["started_utc"]),
-            decode_time(value["expires_utc"]),
-        )
-        known["log"] = _log(value)
-        if not is_hex(known["lease"], 16) or type(known["beat"]) is not int:
+        if not all(isinstance(known[name], str) for name in _TEXTS):
+            raise ValueError("a text is none")
+        if not is_hex(known["lease"], _ID_BYTES) or not is_count(known["beat"]):
             raise ValueError("it names no lease and beat")
-        return Lease(**known)
+        known["started_utc"] = decode_time(value["started_utc"])
+        known["expires_utc"] = decode_time(value["expires_utc"])
+        return Lease(**{**known, "log": decode_log(value)})
     except (KeyError, TypeError, ValueError) as error:
         raise ObjectCorrupt(f"{what} is incomplete: {error}") from error
 
 
 def encode_end(end: LeaseEnd) -> bytes:
-    """Return the body of an end, without its signature."""
+    """Return the body of an end, for its signature."""
     value: JsonObject = {
         "format": END_FORMAT, "version": VERSION, "lease": end.lease, "k": end.k, "state": end.state,
         "made_utc": encode_time(end.made_utc), "log": list(end.log),
@@ -106,38 +108,26 @@ def encode_end(end: LeaseEnd) -> bytes:
 
 
 def decode_end(value: JsonObject, what: str) -> LeaseEnd:
-    """Return an end from the body of its signed text.
+    """Return an end from the body of its signed text; keys of later versions are ignored.
 
     Raises:
         ObjectCorrupt, FormatTooNew: It is incomplete, or of a later version. The message names `what`.
     """
-    _require(value, END_FORMAT, what)
+    require_format(value, END_FORMAT, VERSION, what)
     try:
         commits = tuple(value.get("commits", ()))
-        if not all(is_hex(one, 32) for one in commits) or not is_hex(value["lease"], 16) or type(value["k"]) is not int:
-            raise ValueError("it names no lease, or no commit by a hash")
+        if not all(is_hex(one, HASH_BYTES) for one in commits):
+            raise ValueError("it names no commit by a hash")
+        if not is_hex(value["lease"], _ID_BYTES) or not is_count(value["k"]) or not isinstance(value["state"], str):
+            raise ValueError("it names no lease, number and state")
         return LeaseEnd(
             lease=value["lease"],
             k=value["k"],
-            state=str(value["state"]),
+            state=value["state"],
             made_utc=decode_time(value["made_utc"]),
-            log=_log(value),
+            log=decode_log(value),
             commit=decode_base64(value["commit"], "the commit in it") if "commit" in value else b"",
             commits=commits,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ObjectCorrupt(f"{what} is incomplete: {error}") from error
-
-
-def _log(value: JsonObject) -> tuple[int, str]:
-    number, entry = value["log"]
-    if type(number) is not int or not is_hex(entry, 32):
-        raise ValueError("it names no entry of the owner log")
-    return number, entry
-
-
-def _require(value: JsonObject, expected: str, what: str) -> None:
-    if value.get("format") != expected or type(value.get("version")) is not int:
-        raise ObjectCorrupt(f"{what} is not a {expected}")
-    if value["version"] > VERSION:
-        raise FormatTooNew(f"{what} has version {value['version']}; this Farshore knows {VERSION}")

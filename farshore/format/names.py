@@ -28,13 +28,16 @@ FRAGMENTS = "index/"
 RUNS = "runs/"  # and what each sealed object below it is bound to, because its own name is the hash of its bytes
 SNAPSHOTS = "snapshots/"
 LEASES = "leases/"
+PLANS = "plans/"
+FORGOTTEN = "forgotten/"
+UNFORGOTTEN = "unforgotten/"
+LATER = ("approvals/", "moves/", "quarantine/")  # reserved: what a later version decides on deletion with
 AUDIT = "audit/"
 
 # Roles of runs in commits
 MANIFEST = "manifest"
 PAGES = "pages"
 NEEDS = "needs"
-LEASE_END = "end"
 
 _RUN = re.compile(r"runs/([0-9a-f]{64})")
 _COMMIT = re.compile(r"snapshots/([0-9a-f]{32})/([0-9a-f]{32})-([0-9a-f]{64})")
@@ -44,7 +47,9 @@ _ACCEPTED = re.compile(r"keys/accepted/([0-9a-f]{64})")
 _LOG_ENTRY = re.compile(r"keys/log/([0-9]{8})-([0-9a-f]{64})")
 _SLOT = re.compile(r"keys/slots/([0-9a-f]{64})\.json")
 _DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})-([0-9a-f]{64})")
-_LEASE = re.compile(r"leases/([0-9a-f]{32})/([0-9]{6}|end)")
+_LEASE = re.compile(r"leases/([0-9a-f]{32})/(?:([0-9]{6})|end/([0-9]|1[0-5]))")
+_PLAN = re.compile(r"plans/(0|[1-9][0-9]{0,8})/(open|condemned|closed|abandoned)")
+_TOMBSTONE = re.compile(r"(forgotten|unforgotten)/([0-9a-f]{32})-([0-9a-f]{64})")
 _FOREIGN_BYTES_MAX = 64 * KIB
 
 # The first form that a name matches decides. Runs that are larger are read by ranges.
@@ -60,8 +65,10 @@ OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
         ("fragment", r"index/.+", 64 * MIB),
         ("commit", r"snapshots/.+", limits.COMMIT_BYTES_MAX),
         ("manifest, pages, needs", r"runs/.+", 2 * GIB),
-        ("end of a lease", r"leases/.+/end(/.+)?", MIB),
+        ("end of a lease", r"leases/.+/end/.+", limits.LEASE_END_BYTES_MAX),
         ("beat of a lease", r"leases/.+", 64 * KIB),
+        ("plan", r"plans/.+", limits.PLAN_BYTES_MAX),
+        ("tombstone", r"(un)?forgotten/.+", 64 * KIB),
         ("audit seal", r"audit/_seals/.+", 16 * MIB),
         ("audit file", r"audit/.+", limits.AUDIT_FILE_BYTES_MAX),
     )
@@ -133,9 +140,24 @@ def commits_of(source_id: SourceId) -> str:
     return f"{SNAPSHOTS}{source_id}/"
 
 
-def lease(lease_id: str, beat: int | None) -> str:
-    """Return the name of a lease's beat, or of its end when `beat` is None."""
-    return f"{LEASES}{lease_id}/{LEASE_END if beat is None else format(beat, '06d')}"
+def lease_beat(lease_id: str, beat: int) -> str:
+    """Return the name of one beat of a lease."""
+    return f"{LEASES}{lease_id}/{beat:06d}"
+
+
+def lease_end(lease_id: str, k: int) -> str:
+    """Return the name of an end of a lease; the first valid one decides."""
+    return f"{LEASES}{lease_id}/end/{k}"
+
+
+def plan(number: int, state: str) -> str:
+    """Return the name of one part of a plan to delete."""
+    return f"{PLANS}{number}/{state}"
+
+
+def tombstone(subject: str, tombstone_hash: str) -> str:
+    """Return the name of a tombstone, or of what counters one; `tombstone_hash` is that of its stored bytes."""
+    return f"{subject}-{tombstone_hash}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -203,12 +225,53 @@ def parse_data_key(name: str) -> DataKeyName | None:
     return DataKeyName(*match.groups()) if match else None
 
 
-def parse_lease(name: str) -> tuple[str, int | None] | None:
-    """Return the lease id and the beat (None: the end), or None for a foreign object."""
+@dataclass(frozen=True, slots=True)
+class LeaseName:
+    """A parsed name under `leases/`: of a beat by its number, or of an end by its `k`."""
+
+    lease: str
+    beat: int | None
+    k: int | None
+
+
+def parse_lease(name: str) -> LeaseName | None:
+    """Return the parts of a name under `leases/`, or None for a foreign object."""
     match = _LEASE.fullmatch(name)
     if not match:
         return None
-    return match.group(1), None if match.group(2) == LEASE_END else int(match.group(2))
+    lease, beat, k = match.groups()
+    return LeaseName(lease, None if beat is None else int(beat), None if k is None else int(k))
+
+
+def parse_plan(name: str) -> tuple[int, str] | None:
+    """Return the number and the state of a part of a plan, or None for a foreign object."""
+    match = _PLAN.fullmatch(name)
+    return (int(match.group(1)), match.group(2)) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class TombstoneName:
+    """A parsed name under `forgotten/` or `unforgotten/`."""
+
+    folder: str
+    snapshot: SnapshotId
+    hash: str
+
+    @property
+    def subject(self) -> str:
+        """The name without its hash, which is what the signature covers."""
+        return f"{self.folder}/{self.snapshot}"
+
+    @property
+    def counters(self) -> bool:
+        """Whether it counters tombstones."""
+        return self.folder == "unforgotten"
+
+
+def parse_tombstone(name: str) -> TombstoneName | None:
+    """Return the parts of a name under `forgotten/` or `unforgotten/`, or None for a foreign object."""
+    match = _TOMBSTONE.fullmatch(name)
+    return TombstoneName(*match.groups()) if match else None
 
 
 def object_bytes_max(name: str) -> int:

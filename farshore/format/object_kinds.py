@@ -15,6 +15,7 @@ class Kind(StrEnum):
     LOG = "log"
     SLOT = "slot"
     HEADER = "header"
+    TOMBSTONE = "tombstone"  # or what takes one back: a forgotten snapshot is nowhere listed after it is known
     RUN = "run"  # manifest, pages or needs of a snapshot
     COMMIT = "commit"
     AUDIT_FILE = "audit-file"

@@ -1,4 +1,4 @@
-"""Canonical JSON, and leases in it. Pure; docs/reference/format.md, section 5.
+"""Canonical JSON and times in it. Pure; docs/reference/format.md, at its head.
 
 One byte string for one value, so that hashes and put-if-absent agree everywhere.
 """
@@ -6,14 +6,12 @@ One byte string for one value, so that hashes and put-if-absent agree everywhere
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.errors import ObjectCorrupt
 
 JsonObject = dict[str, Any]
-RECORD_VERSION = 1
 
 
 def encode_canonical(value: JsonObject) -> bytes:
@@ -49,48 +47,3 @@ def decode_time(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, TypeError, OverflowError) as error:  # the last: a year that UTC does not have
         raise ObjectCorrupt(f"not a time: {text!r}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """One beat of a writer at work. `state`: held, ended (by its writer) or broken (by somebody else)."""
-
-    lease: str
-    run: str
-    source_id: str
-    identity: str
-    snapshot: str
-    host: str
-    beat: int
-    started_utc: datetime
-    expires_utc: datetime
-    state: str = field(default="held")
-
-
-def encode_lease(lease: Lease) -> bytes:
-    """Return the payload of one beat."""
-    value: JsonObject = {"version": RECORD_VERSION, **asdict(lease)}
-    value["started_utc"] = encode_time(lease.started_utc)
-    value["expires_utc"] = encode_time(lease.expires_utc)
-    return encode_canonical(value)
-
-
-def decode_lease(payload: bytes) -> Lease:
-    """Return one beat."""
-    value = _decode(payload, "a lease")
-    try:
-        value["started_utc"] = decode_time(value["started_utc"])
-        value["expires_utc"] = decode_time(value["expires_utc"])
-        return Lease(**{item.name: value[item.name] for item in fields(Lease)})
-    except (KeyError, TypeError) as error:
-        raise ObjectCorrupt(f"a lease is incomplete: {error}") from error
-
-
-def _decode(payload: bytes, what: str) -> JsonObject:
-    value = decode_object(payload, what)
-    version = value.get("version")
-    if not isinstance(version, int):
-        raise ObjectCorrupt(f"{what} has no version")
-    if version > RECORD_VERSION:
-        raise FormatTooNew(f"{what} has version {version}; this Farshore knows {RECORD_VERSION}")
-    return value

@@ -15,10 +15,11 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from farshore.errors import Bug, ObjectCorrupt
+from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
 from farshore.format.records import JsonObject, decode_object, encode_canonical
 from farshore.model import ED25519_SIGNATURE_BYTES, ML_DSA_65_SIGNATURE_BYTES, SIGNER_ID_BYTES, Signature
 
+HASH_BYTES = 32
 TRAILER_BYTES = SIGNER_ID_BYTES + ED25519_SIGNATURE_BYTES
 _PARTS = ({"ed25519", "signer"}, {"ed25519", "ml_dsa_65", "signer"})
 
@@ -50,13 +51,21 @@ def decode_signed(data: bytes, what: str, bytes_max: int) -> SignedText:
         ObjectCorrupt: It is larger than `bytes_max`, which is checked before it is parsed, or not exactly two lines of
             canonical JSON, or its signature has other keys or lengths. The message names `what`.
     """
+    body, signature = split_signed(data, what, bytes_max)
+    return SignedText(body, decode_canonical(body, what), signature)
+
+
+def split_signed(data: bytes, what: str, bytes_max: int) -> tuple[bytes, Signature]:
+    """Return the body of a signed object of text, not parsed yet, and its signature, which is not checked yet.
+
+    So that a signature can be checked before any other work. Raises as `decode_signed`.
+    """
     if len(data) > bytes_max:
         raise ObjectCorrupt(f"{what} has {len(data)} bytes, and none has more than {bytes_max}")
     lines = data.split(b"\n", 3)
     if len(lines) != 3 or lines[2]:
         raise ObjectCorrupt(f"{what} has not exactly two lines")
-    body = lines[0] + b"\n"
-    return SignedText(body, decode_canonical(body, what), _signature(decode_canonical(lines[1] + b"\n", what), what))
+    return lines[0] + b"\n", _signature(decode_canonical(lines[1] + b"\n", what), what)
 
 
 def decode_canonical(data: bytes, what: str) -> JsonObject:
@@ -106,6 +115,31 @@ def decode_trailer(data: bytes, what: str) -> Signature:
 def is_hex(text: object, count: int) -> bool:
     """Whether a value is text of `count` bytes in lower hex digits."""
     return isinstance(text, str) and len(text) == 2 * count and all(digit in "0123456789abcdef" for digit in text)
+
+
+def decode_log(value: JsonObject) -> tuple[int, str]:
+    """Return the entry of the owner log that a signed text names as the newest its maker knew.
+
+    Raises:
+        KeyError, TypeError, ValueError: It names none.
+    """
+    number, entry = value["log"]
+    if not is_count(number) or not is_hex(entry, HASH_BYTES):
+        raise ValueError("it names no entry of the owner log")
+    return number, entry
+
+
+def require_format(value: JsonObject, expected: str, version: int, what: str) -> None:
+    """Raise `ObjectCorrupt` where a body is of another format, `FormatTooNew` where it is of a later version."""
+    if value.get("format") != expected or not is_count(value.get("version")):
+        raise ObjectCorrupt(f"{what} is not a {expected}")
+    if value["version"] > version:
+        raise FormatTooNew(f"{what} has version {value['version']}; this Farshore knows {version}")
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number from 0 on, and no truth value."""
+    return type(value) is int and value >= 0
 
 
 def _signature(value: JsonObject, what: str) -> Signature:

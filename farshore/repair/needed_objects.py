@@ -12,6 +12,7 @@ from farshore.catalog.commits import ListedCommits, list_commits, read_commits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.catalog.signed_commits import Refusal
 from farshore.catalog.snapshots import order_commits
+from farshore.catalog.tombstones import read_tombstones
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS
 from farshore.format.commit import CommitHead
 from farshore.format.names import CommitName, parse_commit
@@ -72,7 +73,13 @@ class NeededObjects:
             if not whole:  # which keys it needs is not known, so all are kept
                 parts.update(one for one in union.others if kind_of(one) is Kind.DATA_KEY)
                 parts.update(one for one in union.others if kind_of(one) is Kind.RUN)
+        parts.update(self._tombstones(union))
         return Expected(sizes=sizes, lost=lost, parts=parts - self.withheld)
+
+    def _tombstones(self, union: Union) -> Collection[str]:
+        """Return the tombstones and counter-objects that a maintainer signed; any other is not spread."""
+        listed = {name: sizes.keys() for name, sizes in union.others.items() if kind_of(name) is Kind.TOMBSTONE}
+        return read_tombstones(self._repository, listed, self._replicas).keys() if listed else ()
 
     def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
         """Return which of these commits must not be put while `bad` objects are not whole, each with one of them."""

@@ -16,7 +16,7 @@ from farshore.repair.object_kinds import kind_of
 from farshore.replicas.repository import Repository
 
 _NAMED_BY_HASH = frozenset({
-    Kind.PACK, Kind.FRAGMENT, Kind.SLOT, Kind.LOG, Kind.ACCEPTED, Kind.DATA_KEY, Kind.RUN, Kind.COMMIT
+    Kind.PACK, Kind.FRAGMENT, Kind.SLOT, Kind.LOG, Kind.ACCEPTED, Kind.DATA_KEY, Kind.RUN, Kind.COMMIT, Kind.TOMBSTONE,
 })  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def digest_in_name(name: str) -> str:
     """Return the BLAKE3-256 in an object's name, or an empty text."""
     if entry := names.parse_log_entry(name):
         return entry[1]
-    if carries := names.parse_commit(name) or names.parse_data_key(name):
+    if carries := names.parse_commit(name) or names.parse_data_key(name) or names.parse_tombstone(name):
         return carries.hash
     parsers = (names.parse_fragment, names.parse_pack, names.parse_slot, names.parse_accepted, names.parse_run)
     return next((found for parse in parsers if (found := parse(name))), "")

@@ -24,6 +24,8 @@ def kind_of(name: str) -> Kind | None:
             return Kind.PACK if names.parse_pack(name) else None
         case "snapshots":
             return Kind.COMMIT if names.parse_commit(name) else None
+        case "forgotten" | "unforgotten":
+            return Kind.TOMBSTONE if names.parse_tombstone(name) else None
         case "runs":
             return Kind.RUN if names.parse_run(name) else None
         case "audit":
@@ -35,6 +37,11 @@ def kind_of(name: str) -> Kind | None:
             return next((kind for kind, parse in _KEY_KINDS if parse(name)), None)
         case _:
             return Kind.HEADER if name == names.HEADER else None
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether an object has a name by which replicas decide on deletion, which heal leaves where it is."""
+    return name.startswith((names.PLANS, names.FORGOTTEN, names.UNFORGOTTEN, *names.LATER))
 
 
 def is_ignored(name: str) -> bool:

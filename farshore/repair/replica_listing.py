@@ -34,6 +34,7 @@ class Listing:
     objects: dict[str, int] = field(default_factory=dict)  # all but packs
     foreign: list[str] = field(default_factory=list)  # at most the first `PROBLEMS_KEPT_MAX`
     foreign_total: int = 0
+    has_plans: bool = False  # valid or not: somebody deletes here, or did
 
     @property
     def commits(self) -> set[str]:
@@ -63,6 +64,7 @@ def list_everything(replica: Replica) -> Listing:
             elif kind is not None:
                 listing.objects[info.name] = info.size
             elif not is_ignored(info.name):
+                listing.has_plans = listing.has_plans or info.name.startswith(names.PLANS)
                 listing.foreign_total += 1
                 if len(listing.foreign) < limits.PROBLEMS_KEPT_MAX:
                     listing.foreign.append(info.name)

@@ -1,156 +1,150 @@
-"""Leases: one writer at work, announced by immutable beats in the store. Decision 0004.
+"""Leases at a replica: who is at work there, and what was decided on each. Decisions 0004 and 0026.
 
 The bytes: docs/reference/format.md, section 5.
 
-A beat is never overwritten: each renewal is a new small object with a later expiry, and the end is one more. So leases
-work in buckets that lock every object, and a writer that sleeps past its expiry finds out before it commits.
+Anybody with the right to put can put any number of names below `leases/`. So leases of signers that the owner never
+certified are ignored for every decision, and of those that this host has not seen decided only the newest are read.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from farshore import limits
-from farshore.clock import Clock
-from farshore.errors import Bug, FarshoreError, LeaseLost
+from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
 from farshore.format import names
+from farshore.format.lease import EndState, Lease, decode_lease
 from farshore.format.names import object_bytes_max
-from farshore.format.records import Lease, decode_lease, encode_lease
-from farshore.replicas.ask import FirstBug
-from farshore.replicas.put_all import put_all
-from farshore.sealed.keys import KeySet
-from farshore.sealed.sealed_object import SealedKind, open_object, seal_object
+from farshore.replicas.lease_ends import Decision, read_ends
+from farshore.replicas.remembered import forget_all_but, remember, remembered
+from farshore.replicas.repository import Replica, Repository
+from farshore.replicas.signed_texts import SignatureChecker
+from farshore.signing import SignedKind
 from farshore.stores.base import Store
+from farshore.trust.actions import Right
+
+_BEATS_TRIED_MAX = 8  # of one lease, from each end: any other was planted
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class LiveLease:
-    """A lease as of its last beat."""
+class SeenLease:
+    """A lease by its last beat, its signer, and what was decided on it. `live`: undecided, and not expired.
+
+    The signer is the one certified who signed the first valid beat; a later beat of anybody else is none of it.
+    """
 
     lease: Lease
+    signer: str
+    decision: Decision | None
     live: bool
 
 
-def read_leases(store: Store, keys: KeySet, clock: Clock) -> list[LiveLease]:
-    """Return every lease of a replica by its last beat. An ended, broken or expired lease is not live."""
-    last: dict[str, tuple[int, str]] = {}
-    ended: set[str] = set()
+@dataclass(frozen=True, slots=True)
+class ReplicaLeases:
+    """The leases of a replica that were read. `foreign`: how many nobody certified has signed; `unread`: left unread.
+
+    Leases that were seen decided before, and finished, are in none of these.
+    """
+
+    leases: tuple[SeenLease, ...] = ()
+    foreign: int = 0
+    unread: int = 0
+
+
+@dataclass
+class _Names:
+    """The names of one lease, and the newest moment of any."""
+
+    beats: list[int] = field(default_factory=list)
+    has_end: bool = False
+    stored_utc: datetime = _LONG_AGO
+
+
+def read_leases(repository: Repository, replica: Replica) -> ReplicaLeases:
+    """Return the leases of a replica that may still matter, the newest ones first.
+
+    Raises:
+        FarshoreError: The replica cannot be listed or read now.
+    """
+    listed = _list_leases(replica.store)
+    settled = remembered(repository.cache, _memory(replica)) & listed.keys()
+    forget_all_but(repository.cache, _memory(replica), settled)
+    unknown = sorted(listed.keys() - settled, key=lambda one: (listed[one].stored_utc, one), reverse=True)
+    chosen = unknown[: max(limits.UNKNOWN_LEASES_MAX, 2 * len(settled))]
+    checker = SignatureChecker.of(repository).reading_once()
+    now_utc = repository.clock.now_utc()
+    with ThreadPoolExecutor(limits.UPLOADS_PER_REPLICA) as pool:
+        read = list(pool.map(lambda one: _read(replica.store, checker, one, listed[one], now_utc), chosen))
+    leases = tuple(one for one in read if one is not None)
+    return ReplicaLeases(leases, len(read) - len(leases), len(unknown) - len(chosen))
+
+
+def note_settled(repository: Repository, replica: Replica, lease_ids: Iterable[str]) -> None:
+    """Remember leases that were decided and leave nothing to do here, so that they are not read again."""
+    remember(repository.cache, _memory(replica), lease_ids)
+
+
+def is_decided(seen: SeenLease, *states: EndState) -> bool:
+    """Whether a lease was decided, in one of these ways."""
+    return seen.decision is not None and seen.decision.state in states
+
+
+def _list_leases(store: Store) -> dict[str, _Names]:
+    found: dict[str, _Names] = {}
     for info in store.list(names.LEASES):
         parsed = names.parse_lease(info.name)
         if parsed is None:
             continue
-        lease_id, beat = parsed
-        if beat is None:
-            ended.add(lease_id)
-        elif beat >= last.get(lease_id, (-1, ""))[0]:
-            last[lease_id] = (beat, info.name)
-    now = clock.now_utc()
-    leases: list[LiveLease] = []
-    for lease_id, (_, name) in last.items():
-        if lease_id in ended:
-            continue  # an ended lease concerns nobody, so it is not even read
-        lease = decode_lease(_open(keys, store.get(name, bytes_max=object_bytes_max(name)), name))
-        skew = timedelta(seconds=limits.CLOCK_SKEW_S_MAX)
-        leases.append(LiveLease(lease, live=lease.expires_utc + skew > now))
-    return leases
+        lease = found.setdefault(parsed.lease, _Names())
+        lease.stored_utc = max(lease.stored_utc, info.modified_utc or _LONG_AGO)
+        if parsed.beat is None:
+            lease.has_end = True
+        else:
+            lease.beats.append(parsed.beat)
+    return found
 
 
-class LeaseHolder:
-    """One writer's lease at every replica it writes to, renewed by a thread of its own until `end`.
-
-    Args:
-        first_bug: Keeps a broken promise of ours that the thread meets; the lease is not renewed any more then.
-    """
-
-    def __init__(
-        self,
-        *,
-        stores: Mapping[str, Store],
-        keys: KeySet,
-        lease: Lease,
-        clock: Clock,
-        first_bug: FirstBug | None = None,
-    ) -> None:
-        self._stores = dict(stores)
-        self._keys = keys
-        self._lease = lease
-        self._clock = clock
-        self._first_bug = first_bug or FirstBug()
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._expires = dict.fromkeys(stores, lease.started_utc)
-        self._thread: threading.Thread | None = None
-
-    @property
-    def lease(self) -> Lease:
-        """The lease as its last beat has it."""
-        return self._lease
-
-    def acquire(self) -> dict[str, FarshoreError]:
-        """Write the first beat at every replica and start renewing; return the replicas where that failed."""
-        failed = self._beat()
-        self._thread = threading.Thread(target=self._renew, name="farshore-lease", daemon=True)
-        self._thread.start()
-        return failed
-
-    def check(self, replica: str) -> None:
-        """Raise `LeaseLost` when the lease at this replica has expired or was broken by somebody else.
-
-        Called right before a commit: a writer that was suspended must not commit over a prune that considered it dead.
-        """
-        with self._lock:
-            expires = self._expires[replica]
-        if self._clock.now_utc() >= expires:
-            raise LeaseLost(f"the lease at {replica} expired at {expires:%H:%M:%S} UTC, before the commit")
-        end = names.lease(self._lease.lease, None)
-        if any(info.name == end for info in self._stores[replica].list(end)):
-            raise LeaseLost(f"the lease at {replica} was broken by another host before the commit")
-
-    def end(self) -> None:
-        """Stop renewing and say so in the store, as far as replicas can be reached. Safe to repeat."""
-        if self._stop.is_set():
-            return
-        self._stop.set()
-        if self._thread:
-            self._thread.join(timeout=limits.READ_TIMEOUT_S)
-        name = names.lease(self._lease.lease, None)
-        body = self._seal(replace(self._lease, state="ended"), name)
-        # Where that fails, the lease only expires later.
-        put_all(self._stores, [(name, body)], clock=self._clock, first_bug=self._first_bug)
-
-    def _renew(self) -> None:
-        while not self._clock.wait_s(limits.LEASE_BEAT_S, self._stop):
-            self._lease = replace(self._lease, beat=self._lease.beat + 1)
-            try:
-                self._beat()
-            except Bug as bug:
-                self._first_bug.keep(bug)
-                return  # nothing is committed without a lease
-
-    def _beat(self) -> dict[str, FarshoreError]:
-        now = self._clock.now_utc()
-        expires = now + timedelta(seconds=limits.LEASE_S)
-        self._lease = replace(self._lease, expires_utc=expires)
-        name = names.lease(self._lease.lease, self._lease.beat)
-        body = self._seal(self._lease, name)
-
-        def renewed(replica: str) -> None:  # also after others were waited for, or when this one is late
-            with self._lock:
-                self._expires[replica] = max(self._expires[replica], expires)
-
-        return put_all(self._stores, [(name, body)], clock=self._clock, on_put=renewed, first_bug=self._first_bug)
-
-    def _seal(self, lease: Lease, name: str) -> bytes:
-        return seal_object(
-            encode_lease(lease), secret=self._keys.index_key, key_id=self._keys.own, salt=self._clock.random_bytes(32),
-            kind=SealedKind.LEASE, name=name, repository_id=self._keys.repository_id,
-        )  # fmt: skip
+def _read(
+    store: Store, checker: SignatureChecker, lease_id: str, listed: _Names, now_utc: datetime
+) -> SeenLease | None:
+    """Return a lease, or None where nobody certified has signed it."""
+    beats = sorted(listed.beats)
+    first = _first_valid(store, checker, lease_id, beats[:_BEATS_TRIED_MAX])
+    if first is None:
+        return None
+    signer = first[1]
+    later = [beat for beat in beats[: -_BEATS_TRIED_MAX - 1 : -1] if beat > first[0].beat]
+    last = _first_valid(store, checker, lease_id, later, signer) or first
+    decision = read_ends(store, checker, lease_id, signer).decision if listed.has_end else None
+    expires_utc = last[0].expires_utc + timedelta(seconds=limits.CLOCK_SKEW_S_MAX)
+    return SeenLease(last[0], signer, decision, live=decision is None and expires_utc > now_utc)
 
 
-def _open(keys: KeySet, sealed: bytes, name: str) -> bytes:
-    return open_object(
-        sealed, secret=keys.index_key, kind=SealedKind.LEASE, name=name, repository_id=keys.repository_id
-    )
+def _first_valid(
+    store: Store, checker: SignatureChecker, lease_id: str, beats: Iterable[int], signer: str = ""
+) -> tuple[Lease, str] | None:
+    """Return the first of these beats whose signer, this one or any, was certified to write; None for none."""
+    for beat in beats:
+        name = names.lease_beat(lease_id, beat)
+        try:
+            data = store.get(name, bytes_max=object_bytes_max(name))
+        except (Corrupt, NotFound):
+            continue
+        text = checker.check(SignedKind.LEASE, name, data)
+        if text is None or not checker.trust().ever_might(text.signer, Right.BACKUP, Right.HEAL):
+            continue
+        try:
+            lease = decode_lease(text.value, name)
+        except (ObjectCorrupt, FormatTooNew):
+            continue
+        if (lease.lease, lease.beat) == (lease_id, beat) and signer in ("", text.signer):
+            return lease, text.signer
+    return None
+
+
+def _memory(replica: Replica) -> str:
+    return f"settled-leases/{names.hash_of(replica.url.encode())}"

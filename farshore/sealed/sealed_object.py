@@ -37,7 +37,6 @@ class SealedKind(IntEnum):
 
     MANIFEST = 1
     PAGES = 2
-    LEASE = 5
     CACHE = 7
 
 

@@ -92,6 +92,13 @@ class TrustState:
         newest = self.certificate(signer)
         return newest is not None and right in newest.certificate.rights and signer not in self.revocations
 
+    def ever_might(self, signer: str, *rights: str) -> bool:
+        """Whether any certificate gave a signer one of these rights, though it was narrowed or revoked since.
+
+        For decisions that others may have acted on: these stay, or two parties would see two decisions.
+        """
+        return any(not one.certificate.rights.isdisjoint(rights) for one in self.certificates.get(signer, ()))
+
     def knows(self, head: LogHead | None) -> bool:
         """Whether the log has the entry that some object names as the newest its maker knew."""
         return head is None or head in self.heads

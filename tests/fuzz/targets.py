@@ -29,12 +29,22 @@ from farshore.format.commit import CommitHead, decode_commit, decode_head, encod
 from farshore.format.extents import decode_extents
 from farshore.format.fragments import decode_fragment
 from farshore.format.header import Header, check_of, decode_header
+from farshore.format.lease import EndState, Lease, LeaseEnd, decode_end, decode_lease, encode_end, encode_lease
 from farshore.format.manifest import ManifestReader
 from farshore.format.needs import MAGIC, decode_needs
 from farshore.format.pack_id import hash_pack
 from farshore.format.page_maps import PageMap
-from farshore.format.records import Lease, decode_lease, encode_canonical, encode_lease
+from farshore.format.plan import PlanPart, PlanState, decode_plan, encode_plan
+from farshore.format.records import decode_object, encode_canonical
 from farshore.format.signed import decode_signed
+from farshore.format.tombstone import (
+    CounterTombstone,
+    Tombstone,
+    decode_counter,
+    decode_tombstone,
+    encode_counter,
+    encode_tombstone,
+)
 from farshore.sealed import slots
 from farshore.sealed.commit_details import open_details
 from farshore.sealed.data_key import DataKey, check_data_key, open_data_key
@@ -259,8 +269,23 @@ def _segment(data: bytes) -> object:
 
 def _leases() -> Iterator[bytes]:
     moment = datetime(2026, 11, 29, tzinfo=UTC)
-    for state in ("held", "ended"):
-        yield encode_lease(Lease("a" * 32, "b" * 32, "c" * 32, "i", "d" * 32, "host", 3, moment, moment, state))
+    log, one, other = (3, "e" * 64), "a" * 32, "f" * 64
+    yield encode_lease(Lease(one, "b" * 32, "c" * 32, "i", "d" * 32, "host", 3, moment, moment, log))
+    yield encode_end(LeaseEnd(one, 0, EndState.COMMITTING, moment, log, commit=b"a commit"))
+    yield encode_end(LeaseEnd(one, 1, EndState.COMMITTING, moment, log, commits=(other,)))
+    yield encode_plan(PlanPart(1, PlanState.CONDEMNED, moment, log, (other,), ("packs/aa/x",)))
+    yield encode_tombstone(Tombstone(one, other, "too old", "keep 7", moment, log))
+    yield encode_counter(CounterTombstone(one, (other,), "needed", moment, log))
+
+
+def _decision(data: bytes) -> object:
+    """Decode as each text that decides on deletion, because a name says which one it is, and a name may be wrong."""
+    value = decode_object(data, "a text")
+    read: list[object] = []
+    for decode in (decode_lease, decode_end, decode_plan, decode_tombstone, decode_counter):
+        with suppress(Corrupt, Unsupported):
+            read.append(decode(value, "a text"))
+    return read
 
 
 def _audit_file(data: bytes) -> object:
@@ -332,7 +357,7 @@ TARGETS: dict[str, Target] = {
     "commit": Target(_commit, lambda: _objects(names.SNAPSHOTS)),
     "commit-details": Target(_commit_details, _details),
     "needs": Target(lambda data: decode_needs(data, "needs"), _needs),
-    "lease": Target(decode_lease, _leases),
+    "lease": Target(_decision, _leases),
     "manifest": Target(_manifest, _parquet(SealedKind.MANIFEST)),
     "page-map": Target(_page_map, _full_page_maps),
     "seal": Target(_seal, lambda: _objects(audit_names.SEALS)),

@@ -9,6 +9,7 @@ import math
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -24,12 +25,14 @@ from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.commit import Commit, CommitHead, decode_head
 from farshore.format.fragments import decode_fragment
+from farshore.format.lease import Lease, LeaseEnd
 from farshore.format.manifest import SCHEMA
 from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decode_needs, encode_needs
 from farshore.format.origin import Origin
 from farshore.format.pack_id import hash_pack
-from farshore.format.records import Lease
+from farshore.format.plan import PlanPart
 from farshore.format.signed import decode_signed
+from farshore.format.tombstone import CounterTombstone, Tombstone
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages
 from farshore.sealed.commit_details import open_details
@@ -297,8 +300,8 @@ def test_limits_are_those_of_the_code() -> None:
     limit = dict(rows_of("of | limit"))
     assert limit["objects, in stored bytes"] == (
         "header and slot 64 KiB; entry of the owner log 1 MiB, list of accepted commits 64 MiB; data key 4 KiB; "
-        "pack and fragment 64 MiB; commit 1 MiB; a run 2 GiB "
-        "where it is read whole; beat of a lease 64 KiB, its end 1 MiB; audit seal 16 MiB; audit file 256 MiB"
+        "pack and fragment 64 MiB; commit 1 MiB; a run 2 GiB where it is read whole; beat of a lease 64 KiB, its end "
+        "2 MiB; plan 64 MiB; tombstone 64 KiB; audit seal 16 MiB; audit file 256 MiB"
     )  # each held by tests/unit/format/test_bounds.py
     assert f"maximum ≤ {limits.CHUNK_BYTES_MAX // limits.MIB} MiB" in limit["header"]
     costs = (limits.ARGON2_MEMORY_KIB_MAX, limits.ARGON2_ITERATIONS_MAX, limits.ARGON2_LANES_MAX)
@@ -330,7 +333,20 @@ def test_tables_name_what_the_code_has() -> None:
     assert roles == [names.MANIFEST, names.NEEDS, names.PAGES]
     columns = [name for row in rows_of("column | type") for name in row[0].split(", ")]
     assert columns == SCHEMA.names
-    (lease,) = re.findall(r"\*\*Lease\*\*: canonical JSON: `version` = 1, (.*?)\. The lease", PAGE, re.DOTALL)
-    assert {item.name for item in dataclasses.fields(Lease)} <= set(named_in(lease))
+    assert _fields(Lease) <= set(_named_after("A beat is a signed text"))
+    assert _fields(LeaseEnd) <= set(_named_after("An end, `leases/"))
+    assert _fields(PlanPart) <= set(_named_after("is a signed text of kind `plan`"))
+    assert _fields(Tombstone) <= set(_named_after("is a signed text of kind `tombstone`"))
+    assert _fields(CounterTombstone) <= set(_named_after("kind `untombstone`, takes"))
     facts = {row[0].strip("`"): set(named_in(row[1])) for row in rows_of("source | names in `facts`")}
     assert set(DatabaseFacts(1, 1, "", 0, 0, 0, "").as_text()) < facts["sqlite"]
+
+
+def _fields(kind: type[Any]) -> set[str]:
+    return {item.name for item in dataclasses.fields(kind)}
+
+
+def _named_after(text: str) -> list[str]:
+    """Return the names in the paragraph of the page that has this text, from there on."""
+    (found,) = re.findall(rf"{re.escape(text)}(.*?)\n\n", PAGE, re.DOTALL)
+    return named_in(found)

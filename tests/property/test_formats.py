@@ -17,12 +17,13 @@ from farshore.format.commit import Commit, RunRef, decode_commit, decode_head, e
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.footers import decode_footers
 from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
+from farshore.format.lease import Lease, LeaseEnd, decode_end, decode_lease, encode_end, encode_lease
 from farshore.format.manifest import CHANGING, WHOLE, ManifestReader, ManifestRow, ManifestWriter, sort_key
 from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decode_needs, encode_needs, join_needs
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, decode_footer, encode_footer
 from farshore.format.page_maps import PageMap, PageRow, PagesWriter
-from farshore.format.records import Lease, decode_lease, decode_object, encode_lease
+from farshore.format.records import decode_object
 from farshore.model import Entry, EntryKind, Extent, SnapshotCounts, SnapshotState
 from farshore.sealed.sealed_object import SealedKind, SealedReader, open_object, seal_object
 
@@ -107,7 +108,7 @@ def test_headers(header: Header, data: st.DataObject) -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_at_all_are_taken_for_a_header_or_a_record(data: bytes) -> None:
-    for decode in (lambda one: decode_header(one, "here"), lambda one: decode_needs(one, "it"), decode_lease):
+    for decode in (lambda one: decode_header(one, "here"), lambda one: decode_needs(one, "it")):
         try:
             decode(data)
         except FarshoreError:
@@ -188,12 +189,31 @@ def test_needs(
         beat=st.integers(0, 999_999),
         started_utc=MOMENTS,
         expires_utc=MOMENTS,
-        state=st.sampled_from(["held", "ended", "broken"]),
+        log=st.tuples(COUNTS, HEX_64),
     )
 )
 def test_leases(lease: Lease) -> None:
-    assert decode_lease(encode_lease(lease)) == lease
-    assert names.parse_lease(names.lease(lease.lease, lease.beat)) == (lease.lease, lease.beat)
+    assert decode_lease(decode_object(encode_lease(lease), "it"), "it") == lease
+    assert names.parse_lease(names.lease_beat(lease.lease, lease.beat)) == names.LeaseName(
+        lease.lease, lease.beat, None
+    )
+
+
+@given(
+    st.builds(
+        LeaseEnd,
+        lease=HEX_32,
+        k=st.integers(0, 15),
+        state=TEXT,
+        made_utc=MOMENTS,
+        log=st.tuples(COUNTS, HEX_64),
+        commit=st.binary(max_size=40),
+        commits=st.lists(HEX_64, max_size=3).map(tuple),
+    )
+)
+def test_ends_of_leases(end: LeaseEnd) -> None:
+    assert decode_end(decode_object(encode_end(end), "it"), "it") == end
+    assert names.parse_lease(names.lease_end(end.lease, end.k)) == names.LeaseName(end.lease, None, end.k)
 
 
 @st.composite

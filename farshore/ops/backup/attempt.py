@@ -6,16 +6,28 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from farshore.catalog.commits import ListedCommits, list_commits
+from farshore.catalog.finish_commits import finish_commits
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import order_commits
-from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, BackupRunning
+from farshore.errors import CACHED_READ_ERRORS, BackupRunning
 from farshore.format.commit import Commit, CommitHead
-from farshore.format.records import Lease
+from farshore.format.lease import Lease
 from farshore.host import is_known_dead
-from farshore.replicas.leases import read_leases
+from farshore.replicas.leases import SeenLease, read_leases
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
+from farshore.run import Run
+from farshore.trust.actions import Right
 from farshore.trust.order import SourceOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Which backup is attempted, and by which run."""
+
+    run: Run
+    source_id: str
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +56,21 @@ class SourceCommits:
 
 
 def find_done(repository: Repository, source_id: str, identity: str) -> tuple[SourceCommits, DoneAttempt | None]:
-    """Return the source's commits, and the one of this identity if a quorum holds it."""
+    """Return the source's commits, and the one of this identity if a quorum holds it.
+
+    A commit that a lease has decided and whose writer died before it put it counts: it is finished first.
+    """
+    finish_commits(repository)
     found = list_commits(repository, source_id)  # a replica that fails finds out by itself whether it can take part
     order = order_commits(repository, found).get(source_id)
     by_stores = order_commits(repository, found, by_stores=True).get(source_id)
     links = order.links if order else ()
     newest_at = {name: found.heads[link.hash] for link in links for name in found.holders[link.hash]}
     ordered = [found.commits[link.hash] for link in links if link.hash in found.commits]
+    forgotten = max((head.sequence for head in found.forgotten.values() if head.source_id == source_id), default=0)
+    next_sequence = max(order.next_sequence if order else 1, forgotten + 1)  # what is forgotten may be taken back
     commits = SourceCommits(
-        ordered, newest_at, _parent(found, order), _parent(found, by_stores), order.next_sequence if order else 1,
-        found.heads.keys(),
+        ordered, newest_at, _parent(found, order), _parent(found, by_stores), next_sequence, found.heads.keys()
     )  # fmt: skip
     for commit in reversed(ordered):
         holders = found.holders[commit.hash]
@@ -96,16 +113,22 @@ def refuse_if_running(repository: Repository, ours: Lease) -> None:
     """
     if not ours.identity:
         return
-    for replica in repository.replicas.values():
-        try:
-            leases = read_leases(replica.store, repository.writing_keys(), repository.clock)
-        except READ_ERRORS:
+    found, _ = repository.ask_all(lambda replica: read_leases(repository, replica))
+    for seen in (one for read in found.values() for one in read.leases):
+        other = seen.lease
+        same = (other.source_id, other.identity) == (ours.source_id, ours.identity)
+        if not same or other.lease == ours.lease or not seen.live or is_known_dead(other.host):
             continue
-        for found in leases:
-            other = found.lease
-            same = (other.source_id, other.identity) == (ours.source_id, ours.identity)
-            if not same or other.lease == ours.lease or not found.live or is_known_dead(other.host):
-                continue
-            if (other.started_utc, other.lease) < (ours.started_utc, ours.lease):
-                since = f"{other.started_utc:%H:%M} UTC"
-                raise BackupRunning(f"run {other.run} is at work on the same backup ({ours.identity}) since {since}")
+        if not _may_write(repository, seen):
+            continue
+        if (other.started_utc, other.lease) < (ours.started_utc, ours.lease):
+            since = f"{other.started_utc:%H:%M} UTC"
+            raise BackupRunning(f"run {other.run} is at work on the same backup ({ours.identity}) since {since}")
+
+
+def _may_write(repository: Repository, seen: SeenLease) -> bool:
+    """Whether the signer of a lease may commit its source now: else it keeps nobody from a backup."""
+    certified = repository.trust.certificate(seen.signer)
+    if certified is None or not repository.trust.may(seen.signer, Right.BACKUP):
+        return False
+    return certified.certificate.allows_source(seen.lease.source_id)

@@ -11,8 +11,9 @@ from farshore.audit.rows import AuditRow, Operation, RunResult, RunRow
 from farshore.catalog.shrinking import counts_before, has_shrunken
 from farshore.errors import Failure
 from farshore.format.commit import Commit
+from farshore.ops.backup.attempt import Attempt
 from farshore.ops.backup.pipeline.capture import CaptureResult
-from farshore.ops.backup.prepare import Attempt, RunState
+from farshore.ops.backup.prepare import RunState
 from farshore.replicas.repository import Repository
 from farshore.results import BackupResult, ReplicaOutcome, RunWarning, WarningCode
 

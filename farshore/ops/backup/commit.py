@@ -1,13 +1,18 @@
-"""Commit: copy to each replica the objects of the snapshot that it lacks, put the commit, and read it back."""
+"""Commit: copy to each replica the objects of the snapshot that it lacks, decide, put the commit, and read it back.
+
+Steps W5 to W7 of docs/reference/format.md, section 6; `lease_steps.py` has those before. No replica is decided before a
+quorum has everything; what is decided at a replica is finished there, by this run or by the next that finds it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
+from farshore.catalog.condemned import refuse_condemned
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.full_page_map import FullPageMap, give_pages_base
 from farshore.catalog.inventory import Inventory, copy_missing
@@ -21,7 +26,7 @@ from farshore.format.object_kinds import Kind
 from farshore.ops.backup.adopt import AdoptedPacks, adopt_packs
 from farshore.ops.backup.clock_checks import check_service_clock
 from farshore.replicas.fanout import Fanout
-from farshore.replicas.leases import LeaseHolder
+from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
 
@@ -37,6 +42,7 @@ class Committer:
         inventory: Inventory,
         lease: LeaseHolder,
         unleased: Mapping[str, FarshoreError],
+        condemned: Collection[str],
         locks: LockExtender,
         clock: Clock,
     ) -> None:
@@ -44,6 +50,7 @@ class Committer:
         self._fanout = fanout
         self._inventory = inventory
         self._lease = lease
+        self._condemned = condemned
         self._locks = locks
         self._clock = clock
         self._promised: dict[str, datetime] = {}
@@ -87,8 +94,9 @@ class Committer:
 
         Raises:
             QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
-            LeaseLost: Too few replicas are left for a quorum.
+            StateUnknown: The snapshot needs what a plan to delete condemns, so it is committed nowhere.
         """
+        refuse_condemned((one.name for one in objects_of(commit, needs)), self._condemned)
         reused = self._reused(commit, needs, made)
         self._signed = commit, stored
         self._adopted = self._adopted or adopt_packs(self._repository, self._inventory, needs)
@@ -145,7 +153,7 @@ class Committer:
     def _write(self, name: str) -> None:
         commit, body = self._require_signed()
         store = self._repository.replicas[name].store
-        self._lease.check(name)
+        self._lease.commit(name, body)  # W6: from here on the commit counts; W7 below may be late, or another's
         lost: FarshoreError | None = None
         try:
             store.put(commit.name, body)

@@ -7,9 +7,10 @@ from farshore.catalog.signed_commits import sign_commit
 from farshore.errors import Bug
 from farshore.format.commit import Commit
 from farshore.model import SnapshotState
+from farshore.ops.backup.attempt import Attempt
 from farshore.ops.backup.clock_checks import next_moment
 from farshore.ops.backup.pipeline.capture import CaptureResult
-from farshore.ops.backup.prepare import Attempt, RunState
+from farshore.ops.backup.prepare import RunState
 from farshore.replicas.repository import Repository
 from farshore.sealed.commit_details import SALT_BYTES
 from farshore.sources.base import Source

@@ -11,30 +11,19 @@ from farshore.catalog.base_snapshot import BaseSnapshot, find_base
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.inventory import Inventory, take_inventory
 from farshore.errors import Failure, FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
-from farshore.format.records import Lease
-from farshore.host import describe_process
-from farshore.ops.backup.attempt import SourceCommits, promised_packs, refuse_if_running
+from farshore.ops.backup.attempt import Attempt, SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
+from farshore.ops.backup.lease_steps import read_plans, start_lease, without_condemned_base
 from farshore.ops.backup.proven import proven_packs
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
-from farshore.replicas.leases import LeaseHolder
+from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.upload import Spool
 from farshore.replicas.upload_queue import QueueLimits
 from farshore.results import ReplicaOutcome
-from farshore.run import Run
 from farshore.sealed.data_key import DataKey, generate_data_key
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Which backup is attempted, and by which run."""
-
-    run: Run
-    source_id: str
-    identity: str
 
 
 @dataclass(frozen=True)
@@ -74,46 +63,36 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         ClockWrong: This host's clock is off.
         BackupRunning: Another attempt at the same identity is at work.
     """
-    keys, clock = repository.writing_keys(), repository.clock
-    lease = Lease(
-        lease=clock.random_bytes(16).hex(),
-        run=attempt.run.run_id,
-        source_id=attempt.source_id,
-        identity=attempt.identity,
-        snapshot=clock.random_bytes(16).hex(),
-        host=describe_process(),
-        beat=0,
-        started_utc=attempt.run.started_utc,
-        expires_utc=attempt.run.started_utc,
-    )
-    stores = {name: replica.store for name, replica in repository.replicas.items()}
-    lease_holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=clock, first_bug=repository.first_bug)
+    started = start_lease(repository, attempt)
     try:
-        failed = lease_holder.acquire()
         check_clocks(repository)  # now that every replica has answered
-        refuse_if_running(repository, lease_holder.lease)
-        leased = [replica for name, replica in repository.replicas.items() if name not in failed]
+        refuse_if_running(repository, started.holder.lease)
+        read_plans(repository, started)
+        leased = started.replicas(repository)
         inventory = take_inventory(
-            repository, leased, promised_packs(repository, commits), proven=proven_packs(repository)
-        )
+            repository, leased, promised_packs(repository, commits), proven=proven_packs(repository),
+            condemned=started.condemned,
+        )  # fmt: skip
         fanout = open_fanout(repository, leased, spool)
         for name, error in inventory.failed.items():
             fanout.drop(name, error)
         exclude_incomplete_replicas(repository, fanout, inventory)
-        require_quorum(repository, fanout, {**failed, **inventory.failed})
+        require_quorum(repository, fanout, {**started.failed, **inventory.failed})
         base = find_base(repository, attempt.source_id, commits.ordered)
+        base = without_condemned_base(base, started.condemned)
     except BaseException:
-        lease_holder.end()
+        started.holder.end()
         raise
+    keys, clock = repository.writing_keys(), repository.clock
     data_key = generate_data_key(clock)
     locks = LockExtender(
         repository=repository, inventory=inventory, commits=commits.ordered, started_utc=attempt.run.started_utc
     )
     return RunState(
-        snapshot_id=lease.snapshot,
+        snapshot_id=started.holder.lease.snapshot,
         source_id=attempt.source_id,
         data_key=data_key,
-        lease=lease_holder,
+        lease=started.holder,
         fanout=fanout,
         inventory=inventory,
         base=base,
@@ -123,8 +102,9 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
             repository=repository,
             fanout=fanout,
             inventory=inventory,
-            lease=lease_holder,
-            unleased=failed,
+            lease=started.holder,
+            unleased=started.failed,
+            condemned=started.condemned,
             locks=locks,
             clock=clock,
         ),

@@ -19,13 +19,14 @@ from farshore.format import names
 from farshore.format.commit import Commit
 from farshore.host_resources import CACHE, scratch_or_temporary
 from farshore.model import SnapshotCounts
-from farshore.ops.backup.attempt import find_done
+from farshore.ops.backup.attempt import Attempt, find_done
 from farshore.ops.backup.audit_rows import RunRecorder
 from farshore.ops.backup.clock_checks import check_clocks, next_moment
 from farshore.ops.backup.commit_record import new_commit
 from farshore.ops.backup.pipeline.capture import CaptureResult, seal_source
-from farshore.ops.backup.prepare import Attempt, RunState, dropped_outcome, prepare
+from farshore.ops.backup.prepare import RunState, dropped_outcome, prepare
 from farshore.process_memory import tune_process_memory
+from farshore.replicas.leases import note_settled
 from farshore.replicas.repository import Repository
 from farshore.results import BackupResult, Progress, ReplicaOutcome
 from farshore.run import Run
@@ -213,6 +214,8 @@ class BackupSession:
         self._recorder.record_commit(state, self._commit, result)
         self._recorded = True
         state.lease.end()
+        for name in (one.replica for one in self._outcomes if one.committed):
+            note_settled(self._repository, self._repository.replica(name), [state.lease.lease.lease])
         return replace(result, requests=self._repository.drain_requests())
 
     def stop(self) -> None:

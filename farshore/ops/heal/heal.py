@@ -9,27 +9,27 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore import limits
+from farshore.audit.rows import RepairMethod
+from farshore.catalog.finish_commits import FinishedCommits, finish_commits
 from farshore.errors import FarshoreError, ReplicaEmpty
 from farshore.format import names
 from farshore.format.object_kinds import Kind
-from farshore.format.records import Lease
-from farshore.host import describe_process
 from farshore.host_resources import temporary_directory
 from farshore.ops.heal.audit_rows import known_damage, record_heal
 from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Transfer
+from farshore.ops.heal.heal_lease import HealLease, leased
 from farshore.ops.heal.plan import HealPlan, plan_heal
 from farshore.ops.heal.sync_replica import CopyWithin, ReplicaSync
 from farshore.repair.needed_objects import NeededObjects
-from farshore.repair.object_kinds import kind_of
+from farshore.repair.object_kinds import is_reserved, kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
-from farshore.replicas.leases import LeaseHolder
 from farshore.results import Found, ProgressCallback, RepairAction
 from farshore.run import Run
 from farshore.stores.token_bucket import TokenBucket
@@ -75,8 +75,11 @@ def heal_repository(
     """
     repository = context.repository
     targets = [options.replica] if options.replica else list(repository.configured)
-    with _leased(context, options, run) as may_commit:
+    with ExitStack() as stack:
+        lease = HealLease() if options.dry_run else stack.enter_context(leased(context, list(options.new), run))
+        finished = FinishedCommits() if options.dry_run else finish_commits(repository)
         listings, failed = list_replicas(repository, context.replicas)
+        failed.update({**lease.failed, **lease.refused({} if options.dry_run else listings)})
         failed.update({n: e for n, e in repository.unreachable.items() if n not in context.replicas})
         failed.update(_empty(context, listings, options))
         if options.replica in failed:
@@ -93,7 +96,7 @@ def heal_repository(
         if options.dry_run:
             healed = _planned_outcomes(plan)
         else:
-            work = _Work(context, union, needed, copy_within, may_commit, run.progress)
+            work = _Work(context, union, needed, copy_within, lease, run.progress)
             with temporary_directory("farshore-heal-") as scratch:
                 healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=run.clock), scratch)
     healed += [
@@ -101,7 +104,7 @@ def heal_repository(
         for n in targets
         if n in failed
     ]
-    repairs = _with_snapshots(needed, repairs)
+    repairs = [*_with_snapshots(needed, repairs), *_finished(finished)]
     result = HealResult(
         run_id=run.run_id,
         keyless=context.keyless,
@@ -126,7 +129,7 @@ class _Work:
     union: Union
     needed: NeededObjects
     copy_within: CopyWithin
-    may_commit: Callable[[str], None]
+    lease: HealLease
     progress: ProgressCallback
 
     def apply(self, plan: HealPlan, pace: TokenBucket, scratch: Path) -> tuple[list[HealedReplica], list[Repair]]:
@@ -153,7 +156,7 @@ class _Work:
             for commit in self.needed.lacking(self.union, name)
         ]
         for one in plan.replicas.values():
-            repairs += [Repair(one.replica, name, Found.FOREIGN, RepairAction.LEFT) for name in one.foreign]
+            repairs += [_foreign(one.replica, name) for name in one.foreign]
         return [one.outcome(plan.replicas[name]) for name, one in syncs.items()], repairs
 
     def _sync_of(self, name: str, transfer: Transfer) -> ReplicaSync:
@@ -165,7 +168,7 @@ class _Work:
             needed=self.needed,
             transfer=transfer,
             copy_within=self.copy_within,
-            may_commit=self.may_commit,
+            lease=self.lease,
             progress=self.progress,
         )
 
@@ -178,6 +181,20 @@ def _untouched(plan: HealPlan, found: Mapping[str, Collection[str]]) -> Iterator
             yield from (
                 Repair(replica, name, Found.ALTERED, RepairAction.LEFT, detail=detail) for name in sorted(damaged)
             )
+
+
+def _foreign(replica: str, name: str) -> Repair:
+    detail = "reserved for a later version, or signed by no maintainer" if is_reserved(name) else ""
+    return Repair(replica, name, Found.FOREIGN, RepairAction.LEFT, detail=detail)
+
+
+def _finished(finished: FinishedCommits) -> Iterator[Repair]:
+    """Commits that were put because a lease had decided them and its writer had died."""
+    for replica, name in finished.put:
+        yield Repair(
+            replica, name.name, Found.MISSING, RepairAction.COPIED, source=replica, method=RepairMethod.PUT,
+            blake3=name.hash, snapshots=(name.snapshot_id,), detail="finished: the end of its lease holds it",
+        )  # fmt: skip
 
 
 def _empty(context: HealContext, listings: Mapping[str, Listing], options: HealOptions) -> dict[str, FarshoreError]:
@@ -214,29 +231,6 @@ def _with_snapshots(needed: NeededObjects, repairs: list[Repair]) -> list[Repair
 def _own_snapshot(name: str) -> tuple[str, ...]:
     parsed = names.parse_commit(name)
     return (parsed.snapshot_id,) if parsed else ()
-
-
-@contextmanager
-def _leased(context: HealContext, options: HealOptions, run: Run) -> Iterator[Callable[[str], None]]:
-    """Hold a lease at every replica, so that a prune sees a heal at work; none without a key."""
-    keys = context.repository.keys
-    if keys is None or options.dry_run:
-        yield lambda _: None
-        return
-    now = run.clock.now_utc()
-    lease = Lease(
-        lease=run.clock.random_bytes(16).hex(), run=run.run_id, source_id="", identity="heal", snapshot="",
-        host=describe_process(), beat=0, started_utc=now, expires_utc=now,
-    )  # fmt: skip
-    # A replica that was not said to be new gets nothing before it was found to be ours, not even a lease.
-    opened = {**context.repository.replicas, **{n: one for n, one in context.replicas.items() if n in options.new}}
-    stores = {name: replica.store for name, replica in opened.items()}
-    holder = LeaseHolder(stores=stores, keys=keys, lease=lease, clock=run.clock, first_bug=context.repository.first_bug)
-    try:
-        holder.acquire()
-        yield lambda name: holder.check(name) if name in stores else None
-    finally:
-        holder.end()
 
 
 def _at_once(items: Iterable[str], call: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ from farshore.format.object_kinds import Kind
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Listing, Union
 
-_NEEDED_ONLY = (names.SNAPSHOTS, names.RUNS, names.DATA_KEYS)
+_NEEDED_ONLY = (names.SNAPSHOTS, names.RUNS, names.DATA_KEYS, names.FORGOTTEN, names.UNFORGOTTEN)
 
 
 class Why(StrEnum):
@@ -121,7 +121,8 @@ def _plan_one(
             if _is_spread(name, expected):
                 want(name, union.sizes(name)[replica], Why.READ)
     ordered = {kind: tuple(stage[name] for name in sorted(stage)) for kind, stage in stages.items()}
-    return ReplicaPlan(replica, ordered, tuple(listing.foreign), listing.foreign_total)
+    unsigned = [one for one in listing.objects if kind_of(one) is Kind.TOMBSTONE and not _is_spread(one, expected)]
+    return ReplicaPlan(replica, ordered, (*listing.foreign, *unsigned), listing.foreign_total + len(unsigned))
 
 
 def _lacking(replica: str, union: Union, expected: Expected) -> Iterator[tuple[str, int]]:

@@ -18,8 +18,10 @@ from farshore.errors import STORE_ERRORS, Corrupt, FarshoreError, StateUnknown, 
 from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.ops.heal.good_copy import GoodCopy, NoGoodCopy, Transfer
+from farshore.ops.heal.heal_lease import HealLease
 from farshore.ops.heal.plan import ReplicaPlan, Wanted, Why
 from farshore.repair.needed_objects import NeededObjects
+from farshore.repair.object_checks import digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, Repair
 from farshore.repair.replica_listing import Union, list_everything
@@ -49,7 +51,7 @@ class ReplicaSync:
     Args:
         sources: The other replicas, nearest first.
         copy_within: Has the provider copy a missing object by itself, where it can.
-        may_commit: Raises where this run may not write commit records any more.
+        lease: Decides on the commits that are put, and says which names stay away.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class ReplicaSync:
         needed: NeededObjects,
         transfer: Transfer,
         copy_within: CopyWithin,
-        may_commit: Callable[[str], None],
+        lease: HealLease,
         progress: ProgressCallback,
     ) -> None:
         self._replica = replica
@@ -70,7 +72,8 @@ class ReplicaSync:
         self._needed = needed
         self._transfer = transfer
         self._copy_within = copy_within
-        self._may_commit = may_commit
+        self._lease = lease
+        self._condemned = lease.condemned.get(replica.name, frozenset())
         self._progress = progress
         self._lock = threading.Lock()
         self._state = _State()
@@ -90,7 +93,7 @@ class ReplicaSync:
             self._each(plan.stages[Kind.PACK], self._look_at)
             self._confirm(only_packs=True)
             self._each(self._allowed_fragments(plan.stages[Kind.FRAGMENT]), self._look_at)
-            for kind in (Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.RUN):
+            for kind in (Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.TOMBSTONE, Kind.RUN):
                 self._each(plan.stages[kind], self._look_at)
             self._commit(plan.stages[Kind.COMMIT])
             for kind in (Kind.AUDIT_FILE, Kind.SEAL):
@@ -140,12 +143,16 @@ class ReplicaSync:
             return
         self._confirm(all_packs=True)
         missing = [one.name for one in wanted if one.why is Why.MISSING]
-        blocked = self._needed.blocked(self._state.bad, missing)
-        self._may_commit(self._replica.name)
+        blocked = self._needed.blocked({*self._state.bad, *self._condemned}, missing)
         for name, ill in blocked.items():
-            detail = f"not put, because {ill}, which its snapshot may need, is not whole here"
-            self._add(Repair(self._replica.name, name, Found.MISSING, RepairAction.LEFT, detail=detail))
+            why = "a plan to delete condemns here" if ill in self._condemned else "is not whole here"
+            self._leave(name, Found.MISSING, f"not put, because its snapshot may need {ill}, which {why}")
         allowed = [one for one in wanted if one.name not in blocked]
+        for one in allowed[limits.COPIED_COMMITS_MAX :]:
+            self._leave(one.name, Found.MISSING, "not put in this batch; run heal again")
+        allowed = allowed[: limits.COPIED_COMMITS_MAX]
+        if allowed:
+            self._lease.commit(self._replica.name, [digest_in_name(one.name) for one in allowed])
         if any(one.why is Why.MISSING for one in allowed):  # a record promises locks that its snapshot has here
             lock_everything(self._replica, self._state.put, self._replica.store.now_utc)
         self._each(allowed, self._look_at)
@@ -179,6 +186,10 @@ class ReplicaSync:
 
     def _look_at(self, item: Wanted) -> None:
         name = item.name
+        if name in self._condemned:  # put now, it could be deleted as what was there when the plan was made
+            self._note_bad(name, lost=False)
+            self._leave(name, Found.MISSING, "a plan to delete condemns it here")
+            return
         sources = self._sources_of(item)
         if item.why is Why.MISSING:
             for source, size in sources:
@@ -297,6 +308,9 @@ class ReplicaSync:
     def _note_bad(self, name: str, *, lost: bool) -> None:
         with self._lock:
             self._state.bad[name] = lost
+
+    def _leave(self, name: str, found: Found, detail: str) -> None:
+        self._add(Repair(self._replica.name, name, found, RepairAction.LEFT, detail=detail))
 
     def _add(self, repair: Repair) -> None:
         with self._lock:

@@ -22,12 +22,19 @@ from farshore.plural import count_of
 from farshore.stores.base import Store
 
 _OURS = (
+    names.LOG,
+    names.ACCEPTED,
     names.SLOTS,
     names.DATA_KEYS,
     names.PACKS,
     names.FRAGMENTS,
     names.SNAPSHOTS,
+    names.RUNS,
     names.LEASES,
+    names.PLANS,
+    names.FORGOTTEN,
+    names.UNFORGOTTEN,
+    *names.LATER,
     names.AUDIT,
     "probe/",
 )

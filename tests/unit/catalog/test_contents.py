@@ -62,7 +62,7 @@ def test_what_follows_the_choice_of_a_snapshot_lists_nothing_again(
     repository, snapshots = catalog
     repository.drain_requests()
     chosen = resolve_snapshot(repository, "home")
-    assert [one.lists for one in repository.drain_requests()] == [1, 1, 1]
+    assert [one.lists for one in repository.drain_requests()] == [2, 2, 2], "snapshots, and tombstones"
     assert chosen.commit.snapshot == chosen.snapshot_id
     assert list(iterate_entries(repository, chosen))
     asked = repository.drain_requests()

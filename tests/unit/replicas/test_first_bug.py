@@ -14,7 +14,7 @@ from farshore import limits
 from farshore.errors import Bug, StoreUnavailable
 from farshore.replicas.ask import DetachedThreads, FirstBug, ask_all, ask_first
 from farshore.replicas.fanout import Fanout
-from farshore.replicas.leases import LeaseHolder
+from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Replica
 from farshore.replicas.upload import Upload
@@ -24,8 +24,9 @@ from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore, at_call
+from tests.doubles.trust import keys_of
 from tests.unit.replicas.clocks import StillClock
-from tests.unit.replicas.test_leases import KEYS, lease_for
+from tests.unit.replicas.test_lease_holder import LOG, WRITER, lease_for
 
 BUG = Fault(FaultKind.FAIL, Bug)
 
@@ -146,7 +147,10 @@ def test_of_a_put_to_a_replica_that_was_dropped(is_aborted: bool, release: threa
 def test_of_a_lease_that_is_renewed() -> None:
     clock, first_bug = StillClock(), FirstBug()
     store = FaultyStore(MemoryStore(clock=clock), clock=clock, plan=at_call(2, BUG))
-    holder = LeaseHolder(stores={"a": store}, keys=KEYS, lease=lease_for(clock), clock=clock, first_bug=first_bug)
+    holder = LeaseHolder(
+        stores={"a": store}, keys=keys_of(WRITER), lease=lease_for(clock), clock=clock, checker=LOG.checker,
+        first_bug=first_bug,
+    )  # fmt: skip
     holder.acquire()
     while not clock.waiting:
         time.sleep(0.002)

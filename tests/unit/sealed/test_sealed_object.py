@@ -29,7 +29,7 @@ SECRET, SALT, REPOSITORY, NAME = b"s" * 32, b"t" * 32, b"r" * 16, "leases/x/0000
 NOISE = random.Random(5).randbytes(3 * MIB + 100)
 
 
-def seal(payload: bytes, *, compress: bool = False, name: str = NAME, kind: SealedKind = SealedKind.LEASE) -> bytes:
+def seal(payload: bytes, *, compress: bool = False, name: str = NAME, kind: SealedKind = SealedKind.CACHE) -> bytes:
     return seal_object(
         payload, secret=SECRET, key_id=bytes(16), salt=SALT, kind=kind, name=name, repository_id=REPOSITORY,
         compress=compress,
@@ -37,7 +37,7 @@ def seal(payload: bytes, *, compress: bool = False, name: str = NAME, kind: Seal
 
 
 def unseal(
-    sealed: bytes, *, secret: bytes = SECRET, kind: SealedKind = SealedKind.LEASE, name: str = NAME,
+    sealed: bytes, *, secret: bytes = SECRET, kind: SealedKind = SealedKind.CACHE, name: str = NAME,
     repository_id: bytes = REPOSITORY,
 ) -> bytes:  # fmt: skip
     return open_object(sealed, secret=secret, kind=kind, name=name, repository_id=repository_id)
@@ -46,7 +46,7 @@ def unseal(
 def reader(sealed: bytes) -> SealedReader:
     return SealedReader(
         fetch=lambda offset, length, check: check(sealed[offset : offset + length]), sealed_bytes=len(sealed),
-        secret=SECRET, kind=SealedKind.LEASE, name=NAME, repository_id=REPOSITORY,
+        secret=SECRET, kind=SealedKind.CACHE, name=NAME, repository_id=REPOSITORY,
     )  # fmt: skip
 
 
@@ -64,17 +64,17 @@ def test_only_the_last_frame_is_shorter_and_it_is_empty_only_for_nothing(length:
 
 def test_the_header_has_the_bytes_of_the_format() -> None:
     sealed = seal(b"x", compress=True)
-    assert sealed[:HEADER_BYTES] == b"FSOB\x01\x05\x01\x14" + bytes(16) + SALT
+    assert sealed[:HEADER_BYTES] == b"FSOB\x01\x07\x01\x14" + bytes(16) + SALT
     assert key_id_of(sealed) == INDEX_KEY_ID
 
 
 def test_an_object_of_the_first_version_opens() -> None:
     sealed = bytes.fromhex(
-        "46534f4201050014000000000000000000000000000000007474747474747474747474747474747474747474747474747474"
-        "74747474747485232b878f55e906ed794eeb336c718b6a698f2bd739b221c3af24f01a4c31834da6bc725738181208033b2d"
+        "46534f4201070014000000000000000000000000000000007474747474747474747474747474747474747474747474747474"
+        "747474747474852324838d4ee906ed794eeb336c718b6a698f2bd739b221c3af24f09a77aef50162c5bd4241e03f240b5de9"
     )
-    assert unseal(sealed) == b"a lease of the first version"
-    assert seal(b"a lease of the first version") == sealed
+    assert unseal(sealed) == b"a cache of the first version"
+    assert seal(b"a cache of the first version") == sealed
 
 
 def test_a_large_payload_shrinks_when_asked() -> None:
@@ -146,7 +146,7 @@ def test_frames_of_a_twin_are_noticed() -> None:
     """Two objects under one key share nothing: the salt in the header makes the keys differ."""
     one = seal(NOISE)
     two = seal_object(
-        NOISE, secret=SECRET, key_id=bytes(16), salt=b"u" * 32, kind=SealedKind.LEASE, name=NAME,
+        NOISE, secret=SECRET, key_id=bytes(16), salt=b"u" * 32, kind=SealedKind.CACHE, name=NAME,
         repository_id=REPOSITORY,
     )  # fmt: skip
     with pytest.raises(ObjectCorrupt):
@@ -182,7 +182,7 @@ def test_only_the_frames_asked_for_are_fetched() -> None:
         return check(sealed[offset : offset + length])
 
     view = SealedReader(
-        fetch=fetch, sealed_bytes=len(sealed), secret=SECRET, kind=SealedKind.LEASE, name=NAME, repository_id=REPOSITORY
+        fetch=fetch, sealed_bytes=len(sealed), secret=SECRET, kind=SealedKind.CACHE, name=NAME, repository_id=REPOSITORY
     )
     view.seek(MIB + 5)
     view.read(10)
@@ -197,7 +197,7 @@ def test_a_size_that_lies_is_noticed_at_once() -> None:
         with pytest.raises(ObjectCorrupt):
             SealedReader(
                 fetch=lambda offset, length, check: check(sealed[offset : offset + length]), sealed_bytes=size,
-                secret=SECRET, kind=SealedKind.LEASE, name=NAME, repository_id=REPOSITORY,
+                secret=SECRET, kind=SealedKind.CACHE, name=NAME, repository_id=REPOSITORY,
             )  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def test_a_writer_takes_any_pieces(step: int) -> None:
     payload = NOISE if step > 1 else NOISE[:3000]
     sink = io.BytesIO()
     writer = SealedWriter(
-        sink=sink, secret=SECRET, key_id=bytes(16), salt=SALT, kind=SealedKind.LEASE, name=NAME,
+        sink=sink, secret=SECRET, key_id=bytes(16), salt=SALT, kind=SealedKind.CACHE, name=NAME,
         repository_id=REPOSITORY,
     )  # fmt: skip
     for start in range(0, len(payload), step):
@@ -268,7 +268,7 @@ def test_a_payload_that_says_it_is_compressed_and_is_not_is_corrupt() -> None:
     for payload in (b"", b"no zstd", zstandard.ZstdCompressor(write_content_size=False).compress(b"x" * 50)):
         sink = io.BytesIO()
         writer = SealedWriter(
-            sink=sink, secret=SECRET, key_id=bytes(16), salt=SALT, kind=SealedKind.LEASE, name=NAME,
+            sink=sink, secret=SECRET, key_id=bytes(16), salt=SALT, kind=SealedKind.CACHE, name=NAME,
             repository_id=REPOSITORY, flags=1,
         )  # fmt: skip
         writer.write(payload)

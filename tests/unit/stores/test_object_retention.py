@@ -58,5 +58,5 @@ def test_only_packs_go_to_a_storage_class_and_leases_are_not_locked() -> None:
     pack = names.pack("ab" * 32)
     assert rule.retention_of(pack, START) == ObjectRetention(RULE.new_lock(pack, START), "STANDARD_IA")
     assert rule.retention_of(names.HEADER, START) == ObjectRetention(RULE.new_lock(names.HEADER, START))
-    assert rule.retention_of(names.lease("ab" * 16, 0), START) == ObjectRetention()
+    assert rule.retention_of(names.lease_beat("ab" * 16, 0), START) == ObjectRetention()
     assert RetentionRule().retention_of(pack, START) == ObjectRetention()

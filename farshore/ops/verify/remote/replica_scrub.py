@@ -103,14 +103,14 @@ class ReplicaScrub:
         return data
 
     def note_lease(self, info: ObjectInfo) -> None:
-        """Note a beat or the end of a lease; beats arrive in order, and the end after them."""
+        """Note a beat or an end of a lease; beats arrive in order, ends after them. Nothing is read."""
         parsed = names.parse_lease(info.name)
         if parsed is None:
             return
-        if parsed[1] is None:
-            self._leases.pop(parsed[0], None)
+        if parsed.beat is None:
+            self._leases.pop(parsed.lease, None)
         else:
-            self._leases[parsed[0]] = info.modified_utc
+            self._leases[parsed.lease] = info.modified_utc
 
     def at_work(self, now_utc: datetime) -> bool:
         """Whether some lease is live, as far as the times of its beats show."""

@@ -1,0 +1,88 @@
+"""The first steps of a run at each replica, in the order that protects it from deletion: W0 to W3.
+
+    W0  the entries of the owner log that a replica lacks, so that a reader of the lease knows its signer
+    W1  the first beat of the lease
+    W2  the plans to delete, listed after W1: so a pruner has seen the lease, or this run sees the plan
+    W3  what a plan condemns at any replica counts as absent at all of them
+
+`commit.py` has the others: W5 checks that everything is there, W6 decides, W7 puts the commit. The steps are those of
+docs/reference/format.md, section 6; tests/models/prune/write.py explores them with every interleaving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from farshore.catalog.base_snapshot import BaseSnapshot
+from farshore.clock import Clock
+from farshore.errors import FarshoreError
+from farshore.format.lease import Lease
+from farshore.host import describe_process
+from farshore.ops.backup.attempt import Attempt
+from farshore.replicas.lease_holder import LeaseHolder, known_log
+from farshore.replicas.owner_log import put_log
+from farshore.replicas.plans import read_condemned
+from farshore.replicas.repository import Replica, Repository
+from farshore.replicas.signed_texts import SignatureChecker
+
+
+@dataclass
+class StartedLease:
+    """A lease that is held. `failed`: replicas without it; `condemned`: names that count as absent."""
+
+    holder: LeaseHolder
+    failed: dict[str, FarshoreError] = field(default_factory=dict)
+    condemned: frozenset[str] = frozenset()
+
+    def replicas(self, repository: Repository) -> list[Replica]:
+        """Return the replicas with the lease."""
+        return [replica for name, replica in repository.replicas.items() if name not in self.failed]
+
+
+def new_lease(repository: Repository, attempt: Attempt) -> Lease:
+    """Return the lease of an attempt, before its first beat."""
+    clock: Clock = repository.clock
+    return Lease(
+        lease=clock.random_bytes(16).hex(),
+        run=attempt.run.run_id,
+        source_id=attempt.source_id,
+        identity=attempt.identity,
+        snapshot=clock.random_bytes(16).hex(),
+        host=describe_process(),
+        beat=0,
+        started_utc=attempt.run.started_utc,
+        expires_utc=attempt.run.started_utc,
+        log=known_log(repository),
+    )
+
+
+def start_lease(repository: Repository, attempt: Attempt) -> StartedLease:
+    """Do W0 and W1 at every replica. The caller ends the lease, whatever happens."""
+    failed = put_log(repository, repository.log) if repository.log is not None else {}
+    holder = LeaseHolder(
+        stores={name: replica.store for name, replica in repository.replicas.items() if name not in failed},
+        keys=repository.writing_keys(),
+        lease=new_lease(repository, attempt),
+        clock=repository.clock,
+        checker=SignatureChecker.of(repository),
+        first_bug=repository.first_bug,
+    )
+    failed |= holder.acquire()
+    return StartedLease(holder, failed)
+
+
+def read_plans(repository: Repository, started: StartedLease) -> None:
+    """Do W2 at every replica with the lease; one whose plans cannot be read is left out of this run."""
+    answers, failed = repository.ask_all(
+        lambda replica: read_condemned(repository, replica), started.replicas(repository)
+    )
+    started.failed |= failed
+    started.condemned = frozenset().union(*answers.values())
+
+
+def without_condemned_base(base: BaseSnapshot | None, condemned: Collection[str]) -> BaseSnapshot | None:
+    """Return the snapshot to compare with, without a full page map that may go: a new one is written instead."""
+    if base is None or base.pages_base is None or base.pages_base.ref.name not in condemned:
+        return base
+    return replace(base, pages_base=None)

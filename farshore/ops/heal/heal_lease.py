@@ -1,0 +1,92 @@
+"""The lease of a heal, and what plans to delete condemn: W0 to W3 and W6 of a writer, for copies of commits.
+
+docs/reference/format.md, section 6. One lease is one batch: its end names the commits whose needs are at the replica
+already, before they are put. tests/models/prune/write.py explores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from farshore.errors import FarshoreError, KeyMissing
+from farshore.format.lease import Lease
+from farshore.host import describe_process
+from farshore.ops.heal.context import HealContext
+from farshore.repair.replica_listing import Listing
+from farshore.replicas.lease_holder import LeaseHolder, known_log
+from farshore.replicas.owner_log import put_log
+from farshore.replicas.plans import read_condemned
+from farshore.replicas.repository import Replica
+from farshore.replicas.signed_texts import SignatureChecker
+from farshore.run import Run
+
+HEAL_IDENTITY = "heal"
+
+
+@dataclass(frozen=True)
+class HealLease:
+    """The permission of a heal to put objects: by replica, `condemned` are the names that stay away.
+
+    `failed`: replicas whose plans cannot be read. `holder` is None where nothing at hand signs a lease.
+    """
+
+    holder: LeaseHolder | None = None
+    replicas: frozenset[str] = frozenset()
+    condemned: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    failed: Mapping[str, FarshoreError] = field(default_factory=dict)
+
+    def commit(self, replica: str, commits: Sequence[str]) -> None:
+        """Decide that these commits, by hash, are put at a replica: step W6. A replica without our header has no lease.
+
+        Raises:
+            LeaseLost, FarshoreError: As `LeaseHolder.commit`. Nothing is put.
+        """
+        if self.holder is not None and replica in self.replicas:
+            self.holder.commit(replica, copies=commits)
+
+    def refused(self, listings: Mapping[str, Listing]) -> dict[str, FarshoreError]:
+        """Return an error for each replica where somebody deletes, if no lease can show that this heal is at work."""
+        if self.holder is not None:
+            return {}
+        return {
+            name: KeyMissing(
+                f"{name} has seen plans to delete, and a heal without a signing key cannot show that it is at work",
+                "Heal it with a credential that may heal.",
+            )
+            for name, listing in listings.items()
+            if listing.has_plans
+        }  # fmt: skip
+
+
+@contextmanager
+def leased(context: HealContext, new: Sequence[str], run: Run) -> Iterator[HealLease]:
+    """Hold a lease at every replica, and read what is condemned there; no lease where nothing at hand signs one.
+
+    Args:
+        new: Replicas that are known to be empty, and may be filled.
+    """
+    repository, keys = context.repository, context.repository.keys
+    if keys is None or keys.signing_key is None:
+        yield HealLease()
+        return
+    unlogged = put_log(repository, repository.log) if repository.log is not None else {}
+    # A replica that was not said to be new gets nothing before it was found to be ours, not even a lease.
+    opened = {**repository.replicas, **{n: one for n, one in context.replicas.items() if n in new}}
+    chosen: dict[str, Replica] = {name: one for name, one in opened.items() if name not in unlogged}
+    now = run.clock.now_utc()
+    lease = Lease(
+        lease=run.clock.random_bytes(16).hex(), run=run.run_id, source_id="", identity=HEAL_IDENTITY, snapshot="",
+        host=describe_process(), beat=0, started_utc=now, expires_utc=now, log=known_log(repository),
+    )  # fmt: skip
+    holder = LeaseHolder(
+        stores={name: replica.store for name, replica in chosen.items()}, keys=keys, lease=lease, clock=run.clock,
+        checker=SignatureChecker.of(repository), first_bug=repository.first_bug,
+    )  # fmt: skip
+    try:
+        holder.acquire()
+        condemned, failed = repository.ask_all(lambda replica: read_condemned(repository, replica), chosen.values())
+        yield HealLease(holder, frozenset(chosen), condemned, failed)
+    finally:
+        holder.end()

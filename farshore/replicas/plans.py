@@ -1,0 +1,107 @@
+"""The names that plans to delete condemn at a replica: steps W2 and W3 of a writer. Format page, section 6.
+
+A writer reads them after it has put its lease: so a pruner has seen the lease, or the writer sees the plan. Condemned
+names count as absent, because they may go at any moment. Only maintainers condemn; a certificate of the past
+counts, because deletions of an old plan may still be on their way.
+"""
+
+from __future__ import annotations
+
+from farshore import limits
+from farshore.errors import ObjectCorrupt, ObjectTooLarge, StateUnknown
+from farshore.format import names
+from farshore.format.names import object_bytes_max
+from farshore.format.plan import PlanPart, PlanState, decode_plan
+from farshore.replicas.remembered import remember, remembered
+from farshore.replicas.repository import Replica, Repository
+from farshore.replicas.signed_texts import SignatureChecker
+from farshore.signing import SignedKind
+from farshore.trust.actions import Right
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def read_condemned(repository: Repository, replica: Replica) -> frozenset[str]:
+    """Return the names that plans condemn which are not closed.
+
+    Objects below `plans/` that no maintainer signed condemn nothing; they are read once, and then remembered.
+
+    Raises:
+        FormatTooNew: A maintainer has put a plan of a later version, so nothing may be written here.
+        FarshoreError: A plan cannot be read now.
+    """
+    sizes: dict[int, dict[PlanState, int]] = {}
+    for info in replica.store.list(names.PLANS):
+        parsed = names.parse_plan(info.name)
+        if parsed is not None and info.size >= limits.SIGNED_BYTES_MIN:
+            sizes.setdefault(parsed[0], {})[PlanState(parsed[1])] = info.size
+    condemning = {number: parts for number, parts in sizes.items() if PlanState.CONDEMNED in parts}
+    if not condemning:
+        return NOTHING
+    reading = _Reading(repository, replica)
+    condemned: set[str] = set()
+    for number, parts in sorted(condemning.items()):
+        if PlanState.CLOSED in parts and reading.part(number, PlanState.CLOSED) is not None:
+            continue
+        part = reading.part(number, PlanState.CONDEMNED)
+        condemned.update(part.names if part is not None else ())
+    reading.keep()
+    return frozenset(condemned)
+
+
+class _Reading:
+    """Reads the parts of plans at one replica; remembers those that no maintainer signed, by the log as it is now."""
+
+    def __init__(self, repository: Repository, replica: Replica) -> None:
+        self._repository = repository
+        self._replica = replica
+        self._checker = SignatureChecker.of(repository).reading_once()  # after the listing, which is enough
+        self._before = remembered(repository.cache, self._memory)
+        self._void: set[str] = set()
+
+    def part(self, number: int, state: PlanState) -> PlanPart | None:
+        """Return a part that a maintainer signed, None for anything else."""
+        name = names.plan(number, state.value)
+        if name in self._before:
+            return None
+        part = self._read(name, (number, state))
+        if part is None:
+            self._void.add(name)
+        return part
+
+    def keep(self) -> None:
+        """Remember what was void."""
+        if self._void:
+            remember(self._repository.cache, self._memory, self._void)
+
+    def _read(self, name: str, wanted: tuple[int, PlanState]) -> PlanPart | None:
+        data = self._get(name)
+        part = self._checked(name, data, wanted)
+        if part is not None or data is None:
+            return part
+        if self._checker.learns_signer(name, data):
+            part = self._checked(name, data, wanted)
+        if part is None and self._get(name) != data:  # a damaged answer must not hide a plan
+            raise StateUnknown(f"{self._replica.name} returns {name} in two ways")
+        return part
+
+    def _get(self, name: str) -> bytes | None:
+        try:
+            return self._replica.store.get(name, bytes_max=object_bytes_max(name))
+        except ObjectTooLarge:
+            return None
+
+    def _checked(self, name: str, data: bytes | None, wanted: tuple[int, PlanState]) -> PlanPart | None:
+        text = None if data is None else self._checker.check(SignedKind.PLAN, name, data)
+        if text is None or not self._checker.trust().ever_might(text.signer, Right.MAINTAIN):
+            return None
+        try:
+            part = decode_plan(text.value, name)
+        except ObjectCorrupt:
+            return None
+        return part if (part.number, part.state) == wanted else None
+
+    @property
+    def _memory(self) -> str:
+        head = self._repository.trust.head
+        return f"void-plans/{names.hash_of(self._replica.url.encode())}-{head.hash if head else ''}"
