@@ -36,7 +36,9 @@ def test_chunks_in_no_pack_are_found(tmp_path: Path, elsewhere: bool) -> None:
     (pack,) = set(engine.objects("a", names.PACKS)) - others
     for replica in "abc":
         engine.lose(replica, pack)
-    found = {one.name.rpartition("/")[2]: one.detail for one in engine.verify().damaged}
-    assert found.pop(pack.rpartition("/")[2]) == "it is not listed"
-    assert found == ({} if elsewhere else {"manifest": "2 chunks of its files are in no pack that can be read"})
+    found = {one.name: one.detail for one in engine.verify().damaged}
+    assert found.pop(pack) == "it is not listed"
+    (snapshot,) = [one for one in engine.snapshots() if one.source == "home"]
+    manifest = engine.object_of(snapshot.snapshot_id, names.MANIFEST)
+    assert found == ({} if elsewhere else {manifest: "2 chunks of its files are in no pack that can be read"})
     assert engine.verify(percent=50).damaged, "that is looked for only where everything is read"
