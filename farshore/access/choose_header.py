@@ -11,7 +11,7 @@ from farshore.access.unlock import credential_path, read_credential, read_identi
 from farshore.config import Config
 from farshore.errors import FarshoreError, KeyFileDamaged, RepositoryMismatch
 from farshore.format.header import Header
-from farshore.trust.memory import Memory, read_memory
+from farshore.trust.memory import Memory, known_at, read_memory
 from farshore.trust.words import is_prefix, parse_fingerprint, to_words
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,27 @@ def pins_of(config: Config, header: Header) -> tuple[tuple[Pin, ...], Memory | N
     memory = recall(config.state_dir, header.repository_id)
     if memory is not None:
         pins.append(Pin(bytes.fromhex(memory.fingerprint), f"what this host remembers ({config.state_dir}/trust)"))
+    elif not pins:
+        pins += _known_at(config)
     return tuple(pins), memory
+
+
+def _known_at(config: Config) -> list[Pin]:
+    """Return the fingerprint of the repository that was at one of the configured URLs, whatever id is shown there now.
+
+    None where several were there: then a person has to say which one is meant.
+    """
+    try:
+        known = known_at(config.state_dir, [one.url for one in config.replicas.values()])
+    except KeyFileDamaged as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        return []
+    if len(known) != 1:
+        return []
+    ((repository_id, memory),) = known.items()
+    said = f"what this host remembers of these replicas ({config.state_dir}/trust/{repository_id}.json)"
+    return [Pin(bytes.fromhex(memory.fingerprint), said)]
 
 
 def recall(state_dir: Path, repository_id: str) -> Memory | None:

@@ -207,7 +207,7 @@ def open_repository(
     try:
         read_log(repository, None if older_log else found.memory, writing=writes is Writes.ALL)
         repository.keys = _keys(config, repository, need, found, confirm)
-        remember_log(repository, found, older_log=older_log)
+        remember_log(config, repository, found, older_log=older_log)
     except FarshoreError as error:
         repository.__exit__(type(error), error, error.__traceback__)
         raise

@@ -88,7 +88,7 @@ def read_log(repository: Repository, memory: Memory | None, *, writing: bool) ->
         raise LogForked(f"the owner log has two entries of one number ({numbers}), so nothing is written")
 
 
-def remember_log(repository: Repository, found: ChosenHeader, *, older_log: bool = False) -> None:
+def remember_log(config: Config, repository: Repository, found: ChosenHeader, *, older_log: bool = False) -> None:
     """Keep the fingerprint and the newest entry of the log on this host, once something vouches for the header.
 
     Args:
@@ -96,7 +96,8 @@ def remember_log(repository: Repository, found: ChosenHeader, *, older_log: bool
     """
     if older_log or (not found.pins and repository.keys is None):
         return
-    seen = Memory(found.header.fingerprint.hex(), repository.trust.head)
+    places = frozenset(one.url for name, one in config.replicas.items() if name in repository.replicas)
+    seen = Memory(found.header.fingerprint.hex(), repository.trust.head, places=places)
     with suppress(OSError):  # a host without a state directory was warned of it
         repository.memory = remember(repository.state_dir, repository.repository_id, seen, read_with=found.memory)
 

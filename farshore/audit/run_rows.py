@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,10 +29,11 @@ from farshore.audit.rows import (
     replica_parts,
 )
 from farshore.audit.seals import SeenHeads
-from farshore.errors import Bug, ConfigInvalid, Failure, FarshoreError, StoreFull
+from farshore.errors import Bug, ConfigInvalid, Failure, FarshoreError, KeyFileDamaged, StoreFull
 from farshore.format.commit import Commit
 from farshore.host import host_name
 from farshore.host_resources import STATE, temporary_instead
+from farshore.replicas.remember import remember_seen
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
 from farshore.run import Run
@@ -152,6 +154,10 @@ def _write(
     except _STATE_UNUSABLE as trouble:
         repository.unrecorded = f"{trouble.message}. {trouble.hint}"
         return None
+    if written.head[0] and len(written.failed) < len(written.replicas):
+        chain, sequence, seal_hash = written.head
+        with contextlib.suppress(KeyFileDamaged):  # it was reported when the repository was opened
+            remember_seen(repository, chains={chain: (sequence, seal_hash)})
     if repository.state_is_temporary and len(written.failed) == len(written.replicas):
         name = written.failed[0] if written.failed else "no replica"
         repository.unrecorded = (

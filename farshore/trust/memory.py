@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,13 +39,44 @@ class Memory:
     """The newest things that were seen.
 
     `newest` is by source id, `chains` by chain id: sequence and hash of the newest seal.
-    `fingerprint`: of the repository, 64 hex digits.
+    `fingerprint`: of the repository, 64 hex digits. `places`: the URLs of
+    its replicas, as they were configured.
     """
 
     fingerprint: str
     head: LogHead | None = None
     newest: Mapping[str, NewestSnapshot] = field(default_factory=dict)
     chains: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    places: frozenset[str] = frozenset()
+
+
+def known_at(state_dir: Path, places: Collection[str]) -> dict[str, Memory]:
+    """Return by repository id what this host remembers of repositories that had a replica at one of these URLs.
+
+    Raises:
+        KeyFileDamaged, FormatTooNew: As `read_memory`, of any file.
+    """
+    found: dict[str, Memory] = {}
+    for path in sorted(path_of(state_dir, "").parent.glob("*.json")):
+        memory = read_memory(state_dir, path.stem)
+        if memory is not None and memory.places & set(places):
+            found[path.stem] = memory
+    return found
+
+
+def leave_places(state_dir: Path, places: Collection[str]) -> None:
+    """Remember that no repository is at these URLs any more, because a person makes a new one there.
+
+    Raises:
+        KeyFileDamaged: As `read_memory`, of any file.
+        OSError: It cannot be written.
+    """
+    for repository_id in known_at(state_dir, places):
+        path = path_of(state_dir, repository_id)
+        with _locked(path.parent):
+            memory = read_memory(state_dir, repository_id)
+            if memory is not None:
+                _replace(path, _encode(replace(memory, places=memory.places - set(places)), repository_id))
 
 
 def read_memory(state_dir: Path, repository_id: str) -> Memory | None:
@@ -129,7 +160,7 @@ def forward(before: Memory, seen: Memory) -> Memory:
     for chain, last in seen.chains.items():
         if chain not in chains or last[0] > chains[chain][0]:
             chains[chain] = last
-    return Memory(before.fingerprint, head, newest, chains)
+    return Memory(before.fingerprint, head, newest, chains, before.places | seen.places)
 
 
 def path_of(state_dir: Path, repository_id: str) -> Path:
@@ -149,6 +180,7 @@ def _encode(memory: Memory, repository_id: str) -> bytes:
             for source_id, one in memory.newest.items()
         },
         "chains": {chain: list(last) for chain, last in memory.chains.items()},
+        "places": sorted(memory.places),
     }
     return encode_canonical({**value, "check": check_of(value)})
 
@@ -169,6 +201,7 @@ def _decode(data: bytes, repository_id: str) -> Memory:
             for source_id, one in value["newest"].items()
         },
         chains={chain: (_sequence(last[0]), str(last[1])) for chain, last in value["chains"].items()},
+        places=frozenset(str(place) for place in value["places"]),
     )
 
 

@@ -19,10 +19,10 @@ from farshore import limits
 from farshore.audit import names as audit_names
 from farshore.audit.chain import digest
 from farshore.audit.schema import TABLES
-from farshore.audit.seals import decode_seal
+from farshore.audit.seals import Seal, SealedFile, SeenHeads, decode_seal, make_seal
 from farshore.audit.tables import decode_table
 from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
-from farshore.errors import Bug, Corrupt, KeyMissing, Unsupported
+from farshore.errors import Corrupt, KeyMissing, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.commit import CommitHead, decode_commit, decode_head, encode_details
@@ -65,6 +65,7 @@ from farshore.sealed.sealed_object import (
 from farshore.signing import VerifyKey
 from farshore.trust.log import read_log
 from farshore.trust.log_entry import decode_entry
+from tests.doubles.signers import FINGERPRINT, HEAD, chain_of, signing_key
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL_BYTES = 200_000  # a larger sample is mutated too slowly to be worth it
@@ -299,11 +300,16 @@ def _audit_file(data: bytes) -> object:
 
 def _seal(data: bytes) -> object:
     """Decode under the name that its bytes have, or nothing but the hash would ever be looked at."""
-    stored = next(name for name, _ in repositories()[0].objects(audit_names.SEALS))
-    place = audit_names.parse_seal(stored)
-    if place is None:
-        raise Bug(f"{stored} is no seal's name")
-    return decode_seal(audit_names.seal_name(place.chain, place.sequence, digest(data)), data)
+    return decode_seal(audit_names.seal_name(chain_of(1), 1, digest(data)), data)
+
+
+def _seal_samples() -> Iterator[bytes]:
+    file = SealedFile(f"audit/runs/date=2026-01-01/r-{'0' * 32}.parquet", 1, "0" * 64)
+    for covers in (None, ("1" * 64,)):
+        heads = SeenHeads({"2" * 32: "3" * 64}, {chain_of(2): (4, "5" * 64)})
+        moment = datetime(2026, 1, 1, tzinfo=UTC)
+        seal = Seal(chain_of(1), 1, "", "run", moment, (file,), HEAD, heads, covers)
+        yield make_seal(seal, signing_key(1), FINGERPRINT)[1]
 
 
 def _payloads(prefix: str, ending: str, kind: SealedKind, name: str = "") -> Callable[[], Iterable[bytes]]:
@@ -360,7 +366,7 @@ TARGETS: dict[str, Target] = {
     "lease": Target(_decision, _leases),
     "manifest": Target(_manifest, _parquet(SealedKind.MANIFEST)),
     "page-map": Target(_page_map, _full_page_maps),
-    "seal": Target(_seal, lambda: _objects(audit_names.SEALS)),
+    "seal": Target(_seal, _seal_samples),
     "audit-file": Target(_audit_file, lambda: _objects(names.AUDIT, ".parquet")),
 }
 ALLOWED = (Corrupt, Unsupported)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from farshore.audit import names
@@ -33,12 +33,15 @@ class AuditState:
     listed: frozenset[str] = frozenset()
     failed: Mapping[str, FarshoreError] = field(default_factory=dict)
 
-    def cut(self, repository: Repository, commits: frozenset[str] | None = None) -> list[SealFinding]:
+    def cut(
+        self, repository: Repository, snapshots: Collection[str], commits: frozenset[str] | None = None
+    ) -> list[SealFinding]:
         """Return heads that seals name or that this host remembers, and that no replica lists.
 
         Nothing where a replica did not answer: it may have them.
 
         Args:
+            snapshots: The ids of all snapshots that replicas list.
             commits: The hashes of all commits that replicas list; None where they are not known.
         """
         if self.failed or repository.unreachable:
@@ -48,10 +51,17 @@ class AuditState:
             seals = [replace(one, heads=replace(one.heads, sources={})) for one in seals]
         found = missing_heads(seals, self.listed | (commits or frozenset()), repository.trust)
         known = {one.object for one in found}
-        for chain, (sequence, last) in sorted((repository.memory.chains if repository.memory else {}).items()):
+        memory = repository.memory
+        if memory is None:
+            return found
+        for source_id, newest in sorted(memory.newest.items()):
+            if newest.snapshot not in snapshots:
+                detail = "this host remembers it as the newest of its source"
+                found.append(SealFinding("cut", f"snapshot {newest.snapshot} of source {source_id}", detail))
+        for chain, (sequence, last) in sorted(memory.chains.items()):
             name = names.seal_name(chain, sequence, last)
             if last not in self.listed and name not in known:
-                found.append(SealFinding("cut", name, "this host remembers it, and no replica has it"))
+                found.append(SealFinding("cut", name, "this host remembers it as the newest of its chain"))
         return found
 
     def heads(self) -> dict[str, tuple[int, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -55,7 +55,7 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
             one.store.close()
     failed.update(silent)
     everything = {snapshot for one in seen.values() for snapshot in one.snapshots}
-    checks, locked, trust = _recorded(config, list(seen), clock)
+    checks, locked, trust = _recorded(config, list(seen), everything, clock)
     statuses: list[ReplicaStatus] = []
     for replica in replicas:
         found, error = seen.get(replica.name, _Seen({})), failed.get(replica.name)
@@ -88,7 +88,7 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
 
 
 def _recorded(
-    config: Config, reached: Sequence[str], clock: Clock
+    config: Config, reached: Sequence[str], snapshots: Collection[str], clock: Clock
 ) -> tuple[dict[str, LastChecks], dict[str, datetime], TrustReport]:
     """Return what the audit rows that count say of each replica, and about trust; nothing where it cannot be known."""
     if not reached:
@@ -99,7 +99,7 @@ def _recorded(
             locks = any(one.lock for one in config.replicas.values())
             checks = last_checks(repository, reached)
             locked = locked_until(repository, reached) if locks else {}
-            report = report_trust(repository, complete=len(reached) == len(config.replicas))
+            report = report_trust(repository, snapshots, complete=len(reached) == len(config.replicas))
     except FarshoreError as error:
         return {}, {}, TrustReport(error=error)
     return checks, locked, report

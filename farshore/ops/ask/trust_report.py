@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,14 +40,15 @@ class TrustReport:
     error: FarshoreError | None = None
 
 
-def report_trust(repository: Repository, *, complete: bool) -> TrustReport:
+def report_trust(repository: Repository, snapshots: Collection[str], *, complete: bool) -> TrustReport:
     """Read the chains of all replicas, judge them, and remember the newest of each.
 
     Args:
+        snapshots: The ids of all snapshots that replicas list.
         complete: All replicas of the configuration were asked, so what none has is nowhere.
     """
     state = read_audit_state(repository)
-    cut = tuple(state.cut(repository)) if complete else ()
+    cut = tuple(state.cut(repository, snapshots)) if complete else ()
     _remember(repository, state)
     log = repository.log
     lacking = {name: len(log.missing_at(name)) for name in log.held} if log is not None else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,13 +10,15 @@ from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, Operation, RunResult, RunRow
 from farshore.catalog.shrinking import counts_before, has_shrunken
-from farshore.errors import Failure
+from farshore.errors import Failure, KeyFileDamaged
 from farshore.format.commit import Commit
 from farshore.ops.backup.attempt import Attempt
 from farshore.ops.backup.pipeline.capture import CaptureResult
 from farshore.ops.backup.prepare import RunState
+from farshore.replicas.remember import remember_seen
 from farshore.replicas.repository import Repository
 from farshore.results import BackupResult, ReplicaOutcome, RunWarning, WarningCode
+from farshore.trust.memory import NewestSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,12 @@ class RunRecorder:
         if result.shrunken_from is not None:
             rows = run_rows.mark_shrunken(rows)
         row = self.run_row(RunResult.COMPLETED_WITH_WARNINGS if result.warned else RunResult.COMPLETED)
-        self.record([run_rows.finished_run(row, commit=commit, outcomes=result.replicas), *rows])
+        rows = [run_rows.finished_run(row, commit=commit, outcomes=result.replicas), *rows]
+        commit_hash = state.committer.made.blake3
+        run_rows.record(self.repository, self.attempt.run.run_id, rows, commits=[commit_hash])
+        newest = NewestSnapshot(commit.sequence, commit.snapshot, commit_hash)
+        with contextlib.suppress(KeyFileDamaged):  # it was reported when the repository was opened
+            remember_seen(self.repository, newest={commit.source_id: newest})
 
     def run_row(self, state: RunResult, error: Failure | None = None) -> RunRow:
         """Return the row of this attempt, finished now."""

@@ -40,7 +40,7 @@ from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Replica
 from farshore.run import Run
 from farshore.sealed.key_files import Credential, decode_recipient, encode_credential
-from farshore.trust.memory import Memory, remember
+from farshore.trust.memory import Memory, leave_places, remember
 from farshore.trust.words import to_words
 
 Answer = TypeVar("Answer")
@@ -116,9 +116,7 @@ def initialize(
     if write_only or with_credential:
         credential, more = _leave_credential(config, made, required=write_only)
         warnings += more
-    with contextlib.suppress(OSError, ConfigInvalid):  # a host without a state directory was warned of it
-        make_private(STATE, config.state_dir)
-        remember(config.state_dir, made.header.repository_id, Memory(made.header.fingerprint.hex(), made.log))
+    _remember(config, made)
     _record(config, made, started_utc, clock)
     return InitResult(
         repository_id=made.header.repository_id,
@@ -198,6 +196,16 @@ def _credential_unwritable(config: Config, path: Path, error: OSError) -> Farsho
         f"the credential {path} cannot be written: {error.strerror}",
         "Let repository.credential name a file in a directory that this user can write.",
     )
+
+
+def _remember(config: Config, made: NewRepository) -> None:
+    """Have this host know the repository from now on, and no other one at its places."""
+    with contextlib.suppress(OSError, ConfigInvalid):  # a host without a state directory was warned of it
+        make_private(STATE, config.state_dir)
+        places = frozenset(one.url for one in config.replicas.values())
+        leave_places(config.state_dir, places)
+        seen = Memory(made.header.fingerprint.hex(), made.log, places=places)
+        remember(config.state_dir, made.header.repository_id, seen)
 
 
 def _record(config: Config, made: NewRepository, started_utc: datetime, clock: Clock) -> None:

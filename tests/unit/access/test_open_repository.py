@@ -177,6 +177,33 @@ def test_replicas_of_two_repositories_are_never_mixed(tmp_path: Path, engine: En
         initialize(engine.config, recipients=[_recipient(engine)], clock=engine.clock)
 
 
+def test_another_repository_at_all_known_places_is_refused(tmp_path: Path, engine: Engine) -> None:
+    """A whole false repository has another id, so what a host remembers by the id does not show it."""
+    false = Engine(tmp_path / "false", clock=StillClock(seed=3)).initialize()
+    for name in engine.urls:
+        engine.shelf(name).objects.clear()
+        engine.shelf(name).objects.update(false.shelf(name).objects)
+    bare = replace(engine)
+    bare.repository_config = RepositoryConfig(quorum=2)
+    with pytest.raises(RepositoryMismatch, match="what this host remembers of these replicas"), bare.opened(Need.NONE):
+        pass
+    fresh = bare.at("fresh")
+    fresh.repository_config = RepositoryConfig(quorum=2)
+    with fresh.opened(Need.NONE) as repository:
+        assert repository.repository_id
+
+
+def test_a_repository_that_a_person_makes_anew_is_another_one(engine: Engine) -> None:
+    for name in engine.urls:
+        engine.shelf(name).objects.clear()
+    engine.clock.advance(1)
+    engine.repository_config = replace(engine.repository_config, fingerprint="")
+    made = initialize(engine.config, recipients=[_recipient(engine)], clock=engine.clock)
+    engine.repository_config = replace(engine.repository_config, fingerprint=made.fingerprint)
+    with engine.opened(Need.NONE) as repository:
+        assert repository.repository_id == made.repository_id
+
+
 def test_a_header_that_was_exchanged_is_reported_and_the_others_still_open(engine: Engine) -> None:
     """Whoever can write one replica must not be able to lock the others or to put a key of their own in place."""
     _rewrite_header(engine, "a", owner=bytes(1984))

@@ -14,7 +14,16 @@ from farshore.errors import FormatTooNew, KeyFileDamaged, RepositoryMismatch
 from farshore.format.header import check_of
 from farshore.format.records import encode_canonical
 from farshore.trust.log_entry import LogHead
-from farshore.trust.memory import Memory, NewestSnapshot, forward, path_of, read_memory, remember
+from farshore.trust.memory import (
+    Memory,
+    NewestSnapshot,
+    forward,
+    known_at,
+    leave_places,
+    path_of,
+    read_memory,
+    remember,
+)
 
 ID = "ab" * 16
 FIRST = Memory(
@@ -173,3 +182,21 @@ def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
     memory = read_memory(tmp_path, ID)
     assert memory is not None
     assert {source: one.sequence for source, one in memory.newest.items()} == dict.fromkeys("0123", 19)
+
+
+def test_a_repository_is_known_by_the_places_of_its_replicas(tmp_path: Path) -> None:
+    at = replace(FIRST, places=frozenset({"s3://a", "s3://b"}))
+    remember(tmp_path, ID, at)
+    remember(tmp_path, ID, replace(FIRST, places=frozenset({"s3://c"})))
+    other = Memory("1f" * 32, places=frozenset({"s3://d"}))
+    remember(tmp_path, "ee" * 16, other)
+    assert known_at(tmp_path, ["s3://b", "s3://z"]) == {ID: replace(at, places=at.places | {"s3://c"})}
+    assert known_at(tmp_path, ["s3://z"]) == {}
+    assert set(known_at(tmp_path, ["s3://c", "s3://d"])) == {ID, "ee" * 16}
+    leave_places(tmp_path, ["s3://b", "s3://d"])
+    assert set(known_at(tmp_path, ["s3://a", "s3://b", "s3://d"])) == {ID}
+    assert known_at(tmp_path, ["s3://b", "s3://d"]) == {}
+
+
+def test_an_empty_state_directory_knows_no_place(tmp_path: Path) -> None:
+    assert known_at(tmp_path / "nothing", ["s3://a"]) == {}

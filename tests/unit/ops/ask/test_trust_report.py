@@ -1,0 +1,127 @@
+"""Attack A11, and what else `farshore status` says about trust."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from farshore.access.unlock import Need
+from farshore.audit import names as audit_names
+from farshore.cli.status_trust import trust_errors
+from farshore.errors import CertificateEnded, HistoryCut
+from farshore.format import names
+from farshore.ops.ask.status import repository_status
+from farshore.ops.ask.trust_report import TrustReport
+from farshore.trust.memory import read_memory
+from tests.unit.ops.engine import Engine
+from tests.unit.ops.tree_source import TreeSource
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = Engine(tmp_path).initialize()
+    source = TreeSource(clock=engine.clock)
+    for number in range(2):
+        source.file(b"f", b"%d" % number)
+        engine.backup(source)
+    return engine
+
+
+def report(engine: Engine) -> TrustReport:
+    return repository_status(engine.config, clock=engine.clock).trust
+
+
+def seals(engine: Engine) -> list[str]:
+    return [name for name in engine.objects("a", audit_names.SEALS) if audit_names.parse_seal(name)]
+
+
+def lose_everywhere(engine: Engine, name: str) -> None:
+    for replica in engine.places:
+        engine.shelf(replica).objects.pop(name, None)
+
+
+def test_an_honest_repository_is_silent(engine: Engine) -> None:
+    found = report(engine)
+    assert (found.cut, found.error, found.certificates, found.log_behind) == ((), None, (), {})
+    assert {(at.unused, at.refused, at.missing) for at in found.at.values()} == {(0, 0, 0)}
+    assert trust_errors(found) == []
+
+
+def test_the_newest_snapshot_deleted_everywhere_shows_on_its_host(engine: Engine) -> None:
+    newest = engine.snapshots()[-1].snapshot_id
+    for name in engine.objects("a", names.SNAPSHOTS):
+        if newest in name:
+            lose_everywhere(engine, name)
+    (cut,) = report(engine).cut
+    assert newest in cut.object
+    assert [type(one) for one in trust_errors(report(engine))] == [HistoryCut]
+    assert report(engine.at("a-fresh-machine")).cut == (), "only an anchor would show it there"
+
+
+def test_the_newest_seal_deleted_everywhere_shows_on_its_host(engine: Engine) -> None:
+    last = max(seals(engine), key=lambda name: audit_names.parse_seal(name) or ("", 0, ""))
+    of_chain = [one for one in seals(engine) if one.split("/")[2] == last.split("/")[2]]
+    lose_everywhere(engine, max(of_chain))
+    assert [one.object for one in report(engine).cut] == [max(of_chain)]
+
+
+def test_the_newest_seal_deleted_everywhere_shows_at_the_next_seal_of_another_host(engine: Engine) -> None:
+    other = engine.at("other")
+    report(other)
+    with other.opened(Need.READ):
+        pass
+    report(other)
+    last = max(one for one in seals(engine) if one.split("/")[2] == seals(engine)[-1].split("/")[2])
+    lose_everywhere(engine, last)
+    source = TreeSource(clock=engine.clock)
+    source.file(b"g", b"1")
+    other.backup(source)
+    fresh = report(engine.at("a-fresh-machine"))
+    assert [one.object for one in fresh.cut] == [last]
+    assert fresh.cut[0].detail.endswith("names it")
+
+
+def test_nothing_is_called_cut_while_a_replica_is_away(engine: Engine) -> None:
+    last = max(seals(engine))
+    lose_everywhere(engine, last)
+    with engine.away("c"):
+        assert report(engine).cut == ()
+    assert report(engine).cut
+
+
+def test_certificates_that_end_are_named_and_refuse_nothing(engine: Engine) -> None:
+    engine.clock.advance(timedelta(days=2 * 365 - 20).total_seconds())
+    found = report(engine)
+    assert len(found.certificates) == 2
+    assert not any(one.ended for one in found.certificates)
+    assert trust_errors(found) == []
+    engine.clock.advance(timedelta(days=21).total_seconds())
+    assert {type(one) for one in trust_errors(report(engine))} == {CertificateEnded}
+    source = TreeSource(clock=engine.clock)
+    source.file(b"g", b"1")
+    assert engine.backup(source).snapshot_id
+
+
+def test_a_replica_with_an_old_owner_log_is_named(engine: Engine) -> None:
+    engine.enroll(name="another")
+    (newest,) = [name for name in engine.objects("b", names.LOG) if "/00000002-" in name]
+    engine.lose("b", newest)
+    assert report(engine).log_behind == {"b": 1}
+
+
+def test_planted_rows_are_counted(engine: Engine) -> None:
+    engine.shelf("b").objects["audit/runs/date=2026-01-01/x-" + "0" * 32 + ".parquet"] = (b"lie", None)  # type: ignore[assignment]
+    found = report(engine)
+    assert {name: at.unused for name, at in found.at.items()} == {"a": 0, "b": 1, "c": 0}
+
+
+def test_a_backup_is_remembered_with_its_seal(engine: Engine) -> None:
+    with engine.opened() as repository:
+        memory = read_memory(engine.state_dir, repository.repository_id)
+    assert memory is not None
+    assert [one.snapshot for one in memory.newest.values()] == [engine.snapshots()[-1].snapshot_id]
+    assert {last for _, last in memory.chains.values()} <= {name[-69:-5] for name in seals(engine)}
+    assert memory.chains
+    assert memory.places == frozenset(engine.urls.values())
