@@ -196,6 +196,7 @@ def open_repository(
         resources=resources,
         clock=clock,
         audit_paths=config.audit.paths,
+        anchor=partial(_run_anchor, config) if config.audit.anchor else None,
         dedupe=config.repository.dedupe,
         prefer=config.reads.prefer,
         hedge=config.reads.hedge,
@@ -228,6 +229,12 @@ def _private_state(config: Config, resources: ExitStack) -> Path:
     except ConfigInvalid as trouble:
         return resources.enter_context(temporary_instead(STATE, trouble))
     return config.state_dir
+
+
+def _run_anchor(config: Config, seal_hash: str) -> str:
+    from farshore.access.anchor import run_anchor  # few commands seal rows
+
+    return run_anchor(config, seal_hash)
 
 
 def _keys(

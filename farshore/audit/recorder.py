@@ -35,11 +35,13 @@ class AuditWritten:
     `objects`: the names of the run's audit files and seals. `replicas`: by name, empty where the replica now has
     everything, else `code: message`; what it lacks is kept on this host and sent with the next flush. `head`: the
     chain, and sequence and hash of the seal that this flush made; empty where it made none.
+    `daily`: it is the daily seal of its chain.
     """
 
     objects: tuple[str, ...]
     replicas: dict[str, str]
     head: tuple[str, int, str] = ("", 0, "")
+    daily: bool = False
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -56,6 +58,7 @@ class _Run:
     commits: list[str] = field(default_factory=list)
     objects: tuple[str, ...] = ()
     head: tuple[str, int, str] = ("", 0, "")
+    daily: bool = False
 
 
 class AuditRecorder:
@@ -161,8 +164,8 @@ class AuditRecorder:
                     self._encode(run, run_id, table, rows)
             if run.encoded:
                 self._seal(run_id, run)
-        made = (run.objects, run.head) if run else ((), ("", 0, ""))
-        return AuditWritten(made[0], self._send(), made[1])
+        made = run or _Run()
+        return AuditWritten(made.objects, self._send(), made.head, made.daily)
 
     def _encode(self, run: _Run, run_id: str, table: str, rows: list[AuditRow]) -> None:
         recorded_utc = self._clock.now_utc()
@@ -200,6 +203,7 @@ class AuditRecorder:
             del run.commits[: len(commits)]
             run.objects += tuple(name for name, _ in files)
             run.head = (seal.chain, seal.sequence, seal.hash)
+            run.daily = covers is not None
 
     def _covers(self, before: Head, day: str, commits: Collection[str]) -> tuple[str, ...] | None:
         """Return what the seal covers where it is the first of its UTC day, which is signed by both algorithms."""

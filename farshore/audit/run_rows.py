@@ -154,16 +154,24 @@ def _write(
     except _STATE_UNUSABLE as trouble:
         repository.unrecorded = f"{trouble.message}. {trouble.hint}"
         return None
-    if written.head[0] and len(written.failed) < len(written.replicas):
-        chain, sequence, seal_hash = written.head
-        with contextlib.suppress(KeyFileDamaged):  # it was reported when the repository was opened
-            remember_seen(repository, chains={chain: (sequence, seal_hash)})
+    _keep_head(repository, written)
     if repository.state_is_temporary and len(written.failed) == len(written.replicas):
         name = written.failed[0] if written.failed else "no replica"
         repository.unrecorded = (
             f"nothing of this host keeps it, and {name} refused it: {written.replicas.get(name, '')}"
         )
     return written
+
+
+def _keep_head(repository: Repository, written: AuditWritten) -> None:
+    """Have this host remember the new seal, once some replica has it, and anchor a daily one."""
+    chain, sequence, seal_hash = written.head
+    if chain and len(written.failed) < len(written.replicas):
+        with contextlib.suppress(KeyFileDamaged):  # it was reported when the repository was opened
+            remember_seen(repository, chains={chain: (sequence, seal_hash)})
+    failed = repository.anchor(seal_hash) if written.daily and repository.anchor is not None else ""
+    if failed:
+        _log.warning("%s; so the seals of today are not anchored", failed)
 
 
 def _counting(repository: Repository, signing_key: SigningKey, rows: Iterable[AuditRow]) -> list[AuditRow]:

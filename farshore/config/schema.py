@@ -292,6 +292,16 @@ def read_secret(value: Any, around: Surroundings) -> Secret:
     return Secret("env" if kind == "env" else "block", read_text(place, around))
 
 
+def read_command_table(value: Any, around: Surroundings) -> tuple[str, ...]:
+    """Read a command, `{ command = ["program", "word"] }`."""
+    if not isinstance(value, dict) or set(value) != {"command"}:
+        raise Mistake("must be a command", 'Write { command = ["program", "word"] }.')
+    words = read_texts(value["command"], around)
+    if not words:
+        raise Mistake("has an empty command", 'Write { command = ["program", "word"] }.')
+    return words
+
+
 def read_secrets(value: Any, _: Surroundings) -> Any:
     """Read a table of references; its keys depend on the replica's URL, so they are read by the loader."""
     if not isinstance(value, dict):
@@ -374,7 +384,7 @@ PLACEMENT: Mapping[str, Key] = {
     "accepted": Key(read_texts),
 }
 HOLDER: Mapping[str, Key] = {"kind": Key(read_holder_kind, required=True), "on_writer_host": Key(read_flag)}
-AUDIT: Mapping[str, Key] = {"paths": Key(read_flag)}
+AUDIT: Mapping[str, Key] = {"paths": Key(read_flag), "anchor": Key(read_command_table)}
 COST: Mapping[str, Key] = {"prices": Key(read_path)}
 READS: Mapping[str, Key] = {
     "prefer": Key(read_preference),

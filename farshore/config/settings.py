@@ -158,9 +158,10 @@ SourceConfig = DirectoryConfig | SqliteConfig | PostgresConfig
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
-    """Limits on the contents of the audit tables. `paths`: whether names of files appear in them."""
+    """The audit tables. `paths`: whether names of files appear in them. `anchor`: a command that gets daily seals."""
 
     paths: bool = False
+    anchor: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +234,10 @@ class Config:
         return secret.reveal_bytes(self._environment_for(secret), self.resolve_block)
 
     def _environment_for(self, secret: Secret) -> Mapping[str, str]:
-        if secret.kind != "command":
-            return self.environment
+        return self.environment_without_secrets() if secret.kind == "command" else self.environment
+
+    def environment_without_secrets(self) -> Mapping[str, str]:
+        """Return the environment for commands that are no business of ours, without the secrets that settings name."""
         withheld = {*PASSPHRASE_VARIABLES, *_variables_in(self)}
         return {name: value for name, value in self.environment.items() if name not in withheld}
 

@@ -154,6 +154,7 @@ class Repository:
     log: OwnerLog | None = None  # as the replicas showed it when they were opened
     memory: Memory | None = None  # what this host remembers of the repository
     audit_paths: bool = False
+    anchor: Callable[[str], str] | None = None  # keeps the hash of a daily seal elsewhere; returns why it could not
     dedupe: Dedupe = Dedupe.PROVEN
     prefer: Prefer = Prefer.BALANCED
     hedge: bool = True
