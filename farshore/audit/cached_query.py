@@ -85,6 +85,12 @@ def tables_at(repository: Repository, replica: Replica) -> TablesAt:
     return TablesAt(replica.store, repository.cache_dir, repository.repository_id, replica.name, authority)
 
 
+def is_anywhere(repository: Repository, name: str) -> bool:
+    """Whether some replica has an object now: one that was put while replicas were listed looks lost in the lists."""
+    found, _ = repository.ask_all(lambda replica: replica.store.head(name))
+    return bool(found)
+
+
 def _fetch(repository: Repository, name: str, statements: Sequence[str]) -> None:
     fetch(tables_at(repository, repository.replica(name)), statements)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from farshore.audit import names
-from farshore.audit.cached_query import tables_at
+from farshore.audit.cached_query import is_anywhere, tables_at
 from farshore.audit.chain import SealFinding, missing_heads
 from farshore.audit.evidence import read_evidence
 from farshore.audit.seals import Seal
@@ -52,17 +52,15 @@ class AuditState:
         found = missing_heads(seals, self.listed | (commits or frozenset()), repository.trust)
         known = {one.object for one in found}
         memory = repository.memory
-        if memory is None:
-            return found
-        for source_id, newest in sorted(memory.newest.items()):
+        for source_id, newest in sorted(memory.newest.items()) if memory else ():
             if newest.snapshot not in snapshots:
                 detail = "this host remembers it as the newest of its source"
                 found.append(SealFinding("cut", f"snapshot {newest.snapshot} of source {source_id}", detail))
-        for chain, (sequence, last) in sorted(memory.chains.items()):
+        for chain, (sequence, last) in sorted(memory.chains.items()) if memory else ():
             name = names.seal_name(chain, sequence, last)
             if last not in self.listed and name not in known:
                 found.append(SealFinding("cut", name, "this host remembers it as the newest of its chain"))
-        return found
+        return [one for one in found if not names.parse_seal(one.object) or not is_anywhere(repository, one.object)]
 
     def heads(self) -> dict[str, tuple[int, str]]:
         """Return sequence and hash of the newest seal of each chain; of a forked one, the first by its hash."""

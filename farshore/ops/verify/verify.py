@@ -24,6 +24,7 @@ from farshore.format import names
 from farshore.model import DamagedObject, RefusedObject
 from farshore.ops.verify.audit_rows import record_verify
 from farshore.ops.verify.check_chunks import check_chunks
+from farshore.ops.verify.check_cuts import check_cuts
 from farshore.ops.verify.check_packs import check_packs
 from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_slots
 from farshore.ops.verify.check_snapshot import check_snapshot
@@ -65,7 +66,7 @@ def verify_repository(
     if 0 < read_data_percent < FULL:
         require_extra("sql")  # else the audit tables would be called unreadable
     tune_process_memory()
-    keys = repository.writing_keys()
+    keys, memory = repository.writing_keys(), repository.memory
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
     proof = PackChecker(
@@ -80,6 +81,8 @@ def verify_repository(
         check_chunks(repository, checks, reader)
     repository.note_unasked({check.replica.name: check.error for check in checks if check.error})
     list_again([(check.replica, check.listed) for check in checks if check.error is None])
+    if replica is None:
+        check_cuts(repository, checks, memory)
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
     unopened = {} if replica else repository.unreachable
     headers = {name: damaged_header(name, error, snapshots) for name, error in unopened.items()}

@@ -298,3 +298,23 @@ def test_verify_changes_nothing_but_its_own_audit_rows(engine: Engine, source: T
     before = engine.data_objects("b")
     engine.verify(need=Need.WRITE)
     assert engine.data_objects("b") == before
+
+
+def test_the_newest_snapshot_and_seal_deleted_everywhere_are_missing_at_every_replica(
+    engine: Engine, source: TreeSource
+) -> None:
+    source.file(b"new", b"1")
+    newest = engine.backup(source).snapshot_id
+    with engine.opened() as repository:
+        assert repository.memory is not None
+        heads = repository.memory.chains
+    gone = [name for name in engine.objects("a") if newest in name or any(last in name for _, last in heads.values())]
+    for replica in engine.places:
+        for name in gone:
+            engine.shelf(replica).objects.pop(name, None)
+    with engine.away("c"):
+        assert not [one for one in engine.verify(percent=0).damaged if "no replica has it" in one.detail]
+    cut = [one for one in engine.verify(percent=0).damaged if "no replica has it" in one.detail]
+    assert {one.replica for one in cut} == {"a", "b", "c"}
+    assert any(newest in one.name for one in cut)
+    assert any(audit_names.parse_seal(one.name) for one in cut)
