@@ -200,9 +200,8 @@ def open_repository(
         dedupe=config.repository.dedupe,
         prefer=config.reads.prefer,
         hedge=config.reads.hedge,
-        patient=patient,
-        on_wait=on_wait,
-    )
+        patient=patient, on_wait=on_wait,
+    )  # fmt: skip
     repository, found = believe(config, make, replicas, headers, failed)
     repository.threads.first_bug = first_bug
     try:

@@ -17,10 +17,10 @@ from farshore.trust.memory import Memory
 
 
 def check_cuts(repository: Repository, checks: Sequence[ReplicaCheck], memory: Memory | None) -> None:
-    """Blame each replica for what is gone everywhere. Nothing where a replica was not checked: it may have it.
+    """Blame each replica for an object that is gone everywhere. Nothing where a replica was not checked.
 
     Args:
-        memory: What this host remembered before the replicas were listed.
+        memory: The memory of this host before the replicas were listed.
     """
     if repository.unreachable or any(check.error for check in checks):
         return
