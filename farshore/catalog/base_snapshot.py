@@ -33,6 +33,7 @@ from farshore.format.records import decode_object, decode_time, encode_canonical
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository
 from farshore.sealed.data_key import KEY_ID_BYTES, DataKey
+from farshore.sealed.keys import key_tag
 from farshore.sealed.sealed_object import (
     HEADER_BYTES,
     SealedKind,
@@ -68,6 +69,8 @@ def find_base(repository: Repository, source_id: str, commits: Sequence[CommitHe
         return local
     if not repository.writing_keys().can_read:
         return local
+    own = repository.writing_keys().own  # a new epoch, or another domain, names chunks otherwise: nothing is reused
+    commits = [one for one in commits if key_tag(one.domain, one.epoch) == own]
     reader = open_reader(repository)
     for with_pages in (True, False):  # a manifest without a page map still shows which files are unchanged
         for commit in commits[::-1][:2]:

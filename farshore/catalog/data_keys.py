@@ -20,10 +20,12 @@ from farshore.errors import (
     Unsupported,
 )
 from farshore.format import names
+from farshore.format.commit import CommitHead
 from farshore.format.needs import NeededKey, Needs
 from farshore.model import KeyId
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, check_data_key, open_data_key
+from farshore.sealed.keys import KeySet, key_tag
 
 _LISTED_ONE_BY_ONE_MAX = 4  # key ids whose names are asked for alone; of more, all names are listed at once
 
@@ -32,6 +34,15 @@ def note_key_names(repository: Repository, needs: Needs) -> None:
     """Note the names of data keys that a commit's needs give."""
     for key in needs.data_keys:
         repository.key_names.setdefault(key.key_id, {})[key] = None
+
+
+def reading_keys_of(repository: Repository, commit: CommitHead) -> KeySet:
+    """Return a reader's keys as those of the domain and epoch of a snapshot, whose chunks have names by these.
+
+    Raises:
+        CredentialCannotRead, KeyMissing: The keys at hand cannot read, or are of other domains.
+    """
+    return repository.reading_keys().at(key_tag(commit.domain, commit.epoch))
 
 
 def read_data_key(repository: Repository, source: ObjectSource, key_id: KeyId) -> DataKey:

@@ -151,8 +151,9 @@ def test_any_order_and_repetition_is_read_about_once(shore: Shore, seed: int, re
         target = DirectoryTarget(path=Path(place) / "tree", clock=shore.engine.clock)
         target.begin()
         writer = put_rows_back(
-            rows, plan, repository=repository, reader=reader, target=target, spill_place=Path(place), memory=MEMORY
-        )
+            rows, plan, repository=repository, reader=reader, keys=repository.reading_keys(), target=target,
+            spill_place=Path(place), memory=MEMORY,
+        )  # fmt: skip
         found = tree(Path(place) / "tree")
         reads = shore.meters.reads
     assert writer.lost == []

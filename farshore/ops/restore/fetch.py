@@ -24,6 +24,7 @@ from farshore.ops.restore.read_segments import RangeContent, SegmentReader
 from farshore.ops.restore.spill import SpilledSegment, SpillFile
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
+from farshore.sealed.keys import KeySet
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
 RangeKey = tuple[int, int]  # pack number in the index, offset in the pack
@@ -122,6 +123,7 @@ class SegmentFetcher:
     """Gives windows their segments. `fetch` and `memory_of` from one thread, with windows in the order of the plan.
 
     Args:
+        keys: A reader's, of the domain and epoch of the snapshot.
         spill: Where opened content goes that memory cannot hold until it is needed; None to fetch it again.
     """
 
@@ -131,12 +133,13 @@ class SegmentFetcher:
         repository: Repository,
         plan: ContentPlan,
         reader: ReplicaReader,
+        keys: KeySet,
         spill: SpillFile | None = None,
         memory: SegmentMemory = DEFAULT_MEMORY,
     ) -> None:
         self._plan = plan
         self.reader = reader
-        self._segments = SegmentReader(repository=repository, plan=plan, reader=reader)
+        self._segments = SegmentReader(repository=repository, plan=plan, reader=reader, keys=keys)
         self._spill = spill
         self._pool = ThreadPoolExecutor(limits.FETCH_THREADS, thread_name_prefix="fetch")
         self._known: dict[SegmentKey, _Segment] = {}

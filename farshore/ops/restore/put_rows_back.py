@@ -23,6 +23,7 @@ from farshore.ops.restore.windows import Window, plan_windows
 from farshore.process_memory import give_back_unused
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
+from farshore.sealed.keys import KeySet
 from farshore.targets.base import Target
 
 
@@ -32,6 +33,7 @@ def put_rows_back(
     *,
     repository: Repository,
     reader: ReplicaReader,
+    keys: KeySet,
     target: Target,
     spill_place: Path | None,
     memory: SegmentMemory = DEFAULT_MEMORY,
@@ -41,6 +43,7 @@ def put_rows_back(
 
     Args:
         rows: The very rows that were planned, in the same order.
+        keys: A reader's, of the domain and epoch of the snapshot.
         spill_place: A directory for content that is needed again later; None where nothing may be written.
         on_window: Called after every stretch of rows.
 
@@ -51,7 +54,7 @@ def put_rows_back(
     spill = SpillFile(
         place=spill_place, reserved_bytes=lambda: max(plan.content_bytes - writer.bytes_written, 0)
     ) if spill_place else None  # fmt: skip
-    fetcher = SegmentFetcher(repository=repository, plan=plan, reader=reader, spill=spill, memory=memory)
+    fetcher = SegmentFetcher(repository=repository, plan=plan, reader=reader, keys=keys, spill=spill, memory=memory)
     try:
         for window in _ahead(plan_windows(rows, plan, fetcher.memory_of), fetcher):
             writer.write(window)

@@ -17,6 +17,7 @@ from farshore.page_pool import PagePool
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
 from farshore.sealed.data_key import DataKey
+from farshore.sealed.keys import KeySet
 from farshore.sealed.open_segment import decompress_segment_at, decrypt_segment_at, open_segment_at
 
 _NOT_HERE = (Corrupt, NotFound, Unsupported, KeyMissing)  # unlike a replica that is away, this does not pass
@@ -34,9 +35,9 @@ class RangeContent:
 class SegmentReader:
     """Reads and opens segments. Every chunk that the plan needs is hashed when its segment is opened."""
 
-    def __init__(self, *, repository: Repository, plan: ContentPlan, reader: ReplicaReader) -> None:
+    def __init__(self, *, repository: Repository, plan: ContentPlan, reader: ReplicaReader, keys: KeySet) -> None:
         self._repository = repository
-        self._keys = repository.reading_keys()
+        self._keys = keys
         self._plan = plan
         self._packs = plan.index.packs
         self._reader = reader

@@ -21,6 +21,7 @@ from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, Operation, RestoreRow, RunResult
 from farshore.catalog.commits import read_commit
 from farshore.catalog.contents import open_snapshot
+from farshore.catalog.data_keys import reading_keys_of
 from farshore.catalog.index_loader import load_index, load_nothing
 from farshore.catalog.needs import read_needs
 from farshore.catalog.selection import Selection
@@ -143,6 +144,7 @@ def _restore(
                 plan,
                 repository=repository,
                 reader=reader,
+                keys=reading_keys_of(repository, commit),
                 target=target,
                 spill_place=target.root_path if isinstance(target, DirectoryTarget) else _temporary(),
                 on_window=partial(_report_progress, run.progress, total),

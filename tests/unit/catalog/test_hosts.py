@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,12 +37,12 @@ def source(engine: Engine) -> TreeSource:
     return tree
 
 
-def write_only(engine: Engine, name: str) -> Engine:
+def write_only(engine: Engine, at: str, **how: Any) -> Engine:
     """A host that was enrolled with a credential and holds no key to read with."""
-    host = engine.at(name, reads=False)
+    host = engine.at(at, reads=False)
     host.repository_config = engine.repository_config
-    made = host.enroll()
-    host.repository_config = engine.at(name, reads=False).repository_config
+    made = host.enroll(**how)
+    host.repository_config = engine.at(at, reads=False).repository_config
     credential = host.repository_config.credential
     assert credential is not None
     Path(made).rename(credential)
@@ -61,6 +62,17 @@ def test_a_write_only_host_backs_up_twice_and_never_opens_a_data_key(engine: Eng
         assert "keys/data" not in str(path)
     assert engine.restore(second.snapshot_id, replica="b")[1] == source.contents()
     assert engine.restore(first.snapshot_id)[1][b"a"] == b"first"
+
+
+def test_a_reader_restores_what_a_host_of_another_domain_backed_up(engine: Engine, source: TreeSource) -> None:
+    """Its chunks have names by keys of that domain, which a reader has of all."""
+    engine.backup(source)
+    host = write_only(engine, "elsewhere", name="db7")
+    made = host.backup(source)
+    assert made.counts.bytes_new > len(NOISE), "nothing is shared with the other domain"
+    for replica in (None, *engine.urls):
+        assert engine.restore(made.snapshot_id, replica=replica)[1] == source.contents()
+    assert engine.verify().clean
 
 
 def test_a_write_only_host_cannot_read_anything_back(engine: Engine, source: TreeSource) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy.typing as npt
 
 from farshore.catalog.base_snapshot import open_pages
-from farshore.catalog.data_keys import read_data_key
+from farshore.catalog.data_keys import read_data_key, reading_keys_of
 from farshore.catalog.selection import Selection
 from farshore.clock import Clock
 from farshore.errors import CACHED_READ_ERRORS, PathsClash, TargetFailed
@@ -107,7 +107,7 @@ class DeltaRestore:
             by_content=options.by_content,
         )
         comparer = ContentComparer(
-            root=root, keys=repository.reading_keys(), pages=lambda: _page_map(repository, reader, commit)
+            root=root, keys=reading_keys_of(repository, commit), pages=lambda: _page_map(repository, reader, commit)
         )
         planner = Planner(merge=merge, scope=scope, judge=Judge(root=root, ability=ability), comparer=comparer)
         self._plan = plan = self._cleanup.enter_context(contextlib.closing(planner.run()))

@@ -112,6 +112,7 @@ def fetching(
             repository=repository,
             plan=plan,
             reader=reader,
+            keys=repository.reading_keys(),
             spill=spill if spilling else None,
             memory=memory,
         )

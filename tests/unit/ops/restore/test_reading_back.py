@@ -54,7 +54,9 @@ def test_an_index_that_points_to_another_chunk_is_found_out(tmp_path: Path) -> N
         rows = list(iterate_rows(repository, list_snapshots(repository)[0]))
         plan = plan_content(needs_of(rows), index)
         (window,) = plan_windows(rows, plan)
-        fetcher = SegmentFetcher(repository=repository, plan=plan, reader=open_reader(repository))
+        fetcher = SegmentFetcher(
+            repository=repository, plan=plan, reader=open_reader(repository), keys=repository.reading_keys()
+        )
         try:
             (future,) = fetcher.fetch(window.segments, window.start).values()
             with pytest.raises(ObjectCorrupt, match="does not hash to its name"):

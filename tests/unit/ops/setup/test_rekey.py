@@ -114,6 +114,7 @@ def test_who_is_left_out_reads_nothing_and_admits_nobody(engine: Engine, source:
     assert done.revoked == signer.signer_id
     with pytest.raises(WrongPassphrase), with_identity(engine, friend).opened():
         pass
+    assert kept(engine), "what was backed up before can be read with the new keys"
     with engine.opened() as repository:
         trust = repository.trust
         source_id = repository.source_id("files")
