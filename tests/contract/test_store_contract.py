@@ -78,7 +78,8 @@ def test_every_kind_of_body_is_taken(kind: str, store: Store, shape: object, tmp
 def test_what_a_probe_checks_holds_here_too(store: Store, check: str) -> None:
     """`farshore replica probe` makes the same checks at users' services; every store and wrapper must pass them."""
     scope = ProbePrefix(connect=lambda _: store, prefix="probe/contract/", clock=SystemClock())
-    assert {found.verdict for found in CHECKS[check](scope)} == {Verdict.OK}
+    findings = [found for found in CHECKS[check](scope) if found.check != "delete-seen"]  # see test_store_delete.py
+    assert {found.verdict for found in findings} == {Verdict.OK}
     assert list(scope.clean()) == []
     assert list(store.list()) == []
 
@@ -178,7 +179,7 @@ def test_writers_of_one_large_name_never_mix_their_parts(kind: str, open_any: Op
         outcomes = list(threads.map(write, range(2)))
     winners = [number for number, outcome in enumerate(outcomes) if outcome is CREATED]
     assert len(winners) == 1 or (kind == "s3" and len(winners) == 2), outcomes
-    assert store.get("raced") in [bytes([winner]) * size for winner in winners]
+    assert store.get("raced", bytes_max=size) in [bytes([winner]) * size for winner in winners]
 
 
 def test_many_writers_of_the_same_bytes_all_succeed(kind: str, store: Store) -> None:
