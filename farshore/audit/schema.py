@@ -178,7 +178,7 @@ _OBJECTS = _table(
     Column("object", Kind.TEXT, "Name of the object in the repository."),
     Column("kind", Kind.TEXT, "`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`."),
     Column("bytes", Kind.INT64, "Its size."),
-    Column("blake3", Kind.TEXT, "BLAKE3-256 of its bytes, a pack's id, 64 hex digits."),
+    Column("blake3", Kind.TEXT, "BLAKE3-256 of its bytes, for a pack its id, 64 hex digits."),
     Column("snapshot_id", Kind.TEXT, "The snapshot it was made for.", nullable=True),
     Column(
         "checksums",

@@ -93,7 +93,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS objects (
   `object` string COMMENT 'Name of the object in the repository.',
   `kind` string COMMENT '`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.',
   `bytes` bigint COMMENT 'Its size.',
-  `blake3` string COMMENT 'BLAKE3-256 of its bytes, 64 hex digits.',
+  `blake3` string COMMENT 'BLAKE3-256 of its bytes, for a pack its id, 64 hex digits.',
   `snapshot_id` string COMMENT 'The snapshot it was made for.',
   `checksums` array<string> COMMENT 'What providers must tell of these bytes, `algorithm:hex`, computed before they were sent.'
 )

@@ -79,7 +79,7 @@ CREATE TABLE IF NOT EXISTS objects (
   object varchar COMMENT 'Name of the object in the repository.',
   kind varchar COMMENT '`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.',
   bytes bigint COMMENT 'Its size.',
-  blake3 varchar COMMENT 'BLAKE3-256 of its bytes, 64 hex digits.',
+  blake3 varchar COMMENT 'BLAKE3-256 of its bytes, for a pack its id, 64 hex digits.',
   snapshot_id varchar COMMENT 'The snapshot it was made for.',
   checksums array(varchar) COMMENT 'What providers must tell of these bytes, `algorithm:hex`, computed before they were sent.',
   date date

@@ -94,6 +94,13 @@ class Shore:
         config = load_config(self.root / "farshore.toml", self.environment)
         initialize(config, write_only=write_only, passphrase_cost=CHEAP, clock=SystemClock())
 
+    def forget_keys(self) -> str | None:
+        """Lose the credential and the passphrase of this host, as a replicator has none; return the passphrase."""
+        for credential in self.root.rglob("credential.json"):
+            credential.unlink()
+        passphrase, self.passphrase = self.passphrase, None
+        return passphrase
+
     @property
     def environment(self) -> dict[str, str]:
         """What the process sees."""

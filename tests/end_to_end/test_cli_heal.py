@@ -47,7 +47,7 @@ def test_four_shores_are_brought_level_by_a_replicator_and_a_new_one_is_filled(
         assert missed.code == 0, missed
     shutil.rmtree(tmp_path / "vault" / "packs")
 
-    passphrase, shore.passphrase = shore.passphrase, None
+    passphrase = shore.forget_keys()
     healed = shore.good("heal", "--json").of("heal")[0]
     assert (healed["level"], healed["keyless"]) == (True, True)
     assert {one["replica"]: one["snapshots_added"] for one in healed["replicas"]} == {

@@ -23,7 +23,7 @@ from farshore.trust.log_entry import LogHead, make_entry
 FIRST_DOMAIN = "main"
 FIRST_EPOCH = 1
 READER_RIGHTS = frozenset({Right.BACKUP, Right.RESTORE, Right.VERIFY, Right.HEAL, Right.MAINTAIN})
-WRITER_RIGHTS = frozenset({Right.BACKUP, Right.VERIFY})  # so that its checks count with its credential alone, too
+WRITER_RIGHTS = frozenset({Right.BACKUP, Right.VERIFY, Right.HEAL})  # so that rows of its checks and repairs count
 CERTIFICATE_VALID = timedelta(days=2 * 365)
 
 
