@@ -30,7 +30,7 @@ def test_list_show_log_and_fingerprint_need_no_key(shore: Shore) -> None:
     listed = shore.good("key", "list", "--json")
     assert {one["role"] for one in listed.of("slot")} == {"owner", "reader"}
     certificates = {one["role"]: one for one in listed.of("certificate")}
-    assert certificates["writer"]["rights"] == ["backup", "verify"]
+    assert certificates["writer"]["rights"] == ["backup", "heal", "verify"]
     assert "any of its own" in shore.good("key", "list").stdout
     shown = shore.good("key", "show", certificates["writer"]["signer"][:12]).stdout
     assert "rights   backup" in shown

@@ -59,7 +59,7 @@ def broken(engine: Engine, verb: str, prefix: str) -> Iterator[None]:
         ("get", names.FRAGMENTS),  # the index, where what it names would be stored once more
         ("list", names.LEASES),  # leases of other attempts, where one that cannot be read counts as none
         ("put", names.PACKS),  # one replica's upload queue, which would be dropped
-        ("head", "audit/"),  # audit rows, whose chain goes on from what this host knows
+        ("put", "audit/"),  # audit rows, which another run would send
     ],
 )
 def test_a_backup_ends_with_it(engine: Engine, source: TreeSource, verb: str, prefix: str) -> None:

@@ -275,7 +275,7 @@ def cost_of(engine: Engine, name: str, schedule: str = "") -> ReplicaCost:
 
 def stored_at(engine: Engine) -> tuple[int, int]:
     """Objects and bytes at replica `a` that backups sent: what the `copies` table must add up to."""
-    kinds = ("packs/", "index/", "snapshots/", "keys/data/")
+    kinds = ("packs/", "index/", "runs/", "snapshots/", "keys/data/")
     with engine.opened() as repository:
         found = [info for info in repository.replicas["a"].store.list() if info.name.startswith(kinds)]
     return len(found), sum(info.size for info in found)
