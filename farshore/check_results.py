@@ -108,7 +108,7 @@ class VerifyResult:
     unrecorded: str = ""  # why audit rows could not be kept although there is a key
     checks: tuple[CheckedReplica, ...] = ()  # of every replica that was to be checked
     refused: tuple[RefusedObject, ...] = ()  # that do not count: no damage, and never used
-    unread: Mapping[str, int] = field(default_factory=dict)  # by replica, names that nothing signed names
+    unread: Mapping[str, int] = field(default_factory=dict, hash=False)  # by replica, names that nothing signed names
 
     @property
     def clean(self) -> bool:
