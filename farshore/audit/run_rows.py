@@ -123,7 +123,9 @@ def _write(
     commits: Collection[str] = (),
 ) -> AuditWritten | None:
     """Write rows as `record` says; leave in `repository.unrecorded` why that could not be done."""
-    signing_key = repository.keys.signing_key if repository.keys is not None else None
+    if repository.keys is None:
+        return None  # which the command says by itself
+    signing_key = repository.keys.signing_key
     if signing_key is None:
         repository.unrecorded = "the keys at hand sign nothing, and only rows that somebody signed are used"
         return None
