@@ -57,7 +57,11 @@ def known_at(state_dir: Path, places: Collection[str]) -> dict[str, Memory]:
         KeyFileDamaged, FormatTooNew: As `read_memory`, of any file.
     """
     found: dict[str, Memory] = {}
-    for path in sorted(path_of(state_dir, "").parent.glob("*.json")):
+    try:
+        files = sorted(path_of(state_dir, "").parent.glob("*.json"))
+    except OSError:  # a state directory that this user may not enter, of which opening the repository warns
+        return found
+    for path in files:
         memory = read_memory(state_dir, path.stem)
         if memory is not None and memory.places & set(places):
             found[path.stem] = memory
