@@ -169,7 +169,7 @@ PASSING: dict[str, tuple[Plan, bool | None]] = {
     "a put that fails and is there all the same": (of_verb("put", every(2, LOSE_REPLY)), True),
     "a listing that breaks off": (of_verb("list", every(2, LOSE_REPLY)), True),
     "a success that never appears": (of_verb("put", every(1, VANISH), "packs/"), False),
-    "a commit record that never appears": (of_verb("put", every(1, VANISH), "commit"), False),
+    "a commit record that never appears": (of_verb("put", every(1, VANISH), "snapshots/"), False),
     "listings and looks that are stale": (lambda verb, _n, _c: STALE if verb in ("list", "head") else None, None),
     "answers cut short": (of_verb("get", every(2, TRUNCATE)), None),
     "credentials that expire": (after(12, DENY), False),
