@@ -302,7 +302,9 @@ def _start_writer(shores: Shores, number: int, home: Path) -> subprocess.Popen[b
     text = shores.setting.path.read_text()
     text = text.replace(str(shores.root / "state"), str(shores.root / f"state-{number}"))
     path.write_text(f'{text}\n[sources.host-{number}]\ntype = "directory"\npath = "{home}"\n')
-    environment = {**shores.setting.environment, "PATH": os.environ["PATH"]}
+    with open_repository(shores.setting.config, need=Need.NONE, clock=shores.setting.clock) as repository:
+        trusted = {"FARSHORE_REPOSITORY__FINGERPRINT": repository.header.fingerprint.hex()}
+    environment = {**shores.setting.environment, **trusted, "PATH": os.environ["PATH"]}
     return subprocess.Popen(
         [sys.executable, "-m", "farshore", "--config", str(path), "backup", f"host-{number}"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -181,7 +181,7 @@ def error_of(operation: Callable[[], object]) -> FarshoreError:
 
 
 def test_a_key_slot_that_a_silent_replica_did_not_take_is_an_error(world: World) -> None:
-    with world.engine.opened(Need.READ) as repository:
+    with world.engine.opened(Need.OWNER) as repository:
         found = world.within_bound(
             lambda: error_of(lambda: add_passphrase_slot(repository, "a long one", clock=world.clock))
         )
