@@ -19,9 +19,9 @@ LOCKS = {
     "peers": 8,
 }  # fewer packages than these, and it is not the whole lock
 EXTRAS = {  # of the project, in each lock
-    "dev": {"azure", "gcs", "postgres", "prefect", "s3", "sql"},
-    "runtime": {"azure", "gcs", "postgres", "prefect", "s3", "sql"},
-    "cli": {"azure", "gcs", "postgres", "s3", "sql"},
+    "dev": {"azure", "gcs", "postgres", "prefect", "s3", "shares", "sql"},
+    "runtime": {"azure", "gcs", "postgres", "prefect", "s3", "shares", "sql"},
+    "cli": {"azure", "gcs", "postgres", "s3", "shares", "sql"},
     "core": set[str](),
 }
 PYTHONS = ("3.11", "3.12", "3.13")
