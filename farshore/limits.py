@@ -183,6 +183,7 @@ SLOT_BYTES_MAX = 64 * KIB  # of a key slot, some 9 KiB with its two signatures
 AUDIT_FILE_ROWS_MAX = 64 * 1024  # rows of one audit file: about 100 MB of memory while encoding, 3 MB stored
 AUDIT_FILE_BYTES_MAX = 256 * MIB  # a reader refuses more, so that a planted file cannot fill its memory
 AUDIT_SEALS_UNNAMED_MAX = 256  # objects of seals' names that are none: read per command, or twice as many as are seals
+CERTIFICATE_DAYS = 2 * 365  # of a new certificate, where nobody says otherwise
 CERTIFICATE_WARN_DAYS = 30  # before its end
 AUDIT_OUTBOX_BYTES_MAX = 256 * MIB  # audit files kept for replicas that are away; older ones are left for a heal
 SCRUB_BATCH_OBJECTS = 2000  # judged together: their requests overlap, and a batch with its rows is a few MB

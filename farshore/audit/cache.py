@@ -21,14 +21,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from farshore.audit import names
-from farshore.audit.chain import CountedFile, digest
+from farshore.audit.chain import CountedFile
 from farshore.audit.evidence import Evidence
 from farshore.audit.rights import may_report
 from farshore.audit.rows import SCHEMA_VERSION
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.tables import decode_table, encode_empty, operations_in
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
-from farshore.format.names import object_bytes_max
+from farshore.format.names import hash_of, object_bytes_max
 from farshore.host_resources import CACHE, unusable
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
 from farshore.plural import count_of
@@ -213,7 +213,7 @@ class _Syncing:
             data = self.store.get(info.name, bytes_max=object_bytes_max(info.name))
             if len(data) != info.size:
                 raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
-            if len(data) != one.file.bytes or digest(data) != one.file.blake3:
+            if len(data) != one.file.bytes or hash_of(data) != one.file.blake3:
                 raise ObjectCorrupt(f"audit file {info.name} does not have the bytes that were sealed")
             if self.table == RUNS:
                 self._learn(info.name, data)

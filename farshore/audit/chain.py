@@ -15,12 +15,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from blake3 import blake3
-
 from farshore.audit import names
-from farshore.audit.rights import may_speak, rights_of
+from farshore.audit.rights import may_speak
 from farshore.audit.seals import Seal, SealedFile, decode_seal, signature_holds
 from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
+from farshore.format.names import hash_of
 from farshore.trust.log import Judgment, TrustState
 
 
@@ -64,11 +63,6 @@ class Counted:
     refused: Mapping[str, Judgment]
     files: Mapping[str, CountedFile]
     overreaching: frozenset[str]
-
-
-def digest(data: bytes) -> str:
-    """Return the BLAKE3-256 of `data` as 64 hex digits."""
-    return blake3(data).hexdigest()
 
 
 def open_seal(name: str, data: bytes, authority: Authority) -> Seal | SealFinding:
@@ -119,7 +113,7 @@ def count_seals(seals: Iterable[Seal], trust: TrustState, *, at: Collection[str]
     files: dict[str, CountedFile] = {}
     overreaching: set[str] = set()
     for seal in counted.values():
-        rights = rights_of(trust, seal.signer)
+        rights = trust.rights_ever(seal.signer)
         for file in seal.files:
             if may_speak(rights, file.name):
                 before = files.get(file.name)
@@ -258,7 +252,7 @@ def _check_file(file: SealedFile, size: int | None, read: Callable[[str], bytes]
     if read is None:
         return None
     try:
-        whole = digest(read(file.name)) == file.blake3
+        whole = hash_of(read(file.name)) == file.blake3
     except NotFound:
         return SealFinding("missing-file", file.name, "it is listed and cannot be read")
     except Corrupt as error:

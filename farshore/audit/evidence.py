@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.audit import names
-from farshore.audit.chain import Authority, Counted, SealFinding, count_seals, digest, open_seal
+from farshore.audit.chain import Authority, Counted, SealFinding, count_seals, open_seal
 from farshore.audit.names import SealName
 from farshore.audit.seal_cache import SealCache, open_seal_cache
 from farshore.audit.seals import Seal
 from farshore.errors import FormatTooNew, ObjectCorrupt, ObjectNotFound
-from farshore.format.names import object_bytes_max
+from farshore.format.names import hash_of, object_bytes_max
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_SEALS_UNNAMED_MAX
 from farshore.stores.base import Store
 
@@ -132,5 +132,5 @@ def _open(store: Store, place: SealName, authority: Authority) -> Seal | tuple[S
     found = open_seal(place.name, data, authority)
     if isinstance(found, Seal):
         return found
-    whole = digest(data) == place.hash
+    whole = hash_of(data) == place.hash
     return found, whole and found.code != FormatTooNew.code

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from farshore.audit import names
-from farshore.audit.chain import digest
 from farshore.audit.outbox import Flush, Head, Outbox
 from farshore.audit.own_chain import Sealer, changed_heads, head_after
 from farshore.audit.privacy import without_paths
@@ -20,7 +19,7 @@ from farshore.audit.seals import Seal, SealedFile, decode_seal, make_seal, signa
 from farshore.audit.tables import Stamp, encode_rows
 from farshore.clock import Clock
 from farshore.errors import Conflict, Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable, Unsupported
-from farshore.format.names import object_bytes_max
+from farshore.format.names import hash_of, object_bytes_max
 from farshore.limits import AUDIT_FILE_ROWS_MAX, AUDIT_SEALS_UNNAMED_MAX
 from farshore.replicas.ask import FirstBug, LifeSign, ask_all
 from farshore.stores.base import Store
@@ -190,7 +189,7 @@ class AuditRecorder:
                 previous=before.digest,
                 run_id=run_id,
                 sealed_utc=now_utc,
-                files=tuple(SealedFile(name, len(data), digest(data)) for name, data in files),
+                files=tuple(SealedFile(name, len(data), hash_of(data)) for name, data in files),
                 log=self._sealer.log,
                 heads=heads,
                 covers=covers,

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from farshore.audit import names
 from farshore.audit.rows import AuditRow, Operation, RunRow
 from farshore.trust.actions import Right
-from farshore.trust.log import TrustState
 
 ANY = frozenset(right.value for right in Right)
 _BACKUP = frozenset({Right.BACKUP.value})
@@ -36,11 +35,6 @@ RIGHTS_OF_OPERATION: Mapping[str, frozenset[str]] = {
     Operation.HEAL: frozenset({Right.HEAL.value}),
     Operation.RETIRE: frozenset({Right.HEAL.value, Right.MAINTAIN.value}),
 }
-
-
-def rights_of(trust: TrustState, signer: str) -> frozenset[str]:
-    """Return every right that some certificate gave a signer, revoked or not; a revocation cuts by position."""
-    return frozenset(right for one in trust.certificates.get(signer, ()) for right in one.certificate.rights)
 
 
 def may_speak(rights: frozenset[str], name: str) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 from farshore import __version__
 from farshore.audit.own_chain import Sealer, open_chain_id
 from farshore.audit.recorder import AuditRecorder, AuditWritten
-from farshore.audit.rights import may_write, rights_of
+from farshore.audit.rights import may_write
 from farshore.audit.rows import (
     TABLE_OF_ROW,
     AuditRow,
@@ -178,7 +178,7 @@ def _keep_head(repository: Repository, written: AuditWritten) -> None:
 
 def _counting(repository: Repository, signing_key: SigningKey, rows: Iterable[AuditRow]) -> list[AuditRow]:
     """Return the rows that readers will count; `repository.unrecorded` names the tables of the others."""
-    rights = rights_of(repository.trust, signing_key.signer_id)
+    rights = repository.trust.rights_ever(signing_key.signer_id)
     kept: list[AuditRow] = []
     left_out: dict[str, None] = {}
     for row in rows:

@@ -20,7 +20,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.audit import names
 from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
-from farshore.format.names import object_bytes_max
+from farshore.format.names import hash_of, object_bytes_max
 from farshore.format.records import JsonObject, decode_time, encode_canonical, encode_time
 from farshore.format.signed import SignedText, decode_signed, encode_signed, is_hex
 from farshore.signing import HASH_BYTES, SignedKind, SigningKey, VerifyKey, sign, verify
@@ -90,7 +90,7 @@ def make_seal(seal: Seal, key: SigningKey, fingerprint: bytes) -> tuple[Seal, by
         digest=blake3(body).digest(),
     )  # fmt: skip
     data = encode_signed(body, signature)
-    made = replace(seal, hash=blake3(data).hexdigest(), signer=key.signer_id)
+    made = replace(seal, hash=hash_of(data), signer=key.signer_id)
     read, text = decode_seal(made.name, data)
     if read != made or not signature_holds(read, text, key.verify_key, fingerprint):
         raise Bug(f"{made.name} does not read as it was written")
@@ -105,7 +105,7 @@ def decode_seal(name: str, data: bytes) -> tuple[Seal, SignedText]:
         FormatTooNew: It is a seal of a later version.
     """
     place = names.parse_seal(name)
-    if place is None or blake3(data).hexdigest() != place.hash:
+    if place is None or hash_of(data) != place.hash:
         raise ObjectCorrupt(f"audit seal {name} is damaged: its bytes do not hash to its name")
     text = decode_signed(data, f"audit seal {name}", object_bytes_max(name))
     try:

@@ -11,8 +11,6 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping
 
-from blake3 import blake3
-
 from farshore import limits
 from farshore.catalog.signed_commits import Refusal, Refused, SignedCommit, read_trusted
 from farshore.errors import Corrupt, KeyMissing, Unsupported
@@ -68,7 +66,7 @@ def _keep(repository: Repository, source_id: SourceId, stored: Iterable[bytes]) 
         with contextlib.suppress(Corrupt, Unsupported):  # dropped below, and fetched again when it is wanted
             everything.update(dict.fromkeys(_unpacked(repository, source_id, entry)))
     data = _seal(repository, keys, folder, b"".join(everything))
-    cache.put(f"{folder}/{blake3(data).hexdigest()}", data)
+    cache.put(f"{folder}/{names.hash_of(data)}", data)
     for entry in joined:
         cache.drop(entry)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from blake3 import blake3
-
 from farshore.catalog.pack_trust import PackTrust
 from farshore.catalog.refused import RefusedObjects
 from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
@@ -49,7 +47,7 @@ def open_cached(
 
 def open_fragment(keys: KeySet, fragment_id: str, data: bytes) -> OpenedFragment:
     """Return an index fragment and its footers, its id checked against its bytes, its signature not."""
-    if blake3(data).hexdigest() != fragment_id:
+    if names.hash_of(data) != fragment_id:
         raise ObjectCorrupt(f"{names.fragment(fragment_id)} is altered: its bytes do not hash to its name")
     fragment = decode_fragment(data)
     return open_packs(fragment.entries, keys, fragment)

@@ -296,11 +296,16 @@ class Repository:
     def require_quorum(self) -> None:
         """Raise `QuorumNotReached` when fewer replicas than the quorum can be reached."""
         if len(self.replicas) < self.quorum:
-            reasons = "; ".join(f"{name}: {error}" for name, error in self.unreachable.items())
-            raise QuorumNotReached(
-                f"{len(self.replicas)} of {len(self.configured)} replicas can be reached, "
-                f"{self.quorum} are needed ({reasons})"
-            )
+            raise self.too_few(len(self.replicas), "can be reached", self.unreachable)
+
+    def too_few(
+        self, count: int, what_they_do: str, reasons: Mapping[str, object], hint: str | None = None
+    ) -> QuorumNotReached:
+        """Return the error that only `count` replicas do it; `reasons`: why not, by replica."""
+        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        return QuorumNotReached(
+            f"{count} of {len(self.configured)} replicas {what_they_do}, {self.quorum} are needed ({told})", hint
+        )
 
 
 def _requests_between(replica: str, before: Meter | None, now: Meter) -> ReplicaRequests:

@@ -82,6 +82,10 @@ class TrustState:
         certified = self.certificates.get(signer, ())
         return certified[-1] if certified else None
 
+    def newest_epoch(self, domain: str) -> StartEpoch:
+        """Return the newest epoch of a domain that the log has."""
+        return max(self.domains[domain], key=lambda one: one.epoch)
+
     @property
     def ed25519_keys(self) -> frozenset[bytes]:
         """The first keys of all signers that were ever certified, 32 bytes each."""
@@ -97,7 +101,11 @@ class TrustState:
 
         For decisions that others may have acted on: these stay, or two parties would see two decisions.
         """
-        return any(not one.certificate.rights.isdisjoint(rights) for one in self.certificates.get(signer, ()))
+        return not self.rights_ever(signer).isdisjoint(rights)
+
+    def rights_ever(self, signer: str) -> frozenset[str]:
+        """Return every right that some certificate gave a signer, revoked or not; a revocation cuts by position."""
+        return frozenset(right for one in self.certificates.get(signer, ()) for right in one.certificate.rights)
 
     def knows(self, head: LogHead | None) -> bool:
         """Whether the log has the entry that some object names as the newest its maker knew."""

@@ -79,7 +79,7 @@ def make_entry(
     subject = names.log_subject(number)
     signature = sign(owner, SignedKind.LOG, fingerprint=fingerprint, subject=subject, digest=blake3(body).digest())
     data = encode_signed(body, signature)
-    head = LogHead(number, blake3(data).hexdigest())
+    head = LogHead(number, names.hash_of(data))
     read = decode_entry(head.name, data)
     if list(read.actions) != actions or not is_signed_by(read, owner.verify_key, fingerprint):
         raise ObjectCorrupt(f"{head.name} does not read as it was written")
@@ -94,7 +94,7 @@ def decode_entry(name: str, data: bytes) -> LogEntry:
         FormatTooNew: A later version of the log.
     """
     parsed = names.parse_log_entry(name)
-    if parsed is None or blake3(data).hexdigest() != parsed[1]:
+    if parsed is None or names.hash_of(data) != parsed[1]:
         raise ObjectCorrupt(f"{name} is not the object of its name")
     text = decode_signed(data, name, limits.LOG_ENTRY_BYTES_MAX)
     value = text.value

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from blake3 import blake3
-
+from farshore.format.names import hash_of
 from farshore.signing import HASH_BYTES
 from farshore.trust.actions import AcceptedList, Revocation
 from farshore.trust.log_entry import LogEntry
@@ -57,7 +56,7 @@ def _both(first: Revoked, second: Revoked) -> Revoked:
 
 def decode_accepted(data: bytes | None, named: AcceptedList) -> frozenset[str] | None:
     """Return the commit hashes of a list object, or None where the bytes are not that list."""
-    if data is None or len(data) != named.count * HASH_BYTES or blake3(data).hexdigest() != named.hash:
+    if data is None or len(data) != named.count * HASH_BYTES or hash_of(data) != named.hash:
         return None
     hashes = [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
     return frozenset(one.hex() for one in hashes) if all(a < b for a, b in pairwise(hashes)) else None
@@ -67,4 +66,4 @@ def encode_accepted(commits: Iterable[str]) -> tuple[AcceptedList, bytes]:
     """Return the object that lists these commit hashes, and how a revocation names it."""
     hashes = sorted({bytes.fromhex(commit) for commit in commits})
     data = b"".join(hashes)
-    return AcceptedList(blake3(data).hexdigest(), len(hashes)), data
+    return AcceptedList(hash_of(data), len(hashes)), data

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.audit import names as audit_names
-from farshore.audit.chain import digest
 from farshore.audit.schema import TABLES
 from farshore.audit.seals import Seal, SealedFile, SeenHeads, decode_seal, make_seal
 from farshore.audit.tables import decode_table
@@ -300,7 +299,7 @@ def _audit_file(data: bytes) -> object:
 
 def _seal(data: bytes) -> object:
     """Decode under the name that its bytes have, or nothing but the hash would ever be looked at."""
-    return decode_seal(audit_names.seal_name(chain_of(1), 1, digest(data)), data)
+    return decode_seal(audit_names.seal_name(chain_of(1), 1, names.hash_of(data)), data)
 
 
 def _seal_samples() -> Iterator[bytes]:

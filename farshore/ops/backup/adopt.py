@@ -13,7 +13,7 @@ from farshore.catalog.inventory import Inventory
 from farshore.errors import READ_ERRORS
 from farshore.format import names
 from farshore.format.fragments import FragmentEntry
-from farshore.format.names import object_bytes_max
+from farshore.format.names import hash_of, object_bytes_max
 from farshore.format.needs import Needs
 from farshore.replicas.repository import Repository
 from farshore.sealed.fragments import make_fragment
@@ -44,7 +44,7 @@ def adopt_packs(repository: Repository, inventory: Inventory, needs: Needs) -> A
     key_names = [key.name for key in needs.data_keys if key.key_id in data_keys]
     objects += filter(None, (_describe_key(repository, name) for name in key_names))
     body = _new_fragment(inventory, list(found.values()), keys)
-    digest = blake3(body).hexdigest()
+    digest = hash_of(body)
     objects.append(WrittenObject(names.fragment(digest), ObjectKind.INDEX, len(body), digest))
     return AdoptedPacks(names.fragment(digest), body, objects)
 
@@ -54,7 +54,7 @@ def _new_fragment(inventory: Inventory, entries: list[FragmentEntry], keys: KeyS
     superseded: list[bytes] = []
     while True:
         body = make_fragment(entries, keys, superseded)
-        if blake3(body).hexdigest() not in inventory.fragment_ids:
+        if hash_of(body) not in inventory.fragment_ids:
             return body
         superseded.append(blake3(body).digest())
 
@@ -67,5 +67,5 @@ def _describe_key(repository: Repository, key_name: str) -> WrittenObject | None
             check_named_key(key_name, data)
         except READ_ERRORS:
             continue
-        return WrittenObject(key_name, ObjectKind.DATA_KEY, len(data), blake3(data).hexdigest())
+        return WrittenObject(key_name, ObjectKind.DATA_KEY, len(data), hash_of(data))
     return None

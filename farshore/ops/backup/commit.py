@@ -18,7 +18,7 @@ from farshore.catalog.full_page_map import FullPageMap, give_pages_base
 from farshore.catalog.inventory import Inventory, copy_missing
 from farshore.catalog.needs import NeededObject, objects_of
 from farshore.clock import Clock
-from farshore.errors import Bug, Conflict, Failure, FarshoreError, QuorumNotReached, StateUnknown, Unavailable
+from farshore.errors import Bug, Conflict, Failure, FarshoreError, StateUnknown, Unavailable
 from farshore.format.commit import Commit
 from farshore.format.names import object_bytes_max
 from farshore.format.needs import Needs
@@ -215,15 +215,12 @@ class Committer:
     def _require(self, ready: list[str], errors: dict[str, FarshoreError]) -> None:
         if len(ready) >= self._repository.quorum:
             return
-        reasons = "; ".join(
-            f"{name}: {self._error_of(name, errors) or 'left behind'}"
+        reasons = {
+            name: self._error_of(name, errors) or "left behind"
             for name in self._repository.configured
             if name not in ready
-        )
-        raise QuorumNotReached(
-            f"{len(ready)} of {len(self._repository.configured)} replicas hold everything, "
-            f"{self._repository.quorum} are needed ({reasons})"
-        )
+        }
+        raise self._repository.too_few(len(ready), "hold everything", reasons)
 
 
 def _succeeded(name: str, result: Callable[[], None], errors: dict[str, FarshoreError]) -> bool:

@@ -10,7 +10,7 @@ from farshore import limits
 from farshore.catalog.base_snapshot import BaseSnapshot, find_base
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.inventory import Inventory, take_inventory
-from farshore.errors import Failure, FarshoreError, QuorumNotReached, StateUnknown, StoreUnavailable
+from farshore.errors import Failure, FarshoreError, StateUnknown, StoreUnavailable
 from farshore.ops.backup.attempt import Attempt, SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
@@ -152,11 +152,7 @@ def require_quorum(repository: Repository, fanout: Fanout, failed: Mapping[str, 
     for name in repository.replicas:
         if name not in at_work and name not in errors:
             errors[name] = fanout.error_of(name) or StoreUnavailable("left behind")
-    reasons = "; ".join(f"{name}: {error}" for name, error in errors.items())
-    raise QuorumNotReached(
-        f"{len(at_work)} of {len(repository.configured)} replicas take this backup, "
-        f"{repository.quorum} are needed ({reasons})"
-    )
+    raise repository.too_few(len(at_work), "take this backup", errors)
 
 
 def dropped_outcome(run: RunState, replica: str) -> ReplicaOutcome:

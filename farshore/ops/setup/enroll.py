@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from farshore import limits
 from farshore.errors import ConfigInvalid
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.replicas.repository import Repository
@@ -14,7 +15,6 @@ from farshore.sealed.keys import DomainKeys, Role, domain_keys, index_root
 from farshore.signing import generate_signing_key
 from farshore.trust.actions import Action, Certificate, Right, SourcePrefix, StartEpoch
 
-CERTIFICATE_DAYS = 2 * 365
 _ROLES = {
     Role.WRITER: frozenset({Right.BACKUP}),
     Role.MAINTAINER: frozenset({Right.VERIFY, Right.HEAL, Right.MAINTAIN}),
@@ -45,7 +45,7 @@ def enroll(
     sources: Sequence[str] = (),
     domain: str = "",
     rights: Collection[Right] = (),
-    days: int = CERTIFICATE_DAYS,
+    days: int = limits.CERTIFICATE_DAYS,
 ) -> Enrolled:
     """Let a host write, verify, heal, maintain or approve. Needs the owner's key.
 
@@ -136,7 +136,7 @@ def _sources(repository: Repository, sources: Sequence[str]) -> dict[str, str]:
 
 def _domain_keys(repository: Repository, domain: str) -> tuple[DomainKeys, ...]:
     roots, header = repository.writing_keys().roots, repository.header
-    newest = max(repository.trust.domains[domain], key=lambda one: one.epoch)
+    newest = repository.trust.newest_epoch(domain)
     return (domain_keys(roots[newest.root], domain, newest.epoch, header.repository_bytes),)
 
 

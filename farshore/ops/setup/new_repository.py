@@ -24,7 +24,6 @@ FIRST_DOMAIN = "main"
 FIRST_EPOCH = 1
 READER_RIGHTS = frozenset({Right.BACKUP, Right.RESTORE, Right.VERIFY, Right.HEAL, Right.MAINTAIN})
 WRITER_RIGHTS = frozenset({Right.BACKUP, Right.VERIFY, Right.HEAL})  # so that rows of its checks and repairs count
-CERTIFICATE_VALID = timedelta(days=2 * 365)
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def _certificates(
     writer: SigningKey, reader: SigningKey, sources: SourcePrefix, made_utc: datetime
 ) -> tuple[Certificate, Certificate]:
     """Return those of this host and of the holder of a reader's slot: both continue the same sources."""
-    host, until_utc = host_name(), made_utc + CERTIFICATE_VALID
+    host, until_utc = host_name(), made_utc + timedelta(days=limits.CERTIFICATE_DAYS)
 
     def certificate(key: SigningKey, role: Role, rights: frozenset[Right]) -> Certificate:
         return Certificate(key.verify_key, host, role, FIRST_DOMAIN, sources, frozenset(rights), made_utc, until_utc)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from farshore.errors import Bug, FarshoreError, KeyMissing, QuorumNotReached
+from farshore.errors import Bug, FarshoreError, KeyMissing
 from farshore.replicas.owner_log import read_owner_log
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Repository
@@ -70,12 +70,10 @@ def append_entry(
         failed |= put_all({name: replica.store}, missing, clock=repository.clock)
     accepted = len(repository.replicas) - len(failed)
     if accepted < min(repository.quorum, len(repository.configured)):
-        reasons = "; ".join(f"{name}: {error}" for name, error in {**repository.unreachable, **failed}.items())
-        raise QuorumNotReached(
-            f"{accepted} of {len(repository.configured)} replicas accepted the entry of the owner log, "
-            f"{repository.quorum} are needed ({reasons})",
+        raise repository.too_few(
+            accepted, "accepted the entry of the owner log", {**repository.unreachable, **failed},
             "Bring the replicas back, then run this again.",
-        )
+        )  # fmt: skip
     repository.log = read_owner_log(repository, head)
     seen = Memory(repository.header.fingerprint.hex(), head)
     with contextlib.suppress(OSError):  # a host without a state directory was warned of it

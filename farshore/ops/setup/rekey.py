@@ -123,7 +123,7 @@ def _new_keys(repository: Repository, rotation: Rotation, before: SigningKey) ->
         of_reader = replace(of_reader, private_keys=(*of_reader.private_keys, private_key))
         actions.append(AddRecipient(crypto.public_key_of(private_key), len(roots) - 1))
     for name in rotation.domains:
-        newest = max(repository.trust.domains[name], key=lambda one: one.epoch)
+        newest = repository.trust.newest_epoch(name)
         actions.append(StartEpoch(name, newest.epoch + 1, len(roots) - 1))
     if of_reader is not None and rotation.reader_rights is not None:
         signing = generate_signing_key()

@@ -9,9 +9,10 @@ import pytest
 from blake3 import blake3
 
 from farshore.audit import chain, names
-from farshore.audit.chain import count_seals, digest, missing_heads, open_seal, verify_seals
+from farshore.audit.chain import count_seals, missing_heads, open_seal, verify_seals
 from farshore.audit.seals import Seal, SealedFile, SeenHeads, decode_seal, make_seal
 from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt, ObjectNotFound
+from farshore.format.names import hash_of
 from farshore.format.records import encode_canonical
 from farshore.format.signed import encode_signed
 from farshore.signing import SignedKind, sign
@@ -46,7 +47,7 @@ class Evidence:
         before = self.made.get((chain_id, sequence - 1))
         values = {
             "chain": chain_id, "sequence": sequence, "previous": before.hash if before else "", "run_id": "run",
-            "sealed_utc": MOMENT, "files": (SealedFile(name, len(data), digest(data)),), "log": HEAD,
+            "sealed_utc": MOMENT, "files": (SealedFile(name, len(data), hash_of(data)),), "log": HEAD,
         }  # fmt: skip
         seal, stored = make_seal(Seal(**(values | more)), signing_key(key), FINGERPRINT)  # type: ignore[arg-type]
         self.seals[seal.name] = stored
@@ -177,17 +178,17 @@ def _in_a_foreign_chain(evidence: Evidence) -> Seal:
         signing_key(2), SignedKind.SEAL, fingerprint=FINGERPRINT, subject=_at(6), digest=blake3(body).digest()
     )
     stored = encode_signed(body, signature)
-    name = names.seal_name(CHAIN, 6, digest(stored))
+    name = names.seal_name(CHAIN, 6, hash_of(stored))
     evidence.seals[name] = stored
-    return replace(honest, hash=digest(stored), signer=signing_key(2).signer_id)
+    return replace(honest, hash=hash_of(stored), signer=signing_key(2).signer_id)
 
 
 def _with_a_bad_signature(evidence: Evidence) -> Seal:
     honest = evidence.add(6)
     data = evidence.seals.pop(honest.name).replace(b'"run_id":"run"', b'"run_id":"lie"')
-    name = names.seal_name(CHAIN, 6, digest(data))
+    name = names.seal_name(CHAIN, 6, hash_of(data))
     evidence.seals[name] = data
-    return replace(honest, hash=digest(data))
+    return replace(honest, hash=hash_of(data))
 
 
 def _without_the_right(evidence: Evidence) -> Seal:
@@ -326,7 +327,7 @@ def _resigned(data: bytes, change: Callable[[dict[str, object]], object], kind: 
 def test_what_is_no_seal_is_refused_however_it_is_signed(evidence: Evidence, key: str, value: object) -> None:
     data = evidence.seals[evidence.made[CHAIN, 1].name]
     stored = _resigned(data, lambda document: document.update({key: value}))
-    name = names.seal_name(CHAIN, 1, digest(stored))
+    name = names.seal_name(CHAIN, 1, hash_of(stored))
     found = open_seal(name, stored, evidence.signers.authority)
     assert isinstance(found, chain.SealFinding)
     assert found.code == "bad-seal"
@@ -343,13 +344,13 @@ def test_a_seal_under_the_name_of_another_one_is_damaged(evidence: Evidence) -> 
 def test_keys_of_later_programs_are_ignored_and_signed(evidence: Evidence) -> None:
     data = evidence.seals[evidence.made[CHAIN, 1].name]
     stored = _resigned(data, lambda document: document.update({"later": 1}))
-    assert isinstance(open_seal(names.seal_name(CHAIN, 1, digest(stored)), stored, evidence.signers.authority), Seal)
+    assert isinstance(open_seal(names.seal_name(CHAIN, 1, hash_of(stored)), stored, evidence.signers.authority), Seal)
 
 
 def test_a_later_version_is_too_new(evidence: Evidence) -> None:
     data = evidence.seals[evidence.made[CHAIN, 1].name]
     stored = _resigned(data, lambda document: document.update({"version": 2}))
-    name = names.seal_name(CHAIN, 1, digest(stored))
+    name = names.seal_name(CHAIN, 1, hash_of(stored))
     with pytest.raises(FormatTooNew):
         decode_seal(name, stored)
     found = open_seal(name, stored, evidence.signers.authority)
@@ -361,5 +362,5 @@ def test_a_seal_that_covers_something_needs_both_signatures(evidence: Evidence) 
     data = evidence.seals[evidence.made[CHAIN, 1].name]
     for kind, holds in ((SignedKind.SEAL, False), (SignedKind.DAILY_SEAL, True)):
         stored = _resigned(data, lambda document: document.update({"covers": []}), kind)
-        found = open_seal(names.seal_name(CHAIN, 1, digest(stored)), stored, evidence.signers.authority)
+        found = open_seal(names.seal_name(CHAIN, 1, hash_of(stored)), stored, evidence.signers.authority)
         assert isinstance(found, Seal) is holds

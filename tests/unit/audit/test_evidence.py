@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from farshore.audit import cache, chain, evidence, names
-from farshore.audit.chain import digest
 from farshore.audit.engines import QueryTable
 from farshore.audit.evidence import read_evidence
 from farshore.audit.query import TablesAt, query
@@ -19,6 +18,7 @@ from farshore.audit.rows import AuditRow, Operation, RunResult, RunRow
 from farshore.audit.seals import SealedFile, make_seal
 from farshore.audit.tables import Stamp, encode_rows
 from farshore.errors import ObjectCorrupt
+from farshore.format.names import hash_of
 from farshore.limits import AUDIT_SEALS_UNNAMED_MAX
 from farshore.stores.memory import MemoryStore, Shelf
 from farshore.stores.wrappers.metered import MeteredStore
@@ -144,7 +144,7 @@ def test_a_cached_seal_is_not_read_again(world: World) -> None:
 def test_seals_in_chains_of_nobody_are_not_read(world: World) -> None:
     for number in range(50):
         data = b"x" * number
-        world.shelf.objects[names.seal_name("ab" * 16, number + 1, digest(data))] = (data, MOMENT)
+        world.shelf.objects[names.seal_name("ab" * 16, number + 1, hash_of(data))] = (data, MOMENT)
     world.runs()
     before = world.gets()
     found = read_evidence(world.store, world.tmp_path / "fresh", REPOSITORY, world.signers.authority)
@@ -157,7 +157,7 @@ def test_planted_seals_are_read_once_and_a_few_at_a_time(world: World, monkeypat
     assert AUDIT_SEALS_UNNAMED_MAX > 4
     for number in range(40):
         data = b"x" * number
-        world.shelf.objects[names.seal_name(chain_of(1), 2 + number // 10, digest(data))] = (data, MOMENT)
+        world.shelf.objects[names.seal_name(chain_of(1), 2 + number // 10, hash_of(data))] = (data, MOMENT)
     unread = []
     for _ in range(8):
         found = read_evidence(world.store, world.tmp_path / "cache", REPOSITORY, world.signers.authority)
@@ -188,7 +188,7 @@ def test_a_file_that_its_signer_sealed_as_garbage_hinders_nobody(world: World) -
     found = read_evidence(world.store, world.tmp_path / "cache", REPOSITORY, world.signers.authority)
     one = sealer(2)
     (last,) = [seal for seal in found.counted.seals.values() if seal.signer == one.key.signer_id]
-    file = SealedFile(name, len(data), digest(data))
+    file = SealedFile(name, len(data), hash_of(data))
     unsigned = replace(last, sequence=2, previous=last.hash, files=(file,), covers=None, hash="", signer="")
     seal, stored = make_seal(unsigned, one.key, one.fingerprint)
     world.shelf.objects[seal.name] = (stored, MOMENT)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from farshore.audit import chain, names
-from farshore.audit.chain import digest
 from farshore.audit.outbox import Head, Outbox
 from farshore.audit.own_chain import open_chain_id
 from farshore.audit.recorder import AuditRecorder, AuditWritten
@@ -33,6 +32,7 @@ from farshore.audit.seals import Seal, SeenHeads
 from farshore.audit.tables import decode_rows
 from farshore.clock import SystemClock
 from farshore.errors import ConfigInvalid, StoreDenied, StoreUnavailable
+from farshore.format.names import hash_of
 from farshore.limits import AUDIT_FILE_ROWS_MAX
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore
@@ -324,7 +324,7 @@ def test_without_state_and_replicas_the_rows_wait(recorder: Recorder, stores: di
 def test_planted_seals_neither_clash_nor_move_the_chain(recorder: Recorder, stores: Mapping[str, Store]) -> None:
     _record(recorder(), [_run("run-1")], "run-1")
     for place in (2, 3, 999_999_999_999):
-        stores["iowa"].put(names.seal_name(CHAIN, place, digest(b"planted")), b"planted")
+        stores["iowa"].put(names.seal_name(CHAIN, place, hash_of(b"planted")), b"planted")
     for number in (2, 3):
         assert _record(recorder(), [_run(f"run-{number}")], f"run-{number}").failed == ()
     assert _last_sequence(stores["vault"]) == 3
