@@ -12,7 +12,7 @@ from farshore.cli.command import Command, Invocation
 from farshore.cli.opening import able_to_write, waiting_note
 from farshore.cli.refused import warn_refused
 from farshore.cli.status_sources import errors_of, format_age, print_sources
-from farshore.cli.status_trust import print_trust, trust_errors
+from farshore.cli.status_trust import TRUST_FAILURES, print_trust, trust_errors
 from farshore.cli.wording import NOT_ASKED, age_of, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
@@ -23,13 +23,7 @@ from farshore.errors import (
     ConfigInvalid,
     ExtraMissing,
     FarshoreError,
-    FeatureMissing,
-    HeaderDamaged,
-    HistoryCut,
-    LogForked,
-    LogRolledBack,
     ReplicaEmpty,
-    RepositoryMismatch,
     RepositoryMissing,
     SecretUnavailable,
     SnapshotIncomplete,
@@ -278,13 +272,7 @@ COMMAND = Command(
         BackupOverdue,
         SnapshotIncomplete,
         ReplicaEmpty,
-        LogRolledBack,
-        LogForked,
-        RepositoryMismatch,
-        HeaderDamaged,
-        FeatureMissing,
-        HistoryCut,
-        CertificateEnded,
+        *TRUST_FAILURES,
     ),
     exits=((EXIT_WARNINGS, "a replica is behind, none lists a snapshot, or a source's last snapshot is doubtful"),),
 )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from farshore.ops.ask.trust_report import TrustReport
 
 _GRAVE = (LogRolledBack, LogForked, RepositoryMismatch, HeaderDamaged, FeatureMissing)
+TRUST_FAILURES = (*_GRAVE, HistoryCut, CertificateEnded)  # all that `trust_errors` returns
 
 
 def print_trust(output: Output, report: TrustReport) -> None:
