@@ -52,7 +52,9 @@ def print_trust(output: Output, report: TrustReport) -> None:
             output.warning(message, "audit-unused", replica=name)
         if at.refused:
             seals = count_of(at.refused, "audit seal")
-            output.warning(f"{seals} at {name} not signed by anybody who may: not used", "seals-refused", replica=name)
+            output.warning(
+                f"{seals} at {name} not signed by anyone with the right to: not used", "seals-refused", replica=name
+            )
         if at.missing:
             seals = count_of(at.missing, "audit seal")
             output.warning(f"{seals} missing at {name} before others of their chains", "seals-missing", replica=name)

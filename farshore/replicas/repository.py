@@ -302,9 +302,9 @@ class Repository:
         self, count: int, what_they_do: str, reasons: Mapping[str, object], hint: str | None = None
     ) -> QuorumNotReached:
         """Return the error that only `count` replicas do it; `reasons`: why not, by replica."""
-        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         return QuorumNotReached(
-            f"{count} of {len(self.configured)} replicas {what_they_do}, {self.quorum} are needed ({told})", hint
+            f"{count} of {len(self.configured)} replicas {what_they_do}, {self.quorum} are needed ({listed})", hint
         )
 
 
