@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import random
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ class Vault:
         self.states: dict[str, dict[str, bytes]] = {}
 
     def initialize(self) -> None:
-        initialize(self.config, recipients=[generate_identity(self.root / "identity")], clock=CLOCK)
+        made = initialize(self.config, recipients=[generate_identity(self.root / "identity")], clock=CLOCK)
+        self.config = replace(self.config, repository=replace(self.config.repository, fingerprint=made.fingerprint))
 
     def backup(self, seed: int) -> str:
         (self.tree / f"file-{seed}").write_bytes(random.Random(seed).randbytes(200_000))
@@ -81,7 +83,7 @@ class Vault:
             return list_snapshots(repository)
 
     def check_all_restore(self) -> None:
-        """Restore every snapshot that was ever made, as a host that has nothing but the bucket and the identity."""
+        """Restore every snapshot ever made, as a host that has only the bucket, its fingerprint and the identity."""
         shutil.rmtree(self.root / "state", ignore_errors=True)
         with open_repository(self.config, need=Need.READ, clock=CLOCK) as repository:
             found = {one.snapshot_id: one for one in list_snapshots(repository)}

@@ -29,21 +29,19 @@ READING, HASHING, WALKING = (
     "farshore.ops.backup.pages.hashing_process",
     "walking_process",
 )
-FILES = 4000
+FILES = limits.WALKING_PROCESSES_ENTRIES_MIN
 IMAGE_BYTES = 160 * limits.MIB
 
 
 @pytest.fixture
-def wide(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Repository:
+def wide(repository: Repository) -> Repository:
     """A repository whose source has enough small files for processes, and a large one of pages."""
-    monkeypatch.setattr(limits, "WALKING_PROCESSES_ENTRIES_MIN", FILES)
-    monkeypatch.setattr(limits, "WALK_SPAN_ENTRIES", 300)
     repository.config_path.write_text(
         repository.config_path.read_text().replace("[sources.home]\n", '[sources.home]\npaged = ["*.image"]\n')
     )
     for number in range(FILES):
         (repository.source / f"{number % 40}").mkdir(exist_ok=True)
-        (repository.source / f"{number % 40}/{number}").write_bytes(b"%d\n" % number * 500)
+        (repository.source / f"{number % 40}/{number}").write_bytes(b"%d\n" % number * 100)
     with (repository.source / "disk.image").open("wb") as image:
         for number in range(IMAGE_BYTES // limits.MIB):
             image.write(b"%8d" % number * (limits.MIB // 8))
