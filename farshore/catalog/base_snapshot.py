@@ -1,8 +1,8 @@
 """The earlier snapshot that a backup compares with: from the host's own disk, else from a replica.
 
-A writer cannot decrypt old manifests, so it keeps its last one, still sealed, on its own disk, with that run's data key
-sealed under the index key beside it; and likewise the page map, and its base if it is a difference. Losing
-them costs one full read and nothing else.
+A writer cannot decrypt old manifests, so it keeps its last one, still sealed, on its own disk, with the key of that one
+object sealed under the index key beside it; and likewise the page map, and its base if it is a difference. Losing
+them costs one full read and nothing else. The run's data key is never kept: it would open the content as well.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from farshore.catalog.verified_objects import (
     open_verified,
     read_sealed_head,
 )
+from farshore.crypto import SALT_BYTES
 from farshore.errors import CACHED_READ_ERRORS, Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.commit import Commit, CommitHead, RunRef
@@ -30,12 +31,14 @@ from farshore.format.manifest import ManifestReader
 from farshore.format.needs import NeededKey
 from farshore.format.page_maps import PageMap
 from farshore.format.records import decode_object, decode_time, encode_canonical, encode_time
+from farshore.model import KeyId
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository
-from farshore.sealed.data_key import KEY_ID_BYTES, DataKey
+from farshore.sealed.data_key import DataKey
 from farshore.sealed.keys import key_tag
 from farshore.sealed.sealed_object import (
     HEADER_BYTES,
+    ObjectKey,
     SealedKind,
     SealedReader,
     key_id_of,
@@ -87,7 +90,7 @@ def remember_base(
     repository: Repository,
     *,
     source_id: str,
-    data_key: DataKey,
+    object_keys: dict[str, ObjectKey],
     key_object: NeededKey,
     commit: Commit,
     files: dict[str, Path],
@@ -97,6 +100,10 @@ def remember_base(
 
     So is the file of `pages_base`, wherever it is, because it outlives many runs. Repeatable: a file that a first call
     has moved is there.
+
+    Args:
+        object_keys: By role, as `files`: of each object its own key.
+        key_object: The object of the run's data key.
     """
     keys = repository.writing_keys()
     name = _key_name(source_id)
@@ -111,12 +118,12 @@ def remember_base(
             repository.cache.drop(_file_name(source_id, role))
         elif role in moved:
             repository.cache.put_file(_file_name(source_id, role), moved[role])
+    kept_keys = object_keys | ({_PAGES_BASE: pages_base.key} if pages_base else {})
     value = {
         "snapshot": commit.snapshot,
         "commit": commit.hash,
         "started_utc": encode_time(commit.started_utc),
-        "data_key": _encode_key(data_key),
-        "base_key": _encode_key(pages_base.data_key) if pages_base else "",
+        "keys": {role: _encode_key(key) for role, key in kept_keys.items()},
         "key_object": asdict(pages_base.key_object if pages_base else key_object),
         "runs": {role: asdict(ref) for role, ref in _runs_of(commit).items()},
     }
@@ -139,29 +146,29 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
         )
         value = decode_object(payload, "the cache of the last manifest")
         refs = {role: RunRef(**ref) for role, ref in value["runs"].items()}
-        data_key = _decode_key(value["data_key"])
 
-        def opened(role: str, key: DataKey, kind: SealedKind) -> tuple[Path, SealedReader]:
+        def opened(role: str, kind: SealedKind) -> tuple[Path, SealedReader]:
             path = repository.cache.path(_file_name(source_id, role))
             if path is None or not is_whole_copy(path, refs[role]):  # seen now, or it would fail the run half way
                 raise ObjectCorrupt(f"the cached {role} is not what its commit names")
-            return path, open_sealed(repository, fetch_of_file(path), refs[role], key, kind)
+            return path, open_sealed(
+                repository, fetch_of_file(path), refs[role], _decode_key(value["keys"][role]), kind
+            )
 
-        _, file = opened(names.MANIFEST, data_key, SealedKind.MANIFEST)
+        _, file = opened(names.MANIFEST, SealedKind.MANIFEST)
         manifest = ManifestReader(file)
         pages: PageMap | None = None
         pages_base: FullPageMap | None = None
         if names.PAGES in refs:
-            path, file = opened(names.PAGES, data_key, SealedKind.PAGES)
+            path, file = opened(names.PAGES, SealedKind.PAGES)
             key_object = NeededKey(**value["key_object"])  # of the full map
             if _PAGES_BASE in refs:
-                base_key = _decode_key(value["base_key"])
-                base_path, base_file = opened(_PAGES_BASE, base_key, SealedKind.PAGES)
-                pages_base = FullPageMap(refs[_PAGES_BASE], base_key, key_object, base_path, PageMap(base_file))
+                base_path, base_file = opened(_PAGES_BASE, SealedKind.PAGES)
+                pages_base = FullPageMap(refs[_PAGES_BASE], base_file.key, key_object, base_path, PageMap(base_file))
                 pages = PageMap(file, base=(pages_base.pages, pages_base.ref.blake3))
             else:
                 pages = PageMap(file)
-                pages_base = FullPageMap(refs[names.PAGES], data_key, key_object, path, pages)
+                pages_base = FullPageMap(refs[names.PAGES], file.key, key_object, path, pages)
         started_utc = decode_time(value["started_utc"])
         return BaseSnapshot(value["snapshot"], value["commit"], started_utc, manifest, pages, pages_base)
     except (Corrupt, Unsupported, KeyError, ValueError, TypeError, OSError):
@@ -178,18 +185,30 @@ def _from_replicas(
     pages: PageMap | None = None
     pages_base: FullPageMap | None = None
     if with_pages and commit.pages is not None:
-        pages, ref, base_key, full = open_pages(repository, source, commit, commit.pages, data_key)
-        key_objects = [key for key in needs.data_keys if key.key_id == base_key.key_id.hex()]
-        path = repository.cache.path(ref.name)
+        opened = open_pages(repository, source, commit, commit.pages, data_key)
+        pages = opened.pages
+        key_objects = [key for key in needs.data_keys if key.key_id == opened.key_id]
+        path = repository.cache.path(opened.ref.name)
         if path is not None and len(key_objects) == 1:
-            pages_base = FullPageMap(ref, base_key, key_objects[0], path, full)
+            pages_base = FullPageMap(opened.ref, opened.key, key_objects[0], path, opened.full)
     return BaseSnapshot(commit.snapshot, commit.hash, commit.started_utc, manifest, pages, pages_base)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPages:
+    """The page map of a snapshot, and the full one: itself or its base."""
+
+    pages: PageMap
+    full: PageMap
+    ref: RunRef  # of the full one
+    key: ObjectKey  # of the full one
+    key_id: KeyId  # of the run that made it
 
 
 def open_pages(
     repository: Repository, source: ObjectSource, commit: CommitHead, ref: RunRef, data_key: DataKey
-) -> tuple[PageMap, RunRef, DataKey, PageMap]:
-    """Return the page map `ref` of a snapshot, and the full one (itself or its base) with object and key.
+) -> OpenedPages:
+    """Return the page map `ref` of a snapshot, and the full one.
 
     Raises:
         FarshoreError: No replica has a good copy of both.
@@ -198,11 +217,12 @@ def open_pages(
     file = open_verified(repository, source, ref, data_key, SealedKind.PAGES)
     if full is None:
         pages = PageMap(file)
-        return pages, ref, data_key, pages
+        return OpenedPages(pages, pages, ref, file.key, commit.data_key)
     head = read_sealed_head(repository, source, full, HEADER_BYTES)
     base_key = read_data_key(repository, source, key_id_of(head).hex())
-    base = PageMap(open_verified(repository, source, full, base_key, SealedKind.PAGES))
-    return PageMap(file, base=(base, full.blake3)), full, base_key, base
+    base_file = open_verified(repository, source, full, base_key, SealedKind.PAGES)
+    base = PageMap(base_file)
+    return OpenedPages(PageMap(file, base=(base, full.blake3)), base, full, base_file.key, base_key.key_id.hex())
 
 
 def _runs_of(commit: CommitHead) -> dict[str, RunRef]:
@@ -210,13 +230,13 @@ def _runs_of(commit: CommitHead) -> dict[str, RunRef]:
     return {role: ref for role, ref in found.items() if ref is not None}
 
 
-def _encode_key(data_key: DataKey) -> str:
-    return base64.b64encode(data_key.key_id + data_key.secret).decode()
+def _encode_key(key: ObjectKey) -> str:
+    return base64.b64encode(key.salt + key.key).decode()
 
 
-def _decode_key(text: str) -> DataKey:
+def _decode_key(text: str) -> ObjectKey:
     joined = base64.b64decode(text)
-    return DataKey(joined[:KEY_ID_BYTES], joined[KEY_ID_BYTES:])
+    return ObjectKey(joined[:SALT_BYTES], joined[SALT_BYTES:])
 
 
 def _key_name(source_id: str) -> str:

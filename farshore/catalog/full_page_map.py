@@ -21,15 +21,16 @@ from farshore.format.needs import NeededKey
 from farshore.format.page_maps import PageMap
 from farshore.replicas.object_pieces import hash_pieces
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
+from farshore.sealed.data_key import DATA_KEY_BYTES
+from farshore.sealed.sealed_object import ObjectKey
 
 
 @dataclass(frozen=True, slots=True)
 class FullPageMap:
-    """A full page map: the object, the key that opens it with the object of that, and its sealed bytes here."""
+    """A full page map: the object, its own key, the object of its run's data key, and its sealed bytes here."""
 
     ref: RunRef
-    data_key: DataKey
+    key: ObjectKey
     key_object: NeededKey
     file: Path
     pages: PageMap

@@ -22,7 +22,7 @@ from farshore.handles import Handle
 from farshore.replicas.object_pieces import check_digest, checked_pieces, hash_pieces, piece_ranges
 from farshore.replicas.repository import Decoded, ObjectSource, Replica, Repository
 from farshore.sealed.data_key import DataKey
-from farshore.sealed.sealed_object import Fetch, SealedKind, SealedReader
+from farshore.sealed.sealed_object import Fetch, ObjectKey, SealedKind, SealedReader
 
 
 def open_manifest(
@@ -38,11 +38,11 @@ def open_verified(
     """Return an object's payload as a file: from the cache when it has the expected hash, else from a replica."""
     path = _cached(repository, ref) or _download(repository, source, ref)
     if path is not None:
-        return open_sealed(repository, fetch_of_file(path), ref, data_key, kind)
+        return open_sealed(repository, fetch_of_file(path), ref, data_key.secret, kind)
 
     def opened(replica: Replica) -> tuple[SealedReader, _FarFetch]:
         fetch = _FarFetch(replica, ref.name)
-        return open_sealed(repository, fetch, ref, data_key, kind), fetch
+        return open_sealed(repository, fetch, ref, data_key.secret, kind), fetch
 
     # A header proves itself with the first frame alone, so both come from one replica, and all others from any.
     reader, fetch = source.ask(ref.name, opened, size=limits.FRAME_BYTES)
@@ -58,10 +58,12 @@ def read_sealed_head(repository: Repository, source: ObjectSource, ref: RunRef, 
     return source.get(ref.name, bytes, size=length, length=length)
 
 
-def open_sealed(repository: Repository, fetch: Fetch, ref: RunRef, data_key: DataKey, kind: SealedKind) -> SealedReader:
+def open_sealed(
+    repository: Repository, fetch: Fetch, ref: RunRef, secret: bytes | ObjectKey, kind: SealedKind
+) -> SealedReader:
     """Return the payload of a sealed object as a file."""
     return SealedReader(
-        fetch=fetch, sealed_bytes=ref.bytes, secret=data_key.secret, kind=kind, name=names.RUNS,
+        fetch=fetch, sealed_bytes=ref.bytes, secret=secret, kind=kind, name=names.RUNS,
         repository_id=repository.writing_keys().repository_id,
     )  # fmt: skip
 

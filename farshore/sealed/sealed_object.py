@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import IO, Protocol, TypeVar
 
@@ -40,6 +41,19 @@ class SealedKind(IntEnum):
     CACHE = 7
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """The key of one sealed object. It opens nothing else: no other key follows from it, and none leads back."""
+
+    salt: bytes  # the object's
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def derive(cls, secret: bytes, repository_id: bytes, salt: bytes) -> ObjectKey:
+        """Return the key of the object with this salt, from the data key or index key that seals it."""
+        return cls(salt, derive_key(secret, "object", repository_id, salt))
+
+
 def _nonce(frame: int, *, last: bool) -> bytes:
     return struct.pack(">Q3xB", frame, last)
 
@@ -65,7 +79,8 @@ class SealedWriter(io.RawIOBase):
         super().__init__()
         header = _HEADER.pack(MAGIC, VERSION, kind, flags, _FRAME_POWER, key_id, salt)
         self._sink = sink
-        self._aead = AESGCM(derive_key(secret, "object", repository_id, salt))
+        self.key = ObjectKey.derive(secret, repository_id, salt)
+        self._aead = AESGCM(self.key.key)
         self._associated = associated("object", repository_id, header, name.encode())
         self._pending = bytearray()
         self._frame = 0
@@ -119,6 +134,7 @@ class SealedReader(io.RawIOBase):
     Args:
         fetch: Returns sealed bytes of the object, once they are found to be good.
         sealed_bytes: The object's size, from the commit or the store.
+        secret: The data key or index key that seals it, or its own key.
     """
 
     def __init__(
@@ -126,7 +142,7 @@ class SealedReader(io.RawIOBase):
         *,
         fetch: Fetch,
         sealed_bytes: int,
-        secret: bytes,
+        secret: bytes | ObjectKey,
         kind: SealedKind,
         name: str,
         repository_id: bytes,
@@ -136,7 +152,10 @@ class SealedReader(io.RawIOBase):
         self._flags, header = fetch(0, HEADER_BYTES, lambda data: (check_header(data, kind, name), data))
         self._name = name
         salt = header[24:HEADER_BYTES]
-        self._aead = AESGCM(derive_key(secret, "object", repository_id, salt))
+        self.key = secret if isinstance(secret, ObjectKey) else ObjectKey.derive(secret, repository_id, salt)
+        if self.key.salt != salt:
+            raise ObjectCorrupt(f"{name} is another object than the one of this key")
+        self._aead = AESGCM(self.key.key)
         self._associated = associated("object", repository_id, header, name.encode())
         body = sealed_bytes - HEADER_BYTES
         self._frames = -(-body // _SEALED_FRAME_BYTES)

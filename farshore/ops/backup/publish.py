@@ -29,7 +29,7 @@ from farshore.sealed.data_key import DataKey, seal_data_key
 from farshore.sealed.fragments import make_fragment
 from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import SealedPack
-from farshore.sealed.sealed_object import SealedKind, SealedWriter
+from farshore.sealed.sealed_object import ObjectKey, SealedKind, SealedWriter
 
 _KINDS = {names.MANIFEST: SealedKind.MANIFEST, names.PAGES: SealedKind.PAGES}
 
@@ -105,6 +105,13 @@ class ObjectPublisher:
         for role, ref in self.refs.items():
             self.made.append(WrittenObject(ref.name, ObjectKind(role), ref.bytes, ref.blake3))
             self._fanout.offer(Upload(ref.name, self.files[role], ref.bytes, barrier=True))
+
+    def object_keys(self) -> dict[str, ObjectKey]:
+        """Return the keys of manifest and page map, by role; each opens its own object and nothing else.
+
+        This host keeps them after the run. With the data key a thief of its disk would read the run's content.
+        """
+        return {role: self._writers[role].key for role in self.files}
 
     @property
     def runs(self) -> dict[str, tuple[RunRef, ...]]:

@@ -205,7 +205,7 @@ class BackupSession:
         if self._commit is None:
             raise Bug("a session was audited before it was committed")
         remember_base(
-            self._repository, source_id=state.source_id, data_key=state.data_key,
+            self._repository, source_id=state.source_id, object_keys=state.publisher.object_keys(),
             key_object=state.publisher.key_object, commit=self._commit, files=state.publisher.files,
             pages_base=state.publisher.pages_base,
         )  # fmt: skip

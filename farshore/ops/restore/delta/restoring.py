@@ -263,6 +263,6 @@ def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit) -> 
         return None
     try:
         data_key = read_data_key(repository, reader, commit.data_key)
-        return open_pages(repository, reader, commit, commit.pages, data_key)[0]
+        return open_pages(repository, reader, commit, commit.pages, data_key).pages
     except CACHED_READ_ERRORS:
         return None
