@@ -22,6 +22,8 @@ from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
 from farshore.format.names import hash_of
 from farshore.trust.log import Judgment, TrustState
 
+UNSIGNED = "unsigned"  # a reason, beside those of a judgment: its bytes are those of its name, and no seal
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
@@ -36,12 +38,14 @@ class SealFinding:
     """Something wrong with the evidence.
 
     `code`: missing-file, altered-file, bad-seal, format-too-new, bad-signature, refused-seal, missing-seal, forked,
-    broken-chain, cut, unsealed-file.
+    broken-chain, cut, unsealed-file. `refused`: why an object is none of the evidence, though it is what its name says:
+    somebody planted it, or its signer was revoked. Then nothing is damaged. Empty for everything else.
     """
 
     code: str
     object: str
     detail: str
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +77,17 @@ def open_seal(name: str, data: bytes, authority: Authority) -> Seal | SealFindin
     try:
         seal, text = decode_seal(name, data)
     except ObjectCorrupt as error:
-        return SealFinding("bad-seal", name, error.message)
+        place = names.parse_seal(name)
+        planted = place is not None and hash_of(data) == place.hash  # damage leaves no bytes that hash to a name
+        return SealFinding("bad-seal", name, error.message, UNSIGNED if planted else "")
     except FormatTooNew as error:
         return SealFinding(error.code, name, error.message)
     certified = authority.trust.certificate(seal.signer)
     if certified is None:
-        return SealFinding("bad-signature", name, "was not signed by anybody whom the owner certified")
+        detail = "was not signed by anybody whom the owner certified"
+        return SealFinding("bad-signature", name, detail, Judgment.UNKNOWN_SIGNER.value)
     if not signature_holds(seal, text, certified.certificate.key, authority.fingerprint):
-        return SealFinding("bad-signature", name, "its signature does not hold")
+        return SealFinding("bad-signature", name, "its signature does not hold", UNSIGNED)
     return seal
 
 
@@ -175,13 +182,14 @@ def verify_seals(
             opened.append(seal)
             continue
         findings.append(seal)
-        if place := names.parse_seal(name):
+        place = names.parse_seal(name)
+        if place is not None and not seal.refused:  # what was planted in a place does not hide that a seal is missing
             chains[place.chain].spoilt.add(place.sequence)
     counted = count_seals(opened, authority.trust)
     for seal in opened:
         if seal.hash in counted.refused:
-            detail = f"counts no more: {counted.refused[seal.hash].value}"
-            findings.append(SealFinding("refused-seal", seal.name, detail))
+            reason = counted.refused[seal.hash].value
+            findings.append(SealFinding("refused-seal", seal.name, f"counts no more: {reason}", reason))
         else:
             chains[seal.chain].links.setdefault(seal.sequence, []).append(seal)
     for chain_id, head in (heads or {}).items():

@@ -93,6 +93,9 @@ def check_audit(repository: Repository, check: ReplicaCheck) -> None:
 
     authority = chain.Authority(repository.trust, repository.header.fingerprint)
     for finding in chain.verify_seals(seals, authority, files, read):
+        if finding.refused:
+            check.note_refused({finding.object: finding.refused})
+            continue
         check.blame(finding.object, _state_of(finding), f"audit evidence: {finding.detail}")
 
 

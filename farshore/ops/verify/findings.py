@@ -61,7 +61,7 @@ class ReplicaCheck:
             found = replace(found, snapshots=(*found.snapshots, snapshot))
         self.damaged[name] = found
 
-    def note_refused(self, reasons: Mapping[str, str], unread: int) -> None:
+    def note_refused(self, reasons: Mapping[str, str], unread: int = 0) -> None:
         """Note objects that do not count, each with the reason, and how many names were left unread."""
         self.refused.update(reasons)
         self.unread += unread

@@ -9,7 +9,7 @@ import pytest
 from blake3 import blake3
 
 from farshore.audit import chain, names
-from farshore.audit.chain import count_seals, missing_heads, open_seal, verify_seals
+from farshore.audit.chain import SealFinding, count_seals, missing_heads, open_seal, verify_seals
 from farshore.audit.seals import Seal, SealedFile, SeenHeads, decode_seal, make_seal
 from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt, ObjectNotFound
 from farshore.format.names import hash_of
@@ -33,11 +33,13 @@ class Evidence:
     signers: Signers = field(default_factory=lambda: Signers({1: EVERY_RIGHT, 2: EVERY_RIGHT}))
 
     def findings(self, heads: dict[str, tuple[int, str]] | None = None, settled: bool = True) -> list[tuple[str, str]]:
+        return [(finding.code, finding.object) for finding in self.found(heads, settled=settled)]
+
+    def found(self, heads: dict[str, tuple[int, str]] | None = None, *, settled: bool = True) -> list[SealFinding]:
         sizes = {name: len(data) for name, data in (self.files | self.seals).items()}
-        found = verify_seals(
+        return verify_seals(
             self.seals.items(), self.signers.authority, sizes, self.files.__getitem__, heads=heads, settled=settled
         )
-        return [(finding.code, finding.object) for finding in found]
 
     def add(self, sequence: int, *, key: int = 1, chain_id: str = "", table: str = "runs", **more: object) -> Seal:
         chain_id = chain_id or chain_of(key)
@@ -364,3 +366,19 @@ def test_a_seal_that_covers_something_needs_both_signatures(evidence: Evidence) 
         stored = _resigned(data, lambda document: document.update({"covers": []}), kind)
         found = open_seal(names.seal_name(CHAIN, 1, hash_of(stored)), stored, evidence.signers.authority)
         assert isinstance(found, Seal) is holds
+
+
+def test_a_planted_seal_is_refused_and_a_damaged_one_is_not(evidence: Evidence) -> None:
+    """Nobody makes a repository damaged by putting an object, and no more does who was revoked."""
+    damaged = evidence.made[chain_of(2), 5].name
+    planted = [one(evidence).name for one in (_by_nobody, _in_a_foreign_chain, _after_the_revocation)]
+    evidence.seals[damaged] += b"x"
+    found = {one.object: one.refused for one in evidence.found(settled=False)}
+    assert [found[name] for name in planted] == ["unknown-signer", "unsigned", "revoked"]
+    assert found[damaged] == ""
+
+
+def test_a_planted_seal_does_not_hide_that_one_is_missing(evidence: Evidence) -> None:
+    evidence.lose(3)
+    evidence.seals[names.seal_name(CHAIN, 3, hash_of(b"nothing"))] = b"nothing"
+    assert ("missing-seal", _at(3)) in evidence.findings(settled=False)
