@@ -1,7 +1,8 @@
 """Make the golden repositories of the current format version, on a machine of no name:
 
     unshare --uts sh -c "hostname golden; python -m tests.golden.regenerate tests/golden/vN"
-    unshare --uts sh -c "hostname golden; python -m tests.golden.regenerate --special tests/golden/vN-special"
+    unshare --uts sh -c "hostname golden; python -m tests.golden.regenerate --kind special tests/golden/vN-special"
+    unshare --uts sh -c "hostname golden; python -m tests.golden.regenerate --kind parties tests/golden/vN-parties"
 
 Only for a format version that no release has written yet: what is committed here opens for ever, so a directory that
 exists is never touched. Times, ids and keys come from a clock that stands still, so that two runs differ only where the
@@ -17,7 +18,7 @@ import random
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ from farshore.sources.base import Capture, Source
 from farshore.sources.sqlite.capture import SqliteCapture
 from farshore.sources.sqlite.source import SqliteSource
 from farshore.stores.memory import shared_shelf
+from tests.golden.parties import engine_of, make_parties
 from tests.golden.special import locked, make_incomplete, make_whole_again, special_tree
 from tests.unit.ops.tree_source import TreeSource, blocks
 from tests.unit.replicas.clocks import StillClock
@@ -126,7 +128,10 @@ def configure(root: Path, *, state_dir: Path) -> Config:
     )
 
 
-def back_up_all(config: Config, scratch: Path, clock: StillClock) -> None:
+Expected = dict[str, object]
+
+
+def back_up_all(config: Config, scratch: Path, clock: StillClock) -> Expected:
     """Make the snapshots of `vN`."""
     database = scratch / "ledger.db"
     make_database(database)
@@ -135,18 +140,31 @@ def back_up_all(config: Config, scratch: Path, clock: StillClock) -> None:
     change_tree(tree, clock)
     _back_up(config, tree, clock)
     _back_up(config, Ledger(name="ledger", path=database, clock=clock), clock)
+    return {}
 
 
-def back_up_special(config: Config, _: Path, clock: StillClock) -> None:
+def back_up_special(config: Config, _: Path, clock: StillClock) -> Expected:
     """Make the snapshots of `vN-special`."""
     tree = special_tree(clock, MARKS)
     _back_up(config, tree, clock)
     for change in (make_incomplete, make_whole_again):
         change(tree, clock)
         _back_up(config, tree, clock)
+    locks = ((name, kept.lock) for name, kept in shared_shelf("golden").kept.items())
+    return {"locked_until": {name: lock.until_utc.isoformat() for name, lock in locks if lock}}
 
 
-def generate(root: Path, *, special: bool) -> None:
+def back_up_parties(config: Config, scratch: Path, clock: StillClock) -> Expected:
+    """Make all that is in `vN-parties`."""
+    return {"made": make_parties(engine_of(config, scratch, clock), MARKS)}
+
+
+KINDS: dict[str, Callable[[Config, Path, StillClock], Expected]] = {
+    "usual": back_up_all, "special": back_up_special, "parties": back_up_parties,
+}  # fmt: skip
+
+
+def generate(root: Path, kind: str) -> None:
     """Make a repository, and beside it what must be found in it."""
     root.mkdir(parents=True)
     clock = StillClock(moment_utc=STARTED_UTC, seed=2034)
@@ -154,15 +172,13 @@ def generate(root: Path, *, special: bool) -> None:
         config = configure(root, state_dir=Path(scratch) / "state")
         # In memory first: a directory would stamp what is put with the real time, which is far from that of the clock.
         config = replace(config, replicas={"only": replace(config.replicas["only"], url="memory://golden")})
-        if special:
+        if kind == "special":
             config = replace(config, replicas={"only": locked(config.replicas["only"])})
         recipient = generate_identity(root / "identity.json")
-        initialize(config, with_credential=False, recipients=[recipient], clock=clock)
-        (back_up_special if special else back_up_all)(config, Path(scratch), clock)
-        expected = _describe(config, clock)
-    if special:
-        locks = ((name, kept.lock) for name, kept in shared_shelf("golden").kept.items())
-        expected["locked_until"] = {name: lock.until_utc.isoformat() for name, lock in locks if lock}
+        made = initialize(config, with_credential=False, recipients=[recipient], clock=clock)
+        config = replace(config, repository=replace(config.repository, fingerprint=made.fingerprint))
+        more = KINDS[kind](config, Path(scratch), clock)
+        expected = {**_describe(config, clock), **more}
     for name, (data, _) in shared_shelf("golden").objects.items():
         path = root / "replica" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -217,12 +233,12 @@ def _describe(config: Config, clock: StillClock) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path, help="where it is made; must not exist")
-    parser.add_argument("--special", action="store_true", help="with what is seldom: see tests/golden/special.py")
+    parser.add_argument("--kind", choices=KINDS, default="usual", help="see tests/golden/README.md")
     given = parser.parse_args()
     directory = given.directory
     if directory.exists():
         sys.exit(f"{directory} exists; a golden repository is never rewritten")
-    generate(directory.resolve(), special=given.special)
+    generate(directory.resolve(), given.kind)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
 from second_commits import Needs, read_commits, read_needs
+from second_prune import condemned, decision, forgotten
 from second_trust import Json, Trust, canonical, public_key, read_log, split
 
 HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -82,14 +83,6 @@ class Keys:
 
     def derive(self, secret: bytes, purpose: str, salt: bytes = b"") -> bytes:
         return HKDF(hashes.SHA256(), 32, salt, associated(self.repository, purpose)).derive(secret)
-
-    def only_tag(self) -> bytes:
-        """Return the key tag of the only domain and epoch."""
-        ((domain, epoch),) = self.domains
-        return key_tag(domain, epoch)
-
-    def only_index_key(self) -> bytes:
-        return self.index_key(self.only_tag())
 
     def index_key(self, tag: bytes) -> bytes:
         return self.derive(self.derive(self._root(tag), "index-root"), "index", tag)
@@ -317,13 +310,15 @@ class Reader:
     refused: list[str] = field(default_factory=list)  # commits that do not count, each with the reason
     _key_names: dict[str, str] = field(default_factory=dict)  # of data keys, as needs have them
     _data_keys: dict[str, bytes] = field(default_factory=dict)
+    _tags: dict[str, bytes] = field(default_factory=dict)  # of packs, each of one domain and epoch
     _opened: dict[tuple[str, int], bytes] = field(default_factory=dict)
 
     def commits(self) -> list[Json]:
         """Return all commits that count, with what is sealed into them: those of a source in their order."""
         commits, self.refused = read_commits(self.root, self.trust)
+        gone = self.forgotten()
         found = []
-        for commit in commits:
+        for commit in (one for one in commits if one["hash"] not in gone):
             sealed = base64.b64decode(commit.pop("sealed"))
             index_key = self.keys.index_key(key_tag(commit["domain"], commit["epoch"]))
             ids = bytes.fromhex(commit["source_id"] + commit["snapshot"])
@@ -333,6 +328,18 @@ class Reader:
             require(commit["source_id"] in self.source_ids(found[-1]["source"]), "a commit has another source id")
         order = ("source", "sequence", "committed_utc", "snapshot", "hash")
         return sorted(found, key=lambda commit: [commit[name] for name in order])
+
+    def forgotten(self) -> set[str]:
+        """Return the hashes of the commits that are forgotten."""
+        return forgotten(self.root, self.trust)
+
+    def condemned(self) -> set[str]:
+        """Return the names that plans condemn."""
+        return condemned(self.root, self.trust)
+
+    def decision(self, lease: str) -> Json | None:
+        """Return the end that decides on a lease."""
+        return decision(self.root, self.trust, lease)
 
     def source_ids(self, name: str) -> set[str]:
         """Return the ids that certificates give to a source of this name."""
@@ -394,6 +401,7 @@ class Reader:
             require((len(pack), one.size, one.pack_id) == (size, size, pack_id), f"pack {pack_id} is altered")
             require(indexed.get(pack_id, one) == one, f"a fragment has {pack_id} otherwise")
             require(signed_by(self.trust, "pack", "packs/", one.digest, one.tail[:80]), f"pack {pack_id} is nobody's")
+            self._tags[pack_id] = one.header[56:72]
             found[pack_id] = read_footer(one.plain(self.keys), int.from_bytes(one.header[72:76], "little"))
         return found
 
@@ -432,7 +440,7 @@ class Reader:
             parts = self.content(row, footers, chunks)
             require(write(parts, place) == row["content_hash"], f"{place!r} does not hash to its content hash")
             require(os.stat(place).st_size == row["size"], f"{place!r} has another size")
-            page_key = self.keys.derive(self.keys.chunk_key(self.keys.only_tag()), "page")
+            page_key = self.keys.derive(self.keys.chunk_key(key_tag(commit["domain"], commit["epoch"])), "page")
             check_pages(place, pages.get(row["path"]), page_key)
         for row in rows:
             if row["kind"] == "hardlink":
@@ -462,9 +470,10 @@ class Reader:
                 pack.seek(segment[4])
                 sealed = pack.read(segment[5])
             raw = open_segment(self.keys, self.data_key(segment[0].hex()), segment, sealed)
+            chunk_key = self.keys.chunk_key(self._tags[pack_id])
             for chunk_id, of, start, length in footer[1]:
                 if of == number:
-                    actual = blake3(raw[start : start + length], key=self.keys.chunk_key(self.keys.only_tag())).digest()
+                    actual = blake3(raw[start : start + length], key=chunk_key).digest()
                     require(actual == chunk_id, f"a chunk of pack {pack_id} does not hash to its id")
             self._opened = {(pack_id, number): raw}  # the last one alone: files are mostly in the order of segments
         return self._opened[pack_id, number]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.golden.second_reader import Json, Reader
 from tests.golden.special import OTHER_GID, OTHER_UID, PAGE_BYTES, special_tree
-from tests.golden.test_second_reader import HERE, expected_of, open_as
+from tests.golden.test_second_reader import HERE, expected_of, objects_of, open_as
 from tests.unit.replicas.clocks import StillClock
 
 SPECIAL = HERE / "v1-special"
@@ -26,15 +26,6 @@ def lock_end(lock: Json, name: str) -> float:
     stride_s, until_s = lock["stride_s"], datetime.fromisoformat(lock["until_utc"]).timestamp()
     phase_s = zlib.crc32(name.encode()) % stride_s
     return phase_s + math.ceil((until_s - phase_s) / stride_s) * stride_s
-
-
-def objects_of(reader: Reader, commit: Json) -> list[str]:
-    """Return the names of all objects that a snapshot needs, and its commit record."""
-    needs = reader.needs(commit)
-    own = [f"runs/{run['blake3']}" for runs in commit["runs"].values() for run in runs]
-    record = f"snapshots/{commit['source_id']}/{commit['snapshot']}-{commit['hash']}"
-    keys = [f"keys/data/{key_id}/{recipient}-{digest}" for key_id, recipient, digest in needs.data_keys]
-    return [record, *own, *keys, *(f"packs/{one[:2]}/{one}" for one, _, _ in needs.packs)]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,90 @@
+"""Leases, plans and tombstones, read by docs/reference/format.md, section 5, alone: part of `second_reader.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from blake3 import blake3
+from second_trust import Json, Trust, public_key, split
+
+ENDS_MAX = 16
+
+
+def signed(trust: Trust, data: bytes, kind: str, subject: str, rights: tuple[str, ...], *, now: bool) -> Json | None:
+    """Return the body that a signer with one of the rights signed, and `signer`, or None.
+
+    `now`: whether a signer that was revoked counts no more.
+    """
+    signer = split(data)[1]["signer"]
+    if now and signer in trust.revocations:
+        return None
+    for right in rights:
+        for certificate in trust.signers(signer, right):
+            body = trust.text(data, kind, subject, public_key(certificate))
+            if body is not None:
+                return {**body, "signer": signer}
+    return None
+
+
+def stones(root: Path, trust: Trust, folder: str, kind: str) -> Iterator[tuple[str, Json]]:
+    """Yield the hash and body of each valid object below `forgotten/` or `unforgotten/`."""
+    for path in sorted(root.glob(f"{folder}/*")):
+        match = re.fullmatch("([0-9a-f]{32})-([0-9a-f]{64})", path.name)
+        data = path.read_bytes()
+        if match is None or blake3(data).hexdigest() != match[2]:
+            raise ValueError(f"{path} does not hash to its name")
+        body = signed(trust, data, kind, f"{folder}/{match[1]}", ("maintain",), now=True)
+        wanted = (f"farshore-{kind}", 1, match[1])
+        if body is not None and (body["format"], body["version"], body["snapshot"]) == wanted:
+            yield match[2], body
+
+
+def forgotten(root: Path, trust: Trust) -> set[str]:
+    """Return the hashes of commits that tombstones name which nobody took back."""
+    countered = {one for _, body in stones(root, trust, "unforgotten", "untombstone") for one in body["tombstones"]}
+    named = {digest: body["commit"] for digest, body in stones(root, trust, "forgotten", "tombstone")}
+    return {commit for digest, commit in named.items() if digest not in countered}
+
+
+def condemned(root: Path, trust: Trust) -> set[str]:
+    """Return the names that plans condemn which are not closed."""
+    found: set[str] = set()
+    for folder in sorted(root.glob("plans/*")):
+        parts = {}
+        for path in folder.iterdir():
+            name = f"plans/{folder.name}/{path.name}"
+            body = signed(trust, path.read_bytes(), "plan", name, ("maintain",), now=False)
+            if body is not None and (body["format"], body["version"]) == ("farshore-plan", 1):
+                parts[path.name] = body
+        if "condemned" in parts and "closed" not in parts:
+            found |= set(parts["condemned"]["names"])
+    return found
+
+
+def decision(root: Path, trust: Trust, lease: str) -> Json | None:
+    """Return the end that decides on a lease, or None where nothing decides yet."""
+    writer = writer_of(root, trust, lease)
+    for k in range(ENDS_MAX):
+        path = root / "leases" / lease / "end" / str(k)
+        if not path.exists():
+            return None
+        name = f"leases/{lease}/end/{k}"
+        end = signed(trust, path.read_bytes(), "lease-end", name, ("backup", "heal", "maintain"), now=False)
+        if end is None or (end["lease"], end["k"]) != (lease, k):
+            continue
+        maintains = end["state"] not in ("committing", "ended") and any(trust.signers(end["signer"], "maintain"))
+        if end["signer"] == writer or maintains:
+            return end
+    return None
+
+
+def writer_of(root: Path, trust: Trust, lease: str) -> str:
+    """Return the signer of the first valid beat of a lease."""
+    for path in sorted(one for one in (root / "leases" / lease).iterdir() if one.is_file()):
+        name, data = f"leases/{lease}/{path.name}", path.read_bytes()
+        beat = signed(trust, data, "lease", name, ("backup", "heal"), now=False)
+        if beat is not None and (beat["lease"], f"{beat['beat']:06}") == (lease, path.name):
+            return str(beat["signer"])
+    raise ValueError(f"lease {lease} has no writer")
