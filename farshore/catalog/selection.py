@@ -335,10 +335,13 @@ class _Branch:
 
 
 def split_selector(text: str) -> tuple[str, bytes]:
-    """Return the name of a snapshot, and the path in it that follows `:/`, or a bare name and `:`; empty for none."""
+    """Return the name of a snapshot, and the path in it: what follows `:/`, or `:` with a slash later; or nothing.
+
+    `HOST:NAME` is a name.
+    """
     selector, found, path = text.partition(":/")
-    if not found and "@" not in text:  # a time has colons of its own
-        selector, found, path = text.partition(":")
+    if not found and "/" in text:
+        selector, _, path = text.partition(":")
     return selector, normal_path(os.fsencode(path))
 
 

@@ -209,7 +209,7 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
     """
     from farshore.access.open_repository import Writes, open_repository
     from farshore.access.unlock import Need
-    from farshore.catalog.snapshots import list_snapshots
+    from farshore.catalog.snapshots import host_of, list_snapshots
     from farshore.ops.ask.source_states import judge_sources, recorded_states
 
     limit, reached = invocation.arguments.max_age, [one.replica for one in replicas if one.reachable]
@@ -224,10 +224,11 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
         asked, need=Need.WRITE, writes=Writes.NONE, patient=False, clock=invocation.clock
     ) as repository:
         found = list_snapshots(repository)
+        hosts = {one.source_id: host_of(repository, one.commit) for one in found}
         warn_refused(invocation.output, repository.refused.values(), repository.unread)
     away = sum(not one.reachable for one in replicas)
     counted = [one for one in found if len(one.replicas) + away >= config.repository.quorum]
-    return judge_sources(counted, allowed, invocation.clock.now_utc())
+    return judge_sources(counted, allowed, invocation.clock.now_utc(), hosts)
 
 
 def _verdict(

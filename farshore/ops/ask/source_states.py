@@ -13,7 +13,7 @@ from farshore.catalog.snapshots import trusted
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import TABLE_ERRORS
-from farshore.model import SnapshotInfo
+from farshore.model import SnapshotInfo, SourceId
 from farshore.trust.order import SKEW
 
 
@@ -93,14 +93,40 @@ def judge_source(
 
 
 def judge_sources(
-    snapshots: Iterable[SnapshotInfo], allowed: Mapping[str, timedelta | None], now_utc: datetime
+    snapshots: Iterable[SnapshotInfo],
+    allowed: Mapping[str, timedelta | None],
+    now_utc: datetime,
+    hosts: Mapping[SourceId, str] | None = None,
 ) -> list[SourceState]:
-    """Return the state of each source that `allowed` names, from the snapshots of all, in order."""
-    of_source: dict[str, list[SnapshotInfo]] = {name: [] for name in allowed}
+    """Return the state of each source that `allowed` names, from the snapshots of all, in order.
+
+    Where several hosts have a source of one name, each is judged and named HOST:NAME: else a host could make another
+    one's look fresh.
+
+    Args:
+        hosts: The host of a source.
+    """
+    named: dict[str, list[SnapshotInfo]] = {name: [] for name in allowed}
     for one in snapshots:
-        if one.source in of_source:
-            of_source[one.source].append(one)
-    return [judge_source(name, of_source[name], limit, now_utc) for name, limit in allowed.items()]
+        if one.source in named:
+            named[one.source].append(one)
+    return [
+        judge_source(label, own, allowed[name], now_utc)
+        for name, found in named.items()
+        for label, own in _by_source(found, hosts or {}).items() or [(name, [])]
+    ]
+
+
+def _by_source(found: Iterable[SnapshotInfo], hosts: Mapping[SourceId, str]) -> dict[str, list[SnapshotInfo]]:
+    """Return the snapshots of one name by source: by the name, or where several have it, with the host or id."""
+    of_id: dict[SourceId, list[SnapshotInfo]] = {}
+    for one in found:
+        of_id.setdefault(one.source_id, []).append(one)
+    if len(of_id) == 1:
+        return {own[0].source: own for own in of_id.values()}
+    said = [hosts.get(source_id, "") for source_id in of_id]
+    labels = {one: hosts.get(one, "") if said.count(hosts.get(one, "")) == 1 else one for one in of_id}
+    return {f"{labels[one] or one}:{own[0].source}": own for one, own in of_id.items()}
 
 
 def recorded_states(config: Config, reached: Collection[str], clock: Clock) -> list[SourceState]:

@@ -219,6 +219,8 @@ def test_hard_links_stay_right_when_their_file_is_left_out_or_outside() -> None:
         ("home:/docs/a", ("home", b"docs/a")),
         ("home:docs/a/", ("home", b"docs/a")),
         ("home:./docs//a", ("home", b"docs/a")),
+        ("db7:home", ("db7:home", b"")),
+        ("db7:home@latest:/docs", ("db7:home@latest", b"docs")),
         ("home@2026-11-20T04:00", ("home@2026-11-20T04:00", b"")),
         ("home@2026-11-20T04:00:/docs", ("home@2026-11-20T04:00", b"docs")),
         ("4f5a:/a:/b", ("4f5a", b"a:/b")),
