@@ -335,7 +335,7 @@ class _Branch:
 
 
 def split_selector(text: str) -> tuple[str, bytes]:
-    """Return the name of a snapshot, and the path in it: what follows `:/`, or `:` with a slash later; or nothing.
+    """Return the name of a snapshot, and the path in it after `:/`, or after `:` where it has a slash; or nothing.
 
     `HOST:NAME` is a name.
     """

@@ -77,7 +77,7 @@ class Pack:
 
     @property
     def id(self) -> str:
-        return hash_of(blake3(self.body).digest() + blake3(self.sealed_footer + self.tail).digest())
+        return blake3(blake3(self.body).digest() + blake3(self.sealed_footer + self.tail).digest()).hexdigest()
 
     @property
     def name(self) -> str:
@@ -204,7 +204,7 @@ class Thief:
         """Put the thief's data key, or the same one under the id of another run."""
         key_id, public = key_id or self.key_id, self.recipient
         recipient = blake3(public).digest(16)
-        data = b"FSDK\1\1\0\0" + recipient
+        data: bytes = b"FSDK\1\1\0\0" + recipient
         data += seal_to(public, self.data_key, self.bound("data-key", key_id, recipient))
         data += blake3(data).digest(16)
         self.put(f"keys/data/{key_id.hex()}/{recipient.hex()}-{hash_of(data)}", data)
@@ -240,13 +240,13 @@ class Thief:
         salt = os.urandom(32)
         bound = self.bound("commit", bytes.fromhex(source_id), bytes.fromhex(snapshot))
         aead = AESGCM(self.derive(self.index_key, "commit", salt))
-        return base(salt + aead.encrypt(bytes(12), canonical(value), bound))
+        return str(base(salt + aead.encrypt(bytes(12), canonical(value), bound)))
 
     def commit(self, runs: dict[str, list[Json]], now: str, **changes: Any) -> tuple[str, bytes]:
         """Return name and bytes of a commit. `changes`: of its keys, and `details` of what it seals."""
         details = {
-            "source": "home", "kind": "directory", "identity": "", "farshore": "1.0", "counts": {"entries": 2, "files": 1},
-            "facts": {}, "quorum": 1, "marks": {}, **changes.pop("details", {}),
+            "source": "home", "kind": "directory", "identity": "", "farshore": "1.0", "quorum": 1,
+            "counts": {"entries": 2, "files": 1}, "facts": {}, "marks": {}, **changes.pop("details", {}),
         }  # fmt: skip
         value: Json = {
             "format": "farshore-commit", "version": 1, "snapshot": os.urandom(16).hex(), "source_id": self.source_id(),
