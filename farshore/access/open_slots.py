@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from farshore import crypto, limits
-from farshore.errors import FarshoreError, HeaderDamaged, ObjectCorrupt, WrongPassphrase
+from farshore.errors import FarshoreError, HeaderDamaged, NotFound, ObjectCorrupt, WrongPassphrase
 from farshore.format import names
-from farshore.replicas.reader import open_reader
+from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import slots
 from farshore.sealed.keys import DomainKeys, KeySet, Role, domain_keys
@@ -28,9 +29,10 @@ class Secrets:
 def open_slots(repository: Repository, secrets: Secrets, role: Role, *, required: bool = True) -> tuple[SlotKeys, ...]:
     """Return the keys of a slot of that role that opens; one damaged at one replica is read from the next.
 
-    A slot counts only where the owner in force signed it, so what somebody planted costs one signature check. After a
-    rotation older slots stay at the replicas: the search ends at one with the newest recipient's private key, or else
-    the one that wraps most.
+    Slots that the owner log names are asked for by name, before any are listed: planted ones are not even read. A slot
+    counts only where the owner in force signed it, so a planted one costs one signature check. After a rotation older
+    slots stay at the replicas: the search ends at one with the newest recipient's private key, or else the one that
+    wraps most.
 
     Args:
         required: Whether it is an error that none opens; else the result is empty.
@@ -67,7 +69,7 @@ def slot_keys(repository: Repository, first: SlotKeys, *more: SlotKeys) -> KeySe
     return KeySet(
         repository_id=header.repository_bytes,
         fingerprint=header.fingerprint,
-        public_key=trust.recipients[-1].public_key,
+        public_key=trust.recipient,
         domains=domains,
         own=own,
         signing_key=signing,
@@ -83,8 +85,7 @@ def is_current(trust: TrustState, keys: SlotKeys) -> bool:
         return False
     if keys.owner_key is not None:
         return keys.owner_key.verify_key == trust.owner
-    newest = trust.recipients[-1].public_key if trust.recipients else b""
-    return bool(keys.private_keys) and crypto.public_key_of(keys.private_keys[-1]) == newest
+    return bool(keys.private_keys) and crypto.public_key_of(keys.private_keys[-1]) == trust.recipient
 
 
 def _extent(keys: SlotKeys) -> tuple[int, int]:
@@ -118,20 +119,16 @@ def _try_all(
     """Return the keys of the best slot that opens, the names of slots that were tried, and an error of another."""
     best: SlotKeys | None = None
     tried: set[str] = set()
-    asked: set[str] = set()
     damaged: FarshoreError | None = None
     reader = open_reader(repository)
-    while left := repository.replicas.keys() - asked:
-        try:
-            replica, listed = reader.among(left).ask(names.SLOTS, _list_slots)
-        except FarshoreError as error:
-            return best, tried, error
-        asked.add(replica.name)
-        for name in listed:
+    try:
+        for name in _names_to_try(repository, reader):
             if name in tried:
                 continue
             try:
                 keys = reader.get(name, partial(_open, repository, name, secrets, role))
+            except NotFound:  # the log names it, and no replica has it any more
+                continue
             except FarshoreError as error:
                 damaged = error
                 continue
@@ -140,7 +137,19 @@ def _try_all(
                 return keys, tried, None
             if keys is not None and (best is None or _extent(keys) > _extent(best)):
                 best = keys
+    except FarshoreError as error:  # no replica that is left lists its slots
+        damaged = error
     return best, tried, damaged
+
+
+def _names_to_try(repository: Repository, reader: ReplicaReader) -> Iterator[str]:
+    """Yield the slots that the owner log names, and only then those that one replica after the other lists."""
+    yield from map(names.slot, repository.trust.slots)
+    asked: set[str] = set()
+    while left := repository.replicas.keys() - asked:
+        replica, listed = reader.among(left).ask(names.SLOTS, _list_slots)
+        asked.add(replica.name)
+        yield from listed
 
 
 def _open(repository: Repository, name: str, secrets: Secrets, role: Role, data: bytes) -> SlotKeys | None:

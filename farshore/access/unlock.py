@@ -221,7 +221,7 @@ def keys_of_credential(repository: Repository, credential: Credential) -> KeySet
             reasons = "; ".join(trust.revocations[signer].reasons)
             raise KeyRevoked(f"this host's key {signer} was revoked ({reasons})")
         own = newest_epoch(domains, certified.certificate.domain)
-    return credential_keys(credential, header, trust.recipients[-1].public_key, domains, own)
+    return credential_keys(credential, header, trust.recipient, domains, own)
 
 
 def _were_removed(config: Config) -> bool:

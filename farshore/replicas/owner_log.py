@@ -83,6 +83,8 @@ def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerL
         for name in found:
             holders.setdefault(name, []).append(replica)
     reading = _Reading(repository)
+    if remembered is not None:
+        _read_back(reading, holders, remembered)
     chosen, unread = _choose(holders)
     for name in chosen:
         data = reading.read(name, holders[name])
@@ -117,6 +119,19 @@ def put_log(repository: Repository, log: OwnerLog) -> dict[str, FarshoreError]:
 def _list_names(replica: Replica) -> list[str]:
     found = [info.name for info in replica.store.list(names.LOG) if names.parse_log_entry(info.name)]
     return found + [info.name for info in replica.store.list(names.ACCEPTED) if names.parse_accepted(info.name)]
+
+
+def _read_back(reading: _Reading, holders: Mapping[str, list[str]], head: LogHead) -> None:
+    """Read the entries from a remembered one to the first, each by the name in the one after it.
+
+    So however many names of a number somebody planted, they hide none of these.
+    """
+    while head.number > 0 and (data := reading.read(head.name, holders.get(head.name, ()))) is not None:
+        reading.objects[head.name] = data
+        try:
+            head = LogHead(head.number - 1, decode_entry(head.name, data).previous)
+        except (ObjectCorrupt, Unsupported):
+            return
 
 
 def _choose(holders: Mapping[str, list[str]]) -> tuple[list[str], int]:

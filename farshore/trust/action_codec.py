@@ -25,6 +25,7 @@ from farshore.trust.actions import (
     AddRecipient,
     Certificate,
     ChangeOwner,
+    NameSlots,
     RequireFeatures,
     Revocation,
     Right,
@@ -52,6 +53,8 @@ def encode_action(action: Action) -> JsonObject:
             value = {"action": "policy", "approvers": list(action.approvers), "approvals": action.approvals}
             limit = {} if action.delete_max is None else {"delete_max": action.delete_max}
             return {**action.other, **value, **limit}
+        case NameSlots():
+            return {"action": "slots", "slots": list(action.slots)}
         case RequireFeatures():
             return {
                 "action": "features",
@@ -193,6 +196,10 @@ def _decode_policy(value: JsonObject) -> Action:
     )
 
 
+def _decode_slots(value: JsonObject) -> Action:
+    return NameSlots(tuple(_hash(one) for one in _list(value["slots"])))
+
+
 def _decode_features(value: JsonObject) -> Action:
     reading, writing = (_list(value[key]) for key in ("must_understand", "must_understand_to_write"))
     return RequireFeatures(tuple(map(_text, reading)), tuple(map(_text, writing)))
@@ -248,5 +255,6 @@ _DECODERS: Mapping[str, tuple[Callable[[JsonObject], Action], set[str]]] = {
     "owner": (_decode_owner, {"ed25519", "ml_dsa_65"}),
     "domain": (_decode_domain, {"domain", "epoch", "root"}),
     "policy": (_decode_policy, _POLICY_KEYS),
+    "slots": (_decode_slots, {"slots"}),
     "features": (_decode_features, {"must_understand", "must_understand_to_write"}),
 }

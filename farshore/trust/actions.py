@@ -129,6 +129,13 @@ class SetPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class NameSlots:
+    """From here on these slots are in use, by the hashes in their names, in the order in which to try them."""
+
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RequireFeatures:
     """Features without which a program must not read, or must not write."""
 
@@ -144,5 +151,13 @@ class UnknownAction:
 
 
 Action = (
-    AddRecipient | Certificate | Revocation | ChangeOwner | StartEpoch | SetPolicy | RequireFeatures | UnknownAction
+    AddRecipient
+    | Certificate
+    | Revocation
+    | ChangeOwner
+    | StartEpoch
+    | SetPolicy
+    | NameSlots
+    | RequireFeatures
+    | UnknownAction
 )

@@ -19,6 +19,7 @@ from farshore.signing import VerifyKey
 from farshore.trust.actions import (
     AddRecipient,
     Certificate,
+    NameSlots,
     RequireFeatures,
     Right,
     SetPolicy,
@@ -28,7 +29,7 @@ from farshore.trust.log_entry import LogEntry, LogHead
 from farshore.trust.log_tree import START, LogTree, RefusedEntry
 from farshore.trust.revocations import Revoked, combined, revocations_of
 
-ActionT = TypeVar("ActionT", AddRecipient, RequireFeatures, SetPolicy, StartEpoch)
+ActionT = TypeVar("ActionT", AddRecipient, NameSlots, RequireFeatures, SetPolicy, StartEpoch)
 
 
 class Judgment(StrEnum):
@@ -57,7 +58,8 @@ class TrustState:
 
     `head`: the entry to remember from now on; None before the first. `owner`: the key in force after it. `owners`: the
     keys in force after each branch that counts, one unless the log is forked. `certificates`: of each signer, in their
-    order. `forked`: numbers of two valid entries, to be reported. `may_write`: no fork is undecided.
+    order. `slots`: the hashes of those in use, in the order in which to try them. `forked`: numbers of two valid
+    entries, to be reported. `may_write`: no fork is undecided.
     """
 
     head: LogHead | None
@@ -70,6 +72,7 @@ class TrustState:
     refused: tuple[RefusedEntry, ...]
     recipients: tuple[AddRecipient, ...] = ()
     domains: Mapping[str, tuple[StartEpoch, ...]] = field(default_factory=dict)
+    slots: tuple[str, ...] = ()
     certificates: Mapping[str, tuple[Certified, ...]] = field(default_factory=dict)
     revocations: Mapping[str, Revoked] = field(default_factory=dict)
     policy: SetPolicy | None = None
@@ -85,6 +88,11 @@ class TrustState:
     def newest_epoch(self, domain: str) -> StartEpoch:
         """Return the newest epoch of a domain that the log has."""
         return max(self.domains[domain], key=lambda one: one.epoch)
+
+    @property
+    def recipient(self) -> bytes:
+        """The public key that data keys are sealed to now; empty before the log names one."""
+        return self.recipients[-1].public_key if self.recipients else b""
 
     @property
     def ed25519_keys(self) -> frozenset[bytes]:
@@ -222,6 +230,7 @@ def read_log(
         may_write=not tree.following(last),
         refused=tuple(tree.refused),
         recipients=tuple(_actions(on_path, AddRecipient)),
+        slots=_slots(paths),
         domains=domains,
         certificates=_certificates(on_path),
         revocations=combined(lists),
@@ -248,6 +257,12 @@ def _heard_off_path(tree: LogTree, on_path: Iterable[LogEntry], last: str) -> li
 
 def _actions(entries: Iterable[LogEntry], kind: type[ActionT]) -> list[ActionT]:
     return [action for entry in entries for action in entry.actions if isinstance(action, kind)]
+
+
+def _slots(paths: Iterable[Iterable[LogEntry]]) -> tuple[str, ...]:
+    """Return the slots in use: of each branch the last list."""
+    lists = [_actions(path, NameSlots) for path in paths]
+    return tuple(dict.fromkeys(slot for found in lists if found for slot in found[-1].slots))
 
 
 def _certificates(entries: Iterable[LogEntry]) -> dict[str, tuple[Certified, ...]]:

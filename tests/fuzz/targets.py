@@ -146,7 +146,7 @@ def _reader(root: Path, header: Header, opened: slots.SlotKeys) -> KeySet:
         header.repository_bytes,
     )
     return KeySet(
-        header.repository_bytes, header.fingerprint, trust.recipients[-1].public_key, domains, domains[0].tag,
+        header.repository_bytes, header.fingerprint, trust.recipient, domains, domains[0].tag,
         private_keys=opened.private_keys,
     )  # fmt: skip
 

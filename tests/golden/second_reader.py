@@ -514,7 +514,8 @@ def open_repository(root: Path, passphrase: bytes = b"", private_key: bytes = b"
     stored = (root / "farshore.json").read_bytes()
     header = read_header(stored)
     trust = read_log(root, header, stored)
-    for path in sorted(root.glob("keys/slots/*.json")):
+    named = [root / f"keys/slots/{slot}.json" for slot in trust.slots]
+    for path in [one for one in named if one.exists()] + sorted(root.glob("keys/slots/*.json")):
         data = path.read_bytes()
         require(blake3(data).hexdigest() == path.stem, f"slot {path.stem} is altered")
         keys = open_slot(data, header, trust, passphrase, private_key)

@@ -54,6 +54,7 @@ class Trust:
     certificates: dict[str, list[Json]] = field(default_factory=dict)
     revocations: dict[str, Json] = field(default_factory=dict)
     domains: dict[tuple[str, int], int] = field(default_factory=dict)
+    slots: list[str] = field(default_factory=list)
 
     def holds(self, key: PublicKey, kind: str, subject: str, digest: bytes, signature: Json) -> bool:
         """Whether a signature holds; the suite follows from the kind."""
@@ -125,6 +126,8 @@ def apply(trust: Trust, action: Json) -> None:
             trust.owner = public_key(action)
         case "domain":
             trust.domains[action["domain"], action["epoch"]] = action["root"]
+        case "slots":
+            trust.slots = action["slots"]
         case "features":
             if action["must_understand"]:
                 raise ValueError("the repository has features that are unknown here")

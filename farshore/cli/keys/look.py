@@ -143,7 +143,7 @@ def fingerprint(invocation: Invocation) -> int:
 def _newest(repository: Repository) -> str:
     from farshore.crypto import recipient_id
 
-    return recipient_id(repository.trust.recipients[-1].public_key).hex()
+    return recipient_id(repository.trust.recipient).hex()
 
 
 def _opens(slot: SlotInfo, newest: str) -> str:

@@ -12,7 +12,7 @@ from farshore.clock import Clock
 from farshore.errors import ConfigInvalid
 from farshore.host import host_name
 from farshore.ops.setup.owner_actions import owner_key
-from farshore.ops.setup.slot_files import put_slots, read_slots
+from farshore.ops.setup.slot_files import add_slots, read_slots
 from farshore.replicas.repository import Repository
 from farshore.sealed import slots
 from farshore.sealed.key_files import decode_recipient, encode_identity, encode_recipient
@@ -85,7 +85,7 @@ def add_identity(repository: Repository, path: Path) -> str:
     recipient = generate_identity(path, (repository.header.fingerprint,))
     public_key, note = decode_recipient(recipient), new_note(repository.clock, path.name[:16])
     header, clock = repository.header, repository.clock
-    put_slots(
+    add_slots(
         repository,
         [slots.seal_recipient_slot(keys, header, owner, public_key, clock, note) for keys in (reading, owning)],
     )
@@ -126,5 +126,5 @@ def _described(info: SlotInfo) -> tuple[str, str, str, str]:
 
 
 def _put(repository: Repository, body: bytes) -> str:
-    put_slots(repository, [body])
+    add_slots(repository, [body])
     return slots.slot_id_of(body)

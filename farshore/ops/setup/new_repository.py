@@ -17,7 +17,7 @@ from farshore.sealed.key_files import Credential
 from farshore.sealed.keys import KeySet, Role, domain_keys
 from farshore.sealed.slots import SlotKeys
 from farshore.signing import SigningKey, generate_signing_key
-from farshore.trust.actions import AddRecipient, Certificate, Right, SourcePrefix, StartEpoch
+from farshore.trust.actions import AddRecipient, Certificate, NameSlots, Right, SourcePrefix, StartEpoch
 from farshore.trust.log_entry import LogHead, make_entry
 
 FIRST_DOMAIN = "main"
@@ -55,17 +55,6 @@ def new_repository(
     private_key, root = crypto.generate_private_key(), clock.random_bytes(crypto.KEY_BYTES)
     public_key = crypto.public_key_of(private_key)
     made_utc = clock.now_utc()
-    log, entry = make_entry(
-        owner,
-        fingerprint=header.fingerprint,
-        previous=None,
-        made_utc=made_utc,
-        actions=[
-            AddRecipient(public_key, 0),
-            StartEpoch(FIRST_DOMAIN, FIRST_EPOCH, 0),
-            *_certificates(writer, reader, SourcePrefix(clock.random_bytes(8).hex()), made_utc),
-        ],
-    )
     reading = SlotKeys(header.fingerprint, (root,), private_keys=(private_key,), signing_key=reader)
     owning = SlotKeys(header.fingerprint, (root,), owner_key=owner)
     note = new_note(clock)
@@ -79,6 +68,18 @@ def new_repository(
             slots.seal_passphrase_slot(keys, header, owner, passphrase, clock, cost=cost, note=note)
             for keys in (reading, owning)
         ]
+    log, entry = make_entry(
+        owner,
+        fingerprint=header.fingerprint,
+        previous=None,
+        made_utc=made_utc,
+        actions=[
+            AddRecipient(public_key, 0),
+            StartEpoch(FIRST_DOMAIN, FIRST_EPOCH, 0),
+            *_certificates(writer, reader, SourcePrefix(clock.random_bytes(8).hex()), made_utc),
+            NameSlots(tuple(map(names.hash_of, made))),
+        ],
+    )
     readers = len(public_keys) + (passphrase is not None)
     domain = domain_keys(root, FIRST_DOMAIN, FIRST_EPOCH, header.repository_bytes)
     objects = [(names.slot(names.hash_of(body)), body) for body in made]

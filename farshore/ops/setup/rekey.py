@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from farshore import crypto
 from farshore.access.open_slots import Secrets
 from farshore.errors import ConfigInvalid, KeyMissing
+from farshore.format import names
 from farshore.ops.setup.accepted import accepted_now
 from farshore.ops.setup.keys import new_note, reader_slot_keys
 from farshore.ops.setup.owner_actions import append_entry, owner_key
@@ -24,7 +25,7 @@ from farshore.sealed import slots
 from farshore.sealed.keys import Role
 from farshore.sealed.slots import SlotInfo, SlotKeys
 from farshore.signing import SigningKey, generate_signing_key
-from farshore.trust.actions import Action, AddRecipient, Certificate, ChangeOwner, StartEpoch
+from farshore.trust.actions import Action, AddRecipient, Certificate, ChangeOwner, NameSlots, StartEpoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,12 @@ def rotate(repository: Repository, rotation: Rotation, secrets: Secrets, owner_s
     new = _new_keys(repository, rotation, before)
     stored = read_slots(repository)
     bodies, result = _slots(repository, rotation, new, stored, {Role.READER: secrets, Role.OWNER: owner_secrets})
+    actions = list(new.actions)
     if bodies:
         put_slots(repository, bodies)
-    appended = append_entry(repository, new.actions, new.lists)
+        remaining = () if rotation.owner else tuple(names.hash_of(one.data) for one in stored)
+        actions.append(NameSlots((*map(names.hash_of, bodies), *remaining)))
+    appended = append_entry(repository, actions, new.lists)
     return replace(
         result,
         made=tuple(slots.describe_slot(data) for data in bodies),

@@ -8,7 +8,7 @@ from farshore import crypto
 from farshore.errors import Bug
 from farshore.ops.setup.keys import new_note, reader_slot_keys
 from farshore.ops.setup.owner_actions import owner_key
-from farshore.ops.setup.slot_files import put_slots
+from farshore.ops.setup.slot_files import add_slots
 from farshore.replicas.repository import Repository
 from farshore.sealed import slots
 from farshore.sealed.shares import join_shares, split_secret
@@ -31,7 +31,7 @@ def make_shares(repository: Repository, threshold: int, shares: int, *, label: s
         ConfigInvalid: There are no such numbers of shares.
         ExtraMissing: The library is not installed.
         KeyMissing, CredentialCannotRead: Not both keys are at hand.
-        QuorumNotReached: A replica cannot be reached; nothing was changed.
+        QuorumNotReached: A replica cannot be reached; nothing was changed, or the log does not name the slots yet.
     """
     owner, reading = owner_key(repository), reader_slot_keys(repository)
     clock, header = repository.clock, repository.header
@@ -46,5 +46,5 @@ def make_shares(repository: Repository, threshold: int, shares: int, *, label: s
     joined = join_shares(word_lists[-threshold:])
     if [slots.open_slot(data, header, shares_secret=joined) for data in bodies] != [reading, owning]:
         raise Bug("the shares do not open the slots that were made for them")
-    put_slots(repository, bodies)
+    add_slots(repository, bodies)
     return MadeShares(tuple(slots.slot_id_of(data) for data in bodies), threshold, word_lists)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from farshore import limits
 from farshore.errors import Corrupt, QuorumNotReached, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
+from farshore.ops.setup.owner_actions import append_entry
 from farshore.replicas.ask import require_all
 from farshore.replicas.put_all import put_all
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import slots
 from farshore.sealed.slots import SlotInfo
+from farshore.trust.actions import NameSlots
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,14 @@ class StoredSlot:
 
 
 def read_slots(repository: Repository) -> list[StoredSlot]:
-    """Return the slots that any replica has and the owner signed, the oldest first.
+    """Return the slots that any replica has and the owner signed, the oldest first; at least those the log names.
 
     Raises:
         FarshoreError: A replica could not be asked.
     """
-    bodies = [data for found in require_all(repository.ask_all(_bodies)).values() for data in found]
+    bodies = [
+        data for found in require_all(repository.ask_all(partial(_bodies, repository))).values() for data in found
+    ]
     return _signed(repository, bodies)
 
 
@@ -46,7 +51,20 @@ def list_slots(repository: Repository) -> list[SlotInfo]:
     Raises:
         FarshoreError: None does.
     """
-    return [one.info for one in _signed(repository, open_reader(repository).ask(names.SLOTS, _bodies))]
+    return [
+        one.info for one in _signed(repository, open_reader(repository).ask(names.SLOTS, partial(_bodies, repository)))
+    ]
+
+
+def add_slots(repository: Repository, bodies: Sequence[bytes]) -> None:
+    """Put more slots at every replica, and name them in the owner log before those that it named. Repeatable.
+
+    Needs the owner's key. Raises as `put_slots` and `append_entry`; slots that no entry names yet open, too.
+    """
+    put_slots(repository, bodies)
+    added = tuple(names.hash_of(body) for body in bodies)
+    if not set(added) <= set(repository.trust.slots):
+        append_entry(repository, [NameSlots(tuple(dict.fromkeys((*added, *repository.trust.slots))))])
 
 
 def put_slots(repository: Repository, bodies: Sequence[bytes]) -> None:
@@ -69,9 +87,12 @@ def put_slots(repository: Repository, bodies: Sequence[bytes]) -> None:
     put_all(stores, objects, clock=repository.clock, required=True, read_back=True)
 
 
-def _bodies(replica: Replica) -> list[bytes]:
+def _bodies(repository: Repository, replica: Replica) -> list[bytes]:
+    """Return what a replica has of the slots that the log names, and a bounded number of others that it lists."""
     listed = [info.name for info in replica.store.list(names.SLOTS) if names.parse_slot(info.name)]
-    return [replica.store.get(name, bytes_max=object_bytes_max(name)) for name in listed[: limits.SLOTS_READ_MAX]]
+    named = [name for name in map(names.slot, repository.trust.slots) if name in set(listed)]
+    others = [name for name in listed if name not in set(named)][: limits.SLOTS_READ_MAX]
+    return [replica.store.get(name, bytes_max=object_bytes_max(name)) for name in (*named, *others)]
 
 
 def _signed(repository: Repository, bodies: Sequence[bytes]) -> list[StoredSlot]:

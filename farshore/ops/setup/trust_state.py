@@ -7,18 +7,19 @@ from datetime import datetime
 
 from farshore.errors import Bug
 from farshore.format import names
+from farshore.plural import count_of
 from farshore.replicas.repository import Repository
 from farshore.trust.actions import (
     Action,
     AddRecipient,
     Certificate,
     ChangeOwner,
+    NameSlots,
     RequireFeatures,
     Revocation,
     SetPolicy,
     SourcePrefix,
     StartEpoch,
-    UnknownAction,
 )
 from farshore.trust.log_entry import decode_entry
 
@@ -97,20 +98,22 @@ def _sources(certificate: Certificate) -> tuple[str, ...]:
 
 
 def _described(action: Action) -> str:
+    said = "an action of a later version"
     match action:
         case AddRecipient():
-            return f"a recipient, root {action.root}"
+            said = f"a recipient, root {action.root}"
         case StartEpoch():
-            return f"epoch {action.epoch} of domain {action.domain}, root {action.root}"
+            said = f"epoch {action.epoch} of domain {action.domain}, root {action.root}"
         case Certificate():
-            return f"{action.role} {action.host} ({action.signer[:8]})"
+            said = f"{action.role} {action.host} ({action.signer[:8]})"
         case Revocation():
-            return f"revoked {action.signer[:8]}: {action.reason}"
+            said = f"revoked {action.signer[:8]}: {action.reason}"
         case ChangeOwner():
-            return f"another owner ({action.key.signer_id[:8]})"
+            said = f"another owner ({action.key.signer_id[:8]})"
         case SetPolicy():
-            return f"a policy: {action.approvals} approvals"
+            said = f"a policy: {action.approvals} approvals"
+        case NameSlots():
+            said = f"{count_of(len(action.slots), 'key slot')} in use"
         case RequireFeatures():
-            return f"features: {', '.join((*action.must_understand, *action.must_understand_to_write))}"
-        case UnknownAction():
-            return "an action of a later version"
+            said = f"features: {', '.join((*action.must_understand, *action.must_understand_to_write))}"
+    return said

@@ -12,6 +12,7 @@ from farshore.format import names
 from farshore.trust.actions import (
     AddRecipient,
     ChangeOwner,
+    NameSlots,
     RequireFeatures,
     Revocation,
     Right,
@@ -284,6 +285,16 @@ def test_recipients_of_a_fork_are_ordered_by_their_entries(log: Log) -> None:
     other.add(AddRecipient(b"c" * 1216, 2))
     other.add(AddRecipient(b"d" * 1216, 3))
     assert [one.root for one in log.read(None, other).recipients] == [2, 2, 3, 3]
+
+
+def test_the_last_list_of_slots_counts_and_of_a_fork_those_of_each_branch(log: Log) -> None:
+    log.add(NameSlots(("aa" * 32, "bb" * 32)))
+    log.add(NameSlots(("cc" * 32, "bb" * 32)))
+    assert log.read().slots == ("cc" * 32, "bb" * 32)
+    other = log.branch(log.head)
+    log.add(NameSlots(("dd" * 32,)))
+    other.add(NameSlots(("ee" * 32, "bb" * 32)))
+    assert set(log.read(None, other).slots) == {"dd" * 32, "ee" * 32, "bb" * 32}
 
 
 def test_of_two_branches_what_both_accept_is_accepted(log: Log) -> None:

@@ -21,6 +21,7 @@ from farshore.trust.actions import (
     Action,
     AddRecipient,
     ChangeOwner,
+    NameSlots,
     RequireFeatures,
     Revocation,
     SetPolicy,
@@ -52,6 +53,7 @@ ACTIONS: list[Action] = [
     SetPolicy((HOST.signer_id,), 1, 5, {}),
     SetPolicy((), 0, None, {}),
     RequireFeatures(("a",), ("b", "c")),
+    NameSlots(("ee" * 32, "ab" * 32)),
 ]
 
 
@@ -240,6 +242,7 @@ def test_what_is_unknown_is_kept_and_reported_and_the_rest_is_read() -> None:
         (ACTIONS[7], {"approvers": ["me"]}),
         (ACTIONS[7], {"delete_max": -1}),
         (ACTIONS[9], {"must_understand": "a"}),
+        (ACTIONS[10], {"slots": ["ee" * 16]}),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, dict) else type(value).__name__,
 )
