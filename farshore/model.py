@@ -252,6 +252,19 @@ class RefusedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class LostSnapshot:
+    """A snapshot that is known to have been committed and that no replica lists, though nobody forgot it.
+
+    `commit`: hash of its commit. `detail`: how it is known.
+    """
+
+    source_id: SourceId
+    snapshot_id: SnapshotId
+    commit: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class DamagedObject:
     """An object that is missing or wrong at one replica, and what it touches."""
 

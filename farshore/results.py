@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.model import DamagedObject, Problem, ReplicaRequests, SnapshotCounts, SnapshotId, SnapshotState
+from farshore.model import (
+    DamagedObject,
+    LostSnapshot,
+    Problem,
+    ReplicaRequests,
+    SnapshotCounts,
+    SnapshotId,
+    SnapshotState,
+)
 
 UNREACHABLE = "unreachable"  # state of a check of a replica that could not be asked: nothing is known of it
 
@@ -54,6 +62,7 @@ class WarningCode(StrEnum):
     SNAPSHOT_INCOMPLETE = "snapshot-incomplete"
     SOURCE_SHRUNKEN = "source-shrunken"
     ENTRIES_INCOMPLETE = "entries-incomplete"
+    HISTORY_CUT = "history-cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,7 @@ class BackupResult:
     lossy: tuple[RunWarning, ...] = ()  # replicas that hold the snapshot and lost objects of earlier ones
     shrunken_from: SnapshotCounts | None = None  # of the last complete snapshot, where less than half of it is left
     notes: tuple[str, ...] = ()  # what the source says of itself, with nothing wrong
+    lost: tuple[LostSnapshot, ...] = ()  # earlier snapshots of the source that are gone from all replicas
 
     @property
     def warned(self) -> bool:
@@ -111,6 +121,10 @@ class BackupResult:
             if not outcome.committed
         ]
         found += self.lossy
+        found += [
+            RunWarning(WarningCode.HISTORY_CUT, one.snapshot_id, f"no replica has it, and {one.detail}", "history-cut")
+            for one in self.lost
+        ]
         if not self.complete:
             said = f"the snapshot is incomplete: it lacks what {self.counts.lacking:,} of its problems name"
             found.append(RunWarning(WarningCode.SNAPSHOT_INCOMPLETE, self.source, said))
@@ -228,6 +242,7 @@ class ReplicaStatus:
     reachable: bool
     snapshots: int = 0
     behind: int = 0  # snapshots that other replicas hold and this one does not
+    lost: int = 0  # snapshots that no replica holds any more; alike at all that could be asked
     latest_utc: datetime | None = None
     last_check_utc: datetime | None = None
     last_check_clean: bool | None = None  # also where what it found was mended since

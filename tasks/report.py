@@ -53,6 +53,7 @@ def report_backup(result: BackupResult) -> State[Any]:
             "state": result.state.value,
             "lacking": result.counts.lacking,
             "shrunken": result.shrunken_from is not None,
+            "lost": [one.snapshot_id for one in result.lost],
         },
     )
     for replica in behind if not result.already_done else ():
@@ -62,7 +63,8 @@ def report_backup(result: BackupResult) -> State[Any]:
             related=[("source", result.source)],
             payload={"snapshot": result.snapshot_id, "run": result.run_id},
         )
-    notes = [f"left behind: {', '.join(behind)}"] if behind else []
+    notes = [f"at no replica any more: {', '.join(one.snapshot_id[:12] for one in result.lost)}"] if result.lost else []
+    notes += [f"left behind: {', '.join(behind)}"] if behind else []
     notes += [] if result.complete else [f"INCOMPLETE: it lacks what {result.counts.lacking:,} problems name"]
     notes += ["the source has shrunken to less than half"] if result.shrunken_from else []
     notes += [f"{result.counts.problems:,} problems with single entries"] if result.counts.problems else []
@@ -146,6 +148,7 @@ def report_heal(result: HealResult, subject: str) -> State[Any]:
             "replaced": sum(one.replaced for one in result.replicas),
             "open": result.open,
             "not_level": behind,
+            "lost": [one.snapshot_id for one in result.lost],
         },
     )
     if result.in_sync:

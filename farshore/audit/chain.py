@@ -40,12 +40,15 @@ class SealFinding:
     `code`: missing-file, altered-file, bad-seal, format-too-new, bad-signature, refused-seal, missing-seal, forked,
     broken-chain, cut, unsealed-file. `refused`: why an object is none of the evidence, though it is what its name says:
     somebody planted it, or its signer was revoked. Then nothing is damaged. Empty for everything else.
+    `source` and `commit`: of the snapshot that was cut off; empty for all else.
     """
 
     code: str
     object: str
     detail: str
     refused: str = ""
+    source: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +149,10 @@ def missing_heads(seals: Iterable[Seal], present: Collection[str], trust: TrustS
                 found[name] = SealFinding("cut", name, f"seal {seal.sequence} of chain {seal.chain} names it")
         for source, commit in seal.heads.sources.items():
             if commit not in present:
-                detail = f"seal {seal.sequence} of chain {seal.chain} names commit {commit} of source {source}"
-                found[commit] = SealFinding("cut", f"snapshots/{source}", detail)
+                detail = f"seal {seal.sequence} of chain {seal.chain} names it"
+                found[commit] = SealFinding(
+                    "cut", f"snapshots/{source}/*-{commit}", detail, source=source, commit=commit
+                )
     return [found[one] for one in sorted(found)]
 
 

@@ -182,7 +182,8 @@ class AuditRecorder:
                 commits = tuple(run.commits)
             before, now_utc = self._sure_head(), self._clock.now_utc()
             covers = self._covers(before, now_utc.date().isoformat(), commits)
-            heads = changed_heads(before, self._sealer.seen, self._chain_id)
+            # A daily seal has all heads: the seal that had one first may have been deleted together with what it named.
+            heads = changed_heads(before if covers is None else Head(), self._sealer.seen, self._chain_id)
             unsigned = Seal(
                 chain=self._chain_id,
                 sequence=before.sequence + 1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,11 +28,11 @@ from farshore.audit.rows import (
     replica_parts,
 )
 from farshore.audit.seals import SeenHeads
-from farshore.errors import Bug, ConfigInvalid, Failure, FarshoreError, KeyFileDamaged, StoreFull
+from farshore.catalog.heads import remember_seen
+from farshore.errors import Bug, ConfigInvalid, Failure, FarshoreError, StoreFull
 from farshore.format.commit import Commit
 from farshore.host import host_name
 from farshore.host_resources import STATE, temporary_instead
-from farshore.replicas.remember import remember_seen
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
 from farshore.run import Run
@@ -169,8 +168,7 @@ def _keep_head(repository: Repository, written: AuditWritten) -> None:
     """Have this host remember the new seal, once some replica has it, and anchor a daily one."""
     chain, sequence, seal_hash = written.head
     if chain and len(written.failed) < len(written.replicas):
-        with contextlib.suppress(KeyFileDamaged):  # it was reported when the repository was opened
-            remember_seen(repository, chains={chain: (sequence, seal_hash)})
+        remember_seen(repository, chains={chain: (sequence, seal_hash)})
     failed = repository.anchor(seal_hash) if written.daily and repository.anchor is not None else ""
     if failed:
         _log.warning("%s; so the seals of today are not anchored", failed)

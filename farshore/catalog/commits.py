@@ -23,6 +23,7 @@ from farshore.replicas.ask import ask_all
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed.commit_details import open_details
+from farshore.trust.memory import Memory
 
 _SourceOf = Callable[[tuple[str, ...]], ObjectSource]
 
@@ -91,11 +92,12 @@ def list_commits(
 
     A snapshot that a maintainer has forgotten is not among them. A commit damaged at one replica is read from
     another that lists it; one that no replica has whole is refused. Commits that are refused, unread or of another
-    domain are noted at the repository too.
+    domain are noted at the repository too, and so are snapshots that this host remembers and no replica has.
 
     Args:
         include_refused: Read also what was refused before, so that it is returned as far as it can be read.
     """
+    memory = repository.memory
     listed, failed = ask_all(
         repository.replicas,
         lambda name: (
@@ -137,7 +139,22 @@ def list_commits(
     repository.unread.update(unread)
     repository.foreign.update(heads.keys() - commits.keys())
     held = {item.hash: replicas for item, replicas in holders.items() if item.hash in heads}
-    return ListedCommits(heads, commits, held, failed, stored_utc, refused, unread, gone)
+    found = ListedCommits(heads, commits, held, failed, stored_utc, refused, unread, gone)
+    _note_heads(repository, memory, found, source_id, {item.hash for item in holders}, forgotten)
+    return found
+
+
+def _note_heads(
+    repository: Repository,
+    memory: Memory | None,
+    found: ListedCommits,
+    source_id: SourceId | None,
+    present: Collection[str],
+    forgotten: Collection[str],
+) -> None:
+    from farshore.catalog.heads import note_heads
+
+    note_heads(repository, memory, found, source_id=source_id, present=present, forgotten=forgotten)
 
 
 def _forgotten(repository: Repository, listed: Mapping[str, Iterable[str]]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.lost import report_lost
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.progress import reporter_for
 from farshore.cli.run_report import warn_of_problems
@@ -18,6 +19,7 @@ from farshore.errors import (
     BackupRunning,
     ClockWrong,
     Failure,
+    HistoryCut,
     LeaseLost,
     QuorumNotReached,
     SourceChanged,
@@ -87,7 +89,7 @@ def execute(invocation: Invocation) -> int:
             _print(invocation, result)
             unsound = result.warned if invocation.arguments.strict else is_doubtful(result)
             worst = worse(worst, EXIT_WARNINGS if unsound else EXIT_DONE)
-    return worst
+        return report_lost(output, repository.lost.values(), worst)
 
 
 def is_doubtful(result: BackupResult) -> bool:
@@ -240,6 +242,7 @@ COMMAND = Command(
         *OPENING,
         SourceMissing,
         SourceMoved,
+        HistoryCut,
         ClockWrong,
         QuorumNotReached,
         SourceUnavailable,

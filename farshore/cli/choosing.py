@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from farshore.cli.lost import warn_lost
 from farshore.cli.wording import ID_DIGITS_SHOWN, utc_time
 from farshore.plural import count_of
 
@@ -40,6 +41,7 @@ def choose_snapshot(
     from farshore.catalog.snapshots import LATEST, resolve_snapshot
 
     snapshot = resolve_snapshot(repository, selector, include_refused=include_refused)
+    warn_lost(output, [one for one in repository.lost.values() if one.source_id == snapshot.source_id])
     named = f"snapshot {snapshot.snapshot_id[:ID_DIGITS_SHOWN]} of {snapshot.source}"
     if snapshot.passed_over:
         later = count_of(len(snapshot.passed_over), "later one is", "later ones are")

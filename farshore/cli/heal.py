@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.lost import report_lost
 from farshore.cli.opening import UnaskedWarnings, able_to_write, waiting_note
 from farshore.cli.output import Output
 from farshore.cli.progress import reporter_for
@@ -17,6 +18,7 @@ from farshore.errors import (
     EXIT_WARNINGS,
     ConfigInvalid,
     HealIncomplete,
+    HistoryCut,
     KeyMissing,
     LeaseLost,
     LifecycleDeletes,
@@ -203,8 +205,11 @@ def exit_code_of(invocation: Invocation, result: HealResult) -> int:
 
     if not result.snapshots:
         invocation.output.warning("no replica lists a snapshot, so there was nothing to compare", "no-snapshots")
+    done = EXIT_DONE if result.snapshots else EXIT_WARNINGS
+    if result.lost:
+        return report_lost(invocation.output, result.lost, done)
     if result.in_sync or result.dry_run:
-        return EXIT_DONE if result.snapshots else EXIT_WARNINGS
+        return done
     error = heal_error(result)
     invocation.output.error(error)
     return error.exit_code
@@ -244,7 +249,7 @@ def retire(invocation: Invocation) -> int:
     return EXIT_DONE
 
 
-_FAILURES = (*OPENING, StoreUnavailable, StoreFull, LeaseLost, HealIncomplete, ReplicaEmpty)
+_FAILURES = (*OPENING, StoreUnavailable, StoreFull, LeaseLost, HistoryCut, HealIncomplete, ReplicaEmpty)
 _WARNED = ((EXIT_WARNINGS, "no replica lists a snapshot, so there was nothing to compare"),)
 _INTERRUPTED = "copied objects are kept; run it again and it goes on from there"
 

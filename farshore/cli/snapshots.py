@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.wording import ID_DIGITS_SHOWN, compact_bytes, utc_time
-from farshore.errors import EXIT_DONE, SnapshotUnknown
+from farshore.errors import EXIT_DONE, HistoryCut, SnapshotUnknown
 
 if TYPE_CHECKING:
     from farshore.model import SnapshotInfo
@@ -43,9 +43,14 @@ def execute(invocation: Invocation) -> int:
         note_foreign(output, len(repository.foreign))
     if not found and arguments.source not in (None, *config.sources):
         raise SnapshotUnknown(f"no snapshot is of a source {arguments.source!r}, and none is configured")
+    code = EXIT_DONE
+    if repository.lost:
+        from farshore.cli.lost import report_lost
+
+        code = report_lost(output, repository.lost.values(), code)
     if not found:
         output.note("no snapshots" + (f" of {arguments.source}" if arguments.source else ""))
-        return EXIT_DONE
+        return code
     locked = ("locked until",) if arguments.locks else ()
     state = ("state",) if any(state_of(one) != "complete" for one in found) else ()
     older = ("data of",) if any(one.data_utc != one.started_utc for one in found) else ()
@@ -68,7 +73,7 @@ def execute(invocation: Invocation) -> int:
         ],
         right=frozenset({"entries", "size", "new"}),
     )
-    return EXIT_DONE
+    return code
 
 
 def state_of(snapshot: SnapshotInfo) -> str:
@@ -104,5 +109,5 @@ COMMAND = Command(
     example="farshore snapshots home --json | jq -r .snapshot_id",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(*OPENING, SnapshotUnknown),
+    failures=(*OPENING, SnapshotUnknown, HistoryCut),
 )

@@ -112,7 +112,10 @@ _IN_SYNC = "level"  # in the JSON, whose values stay
 
 
 def state_of(replica: ReplicaStatus) -> str:
-    """Return the state in JSON: missing, unsupported, unreachable, damaged, empty, behind, or level when in sync."""
+    """Return the state in JSON.
+
+    It is missing, unsupported, unreachable, damaged, empty, cut, behind, or level when in sync.
+    """
     if replica.error_code == RepositoryMissing.code:
         return "missing"
     if replica.error_code == ExtraMissing.code:
@@ -123,6 +126,8 @@ def state_of(replica: ReplicaStatus) -> str:
         return "damaged"
     if replica.behind and not replica.snapshots:
         return "empty"
+    if replica.lost:
+        return "cut"
     return "behind" if replica.behind else _IN_SYNC
 
 

@@ -15,6 +15,7 @@ from farshore.errors import (
     BucketNotFound,
     FarshoreError,
     HealIncomplete,
+    HistoryCut,
     LeaseLost,
     ReplicaEmpty,
     StoreDenied,
@@ -22,7 +23,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.format import names
-from farshore.model import ReplicaRequests
+from farshore.model import LostSnapshot, ReplicaRequests
 from farshore.plural import count_of
 from farshore.replicas.repository import Replica
 from farshore.results import Found, RepairAction
@@ -121,6 +122,7 @@ class HealResult:
     repairs_total: int = 0  # a key of --json alone
     requests: tuple[ReplicaRequests, ...] = ()
     snapshots: int = 0  # that any replica listed: with none there was nothing to compare
+    lost: tuple[LostSnapshot, ...] = ()  # that no replica has any more: then none is in sync
 
     @property
     def in_sync(self) -> bool:
@@ -147,6 +149,9 @@ def shown_repairs(repairs: Sequence[Repair], most: int) -> tuple[Repair, ...]:
 
 def heal_error(result: HealResult) -> FarshoreError:
     """Return the error of a heal that left something not in sync: errors for a person before passing ones."""
+    if result.lost:
+        first = result.lost[0]
+        return HistoryCut(f"snapshot {first.snapshot_id} is at no replica, and {first.detail}")
     behind = [one.replica for one in result.replicas if one.state is HealedState.BEHIND and not one.error]
     if result.open or behind:
         where = sorted({one.replica for one in result.repairs if one.open}) or behind

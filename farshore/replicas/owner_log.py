@@ -13,7 +13,6 @@ from farshore import limits
 from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
-from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Replica, Repository
 from farshore.signing import VerifyKey
 from farshore.trust.actions import AcceptedList, Revocation
@@ -111,6 +110,8 @@ def put_log(repository: Repository, log: OwnerLog) -> dict[str, FarshoreError]:
     for name, replica in repository.replicas.items():
         missing = log.missing_at(name)
         if missing:
+            from farshore.replicas.put_all import put_all
+
             objects = [(one, log.objects[one]) for one in missing]
             failed |= put_all({name: replica.store}, objects, clock=repository.clock)
     return failed

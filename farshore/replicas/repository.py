@@ -27,7 +27,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import Header
 from farshore.format.names import object_bytes_max
-from farshore.model import DamagedObject, KeyId, RefusedObject, ReplicaRequests
+from farshore.model import DamagedObject, KeyId, LostSnapshot, RefusedObject, ReplicaRequests
 from farshore.replicas.ask import DetachedThreads, FirstBug, OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache
 from farshore.replicas.reading_order import Pace, ReadPrice
@@ -167,6 +167,7 @@ class Repository:
     damaged: dict[tuple[str, str], DamagedObject] = field(init=False, default_factory=dict)  # found by reads
     refused: dict[str, RefusedObject] = field(init=False, default_factory=dict)  # by name, that listings showed
     unread: dict[str, int] = field(init=False, default_factory=dict)  # names at a replica that nothing signed names
+    lost: dict[str, LostSnapshot] = field(init=False, default_factory=dict)  # by hash of the commit, gone everywhere
     foreign: set[str] = field(init=False, default_factory=set)  # commits of domains whose keys are not at hand
     key_names: dict[KeyId, dict[NeededKey, None]] = field(init=False, default_factory=dict)  # that needs gave; grows
     state_is_temporary: bool = field(init=False, default=False)  # its files end with this process

@@ -27,25 +27,28 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class NewestSnapshot:
-    """The newest snapshot of a source that this host saw or made; `commit` is the hash of its commit record."""
+    """A snapshot of a source that this host saw or made, with the hash and the signer of its commit."""
 
     sequence: int
     snapshot: str
     commit: str
+    signer: str
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """The newest things that were seen.
 
-    `newest` is by source id, `chains` by chain id: sequence and hash of the newest seal.
-    `fingerprint`: of the repository, 64 hex digits. `places`: the URLs of
-    its replicas, as they were configured.
+    By source id, `newest` is the newest snapshot that any listing showed, and `own` the last one that this host made: a
+    thief's snapshot may be newer for a while, and hides no loss of the host's. `chains`: by chain id, sequence and hash
+    of the newest seal. `fingerprint`: of the repository, 64 hex digits. `places`: the URLs of its replicas, as they
+    were configured.
     """
 
     fingerprint: str
     head: LogHead | None = None
     newest: Mapping[str, NewestSnapshot] = field(default_factory=dict)
+    own: Mapping[str, NewestSnapshot] = field(default_factory=dict)
     chains: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     places: frozenset[str] = frozenset()
 
@@ -103,7 +106,14 @@ def read_memory(state_dir: Path, repository_id: str) -> Memory | None:
         raise _damaged(path, str(error)) from error
 
 
-def remember(state_dir: Path, repository_id: str, seen: Memory, *, read_with: Memory | None = None) -> Memory:
+def remember(
+    state_dir: Path,
+    repository_id: str,
+    seen: Memory,
+    *,
+    read_with: Memory | None = None,
+    dropped: Collection[str] = (),
+) -> Memory:
     """Add what was seen now to what is remembered, durably, and return all of it.
 
     The head of the log moves only from the one with which the log was read: of two processes that were shown two
@@ -113,6 +123,7 @@ def remember(state_dir: Path, repository_id: str, seen: Memory, *, read_with: Me
 
     Args:
         read_with: The memory with which the log was read.
+        dropped: Hashes of commits that count no more, refused or forgotten since.
 
     Raises:
         RepositoryMismatch: The host remembers this repository with another fingerprint.
@@ -125,7 +136,7 @@ def remember(state_dir: Path, repository_id: str, seen: Memory, *, read_with: Me
         before = read_memory(state_dir, repository_id)
         if before is not None and before.head != (read_with.head if read_with is not None else None):
             seen = replace(seen, head=before.head)  # another process was first; the next reading goes by its branch
-        after = seen if before is None else forward(before, seen)
+        after = seen if before is None else forward(before, seen, dropped)
         if after != before:
             _replace(path, _encode(after, repository_id))
         return after
@@ -147,8 +158,8 @@ def replace_head(state_dir: Path, repository_id: str, fingerprint: str, head: Lo
         return after
 
 
-def forward(before: Memory, seen: Memory) -> Memory:
-    """Return what is remembered after both, the higher number of each."""
+def forward(before: Memory, seen: Memory, dropped: Collection[str] = ()) -> Memory:
+    """Return what is remembered after both: the higher number of each, but for commits that are dropped."""
     if before.fingerprint != seen.fingerprint:
         raise RepositoryMismatch(
             f"this host knows the repository by fingerprint {before.fingerprint}, and now it has {seen.fingerprint}",
@@ -156,15 +167,23 @@ def forward(before: Memory, seen: Memory) -> Memory:
             "that 'farshore init' printed.",
         )
     head = seen.head if seen.head and (before.head is None or seen.head.number > before.head.number) else before.head
-    newest = dict(before.newest)
-    for source_id, snapshot in seen.newest.items():
-        if source_id not in newest or snapshot.sequence > newest[source_id].sequence:
-            newest[source_id] = snapshot
+    newest = _higher(before.newest, seen.newest, dropped)
+    own = _higher(before.own, seen.own, dropped)
     chains = dict(before.chains)
     for chain, last in seen.chains.items():
         if chain not in chains or last[0] > chains[chain][0]:
             chains[chain] = last
-    return Memory(before.fingerprint, head, newest, chains, before.places | seen.places)
+    return Memory(before.fingerprint, head, newest, own, chains, before.places | seen.places)
+
+
+def _higher(
+    before: Mapping[str, NewestSnapshot], seen: Mapping[str, NewestSnapshot], dropped: Collection[str]
+) -> dict[str, NewestSnapshot]:
+    found = {source_id: one for source_id, one in before.items() if one.commit not in dropped}
+    for source_id, one in seen.items():
+        if source_id not in found or one.sequence > found[source_id].sequence:
+            found[source_id] = one
+    return found
 
 
 def path_of(state_dir: Path, repository_id: str) -> Path:
@@ -179,10 +198,8 @@ def _encode(memory: Memory, repository_id: str) -> bytes:
         "repository": repository_id,
         "fingerprint": memory.fingerprint,
         "log": [memory.head.number, memory.head.hash] if memory.head else None,
-        "newest": {
-            source_id: {"sequence": one.sequence, "snapshot": one.snapshot, "commit": one.commit}
-            for source_id, one in memory.newest.items()
-        },
+        "newest": _encode_snapshots(memory.newest),
+        "own": _encode_snapshots(memory.own),
         "chains": {chain: list(last) for chain, last in memory.chains.items()},
         "places": sorted(memory.places),
     }
@@ -200,13 +217,27 @@ def _decode(data: bytes, repository_id: str) -> Memory:
     return Memory(
         fingerprint=value["fingerprint"],
         head=LogHead(_sequence(value["log"][0]), str(value["log"][1])) if value["log"] else None,
-        newest={
-            source_id: NewestSnapshot(_sequence(one["sequence"]), str(one["snapshot"]), str(one["commit"]))
-            for source_id, one in value["newest"].items()
-        },
+        newest=_decode_snapshots(value["newest"]),
+        own=_decode_snapshots(value["own"]),
         chains={chain: (_sequence(last[0]), str(last[1])) for chain, last in value["chains"].items()},
         places=frozenset(str(place) for place in value["places"]),
     )
+
+
+def _encode_snapshots(snapshots: Mapping[str, NewestSnapshot]) -> JsonObject:
+    return {
+        source_id: {"sequence": one.sequence, "snapshot": one.snapshot, "commit": one.commit, "signer": one.signer}
+        for source_id, one in snapshots.items()
+    }
+
+
+def _decode_snapshots(value: JsonObject) -> dict[str, NewestSnapshot]:
+    return {
+        source_id: NewestSnapshot(
+            _sequence(one["sequence"]), str(one["snapshot"]), str(one["commit"]), str(one["signer"])
+        )
+        for source_id, one in value.items()
+    }
 
 
 def _sequence(value: object) -> int:

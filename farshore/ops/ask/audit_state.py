@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from farshore.audit import names
-from farshore.audit.cached_query import is_anywhere, tables_at
-from farshore.audit.chain import SealFinding, missing_heads
+from farshore.audit.cached_query import tables_at
+from farshore.audit.chain import SealFinding
+from farshore.audit.cuts import find_cuts
 from farshore.audit.evidence import read_evidence
 from farshore.audit.seals import Seal
+from farshore.catalog.heads import lists_everything
 from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
 from farshore.replicas.repository import Replica, Repository
 
@@ -33,34 +35,18 @@ class AuditState:
     listed: frozenset[str] = frozenset()
     failed: Mapping[str, FarshoreError] = field(default_factory=dict)
 
-    def cut(
-        self, repository: Repository, snapshots: Collection[str], commits: frozenset[str] | None = None
-    ) -> list[SealFinding]:
-        """Return heads that seals name or that this host remembers, and that no replica lists.
+    def cut(self, repository: Repository, commits: Collection[str]) -> list[SealFinding]:
+        """Return what seals name or this host remembers, and no replica has.
 
-        Nothing where a replica did not answer: it may have them.
+        Nothing where a replica did not answer: it may have it.
 
         Args:
-            snapshots: The ids of all snapshots that replicas list.
-            commits: The hashes of all commits that replicas list; None where they are not known.
+            commits: The hashes of all commits that replicas list.
         """
-        if self.failed or repository.unreachable:
+        if self.failed or not lists_everything(repository):
             return []
         seals = list(self.seals.values())
-        if commits is None:
-            seals = [replace(one, heads=replace(one.heads, sources={})) for one in seals]
-        found = missing_heads(seals, self.listed | (commits or frozenset()), repository.trust)
-        known = {one.object for one in found}
-        memory = repository.memory
-        for source_id, newest in sorted(memory.newest.items()) if memory else ():
-            if newest.snapshot not in snapshots:
-                detail = "this host remembers it as the newest of its source"
-                found.append(SealFinding("cut", f"snapshot {newest.snapshot} of source {source_id}", detail))
-        for chain, (sequence, last) in sorted(memory.chains.items()) if memory else ():
-            name = names.seal_name(chain, sequence, last)
-            if last not in self.listed and name not in known:
-                found.append(SealFinding("cut", name, "this host remembers it as the newest of its chain"))
-        return [one for one in found if not names.parse_seal(one.object) or not is_anywhere(repository, one.object)]
+        return find_cuts(repository, seals, seals_listed=self.listed, commits_listed=commits, memory=repository.memory)
 
     def heads(self) -> dict[str, tuple[int, str]]:
         """Return sequence and hash of the newest seal of each chain; of a forked one, the first by its hash."""

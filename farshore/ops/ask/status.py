@@ -12,6 +12,7 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, RepositoryMissing
 from farshore.format import names
+from farshore.format.names import CommitName
 from farshore.ops.ask.trust_report import TrustReport, report_trust
 from farshore.replicas.ask import OnWait, ask_all, wait_quietly
 from farshore.replicas.repository import Replica
@@ -22,7 +23,7 @@ from farshore.results import ReplicaStatus
 class _Seen:
     """The answer of one replica."""
 
-    snapshots: dict[str, datetime | None]  # snapshot id -> when its commit record appeared there
+    commits: dict[CommitName, datetime | None]  # when each appeared there
     clock_skew_s: float | None = None
 
 
@@ -54,14 +55,15 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
         for one in opened.values():
             one.store.close()
     failed.update(silent)
-    everything = {snapshot for one in seen.values() for snapshot in one.snapshots}
-    checks, locked, trust = _recorded(config, list(seen), everything, clock)
+    everything = {item.snapshot_id for one in seen.values() for item in one.commits}
+    commits = {item.hash for one in seen.values() for item in one.commits}
+    checks, locked, trust = _recorded(config, list(seen), commits, clock)
     statuses: list[ReplicaStatus] = []
     for replica in replicas:
         found, error = seen.get(replica.name, _Seen({})), failed.get(replica.name)
-        snapshots = found.snapshots
+        snapshots = {item.snapshot_id for item in found.commits}
         last = checks.get(replica.name)
-        times = [moment for moment in snapshots.values() if moment]
+        times = [moment for moment in found.commits.values() if moment]
         statuses.append(
             ReplicaStatus(
                 replica=replica.name,
@@ -69,7 +71,8 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
                 region=replica.region,
                 reachable=error is None,
                 snapshots=len(snapshots),
-                behind=0 if error else len(everything - snapshots.keys()),
+                behind=0 if error else len(everything - snapshots),
+                lost=0 if error else sum(1 for one in trust.cut if one.commit),
                 latest_utc=max(times, default=None),
                 last_check_utc=last.checked_utc if last else None,
                 last_check_clean=last.clean if last else None,
@@ -88,7 +91,7 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
 
 
 def _recorded(
-    config: Config, reached: Sequence[str], snapshots: Collection[str], clock: Clock
+    config: Config, reached: Sequence[str], commits: Collection[str], clock: Clock
 ) -> tuple[dict[str, LastChecks], dict[str, datetime], TrustReport]:
     """Return what the audit rows that count say of each replica, and about trust; nothing where it cannot be known."""
     if not reached:
@@ -99,7 +102,7 @@ def _recorded(
             locks = any(one.lock for one in config.replicas.values())
             checks = last_checks(repository, reached)
             locked = locked_until(repository, reached) if locks else {}
-            report = report_trust(repository, snapshots, complete=len(reached) == len(config.replicas))
+            report = report_trust(repository, commits, complete=len(reached) == len(config.replicas))
     except FarshoreError as error:
         return {}, {}, TrustReport(error=error)
     return checks, locked, report
@@ -118,16 +121,16 @@ def _open_all(config: Config, clock: Clock) -> tuple[dict[str, Replica], dict[st
 
 
 def _look(replica: Replica) -> _Seen:
-    """Return the snapshots that a replica lists.
+    """Return the commits that a replica lists.
 
     Raises:
         RepositoryMissing: It answers, and has no header.
     """
     if not any(info.name == names.HEADER for info in replica.store.list(names.HEADER)):
         raise RepositoryMissing(f"there is no repository at {replica.name} ({replica.url})")
-    found: dict[str, datetime | None] = {}
+    found: dict[CommitName, datetime | None] = {}
     for info in replica.store.list(names.SNAPSHOTS):
         parsed = names.parse_commit(info.name)
         if parsed is not None:
-            found[parsed.snapshot_id] = info.modified_utc
+            found[parsed] = info.modified_utc
     return _Seen(found, replica.meter.service_clock.skew_s)

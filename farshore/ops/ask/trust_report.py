@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from farshore import limits
 from farshore.audit.chain import SealFinding
-from farshore.errors import FarshoreError, KeyFileDamaged
-from farshore.ops.ask.audit_state import AuditAt, AuditState, read_audit_state
-from farshore.replicas.remember import remember_seen
+from farshore.catalog.heads import remember_seen
+from farshore.errors import FarshoreError
+from farshore.ops.ask.audit_state import AuditAt, read_audit_state
 from farshore.replicas.repository import Repository
 
 
@@ -40,16 +39,16 @@ class TrustReport:
     error: FarshoreError | None = None
 
 
-def report_trust(repository: Repository, snapshots: Collection[str], *, complete: bool) -> TrustReport:
+def report_trust(repository: Repository, commits: Collection[str], *, complete: bool) -> TrustReport:
     """Read the chains of all replicas, judge them, and remember the newest of each.
 
     Args:
-        snapshots: The ids of all snapshots that replicas list.
+        commits: The hashes of all commits that replicas list.
         complete: All replicas of the configuration were asked, so what none has is nowhere.
     """
     state = read_audit_state(repository)
-    cut = tuple(state.cut(repository, snapshots)) if complete else ()
-    _remember(repository, state)
+    cut = tuple(state.cut(repository, commits)) if complete else ()
+    remember_seen(repository, chains=state.heads())
     log = repository.log
     lacking = {name: len(log.missing_at(name)) for name in log.held} if log is not None else {}
     return TrustReport(
@@ -67,8 +66,3 @@ def _certificates(repository: Repository) -> tuple[CertificateEnd, ...]:
         CertificateEnd(one.host, one.role, one.signer, one.not_after_utc, one.not_after_utc <= now_utc)
         for one in ending
     )
-
-
-def _remember(repository: Repository, state: AuditState) -> None:
-    with contextlib.suppress(KeyFileDamaged):  # it was reported when the repository was opened
-        remember_seen(repository, chains=state.heads())

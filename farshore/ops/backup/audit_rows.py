@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, Operation, RunResult, RunRow
+from farshore.catalog.heads import remember_seen
 from farshore.catalog.shrinking import counts_before, has_shrunken
-from farshore.errors import Failure, KeyFileDamaged
+from farshore.errors import Failure
 from farshore.format.commit import Commit
 from farshore.ops.backup.attempt import Attempt
 from farshore.ops.backup.pipeline.capture import CaptureResult
 from farshore.ops.backup.prepare import RunState
-from farshore.replicas.remember import remember_seen
 from farshore.replicas.repository import Repository
 from farshore.results import BackupResult, ReplicaOutcome, RunWarning, WarningCode
 from farshore.trust.memory import NewestSnapshot
@@ -59,6 +58,7 @@ class RunRecorder:
                 for one in outcomes
                 if one.committed and one.replica in lossy
             ),
+            lost=tuple(one for one in self.repository.lost.values() if one.source_id == self.attempt.source_id),
             shrunken_from=before if has_shrunken(commit.counts, before) else None,
         )
 
@@ -84,11 +84,10 @@ class RunRecorder:
             rows = run_rows.mark_shrunken(rows)
         row = self.run_row(RunResult.COMPLETED_WITH_WARNINGS if result.warned else RunResult.COMPLETED)
         rows = [run_rows.finished_run(row, commit=commit, outcomes=result.replicas), *rows]
-        commit_hash = state.committer.made.blake3
-        run_rows.record(self.repository, self.attempt.run.run_id, rows, commits=[commit_hash])
-        newest = NewestSnapshot(commit.sequence, commit.snapshot, commit_hash)
-        with contextlib.suppress(KeyFileDamaged):  # it was reported when the repository was opened
-            remember_seen(self.repository, newest={commit.source_id: newest})
+        # Before the seal, so that the seal names this snapshot, too.
+        made = {commit.source_id: NewestSnapshot(commit.sequence, commit.snapshot, commit.hash, commit.signer)}
+        remember_seen(self.repository, newest=made, own=made)
+        run_rows.record(self.repository, self.attempt.run.run_id, rows, commits=[commit.hash])
 
     def run_row(self, state: RunResult, error: Failure | None = None) -> RunRow:
         """Return the row of this attempt, finished now."""

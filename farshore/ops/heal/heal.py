@@ -30,6 +30,7 @@ from farshore.repair.needed_objects import NeededObjects
 from farshore.repair.object_kinds import is_reserved, kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
+from farshore.replicas.repository import Repository
 from farshore.results import Found, ProgressCallback, RepairAction
 from farshore.run import Run
 from farshore.stores.token_bucket import TokenBucket
@@ -111,10 +112,11 @@ def heal_repository(
         dry_run=options.dry_run,
         started_utc=run.started_utc,
         finished_utc=run.clock.now_utc(),
-        replicas=tuple(sorted(healed, key=lambda one: repository.configured.index(one.replica))),
+        replicas=_in_order(repository, healed),
         repairs=shown_repairs(repairs, limits.PROBLEMS_KEPT_MAX),
         repairs_total=len(repairs),
         snapshots=sum(kind_of(name) is Kind.COMMIT for name in union.others),
+        lost=tuple(repository.lost.values()),
     )
     if not options.dry_run:
         record_heal(context, result, repairs, run)
@@ -195,6 +197,15 @@ def _finished(finished: FinishedCommits) -> Iterator[Repair]:
             replica, name.name, Found.MISSING, RepairAction.COPIED, source=replica, method=RepairMethod.PUT,
             blake3=name.hash, snapshots=(name.snapshot_id,), detail="finished: the end of its lease holds it",
         )  # fmt: skip
+
+
+def _in_order(repository: Repository, healed: Iterable[HealedReplica]) -> tuple[HealedReplica, ...]:
+    """Return the outcomes in the order of the configuration; none is in sync while a snapshot is gone from all."""
+    by_name = {one.replica: one for one in healed}
+    found = [by_name[name] for name in repository.configured if name in by_name]
+    if not repository.lost:
+        return tuple(found)
+    return tuple(replace(one, state=HealedState.BEHIND) if one.state is HealedState.IN_SYNC else one for one in found)
 
 
 def _empty(context: HealContext, listings: Mapping[str, Listing], options: HealOptions) -> dict[str, FarshoreError]:

@@ -29,7 +29,8 @@ ID = "ab" * 16
 FIRST = Memory(
     fingerprint="0f" * 32,
     head=LogHead(3, "aa" * 32),
-    newest={"s": NewestSnapshot(5, "snapshot-5", "c5" * 32)},
+    newest={"s": NewestSnapshot(5, "snapshot-5", "c5" * 32, "w")},
+    own={"s": NewestSnapshot(5, "snapshot-own", "0e" * 32, "w")},
     chains={"c": (7, "5e" * 32)},
 )
 
@@ -58,26 +59,30 @@ def test_what_is_remembered_reads_as_it_was(tmp_path: Path) -> None:
 
 
 def test_it_moves_forward_only() -> None:
-    back = Memory(
-        FIRST.fingerprint,
-        LogHead(2, "bb" * 32),
-        {"s": NewestSnapshot(4, "snapshot-4", "c4" * 32)},
-        {"c": (6, "00" * 32)},
-    )
-    beside = Memory(
-        FIRST.fingerprint, LogHead(3, "bb" * 32), {"s": NewestSnapshot(5, "x", "00" * 32)}, {"c": (7, "00" * 32)}
-    )
-    on = Memory(
-        FIRST.fingerprint, LogHead(4, "bb" * 32), {"s": NewestSnapshot(6, "x", "00" * 32)}, {"c": (8, "00" * 32)}
-    )
-    more = Memory(FIRST.fingerprint, None, {"t": NewestSnapshot(1, "x", "00" * 32)}, {"d": (0, "00" * 32)})
+    def seen(head: int | None, sequence: int, seal: int, *, source: str = "s", chain: str = "c") -> Memory:
+        one = {source: NewestSnapshot(sequence, "x", "00" * 32, "w")}
+        log = LogHead(head, "bb" * 32) if head else None
+        return Memory(FIRST.fingerprint, log, one, one, {chain: (seal, "00" * 32)})
+
+    back, beside, on = seen(2, 4, 6), seen(3, 5, 7), seen(4, 6, 8)
+    more = seen(None, 1, 0, source="t", chain="d")
     assert forward(FIRST, back) == FIRST
     assert forward(FIRST, beside) == FIRST
     assert forward(FIRST, on) == on
     assert forward(more, FIRST) == forward(FIRST, more)
     assert forward(FIRST, more) == replace(
-        FIRST, newest={**FIRST.newest, **more.newest}, chains={**FIRST.chains, **more.chains}
-    )
+        FIRST, newest={**FIRST.newest, **more.newest}, own={**FIRST.own, **more.own},
+        chains={**FIRST.chains, **more.chains},
+    )  # fmt: skip
+
+
+def test_what_counts_no_more_gives_way_to_a_lower_number() -> None:
+    """A thief's snapshot that is refused now must not hide, nor outnumber, what the honest make."""
+    lower = {"s": NewestSnapshot(2, "snapshot-2", "c2" * 32, "w")}
+    seen = Memory(FIRST.fingerprint, newest=lower)
+    assert forward(FIRST, seen, ["c5" * 32]) == replace(FIRST, newest=lower)
+    assert forward(FIRST, seen, ["0e" * 32]) == replace(FIRST, own={})
+    assert forward(FIRST, seen) == FIRST
 
 
 def test_what_is_written_moves_forward(tmp_path: Path) -> None:
@@ -171,7 +176,7 @@ def test_a_file_that_cannot_be_read_is_no_empty_memory(tmp_path: Path) -> None:
 def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
     def write(source: int) -> None:
         for sequence in range(20):
-            newest = {str(source): NewestSnapshot(sequence, "x", "00" * 32)}
+            newest = {str(source): NewestSnapshot(sequence, "x", "00" * 32, "w")}
             remember(tmp_path, ID, Memory(FIRST.fingerprint, newest=newest))
 
     threads = [threading.Thread(target=write, args=(source,)) for source in range(4)]

@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 
 from farshore.access.unlock import Need
+from farshore.audit import cuts
 from farshore.audit import names as audit_names
+from farshore.cli.status import state_of
 from farshore.cli.status_trust import trust_errors
 from farshore.errors import CertificateEnded, HistoryCut
 from farshore.format import names
 from farshore.ops.ask.status import repository_status
 from farshore.ops.ask.trust_report import TrustReport
+from farshore.results import ReplicaStatus
 from farshore.trust.memory import read_memory
 from tests.unit.ops.engine import Engine
+from tests.unit.ops.lease_world import forget, put
 from tests.unit.ops.tree_source import TreeSource
 
 
@@ -37,6 +41,21 @@ def seals(engine: Engine) -> list[str]:
     return [name for name in engine.objects("a", audit_names.SEALS) if audit_names.parse_seal(name)]
 
 
+def statuses(engine: Engine) -> list[ReplicaStatus]:
+    return repository_status(engine.config, clock=engine.clock).replicas
+
+
+def delete_snapshot(engine: Engine, snapshot: str) -> None:
+    for name in engine.objects("a", names.SNAPSHOTS):
+        if snapshot in name:
+            lose_everywhere(engine, name)
+
+
+def forget_unsigned(engine: Engine, name: str) -> None:
+    """Put a tombstone that nobody signed, in the name of one that a maintainer signed."""
+    put(engine, "a", f"{name[:-64]}{names.hash_of(b'{}')}", b"{}")
+
+
 def lose_everywhere(engine: Engine, name: str) -> None:
     for replica in engine.places:
         engine.shelf(replica).objects.pop(name, None)
@@ -51,13 +70,48 @@ def test_an_honest_repository_is_silent(engine: Engine) -> None:
 
 def test_the_newest_snapshot_deleted_everywhere_shows_on_its_host(engine: Engine) -> None:
     newest = engine.snapshots()[-1].snapshot_id
-    for name in engine.objects("a", names.SNAPSHOTS):
-        if newest in name:
-            lose_everywhere(engine, name)
+    delete_snapshot(engine, newest)
     (cut,) = report(engine).cut
     assert newest in cut.object
     assert [type(one) for one in trust_errors(report(engine))] == [HistoryCut]
-    assert report(engine.at("a-fresh-machine")).cut == (), "only an anchor would show it there"
+    assert {(one.lost, state_of(one)) for one in statuses(engine)} == {(1, "cut")}
+
+
+def test_a_newest_snapshot_that_a_seal_names_shows_on_a_fresh_machine(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows at the next seal of anybody who saw it; where that was cut off, too, only an anchor would show it."""
+    fresh = engine.at("a-fresh-machine")
+    last = engine.snapshots()[-1]
+    delete_snapshot(engine, last.snapshot_id)
+    (cut,) = report(fresh).cut
+    assert (cut.commit, cut.source) == (last.commit.hash, last.source_id)
+    with monkeypatch.context() as mutant:
+        mutant.setattr(cuts, "missing_heads", lambda *_: [])
+        assert report(fresh).cut == ()
+    newest = max(seals(engine), key=lambda name: audit_names.parse_seal(name).sequence)  # type: ignore[union-attr]
+    lose_everywhere(engine, newest)
+    another = engine.at("another-fresh-machine")
+    assert report(another).cut == ()
+    assert len(report(engine).cut) == 2
+    engine.clock.advance(timedelta(days=1).total_seconds())
+    assert last.commit.name in {one.name for one in engine.verify(percent=0).damaged}
+    assert [one.commit for one in report(another).cut if one.commit] == [last.commit.hash], "a daily seal has all heads"
+
+
+def test_a_forgotten_snapshot_that_seals_name_was_not_cut_off(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = engine.snapshots()[-1].snapshot_id
+    stone = forget(engine, "a", last)
+    delete_snapshot(engine, last)
+    for host in (engine, engine.at("a-fresh-machine")):
+        with monkeypatch.context() as mutant:
+            mutant.setattr(cuts, "forgotten_commits", lambda _: frozenset())
+            assert report(host).cut, "without the rule, retention would alarm"
+        assert report(host).cut == ()
+        assert "no replica has it" not in str(host.verify(percent=0).damaged)
+    lose_everywhere(engine, stone)
+    forget_unsigned(engine, stone)
+    assert report(engine).cut, "only a maintainer forgets"
 
 
 def test_the_newest_seal_deleted_everywhere_shows_on_its_host(engine: Engine) -> None:
