@@ -57,8 +57,9 @@ def guard_for(writes: Writes) -> WriteGuard | None:
     """Return what a replica's store asks before it sends a change; None where it sends all."""
     if writes is Writes.ALL:
         return None
-    rows = (names.AUDIT,) if writes in (Writes.ROWS, Writes.REPAIRS) else ()
-    return WriteGuard(puts_below=rows, mends=writes is Writes.REPAIRS)
+    if writes is Writes.REPAIRS:  # under a lease, like all that is put beside rows
+        return WriteGuard(puts_below=(names.AUDIT, names.LEASES, names.LOG), mends=True)
+    return WriteGuard(puts_below=(names.AUDIT,) if writes is Writes.ROWS else ())
 
 
 def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Store:

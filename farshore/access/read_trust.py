@@ -13,11 +13,10 @@ from farshore.errors import (
     FarshoreError,
     FeatureMissing,
     HeaderDamaged,
-    LogForked,
     LogRolledBack,
 )
 from farshore.format.header import KNOWN_FEATURES, Header
-from farshore.replicas.owner_log import read_owner_log
+from farshore.replicas.owner_log import check_writable, read_owner_log
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed.keys import Role
 from farshore.trust.memory import Memory, remember
@@ -78,14 +77,8 @@ def read_log(repository: Repository, memory: Memory | None, *, writing: bool) ->
     unknown = sorted(trust.must_understand - KNOWN_FEATURES)
     if unknown:
         raise FeatureMissing(f"the owner log needs features this Farshore lacks: {', '.join(unknown)}")
-    if not writing:
-        return
-    unknown = sorted(trust.must_understand_to_write - KNOWN_FEATURES)
-    if unknown:
-        raise FeatureMissing(f"to write here needs features this Farshore lacks: {', '.join(unknown)}")
-    if not trust.may_write:
-        numbers = ", ".join(str(number) for number in trust.forked)
-        raise LogForked(f"the owner log has two entries of one number ({numbers}), so nothing is written")
+    if writing:
+        check_writable(trust)
 
 
 def remember_log(config: Config, repository: Repository, found: ChosenHeader, *, older_log: bool = False) -> None:

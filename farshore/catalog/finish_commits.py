@@ -107,7 +107,7 @@ def _put(repository: Repository, replica: Replica, name: CommitName, signed: Sig
         return f"its commit is refused: {refusal.value}"
     if name.hash in forgotten_commits(repository):
         return "it was forgotten"
-    lacks = _lacks(repository, replica, signed.head)
+    lacks = first_lacking(repository, replica, signed.head)
     if lacks:
         return f"{lacks} is not here"
     replica.store.put(name.name, signed.stored)
@@ -116,7 +116,7 @@ def _put(repository: Repository, replica: Replica, name: CommitName, signed: Sig
     return None
 
 
-def _lacks(repository: Repository, replica: Replica, head: CommitHead) -> str:
+def first_lacking(repository: Repository, replica: Replica, head: CommitHead) -> str:
     """Return an object that a snapshot needs and a replica has not, or has with another size; else an empty text."""
     try:
         needs = read_needs(repository, replica, head)

@@ -22,9 +22,15 @@ from farshore.signing import SignedKind
 from farshore.trust.actions import Right
 
 
-def forgotten_commits(repository: Repository) -> frozenset[str]:
-    """Return the hashes of the commits that are forgotten, as far as replicas can be asked."""
+def forgotten_commits(repository: Repository, *, required: str = "") -> frozenset[str]:
+    """Return the hashes of the commits that are forgotten, as far as replicas can be asked.
+
+    Args:
+        required: A replica that must answer; its error is raised.
+    """
     listed, failed = repository.ask_all(lambda replica: _names_below(replica, names.FORGOTTEN))
+    if required in failed:
+        raise failed[required]
     repository.note_unasked(failed)
     return forgotten_among(repository, holders_of(listed))
 

@@ -35,7 +35,7 @@ class NeededObjects:
         self._repository = repository
         self._replicas = replicas
         listed = list_commits(repository)
-        places = _places(repository, listed)
+        places = places_of(repository, listed)
         # Not those committed since the replicas were listed: their objects are in no listing, and not lost.
         self._heads = {head.name: head for head in listed.heads.values() if union.sizes(head.name)}
         self._holders = {head.name: listed.holders[head.hash] for head in self._heads.values()}
@@ -142,7 +142,7 @@ class NeededObjects:
         self._damaged.discard(head.name)
 
 
-def _places(repository: Repository, listed: ListedCommits) -> dict[str, Place]:
+def places_of(repository: Repository, listed: ListedCommits) -> dict[str, Place]:
     """Return the place of each commit that counts; where none of a source may be its newest, all are sound.
 
     Then stores have another time altogether, for instance after they were unpacked without times.

@@ -2,15 +2,15 @@
 
 One thread and a bounded queue, so that reading never waits for mending: requests that overflow the queue, or are
 unfinished shortly after the read ends, are dropped and reported. A run that may not write only reports. Whole objects
-alone are mended, by `repository.mending`: of a pack whose range was bad the whole pack is read from a good replica and
-hashed first.
+alone are mended, by `replicas.mend`: of a pack whose range was bad the whole pack is read from a good replica and
+hashed first. It is a write like any other: under a lease, past what plans condemn and tombstones forget (`copy_lease`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.format.pack_id import hash_object
 from farshore.model import DamagedObject
+from farshore.repair.copy_lease import CopyPermits
 from farshore.repair.object_checks import check_itself, digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import Repair
@@ -35,26 +36,34 @@ _HEAL = "run 'farshore heal' to mend it"
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One object to mend. `body`: the good bytes, where the reader had all of them in its hands."""
+    """One object to mend. `body`: the good bytes, where the reader had all of them in its hands.
+
+    `snapshots`: those that need it, where that is known.
+    """
 
     replica: Replica
     name: str
     found: str
     body: bytes | None
     source: str
+    snapshots: tuple[str, ...] = ()
 
 
 class ReadRepair:
     """Mends objects in the background. `offer` from any thread, `finish` once.
 
     Args:
-        snapshot: The snapshot that is read, for the audit rows; empty: many.
+        commits: The commits that are read, by snapshot id: their hashes.
+        run_id: The run that holds the leases.
     """
 
-    def __init__(self, *, repository: Repository, reader: ReplicaReader, snapshot: str = "") -> None:
+    def __init__(
+        self, *, repository: Repository, reader: ReplicaReader, commits: Mapping[str, Collection[str]], run_id: str
+    ) -> None:
         self._repository = repository
         self._reader = reader
-        self._snapshots = (snapshot,) if snapshot else ()
+        self._snapshots = tuple(commits) if len(commits) == 1 else ()  # for the audit rows
+        self._permits = CopyPermits(repository=repository, commits=commits, run_id=run_id)
         self._lock = threading.Lock()
         self._waiting: deque[_Wanted] = deque()
         self._seen: set[tuple[str, str]] = set()
@@ -94,18 +103,24 @@ class ReadRepair:
         kinds = list(Kind)
         wanted = [(kind, one) for one in found if (kind := kind_of(one.name)) is not None]
         repairs: list[Repair] = []
-        for _, one in sorted(wanted, key=lambda pair: (kinds.index(pair[0]), pair[1].name)):
-            repair = self._mend(_Wanted(self._repository.replicas[one.replica], one.name, one.code, None, ""))
-            if repair is not None:
-                repairs.append(replace(repair, snapshots=one.snapshots))
+        try:
+            for _, one in sorted(wanted, key=lambda pair: (kinds.index(pair[0]), pair[1].name)):
+                replica = self._repository.replicas[one.replica]
+                repair = self._mend(_Wanted(replica, one.name, one.code, None, "", one.snapshots))
+                if repair is not None:
+                    repairs.append(replace(repair, snapshots=one.snapshots))
+        finally:
+            self._permits.end()
         return repairs
 
     def finish(self, wait_s: float = limits.REPAIRS_WAIT_S) -> list[Repair]:
         """Wait for objects being mended, up to the limit; return the outcome of each. Later offers are dropped."""
         with self._lock:
             self._ending = True
-            if not self._working:
-                self._done.set()
+            idle = not self._working
+        if idle:
+            self._permits.end()
+            self._done.set()
         self._repository.clock.wait_s(wait_s, self._done)
         with self._lock:
             self._stopped = True
@@ -118,12 +133,15 @@ class ReadRepair:
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting or self._stopped:
+                ends = not self._waiting or self._stopped
+                if ends and not self._ending:  # another offer starts anew, with the leases that are held
                     self._working, self._at_work = False, None
-                    if self._ending:
-                        self._done.set()
                     return
-                one = self._at_work = self._waiting.popleft()
+                one = self._at_work = None if ends else self._waiting.popleft()
+            if one is None:
+                self._permits.end()
+                self._done.set()
+                return
             try:
                 repair = self._mend(one)
             except Exception as error:  # noqa: BLE001 - whatever it is, the restore does not fail for it
@@ -148,7 +166,7 @@ class ReadRepair:
         except FarshoreError as error:
             return _left(one, str(error), error.code)
         try:
-            mended = mend(one.replica, one.name, body, blake3_hex=digest)
+            mended = mend(one.replica, one.name, body, blake3_hex=digest, refusal=lambda: self._refusal(one))
         except Denied as error:
             self._denied[one.replica.name] = error
             return replace(_left(one, str(error), error.code), action=RepairAction.REFUSED)
@@ -164,6 +182,13 @@ class ReadRepair:
             blake3=digest, blake3_found=mended.blake3_found, detail=mended.detail,
             error_code=mended.error.code if mended.error else "",
         )  # fmt: skip
+
+    def _refusal(self, one: _Wanted) -> str:
+        """Return why an object must stay away from its replica, or an empty text; holds a lease there from now on."""
+        reason = self._permits.refusal(one.replica, one.name, one.snapshots)
+        if not reason and kind_of(one.name) is Kind.COMMIT:
+            reason = self._permits.commit(one.replica, one.name)
+        return reason
 
     def _good_copy(self, one: _Wanted) -> tuple[bytes | Path, str, str]:
         """Return an object's good bytes, or a file of them, with their hash and the replica they are from.

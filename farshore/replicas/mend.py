@@ -8,7 +8,8 @@ A process killed in between leaves an object missing, which the next heal mends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.errors import (
@@ -47,7 +48,10 @@ class Mended:
         return self.action in (RepairAction.NONE, RepairAction.COPIED, RepairAction.REPLACED)
 
 
-def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remove: bool = True) -> Mended:
+def mend(
+    replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remove: bool = True,
+    refusal: Callable[[], str] = lambda: "",
+) -> Mended:  # fmt: skip
     """Make sure that a replica holds an object with exactly these bytes. Repeatable: a good object is left alone.
 
     Not atomic: an object that is replaced is missing for a moment, and stays so if the process is killed then. Two that
@@ -57,6 +61,7 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
         body: The good bytes, or a file of them; hashed here before anything else happens.
         blake3_hex: Their expected hash: the object's own name, or the hash in a commit record.
         remove: Whether a damaged object may be removed at all; else it is `left`.
+        refusal: Asked before anything is removed or put: why it must not be, or an empty text.
 
     Returns:
         The state found and the action. A refused removal, or a refused put after it, is a result, not an error.
@@ -64,12 +69,15 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
         ObjectCorrupt: `body` is not the good copy; nothing was asked of the replica.
         StoreUnavailable, StoreDenied, StoreFull: The object could not be read, or a missing one not be put.
         StateUnknown: The object that was put does not read back.
+        FarshoreError: As `refusal`.
     """
     size = body_bytes(body)
     if _hash_of(name, body) != blake3_hex:
         raise ObjectCorrupt(f"the copy of {name} at hand is damaged itself, so nothing was mended with it")
     there = _read(replica.store, name)
     if there is None:
+        if reason := refusal():
+            return Mended(Found.MISSING, RepairAction.LEFT, detail=reason)
         _put(replica, name, body, blake3_hex)
         return Mended(Found.MISSING, RepairAction.COPIED, size)
     digest, length = there
@@ -81,24 +89,33 @@ def mend(replica: Replica, name: str, body: PlainBody, *, blake3_hex: str, remov
         return Mended(found, RepairAction.LEFT, 0, digest, damage)
     if _read(replica.store, name) != there:  # memory, a cable or a cache may have garbled a good object
         raise StoreUnavailable(f"{replica.name} gives other bytes of {name} each time it is read")
+    if reason := refusal():
+        return Mended(found, RepairAction.LEFT, 0, digest, f"{damage}; {reason}")
+    return _replace(replica, name, body, blake3_hex, Mended(found, RepairAction.REPLACED, size, digest, damage))
+
+
+def _replace(replica: Replica, name: str, body: PlainBody, blake3_hex: str, done: Mended) -> Mended:
+    """Remove a damaged object and put the good one; return the outcome, which is `done` where both went well."""
     kept = _kept_by(replica, name)
     if kept:
-        detail = f"{damage}; it may not be removed: {kept}"
-        return Mended(found, RepairAction.REFUSED, 0, digest, detail, StoreDenied(f"{replica.name}: {name}: {kept}"))
+        error: FarshoreError = StoreDenied(f"{replica.name}: {name}: {kept}")
+        return _undone(done, RepairAction.REFUSED, f"it may not be removed: {kept}", error)
     try:
         with replica.guard.admit(name):
             replica.store.delete(name, ANY_OBJECT)
     except Denied as error:
-        return Mended(found, RepairAction.REFUSED, 0, digest, f"{damage}; it may not be removed: {error}", error)
+        return _undone(done, RepairAction.REFUSED, f"it may not be removed: {error}", error)
     except FarshoreError as error:
-        return Mended(
-            found, RepairAction.LEFT, 0, digest, f"{damage}; its removal failed, or its reply was lost", error
-        )
+        return _undone(done, RepairAction.LEFT, "its removal failed, or its reply was lost", error)
     try:
         _put(replica, name, body, blake3_hex)
     except FarshoreError as error:  # the caller must report the loss, so this is a result
-        return Mended(found, RepairAction.REMOVED, 0, digest, f"{damage}; it was removed, and not put: {error}", error)
-    return Mended(found, RepairAction.REPLACED, size, digest, damage)
+        return _undone(done, RepairAction.REMOVED, f"it was removed, and not put: {error}", error)
+    return done
+
+
+def _undone(done: Mended, action: RepairAction, why: str, error: FarshoreError) -> Mended:
+    return replace(done, action=action, bytes=0, detail=f"{done.detail}; {why}", error=error)
 
 
 def _kept_by(replica: Replica, name: str) -> str:

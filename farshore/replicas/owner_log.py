@@ -10,8 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from farshore import limits
-from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt, Unsupported
+from farshore.errors import (
+    Corrupt,
+    FarshoreError,
+    FeatureMissing,
+    LogForked,
+    NotFound,
+    ObjectCorrupt,
+    Unsupported,
+)
 from farshore.format import names
+from farshore.format.header import KNOWN_FEATURES
 from farshore.format.names import object_bytes_max
 from farshore.replicas.repository import Replica, Repository
 from farshore.signing import VerifyKey
@@ -104,11 +113,26 @@ def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerL
     return OwnerLog(state, objects, held, failed, unread)
 
 
-def put_log(repository: Repository, log: OwnerLog) -> dict[str, FarshoreError]:
-    """Put at each replica the entries that it lacks; return what failed. A writer does it before its first lease."""
+def check_writable(trust: TrustState) -> None:
+    """Raise an error where the owner log lets this program write nothing.
+
+    Raises:
+        FeatureMissing: It asks writers for a feature that this Farshore lacks.
+        LogForked: It is divided.
+    """
+    unknown = sorted(trust.must_understand_to_write - KNOWN_FEATURES)
+    if unknown:
+        raise FeatureMissing(f"to write here needs features this Farshore lacks: {', '.join(unknown)}")
+    if not trust.may_write:
+        numbers = ", ".join(str(number) for number in trust.forked)
+        raise LogForked(f"the owner log has two entries of one number ({numbers}), so nothing is written")
+
+
+def put_log(repository: Repository, log: OwnerLog, *, only: str = "") -> dict[str, FarshoreError]:
+    """Put at each replica, or at one, the entries that it lacks; return what failed. It precedes a writer's lease."""
     failed: dict[str, FarshoreError] = {}
     for name, replica in repository.replicas.items():
-        missing = log.missing_at(name)
+        missing = log.missing_at(name) if only in ("", name) else ()
         if missing:
             from farshore.replicas.put_all import put_all
 

@@ -11,25 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from farshore.errors import FarshoreError, KeyMissing
-from farshore.format.lease import Lease
-from farshore.host import describe_process
 from farshore.ops.heal.context import HealContext
+from farshore.repair.copy_lease import copy_lease, may_lease
 from farshore.repair.replica_listing import Listing
-from farshore.replicas.lease_holder import LeaseHolder, known_log
+from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.owner_log import put_log
 from farshore.replicas.plans import read_condemned
 from farshore.replicas.repository import Replica
-from farshore.replicas.signed_texts import SignatureChecker
 from farshore.run import Run
-
-HEAL_IDENTITY = "heal"
 
 
 @dataclass(frozen=True)
 class HealLease:
     """The permission of a heal to put objects: by replica, `condemned` are the names that stay away.
 
-    `failed`: replicas whose plans cannot be read. `holder` is None where nothing at hand signs a lease.
+    `failed`: replicas whose plans cannot be read. `holder` is None where no key at hand signs a lease that others heed.
     """
 
     holder: LeaseHolder | None = None
@@ -62,28 +58,20 @@ class HealLease:
 
 @contextmanager
 def leased(context: HealContext, new: Sequence[str], run: Run) -> Iterator[HealLease]:
-    """Hold a lease at every replica, and read what is condemned there; no lease where nothing at hand signs one.
+    """Hold a lease at every replica, and read what is condemned there; no lease where nobody would heed it.
 
     Args:
         new: Replicas that are known to be empty, and may be filled.
     """
-    repository, keys = context.repository, context.repository.keys
-    if keys is None or keys.signing_key is None:
+    repository = context.repository
+    if not may_lease(repository):
         yield HealLease()
         return
     unlogged = put_log(repository, repository.log) if repository.log is not None else {}
     # A replica that was not said to be new gets nothing before it was found to be ours, not even a lease.
     opened = {**repository.replicas, **{n: one for n, one in context.replicas.items() if n in new}}
     chosen: dict[str, Replica] = {name: one for name, one in opened.items() if name not in unlogged}
-    now = run.clock.now_utc()
-    lease = Lease(
-        lease=run.clock.random_bytes(16).hex(), run=run.run_id, source_id="", identity=HEAL_IDENTITY, snapshot="",
-        host=describe_process(), beat=0, started_utc=now, expires_utc=now, log=known_log(repository),
-    )  # fmt: skip
-    holder = LeaseHolder(
-        stores={name: replica.store for name, replica in chosen.items()}, keys=keys, lease=lease, clock=run.clock,
-        checker=SignatureChecker.of(repository), first_bug=repository.first_bug,
-    )  # fmt: skip
+    holder = copy_lease(repository, chosen, run.run_id)
     try:
         holder.acquire()
         condemned, failed = repository.ask_all(lambda replica: read_condemned(repository, replica), chosen.values())

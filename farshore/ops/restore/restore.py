@@ -88,7 +88,7 @@ def restore_snapshot(
     tune_process_memory(limits.RESTORE_MAPPED_BYTES_MIN)
     readable = readable_replicas(repository, snapshot, only=repository.replica(replica).name if replica else None)
     reader = open_reader(repository, only=[replica]) if replica else open_reader(repository, listed=readable)
-    mending = ReadRepair(repository=repository, reader=reader, snapshot=snapshot.snapshot_id) if repair else None
+    mending = _mending(repository, snapshot, reader, run) if repair else None
     reader.mender = mending.offer if mending else None
     result: RestoreResult | None = None
     failure: Failure | None = None
@@ -107,6 +107,11 @@ def restore_snapshot(
     if failure or result is None:
         raise failure or Bug("a restore ended without a result")
     return replace(result, requests=repository.drain_requests(), unrecorded=repository.unrecorded)
+
+
+def _mending(repository: Repository, snapshot: Snapshot, reader: ReplicaReader, run: Run) -> ReadRepair:
+    commits = {snapshot.snapshot_id: (snapshot.commit.hash,)}
+    return ReadRepair(repository=repository, reader=reader, commits=commits, run_id=run.run_id)
 
 
 def _restore(

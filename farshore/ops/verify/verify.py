@@ -8,7 +8,7 @@ snapshots' needs, and from their manifests where a reader's keys are at hand.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -92,7 +92,7 @@ def verify_repository(
         if keys.can_read:
             found = paths_touched(repository, check.commits, check.needs, found)
         damaged += found
-    repairs = _repair(repository, checks) if repair else []
+    repairs = _repair(repository, checks, run) if repair else []
     result = VerifyResult(
         run_id=run.run_id,
         replicas=tuple(name for name in repository.configured if replica in (None, name)),
@@ -150,8 +150,12 @@ def _outcomes(
     return judge_replicas(seen)
 
 
-def _repair(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Repair]:
-    mending = ReadRepair(repository=repository, reader=open_reader(repository))
+def _repair(repository: Repository, checks: Sequence[ReplicaCheck], run: Run) -> list[Repair]:
+    commits: dict[str, set[str]] = defaultdict(set)
+    for commit in (one for check in checks for one in check.commits):
+        commits[commit.snapshot].add(commit.hash)
+    reader = open_reader(repository)
+    mending = ReadRepair(repository=repository, reader=reader, commits=commits, run_id=run.run_id)
     return mending.mend_all(one for check in checks for one in check.damaged.values())
 
 

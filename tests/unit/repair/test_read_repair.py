@@ -175,7 +175,7 @@ def test_no_more_wait_than_there_is_room_for(engine: Engine) -> None:
     release = threading.Event()
     hung = refusing(engine, "put", fault=Fault(FaultKind.HANG, until=release))
     with engine.opened() as repository:
-        mending = ReadRepair(repository=repository, reader=open_reader(repository))
+        mending = ReadRepair(repository=repository, reader=open_reader(repository), commits={}, run_id="7" * 32)
         replica = repository.replicas["a"]
         mending.offer(replica, named(engine, "pack", "b"), "missing", "b", None)
         while not hung():  # until it is at work on that one

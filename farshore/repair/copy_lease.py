@@ -1,0 +1,158 @@
+"""Permission to put copies of objects at a replica: steps W0 to W3 and W6 of a writer. Format page, section 6.
+
+Heal holds one lease at all replicas (ops/heal/heal_lease.py). A read that mends holds one at each replica where it
+found damage, and one more for each commit that it puts, because its end decides on that commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from farshore.catalog.commits import list_commits
+from farshore.catalog.finish_commits import first_lacking
+from farshore.catalog.tombstones import forgotten_commits
+from farshore.errors import FarshoreError, KeyMissing
+from farshore.format import names
+from farshore.format.lease import Lease
+from farshore.format.object_kinds import Kind
+from farshore.host import describe_process
+from farshore.repair.needed_objects import places_of
+from farshore.repair.object_checks import digest_in_name
+from farshore.repair.object_kinds import kind_of
+from farshore.replicas.lease_holder import LeaseHolder, known_log
+from farshore.replicas.owner_log import check_writable, put_log
+from farshore.replicas.plans import read_condemned
+from farshore.replicas.repository import Replica, Repository
+from farshore.replicas.signed_texts import SignatureChecker
+from farshore.trust.actions import Right
+from farshore.trust.order import Place
+
+HEAL_IDENTITY = "heal"
+_OF_SNAPSHOTS = frozenset({Kind.PACK, Kind.FRAGMENT, Kind.DATA_KEY, Kind.RUN})  # what goes with the last that needs it
+
+
+def may_lease(repository: Repository) -> bool:
+    """Whether the key at hand signs leases that others heed: those of a writer or healer that was not revoked."""
+    key = repository.keys.signing_key if repository.keys is not None else None
+    may = repository.trust.may
+    return key is not None and (may(key.signer_id, Right.HEAL) or may(key.signer_id, Right.BACKUP))
+
+
+def copy_lease(repository: Repository, replicas: Mapping[str, Replica], run_id: str) -> LeaseHolder:
+    """Return the lease of a heal, or of one that mends beside a read, before its first beat."""
+    now = repository.clock.now_utc()
+    lease = Lease(
+        lease=repository.clock.random_bytes(16).hex(), run=run_id, source_id="", identity=HEAL_IDENTITY, snapshot="",
+        host=describe_process(), beat=0, started_utc=now, expires_utc=now, log=known_log(repository),
+    )  # fmt: skip
+    return LeaseHolder(
+        stores={name: replica.store for name, replica in replicas.items()}, keys=repository.writing_keys(), lease=lease,
+        clock=repository.clock, checker=SignatureChecker.of(repository), first_bug=repository.first_bug,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Permit:
+    """A lease that is held at one replica, and what stays away from there; no holder where nobody deletes."""
+
+    holder: LeaseHolder | None
+    condemned: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
+
+
+class CopyPermits:
+    """Leases for what a read mends, put at a replica once something is to be mended there. One thread.
+
+    Args:
+        commits: The commits that are read, by snapshot id: their hashes.
+    """
+
+    def __init__(self, *, repository: Repository, commits: Mapping[str, Collection[str]], run_id: str) -> None:
+        self._repository = repository
+        self._commits = commits
+        self._run_id = run_id
+        self._permits: dict[str, _Permit] = {}
+
+    def refusal(self, replica: Replica, name: str, snapshots: Collection[str]) -> str:
+        """Return why an object must stay away from a replica, or an empty text; holds a lease there from now on.
+
+        Args:
+            snapshots: Those that need it; none where that is not known.
+
+        Raises:
+            FeatureMissing, LogForked: As `check_writable`.
+            KeyMissing: Somebody deletes there, and no key at hand signs a lease.
+            FarshoreError: The lease cannot be put, or plans and tombstones not be read.
+        """
+        permit = self._permits.get(replica.name)
+        if permit is None:
+            permit = self._permits[replica.name] = self._permit_at(replica)
+        if name in permit.condemned:
+            return "a plan to delete condemns it here"
+        of_read = {one for of_id in self._commits.values() for one in of_id}
+        needing = {one for snapshot in snapshots for one in self._commits.get(snapshot, ())} or of_read
+        if kind_of(name) in _OF_SNAPSHOTS and needing and needing <= permit.forgotten:
+            return "the snapshot that needs it was forgotten"
+        return ""
+
+    def commit(self, replica: Replica, name: str) -> str:
+        """Decide that a commit is put at a replica (W6), under a lease of its own; return why not, or an empty text.
+
+        Raises:
+            LeaseLost: The lease was broken.
+            FarshoreError: As `refusal`; or the replica does not answer, so nothing is decided.
+        """
+        permit = self._permit_at(replica)
+        try:
+            refusal = self._refuses_commit(replica, name)
+            if not refusal and permit.holder is not None:
+                permit.holder.commit(replica.name, copies=[digest_in_name(name)])
+            return refusal
+        finally:
+            _end(permit)
+
+    def end(self) -> None:
+        """End all leases. Safe to repeat."""
+        for permit in self._permits.values():
+            _end(permit)
+        self._permits.clear()
+
+    def _permit_at(self, replica: Replica) -> _Permit:
+        repository = self._repository
+        check_writable(repository.trust)
+        if not may_lease(repository):
+            if next(iter(replica.store.list(names.PLANS)), None) is not None:
+                raise KeyMissing(f"{replica.name} has seen plans to delete, and no key at hand may put a lease there")
+            return _Permit(None, forgotten=forgotten_commits(repository, required=replica.name))
+        if repository.log is not None:
+            _raise_of(put_log(repository, repository.log, only=replica.name), replica)
+        holder = copy_lease(repository, {replica.name: replica}, self._run_id)
+        try:
+            _raise_of(holder.acquire(), replica)
+            condemned = read_condemned(repository, replica)
+            return _Permit(holder, condemned, forgotten_commits(repository, required=replica.name))
+        except BaseException:
+            holder.end()
+            raise
+
+    def _refuses_commit(self, replica: Replica, name: str) -> str:
+        """Return why a commit may not be put at a replica: what heal says of it too."""
+        listed = list_commits(self._repository)
+        head = listed.heads.get(digest_in_name(name))
+        if head is None:
+            return "no accepted commit, or one that was forgotten"
+        if places_of(self._repository, listed)[head.hash] is Place.MISDATED:
+            return "misdated: not copied, or it would look sound"
+        lacking = first_lacking(self._repository, replica, head)
+        return f"its snapshot needs {lacking}, which is not whole here" if lacking else ""
+
+
+def _end(permit: _Permit) -> None:
+    if permit.holder is not None:
+        permit.holder.end()
+
+
+def _raise_of(failed: Mapping[str, FarshoreError], replica: Replica) -> None:
+    if replica.name in failed:
+        raise failed[replica.name]
