@@ -62,7 +62,7 @@ class _Permit:
 
 
 class CopyPermits:
-    """Leases for what a read mends, put at a replica once something is to be mended there. One thread.
+    """Leases for what a read mends, put at a replica when its first damage is mended. One thread.
 
     Args:
         commits: The commits that are read, by snapshot id: their hashes.
@@ -137,7 +137,7 @@ class CopyPermits:
             raise
 
     def _refuses_commit(self, replica: Replica, name: str) -> str:
-        """Return why a commit may not be put at a replica: what heal says of it too."""
+        """Return why a commit may not be put at a replica, for the reasons that heal has too."""
         listed = list_commits(self._repository)
         head = listed.heads.get(digest_in_name(name))
         if head is None:
