@@ -12,6 +12,7 @@ from farshore.check_results import VerifyResult
 from farshore.clock import SystemClock
 from farshore.ops.verify.remote.scrub import scrub_repository
 from farshore.ops.verify.verify import verify_repository
+from farshore.trust.actions import Right
 from tasks.opening import open_config, start_run
 from tasks.policy import RETRY_BASE_S, RETRY_JITTER, STEP_RETRIES, is_passing
 from tasks.sessions import SESSIONS
@@ -43,7 +44,12 @@ def verify_replicas(
     clock = SystemClock()
     if remote:
         with open_repository(
-            open_config(config_path), need=Need.ANY, writes=Writes.ROWS, replica=replica, clock=clock
+            open_config(config_path),
+            need=Need.ANY,
+            right=Right.VERIFY,
+            writes=Writes.ROWS,
+            replica=replica,
+            clock=clock,
         ) as repository:
             return scrub_repository(
                 repository,

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from farshore import limits
-from farshore.access.choose_header import ChosenHeader
 from farshore.access.read_trust import believe, read_log, remember_log
 from farshore.access.unlock import Anchor, Confirm, Need, has_secret, unlock
 from farshore.clock import Clock
@@ -40,6 +39,7 @@ from farshore.stores.opening import extra_of, open_store
 from farshore.stores.wrappers.base import ReadOnlyStore, WriteGuard
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
+from farshore.trust.actions import Right
 
 _S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # of the SDK, where the replica has no `endpoint`
 
@@ -147,6 +147,7 @@ def open_repository(
     config: Config,
     *,
     need: Need,
+    right: Right | None = None,
     replica: str | None = None,
     patient: bool = True,
     on_wait: OnWait = wait_quietly,
@@ -161,6 +162,7 @@ def open_repository(
     and cache are private. Replicas that cannot be reached, or whose header is damaged, are kept in `unreachable`.
 
     Args:
+        right: Keys whose signer has it are preferred to this host's credential.
         patient: Wait for replicas that are silent after another one has answered; a reader does without them soon.
         on_wait: Called with the replicas that let the others wait, here and in later questions to all.
         confirm: Asks a person whether a fingerprint is the right one; for an identity on a host that knows none.
@@ -168,8 +170,7 @@ def open_repository(
         older_log: Read the owner log as if this host had never seen it; what it remembers stays as it is.
 
     Raises:
-        RepositoryMissing: No replica that answered holds a repository.
-        RepositoryMismatch: The replicas hold different headers, and nothing decides; or none is the pinned one.
+        RepositoryMissing, RepositoryMismatch: No replica that answered holds a repository; they hold different ones.
         LogRolledBack, LogForked: The owner log lacks what this host has seen; or is divided, and something is written.
         FingerprintUnknown: An identity opens a repository that nothing on this host vouches for.
         FeatureMissing: The repository asks for a feature that this Farshore lacks.
@@ -199,15 +200,14 @@ def open_repository(
         audit_paths=config.audit.paths,
         anchor=partial(_run_anchor, config) if config.audit.anchor else None,
         dedupe=config.repository.dedupe,
-        prefer=config.reads.prefer,
-        hedge=config.reads.hedge,
+        prefer=config.reads.prefer, hedge=config.reads.hedge,
         patient=patient, on_wait=on_wait,
     )  # fmt: skip
     repository, found = believe(config, make, replicas, headers, failed)
     repository.threads.first_bug = first_bug
     try:
         read_log(repository, None if older_log else found.memory, writing=writes is Writes.ALL)
-        repository.keys = _keys(config, repository, need, found, confirm)
+        repository.keys = _keys(config, repository, need, right, Anchor(bool(found.pins), confirm))
         remember_log(config, repository, found, older_log=older_log)
     except FarshoreError as error:
         repository.__exit__(type(error), error, error.__traceback__)
@@ -237,16 +237,14 @@ def _run_anchor(config: Config, seal_hash: str) -> str:
     return run_anchor(config, seal_hash)
 
 
-def _keys(
-    config: Config, repository: Repository, need: Need, found: ChosenHeader, confirm: Confirm | None
-) -> KeySet | None:
+def _keys(config: Config, repository: Repository, need: Need, right: Right | None, anchor: Anchor) -> KeySet | None:
     if need is Need.NONE:
         return None
     if need is Need.ANY:
-        if not has_secret(config, found.header):
+        if not has_secret(config, repository.header):
             return None
         need = Need.WRITE
-    return unlock(config, repository, need, Anchor(bool(found.pins), confirm))
+    return unlock(config, repository, need, anchor, right=right)
 
 
 def _priced(config: Config, replicas: dict[str, Replica]) -> dict[str, Replica]:

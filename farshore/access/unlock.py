@@ -12,6 +12,7 @@ from pathlib import Path
 from farshore.access.open_slots import Secrets, newest_epoch, open_slots, slot_keys
 from farshore.config import RUN_SECRETS, Config, credentials_directory, read_private_file
 from farshore.errors import (
+    OPENING_ERRORS,
     CredentialCannotRead,
     FingerprintUnknown,
     KeyFileDamaged,
@@ -31,6 +32,7 @@ from farshore.sealed.key_files import (
     require_same,
 )
 from farshore.sealed.keys import KeySet, Role, index_keys_only
+from farshore.trust.actions import Right
 from farshore.trust.log_entry import LogHead
 from farshore.trust.words import to_words
 
@@ -79,10 +81,13 @@ def _names_secret(config: Config) -> bool:
     return bool(repository.passphrase or repository.identity or repository.shares)
 
 
-def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor) -> KeySet:
+def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor, *, right: Right | None = None) -> KeySet:
     """Return the keys from the host's credential, an identity file or the passphrase, whichever serves the need.
 
     From here on this process leaves no core dump.
+
+    Args:
+        right: Of the keys to write with, those are preferred whose signer has this right.
     """
     forbid_core_dumps()
     if need is Need.MOST:
@@ -93,7 +98,8 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor) -
     path = credential_path(config, repository.header)
     if need is Need.WRITE and (credential := read_credential(config, path)) is not None:
         require_same(credential, repository.header, str(path))
-        return keys_of_credential(repository, credential)
+        keys = keys_of_credential(repository, credential)
+        return keys if _has_right(repository, keys, right) else _instead(config, repository, anchor, right, keys)
     write_only = os.path.lexists(path)
     if not _names_secret(config):
         if write_only:
@@ -114,6 +120,21 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor) -
         reading = open_slots(repository, secrets, Role.READER, required=False)
         return slot_keys(repository, *opened, *reading)
     return slot_keys(repository, *open_slots(repository, secrets, Role.READER))
+
+
+def _has_right(repository: Repository, keys: KeySet, right: Right | None) -> bool:
+    return right is None or (
+        keys.signing_key is not None and repository.trust.may(keys.signing_key.signer_id, right.value)
+    )
+
+
+def _instead(config: Config, repository: Repository, anchor: Anchor, right: Right | None, keys: KeySet) -> KeySet:
+    """Return a reader's keys where they have the right that those of this host's credential lack; else these."""
+    try:
+        reading = unlock(config, repository, Need.READ, anchor)
+    except OPENING_ERRORS:
+        return keys
+    return reading if _has_right(repository, reading, right) else keys
 
 
 def _vouched(secrets: Secrets, repository: Repository, anchor: Anchor) -> Secrets:

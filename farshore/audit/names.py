@@ -31,6 +31,8 @@ _FILE = re.compile(
 )
 _SEAL = re.compile(r"audit/_seals/([0-9a-f]{32})/(\d{12})-([0-9a-f]{64})\.json")
 
+_SUBJECT = re.compile(r"audit/_seals/([0-9a-f]{32})/(\d{12})")
+
 
 class SealName(NamedTuple):
     """A parsed name of a seal."""
@@ -96,6 +98,12 @@ def parse_seal(name: str) -> SealName | None:
     """Return the parts of a seal's name, or None for any other object."""
     match = _SEAL.fullmatch(name)
     return SealName(match[1], int(match[2]), match[3]) if match else None
+
+
+def parse_subject(name: str) -> tuple[str, int] | None:
+    """Return the chain and place of a seal whose hash is not known, or None for any other name."""
+    match = _SUBJECT.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
 
 
 def _check(data: bytes) -> str:

@@ -115,6 +115,7 @@ def _execute_remote(invocation: Invocation) -> int:
     from farshore.access.unlock import Need
     from farshore.ops.verify.remote.scrub import scrub_repository
     from farshore.run import Run
+    from farshore.trust.actions import Right
 
     arguments, output = invocation.arguments, invocation.output
     if arguments.repair:
@@ -126,6 +127,7 @@ def _execute_remote(invocation: Invocation) -> int:
         open_repository(
             invocation.config(),
             need=Need.ANY,  # the keys only sign what was found
+            right=Right.VERIFY,
             writes=Writes.ROWS,
             replica=arguments.replica,
             on_wait=waiting_note(output),

@@ -14,6 +14,7 @@ from farshore.errors import FarshoreError, HeaderDamaged, RepositoryMissing
 from farshore.plan.replicas import nearest_first
 from farshore.replicas.ask import OnWait, wait_quietly
 from farshore.replicas.repository import Replica, Repository
+from farshore.trust.actions import Right
 
 
 @dataclass
@@ -39,7 +40,9 @@ class HealContext:
 def open_context(
     config: Config, *, keyless: bool = False, on_wait: OnWait = wait_quietly, clock: Clock
 ) -> Iterator[HealContext]:
-    """Open every replica that answers, with a key where the configuration has one.
+    """Open every replica that answers, with a key where the configuration has one: one that may heal, if it can be had.
+
+    Else no row of `repairs` would count, and what was mended would be shown as damaged until the next check.
 
     Args:
         keyless: Use no key although there is one.
@@ -50,7 +53,7 @@ def open_context(
         WrongPassphrase, KeyMissing: As `open_repository`.
     """
     need = Need.NONE if keyless else Need.ANY
-    with open_repository(config, need=need, on_wait=on_wait, clock=clock) as repository:
+    with open_repository(config, need=need, right=Right.HEAL, on_wait=on_wait, clock=clock) as repository:
         missing_header = {
             name: error
             for name, error in repository.unreachable.items()

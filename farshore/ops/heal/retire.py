@@ -16,6 +16,7 @@ from farshore.plan.rules import placement_allows
 from farshore.plural import count_of
 from farshore.replicas.repository import Repository, no_such_replica
 from farshore.run import Run
+from farshore.trust.actions import Right
 
 _NAMED_MAX = 3  # snapshots named in a message
 
@@ -45,7 +46,7 @@ def retire_replica(config: Config, name: str, *, lost: bool = False, run: Run) -
     if name not in config.replicas:
         raise no_such_replica(name, config.replicas)
     _check_plan(config, name)
-    with open_repository(config, need=Need.WRITE, clock=run.clock) as repository:
+    with open_repository(config, need=Need.WRITE, right=Right.HEAL, clock=run.clock) as repository:
         listed = list_commits(repository)
         snapshots = _check_snapshots(config, repository, listed, name, lost=lost)
         row = run_rows.run_row(run, Operation.RETIRE, finished_utc=run.clock.now_utc(), state=RunResult.COMPLETED)

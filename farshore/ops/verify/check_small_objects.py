@@ -7,13 +7,15 @@ from farshore.audit import names as audit_names
 from farshore.audit.rows import ProofState
 from farshore.catalog.data_keys import check_named_key
 from farshore.catalog.fragments import open_fragment
-from farshore.errors import Corrupt, FormatTooNew, Unsupported
+from farshore.errors import Corrupt, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.repository import Repository
 from farshore.sealed import slots
 from farshore.sealed.data_key import open_data_key
+
+_OTHER_BYTES = frozenset({"altered-file", "bad-seal"})  # other seals are as they were made, so no copy mends them
 
 
 def check_slots(check: ReplicaCheck) -> None:
@@ -100,6 +102,6 @@ def check_audit(repository: Repository, check: ReplicaCheck) -> None:
 
 
 def _state_of(finding: chain.SealFinding) -> ProofState:
-    if finding.code == FormatTooNew.code:
-        return ProofState.UNDECODABLE
-    return ProofState.MISSING if finding.code.startswith("missing") else ProofState.ALTERED
+    if finding.code.startswith("missing"):
+        return ProofState.MISSING
+    return ProofState.ALTERED if finding.code in _OTHER_BYTES else ProofState.UNDECODABLE

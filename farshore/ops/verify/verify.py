@@ -25,6 +25,7 @@ from farshore.model import DamagedObject, RefusedObject
 from farshore.ops.verify.audit_rows import record_verify
 from farshore.ops.verify.check_chunks import check_chunks
 from farshore.ops.verify.check_cuts import check_cuts
+from farshore.ops.verify.check_gaps import name_gaps
 from farshore.ops.verify.check_packs import check_packs
 from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_slots
 from farshore.ops.verify.check_snapshot import check_snapshot
@@ -81,6 +82,7 @@ def verify_repository(
         check_chunks(repository, checks, reader)
     repository.note_unasked({check.replica.name: check.error for check in checks if check.error})
     list_again([(check.replica, check.listed) for check in checks if check.error is None])
+    name_gaps(repository, checks)
     if replica is None:
         check_cuts(repository, checks, memory)
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})

@@ -1,4 +1,4 @@
-"""`Need.ANY`: a writer's keys where this host has something to open them with, and else none without an error."""
+"""The keys that a host has: none is no error where none is needed, and what is signed is signed by who may say it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from farshore.access.unlock import Need
 from farshore.errors import KeyMissing
+from farshore.trust.actions import Right
 from tests.unit.ops.engine import Engine
 
 
@@ -33,3 +34,17 @@ def test_a_key_that_is_named_and_lacking_is_an_error(tmp_path: Path) -> None:
     engine.identity.unlink()
     with pytest.raises(KeyMissing), engine.opened(Need.ANY):
         pass
+
+
+def test_a_readers_keys_sign_what_the_credential_of_this_host_may_not_say(tmp_path: Path) -> None:
+    engine = Engine(tmp_path).initialize()
+    engine.enroll()  # as a writer, which may neither verify nor heal
+    for need in (Need.ANY, Need.WRITE):
+        for right, reads in ((None, False), (Right.BACKUP, False), (Right.HEAL, True), (Right.APPROVE, False)):
+            with engine.opened(need, right=right) as repository:
+                assert repository.keys is not None
+                assert repository.keys.can_read is reads, right
+    engine.identity.unlink()  # a backup host keeps none
+    with engine.opened(Need.ANY, right=Right.HEAL) as repository:
+        assert repository.keys is not None
+        assert not repository.keys.can_read

@@ -37,6 +37,7 @@ from farshore.run import Run
 from farshore.sources.base import Source
 from farshore.stores.base import Store
 from farshore.stores.memory import Shelf, shared_shelf
+from farshore.trust.actions import Right
 from tests.unit.replicas.clocks import StillClock
 
 _numbers = itertools.count()
@@ -112,8 +113,10 @@ class Engine:
         return other
 
     @contextmanager
-    def opened(self, need: Need = Need.READ, *, replica: str | None = None) -> Iterator[Repository]:
-        with open_repository(self.config, need=need, replica=replica, clock=self.clock) as repository:
+    def opened(
+        self, need: Need = Need.READ, *, right: Right | None = None, replica: str | None = None
+    ) -> Iterator[Repository]:
+        with open_repository(self.config, need=need, right=right, replica=replica, clock=self.clock) as repository:
             repository.backup_sizes = self.sizes
             repository.replicas = {
                 name: replace(one, store=self.wrap(name, one.store)) for name, one in repository.replicas.items()

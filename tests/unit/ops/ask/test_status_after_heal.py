@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from farshore.access.unlock import Need
+from farshore.audit import names as audit_names
 from farshore.format import names
 from farshore.ops.ask.status import repository_status
 from farshore.ops.verify.verify import verify_repository
 from farshore.results import ReplicaStatus
 from farshore.run import Run
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.heal.healing_world import heal, healed_engine
+from tests.unit.ops.heal.healing_world import evidence, heal, healed_engine
 
 
 @pytest.fixture
@@ -101,4 +102,66 @@ def test_a_heal_without_a_key_keeps_no_row_and_clears_nothing(engine: Engine) ->
     heal(engine, keyless=True)
     assert status_of(engine, "b").last_check_clean is False
     verify(engine)
+    assert status_of(engine, "b").last_check_clean is True
+
+
+@pytest.mark.parametrize("mending", ["heal", "repair"])
+def test_evidence_that_two_runs_kept_elsewhere_and_was_brought_is_no_damage_any_more(
+    engine: Engine, mending: str
+) -> None:
+    """Runs of a configuration without the replica, then one with it: its chain has a gap, which is no object's name."""
+    url = engine.urls.pop("b")
+    verify(engine)
+    verify(engine)
+    engine.urls["b"] = url
+    lacking = evidence(engine, "a").keys() - evidence(engine, "b").keys()
+    verify(engine, 0)
+    assert status_of(engine, "b").last_check_clean is True, "what is missing at the end of a chain may still come"
+    verify(engine, repair=mending == "repair")
+    if mending == "heal":
+        assert status_of(engine, "b").last_check_clean is False
+        assert {one.object for one in heal(engine).repairs} == lacking
+    assert status_of(engine, "b").last_check_clean is True
+    assert evidence(engine, "b") == evidence(engine, "a")
+
+
+@pytest.mark.parametrize("mending", ["heal", "repair"])
+def test_a_gap_that_no_replica_can_fill_stays_damage(engine: Engine, mending: str) -> None:
+    first, second, *_ = sorted(engine.objects("a", audit_names.SEALS))
+    for replica in "abc":
+        engine.lose(replica, second)
+    engine.lose("b", first)
+    verify(engine, repair=mending == "repair")
+    heal(engine)
+    assert status_of(engine, "b").last_check_clean is False
+    assert first in engine.objects("b")
+
+
+@pytest.mark.parametrize("kind", ["seal", "file"])
+@pytest.mark.parametrize("damage", ["lost", "flipped", "cut"])
+@pytest.mark.parametrize("mending", ["heal", "repair"])
+def test_every_audit_object_that_was_mended_is_no_damage_any_more(
+    engine: Engine, kind: str, damage: str, mending: str
+) -> None:
+    listed = engine.objects("b", audit_names.AUDIT)
+    name = next(one for one in sorted(listed) if (audit_names.parse_seal(one) is not None) == (kind == "seal"))
+    if damage == "lost":
+        engine.lose("b", name)
+    elif damage == "flipped":
+        engine.flip("b", name)
+    else:
+        engine.alter("b", name, lambda data: data[:-1])
+    verify(engine, repair=mending == "repair")
+    if mending == "heal":
+        assert status_of(engine, "b").last_check_clean is False
+        heal(engine)
+    assert status_of(engine, "b").last_check_clean is True
+    assert engine.objects("b")[name] == engine.objects("a")[name]
+
+
+def test_a_heal_by_a_host_that_may_only_add_backups_signs_as_the_reader_that_it_has(engine: Engine) -> None:
+    engine.enroll()
+    engine.lose("b", packs(engine, "b")[0])
+    verify(engine)
+    heal(engine)
     assert status_of(engine, "b").last_check_clean is True
