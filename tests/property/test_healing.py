@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
+from hypothesis.vendor.pretty import RepresentationPrinter
 
 from farshore.format import names
 from farshore.format.object_kinds import Kind
@@ -35,6 +36,10 @@ class World:
     engine: Engine
     shelves: dict[str, Shelf]
     good: dict[str, bytes]
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, _: bool) -> None:
+        """Keep megabytes out of what Hypothesis prints: it refuses to show a failure that they are part of."""
+        printer.text(f"World({len(self.good)} objects)")
 
     def reset(self) -> None:
         for replica, shelf in self.shelves.items():

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.vendor.pretty import RepresentationPrinter
 
 from farshore.catalog.contents import diff_snapshots, iterate_entries
 from farshore.catalog.snapshots import Snapshot, list_snapshots
@@ -34,7 +35,7 @@ DAMAGE = ("lost", "flipped", "cut", "empty", "other", "longer")
 Answers = tuple[list[Snapshot], list[list[Entry]], list[Change]]
 
 
-@dataclass(repr=False)  # megabytes, which nobody reads in a failure
+@dataclass(repr=False)
 class Shores:
     """A repository of two snapshots whose replicas can be made good again, and what it answers while they are."""
 
@@ -42,6 +43,10 @@ class Shores:
     good: dict[str, bytes]
     answers: Answers
     contents: list[dict[bytes, bytes | None]]
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, _: bool) -> None:
+        """Keep megabytes out of what Hypothesis prints: it refuses to show a failure that they are part of."""
+        printer.text(f"Shores({len(self.good)} objects)")
 
     def heal(self) -> None:
         for replica in "abc":
