@@ -36,22 +36,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from farshore import limits
 from farshore.errors import HeaderDamaged, ObjectCorrupt, WrongPassphrase
-from farshore.plural import count_of
 
 KEY_BYTES = 32
 TAG_BYTES = 16
 ZERO_NONCE = bytes(12)  # for keys that seal exactly one message
 SALT_BYTES = 32
-PASSPHRASE_LENGTH_MIN = 8  # shorter ones are refused where a person types them
-PASSPHRASE_LENGTH_GOOD = 12  # shorter ones are warned of
-_DISTINCT_MIN = 5
-_COMMON = frozenset(  # alone, or with figures or signs around them
-    (
-        "abcdef", "admin", "backup", "battery", "changeme", "default", "dragon", "farshore", "football", "hunter",
-        "iloveyou", "letmein", "login", "master", "monkey", "passphrase", "passwd", "password", "princess", "qwerty",
-        "qwertyuiop", "qwertz", "root", "secret", "sunshine", "test", "trustno", "welcome",
-    )
-)  # fmt: skip
 PUBLIC_KEY_BYTES = 1184 + 32
 PRIVATE_KEY_BYTES = 64 + 32
 SEALED_OVERHEAD_BYTES = 1088 + 32 + 16  # encapsulated key and tag
@@ -118,34 +107,6 @@ def keys_from_passphrase(passphrase: str | bytes, salt: bytes, cost: PassphraseC
     )
     derived = kdf.derive(text)
     return derived[:KEY_BYTES], derived[KEY_BYTES:]
-
-
-def is_short_passphrase(passphrase: str | bytes) -> bool:
-    """Whether it is too short to be accepted from somebody who can choose another one now."""
-    return _length(normal_form(passphrase)) < PASSPHRASE_LENGTH_MIN
-
-
-def passphrase_weakness(passphrase: str | bytes) -> str:
-    """Return why it is easy to guess, as the end of "the passphrase ...", or nothing."""
-    plain = normal_form(passphrase)
-    length = _length(plain)
-    text = plain.decode("utf-8", "replace").casefold()
-    core = "".join(character for character in text if character.isalpha())
-    if length < PASSPHRASE_LENGTH_GOOD:
-        return f"has only {count_of(length, 'character')}"
-    if len(set(text)) < _DISTINCT_MIN:
-        return "repeats the same few characters"
-    if core in _COMMON or core == "":
-        return "is one word that everybody tries first" if core else "has no letter"
-    return ""
-
-
-def _length(plain: bytes) -> int:
-    """Count characters, or bytes where they are no text."""
-    try:
-        return len(plain.decode("utf-8"))
-    except UnicodeDecodeError:
-        return len(plain)
 
 
 def generate_private_key() -> bytes:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from farshore.access.unlock import credential_path, read_credential, read_identity_pins
+from farshore.access.unlock import credential_path, read_credential
 from farshore.config import Config
 from farshore.errors import FarshoreError, KeyFileDamaged, RepositoryMismatch
-from farshore.format.header import Header
+from farshore.format.header import Header, is_prefix
 from farshore.trust.memory import Memory, known_at, read_memory
-from farshore.trust.words import is_prefix, parse_fingerprint, to_words
 
 _log = logging.getLogger(__name__)
 
@@ -79,12 +78,16 @@ def pins_of(config: Config, header: Header) -> tuple[tuple[Pin, ...], Memory | N
     """
     pins: list[Pin] = []
     if config.repository.fingerprint:
+        from farshore.trust.words import parse_fingerprint
+
         pins.append(Pin(parse_fingerprint(config.repository.fingerprint), "repository.fingerprint"))
     path = credential_path(config, header)
     credential = read_credential(config, path)
     if credential is not None:
         pins.append(Pin(credential.fingerprint, f"the credential {path}"))
     if config.repository.identity is not None:
+        from farshore.access.secrets import read_identity_pins
+
         known = read_identity_pins(config.repository.identity)
         if len(known) == 1 or header.fingerprint in known:
             own = header.fingerprint if header.fingerprint in known else known[0]
@@ -133,6 +136,8 @@ def recall(state_dir: Path, repository_id: str) -> Memory | None:
 def _exchanged(name: str, header: Header, chosen: Header) -> RepositoryMismatch:
     if header.repository_id != chosen.repository_id:
         return RepositoryMismatch(f"{name} holds another repository ({header.repository_id})")
+    from farshore.trust.words import to_words
+
     return RepositoryMismatch(
         f"the header at {name} was exchanged: its fingerprint is {to_words(header.fingerprint[:8])}…",
         f"The repository's is {to_words(chosen.fingerprint[:8])}…; 'farshore heal' puts the right header back.",

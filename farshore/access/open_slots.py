@@ -12,7 +12,7 @@ from farshore.format import names
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import slots
-from farshore.sealed.keys import DomainKeys, KeySet, Role, domain_keys
+from farshore.sealed.keys import DomainKeys, KeySet, Role, domain_keys, newest_epoch
 from farshore.sealed.slots import SlotKeys
 from farshore.trust.log import TrustState
 
@@ -90,14 +90,6 @@ def is_current(trust: TrustState, keys: SlotKeys) -> bool:
 
 def _extent(keys: SlotKeys) -> tuple[int, int]:
     return len(keys.private_keys), len(keys.roots)
-
-
-def newest_epoch(domains: tuple[DomainKeys, ...], domain: str) -> bytes:
-    """Return the key tag of the newest epoch of a domain, or of the first domain there is; zeros where none is."""
-    of_domain = [one for one in domains if one.domain == domain] or [
-        one for one in domains if one.domain == domains[0].domain
-    ]
-    return max(of_domain, key=lambda one: one.epoch).tag if of_domain else bytes(16)
 
 
 def _domains(repository: Repository, roots: tuple[bytes, ...]) -> tuple[DomainKeys, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from farshore.access.choose_header import ChosenHeader, choose_header
-from farshore.access.open_slots import Secrets, open_slots
 from farshore.config import Config
 from farshore.errors import (
     OPENING_ERRORS,
@@ -99,6 +98,8 @@ def _opens(config: Config, make: Callable[..., Repository], header: Header, repl
     """Whether the passphrase opens a slot of the repository that these replicas show."""
     if config.repository.passphrase is None:
         return False
+    from farshore.access.open_slots import Secrets, open_slots  # headers differ, which is rare
+
     secrets = Secrets(passphrase=config.reveal_passphrase(config.repository.passphrase))
     shown = make(header=header, replicas=replicas, unreachable={})
     try:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from farshore.access.open_slots import Secrets, newest_epoch, open_slots, slot_keys
 from farshore.config import RUN_SECRETS, Config, credentials_directory, read_private_file
 from farshore.errors import (
     OPENING_ERRORS,
     CredentialCannotRead,
-    FingerprintUnknown,
-    KeyFileDamaged,
     KeyMissing,
     KeyRevoked,
     LogRolledBack,
@@ -28,17 +25,13 @@ from farshore.sealed.key_files import (
     Credential,
     credential_keys,
     decode_credential,
-    decode_identity,
     require_same,
 )
-from farshore.sealed.keys import KeySet, Role, index_keys_only
+from farshore.sealed.keys import KeySet, index_keys_only, newest_epoch
 from farshore.trust.actions import Right
 from farshore.trust.log_entry import LogHead
-from farshore.trust.words import to_words
 
 CREDENTIAL_FILE = "credential.json"
-OWNER_VARIABLE = "FARSHORE_OWNER_PASSPHRASE"
-OWNER_IDENTITY_VARIABLE = "FARSHORE_OWNER_IDENTITY"
 _WRITE_ONLY = "this host holds only a write-only credential, which adds backups and cannot read one"
 _READ_ELSEWHERE = (
     "Run this on another machine, one that has the passphrase or an identity; or give this host one for this run alone."
@@ -108,18 +101,15 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor, *
             "there is no passphrase, identity or credential to open the repository with",
             'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" } in farshore.toml, and the variable.',
         )
+    from farshore.access.secrets import keys_of_secrets, read_secrets  # an enrolled host that writes opens no slot
+
     try:
         secrets = read_secrets(config)
     except (SecretUnavailable, KeyMissing) as error:
         if not write_only or not _were_removed(config):
             raise
         raise CredentialCannotRead(f"{_WRITE_ONLY} ({error.message})", _READ_ELSEWHERE) from error
-    secrets = _vouched(secrets, repository, anchor)
-    if need is Need.OWNER:
-        opened = open_slots(repository, _vouched(owner_secrets(config, secrets), repository, anchor), Role.OWNER)
-        reading = open_slots(repository, secrets, Role.READER, required=False)
-        return slot_keys(repository, *opened, *reading)
-    return slot_keys(repository, *open_slots(repository, secrets, Role.READER))
+    return keys_of_secrets(config, repository, secrets, anchor, owner=need is Need.OWNER)
 
 
 def _has_right(repository: Repository, keys: KeySet, right: Right | None) -> bool:
@@ -135,60 +125,6 @@ def _instead(config: Config, repository: Repository, anchor: Anchor, right: Righ
     except OPENING_ERRORS:
         return keys
     return reading if _has_right(repository, reading, right) else keys
-
-
-def _vouched(secrets: Secrets, repository: Repository, anchor: Anchor) -> Secrets:
-    """Return what may be used. Anybody can seal a slot to a recipient, so an identity alone vouches for no header."""
-    fingerprint = repository.header.fingerprint
-    if anchor.pinned or not secrets.identity or (anchor.confirm is not None and anchor.confirm(fingerprint)):
-        return secrets
-    if secrets.passphrase or secrets.shares_secret:
-        return replace(secrets, identity=b"")
-    raise FingerprintUnknown(
-        f"nothing on this host vouches for this repository, whose fingerprint is {fingerprint.hex()} "
-        f"({to_words(fingerprint)})"
-    )
-
-
-def read_secrets(config: Config) -> Secrets:
-    """Return the passphrase, the identity and the secret of shares that the configuration names.
-
-    Raises:
-        SecretUnavailable, KeyMissing, KeyFileDamaged: One that it names cannot be had.
-    """
-    identity, passphrase, shares_secret = b"", b"", b""
-    if config.repository.identity is not None:
-        identity, _ = _read_identity(config.repository.identity)
-    if config.repository.passphrase is not None:
-        passphrase = config.reveal_passphrase(config.repository.passphrase)
-    if config.repository.shares:
-        from farshore.sealed.shares import join_shares
-
-        shares_secret = join_shares([_read_share(path) for path in config.repository.shares])
-    return Secrets(passphrase=passphrase, identity=identity, shares_secret=shares_secret)
-
-
-def owner_secrets(config: Config, secrets: Secrets) -> Secrets:
-    """Return the secrets for the owner's slots: those of the owner alone go before those that read.
-
-    Raises:
-        KeyMissing, KeyFileDamaged, SecretUnavailable: The owner's identity file cannot be had.
-    """
-    given, path = (config.environment.get(name) for name in (OWNER_VARIABLE, OWNER_IDENTITY_VARIABLE))
-    if given:
-        secrets = replace(secrets, passphrase=os.fsencode(given))
-    if path:
-        secrets = replace(secrets, identity=_read_identity(Path(path).expanduser())[0])
-    return secrets
-
-
-def _read_share(path: Path | str) -> str:
-    if isinstance(path, str):
-        return path
-    try:
-        return read_private_file(path, "share").decode("utf-8", "replace")
-    except OSError as error:
-        raise KeyMissing(f"the share {path} cannot be read: {error.strerror}", "Check repository.shares.") from error
 
 
 def read_credential(config: Config, path: Path) -> Credential | None:
@@ -251,20 +187,3 @@ def _were_removed(config: Config) -> bool:
     return (identity is not None and not os.path.lexists(identity)) or (
         passphrase is not None and passphrase.is_absent(config.environment)
     )
-
-
-def read_identity_pins(path: Path) -> tuple[bytes, ...]:
-    """Return the fingerprints that an identity file is trusted with; none where it cannot be read."""
-    try:
-        return _read_identity(path)[1]
-    except (KeyMissing, KeyFileDamaged, SecretUnavailable):
-        return ()
-
-
-def _read_identity(path: Path) -> tuple[bytes, tuple[bytes, ...]]:
-    try:
-        return decode_identity(read_private_file(path, "identity file"), str(path))
-    except OSError as error:
-        raise KeyMissing(
-            f"the identity file {path} cannot be read: {error.strerror}", "Check repository.identity."
-        ) from error

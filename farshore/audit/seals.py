@@ -21,8 +21,16 @@ from farshore import limits
 from farshore.audit import names
 from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
 from farshore.format.names import hash_of, object_bytes_max
-from farshore.format.records import JsonObject, decode_time, encode_canonical, encode_time
-from farshore.format.signed import SignedText, decode_signed, encode_signed, is_hex
+from farshore.format.text import (
+    JsonObject,
+    SignedText,
+    decode_signed,
+    decode_time,
+    encode_canonical,
+    encode_signed,
+    encode_time,
+    is_hex,
+)
 from farshore.signing import HASH_BYTES, SignedKind, SigningKey, VerifyKey, sign, verify
 from farshore.trust.log_entry import LogHead
 

@@ -30,7 +30,7 @@ from farshore.format.commit import Commit, CommitHead, RunRef
 from farshore.format.manifest import ManifestReader
 from farshore.format.needs import NeededKey
 from farshore.format.page_maps import PageMap
-from farshore.format.records import decode_object, decode_time, encode_canonical, encode_time
+from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
 from farshore.model import KeyId
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository

@@ -20,7 +20,6 @@ from farshore.format.commit import Commit, CommitHead
 from farshore.format.names import CommitName
 from farshore.model import RefusedObject, SourceId
 from farshore.replicas.ask import ask_all
-from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed.commit_details import open_details
 from farshore.trust.memory import Memory
@@ -118,7 +117,13 @@ def list_commits(
             if moment is not None:
                 stored_utc[item.hash] = min(moment, stored_utc.get(item.hash, moment))
     reading = _Reading(repository, holders, stored_utc, cached=True, again=include_refused)
-    read = reading.everything(lambda replicas: open_reader(repository, only=replicas))
+
+    def reader_of(replicas: tuple[str, ...]) -> ObjectSource:
+        from farshore.replicas.reader import open_reader  # a host fetches a commit once
+
+        return open_reader(repository, only=replicas)
+
+    read = reading.everything(reader_of)
     failed.update({name: error for name, error in reading.failed.items() if name not in failed})
     repository.note_unasked(failed)
     forgotten = _forgotten(repository, {replica: found for replica, (_, found) in listed.items()})

@@ -13,7 +13,7 @@ from farshore.errors import FormatTooNew, ObjectCorrupt, SourceNotEnrolled
 from farshore.format import names
 from farshore.format.commit import Commit, CommitHead, decode_head, encode_commit
 from farshore.format.names import CommitName
-from farshore.format.signed import decode_signed, encode_signed
+from farshore.format.text import decode_signed, encode_signed
 from farshore.replicas.repository import Repository
 from farshore.sealed.commit_details import seal_details
 from farshore.sealed.keys import KeySet

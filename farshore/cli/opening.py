@@ -48,7 +48,7 @@ def ask_new(invocation: Invocation, prompt: str = "new passphrase: ") -> bytes:
     """
     if not invocation.interactive:
         raise ConfigInvalid("there is no passphrase and no terminal to ask for one", HOW_TO_CONFIGURE)
-    from farshore.crypto import PASSPHRASE_LENGTH_MIN, is_short_passphrase
+    from farshore.access.passphrase_strength import PASSPHRASE_LENGTH_MIN, is_short_passphrase
 
     first = invocation.ask_secret(prompt)
     if not first.strip():

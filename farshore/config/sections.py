@@ -38,7 +38,6 @@ from farshore.config.settings import (
     SourceConfig,
     SqliteConfig,
 )
-from farshore.plural import count_of
 from farshore.stores.object_retention import LockMode
 
 _SOURCE_CLASSES: Mapping[str, type[DirectoryConfig | SqliteConfig | PostgresConfig]] = {
@@ -74,7 +73,7 @@ class Sections:
         if replicas and quorum > replicas:
             self._mistake(
                 ("repository", "quorum"),
-                f"is {quorum}, but there {'is' if replicas == 1 else 'are'} {count_of(replicas, 'replica')}",
+                f"is {quorum}, more than the number of replicas, {replicas}",
                 "Lower the quorum, or add replicas.",
             )
         return RepositoryConfig(**values)

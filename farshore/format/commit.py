@@ -14,8 +14,15 @@ from datetime import datetime
 from farshore import limits
 from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
 from farshore.format import names
-from farshore.format.records import JsonObject, decode_object, decode_time, encode_canonical, encode_time
-from farshore.format.signed import decode_base64, is_hex
+from farshore.format.text import (
+    JsonObject,
+    decode_base64,
+    decode_object,
+    decode_time,
+    encode_canonical,
+    encode_time,
+    is_hex,
+)
 from farshore.model import SnapshotCounts, SnapshotState
 
 FORMAT = "farshore-commit"

@@ -15,7 +15,7 @@ from blake3 import blake3
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import pack as layout
 from farshore.format.pack_id import pack_id_of, signed_digest
-from farshore.format.signed import TRAILER_BYTES, decode_trailer, encode_trailer
+from farshore.format.text import TRAILER_BYTES, decode_trailer, encode_trailer
 from farshore.model import Signature
 
 MAGIC = b"FSIX"

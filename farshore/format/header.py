@@ -11,8 +11,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import Bug, FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
-from farshore.format.records import decode_object, decode_time, encode_canonical, encode_time
-from farshore.format.signed import decode_base64
+from farshore.format.text import decode_base64, decode_object, decode_time, encode_canonical, encode_time
 
 FORMAT = "farshore"
 VERSION = 1
@@ -24,6 +23,7 @@ _MAXIMUM_BYTES_MIN = 1024
 _PAGE_BYTES_MAX = 64 * limits.KIB  # of SQLite; a block holds whole pages of every size
 _ED25519_BYTES, _ML_DSA_65_BYTES = 32, 1952  # of public keys
 _NORMALIZATIONS = (0, 1, 2, 3)
+PREFIX_BYTES_MIN = 16  # of a fingerprint, 128 bits: fewer could be met by trying keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,3 +205,8 @@ def _names_in(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError("features are no list of names")
     return tuple(value)
+
+
+def is_prefix(given: bytes, fingerprint: bytes) -> bool:
+    """Whether a fingerprint begins with what was given, which is at least 16 bytes."""
+    return len(given) >= PREFIX_BYTES_MIN and fingerprint[: len(given)] == given

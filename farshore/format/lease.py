@@ -12,8 +12,18 @@ from datetime import datetime
 from enum import StrEnum
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.records import JsonObject, decode_time, encode_canonical, encode_time
-from farshore.format.signed import HASH_BYTES, decode_base64, decode_log, is_count, is_hex, require_format
+from farshore.format.text import (
+    HASH_BYTES,
+    JsonObject,
+    decode_base64,
+    decode_log,
+    decode_time,
+    encode_canonical,
+    encode_time,
+    is_count,
+    is_hex,
+    require_format,
+)
 
 BEAT_FORMAT = "farshore-lease"
 END_FORMAT = "farshore-lease-end"

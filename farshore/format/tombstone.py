@@ -9,8 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.records import JsonObject, decode_time, encode_canonical, encode_time
-from farshore.format.signed import HASH_BYTES, decode_log, is_hex, require_format
+from farshore.format.text import (
+    HASH_BYTES,
+    JsonObject,
+    decode_log,
+    decode_time,
+    encode_canonical,
+    encode_time,
+    is_hex,
+    require_format,
+)
 
 FORMAT = "farshore-tombstone"
 COUNTER_FORMAT = "farshore-untombstone"

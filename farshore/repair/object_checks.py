@@ -11,7 +11,7 @@ from farshore.format import names
 from farshore.format.header import decode_header
 from farshore.format.object_kinds import Kind
 from farshore.format.pack_id import hash_object
-from farshore.format.records import decode_object, encode_canonical
+from farshore.format.text import decode_object, encode_canonical
 from farshore.repair.object_kinds import kind_of
 from farshore.replicas.repository import Repository
 

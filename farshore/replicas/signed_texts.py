@@ -13,8 +13,7 @@ from farshore import signing
 from farshore.errors import READ_ERRORS, ObjectCorrupt, SourceNotEnrolled
 from farshore.format import names
 from farshore.format.names import object_bytes_max
-from farshore.format.records import JsonObject
-from farshore.format.signed import decode_canonical, encode_signed, split_signed
+from farshore.format.text import JsonObject, decode_canonical, encode_signed, split_signed
 from farshore.replicas.owner_log import read_owner_log
 from farshore.replicas.repository import Repository
 from farshore.sealed.keys import KeySet

@@ -13,8 +13,7 @@ from farshore import crypto
 from farshore.crypto import KEY_BYTES
 from farshore.errors import ConfigInvalid, FormatTooNew, KeyFileDamaged, ObjectCorrupt, RepositoryMismatch
 from farshore.format.header import Header
-from farshore.format.records import JsonObject, decode_object, encode_canonical
-from farshore.format.signed import decode_base64
+from farshore.format.text import JsonObject, decode_base64, decode_object, encode_canonical
 from farshore.sealed.keys import DomainKeys, KeySet
 from farshore.signing import SigningKey
 

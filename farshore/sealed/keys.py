@@ -179,3 +179,11 @@ class KeySet:
 def keys_of_all(roots: Iterable[tuple[str, int, bytes]], repository_id: bytes) -> tuple[DomainKeys, ...]:
     """Return the keys of every (domain, epoch, root)."""
     return tuple(domain_keys(root, domain, epoch, repository_id) for domain, epoch, root in roots)
+
+
+def newest_epoch(domains: tuple[DomainKeys, ...], domain: str) -> bytes:
+    """Return the key tag of the newest epoch of a domain, or of the first domain there is; zeros where none is."""
+    of_domain = [one for one in domains if one.domain == domain] or [
+        one for one in domains if one.domain == domains[0].domain
+    ]
+    return max(of_domain, key=lambda one: one.epoch).tag if of_domain else bytes(16)

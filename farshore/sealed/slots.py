@@ -20,8 +20,17 @@ from farshore.clock import Clock
 from farshore.crypto import KEY_BYTES, ZERO_NONCE, associated, derive_key
 from farshore.errors import FormatTooNew, HeaderDamaged, ObjectCorrupt, RepositoryMismatch, WrongPassphrase
 from farshore.format.header import Header
-from farshore.format.records import JsonObject, decode_object, decode_time, encode_canonical, encode_time
-from farshore.format.signed import SignedText, decode_base64, decode_signed, encode_signed
+from farshore.format.text import (
+    JsonObject,
+    SignedText,
+    decode_base64,
+    decode_object,
+    decode_signed,
+    decode_time,
+    encode_canonical,
+    encode_signed,
+    encode_time,
+)
 from farshore.model import Signature
 from farshore.sealed.keys import Role
 from farshore.signing import SignedKind, SigningKey, VerifyKey, sign, verify

@@ -17,17 +17,19 @@ from typing import TypeVar
 
 from farshore.signing import VerifyKey
 from farshore.trust.actions import (
+    Action,
     AddRecipient,
     Certificate,
     NameSlots,
     RequireFeatures,
+    Revoked,
     Right,
     SetPolicy,
     StartEpoch,
+    combined,
+    revocations_of,
 )
-from farshore.trust.log_entry import LogEntry, LogHead
-from farshore.trust.log_tree import START, LogTree, RefusedEntry
-from farshore.trust.revocations import Revoked, combined, revocations_of
+from farshore.trust.log_entry import START, LogEntry, LogHead, LogTree, RefusedEntry
 
 ActionT = TypeVar("ActionT", AddRecipient, NameSlots, RequireFeatures, SetPolicy, StartEpoch)
 
@@ -213,8 +215,8 @@ def read_log(
     paths = [tree.path(leaf) for leaf in leaves]
     on_path = list({entry.head.hash: entry for path in paths for entry in path}.values())
     on_path.sort(key=lambda entry: (entry.head.number, entry.head.hash))
-    lists = [revocations_of(path, accepted or {}) for path in paths]
-    lists += [revocations_of([entry], accepted or {}) for entry in _heard_off_path(tree, on_path, last)]
+    lists = [revocations_of(_all_actions(path), accepted or {}) for path in paths]
+    lists += [revocations_of(entry.actions, accepted or {}) for entry in _heard_off_path(tree, on_path, last)]
     owners = {tree.owner_after(leaf).signer_id: tree.owner_after(leaf) for leaf in leaves}
     features = _actions(on_path, RequireFeatures)
     domains: dict[str, tuple[StartEpoch, ...]] = {}
@@ -255,8 +257,12 @@ def _heard_off_path(tree: LogTree, on_path: Iterable[LogEntry], last: str) -> li
     return heard
 
 
+def _all_actions(entries: Iterable[LogEntry]) -> list[Action]:
+    return [action for entry in entries for action in entry.actions]
+
+
 def _actions(entries: Iterable[LogEntry], kind: type[ActionT]) -> list[ActionT]:
-    return [action for entry in entries for action in entry.actions if isinstance(action, kind)]
+    return [action for action in _all_actions(entries) if isinstance(action, kind)]
 
 
 def _slots(paths: Iterable[Iterable[LogEntry]]) -> tuple[str, ...]:

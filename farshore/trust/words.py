@@ -6,12 +6,12 @@ A proquint (Wilkerson, 2009) is consonant, vowel, consonant, vowel, consonant of
 from __future__ import annotations
 
 from farshore.errors import ConfigInvalid
+from farshore.format.header import PREFIX_BYTES_MIN
 
 _CONSONANTS = "bdfghjklmnprstvz"
 _VOWELS = "aiou"
 _LETTERS = ((_CONSONANTS, 12), (_VOWELS, 10), (_CONSONANTS, 6), (_VOWELS, 4), (_CONSONANTS, 0))
 FINGERPRINT_BYTES = 32
-PREFIX_BYTES_MIN = 16  # 128 bits: fewer could be met by trying keys
 
 
 def to_words(fingerprint: bytes) -> str:
@@ -38,11 +38,6 @@ def parse_fingerprint(text: str) -> bytes:
             "Give the 16 words that 'farshore init' printed or at least 8 of them, or at least 32 hex digits.",
         )
     return data
-
-
-def is_prefix(given: bytes, fingerprint: bytes) -> bool:
-    """Whether a fingerprint begins with what was given, which is at least 16 bytes."""
-    return len(given) >= PREFIX_BYTES_MIN and fingerprint[: len(given)] == given
 
 
 def _word(number: int) -> str:

@@ -11,10 +11,9 @@ from farshore.audit.chain import Authority
 from farshore.audit.own_chain import Sealer
 from farshore.audit.seals import SeenHeads
 from farshore.signing import SigningKey
-from farshore.trust.actions import Certificate, Right, SourcePrefix
+from farshore.trust.actions import Certificate, Revoked, Right, SourcePrefix
 from farshore.trust.log import Certified, TrustState
 from farshore.trust.log_entry import LogHead
-from farshore.trust.revocations import Revoked
 
 FINGERPRINT = bytes(range(32))
 HEAD = LogHead(1, "1e" * 32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from farshore.format import names
-from farshore.format.signed import encode_signed
+from farshore.format.text import encode_signed
 from farshore.replicas.signed_texts import SignatureChecker
 from farshore.sealed.keys import KeySet
 from farshore.signing import SignedKind, SigningKey, generate_signing_key, sign

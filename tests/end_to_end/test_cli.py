@@ -235,7 +235,11 @@ def kept_for_all(tmp_path_factory: pytest.TempPathFactory) -> Shore:
         ({"FARSHORE_PASSPHRASE": "wrong"}, 51, "error[wrong-passphrase]"),
         ({"FARSHORE_PASSPHRASE": ""}, 19, "error[secret-unavailable]"),
         ({"FARSHORE_REPOSITORY__QUORM": "1"}, 0, "(did you mean FARSHORE_REPOSITORY__QUORUM?)"),
-        ({"FARSHORE_REPOSITORY__QUORUM": "4"}, 10, "repository.quorum is 4, but there are 3 replicas"),
+        (
+            {"FARSHORE_REPOSITORY__QUORUM": "4"},
+            10,
+            "repository.quorum is 4, more than the number of replicas, 3",
+        ),
         ({"FARSHORE_CONFIG": "/no/such/file"}, 10, "FARSHORE_CONFIG names a file that does not exist"),
         ({"FARSHORE_LOG": "loud"}, 10, "FARSHORE_LOG is 'loud'"),
     ],

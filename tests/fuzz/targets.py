@@ -34,8 +34,7 @@ from farshore.format.needs import MAGIC, decode_needs
 from farshore.format.pack_id import hash_pack
 from farshore.format.page_maps import PageMap
 from farshore.format.plan import PlanPart, PlanState, decode_plan, encode_plan
-from farshore.format.records import decode_object, encode_canonical
-from farshore.format.signed import decode_signed
+from farshore.format.text import decode_object, decode_signed, encode_canonical
 from farshore.format.tombstone import (
     CounterTombstone,
     Tombstone,

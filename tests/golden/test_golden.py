@@ -41,7 +41,7 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import check_of, decode_header
-from farshore.format.records import encode_canonical
+from farshore.format.text import encode_canonical
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.verify.verify import verify_repository

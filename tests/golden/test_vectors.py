@@ -31,7 +31,7 @@ from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decod
 from farshore.format.origin import Origin
 from farshore.format.pack_id import hash_pack
 from farshore.format.plan import PlanPart
-from farshore.format.signed import decode_signed
+from farshore.format.text import decode_signed
 from farshore.format.tombstone import CounterTombstone, Tombstone
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages

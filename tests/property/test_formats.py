@@ -23,7 +23,7 @@ from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decod
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, decode_footer, encode_footer
 from farshore.format.page_maps import PageMap, PageRow, PagesWriter
-from farshore.format.records import decode_object
+from farshore.format.text import decode_object
 from farshore.model import Entry, EntryKind, Extent, SnapshotCounts, SnapshotState
 from farshore.sealed.sealed_object import SealedKind, SealedReader, open_object, seal_object
 

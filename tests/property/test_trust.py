@@ -8,13 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.records import JsonObject, encode_canonical
-from farshore.format.signed import decode_signed, decode_trailer, encode_signed, encode_trailer
+from farshore.format.header import is_prefix
+from farshore.format.text import (
+    JsonObject,
+    decode_signed,
+    decode_trailer,
+    encode_canonical,
+    encode_signed,
+    encode_trailer,
+)
 from farshore.model import Signature
 from farshore.trust.actions import ChangeOwner
 from farshore.trust.log import TrustState
 from farshore.trust.order import Link, Place, order_source
-from farshore.trust.words import is_prefix, parse_fingerprint, to_words
+from farshore.trust.words import parse_fingerprint, to_words
 from tests.doubles.owner_log import COMMIT, HOST, NEXT_OWNER, OTHER_HOST, THIEF, Log, certificate, revocation
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

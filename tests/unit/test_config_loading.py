@@ -225,7 +225,10 @@ def test_relative_paths_are_relative_to_the_file_and_tilde_to_home(tmp_path: Pat
             SMALLEST + '[sources.home]\ntype = "directory"\npath = "/x"\nschedule = "61 2 * * *"\n',
             "'61' in '61 2 * * *'",
         ),
-        (SMALLEST + "[repository]\nquorum = 2\n", "repository.quorum is 2, but there is 1 replica"),
+        (
+            SMALLEST + "[repository]\nquorum = 2\n",
+            "repository.quorum is 2, more than the number of replicas, 1",
+        ),
         (SMALLEST + "[repository]\nquorum = 0\n", "repository.quorum must be at least 1, not 0"),
         (SMALLEST + "[repository]\nquorum = true\n", "must be a whole number, not true or false"),
         (SMALLEST + '[repository]\nquorum = "1"\n', "must be a whole number, not text"),

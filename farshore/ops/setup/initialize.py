@@ -13,12 +13,13 @@ from typing import TypeVar
 
 from farshore.access.bucket_checks import check_bucket
 from farshore.access.open_repository import open_replica, open_repository
+from farshore.access.passphrase_strength import passphrase_weakness
 from farshore.access.unlock import Need, credential_path
 from farshore.audit import run_rows
 from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.crypto import PassphraseCost, passphrase_weakness
+from farshore.crypto import PassphraseCost
 from farshore.errors import (
     ConfigInvalid,
     Corrupt,

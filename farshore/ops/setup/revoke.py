@@ -11,8 +11,7 @@ from farshore.format import names
 from farshore.ops.setup.accepted import NO_END, AcceptedNow, ListedCommit, accepted_now
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.replicas.repository import Repository
-from farshore.trust.actions import Certificate, Revocation
-from farshore.trust.revocations import encode_accepted
+from farshore.trust.actions import Certificate, Revocation, encode_accepted
 
 IN_ENTRY_MAX = 1000  # hashes of commits in an entry of the log; a longer list is an object of its own
 

@@ -14,8 +14,7 @@ from farshore.catalog.signed_commits import sign_commit
 from farshore.errors import FeatureMissing
 from farshore.format import names
 from farshore.format.commit import RunRef
-from farshore.format.records import decode_object, encode_canonical
-from farshore.format.signed import decode_signed
+from farshore.format.text import decode_object, decode_signed, encode_canonical
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.signing import SignedKind
 from farshore.trust.actions import RequireFeatures

@@ -13,11 +13,11 @@ from farshore.access.unlock import Need
 from farshore.catalog.commits import ListedCommits, list_commits, read_commits
 from farshore.catalog.signed_commits import Refusal, sign_commit
 from farshore.format import names
-from farshore.format.signed import decode_signed, encode_signed
+from farshore.format.text import decode_signed, encode_signed
 from farshore.model import ED25519_SIGNATURE_BYTES, SnapshotState
 from farshore.sealed.keys import DomainKeys
 from farshore.signing import generate_signing_key
-from farshore.trust.revocations import Revoked
+from farshore.trust.actions import Revoked
 from tests.doubles.commits import signed_commit, unsigned_commit
 from tests.doubles.faulty import FAIL, Fault, FaultyStore
 from tests.unit.ops.engine import Engine, flipped

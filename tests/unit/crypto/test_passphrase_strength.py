@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farshore.crypto import is_short_passphrase, passphrase_weakness
+from farshore.access.passphrase_strength import is_short_passphrase, passphrase_weakness
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from farshore.format.commit import (
     encode_commit,
     encode_details,
 )
-from farshore.format.records import encode_canonical
+from farshore.format.text import encode_canonical
 from farshore.model import SnapshotCounts, SnapshotState
 
 START = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)

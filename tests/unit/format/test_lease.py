@@ -11,7 +11,7 @@ from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
 from farshore.format.lease import EndState, Lease, LeaseEnd, decode_end, decode_lease, encode_end, encode_lease
 from farshore.format.plan import PlanPart, PlanState, decode_plan, encode_plan
-from farshore.format.records import decode_object
+from farshore.format.text import decode_object
 from farshore.format.tombstone import (
     CounterTombstone,
     Tombstone,

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from farshore.errors import Bug, ObjectCorrupt
-from farshore.format.records import encode_canonical
-from farshore.format.signed import (
+from farshore.format.text import (
     TRAILER_BYTES,
     decode_base64,
     decode_signed,
     decode_trailer,
+    encode_canonical,
     encode_signed,
     encode_trailer,
     is_hex,

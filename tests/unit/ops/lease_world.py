@@ -14,7 +14,7 @@ from farshore.errors import QuorumNotReached
 from farshore.format import names
 from farshore.format.lease import EndState, LeaseEnd, decode_end, encode_end
 from farshore.format.plan import PlanPart, PlanState, encode_plan
-from farshore.format.signed import decode_signed
+from farshore.format.text import decode_signed
 from farshore.format.tombstone import CounterTombstone, Tombstone, encode_counter, encode_tombstone
 from farshore.ops.setup.owner_actions import append_entry
 from farshore.replicas.lease_holder import known_log

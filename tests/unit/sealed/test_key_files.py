@@ -7,7 +7,7 @@ import pytest
 
 from farshore import crypto
 from farshore.errors import ConfigInvalid, KeyFileDamaged, RepositoryMismatch
-from farshore.format.records import encode_canonical
+from farshore.format.text import encode_canonical
 from farshore.sealed import key_files
 from farshore.sealed.key_files import Credential
 from farshore.sealed.keys import Role

@@ -13,7 +13,7 @@ from farshore import crypto
 from farshore.crypto import PassphraseCost
 from farshore.errors import FormatTooNew, HeaderDamaged, RepositoryMismatch
 from farshore.format.header import Header, check_of, decode_header, encode_header
-from farshore.format.records import encode_canonical
+from farshore.format.text import encode_canonical
 from farshore.sealed import slots
 from farshore.sealed.keys import Role
 from farshore.signing import generate_signing_key

@@ -18,11 +18,11 @@ from farshore.trust.actions import (
     Right,
     SetPolicy,
     StartEpoch,
+    decode_accepted,
+    encode_accepted,
 )
 from farshore.trust.log import Judgment, TrustState
-from farshore.trust.log_entry import LogHead
-from farshore.trust.log_tree import rolled_back
-from farshore.trust.revocations import decode_accepted, encode_accepted
+from farshore.trust.log_entry import LogHead, rolled_back
 from tests.doubles.owner_log import (
     COMMIT,
     FINGERPRINT,

@@ -12,7 +12,7 @@ import pytest
 
 from farshore.errors import FormatTooNew, KeyFileDamaged, RepositoryMismatch
 from farshore.format.header import check_of
-from farshore.format.records import encode_canonical
+from farshore.format.text import encode_canonical
 from farshore.trust.log_entry import LogHead
 from farshore.trust.memory import (
     Memory,

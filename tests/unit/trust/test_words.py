@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from farshore.errors import ConfigInvalid
-from farshore.trust.words import is_prefix, parse_fingerprint, to_words
+from farshore.format.header import is_prefix
+from farshore.trust.words import parse_fingerprint, to_words
 
 FINGERPRINT = bytes(range(0xC0, 0xE0))
 

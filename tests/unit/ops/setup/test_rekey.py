@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from farshore.access.open_slots import Secrets
-from farshore.access.unlock import Need, read_secrets
+from farshore.access.secrets import read_secrets
+from farshore.access.unlock import Need
 from farshore.config import Config, Secret
 from farshore.crypto import PassphraseCost
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, WrongPassphrase

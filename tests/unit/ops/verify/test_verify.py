@@ -13,7 +13,7 @@ from farshore.audit import names as audit_names
 from farshore.check_results import VerifyResult
 from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
 from farshore.format import names
-from farshore.format.records import decode_object, encode_canonical
+from farshore.format.text import decode_object, encode_canonical
 from farshore.model import DamagedObject
 from farshore.ops.verify.outcomes import check_errors
 from farshore.repair.object_checks import check_itself
