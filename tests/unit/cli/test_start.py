@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-MODULES_MAX = 82  # of farshore, packages too, for `farshore snapshots` over replicas in directories
+MODULES_MAX = 75  # of farshore, packages too, for `farshore snapshots` over replicas in directories
 _COUNT = """
 import sys
 from farshore.cli.main import run
