@@ -2,10 +2,14 @@
 
 Only accepted commits are ordered (log.judge_commit). Each rule looks only at those that passed the ones before: a
 commit is *ahead* whose maker knew an entry of the owner log that nobody shows, *misdated* when it is dated later than
-it can have been written or earlier than its parent, *forked* when another one that is neither has the same parent. All
-of them restore; none is the newest, none displaces another in a rule of retention, and all are reported.
+it can have been written, earlier than its parent, or too early for its sequence, *forked* when another one that is
+neither has the same parent. All of them restore; none is the newest, none displaces another in a rule of retention, and
+all are reported.
 
 A store's time orders nothing, because a copy has a later one; it is a cap, as is the reader's own clock.
+
+A sequence is too high for its date where it exceeds the microseconds since 1970. Each run is dated after its parent, so
+there is always a number for it, whatever numbers a thief has signed: the high ones need a date that is not there yet.
 """
 
 from __future__ import annotations
@@ -13,11 +17,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from farshore import limits
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SKEW = timedelta(seconds=limits.CLOCK_SKEW_S_MAX)
 
 
@@ -28,6 +33,9 @@ class Place(StrEnum):
     AHEAD = "ahead"
     MISDATED = "misdated"
     FORKED = "forked"
+
+
+_PARENTS = frozenset({Place.SOUND, Place.FORKED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +63,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class SourceOrder:
-    """The commits of one source, oldest first, and the place of each by its hash."""
+    """The commits of one source, oldest first, and the place of each by its hash.
+
+    `next_sequence`: that of the next run. It is above all accepted ones, so that what is misdated or ahead stays before
+    that run, but for those that are too high for a run of now.
+    """
 
     links: tuple[Link, ...]
     places: Mapping[str, Place]
+    next_sequence: int
 
     @property
     def newest(self) -> Link | None:
@@ -68,13 +81,7 @@ class SourceOrder:
     @property
     def next_parent(self) -> Link | None:
         """The commit that the next run follows: a forked one too, or a fork would never end."""
-        good = {Place.SOUND, Place.FORKED}
-        return next((link for link in reversed(self.links) if self.places[link.hash] in good), None)
-
-    @property
-    def next_sequence(self) -> int:
-        """One more than that of any accepted commit, so that what is misdated or ahead stays before the next run."""
-        return self.links[-1].sequence + 1 if self.links else 1
+        return next((link for link in reversed(self.links) if self.places[link.hash] in _PARENTS), None)
 
 
 def order_source(links: Iterable[Link], now_utc: datetime) -> SourceOrder:
@@ -90,7 +97,14 @@ def order_source(links: Iterable[Link], now_utc: datetime) -> SourceOrder:
     for link in ordered:
         if places[link.hash] is Place.SOUND and link.parent is not None and children[link.parent] > 1:
             places[link.hash] = Place.FORKED
-    return SourceOrder(tuple(ordered), places)
+    room = sequence_max(now_utc)
+    counted = [link.sequence for link in ordered if places[link.hash] in _PARENTS or link.sequence < room]
+    return SourceOrder(tuple(ordered), places, max(counted, default=0) + 1)
+
+
+def sequence_max(moment_utc: datetime) -> int:
+    """Return the highest sequence that a commit of this moment may have."""
+    return (moment_utc - _EPOCH) // timedelta(microseconds=1)
 
 
 def cap_of(stored_utc: datetime | None, now_utc: datetime) -> datetime:
@@ -104,4 +118,5 @@ def _dated(link: Link, by_hash: Mapping[str, Link], now_utc: datetime) -> Place:
     parent = by_hash.get(link.parent or "")
     late = link.committed_utc > cap_of(link.stored_utc, now_utc)
     early = parent is not None and link.committed_utc < parent.committed_utc
+    early = early or link.sequence > sequence_max(link.committed_utc)
     return Place.MISDATED if late or early else Place.SOUND

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.models.explorer import Machine, explore
-from tests.models.trust import chains, clocks, host_memory, naming, owner_keys, stolen_writer
+from tests.models.trust import chains, clocks, host_memory, naming, owner_keys, sequences, stolen_writer
 from tests.models.trust.clocks import Lie
 from tests.models.trust.judge import CommitRules
 from tests.models.trust.owner_log import LogRules
@@ -29,6 +30,10 @@ def _clock(**commits: bool) -> Machine[Any]:
     return clocks.machine(clocks.Rules(CommitRules(**commits)))
 
 
+def _numbers(**commits: bool) -> Machine[Any]:
+    return sequences.machine(sequences.Rules(replace(sequences.Rules().commits, **commits)))
+
+
 _LATEST = CommitRules(latest_stamp=True)
 
 PROTOCOLS: dict[str, Machine[Any]] = {
@@ -40,6 +45,8 @@ PROTOCOLS: dict[str, Machine[Any]] = {
         clocks.Rules(_LATEST, lie=Lie.EARLY)
     ),
     "store times of one replica lie in the far future": clocks.machine(clocks.Rules(lie=Lie.LATE)),
+    "a thief takes the highest sequences": sequences.machine(),
+    "the same, where no store reports a time": sequences.machine(sequences.Rules(stamps=False)),
     "chains of seals are cut at all replicas": chains.machine(),
     "a heal without keys": naming.machine(),
     "two processes of a host write its memory": host_memory.processes_machine(),
@@ -87,6 +94,8 @@ MUTANTS: dict[str, tuple[str, Machine[Any]]] = {
         "P6",
         clocks.machine(clocks.Rules(_LATEST, lie=Lie.LATE)),
     ),
+    "any sequence is good": ("P10", _numbers(numbers=False)),
+    "the next sequence is above all, also those that have no room yet": ("P10", _numbers(counts_all=True)),
     "seals carry no heads": ("", chains.machine(chains.Rules(seals_carry_heads=False))),
     "seals carry the heads that are listed just now": ("", chains.machine(chains.Rules(heads_are_remembered=False))),
     "a host forgets its own last seal": ("", chains.machine(chains.Rules(host_remembers=False))),

@@ -15,7 +15,7 @@ from farshore.trust.log import Judgment, TrustState, read_log
 from farshore.trust.log_entry import LogHead, make_entry
 from farshore.trust.order import Link, Place, order_source
 from tests.models.trust import owner_log
-from tests.models.trust.judge import ACCEPTED, SKEW_S, Commit, Verdict, judge, next_place
+from tests.models.trust.judge import ACCEPTED, SKEW_S, Commit, CommitRules, Verdict, judge, next_place
 from tests.models.trust.owner_log import HEADER, START, Action, Entry, Head, LogState
 
 FINGERPRINT = b"f" * 32
@@ -151,12 +151,15 @@ def test_any_log_says_what_the_model_says(
         assert by_code == by_model
 
 
+_RATE = 1_000_000  # microseconds of a second
+_ROOM = int(DAY.timestamp()) * _RATE
+_MOMENTS = st.integers(-2, 4).map(lambda step: step * SKEW_S // 2)
 CHAINS = st.lists(
     st.tuples(
-        st.integers(0, 6),  # the parent, by its place in the list; beyond it: none
-        st.integers(-1, 8),  # the sequence
-        st.integers(-2, 4).map(lambda step: step * SKEW_S // 2),  # the moment
-        st.lists(st.integers(-2, 4).map(lambda step: step * SKEW_S // 2), max_size=2),  # store times
+        st.integers(0, 6),  # the parent, by its place in the list; beyond it: none; then the sequence
+        st.one_of(st.integers(-1, 8), st.builds(lambda at, by: _ROOM + _RATE * at + by, _MOMENTS, st.integers(-1, 1))),
+        _MOMENTS,
+        st.lists(_MOMENTS, max_size=2),  # store times
         st.booleans(),  # whether its maker knew an entry that nobody shows
     ),
     max_size=6,
@@ -174,7 +177,7 @@ def _at(seconds: int) -> datetime:
 
 
 @settings(max_examples=500)
-@given(chain=CHAINS, now=st.integers(-2, 4).map(lambda step: step * SKEW_S // 2))
+@given(chain=CHAINS, now=_MOMENTS)
 def test_any_chain_has_the_order_of_the_model(chain: list[tuple[int, int, int, list[int], bool]], now: int) -> None:
     links: list[Link] = []
     commits: list[Commit] = []
@@ -189,11 +192,12 @@ def test_any_chain_has_the_order_of_the_model(chain: list[tuple[int, int, int, l
         stamps |= {hash_: stored} if stored else {}
     log = LogState({"w": frozenset({"s"})}, {}, frozenset({START}), START, frozenset())
     real = order_source(links, _at(now))
-    model = judge(commits, log, stamps, now)
+    rules = CommitRules(room=_ROOM, rate=_RATE)
+    model = judge(commits, log, stamps, now, rules=rules)
 
     assert {hash_: _PLACES[place] for hash_, place in real.places.items()} == model.verdicts
     assert [link.hash for link in real.links] == [one.hash for one in sorted(commits, key=lambda one: one.position)]
     assert (real.newest.hash if real.newest else None) == (model.newest.hash if model.newest else None)
-    parent, sequence = next_place(model, commits)
+    parent, sequence = next_place(model, commits, now, rules)
     assert (real.next_parent.hash if real.next_parent else None) == parent
-    assert not commits or real.next_sequence == sequence
+    assert not commits or max(real.next_sequence, 1) == max(sequence, 1)

@@ -18,7 +18,7 @@ from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
 from farshore.run import Run
 from farshore.trust.actions import Right
-from farshore.trust.order import SourceOrder
+from farshore.trust.order import SourceOrder, sequence_max
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class SourceCommits:
 
     `newest` is what a new snapshot follows: the last that is dated as it can have been written; None where none is.
     `last_dated` is that by the time of the stores alone, which this host's clock has to be after. `next_sequence` is
-    above all there are, also those of a wrong date. `listed`: the hashes of all.
+    above all there are, also those of a wrong date, as far as they leave room for it. `listed`: the hashes of all.
     """
 
     ordered: list[Commit]
@@ -67,8 +67,10 @@ def find_done(repository: Repository, source_id: str, identity: str) -> tuple[So
     links = order.links if order else ()
     newest_at = {name: found.heads[link.hash] for link in links for name in found.holders[link.hash]}
     ordered = [found.commits[link.hash] for link in links if link.hash in found.commits]
-    forgotten = max((head.sequence for head in found.forgotten.values() if head.source_id == source_id), default=0)
-    next_sequence = max(order.next_sequence if order else 1, forgotten + 1)  # what is forgotten may be taken back
+    room = sequence_max(repository.clock.now_utc())
+    forgotten = [head.sequence for head in found.forgotten.values() if head.source_id == source_id]
+    forgotten = [one for one in forgotten if one < room]  # those may be taken back
+    next_sequence = max([order.next_sequence if order else 1, *(one + 1 for one in forgotten)])
     commits = SourceCommits(
         ordered, newest_at, _parent(found, order), _parent(found, by_stores), next_sequence, found.heads.keys()
     )  # fmt: skip

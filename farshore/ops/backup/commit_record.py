@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from farshore import __version__
+from farshore import __version__, limits
 from farshore.catalog.signed_commits import sign_commit
-from farshore.errors import Bug
+from farshore.errors import Bug, ClockWrong
 from farshore.format.commit import Commit
 from farshore.model import SnapshotState
 from farshore.ops.backup.attempt import Attempt
@@ -14,6 +14,7 @@ from farshore.ops.backup.prepare import RunState
 from farshore.replicas.repository import Repository
 from farshore.sealed.commit_details import SALT_BYTES
 from farshore.sources.base import Source
+from farshore.trust.order import sequence_max
 
 
 def new_commit(
@@ -25,6 +26,8 @@ def new_commit(
         ClockWrong: The clock was set back during the run.
     """
     committed_utc = next_moment(state.commits.last_dated, attempt.run.clock.now_utc())
+    if state.commits.next_sequence > min(sequence_max(committed_utc), limits.SEQUENCE_MAX):
+        raise ClockWrong(f"a snapshot of {committed_utc:%Y-%m-%d} can have no number above those that are there")
     parent, parent_commit = _parent(state)
     domain, head = repository.writing_keys().domain, repository.trust.head
     if head is None:

@@ -107,7 +107,7 @@ def _honest_run(world: World, seen: str, rules: Rules) -> tuple[str, World]:
     shown = world.at(*seen)
     judged = _judge(shown, world.now, rules)
     commits = {copy.commit for copy in shown}
-    parent, sequence = next_place(judged, commits, rules.commits)
+    parent, sequence = next_place(judged, commits, world.now, rules.commits)
     moments = {commit.hash: commit.moment for commit in commits}
     moment = max(world.now, moments.get(parent, 0) if parent else 0)
     commit = Commit(f"honest-{len(world.honest) + 1}", "w", SOURCE, sequence, parent, moment)

@@ -4,7 +4,7 @@ The judgment of a source goes in this order, and each step looks only at the com
 
 1. accepted: a certificate of the log names the signer for this source, and a revoked signer's list names the commit;
 2. ahead: its maker knew an entry that nobody shows, so what that entry says is unknown;
-3. misdated: later than its cap, or earlier than its parent;
+3. misdated: later than its cap, earlier than its parent, or of a sequence that its own date has no room for;
 4. forked: another sound commit has the same parent.
 
 So a refused commit forks nothing, and neither does a misdated one: otherwise one put would take "newest" from any
@@ -72,6 +72,10 @@ class CommitRules:
     forks: bool = True
     order_by_stamp: bool = False
     order_by_moment: bool = False
+    room: int = 1000  # sequences up to this one have room at moment 0, and `rate` more at each moment after it
+    rate: int = 1
+    numbers: bool = True  # a commit is misdated whose sequence has no room at its own moment
+    counts_all: bool = False  # the next sequence is above those, too, that have no room yet
     parent_is_sound: bool = False  # the next run follows the newest sound commit, not the last accepted one in order
 
 
@@ -129,16 +133,29 @@ def judge(
     return Judged(verdicts, tuple(sound), bool(lacking))
 
 
-def next_place(judged: Judged, commits: Iterable[Commit], rules: CommitRules = CommitRules()) -> tuple[str | None, int]:
+def has_room(sequence: int, moment: int, rules: CommitRules) -> bool:
+    """Whether a commit of this moment may have this sequence."""
+    return sequence <= rules.room + rules.rate * moment
+
+
+def next_place(
+    judged: Judged, commits: Iterable[Commit], now: int, rules: CommitRules = CommitRules()
+) -> tuple[str | None, int]:
     """Return parent and sequence of the next honest run that sees these commits.
 
     It follows the last commit in order that is accepted, neither misdated nor ahead; a forked one too, or a fork would
-    never end. Its sequence is above all accepted ones, so that a misdated commit stays before it.
+    never end. Its sequence is above all accepted ones, so that a misdated commit stays before it, but for those whose
+    sequence leaves no room for it now.
     """
     every = sorted(set(commits), key=lambda one: one.position)
     good = {Verdict.SOUND} if rules.parent_is_sound else {Verdict.SOUND, Verdict.FORKED}
     tips = [one for one in every if judged.verdicts[one.hash] in good]
-    accepted = [one.sequence for one in every if judged.verdicts[one.hash] in ACCEPTED]
+    accepted = [
+        one.sequence
+        for one in every
+        if judged.verdicts[one.hash] in ACCEPTED
+        and (one in tips or rules.counts_all or has_room(one.sequence + 1, now, rules))
+    ]
     return (tips[-1].hash if tips else None), max(accepted, default=-1) + 1
 
 
@@ -172,6 +189,8 @@ def _is_misdated(
     choose = max if rules.latest_stamp else min
     cap = min(latest, choose(stamps.get(one.hash, [latest - skew])) + skew)
     if rules.cap and one.moment > cap:
+        return True
+    if rules.numbers and not has_room(one.sequence, one.moment, rules):
         return True
     parent = known.get(one.parent) if one.parent is not None else None
     return rules.parent_date and parent is not None and one.moment < parent.moment

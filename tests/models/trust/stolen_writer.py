@@ -143,7 +143,7 @@ def _steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
 def _honest_run(world: World, writer: str, rules: Rules) -> tuple[str, World]:
     judged = _read(world, _whole(world), world.log[-1].head, rules)
     commits = [commit for commit, _ in world.stored]
-    parent, sequence = next_place(judged, commits, rules.commits)
+    parent, sequence = next_place(judged, commits, world.now, rules.commits)
     hash_ = f"honest-{len(world.honest) + 1}"
     commit = Commit(hash_, writer, SOURCE, sequence, parent, world.now, world.log[-1].head)
     stored = world.stored | {(commit, world.now)}

@@ -6,7 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from farshore.trust.order import SKEW, Link, Place, SourceOrder, order_source
+from farshore import limits
+from farshore.trust.order import SKEW, Link, Place, SourceOrder, order_source, sequence_max
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=365)
@@ -114,3 +115,30 @@ def test_what_is_ahead_is_followed_by_nobody() -> None:
     assert order.next_parent is order.newest
     assert order.newest is not None
     assert (order.newest.hash, order.next_sequence) == ("a", 6)
+
+
+@pytest.mark.parametrize(("above", "place"), [(0, "sound"), (1, "misdated")])
+def test_a_sequence_is_no_higher_than_its_date_allows(above: int, place: str) -> None:
+    moment = START + timedelta(days=1)
+    high = link("b", sequence_max(moment) + above, "a", committed_utc=moment, stored_utc=moment)
+    assert placed(link("a", 1, "", 0), high) == {"a": "sound", "b": place}
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("moment", [NOW, NOW + SKEW, NOW + timedelta(days=80_000)], ids=["now", "skew", "far"])
+@pytest.mark.parametrize("sequence", ["highest of its date", "highest of all"])
+def test_whatever_number_a_thief_signs_the_next_run_finds_one(ahead: bool, moment: datetime, sequence: str) -> None:
+    highest = limits.SEQUENCE_MAX if sequence == "highest of all" else sequence_max(moment)
+    honest = link("a", 1, "", 0)
+    theft = link("z", min(highest, limits.SEQUENCE_MAX), "a", committed_utc=moment, stored_utc=NOW, ahead=ahead)
+    later = NOW + timedelta(seconds=1)
+    order = order_source([honest, theft], later)
+    parent = order.next_parent
+    assert parent is not None
+    moment = max(later, parent.committed_utc + timedelta(microseconds=1))
+    following = link("b", order.next_sequence, parent.hash, committed_utc=moment, stored_utc=later)
+    assert following.sequence <= limits.SEQUENCE_MAX
+    after = order_source([honest, theft, following], moment)
+    assert after.newest == following
+    assert after.next_sequence == following.sequence + 1
+    assert newest(honest, following, now=moment) == "b", "also once the theft is refused"

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from farshore import limits
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, latest_snapshot_per_replica, resolve_snapshot
 from farshore.errors import ClockWrong
+from farshore.trust import order
+from tests.doubles.commits import signed_commit
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
@@ -208,3 +211,29 @@ def test_one_replica_with_a_wrong_clock_is_left_behind(tmp_path: Path) -> None:
     outcomes = {one.replica: one.error_code for one in engine.backup(tree).replicas}
     assert outcomes == {"a": "", "b": "", "c": "clock-wrong"}
     assert engine.snapshots()[0].replicas == ("a", "b")
+
+
+@pytest.mark.parametrize("far", [timedelta(), timedelta(days=80_000)], ids=["dated now", "dated far ahead"])
+@pytest.mark.parametrize("defended", [True, False])
+def test_a_thief_that_takes_the_highest_sequence_stops_no_backup(
+    engine: Engine, source: TreeSource, far: timedelta, defended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make_night(engine, source, b"before")
+    with engine.opened(Need.WRITE) as repository:
+        moment = repository.clock.now_utc() + far
+        parent = engine.commit_of(before).hash
+        theft, stored = signed_commit(
+            repository, 7, source.name, sequence=limits.SEQUENCE_MAX, committed_utc=moment, parent_commit=parent
+        )
+        for replica in repository.replicas.values():
+            replica.store.put(theft.name, stored)
+    if not defended:
+        monkeypatch.setattr(order, "sequence_max", lambda _: limits.SEQUENCE_MAX + 1)
+        with pytest.raises(ClockWrong):
+            make_night(engine, source, b"after")
+        return
+    after = make_night(engine, source, b"after")
+    assert resolved(engine, "home@latest") == after
+    assert by_id(engine)[theft.snapshot].misdated
+    assert [by_id(engine)[one].sequence for one in (before, after)] == [1, 2]
+    assert by_id(engine)[after].parent == before
