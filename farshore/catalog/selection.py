@@ -335,13 +335,16 @@ class _Branch:
 
 
 def split_selector(text: str) -> tuple[str, bytes]:
-    """Return the name of a snapshot, and the path in it after `:/`, or after `:` where it has a slash; or nothing.
+    """Return the name of a snapshot, and the path in it after `:/`; or nothing.
 
-    `HOST:NAME` is a name.
+    Where a path has a slash and does not begin with one, it is what follows the last colon before that slash. So
+    `HOST:NAME` is a name, with any path behind it, and a colon in the first name of a path needs `:/`.
     """
     selector, found, path = text.partition(":/")
     if not found and "/" in text:
-        selector, _, path = text.partition(":")
+        start, slash, rest = text.partition("/")
+        selector, found, path = start.rpartition(":")
+        selector, path = (selector, f"{path}{slash}{rest}") if found else (text, "")
     return selector, normal_path(os.fsencode(path))
 
 

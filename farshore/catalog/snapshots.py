@@ -146,7 +146,11 @@ def resolve_snapshot(repository: Repository, selector: str, *, include_refused: 
             "Give more digits of the id; 'farshore snapshots' lists them.",
         )
     sources = ", ".join(sorted({one.source for one in snapshots})) or "none"
-    raise SnapshotUnknown(f"no snapshot or source is named {selector} (sources with snapshots: {sources})")
+    name, colon, path = selector.rpartition(":")
+    raise SnapshotUnknown(
+        f"no snapshot or source is named {selector} (sources with snapshots: {sources})",
+        f"HOST:NAME is the source of a host, SNAPSHOT:/PATH a path: for that, write {name}:/{path}." if colon else "",
+    )
 
 
 def _of_source(repository: Repository, snapshots: Sequence[Snapshot], text: str) -> list[Snapshot]:

@@ -103,6 +103,7 @@ def execute(invocation: Invocation) -> int:
             ExtraMissing.code,
         )
     print_trust(output, status.trust)
+    warn_refused(output, status.refused, status.unread)
     sources = _source_states(invocation, config, replicas)
     print_sources(output, sources)
     return _verdict(invocation, replicas, sources, trust_errors(status.trust))
@@ -230,7 +231,6 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
     ) as repository:
         found = list_snapshots(repository)
         hosts = {one.source_id: host_of(repository, one.commit) for one in found}
-        warn_refused(invocation.output, repository.refused.values(), repository.unread)
     away = sum(not one.reachable for one in replicas)
     counted = [one for one in found if len(one.replicas) + away >= config.repository.quorum]
     return judge_sources(counted, allowed, invocation.clock.now_utc(), hosts)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from farshore.errors import SnapshotUnknown
 from tests.contract.directory_trees import may_mount
 from tests.end_to_end.shore import FARSHORE, WAIT_S, Shore, tree
 
@@ -43,6 +44,12 @@ def test_part_of_a_snapshot_goes_where_it_is_wanted(kept: Shore, tmp_path: Path)
     assert tree(tmp_path / "b") == {b"letter.txt": b"dear reader\n"}
     kept.good("restore", "home:docs/letter.txt", "--target", str(tmp_path / "c"))
     assert tree(tmp_path / "c") == {b"letter.txt": b"dear reader\n"}
+    host = kept.good("key", "list", "--json").of("certificate")[0]["host"]
+    for number, chosen in enumerate((f"{host}:home:/docs/letter.txt", f"{host}:home:docs/letter.txt")):
+        kept.good("restore", chosen, "--target", str(tmp_path / f"host-{number}"))
+        assert tree(tmp_path / f"host-{number}") == {b"letter.txt": b"dear reader\n"}
+    unclear = kept.run("restore", "home:letter.txt", "--target", str(tmp_path / "e"))
+    assert (unclear.code, "write home:/letter.txt" in unclear.stderr) == (SnapshotUnknown.exit_code, True), unclear
     clash = kept.run("restore", "home", "--target", str(tmp_path / "d"), "--strip", "1")
     assert clash.code == 92
     assert "leaves no name for" in clash.stderr

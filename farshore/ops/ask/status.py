@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from farshore.access.open_repository import Writes, open_replica
 from farshore.access.query import LastChecks, last_checks, locked_until, open_tables
+from farshore.catalog.commits import list_commits
+from farshore.catalog.signed_commits import Refusal
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, RepositoryMissing
 from farshore.format import names
 from farshore.format.names import CommitName
+from farshore.model import RefusedObject
 from farshore.ops.ask.trust_report import TrustReport, report_trust
 from farshore.replicas.ask import OnWait, ask_all, wait_quietly
-from farshore.replicas.repository import Replica
+from farshore.replicas.repository import Replica, Repository
 from farshore.results import ReplicaStatus
 
 
@@ -26,20 +29,41 @@ class _Seen:
     commits: dict[CommitName, datetime | None]  # when each appeared there
     clock_skew_s: float | None = None
 
+    def without(self, hashes: Collection[str]) -> _Seen:
+        """Return the answer without the commits of these hashes."""
+        return _Seen({one: at for one, at in self.commits.items() if one.hash not in hashes}, self.clock_skew_s)
+
 
 @dataclass(frozen=True, slots=True)
 class RepositoryStatus:
-    """Every configured replica, in order, and the report about trust."""
+    """Every configured replica, in order, the report about trust, and the commits that do not count.
+
+    `unread`: by replica how many names nothing signed names, and were too many to be read.
+    """
 
     replicas: list[ReplicaStatus]
     trust: TrustReport
+    refused: tuple[RefusedObject, ...] = ()
+    unread: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """The findings of the owner log, the commits and the audit rows; nothing where it cannot be known."""
+
+    checks: Mapping[str, LastChecks] = field(default_factory=dict)
+    locked: Mapping[str, datetime] = field(default_factory=dict)
+    trust: TrustReport = field(default_factory=TrustReport)
+    uncounted: frozenset[str] = frozenset()  # hashes of commits that are refused or forgotten
+    refused: tuple[RefusedObject, ...] = ()
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: Clock) -> RepositoryStatus:
     """Return one status per configured replica. Needs no key. Never raises for what a replica does.
 
-    `behind` counts the snapshots that some reachable replica holds and this one does not. A replica that is silent
-    after another one answered is not waited for long.
+    `behind` counts the snapshots that some reachable replica holds and this one does not. Commits that are refused or
+    forgotten are no snapshots. A replica that is silent after another one answered is not waited for long.
 
     Args:
         on_wait: Called with the replicas that do not answer soon.
@@ -55,9 +79,11 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
         for one in opened.values():
             one.store.close()
     failed.update(silent)
-    everything = {item.snapshot_id for one in seen.values() for item in one.commits}
     commits = {item.hash for one in seen.values() for item in one.commits}
-    checks, locked, trust = _recorded(config, list(seen), commits, clock)
+    recorded = _recorded(config, list(seen), commits, clock)
+    seen = {name: one.without(recorded.uncounted) for name, one in seen.items()}
+    everything = {item.snapshot_id for one in seen.values() for item in one.commits}
+    checks, locked, trust = recorded.checks, recorded.locked, recorded.trust
     statuses: list[ReplicaStatus] = []
     for replica in replicas:
         found, error = seen.get(replica.name, _Seen({})), failed.get(replica.name)
@@ -87,15 +113,12 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
                 error=error.message if error else "",
             )
         )
-    return RepositoryStatus(statuses, trust)
+    return RepositoryStatus(statuses, trust, recorded.refused, recorded.unread)
 
 
-def _recorded(
-    config: Config, reached: Sequence[str], commits: Collection[str], clock: Clock
-) -> tuple[dict[str, LastChecks], dict[str, datetime], TrustReport]:
-    """Return what the audit rows that count say of each replica, and about trust; nothing where it cannot be known."""
+def _recorded(config: Config, reached: Sequence[str], commits: Collection[str], clock: Clock) -> _Recorded:
     if not reached:
-        return {}, {}, TrustReport()
+        return _Recorded()
     asked = replace(config, replicas={name: config.replicas[name] for name in reached})
     try:
         with open_tables(asked, clock=clock) as repository:
@@ -103,9 +126,21 @@ def _recorded(
             checks = last_checks(repository, reached)
             locked = locked_until(repository, reached) if locks else {}
             report = report_trust(repository, commits, complete=len(reached) == len(config.replicas))
+            uncounted = _uncounted(repository, commits)
+            refused, unread = tuple(repository.refused.values()), dict(repository.unread)
     except FarshoreError as error:
-        return {}, {}, TrustReport(error=error)
-    return checks, locked, report
+        return _Recorded(trust=TrustReport(error=error))
+    return _Recorded(checks, locked, report, uncounted, refused, unread)
+
+
+def _uncounted(repository: Repository, commits: Collection[str]) -> frozenset[str]:
+    """Return which of these commits, by hash, are no snapshots; a damaged one is, or was."""
+    listed = list_commits(repository)
+    damaged = {one.name.hash for one in listed.refused if one.reason is Refusal.DAMAGED}
+    refused = {one.name.hash for one in listed.refused} - damaged
+    if listed.failed:  # what is not among them may only not have been read
+        return frozenset(refused | listed.forgotten.keys())
+    return frozenset(set(commits) - listed.heads.keys() - damaged)
 
 
 def _open_all(config: Config, clock: Clock) -> tuple[dict[str, Replica], dict[str, FarshoreError]]:

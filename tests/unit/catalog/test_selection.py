@@ -224,6 +224,10 @@ def test_hard_links_stay_right_when_their_file_is_left_out_or_outside() -> None:
         ("home@2026-11-20T04:00", ("home@2026-11-20T04:00", b"")),
         ("home@2026-11-20T04:00:/docs", ("home@2026-11-20T04:00", b"docs")),
         ("4f5a:/a:/b", ("4f5a", b"a:/b")),
+        ("db7:home:docs/a", ("db7:home", b"docs/a")),
+        ("home@2026-11-20T04:00:docs/a", ("home@2026-11-20T04:00", b"docs/a")),
+        ("home:/a:b/c", ("home", b"a:b/c")),
+        ("docs/a", ("docs/a", b"")),
     ],
 )
 def test_a_path_follows_the_name_of_a_snapshot(text: str, expected: tuple[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from farshore.audit import cuts
 from farshore.audit import names as audit_names
 from farshore.cli.status import state_of
 from farshore.cli.status_trust import trust_errors
+from farshore.config.settings import RepositoryConfig
 from farshore.errors import CertificateEnded, HistoryCut
 from farshore.format import names
 from farshore.ops.ask.status import repository_status
@@ -179,3 +181,16 @@ def test_a_backup_is_remembered_with_its_seal(engine: Engine) -> None:
     assert {last for _, last in memory.chains.values()} <= {name[-69:-5] for name in seals(engine)}
     assert memory.chains
     assert memory.places == frozenset(engine.urls.values())
+
+
+def test_commits_that_are_refused_or_forgotten_are_no_snapshots(engine: Engine) -> None:
+    """Without a key alike: at one replica a planted commit made all others look behind."""
+    (first, *_) = engine.snapshots()
+    (stored,) = [data for name, data in engine.objects("a", names.SNAPSHOTS).items() if first.snapshot_id in name]
+    planted = stored.replace(first.snapshot_id.encode(), b"7" * 32)
+    put(engine, "a", names.commit(first.commit.source_id, "7" * 32, names.hash_of(planted)), planted)
+    found = repository_status(replace(engine.config, repository=RepositoryConfig(quorum=1)), clock=engine.clock)
+    assert [(one.snapshots, one.behind) for one in found.replicas] == [(2, 0)] * len(found.replicas)
+    assert [(one.replicas, one.reason) for one in found.refused] == [(("a",), "unsigned")]
+    forget(engine, "a", first.snapshot_id)
+    assert [(one.snapshots, one.behind) for one in statuses(engine)] == [(1, 0)] * len(found.replicas)
