@@ -6,6 +6,7 @@ import random
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 
 @dataclass
@@ -19,6 +20,18 @@ class FixedClock:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+
+    @property
+    def state(self) -> tuple[datetime, Any]:
+        """The moment, and what the next "random" bytes follow from; set it to go on from where another clock is."""
+        with self._lock:
+            return self.moment_utc, self._random.getstate()
+
+    @state.setter
+    def state(self, state: tuple[datetime, Any]) -> None:
+        with self._lock:
+            self.moment_utc = state[0]
+            self._random.setstate(state[1])
 
     def now_utc(self) -> datetime:
         return self.moment_utc

@@ -38,9 +38,12 @@ from farshore.sources.base import Source
 from farshore.stores.base import Store
 from farshore.stores.memory import Shelf, shared_shelf
 from farshore.trust.actions import Right
+from tests.doubles.clock import FixedClock
+from tests.unit.ops.templates import Template
 from tests.unit.replicas.clocks import StillClock
 
 _numbers = itertools.count()
+_made: dict[tuple[object, ...], Template] = {}
 
 
 def fresh_memory_urls(*names_of: str) -> dict[str, str]:
@@ -89,6 +92,38 @@ class Engine:
         )
 
     def initialize(self, *, write_only: bool = False) -> Engine:
+        """Make the repository: a copy of one that was made before by a clock in the same state, where there is one.
+
+        Two repositories that a test needs to be different have clocks with different seeds.
+        """
+        if not isinstance(self.clock, FixedClock) or any(self.root.iterdir()) or not self._in_memory():
+            return self._make(write_only)
+        config = replace(self.repository_config, identity=None)
+        settings = repr((list(self.urls), self.host, self.settings))
+        made_by = (type(self), type(self.clock), self.clock.state, config, settings, write_only)
+        if made_by in _made:
+            return self.begin_with(_made[made_by])
+        self._make(write_only)
+        _made[made_by] = self.template()
+        return self
+
+    def template(self) -> Template:
+        """Keep everything as it is now, for engines that begin with it."""
+        assert isinstance(self.clock, FixedClock)
+        fingerprint = self.repository_config.fingerprint
+        return Template.of(self.root, {name: self.shelf(name) for name in self.urls}, self.clock, fingerprint)
+
+    def begin_with(self, template: Template) -> Engine:
+        """Be what another engine was, with objects, files and a clock of its own; instead of `initialize`."""
+        assert isinstance(self.clock, FixedClock)
+        template.fill(self.root, {name: self.shelf(name) for name in self.urls}, self.urls, self.clock)
+        self.repository_config = replace(self.repository_config, fingerprint=template.fingerprint)
+        return self
+
+    def _in_memory(self) -> bool:
+        return all(url.startswith("memory://") and not self.shelf(name).objects for name, url in self.urls.items())
+
+    def _make(self, write_only: bool) -> Engine:
         recipient = generate_identity(self.identity)
         made = initialize(
             self.config, write_only=write_only, with_credential=write_only, recipients=[recipient], clock=self.clock

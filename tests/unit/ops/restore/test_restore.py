@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from farshore.run import Run
 from farshore.stores.wrappers.base import ReadOnlyStore
 from tests.doubles.clock import FixedClock
 from tests.unit.ops.engine import Engine, flipped, tree
+from tests.unit.ops.templates import Template
 from tests.unit.ops.tree_source import TreeSource
 
 CHANCE = random.Random(1)
@@ -29,6 +31,30 @@ def engine(tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def source(engine: Engine) -> TreeSource:
+    return made_source(engine)
+
+
+@dataclass(frozen=True)
+class BackedUp:
+    """A snapshot, and what it holds; of a template that each test copies."""
+
+    template: Template
+    snapshot_id: str
+    contents: dict[bytes, bytes | None]
+    objects: dict[str, list[str]]  # by what they are
+
+
+@pytest.fixture(scope="module")
+def backed_up(tmp_path_factory: pytest.TempPathFactory) -> BackedUp:
+    engine = Engine(tmp_path_factory.mktemp("template")).initialize()
+    source = made_source(engine)
+    snapshot_id = engine.backup(source).snapshot_id
+    objects = damaged_objects(engine, "a")
+    engine.forget_cache()
+    return BackedUp(engine.template(), snapshot_id, source.contents(), objects)
+
+
+def made_source(engine: Engine) -> TreeSource:
     source = TreeSource(clock=engine.clock)
     source.directory(b"d")
     source.file(b"d/small", b"small")
@@ -78,10 +104,10 @@ def test_every_replica_lacks_another_object_and_together_they_restore(engine: En
 @pytest.mark.parametrize("kind", ["pack", "index", "data-key", "manifest", "needs", "commit"])
 @pytest.mark.parametrize("damage", ["lost", "flipped", "cut", "empty"])
 def test_one_damaged_object_at_the_first_replica_is_read_from_the_next(
-    engine: Engine, source: TreeSource, kind: str, damage: str
+    tmp_path: Path, backed_up: BackedUp, kind: str, damage: str
 ) -> None:
-    snapshot_id = engine.backup(source).snapshot_id
-    for name in damaged_objects(engine, "a")[kind]:
+    engine = Engine(tmp_path).begin_with(backed_up.template)
+    for name in backed_up.objects[kind]:
         if damage == "lost":
             engine.lose("a", name)
         else:
@@ -90,23 +116,21 @@ def test_one_damaged_object_at_the_first_replica_is_read_from_the_next(
                 name,
                 {"flipped": lambda one: flipped(one, 60), "cut": lambda one: one[:70]}.get(damage, lambda _: b""),
             )
-    engine.forget_cache()
-    _, shown = engine.restore(snapshot_id)
-    assert shown == source.contents()
+    _, shown = engine.restore(backed_up.snapshot_id)
+    assert shown == backed_up.contents
 
 
 @pytest.mark.parametrize("at", [4, 5, 6, 7, 8, 24, 55])
 @pytest.mark.parametrize("kind", ["pack", "index", "data-key", "manifest", "needs", "commit"])
 def test_a_flipped_byte_of_any_objects_header_is_fallen_over(
-    engine: Engine, source: TreeSource, kind: str, at: int
+    tmp_path: Path, backed_up: BackedUp, kind: str, at: int
 ) -> None:
     """Versions, kinds and flags are read before anything is proven; a flip there is damage like any other."""
-    snapshot_id = engine.backup(source).snapshot_id
-    for name in damaged_objects(engine, "a")[kind]:
+    engine = Engine(tmp_path).begin_with(backed_up.template)
+    for name in backed_up.objects[kind]:
         engine.flip("a", name, at=at)
-    engine.forget_cache()
-    _, shown = engine.restore(snapshot_id)
-    assert shown == source.contents()
+    _, shown = engine.restore(backed_up.snapshot_id)
+    assert shown == backed_up.contents
 
 
 def test_a_damaged_cache_is_asked_again_of_a_replica(engine: Engine, source: TreeSource) -> None:
