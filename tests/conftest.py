@@ -1,6 +1,7 @@
 """Real servers for every test that asks for one: started once, when first asked for, on this machine.
 
-A server that cannot start fails the test that asked for it; nothing is skipped.
+A server that cannot start fails the test that asked for it; nothing is skipped. Directories of tests whose subject is
+no disk are in memory, where the machine has a file system there.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypedDict
@@ -21,6 +23,8 @@ from infra.local.postgres import PostgresServer
 from infra.local.seaweedfs import SeaweedServer
 
 _SHARED_BUCKET = "shared"
+_MEMORY = Path("/dev/shm")
+_MEMORY_FREE_BYTES_MIN = 1 << 30
 _TESTS = Path(__file__).parent
 _GROUPS = {
     "end_to_end": "machines", "faults": "machines", "flows": "machines", "contract": "stores", "property": "stores",
@@ -64,6 +68,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _has_random_input(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """An empty directory; in memory, and gone after the test, in `unit/` and `golden/`.
+
+    A command of Farshore syncs its files ten times and more, so a test of its logic would mostly wait for the disk.
+    Disks are the subject of `contract/`, `faults/` and `end_to_end/`, and of `unit/sources` and `unit/targets`.
+    """
+    folder = request.path.relative_to(_TESTS).as_posix()
+    is_about_disks = folder.startswith(("unit/sources/", "unit/targets/"))
+    if not folder.startswith(("unit/", "golden/")) or is_about_disks or not _memory_serves():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=_MEMORY, prefix=f"{tmp_path.name}-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+def _memory_serves() -> bool:
+    """Whether there is a file system in memory with room, in which tests may start the programs that they write."""
+    if not os.path.ismount(_MEMORY) or not os.access(_MEMORY, os.W_OK):
+        return False
+    found = os.statvfs(_MEMORY)
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= _MEMORY_FREE_BYTES_MIN
 
 
 class PlaceUrl(TypedDict):

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from farshore import crypto
 from farshore.clock import Clock
+from farshore.crypto import PassphraseCost
 from farshore.format.header import Chunking, Header, new_header
 from farshore.sealed.keys import DomainKeys, KeySet, domain_keys
 from farshore.sealed.slots import SlotKeys
@@ -14,6 +15,9 @@ from farshore.signing import SigningKey, generate_signing_key
 from tests.doubles.clock import FixedClock
 
 REPOSITORY = bytes(range(16))
+CHEAP = PassphraseCost(
+    memory_kib=64, iterations=1, lanes=1
+)  # at the full one, opening is most of the work of a command
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,12 @@ from typing import Any
 
 from farshore.clock import SystemClock
 from farshore.config import load_config
-from farshore.crypto import PassphraseCost
 from farshore.ops.setup.initialize import initialize
+from tests.doubles.keys import CHEAP
 from tests.end_to_end.preloaded import Started, read_at_start
 
 FARSHORE = str(Path(sys.executable).parent / "farshore")
 PASSPHRASE = "correct horse battery staple"
-CHEAP = PassphraseCost(memory_kib=64, iterations=1, lanes=1)
 WAIT_S = 60.0
 
 

@@ -26,8 +26,8 @@ from farshore.cli.output import Outlet
 from farshore.cli.process import configure_logs
 from farshore.clock import SystemClock
 from farshore.config import load_config
-from farshore.crypto import PassphraseCost
 from farshore.ops.setup.initialize import initialize
+from tests.doubles.keys import CHEAP
 
 REPLICAS = ("one", "two")
 RUNS = "sql 'SELECT DISTINCT operation FROM runs ORDER BY 1' --format csv"
@@ -160,8 +160,7 @@ def prepare(root: Path) -> dict[str, str]:
         "FARSHORE_STATE_DIR": str(root / "state"),
     }
     config = load_config(root / "farshore.toml", variables)
-    # At the full cost of a passphrase most of the work here would be to open the repository, command by command.
-    initialize(config, passphrase_cost=PassphraseCost(memory_kib=64, iterations=1, lanes=1), clock=SystemClock())
+    initialize(config, passphrase_cost=CHEAP, clock=SystemClock())
     for words in (["backup", "home", "ledger"], ["key", "generate", str(root / "identity")]):
         done = call(words, variables)
         assert done["code"] == 0, done

@@ -20,6 +20,7 @@ from farshore.config import Config, load_config
 from farshore.ops.setup.initialize import initialize
 from infra.demo.prefect_server import PrefectServer
 from infra.demo.programs import clean_environment
+from tests.doubles.keys import CHEAP
 
 REPLICAS = ("berlin", "oslo", "lima")
 
@@ -77,7 +78,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
         + f'[state]\ndir = "{tmp_path / "state"}"\n'
     )
     made = Repository(tmp_path, config_path, source)
-    initialize(made.config, clock=SystemClock())
+    initialize(made.config, passphrase_cost=CHEAP, clock=SystemClock())
     return made
 
 

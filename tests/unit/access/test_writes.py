@@ -21,9 +21,11 @@ from farshore.cli.main import main
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.errors import FarshoreError, StoreReadOnly
+from farshore.ops.setup.initialize import initialize
 from farshore.replicas.repository import Replica
 from farshore.stores.base import ANY_OBJECT
 from farshore.stores.object_retention import Lock, LockMode
+from tests.doubles.keys import CHEAP
 
 ENVIRONMENT = {"FARSHORE_PASSPHRASE": "correct horse battery staple"}
 READING = {
@@ -61,7 +63,7 @@ class Host:
             + "\n".join([*tables, f'[sources.home]\ntype = "directory"\npath = "{root}/home"'])
         )
         self.environment = ENVIRONMENT | {name: str(root / name) for name in ("FARSHORE_STATE_DIR", "FARSHORE_CACHE")}
-        assert self.run("init")[0] == 0
+        initialize(load_config(root / "farshore.toml", self.environment), passphrase_cost=CHEAP, clock=SystemClock())
         assert self.run("backup", "home")[0] == 0
 
     def run(self, *words: str) -> tuple[int, str]:

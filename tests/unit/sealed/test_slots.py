@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from farshore import crypto
-from farshore.crypto import PassphraseCost
 from farshore.errors import FormatTooNew, HeaderDamaged, RepositoryMismatch
 from farshore.format.header import Header, check_of, decode_header, encode_header
 from farshore.format.text import encode_canonical
@@ -19,10 +18,9 @@ from farshore.sealed.keys import Role
 from farshore.signing import generate_signing_key
 from tests.doubles.clock import FixedClock
 from tests.doubles.headers import changed
-from tests.doubles.keys import make_keys
+from tests.doubles.keys import CHEAP, make_keys
 
 CLOCK = FixedClock()
-CHEAP = PassphraseCost(64, 1, 1)
 MADE = make_keys()
 KEYS, HEADER, OWNER = MADE.of_reader, MADE.header, MADE.owner
 IDENTITY = crypto.generate_private_key()

@@ -11,7 +11,6 @@ from farshore.access.open_slots import Secrets
 from farshore.access.secrets import read_secrets
 from farshore.access.unlock import Need
 from farshore.config import Config, Secret
-from farshore.crypto import PassphraseCost
 from farshore.errors import CredentialCannotRead, FarshoreError, KeyMissing, WrongPassphrase
 from farshore.ops.setup.accepted import accepted_now
 from farshore.ops.setup.keys import add_passphrase_slot, add_recipient_slot, generate_identity, reader_slot_keys
@@ -21,10 +20,9 @@ from farshore.ops.setup.ways import Way
 from farshore.sealed import slots
 from farshore.sealed.key_files import decode_recipient
 from farshore.trust.actions import Right
+from tests.doubles.keys import CHEAP
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
-
-CHEAP = PassphraseCost(memory_kib=64, iterations=1, lanes=1)
 
 
 @pytest.fixture
