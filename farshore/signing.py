@@ -44,6 +44,7 @@ class SignedKind(StrEnum):
 
     LOG = "log"
     SLOT = "slot"
+    HEADER = "header"
     COMMIT = "commit"
     LEASE = "lease"
     LEASE_END = "lease-end"
@@ -62,6 +63,7 @@ class SignedKind(StrEnum):
 SUITES = {
     SignedKind.LOG: SignatureSuite.HYBRID,
     SignedKind.SLOT: SignatureSuite.HYBRID,
+    SignedKind.HEADER: SignatureSuite.HYBRID,
     SignedKind.COMMIT: SignatureSuite.CLASSIC,
     SignedKind.LEASE: SignatureSuite.CLASSIC,
     SignedKind.LEASE_END: SignatureSuite.CLASSIC,

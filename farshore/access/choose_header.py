@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from farshore.format.header import Header, is_prefix
 from farshore.trust.memory import Memory, known_at, read_memory
 
 _log = logging.getLogger(__name__)
+
+
+FindLater = Callable[[Collection[str], Collection[bytes]], Iterable[Header]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,17 @@ class ChosenHeader:
 
 
 def choose_header(
-    config: Config, headers: Mapping[str, Header], opens: Callable[[Header, tuple[str, ...]], bool]
+    config: Config,
+    headers: Mapping[str, Header],
+    opens: Callable[[Header, tuple[str, ...]], bool],
+    find_later: FindLater,
 ) -> ChosenHeader:
-    """Return the header that counts, among those of replicas by name.
+    """Return the header that counts, among those of replicas by name, and later ones of new owners that are pinned.
+
+    A pin on a fingerprint that a header names as its past agrees with it, where another pin has its own.
 
     Args:
+        find_later: Returns the later headers at replicas whose fingerprints begin so.
         opens: Whether the passphrase opens a slot under a header at these replicas; asked only where nothing is pinned
             and the replicas differ.
 
@@ -52,9 +61,15 @@ def choose_header(
     for name, header in headers.items():
         groups.setdefault(header.fingerprint, []).append(name)
         by_fingerprint[header.fingerprint] = header
-    pinned = {fingerprint: pins_of(config, header) for fingerprint, header in by_fingerprint.items()}
+    candidates = dict(by_fingerprint)
+    for fingerprint, header in by_fingerprint.items():
+        wanted = [one for one in _known_to(config, header) if not is_prefix(one, fingerprint)]
+        for later in find_later(groups[fingerprint], wanted) if wanted else ():
+            if later.past[0] == fingerprint and later.repository_id == header.repository_id:
+                candidates[later.fingerprint] = later
+    pinned = {fingerprint: pins_of(config, header) for fingerprint, header in candidates.items()}
     every = [pin for pins, _ in pinned.values() for pin in pins]
-    agreed = [one for one in groups if every and all(is_prefix(pin.fingerprint, one) for pin in every)]
+    agreed = [one for one, header in candidates.items() if _agrees(header, every)]
     if every and not agreed:
         raise _none_is_pinned(every, headers)
     if not every and len(groups) > 1:
@@ -62,12 +77,32 @@ def choose_header(
         if len(agreed) != 1:
             raise _undecided(headers)
     chosen = agreed[0] if agreed else next(iter(groups))
+    first = next(iter(candidates[chosen].past), chosen)  # that of farshore.json
     left_out = {
-        name: _exchanged(name, header, by_fingerprint[chosen])
+        name: _exchanged(name, header, by_fingerprint[first])
         for name, header in headers.items()
-        if header.fingerprint != chosen
+        if header.fingerprint != first
     }
-    return ChosenHeader(by_fingerprint[chosen], tuple(groups[chosen]), left_out, *pinned[chosen])
+    return ChosenHeader(candidates[chosen], tuple(groups[first]), left_out, *pinned[chosen])
+
+
+def _agrees(header: Header, pins: Collection[Pin]) -> bool:
+    """Whether every pin has the fingerprint of a header or one of its past, and at least one its own."""
+    own = [is_prefix(pin.fingerprint, header.fingerprint) for pin in pins]
+    return any(own) and all(mine or header.follows(pin.fingerprint) for mine, pin in zip(own, pins, strict=True))
+
+
+def _known_to(config: Config, header: Header) -> set[bytes]:
+    """Return every fingerprint that this host knows the repository of a header by, or may know it by."""
+    return {*(pin.fingerprint for pin in pins_of(config, header)[0]), *_identity_pins(config)}
+
+
+def _identity_pins(config: Config) -> tuple[bytes, ...]:
+    if config.repository.identity is None:
+        return ()
+    from farshore.access.secrets import read_identity_pins
+
+    return read_identity_pins(config.repository.identity)
 
 
 def pins_of(config: Config, header: Header) -> tuple[tuple[Pin, ...], Memory | None]:
@@ -85,13 +120,10 @@ def pins_of(config: Config, header: Header) -> tuple[tuple[Pin, ...], Memory | N
     credential = read_credential(config, path)
     if credential is not None:
         pins.append(Pin(credential.fingerprint, f"the credential {path}"))
-    if config.repository.identity is not None:
-        from farshore.access.secrets import read_identity_pins
-
-        known = read_identity_pins(config.repository.identity)
-        if len(known) == 1 or header.fingerprint in known:
-            own = header.fingerprint if header.fingerprint in known else known[0]
-            pins.append(Pin(own, f"the identity {config.repository.identity}"))
+    known = _identity_pins(config)
+    own = [one for one in (header.fingerprint, *reversed(header.past)) if one in known]
+    if own or len(known) == 1:
+        pins.append(Pin((own or list(known))[0], f"the identity {config.repository.identity}"))
     memory = recall(config.state_dir, header.repository_id)
     if memory is not None:
         pins.append(Pin(bytes.fromhex(memory.fingerprint), f"what this host remembers ({config.state_dir}/trust)"))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from farshore.audit import names
 from farshore.audit.rights import may_speak
-from farshore.audit.seals import Seal, SealedFile, decode_seal, signature_holds
+from farshore.audit.seals import Seal, SealedFile, decode_seal
 from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
 from farshore.format.names import hash_of
 from farshore.trust.log import Judgment, TrustState
@@ -85,11 +85,10 @@ def open_seal(name: str, data: bytes, authority: Authority) -> Seal | SealFindin
         return SealFinding("bad-seal", name, error.message, UNSIGNED if planted else "")
     except FormatTooNew as error:
         return SealFinding(error.code, name, error.message)
-    certified = authority.trust.certificate(seal.signer)
-    if certified is None:
+    if authority.trust.certificate(seal.signer) is None:
         detail = "was not signed by anybody whom the owner certified"
         return SealFinding("bad-signature", name, detail, Judgment.UNKNOWN_SIGNER.value)
-    if not signature_holds(seal, text, certified.certificate.key, authority.fingerprint):
+    if not authority.trust.holds(seal.kind, text.signature, subject=seal.subject, digest=text.digest):
         return SealFinding("bad-signature", name, "its signature does not hold", UNSIGNED)
     return seal
 

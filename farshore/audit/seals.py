@@ -4,7 +4,7 @@
      "heads":{"chains":{…},"sources":{…}},"log":[number,hash],"previous":…,"run_id":…,"sealed_utc":…,"sequence":…,
      "version":1}
 
-and a line with the signature (format/signed.py). One with `covers` is a daily seal, which both algorithms sign. A chain
+and a line with the signature (format/text.py). One with `covers` is a daily seal, which both algorithms sign. A chain
 id begins with the first half of its signer's id, so a chain has one signer.
 """
 
@@ -79,6 +79,11 @@ class Seal:
     def name(self) -> str:
         """The name of its object."""
         return names.seal_name(self.chain, self.sequence, self.hash)
+
+    @property
+    def subject(self) -> str:
+        """Its name without its hash, which the signature covers."""
+        return names.seal_subject(self.chain, self.sequence)
 
     @property
     def kind(self) -> SignedKind:

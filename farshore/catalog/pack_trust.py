@@ -20,7 +20,7 @@ from farshore.model import Signature
 from farshore.replicas.repository import Repository
 from farshore.sealed.fragments import OpenedFragment
 from farshore.sealed.packs import SUBJECT as PACK_SUBJECT
-from farshore.signing import SignedKind, verify
+from farshore.signing import SignedKind
 from farshore.trust.actions import Right
 
 _MAKING = frozenset({Right.BACKUP, Right.HEAL, Right.MAINTAIN})  # any of these allows packs and fragments
@@ -100,7 +100,7 @@ class PackTrust:
         made = [one.certificate for one in self._trust.certificates.get(signature.signer, ())]
         if not any(_MAKING & one.rights for one in made):
             return False
-        return verify(made[-1].key, kind, signature, fingerprint=self._keys.fingerprint, subject=subject, digest=digest)
+        return self._trust.holds(kind, signature, subject=subject, digest=digest)
 
     def _signers(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the signers of the own party, and those of the own domain."""

@@ -92,14 +92,11 @@ def read_signed(repository: Repository, name: CommitName, stored: bytes) -> Sign
     except ObjectCorrupt:
         return Refused(Refusal.UNSIGNED)
     signer = text.signature.signer
-    certified = repository.trust.certificate(signer)
-    if certified is None:
+    if repository.trust.certificate(signer) is None:
         said = _decoded(name, text.value, signer, stored)
         return Refused(Refusal.UNKNOWN_SIGNER, signer, said if isinstance(said, SignedCommit) else None)
-    holds = signing.verify(
-        certified.certificate.key, SignedKind.COMMIT, text.signature, fingerprint=repository.header.fingerprint,
-        subject=names.commit_subject(name.source_id, name.snapshot_id), digest=bytes.fromhex(names.hash_of(text.body)),
-    )  # fmt: skip
+    subject, digest = names.commit_subject(name.source_id, name.snapshot_id), bytes.fromhex(names.hash_of(text.body))
+    holds = repository.trust.holds(SignedKind.COMMIT, text.signature, subject=subject, digest=digest)
     if not holds:
         return Refused(Refusal.UNSIGNED, signer)
     return _decoded(name, text.value, signer, stored)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farshore.cli.command import Command
-from farshore.cli.keys import hosts, look, rotate, shares, slots, trust
+from farshore.cli.keys import hosts, look, new_owner, rotate, shares, slots, trust
 
 COMMAND = Command(
     name="key",
@@ -20,6 +20,7 @@ COMMAND = Command(
         *hosts.COMMANDS,
         *slots.COMMANDS,
         *rotate.COMMANDS,
+        *new_owner.COMMANDS,
         *shares.COMMANDS,
     ),
 )

@@ -11,7 +11,18 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import Bug, FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
-from farshore.format.text import decode_base64, decode_object, decode_time, encode_canonical, encode_time
+from farshore.format.text import (
+    HASH_BYTES,
+    decode_base64,
+    decode_log,
+    decode_object,
+    decode_time,
+    encode_canonical,
+    encode_time,
+    is_hex,
+    split_signed,
+)
+from farshore.model import Signature
 
 FORMAT = "farshore"
 VERSION = 1
@@ -47,6 +58,18 @@ class Chunking:
 
 
 @dataclass(frozen=True, slots=True)
+class PastOwner:
+    """A fingerprint that the repository had before, and what of its owner log counts.
+
+    `owner`: the public key in the header of that time. `log`: number and hash of the last entry that counts.
+    """
+
+    fingerprint: bytes
+    owner: bytes
+    log: tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """The parameters that every reader of a repository needs first. Holds no secret.
 
@@ -62,6 +85,16 @@ class Header:
     fingerprint: bytes
     must_understand: tuple[str, ...] = ()
     may_ignore: tuple[str, ...] = ()
+    history: tuple[PastOwner, ...] = ()  # of a later header, the oldest first
+
+    @property
+    def past(self) -> tuple[bytes, ...]:
+        """The fingerprints that the repository had before."""
+        return tuple(one.fingerprint for one in self.history)
+
+    def follows(self, fingerprint: bytes) -> bool:
+        """Whether the repository had this fingerprint, or one that begins so, before it had this header."""
+        return any(one.fingerprint.startswith(fingerprint) for one in self.history)
 
     @property
     def repository_bytes(self) -> bytes:
@@ -93,6 +126,17 @@ def new_header(
     return replace(header, fingerprint=blake3(encode_header(header)).digest())
 
 
+def later_header(before: Header, *, created_utc: datetime, owner: bytes, log: tuple[int, str]) -> Header:
+    """Return the header of a new owner over the same packs, as `sign_header` stores it; it has no fingerprint yet.
+
+    Args:
+        log: The last entry of the owner log of before that counts.
+    """
+    past = PastOwner(before.fingerprint, before.owner, log)
+    header = replace(before, created_utc=created_utc, owner=owner, history=(*before.history, past), fingerprint=b"")
+    return replace(header, check=check_of(_body(header)))
+
+
 def encode_header(header: Header) -> bytes:
     """Return the bytes of a new repository's `farshore.json`.
 
@@ -105,8 +149,24 @@ def encode_header(header: Header) -> bytes:
     return encode_canonical({**body, "check": header.check})
 
 
-def decode_header(data: bytes, where: str) -> Header:
+def decode_later_header(data: bytes, where: str) -> tuple[Header, bytes, Signature]:
+    """Return a later header, its body, and its signature, which is not checked.
+
+    Raises:
+        ObjectCorrupt, HeaderDamaged, FormatTooNew, FeatureMissing: It is none, or as `decode_header` says.
+    """
+    body, signature = split_signed(data, where, limits.HEADER_BYTES_MAX)
+    header = decode_header(body, where, blake3(data).digest())
+    if not header.history:
+        raise ObjectCorrupt(f"{where} names no header before it")
+    return header, body, signature
+
+
+def decode_header(data: bytes, where: str, fingerprint: bytes = b"") -> Header:
     """Return the header, every field checked.
+
+    Args:
+        fingerprint: Of a later header; else it is the hash of the bytes.
 
     Raises:
         HeaderDamaged: Not JSON, not ours, incomplete, or its check fails.
@@ -127,7 +187,7 @@ def decode_header(data: bytes, where: str) -> Header:
     if not check_holds(value) or encode_canonical(value) != data:  # the fingerprint is of the stored bytes
         raise HeaderDamaged(f"the header at {where} is damaged: its check does not hold")
     try:
-        header = _from_body(value, blake3(data).digest())
+        header = _from_body(value, fingerprint or blake3(data).digest())
     except (KeyError, TypeError, ValueError, ObjectCorrupt) as error:
         raise HeaderDamaged(f"the header at {where} is incomplete: {error}") from error
     if not header.chunking.is_usable():
@@ -154,7 +214,9 @@ def check_holds(value: dict[str, Any]) -> bool:
 
 def _body(header: Header) -> dict[str, Any]:
     cuts = header.chunking
+    history = {"history": [_encode_past(one) for one in header.history]} if header.history else {}
     return {
+        **history,
         "format": FORMAT,
         "version": VERSION,
         "repository": header.repository_id,
@@ -168,11 +230,34 @@ def _body(header: Header) -> dict[str, Any]:
             "normalization": cuts.normalization,
         },
         "features": {"must_understand": list(header.must_understand), "may_ignore": list(header.may_ignore)},
-        "owner": {
-            "ed25519": base64.b64encode(header.owner[:_ED25519_BYTES]).decode(),
-            "ml_dsa_65": base64.b64encode(header.owner[_ED25519_BYTES:]).decode(),
-        },
+        "owner": _encode_owner(header.owner),
     }
+
+
+def _encode_owner(owner: bytes) -> dict[str, str]:
+    parts = {"ed25519": owner[:_ED25519_BYTES], "ml_dsa_65": owner[_ED25519_BYTES:]}
+    return {name: base64.b64encode(part).decode() for name, part in parts.items()}
+
+
+def _decode_owner(value: Any) -> bytes:
+    ed25519 = decode_base64(value["ed25519"], "the owner's Ed25519 key", _ED25519_BYTES)
+    return ed25519 + decode_base64(value["ml_dsa_65"], "the owner's ML-DSA-65 key", _ML_DSA_65_BYTES)
+
+
+def _encode_past(past: PastOwner) -> dict[str, Any]:
+    return {"fingerprint": past.fingerprint.hex(), "owner": _encode_owner(past.owner), "log": list(past.log)}
+
+
+def _decode_history(value: dict[str, Any]) -> tuple[PastOwner, ...]:
+    history = value.get("history", [])
+    if not isinstance(history, list) or len(history) > limits.PAST_OWNERS_MAX:
+        raise ValueError(f"its history is no list of at most {limits.PAST_OWNERS_MAX}")
+    found = []
+    for one in history:
+        if not is_hex(one["fingerprint"], HASH_BYTES):
+            raise ValueError("its history has no fingerprint")
+        found.append(PastOwner(bytes.fromhex(one["fingerprint"]), _decode_owner(one["owner"]), decode_log(one)))
+    return tuple(found)
 
 
 def _from_body(value: dict[str, Any], fingerprint: bytes) -> Header:
@@ -192,12 +277,12 @@ def _from_body(value: dict[str, Any], fingerprint: bytes) -> Header:
             block=int(cuts["block"]),
             normalization=int(cuts["normalization"]),
         ),
-        owner=decode_base64(value["owner"]["ed25519"], "the owner's Ed25519 key", _ED25519_BYTES)
-        + decode_base64(value["owner"]["ml_dsa_65"], "the owner's ML-DSA-65 key", _ML_DSA_65_BYTES),
+        owner=_decode_owner(value["owner"]),
         check=str(value["check"]),
         fingerprint=fingerprint,
         must_understand=_names_in(value["features"]["must_understand"]),
         may_ignore=_names_in(value["features"]["may_ignore"]),
+        history=_decode_history(value),
     )
 
 

@@ -44,6 +44,7 @@ _COMMIT = re.compile(r"snapshots/([0-9a-f]{32})/([0-9a-f]{32})-([0-9a-f]{64})")
 _PACK = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _FRAGMENT = re.compile(r"index/([0-9a-f]{64})")
 _ACCEPTED = re.compile(r"keys/accepted/([0-9a-f]{64})")
+LATER_HEADER = 0  # a number among the entries of the owner log: the header of a later owner
 _LOG_ENTRY = re.compile(r"keys/log/([0-9]{8})-([0-9a-f]{64})")
 _SLOT = re.compile(r"keys/slots/([0-9a-f]{64})\.json")
 _DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})-([0-9a-f]{64})")

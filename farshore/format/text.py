@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from blake3 import blake3
+
 from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
 from farshore.model import ED25519_SIGNATURE_BYTES, ML_DSA_65_SIGNATURE_BYTES, SIGNER_ID_BYTES, Signature
 
@@ -74,6 +76,11 @@ class SignedText:
     body: bytes
     value: JsonObject
     signature: Signature
+
+    @property
+    def digest(self) -> bytes:
+        """The hash of the body, which is signed."""
+        return blake3(self.body).digest()
 
 
 def encode_signed(body: bytes, signature: Signature) -> bytes:

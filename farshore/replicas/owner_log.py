@@ -21,12 +21,11 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.format.header import KNOWN_FEATURES
-from farshore.format.names import object_bytes_max
+from farshore.format.names import LATER_HEADER, object_bytes_max
 from farshore.replicas.repository import Replica, Repository
-from farshore.signing import VerifyKey
 from farshore.trust.actions import AcceptedList, Revocation
 from farshore.trust.log import TrustState, read_log
-from farshore.trust.log_entry import LogHead, decode_entry
+from farshore.trust.log_entry import LogHead, decode_entry, eras_of
 
 
 @dataclass(frozen=True)
@@ -98,17 +97,19 @@ def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerL
         data = reading.read(name, holders[name])
         if data is not None:
             reading.objects[name] = data
-    owner = VerifyKey(repository.header.owner)
     lists: dict[str, bytes] = {}
     for wanted in _named_lists(reading.objects):
         name = names.accepted(wanted.hash)
         data = reading.read(name, holders.get(name, ()))
         if data is not None:
             lists[wanted.hash] = data
-    state = read_log(owner, repository.header.fingerprint, reading.objects, remembered, lists)
+    state = read_log(eras_of(repository.header), reading.objects, remembered, lists)
     refused = {one.name for one in state.refused}
     objects = {names.accepted(one): data for one, data in lists.items()}
     objects |= {name: data for name, data in sorted(reading.objects.items()) if name not in refused}
+    own = names.log_entry(LATER_HEADER, repository.header.fingerprint.hex())
+    if repository.header.history and (data := reading.read(own, holders.get(own, ()))) is not None:
+        objects[own] = data  # the last, as it is put: without what is before it nobody opens the repository by it
     held = {replica: frozenset(found) for replica, found in listed.items()}
     return OwnerLog(state, objects, held, failed, unread)
 
@@ -126,6 +127,11 @@ def check_writable(trust: TrustState) -> None:
     if not trust.may_write:
         numbers = ", ".join(str(number) for number in trust.forked)
         raise LogForked(f"the owner log has two entries of one number ({numbers}), so nothing is written")
+
+
+def read_named(repository: Repository, name: str, holders: Iterable[str]) -> bytes | None:
+    """Return an object below `keys/log/` whose bytes hash to its name, from any of these replicas; None where none."""
+    return _Reading(repository).read(name, holders)
 
 
 def put_log(repository: Repository, log: OwnerLog, *, only: str = "") -> dict[str, FarshoreError]:
@@ -151,7 +157,7 @@ def _read_back(reading: _Reading, holders: Mapping[str, list[str]], head: LogHea
 
     So however many names of a number somebody planted, they hide none of these.
     """
-    while head.number > 0 and (data := reading.read(head.name, holders.get(head.name, ()))) is not None:
+    while head.name in holders and (data := reading.read(head.name, holders[head.name])) is not None:
         reading.objects[head.name] = data
         try:
             head = LogHead(head.number - 1, decode_entry(head.name, data).previous)
@@ -167,7 +173,7 @@ def _choose(holders: Mapping[str, list[str]]) -> tuple[list[str], int]:
     by_number: dict[int, list[str]] = {}
     for name in holders:
         parsed = names.parse_log_entry(name)
-        if parsed is not None:
+        if parsed is not None and parsed[0] != LATER_HEADER:
             by_number.setdefault(parsed[0], []).append(name)
     chosen: list[str] = []
     number = 1

@@ -36,14 +36,13 @@ class SignatureChecker:
     `trust`: gives the log as it is known now. `read_again`: reads it anew; False where that failed.
     """
 
-    fingerprint: bytes
     trust: Callable[[], TrustState]
     read_again: Callable[[], bool]
 
     @classmethod
     def of(cls, repository: Repository) -> SignatureChecker:
         """Return that of a repository."""
-        return cls(repository.header.fingerprint, lambda: repository.trust, lambda: _read_log_again(repository))
+        return cls(lambda: repository.trust, lambda: _read_log_again(repository))
 
     def reading_once(self) -> SignatureChecker:
         """Return one that reads the log anew once at most: so that planted objects do not make it read all day."""
@@ -55,7 +54,7 @@ class SignatureChecker:
                 first = next(readings, None)
                 return first() if first is not None else True
 
-        return SignatureChecker(self.fingerprint, self.trust, read_again)
+        return SignatureChecker(self.trust, read_again)
 
     def learns_signer(self, name: str, data: bytes) -> bool:
         """Read the log anew where a text names a signer that nobody has certified; whether it may be known now."""
@@ -73,13 +72,8 @@ class SignatureChecker:
         """
         try:
             body, signature = split_signed(data, name, object_bytes_max(name))
-            certified = self.trust().certificate(signature.signer)
-            if certified is None:
-                return None
-            holds = signing.verify(
-                certified.certificate.key, kind, signature, fingerprint=self.fingerprint, subject=subject or name,
-                digest=bytes.fromhex(names.hash_of(body)),
-            )  # fmt: skip
+            digest = bytes.fromhex(names.hash_of(body))
+            holds = self.trust().holds(kind, signature, subject=subject or name, digest=digest)
             return CheckedText(decode_canonical(body, name), signature.signer) if holds else None
         except ObjectCorrupt:
             return None

@@ -98,6 +98,12 @@ def require_same(credential: Credential, header: Header, where: str) -> None:
             f"the credential {where} belongs to repository {credential.repository_id}, not {header.repository_id}",
             "Point repository.credential at this repository's file, or make one with 'farshore key enroll'.",
         )
+    if credential.fingerprint in header.past:
+        raise RepositoryMismatch(
+            f"the repository has a new owner since the credential {where} was made, and another fingerprint, "
+            f"{header.fingerprint.hex()}",
+            "Enroll this host anew with the new owner's key: 'farshore key enroll'.",
+        )
     if credential.fingerprint != header.fingerprint:
         raise RepositoryMismatch(
             f"the credential {where} is of the repository with the fingerprint {credential.fingerprint.hex()}, and "

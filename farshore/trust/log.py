@@ -9,13 +9,14 @@ only the commits that both accept are accepted. tests/models/trust explores thes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from farshore.signing import VerifyKey
+from farshore.model import Signature
+from farshore.signing import SignedKind, VerifyKey, verify
 from farshore.trust.actions import (
     Action,
     AddRecipient,
@@ -29,7 +30,7 @@ from farshore.trust.actions import (
     combined,
     revocations_of,
 )
-from farshore.trust.log_entry import START, LogEntry, LogHead, LogTree, RefusedEntry
+from farshore.trust.log_entry import START, Era, LogEntry, LogHead, LogTree, RefusedEntry
 
 ActionT = TypeVar("ActionT", AddRecipient, NameSlots, RequireFeatures, SetPolicy, StartEpoch)
 
@@ -48,10 +49,11 @@ class Judgment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """A certificate and the entry that made it."""
+    """A certificate, the entry that made it, and the fingerprint under which its signer signs by it."""
 
     certificate: Certificate
     entry: LogHead
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,17 @@ class TrustState:
         """Return the newest certificate of a signer, revoked or not."""
         certified = self.certificates.get(signer, ())
         return certified[-1] if certified else None
+
+    def holds(self, kind: SignedKind, signature: Signature, *, subject: str, digest: bytes) -> bool:
+        """Whether the certified signer that a signature names made it, revoked or not.
+
+        Under any fingerprint that the repository had when an entry certified that signer.
+        """
+        certified = self.certificates.get(signature.signer, ())
+        return any(
+            verify(certified[-1].certificate.key, kind, signature, fingerprint=one, subject=subject, digest=digest)
+            for one in dict.fromkeys(one.fingerprint for one in reversed(certified))
+        )
 
     def newest_epoch(self, domain: str) -> StartEpoch:
         """Return the newest epoch of a domain that the log has."""
@@ -180,8 +193,7 @@ class TrustState:
 
 
 def read_log(
-    owner: VerifyKey,
-    fingerprint: bytes,
+    eras: Sequence[Era],
     entries: Mapping[str, bytes],
     remembered: LogHead | None = None,
     accepted: Mapping[str, bytes] | None = None,
@@ -192,16 +204,16 @@ def read_log(
     to read it without memory.
 
     Args:
-        owner: The key in the header, whose hash is the fingerprint.
+        eras: Those of the header: `log_entry.eras_of`.
         entries: By name; what is no valid entry is refused and reported.
         accepted: Lists of accepted commits, by the hash that a revocation names.
     """
-    tree = LogTree(owner, fingerprint, entries)
+    tree = LogTree(eras, entries)
     heads = frozenset(entry.head for entry in tree.entries.values())
     if remembered is not None and remembered not in heads:
         return TrustState(
             head=remembered,
-            owner=owner,
+            owner=eras[-1].owner,
             owners=(),
             heads=heads,
             forked=tree.forked(),
@@ -234,7 +246,7 @@ def read_log(
         recipients=tuple(_actions(on_path, AddRecipient)),
         slots=_slots(paths),
         domains=domains,
-        certificates=_certificates(on_path),
+        certificates=_certificates(tree, on_path),
         revocations=combined(lists),
         policy=next(reversed(_actions(on_path, SetPolicy)), None),
         must_understand=frozenset(name for one in features for name in one.must_understand),
@@ -271,10 +283,13 @@ def _slots(paths: Iterable[Iterable[LogEntry]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(slot for found in lists if found for slot in found[-1].slots))
 
 
-def _certificates(entries: Iterable[LogEntry]) -> dict[str, tuple[Certified, ...]]:
+def _certificates(tree: LogTree, entries: Iterable[LogEntry]) -> dict[str, tuple[Certified, ...]]:
     found: dict[str, tuple[Certified, ...]] = {}
     for entry in entries:
         for action in entry.actions:
             if isinstance(action, Certificate):
-                found[action.signer] = (*found.get(action.signer, ()), Certified(action, entry.head))
+                found[action.signer] = (
+                    *found.get(action.signer, ()),
+                    Certified(action, entry.head, tree.fingerprint_of(entry)),
+                )
     return found

@@ -2,18 +2,19 @@
 
     {"actions":[…],"format":"farshore-log","made_utc":…,"number":…,"previous":…,"version":1}
 
-and a line with the owner's signature (format/signed.py). `previous` is the hash of the entry before it, "" for the
+and a line with the owner's signature (format/text.py). `previous` is the hash of the entry before it, "" for the
 first. Actions apply in their order. An action or a key of a later version, or one whose values cannot be read, is kept
 and reported: one such action must not hide the revocations in the entries after it.
 
 The valid ones are a tree below the header, with an owner key of its own on each path: entry n names the hash of entry
 n - 1 and is signed by the owner key that is in force after it. So a retired key signs only beside the entry that
-retired it, which is a fork.
+retired it, which is a fork. Under a later header only the entries that lead to the ends of the eras before it count of
+those, so a lost owner key that is found signs nothing more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -23,6 +24,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
+from farshore.format.header import Header
 from farshore.format.text import SignedText, decode_signed, encode_canonical, encode_signed, encode_time, is_hex
 from farshore.signing import HASH_BYTES, SignedKind, SigningKey, VerifyKey, sign, verify
 from farshore.trust.action_codec import decode_action, decode_moment, encode_action
@@ -134,6 +136,21 @@ def is_signed_by(entry: LogEntry, owner: VerifyKey, fingerprint: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Era:
+    """The time of one header. `owner`: the key in it. `last`: the last entry of that time that counts; None: no end."""
+
+    fingerprint: bytes
+    owner: VerifyKey
+    last: LogHead | None = None
+
+
+def eras_of(header: Header) -> tuple[Era, ...]:
+    """Return the eras of a repository, of whose header the last one is."""
+    past = [Era(one.fingerprint, VerifyKey(one.owner), LogHead(*one.log)) for one in header.history]
+    return (*past, Era(header.fingerprint, VerifyKey(header.owner)))
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedEntry:
     """An object below `keys/log/` that is no valid entry."""
 
@@ -144,13 +161,16 @@ class RefusedEntry:
 class LogTree:
     """The valid ones of all entries that replicas list, by their hashes. Does not change once it is made."""
 
-    def __init__(self, owner: VerifyKey, fingerprint: bytes, entries: Mapping[str, bytes]) -> None:
+    def __init__(self, eras: Sequence[Era], entries: Mapping[str, bytes]) -> None:
         self.entries: dict[str, LogEntry] = {}
         self.refused: list[RefusedEntry] = []
-        self._owner_after = {START: owner}
+        self._eras = eras
+        self._owner_after = {START: eras[0].owner}
+        self._era_after = {START: 0}
         self._following: dict[str, list[LogEntry]] = {}
+        self._past = _leading_to(eras[-2].last, entries) if len(eras) > 1 else frozenset()
         for name in sorted(entries, key=lambda one: (names.parse_log_entry(one) or (0, ""), one)):
-            reason = self._add(name, entries[name], fingerprint)
+            reason = self._add(name, entries[name])
             if reason:
                 self.refused.append(RefusedEntry(name, reason))
 
@@ -161,6 +181,10 @@ class LogTree:
     def signer_of(self, entry: LogEntry) -> VerifyKey:
         """Return the owner key that signed a valid entry."""
         return self._owner_after[entry.previous]
+
+    def fingerprint_of(self, entry: LogEntry) -> bytes:
+        """Return the fingerprint under which a valid entry is signed."""
+        return self._eras[self._era_after[entry.previous]].fingerprint
 
     def following(self, entry_hash: str) -> list[LogEntry]:
         """Return the valid entries that name this one as the one before them."""
@@ -193,7 +217,7 @@ class LogTree:
         """Return number and hash of an entry; None at the start."""
         return self.entries[entry_hash].head if entry_hash != START else None
 
-    def _add(self, name: str, data: bytes, fingerprint: bytes) -> str:
+    def _add(self, name: str, data: bytes) -> str:
         """Add an entry if it is valid, else return why it is not. Those of lower numbers were added before it."""
         try:
             entry = decode_entry(name, data)
@@ -202,14 +226,35 @@ class LogTree:
         before = self.head_of(entry.previous) if entry.previous in self._owner_after else None
         if entry.previous not in self._owner_after or entry.head.number != (before.number + 1 if before else 1):
             return "the entry before it is not there, or is not valid"
-        owner = self._owner_after[entry.previous]
-        if not is_signed_by(entry, owner, fingerprint):
+        number, owner = self._era_after[entry.previous], self._owner_after[entry.previous]
+        era = self._eras[number]
+        if era.last is not None and entry.head.hash not in self._past:
+            return "it is of an owner before this one, and the header does not name it"
+        if not is_signed_by(entry, owner, era.fingerprint):
             return "the owner key in force before it did not sign it"
         changes = [action.key for action in entry.actions if isinstance(action, ChangeOwner)]
+        owner = changes[-1] if changes else owner
+        if entry.head == era.last:
+            number += 1
+            owner = self._eras[number].owner
         self.entries[entry.head.hash] = entry
-        self._owner_after[entry.head.hash] = changes[-1] if changes else owner
+        self._era_after[entry.head.hash] = number
+        self._owner_after[entry.head.hash] = owner
         self._following.setdefault(entry.previous, []).append(entry)
         return ""
+
+
+def _leading_to(last: LogHead | None, entries: Mapping[str, bytes]) -> frozenset[str]:
+    """Return the hashes of the entries that lead to this one, as far as they are there."""
+    found: set[str] = set()
+    while last is not None and last.number > 0:
+        try:
+            entry = decode_entry(last.name, entries[last.name])
+        except (KeyError, ObjectCorrupt, FormatTooNew):
+            break
+        found.add(last.hash)
+        last = LogHead(last.number - 1, entry.previous)
+    return frozenset(found)
 
 
 def rolled_back(entries: Mapping[str, bytes], remembered: LogHead | None) -> bool:

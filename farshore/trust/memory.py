@@ -112,6 +112,7 @@ def remember(
     *,
     read_with: Memory | None = None,
     dropped: Collection[str] = (),
+    past: Collection[bytes] = (),
 ) -> Memory:
     """Add what was seen now to what is remembered, durably, and return all of it.
 
@@ -123,6 +124,8 @@ def remember(
     Args:
         read_with: The memory with which the log was read.
         dropped: Hashes of commits that count no more, refused or forgotten since.
+        past: Fingerprints that the repository had before, by a header that something vouches for; what is remembered
+            under one of them goes on under the new one.
 
     Raises:
         RepositoryMismatch: The host remembers this repository with another fingerprint.
@@ -135,14 +138,24 @@ def remember(
         before = read_memory(state_dir, repository_id)
         if before is not None and before.head != (read_with.head if read_with is not None else None):
             seen = replace(seen, head=before.head)  # another process was first; the next reading goes by its branch
-        after = seen if before is None else forward(before, seen, dropped)
+        after = seen if before is None else forward(_under(seen.fingerprint, before, past), seen, dropped)
         if after != before:
             _replace(path, _encode(after, repository_id))
         return after
 
 
-def replace_head(state_dir: Path, repository_id: str, fingerprint: str, head: LogHead | None) -> Memory:
+def _under(fingerprint: str, memory: Memory, past: Collection[bytes]) -> Memory:
+    known = bytes.fromhex(memory.fingerprint) in past
+    return replace(memory, fingerprint=fingerprint) if known else memory
+
+
+def replace_head(
+    state_dir: Path, repository_id: str, fingerprint: str, head: LogHead | None, past: Collection[bytes] = ()
+) -> Memory:
     """Remember this entry of the log, whatever was remembered of the log; for a person who decided it.
+
+    Args:
+        past: As in `remember`.
 
     Raises:
         RepositoryMismatch, KeyFileDamaged, OSError: As `remember`.
@@ -151,7 +164,7 @@ def replace_head(state_dir: Path, repository_id: str, fingerprint: str, head: Lo
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(path.parent):
         seen = Memory(fingerprint)
-        before = read_memory(state_dir, repository_id) or seen
+        before = _under(fingerprint, read_memory(state_dir, repository_id) or seen, past)
         after = replace(forward(before, seen), head=head)
         _replace(path, _encode(after, repository_id))
         return after

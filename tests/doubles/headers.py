@@ -11,6 +11,8 @@ from farshore.format.header import Header, new_header
 def changed(header: Header, **more: Any) -> Header:
     """Return a header with other fields, and with the check and fingerprint of these."""
     known = {
-        item.name: getattr(header, item.name) for item in fields(Header) if item.name not in ("check", "fingerprint")
+        item.name: getattr(header, item.name)
+        for item in fields(Header)
+        if item.name not in ("check", "fingerprint", "history")
     }
     return new_header(**{**known, **more})

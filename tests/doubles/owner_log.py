@@ -12,7 +12,7 @@ from blake3 import blake3
 from farshore.signing import SigningKey
 from farshore.trust.actions import Action, Certificate, Revocation, SourcePrefix
 from farshore.trust.log import TrustState, read_log
-from farshore.trust.log_entry import LogHead, make_entry
+from farshore.trust.log_entry import Era, LogHead, make_entry
 
 FINGERPRINT = b"f" * 32
 MADE = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -78,4 +78,4 @@ class Log:
         """Return what a reader with this memory sees of this and other branches."""
         entries = {name: data for log in (self, *others) for name, data in log.entries.items()}
         lists = {blake3(one).hexdigest(): one for one in accepted}
-        return read_log(OWNER.verify_key, FINGERPRINT, entries, remembered, lists)
+        return read_log((Era(FINGERPRINT, OWNER.verify_key),), entries, remembered, lists)

@@ -41,7 +41,7 @@ class Signers:
             head=HEAD, owner=owner, owners=(owner,), heads=frozenset({HEAD}), forked=(), rolled_back=False,
             may_write=True, refused=(),
             certificates={
-                signing_key(number).signer_id: (Certified(_certificate(number, rights), HEAD),)
+                signing_key(number).signer_id: (Certified(_certificate(number, rights), HEAD, FINGERPRINT),)
                 for number, rights in self.rights.items()
             },
             revocations={

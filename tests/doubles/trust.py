@@ -13,7 +13,7 @@ from farshore.sealed.keys import KeySet
 from farshore.signing import SignedKind, SigningKey, generate_signing_key, sign
 from farshore.trust.actions import Action, Certificate, Revocation, Right, SourcePrefix
 from farshore.trust.log import TrustState, read_log
-from farshore.trust.log_entry import LogHead, make_entry
+from farshore.trust.log_entry import Era, LogHead, make_entry
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 FINGERPRINT = b"f" * 32
@@ -41,7 +41,7 @@ class MadeLog:
     def certify(self, *rights: Right, key: SigningKey | None = None, shown: bool = True) -> SigningKey:
         """Return a key that is certified for these rights."""
         key = key or generate_signing_key()
-        before = self.shown or read_log(self.owner.verify_key, FINGERPRINT, {})
+        before = self.shown or read_log((Era(FINGERPRINT, self.owner.verify_key),), {})
         self.append(
             Certificate(
                 key.verify_key, "host", "a role", "main", PREFIX, frozenset(rights), MOMENT, MOMENT + timedelta(days=9)
@@ -58,12 +58,12 @@ class MadeLog:
     @property
     def all(self) -> TrustState:
         """Return what the whole log says."""
-        return read_log(self.owner.verify_key, FINGERPRINT, self.entries)
+        return read_log((Era(FINGERPRINT, self.owner.verify_key),), self.entries)
 
     @property
     def checker(self) -> SignatureChecker:
         """Return a checker that knows what is shown."""
-        return SignatureChecker(FINGERPRINT, self._trust, self._read_again)
+        return SignatureChecker(self._trust, self._read_again)
 
     def _trust(self) -> TrustState:
         return self.shown or self.all

@@ -225,3 +225,45 @@ def test_the_old_names_name_the_new_ones(shore: Shore) -> None:
     for old, new in (("add-recipient", "key recipient add"), ("add-passphrase", "key passphrase add")):
         refused = shore.run("key", old)
         assert (refused.code, new in refused.stderr) == (2, True)
+
+
+def test_a_new_owner_where_the_owners_key_is_lost(shore: Shore) -> None:
+    shore.good("backup", "home")
+    shore.good("key", "enroll", "db7", "--out", "db7.json")
+    old_fingerprint = shore.good("key", "fingerprint").stdout.split()[0]
+    shore.good("key", "split", environment={"FARSHORE_NEW_PASSPHRASE": OWNER})  # and the paper with it burns
+    again = {"FARSHORE_NEW_PASSPHRASE": "the second owner keeps two"}
+    asked = shore.run("key", "new-owner", environment=again)
+    assert (asked.code, "nothing was changed" in asked.stderr) == (10, True), asked
+
+    done = shore.good("key", "new-owner", "--yes", "--json", environment=again).of("new-owner")[0]
+
+    assert done["before"] == old_fingerprint != done["fingerprint"]
+    assert "db7 (writer)" in done["enroll"]
+    for number, name in enumerate(shore.replicas):
+        shore.good("restore", "home", "--target", f"out{number}", "--replica", name)
+        assert tree(shore.root / f"out{number}") == tree(shore.root / "home")
+    stale = shore.run("backup", "home")
+    assert (stale.code, "new owner" in stale.stderr, "key enroll" in stale.stderr) == (33, True, True), stale
+    db7 = {"FARSHORE_STATE__DIR": "db7", "FARSHORE_REPOSITORY__CREDENTIAL": "db7.json"}
+    passphrase, shore.passphrase = shore.passphrase, None
+    away = shore.run("backup", "ledger", environment=db7)
+    assert (away.code, done["fingerprint"] in away.stderr) == (33, True), away
+    shore.passphrase = passphrase
+
+    owner = {"FARSHORE_OWNER_PASSPHRASE": again["FARSHORE_NEW_PASSPHRASE"]}
+    shore.good("key", "enroll", environment=owner)
+    shore.good("key", "enroll", "db7", "--out", "db7-new.json", environment=owner)
+    shore.good("backup", "home")
+    shore.passphrase = None
+    shore.good("backup", "ledger", environment={**db7, "FARSHORE_REPOSITORY__CREDENTIAL": "db7-new.json"})
+    shore.passphrase = passphrase
+    shore.good("verify")
+    shore.good("heal")
+    stranger = {"FARSHORE_STATE__DIR": "stranger"}
+    before = shore.good("snapshots", "--json", "--fingerprint", old_fingerprint, environment=stranger)
+    assert len(before.of("snapshot")) == 1
+    after = shore.good("snapshots", "--json", "--fingerprint", done["fingerprint_words"], environment=stranger)
+    assert len(after.of("snapshot")) == 3
+    shown = shore.good("key", "log", "--json").of("log-entry")
+    assert [one["number"] for one in shown] == list(range(1, len(shown) + 1))

@@ -27,7 +27,7 @@ from farshore.format import pack as layout
 from farshore.format.commit import CommitHead, decode_commit, decode_head, encode_details
 from farshore.format.extents import decode_extents
 from farshore.format.fragments import decode_fragment
-from farshore.format.header import Header, check_of, decode_header
+from farshore.format.header import Header, check_of, decode_header, decode_later_header
 from farshore.format.lease import EndState, Lease, LeaseEnd, decode_end, decode_lease, encode_end, encode_lease
 from farshore.format.manifest import ManifestReader
 from farshore.format.needs import MAGIC, decode_needs
@@ -60,9 +60,9 @@ from farshore.sealed.sealed_object import (
     open_object,
     seal_object,
 )
-from farshore.signing import VerifyKey
+from farshore.trust.later_header import make_later_header
 from farshore.trust.log import read_log
-from farshore.trust.log_entry import decode_entry
+from farshore.trust.log_entry import LogHead, decode_entry, eras_of
 from tests.doubles.signers import FINGERPRINT, HEAD, chain_of, signing_key
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -139,7 +139,7 @@ def repositories() -> tuple[Repository, ...]:
 
 def _reader(root: Path, header: Header, opened: slots.SlotKeys) -> KeySet:
     entries = {f"{names.LOG}{path.name}": path.read_bytes() for path in (root / "replica" / names.LOG).iterdir()}
-    trust = read_log(VerifyKey(header.owner), header.fingerprint, entries)
+    trust = read_log(eras_of(header), entries)
     domains = keys_of_all(
         ((name, one.epoch, opened.roots[one.root]) for name, epochs in trust.domains.items() for one in epochs),
         header.repository_bytes,
@@ -163,6 +163,26 @@ def _checked_header(data: bytes) -> object:
     except (ValueError, TypeError, AttributeError, RecursionError):
         pass  # no JSON object, so it has no check
     return decode_header(data, "a place")
+
+
+def _later_header(data: bytes) -> object:
+    """Decode a header of a new owner whose check holds."""
+    try:
+        lines = data.split(b"\n")
+        body = json.loads(lines[0])
+        body["check"] = check_of({key: value for key, value in body.items() if key != "check"})
+        data = b"\n".join([encode_canonical(body).rstrip(b"\n"), *lines[1:]])
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    return decode_later_header(data, "a place")
+
+
+def _later_headers() -> Iterator[bytes]:
+    for one in repositories():
+        signer, head = signing_key(1), LogHead(1, "ab" * 32)
+        yield make_later_header(
+            one.header, signer, created_utc=one.header.created_utc, owner=signer.verify_key, head=head
+        )[1]
 
 
 def _slot(data: bytes) -> object:
@@ -349,6 +369,7 @@ def _needs() -> Iterator[bytes]:
 TARGETS: dict[str, Target] = {
     "header": Target(lambda data: decode_header(data, "a place"), lambda: _objects(names.HEADER)),
     "checked-header": Target(_checked_header, lambda: _objects(names.HEADER)),
+    "later-header": Target(_later_header, _later_headers),
     "log entry": Target(_log_entry, lambda: _objects(names.LOG)),
     "slot": Target(_slot, lambda: _objects(names.SLOTS)),
     "data-key": Target(_data_key, lambda: _objects(names.DATA_KEYS)),

@@ -55,12 +55,20 @@ class Trust:
     revocations: dict[str, Json] = field(default_factory=dict)
     domains: dict[tuple[str, int], int] = field(default_factory=dict)
     slots: list[str] = field(default_factory=list)
+    certified: dict[str, list[bytes]] = field(default_factory=dict)  # the fingerprints at the time, by signer
 
     def holds(self, key: PublicKey, kind: str, subject: str, digest: bytes, signature: Json) -> bool:
+        """Whether a signature holds under a fingerprint of the time when its key was certified, or the one of now."""
+        fingerprints = self.certified.get(key.signer, [self.fingerprint])
+        return any(self._holds(one, key, kind, subject, digest, signature) for one in fingerprints)
+
+    def _holds(
+        self, fingerprint: bytes, key: PublicKey, kind: str, subject: str, digest: bytes, signature: Json
+    ) -> bool:
         """Whether a signature holds; the suite follows from the kind."""
         suite = "ed25519+ml-dsa-65" if kind in HYBRID else "ed25519"
         parts = (b"farshore/1/signature", kind.encode(), suite.encode())
-        message = b"".join(part + b"\x00" for part in parts) + self.fingerprint + key.key_hash
+        message = b"".join(part + b"\x00" for part in parts) + fingerprint + key.key_hash
         message += subject.encode() + b"\x00" + digest
         if signature["signer"] != key.signer or ("ml_dsa_65" in signature) != (kind in HYBRID):
             return False
@@ -98,7 +106,10 @@ def split(data: bytes) -> tuple[bytes, Json]:
 
 def read_log(root: Path, header: Json, stored: bytes) -> Trust:
     """Return the state after all entries. A fork has to be seen by a person: this reader refuses one."""
-    trust = Trust(blake3(stored).digest(), public_key(header["owner"]))
+    times = [(bytes.fromhex(one["fingerprint"]), one["owner"], tuple(one["log"])) for one in header.get("history", [])]
+    times.append((blake3(stored).digest(), header["owner"], None))
+    past = leading_to(root, times[-2][2]) if len(times) > 1 else set()
+    trust = Trust(times[0][0], public_key(times[0][1]))
     names = sorted(path.name for path in root.glob("keys/log/*") if re.fullmatch("[0-9]{8}-[0-9a-f]{64}", path.name))
     for name in names:
         number, entry_hash = int(name[:8]), name[9:]
@@ -106,12 +117,30 @@ def read_log(root: Path, header: Json, stored: bytes) -> Trust:
         body = trust.text(data, "log", f"keys/log/{name[:8]}", trust.owner)
         if blake3(data).hexdigest() != entry_hash or body is None or body["number"] != number:
             continue  # nobody's, or damaged
+        if len(times) > 1 and entry_hash not in past:
+            continue  # of an owner before this one, and not named by the header
         if number != trust.head[0] + 1 or body["previous"] != trust.head[1]:
             raise ValueError("the owner log is forked, or has a gap")
         trust.head = (number, entry_hash)
         for action in body["actions"]:
             apply(trust, action)
+        if trust.head == times[0][2]:
+            times.pop(0)
+            trust.fingerprint, trust.owner = times[0][0], public_key(times[0][1])
+    if len(times) > 1:
+        raise ValueError("the owner log does not reach the end of its history")
     return trust
+
+
+def leading_to(root: Path, head: Any) -> set[str]:
+    """Return the hashes of the entries that lead to one."""
+    found: set[str] = set()
+    number, entry_hash = head
+    while number:
+        found.add(entry_hash)
+        body, _ = split((root / f"keys/log/{number:08}-{entry_hash}").read_bytes())
+        number, entry_hash = number - 1, json.loads(body)["previous"]
+    return found
 
 
 def apply(trust: Trust, action: Json) -> None:
@@ -120,6 +149,7 @@ def apply(trust: Trust, action: Json) -> None:
             if public_key(action).signer != action["signer"]:
                 raise ValueError("a certificate is of another key")
             trust.certificates.setdefault(action["signer"], []).append(action)
+            trust.certified.setdefault(action["signer"], []).append(trust.fingerprint)
         case "revoke":
             trust.revocations[action["signer"]] = action
         case "owner":

@@ -25,10 +25,12 @@ from farshore.catalog.snapshots import list_snapshots
 from farshore.model import Entry, EntryKind
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.run import Run
+from farshore.trust.actions import Right
 from tests.golden import second_reader
 from tests.golden.regenerate import STARTED_UTC, configure
 from tests.golden.second_reader import DamagedError, Reader
 from tests.unit.ops.engine import Engine
+from tests.unit.ops.owners import lose_owner, new_owner, under
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
 
@@ -268,3 +270,30 @@ def test_it_reads_differences_of_page_maps(tmp_path: Path) -> None:
     reader.restore(second, tmp_path / "restored")
     assert (tmp_path / "restored/db").read_bytes() == source.content(b"db")
     assert (tmp_path / "restored/socket").is_socket()
+
+
+def test_it_reads_by_the_header_of_a_new_owner(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "engine").initialize()
+    source = TreeSource(clock=engine.clock)
+    source.file(b"a", b"from before")
+    engine.backup(source)
+    lose_owner(engine, Right.BACKUP)
+    for sequence in (2, 3):
+        engine = under(engine, new_owner(engine).fingerprint)
+        engine.backup(source, need=Need.READ)
+        assert len(engine.snapshots()) == sequence
+    for name, (data, _) in engine.shelf("a").objects.items():
+        path = tmp_path / "replica" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    private_key = second_reader.read_identity(engine.identity.read_bytes())
+
+    pinned = bytes.fromhex(engine.repository_config.fingerprint)
+    reader = second_reader.open_repository(tmp_path / "replica", private_key=private_key, fingerprint=pinned)
+
+    for commit in reader.commits():
+        reader.restore(commit, tmp_path / commit["snapshot"])
+        assert (tmp_path / commit["snapshot"] / "a").read_bytes() == b"from before"
+    assert len(reader.commits()) == 3
+    before = second_reader.open_repository(tmp_path / "replica", private_key=private_key)
+    assert len(before.commits()) == 1

@@ -12,7 +12,7 @@ from farshore.signing import SigningKey
 from farshore.trust.actions import Action as RealAction
 from farshore.trust.actions import Certificate, ChangeOwner, Revocation, Right
 from farshore.trust.log import Judgment, TrustState, read_log
-from farshore.trust.log_entry import LogHead, make_entry
+from farshore.trust.log_entry import Era, LogHead, make_entry
 from farshore.trust.order import Link, Place, order_source
 from tests.models.trust import owner_log
 from tests.models.trust.judge import ACCEPTED, SKEW_S, Commit, CommitRules, Verdict, judge, next_place
@@ -131,7 +131,9 @@ def test_any_log_says_what_the_model_says(
     memory = logs.heads[remembered] if remembered < len(logs.heads) else None
     shown = {head for number, head in enumerate(logs.heads) if number not in hidden}
     real = read_log(
-        OWNERS[0].verify_key, FINGERPRINT, {head.name: logs.real[head.name] for head in shown}, remembered=memory
+        (Era(FINGERPRINT, OWNERS[0].verify_key),),
+        {head.name: logs.real[head.name] for head in shown},
+        remembered=memory,
     )
     entries = [entry for entry in logs.model if LogHead(entry.number, entry.hash) in shown]
     model_memory = Head(memory.number, memory.hash) if memory else START

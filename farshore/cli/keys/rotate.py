@@ -96,7 +96,7 @@ def split(invocation: Invocation) -> int:
 
         return Rotation(
             owner=True,
-            owner_only=(_owner_way(invocation, recipient, given.label),),
+            owner_only=(owner_way(invocation, recipient, given.label),),
             reader_rights=None if given.keep else _without_writing(repository),
             reason="the owner was parted from the readers",
         )
@@ -112,7 +112,8 @@ def split(invocation: Invocation) -> int:
     )
 
 
-def _owner_way(invocation: Invocation, recipient: str, label: str) -> Way:
+def owner_way(invocation: Invocation, recipient: str, label: str) -> Way:
+    """Return how an owner's slot is made: for a recipient's line, or for a passphrase that is asked for."""
     from farshore.ops.setup.ways import Way
     from farshore.sealed.key_files import decode_recipient
 

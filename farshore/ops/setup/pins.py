@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def trust(
         if decides:
             if head is None or (not older_log and _is_older(repository)):
                 raise LogRolledBack("this entry is older than the newest that this host has seen")
-            replace_head(config.state_dir, repository.repository_id, known.hex(), head)
+            replace_head(config.state_dir, repository.repository_id, known.hex(), head, repository.header.past)
         if identity is not None:
-            _pin_identity(identity, known)
+            pin_identity(identity, known, repository.header.past)
         return Trusted(
             repository.repository_id,
             known.hex(),
@@ -92,11 +93,17 @@ def _chosen(repository: Repository, entry: str) -> LogHead:
     return found[0]
 
 
-def _pin_identity(path: Path, fingerprint: bytes) -> None:
-    """Write the fingerprint into an identity file. A crash leaves the old file or the new one."""
+def pin_identity(path: Path, fingerprint: bytes, past: Collection[bytes] = ()) -> None:
+    """Write a fingerprint into an identity file, instead of those of its past. A crash leaves one file or the other.
+
+    Raises:
+        ConfigInvalid: It cannot be written.
+    """
     try:
         private_key, known = decode_identity(read_private_file(path, "identity file"), str(path))
-        data = encode_identity(private_key, tuple(dict.fromkeys((*known, fingerprint))))
+        data = encode_identity(
+            private_key, tuple(dict.fromkeys((*(one for one in known if one not in past), fingerprint)))
+        )
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
             file.write(data)
             file.flush()

@@ -80,7 +80,7 @@ def list_entries(repository: Repository) -> list[EntryInfo]:
         raise Bug("the owner log was not read yet")
     forked, found = repository.trust.forked, []
     for name, data in repository.log.objects.items():
-        if names.parse_log_entry(name) is None:
+        if (names.parse_log_entry(name) or (names.LATER_HEADER, ""))[0] == names.LATER_HEADER:
             continue
         entry = decode_entry(name, data)
         head, signer = entry.head, entry.text.signature.signer
