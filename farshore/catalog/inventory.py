@@ -79,14 +79,14 @@ class Inventory:
         first[self.named[::-1]] = self.named_by[::-1]  # of equal places the last assignment stays
         first[self.named[listed_here[self.named_by]]] = ABSENT
         rows = self.listed.find(pack_ids)
-        return [self.fragment_ids[at] for at in np.unique(first[rows[rows != ABSENT]]) if at != ABSENT]
+        return self._fragment_ids(first[rows[rows != ABSENT]])
 
     def fragments_of(self, pack_ids: Sequence[str]) -> list[tuple[str, int]]:
         """Return fragments (id, bytes) that together have the footers of these packs, as far as any has them."""
         first = np.full(len(self.listed), ABSENT, np.int64)
         first[self.named[::-1]] = self.named_by[::-1]
         rows = self.listed.find(pack_ids)
-        chosen = [self.fragment_ids[at] for at in np.unique(first[rows[rows != ABSENT]]) if at != ABSENT]
+        chosen = self._fragment_ids(first[rows[rows != ABSENT]])
         sizes = {one: size for listed in self.fragments.values() for one, size in listed.items()}
         return [(one, sizes[one]) for one in chosen]
 
@@ -95,8 +95,14 @@ class Inventory:
         rows = self.listed.find(pack_ids)
         chosen = np.zeros(len(self.listed), dtype=bool)
         chosen[rows[rows != ABSENT]] = True
-        named_by = np.unique(self.named_by[chosen[self.named]])
-        return [one for one in (self.fragment_ids[at] for at in named_by) if one in self.fragments[replica]]
+        named_by = self._fragment_ids(self.named_by[chosen[self.named]])
+        return [one for one in named_by if one in self.fragments[replica]]
+
+    def _fragment_ids(self, numbers: Table) -> list[str]:
+        """Return the fragments of these numbers, each once, in order. `np.unique` would load masked arrays for it."""
+        chosen = np.zeros(len(self.fragment_ids), dtype=bool)
+        chosen[numbers[numbers != ABSENT]] = True
+        return [self.fragment_ids[at] for at in np.flatnonzero(chosen).tolist()]
 
     def packs_lacking(self, replica: str, fragment_id: str) -> list[str]:
         """Return packs that a fragment names, some replica listed, and this one did not."""

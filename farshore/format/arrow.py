@@ -19,6 +19,8 @@ def use_system_memory() -> None:
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("__"):  # asked by the import system, of every module that something is imported from
+        raise AttributeError(name)
     import pyarrow.compute
 
     return getattr(pyarrow.compute, name)

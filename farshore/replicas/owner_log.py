@@ -32,8 +32,9 @@ from farshore.trust.log_entry import LogHead, decode_entry, eras_of
 class OwnerLog:
     """The log at the replicas that answered.
 
-    `objects`: every entry that counts, and the lists that they name, by name. `held`: the names below `keys/log/` and
-    `keys/accepted/` that each replica lists. `unread`: how many names were left unread as too many.
+    `objects`: every entry that counts, and the lists that they name, by name. `held`: the names below `keys/log/` that
+    each replica lists, and those below `keys/accepted/` where an entry names a list. `unread`: how many names were left
+    unread as too many.
     """
 
     state: TrustState
@@ -82,13 +83,10 @@ def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerL
     Raises:
         FarshoreError: No replica could be listed; with the reason of one.
     """
-    listed, failed = repository.ask_all(_list_names)
+    listed, failed = repository.ask_all(_list_entries)
     if not listed:
         raise next(iter(failed.values()))
-    holders: dict[str, list[str]] = {}
-    for replica, found in listed.items():
-        for name in found:
-            holders.setdefault(name, []).append(replica)
+    holders = _holders(listed)
     reading = _Reading(repository)
     if remembered is not None:
         _read_back(reading, holders, remembered)
@@ -97,12 +95,17 @@ def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerL
         data = reading.read(name, holders[name])
         if data is not None:
             reading.objects[name] = data
+    wanted = _named_lists(reading.objects)
     lists: dict[str, bytes] = {}
-    for wanted in _named_lists(reading.objects):
-        name = names.accepted(wanted.hash)
-        data = reading.read(name, holders.get(name, ()))
-        if data is not None:
-            lists[wanted.hash] = data
+    if wanted:  # few logs have a revocation of so many commits: the others cost no second listing
+        accepted, unlisted = repository.ask_all(_list_accepted)
+        failed = {**unlisted, **failed}
+        holders = _holders(accepted)
+        listed = {replica: [*found, *accepted.get(replica, ())] for replica, found in listed.items()}
+        for one in wanted:
+            data = reading.read(names.accepted(one.hash), holders.get(names.accepted(one.hash), ()))
+            if data is not None:
+                lists[one.hash] = data
     state = read_log(eras_of(repository.header), reading.objects, remembered, lists)
     refused = {one.name for one in state.refused}
     objects = {names.accepted(one): data for one, data in lists.items()}
@@ -147,9 +150,21 @@ def put_log(repository: Repository, log: OwnerLog, *, only: str = "") -> dict[st
     return failed
 
 
-def _list_names(replica: Replica) -> list[str]:
-    found = [info.name for info in replica.store.list(names.LOG) if names.parse_log_entry(info.name)]
-    return found + [info.name for info in replica.store.list(names.ACCEPTED) if names.parse_accepted(info.name)]
+def _list_entries(replica: Replica) -> list[str]:
+    return [info.name for info in replica.store.list(names.LOG) if names.parse_log_entry(info.name)]
+
+
+def _list_accepted(replica: Replica) -> list[str]:
+    return [info.name for info in replica.store.list(names.ACCEPTED) if names.parse_accepted(info.name)]
+
+
+def _holders(listed: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return the replicas that list each name."""
+    holders: dict[str, list[str]] = {}
+    for replica, found in listed.items():
+        for name in found:
+            holders.setdefault(name, []).append(replica)
+    return holders
 
 
 def _read_back(reading: _Reading, holders: Mapping[str, list[str]], head: LogHead) -> None:

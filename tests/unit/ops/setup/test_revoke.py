@@ -16,7 +16,10 @@ from farshore.format import names
 from farshore.ops.setup import accepted, revoke
 from farshore.ops.setup.accepted import accepted_now
 from farshore.ops.setup.revoke import Revoked, apply_revocation, plan_revocation
+from farshore.replicas.owner_log import read_owner_log
+from farshore.stores.base import Store
 from farshore.trust.log import Judgment
+from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource
 
@@ -103,6 +106,33 @@ def test_many_commits_are_an_object_of_their_own(engine: Engine, host: Engine, m
         assert len(engine.objects(name, names.ACCEPTED)) == 1
         with engine.opened(replica=name) as repository:
             assert len(repository.trust.revocations[signer].commits or ()) == 2
+
+
+def test_lists_of_commits_are_listed_where_the_log_names_one_and_put_where_a_replica_lacks_it(
+    engine: Engine, host: Engine, source: TreeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, FaultyStore] = {}
+
+    def watched(name: str, store: Store) -> Store:
+        asked[name] = FaultyStore(store, clock=engine.clock)
+        return asked[name]
+
+    def lists_of_commits() -> list[list[str]]:
+        with engine.opened() as repository:
+            read_owner_log(repository, None)
+        return [[one.name for one in store.calls if one.name == names.ACCEPTED] for store in asked.values()]
+
+    engine.wrap = watched
+    assert lists_of_commits() == [[] for _ in engine.urls], "a request of each command, for nothing"
+    monkeypatch.setattr(revoke, "IN_ENTRY_MAX", 1)
+    revoke_host(engine)
+    ((name, data),) = engine.objects("b", names.ACCEPTED).items()
+    engine.lose("b", name)
+    assert lists_of_commits() == [[names.ACCEPTED] for _ in engine.urls]
+
+    engine.backup(source)
+
+    assert engine.objects("b", names.ACCEPTED) == {name: data}
 
 
 def test_seals_that_were_planted_beyond_the_end_move_it_nowhere(engine: Engine, host: Engine) -> None:
