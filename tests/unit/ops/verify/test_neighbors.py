@@ -1,14 +1,17 @@
 """Hosts share a repository: between any two requests of one, another may have made a whole backup.
 
 Nothing of it may be taken for a loss, and nothing of it may be disturbed. Each operation runs once for every request
-that it makes of one replica, and a neighbor's backup begins and ends right before that request.
+that it makes of one replica, and a neighbor's backup begins and ends right before that request. A few of these runs
+follow each other in one repository, which is checked after them; the next few begin with a copy of what was there at
+first, as each check reads all that neighbors ever backed up.
 """
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,19 +27,37 @@ from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.tree_source import TreeSource
 
 CHANCE = random.Random(1)
+RUNS = 8  # in one repository
 Operation = Callable[[], None]
 
 
 class Street:
     """Two hosts at one repository, each with a source of its own."""
 
-    def __init__(self, root: Path) -> None:
-        self.engine = Engine(root).initialize()
-        self._neighbor = self.engine.at("neighbor")
-        self._sources = {name: TreeSource(clock=self.engine.clock, name=name) for name in ("home", "next-door")}
+    def __init__(self, engine: Engine, sources: dict[str, TreeSource]) -> None:
+        self.engine = engine
+        self._neighbor = engine.at("neighbor")
+        self._sources = sources
         self._rounds = itertools.count()
-        self.back_up_next_door()
-        self.back_up()
+
+    @staticmethod
+    def new(root: Path) -> Street:
+        engine = Engine(root).initialize()
+        made = Street(engine, {name: TreeSource(clock=engine.clock, name=name) for name in ("home", "next-door")})
+        made.back_up_next_door()
+        made.back_up()
+        return made
+
+    def copies(self, root: Path) -> Iterator[Street]:
+        """Yield streets that are as this one is now."""
+        template = self.engine.template()
+        trees = {name: (copy.deepcopy(source.nodes), source.inode) for name, source in self._sources.items()}
+        for number in itertools.count():
+            engine = Engine(root / f"copy-{number}").begin_with(template)
+            sources = {name: TreeSource(clock=engine.clock, name=name) for name in trees}
+            for name, source in sources.items():
+                source.nodes, source.inode = copy.deepcopy(trees[name])
+            yield Street(engine, sources)
 
     def back_up(self) -> None:
         self._succeed(self.engine, "home")
@@ -101,11 +122,14 @@ def _reported(outcome: ReplicaOutcome) -> tuple[str, str]:
 
 @pytest.mark.parametrize("what", ["back_up", "verify", "restore", "heal", "scrub"])
 def test_a_neighbor_may_back_up_at_any_moment(tmp_path: Path, what: str) -> None:
-    street = Street(tmp_path)
-    operation: Operation = getattr(street, what)
-    requests = street.beside(operation, 0)
+    first = Street.new(tmp_path / "first")
+    copies = first.copies(tmp_path)
+    street = next(copies)
+    requests = first.beside(getattr(first, what), 0)
     assert requests > 5
     for number in range(1, requests + 1):
-        street.beside(operation, number)
-    street.verify()
-    street.restore()
+        street.beside(getattr(street, what), number)
+        if number % RUNS == 0 or number == requests:
+            street.verify()
+            street.restore()
+            street = next(copies)
