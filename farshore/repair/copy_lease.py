@@ -53,12 +53,59 @@ def copy_lease(repository: Repository, replicas: Mapping[str, Replica], run_id: 
 
 
 @dataclass(frozen=True, slots=True)
-class _Permit:
+class Permit:
     """A lease that is held at one replica, and what stays away from there; no holder where nobody deletes."""
 
     holder: LeaseHolder | None
     condemned: frozenset[str] = frozenset()
     forgotten: frozenset[str] = frozenset()
+
+    def commit(self, replica: Replica, name: str) -> None:
+        """Decide that a commit is put (W6), once. Raises as `LeaseHolder.commit`."""
+        if self.holder is not None:
+            self.holder.commit(replica.name, copies=[digest_in_name(name)])
+
+    def end(self) -> None:
+        """End the lease. Safe to repeat."""
+        if self.holder is not None:
+            self.holder.end()
+
+
+def permit_at(repository: Repository, replica: Replica, run_id: str) -> Permit:
+    """Return the permission to put copies at a replica, by steps W0 to W3. The caller ends it, whatever happens.
+
+    Raises:
+        FeatureMissing, LogForked: As `check_writable`.
+        KeyMissing: Somebody deletes there, and no key at hand signs a lease.
+        FarshoreError: The lease cannot be put, or plans and tombstones not be read.
+    """
+    check_writable(repository.trust)
+    if not may_lease(repository):
+        if next(iter(replica.store.list(names.PLANS)), None) is not None:
+            raise KeyMissing(f"{replica.name} has seen plans to delete, and no key at hand may put a lease there")
+        return Permit(None, forgotten=forgotten_commits(repository, required=replica.name))
+    if repository.log is not None:
+        _raise_of(put_log(repository, repository.log, only=replica.name), replica)
+    holder = copy_lease(repository, {replica.name: replica}, run_id)
+    try:
+        _raise_of(holder.acquire(), replica)
+        condemned = read_condemned(repository, replica)
+        return Permit(holder, condemned, forgotten_commits(repository, required=replica.name))
+    except BaseException:
+        holder.end()
+        raise
+
+
+def refuses_commit(repository: Repository, replica: Replica, name: str) -> str:
+    """Return why a commit may not be put at a replica, for the reasons that heal has too; else an empty text."""
+    listed = list_commits(repository)
+    head = listed.heads.get(digest_in_name(name))
+    if head is None:
+        return "no accepted commit, or one that was forgotten"
+    if places_of(repository, listed)[head.hash] is Place.MISDATED:
+        return "misdated: not copied, or it would look sound"
+    lacking = first_lacking(repository, replica, head)
+    return f"its snapshot needs {lacking}, which is not whole here" if lacking else ""
 
 
 class CopyPermits:
@@ -72,7 +119,7 @@ class CopyPermits:
         self._repository = repository
         self._commits = commits
         self._run_id = run_id
-        self._permits: dict[str, _Permit] = {}
+        self._permits: dict[str, Permit] = {}
 
     def refusal(self, replica: Replica, name: str, snapshots: Collection[str]) -> str:
         """Return why an object must stay away from a replica, or an empty text; holds a lease there from now on.
@@ -81,13 +128,11 @@ class CopyPermits:
             snapshots: Those that need it; none where that is not known.
 
         Raises:
-            FeatureMissing, LogForked: As `check_writable`.
-            KeyMissing: Somebody deletes there, and no key at hand signs a lease.
-            FarshoreError: The lease cannot be put, or plans and tombstones not be read.
+            FarshoreError: As `permit_at`.
         """
         permit = self._permits.get(replica.name)
         if permit is None:
-            permit = self._permits[replica.name] = self._permit_at(replica)
+            permit = self._permits[replica.name] = permit_at(self._repository, replica, self._run_id)
         if name in permit.condemned:
             return "a plan to delete condemns it here"
         of_read = {one for of_id in self._commits.values() for one in of_id}
@@ -101,56 +146,22 @@ class CopyPermits:
 
         Raises:
             LeaseLost: The lease was broken.
-            FarshoreError: As `refusal`; or the replica does not answer, so nothing is decided.
+            FarshoreError: As `permit_at`; or the replica does not answer, so nothing is decided.
         """
-        permit = self._permit_at(replica)
+        permit = permit_at(self._repository, replica, self._run_id)
         try:
-            refusal = self._refuses_commit(replica, name)
-            if not refusal and permit.holder is not None:
-                permit.holder.commit(replica.name, copies=[digest_in_name(name)])
+            refusal = refuses_commit(self._repository, replica, name)
+            if not refusal:
+                permit.commit(replica, name)
             return refusal
         finally:
-            _end(permit)
+            permit.end()
 
     def end(self) -> None:
         """End all leases. Safe to repeat."""
         for permit in self._permits.values():
-            _end(permit)
+            permit.end()
         self._permits.clear()
-
-    def _permit_at(self, replica: Replica) -> _Permit:
-        repository = self._repository
-        check_writable(repository.trust)
-        if not may_lease(repository):
-            if next(iter(replica.store.list(names.PLANS)), None) is not None:
-                raise KeyMissing(f"{replica.name} has seen plans to delete, and no key at hand may put a lease there")
-            return _Permit(None, forgotten=forgotten_commits(repository, required=replica.name))
-        if repository.log is not None:
-            _raise_of(put_log(repository, repository.log, only=replica.name), replica)
-        holder = copy_lease(repository, {replica.name: replica}, self._run_id)
-        try:
-            _raise_of(holder.acquire(), replica)
-            condemned = read_condemned(repository, replica)
-            return _Permit(holder, condemned, forgotten_commits(repository, required=replica.name))
-        except BaseException:
-            holder.end()
-            raise
-
-    def _refuses_commit(self, replica: Replica, name: str) -> str:
-        """Return why a commit may not be put at a replica, for the reasons that heal has too."""
-        listed = list_commits(self._repository)
-        head = listed.heads.get(digest_in_name(name))
-        if head is None:
-            return "no accepted commit, or one that was forgotten"
-        if places_of(self._repository, listed)[head.hash] is Place.MISDATED:
-            return "misdated: not copied, or it would look sound"
-        lacking = first_lacking(self._repository, replica, head)
-        return f"its snapshot needs {lacking}, which is not whole here" if lacking else ""
-
-
-def _end(permit: _Permit) -> None:
-    if permit.holder is not None:
-        permit.holder.end()
 
 
 def _raise_of(failed: Mapping[str, FarshoreError], replica: Replica) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.models.explorer import Machine, explore
-from tests.models.prune import finishing, lease_ends, protocol, unforget
+from tests.models.prune import completing, finishing, lease_ends, protocol, unforget
 from tests.models.prune.replica import Cast, Rules
 
 _TWO_WRITERS = Cast(writers=2)
@@ -22,6 +22,7 @@ PROTOCOLS: dict[str, Machine[Any]] = {
     ),
     "unforget": unforget.machine(),
     "a late commit": finishing.machine(),
+    "a snapshot below its quorum is completed": completing.machine(),
     "the end of a lease": lease_ends.machine(),
 }
 
@@ -49,6 +50,10 @@ MUTANTS: dict[str, Machine[Any]] = {
     "a tombstone is removed once no replica has the commit": finishing.machine(finishing.Rules(keeps_tombstones=False)),
     "a commit of a revoked writer is finished": finishing.machine(finishing.Rules(finishes_revoked=True)),
     "refused is garbage": finishing.machine(finishing.Rules(refused_is_garbage=True)),
+    "a run below its quorum is made again": completing.machine(completing.Rules(completes=False)),
+    "it is completed without a lease": completing.machine(completing.Rules(under_lease=False)),
+    "it is completed although a plan condemns what it needs": completing.machine(completing.Rules(obeys_plans=False)),
+    "it is completed although it was forgotten": completing.machine(completing.Rules(reads_tombstones=False)),
     "the first end decides, valid or not": lease_ends.machine(lease_ends.Rules(invalid_is_void=False)),
     "ends leave free numbers below": lease_ends.machine(lease_ends.Rules(fills_in_order=False)),
     "an end is void as long as the log is not read": lease_ends.machine(lease_ends.Rules(reads_log_first=False)),

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from farshore.catalog.commits import ListedCommits, list_commits
-from farshore.catalog.finish_commits import finish_commits
+from farshore.catalog.finish_commits import FinishedCommits, finish_commits
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import order_commits
-from farshore.errors import CACHED_READ_ERRORS, BackupRunning
+from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, BackupRunning, Denied, Unavailable, UserError
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.lease import Lease
 from farshore.host import is_known_dead
+from farshore.repair.complete_commit import complete_commit
 from farshore.replicas.leases import SeenLease, read_leases
 from farshore.replicas.repository import Repository
 from farshore.results import ReplicaOutcome
 from farshore.run import Run
 from farshore.trust.actions import Right
 from farshore.trust.order import SourceOrder, sequence_max
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,18 @@ class SourceCommits:
     listed: Collection[str] = ()
 
 
-def find_done(repository: Repository, source_id: str, identity: str) -> tuple[SourceCommits, DoneAttempt | None]:
-    """Return the source's commits, and the one of this identity if a quorum holds it.
+def find_done(repository: Repository, attempt: Attempt) -> tuple[SourceCommits, DoneAttempt | None]:
+    """Return the source's commits, and the one of this identity if a quorum holds it, or can be given it now.
 
-    A commit that a lease has decided and whose writer died before it put it counts: it is finished first.
+    A commit that a lease has decided and whose writer died before it put it counts: it is finished first. One that
+    fewer replicas hold than the quorum is completed, and no second snapshot is made of its identity.
+
+    Raises:
+        BackupRunning: The run that made it is still at work.
+        QuorumNotReached: Too few replicas can be given it now.
     """
-    finish_commits(repository)
+    source_id = attempt.source_id
+    finished = finish_commits(repository)
     found = list_commits(repository, source_id)  # a replica that fails finds out by itself whether it can take part
     order = order_commits(repository, found).get(source_id)
     by_stores = order_commits(repository, found, by_stores=True).get(source_id)
@@ -74,15 +84,46 @@ def find_done(repository: Repository, source_id: str, identity: str) -> tuple[So
     commits = SourceCommits(
         ordered, newest_at, _parent(found, order), _parent(found, by_stores), next_sequence, found.heads.keys()
     )  # fmt: skip
-    for commit in reversed(ordered):
-        holders = found.holders[commit.hash]
-        if identity and commit.identity == identity and len(holders) >= repository.quorum:
-            outcomes = tuple(
-                ReplicaOutcome(name, committed=name in holders, error_code="" if name in holders else "not-held")
-                for name in repository.configured
-            )
-            return commits, DoneAttempt(commit, outcomes)
-    return commits, None
+    same = [one for one in reversed(ordered) if attempt.identity and one.identity == attempt.identity]
+    same.sort(key=lambda one: -len(found.holders[one.hash]))
+    if not same:
+        return commits, None
+    holders: Collection[str] = found.holders[same[0].hash]
+    if len(holders) < repository.quorum:
+        holders = _completed(repository, same[0], found.holders[same[0].hash], finished, attempt.run)
+    return commits, _done(repository, same[0], holders) if len(holders) >= repository.quorum else None
+
+
+def _done(repository: Repository, commit: Commit, holders: Collection[str]) -> DoneAttempt:
+    outcomes = tuple(
+        ReplicaOutcome(name, committed=name in holders, error_code="" if name in holders else "not-held")
+        for name in repository.configured
+    )
+    return DoneAttempt(commit, outcomes)
+
+
+def _completed(
+    repository: Repository, commit: Commit, holders: Sequence[str], finished: FinishedCommits, run: Run
+) -> Collection[str]:
+    """Return the replicas that hold a snapshot once it was brought to the others.
+
+    Where the snapshot is to blame, because its objects are gone or are to go, a new one is made.
+    """
+    for seen in (one for of_replica in finished.leases.values() for one in of_replica.leases):
+        if seen.lease.lease == commit.lease and seen.live and not is_known_dead(seen.lease.host):
+            raise BackupRunning(f"run {commit.run} is at work on the same backup ({commit.identity})")
+    try:
+        done = complete_commit(repository, commit, holders, run.run_id)
+    except READ_ERRORS as trouble:
+        _log.warning("snapshot %s cannot be completed, so a new one is made: %s", commit.snapshot, trouble)
+        return holders
+    if len(done.holders) >= repository.quorum:
+        return done.holders
+    if all(isinstance(error, (Unavailable, Denied, UserError)) for error in done.failed.values()):
+        raise repository.too_few(len(done.holders), "hold this snapshot", {**repository.unreachable, **done.failed})
+    for name, error in done.failed.items():
+        _log.warning("snapshot %s cannot be completed at %s: %s", commit.snapshot, name, error)
+    return done.holders
 
 
 def _parent(found: ListedCommits, order: SourceOrder | None) -> Commit | None:

@@ -96,7 +96,7 @@ class BackupSession:
             tune_process_memory()
             self._source.check()
             self._repository.require_quorum()
-            commits, done = find_done(self._repository, self._attempt.source_id, self._attempt.identity)
+            commits, done = find_done(self._repository, self._attempt)
             if done is not None:
                 self._done = self._recorder.result(done.commit, done.outcomes, state=None, captured=None)
                 return StartedRun(self._run.run_id, done.commit.snapshot, self._source.name, (), already_done=True)

@@ -166,7 +166,10 @@ def unfinished(engine: Engine) -> list[str]:
         there = engine.objects(replica, names.SNAPSHOTS)
         for lease, of_lease in leases(engine, replica).items():
             end = end_of(engine, replica, lease) if "end/0" in of_lease else None
-            if end is not None and end.state == EndState.COMMITTING and end.commit not in there.values():
+            if end is None or end.state != EndState.COMMITTING:
+                continue
+            promised = end.commits or (names.hash_of(end.commit),)
+            if not {name[-64:] for name in there}.issuperset(promised):
                 found.append(f"{replica}: {lease}")
     return found
 

@@ -570,16 +570,19 @@ def test_an_identity_that_is_committed_is_done_once(engine: Engine, source: Tree
     assert not engine.backup(source, identity="2026-01-01T01:00").already_done
 
 
-def test_an_identity_that_only_some_replicas_hold_is_not_done(engine: Engine, source: TreeSource) -> None:
-    engine.backup(source, identity="hourly")
+def test_an_identity_that_only_some_replicas_hold_is_done_once_the_others_have_it(
+    engine: Engine, source: TreeSource
+) -> None:
+    first = engine.backup(source, identity="hourly")
     for replica in "bc":
         for name in engine.objects(replica, names.SNAPSHOTS):
             engine.lose(replica, name)
         for name in engine.objects(replica, names.LEASES):  # or what their ends decided would be finished
             engine.lose(replica, name)
     again = engine.backup(source, identity="hourly")
-    assert not again.already_done
+    assert (again.already_done, again.snapshot_id) == (True, first.snapshot_id)
     assert all(outcome.committed for outcome in again.replicas)
+    assert all(len(engine.objects(replica, names.SNAPSHOTS)) == 1 for replica in "abc")
 
 
 def test_objects_are_never_overwritten_and_never_deleted(engine: Engine, source: TreeSource) -> None:
