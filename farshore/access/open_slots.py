@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from farshore import crypto, limits
@@ -12,7 +12,7 @@ from farshore.format import names
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import slots
-from farshore.sealed.keys import DomainKeys, KeySet, Role, domain_keys, newest_epoch
+from farshore.sealed.keys import DomainKeys, KeySet, Role, domain_keys, key_tag, newest_epoch
 from farshore.sealed.slots import SlotKeys
 from farshore.trust.log import TrustState
 
@@ -61,6 +61,15 @@ def slot_keys(repository: Repository, first: SlotKeys, *more: SlotKeys) -> KeySe
     """
     trust, header = repository.trust, repository.header
     together = (first, *more)
+    if first.domains:
+        return KeySet(
+            repository_id=header.repository_bytes,
+            fingerprint=header.fingerprint,
+            public_key=trust.recipient,
+            domains=first.domains,
+            own=newest_epoch(first.domains, ""),
+            private_keys=first.private_keys,
+        )
     signing = next((one.signing_key for one in together if one.signing_key is not None), None)
     roots = max((one.roots for one in together), key=len)
     domains = _domains(repository, roots)
@@ -81,6 +90,9 @@ def slot_keys(repository: Repository, first: SlotKeys, *more: SlotKeys) -> KeySe
 
 def is_current(trust: TrustState, keys: SlotKeys) -> bool:
     """Whether a slot wraps the newest keys that the owner log names for its role."""
+    if keys.domains:
+        own = {one.tag for one in keys.domains}
+        return all(key_tag(one.domain, trust.newest_epoch(one.domain).epoch) in own for one in keys.domains)
     if len(keys.roots) <= max((one.root for one in trust.recipients), default=0):
         return False
     if keys.owner_key is not None:
@@ -89,13 +101,13 @@ def is_current(trust: TrustState, keys: SlotKeys) -> bool:
 
 
 def _extent(keys: SlotKeys) -> tuple[int, int]:
-    return len(keys.private_keys), len(keys.roots)
+    return len(keys.private_keys), len(keys.roots) + len(keys.domains)
 
 
 def _domains(repository: Repository, roots: tuple[bytes, ...]) -> tuple[DomainKeys, ...]:
     repository_id = repository.header.repository_bytes
     found = [
-        domain_keys(roots[one.root], domain, one.epoch, repository_id)
+        domain_keys(roots[one.root], domain, one.epoch, repository_id, one.readers)
         for domain, epochs in repository.trust.domains.items()
         for one in epochs
         if one.root < len(roots)  # a later root is in newer slots only, which this secret may not open
@@ -152,9 +164,11 @@ def _open(repository: Repository, name: str, secrets: Secrets, role: Role, data:
         return None
     if slots.describe_slot(data).role != role:
         return None
-    return slots.open_slot(
+    opened = slots.open_slot(
         data, header, passphrase=secrets.passphrase, identity=secrets.identity, shares_secret=secrets.shares_secret
     )
+    reads_alone = opened is not None and bool(opened.domains)
+    return replace(opened, private_keys=(secrets.identity,)) if opened is not None and reads_alone else opened
 
 
 def _list_slots(replica: Replica) -> tuple[Replica, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from farshore.access.open_slots import Secrets, open_slots, slot_keys
 from farshore.config import Config, read_private_file
-from farshore.errors import FingerprintUnknown, KeyFileDamaged, KeyMissing, SecretUnavailable
+from farshore.errors import FingerprintUnknown, KeyFileDamaged, KeyMissing, SecretUnavailable, WrongPassphrase
 from farshore.replicas.repository import Repository
 from farshore.sealed.key_files import decode_identity
 from farshore.sealed.keys import KeySet, Role
@@ -36,7 +36,13 @@ def keys_of_secrets(config: Config, repository: Repository, secrets: Secrets, an
         opened = open_slots(repository, _vouched(owner_secrets(config, secrets), repository, anchor), Role.OWNER)
         reading = open_slots(repository, secrets, Role.READER, required=False)
         return slot_keys(repository, *opened, *reading)
-    return slot_keys(repository, *open_slots(repository, secrets, Role.READER))
+    try:
+        return slot_keys(repository, *open_slots(repository, secrets, Role.READER))
+    except WrongPassphrase:
+        of_domains = open_slots(repository, secrets, Role.DOMAIN_READER, required=False) if secrets.identity else ()
+        if not of_domains:
+            raise
+        return slot_keys(repository, *of_domains)
 
 
 def _vouched(secrets: Secrets, repository: Repository, anchor: Anchor) -> Secrets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def keys_of_credential(repository: Repository, credential: Credential) -> KeySet
         raise LogRolledBack(
             f"the owner log lacks entry {credential.log[0]}, with which this host's credential was made"
         )
-    domains = credential.domains
+    domains = tuple(replace(one, readers=trust.readers_of(one.domain, one.epoch)) for one in credential.domains)
     for number, root in enumerate(credential.index_roots):
         domains += tuple(
             index_keys_only(root, domain, one.epoch, header.repository_bytes)

@@ -187,7 +187,9 @@ def _from_replicas(
     if with_pages and commit.pages is not None:
         opened = open_pages(repository, source, commit, commit.pages, data_key)
         pages = opened.pages
-        key_objects = [key for key in needs.data_keys if key.key_id == opened.key_id]
+        recipients = {one.hex() for one in repository.reading_keys().readable}
+        of_run = [key for key in needs.data_keys if key.key_id == opened.key_id]
+        key_objects = [key for key in of_run if key.recipient in recipients]
         path = repository.cache.path(opened.ref.name)
         if path is not None and len(key_objects) == 1:
             pages_base = FullPageMap(opened.ref, opened.key, key_objects[0], path, opened.full)

@@ -37,11 +37,17 @@ def generate_data_key(clock: Clock) -> DataKey:
     return DataKey(clock.random_bytes(KEY_ID_BYTES), clock.random_bytes(KEY_BYTES))
 
 
-def seal_data_key(keys: KeySet, data_key: DataKey) -> bytes:
-    """Return the object `keys/data/<key id>/<recipient id>`. Needs no private key."""
-    header = _DATA_KEY_HEADER.pack(_DATA_KEY_MAGIC, 1, _SUITE, keys.recipient_id)
-    info = associated("data-key", keys.repository_id, data_key.key_id, keys.recipient_id)
-    sealed = header + crypto.seal_to(keys.public_key, data_key.secret, info)
+def seal_data_key(keys: KeySet, data_key: DataKey, public_key: bytes = b"") -> bytes:
+    """Return the object `keys/data/<key id>/<recipient id>`. Needs no private key.
+
+    Args:
+        public_key: Of a reader of the domain alone; else it is sealed to the repository's.
+    """
+    public_key = public_key or keys.public_key
+    recipient_id = crypto.recipient_id(public_key)
+    header = _DATA_KEY_HEADER.pack(_DATA_KEY_MAGIC, 1, _SUITE, recipient_id)
+    info = associated("data-key", keys.repository_id, data_key.key_id, recipient_id)
+    sealed = header + crypto.seal_to(public_key, data_key.secret, info)
     return sealed + blake3(sealed).digest(_CHECK_BYTES)
 
 

@@ -14,7 +14,7 @@ from farshore.crypto import KEY_BYTES
 from farshore.errors import ConfigInvalid, FormatTooNew, KeyFileDamaged, ObjectCorrupt, RepositoryMismatch
 from farshore.format.header import Header
 from farshore.format.text import JsonObject, decode_base64, decode_object, encode_canonical
-from farshore.sealed.keys import DomainKeys, KeySet
+from farshore.sealed.keys import DomainKeys, KeySet, decode_domains, encode_domains
 from farshore.signing import SigningKey
 
 CREDENTIAL_FORMAT = "farshore-credential"
@@ -46,18 +46,14 @@ class Credential:
 
 def encode_credential(credential: Credential) -> bytes:
     """Return the file of a credential."""
-    domains: dict[str, list[JsonObject]] = {}
-    for one in credential.domains:
-        entry = {"epoch": one.epoch, "index_key": _text(one.index_key), "chunk_key": _text(one.chunk_key)}
-        domains.setdefault(one.domain, []).append(entry)
     value: JsonObject = {
         "format": CREDENTIAL_FORMAT, "version": VERSION, "repository": credential.repository_id,
         "fingerprint": credential.fingerprint.hex(), "role": credential.role, "log": list(credential.log),
     }  # fmt: skip
     if credential.signing_key is not None:
         value["signing_key"] = _text(credential.signing_key.secret)
-    if domains:
-        value["domains"] = domains
+    if credential.domains:
+        value["domains"] = encode_domains(credential.domains)
     if credential.index_roots:
         value["index_roots"] = [_text(root) for root in credential.index_roots]
     return encode_canonical(value)
@@ -71,11 +67,7 @@ def decode_credential(data: bytes, where: str) -> Credential:
     """
     value = _decode(data, CREDENTIAL_FORMAT, f"the credential {where}")
     try:
-        domains = tuple(
-            DomainKeys(name, int(entry["epoch"]), _key(entry["index_key"]), _key(entry["chunk_key"]))
-            for name, entries in _mapping(value.get("domains", {})).items()
-            for entry in entries
-        )
+        domains = decode_domains(value.get("domains", {}))
         signing = value.get("signing_key")
         number, entry_hash = value["log"]
         return Credential(

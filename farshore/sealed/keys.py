@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,9 @@ from functools import cached_property
 from blake3 import blake3
 
 from farshore import crypto
-from farshore.crypto import derive_key
+from farshore.crypto import KEY_BYTES, derive_key
 from farshore.errors import CredentialCannotRead, KeyMissing
+from farshore.format.text import JsonObject, decode_base64
 from farshore.signing import SigningKey
 
 TAG_BYTES = 16
@@ -25,6 +27,7 @@ class Role(StrEnum):
 
     OWNER = "owner"
     READER = "reader"
+    DOMAIN_READER = "domain-reader"
     WRITER = "writer"
     MAINTAINER = "maintainer"
     REPLICATOR = "replicator"
@@ -39,12 +42,16 @@ def key_tag(domain: str, epoch: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class DomainKeys:
-    """The keys of one epoch of a domain. `chunk_key` is empty where their holder may not name chunks."""
+    """The keys of one epoch of a domain. `chunk_key` is empty where their holder may not name chunks.
+
+    `readers`: public keys that data keys of the epoch are sealed to beside the repository's.
+    """
 
     domain: str
     epoch: int
     index_key: bytes = field(repr=False)
     chunk_key: bytes = field(repr=False, default=b"")
+    readers: tuple[bytes, ...] = ()
 
     @property
     def tag(self) -> bytes:
@@ -52,7 +59,9 @@ class DomainKeys:
         return key_tag(self.domain, self.epoch)
 
 
-def domain_keys(root: bytes, domain: str, epoch: int, repository_id: bytes) -> DomainKeys:
+def domain_keys(
+    root: bytes, domain: str, epoch: int, repository_id: bytes, readers: tuple[bytes, ...] = ()
+) -> DomainKeys:
     """Return the keys of an epoch of a domain, from a root of 32 bytes."""
     tag = key_tag(domain, epoch)
     chunk_root = derive_key(root, "chunk-root", repository_id)
@@ -61,6 +70,7 @@ def domain_keys(root: bytes, domain: str, epoch: int, repository_id: bytes) -> D
         epoch,
         index_key=derive_key(index_root(root, repository_id), "index", repository_id, tag),
         chunk_key=derive_key(chunk_root, "chunk", repository_id, tag),
+        readers=readers,
     )
 
 
@@ -72,6 +82,35 @@ def index_root(root: bytes, repository_id: bytes) -> bytes:
 def index_keys_only(root: bytes, domain: str, epoch: int, repository_id: bytes) -> DomainKeys:
     """Return the index key of an epoch of a domain, from an index root of 32 bytes."""
     return DomainKeys(domain, epoch, derive_key(root, "index", repository_id, key_tag(domain, epoch)))
+
+
+def encode_domains(domains: Iterable[DomainKeys]) -> JsonObject:
+    """Return keys of domains as a credential and a slot hold them."""
+    found: dict[str, list[JsonObject]] = {}
+    for one in domains:
+        keys = {"index_key": one.index_key, "chunk_key": one.chunk_key}
+        entry = {"epoch": one.epoch, **{name: base64.b64encode(key).decode() for name, key in keys.items()}}
+        found.setdefault(one.domain, []).append(entry)
+    return found
+
+
+def decode_domains(value: object) -> tuple[DomainKeys, ...]:
+    """Return the keys of domains that a credential or a slot holds.
+
+    Raises:
+        ObjectCorrupt, KeyError, TypeError, ValueError: These are none.
+    """
+    if not isinstance(value, dict):
+        raise TypeError("the keys of domains are no object")
+    return tuple(
+        DomainKeys(name, int(entry["epoch"]), _key(entry["index_key"]), _key(entry["chunk_key"]))
+        for name, entries in value.items()
+        for entry in entries
+    )
+
+
+def _key(text: object) -> bytes:
+    return decode_base64(text, "a key", KEY_BYTES)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from farshore.format.text import (
     encode_time,
 )
 from farshore.model import Signature
-from farshore.sealed.keys import Role
+from farshore.sealed.keys import DomainKeys, Role, decode_domains, encode_domains
 from farshore.signing import SignedKind, SigningKey, VerifyKey, sign, verify
 
 SLOT_FORMAT = "farshore-slot"
@@ -49,17 +49,23 @@ _NONCE_BYTES = 32
 
 @dataclass(frozen=True)
 class SlotKeys:
-    """The keys that a slot wraps: an owner's with `owner_key`, a reader's with `private_keys` and `signing_key`."""
+    """The keys that a slot wraps: an owner's with `owner_key`, a reader's with `private_keys` and `signing_key`.
+
+    `domains`: of a reader of some domains alone, who has no roots, and reads with the private key of its identity.
+    """
 
     fingerprint: bytes
     roots: tuple[bytes, ...] = field(repr=False)
     owner_key: SigningKey | None = field(repr=False, default=None)
     private_keys: tuple[bytes, ...] = field(repr=False, default=())
     signing_key: SigningKey | None = field(repr=False, default=None)
+    domains: tuple[DomainKeys, ...] = field(repr=False, default=())
 
     @property
     def role(self) -> Role:
         """Whose slot it is."""
+        if self.domains:
+            return Role.DOMAIN_READER
         return Role.OWNER if self.owner_key is not None else Role.READER
 
 
@@ -279,7 +285,10 @@ def decode_slot(data: bytes) -> SignedText:
 
 def encode_slot_keys(keys: SlotKeys) -> bytes:
     """Return the canonical JSON of a key set."""
-    value: JsonObject = {"fingerprint": keys.fingerprint.hex(), "roots": [_text(root) for root in keys.roots]}
+    value: JsonObject = {"fingerprint": keys.fingerprint.hex()}
+    value |= (
+        {"domains": encode_domains(keys.domains)} if keys.domains else {"roots": [_text(one) for one in keys.roots]}
+    )
     if keys.owner_key is not None:
         value["owner_key"] = _text(keys.owner_key.secret)
     if keys.private_keys:
@@ -297,16 +306,17 @@ def decode_slot_keys(value: JsonObject) -> SlotKeys:
     """
     try:
         fingerprint = bytes.fromhex(value["fingerprint"])
-        roots = tuple(decode_base64(root, "a root", KEY_BYTES) for root in value["roots"])
+        domains = decode_domains(value.get("domains", {}))
+        roots = tuple(decode_base64(root, "a root", KEY_BYTES) for root in value.get("roots", ()))
         private_keys = tuple(
             decode_base64(key, "a private key", crypto.PRIVATE_KEY_BYTES) for key in value.get("private_keys", ())
         )
         owner_key, signing_key = (_signing_key(value, name) for name in ("owner_key", "signing_key"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ObjectCorrupt(f"a key set is incomplete: {error}") from error
-    if not roots or not (owner_key or private_keys):
+    if not domains and not (roots and (owner_key or private_keys)):
         raise ObjectCorrupt("a key set holds no keys")
-    return SlotKeys(fingerprint, roots, owner_key, private_keys, signing_key)
+    return SlotKeys(fingerprint, roots, owner_key, private_keys, signing_key, domains)
 
 
 def _signing_key(value: JsonObject, name: str) -> SigningKey | None:

@@ -47,7 +47,8 @@ def encode_action(action: Action) -> JsonObject:
         case ChangeOwner():
             return {"action": "owner", **_encode_key(action.key)}
         case StartEpoch():
-            return {"action": "domain", "domain": action.domain, "epoch": action.epoch, "root": action.root}
+            readers = {"readers": [_base64(one) for one in action.readers]} if action.readers else {}
+            return {"action": "domain", "domain": action.domain, "epoch": action.epoch, "root": action.root, **readers}
         case SetPolicy():
             value = {"action": "policy", "approvers": list(action.approvers), "approvals": action.approvals}
             limit = {} if action.delete_max is None else {"delete_max": action.delete_max}
@@ -182,7 +183,8 @@ def _decode_owner(value: JsonObject) -> Action:
 
 
 def _decode_domain(value: JsonObject) -> Action:
-    return StartEpoch(_text(value["domain"]), _integer(value["epoch"], 0), _integer(value["root"], 0))
+    readers = tuple(decode_base64(one, "a reader", PUBLIC_KEY_BYTES) for one in _list(value.get("readers", [])))
+    return StartEpoch(_text(value["domain"]), _integer(value["epoch"], 0), _integer(value["root"], 0), readers)
 
 
 def _decode_policy(value: JsonObject) -> Action:
@@ -252,7 +254,7 @@ _DECODERS: Mapping[str, tuple[Callable[[JsonObject], Action], set[str]]] = {
     "certificate": (_decode_certificate, _CERTIFICATE_KEYS),
     "revoke": (_decode_revocation, {"signer", "commits", "chains", "reason"}),
     "owner": (_decode_owner, {"ed25519", "ml_dsa_65"}),
-    "domain": (_decode_domain, {"domain", "epoch", "root"}),
+    "domain": (_decode_domain, {"domain", "epoch", "root", "readers"}),
     "policy": (_decode_policy, _POLICY_KEYS),
     "slots": (_decode_slots, {"slots"}),
     "features": (_decode_features, {"must_understand", "must_understand_to_write"}),

@@ -116,11 +116,15 @@ class ChangeOwner:
 
 @dataclass(frozen=True, slots=True)
 class StartEpoch:
-    """From here on the keys of a domain derive from this root and epoch."""
+    """From here on the keys of a domain derive from this root and epoch.
+
+    `readers`: public keys, 1,216 bytes each, that data keys of the epoch are sealed to beside the repository's.
+    """
 
     domain: str
     epoch: int
     root: int
+    readers: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,11 @@ class TrustState:
             for one in dict.fromkeys(one.fingerprint for one in reversed(certified))
         )
 
+    def readers_of(self, domain: str, epoch: int) -> tuple[bytes, ...]:
+        """Return the public keys that data keys of an epoch are sealed to beside the repository's."""
+        found = (one.readers for one in self.domains.get(domain, ()) if one.epoch == epoch)
+        return tuple(dict.fromkeys(reader for readers in found for reader in readers))
+
     def newest_epoch(self, domain: str) -> StartEpoch:
         """Return the newest epoch of a domain that the log has."""
         return max(self.domains[domain], key=lambda one: one.epoch)

@@ -267,3 +267,66 @@ def test_a_new_owner_where_the_owners_key_is_lost(shore: Shore) -> None:
     assert len(after.of("snapshot")) == 3
     shown = shore.good("key", "log", "--json").of("log-entry")
     assert [one["number"] for one in shown] == list(range(1, len(shown) + 1))
+
+
+def test_an_identity_reads_one_source_only(shore: Shore) -> None:
+    shore.good("key", "enroll", "db7", "--sources", "ledger", "--out", "db7.json")
+    recipient = shore.good("key", "generate", "auditor.json").stdout.strip()
+    wide = shore.run("key", "recipient", "add", recipient, "--sources", "home")
+    assert (wide.code, "no certificate names a source 'home'" in wide.stderr) == (10, True), wide
+
+    done = shore.good("key", "recipient", "add", recipient, "--sources", "ledger", "--label", "auditor", "--json")
+
+    assert done.of("domain-reader")[0]["enroll"] == ["db7"]
+    slot = done.of("domain-reader")[0]["slot_id"]
+    assert "some domains" in shore.good("key", "show", slot).stdout
+    shore.good("key", "enroll", "db7", "--sources", "ledger", "--out", "db7-new.json")
+    shore.good("backup", "home")
+    passphrase, shore.passphrase = shore.passphrase, None
+    db7 = {"FARSHORE_STATE__DIR": "db7", "FARSHORE_REPOSITORY__CREDENTIAL": "db7-new.json"}
+    shore.good("backup", "ledger", environment=db7)
+    fingerprint = shore.good("key", "fingerprint").stdout.split()[0]
+    auditor = {
+        "FARSHORE_STATE__DIR": "auditor", "FARSHORE_REPOSITORY__IDENTITY": "auditor.json",
+        "FARSHORE_REPOSITORY__FINGERPRINT": fingerprint,
+    }  # fmt: skip
+    shown = shore.good("snapshots", environment=auditor)
+    assert "ledger" in shown.stdout
+    assert "home" not in shown.stdout
+    assert "docs" not in shore.good("ls", "ledger", environment=auditor).stdout
+    restored = shore.run("restore", "ledger", "--target", "out", environment=auditor)
+    assert (restored.code, "every hash checked" in restored.stdout) == (3, True), "it signs no audit row, so 3"
+    assert (shore.root / "out").exists()
+    assert shore.run("restore", "home", "--target", "none", environment=auditor).code == 12
+    verified = shore.run("verify", environment=auditor)
+    assert (verified.code, "sign nothing" in verified.stderr) == (3, True), verified
+    assert shore.run("backup", "home", environment=auditor).code != 0
+    shore.passphrase = passphrase
+    assert {one["source"] for one in shore.good("snapshots", "--json").of("snapshot")} >= {"home"}
+    shore.good("key", "recipient", "remove", slot)
+    shore.passphrase = None
+    assert shore.run("snapshots", environment=auditor).code == 51
+
+
+def test_a_host_that_was_rebuilt_goes_on_with_its_source(shore: Shore) -> None:
+    shore.good("key", "enroll", "db7", "--sources", "home", "--out", "db7.json")
+    passphrase, shore.passphrase = shore.passphrase, None
+    before = {"FARSHORE_STATE__DIR": "db7", "FARSHORE_REPOSITORY__CREDENTIAL": "db7.json"}
+    shore.good("backup", "home", environment=before)
+    shore.passphrase = passphrase
+    old = shore.good("key", "show", "db7", "--json").of("certificate")[0]["signer"]
+
+    shore.good("key", "enroll", "db7", "--sources", "home", "--out", "rebuilt.json")
+
+    shore.passphrase = None
+    rebuilt = {"FARSHORE_STATE__DIR": "rebuilt", "FARSHORE_REPOSITORY__CREDENTIAL": "rebuilt.json"}
+    shore.good("backup", "home", "--accept-new", environment=rebuilt)
+    shore.passphrase = passphrase
+    shore.good("key", "revoke", old[:12], "--reason", "rebuilt", "--yes")
+    elsewhere = {"FARSHORE_STATE__DIR": "reader"}  # this host's own credential is of another domain
+    shown = shore.good("snapshots", "--json", environment=elsewhere).of("snapshot")
+    assert len({one["source_id"] for one in shown}) == 1
+    assert len(shown) == 2
+    shore.passphrase = None
+    assert shore.run("backup", "home", environment=before).code != 0
+    shore.good("backup", "home", environment=rebuilt)

@@ -74,21 +74,29 @@ def read_header(data: bytes) -> Json:
 
 @dataclass
 class Keys:
-    """The key set of a reader. `domains`: the root of each domain and epoch."""
+    """The key set of a reader. `domains`: the root of each domain and epoch; `given`: instead of roots, keys by tag."""
 
     repository: bytes
     private_keys: dict[str, bytes]
     roots: list[bytes]
     domains: dict[tuple[str, int], int]
+    given: dict[bytes, Json] = field(default_factory=dict)
 
     def derive(self, secret: bytes, purpose: str, salt: bytes = b"") -> bytes:
         return HKDF(hashes.SHA256(), 32, salt, associated(self.repository, purpose)).derive(secret)
 
     def index_key(self, tag: bytes) -> bytes:
+        if tag in self.given:
+            return base64.b64decode(self.given[tag]["index_key"])
         return self.derive(self.derive(self._root(tag), "index-root"), "index", tag)
 
     def chunk_key(self, tag: bytes) -> bytes:
+        if tag in self.given:
+            return base64.b64decode(self.given[tag]["chunk_key"])
         return self.derive(self.derive(self._root(tag), "chunk-root"), "chunk", tag)
+
+    def has(self, tag: bytes) -> bool:
+        return tag in self.given or tag in {key_tag(domain, epoch) for domain, epoch in self.domains}
 
     def _root(self, tag: bytes) -> bytes:
         return next(self.roots[root] for (domain, epoch), root in self.domains.items() if key_tag(domain, epoch) == tag)
@@ -120,7 +128,7 @@ def passphrase_bytes(given: bytes) -> bytes:
 def open_slot(data: bytes, header: Json, trust: Trust, passphrase: bytes, private_key: bytes) -> Keys | None:
     """Return the keys of a reader's slot, or None where it is not for this passphrase or identity."""
     slot = trust.text(data, "slot", "keys/slots/", trust.owner)
-    if slot is None or slot["role"] != "reader":
+    if slot is None or slot["role"] not in ("reader", "domain-reader"):
         return None  # somebody planted it, or it is the owner's
     require(slot["format"] == "farshore-slot" and slot["version"] == 1, "a slot is of another version")
     repository, nonce = bytes.fromhex(header["repository"]), base64.b64decode(slot["nonce"])
@@ -146,6 +154,9 @@ def open_slot(data: bytes, header: Json, trust: Trust, passphrase: bytes, privat
         return None
     value = json.loads(plain)
     require(value["fingerprint"] == trust.fingerprint.hex(), "a key set is of another repository")
+    if slot["role"] == "domain-reader":
+        given = {key_tag(name, one["epoch"]): one for name, epochs in value["domains"].items() for one in epochs}
+        return Keys(repository, {recipient_id(private_key): private_key}, [], {}, given)
     private = [base64.b64decode(one) for one in value["private_keys"]]
     require(all(len(one) == 96 for one in private), "a private key has another length")
     roots = [base64.b64decode(one) for one in value["roots"]]
@@ -319,6 +330,8 @@ class Reader:
         gone = self.forgotten()
         found = []
         for commit in (one for one in commits if one["hash"] not in gone):
+            if not self.keys.has(key_tag(commit["domain"], commit["epoch"])):
+                continue  # of another domain
             sealed = base64.b64decode(commit.pop("sealed"))
             index_key = self.keys.index_key(key_tag(commit["domain"], commit["epoch"]))
             ids = bytes.fromhex(commit["source_id"] + commit["snapshot"])
@@ -368,13 +381,15 @@ class Reader:
         """Return what a snapshot needs, and note the objects of its data keys."""
         (run,) = commit["runs"]["needs"]
         needs = read_needs(self.load(run))
-        self._key_names |= {key_id: f"{recipient}-{digest}" for key_id, recipient, digest in needs.data_keys}
+        for key_id, recipient, digest in needs.data_keys:
+            if recipient in self.keys.private_keys:
+                self._key_names[key_id] = f"{recipient}-{digest}"
         return needs
 
     def data_key(self, key_id: str) -> bytes:
         if key_id not in self._data_keys:
-            (recipient,) = self.keys.private_keys
             name = self._key_names[key_id]
+            recipient = name[:32]
             sealed = (self.root / "keys" / "data" / key_id / name).read_bytes()
             require(name == f"{recipient}-{blake3(sealed).hexdigest()}", f"data key {key_id} is altered")
             require(len(sealed) == 1208 and sealed[:8] == b"FSDK\x01\x01\x00\x00", f"data key {key_id} is another")

@@ -29,6 +29,7 @@ from farshore.trust.actions import Right
 from tests.golden import second_reader
 from tests.golden.regenerate import STARTED_UTC, configure
 from tests.golden.second_reader import DamagedError, Reader
+from tests.unit.ops.domain_hosts import add, backup
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.owners import lose_owner, new_owner, under
 from tests.unit.ops.tree_source import TreeSource
@@ -297,3 +298,23 @@ def test_it_reads_by_the_header_of_a_new_owner(tmp_path: Path) -> None:
     assert len(reader.commits()) == 3
     before = second_reader.open_repository(tmp_path / "replica", private_key=private_key)
     assert len(before.commits()) == 1
+
+
+def test_it_reads_as_one_who_reads_some_domains_alone(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "engine").initialize()
+    backup(engine, "db1")
+    add(engine, "orders")
+    backup(engine, "db2")
+    mine = backup(engine, "db1")
+    for name, (data, _) in engine.shelf("a").objects.items():
+        path = tmp_path / "replica" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    private_key = second_reader.read_identity((engine.root / "friend").read_bytes())
+
+    reader = second_reader.open_repository(tmp_path / "replica", private_key=private_key)
+
+    (commit,) = reader.commits()
+    assert commit["snapshot"] == mine
+    reader.restore(commit, tmp_path / "out")
+    assert (tmp_path / "out/own").read_bytes() == b"db1" * 3000

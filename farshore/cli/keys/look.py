@@ -149,6 +149,8 @@ def _newest(repository: Repository) -> str:
 def _opens(slot: SlotInfo, newest: str) -> str:
     if slot.role == "owner":
         return "the owner's key"
+    if slot.role == "domain-reader":
+        return "the backups of some domains, which 'farshore key log' shows"
     return "everything" if slot.newest in (newest, "") else "what was before"
 
 

@@ -13,6 +13,7 @@ from farshore.cli.opening import able_to_read, opened_repository
 from farshore.errors import EXIT_DONE, ConfigInvalid, TargetForbidden
 
 if TYPE_CHECKING:
+    from farshore.ops.setup.domain_readers import AddedReader
     from farshore.ops.setup.keys import AddedSlot
     from farshore.ops.setup.rekey import Rotation
     from farshore.replicas.repository import Repository
@@ -56,6 +57,12 @@ def add_recipient_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipient", metavar="TEXT|FILE", help="the line that 'farshore key generate' printed, or the identity"
     )
+    parser.add_argument(
+        "--sources",
+        default="",
+        metavar="NAME,…",
+        help="let it read these alone: all sources of one domain or several, from a new epoch of each on",
+    )
     _add_label(parser)
 
 
@@ -68,6 +75,11 @@ def add_recipient(invocation: Invocation) -> int:
     recipient = recipient_text(invocation.arguments.recipient)
     config = able_to_read(invocation, invocation.config())
     with opened_repository(invocation, config, need=Need.OWNER, writes=Writes.ALL) as repository:
+        if sources := [name for name in invocation.arguments.sources.split(",") if name]:
+            from farshore.ops.setup.domain_readers import add_domain_reader
+
+            reader = add_domain_reader(repository, recipient, sources, label=invocation.arguments.label)
+            return _print_reader(invocation, reader)
         added = add_recipient_slot(repository, recipient, label=invocation.arguments.label, clock=invocation.clock)
     return _print_added(invocation, added, "recipient")
 
@@ -87,6 +99,18 @@ def add_passphrase(invocation: Invocation) -> int:
     for warning in weak_passphrase(new):
         invocation.output.warning(warning)
     return _print_added(invocation, added, "passphrase")
+
+
+def _print_reader(invocation: Invocation, added: AddedReader) -> int:
+    output = invocation.output
+    output.record("domain-reader", added)
+    output.line(f"added key slot {added.slot_id}: it reads {', '.join(added.sources)} and nothing else")
+    output.line("  it reads backups from now on: none that was made before, and none in an older epoch")
+    for host in added.enroll:
+        output.line(f"enroll {host} anew, so that it writes in the new epoch, and uploads its data once more")
+    for name in added.failed:
+        output.warning(f"{name} lacks the new entry; 'farshore heal' or the next backup brings it there")
+    return EXIT_DONE
 
 
 def _print_added(invocation: Invocation, added: AddedSlot, kind: str) -> int:
@@ -189,7 +213,8 @@ COMMANDS = (
                 summary="let one more identity read the data",
                 description=(
                     "Wrap the repository's keys for one more recipient; once, however often it is asked for. Needs the "
-                    "owner's and a reader's keys."
+                    "owner's and a reader's keys. With --sources it reads these sources alone, from a new epoch of "
+                    "their domains on."
                 ),
                 example="farshore key recipient add safe.recipient --label 'the safe in Oslo'",
                 add_arguments=add_recipient_arguments,

@@ -17,6 +17,7 @@ from farshore.catalog.data_keys import find_key_names
 from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.inventory import Inventory
 from farshore.clock import Clock
+from farshore.crypto import recipient_id
 from farshore.format import names
 from farshore.format.commit import RunRef
 from farshore.format.fragments import FragmentEntry
@@ -34,6 +35,15 @@ from farshore.sealed.sealed_object import ObjectKey, SealedKind, SealedWriter
 _KINDS = {names.MANIFEST: SealedKind.MANIFEST, names.PAGES: SealedKind.PAGES}
 
 
+def seal_to_each(keys: KeySet, data_key: DataKey) -> dict[NeededKey, bytes]:
+    """Return the objects of a data key: for the repository's recipient, and for those who read the domain alone."""
+    found: dict[NeededKey, bytes] = {}
+    for public_key in (keys.public_key, *keys.domain.readers):
+        sealed = seal_data_key(keys, data_key, public_key)
+        found[NeededKey(data_key.key_id.hex(), recipient_id(public_key).hex(), names.hash_of(sealed))] = sealed
+    return found
+
+
 class ObjectPublisher:
     """Objects of one run. Used by the sealing thread alone."""
 
@@ -41,10 +51,8 @@ class ObjectPublisher:
         self._fanout = fanout
         self._keys = keys
         self._data_key = data_key
-        self._sealed_key = seal_data_key(self._keys, data_key)
-        self.key_object = NeededKey(
-            data_key.key_id.hex(), self._keys.recipient_id.hex(), names.hash_of(self._sealed_key)
-        )
+        self._sealed_keys = seal_to_each(keys, data_key)
+        self.key_object = next(iter(self._sealed_keys))
         self._clock = clock
         self.spool = spool
         self._unindexed: list[FragmentEntry] = []
@@ -59,8 +67,9 @@ class ObjectPublisher:
         self.pages_base: FullPageMap | None = None
 
     def start(self) -> None:
-        """Send the run's data key ahead of everything that needs it."""
-        self._send_small(self.key_object.name, ObjectKind.DATA_KEY, self._sealed_key)
+        """Send the run's data key, for each who reads it, ahead of everything that needs it."""
+        for key, sealed in self._sealed_keys.items():
+            self._send_small(key.name, ObjectKind.DATA_KEY, sealed)
 
     def send_pack(self, pack: SealedPack) -> None:
         """Send a pack; and when packs are many, or their footers large, the index fragment that names them."""
@@ -131,7 +140,7 @@ class ObjectPublisher:
         packs = [*self._pack_sizes.items(), *((packed.pack_id.hex(), packed.pack_bytes) for packed in known)]
         origins = {origin.key_id.hex() for packed in known for origin in packed.footer.origins}
         at_work = [repository.replicas[name] for name in self._fanout.at_work]
-        data_keys = [self.key_object, *find_key_names(repository, at_work, origins - {self.key_object.key_id})]
+        data_keys = [*self._sealed_keys, *find_key_names(repository, at_work, origins - {self.key_object.key_id})]
         runs = [NeededRun(ref.blake3, ref.bytes) for of_role in self.runs.values() for ref in of_role]
         if self.pages_base is not None:
             data_keys.append(self.pages_base.key_object)

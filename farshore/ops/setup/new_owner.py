@@ -15,6 +15,7 @@ from farshore.access.open_slots import Secrets, open_slots
 from farshore.errors import ConfigInvalid, FarshoreError, KeyMissing, StateUnknown
 from farshore.format import names
 from farshore.format.header import Header
+from farshore.ops.setup.domain_readers import remade_slots
 from farshore.ops.setup.keys import new_note, reader_slot_keys
 from farshore.ops.setup.slot_files import read_slots
 from farshore.ops.setup.ways import Way, ways_of
@@ -128,7 +129,8 @@ def _slots(
 ) -> tuple[list[bytes], list[SlotInfo]]:
     """Return slots under the new header for the same readers and the new owner, and those that nobody can make anew."""
     clock = repository.clock
-    stored = [one for one in read_slots(repository) if one.info.role == Role.READER]
+    every = read_slots(repository)
+    stored = [one for one in every if one.info.role == Role.READER]
     found = ways_of(stored, repository.header, secrets)
     if not found.ways:
         raise KeyMissing("no slot of a reader can be made anew with what is at hand, so nobody could read")
@@ -137,6 +139,7 @@ def _slots(
     note = new_note(clock)
     bodies = [way.seal(of_reader, header, owner, clock, note) for way in found.ways]
     bodies += [way.seal(of_owner, header, owner, clock, note) for way in owner_ways]
+    bodies += remade_slots(repository, header, owner, reading.roots, (), stored=every)
     return bodies, [one.info for one in found.unknown]
 
 

@@ -15,6 +15,7 @@ from farshore.access.open_slots import Secrets
 from farshore.errors import ConfigInvalid, KeyMissing
 from farshore.format import names
 from farshore.ops.setup.accepted import accepted_now
+from farshore.ops.setup.domain_readers import next_epochs, remade_slots
 from farshore.ops.setup.keys import new_note, reader_slot_keys
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.ops.setup.revoke import revocation_of
@@ -73,6 +74,7 @@ class _NewKeys:
     of_owner: SlotKeys
     of_reader: SlotKeys | None  # None: as they are
     actions: Sequence[Action]
+    started: Sequence[StartEpoch]
     lists: Sequence[tuple[str, bytes]]
     revoked: str
 
@@ -126,9 +128,8 @@ def _new_keys(repository: Repository, rotation: Rotation, before: SigningKey) ->
         private_key = crypto.generate_private_key()
         of_reader = replace(of_reader, private_keys=(*of_reader.private_keys, private_key))
         actions.append(AddRecipient(crypto.public_key_of(private_key), len(roots) - 1))
-    for name in rotation.domains:
-        newest = repository.trust.newest_epoch(name)
-        actions.append(StartEpoch(name, newest.epoch + 1, len(roots) - 1))
+    started = next_epochs(repository, rotation.domains, len(roots) - 1, rotation.left_out)
+    actions += started
     if of_reader is not None and rotation.reader_rights is not None:
         signing = generate_signing_key()
         certificate = _reader_certificate(repository, signing, of_reader.signing_key, rotation.reader_rights)
@@ -141,7 +142,7 @@ def _new_keys(repository: Repository, rotation: Rotation, before: SigningKey) ->
     if rotation.owner:
         actions.append(ChangeOwner(owner.verify_key))
     of_owner = SlotKeys(repository.header.fingerprint, roots, owner_key=owner)
-    return _NewKeys(owner, of_owner, of_reader, actions, lists, revoked)
+    return _NewKeys(owner, of_owner, of_reader, actions, started, lists, revoked)
 
 
 def _slots(
@@ -176,6 +177,13 @@ def _slots(
         kept = [one for one in stored if one.info.role == Role.READER and one not in readers.left_out]
     if rotation.owner:
         bodies += [slots.sign_again(one.data, header, new.owner) for one in kept]
+    if rotation.owner or any(one.readers for one in new.started):
+        gone = [one for one in stored if one.info.recipient in rotation.left_out]
+        keys = [key for one in gone if (key := slots.public_key_of_slot(one.data)) is not None]
+        bodies += remade_slots(
+            repository, header, new.owner, new.of_owner.roots, new.started, left_out=keys, stored=stored
+        )
+        ended += [one.info for one in gone if rotation.owner and one.info.role == Role.DOMAIN_READER]
     if rotation.owner or rotation.root:
         ways = rotation.owner_only or owners.ways
         if not ways:

@@ -103,7 +103,8 @@ def _described(action: Action) -> str:
         case AddRecipient():
             said = f"a recipient, root {action.root}"
         case StartEpoch():
-            said = f"epoch {action.epoch} of domain {action.domain}, root {action.root}"
+            readers = f", {count_of(len(action.readers), 'reader')} of its own" if action.readers else ""
+            said = f"epoch {action.epoch} of domain {action.domain}, root {action.root}{readers}"
         case Certificate():
             said = f"{action.role} {action.host} ({action.signer[:8]})"
         case Revocation():
