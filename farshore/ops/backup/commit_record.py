@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farshore import __version__, limits
-from farshore.catalog.signed_commits import sign_commit
+from farshore.catalog.signed_commits import DETAILS_SALT_BYTES, sign_commit
 from farshore.errors import Bug, ClockWrong
 from farshore.format.commit import Commit
 from farshore.model import SnapshotState
@@ -12,7 +12,6 @@ from farshore.ops.backup.clock_checks import next_moment
 from farshore.ops.backup.pipeline.capture import CaptureResult
 from farshore.ops.backup.prepare import RunState
 from farshore.replicas.repository import Repository
-from farshore.sealed.commit_details import SALT_BYTES
 from farshore.sources.base import Source
 from farshore.trust.order import sequence_max
 
@@ -58,7 +57,7 @@ def new_commit(
         marks=captured.marks,
         locks=state.locks.promised(committed_utc),
     )
-    return sign_commit(repository.writing_keys(), commit, repository.clock.random_bytes(SALT_BYTES))
+    return sign_commit(repository.writing_keys(), commit, repository.clock.random_bytes(DETAILS_SALT_BYTES))
 
 
 def _parent(state: RunState) -> tuple[str, str]:

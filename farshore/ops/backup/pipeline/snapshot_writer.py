@@ -15,16 +15,16 @@ from farshore.catalog.compare import Match, PreviousManifest, RowRange, Unchange
 from farshore.catalog.previous_rows import Slice
 from farshore.errors import SourceMissing
 from farshore.format.extents import decode_extents, encode_extents
-from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
+from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter
 from farshore.model import Entry, EntryKind, Problem, ProblemCode, SnapshotCounts
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
 from farshore.ops.backup.pipeline.batches import Batch, Batches, Left
 from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
-from farshore.ops.backup.pipeline.parents import Parents, made_directory
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.ops.backup.pipeline.readers import Readers
-from farshore.results import Progress, ProgressCallback
+from farshore.ops.backup.pipeline.snapshot_rows import SnapshotRows
+from farshore.results import ProgressCallback
 from farshore.sources.base import Capture, Item, Listing
 
 
@@ -56,24 +56,18 @@ class SnapshotWriter:
     ) -> None:
         self._reader = reader
         self._packer = packer
-        self._manifest = manifest
+        self._rows = SnapshotRows(manifest=manifest, packer=packer, progress=progress)
         self._pages = pages
         self._previous = previous
         self._entries_before = entries_before
-        self._progress = progress
         self._pending: deque[_Unit] = deque()
         self._batch: list[Item] = []
         self._batch_bytes = 0
         self._batches = Batches(reader=reader, packer=packer, start_readers=start_readers)
         self._run = UnchangedRun()
         self._lost: dict[bytes, bytes | None] = {}  # first names of files that were not stored -> the name that is
-        self._unsorted: list[ManifestRow] | None = None
-        self._parents = Parents()
         self._previous_extents: dict[bytes, bytes] = {}
         self._read_ahead = False
-        self._streaming = self._reported = 0
-        self.problems: list[Problem] = []
-        self._entries = self._files = self._bytes_total = self._bytes_read = self._unchanged = 0
 
     def run(self, capture: Capture, *, allow_empty: bool, listings: Iterator[Listing] | None = None) -> dict[str, str]:
         """Read everything; return the source's facts.
@@ -87,8 +81,7 @@ class SnapshotWriter:
             SourceMissing: Nothing of the source is kept, and nobody allowed that.
             SourceCorrupt, SourceUnavailable: The source as a whole failed; there is no snapshot.
         """
-        if not capture.ordered:
-            self._unsorted = []
+        self._rows.ordered = capture.ordered
         self._read_ahead = not capture.sequential
         try:
             if listings is not None and self._previous is not None:
@@ -109,10 +102,10 @@ class SnapshotWriter:
         finally:
             self._batches.close()
         facts = capture.finish()
-        self._write_unsorted()
+        self._rows.finish()
         self._pages.finish()
-        self.problems += capture.problems()
-        if not allow_empty and self._entries <= 1 and not self._files:
+        self.problems.extend(capture.problems())
+        if not allow_empty and self._rows.empty:
             self._refuse_empty()
         return facts
 
@@ -131,17 +124,12 @@ class SnapshotWriter:
     @property
     def counts(self) -> SnapshotCounts:
         """The counts of the run so far."""
-        return SnapshotCounts(
-            entries=self._entries,
-            files=self._files,
-            bytes_total=min(self._bytes_total, limits.COUNT_MAX),
-            bytes_read=self._bytes_read,
-            bytes_new=self._packer.bytes_new,
-            chunks_new=self._packer.chunks_new,
-            entries_unchanged=self._unchanged,
-            problems=len(self.problems),
-            lacking=sum(problem.matters for problem in self.problems),
-        )
+        return self._rows.counts
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The entries that could not be stored as they are, so far."""
+        return self._rows.problems
 
     def load_previous_extents(self, manifest: ManifestReader) -> None:
         """Remember the extents of each page-structured file, for a capture whose items are in any order."""
@@ -193,14 +181,9 @@ class SnapshotWriter:
     def _handle(self, unit: _Unit) -> None:
         if isinstance(unit, Slice):
             self._packer.reuse(unit.rows)
-            self._keep_parents_of(unit)
-            self._manifest.add_slice(unit.group, unit.start, unit.count)
+            self._rows.add_slice(unit)
             for path in unit.paged:
                 self._pages.keep(path)
-            self._entries += unit.count
-            self._files += unit.files
-            self._bytes_total += unit.bytes_total
-            self._unchanged += unit.count
         elif isinstance(unit, _Inline):
             self._handle_inline(unit)
         else:
@@ -208,10 +191,10 @@ class SnapshotWriter:
                 if isinstance(result, Left):
                     self._handle_inline(_Inline(result.item, None))
                 elif isinstance(result, ManifestRow):
-                    self._write(result, bytes_read)
+                    self._rows.add(result, bytes_read)
                 else:
                     self._finish(result)
-        self._report()
+        self._rows.report()
 
     def _handle_inline(self, unit: _Inline) -> None:
         entry = unit.item.stat_entry
@@ -228,11 +211,11 @@ class SnapshotWriter:
             unit.item,
             self._packer.add_one,
             previous_pages=lambda: self._previous_pages(unit),
-            attempts=1 if self._unsorted is not None else limits.CHANGED_FILE_ATTEMPTS,
-            report_bytes=self._report_streaming,
+            attempts=limits.CHANGED_FILE_ATTEMPTS if self._rows.ordered else 1,
+            report_bytes=self._note_streamed,
             ahead=self._read_ahead,
         )
-        self._streaming = 0
+        self._rows.end_streaming()
         if entry.kind is EntryKind.HARDLINK and isinstance(result, FileRead):
             self._lost[entry.target] = entry.path
         self._finish(result)
@@ -258,7 +241,7 @@ class SnapshotWriter:
             self._lost.setdefault(result.path, None)
             return
         if isinstance(result, ManifestRow):
-            self._write(result)
+            self._rows.add(result)
             return
         if result.pages or result.as_base:
             self._packer.reuse_ids({extent.chunk for extent in result.extents})
@@ -267,60 +250,12 @@ class SnapshotWriter:
             said = "it changed during each attempt to read it; stored as last read"
             self.problems.append(Problem(result.entry.path, ProblemCode.CHANGING, said, matters=False))
         row = ManifestRow(result.entry, result.content_hash, encode_extents(result.extents), result.state)
-        self._write(row, bytes_read=result.bytes_read)
+        self._rows.add(row, result.bytes_read)
 
-    def _write(self, row: ManifestRow, bytes_read: int = 0) -> None:
-        self._entries += 1
-        self._bytes_read += bytes_read
-        if row.entry.kind is EntryKind.FILE:
-            self._files += 1
-            self._bytes_total += row.entry.size
-        if self._unsorted is None:
-            self._add(row)
-        else:
-            self._unsorted.append(row)
-            self._report()
-
-    def _write_unsorted(self) -> None:
-        for row in sorted(self._unsorted or (), key=lambda row: sort_key(row.entry.path)):
-            self._add(row)
-
-    def _add(self, row: ManifestRow) -> None:
-        entry = row.entry
-        for path in self._parents.step(entry.path, directory=entry.kind is EntryKind.DIRECTORY):
-            self._make_directory(path, entry)
-        self._manifest.add(row)
-
-    def _keep_parents_of(self, unit: Slice) -> None:
-        first, last = unit.start, unit.start + unit.count - 1
-        paths, kinds = unit.group.column("path"), unit.group.column("kind")
-        for path in self._parents.step(paths[first].as_py(), directory=kinds[first].as_py() == EntryKind.DIRECTORY):
-            self._make_directory(path, next(table_to_rows(unit.group.slice(first, 1))).entry)
-        self._parents.jump(paths[last].as_py(), directory=kinds[last].as_py() == EntryKind.DIRECTORY)
-
-    def _make_directory(self, path: bytes, inside: Entry) -> None:
-        self._entries += 1
-        self._manifest.add(ManifestRow(made_directory(path, inside)))
-        self.problems.append(
-            Problem(
-                path,
-                ProblemCode.METADATA,
-                "the source had no entry for this directory; its owner is that of its content",
-                matters=False,
-            )
-        )
-
-    def _report_streaming(self, bytes_read: int) -> None:
-        """A large file shows its progress before it is done; a second attempt at it shows none."""
-        self._streaming += bytes_read
+    def _note_streamed(self, bytes_read: int) -> None:
         self._batches.judge_ready()
         self._packer.note_read(bytes_read)
-        self._report()
-
-    def _report(self) -> None:
-        done = max(self._reported, self._bytes_total + self._streaming)
-        self._reported = done
-        self._progress(Progress("seal", entries=self._entries, bytes_done=done))
+        self._rows.add_streamed(bytes_read)
 
 
 def _streamed(item: Item) -> bool:
