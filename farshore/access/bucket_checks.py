@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from farshore.access.open_repository import open_bare_store
+from farshore.access.open_replica import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import FarshoreError, LifecycleDeletes, LockUnsupported

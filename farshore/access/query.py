@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from farshore.access.open_repository import Writes, open_repository
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.audit import questions
 from farshore.audit.cached_query import query_replica

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from farshore import limits
 from farshore.catalog.commit_cache import cached_commits, keep_commits, refused_before, remember_refused
-from farshore.catalog.signed_commits import Refusal, Refused, SignedCommit, judge, read_signed
+from farshore.catalog.signed_commits import Refusal, Refused, SignedCommit, judge, open_details, read_signed
 from farshore.errors import Corrupt, FarshoreError, KeyMissing, NotFound, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.commit import Commit, CommitHead
@@ -21,7 +21,6 @@ from farshore.format.names import CommitName
 from farshore.model import RefusedObject, SourceId
 from farshore.replicas.ask import ask_all
 from farshore.replicas.repository import ObjectSource, Replica, Repository
-from farshore.sealed.commit_details import open_details
 from farshore.trust.memory import Memory
 
 _SourceOf = Callable[[tuple[str, ...]], ObjectSource]

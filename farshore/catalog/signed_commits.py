@@ -1,6 +1,12 @@
-"""Whether stored bytes are a commit that counts: by their hash, their signature, and what the owner log says.
+"""Commits as they are stored: signed, with sealed details; and whether stored bytes are a commit that counts.
 
-Nobody's key is needed for that. A commit that does not count is refused with a reason, shown, and never used unasked.
+That is by their hash, their signature, and what the owner log says; nobody's key is needed for it. A commit that does
+not count is refused with a reason, shown, and never used unasked. Its details, names, counts and facts of the snapshot,
+are (docs/reference/format.md, section 5)
+
+    salt (32) ‖ AES-256-GCM under derive(index key, `commit`, salt)
+
+so that only holders of the domain's index key read what a source is called, and nobody puts it into another commit.
 """
 
 from __future__ import annotations
@@ -8,18 +14,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from farshore import limits, signing
+from farshore.crypto import TAG_BYTES, associated, derive_key
 from farshore.errors import FormatTooNew, ObjectCorrupt, SourceNotEnrolled
 from farshore.format import names
-from farshore.format.commit import Commit, CommitHead, decode_head, encode_commit
+from farshore.format.commit import Commit, CommitHead, decode_commit, decode_head, encode_commit, encode_details
 from farshore.format.names import CommitName
 from farshore.format.text import decode_signed, encode_signed
 from farshore.replicas.repository import Repository
-from farshore.sealed.commit_details import seal_details
-from farshore.sealed.keys import KeySet
+from farshore.sealed.keys import KeySet, key_tag
 from farshore.signing import SignedKind
 from farshore.trust.actions import Right
 from farshore.trust.log import Judgment
+
+DETAILS_SALT_BYTES = 32
+_NONCE = bytes(12)  # the salt makes each key single-use
 
 
 class Refusal(StrEnum):
@@ -129,3 +141,39 @@ def _decoded(name: CommitName, value: dict[str, object], signer: str, stored: by
     if (head.source_id, head.snapshot) != (name.source_id, name.snapshot_id):
         return Refused(Refusal.UNSIGNED, signer)
     return SignedCommit(replace(head, hash=name.hash, signer=signer), sealed, stored)
+
+
+def seal_details(keys: KeySet, commit: Commit, salt: bytes) -> bytes:
+    """Return the details of a commit, sealed under the keys of its domain and epoch.
+
+    Args:
+        salt: 32 bytes that were never used before.
+    """
+    return salt + _aead(keys, commit, salt).encrypt(_NONCE, encode_details(commit), _associated(keys, commit))
+
+
+def open_details(keys: KeySet, head: CommitHead, sealed: bytes) -> Commit:
+    """Return a commit with its details.
+
+    Raises:
+        KeyMissing: It is of a domain or an epoch whose keys these are not.
+        ObjectCorrupt: The details do not open, or are incomplete.
+    """
+    what = f"the commit of snapshot {head.snapshot}"
+    if len(sealed) < DETAILS_SALT_BYTES + TAG_BYTES:
+        raise ObjectCorrupt(f"{what} is cut short in its sealed part")
+    salt, text = sealed[:DETAILS_SALT_BYTES], sealed[DETAILS_SALT_BYTES:]
+    try:
+        details = _aead(keys, head, salt).decrypt(_NONCE, text, _associated(keys, head))
+    except InvalidTag as error:
+        raise ObjectCorrupt(f"{what} does not open with the keys of its domain") from error
+    return decode_commit(head, details, what)
+
+
+def _aead(keys: KeySet, head: CommitHead, salt: bytes) -> AESGCM:
+    index_key = keys.at(key_tag(head.domain, head.epoch)).index_key
+    return AESGCM(derive_key(index_key, "commit", keys.repository_id, salt))
+
+
+def _associated(keys: KeySet, head: CommitHead) -> bytes:
+    return associated("commit", keys.repository_id, bytes.fromhex(head.source_id), bytes.fromhex(head.snapshot))

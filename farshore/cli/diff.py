@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List the differences in the order of the manifest, then their count on standard error."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.catalog.contents import diff_snapshots
 

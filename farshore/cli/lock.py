@@ -57,7 +57,7 @@ def hold(invocation: Invocation) -> int:
 
 
 def _at_each(invocation: Invocation, *, period: timedelta | None = None, held: bool | None = None) -> int:
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.locks.locking import check_locks, extend_locks, set_holds
     from farshore.run import Run

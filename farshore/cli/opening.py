@@ -13,7 +13,7 @@ from farshore.cli.wording import shown_text, unasked_fields
 from farshore.errors import ConfigInvalid, FarshoreError
 
 if TYPE_CHECKING:
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.cli.output import Output
     from farshore.config import Config

@@ -56,7 +56,7 @@ def check(invocation: Invocation) -> int:
 
 def _ask(invocation: Invocation, config: Config) -> Newest:
     """Return what each replica holds that could be asked."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.catalog.snapshots import latest_snapshot_per_replica
 

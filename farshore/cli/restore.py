@@ -94,7 +94,7 @@ def whole_number(text: str) -> int:
 
 def execute(invocation: Invocation) -> int:
     """Say what will be done, then do it."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.own_places import check_target
     from farshore.access.unlock import Need
     from farshore.catalog.selection import split_selector

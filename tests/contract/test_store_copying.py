@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import open_replica
+from farshore.access.open_replica import open_replica
 from farshore.clock import SystemClock
 from farshore.config import Config
 from farshore.config.secret import Secret

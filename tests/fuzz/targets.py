@@ -20,6 +20,7 @@ from farshore.audit import names as audit_names
 from farshore.audit.schema import TABLES
 from farshore.audit.seals import Seal, SealedFile, SeenHeads, decode_seal, make_seal
 from farshore.audit.tables import decode_table
+from farshore.catalog.signed_commits import open_details
 from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
 from farshore.errors import Corrupt, KeyMissing, Unsupported
 from farshore.format import names
@@ -44,7 +45,6 @@ from farshore.format.tombstone import (
     encode_tombstone,
 )
 from farshore.sealed import slots
-from farshore.sealed.commit_details import open_details
 from farshore.sealed.data_key import DataKey, check_data_key, open_data_key
 from farshore.sealed.fragments import open_packs
 from farshore.sealed.key_files import decode_identity

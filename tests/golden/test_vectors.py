@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore import crypto, limits, signing
+from farshore.catalog.signed_commits import open_details
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.chunking.page_hashes import hash_each
 from farshore.crypto import derive_key
@@ -35,7 +36,6 @@ from farshore.format.text import decode_signed
 from farshore.format.tombstone import CounterTombstone, Tombstone
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages
-from farshore.sealed.commit_details import open_details
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
 from farshore.sealed.fragments import make_fragment, open_packs

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import open_bare_store
+from farshore.access.open_replica import open_bare_store
 from farshore.clock import SystemClock
 from farshore.config import (
     Config,

@@ -32,7 +32,7 @@ def add_enroll_arguments(parser: argparse.ArgumentParser) -> None:
 
 def enroll(invocation: Invocation) -> int:
     """Certify a host, and leave its credential."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.host import host_name
     from farshore.ops.setup.enroll import enroll as enroll_host
@@ -90,7 +90,7 @@ def add_revoke_arguments(parser: argparse.ArgumentParser) -> None:
 
 def revoke(invocation: Invocation) -> int:
     """Show what stays accepted, ask, and write the revocation."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.setup.accepted import sources_of
     from farshore.ops.setup.revoke import apply_revocation, plan_revocation

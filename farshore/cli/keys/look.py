@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _opened(invocation: Invocation) -> Iterator[Repository]:
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
 
     with opened_repository(

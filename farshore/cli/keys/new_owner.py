@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def new_owner(invocation: Invocation) -> int:
     """Ask, and give the repository a new owner."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.secrets import read_secrets
     from farshore.access.unlock import Need
     from farshore.ops.setup.new_owner import give_new_owner

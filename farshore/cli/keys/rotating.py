@@ -38,7 +38,7 @@ def new_passphrase(invocation: Invocation) -> bytes:
 
 def run_rotation(invocation: Invocation, choose: Callable[[Repository], Rotation], notes: Sequence[str] = ()) -> int:
     """Rotate what `choose` says once the repository is open; print the result, and its limits."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.secrets import owner_secrets, read_secrets
     from farshore.access.unlock import Need
     from farshore.ops.setup.rekey import rotate

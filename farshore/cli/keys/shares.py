@@ -25,7 +25,7 @@ def add_make_arguments(parser: argparse.ArgumentParser) -> None:
 
 def make(invocation: Invocation) -> int:
     """Make the slots, and print the word lists one by one."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.setup.shares import make_shares
 
@@ -54,7 +54,7 @@ def add_open_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_with_shares(invocation: Invocation) -> int:
     """Open the repository with shares, and make an identity that opens it from now on."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.setup.keys import add_identity
 

@@ -68,7 +68,7 @@ def add_recipient_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_recipient(invocation: Invocation) -> int:
     """Let one more recipient read the data."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.setup.keys import add_recipient_slot
 
@@ -86,7 +86,7 @@ def add_recipient(invocation: Invocation) -> int:
 
 def add_passphrase(invocation: Invocation) -> int:
     """Let one more passphrase open the repository."""
-    from farshore.access.open_repository import Writes
+    from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.ops.setup.initialize import weak_passphrase
     from farshore.ops.setup.keys import add_passphrase_slot

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from farshore.access.open_repository import Writes, open_replica
+from farshore.access.open_replica import Writes, open_replica
 from farshore.access.query import LastChecks, last_checks, locked_until, open_tables
 from farshore.catalog.commits import list_commits
 from farshore.catalog.signed_commits import Refusal

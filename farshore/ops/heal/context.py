@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from farshore.access.open_repository import open_replica, open_repository
+from farshore.access.open_replica import open_replica
+from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.clock import Clock
 from farshore.config import Config

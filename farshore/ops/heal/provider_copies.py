@@ -11,7 +11,7 @@ import contextlib
 import threading
 from dataclasses import dataclass
 
-from farshore.access.open_repository import open_bare_store
+from farshore.access.open_replica import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import OPENING_ERRORS, STORE_ERRORS, FarshoreError, StoreConflict

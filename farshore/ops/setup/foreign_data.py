@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
-from farshore.access.open_repository import open_bare_store
+from farshore.access.open_replica import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import OPENING_ERRORS, READ_ERRORS, ConfigInvalid, NotFound, RepositoryExists

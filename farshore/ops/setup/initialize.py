@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from farshore.access.bucket_checks import check_bucket
-from farshore.access.open_repository import open_replica, open_repository
+from farshore.access.open_replica import open_replica
+from farshore.access.open_repository import open_repository
 from farshore.access.passphrase_strength import passphrase_weakness
 from farshore.access.unlock import Need, credential_path
 from farshore.audit import run_rows

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.access.choose_header import recall
-from farshore.access.open_repository import Writes, open_repository
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.clock import Clock
 from farshore.config import Config, read_private_file

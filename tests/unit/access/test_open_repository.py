@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import open_repository, uploads_at_once
+from farshore.access.open_replica import uploads_at_once
+from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import resolve_snapshot
 from farshore.config.secret import Secret

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import Writes, open_repository
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.needs import own_objects
 from farshore.catalog.signed_commits import sign_commit

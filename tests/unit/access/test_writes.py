@@ -14,8 +14,9 @@ from types import FrameType
 
 import pytest
 
-from farshore.access import open_repository as opening
-from farshore.access.open_repository import Writes, open_repository
+from farshore.access import open_replica as opening
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.cli.main import main
 from farshore.clock import SystemClock

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import Writes, open_repository
+from farshore.access.open_replica import Writes
+from farshore.access.open_repository import open_repository
 from farshore.access.secrets import read_secrets
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
