@@ -27,6 +27,14 @@ _MAKING = frozenset({Right.BACKUP, Right.HEAL, Right.MAINTAIN})  # any of these 
 Table = npt.NDArray[Any]
 
 
+def is_made_here(repository: Repository, kind: SignedKind, signature: Signature, subject: str, digest: bytes) -> bool:
+    """Whether somebody signed this who may make packs and fragments, revoked or not. Needs no key."""
+    made = [one.certificate for one in repository.trust.certificates.get(signature.signer, ())]
+    if not any(_MAKING & one.rights for one in made):
+        return False
+    return repository.trust.holds(kind, signature, subject=subject, digest=digest)
+
+
 class PackTrust:
     """The judgment of one run. Safe from many threads.
 
@@ -38,6 +46,7 @@ class PackTrust:
     def __init__(
         self, repository: Repository, *, needed: Collection[bytes] = (), proven: Collection[bytes] = ()
     ) -> None:
+        self._repository = repository
         self._trust = repository.trust
         self._keys = repository.writing_keys()
         self._dedupe = repository.dedupe
@@ -54,10 +63,10 @@ class PackTrust:
         """Whether a certified signer made a fragment, revoked or not: its packs prove themselves."""
         return self._holds(SignedKind.FRAGMENT, fragment.signature, SUBJECT, fragment.digest)
 
-    def maker(self, entry: FragmentEntry) -> str:
-        """Return who made a pack, as the end of a message."""
-        signer = entry.signature.signer
-        if not self._is_signed(entry):
+    def maker(self, one: FragmentEntry | Fragment) -> str:
+        """Return who made a pack or fragment, as the end of a message."""
+        signer = one.signature.signer
+        if not (self.counts(one) if isinstance(one, Fragment) else self.is_signed(one)):
             return "(it is signed by nobody who may make packs)"
         return f"(it is signed by {self._trust.certificates[signer][-1].certificate.host}, key {signer})"
 
@@ -67,7 +76,7 @@ class PackTrust:
 
     def is_reusable(self, entry: FragmentEntry) -> bool:
         """Whether a new snapshot may reuse the chunks of a pack, which its entry proves."""
-        return self._may_reuse(entry, entry.pack_id) and self._is_signed(entry)
+        return self._may_reuse(entry, entry.pack_id) and self.is_signed(entry)
 
     def reusable(self, opened: OpenedFragment) -> Table:
         """Return for each pack of a fragment that counts whether it is reusable: one signature for all of one hand.
@@ -77,7 +86,7 @@ class PackTrust:
         hand = opened.fragment.signature.signer if opened.fragment else ""
         return np.array(
             [
-                self._may_reuse(one, pack_id.tobytes()) and (one.signature.signer == hand or self._is_signed(one))
+                self._may_reuse(one, pack_id.tobytes()) and (one.signature.signer == hand or self.is_signed(one))
                 for one, pack_id in zip(opened.entries, opened.pack_ids, strict=True)
             ],
             bool,
@@ -93,14 +102,12 @@ class PackTrust:
             return True
         return signer in self._domain and (self._dedupe is Dedupe.DOMAIN or pack_id in self._proven)
 
-    def _is_signed(self, entry: FragmentEntry) -> bool:
+    def is_signed(self, entry: FragmentEntry) -> bool:
+        """Whether somebody signed a pack who may make one."""
         return self._holds(SignedKind.PACK, entry.signature, PACK_SUBJECT, entry.signed_digest)
 
     def _holds(self, kind: SignedKind, signature: Signature, subject: str, digest: bytes) -> bool:
-        made = [one.certificate for one in self._trust.certificates.get(signature.signer, ())]
-        if not any(_MAKING & one.rights for one in made):
-            return False
-        return self._trust.holds(kind, signature, subject=subject, digest=digest)
+        return is_made_here(self._repository, kind, signature, subject, digest)
 
     def _signers(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the signers of the own party, and those of the own domain."""

@@ -32,16 +32,21 @@ def warn_refused(output: Output, refused: Iterable[RefusedObject], unread: Mappi
     found = sorted(refused, key=lambda one: one.name)
     for one in found:
         output.record("refused", one)
-    for (reason, replicas), count in sorted(Counter((one.reason, one.replicas) for one in found).items()):
-        commits = count_of(count, "commit is", "commits are")
+    counted = Counter((_is_commit(one), one.reason, one.replicas) for one in found)
+    for (is_commit, reason, replicas), count in sorted(counted.items()):
+        what = ("commit is", "commits are") if is_commit else ("object is", "objects are")
+        used = "never used unless asked for with --include-refused" if is_commit else "never used, and not damage"
         output.warning(
-            f"{commits} refused at {', '.join(replicas)}: {_WORDS.get(reason, reason)}; never used unless asked for "
-            "with --include-refused",
-            code="commits-refused",
+            f"{count_of(count, *what)} refused at {', '.join(replicas)}: {_WORDS.get(reason, reason)}; {used}",
+            code="commits-refused" if is_commit else "objects-refused",
         )
     for replica, count in sorted(unread.items()):
         named = count_of(count, "object", "objects")
         output.warning(f"{named} at {replica} are named by nothing that is signed; not read", code="objects-unnamed")
+
+
+def _is_commit(refused: RefusedObject) -> bool:
+    return refused.name.startswith("snapshots/")
 
 
 def note_foreign(output: Output, count: int) -> None:

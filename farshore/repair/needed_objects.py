@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+import numpy as np
+import numpy.typing as npt
+
 from farshore.catalog.commits import ListedCommits, list_commits, read_commits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.catalog.signed_commits import Refusal
 from farshore.catalog.snapshots import order_commits
 from farshore.catalog.tombstones import read_tombstones
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS
+from farshore.format import names
 from farshore.format.commit import CommitHead
 from farshore.format.names import CommitName, parse_commit
 from farshore.format.object_kinds import Kind
 from farshore.index import ABSENT
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Union
+from farshore.repair.vouching import VOUCHED_KINDS, Vouching
 from farshore.replicas.repository import Replica, Repository
 from farshore.trust.order import Place
 
@@ -51,30 +56,35 @@ class NeededObjects:
 
     def expected(self, union: Union) -> Expected:
         """Return sizes, lost objects and the objects to spread."""
-        sizes: dict[str, int] = {}
+        claims: dict[str, set[int]] = {}  # needs of a stolen writer may say anything of objects of others
         lost: dict[str, int] = {}
         parts = {*self._heads, *self._damaged}
+        needed_packs = np.zeros(len(union.packs), dtype=bool)
         for _, needed, whole in self._needs(self._heads):
             packs = [one for one in needed if one.kind is Kind.PACK]
             rows = union.packs.find([one.name.rpartition("/")[2] for one in packs])
+            needed_packs[rows[rows != ABSENT]] = True
             for one, row in zip(packs, rows, strict=True):
                 size = one.size or 0
                 if row == ABSENT:
                     lost[one.name] = size
                 elif any(union.packs.bytes_at(replica, int(row)) not in (ABSENT, size) for replica in union.replicas):
-                    sizes[one.name] = size
+                    claims.setdefault(one.name, set()).add(size)
             for one in needed:
                 if one.kind is Kind.PACK:
                     continue
                 parts.add(one.name)
-                sizes[one.name] = one.size or 0
+                claims.setdefault(one.name, set()).add(one.size or 0)
                 if not union.sizes(one.name):
                     lost[one.name] = one.size or 0
             if not whole:  # which keys it needs is not known, so all are kept
+                needed_packs[:] = True
                 parts.update(one for one in union.others if kind_of(one) is Kind.DATA_KEY)
                 parts.update(one for one in union.others if kind_of(one) is Kind.RUN)
         parts.update(self._tombstones(union))
-        return Expected(sizes=sizes, lost=lost, parts=parts - self.withheld)
+        strangers = Vouching(self._repository, self._replicas).strangers(_doubtful(union, needed_packs))
+        sizes = {name: _settled(said, union.sizes(name).values()) for name, said in claims.items()}
+        return Expected(sizes=sizes, lost=lost, parts=parts - self.withheld, strangers=strangers)
 
     def _tombstones(self, union: Union) -> Collection[str]:
         """Return the tombstones and counter-objects that a maintainer signed; any other is not spread."""
@@ -152,6 +162,26 @@ def places_of(repository: Repository, listed: ListedCommits) -> dict[str, Place]
         any_sound = Place.SOUND in order.places.values()
         places.update(order.places if any_sound else dict.fromkeys(order.places, Place.SOUND))
     return places
+
+
+def _settled(said: Collection[int], listed: Collection[int]) -> int:
+    """Return the size of an object that needs say; 0, so that it is read, where they differ or no replica lists it."""
+    (first, *others) = said
+    return first if not others and (not listed or first in listed) else 0
+
+
+def _doubtful(union: Union, needed_packs: npt.NDArray[np.bool_]) -> dict[str, Collection[str]]:
+    """Return the objects that some replica lacks and that no commit needs, with those that list each."""
+    found: dict[str, Collection[str]] = {}
+    rows = np.arange(len(union.packs))
+    for replica in union.replicas if len(rows) else ():
+        for row in rows[(union.packs.sizes_at(replica, rows) == ABSENT) & ~needed_packs]:
+            name = names.pack(union.packs.pack_id(int(row)))
+            found[name] = tuple(union.sizes(name))
+    for name, sizes in union.others.items():
+        if len(sizes) < len(union.replicas) and kind_of(name) in VOUCHED_KINDS:
+            found[name] = tuple(sizes)
+    return found
 
 
 def _commit_names(union: Union, replica: str) -> list[CommitName]:

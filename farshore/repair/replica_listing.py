@@ -189,9 +189,10 @@ class Expected:
 
     `sizes`: the right size of objects whose size is known. `lost`: objects that a snapshot needs and no replica lists.
     `parts`: commits that count, and the data keys and runs that they need, which are spread; others were left by runs
-    that never committed, or planted.
+    that never committed, or planted. `strangers`: objects of other kinds that nobody vouches for, which are not spread.
     """
 
     sizes: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
     parts: Collection[str] = ()
+    strangers: Collection[str] = ()

@@ -28,18 +28,32 @@ class PackChecker:
         data_key: Returns a run's data key by its id, or raises. A key that cannot be read is a finding of its own,
             so the segments sealed with it are skipped.
         maker: Returns who made a pack, as the end of a message; its bytes are proof against its signer.
+        made_here: Whether somebody signed a pack who may make one.
     """
 
     def __init__(
-        self, *, keys: KeySet, data_key: Callable[[str], DataKey], maker: Callable[[FragmentEntry], str] = lambda _: ""
+        self,
+        *,
+        keys: KeySet,
+        data_key: Callable[[str], DataKey],
+        maker: Callable[[FragmentEntry], str] = lambda _: "",
+        made_here: Callable[[FragmentEntry], bool] = lambda _: True,
     ) -> None:
         self._keys = keys
+        self._made_here = made_here
         self._read_key = data_key
         self._maker = maker
         self._data_keys: dict[bytes, DataKey | None] = {}
         self._checked: set[bytes] = set()
         self._lock = threading.Lock()
         self._buffers = threading.local()
+
+    def is_planted(self, data: bytes) -> bool:
+        """Whether bytes that have the hash in a pack's name are no pack of anybody who may make one."""
+        try:
+            return not self._made_here(entry_of(data))
+        except Corrupt:
+            return True
 
     def check(self, pack_id: bytes, data: bytes) -> None:
         """Open a pack whose bytes hash to its name; one of a domain whose keys are not at hand is left at that.

@@ -271,7 +271,8 @@ class Thief:
         pq.write_table(pa.Table.from_pylist(rows, MANIFEST), out, compression="zstd")
         manifest = self.sealed_object(1, out.getvalue())
         needs = self.needs([pack], key, manifest)
-        return self.put(*self.commit({"manifest": [manifest], "needs": [needs]}, now, **changes))
+        runs = changes.pop("runs", {"manifest": [manifest], "needs": [needs]})
+        return self.put(*self.commit(runs, now, **changes))
 
     def seal(self, files: dict[str, bytes], now: str, **changes: Any) -> str:
         """Put audit files and a seal that names them, the first of a chain of the thief's own; return its name."""

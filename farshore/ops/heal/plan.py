@@ -122,11 +122,14 @@ def _plan_one(
                 want(name, union.sizes(name)[replica], Why.READ)
     ordered = {kind: tuple(stage[name] for name in sorted(stage)) for kind, stage in stages.items()}
     unsigned = [one for one in listing.objects if kind_of(one) is Kind.TOMBSTONE and not _is_spread(one, expected)]
+    unsigned += [one for one in sorted(expected.strangers) if replica in union.sizes(one)]
     return ReplicaPlan(replica, ordered, (*listing.foreign, *unsigned), listing.foreign_total + len(unsigned))
 
 
 def _lacking(replica: str, union: Union, expected: Expected) -> Iterator[tuple[str, int]]:
     for name in union.packs_lacking(replica):
+        if name in expected.strangers:
+            continue
         yield name, expected.sizes.get(name, max(union.sizes(name).values()))
     for name, sizes in union.others.items():
         if replica not in sizes and _is_spread(name, expected):
@@ -145,5 +148,7 @@ def _suspects(replica: str, union: Union, expected: Expected, disputed: set[str]
 
 
 def _is_spread(name: str, expected: Expected) -> bool:
-    """Whether an object belongs everywhere: all but what no commit that counts needs, and commits that are refused."""
+    """Whether an object belongs everywhere: not what nobody vouches for, or what only refused commits need."""
+    if name in expected.strangers:
+        return False
     return not name.startswith(_NEEDED_ONLY) or name in expected.parts

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from farshore import limits
 from farshore.audit.rows import ProofState
+from farshore.catalog.signed_commits import Refusal
 from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.format.names import object_bytes_max
@@ -30,6 +31,7 @@ class _Read:
     state: ProofState = ProofState.OK
     detail: str = ""
     checksum: str = ""
+    planted: bool = False
 
 
 def check_packs(check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, run: Run, keeper: ProofKeeper) -> None:
@@ -58,7 +60,7 @@ def _read_packs(check: ReplicaCheck, packs: Sequence[str], proof: PackChecker, r
             done += check.sizes[name]
             give_back_unused(limits.READING_TRIM_BYTES_MIN)
             if read.state is not ProofState.OK:
-                _blame_pack(check, name, read.state, read.detail)
+                _blame_pack(check, name, read)
             keeper.add(proof_row(run, check.replica.name, name, read.state, read.bytes, read.checksum, read.detail))
             run.progress(Progress(f"verify:{check.replica.name}", len(packs), done, total))
     check.bytes_read += done
@@ -80,14 +82,18 @@ def _read_pack(check: ReplicaCheck, proof: PackChecker, name: str) -> _Read:
     try:
         proof.check(digest, data)
     except FarshoreError as error:
-        return _Read(size, ProofState.UNDECODABLE, str(error))
+        return _Read(size, ProofState.UNDECODABLE, str(error), planted=proof.is_planted(data))
     return _Read(size, checksum=check.replica.meter.checksum_of(data))
 
 
-def _blame_pack(check: ReplicaCheck, name: str, code: ProofState, detail: str) -> None:
+def _blame_pack(check: ReplicaCheck, name: str, read: _Read) -> None:
+    """Note damage; a pack that nobody here made, and no snapshot needs, is refused and no damage of the replica."""
     pack_id = names.parse_pack(name)
     touched = [
         snapshot for snapshot, needs in check.needs.items() if any(pack_id == one.pack_id for one in needs.packs)
     ]
+    if read.planted and not touched:
+        check.note_refused({name: Refusal.UNKNOWN_SIGNER.value})
+        return
     for snapshot in touched or [""]:
-        check.blame(name, code, detail, snapshot)
+        check.blame(name, read.state, read.detail, snapshot)

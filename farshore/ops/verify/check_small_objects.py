@@ -7,6 +7,8 @@ from farshore.audit import names as audit_names
 from farshore.audit.rows import ProofState
 from farshore.catalog.data_keys import check_named_key
 from farshore.catalog.fragments import open_fragment
+from farshore.catalog.pack_trust import PackTrust
+from farshore.catalog.signed_commits import Refusal
 from farshore.errors import Corrupt, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
@@ -56,12 +58,16 @@ def check_keys(repository: Repository, check: ReplicaCheck) -> None:
             if touched and bytes.fromhex(parsed.recipient) in keys.readable:  # one that nothing needs may be anything
                 open_data_key(keys, bytes.fromhex(parsed.key_id), data)
         except (Corrupt, Unsupported) as error:
+            if not touched and names.hash_of(data) == parsed.hash:  # it never was a key: somebody planted it
+                check.note_refused({name: Refusal.UNSIGNED.value})
+                continue
             for snapshot in touched or [""]:
                 check.blame(name, ProofState.ALTERED, str(error), snapshot)
 
 
 def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
-    """Open every index fragment, and look in the listing for the packs that it names."""
+    """Open every index fragment, and look in the listing for the packs that those which count name."""
+    trust = PackTrust(repository)
     for name in check.sizes:
         fragment_id = names.parse_fragment(name)
         if fragment_id is None:
@@ -70,14 +76,18 @@ def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
         if data is None:
             continue
         try:
-            packs = open_fragment(repository.writing_keys(), fragment_id, data).pack_ids
+            opened = open_fragment(repository.writing_keys(), fragment_id, data)
         except (Corrupt, Unsupported) as error:
             check.blame(name, ProofState.ALTERED, f"{error}; the index can be rebuilt from the packs")
             continue
-        for pack_id in packs:
+        if opened.fragment is None or not trust.counts(opened.fragment):
+            check.note_refused({name: Refusal.UNKNOWN_SIGNER.value})
+            continue
+        for pack_id in opened.pack_ids:
             pack_name = names.pack(pack_id.tobytes().hex())
             if pack_name not in check.sizes:
-                check.blame(pack_name, ProofState.MISSING, "an index fragment names it")
+                said = f"the index fragment {fragment_id[:12]} names it {trust.maker(opened.fragment)}"
+                check.blame(pack_name, ProofState.MISSING, said)
 
 
 def check_audit(repository: Repository, check: ReplicaCheck) -> None:

@@ -13,6 +13,7 @@ from farshore.format import names
 from farshore.format.commit import CommitHead
 from farshore.format.needs import Needs
 from farshore.format.object_kinds import Kind
+from farshore.format.pack_id import hash_object
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.object_pieces import piece_ranges
 from farshore.replicas.repository import ObjectSource, Repository
@@ -33,8 +34,21 @@ def check_snapshot(repository: Repository, check: ReplicaCheck, commit: CommitHe
         return
     check.needs[commit.snapshot] = needs
     for one in objects_of(commit, needs):
-        if one.name not in own and one.kind is not Kind.COMMIT:  # that is what is being checked
-            _is_listed(check, one, commit.snapshot)
+        if one.name in own or one.kind is Kind.COMMIT:  # that is what is being checked
+            continue
+        if check.sizes.get(one.name) not in (None, one.size) and _is_whole(check, one.name):
+            said = f"it says that {one.name} has {one.size} bytes; that has {check.sizes[one.name]}, and is whole"
+            check.blame(commit.needs.name, ProofState.UNDECODABLE, said, commit.snapshot)
+            continue
+        _is_listed(check, one, commit.snapshot)
+
+
+def _is_whole(check: ReplicaCheck, name: str) -> bool:
+    """Whether an object hashes to its name, whatever size the needs of somebody say that it has."""
+    if name not in check.digests:
+        data = check.read(name)
+        check.digests[name] = hash_object(name, data) if data is not None else ""
+    return bool(check.digests[name]) and check.digests[name] in name
 
 
 def _is_listed(check: ReplicaCheck, needed: NeededObject, snapshot: str) -> bool:

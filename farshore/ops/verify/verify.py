@@ -70,11 +70,11 @@ def verify_repository(
     keys, memory = repository.writing_keys(), repository.memory
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
+    trust = PackTrust(repository)
     proof = PackChecker(
-        keys=keys,
+        keys=keys, maker=trust.maker, made_here=trust.is_signed,
         data_key=lambda key_id: read_data_key(repository, reader, key_id),
-        maker=PackTrust(repository).maker,
-    )
+    )  # fmt: skip
     checks = [_check_replica(repository, one, reader, proof, read_data_percent, run) for one in chosen]
     if replica and checks[0].error:
         raise checks[0].error

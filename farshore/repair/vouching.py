@@ -1,0 +1,124 @@
+"""Which objects are of this repository, among those that heal would copy and that no accepted commit needs.
+
+Anybody who may put objects at one replica can put one of any kind, whose bytes have the hash in its name. Copied to the
+other replicas it would cost there, be locked there, and look like theirs. So an object is spread that the owner log
+holds or names, that a certified signer signed, or that a seal which counts names. Needs no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from farshore.audit.chain import Authority
+from farshore.audit.evidence import read_evidence
+from farshore.catalog.pack_trust import is_made_here
+from farshore.errors import (
+    READ_ERRORS,
+    ConfigInvalid,
+    Corrupt,
+    Denied,
+    NotFound,
+    StoreFull,
+    Unavailable,
+    Unsupported,
+)
+from farshore.format import names
+from farshore.format.fragments import SUBJECT, decode_fragment
+from farshore.format.names import object_bytes_max
+from farshore.format.object_kinds import Kind
+from farshore.format.pack_id import hash_object
+from farshore.repair.object_checks import digest_in_name
+from farshore.repair.object_kinds import kind_of
+from farshore.replicas.repository import Replica, Repository
+from farshore.sealed import slots
+from farshore.sealed.packs import SUBJECT as PACK_SUBJECT
+from farshore.sealed.packs import entry_of
+from farshore.signing import SignedKind
+
+_THREADS = 4
+_AUDIT = (Kind.SEAL, Kind.AUDIT_FILE)
+VOUCHED_KINDS = frozenset({Kind.PACK, Kind.FRAGMENT, Kind.LOG, Kind.ACCEPTED, Kind.SLOT, *_AUDIT})
+
+
+class Vouching:
+    """The judgment of one heal.
+
+    Args:
+        replicas: All that were listed.
+    """
+
+    def __init__(self, repository: Repository, replicas: Mapping[str, Replica]) -> None:
+        self._repository = repository
+        self._replicas = replicas
+        self._log = repository.log.objects if repository.log else {}
+        self._ways: Mapping[Kind, Callable[[str, bytes], bool]] = {
+            Kind.PACK: self._is_pack, Kind.FRAGMENT: self._is_fragment, Kind.SLOT: self._is_slot,
+        }  # fmt: skip
+
+    def strangers(self, listed: Mapping[str, Collection[str]]) -> frozenset[str]:
+        """Return those of these objects that nothing and nobody vouches for.
+
+        Args:
+            listed: By name, the replicas that list an object.
+        """
+        found = {name for name in listed if kind_of(name) in (Kind.LOG, Kind.ACCEPTED) and name not in self._log}
+        read = [name for name in listed if kind_of(name) in self._ways and not self._is_named_slot(name)]
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="vouching") as threads:
+            for name, vouched in zip(
+                read, threads.map(lambda one: self._reads_well(one, listed[one]), read), strict=True
+            ):
+                if not vouched:
+                    found.add(name)
+        audit = [name for name in listed if kind_of(name) in _AUDIT]
+        if audit:
+            found.update(set(audit) - self._sealed({replica for name in audit for replica in listed[name]}))
+        return frozenset(found)
+
+    def _is_named_slot(self, name: str) -> bool:
+        return names.parse_slot(name) in self._repository.trust.slots
+
+    def _reads_well(self, name: str, holders: Iterable[str]) -> bool:
+        """Whether some replica has an object that is signed by somebody who may make it."""
+        kind = kind_of(name)
+        for holder in holders:
+            try:
+                data = self._replicas[holder].store.get(name, bytes_max=object_bytes_max(name))
+                if kind and hash_object(name, data) == digest_in_name(name):
+                    return self._ways[kind](name, data)
+            except (Corrupt, Unsupported, NotFound):
+                continue
+            except (Unavailable, Denied):
+                return True  # nothing is known of it; it is read once more before it is copied
+        return False
+
+    def _is_pack(self, _: str, data: bytes) -> bool:
+        entry = entry_of(data)
+        return is_made_here(self._repository, SignedKind.PACK, entry.signature, PACK_SUBJECT, entry.signed_digest)
+
+    def _is_fragment(self, _: str, data: bytes) -> bool:
+        one = decode_fragment(data)
+        return is_made_here(self._repository, SignedKind.FRAGMENT, one.signature, SUBJECT, one.digest)
+
+    def _is_slot(self, _: str, data: bytes) -> bool:
+        header = self._repository.header
+        return any(slots.is_signed_by(data, header, owner) for owner in self._repository.trust.owners)
+
+    def _sealed(self, holders: Iterable[str]) -> frozenset[str]:
+        """Return the seals that count at these replicas, and the audit files that they name."""
+        repository = self._repository
+        authority = Authority(repository.trust, repository.header.fingerprint)
+        found: set[str] = set()
+        for holder in holders:
+            try:
+                evidence = read_evidence(
+                    self._replicas[holder].store, repository.cache_dir, repository.repository_id, authority
+                )
+            except READ_ERRORS:
+                continue  # what it has cannot be read now
+            with suppress(StoreFull, ConfigInvalid):  # the cache; without one the seals are read again
+                evidence.cache.save()
+            found.update(seal.name for seal in evidence.counted.seals.values())
+            found.update(evidence.counted.files, evidence.known)
+        return frozenset(found)

@@ -1,0 +1,70 @@
+"""Needs of a stolen writer that say what objects of others must be: hashes in names decide, and nobody's heal stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farshore.repair import needed_objects
+from tests.attacks.world import Victim, attack
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Victim:
+    victim = Victim(tmp_path / "victim")
+    victim.backup()
+    victim.enroll("thief")
+    return victim
+
+
+def claim(victim: Victim, what: str) -> list[str]:
+    credential = victim.root / "thief.credential"
+    return attack("stolen_claims.py", what, victim.replica("one"), credential, victim.now()).split()
+
+
+def lose_a_pack(victim: Victim) -> Path:
+    """Lose the victim's pack at one replica, as a bad disk does."""
+    pack = next(victim.replica("two").glob("packs/*/*"))
+    pack.unlink()
+    return pack
+
+
+def test_needs_that_lie_about_the_packs_of_others_stop_no_heal_of_theirs(victim: Victim) -> None:
+    before = victim.stored()
+    (commit,) = [name for name in claim(victim, "needs") if name.startswith("snapshots/")]
+    lost = lose_a_pack(victim)
+    done = victim.run("heal")
+    assert done.code == 65, "the snapshot of the thief lacks packs, and heal says so"
+    assert commit.split("/")[2][:32] in done.said
+    assert lost.exists()
+    victim.stands(before)
+
+    found = victim.run("verify", "--read-data")
+    assert found.code == 62
+    blamed = {one["name"]: one["snapshots"] for one in found.of("verify")[0]["damaged"]}
+    assert {tuple(snapshots) for snapshots in blamed.values() if snapshots} == {(commit.split("/")[2][:32],)}
+    assert not blamed.keys() & {name for _, name in before}
+    planted = commit.split("/")[2][:32]
+    victim.good("key", "revoke", "thief", "--reason", "stolen", "--refuse", planted, "--yes")
+    assert {one["action"] for one in victim.good("heal").of("heal")[0]["repairs"]} <= {"none"}
+    assert victim.run("verify", "--read-data").code == 0
+
+
+def test_a_heal_that_goes_by_any_size_that_was_said_leaves_the_victims_pack_lost(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(victim, "needs")
+    lost = lose_a_pack(victim)
+    monkeypatch.setattr(needed_objects, "_settled", lambda said, _: max(said))
+    victim.run("heal")
+    assert not lost.exists()
+
+
+def test_the_last_sequence_of_the_thiefs_own_source_stops_no_other(victim: Victim) -> None:
+    before = victim.stored()
+    claim(victim, "sequence")
+    victim.write(b"another night")
+    victim.backup()
+    victim.good("backup", "home")
+    victim.stands(before)
