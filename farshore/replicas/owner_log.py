@@ -95,7 +95,7 @@ def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerL
         data = reading.read(name, holders[name])
         if data is not None:
             reading.objects[name] = data
-    wanted = _named_lists(reading.objects)
+    wanted = named_lists(reading.objects)
     lists: dict[str, bytes] = {}
     if wanted:  # few logs have a revocation of so many commits: the others cost no second listing
         accepted, unlisted = repository.ask_all(_list_accepted)
@@ -199,7 +199,8 @@ def _choose(holders: Mapping[str, list[str]]) -> tuple[list[str], int]:
     return chosen, sum(len(of_number) for of_number in by_number.values()) - len(chosen)
 
 
-def _named_lists(entries: Mapping[str, bytes]) -> list[AcceptedList]:
+def named_lists(entries: Mapping[str, bytes]) -> list[AcceptedList]:
+    """Return the lists of accepted commits that entries name, by the names and bytes of these."""
     found: list[AcceptedList] = []
     for name, data in entries.items():
         try:

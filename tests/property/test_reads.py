@@ -138,7 +138,7 @@ def test_damage_that_leaves_one_good_copy_changes_no_answer(
 @settings(max_examples=8)
 @given(seed=st.integers(0, 1 << 32))
 def test_what_verify_mends_is_whole_at_every_replica(shores: Shores, seed: int) -> None:
-    """What is gone and nothing at its replica names is left to heal: commit records, fragments and key slots."""
+    """What is gone and no commit at its replica needs is left to heal: commits themselves, fragments and key slots."""
     shores.heal()
     chance = random.Random(seed)
     shores.damage(chance, 0.4)

@@ -6,8 +6,8 @@ State is what the replicas hold: a heal that was killed is run again, and one th
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -27,6 +27,7 @@ from farshore.ops.heal.heal_lease import HealLease, leased
 from farshore.ops.heal.plan import HealPlan, plan_heal
 from farshore.ops.heal.sync_replica import CopyWithin, ReplicaSync
 from farshore.repair.needed_objects import NeededObjects
+from farshore.repair.object_checks import digest_in_name
 from farshore.repair.object_kinds import is_reserved, kind_of
 from farshore.repair.outcome import HealedReplica, HealedState, HealResult, Repair, shown_repairs
 from farshore.repair.replica_listing import Listing, Union, list_replicas
@@ -34,6 +35,8 @@ from farshore.replicas.repository import Repository
 from farshore.results import Found, ProgressCallback, RepairAction
 from farshore.run import Run
 from farshore.stores.token_bucket import TokenBucket
+
+_PASSES_MAX = 3  # a commit that is finished late is spread by the next; another one after that is for the next heal
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,50 @@ def heal_repository(
         ReplicaEmpty: It is empty and was not said to be new.
     """
     repository = context.repository
+    passes = [_pass(context, options, copy_within, planned, run)]
+    while passes[-1].again and len(passes) < _PASSES_MAX:
+        repository.lost.clear()  # a commit that was finished is not
+        passes.append(_pass(context, options, copy_within, lambda _: None, run))
+    healed, repairs = _joined(passes)
+    result = HealResult(
+        run_id=run.run_id,
+        keyless=context.keyless,
+        dry_run=options.dry_run,
+        started_utc=run.started_utc,
+        finished_utc=run.clock.now_utc(),
+        replicas=_in_order(repository, healed),
+        repairs=shown_repairs(repairs, limits.PROBLEMS_KEPT_MAX),
+        repairs_total=len(repairs),
+        snapshots=passes[-1].snapshots,
+        lost=tuple(repository.lost.values()),
+    )
+    if not options.dry_run:
+        record_heal(context, result, repairs, run)
+    return replace(result, requests=repository.drain_requests())
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """The work under one lease. `again`: a commit was finished once its objects were there, and is not spread yet."""
+
+    healed: list[HealedReplica]
+    repairs: list[Repair]
+    snapshots: int
+    again: bool
+
+
+def _pass(
+    context: HealContext,
+    options: HealOptions,
+    copy_within: CopyWithin,
+    planned: Callable[[Collection[HealedReplica]], None],
+    run: Run,
+) -> _Pass:
+    """Look at all replicas, and bring those of the options in sync under one lease."""
+    repository = context.repository
     targets = [options.replica] if options.replica else list(repository.configured)
+    repairs: list[Repair] = []
+    late = FinishedCommits()
     with ExitStack() as stack:
         lease = HealLease() if options.dry_run else stack.enter_context(leased(context, list(options.new), run))
         finished = FinishedCommits() if options.dry_run else finish_commits(repository)
@@ -92,7 +138,6 @@ def heal_repository(
             listings, union, needed.expected(union), targets=[name for name in targets if name in listings],
             known_damage=known_damage(repository, context.missing_header), read_data=options.read_data,
         )  # fmt: skip
-        repairs: list[Repair] = []
         planned(_planned_outcomes(plan))
         if options.dry_run:
             healed = _planned_outcomes(plan)
@@ -100,27 +145,38 @@ def heal_repository(
             work = _Work(context, union, needed, copy_within, lease, run.progress)
             with temporary_directory("farshore-heal-") as scratch:
                 healed, repairs = work.apply(plan, TokenBucket(bytes_per_s=options.bandwidth, clock=run.clock), scratch)
+            if finished.left and any(one.mended for one in repairs):
+                late = finish_commits(repository)
+    beside = [*_logged(repository, lease), *_finished(finished), *_finished(late)]
+    put = Counter(one.replica for one in beside)
+    healed = [replace(one, copied=one.copied + put[one.replica]) for one in healed]
     healed += [
         HealedReplica(n, HealedState.FAILED, error_code=failed[n].code, error=str(failed[n]))
         for n in targets
         if n in failed
     ]
-    repairs = [*_with_snapshots(needed, repairs), *_finished(finished)]
-    result = HealResult(
-        run_id=run.run_id,
-        keyless=context.keyless,
-        dry_run=options.dry_run,
-        started_utc=run.started_utc,
-        finished_utc=run.clock.now_utc(),
-        replicas=_in_order(repository, healed),
-        repairs=shown_repairs(repairs, limits.PROBLEMS_KEPT_MAX),
-        repairs_total=len(repairs),
-        snapshots=sum(kind_of(name) is Kind.COMMIT for name in union.others),
-        lost=tuple(repository.lost.values()),
-    )
-    if not options.dry_run:
-        record_heal(context, result, repairs, run)
-    return replace(result, requests=repository.drain_requests())
+    commits = sum(kind_of(name) is Kind.COMMIT for name in union.others)
+    return _Pass(healed, [*_with_snapshots(needed, repairs), *beside], commits, bool(late.put))
+
+
+def _joined(passes: Sequence[_Pass]) -> tuple[list[HealedReplica], list[Repair]]:
+    """Return the state after the last pass, and all that was done in any."""
+    *before, last = passes
+    healed = []
+    for one in last.healed:
+        former = [each for done in before for each in done.healed if each.replica == one.replica]
+        healed.append(
+            replace(
+                one,
+                missing=one.missing + sum(each.missing for each in former),
+                bytes_missing=one.bytes_missing + sum(each.bytes_missing for each in former),
+                copied=one.copied + sum(each.copied for each in former),
+                replaced=one.replaced + sum(each.replaced for each in former),
+                snapshots_added=one.snapshots_added + sum(each.snapshots_added for each in former),
+                bytes_copied=one.bytes_copied + sum(each.bytes_copied for each in former),
+            )
+        )
+    return healed, [repair for done in before for repair in done.repairs if repair.mended] + last.repairs
 
 
 @dataclass(frozen=True)
@@ -188,6 +244,17 @@ def _untouched(plan: HealPlan, found: Mapping[str, Collection[str]]) -> Iterator
 def _foreign(replica: str, name: str) -> Repair:
     detail = "reserved for a later version, or signed by no maintainer" if is_reserved(name) else ""
     return Repair(replica, name, Found.FOREIGN, RepairAction.LEFT, detail=detail)
+
+
+def _logged(repository: Repository, lease: HealLease) -> Iterator[Repair]:
+    """Entries of the owner log that replicas lacked: they are put before anything is signed there."""
+    objects = repository.log.objects if repository.log is not None else {}
+    for replica, logged in lease.logged.items():
+        for name in logged:
+            yield Repair(
+                replica, name, Found.MISSING, RepairAction.COPIED, method=RepairMethod.PUT, bytes=len(objects[name]),
+                blake3=digest_in_name(name),
+            )  # fmt: skip
 
 
 def _finished(finished: FinishedCommits) -> Iterator[Repair]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from farshore.errors import FarshoreError, KeyMissing
 from farshore.ops.heal.context import HealContext
@@ -17,7 +17,7 @@ from farshore.repair.replica_listing import Listing
 from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.owner_log import put_log
 from farshore.replicas.plans import read_condemned
-from farshore.replicas.repository import Replica
+from farshore.replicas.repository import Replica, Repository
 from farshore.run import Run
 
 
@@ -25,13 +25,15 @@ from farshore.run import Run
 class HealLease:
     """The permission of a heal to put objects: by replica, `condemned` are the names that stay away.
 
-    `failed`: replicas whose plans cannot be read. `holder` is None where no key at hand signs a lease that others heed.
+    `failed`: replicas whose plans cannot be read. `logged`: by replica, what of the owner log was put there before the
+    lease. `holder` is None where no key at hand signs a lease that others heed.
     """
 
     holder: LeaseHolder | None = None
     replicas: frozenset[str] = frozenset()
     condemned: Mapping[str, frozenset[str]] = field(default_factory=dict)
     failed: Mapping[str, FarshoreError] = field(default_factory=dict)
+    logged: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def commit(self, replica: str, commits: Sequence[str]) -> None:
         """Decide that these commits, by hash, are put at a replica: step W6. A replica without our header has no lease.
@@ -56,6 +58,18 @@ class HealLease:
         }  # fmt: skip
 
 
+def _bring_log(repository: Repository) -> tuple[dict[str, FarshoreError], dict[str, list[str]]]:
+    """Put what replicas lack of the owner log; return which of them failed, and what the others were given."""
+    log = repository.log
+    if log is None:
+        return {}, {}
+    failed = put_log(repository, log)
+    given = {name: log.missing_at(name) for name in repository.replicas if name not in failed}
+    held = {name: found | frozenset(given.get(name, ())) for name, found in log.held.items()}
+    repository.log = replace(log, held=held)  # a second pass of this heal gives nothing twice
+    return failed, given
+
+
 @contextmanager
 def leased(context: HealContext, new: Sequence[str], run: Run) -> Iterator[HealLease]:
     """Hold a lease at every replica, and read what is condemned there; no lease where nobody would heed it.
@@ -67,7 +81,7 @@ def leased(context: HealContext, new: Sequence[str], run: Run) -> Iterator[HealL
     if not may_lease(repository):
         yield HealLease()
         return
-    unlogged = put_log(repository, repository.log) if repository.log is not None else {}
+    unlogged, logged = _bring_log(repository)
     # A replica that was not said to be new gets nothing before it was found to be ours, not even a lease.
     opened = {**repository.replicas, **{n: one for n, one in context.replicas.items() if n in new}}
     chosen: dict[str, Replica] = {name: one for name, one in opened.items() if name not in unlogged}
@@ -75,6 +89,6 @@ def leased(context: HealContext, new: Sequence[str], run: Run) -> Iterator[HealL
     try:
         holder.acquire()
         condemned, failed = repository.ask_all(lambda replica: read_condemned(repository, replica), chosen.values())
-        yield HealLease(holder, frozenset(chosen), condemned, failed)
+        yield HealLease(holder, frozenset(chosen), condemned, failed, logged)
     finally:
         holder.end()

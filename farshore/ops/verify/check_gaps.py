@@ -1,6 +1,6 @@
-"""Name the seals that a replica lacks in a row, and their files, by what other replicas hold: so they can be mended.
+"""Name what a replica lacks by what other replicas hold, where the replica alone does not show it: so it can be mended.
 
-A chain with a gap shows only where the gap is. Which objects belong there is in the chains of the other replicas.
+A chain of seals shows only where its gap is, and a replica without any key slot not even how many there were.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from farshore.audit.evidence import read_evidence
 from farshore.audit.rows import ProofState
 from farshore.audit.seals import Seal
 from farshore.errors import READ_ERRORS
+from farshore.format import names
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.repository import Repository
 
@@ -20,13 +21,25 @@ _Held = Mapping[str, Mapping[int, Sequence[Seal]]]  # by chain and place
 
 
 def name_gaps(repository: Repository, checks: Sequence[ReplicaCheck]) -> None:
-    """Put the names of missing seals and of their files in place of gaps; what no replica has stays a gap."""
+    """Put the names of missing objects in place of gaps in chains, and of no slot; what no replica has stays a gap."""
+    _name_slots(repository, [check for check in checks if names.SLOTS in check.damaged])
     gaps = [(check, place) for check in checks for name in check.damaged if (place := audit_names.parse_subject(name))]
     if not gaps:
         return
     held = _held(repository, checks)
     for check, (chain, first) in gaps:
         _name(check, chain, first, held.get(chain, {}))
+
+
+def _name_slots(repository: Repository, checks: Sequence[ReplicaCheck]) -> None:
+    if not checks:
+        return
+    listed, _ = repository.ask_all(lambda replica: [info.name for info in replica.store.list(names.SLOTS)])
+    slots = sorted({name for found in listed.values() for name in found if names.parse_slot(name)})
+    for check in checks if slots else ():
+        detail = check.damaged.pop(names.SLOTS).detail
+        for name in slots:
+            check.blame(name, ProofState.MISSING, detail)
 
 
 def _held(repository: Repository, checks: Sequence[ReplicaCheck]) -> _Held:

@@ -1,4 +1,4 @@
-"""Check the small objects of a replica beside snapshots: key slots, data keys, fragments, the audit chain."""
+"""Check the small objects of a replica beside snapshots: owner log, key slots, data keys, fragments, audit chain."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from farshore.catalog.data_keys import check_named_key
 from farshore.catalog.fragments import open_fragment
 from farshore.catalog.pack_trust import PackTrust
 from farshore.catalog.signed_commits import Refusal
-from farshore.errors import Corrupt, Unsupported
+from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.ops.verify.findings import ReplicaCheck
+from farshore.repair.object_checks import check_itself
+from farshore.replicas.owner_log import named_lists
 from farshore.replicas.repository import Repository
 from farshore.sealed import slots
 from farshore.sealed.data_key import open_data_key
@@ -36,6 +38,34 @@ def check_slots(check: ReplicaCheck) -> None:
             check.blame(name, ProofState.UNDECODABLE, str(error))
     if not listed:
         check.blame(names.SLOTS, ProofState.MISSING, "there is no key slot, so this replica alone cannot be unlocked")
+
+
+def check_log(repository: Repository, check: ReplicaCheck) -> None:
+    """Hash tombstones and what the owner log has, and look for what something at the replica names of it.
+
+    Entries behind the newest that anything there names are no damage: heal or the next writer brings them.
+    """
+    objects = repository.log.objects if repository.log is not None else {}
+    numbers = {name: entry[0] for name in objects if (entry := names.parse_log_entry(name))}
+    named = {commit.log[0] for commit in check.commits} | {numbers[one] for one in numbers if one in check.sizes}
+    entries = {name: objects[name] for name, number in numbers.items() if number <= max(named, default=0)}
+    lists = [names.accepted(one.hash) for one in named_lists(entries)]
+    for name in (*entries, *(one for one in lists if one in objects)):
+        if name not in check.sizes:
+            check.blame(name, ProofState.MISSING, "it is not listed")
+    for name in check.sizes:
+        if name in objects or names.parse_tombstone(name):
+            _check_named(repository, check, name)
+
+
+def _check_named(repository: Repository, check: ReplicaCheck, name: str) -> None:
+    """Read an object whose name has its hash."""
+    data = check.read(name)
+    try:
+        if data is not None:
+            check_itself(name, data, repository)
+    except ObjectCorrupt:
+        check.blame(name, ProofState.ALTERED, "its bytes do not hash to its name")
 
 
 def check_keys(repository: Repository, check: ReplicaCheck) -> None:

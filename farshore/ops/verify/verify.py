@@ -27,7 +27,7 @@ from farshore.ops.verify.check_chunks import check_chunks
 from farshore.ops.verify.check_cuts import check_cuts
 from farshore.ops.verify.check_gaps import name_gaps
 from farshore.ops.verify.check_packs import check_packs
-from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_slots
+from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_log, check_slots
 from farshore.ops.verify.check_snapshot import check_snapshot
 from farshore.ops.verify.damage_impact import paths_touched
 from farshore.ops.verify.findings import ReplicaCheck
@@ -205,6 +205,7 @@ def _fill(
     check.listed = {one.snapshot for one in check.commits} | {item.snapshot_id for item in read.bad}
     check.note_refused({item.name: why.reason.value for item, why in read.refused.items()}, len(read.unread))
     check_slots(check)
+    check_log(repository, check)
     for commit in check.commits:
         check_snapshot(repository, check, commit, reader)
     check_keys(repository, check)

@@ -165,3 +165,20 @@ def test_a_heal_by_a_host_that_may_only_add_backups_signs_as_the_reader_that_it_
     verify(engine)
     heal(engine)
     assert status_of(engine, "b").last_check_clean is True
+
+
+@pytest.mark.parametrize("prefix", [names.SLOTS, names.LOG])
+@pytest.mark.parametrize("mending", ["heal", "repair"])
+def test_a_replica_that_lost_every_slot_or_the_owner_log_and_got_them_back_is_clean(
+    engine: Engine, prefix: str, mending: str
+) -> None:
+    for name in engine.objects("b", prefix):
+        engine.lose("b", name)
+    engine.clock.advance(1)
+    with engine.opened(Need.WRITE) as repository:
+        checked = verify_repository(repository, repair=mending == "repair", run=Run.start(engine.clock))
+    assert {one.name for one in checked.damaged} == engine.objects("a", prefix).keys()
+    if mending == "heal":
+        heal(engine)
+    assert status_of(engine, "b").last_check_clean is True
+    assert engine.objects("b", prefix) == engine.objects("a", prefix)

@@ -15,9 +15,15 @@ from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
 from farshore.format import names
 from farshore.format.text import decode_object, encode_canonical
 from farshore.model import DamagedObject
+from farshore.ops.setup.enroll import enroll
+from farshore.ops.setup.owner_actions import append_entry
 from farshore.ops.verify.outcomes import check_errors
+from farshore.ops.verify.verify import verify_repository
 from farshore.repair.object_checks import check_itself
+from farshore.run import Run
+from farshore.trust.actions import Revocation, encode_accepted
 from tests.unit.ops.engine import Engine, flipped
+from tests.unit.ops.lease_world import forget
 from tests.unit.ops.tree_source import TreeSource
 
 NOISE = random.Random(1).randbytes(200_000)
@@ -163,7 +169,61 @@ def test_a_key_slot_that_is_damaged_or_gone_leaves_the_replica_locked(engine: En
     assert found(engine, percent=0)[slots[0]].code == "altered"
     for slot in slots:
         engine.lose("b", slot)
-    assert found(engine, percent=0)[names.SLOTS].code == "missing"
+    blamed = found(engine, percent=0)
+    assert {name: one.code for name, one in blamed.items()} == dict.fromkeys(slots, "missing")
+    assert "no key slot" in blamed[slots[0]].detail
+
+
+def test_slots_that_no_replica_has_are_named_together(engine: Engine, source: TreeSource) -> None:
+    with engine.opened(Need.WRITE) as repository:  # by this host's credential, which needs none
+        for slot in engine.objects("a", names.SLOTS):
+            for replica in "abc":
+                engine.lose(replica, slot)
+        result = verify_repository(repository, run=Run.start(engine.clock))
+    assert {(one.replica, one.name, one.code) for one in result.damaged} == {
+        (replica, names.SLOTS, "missing") for replica in "abc"
+    }
+
+
+@pytest.mark.parametrize("damage", ["lost", "flipped", "cut"])
+def test_every_entry_of_the_owner_log_that_the_replica_names_is_checked(
+    engine: Engine, source: TreeSource, damage: str
+) -> None:
+    engine.enroll()  # a second entry: behind those that anything names, and so no damage where it is not yet
+    first, second = sorted(engine.objects("b", names.LOG))
+    engine.lose("b", second)
+    assert not found(engine, percent=0)
+    engine.backup(source)  # which brings it
+    for name in (first, second):
+        good = engine.shelf("b").objects[name]
+        if damage == "lost":
+            engine.lose("b", name)
+        else:
+            engine.alter("b", name, lambda data: flipped(data, 9) if damage == "flipped" else data[:-1])
+        blamed = found(engine, percent=0)
+        assert {one: each.code for one, each in blamed.items()} == {name: "missing" if damage == "lost" else "altered"}
+        engine.shelf("b").objects[name] = good
+    assert not found(engine, percent=0)
+
+
+def test_a_list_of_accepted_commits_is_checked_with_the_log(engine: Engine, source: TreeSource) -> None:
+    with engine.opened(Need.OWNER) as repository:
+        other = enroll(repository, "another host").signer
+        named, data = encode_accepted(engine.commit_of(one.snapshot_id).hash for one in engine.snapshots())
+        name = names.accepted(named.hash)
+        append_entry(repository, [Revocation(other, named, {}, "stolen")], [(name, data)])
+    assert not found(engine, percent=0)
+    engine.flip("b", name)
+    assert {one: each.code for one, each in found(engine, percent=0).items()} == {name: "altered"}
+    engine.lose("b", name)
+    assert {one: each.code for one, each in found(engine, percent=0).items()} == {name: "missing"}
+
+
+def test_a_damaged_tombstone_is_named(engine: Engine, source: TreeSource) -> None:
+    name = forget(engine, "b", engine.snapshots()[0].snapshot_id)
+    assert not found(engine, percent=0)
+    engine.flip("b", name)
+    assert {one: each.code for one, each in found(engine, percent=0).items()} == {name: "altered"}
 
 
 def test_a_slot_under_another_name(engine: Engine, source: TreeSource) -> None:
