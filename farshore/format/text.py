@@ -178,7 +178,7 @@ def decode_log(value: JsonObject) -> tuple[int, str]:
 
 def require_format(value: JsonObject, expected: str, version: int, what: str) -> None:
     """Raise `ObjectCorrupt` where a body is of another format, `FormatTooNew` where it is of a later version."""
-    if value.get("format") != expected or not is_count(value.get("version")):
+    if value.get("format") != expected or not is_count(value.get("version")) or value["version"] < 1:
         raise ObjectCorrupt(f"{what} is not a {expected}")
     if value["version"] > version:
         raise FormatTooNew(f"{what} has version {value['version']}; this Farshore knows {version}")

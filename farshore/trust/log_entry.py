@@ -25,7 +25,15 @@ from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
 from farshore.format.header import Header
-from farshore.format.text import SignedText, decode_signed, encode_canonical, encode_signed, encode_time, is_hex
+from farshore.format.text import (
+    SignedText,
+    decode_signed,
+    encode_canonical,
+    encode_signed,
+    encode_time,
+    is_hex,
+    require_format,
+)
 from farshore.signing import HASH_BYTES, SignedKind, SigningKey, VerifyKey, sign, verify
 from farshore.trust.action_codec import decode_action, decode_moment, encode_action
 from farshore.trust.actions import Action, ChangeOwner
@@ -106,13 +114,7 @@ def decode_entry(name: str, data: bytes) -> LogEntry:
         raise ObjectCorrupt(f"{name} is not the object of its name")
     text = decode_signed(data, name, limits.LOG_ENTRY_BYTES_MAX)
     value = text.value
-    if value.get("format") != FORMAT:
-        raise ObjectCorrupt(f"{name} is no entry of the owner log")
-    version = value.get("version")
-    if type(version) is not int or version < 1:
-        raise ObjectCorrupt(f"{name} has no version")
-    if version > VERSION:
-        raise FormatTooNew(f"{name} has version {version}; this Farshore knows {VERSION}")
+    require_format(value, FORMAT, VERSION, name)
     number, previous, actions = value.get("number"), value.get("previous"), value.get("actions")
     if type(number) is not int or number != parsed[0] or number < 1:
         raise ObjectCorrupt(f"{name} has another number")
