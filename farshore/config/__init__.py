@@ -1,6 +1,6 @@
 """The configuration: farshore.toml and the environment, validated once into frozen settings."""
 
-from farshore.config.loading import find_config, load_config
+from farshore.config.loading import find_config, load_config, read_retention
 from farshore.config.parsing import format_duration, parse_duration
 from farshore.config.secret import RUN_SECRETS, ResolveBlock, Secret, credentials_directory, read_private_file
 from farshore.config.settings import (
@@ -17,6 +17,7 @@ from farshore.config.settings import (
     ReadsConfig,
     ReplicaConfig,
     RepositoryConfig,
+    RetentionConfig,
     SourceConfig,
     SqliteConfig,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "ReplicaConfig",
     "RepositoryConfig",
     "ResolveBlock",
+    "RetentionConfig",
     "Secret",
     "SourceConfig",
     "SqliteConfig",
@@ -46,4 +48,5 @@ __all__ = [
     "load_config",
     "parse_duration",
     "read_private_file",
+    "read_retention",
 ]

@@ -28,6 +28,7 @@ from farshore.config.schema import (
     READS,
     REPLICA,
     REPOSITORY,
+    RETENTION,
     SOURCES,
     STATE,
     Key,
@@ -240,9 +241,13 @@ def _variables(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[KeyPath, 
         ("audit", AUDIT),
         ("cost", COST),
         ("reads", READS),
+        ("retention", RETENTION),
         ("state", STATE),
     ):
         yield from _section_variables((section,), keys)
+    retention = values.get("retention")
+    for name, _ in _tables(retention.get("sources") if isinstance(retention, dict) else None):
+        yield from _section_variables(("retention", "sources", name), RETENTION)
     for name, _ in _tables(values.get("holders")):
         yield from _section_variables(("holders", name), HOLDER)
     for name, replica in _tables(values.get("replicas")):

@@ -15,10 +15,10 @@ from typing import Any
 
 from farshore.config.document import apply_overrides, read_document
 from farshore.config.parsing import Findings, directory_of
-from farshore.config.schema import Surroundings
+from farshore.config.schema import RETENTION, Mistake, Surroundings
 from farshore.config.secret import ResolveBlock, Secret, credentials_directory
 from farshore.config.sections import Sections
-from farshore.config.settings import Config, DirectoryConfig, ReplicaConfig, SourceConfig
+from farshore.config.settings import Config, DirectoryConfig, ReplicaConfig, RetentionConfig, SourceConfig
 from farshore.errors import Bug, ConfigInvalid
 
 FILE_NAME = "farshore.toml"
@@ -51,6 +51,7 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
     audit = sections.audit()
     cost = sections.cost()
     reads = sections.reads()
+    retention, source_retention = sections.retention()
     state = sections.state()
     findings.settle()
     if repository is None:
@@ -68,6 +69,8 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
         audit=audit,
         cost=cost,
         reads=reads,
+        retention=retention,
+        source_retention=source_retention,
         placement=placement,
         holders=holders,
         state_dir=state_dir,
@@ -78,6 +81,27 @@ def load_config(path: Path | None, environment: Mapping[str, str], resolve_block
         environment=environment,
         resolve_block=resolve_block,
     )
+
+
+def read_retention(values: Mapping[str, object], base: Path) -> RetentionConfig:
+    """Return rules that were given by hand, checked like those under [retention].
+
+    Raises:
+        ConfigInvalid: One is unknown or cannot be, or they keep nothing.
+    """
+    around = Surroundings(base, base)
+    read: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in RETENTION:
+            raise ConfigInvalid(f"{key!r} is no rule", f"The rules are {', '.join(RETENTION)}.")
+        try:
+            read[key] = RETENTION[key].read(value, around)
+        except Mistake as mistake:
+            raise ConfigInvalid(f"{key} {mistake.message}", mistake.hint) from mistake
+    rules = RetentionConfig(**read)
+    if rules.keeps_nothing:
+        raise ConfigInvalid("the rules keep nothing", "Say what to keep, like keep_daily=7.")
+    return rules
 
 
 def find_config(path: Path | None, environment: Mapping[str, str]) -> Path:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -292,6 +293,18 @@ def read_secret(value: Any, around: Surroundings) -> Secret:
     return Secret("env" if kind == "env" else "block", read_text(place, around))
 
 
+def read_time_zone(value: Any, around: Surroundings) -> str:
+    """Read the name of a time zone, such as Europe/Berlin."""
+    name = read_text(value, around)
+    if name == "UTC":  # a host may know no other one
+        return name
+    try:
+        import_module("zoneinfo").ZoneInfo(name)  # loaded by commands that read such a key alone
+    except (KeyError, ValueError, OSError) as error:  # none that this host knows, no name of one, or a directory
+        raise Mistake(f"is {name!r}, which is no time zone here", "Write one like Europe/Berlin, or UTC.") from error
+    return name
+
+
 def read_command_table(value: Any, around: Surroundings) -> tuple[str, ...]:
     """Read a command, `{ command = ["program", "word"] }`."""
     if not isinstance(value, dict) or set(value) != {"command"}:
@@ -386,10 +399,20 @@ PLACEMENT: Mapping[str, Key] = {
 HOLDER: Mapping[str, Key] = {"kind": Key(read_holder_kind, required=True), "on_writer_host": Key(read_flag)}
 AUDIT: Mapping[str, Key] = {"paths": Key(read_flag), "anchor": Key(read_command_table)}
 COST: Mapping[str, Key] = {"prices": Key(read_path)}
+RETENTION: Mapping[str, Key] = {
+    "keep_last": Key(read_count),
+    "keep_hourly": Key(read_count),
+    "keep_daily": Key(read_count),
+    "keep_weekly": Key(read_count),
+    "keep_monthly": Key(read_count),
+    "keep_yearly": Key(read_count),
+    "keep_within": Key(read_duration),
+    "time_zone": Key(read_time_zone),
+}
 READS: Mapping[str, Key] = {
     "prefer": Key(read_preference),
     "host_region": Key(read_region),
     "hedge": Key(read_flag),
 }
 STATE: Mapping[str, Key] = {"dir": Key(read_path), "cache": Key(read_path)}
-SECTIONS = ("repository", "replicas", "sources", "placement", "holders", "audit", "cost", "reads", "state")
+SECTIONS = ("repository", "replicas", "sources", "placement", "holders", "audit", "cost", "reads", "retention", "state")

@@ -17,6 +17,7 @@ from farshore.config.schema import (
     READS,
     REPLICA,
     REPOSITORY,
+    RETENTION,
     SECTIONS,
     SOURCES,
     STATE,
@@ -35,6 +36,7 @@ from farshore.config.settings import (
     ReadsConfig,
     ReplicaConfig,
     RepositoryConfig,
+    RetentionConfig,
     SourceConfig,
     SqliteConfig,
 )
@@ -139,6 +141,28 @@ class Sections:
     def cost(self) -> CostConfig:
         """Read [cost]."""
         return CostConfig(**(self._keys(("cost",), COST, self._table(("cost",))) or {}))
+
+    def retention(self) -> tuple[RetentionConfig, dict[str, RetentionConfig]]:
+        """Read [retention], and [retention.sources.NAME], which goes instead of it for one source."""
+        table = dict(self._table(("retention",)))
+        given = table.pop("sources", {})
+        general = self._rules(("retention",), table) if table else RetentionConfig()
+        if not isinstance(given, dict) or not all(isinstance(one, dict) for one in given.values()):
+            self._mistake(
+                ("retention", "sources"), "holds no sections", "Write [retention.sources.NAME], then its keys."
+            )
+            return general, {}
+        zone = {"time_zone": general.time_zone}
+        return general, {n: self._rules(("retention", "sources", n), {**zone, **one}) for n, one in given.items()}
+
+    def _rules(self, path: KeyPath, table: dict[str, Any]) -> RetentionConfig:
+        values = self._keys(path, RETENTION, table)
+        if values is None:
+            return RetentionConfig()
+        rules = RetentionConfig(**values)
+        if rules.keeps_nothing:
+            self._mistake(path, "keeps nothing", "Say what to keep, like keep_daily = 7, or remove the section.")
+        return rules
 
     def reads(self) -> ReadsConfig:
         """Read [reads]."""

@@ -165,6 +165,33 @@ class AuditConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """How many snapshots of a source are kept; `farshore.retention.rules` says which. 0 and None keep none."""
+
+    keep_last: int = 0
+    keep_hourly: int = 0
+    keep_daily: int = 0
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+    keep_yearly: int = 0
+    keep_within: timedelta | None = None
+    time_zone: str = "UTC"  # of hours, days, weeks, months and years; a name of the IANA database
+
+    @property
+    def periods(self) -> dict[str, int]:
+        """Of how many hours, days and so on a snapshot is kept."""
+        return {
+            "hourly": self.keep_hourly, "daily": self.keep_daily, "weekly": self.keep_weekly,
+            "monthly": self.keep_monthly, "yearly": self.keep_yearly,
+        }  # fmt: skip
+
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether there is no rule at all, so that nothing is ever forgotten."""
+        return not (self.keep_last or self.keep_within or any(self.periods.values()))
+
+
+@dataclass(frozen=True, slots=True)
 class CostConfig:
     """Settings of `farshore cost`. `prices`: a price table of one's own, before the one that ships."""
 
@@ -204,6 +231,8 @@ class Config:
     holders: dict[str, HolderConfig] = field(default_factory=dict)
     cost: CostConfig = field(default_factory=CostConfig)
     reads: ReadsConfig = field(default_factory=ReadsConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
+    source_retention: Mapping[str, RetentionConfig] = field(default_factory=dict)  # by source, instead of `retention`
     state_dir: Path = field(kw_only=True)
     path: Path | None = None
     cache: Path | None = None

@@ -95,6 +95,12 @@ class PathsClash(UserError):
     default_hint = "Nothing was written. Restore fewer entries at once, or drop fewer leading names."
 
 
+class SnapshotProtected(UserError):
+    code = "snapshot-protected"
+    exit_code = 94
+    default_hint = "Nothing was forgotten. Leave it out, or say --even-last if nothing of the source is to stay."
+
+
 class NotFound(FarshoreError):
     """The named thing is not there."""
 

@@ -39,11 +39,17 @@ def may_lease(repository: Repository) -> bool:
     return key is not None and (may(key.signer_id, Right.HEAL) or may(key.signer_id, Right.BACKUP))
 
 
-def copy_lease(repository: Repository, replicas: Mapping[str, Replica], run_id: str) -> LeaseHolder:
-    """Return the lease of a heal, or of one that mends beside a read, before its first beat."""
+def copy_lease(
+    repository: Repository, replicas: Mapping[str, Replica], run_id: str, identity: str = HEAL_IDENTITY
+) -> LeaseHolder:
+    """Return the lease of an act that makes no snapshot, before its first beat: of a heal, or of what mends in a read.
+
+    Args:
+        identity: Says which act it is.
+    """
     now = repository.clock.now_utc()
     lease = Lease(
-        lease=repository.clock.random_bytes(16).hex(), run=run_id, source_id="", identity=HEAL_IDENTITY, snapshot="",
+        lease=repository.clock.random_bytes(16).hex(), run=run_id, source_id="", identity=identity, snapshot="",
         host=describe_process(), beat=0, started_utc=now, expires_utc=now, log=known_log(repository),
     )  # fmt: skip
     return LeaseHolder(

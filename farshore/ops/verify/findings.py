@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -39,6 +39,7 @@ class ReplicaCheck:
     """The findings at one replica. Filled by one thread."""
 
     replica: Replica
+    forgotten: Collection[str] = ()  # hashes of commits that count no more
     sizes: dict[str, int] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)  # snapshots with a commit there that counts, or is damaged
     commits: list[CommitHead] = field(default_factory=list)  # those that count

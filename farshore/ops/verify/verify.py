@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from farshore.audit import run_rows
@@ -17,6 +17,7 @@ from farshore.audit.rows import ProofState
 from farshore.catalog.commits import list_commit_names, read_commits
 from farshore.catalog.data_keys import read_data_key
 from farshore.catalog.pack_trust import PackTrust
+from farshore.catalog.tombstones import forgotten_commits
 from farshore.check_results import CheckedReplica, VerifyResult
 from farshore.errors import READ_ERRORS, BucketNotFound, StoreDenied, StorePaused, StoreUnavailable
 from farshore.extras import require_extra
@@ -67,15 +68,15 @@ def verify_repository(
     if 0 < read_data_percent < FULL:
         require_extra("sql")  # else the audit tables would be called unreadable
     tune_process_memory()
-    keys, memory = repository.writing_keys(), repository.memory
+    keys, memory, trust = repository.writing_keys(), repository.memory, PackTrust(repository)
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
-    trust = PackTrust(repository)
     proof = PackChecker(
         keys=keys, maker=trust.maker, made_here=trust.is_signed,
         data_key=lambda key_id: read_data_key(repository, reader, key_id),
     )  # fmt: skip
-    checks = [_check_replica(repository, one, reader, proof, read_data_percent, run) for one in chosen]
+    forgotten = forgotten_commits(repository)  # what they need may be deleted at any moment
+    checks = [_check_replica(repository, one, forgotten, reader, proof, read_data_percent, run) for one in chosen]
     if replica and checks[0].error:
         raise checks[0].error
     if read_data_percent >= FULL and keys.can_read:
@@ -164,13 +165,14 @@ def _repair(repository: Repository, checks: Sequence[ReplicaCheck], run: Run) ->
 def _check_replica(
     repository: Repository,
     replica: Replica,
+    forgotten: Collection[str],
     reader: ReplicaReader,
     proof: PackChecker,
     read_data_percent: float,
     run: Run,
 ) -> ReplicaCheck:
     """Check one replica; what keeps it from being checked to the end is kept in `error`."""
-    check = ReplicaCheck(replica)
+    check = ReplicaCheck(replica, forgotten)
     try:
         _fill(repository, check, reader, proof, read_data_percent, run)
     except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
@@ -197,12 +199,15 @@ def _fill(
         if read_data_percent and info.modified_utc and info.name.startswith(names.PACKS):
             check.put_utc[info.name] = info.modified_utc
     read = read_commits(repository, replica, listed)
-    check.commits += read.accepted
+    check.commits += [one for one in read.accepted if one.hash not in check.forgotten]
     for item, error in read.bad.items():
+        if item.hash in check.forgotten:
+            continue
         check.blame(item.name, ProofState.ALTERED, str(error), item.snapshot_id)
         with contextlib.suppress(*READ_ERRORS):  # another replica's shows as well what this one must hold
             check.commits += read_commits(repository, reader, [item]).accepted
-    check.listed = {one.snapshot for one in check.commits} | {item.snapshot_id for item in read.bad}
+    damaged = {item.snapshot_id for item in read.bad if item.hash not in check.forgotten}
+    check.listed = {one.snapshot for one in check.commits} | damaged
     check.note_refused({item.name: why.reason.value for item, why in read.refused.items()}, len(read.unread))
     check_slots(check)
     check_log(repository, check)

@@ -1,0 +1,177 @@
+"""`farshore retain`: forget the snapshots that no rule keeps, or show which they are."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli.opening import able_to_read, opened_repository
+from farshore.cli.wording import ID_DIGITS_SHOWN, utc_time
+from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ConfigInvalid, QuorumNotReached, SnapshotUnknown
+from farshore.plural import count_of
+
+if TYPE_CHECKING:
+    from farshore.cli.output import Output
+    from farshore.config import RetentionConfig
+    from farshore.ops.retain.judging import JudgedSource
+    from farshore.retention.rules import Verdict
+
+NO_RULE = "Add for instance [retention] with keep_daily = 7 and keep_weekly = 5: docs/operate/retention.md."
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSnapshot:
+    """One snapshot, whether it stays, and every reason why."""
+
+    snapshot_id: str
+    source: str
+    source_id: str
+    committed_utc: datetime
+    keep: bool
+    reasons: tuple[str, ...]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="only these sources, by name or id")
+    parser.add_argument("--dry-run", action="store_true", help="only say what stays, what goes, and why")
+    parser.add_argument("--show", action="store_true", help="only draw a calendar of what stays and what goes")
+    parser.add_argument(
+        "--rule", action="append", default=[], metavar="KEY=VALUE",
+        help="try this rule instead of those of the file, and forget nothing; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--even-shrunken", action="store_true", help="also of sources whose last snapshot is suspiciously small"
+    )
+
+
+def execute(invocation: Invocation) -> int:
+    """Judge every snapshot, and forget those that nothing keeps."""
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
+    from farshore.ops.retain.forget import forget_snapshots, require_maintainer
+    from farshore.ops.retain.judging import judge_repository
+    from farshore.run import Run
+
+    arguments, output = invocation.arguments, invocation.output
+    config = able_to_read(invocation, invocation.config())
+    tried = _tried(arguments.rule)
+    if tried is None and config.retention.keeps_nothing and not config.source_retention:
+        raise ConfigInvalid(f"{config.path} has no rule for retention, so every snapshot stays", NO_RULE)
+    only_shown = bool(arguments.dry_run or arguments.show or tried)
+    writes = Writes.NONE if only_shown else Writes.ALL
+    with opened_repository(invocation, config, need=Need.MOST, writes=writes) as repository:
+        if not only_shown:
+            require_maintainer(repository, "forget")
+        judged = judge_repository(
+            repository, config, sources=arguments.sources, tried=tried, even_shrunken=arguments.even_shrunken
+        )
+        failed: dict[str, str] = {}
+        if not only_shown:
+            for one in judged:
+                found = forget_snapshots(
+                    repository, one.going, reason="no rule keeps it", rule=_rule_text(one.rules),
+                    run=Run.start(invocation.clock),
+                )  # fmt: skip
+                failed |= found.failed
+    for source in judged:
+        for verdict in source.verdicts:
+            output.record("verdict", _judged(source, verdict))
+    (_draw if arguments.show else _print)(output, judged, dry=only_shown)
+    for name, reason in failed.items():
+        output.warning(f"{name} lacks tombstones: {reason}. They count there too; heal brings them")
+    stopped = [one for one in judged if one.stopped]
+    for one in stopped:
+        output.warning(
+            f"{one.source} forgets nothing: its last snapshot has less than half of the one before; look at it, "
+            "then say --even-shrunken"
+        )
+    return EXIT_WARNINGS if stopped or failed else EXIT_DONE
+
+
+def _tried(given: Sequence[str]) -> RetentionConfig | None:
+    """Return the rules of `--rule`, checked as those of the file are."""
+    if not given:
+        return None
+    from farshore.config import read_retention
+
+    values: dict[str, object] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not equals:
+            raise ConfigInvalid(f"{one!r} is no rule", "Write --rule keep_daily=7.")
+        values[key.strip()] = int(value) if value.strip().isdecimal() else value.strip()
+    return read_retention(values, Path.cwd())
+
+
+def _rule_text(rules: RetentionConfig) -> str:
+    """Return rules in a line, as they are written."""
+    from farshore.config import format_duration
+
+    keys = {"keep_last": rules.keep_last, **{f"keep_{name}": count for name, count in rules.periods.items()}}
+    said = [f"{key} = {count}" for key, count in keys.items() if count]
+    if rules.keep_within is not None:
+        said.append(f"keep_within = {format_duration(rules.keep_within)}")
+    return ", ".join(said) + (f" ({rules.time_zone})" if said else "none")
+
+
+def _judged(source: JudgedSource, verdict: Verdict) -> JudgedSnapshot:
+    one = verdict.snapshot
+    reasons = tuple(str(reason) for reason in verdict.reasons)
+    return JudgedSnapshot(one.snapshot_id, source.source, source.source_id, one.committed_utc, verdict.kept, reasons)
+
+
+def _print(output: Output, judged: Sequence[JudgedSource], *, dry: bool) -> None:
+    goes = "go" if dry else "forgotten"
+    rows = [
+        (
+            found.snapshot_id[:ID_DIGITS_SHOWN],
+            found.source,
+            utc_time(found.committed_utc),
+            "stay" if found.keep else goes,
+            ", ".join(found.reasons),
+        )
+        for source in judged
+        for found in (_judged(source, one) for one in source.verdicts)
+    ]
+    if not rows:
+        output.note("no snapshots")
+        return
+    output.table(("snapshot", "source", "time", "verdict", "why"), rows)
+    going = sum(len(one.going) for one in judged)
+    total = sum(len(one.verdicts) for one in judged)
+    said = f"{going} of {count_of(total, 'snapshot')} {'would be' if dry else 'are'} forgotten"
+    output.note(f"{said}; 'farshore unforget' undoes it, and nothing was deleted" if going and not dry else said)
+
+
+def _draw(output: Output, judged: Sequence[JudgedSource], *, dry: bool) -> None:
+    from farshore.retention.calendar import draw
+
+    for one in judged:
+        output.line(f"{one.source}: {_rule_text(one.rules)}{'' if dry else ' (forgotten)'}")
+        for line in draw(one.verdicts, one.rules.time_zone):
+            output.line(line)
+
+
+COMMAND = Command(
+    name="retain",
+    summary="forget the snapshots that no rule keeps",
+    description=(
+        "Judge every snapshot by the rules under [retention] and forget those that nothing keeps; --dry-run says for "
+        "each why it stays or goes. The last snapshot of a source, its last complete one and its last proven one "
+        "always stay, and so does what is misdated or forked. A source whose last snapshot has less than half of the "
+        "one before forgets nothing until somebody looked. Nothing is deleted: 'farshore unforget' undoes it."
+    ),
+    example="farshore retain --dry-run\nfarshore retain home --rule keep_daily=7 --rule keep_weekly=5 --show",
+    add_arguments=add_arguments,
+    execute=execute,
+    failures=(*OPENING, SnapshotUnknown, QuorumNotReached),
+    exits=((EXIT_WARNINGS, "done, and a source forgets nothing now, or a replica lacks tombstones"),),
+    acts=True,
+    interrupted="nothing was deleted; what is forgotten already stays forgotten",
+)

@@ -1,0 +1,96 @@
+"""Forget snapshots: sign a tombstone for each and put it at every replica. Undone by `unforget`; nothing is deleted.
+
+docs/reference/format.md, section 5, and decision 0034. From the tombstone on a snapshot is neither listed nor copied;
+its objects stay until a plan to delete goes by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from farshore.catalog.snapshots import Snapshot
+from farshore.errors import FarshoreError, KeyMissing
+from farshore.format import names
+from farshore.format.tombstone import Tombstone, encode_tombstone
+from farshore.replicas.lease_holder import known_log
+from farshore.replicas.owner_log import check_writable, put_log
+from farshore.replicas.put_all import put_all
+from farshore.replicas.repository import Repository
+from farshore.replicas.signed_texts import sign_text
+from farshore.run import Run
+from farshore.signing import SignedKind
+from farshore.trust.actions import Right
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenSnapshots:
+    """The snapshots that are forgotten now. `failed`: replicas that lack a tombstone; the others' count there too."""
+
+    snapshots: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def require_maintainer(repository: Repository, act: str) -> None:
+    """Raise unless the key at hand may maintain, by the owner log as it is now, and this version may write here.
+
+    Raises:
+        KeyMissing: It may not.
+        FeatureMissing, LogForked: As `check_writable` says.
+    """
+    check_writable(repository.trust)
+    keys = repository.keys
+    key = keys.signing_key if keys is not None else None
+    if key is None or not repository.trust.may(key.signer_id, Right.MAINTAIN):
+        raise KeyMissing(
+            f"nothing at hand may {act} snapshots: that needs a key with the right to maintain",
+            "Use the passphrase or identity that 'farshore init' made, or enroll this host with --role maintainer.",
+        )
+
+
+def forget_snapshots(
+    repository: Repository, snapshots: Sequence[Snapshot], *, reason: str, rule: str, run: Run
+) -> ForgottenSnapshots:
+    """Forget these snapshots. Repeatable; one that is forgotten already gets one more tombstone.
+
+    Not atomic over snapshots or replicas: tombstones unite, so one replica that has it suffices for every reader that
+    reaches it, and heal brings it to the others.
+
+    Args:
+        reason: Why, for people.
+        rule: The rule that says so, by name; empty where a person does.
+
+    Raises:
+        KeyMissing, FeatureMissing, LogForked: As `require_maintainer` says.
+        QuorumNotReached: Fewer replicas than the quorum accepted them.
+    """
+    require_maintainer(repository, "forget")
+    if not snapshots:
+        return ForgottenSnapshots()
+    keys, log = repository.writing_keys(), known_log(repository)
+    objects: list[tuple[str, bytes]] = []
+    for one in snapshots:
+        subject = f"{names.FORGOTTEN}{one.snapshot_id}"
+        stone = Tombstone(one.snapshot_id, one.commit.hash, reason, rule, run.clock.now_utc(), log)
+        data = sign_text(keys, SignedKind.TOMBSTONE, subject, encode_tombstone(stone))
+        objects.append((names.tombstone(subject, names.hash_of(data)), data))
+    failed = put_signed(repository, objects, "accepted the tombstones")
+    return ForgottenSnapshots(tuple(one.snapshot_id for one in snapshots), failed)
+
+
+def put_signed(repository: Repository, objects: Sequence[tuple[str, bytes]], act: str) -> dict[str, str]:
+    """Put signed objects at every replica, each read back; return why it failed, by replica.
+
+    Raises:
+        QuorumNotReached: Fewer replicas than the quorum have them.
+    """
+    failed: dict[str, FarshoreError] = put_log(repository, repository.log) if repository.log is not None else {}
+    stores = {name: replica.store for name, replica in repository.replicas.items() if name not in failed}
+    failed |= put_all(
+        stores, objects, clock=repository.clock, read_back=True, first_bug=repository.first_bug
+    )  # fmt: skip
+    failed |= repository.unreachable
+    accepted = len(repository.configured) - len(failed)
+    if accepted < min(repository.quorum, len(repository.configured)):
+        raise repository.too_few(accepted, act, failed, "Bring the replicas back, then run this again.")
+    return {name: error.message for name, error in failed.items()}

@@ -1,0 +1,92 @@
+"""A verdict on each snapshot, by the rules of its source. Reads commits and the audit tables; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from farshore.access.query import last_checks
+from farshore.catalog.shrinking import has_shrunken
+from farshore.catalog.snapshots import Snapshot, list_snapshots, trusted
+from farshore.config import Config, RetentionConfig
+from farshore.errors import SnapshotUnknown
+from farshore.model import SourceId
+from farshore.replicas.repository import Repository
+from farshore.retention.rules import Verdict, judge
+
+SHRUNKEN = "shrunken"  # the last complete snapshot has less than half of the one before
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSource:
+    """One source: the rules that hold for it, and a verdict on each of its snapshots, oldest first.
+
+    `stopped`: why it forgets nothing now, whatever the rules are.
+    """
+
+    source: str
+    source_id: SourceId
+    rules: RetentionConfig
+    verdicts: tuple[Verdict, ...]
+    stopped: str = ""
+
+    @property
+    def going(self) -> tuple[Snapshot, ...]:
+        """The snapshots that nothing keeps."""
+        return tuple(one.snapshot for one in self.verdicts if not one.kept and isinstance(one.snapshot, Snapshot))
+
+
+def judge_repository(
+    repository: Repository,
+    config: Config,
+    *,
+    sources: Collection[str] = (),
+    tried: RetentionConfig | None = None,
+    even_shrunken: bool = False,
+) -> list[JudgedSource]:
+    """Return the verdicts on the snapshots of each source, in order of name.
+
+    A source that is no longer in the configuration keeps its rules as long as they are written there, and those for
+    all otherwise.
+
+    Args:
+        sources: Names or ids; empty: all.
+        tried: Rules instead of those of the configuration.
+        even_shrunken: Somebody looked at sources that became much smaller.
+
+    Raises:
+        SnapshotUnknown: A source that was named has no snapshot.
+        FarshoreError: No replica could be listed.
+    """
+    of_source: dict[SourceId, list[Snapshot]] = {}
+    for one in list_snapshots(repository):
+        of_source.setdefault(one.source_id, []).append(one)
+    for name in sources:
+        if not any(name in (found[0].source, source_id) for source_id, found in of_source.items()):
+            raise SnapshotUnknown(f"there is no snapshot of a source {name}", "farshore snapshots lists them.")
+    proven_utc = _proven_utc(repository)
+    judged = []
+    for source_id, found in of_source.items():
+        name = found[0].source
+        if sources and name not in sources and source_id not in sources:
+            continue
+        rules = tried or config.source_retention.get(name, config.retention)
+        stopped = SHRUNKEN if not even_shrunken and _is_shrunken(found) else ""
+        proven = [one.snapshot_id for one in found if proven_utc is not None and one.committed_utc <= proven_utc]
+        judged.append(
+            JudgedSource(name, source_id, rules, tuple(judge(found, rules, proven=proven, stopped=stopped)), stopped)
+        )
+    return sorted(judged, key=lambda one: (one.source, one.source_id))
+
+
+def _is_shrunken(snapshots: Sequence[Snapshot]) -> bool:
+    """Whether the last complete snapshot is much smaller than the one before, so older ones may be the good ones."""
+    complete = [one for one in trusted(snapshots) if one.complete]
+    return len(complete) > 1 and has_shrunken(complete[-1].counts, complete[-2].counts)
+
+
+def _proven_utc(repository: Repository) -> datetime | None:
+    """Return up to when what was committed has been read back whole at some replica, by checks that found no damage."""
+    checks = last_checks(repository, repository.configured).values()
+    return max((one.all_read_since_utc for one in checks if one.clean and one.all_read_since_utc), default=None)

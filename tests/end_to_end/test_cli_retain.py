@@ -1,0 +1,103 @@
+"""`farshore retain`, `forget` and `unforget` by their words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.shore import Shore
+
+
+@pytest.fixture
+def shore(tmp_path: Path) -> Shore:
+    """Four snapshots of one day."""
+    made = Shore(tmp_path)
+    made.initialize()
+    for number in range(4):
+        (made.root / "home" / "changing").write_text(str(number))
+        made.good("backup", "home")
+    return made
+
+
+def ids(shore: Shore) -> list[str]:
+    return [one["snapshot_id"] for one in shore.good("snapshots", "--json").of("snapshot")]
+
+
+def with_rules(shore: Shore, rules: str) -> None:
+    shore.more = rules
+    shore.write_config()
+
+
+def test_rules_are_tried_shown_and_kept(shore: Shore) -> None:
+    before = ids(shore)
+    refused = shore.run("retain")
+    assert refused.code == 10
+    assert "no rule for retention" in refused.stderr
+
+    tried = shore.good("retain", "--rule", "keep_last=2", "--json").of("verdict")
+    assert [(one["snapshot_id"], one["keep"]) for one in tried] == [(one, at > 1) for at, one in enumerate(before)]
+    assert tried[-1]["reasons"] == ["newest", "last 1 of 2"]
+    with_rules(shore, '[retention]\nkeep_daily = 7\ntime_zone = "Europe/Berlin"\n')
+    assert "3 of 4 snapshots would be forgotten" in shore.good("retain", "--dry-run").stderr
+    drawn = shore.good("retain", "--show").stdout.splitlines()
+    assert drawn[0] == "home: keep_daily = 7 (Europe/Berlin)"
+    assert drawn[3][9:].strip(".") == "K"
+    assert ids(shore) == before, "nothing was forgotten yet"
+
+    assert "3 of 4 snapshots are forgotten" in shore.good("retain").stderr
+    assert ids(shore) == before[3:]
+    shore.good("verify", "--read-data")
+    shore.good("heal")
+    assert [one["snapshots"] for one in shore.good("status", "--json").of("replica")] == [1] * len(shore.replicas)
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("[retention]\ntime_zone = 'UTC'\n", "keeps nothing"),
+        ("[retention]\nkeep_daily = 0\n", "at least 1"),
+        ("[retention]\nkeep_dayly = 7\n", "Did you mean keep_daily"),
+        ("[retention]\nkeep_daily = 7\ntime_zone = 'Berlin'\n", "no time zone"),
+        ("[retention.sources.home]\n", "keeps nothing"),
+        ("[retention]\nkeep_last = 1\nsources = 3\n", "holds no sections"),
+    ],
+)
+def test_rules_that_cannot_be_are_an_error(shore: Shore, rules: str, said: str) -> None:
+    with_rules(shore, rules)
+    found = shore.run("retain")
+    assert found.code == 10
+    assert said in found.stderr
+
+
+def test_by_hand_and_back(shore: Shore) -> None:
+    before = ids(shore)
+    protected = shore.run("forget", "home")
+    assert protected.code == 94
+    assert "last complete snapshot of home" in protected.stderr
+    assert shore.run("forget").code == 10
+
+    done = shore.good("forget", before[1][:8], "--reason", "holds a password")
+    assert "forgotten" in done.stdout
+    assert "nothing was deleted" in done.stderr
+    assert ids(shore) == [before[0], *before[2:]]
+    (listed,) = shore.good("forget", "--list", "--json").of("forgotten")
+    assert (listed["snapshot_id"], listed["source"], listed["reasons"]) == (before[1], "home", ["holds a password"])
+    assert shore.run("restore", before[1], "--target", str(shore.root / "back")).code == 12
+    assert shore.run("unforget", before[0]).code == 12
+
+    assert shore.good("unforget", before[1][:8], "--json").of("unforgotten")[0]["tombstones"] == 1
+    assert ids(shore) == before
+    assert "nothing is forgotten" in shore.good("forget", "--list").stderr
+    shore.good("restore", before[1], "--target", str(shore.root / "back"))
+    assert shore.good("forget", before[3], "--even-last").code == 0
+    assert ids(shore) == before[:3]
+
+
+def test_a_writer_forgets_nothing(shore: Shore) -> None:
+    before = ids(shore)
+    shore.passphrase = None
+    found = shore.run("forget", before[0])
+    assert found.code == 55
+    assert "right to maintain" in found.stderr
+    assert ids(shore) == before
