@@ -25,7 +25,8 @@ class Sealer:
     """Who seals, and what the seals say beside the rows.
 
     `log`: the newest entry of the owner log that is known here. `seen`: the newest heads of others. `own_commits`: the
-    hashes of all commits of this signer, asked for only where this host has no record of its chain.
+    hashes of all commits of this signer, asked for only where this host has no record of its chain. `past`:
+    fingerprints under which seals of this chain were signed before a new owner.
     """
 
     key: SigningKey
@@ -33,6 +34,7 @@ class Sealer:
     log: LogHead
     seen: SeenHeads = field(default_factory=SeenHeads)
     own_commits: Callable[[], Collection[str]] = tuple
+    past: tuple[bytes, ...] = ()
 
 
 def changed_heads(before: Head, seen: SeenHeads, chain_id: str) -> SeenHeads:

@@ -256,8 +256,9 @@ class AuditRecorder:
             seal, text = decode_seal(name, store.get(name, bytes_max=object_bytes_max(name)))
         except (Corrupt, NotFound, Unsupported):
             return None
-        held = seal.signer == key.signer_id and signature_holds(seal, text, key, self._sealer.fingerprint)
-        return seal if held else None
+        fingerprints = (self._sealer.fingerprint, *self._sealer.past)
+        own = seal.signer == key.signer_id
+        return seal if own and any(signature_holds(seal, text, key, one) for one in fingerprints) else None
 
     def _find_own_seal(self, name: str) -> Seal | None:
         answers, _ = self._ask_all(lambda replica: self._own_seal(self._stores[replica], name))

@@ -200,7 +200,9 @@ def _open_recorder(repository: Repository, signing_key: SigningKey) -> AuditReco
     return AuditRecorder(
         stores={name: replica.store for name, replica in repository.replicas.items()},
         repository_id=repository.repository_id,
-        sealer=Sealer(signing_key, repository.header.fingerprint, head, seen=_seen(repository)),
+        sealer=Sealer(
+            signing_key, repository.header.fingerprint, head, seen=_seen(repository), past=repository.header.past
+        ),
         chain_id=_chain_id(repository, signing_key),
         state_dir=repository.state_dir,
         clock=repository.clock,

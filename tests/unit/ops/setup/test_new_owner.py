@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from farshore.access.open_replica import Writes
 from farshore.access.open_repository import open_repository
 from farshore.access.secrets import read_secrets
 from farshore.access.unlock import Need
+from farshore.audit.chain import Authority, verify_seals
+from farshore.audit.names import SEALS
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import ConfigInvalid, FarshoreError, KeyMissing, RepositoryMismatch, StoreUnavailable
 from farshore.format import names
@@ -128,6 +131,24 @@ def test_an_identity_that_was_pinned_goes_over_by_a_persons_word(engine: Engine,
     assert len(contents(another)) == 4
     with another.opened() as repository:
         assert repository.header.fingerprint.hex() == done.fingerprint
+
+
+def test_a_chain_of_seals_goes_on_over_a_new_owner_where_the_host_was_set_back(
+    engine: Engine, source: TreeSource
+) -> None:
+    engine.backup(source, need=Need.READ)
+    shutil.copytree(engine.state_dir, engine.root / "image")
+    engine.backup(source, need=Need.READ)
+    after = under(engine, new_owner(engine).fingerprint)
+    shutil.rmtree(engine.state_dir)
+    (engine.root / "image").rename(engine.state_dir)
+    after.backup(source, need=Need.READ)
+
+    with after.opened() as repository:
+        authority = Authority(repository.trust, repository.header.fingerprint)
+        objects = engine.objects("a", "audit/")
+        seals = [(name, data) for name, data in objects.items() if name.startswith(SEALS)]
+        assert verify_seals(seals, authority, {name: len(data) for name, data in objects.items()}) == []
 
 
 class Dying(WrappingStore):
