@@ -43,6 +43,18 @@ def order_commits(repository: Repository, found: ListedCommits, *, by_stores: bo
     return {source_id: order_source(links, cap_utc) for source_id, links in of_source.items()}
 
 
+def places_of(repository: Repository, listed: ListedCommits) -> dict[str, Place]:
+    """Return the place of each commit that counts; where none of a source may be its newest, all are sound.
+
+    Then stores have another time altogether, for instance after they were unpacked without times.
+    """
+    places: dict[str, Place] = {}
+    for order in order_commits(repository, listed).values():
+        any_sound = Place.SOUND in order.places.values()
+        places.update(order.places if any_sound else dict.fromkeys(order.places, Place.SOUND))
+    return places
+
+
 def _position(head: CommitHead) -> tuple[int, datetime, str, str]:
     return head.sequence, head.committed_utc, head.snapshot, head.hash
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from farshore.catalog.commits import list_commits
 from farshore.catalog.finish_commits import first_lacking
+from farshore.catalog.snapshots import places_of
 from farshore.catalog.tombstones import forgotten_commits
 from farshore.errors import FarshoreError, KeyMissing
 from farshore.format import names
 from farshore.format.lease import Lease
 from farshore.format.object_kinds import Kind
 from farshore.host import describe_process
-from farshore.repair.needed_objects import places_of
 from farshore.repair.object_checks import digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.replicas.lease_holder import LeaseHolder, known_log

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from farshore.catalog.commits import ListedCommits, list_commits, read_commits
+from farshore.catalog.commits import list_commits, read_commits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.catalog.signed_commits import Refusal
-from farshore.catalog.snapshots import order_commits
+from farshore.catalog.snapshots import places_of
 from farshore.catalog.tombstones import read_tombstones
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS
 from farshore.format import names
@@ -150,18 +150,6 @@ class NeededObjects:
         self._heads[head.name] = head
         self._holders[head.name] = (*self._holders.get(head.name, ()), replica)
         self._damaged.discard(head.name)
-
-
-def places_of(repository: Repository, listed: ListedCommits) -> dict[str, Place]:
-    """Return the place of each commit that counts; where none of a source may be its newest, all are sound.
-
-    Then stores have another time altogether, for instance after they were unpacked without times.
-    """
-    places: dict[str, Place] = {}
-    for order in order_commits(repository, listed).values():
-        any_sound = Place.SOUND in order.places.values()
-        places.update(order.places if any_sound else dict.fromkeys(order.places, Place.SOUND))
-    return places
 
 
 def _settled(said: Collection[int], listed: Collection[int]) -> int:
