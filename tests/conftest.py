@@ -28,6 +28,7 @@ _MEMORY_FREE_BYTES_MIN = 1 << 30
 _TESTS = Path(__file__).parent
 _GROUPS = {
     "end_to_end": "machines", "faults": "machines", "flows": "machines", "contract": "stores", "property": "stores",
+    "tidy": "tidy",
 }  # fmt: skip
 
 # One profile for all property tests: no deadline on a busy machine, and a failure prints what repeats it.
@@ -57,6 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     are most of the other half, and whatever is in no group fills the gaps. Threads that Prefect leaves draw random
     numbers at times, which Hypothesis takes for a test's: flows are last in a group without such tests, and all such
     tests are in the other one, so that none follows flows in the process that is done with its group first.
+    Rules for the tree are one group, or each process would parse the tree.
     """
     for item in items:
         directory = item.path.relative_to(_TESTS).parts[0]

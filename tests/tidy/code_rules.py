@@ -73,7 +73,7 @@ def long_files(tree: Tree) -> Iterator[Finding]:
 
 def long_functions(tree: Tree) -> Iterator[Finding]:
     for file in tree.python():
-        for node in ast.walk(file.module):
+        for node in file.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > FUNCTION_LINES_MAX:
@@ -111,7 +111,7 @@ def prints_and_exits(tree: Tree) -> Iterator[Finding]:
 def relative_imports(tree: Tree) -> Iterator[Finding]:
     """A relative import in a flow that is loaded by file makes a second copy of the module."""
     for file in tree.python():
-        for node in ast.walk(file.module):
+        for node in file.nodes:
             if isinstance(node, ast.ImportFrom) and node.level:
                 yield file.at(node.lineno, "relative import; write the full name")
 
@@ -139,7 +139,7 @@ def shadowing_flows(tree: Tree) -> Iterator[Finding]:
 def classes_in_flows(tree: Tree) -> Iterator[Finding]:
     """A class in a flow file exists twice (by file and by import) and pickles under the wrong name."""
     for file in tree.python("flows"):
-        for node in ast.walk(file.module):
+        for node in file.nodes:
             if isinstance(node, ast.ClassDef):
                 yield file.at(node.lineno, f"class {node.name} belongs to farshore/model.py")
 
@@ -148,7 +148,7 @@ def inward_imports(tree: Tree) -> Iterator[Finding]:
     """What is shipped knows nothing of infra, tests and deployments, and infra knows nothing of what is shipped."""
     for tops, strangers in ((OURS, NOT_SHIPPED), (("infra",), (*OURS, "tests"))):
         for file in tree.python(*tops):
-            for node in ast.walk(file.module):
+            for node in file.nodes:
                 if isinstance(node, ast.Import):
                     names = [alias.name for alias in node.names]
                 elif isinstance(node, ast.ImportFrom):
@@ -163,7 +163,7 @@ def inward_imports(tree: Tree) -> Iterator[Finding]:
 def error_messages(tree: Tree) -> Iterator[Finding]:
     """A message is a clause that can stand after a colon: lower case, no full stop. A hint is a sentence."""
     for file in tree.python(*OURS):
-        for node in ast.walk(file.module):
+        for node in file.nodes:
             if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
                 continue
             start, end = _ends(node.exc.args[0])
@@ -176,7 +176,7 @@ def error_messages(tree: Tree) -> Iterator[Finding]:
 def numbers_without_handles(tree: Tree) -> Iterator[Finding]:
     """The number of a file that nobody holds may mean another file before it is used: `handle().fd` is a lost race."""
     for file in tree.python(*OURS):
-        for node in ast.walk(file.module):
+        for node in file.nodes:
             if isinstance(node, ast.Attribute) and node.attr == "fd" and isinstance(node.value, ast.Call):
                 yield file.at(node.lineno, "hold the handle in a name while its number is used")
 
@@ -186,8 +186,8 @@ def stray_audit_sql(tree: Tree) -> Iterator[Finding]:
     for file in tree.python(*OURS):
         if file.path in WRITERS_OF_SQL or file.path == "farshore/cli/sql.py":  # its help has an example
             continue
-        docstrings = {id(node.value) for node in ast.walk(file.module) if isinstance(node, ast.Expr)}
-        for node in ast.walk(file.module):
+        docstrings = {id(node.value) for node in file.nodes if isinstance(node, ast.Expr)}
+        for node in file.nodes:
             if not isinstance(node, ast.Constant | ast.JoinedStr) or id(node) in docstrings:
                 continue
             if _AUDIT_SQL.search(_literal(node)):
@@ -199,7 +199,7 @@ def unbounded_reads(tree: Tree) -> Iterator[Finding]:
     for file in tree.python("farshore"):
         if file.path.startswith("farshore/ops/probe/"):  # reads what it put itself
             continue
-        for node in ast.walk(file.module):
+        for node in file.nodes:
             if not isinstance(node, ast.Call) or not ast.unparse(node.func).endswith("store.get"):
                 continue
             if len(node.args) < 3 and not any(one.arg == "bytes_max" for one in node.keywords):
@@ -227,7 +227,7 @@ def _literal(node: ast.Constant | ast.JoinedStr) -> str:
 def _uses(file: Source, banned: tuple[str, ...], why: str) -> Iterator[Finding]:
     """Yield each use of a banned dotted name, whatever it was imported as."""
     meaning: dict[str, str] = {}
-    for node in ast.walk(file.module):
+    for node in file.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 name = alias.name if alias.asname else alias.name.split(".", 1)[0]
@@ -235,8 +235,8 @@ def _uses(file: Source, banned: tuple[str, ...], why: str) -> Iterator[Finding]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             meaning |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     builtins = {name: name for name in banned if "." not in name}
-    inner = {id(node.value) for node in ast.walk(file.module) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(file.module):
+    inner = {id(node.value) for node in file.nodes if isinstance(node, ast.Attribute)}
+    for node in file.nodes:
         if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
             name = _dotted(node, builtins | meaning)
             if any(name == ban or name.startswith(ban if ban.endswith(".") else f"{ban}.") for ban in banned):

@@ -13,7 +13,7 @@ BROAD = {"BaseException", "Exception", "Failure", "FarshoreError"}  # each catch
 def silent_handlers(tree: Tree) -> Iterator[Finding]:
     """A handler of a broad class raises, or uses the error that it caught: else a fault stays unseen for years."""
     for file in tree.python("farshore", "flows", "tasks"):
-        for node in ast.walk(file.module):
+        for node in file.nodes:
             if isinstance(node, ast.ExceptHandler):
                 broad = _names(node.type) & BROAD if node.type else {"everything"}
                 if broad and not _raises(node) and not _uses(node):

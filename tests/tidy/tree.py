@@ -46,6 +46,11 @@ class Source:
     def module(self) -> ast.Module:
         return ast.parse(self.text, self.path)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the module, as `ast.walk` finds them; kept, for a dozen rules look at each."""
+        return tuple(ast.walk(self.module))
+
     def at(self, line: int, what: str) -> Finding:
         return Finding(self.path, line, what)
 

@@ -77,7 +77,7 @@ def _is_reached(file: Source, before: list[Source], leads: str) -> bool:
 def _imported(file: Source) -> set[str]:
     """Return the paths that a file imports directly, wherever in it; a name may be of a module or in one."""
     found = set()
-    for node in ast.walk(file.module):
+    for node in file.nodes:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]

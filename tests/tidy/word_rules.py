@@ -44,10 +44,10 @@ def count_all(tree: Tree) -> Counter[str]:
 
 def count_words(file: Source) -> int:
     """Return how often the words stand in what a file defines and in its docstrings."""
-    names = {name for node in ast.walk(file.module) for name in _defined(node)}
+    names = {name for node in file.nodes for name in _defined(node)}
     sentences = [
         docstring
-        for node in ast.walk(file.module)
+        for node in file.nodes
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and (docstring := ast.get_docstring(node))
     ]
