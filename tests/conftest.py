@@ -6,6 +6,7 @@ no disk are in memory, where the machine has a file system there.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import signal
@@ -24,7 +25,9 @@ from infra.local.seaweedfs import SeaweedServer
 
 _SHARED_BUCKET = "shared"
 _MEMORY = Path("/dev/shm")
-_MEMORY_FREE_BYTES_MIN = 1 << 30
+_MEMORY_FREE_BYTES_MIN = 4 << 30
+_IN_MEMORY = ("end_to_end/", "flows/", "golden/", "unit/")
+_ON_DISK = ("unit/sources/", "unit/targets/")  # all the same
 _TESTS = Path(__file__).parent
 _GROUPS = {
     "end_to_end": "machines", "faults": "machines", "flows": "machines", "contract": "stores", "property": "stores",
@@ -74,14 +77,12 @@ def _has_random_input(item: pytest.Item) -> bool:
 
 @pytest.fixture
 def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """An empty directory; in memory, and gone after the test, in `unit/` and `golden/`.
+    """An empty directory; in memory, and gone after the test, where no disk is the subject.
 
-    A command of Farshore syncs its files ten times and more, so a test of its logic would mostly wait for the disk.
-    Disks are the subject of `contract/`, `faults/` and `end_to_end/`, and of `unit/sources` and `unit/targets`.
+    A command of Farshore syncs 50 to 200 files, so that such a test would mostly wait for the disk.
     """
     folder = request.path.relative_to(_TESTS).as_posix()
-    is_about_disks = folder.startswith(("unit/sources/", "unit/targets/"))
-    if not folder.startswith(("unit/", "golden/")) or is_about_disks or not _memory_serves():
+    if folder.startswith(_ON_DISK) or not folder.startswith(_IN_MEMORY) or not _memory_serves():
         yield tmp_path
         return
     with tempfile.TemporaryDirectory(dir=_MEMORY, prefix=f"{tmp_path.name}-", ignore_cleanup_errors=True) as path:
@@ -89,11 +90,25 @@ def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def _memory_serves() -> bool:
-    """Whether there is a file system in memory with room, in which tests may start the programs that they write."""
+    """Whether there is a file system in memory, with room, which starts programs and keeps attributes as disks do."""
     if not os.path.ismount(_MEMORY) or not os.access(_MEMORY, os.W_OK):
         return False
     found = os.statvfs(_MEMORY)
-    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= _MEMORY_FREE_BYTES_MIN
+    return (
+        not found.f_flag & os.ST_NOEXEC
+        and found.f_bavail * found.f_frsize >= _MEMORY_FREE_BYTES_MIN
+        and _keeps_attributes(_MEMORY)
+    )
+
+
+@functools.cache
+def _keeps_attributes(place: Path) -> bool:
+    with tempfile.NamedTemporaryFile(dir=place) as file:
+        try:
+            os.setxattr(file.name, "user.test", b"")
+        except OSError:
+            return False
+        return True
 
 
 class PlaceUrl(TypedDict):
