@@ -233,7 +233,7 @@ def test_what_nobody_may_say_is_not_used(evidence: Evidence, attack: Callable[[E
 @pytest.mark.parametrize(
     ("attack", "mutant", "value"),
     [
-        (_with_a_bad_signature, "signature_holds", lambda *_: True),
+        (_with_a_bad_signature, "TrustState.holds", lambda *_, **__: True),
         (_without_the_right, "may_speak", lambda *_: True),
         (_after_the_revocation, "Judgment.judge", None),
         (_below_the_last_accepted_one, "_reached", lambda seals, _: frozenset(seals)),
@@ -252,6 +252,8 @@ def test_a_check_that_is_left_out_is_seen(
         accepted = Judgment.ACCEPTED
         monkeypatch.setattr(TrustState, "judge_seal", lambda *_: accepted)
         monkeypatch.setattr(chain, "_reached", lambda seals, _: frozenset(seals))
+    elif mutant == "TrustState.holds":
+        monkeypatch.setattr(TrustState, "holds", value)
     elif mutant == "names.is_chain_of":
         monkeypatch.setattr(names, "is_chain_of", value)
     else:
