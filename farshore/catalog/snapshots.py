@@ -161,7 +161,7 @@ def resolve_snapshot(repository: Repository, selector: str, *, include_refused: 
     name, colon, path = selector.rpartition(":")
     raise SnapshotUnknown(
         f"no snapshot or source is named {selector} (sources with snapshots: {sources})",
-        f"HOST:NAME is the source of a host, SNAPSHOT:/PATH a path: for that, write {name}:/{path}." if colon else "",
+        f"HOST:NAME is the source of a host, SNAPSHOT:/PATH a path: for that, write {name}:/{path}." if colon else None,
     )
 
 
