@@ -14,7 +14,6 @@ from farshore.catalog.finish_commits import first_lacking
 from farshore.catalog.snapshots import places_of
 from farshore.catalog.tombstones import forgotten_commits
 from farshore.errors import FarshoreError, KeyMissing
-from farshore.format import names
 from farshore.format.lease import Lease
 from farshore.format.object_kinds import Kind
 from farshore.host import describe_process
@@ -22,7 +21,7 @@ from farshore.repair.object_checks import digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.replicas.lease_holder import LeaseHolder, known_log
 from farshore.replicas.owner_log import check_writable, put_log
-from farshore.replicas.plans import read_condemned
+from farshore.replicas.plans import has_seen_plans, read_condemned
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.signed_texts import SignatureChecker
 from farshore.trust.actions import Right
@@ -87,7 +86,7 @@ def permit_at(repository: Repository, replica: Replica, run_id: str) -> Permit:
     """
     check_writable(repository.trust)
     if not may_lease(repository):
-        if next(iter(replica.store.list(names.PLANS)), None) is not None:
+        if has_seen_plans(repository, replica):
             raise KeyMissing(f"{replica.name} has seen plans to delete, and no key at hand may put a lease there")
         return Permit(None, forgotten=forgotten_commits(repository, required=replica.name))
     if repository.log is not None:

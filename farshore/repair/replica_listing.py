@@ -34,7 +34,7 @@ class Listing:
     objects: dict[str, int] = field(default_factory=dict)  # all but packs
     foreign: list[str] = field(default_factory=list)  # at most the first `PROBLEMS_KEPT_MAX`
     foreign_total: int = 0
-    has_plans: bool = False  # valid or not: somebody deletes here, or did
+    has_plans: bool = False  # names of plans, whoever put them
 
     @property
     def commits(self) -> set[str]:

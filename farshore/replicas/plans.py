@@ -8,7 +8,7 @@ counts, because deletions of an old plan may still be on their way.
 from __future__ import annotations
 
 from farshore import limits
-from farshore.errors import ObjectCorrupt, ObjectTooLarge, StateUnknown
+from farshore.errors import FormatTooNew, ObjectCorrupt, ObjectTooLarge, StateUnknown
 from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.format.plan import PlanPart, PlanState, decode_plan
@@ -47,6 +47,24 @@ def read_condemned(repository: Repository, replica: Replica) -> frozenset[str]:
         condemned.update(part.names if part is not None else ())
     reading.keep()
     return frozenset(condemned)
+
+
+def has_seen_plans(repository: Repository, replica: Replica) -> bool:
+    """Whether a maintainer ever planned to delete at a replica. Objects that no maintainer signed are no plans.
+
+    Raises:
+        FarshoreError: A plan cannot be read now.
+    """
+    reading = _Reading(repository, replica)
+    for info in replica.store.list(names.PLANS):
+        parsed = names.parse_plan(info.name)
+        try:
+            if parsed is not None and reading.part(parsed[0], PlanState(parsed[1])) is not None:
+                return True
+        except FormatTooNew:  # of a maintainer, by a later version
+            return True
+    reading.keep()
+    return False
 
 
 class _Reading:

@@ -126,7 +126,7 @@ def _pass(
         lease = HealLease() if options.dry_run else stack.enter_context(leased(context, list(options.new), run))
         finished = FinishedCommits() if options.dry_run else finish_commits(repository)
         listings, failed = list_replicas(repository, context.replicas)
-        failed.update({**lease.failed, **lease.refused({} if options.dry_run else listings)})
+        failed.update({**lease.failed, **lease.refused(context, {} if options.dry_run else listings)})
         failed.update({n: e for n, e in repository.unreachable.items() if n not in context.replicas})
         failed.update(_empty(context, listings, options))
         if options.replica in failed:

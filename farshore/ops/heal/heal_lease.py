@@ -16,7 +16,7 @@ from farshore.repair.copy_lease import copy_lease, may_lease
 from farshore.repair.replica_listing import Listing
 from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.owner_log import put_log
-from farshore.replicas.plans import read_condemned
+from farshore.replicas.plans import has_seen_plans, read_condemned
 from farshore.replicas.repository import Replica, Repository
 from farshore.run import Run
 
@@ -44,18 +44,21 @@ class HealLease:
         if self.holder is not None and replica in self.replicas:
             self.holder.commit(replica, copies=commits)
 
-    def refused(self, listings: Mapping[str, Listing]) -> dict[str, FarshoreError]:
+    def refused(self, context: HealContext, listings: Mapping[str, Listing]) -> dict[str, FarshoreError]:
         """Return an error for each replica where somebody deletes, if no lease can show that this heal is at work."""
         if self.holder is not None:
             return {}
-        return {
+        planned = [context.replicas[name] for name, listing in listings.items() if listing.has_plans]
+        seen, failed = context.repository.ask_all(lambda replica: has_seen_plans(context.repository, replica), planned)
+        refused = {
             name: KeyMissing(
                 f"{name} has seen plans to delete, and a heal without a signing key cannot show that it is at work",
                 "Heal it with a credential that may heal.",
             )
-            for name, listing in listings.items()
-            if listing.has_plans
+            for name, deletes in seen.items()
+            if deletes
         }  # fmt: skip
+        return {**failed, **refused}
 
 
 def _bring_log(repository: Repository) -> tuple[dict[str, FarshoreError], dict[str, list[str]]]:

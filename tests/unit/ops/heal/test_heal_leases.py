@@ -187,7 +187,9 @@ def test_a_batch_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     assert not lacking(engine)
 
 
-def test_a_plan_of_a_stranger_hinders_no_heal(engine: Engine) -> None:
+@pytest.mark.parametrize("keyless", [False, True])
+def test_a_plan_of_a_stranger_hinders_no_heal(engine: Engine, keyless: bool) -> None:
     behind(engine)
     put_plan(engine, "b", engine.objects("a", names.PACKS), key=generate_signing_key())
-    assert of(heal(engine, "b"), "b").state is HealedState.IN_SYNC
+    put(engine, "b", "plans/7/condemned", b"{}\n{}\n" * 200)
+    assert of(heal(engine, "b", keyless=keyless), "b").state is HealedState.IN_SYNC
