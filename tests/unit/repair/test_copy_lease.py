@@ -215,8 +215,9 @@ def test_a_key_whose_lease_nobody_heeds_mends_only_where_nobody_ever_deleted(eng
     revoke(engine, key.signer_id, [name[-64:] for name in engine.objects("b", names.SNAPSHOTS)])
     name, before = pack(engine), leases(engine, "b")
     engine.lose("b", name)
+    engine.shelf("b").objects["plans/7/open"] = (b"x", engine.clock.now_utc())  # nobody's, so it counts for nothing
     if plans:
-        engine.shelf("b").objects["plans/1/open"] = (b"x", engine.clock.now_utc())
+        put_plan(engine, "b", ["packs/x"], PlanState.CLOSED)
     repair = {one.name: one for one in verify(engine).repairs}[name]
     assert repair.action == ("refused" if plans else "copied")
     assert not plans or repair.error_code == "key-missing"
