@@ -109,6 +109,8 @@ class VerifyResult:
     checks: tuple[CheckedReplica, ...] = ()  # of every replica that was to be checked
     refused: tuple[RefusedObject, ...] = ()  # that do not count: no damage, and never used
     unread: Mapping[str, int] = field(default_factory=dict, hash=False)  # by replica, names that nothing signed names
+    proven: int = 0  # packs that this run proved first: hosts that share a domain may reuse them
+    quarantined: tuple[str, ...] = ()  # packs that this run found to lie: no backup reuses them any more
 
     @property
     def clean(self) -> bool:

@@ -153,6 +153,11 @@ class ChunkIndex:
         columns = (packs, entries["segment"], entries["offset"], entries["length"])
         return list(map(Location, *(column.tolist() for column in columns)))
 
+    def segments_of(self, rows: Array) -> Array:
+        """Return the row in `packs.segments` of each row's segment; none of them is `ABSENT`."""
+        segments: Array = self.packs.segment_starts[self.packs_of(rows)] + self.packs.chunks["segment"][rows]
+        return segments
+
     def locate(self, chunk_id: ChunkId) -> Location | None:
         """Return where one chunk is, or None."""
         row = int(self.find([chunk_id])[0])

@@ -57,7 +57,7 @@ class SignedKind(StrEnum):
     UNTOMBSTONE = "untombstone"
     APPROVAL = "approval"
     MOVE = "move"
-    QUARANTINE = "quarantine"
+    VERDICT = "verdict"
 
 
 SUITES = {
@@ -76,7 +76,7 @@ SUITES = {
     SignedKind.UNTOMBSTONE: SignatureSuite.HYBRID,
     SignedKind.APPROVAL: SignatureSuite.HYBRID,
     SignedKind.MOVE: SignatureSuite.HYBRID,
-    SignedKind.QUARANTINE: SignatureSuite.HYBRID,
+    SignedKind.VERDICT: SignatureSuite.HYBRID,
 }  # what is signed often and covered by a daily seal is CLASSIC: 64 bytes instead of 3,373
 
 

@@ -36,7 +36,7 @@ class Writes(StrEnum):
 
     ALL = "all"
     NONE = "none"  # it only reads
-    ROWS = "rows"  # rows of the audit tables
+    ROWS = "rows"  # rows of the audit tables, and verdicts on packs
     REPAIRS = "repairs"  # those, and objects that were read and proven damaged
 
 
@@ -45,8 +45,8 @@ def guard_for(writes: Writes) -> WriteGuard | None:
     if writes is Writes.ALL:
         return None
     if writes is Writes.REPAIRS:  # under a lease, like all that is put beside rows
-        return WriteGuard(puts_below=(names.AUDIT, names.LEASES, names.LOG), mends=True)
-    return WriteGuard(puts_below=(names.AUDIT,) if writes is Writes.ROWS else ())
+        return WriteGuard(puts_below=(names.AUDIT, names.VERDICTS, names.LEASES, names.LOG), mends=True)
+    return WriteGuard(puts_below=(names.AUDIT, names.VERDICTS) if writes is Writes.ROWS else ())
 
 
 def open_bare_store(config: Config, replica: ReplicaConfig, clock: Clock) -> Store:

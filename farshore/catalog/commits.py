@@ -166,7 +166,8 @@ def _forgotten(repository: Repository, listed: Mapping[str, Iterable[str]]) -> f
     tombstones = {replica: [name for name in found if names.parse_tombstone(name)] for replica, found in listed.items()}
     if not any(tombstones.values()):
         return frozenset()
-    from farshore.catalog.tombstones import forgotten_among, holders_of
+    from farshore.catalog.signed_objects import holders_of
+    from farshore.catalog.tombstones import forgotten_among
 
     return forgotten_among(repository, holders_of(tombstones))
 

@@ -7,7 +7,7 @@ key id; anybody can seal another key to the public key of a repository, so such 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from farshore import limits
 from farshore.errors import (
@@ -32,7 +32,12 @@ _LISTED_ONE_BY_ONE_MAX = 4  # key ids whose names are asked for alone; of more, 
 
 def note_key_names(repository: Repository, needs: Needs) -> None:
     """Note the names of data keys that a commit's needs give."""
-    for key in needs.data_keys:
+    note_data_keys(repository, needs.data_keys)
+
+
+def note_data_keys(repository: Repository, data_keys: Iterable[NeededKey]) -> None:
+    """Note objects that give data keys, which something signed names."""
+    for key in data_keys:
         repository.key_names.setdefault(key.key_id, {})[key] = None
 
 
@@ -52,19 +57,33 @@ def read_data_key(repository: Repository, source: ObjectSource, key_id: KeyId) -
         ObjectNotFound: No object of it is known, or listed.
         FarshoreError: None of them can be had.
     """
+    return next(iter(read_data_keys(repository, source, key_id)))[1]
+
+
+def read_data_keys(repository: Repository, source: ObjectSource, key_id: KeyId) -> Iterator[tuple[NeededKey, DataKey]]:
+    """Yield every object that gives a run's data key, with the key; only what opens with one shows which is right.
+
+    Raises:
+        ObjectNotFound: No object of it is known, or listed.
+        FarshoreError: None of them can be had.
+    """
     keys = repository.reading_keys()
     known = list(repository.key_names.get(key_id, ())) or _listed(source, key_id)
     readable = {recipient.hex() for recipient in keys.readable}
     chosen = [key for key in known if key.recipient in readable]
     if known and not chosen:
         raise CredentialCannotRead(f"data key {key_id} is sealed to a recipient whose private key this is not")
-    trouble: FarshoreError = ObjectNotFound(f"no replica has the data key {key_id}")
+    trouble: FarshoreError | None = ObjectNotFound(f"no replica has the data key {key_id}")
     for key in chosen[: limits.DATA_KEYS_OF_RUN_MAX]:
         try:
-            return _read(repository, source, key)
+            data_key = _read(repository, source, key)
         except (Corrupt, NotFound, Unsupported) as error:
-            trouble = error
-    raise trouble
+            trouble = trouble and error
+            continue
+        trouble = None
+        yield key, data_key
+    if trouble is not None:
+        raise trouble
 
 
 def find_key_names(repository: Repository, replicas: Iterable[Replica], key_ids: Collection[KeyId]) -> list[NeededKey]:

@@ -22,6 +22,7 @@ from farshore.catalog.listed_packs import ListedPacks
 from farshore.catalog.listings import list_packs
 from farshore.catalog.orphans import OrphanReader
 from farshore.catalog.pack_trust import PackTrust
+from farshore.catalog.verdicts import NO_VERDICTS, Verdicts
 from farshore.errors import READ_ERRORS, FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
 from farshore.format import names
 from farshore.format.footers import FootersJoin
@@ -118,7 +119,7 @@ def take_inventory(
     replicas: Collection[Replica],
     promised: Mapping[str, Sequence[tuple[str, int]]] | None = None,
     *,
-    proven: Collection[bytes] = (),
+    verdicts: Verdicts = NO_VERDICTS,
     adopting: bool = True,
     condemned: Collection[str] = (),
 ) -> Inventory:
@@ -130,7 +131,7 @@ def take_inventory(
 
     Args:
         promised: By replica, packs (id, bytes) that a snapshot listed there needs.
-        proven: Packs of other hosts that a reader has proved.
+        verdicts: Which packs a reader has proved, and which ones are bad.
         adopting: Whether to look for packs that a killed run left without a fragment.
         condemned: Names that plans to delete condemn at any replica; they count as absent at all.
     """
@@ -139,7 +140,7 @@ def take_inventory(
     fragments = {name: listing.fragments for name, listing in listings.items()}
     fragment_ids = sorted(set().union(*fragments.values()))
     needed = {pack_id: None for packs in (promised or {}).values() for pack_id, _ in packs}
-    trust = PackTrust(repository, needed=[bytes.fromhex(pack_id) for pack_id in needed], proven=proven)
+    trust = PackTrust(repository, needed=[bytes.fromhex(pack_id) for pack_id in needed], verdicts=verdicts)
     fragment_reader = FragmentReader(repository, trust)
     listed = ListedPacks(listings)
     del listings
@@ -201,7 +202,8 @@ class _InventoryBuilder:
         every = self._listed.find(opened.pack_ids)
         self._naming.append((number, every[every != ABSENT]))
         reusable = self._trust.reusable(opened)[opened.opened]
-        for replica, listed in self._fragments.items():
+        hand = opened.fragment.signature.signer if opened.fragment else ""
+        for replica, listed in self._fragments.items() if self._trust.is_own(hand) else ():
             if fragment_id in listed:
                 self.expect(replica, footers.pack_ids[reusable], footers.pack_bytes[reusable])
         self._join_new(opened, reusable)

@@ -2,7 +2,8 @@
 
 To read, nobody has to be believed: a pack proves itself by its name, a chunk by its id. To reuse a chunk that nobody
 reads now is to believe who packed it. So a run reuses packs of its own party alone, which are those of its own key and
-of keys for the same sources; and of others in its domain as far as the configuration says.
+of keys for the same sources; and of others in its domain as far as the configuration says. A pack that a verify found
+to be bad is reused by nobody.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from farshore.catalog.verdicts import NO_VERDICTS, Verdicts
 from farshore.config import Dedupe
+from farshore.format.footers import PACK_ID_DTYPE
 from farshore.format.fragments import SUBJECT, Fragment, FragmentEntry
 from farshore.format.pack import key_tag_of
 from farshore.model import Signature
@@ -40,18 +43,18 @@ class PackTrust:
 
     Args:
         needed: Packs that accepted commits need: of a revoked key only these are reused.
-        proven: Packs of others that a reader has proved by reading them.
+        verdicts: Which packs a reader has proved by reading them, and which ones are bad.
     """
 
     def __init__(
-        self, repository: Repository, *, needed: Collection[bytes] = (), proven: Collection[bytes] = ()
+        self, repository: Repository, *, needed: Collection[bytes] = (), verdicts: Verdicts = NO_VERDICTS
     ) -> None:
         self._repository = repository
         self._trust = repository.trust
         self._keys = repository.writing_keys()
         self._dedupe = repository.dedupe
         self._needed = frozenset(needed)
-        self._proven = frozenset(proven) if self._dedupe is Dedupe.PROVEN else frozenset[bytes]()
+        self._verdicts = verdicts
         self._party, self._domain = self._signers()
 
     @property
@@ -76,7 +79,8 @@ class PackTrust:
 
     def is_reusable(self, entry: FragmentEntry) -> bool:
         """Whether a new snapshot may reuse the chunks of a pack, which its entry proves."""
-        return self._may_reuse(entry, entry.pack_id) and self.is_signed(entry)
+        (believed,) = self._believed(np.frombuffer(entry.pack_id, PACK_ID_DTYPE))
+        return self._may_reuse(entry, entry.pack_id, *believed) and self.is_signed(entry)
 
     def reusable(self, opened: OpenedFragment) -> Table:
         """Return for each pack of a fragment that counts whether it is reusable: one signature for all of one hand.
@@ -84,23 +88,31 @@ class PackTrust:
         The signer of a fragment answers for its own packs in it: a holder of the key could have signed each.
         """
         hand = opened.fragment.signature.signer if opened.fragment else ""
+        rows = zip(opened.entries, opened.pack_ids, self._believed(opened.pack_ids), strict=True)
         return np.array(
             [
-                self._may_reuse(one, pack_id.tobytes()) and (one.signature.signer == hand or self.is_signed(one))
-                for one, pack_id in zip(opened.entries, opened.pack_ids, strict=True)
+                self._may_reuse(one, pack_id.tobytes(), *believed)
+                and (one.signature.signer == hand or self.is_signed(one))
+                for one, pack_id, believed in rows
             ],
             bool,
         )
 
-    def _may_reuse(self, entry: FragmentEntry, pack_id: bytes) -> bool:
+    def _believed(self, pack_ids: Table) -> list[tuple[bool, bool]]:
+        """Return for each pack whether it is quarantined, and whether a reader has proved it."""
+        bad, proven = self._verdicts.bad(pack_ids), self._verdicts.proven.among(pack_ids)
+        return list(zip(bad.tolist(), proven.tolist(), strict=True))
+
+    def _may_reuse(self, entry: FragmentEntry, pack_id: bytes, bad: bool, proven: bool) -> bool:  # noqa: FBT001
         signer = entry.signature.signer
-        if key_tag_of(entry.header) != self._keys.own:
+        if bad or key_tag_of(entry.header) != self._keys.own:
             return False
         if signer in self._trust.revocations and pack_id not in self._needed:
             return False
         if signer in self._party:
             return True
-        return signer in self._domain and (self._dedupe is Dedupe.DOMAIN or pack_id in self._proven)
+        believed = proven if self._dedupe is Dedupe.PROVEN else self._dedupe is Dedupe.DOMAIN
+        return signer in self._domain and believed
 
     def is_signed(self, entry: FragmentEntry) -> bool:
         """Whether somebody signed a pack who may make one."""

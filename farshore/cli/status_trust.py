@@ -1,4 +1,4 @@
-"""The part of `farshore status` about trust: unused files, certificates that end, and cut chains."""
+"""The part of `farshore status` about trust: unused files, certificates that end, cut chains, quarantined packs."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def print_trust(output: Output, report: TrustReport) -> None:
             "unused_audit_files": {name: at.unused for name, at in report.at.items() if at.unused},
             "refused_seals": {name: at.refused for name, at in report.at.items() if at.refused},
             "missing_seals": {name: at.missing for name, at in report.at.items() if at.missing},
+            "quarantined": list(report.quarantined),
             "cut": [{"object": one.object, "detail": one.detail} for one in report.cut],
         }
     )
@@ -58,6 +59,13 @@ def print_trust(output: Output, report: TrustReport) -> None:
         if at.missing:
             seals = count_of(at.missing, "audit seal")
             output.warning(f"{seals} missing at {name} before others of their chains", "seals-missing", replica=name)
+    if report.quarantined:
+        packs = count_of(len(report.quarantined), "pack is", "packs are")
+        output.warning(
+            f"{packs} quarantined, {report.quarantined[0][:12]} first: not what its index says, so never reused; "
+            "'farshore verify --read-data' names the snapshots that need it",
+            "quarantined",
+        )
     for one in report.certificates:
         if not one.ended:
             message = f"the certificate of {one.host} ({one.role}) ends {utc_time(one.not_after_utc)}"

@@ -104,6 +104,7 @@ def execute(invocation: Invocation) -> int:
     output.lines(format_check(one) for one in result.checks)
     output.line(format_summary(result, f"checked {count_of(result.objects, 'object')}", read))
     output.lines(format_reading(reading, result.finished_utc) for reading in result.readings)
+    output.lines(format_verdicts(result))
     output.lines([format_repair(one) for one in result.repairs])
     output.lines(format_requests(result.requests))
     return warn_unrecorded(output, result.unrecorded, exit_code_of(output, result))
@@ -153,6 +154,17 @@ def _execute_remote(invocation: Invocation) -> int:
     if not result.recorded:
         output.note("this host has no key to sign audit rows with, so the results are shown here and kept nowhere")
     return warn_unrecorded(output, result.unrecorded, exit_code_of(output, result))
+
+
+def format_verdicts(result: VerifyResult) -> list[str]:
+    """Return the lines on packs that this run proved first, and on those that it quarantined."""
+    lines = []
+    if result.proven:
+        lines.append(f"{count_of(result.proven, 'pack')} proved: hosts that share their domain may reuse them")
+    if result.quarantined:
+        packs = count_of(len(result.quarantined), "pack", "packs")
+        lines.append(f"{packs} quarantined: no backup reuses what is in them, and restores go on reading them")
+    return lines
 
 
 def exit_code_of(output: Output, result: VerifyResult) -> int:

@@ -31,7 +31,8 @@ LEASES = "leases/"
 PLANS = "plans/"
 FORGOTTEN = "forgotten/"
 UNFORGOTTEN = "unforgotten/"
-LATER = ("approvals/", "moves/", "quarantine/")  # reserved: what a later version decides on deletion with
+VERDICTS = "verdicts/"
+LATER = ("approvals/", "moves/")  # reserved: what a later version decides on deletion with
 AUDIT = "audit/"
 
 # Roles of runs in commits
@@ -51,6 +52,7 @@ _DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})-([0-9a-f]{64})"
 _LEASE = re.compile(r"leases/([0-9a-f]{32})/(?:([0-9]{6})|end/([0-9]|1[0-5]))")
 _PLAN = re.compile(r"plans/(0|[1-9][0-9]{0,8})/(open|condemned|closed|abandoned)")
 _TOMBSTONE = re.compile(r"(forgotten|unforgotten)/([0-9a-f]{32})-([0-9a-f]{64})")
+_VERDICT = re.compile(r"verdicts/([0-9a-f]{64})")
 _FOREIGN_BYTES_MAX = 64 * KIB
 
 # The first form that a name matches decides. Runs that are larger are read by ranges.
@@ -70,6 +72,7 @@ OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
         ("beat of a lease", r"leases/.+", 64 * KIB),
         ("plan", r"plans/.+", limits.PLAN_BYTES_MAX),
         ("tombstone", r"(un)?forgotten/.+", 64 * KIB),
+        ("verdict", r"verdicts/.+", limits.VERDICT_BYTES_MAX),
         ("audit seal", r"audit/_seals/.+", 16 * MIB),
         ("audit file", r"audit/.+", limits.AUDIT_FILE_BYTES_MAX),
     )
@@ -159,6 +162,11 @@ def plan(number: int, state: str) -> str:
 def tombstone(subject: str, tombstone_hash: str) -> str:
     """Return the name of a tombstone, or of what counters one; `tombstone_hash` is that of its stored bytes."""
     return f"{subject}-{tombstone_hash}"
+
+
+def verdict(verdict_hash: str) -> str:
+    """Return the name of a verdict on packs by the hash of its stored bytes."""
+    return f"{VERDICTS}{verdict_hash}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -273,6 +281,12 @@ def parse_tombstone(name: str) -> TombstoneName | None:
     """Return the parts of a name under `forgotten/` or `unforgotten/`, or None for a foreign object."""
     match = _TOMBSTONE.fullmatch(name)
     return TombstoneName(*match.groups()) if match else None
+
+
+def parse_verdict(name: str) -> str | None:
+    """Return the hash of a verdict, or None for a foreign object."""
+    match = _VERDICT.fullmatch(name)
+    return match.group(1) if match else None
 
 
 def object_bytes_max(name: str) -> int:

@@ -16,6 +16,7 @@ from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_n
 from farshore.catalog.signed_commits import Refusal
 from farshore.catalog.snapshots import places_of
 from farshore.catalog.tombstones import read_tombstones
+from farshore.catalog.verdicts import read_verdict_objects
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS
 from farshore.format import names
 from farshore.format.commit import CommitHead
@@ -82,6 +83,7 @@ class NeededObjects:
                 parts.update(one for one in union.others if kind_of(one) is Kind.DATA_KEY)
                 parts.update(one for one in union.others if kind_of(one) is Kind.RUN)
         parts.update(self._tombstones(union))
+        parts.update(self._verdicts(union))
         strangers = Vouching(self._repository, self._replicas).strangers(_doubtful(union, needed_packs))
         sizes = {name: _settled(said, union.sizes(name).values()) for name, said in claims.items()}
         return Expected(sizes=sizes, lost=lost, parts=parts - self.withheld, strangers=strangers)
@@ -90,6 +92,11 @@ class NeededObjects:
         """Return the tombstones and counter-objects that a maintainer signed; any other is not spread."""
         listed = {name: sizes.keys() for name, sizes in union.others.items() if kind_of(name) is Kind.TOMBSTONE}
         return read_tombstones(self._repository, listed, self._replicas).keys() if listed else ()
+
+    def _verdicts(self, union: Union) -> Collection[str]:
+        """Return the verdicts on packs that count; any other is not spread."""
+        listed = {name: sizes.keys() for name, sizes in union.others.items() if kind_of(name) is Kind.VERDICT}
+        return read_verdict_objects(self._repository, listed, self._replicas).keys()
 
     def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
         """Return which of these commits must not be put while `bad` objects are not whole, each with one of them."""

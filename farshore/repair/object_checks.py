@@ -17,7 +17,7 @@ from farshore.replicas.repository import Repository
 
 _NAMED_BY_HASH = frozenset({
     Kind.PACK, Kind.FRAGMENT, Kind.SLOT, Kind.LOG, Kind.ACCEPTED, Kind.DATA_KEY, Kind.RUN, Kind.COMMIT, Kind.TOMBSTONE,
-    Kind.SEAL,
+    Kind.SEAL, Kind.VERDICT,
 })  # fmt: skip
 
 
@@ -32,7 +32,10 @@ def digest_in_name(name: str) -> str:
         or audit_names.parse_seal(name)
     ):
         return carries.hash
-    parsers = (names.parse_fragment, names.parse_pack, names.parse_slot, names.parse_accepted, names.parse_run)
+    parsers = (
+        names.parse_fragment, names.parse_pack, names.parse_slot, names.parse_accepted, names.parse_run,
+        names.parse_verdict,
+    )  # fmt: skip
     return next((found for parse in parsers if (found := parse(name))), "")
 
 

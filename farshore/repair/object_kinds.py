@@ -8,6 +8,15 @@ from farshore.audit import names as audit_names
 from farshore.format import names
 from farshore.format.object_kinds import Kind
 
+_KINDS: dict[str, tuple[Kind, Callable[[str], object]]] = {
+    "packs": (Kind.PACK, names.parse_pack),
+    "index": (Kind.FRAGMENT, names.parse_fragment),
+    "snapshots": (Kind.COMMIT, names.parse_commit),
+    "runs": (Kind.RUN, names.parse_run),
+    "forgotten": (Kind.TOMBSTONE, names.parse_tombstone),
+    "unforgotten": (Kind.TOMBSTONE, names.parse_tombstone),
+    "verdicts": (Kind.VERDICT, names.parse_verdict),
+}
 _KEY_KINDS: tuple[tuple[Kind, Callable[[str], object]], ...] = (
     (Kind.DATA_KEY, names.parse_data_key),
     (Kind.SLOT, names.parse_slot),
@@ -19,20 +28,14 @@ IGNORED = (names.LEASES, "probe/")  # of one replica alone: writers at work ther
 
 def kind_of(name: str) -> Kind | None:
     """Return the kind, or None for an object that is foreign or ignored."""
-    match name.partition("/")[0]:
-        case "packs":
-            return Kind.PACK if names.parse_pack(name) else None
-        case "snapshots":
-            return Kind.COMMIT if names.parse_commit(name) else None
-        case "forgotten" | "unforgotten":
-            return Kind.TOMBSTONE if names.parse_tombstone(name) else None
-        case "runs":
-            return Kind.RUN if names.parse_run(name) else None
+    folder = name.partition("/")[0]
+    if folder in _KINDS:
+        kind, parse = _KINDS[folder]
+        return kind if parse(name) else None
+    match folder:
         case "audit":
             is_seal = audit_names.parse_seal(name) is not None
             return Kind.SEAL if is_seal else Kind.AUDIT_FILE if audit_names.is_file(name) else None
-        case "index":
-            return Kind.FRAGMENT if names.parse_fragment(name) else None
         case "keys":
             return next((kind for kind, parse in _KEY_KINDS if parse(name)), None)
         case _:
@@ -40,8 +43,8 @@ def kind_of(name: str) -> Kind | None:
 
 
 def is_reserved(name: str) -> bool:
-    """Return whether an object has a name by which replicas decide on deletion, which heal leaves where it is."""
-    return name.startswith((names.PLANS, names.FORGOTTEN, names.UNFORGOTTEN, *names.LATER))
+    """Return whether an object has a name by which something is decided; heal leaves it where it is if it is void."""
+    return name.startswith((names.PLANS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS, *names.LATER))
 
 
 def is_ignored(name: str) -> bool:

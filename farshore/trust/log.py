@@ -154,12 +154,30 @@ class TrustState:
             return Judgment.NO_RIGHT
         if not any(one.allows_source(source_id) for one in writing):
             return Judgment.NOT_ITS_SOURCE
+        return self._judge_named(signer, commit_hash)
+
+    def judge_verdict(self, signer: str, verdict_hash: str, *rights: str) -> Judgment:
+        """Return whether a verdict on packs counts, whose signature holds: where one certificate has all these rights.
+
+        Of a revoked signer those that the revocation names.
+        """
+        certificates = [one.certificate for one in self.certificates.get(signer, ())]
+        if self.rolled_back:
+            return Judgment.ROLLED_BACK
+        if not certificates:
+            return Judgment.UNKNOWN_SIGNER
+        if not any(one.rights.issuperset(rights) for one in certificates):
+            return Judgment.NO_RIGHT
+        return self._judge_named(signer, verdict_hash)
+
+    def _judge_named(self, signer: str, object_hash: str) -> Judgment:
+        """Return whether a revocation leaves a commit or a verdict of a signer: only what it names."""
         revoked = self.revocations.get(signer)
         if revoked is None:
             return Judgment.ACCEPTED
         if revoked.commits is None:
             return Judgment.LIST_MISSING
-        return Judgment.ACCEPTED if commit_hash in revoked.commits else Judgment.REVOKED
+        return Judgment.ACCEPTED if object_hash in revoked.commits else Judgment.REVOKED
 
     def judge_seal(self, signer: str, chain: str, sequence: int, seal_hash: str) -> Judgment:
         """Return whether a seal counts, whose signature holds and whose stored bytes have this hash.

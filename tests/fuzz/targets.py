@@ -44,6 +44,7 @@ from farshore.format.tombstone import (
     encode_counter,
     encode_tombstone,
 )
+from farshore.format.verdict import Verdict, decode_verdict, encode_verdict
 from farshore.sealed import slots
 from farshore.sealed.data_key import DataKey, check_data_key, open_data_key
 from farshore.sealed.fragments import open_packs
@@ -295,13 +296,14 @@ def _leases() -> Iterator[bytes]:
     yield encode_plan(PlanPart(1, PlanState.CONDEMNED, moment, log, (other,), ("packs/aa/x",)))
     yield encode_tombstone(Tombstone(one, other, "too old", "keep 7", moment, log))
     yield encode_counter(CounterTombstone(one, (other,), "needed", moment, log))
+    yield encode_verdict(Verdict((b"p" * 32,), (), (b"l" * 32,), (b"v" * 32,), "read", moment, log))
 
 
 def _decision(data: bytes) -> object:
     """Decode as each text that decides on deletion, because a name says which one it is, and a name may be wrong."""
     value = decode_object(data, "a text")
     read: list[object] = []
-    for decode in (decode_lease, decode_end, decode_plan, decode_tombstone, decode_counter):
+    for decode in (decode_lease, decode_end, decode_plan, decode_tombstone, decode_counter, decode_verdict):
         with suppress(Corrupt, Unsupported):
             read.append(decode(value, "a text"))
     return read

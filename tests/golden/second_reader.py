@@ -410,14 +410,15 @@ class Reader:
                 require(signed, f"fragment {path.name} is nobody's")
                 indexed |= {one.pack_id: one for one in read_fragment(data)}
         found = {}
-        for pack_id, size, _ in needs.packs:
+        for pack_id, size, used in needs.packs:
             pack = (self.root / "packs" / pack_id[:2] / pack_id).read_bytes()
             one = proven_pack(pack)
             require((len(pack), one.size, one.pack_id) == (size, size, pack_id), f"pack {pack_id} is altered")
             require(indexed.get(pack_id, one) == one, f"a fragment has {pack_id} otherwise")
             require(signed_by(self.trust, "pack", "packs/", one.digest, one.tail[:80]), f"pack {pack_id} is nobody's")
             self._tags[pack_id] = one.header[56:72]
-            found[pack_id] = read_footer(one.plain(self.keys), int.from_bytes(one.header[72:76], "little"))
+            segments, chunks = read_footer(one.plain(self.keys), int.from_bytes(one.header[72:76], "little"))
+            found[pack_id] = segments, [row for row in chunks if used is None or row[1] in used]
         return found
 
     def pages(self, commit: Json) -> Pages:

@@ -34,6 +34,7 @@ from farshore.format.pack_id import hash_pack
 from farshore.format.plan import PlanPart
 from farshore.format.text import decode_signed
 from farshore.format.tombstone import CounterTombstone, Tombstone
+from farshore.format.verdict import Verdict
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages
 from farshore.sealed.content_hash import ContentHash
@@ -301,7 +302,7 @@ def test_limits_are_those_of_the_code() -> None:
     assert limit["objects, in stored bytes"] == (
         "header and slot 64 KiB; entry of the owner log 1 MiB, list of accepted commits 64 MiB; data key 4 KiB; "
         "pack and fragment 64 MiB; commit 1 MiB; a run 2 GiB where it is read whole; beat of a lease 64 KiB, its end "
-        "2 MiB; plan 64 MiB; tombstone 64 KiB; audit seal 16 MiB; audit file 256 MiB"
+        "2 MiB; plan 64 MiB; tombstone 64 KiB; verdict 1 MiB; audit seal 16 MiB; audit file 256 MiB"
     )  # each held by tests/unit/format/test_bounds.py
     assert f"maximum ≤ {limits.CHUNK_BYTES_MAX // limits.MIB} MiB" in limit["header"]
     costs = (limits.ARGON2_MEMORY_KIB_MAX, limits.ARGON2_ITERATIONS_MAX, limits.ARGON2_LANES_MAX)
@@ -337,6 +338,8 @@ def test_tables_name_what_the_code_has() -> None:
     assert _fields(LeaseEnd) <= set(_named_after("An end, `leases/"))
     assert _fields(PlanPart) <= set(_named_after("is a signed text of kind `plan`"))
     assert _fields(Tombstone) <= set(_named_after("is a signed text of kind `tombstone`"))
+    rows = [name for row in rows_of("key | each | meaning") for name in named_in(row[0])]
+    assert _fields(Verdict) <= {*_named_after("what somebody found who read packs whole"), *rows}
     assert _fields(CounterTombstone) <= set(_named_after("kind `untombstone`, takes"))
     facts = {row[0].strip("`"): set(named_in(row[1])) for row in rows_of("source | names in `facts`")}
     assert set(DatabaseFacts(1, 1, "", 0, 0, 0, "").as_text()) < facts["sqlite"]

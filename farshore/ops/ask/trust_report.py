@@ -1,4 +1,4 @@
-"""The part of a status about trust: certificates that end, an old owner log, rows that do not count, cuts."""
+"""The part of a status about trust: certificates that end, an old owner log, rows that do not count, cuts, liars."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 from farshore import limits
 from farshore.audit.chain import SealFinding
 from farshore.catalog.heads import remember_seen
+from farshore.catalog.verdicts import read_verdicts
 from farshore.errors import FarshoreError
 from farshore.ops.ask.audit_state import AuditAt, read_audit_state
 from farshore.replicas.repository import Repository
@@ -29,13 +30,15 @@ class CertificateEnd:
 class TrustReport:
     """The findings. `log_behind`: how many entries of the owner log a replica lacks. `error`: nothing was judged.
 
-    `cut`: heads that seals name, or that this host remembers, and that no replica lists.
+    `cut`: heads that seals name, or that this host remembers, and that no replica lists. `quarantined`: packs that a
+    verify found bad.
     """
 
     certificates: tuple[CertificateEnd, ...] = ()
     log_behind: Mapping[str, int] = field(default_factory=dict)
     at: Mapping[str, AuditAt] = field(default_factory=dict)
     cut: tuple[SealFinding, ...] = ()
+    quarantined: tuple[str, ...] = ()
     error: FarshoreError | None = None
 
 
@@ -56,6 +59,7 @@ def report_trust(repository: Repository, commits: Collection[str], *, complete: 
         log_behind={name: count for name, count in lacking.items() if count},
         at=state.at,
         cut=cut,
+        quarantined=tuple(sorted(pack_id.hex() for pack_id in read_verdicts(repository).quarantined)),
     )
 
 

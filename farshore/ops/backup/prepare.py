@@ -8,14 +8,15 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.catalog.base_snapshot import BaseSnapshot, find_base
+from farshore.catalog.data_keys import note_data_keys
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.inventory import Inventory, take_inventory
+from farshore.catalog.verdicts import read_verdicts
 from farshore.errors import Failure, FarshoreError, StateUnknown, StoreUnavailable
 from farshore.ops.backup.attempt import Attempt, SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
 from farshore.ops.backup.lease_steps import read_plans, start_lease, without_condemned_base
-from farshore.ops.backup.proven import proven_packs
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.lease_holder import LeaseHolder
@@ -69,10 +70,11 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         refuse_if_running(repository, started.holder.lease)
         read_plans(repository, started)
         leased = started.replicas(repository)
+        verdicts = read_verdicts(repository)
         inventory = take_inventory(
-            repository, leased, promised_packs(repository, commits), proven=proven_packs(repository),
-            condemned=started.condemned,
-        )  # fmt: skip
+            repository, leased, promised_packs(repository, commits), verdicts=verdicts, condemned=started.condemned
+        )
+        note_data_keys(repository, (key for keys in verdicts.data_keys.values() for key in keys))
         fanout = open_fanout(repository, leased, spool)
         for name, error in inventory.failed.items():
             fanout.drop(name, error)

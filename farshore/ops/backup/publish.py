@@ -6,7 +6,7 @@ into spool files on this host, because neither their size nor the hash that name
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -130,23 +130,27 @@ class ObjectPublisher:
             runs[names.PAGES] = (self.pages_base.ref, *runs[names.PAGES])
         return runs
 
-    def write_needs(self, repository: Repository, inventory: Inventory, reused: list[str]) -> None:
+    def write_needs(self, repository: Repository, inventory: Inventory, reused: Sequence[NeededPack]) -> None:
         """Send the list of everything that the snapshot needs.
+
+        Args:
+            reused: Packs of earlier runs, with the segments that are used. Of its own packs the run uses all.
 
         Raises:
             ObjectNotFound: The data key of a pack that it reuses is nowhere.
         """
-        known = [packed for packed in inventory.footers(reused) if packed is not None]
-        packs = [*self._pack_sizes.items(), *((packed.pack_id.hex(), packed.pack_bytes) for packed in known)]
+        pack_ids = [pack.pack_id for pack in reused]
+        known = [packed for packed in inventory.footers(pack_ids) if packed is not None]
+        packs = [*(NeededPack(pack_id, size) for pack_id, size in self._pack_sizes.items()), *reused]
         origins = {origin.key_id.hex() for packed in known for origin in packed.footer.origins}
         at_work = [repository.replicas[name] for name in self._fanout.at_work]
         data_keys = [*self._sealed_keys, *find_key_names(repository, at_work, origins - {self.key_object.key_id})]
         runs = [NeededRun(ref.blake3, ref.bytes) for of_role in self.runs.values() for ref in of_role]
         if self.pages_base is not None:
             data_keys.append(self.pages_base.key_object)
-        reused_fragments = (NeededRun(*one) for one in inventory.fragments_of(reused))
+        reused_fragments = (NeededRun(*one) for one in inventory.fragments_of(pack_ids))
         self.needs = join_needs([
-            Needs(packs=tuple(NeededPack(pack_id, size) for pack_id, size in packs), data_keys=tuple(data_keys)),
+            Needs(packs=tuple(packs), data_keys=tuple(data_keys)),
             Needs(runs=tuple(runs), fragments=(*self._fragments, *reused_fragments)),
         ])  # fmt: skip
         self.needs_body = encode_needs(self.needs)

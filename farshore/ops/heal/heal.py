@@ -242,7 +242,7 @@ def _untouched(plan: HealPlan, found: Mapping[str, Collection[str]]) -> Iterator
 
 
 def _foreign(replica: str, name: str) -> Repair:
-    detail = "reserved for a later version, or signed by no maintainer" if is_reserved(name) else ""
+    detail = "reserved for a later version, or signed by nobody who may" if is_reserved(name) else ""
     return Repair(replica, name, Found.FOREIGN, RepairAction.LEFT, detail=detail)
 
 

@@ -16,7 +16,8 @@ from farshore.format.object_kinds import Kind
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Listing, Union
 
-_NEEDED_ONLY = (names.SNAPSHOTS, names.RUNS, names.DATA_KEYS, names.FORGOTTEN, names.UNFORGOTTEN)
+_NEEDED_ONLY = (names.SNAPSHOTS, names.RUNS, names.DATA_KEYS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS)
+_SIGNED = (Kind.TOMBSTONE, Kind.VERDICT)  # which count only by who signed them
 
 
 class Why(StrEnum):
@@ -121,7 +122,7 @@ def _plan_one(
             if _is_spread(name, expected):
                 want(name, union.sizes(name)[replica], Why.READ)
     ordered = {kind: tuple(stage[name] for name in sorted(stage)) for kind, stage in stages.items()}
-    unsigned = [one for one in listing.objects if kind_of(one) is Kind.TOMBSTONE and not _is_spread(one, expected)]
+    unsigned = [one for one in listing.objects if kind_of(one) in _SIGNED and not _is_spread(one, expected)]
     unsigned += [one for one in sorted(expected.strangers) if replica in union.sizes(one)]
     return ReplicaPlan(replica, ordered, (*listing.foreign, *unsigned), listing.foreign_total + len(unsigned))
 

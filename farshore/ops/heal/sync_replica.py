@@ -29,6 +29,9 @@ from farshore.replicas.mend import mend
 from farshore.replicas.repository import Replica
 from farshore.results import Found, Progress, ProgressCallback, RepairAction
 
+_BETWEEN = (  # fragments and commits
+    Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.TOMBSTONE, Kind.VERDICT, Kind.RUN,
+)  # fmt: skip
 CopyWithin = Callable[[Replica, Replica, str, int], bool]  # source, target, name, size: whether the service copied it
 
 
@@ -93,7 +96,7 @@ class ReplicaSync:
             self._each(plan.stages[Kind.PACK], self._look_at)
             self._confirm(only_packs=True)
             self._each(self._allowed_fragments(plan.stages[Kind.FRAGMENT]), self._look_at)
-            for kind in (Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.TOMBSTONE, Kind.RUN):
+            for kind in _BETWEEN:
                 self._each(plan.stages[kind], self._look_at)
             self._commit(plan.stages[Kind.COMMIT])
             for kind in (Kind.AUDIT_FILE, Kind.SEAL):

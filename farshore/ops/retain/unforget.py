@@ -12,7 +12,8 @@ from datetime import datetime
 
 from farshore.catalog.commits import list_commits
 from farshore.catalog.needs import objects_of, read_needs
-from farshore.catalog.tombstones import holders_of, read_tombstones
+from farshore.catalog.signed_objects import holders_of
+from farshore.catalog.tombstones import read_tombstones
 from farshore.errors import NotFound, SnapshotUnknown, StateUnknown
 from farshore.format import names
 from farshore.format.commit import Commit, CommitHead

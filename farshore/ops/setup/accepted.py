@@ -9,7 +9,9 @@ from farshore.audit.chain import Authority, open_seal
 from farshore.audit.names import SEALS, SealName, is_chain_of, parse_seal, seal_name
 from farshore.audit.seals import Seal
 from farshore.catalog.commits import list_commits
+from farshore.catalog.verdicts import list_verdicts
 from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
+from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.replicas.repository import Replica, Repository
 
@@ -30,18 +32,20 @@ class ListedCommit:
 class AcceptedNow:
     """The commits and the last seal of each chain, as sequence and hash, that the replicas list.
 
-    `unasked`: replicas that could not be listed, with the reason; what only they hold is in no list.
+    `verdicts`: the hashes of those on packs that count. `unasked`: replicas that could not be listed, with the reason;
+    what only they hold is in no list.
     """
 
     commits: tuple[ListedCommit, ...]
     chains: Mapping[str, tuple[int, str]]
     unasked: Mapping[str, FarshoreError]
+    verdicts: tuple[str, ...] = ()
 
 
 def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNow:
     """Return what all replicas that can be asked list: commits that count, and the last good seals of these signers.
 
-    Commits are of all signers: others lose nothing by being named.
+    Commits and verdicts are of all signers: others lose nothing by being named.
 
     Raises:
         FarshoreError: No replica could be listed.
@@ -57,7 +61,9 @@ def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNo
             holders.setdefault(seal, []).append(replica)
     ordered = sorted(found, key=lambda one: (one.source_id, one.snapshot, one.hash))
     unasked = {**repository.unreachable, **committed.failed, **failed}
-    return AcceptedNow(tuple(ordered), _last_seals(repository, holders), unasked)
+    verdicts, unlisted = list_verdicts(repository)
+    hashes = (names.parse_verdict(one) or "" for one in verdicts)
+    return AcceptedNow(tuple(ordered), _last_seals(repository, holders), {**unasked, **unlisted}, tuple(sorted(hashes)))
 
 
 def sources_of(repository: Repository, commits: Collection[ListedCommit]) -> dict[str, str]:

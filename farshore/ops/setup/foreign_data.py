@@ -34,6 +34,7 @@ _OURS = (
     names.PLANS,
     names.FORGOTTEN,
     names.UNFORGOTTEN,
+    names.VERDICTS,
     *names.LATER,
     names.AUDIT,
     "probe/",

@@ -15,7 +15,8 @@ from farshore.errors import CACHED_READ_ERRORS
 from farshore.format.commit import CommitHead
 from farshore.format.comparable import Comparable
 from farshore.format.needs import Needs
-from farshore.index import ABSENT, ChunkIndex
+from farshore.index import ABSENT, ChunkIndex, IdRows
+from farshore.model import ChunkId
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
@@ -24,7 +25,9 @@ Ids = npt.NDArray[Any]
 
 
 def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader: ReplicaReader) -> None:
-    """Blame manifests whose files have chunks that are in no pack. Memory: the index of the whole repository.
+    """Blame manifests whose files have chunks that are in no pack, and needs that name too little.
+
+    Memory: the index of the whole repository.
 
     Whether a chunk that is in a pack hashes to its id, the reading of that pack shows. A manifest that cannot be read
     is a finding of its own.
@@ -37,23 +40,55 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
             continue
         try:
             index = index or load_other_packs(repository, reader, load_nothing(), None)
-            lacking = _lacking(repository, commit, needs, index, reader)
+            lacking, unnamed = _look_up(repository, commit, needs, index, reader)
         except CACHED_READ_ERRORS:
             continue
-        if lacking:
-            detail = f"{lacking:,} chunks of its files are in no pack that can be read"
-            for one in checks:
-                if snapshot in one.needs:
-                    one.blame(commit.manifest.name, ProofState.UNDECODABLE, detail, snapshot)
+        for one in checks if lacking or unnamed else ():
+            if snapshot not in one.needs:
+                continue
+            if lacking:
+                detail = f"{lacking:,} chunks of its files are in no pack that can be read"
+                one.blame(commit.manifest.name, ProofState.UNDECODABLE, detail, snapshot)
+            if unnamed:
+                detail = f"{unnamed:,} chunks of its files are in no segment that it names"
+                one.blame(commit.needs.name, ProofState.UNDECODABLE, detail, snapshot)
 
 
-def _lacking(repository: Repository, commit: CommitHead, needs: Needs, index: ChunkIndex, reader: ReplicaReader) -> int:
-    """Return how many chunks of a snapshot a restore would not find."""
-    unknown = {bytes(one) for ids in _chunk_ids(repository, commit, reader) for one in ids[index.find(ids) == ABSENT]}
+def _look_up(
+    repository: Repository, commit: CommitHead, needs: Needs, index: ChunkIndex, reader: ReplicaReader
+) -> tuple[int, int]:
+    """Return how many chunks of a snapshot a restore would not find, and how many only where the needs do not name."""
+    named = _named_segments(index, needs)
+    unknown: set[bytes] = set()
+    unnamed: set[bytes] = set()
+    for ids in _chunk_ids(repository, commit, reader):
+        rows = index.find(ids)
+        unknown.update(bytes(one) for one in ids[rows == ABSENT])
+        if named is not None:
+            known = ids[rows != ABSENT]
+            elsewhere = known[~named[index.segments_of(rows[rows != ABSENT])]]
+            unnamed.update(bytes(one) for one in elsewhere)
+    if unnamed and named is not None:  # another pack may have the chunk as well
+        places = ((one, np.array(index.rows_of(ChunkId(one)))) for one in unnamed)
+        unnamed = {one for one, rows in places if not named[index.segments_of(rows)].any()}
     if not unknown:
-        return 0
+        return 0, len(unnamed)
     ids = np.frombuffer(b"".join(sorted(unknown)), "V32")  # perhaps of packs without a fragment
-    return int((load_index(repository, reader, needs, ids).find(ids) == ABSENT).sum())
+    return int((load_index(repository, reader, needs, ids).find(ids) == ABSENT).sum()), len(unnamed)
+
+
+def _named_segments(index: ChunkIndex, needs: Needs) -> npt.NDArray[np.bool_] | None:
+    """Return which segments of an index the needs name; None where a pack is not in it: that has its own finding."""
+    packs = index.packs
+    ids = np.frombuffer(b"".join(bytes.fromhex(pack.pack_id) for pack in needs.packs), "V32")
+    rows = IdRows(packs.pack_ids).find(ids)
+    if (rows == ABSENT).any():
+        return None
+    named = np.zeros(len(packs.segments), bool)
+    for pack, row in zip(needs.packs, rows.tolist(), strict=True):
+        start, end = int(packs.segment_starts[row]), int(packs.segment_starts[row + 1])
+        named[start:end] = [pack.uses(number) for number in range(end - start)]
+    return named
 
 
 def _chunk_ids(repository: Repository, commit: CommitHead, reader: ReplicaReader) -> Iterator[Ids]:

@@ -13,9 +13,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from farshore.audit import run_rows
-from farshore.audit.rows import ProofState
+from farshore.audit.rows import AuditRow, ProofState
 from farshore.catalog.commits import list_commit_names, read_commits
-from farshore.catalog.data_keys import read_data_key
+from farshore.catalog.data_keys import read_data_keys
 from farshore.catalog.pack_trust import PackTrust
 from farshore.catalog.tombstones import forgotten_commits
 from farshore.check_results import CheckedReplica, VerifyResult
@@ -34,6 +34,7 @@ from farshore.ops.verify.damage_impact import paths_touched
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_replicas
 from farshore.ops.verify.proof_log import FULL, ProofKeeper, choose_packs, reading_of
+from farshore.ops.verify.sign_verdicts import VerdictWriter
 from farshore.process_memory import tune_process_memory
 from farshore.repair.outcome import Repair
 from farshore.repair.read_repair import ReadRepair, repair_result
@@ -71,12 +72,12 @@ def verify_repository(
     keys, memory, trust = repository.writing_keys(), repository.memory, PackTrust(repository)
     chosen = [repository.replica(replica)] if replica else list(repository.replicas.values())
     reader = open_reader(repository, only=[one.name for one in chosen])
-    proof = PackChecker(
-        keys=keys, maker=trust.maker, made_here=trust.is_signed,
-        data_key=lambda key_id: read_data_key(repository, reader, key_id),
-    )  # fmt: skip
+    proof = _pack_checker(repository, reader, trust)
+    verdicts = VerdictWriter(repository, proof)
     forgotten = forgotten_commits(repository)  # what they need may be deleted at any moment
-    checks = [_check_replica(repository, one, forgotten, reader, proof, read_data_percent, run) for one in chosen]
+    checks = [
+        _check_replica(repository, one, forgotten, reader, proof, verdicts, read_data_percent, run) for one in chosen
+    ]
     if replica and checks[0].error:
         raise checks[0].error
     if read_data_percent >= FULL and keys.can_read:
@@ -90,11 +91,7 @@ def verify_repository(
     unopened = {} if replica else repository.unreachable
     headers = {name: damaged_header(name, error, snapshots) for name, error in unopened.items()}
     damaged = [found for found in headers.values() if found]
-    for check in checks:
-        found = list(check.damaged.values())
-        if keys.can_read:
-            found = paths_touched(repository, check.commits, check.needs, found)
-        damaged += found
+    damaged += _damage(repository, checks)
     repairs = _repair(repository, checks, run) if repair else []
     result = VerifyResult(
         run_id=run.run_id,
@@ -111,9 +108,31 @@ def verify_repository(
         checks=_outcomes(repository, checks, damaged, replica),
         refused=_refused(checks),
         unread={check.replica.name: check.unread for check in checks if check.unread},
+        proven=verdicts.proven,
+        quarantined=tuple(one.hex() for one in verdicts.quarantined),
     )
     record_verify(repository, result, checks, repairs, run)
     return replace(result, requests=repository.drain_requests(), unrecorded=repository.unrecorded)
+
+
+def _damage(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[DamagedObject]:
+    """Return what is damaged at each replica, with the paths that it touches where a reader's keys are at hand."""
+    damaged: list[DamagedObject] = []
+    for check in checks:
+        found = list(check.damaged.values())
+        if repository.writing_keys().can_read:
+            found = paths_touched(repository, check.commits, check.needs, found)
+        damaged += found
+    return damaged
+
+
+def _pack_checker(repository: Repository, reader: ReplicaReader, trust: PackTrust) -> PackChecker:
+    return PackChecker(
+        keys=repository.writing_keys(),
+        data_keys=lambda key_id: tuple(read_data_keys(repository, reader, key_id)),
+        maker=trust.maker,
+        made_here=trust.is_signed,
+    )
 
 
 def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:
@@ -168,13 +187,14 @@ def _check_replica(
     forgotten: Collection[str],
     reader: ReplicaReader,
     proof: PackChecker,
+    verdicts: VerdictWriter,
     read_data_percent: float,
     run: Run,
 ) -> ReplicaCheck:
     """Check one replica; what keeps it from being checked to the end is kept in `error`."""
     check = ReplicaCheck(replica, forgotten)
     try:
-        _fill(repository, check, reader, proof, read_data_percent, run)
+        _fill(repository, check, reader, proof, verdicts, read_data_percent, run)
     except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
         check.error = error
     check.objects = len(check.sizes)
@@ -186,6 +206,7 @@ def _fill(
     check: ReplicaCheck,
     reader: ReplicaReader,
     proof: PackChecker,
+    verdicts: VerdictWriter,
     read_data_percent: float,
     run: Run,
 ) -> None:
@@ -217,7 +238,12 @@ def _fill(
     check_fragments(repository, check)
     if read_data_percent:
         plan = choose_packs(repository, check, read_data_percent, run.clock)
-        keeper = ProofKeeper(lambda rows: run_rows.try_record(repository, run.run_id, rows))
+
+        def write(rows: list[AuditRow]) -> None:
+            run_rows.try_record(repository, run.run_id, rows)
+            verdicts.try_write()
+
+        keeper = ProofKeeper(write)
         check_packs(check, plan.packs, proof, run, keeper)
         check.reading = replace(
             reading_of(plan, replica.name, read_data_percent, run.started_utc), packs_archived=len(check.archived)

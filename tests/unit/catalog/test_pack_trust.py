@@ -13,6 +13,7 @@ from farshore.access.unlock import Need
 from farshore.catalog.fragments import FragmentReader
 from farshore.catalog.inventory import take_inventory
 from farshore.catalog.pack_trust import PackTrust
+from farshore.catalog.verdicts import PackIds, Verdicts
 from farshore.config import Dedupe
 from farshore.format import names
 from farshore.format.fragments import FragmentEntry, decode_fragment
@@ -67,7 +68,7 @@ def test_a_pack_that_a_reader_has_proved_is_reused(engine: Engine) -> None:
     (pack,) = entries(engine)
     with laptop.opened(Need.WRITE) as repository:
         replicas = list(repository.replicas.values())
-        proven = take_inventory(repository, replicas, proven=[pack.pack_id])
+        proven = take_inventory(repository, replicas, verdicts=Verdicts(PackIds([pack.pack_id])))
         assert [one.pack_id for one in proven.index.packs] == [pack.pack_id]
         assert len(take_inventory(repository, replicas).index.packs) == 0
 

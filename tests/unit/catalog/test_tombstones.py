@@ -94,7 +94,7 @@ def test_a_flood_of_tombstones_that_nobody_signed_is_read_once_and_within_a_boun
         with Calls(engine) as seen:
             shown = listed(engine)
         reads.append(sum(verb == "get" and name.startswith("forgotten/") for verb, name in seen.at("a")))
-    assert reads[0] <= limits.UNKNOWN_TOMBSTONES_MAX + 3
+    assert reads[0] <= limits.UNKNOWN_SIGNED_MAX + 3
     assert reads[2] == 0
     assert shown == [other]
 

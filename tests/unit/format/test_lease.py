@@ -10,6 +10,7 @@ import pytest
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
 from farshore.format.lease import EndState, Lease, LeaseEnd, decode_end, decode_lease, encode_end, encode_lease
+from farshore.format.needs import NeededKey
 from farshore.format.plan import PlanPart, PlanState, decode_plan, encode_plan
 from farshore.format.text import decode_object
 from farshore.format.tombstone import (
@@ -20,6 +21,7 @@ from farshore.format.tombstone import (
     encode_counter,
     encode_tombstone,
 )
+from farshore.format.verdict import Verdict, decode_verdict, encode_verdict
 
 ID, HASH, MOMENT = "1" * 32, "a" * 64, datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 LOG = (3, HASH)
@@ -27,6 +29,9 @@ LEASE = Lease(ID, "2" * 32, "3" * 32, "nightly", "4" * 32, "{}", 7, MOMENT, MOME
 END = LeaseEnd(ID, 0, EndState.COMMITTING, MOMENT, LOG, commit=b"two lines\nof it\n")
 PLAN = PlanPart(5, PlanState.CONDEMNED, MOMENT, LOG, roots=(HASH,), names=("packs/aa/x", "runs/y"))
 STONE = Tombstone("4" * 32, HASH, "too old", "keep 7", MOMENT, LOG)
+VERDICT = Verdict(
+    (b"p" * 32, b"q" * 32), (NeededKey(ID, "5" * 32, HASH),), (b"l" * 32,), (b"v" * 32,), "read", MOMENT, LOG
+)
 COUNTER = CounterTombstone("4" * 32, (HASH,), "it was needed", MOMENT, LOG)
 
 FORMS: list[tuple[Any, Callable[[Any], bytes], Callable[[Any, str], Any]]] = [
@@ -35,8 +40,9 @@ FORMS: list[tuple[Any, Callable[[Any], bytes], Callable[[Any, str], Any]]] = [
     (PLAN, encode_plan, decode_plan),
     (STONE, encode_tombstone, decode_tombstone),
     (COUNTER, encode_counter, decode_counter),
+    (VERDICT, encode_verdict, decode_verdict),
 ]
-NAMES = ["lease", "end", "plan", "tombstone", "counter"]
+NAMES = ["lease", "end", "plan", "tombstone", "counter", "verdict"]
 
 
 @pytest.mark.parametrize(("value", "encode", "decode"), FORMS, ids=NAMES)

@@ -254,9 +254,9 @@ class Engine:
         }
 
     def data_objects(self, replica: str) -> dict[str, bytes]:
-        """Everything that must be alike at all replicas: neither leases nor audit rows."""
-        found = self.objects(replica)
-        return {name: data for name, data in found.items() if not name.startswith((names.LEASES, names.AUDIT))}
+        """Everything that a verify leaves as it is and that must be alike at all replicas."""
+        found, others = self.objects(replica), (names.LEASES, names.AUDIT, names.VERDICTS)
+        return {name: data for name, data in found.items() if not name.startswith(others)}
 
     def alter(self, replica: str, name: str, change: Callable[[bytes], bytes]) -> None:
         data, moment = self.shelf(replica).objects[name]

@@ -102,7 +102,7 @@ def seal_source(
     finally:
         packer.close()
     run.publisher.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
-    run.publisher.write_needs(repository, run.inventory, packer.reused_packs)
+    run.publisher.write_needs(repository, run.inventory, packer.reused_packs())
     made = run.publisher.made
     counts = replace(
         writer.counts,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from farshore import limits
 from farshore.clock import Clock
+from farshore.format.needs import NeededPack
 from farshore.index import ChunkIndex, NewChunks
 from farshore.model import HOLE, ChunkId
 from farshore.process_memory import give_back_unused
@@ -61,7 +62,7 @@ class ChunkPacker:
         self._parts = SegmentParts(kept_max=seal_threads, segment_bytes=segment_bytes)
         self._bytes_read = 0  # for the segment at work
         self._made = NewChunks()
-        self._reused = np.zeros(len(index.packs), dtype=bool)
+        self._reused = np.zeros(len(index.packs.segments), dtype=bool)
         self.bytes_new = 0
         self.chunks_new = 0
 
@@ -109,8 +110,8 @@ class ChunkPacker:
         self._bytes_read += count
 
     def reuse(self, rows: npt.NDArray[np.int64]) -> None:
-        """Note that the snapshot needs the packs of these index rows."""
-        self._reused[self._index.packs_of(rows)] = True
+        """Note that the snapshot needs the segments of these index rows."""
+        self._reused[self._index.segments_of(rows)] = True
 
     def holds(self, chunk_ids: Iterable[ChunkId]) -> bool:
         """Whether all these chunks are in the index or were gathered by this run; holes count as held."""
@@ -122,10 +123,21 @@ class ChunkPacker:
         rows = self._index.find([one for one in chunk_ids if one != HOLE])
         self.reuse(rows[rows >= 0])
 
-    @property
-    def reused_packs(self) -> list[str]:
-        """Ids of earlier packs that the snapshot needs."""
-        return [pack_id.tobytes().hex() for pack_id in self._index.packs.pack_ids[self._reused]]
+    def reused_packs(self) -> list[NeededPack]:
+        """Return the earlier packs that the snapshot needs, each with the segments that it uses."""
+        packs = self._index.packs
+        starts = packs.segment_starts
+        counts = np.concatenate(([0], np.cumsum(self._reused, dtype=np.int64)))
+        used = counts[starts[1:]] - counts[starts[:-1]]
+        found = []
+        for at in np.flatnonzero(used).tolist():
+            segments = self._reused[starts[at] : starts[at + 1]]
+            whole = int(used[at]) == len(segments)
+            bits = int.from_bytes(np.packbits(segments, bitorder="little").tobytes(), "little")
+            found.append(NeededPack(
+                packs.pack_ids[at].tobytes().hex(), int(packs.pack_bytes[at]), None if whole else (len(segments), bits)
+            ))  # fmt: skip
+        return found
 
     def finish(self) -> None:
         """Seal and deliver the last chunks."""

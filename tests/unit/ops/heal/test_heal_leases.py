@@ -163,7 +163,7 @@ def test_what_is_reserved_and_tombstones_that_nobody_signed_are_left_and_reporte
     healed_engine(engine, snapshots=1)
     data = b"garbage"
     planted = [
-        f"forgotten/{'1' * 32}-{names.hash_of(data)}", "plans/1/open", "approvals/x", "moves/y", "quarantine/z",
+        f"forgotten/{'1' * 32}-{names.hash_of(data)}", "plans/1/open", "approvals/x", "moves/y", "verdicts/z",
     ]  # fmt: skip
     for name in planted:
         put(engine, "a", name, data)

@@ -145,9 +145,15 @@ def test_what_the_repository_holds_is_reused_and_noted() -> None:
     second.packer.add([old[0], new])
     second.packer.finish()
     assert second.chunks() == dict([new])
-    assert second.packer.reused_packs == [first.packs[0].pack_id.hex()]
+    sizes = [len(footer.segments) for footer in first.footers()]
+    ids = [pack.pack_id.hex() for pack in first.packs]
+    assert [(one.pack_id, one.segments) for one in second.packer.reused_packs()] == [(ids[0], (sizes[0], 1))]
     second.packer.reuse_ids([old[5][0], HOLE, new[0]])
-    assert second.packer.reused_packs == [pack.pack_id.hex() for pack in first.packs]
+    last = 1 << sizes[1] - 1
+    assert [one.segments for one in second.packer.reused_packs()] == [(sizes[0], 1), (sizes[1], last)]
+    second.packer.reuse_ids([chunk_id for chunk_id, _ in old])
+    assert [(one.pack_id, one.segments) for one in second.packer.reused_packs()] == [(one, None) for one in ids]
+    assert [one.bytes for one in second.packer.reused_packs()] == [len(pack.body) for pack in first.packs]
 
 
 def test_holding_means_indexed_or_gathered_or_a_hole() -> None:
