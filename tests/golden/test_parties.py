@@ -140,9 +140,12 @@ def test_the_next_backup_finishes_what_a_dead_one_promised(repository: Repositor
     assert sum(len(objects_of(reader, one)) for one in newest) > 0
 
 
-def test_heal_changes_nothing_that_is_good(config: Config, clock: StillClock, copy: Path) -> None:
+def test_heal_finishes_a_commit_and_changes_nothing_that_is_good(config: Config, clock: StillClock, copy: Path) -> None:
     before = {path: path.read_bytes() for path in (copy / "replica").rglob("*") if path.is_file()}
     with open_context(config, keyless=False, clock=clock) as context:
         result = heal_repository(context, HealOptions(read_data=True), run=Run.start(clock))
-    assert not result.changed
     assert {path: path.read_bytes() for path in before} == before
+    (finished,) = [one.object for one in result.repairs if one.mended]
+    assert finished.startswith("snapshots/")
+    (commit,) = [one for one in open_as(copy, "identity").commits() if one["hash"] == finished[-64:]]
+    assert (commit["source"], commit["lease"]) == ("mail", MADE["committing lease"])

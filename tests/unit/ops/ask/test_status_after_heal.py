@@ -122,7 +122,10 @@ def test_evidence_that_two_runs_kept_elsewhere_and_was_brought_is_no_damage_any_
         assert status_of(engine, "b").last_check_clean is False
         assert {one.object for one in heal(engine).repairs} == lacking
     assert status_of(engine, "b").last_check_clean is True
-    assert evidence(engine, "b") == evidence(engine, "a")
+    left = evidence(engine, "a").items() - evidence(engine, "b").items()
+    verdicts = {name for name, _ in left if name.startswith(names.VERDICTS)}  # nothing promises them: left to a heal
+    assert {name for name, _ in left} == verdicts
+    assert mending == "repair" or not verdicts
 
 
 @pytest.mark.parametrize("mending", ["heal", "repair"])
