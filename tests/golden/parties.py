@@ -25,6 +25,7 @@ from farshore.trust.actions import Revocation
 from tests.doubles.faulty import FAIL, Fault
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.lease_world import Calls, break_lease, forget, put_plan, states, unforget
+from tests.unit.ops.liar import lying_pack, plant
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
 
@@ -89,6 +90,12 @@ class Parties:
         self._go_on(tree, name)
         return lease
 
+    def lie(self, host: str, name: str) -> None:
+        """Have a host pack what does not hash to the id that it gives it, which the next reading finds."""
+        pack, objects = lying_pack(self.hosts[host], {bytes.fromhex("ee" * 32): 1000})
+        plant(self.engine, objects, [REPLICA])
+        self.made[name] = pack.pack_id.hex()
+
     def revoke(self, host: str, name: str) -> str:
         """Revoke a host as its owner does who noticed late: what it stored last is beyond the cut."""
         with self.engine.opened(Need.OWNER) as repository:
@@ -123,6 +130,10 @@ def make_parties(engine: Engine, marks: dict[str, str]) -> dict[str, str]:
         parties.backup(host, f"{host} 1")
     parties.backup("golden", "golden 2")
     parties.made["till"] = parties.revoke("till", "till 2, refused")
+    parties.lie("laptop-2", "quarantined pack")
+    assert [one.name for one in engine.verify().damaged] == [names.pack(parties.made["quarantined pack"])]
+    parties.trees["laptop-1"].file(b"documents/of the other", parties.trees["laptop-2"].content(b"documents/own"))
+    parties.backup("laptop-1", "laptop-1 2")
 
     forget(engine, REPLICA, parties.made["golden 1"])
     unforget(engine, REPLICA, forget(engine, REPLICA, parties.made["clinic 1"]))

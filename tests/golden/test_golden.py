@@ -488,7 +488,9 @@ DAMAGES = {
     "needs-flipped": Damage(
         alter(role(1, names.NEEDS), flip()), finds=found(("runs/", "altered")), restores=(None, ObjectCorrupt)
     ),
-    "commit-missing": Damage(lose(role(1, COMMIT)), restores=(None, SnapshotUnknown)),
+    "commit-missing": Damage(  # a seal names it
+        lose(role(1, COMMIT)), finds=found(("snapshots/", "missing")), restores=(None, SnapshotUnknown)
+    ),
     "commit-flipped": Damage(
         alter(role(1, COMMIT), flip()),
         finds=found(("snapshots/", "altered")),

@@ -15,6 +15,7 @@ from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.catalog.tombstones import forgotten_commits
+from farshore.catalog.verdicts import read_verdicts
 from farshore.config import Config
 from farshore.format import names
 from farshore.ops.backup.backup import run_backup
@@ -34,7 +35,7 @@ from tests.unit.replicas.clocks import StillClock
 PARTIES = HERE / "v1-parties"
 MADE: dict[str, str] = expected_of(PARTIES)["made"]
 OPEN_PLAN, CLOSED_PLAN = names.run("cd" * 32), names.pack("ab" * 32)
-LISTED = ["clinic 1", "golden 2", "laptop-1 1", "laptop-2 1", "till 1"]
+LISTED = ["clinic 1", "golden 2", "laptop-1 1", "laptop-1 2", "laptop-2 1", "till 1"]
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,17 @@ def test_both_know_what_is_forgotten_and_condemned(reader: Reader, repository: R
     assert {one.name for one in (PARTIES / "replica/plans/1").iterdir()} == {"open", "condemned", "closed"}
 
 
+def test_a_proven_pack_of_the_other_host_is_reused_and_a_lying_one_quarantined(
+    reader: Reader, repository: Repository
+) -> None:
+    found = read_verdicts(repository)
+    assert [one.hex() for one in found.quarantined] == [MADE["quarantined pack"]]
+    by_id = {one["snapshot"]: reader.needs(one) for one in reader.commits()}
+    theirs = {pack for pack, _, _ in by_id[MADE["laptop-2 1"]].packs}
+    assert theirs & {pack for pack, _, _ in by_id[MADE["laptop-1 2"]].packs}
+    assert all(bytes.fromhex(one) in found.proven for one in theirs)
+
+
 def test_ends_decide(reader: Reader) -> None:
     """The broken lease has no commit; the committing one has it in its end, until somebody puts it."""
     broken, committing = (reader.decision(MADE[one]) for one in ("broken lease", "committing lease"))
@@ -119,9 +131,11 @@ def test_ends_decide(reader: Reader) -> None:
 def test_verify_finds_no_damage_and_names_what_is_refused(repository: Repository) -> None:
     result = verify_repository(repository, read_data_percent=100.0, run=Run.start(repository.clock))
     assert result.clean, result.damaged
-    assert {one.reason for one in result.refused} == {"revoked"}
-    assert [one.name.partition("/")[0] for one in result.refused] == ["audit", "snapshots"]
-    assert MADE["till 2, refused"] in result.refused[1].name
+    assert [(one.name.partition("/")[0], one.reason) for one in result.refused] == [
+        ("audit", "revoked"), ("packs", "quarantined"), ("snapshots", "revoked"),
+    ]  # fmt: skip
+    assert MADE["quarantined pack"] in result.refused[1].name
+    assert MADE["till 2, refused"] in result.refused[2].name
 
 
 def test_the_next_backup_finishes_what_a_dead_one_promised(repository: Repository, copy: Path) -> None:
@@ -132,9 +146,9 @@ def test_the_next_backup_finishes_what_a_dead_one_promised(repository: Repositor
     assert [one.committed for one in result.replicas] == [True]
     reader = open_as(copy, "identity")
     newest = [one for one in reader.commits() if one["source"] == "mail"]
-    assert [one["sequence"] for one in newest] == [1, 2]
-    assert newest[1]["lease"] == MADE["committing lease"]
-    reader.restore(newest[1], copy / "restored")
+    assert [one["sequence"] for one in newest] == [1, 2, 3]
+    assert newest[2]["lease"] == MADE["committing lease"]
+    reader.restore(newest[2], copy / "restored")
     assert [one["sequence"] for one in reader.commits() if one["source"] == "photos"] == [1]
     assert [one["sequence"] for one in reader.commits() if one["source"] == "home"] == [2, 3]
     assert sum(len(objects_of(reader, one)) for one in newest) > 0

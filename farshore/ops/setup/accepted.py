@@ -33,7 +33,7 @@ class AcceptedNow:
     """The commits and the last seal of each chain, as sequence and hash, that the replicas list.
 
     `verdicts`: the hashes of those on packs that count. `unasked`: replicas that could not be listed, with the reason;
-    what only they hold is in no list.
+    no list has anything that only they hold.
     """
 
     commits: tuple[ListedCommit, ...]

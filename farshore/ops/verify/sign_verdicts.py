@@ -12,6 +12,7 @@ from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.format.needs import NeededKey
 from farshore.format.verdict import SUBJECT, Verdict, encode_verdict
+from farshore.ops.verify.findings import ReplicaCheck
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Repository
 from farshore.replicas.signed_texts import sign_text
@@ -20,6 +21,7 @@ from farshore.signing import SignedKind
 
 Row = TypeVar("Row")
 REASON = "read whole by a verify"
+QUARANTINED = "quarantined"  # a reason for which an object is refused
 
 
 class VerdictWriter:
@@ -59,6 +61,15 @@ class VerdictWriter:
         self.proven += len(proven)
         self.quarantined += bad
         self._quarantined.update(bad)
+
+    def refuse_quarantined(self, check: ReplicaCheck) -> None:
+        """Note packs that were quarantined before, and that no snapshot needs, as refused: nothing good is damaged."""
+        needed = {pack.pack_id for needs in check.needs.values() for pack in needs.packs}
+        for pack_id in map(bytes.hex, self._known.quarantined):
+            name = names.pack(pack_id)
+            if name in check.damaged and pack_id not in needed:
+                del check.damaged[name]
+                check.note_refused({name: QUARANTINED})
 
     def _knows(self, key: NeededKey) -> bool:
         return key in self._known.data_keys.get(key.key_id, ())

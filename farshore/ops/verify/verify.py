@@ -245,6 +245,7 @@ def _fill(
 
         keeper = ProofKeeper(write)
         check_packs(check, plan.packs, proof, run, keeper)
+        verdicts.refuse_quarantined(check)
         check.reading = replace(
             reading_of(plan, replica.name, read_data_percent, run.started_utc), packs_archived=len(check.archived)
         )
