@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.model import DamagedObject, RefusedObject, ReplicaRequests
+from farshore.model import DamagedObject, DoubtedSnapshot, RefusedObject, ReplicaRequests
 from farshore.results import ReadRepaired
 
 
@@ -108,6 +108,7 @@ class VerifyResult:
     unrecorded: str = ""  # why audit rows could not be kept although there is a key
     checks: tuple[CheckedReplica, ...] = ()  # of every replica that was to be checked
     refused: tuple[RefusedObject, ...] = ()  # that do not count: no damage, and never used
+    doubts: tuple[DoubtedSnapshot, ...] = ()  # snapshots that count, whatever replica holds them
     unread: Mapping[str, int] = field(default_factory=dict, hash=False)  # by replica, names that nothing signed names
     proven: int = 0  # packs that this run proved first: hosts that share a domain may reuse them
     quarantined: tuple[str, ...] = ()  # packs that this run found to lie: no backup reuses them any more

@@ -252,6 +252,20 @@ class RefusedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class DoubtedSnapshot:
+    """A snapshot that counts and that a person should look at; `code` as docs/reference/errors.md has it.
+
+    `commit`: hash of its commit.
+    """
+
+    code: str
+    source_id: SourceId
+    snapshot_id: SnapshotId
+    commit: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class LostSnapshot:
     """A snapshot that is known to have been committed and that no replica lists, though nobody forgot it.
 

@@ -33,13 +33,15 @@ class Head:
     """The newest seal of a chain, and what the next one goes on from.
 
     `daily`: the UTC day of the newest daily seal. `uncovered`: hashes of the seals and commits since; None where they
-    are not known, because this host lost its record. `sources`, `chains`: the heads of others that seals named so far.
+    are not known, because this host lost its record. `covered`: the day of each commit of late that daily seals of
+    this chain covered, by its hash. `sources`, `chains`: the heads of others that seals named so far.
     """
 
     sequence: int = 0
     digest: str = ""
     daily: str = ""
     uncovered: tuple[str, ...] | None = ()
+    covered: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     chains: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
@@ -50,6 +52,7 @@ class Head:
             "digest": self.digest,
             "daily": self.daily,
             "uncovered": None if self.uncovered is None else list(self.uncovered),
+            "covered": dict(self.covered),
             "sources": dict(self.sources),
             "chains": {chain: list(last) for chain, last in self.chains.items()},
         }
@@ -63,6 +66,7 @@ class Head:
             str(value["digest"]),
             str(value["daily"]),
             None if uncovered is None else tuple(str(one) for one in uncovered),
+            {str(commit): str(day) for commit, day in dict(value["covered"]).items()},
             {str(source): str(commit) for source, commit in dict(value["sources"]).items()},
             {str(chain): (int(last[0]), str(last[1])) for chain, last in dict(value["chains"]).items()},
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from farshore import limits
 from farshore.audit import names
 from farshore.audit.outbox import Head
 from farshore.audit.seals import Seal, SeenHeads
@@ -24,8 +26,8 @@ _CHAIN_ID = re.compile("[0-9a-f]{32}")
 class Sealer:
     """Who seals, and what the seals say beside the rows.
 
-    `log`: the newest entry of the owner log that is known here. `seen`: the newest heads of others. `own_commits`: the
-    hashes of all commits of this signer, asked for only where this host has no record of its chain. `past`:
+    `log`: the newest entry of the owner log that is known here. `seen`: the newest heads of others. `own_commits`: by
+    hash the moments of the commits that this signer may vouch for, as far as listings showed them. `past`:
     fingerprints under which seals of this chain were signed before a new owner.
     """
 
@@ -33,7 +35,7 @@ class Sealer:
     fingerprint: bytes
     log: LogHead
     seen: SeenHeads = field(default_factory=SeenHeads)
-    own_commits: Callable[[], Collection[str]] = tuple
+    own_commits: Mapping[str, datetime] = field(default_factory=dict)
     past: tuple[bytes, ...] = ()
 
 
@@ -49,12 +51,37 @@ def changed_heads(before: Head, seen: SeenHeads, chain_id: str) -> SeenHeads:
     )
 
 
-def head_after(before: Head, seal: Seal, commits: Collection[str]) -> Head:
+def left_out(before: Head, sealer: Sealer, now_utc: datetime) -> set[str]:
+    """Return commits of late that no daily seal of this chain covers and that no run of this host counted as new.
+
+    A run that died right before its end left such a commit, and so does a host that lost its record of the chain.
+    """
+    since = _covered_since(before, now_utc)
+    return {one for one, moment in sealer.own_commits.items() if _day(moment) >= since} - before.covered.keys()
+
+
+def _covered_since(before: Head, now_utc: datetime) -> str:
+    last = datetime.fromisoformat(before.daily) if before.daily else now_utc
+    return _day(last - timedelta(days=limits.COVERED_AGAIN_DAYS))
+
+
+def _day(moment: datetime) -> str:
+    return moment.date().isoformat()
+
+
+def head_after(before: Head, seal: Seal, commits: Collection[str], sealer: Sealer) -> Head:
     """Return the head of the chain once this seal is in it."""
     daily = seal.covers is not None
+    covered = dict(before.covered)
+    if seal.covers is not None:
+        moments = {**dict.fromkeys(commits, seal.sealed_utc), **sealer.own_commits}
+        made = {one: _day(moments[one]) for one in seal.covers if one in moments}
+        since = _covered_since(before, seal.sealed_utc)
+        covered = {one: day for one, day in {**covered, **made}.items() if day >= since}
     return Head(
-        seal.sequence,
-        seal.hash,
+        covered=covered,
+        sequence=seal.sequence,
+        digest=seal.hash,
         daily=seal.sealed_utc.date().isoformat() if daily else before.daily,
         uncovered=() if daily else (*(before.uncovered or ()), *commits, seal.hash),
         sources={**before.sources, **seal.heads.sources},

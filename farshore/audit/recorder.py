@@ -6,12 +6,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from farshore.audit import names
 from farshore.audit.outbox import Flush, Head, Outbox
-from farshore.audit.own_chain import Sealer, changed_heads, head_after
+from farshore.audit.own_chain import Sealer, changed_heads, head_after, left_out
 from farshore.audit.privacy import without_paths
 from farshore.audit.rows import TABLE_OF_ROW, AuditRow
 from farshore.audit.schema import TABLES
@@ -181,7 +182,7 @@ class AuditRecorder:
             with self._lock:
                 commits = tuple(run.commits)
             before, now_utc = self._sure_head(), self._clock.now_utc()
-            covers = self._covers(before, now_utc.date().isoformat(), commits)
+            covers = self._covers(before, now_utc, commits)
             # A daily seal has all heads: the seal that had one first may have been deleted together with what it named.
             heads = changed_heads(before if covers is None else Head(), self._sealer.seen, self._chain_id)
             unsigned = Seal(
@@ -197,7 +198,7 @@ class AuditRecorder:
             )
             seal, stored = make_seal(unsigned, self._sealer.key, self._sealer.fingerprint)
             files.append((seal.name, stored))
-            self._outbox.add(head_after(before, seal, commits), files, self._replicas)
+            self._outbox.add(head_after(before, seal, commits, self._sealer), files, self._replicas)
         with self._lock:
             del run.encoded[: len(files) - 1]
             del run.commits[: len(commits)]
@@ -205,14 +206,14 @@ class AuditRecorder:
             run.head = (seal.chain, seal.sequence, seal.hash)
             run.daily = covers is not None
 
-    def _covers(self, before: Head, day: str, commits: Collection[str]) -> tuple[str, ...] | None:
+    def _covers(self, before: Head, now_utc: datetime, commits: Collection[str]) -> tuple[str, ...] | None:
         """Return what the seal covers where it is the first of its UTC day, which is signed by both algorithms."""
-        if before.daily == day:
+        if before.daily == now_utc.date().isoformat():
             return None
         uncovered = before.uncovered
         if uncovered is None:
-            uncovered = (*self._uncovered_at_replicas(before), *self._sealer.own_commits())
-        return tuple(sorted({*uncovered, *commits}))
+            uncovered = tuple(self._uncovered_at_replicas(before))
+        return tuple(sorted({*uncovered, *commits, *left_out(before, self._sealer, now_utc)}))
 
     def _sure_head(self) -> Head:
         # A host that lost its state, or was set back to an older one, would seal two flushes at one place.

@@ -201,7 +201,12 @@ def _open_recorder(repository: Repository, signing_key: SigningKey) -> AuditReco
         stores={name: replica.store for name, replica in repository.replicas.items()},
         repository_id=repository.repository_id,
         sealer=Sealer(
-            signing_key, repository.header.fingerprint, head, seen=_seen(repository), past=repository.header.past
+            signing_key,
+            repository.header.fingerprint,
+            head,
+            _seen(repository),
+            repository.own_commits,
+            repository.header.past,
         ),
         chain_id=_chain_id(repository, signing_key),
         state_dir=repository.state_dir,

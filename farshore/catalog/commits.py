@@ -237,6 +237,9 @@ class _Reading:
         self._refused: dict[CommitName, Refused] = {}
         self._accepted: dict[CommitName, CommitHead] = {}
         self._bad: dict[CommitName, FarshoreError] = {}
+        key = repository.keys.signing_key if repository.keys is not None else None
+        certified = repository.trust.certificate(key.signer_id) if key is not None else None
+        self._own = certified.certificate if certified is not None else None
         revocations = repository.trust.revocations.values()
         self._named = {one for revoked in revocations for one in revoked.commits or ()}
         self.failed: dict[str, FarshoreError] = {}
@@ -319,6 +322,8 @@ class _Reading:
             return
         self._accepted[item] = head
         self._named.add(head.parent_commit)
+        if self._own is not None and self._own.allows_source(head.source_id):
+            self._repository.own_commits[head.hash] = head.committed_utc
 
     def _open(self, signed: SignedCommit) -> CommitHead | None:
         """Return the commit with its details where the keys at hand open them; None where they are damaged."""

@@ -12,13 +12,12 @@ from farshore.cli.command import Command, Invocation
 from farshore.cli.opening import able_to_write, waiting_note
 from farshore.cli.refused import warn_refused
 from farshore.cli.status_sources import errors_of, format_age, print_sources
-from farshore.cli.status_trust import TRUST_FAILURES, print_trust, trust_errors
+from farshore.cli.status_trust import LATE, TRUST_FAILURES, print_trust, trust_errors
 from farshore.cli.wording import NOT_ASKED, age_of, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
     BackupOverdue,
-    CertificateEnded,
     ClockWrong,
     ConfigInvalid,
     ExtraMissing,
@@ -141,7 +140,7 @@ def exit_code_of(
     replicas: Sequence[ReplicaStatus], sources: Sequence[SourceState], trust: Sequence[FarshoreError] = ()
 ) -> int:
     """Return the exit code for monitoring; the first that applies of those that the help names."""
-    if trust and not isinstance(trust[0], CertificateEnded):
+    if trust and not isinstance(trust[0], LATE):
         return trust[0].exit_code
     if found := _exit_code_of(replicas, sources):
         return found

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from farshore.ops.ask.trust_report import TrustReport
 
 _GRAVE = (LogRolledBack, LogForked, RepositoryMismatch, HeaderDamaged, FeatureMissing)
-TRUST_FAILURES = (*_GRAVE, HistoryCut, CertificateEnded)  # all that `trust_errors` returns
+LATE = (CertificateEnded,)  # less than a fault of replicas and sources
+TRUST_FAILURES = (*_GRAVE, HistoryCut, *LATE)  # all that `trust_errors` returns
 
 
 def print_trust(output: Output, report: TrustReport) -> None:
@@ -39,6 +40,7 @@ def print_trust(output: Output, report: TrustReport) -> None:
             "refused_seals": {name: at.refused for name, at in report.at.items() if at.refused},
             "missing_seals": {name: at.missing for name, at in report.at.items() if at.missing},
             "quarantined": list(report.quarantined),
+            "doubts": [plain(one) for one in report.doubts],
             "cut": [{"object": one.object, "detail": one.detail} for one in report.cut],
         }
     )
@@ -59,6 +61,10 @@ def print_trust(output: Output, report: TrustReport) -> None:
         if at.missing:
             seals = count_of(at.missing, "audit seal")
             output.warning(f"{seals} missing at {name} before others of their chains", "seals-missing", replica=name)
+    if report.doubts:
+        from farshore.audit.coverage import COMMIT_UNCOVERED, uncovered_warning
+
+        output.warning(uncovered_warning(report.doubts), COMMIT_UNCOVERED)
     if report.quarantined:
         packs = count_of(len(report.quarantined), "pack is", "packs are")
         output.warning(

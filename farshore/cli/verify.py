@@ -17,6 +17,7 @@ from farshore.errors import (
     EXIT_WARNINGS,
     CheckInconclusive,
     ConfigInvalid,
+    RecipientRetired,
     ReplicaEmpty,
     StoreUnavailable,
     VerifyFailed,
@@ -105,6 +106,7 @@ def execute(invocation: Invocation) -> int:
     output.line(format_summary(result, f"checked {count_of(result.objects, 'object')}", read))
     output.lines(format_reading(reading, result.finished_utc) for reading in result.readings)
     output.lines(format_verdicts(result))
+    output.lines(f"snapshot {one.snapshot_id}: {one.code}: {one.detail}" for one in result.doubts)
     output.lines([format_repair(one) for one in result.repairs])
     output.lines(format_requests(result.requests))
     return warn_unrecorded(output, result.unrecorded, exit_code_of(output, result))
@@ -169,6 +171,7 @@ def format_verdicts(result: VerifyResult) -> list[str]:
 
 def exit_code_of(output: Output, result: VerifyResult) -> int:
     """Print errors for findings above a warning, and return the exit code of the gravest."""
+    from farshore.audit.coverage import COMMIT_UNCOVERED, uncovered_warning
     from farshore.ops.verify.outcomes import check_errors
 
     errors = check_errors(result)
@@ -179,9 +182,12 @@ def exit_code_of(output: Output, result: VerifyResult) -> int:
         output.warning(f"{count_of(len(result.damaged), 'object')} were damaged and mended; verify again to see it")
     if result.behind:
         output.warning(f"{', '.join(result.behind)} list fewer snapshots than others; 'farshore heal' brings the rest")
+    uncovered = uncovered_warning(result.doubts)
+    if uncovered:
+        output.warning(uncovered, COMMIT_UNCOVERED)
     if errors:
         return errors[0].exit_code
-    return EXIT_WARNINGS if mended or result.behind or result.unproven else EXIT_DONE
+    return EXIT_WARNINGS if mended or result.behind or result.unproven or uncovered else EXIT_DONE
 
 
 def format_damage(damaged: DamagedObject) -> list[str]:
@@ -214,7 +220,14 @@ COMMAND = Command(
     example="farshore verify --remote\nfarshore verify --read-data=5\nfarshore verify --replica vault --read-data",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(*OPENING, StoreUnavailable, VerifyFailed, ReplicaEmpty, CheckInconclusive),
+    failures=(
+        *OPENING,
+        StoreUnavailable,
+        VerifyFailed,
+        ReplicaEmpty,
+        CheckInconclusive,
+        RecipientRetired,
+    ),
     exits=((EXIT_WARNINGS, "with warnings: snapshots lacking, damage mended, content unproven, or no audit row"),),
     shows_progress=True,
     interrupted="nothing was changed; run it again for a result",

@@ -154,6 +154,15 @@ class HistoryCut(Conflict):
     )
 
 
+class RecipientRetired(Conflict):
+    code = "recipient-retired"
+    exit_code = 43
+    default_hint = (
+        "Whoever holds the retired private key can read that run. Find out whether its host was shown an old owner "
+        "log, let it run again, and forget the snapshot once a newer one is there."
+    )
+
+
 class ClockWrong(Conflict):
     code = "clock-wrong"
     exit_code = 36

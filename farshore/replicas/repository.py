@@ -38,6 +38,8 @@ from farshore.stores.wrappers.base import WriteGuard
 from farshore.stores.wrappers.metered import Meter, MeteredStore
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from farshore.chunking.content import CutSizes
     from farshore.format.needs import NeededKey
     from farshore.replicas.owner_log import OwnerLog
@@ -168,6 +170,7 @@ class Repository:
     refused: dict[str, RefusedObject] = field(init=False, default_factory=dict)  # by name, that listings showed
     unread: dict[str, int] = field(init=False, default_factory=dict)  # names at a replica that nothing signed names
     lost: dict[str, LostSnapshot] = field(init=False, default_factory=dict)  # by hash of the commit, gone everywhere
+    own_commits: dict[str, datetime] = field(init=False, default_factory=dict)  # of sources that these keys may commit
     foreign: set[str] = field(init=False, default_factory=set)  # commits of domains whose keys are not at hand
     key_names: dict[KeyId, dict[NeededKey, None]] = field(init=False, default_factory=dict)  # that needs gave; grows
     state_is_temporary: bool = field(init=False, default=False)  # its files end with this process

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
+from farshore.crypto import recipient_id
 from farshore.model import Signature
 from farshore.signing import SignedKind, VerifyKey, verify
 from farshore.trust.actions import (
@@ -32,7 +33,7 @@ from farshore.trust.actions import (
 )
 from farshore.trust.log_entry import START, Era, LogEntry, LogHead, LogTree, RefusedEntry
 
-ActionT = TypeVar("ActionT", AddRecipient, NameSlots, RequireFeatures, SetPolicy, StartEpoch)
+ActionT = TypeVar("ActionT", NameSlots, RequireFeatures, SetPolicy, StartEpoch)
 
 
 class Judgment(StrEnum):
@@ -57,6 +58,21 @@ class Certified:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipient:
+    """From this entry of the log on, data keys are sealed to this public key; `root`: as `AddRecipient` has it."""
+
+    public_key: bytes
+    root: int
+    entry: LogHead
+    made_utc: datetime
+
+    @property
+    def id(self) -> str:
+        """The id in names of data keys."""
+        return recipient_id(self.public_key).hex()
+
+
+@dataclass(frozen=True, slots=True)
 class TrustState:
     """The owner log as one reader sees it.
 
@@ -74,7 +90,7 @@ class TrustState:
     rolled_back: bool
     may_write: bool
     refused: tuple[RefusedEntry, ...]
-    recipients: tuple[AddRecipient, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
     domains: Mapping[str, tuple[StartEpoch, ...]] = field(default_factory=dict)
     slots: tuple[str, ...] = ()
     certificates: Mapping[str, tuple[Certified, ...]] = field(default_factory=dict)
@@ -266,7 +282,7 @@ def read_log(
         rolled_back=False,
         may_write=not tree.following(last),
         refused=tuple(tree.refused),
-        recipients=tuple(_actions(on_path, AddRecipient)),
+        recipients=_recipients(on_path),
         slots=_slots(paths),
         domains=domains,
         certificates=_certificates(tree, on_path),
@@ -304,6 +320,15 @@ def _slots(paths: Iterable[Iterable[LogEntry]]) -> tuple[str, ...]:
     """Return the slots in use: of each branch the last list."""
     lists = [_actions(path, NameSlots) for path in paths]
     return tuple(dict.fromkeys(slot for found in lists if found for slot in found[-1].slots))
+
+
+def _recipients(entries: Iterable[LogEntry]) -> tuple[Recipient, ...]:
+    return tuple(
+        Recipient(action.public_key, action.root, entry.head, entry.made_utc)
+        for entry in entries
+        for action in entry.actions
+        if isinstance(action, AddRecipient)
+    )
 
 
 def _certificates(tree: LogTree, entries: Iterable[LogEntry]) -> dict[str, tuple[Certified, ...]]:

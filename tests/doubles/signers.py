@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -61,9 +61,9 @@ def chain_of(number: int, tail: int = 0) -> str:
     return names.chain_id(signing_key(number).signer_id, bytes([tail]) * 8)
 
 
-def sealer(number: int = 1, seen: SeenHeads | None = None, own_commits: Collection[str] = ()) -> Sealer:
+def sealer(number: int = 1, seen: SeenHeads | None = None, own_commits: Mapping[str, datetime] | None = None) -> Sealer:
     """Return what a recorder seals with."""
-    made = Sealer(signing_key(number), FINGERPRINT, HEAD, own_commits=lambda: own_commits)
+    made = Sealer(signing_key(number), FINGERPRINT, HEAD, own_commits=own_commits or {})
     return replace(made, seen=seen) if seen else made
 
 

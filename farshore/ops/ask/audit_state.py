@@ -5,15 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from farshore import limits
 from farshore.audit import names
 from farshore.audit.cached_query import tables_at
 from farshore.audit.chain import SealFinding
+from farshore.audit.coverage import doubts_of_coverage
 from farshore.audit.cuts import find_cuts
 from farshore.audit.evidence import read_evidence
 from farshore.audit.seals import Seal
+from farshore.catalog.commits import read_commits
 from farshore.catalog.heads import lists_everything
-from farshore.errors import ConfigInvalid, FarshoreError, StoreFull
+from farshore.errors import READ_ERRORS, ConfigInvalid, FarshoreError, StoreFull
+from farshore.format.names import CommitName
+from farshore.model import DoubtedSnapshot
+from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository
 
 
@@ -47,6 +54,29 @@ class AuditState:
             return []
         seals = list(self.seals.values())
         return find_cuts(repository, seals, seals_listed=self.listed, commits_listed=commits, memory=repository.memory)
+
+    def uncovered(self, repository: Repository, commits: Mapping[CommitName, datetime | None]) -> list[DoubtedSnapshot]:
+        """Return the old commits that no daily seal covers. Reads those alone that are candidates by their name.
+
+        Nothing where a replica did not answer: it may have the seal.
+
+        Args:
+            commits: All that replicas list, each with the earliest time that a store reports.
+        """
+        if self.failed or not lists_everything(repository):
+            return []
+        now_utc = repository.clock.now_utc()
+        old = now_utc - timedelta(days=limits.COVERED_WITHIN_DAYS)
+        covered = {one for seal in self.seals.values() for one in seal.covers or ()}
+        wanted = [item for item, moment in commits.items() if item.hash not in covered and (moment or old) <= old]
+        if not wanted:
+            return []
+        try:
+            heads = read_commits(repository, open_reader(repository), wanted).accepted
+        except READ_ERRORS:
+            return []
+        stored_utc = {item.hash: moment for item, moment in commits.items() if moment is not None}
+        return doubts_of_coverage(heads, self.seals.values(), repository.trust, stored_utc=stored_utc, now_utc=now_utc)
 
     def heads(self) -> dict[str, tuple[int, str]]:
         """Return sequence and hash of the newest seal of each chain; of a forked one, the first by its hash."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -79,8 +79,7 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
         for one in opened.values():
             one.store.close()
     failed.update(silent)
-    commits = {item.hash for one in seen.values() for item in one.commits}
-    recorded = _recorded(config, list(seen), commits, clock)
+    recorded = _recorded(config, list(seen), _earliest(seen.values()), clock)
     seen = {name: one.without(recorded.uncounted) for name, one in seen.items()}
     everything = {item.snapshot_id for one in seen.values() for item in one.commits}
     checks, locked, trust = recorded.checks, recorded.locked, recorded.trust
@@ -116,7 +115,9 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
     return RepositoryStatus(statuses, trust, recorded.refused, recorded.unread)
 
 
-def _recorded(config: Config, reached: Sequence[str], commits: Collection[str], clock: Clock) -> _Recorded:
+def _recorded(
+    config: Config, reached: Sequence[str], commits: Mapping[CommitName, datetime | None], clock: Clock
+) -> _Recorded:
     if not reached:
         return _Recorded()
     asked = replace(config, replicas={name: config.replicas[name] for name in reached})
@@ -133,14 +134,24 @@ def _recorded(config: Config, reached: Sequence[str], commits: Collection[str], 
     return _Recorded(checks, locked, report, uncounted, refused, unread)
 
 
-def _uncounted(repository: Repository, commits: Collection[str]) -> frozenset[str]:
+def _uncounted(repository: Repository, commits: Iterable[CommitName]) -> frozenset[str]:
     """Return which of these commits, by hash, are no snapshots; a damaged one is, or was."""
     listed = list_commits(repository)
     damaged = {one.name.hash for one in listed.refused if one.reason is Refusal.DAMAGED}
     refused = {one.name.hash for one in listed.refused} - damaged
     if listed.failed:  # what is not among them may only not have been read
         return frozenset(refused | listed.forgotten.keys())
-    return frozenset(set(commits) - listed.heads.keys() - damaged)
+    return frozenset({one.hash for one in commits} - listed.heads.keys() - damaged)
+
+
+def _earliest(seen: Iterable[_Seen]) -> dict[CommitName, datetime | None]:
+    """Return every commit that a replica lists, and the earliest time that a store reports for it."""
+    found: dict[CommitName, datetime | None] = {}
+    for one in seen:
+        for item, moment in one.commits.items():
+            times = [known for known in (found.get(item), moment) if known is not None]
+            found[item] = min(times, default=None)
+    return found
 
 
 def _open_all(config: Config, clock: Clock) -> tuple[dict[str, Replica], dict[str, FarshoreError]]:

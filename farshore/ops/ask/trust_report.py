@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +11,8 @@ from farshore.audit.chain import SealFinding
 from farshore.catalog.heads import remember_seen
 from farshore.catalog.verdicts import read_verdicts
 from farshore.errors import FarshoreError
+from farshore.format.names import CommitName
+from farshore.model import DoubtedSnapshot
 from farshore.ops.ask.audit_state import AuditAt, read_audit_state
 from farshore.replicas.repository import Repository
 
@@ -31,7 +33,7 @@ class TrustReport:
     """The findings. `log_behind`: how many entries of the owner log a replica lacks. `error`: nothing was judged.
 
     `cut`: heads that seals name, or that this host remembers, and that no replica lists. `quarantined`: packs that a
-    verify found bad.
+    verify found bad. `doubts`: old snapshots that no daily seal covers.
     """
 
     certificates: tuple[CertificateEnd, ...] = ()
@@ -39,18 +41,22 @@ class TrustReport:
     at: Mapping[str, AuditAt] = field(default_factory=dict)
     cut: tuple[SealFinding, ...] = ()
     quarantined: tuple[str, ...] = ()
+    doubts: tuple[DoubtedSnapshot, ...] = ()
     error: FarshoreError | None = None
 
 
-def report_trust(repository: Repository, commits: Collection[str], *, complete: bool) -> TrustReport:
+def report_trust(
+    repository: Repository, commits: Mapping[CommitName, datetime | None], *, complete: bool
+) -> TrustReport:
     """Read the chains of all replicas, judge them, and remember the newest of each.
 
     Args:
-        commits: The hashes of all commits that replicas list.
+        commits: All that replicas list, each with the earliest time that a store reports.
         complete: All replicas of the configuration were asked, so what none has is nowhere.
     """
     state = read_audit_state(repository)
-    cut = tuple(state.cut(repository, commits)) if complete else ()
+    cut = tuple(state.cut(repository, {item.hash for item in commits})) if complete else ()
+    doubts = tuple(state.uncovered(repository, commits)) if complete else ()
     remember_seen(repository, chains=state.heads())
     log = repository.log
     lacking = {name: len(log.missing_at(name)) for name in log.held} if log is not None else {}
@@ -60,6 +66,7 @@ def report_trust(repository: Repository, commits: Collection[str], *, complete: 
         at=state.at,
         cut=cut,
         quarantined=tuple(sorted(pack_id.hex() for pack_id in read_verdicts(repository).quarantined)),
+        doubts=doubts,
     )
 
 

@@ -17,22 +17,30 @@ from farshore.replicas.repository import Repository
 from farshore.trust.memory import Memory
 
 
-def check_cuts(repository: Repository, checks: Sequence[ReplicaCheck], memory: Memory | None) -> None:
-    """Blame each replica for an object that is gone everywhere. Nothing where a replica was not checked.
-
-    Args:
-        memory: The memory of this host before the replicas were listed.
-    """
+def read_all_seals(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[Seal] | None:
+    """Return the seals that count at any replica; None where a replica was not checked to its end."""
     if not lists_everything(repository) or any(check.error for check in checks):
-        return
+        return None
     seals: dict[str, Seal] = {}
     for check in checks:
         at = tables_at(repository, check.replica)
         evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority, listed=check.sizes)
         seals |= evidence.counted.seals
+    return list(seals.values())
+
+
+def check_cuts(
+    repository: Repository, checks: Sequence[ReplicaCheck], seals: Sequence[Seal], memory: Memory | None
+) -> None:
+    """Blame each replica for an object that is gone everywhere.
+
+    Args:
+        seals: Those that count, of all replicas.
+        memory: The memory of this host before the replicas were listed.
+    """
     listed = {name for check in checks for name in check.sizes}
     found = find_cuts(
-        repository, list(seals.values()),
+        repository, seals,
         seals_listed={place.hash for name in listed if (place := audit_names.parse_seal(name))},
         commits_listed={item.hash for name in listed if (item := parse_commit(name))},
         memory=memory,

@@ -47,6 +47,7 @@ class ReplicaCheck:
     damaged: dict[str, DamagedObject] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)  # a full page map is named by the snapshots of many nights
     put_utc: dict[str, datetime] = field(default_factory=dict)  # of packs, where content is read
+    stored_utc: dict[str, datetime] = field(default_factory=dict)  # of commits, by hash, where the replica reports it
     archived: set[str] = field(default_factory=set)  # packs that would have to be warmed to be read
     reading: ReplicaReading | None = None
     objects: int = 0

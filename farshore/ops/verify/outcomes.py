@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from farshore.audit.coverage import doubt_errors
 from farshore.audit.rows import ProofState
 from farshore.check_results import CheckedReplica, CheckState, VerifyResult
 from farshore.errors import (
@@ -103,7 +104,7 @@ def check_errors(result: VerifyResult) -> list[FarshoreError]:
         errors.append(CheckInconclusive(f"too little was seen at {', '.join(result.inconclusive)} to call it sound"))
     elif not result.snapshots and not errors:
         errors.append(CheckInconclusive("no replica lists a snapshot, so nothing was proven", _NOTHING_HINT))
-    return errors
+    return errors + doubt_errors(result.doubts)
 
 
 def _objects(count: int) -> str:

@@ -25,7 +25,8 @@ from farshore.format import names
 from farshore.model import DamagedObject, RefusedObject
 from farshore.ops.verify.audit_rows import record_verify
 from farshore.ops.verify.check_chunks import check_chunks
-from farshore.ops.verify.check_cuts import check_cuts
+from farshore.ops.verify.check_cuts import check_cuts, read_all_seals
+from farshore.ops.verify.check_doubts import find_doubts
 from farshore.ops.verify.check_gaps import name_gaps
 from farshore.ops.verify.check_packs import check_packs
 from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_log, check_slots
@@ -85,8 +86,9 @@ def verify_repository(
     repository.note_unasked({check.replica.name: check.error for check in checks if check.error})
     list_again([(check.replica, check.listed) for check in checks if check.error is None])
     name_gaps(repository, checks)
-    if replica is None:
-        check_cuts(repository, checks, memory)
+    seals = read_all_seals(repository, checks) if replica is None else None
+    if seals is not None:
+        check_cuts(repository, checks, seals, memory)
     snapshots = tuple({commit.snapshot: None for check in checks for commit in check.commits})
     unopened = {} if replica else repository.unreachable
     headers = {name: damaged_header(name, error, snapshots) for name, error in unopened.items()}
@@ -107,6 +109,7 @@ def verify_repository(
         readings=tuple(check.reading for check in checks if check.reading),
         checks=_outcomes(repository, checks, damaged, replica),
         refused=_refused(checks),
+        doubts=find_doubts(repository, checks, seals),
         unread={check.replica.name: check.unread for check in checks if check.unread},
         proven=verdicts.proven,
         quarantined=tuple(one.hex() for one in verdicts.quarantined),
@@ -219,6 +222,8 @@ def _fill(
             check.archived.add(info.name)
         if read_data_percent and info.modified_utc and info.name.startswith(names.PACKS):
             check.put_utc[info.name] = info.modified_utc
+        if info.modified_utc and (item := names.parse_commit(info.name)):
+            check.stored_utc[item.hash] = info.modified_utc
     read = read_commits(repository, replica, listed)
     check.commits += [one for one in read.accepted if one.hash not in check.forgotten]
     for item, error in read.bad.items():

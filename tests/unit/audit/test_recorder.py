@@ -434,7 +434,7 @@ def test_a_host_that_lost_its_record_covers_what_nothing_covers_yet(
     for number in (1, 2, 3):
         _record(recorder(), [_run(f"run-{number}")], f"run-{number}")
     shutil.rmtree(tmp_path / "state")
-    own = ["ab" * 32]
+    own = {"ab" * 32: MOMENT}
     _record(recorder(sealer=sealer(own_commits=own)), [_run("run-4")], "run-4")
     seals = _seals(stores["vault"])
     assert seals[-1].covers == tuple(sorted([seals[1].hash, seals[2].hash, *own]))

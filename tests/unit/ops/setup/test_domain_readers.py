@@ -47,6 +47,7 @@ def test_it_reads_its_source_and_nothing_of_another(engine: Engine) -> None:
         keys = repository.reading_keys()
         assert (keys.roots, keys.signing_key, {one.domain for one in keys.domains}) == ((), None, {"db1"})
     assert reader.verify().damaged == ()
+    assert engine.verify().doubts == (), "runs are sealed to it beside the repository's recipient"
     for one in (mine, other):
         assert engine.restore(one)[1], "who reads everything goes on doing so"
 
