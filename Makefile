@@ -89,7 +89,7 @@ check: environment ## Lint, formatting, types, import contracts, tidiness
 	$(python) -m ruff format --check --quiet .
 	$(python) -m mypy --no-error-summary
 	.venv/bin/lint-imports --no-logo
-	.venv/bin/shellcheck --severity=style .ci/run infra/bootstrap/*.sh
+	.venv/bin/shellcheck --severity=style .ci/run infra/bootstrap/*.sh infra/anchor/*.sh
 	$(python) -m pytest --quiet --no-header tests/tidy
 
 .PHONY: fmt

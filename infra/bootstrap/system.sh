@@ -8,6 +8,8 @@ set -euo pipefail
 # program that must be there = Debian package that brings it
 needs=(
     rsync=rsync     # the referee of restores: rsync -aHAXSn --checksum
+    openssl=openssl # a time-stamp authority of our own
+    curl=curl       # asks it
     setfacl=acl     # gives test trees their POSIX ACLs
     setfattr=attr   # gives test trees their extended attributes
     mkfs.xfs=xfsprogs # makes a file system whose files can share blocks

@@ -21,7 +21,7 @@ def engine(tmp_path: Path) -> Engine:
     return Engine(tmp_path).initialize()
 
 
-def _anchored(engine: Engine, *words: str) -> Engine:
+def anchored(engine: Engine, *words: str) -> Engine:
     class Anchored(Engine):
         @property
         def config(self) -> Config:
@@ -33,7 +33,7 @@ def _anchored(engine: Engine, *words: str) -> Engine:
     return made
 
 
-def _backup(engine: Engine) -> None:
+def back_up(engine: Engine) -> None:
     source = TreeSource(clock=engine.clock)
     source.file(b"f", b"1")
     engine.backup(source)
@@ -41,11 +41,11 @@ def _backup(engine: Engine) -> None:
 
 def test_each_daily_seal_is_given_to_the_anchor(engine: Engine, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    anchored = _anchored(engine, "sh", "-c", f"cat >> {kept}")
+    host = anchored(engine, "sh", "-c", f"cat >> {kept}")
     for _ in range(2):  # the daily seal of the first day is that of init
-        anchored.clock.advance(86_400)
+        host.clock.advance(86_400)
         for _ in range(2):
-            _backup(anchored)
+            back_up(host)
     hashes = kept.read_text().splitlines()
     listed = {place.hash for name in engine.objects("a", names.SEALS) if (place := names.parse_seal(name))}
     assert len(hashes) == len(set(hashes)) == 2
@@ -64,7 +64,7 @@ def test_an_anchor_that_fails_is_a_warning(
 ) -> None:
     engine.clock.advance(86_400)
     with caplog.at_level(logging.WARNING):
-        _backup(_anchored(engine, *words))
+        back_up(anchored(engine, *words))
     assert said in caplog.text
     assert "not anchored" in caplog.text
 
