@@ -20,4 +20,5 @@ curl --silent --show-error --fail --max-time 30 --header 'Content-Type: applicat
 openssl ts -verify -data "$work/line" -in "$work/answer" -CAfile "$certificates" >/dev/null 2>&1 ||
     { echo "the answer of $authority does not verify" >&2; exit 1; }
 cp "$work/line" "$folder/$seal_hash.txt"
-cp "$work/answer" "$folder/$seal_hash.tsr"
+cp "$work/answer" "$folder/.$seal_hash.part"
+mv "$folder/.$seal_hash.part" "$folder/$seal_hash.tsr" # whole or not at all

@@ -127,7 +127,22 @@ def test_a_stamp_that_somebody_made_up_counts_for_nothing(authority: Authority, 
     (authority.stamps / f"{'ab' * 32}.txt").write_text("ab" * 32 + "\n")
     (authority.stamps / f"{'ab' * 32}.tsr").write_bytes(b"no stamp")
     found = compare(authority, engine, tmp_path)
-    assert (found.returncode, "verifies" in found.stderr) == (2, True)
+    assert (found.returncode, "no stamp" in found.stderr) == (2, True)
+    assert "1 stamps in" in found.stderr
+
+
+def test_an_answer_that_another_authority_signed_is_not_kept(
+    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = authority.certificates.parent
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "other.key")
+    run(folder, "openssl", "req", "-x509", *key, "-out", "other.pem", "-subj", "/CN=another", "-days", "9")
+    authority.certificates = folder / "other.pem"
+    engine = anchored(Engine(tmp_path / "engine").initialize(), *authority.command())
+    engine.clock.advance(86_400)
+    back_up(engine)
+    assert "does not verify" in caplog.text
+    assert not list(authority.stamps.iterdir())
 
 
 def test_an_authority_that_is_away_costs_a_warning_and_no_backup(
