@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farshore import limits
 from farshore.audit.rows import RepairMethod
@@ -21,7 +22,6 @@ from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.format.pack_id import hash_object
 from farshore.model import DamagedObject
-from farshore.repair.copy_lease import CopyPermits
 from farshore.repair.object_checks import check_itself, digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import Repair
@@ -29,6 +29,9 @@ from farshore.replicas.mend import mend
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Replica, Repository
 from farshore.results import Found, ReadRepaired, RepairAction
+
+if TYPE_CHECKING:
+    from farshore.repair.copy_lease import CopyPermits
 
 _FOUND = {"missing": Found.MISSING, "truncated": Found.TRUNCATED}
 _HEAL = "run 'farshore heal' to mend it"
@@ -63,7 +66,8 @@ class ReadRepair:
         self._repository = repository
         self._reader = reader
         self._snapshots = tuple(commits) if len(commits) == 1 else ()  # for the audit rows
-        self._permits = CopyPermits(repository=repository, commits=commits, run_id=run_id)
+        self._commits, self._run_id = commits, run_id
+        self._permits: CopyPermits | None = None  # made with the first damage, which few reads meet
         self._lock = threading.Lock()
         self._waiting: deque[_Wanted] = deque()
         self._seen: set[tuple[str, str]] = set()
@@ -110,7 +114,7 @@ class ReadRepair:
                 if repair is not None:
                     repairs.append(replace(repair, snapshots=one.snapshots))
         finally:
-            self._permits.end()
+            self._end_permits()
         return repairs
 
     def finish(self, wait_s: float = limits.REPAIRS_WAIT_S) -> list[Repair]:
@@ -119,7 +123,7 @@ class ReadRepair:
             self._ending = True
             idle = not self._working
         if idle:
-            self._permits.end()
+            self._end_permits()
             self._done.set()
         self._repository.clock.wait_s(wait_s, self._done)
         with self._lock:
@@ -139,7 +143,7 @@ class ReadRepair:
                     return
                 one = self._at_work = None if ends else self._waiting.popleft()
             if one is None:
-                self._permits.end()
+                self._end_permits()
                 self._done.set()
                 return
             try:
@@ -185,10 +189,18 @@ class ReadRepair:
 
     def _refusal(self, one: _Wanted) -> str:
         """Return why an object must stay away from its replica, or an empty text; holds a lease there from now on."""
+        if self._permits is None:
+            from farshore.repair.copy_lease import CopyPermits
+
+            self._permits = CopyPermits(repository=self._repository, commits=self._commits, run_id=self._run_id)
         reason = self._permits.refusal(one.replica, one.name, one.snapshots)
         if not reason and kind_of(one.name) is Kind.COMMIT:
             reason = self._permits.commit(one.replica, one.name)
         return reason
+
+    def _end_permits(self) -> None:
+        if self._permits is not None:
+            self._permits.end()
 
     def _good_copy(self, one: _Wanted) -> tuple[bytes | Path, str, str]:
         """Return an object's good bytes, or a file of them, with their hash and the replica they are from.
