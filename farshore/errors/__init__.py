@@ -13,6 +13,7 @@
       ReplicaEmpty   a replica lists nothing where others list snapshots: say that it is new, or find out why
       SnapshotIncomplete  backups are made and lack something: make it readable, or exclude it
       CertificateEnded  a host's certificate has ended: the owner makes a new one, and nothing stops until then
+      RecipientRetired  a run was sealed to a key that the owner log had retired: somebody may read it who should not
     Bug            an internal promise was broken: please report
 
 `Failure` is above both, for the edges that report. A fallback catches `FarshoreError` or a part of it, never `Bug`.

@@ -154,9 +154,11 @@ class HistoryCut(Conflict):
     )
 
 
-class RecipientRetired(Conflict):
+class RecipientRetired(FarshoreError):
+    """A snapshot that counts was sealed to a key that the owner log had retired by then."""
+
     code = "recipient-retired"
-    exit_code = 43
+    exit_code = 87
     default_hint = (
         "Whoever holds the retired private key can read that run. Find out whether its host was shown an old owner "
         "log, let it run again, and forget the snapshot once a newer one is there."

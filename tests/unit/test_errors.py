@@ -27,6 +27,7 @@ RANGES = {
     "ReplicaEmpty": range(84, 85),
     "SnapshotIncomplete": range(85, 86),
     "CertificateEnded": range(86, 87),
+    "RecipientRetired": range(87, 88),
     "Bug": range(errors.EXIT_BUG, errors.EXIT_BUG + 1),
 }
 

@@ -176,4 +176,4 @@ def test_when_a_recipient_is_wrong() -> None:
     assert "entry 5 of the owner log retired" in wrong(first.id, 5, 1), "its maker knew"
     assert "entry 5 of the owner log retired" in wrong(first.id, 4, 9.01), "it began later"
     assert wrong("ab" * 16, 1, 1) == "it is sealed to a recipient that the owner log never had"
-    assert RecipientRetired.exit_code == 43
+    assert RecipientRetired.exit_code == 87
