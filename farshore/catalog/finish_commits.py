@@ -68,7 +68,7 @@ def _finish(repository: Repository, replica: Replica) -> FinishedCommits:
                 settled.append(seen.lease.lease)
             continue
         name, signed = promised
-        reason = "" if _is_there(replica, name) else _put(repository, replica, name, signed)
+        reason = "" if is_there(replica, name.name) else _put(repository, replica, name, signed)
         if reason is None:
             result.put.append((replica.name, name))
         elif reason:
@@ -92,9 +92,10 @@ def _promised(repository: Repository, seen: SeenLease) -> tuple[CommitName, Sign
     return (name, signed) if (signed.head.lease, signed.head.signer) == (seen.lease.lease, seen.signer) else None
 
 
-def _is_there(replica: Replica, name: CommitName) -> bool:
+def is_there(replica: Replica, name: str) -> bool:
+    """Whether a replica has an object of this name."""
     try:
-        replica.store.head(name.name)
+        replica.store.head(name)
     except NotFound:
         return False
     return True

@@ -43,15 +43,29 @@ def forgotten_among(repository: Repository, tombstones: Mapping[str, Iterable[st
         return frozenset()
     listed, failed = repository.ask_all(lambda replica: _names_below(replica, names.UNFORGOTTEN))
     repository.note_unasked(failed)
-    read = read_tombstones(repository, {**tombstones, **holders_of(listed)}, repository.replicas)
+    return frozenset(_active(repository, {**tombstones, **holders_of(listed)}))
+
+
+def active_tombstones(repository: Repository) -> dict[str, dict[str, Tombstone]]:
+    """Return the tombstones that nothing counters, by the commit that they forget, each by its hash."""
+    listed, failed = repository.ask_all(
+        lambda replica: [*_names_below(replica, names.FORGOTTEN), *_names_below(replica, names.UNFORGOTTEN)]
+    )
+    repository.note_unasked(failed)
+    return _active(repository, holders_of(listed))
+
+
+def _active(repository: Repository, holders: Mapping[str, Iterable[str]]) -> dict[str, dict[str, Tombstone]]:
+    read = read_tombstones(repository, holders, repository.replicas)
     countered = {
         one for counter in read.values() if isinstance(counter, CounterTombstone) for one in counter.tombstones
     }
-    return frozenset(
-        stone.commit
-        for name, stone in read.items()
-        if isinstance(stone, Tombstone) and name.rpartition("-")[2] not in countered
-    )
+    active: dict[str, dict[str, Tombstone]] = {}
+    for name, stone in read.items():
+        stone_hash = name.rpartition("-")[2]
+        if isinstance(stone, Tombstone) and stone_hash not in countered:
+            active.setdefault(stone.commit, {})[stone_hash] = stone
+    return active
 
 
 def read_tombstones(

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from farshore.catalog.commits import list_commits
+from farshore.catalog.finish_commits import is_there
 from farshore.catalog.needs import objects_of, read_needs
-from farshore.catalog.signed_objects import holders_of
-from farshore.catalog.tombstones import read_tombstones
-from farshore.errors import NotFound, SnapshotUnknown, StateUnknown
+from farshore.catalog.tombstones import active_tombstones
+from farshore.errors import SnapshotUnknown, StateUnknown
 from farshore.format import names
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.tombstone import CounterTombstone, Tombstone, encode_counter
@@ -65,7 +65,7 @@ def list_forgotten(repository: Repository) -> list[ForgottenSnapshot]:
     Raises:
         FarshoreError: No replica could be listed.
     """
-    active = _active(repository)
+    active = active_tombstones(repository)
     found = []
     for commit, head in list_commits(repository).forgotten.items():
         replicas = _holders(repository, names.commit(head.source_id, head.snapshot, commit))
@@ -76,17 +76,9 @@ def list_forgotten(repository: Repository) -> list[ForgottenSnapshot]:
 
 
 def _holders(repository: Repository, name: str) -> tuple[str, ...]:
-    holding, failed = repository.ask_all(lambda replica: _holds(replica, name))
+    holding, failed = repository.ask_all(lambda replica: is_there(replica, name))
     repository.note_unasked(failed)
     return tuple(one for one, holds in holding.items() if holds)
-
-
-def _holds(replica: Replica, name: str) -> bool:
-    try:
-        replica.store.head(name)
-    except NotFound:
-        return False
-    return True
 
 
 def unforget_snapshot(repository: Repository, snapshot: str, *, reason: str, run: Run) -> Unforgotten:
@@ -142,24 +134,3 @@ def _refuse_condemned(repository: Repository, replica: Replica, head: CommitHead
             f"a plan to delete condemns {found} at {replica.name}, which the snapshot needs, so it stays forgotten",
             "Once that plan is closed, what it deleted is gone for good.",
         )
-
-
-def _tombstone_names(replica: Replica) -> list[str]:
-    listed = (info.name for prefix in (names.FORGOTTEN, names.UNFORGOTTEN) for info in replica.store.list(prefix))
-    return [name for name in listed if names.parse_tombstone(name)]
-
-
-def _active(repository: Repository) -> dict[str, dict[str, Tombstone]]:
-    """Return the tombstones that count, by the commit that they forget, each by its hash."""
-    listed, failed = repository.ask_all(_tombstone_names)
-    repository.note_unasked(failed)
-    read = read_tombstones(repository, holders_of(listed), repository.replicas)
-    countered = {
-        one for counter in read.values() if isinstance(counter, CounterTombstone) for one in counter.tombstones
-    }
-    active: dict[str, dict[str, Tombstone]] = {}
-    for name, stone in read.items():
-        stone_hash = name.rpartition("-")[2]
-        if isinstance(stone, Tombstone) and stone_hash not in countered:
-            active.setdefault(stone.commit, {})[stone_hash] = stone
-    return active
