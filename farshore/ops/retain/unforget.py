@@ -96,8 +96,9 @@ def unforget_snapshot(repository: Repository, snapshot: str, *, reason: str, run
     require_maintainer(repository, "unforget")
     matching = [one for one in list_forgotten(repository) if one.snapshot.startswith(snapshot)]
     if len(matching) != 1:
-        said = "begins more than one of them" if matching else "is none of them, or nothing of it is left"
-        raise SnapshotUnknown(f"of the forgotten snapshots, {snapshot} {said}", "farshore forget --list shows them.")
+        said = "begins more than one" if matching else "is not one"
+        hint = "'farshore forget --list' shows them; give more digits where several begin alike."
+        raise SnapshotUnknown(f"{snapshot} {said} of the forgotten snapshots", hint)
     (forgotten,) = matching
     keys = repository.writing_keys()
     holding = {name: repository.replicas[name] for name in forgotten.replicas if name in repository.replicas}
@@ -132,5 +133,5 @@ def _refuse_condemned(repository: Repository, replica: Replica, head: CommitHead
     if found is not None:
         raise StateUnknown(
             f"a plan to delete condemns {found} at {replica.name}, which the snapshot needs, so it stays forgotten",
-            "Once that plan is closed, what it deleted is gone for good.",
+            "Run it again once that plan is closed; what was deleted by then does not come back.",
         )
