@@ -32,6 +32,8 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # Files of its own: some hosts let only root write where POSIX shared memory is, and only initdb tries that out.
+    "dynamic_shared_memory_type": "mmap",
 }
 
 
