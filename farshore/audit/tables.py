@@ -1,7 +1,8 @@
 """Rows to Parquet bytes and back. Pure: no store, no file.
 
 Files are zstd with page checksums, timestamps in microseconds UTC, and hold no Arrow schema of their own, because the
-Parquet types say it all and most audit files are small.
+Parquet types say it all. In a file of few rows, as most are, statistics and dictionaries are larger than the values:
+such a file has none.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import pyarrow.parquet as pq
 from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow
 from farshore.audit.schema import STAMP_COLUMNS, TABLES, Column, ColumnType, Kind, ListOf, Struct
 from farshore.errors import Bug, ObjectCorrupt
+
+_SMALL_ROWS_MAX = 1000  # of so many rows engines gain nothing by statistics; zstd finds what repeats
 
 _ARROW: Mapping[Kind, pa.DataType] = {
     Kind.TEXT: pa.string(),
@@ -64,14 +67,21 @@ def encode_rows(table: str, rows: Sequence[AuditRow], stamp: Stamp) -> bytes:
     schema = arrow_schema(table)
     columns = [_column(column, rows, stamp) for column in TABLES[table].columns]
     encoded = pa.Table.from_arrays(columns, schema=schema)
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink, schema, compression="zstd", version="2.6", store_schema=False, write_page_checksum=True
-    ) as writer:
-        writer.write_table(encoded)
-    data: bytes = sink.getvalue().to_pybytes()
+    data = _written(encoded)
     if not decode_table(table, f"new rows of {table}", data).equals(encoded):
         raise Bug(f"audit table {table} did not read back as it was written")
+    return data
+
+
+def _written(rows: pa.Table) -> bytes:
+    small = rows.num_rows <= _SMALL_ROWS_MAX
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink, rows.schema, compression="zstd", version="2.6", store_schema=False, write_page_checksum=True,
+        use_dictionary=not small, write_statistics=not small,
+    ) as writer:  # fmt: skip
+        writer.write_table(rows)
+    data: bytes = sink.getvalue().to_pybytes()
     return data
 
 

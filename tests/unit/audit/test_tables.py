@@ -159,7 +159,7 @@ def test_a_flipped_bit_of_a_page_is_found() -> None:
     data = encode_rows("copies", _by_table()["copies"], STAMP)
     good = decode_table("copies", "x", data)
     pages = pq.ParquetFile(BytesIO(data)).metadata.row_group(0).column(5)  # of `object`, the largest
-    start = pages.dictionary_page_offset
+    start = pages.data_page_offset
     found = 0
     for offset in range(start, start + pages.total_compressed_size):
         spoilt = bytearray(data)
