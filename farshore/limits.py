@@ -34,7 +34,11 @@ CACHED_COMMIT_FILES_MAX = 8  # of one source; more are joined, so a listing open
 LEASE_END_BYTES_MAX = 2 * MIB  # it holds a whole commit in base64, or the hashes of `COPIED_COMMITS_MAX` commits
 COPIED_COMMITS_MAX = 10_000  # put under one lease by a heal; the next run puts more
 UNKNOWN_LEASES_MAX = 64  # read in one command at a replica, or twice those that are known: a planted one costs no more
-UNKNOWN_SIGNED_MAX = 256  # tombstones, or verdicts, that count for nothing: read by a command, or twice those that do
+UNKNOWN_SIGNED_MAX = (
+    256  # tombstones, notes, verdicts that count for nothing: read by a command, or twice those that do
+)
+TAGS_MAX = 64  # of one snapshot by one note or commit; a person looks at them
+TAG_CHARS_MAX = 128
 VERDICT_BYTES_MAX = 1 * MIB  # of what a verify signs about packs
 VERDICT_ROWS_MAX = 4096  # of each kind in a verdict: together 700 KB at most
 PLAN_BYTES_MAX = 64 * MIB  # about 700,000 names of objects

@@ -58,6 +58,7 @@ class SignedKind(StrEnum):
     APPROVAL = "approval"
     MOVE = "move"
     VERDICT = "verdict"
+    NOTE = "note"
 
 
 SUITES = {
@@ -77,6 +78,7 @@ SUITES = {
     SignedKind.APPROVAL: SignatureSuite.HYBRID,
     SignedKind.MOVE: SignatureSuite.HYBRID,
     SignedKind.VERDICT: SignatureSuite.HYBRID,
+    SignedKind.NOTE: SignatureSuite.HYBRID,
 }  # what is signed often and covered by a daily seal is CLASSIC: 64 bytes instead of 3,373
 
 

@@ -118,14 +118,14 @@ def join_verdicts(read: Mapping[str, Verdict]) -> Verdicts:
 
 def may_prove(trust: TrustState, signer: str, verdict_hash: str) -> bool:
     """Whether what a signer says of proven packs counts: it may read, or it would speak of what it cannot see."""
-    return trust.judge_verdict(signer, verdict_hash, Right.VERIFY, Right.RESTORE) is Judgment.ACCEPTED
+    return trust.judge_word(signer, verdict_hash, Right.VERIFY, Right.RESTORE) is Judgment.ACCEPTED
 
 
 def may_quarantine(trust: TrustState, signer: str, verdict_hash: str) -> bool:
     """Whether what a signer says of bad packs counts: that of readers and maintainers."""
     if may_prove(trust, signer, verdict_hash):
         return True
-    return trust.judge_verdict(signer, verdict_hash, Right.MAINTAIN) is Judgment.ACCEPTED
+    return trust.judge_word(signer, verdict_hash, Right.MAINTAIN) is Judgment.ACCEPTED
 
 
 def _judge(checker: SignatureChecker, name: str, data: bytes) -> Verdict | None:

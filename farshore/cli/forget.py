@@ -53,6 +53,7 @@ def execute(invocation: Invocation) -> int:
     """Forget the snapshots that are named."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
+    from farshore.ops.retain.annotate import refuse_kept
     from farshore.ops.retain.forget import forget_snapshots
     from farshore.run import Run
 
@@ -70,6 +71,7 @@ def execute(invocation: Invocation) -> int:
         )}  # fmt: skip
         if not arguments.even_last:
             _refuse_last(repository, list(chosen.values()))
+        refuse_kept(repository, list(chosen.values()))
         reason = arguments.reason or "by hand"
         found = forget_snapshots(repository, list(chosen.values()), reason=reason, rule="", run=run)
     output.record("forgotten", found)
@@ -127,8 +129,8 @@ COMMAND = Command(
     summary="forget snapshots: they are not listed any more, and may be deleted",
     description=(
         "Forget snapshots by hand. They are neither listed nor healed any more; nothing is deleted, and "
-        "'farshore unforget' undoes it as long as nothing was. The last complete snapshot of a source is left "
-        "unless --even-last says so. Needs a key with the right to maintain."
+        "'farshore unforget' undoes it as long as nothing was. What a pin or a hold keeps is refused, and so is the "
+        "last complete snapshot of a source unless --even-last says so. Needs a key with the right to maintain."
     ),
     example="farshore forget 3f2a --reason 'holds a password'\nfarshore forget --list",
     add_arguments=add_arguments,

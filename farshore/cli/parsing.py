@@ -27,6 +27,8 @@ NAMES = (  # each is a module beside this one, in the order of the help
     "retain",
     "forget",
     "unforget",
+    "pin",
+    "hold",
     "sql",
     "status",
     "plan",

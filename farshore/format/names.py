@@ -32,6 +32,7 @@ PLANS = "plans/"
 FORGOTTEN = "forgotten/"
 UNFORGOTTEN = "unforgotten/"
 VERDICTS = "verdicts/"
+NOTES = "notes/"
 LATER = ("approvals/", "moves/")  # reserved: what a later version decides on deletion with
 AUDIT = "audit/"
 
@@ -53,6 +54,7 @@ _LEASE = re.compile(r"leases/([0-9a-f]{32})/(?:([0-9]{6})|end/([0-9]|1[0-5]))")
 _PLAN = re.compile(r"plans/(0|[1-9][0-9]{0,8})/(open|condemned|closed|abandoned)")
 _TOMBSTONE = re.compile(r"(forgotten|unforgotten)/([0-9a-f]{32})-([0-9a-f]{64})")
 _VERDICT = re.compile(r"verdicts/([0-9a-f]{64})")
+_NOTE = re.compile(r"notes/([0-9a-f]{32})-([0-9a-f]{64})")
 _FOREIGN_BYTES_MAX = 64 * KIB
 
 # The first form that a name matches decides. Runs that are larger are read by ranges.
@@ -73,6 +75,7 @@ OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
         ("plan", r"plans/.+", limits.PLAN_BYTES_MAX),
         ("tombstone", r"(un)?forgotten/.+", 64 * KIB),
         ("verdict", r"verdicts/.+", limits.VERDICT_BYTES_MAX),
+        ("note", r"notes/.+", 64 * KIB),
         ("audit seal", r"audit/_seals/.+", 16 * MIB),
         ("audit file", r"audit/.+", limits.AUDIT_FILE_BYTES_MAX),
     )
@@ -162,6 +165,16 @@ def plan(number: int, state: str) -> str:
 def tombstone(subject: str, tombstone_hash: str) -> str:
     """Return the name of a tombstone, or of what counters one; `tombstone_hash` is that of its stored bytes."""
     return f"{subject}-{tombstone_hash}"
+
+
+def note(snapshot_id: SnapshotId, note_hash: str) -> str:
+    """Return the name of a note on a snapshot; `note_hash` is that of its stored bytes."""
+    return f"{note_subject(snapshot_id)}-{note_hash}"
+
+
+def note_subject(snapshot_id: SnapshotId) -> str:
+    """Return the name of a note on a snapshot without its hash, which is what its signature covers."""
+    return f"{NOTES}{snapshot_id}"
 
 
 def verdict(verdict_hash: str) -> str:
@@ -287,6 +300,20 @@ def parse_verdict(name: str) -> str | None:
     """Return the hash of a verdict, or None for a foreign object."""
     match = _VERDICT.fullmatch(name)
     return match.group(1) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteName:
+    """A parsed name under `notes/`."""
+
+    snapshot: SnapshotId
+    hash: str
+
+
+def parse_note(name: str) -> NoteName | None:
+    """Return the parts of a name under `notes/`, or None for a foreign object."""
+    match = _NOTE.fullmatch(name)
+    return NoteName(*match.groups()) if match else None
 
 
 def object_bytes_max(name: str) -> int:

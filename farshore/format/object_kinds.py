@@ -15,6 +15,7 @@ class Kind(StrEnum):
     LOG = "log"
     SLOT = "slot"
     HEADER = "header"
+    NOTE = "note"  # what keeps a snapshot, before what forgets one
     TOMBSTONE = "tombstone"  # or what takes one back: a forgotten snapshot is nowhere listed after it is known
     VERDICT = "verdict"  # on packs: proved, or lying
     RUN = "run"  # manifest, pages or needs of a snapshot

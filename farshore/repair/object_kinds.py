@@ -16,6 +16,7 @@ _KINDS: dict[str, tuple[Kind, Callable[[str], object]]] = {
     "forgotten": (Kind.TOMBSTONE, names.parse_tombstone),
     "unforgotten": (Kind.TOMBSTONE, names.parse_tombstone),
     "verdicts": (Kind.VERDICT, names.parse_verdict),
+    "notes": (Kind.NOTE, names.parse_note),
 }
 _KEY_KINDS: tuple[tuple[Kind, Callable[[str], object]], ...] = (
     (Kind.DATA_KEY, names.parse_data_key),
@@ -44,7 +45,8 @@ def kind_of(name: str) -> Kind | None:
 
 def is_reserved(name: str) -> bool:
     """Return whether an object has a name by which something is decided; heal leaves it where it is if it is void."""
-    return name.startswith((names.PLANS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS, *names.LATER))
+    decides = (names.PLANS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS, names.NOTES, *names.LATER)
+    return name.startswith(decides)
 
 
 def is_ignored(name: str) -> bool:

@@ -29,6 +29,8 @@ class Why(StrEnum):
     YEARLY = "yearly"
     WITHIN = "within"
     NEWEST = "newest"  # the last one, and the last complete one
+    PINNED = "pinned"
+    HELD = "held"
     PROVEN = "proven"  # the last one that was read back whole
     UNSOUND = "unsound"  # misdated, forked or ahead: no rule judges it
     STOPPED = "stopped"  # its source is not to forget anything now
@@ -74,7 +76,12 @@ def zone_of(name: str) -> tzinfo:
 
 
 def judge(
-    snapshots: Sequence[SnapshotInfo], rules: RetentionConfig, *, proven: Iterable[str] = (), stopped: str = ""
+    snapshots: Sequence[SnapshotInfo],
+    rules: RetentionConfig,
+    *,
+    proven: Iterable[str] = (),
+    stopped: str = "",
+    kept: Mapping[str, Sequence[Reason]] | None = None,
 ) -> list[Verdict]:
     """Return a verdict on each snapshot of one source, in the order given.
 
@@ -82,6 +89,7 @@ def judge(
         snapshots: All of the source that count, in the order of its chain, oldest first.
         rules: Those of the source. Rules that keep nothing keep everything.
         proven: Ids of snapshots that were read back whole; the last of them stays.
+        kept: By snapshot id, the pins and holds that keep it.
         stopped: Why the source forgets nothing now; empty where it does.
     """
     reasons: dict[str, list[Reason]] = {one.snapshot_id: [] for one in snapshots}
@@ -89,6 +97,7 @@ def judge(
     everything = [Reason(Why.STOPPED, stopped)] if stopped else []
     everything += [Reason(Why.NO_RULE)] if rules.keeps_nothing else []
     for one in snapshots:
+        reasons[one.snapshot_id] += (kept or {}).get(one.snapshot_id, ())
         reasons[one.snapshot_id] += everything if one.sound else [Reason(Why.UNSOUND), *everything]
     for one, reason in (*_always(sound, set(proven)), *_by_number(sound, rules), *_by_period(sound, rules)):
         reasons[one.snapshot_id].append(reason)

@@ -172,8 +172,8 @@ class TrustState:
             return Judgment.NOT_ITS_SOURCE
         return self._judge_named(signer, commit_hash)
 
-    def judge_verdict(self, signer: str, verdict_hash: str, *rights: str) -> Judgment:
-        """Return whether a verdict on packs counts, whose signature holds: where one certificate has all these rights.
+    def judge_word(self, signer: str, word_hash: str, *rights: str) -> Judgment:
+        """Return whether a verdict or a note counts, whose signature holds: where one certificate has all these rights.
 
         Of a revoked signer those that the revocation names.
         """
@@ -184,10 +184,10 @@ class TrustState:
             return Judgment.UNKNOWN_SIGNER
         if not any(one.rights.issuperset(rights) for one in certificates):
             return Judgment.NO_RIGHT
-        return self._judge_named(signer, verdict_hash)
+        return self._judge_named(signer, word_hash)
 
     def _judge_named(self, signer: str, object_hash: str) -> Judgment:
-        """Return whether a revocation leaves a commit or a verdict of a signer: only what it names."""
+        """Return whether a revocation leaves a commit or a word of a signer: only what it names."""
         revoked = self.revocations.get(signer)
         if revoked is None:
             return Judgment.ACCEPTED

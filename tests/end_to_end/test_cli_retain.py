@@ -101,3 +101,26 @@ def test_a_writer_forgets_nothing(shore: Shore) -> None:
     assert found.code == 55
     assert "right to maintain" in found.stderr
     assert ids(shore) == before
+
+
+def test_pins_and_holds(shore: Shore) -> None:
+    before = ids(shore)
+    assert "needs a reason" in shore.run("pin", before[0]).stderr
+    assert "has passed" in shore.run("pin", before[0], "--reason", "x", "--until", "2020-01-01").stderr
+    assert "is no time" in shore.run("pin", before[0], "--reason", "x", "--until", "soon").stderr
+    assert "pinned" in shore.good("pin", before[0], "--reason", "before the move", "--until", "90d").stdout
+    shore.good("hold", before[1], "--reason", "case 4711")
+    (pinned,) = shore.good("pin", "--list", "--json").of("kept")
+    assert (pinned["snapshot"], pinned["reason"], pinned["ended"]) == (before[0], "before the move", False)
+    assert "case 4711" in shore.good("hold", "--list").stdout
+    refused = shore.run("forget", before[1])
+    assert refused.code == 94
+    assert "a hold keeps snapshot" in refused.stderr
+    assert "hold --remove" in refused.stderr
+    tried = shore.good("retain", "--rule", "keep_last=1", "--json").of("verdict")
+    assert [one["keep"] for one in tried] == [True, True, False, True]
+    assert tried[0]["reasons"][0].endswith(": before the move")
+    assert tried[1]["reasons"] == ["held case 4711"]
+    shore.good("hold", "--remove", before[1], "--reason", "settled")
+    shore.good("forget", before[1])
+    assert shore.run("hold", "--remove", before[1]).code == 12

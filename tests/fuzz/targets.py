@@ -24,6 +24,7 @@ from farshore.catalog.signed_commits import open_details
 from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
 from farshore.errors import Corrupt, KeyMissing, Unsupported
 from farshore.format import names
+from farshore.format import note as note_format
 from farshore.format import pack as layout
 from farshore.format.commit import CommitHead, decode_commit, decode_head, encode_details
 from farshore.format.extents import decode_extents
@@ -296,6 +297,9 @@ def _leases() -> Iterator[bytes]:
     yield encode_plan(PlanPart(1, PlanState.CONDEMNED, moment, log, (other,), ("packs/aa/x",)))
     yield encode_tombstone(Tombstone(one, other, "too old", "keep 7", moment, log))
     yield encode_counter(CounterTombstone(one, (other,), "needed", moment, log))
+    note = note_format.Note(one, other, "main", 1, note_format.Keep.PIN, moment, ("1" * 64,), moment, log)
+    yield note_format.encode_note(note, b"sealed")
+    yield note_format.encode_details(note_format.NoteDetails("before the migration", ("a", "k=v")))
     yield encode_verdict(Verdict((b"p" * 32,), (), (b"l" * 32,), (b"v" * 32,), "read", moment, log))
 
 
@@ -303,9 +307,20 @@ def _decision(data: bytes) -> object:
     """Decode as each text that decides on deletion, because a name says which one it is, and a name may be wrong."""
     value = decode_object(data, "a text")
     read: list[object] = []
-    for decode in (decode_lease, decode_end, decode_plan, decode_tombstone, decode_counter, decode_verdict):
+    decoders = (
+        decode_lease,
+        decode_end,
+        decode_plan,
+        decode_tombstone,
+        decode_counter,
+        decode_verdict,
+        note_format.decode_note,
+    )
+    for decode in decoders:
         with suppress(Corrupt, Unsupported):
             read.append(decode(value, "a text"))
+    with suppress(Corrupt, Unsupported):
+        read.append(note_format.decode_details(data, "a text"))
     return read
 
 

@@ -48,6 +48,27 @@ def forgotten(root: Path, trust: Trust) -> set[str]:
     return {commit for digest, commit in named.items() if digest not in countered}
 
 
+def keeping(root: Path, trust: Trust) -> dict[str, list[Json]]:
+    """Return by commit the notes that keep it, whether pins have ended or not, each with its `hash`."""
+    found: dict[str, Json] = {}
+    for path in sorted(root.glob("notes/*")):
+        match = re.fullmatch("([0-9a-f]{32})-([0-9a-f]{64})", path.name)
+        data = path.read_bytes()
+        if match is None or blake3(data).hexdigest() != match[2]:
+            raise ValueError(f"{path} does not hash to its name")
+        body = signed(trust, data, "note", f"notes/{match[1]}", ("maintain",), now=False)
+        if body is None or not trust.accepts(body["signer"], match[2]):
+            continue
+        if (body["format"], body["version"], body["snapshot"]) == ("farshore-note", 1, match[1]):
+            found[match[2]] = {**body, "hash": match[2]}
+    lifted = {one for body in found.values() for one in body["lifts"]}
+    kept: dict[str, list[Json]] = {}
+    for digest, body in found.items():
+        if digest not in lifted and body["keep"] in ("pin", "hold"):
+            kept.setdefault(body["commit"], []).append(body)
+    return kept
+
+
 def condemned(root: Path, trust: Trust) -> set[str]:
     """Return the names that plans condemn which are not closed."""
     found: set[str] = set()

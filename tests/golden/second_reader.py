@@ -40,7 +40,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
 from second_commits import Needs, read_commits, read_needs
-from second_prune import condemned, decision, forgotten
+from second_prune import condemned, decision, forgotten, keeping
 from second_trust import Json, Trust, canonical, public_key, read_log, split
 
 HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -345,6 +345,10 @@ class Reader:
     def forgotten(self) -> set[str]:
         """Return the hashes of the commits that are forgotten."""
         return forgotten(self.root, self.trust)
+
+    def keeping(self) -> dict[str, list[Json]]:
+        """Return by commit the notes that keep it."""
+        return keeping(self.root, self.trust)
 
     def condemned(self) -> set[str]:
         """Return the names that plans condemn."""

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 
 Json = dict[str, Any]
-HYBRID = {"log", "slot", "daily-seal", "plan", "tombstone", "untombstone", "approval", "move", "verdict"}
+HYBRID = {"log", "slot", "daily-seal", "plan", "tombstone", "untombstone", "approval", "move", "verdict", "note"}
 
 
 def canonical(value: Json) -> bytes:
@@ -88,6 +88,10 @@ class Trust:
             return None
         value: Json = json.loads(body)
         return value
+
+    def accepts(self, signer: str, digest: str) -> bool:
+        """Whether a word of a signer counts: any, or where it was revoked, those that the revocation names."""
+        return signer not in self.revocations or digest in self.revocations[signer]["commits"]
 
     def signers(self, signer: str, right: str) -> Iterator[Json]:
         """Yield the certificates of a signer that have a right."""

@@ -13,14 +13,18 @@ from blake3 import blake3
 
 from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
-from farshore.catalog.snapshots import list_snapshots
+from farshore.catalog.commits import list_commits
+from farshore.catalog.notes import kept_commits
+from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
 from farshore.catalog.tombstones import forgotten_commits
 from farshore.catalog.verdicts import read_verdicts
 from farshore.config import Config
 from farshore.format import names
+from farshore.format.note import Keep
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
+from farshore.ops.retain.annotate import keep_snapshots, lift_keeping
 from farshore.ops.verify.verify import verify_repository
 from farshore.replicas.plans import read_condemned
 from farshore.replicas.repository import Repository
@@ -103,6 +107,21 @@ def test_both_know_what_is_forgotten_and_condemned(reader: Reader, repository: R
         assert list((PARTIES / "replica/forgotten").glob(f"{name}-*"))
     assert reader.condemned() == read_condemned(repository, repository.replicas[REPLICA]) == {OPEN_PLAN}
     assert {one.name for one in (PARTIES / "replica/plans/1").iterdir()} == {"open", "condemned", "closed"}
+
+
+def test_both_know_what_notes_keep(copy: Path, repository: Repository, clock: StillClock) -> None:
+    """Made here, because no golden repository has to change for an object that none of them holds."""
+    run = Run.start(clock)
+    pinned, held, lifted = (resolve_snapshot(repository, MADE[one]) for one in ("golden 2", "clinic 1", "till 1"))
+    keep_snapshots(repository, [pinned], Keep.PIN, reason="a", until_utc=datetime(2100, 1, 1, tzinfo=UTC), run=run)
+    keep_snapshots(repository, [held, lifted], Keep.HOLD, reason="b", run=run)
+    lift_keeping(repository, lifted.snapshot_id, Keep.HOLD, reason="c", run=run)
+    kept = kept_commits(repository, list_commits(repository))
+    assert set(kept) == {pinned.commit.hash, held.commit.hash}
+    read = open_as(copy, "identity").keeping()
+    assert {one: [note["hash"] for note in found] for one, found in read.items()} == {
+        one: [note.hash for note in found] for one, found in kept.items()
+    }
 
 
 def test_a_proven_pack_of_the_other_host_is_reused_and_a_lying_one_quarantined(

@@ -176,6 +176,7 @@ READ_BY_NAME = (
     "snapshots/",
     "forgotten/",
     "unforgotten/",
+    "notes/",
     "audit/",
 )
 

@@ -16,8 +16,10 @@ from farshore.format.object_kinds import Kind
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Listing, Union
 
-_NEEDED_ONLY = (names.SNAPSHOTS, names.RUNS, names.DATA_KEYS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS)
-_SIGNED = (Kind.TOMBSTONE, Kind.VERDICT)  # which count only by who signed them
+_NEEDED_ONLY = (
+    names.SNAPSHOTS, names.RUNS, names.DATA_KEYS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS, names.NOTES,
+)  # fmt: skip
+_SIGNED = (Kind.TOMBSTONE, Kind.VERDICT, Kind.NOTE)  # which count only by who signed them
 
 
 class Why(StrEnum):

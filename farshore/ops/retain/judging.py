@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farshore.access.query import last_checks
+from farshore.catalog.commits import list_commits
+from farshore.catalog.notes import SignedNote, newest_sound_utc, read_notes
 from farshore.catalog.shrinking import has_shrunken
 from farshore.catalog.snapshots import Snapshot, list_snapshots, trusted
 from farshore.config import Config, RetentionConfig
 from farshore.errors import SnapshotUnknown
+from farshore.format.note import Keep
 from farshore.model import SourceId
 from farshore.replicas.repository import Repository
-from farshore.retention.rules import Verdict, judge
+from farshore.retention.rules import Reason, Verdict, Why, judge
 
 SHRUNKEN = "shrunken"  # the last complete snapshot has less than half of the one before
 
@@ -66,6 +69,7 @@ def judge_repository(
         if not any(name in (found[0].source, source_id) for source_id, found in of_source.items()):
             raise SnapshotUnknown(f"there is no snapshot of a source {name}", "farshore snapshots lists them.")
     proven_utc = _proven_utc(repository)
+    notes, newest_utc = read_notes(repository), newest_sound_utc(repository, list_commits(repository))
     judged = []
     for source_id, found in of_source.items():
         name = found[0].source
@@ -74,10 +78,17 @@ def judge_repository(
         rules = tried or config.source_retention.get(name, config.retention)
         stopped = SHRUNKEN if not even_shrunken and _is_shrunken(found) else ""
         proven = [one.snapshot_id for one in found if proven_utc is not None and one.committed_utc <= proven_utc]
-        judged.append(
-            JudgedSource(name, source_id, rules, tuple(judge(found, rules, proven=proven, stopped=stopped)), stopped)
-        )
+        kept = {one.snapshot_id: [*map(_reason, notes.keeping(one.commit, newest_utc))] for one in found}
+        verdicts = judge(found, rules, proven=proven, stopped=stopped, kept=kept)
+        judged.append(JudgedSource(name, source_id, rules, tuple(verdicts), stopped))
     return sorted(judged, key=lambda one: (one.source, one.source_id))
+
+
+def _reason(note: SignedNote) -> Reason:
+    """Return the reason that a pin or a hold is."""
+    until = f"until {note.note.until_utc:%Y-%m-%d}" if note.note.until_utc else ""
+    said = ": ".join(part for part in (until, note.details.reason if note.details else "") if part)
+    return Reason(Why.HELD if note.note.keep is Keep.HOLD else Why.PINNED, said)
 
 
 def _is_shrunken(snapshots: Sequence[Snapshot]) -> bool:

@@ -9,6 +9,7 @@ from farshore.audit.chain import Authority, open_seal
 from farshore.audit.names import SEALS, SealName, is_chain_of, parse_seal, seal_name
 from farshore.audit.seals import Seal
 from farshore.catalog.commits import list_commits
+from farshore.catalog.notes import list_notes
 from farshore.catalog.verdicts import list_verdicts
 from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
 from farshore.format import names
@@ -32,7 +33,8 @@ class ListedCommit:
 class AcceptedNow:
     """The commits and the last seal of each chain, as sequence and hash, that the replicas list.
 
-    `verdicts`: the hashes of those on packs that count. `unasked`: replicas that could not be listed, with the reason;
+    `verdicts`: the hashes of those on packs that count; `notes`: of those on snapshots, lifted ones too. `unasked`:
+    replicas that could not be listed, with the reason;
     no list has anything that only they hold.
     """
 
@@ -40,12 +42,13 @@ class AcceptedNow:
     chains: Mapping[str, tuple[int, str]]
     unasked: Mapping[str, FarshoreError]
     verdicts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNow:
     """Return what all replicas that can be asked list: commits that count, and the last good seals of these signers.
 
-    Commits and verdicts are of all signers: others lose nothing by being named.
+    Commits, verdicts and notes are of all signers: others lose nothing by being named.
 
     Raises:
         FarshoreError: No replica could be listed.
@@ -63,7 +66,11 @@ def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNo
     unasked = {**repository.unreachable, **committed.failed, **failed}
     verdicts, unlisted = list_verdicts(repository)
     hashes = (names.parse_verdict(one) or "" for one in verdicts)
-    return AcceptedNow(tuple(ordered), _last_seals(repository, holders), {**unasked, **unlisted}, tuple(sorted(hashes)))
+    notes, unread = list_notes(repository)
+    return AcceptedNow(
+        tuple(ordered), _last_seals(repository, holders), {**unasked, **unlisted, **unread}, tuple(sorted(hashes)),
+        tuple(sorted(notes)),
+    )  # fmt: skip
 
 
 def sources_of(repository: Repository, commits: Collection[ListedCommit]) -> dict[str, str]:

@@ -35,6 +35,7 @@ _OURS = (
     names.FORGOTTEN,
     names.UNFORGOTTEN,
     names.VERDICTS,
+    names.NOTES,
     *names.LATER,
     names.AUDIT,
     "probe/",

@@ -58,8 +58,8 @@ def plan_revocation(repository: Repository, whose: str, refuse: Collection[str] 
     """Return what a revocation would do. Changes nothing.
 
     Args:
-        refuse: Beginnings of the ids of snapshots, or of the hashes of commits and verdicts, that are not to stay
-            accepted.
+        refuse: Beginnings of the ids of snapshots, or of the hashes of commits, verdicts and notes, that are not to
+            stay accepted.
 
     Raises:
         ConfigInvalid: There is no such certificate, or no such snapshot.
@@ -69,13 +69,18 @@ def plan_revocation(repository: Repository, whose: str, refuse: Collection[str] 
     certificates = certificates_of(repository, whose)
     now = accepted_now(repository, [one.signer for one in certificates])
     found = {given: [one for one in now.commits if _begins(one, given)] for given in refuse}
-    doubted = {given: {one for one in now.verdicts if given and one.startswith(given)} for given in refuse}
+    named = (*now.verdicts, *now.notes)
+    doubted = {given: {one for one in named if given and one.startswith(given)} for given in refuse}
     missing = [given for given, commits in found.items() if not commits and not doubted[given]]
     if missing:
         raise ConfigInvalid(f"no snapshot begins with {missing[0]!r}", "'farshore snapshots' shows all of them.")
     refused = {one for commits in found.values() for one in commits}
     kept = tuple(one for one in now.commits if one not in refused)
-    now = replace(now, verdicts=tuple(sorted(set(now.verdicts).difference(*doubted.values()))))
+    now = replace(
+        now,
+        verdicts=tuple(sorted(set(now.verdicts).difference(*doubted.values()))),
+        notes=tuple(sorted(set(now.notes).difference(*doubted.values()))),
+    )
     return PlannedRevocation(certificates, kept, tuple(sorted(refused, key=lambda one: one.hash)), now)
 
 
@@ -96,7 +101,7 @@ def revocation_of(
     signer: str, accepted: Collection[ListedCommit], now: AcceptedNow, reason: str
 ) -> tuple[Revocation, list[tuple[str, bytes]]]:
     """Return the action that revokes a signer, and the objects that it names."""
-    hashes = frozenset((*(one.hash for one in accepted), *now.verdicts))
+    hashes = frozenset((*(one.hash for one in accepted), *now.verdicts, *now.notes))
     chains = {chain: last for chain, last in now.chains.items() if is_chain_of(chain, signer) and last != NO_END}
     if len(hashes) <= IN_ENTRY_MAX:
         return Revocation(signer, hashes, chains, reason), []

@@ -41,7 +41,7 @@ def check_slots(check: ReplicaCheck) -> None:
 
 
 def check_log(repository: Repository, check: ReplicaCheck) -> None:
-    """Hash tombstones and what the owner log has, and look for what something at the replica names of it.
+    """Hash notes, tombstones and what the owner log has, and look for what something at the replica names of it.
 
     Entries behind the newest that anything there names are no damage: heal or the next writer brings them.
     """
@@ -54,7 +54,7 @@ def check_log(repository: Repository, check: ReplicaCheck) -> None:
         if name not in check.sizes:
             check.blame(name, ProofState.MISSING, "it is not listed")
     for name in check.sizes:
-        if name in objects or names.parse_tombstone(name):
+        if name in objects or names.parse_tombstone(name) or names.parse_note(name):
             _check_named(repository, check, name)
 
 
